@@ -1,0 +1,155 @@
+"""Block: a structured Jacobian, a sum of terms. It stands in for a tangent, so that push rules run on it unchanged."""
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from ...kernels import Tensor
+from ..array import Operand
+from .term import Axis, Index, Term, absent_entries, plain, restricted
+
+
+class Block(Operand):
+    """d out / d in as a sum of terms. `shape` is the out shape: to a rule, a Block is a tangent of that shape."""
+
+    __slots__ = ("device", "dtype", "in_shape", "shape", "terms", "untied")
+
+    def __init__(self, terms: Sequence[Term], shape: Sequence[int], in_shape: Sequence[int], dtype: torch.dtype, device: Any,
+                 untied: tuple[str, ...] = ()):
+        self.terms = merged(terms, torch.empty(0, dtype=dtype, device=device))
+        self.shape = tuple(shape)
+        self.in_shape = tuple(in_shape)
+        self.dtype = dtype
+        self.device = device
+        self.untied = untied
+
+    @property
+    def ndim(self) -> int:
+        """The number of out axes."""
+        return len(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the factors hold now."""
+        return sum(a.numel() * a.element_size() for t in self.terms for a, _ in t.factors)
+
+    @property
+    def like(self) -> Tensor:
+        """An empty tensor of this type on this device."""
+        return torch.empty(0, dtype=self.dtype, device=self.device)
+
+    def made(self, terms: Sequence[Term], shape: Sequence[int], dtype: Any = None, untied: tuple[str, ...] = ()) -> Block:
+        """A Block of the same inputs."""
+        return Block(terms, shape, self.in_shape, dtype or self.dtype, self.device, self.untied + tuple(u for u in untied if u not in self.untied))
+
+    # ----- the vector space -----
+
+    def times(self, number: Any) -> Block:
+        """Multiplied by a Python number."""
+        dtype = torch.promote_types(self.dtype, torch.complex64) if isinstance(number, complex) else self.dtype
+        return self.made([t.replaced(coefficient=t.coefficient * number) for t in self.terms], self.shape, dtype)
+
+    def plus(self, other: Block) -> Block:
+        """The sum, broadcasting."""
+        shape = torch.broadcast_shapes(self.shape, other.shape)
+        terms = self.broadcast(shape).terms + other.broadcast(shape).terms
+        return self.made(terms, shape, torch.promote_types(self.dtype, other.dtype), other.untied)
+
+    def conjugated(self) -> Block:
+        """conj of what it stands for: factors conjugated, and terms of x_dot become terms of conj(x_dot)."""
+        terms = [t.replaced(factors=tuple((a.conj(), ids) for a, ids in t.factors), conjugate=not t.conjugate,
+                            coefficient=t.coefficient.conjugate()) for t in self.terms]
+        return self.made(terms, self.shape)
+
+    def scaled(self, array: Tensor) -> Block:
+        """Elementwise times an array: one more factor in each term."""
+        shape = torch.broadcast_shapes(self.shape, array.shape)
+        missing = len(shape) - array.ndim
+        terms = []
+        for term in self.broadcast(shape).terms:
+            axes = [None if n == 1 and shape[missing + k] == 1 or n == 1 else term.out[missing + k] for k, n in enumerate(array.shape)]
+            factor, ids = restricted(array, axes)
+            terms.append(term.times(factor, ids))
+        return self.made(terms, shape, torch.promote_types(self.dtype, array.dtype) if array.ndim or array.dtype.is_complex else self.dtype)
+
+    # ----- out axes -----
+
+    def broadcast(self, shape: Sequence[int]) -> Block:
+        """Out axes of size 1, and missing ones, stretched: a fresh index in no factor."""
+        shape = tuple(shape)
+        if shape == self.shape:
+            return self
+        missing = len(shape) - self.ndim
+        stretched = (1,) * missing + self.shape
+        if torch.broadcast_shapes(stretched, shape) != torch.Size(shape):
+            raise ValueError(f"cannot broadcast {self.shape} to {shape}")
+        terms = []
+        for t in self.terms:
+            out = [plain(n) if was != n else None for was, n in zip(stretched, shape, strict=True)]
+            old: list[Axis] = [*[Axis((), 1)] * missing, *t.out]
+            factors = t.factors
+            gone = [a for a, o in zip(old, out, strict=True) if o is not None and a.positions is not None]
+            term = t.replaced(out=tuple(a if o is None else o for a, o in zip(old, out, strict=True)), factors=(*factors, *absent_entries(gone, self.like)))
+            terms.append(term)
+        return self.made(terms, shape)
+
+    def with_axes(self, order: Sequence[int | None], shape: Sequence[int]) -> Block:
+        """Out axes rearranged; None is a fresh axis of size 1, and axes left out have size 1."""
+        return self.made([t.replaced(out=tuple(Axis((), 1) if k is None else t.out[k] for k in order)) for t in self.terms], shape)
+
+    def untie(self, axes: Sequence[int], why: str) -> Block:
+        """Make some out axes plain indices of their own, and say why."""
+        terms = []
+        for t in self.terms:
+            for k in axes:
+                t = t.untied(k, self.like)
+            terms.append(t)
+        return self.made(terms, self.shape, untied=(why,))
+
+    def mapped(self, function: Callable[[Term], Sequence[Term]], shape: Sequence[int]) -> Block:
+        """Each term replaced by others."""
+        return self.made([new for t in self.terms for new in function(t)], shape)
+
+    def __repr__(self) -> str:
+        return f"<Block {self.shape} by {self.in_shape}: " + " + ".join(map(repr, self.terms)) + ">"
+
+
+def identity(shape: Sequence[int], dtype: torch.dtype, device: Any) -> Block:
+    """d x / d x: every axis tied, no factors at all."""
+    axes = [plain(n) for n in shape]
+    return Block([Term((), axes, axes)], shape, shape, dtype, device)
+
+
+def merged(terms: Sequence[Term], like: Tensor) -> list[Term]:
+    """Terms at the same places added, where the sum is no larger than its parts or where they are many."""
+    if len(terms) < 2:
+        return list(terms)
+    groups: dict[Any, list[Term]] = {}
+    for t in terms:
+        groups.setdefault(t.pattern(), []).append(t)
+    result: list[Term] = []
+    for group in groups.values():
+        if len(group) == 1:
+            result += group
+            continue
+        first = group[0]
+        order = list(first.carried())
+        used = [k for k in range(len(order)) if any(list(t.carried())[k] in {i for _, ids in t.factors for i in ids} for t in group)]
+        size = math.prod(order[k].size for k in used)
+        if size > sum(max(t.stored, 1) for t in group) and len(group) <= 4:
+            result += group
+            continue
+        total: Any = None
+        for t in group:
+            array = t.values(list(t.carried()), like)
+            total = array if total is None else total + array
+        keep = tuple(order[k] for k in used)
+        total = total.expand([i.size if k in used else 1 for k, i in enumerate(order)]).reshape([i.size for i in keep])
+        result.append(first.replaced(factors=((total, keep),) if keep else ((total, ()),), coefficient=1))
+    return result
+
+
+__all__ = ["Block", "Index", "identity", "merged"]

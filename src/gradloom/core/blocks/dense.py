@@ -1,0 +1,142 @@
+"""Writing a Block as one array: strided writes along its diagonals, and pooled memory that remembers its zeros."""
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from ...kernels import Tensor
+from .block import Block
+from .term import Index, Term
+
+
+def write(block: Block, out: Tensor, zeroed: bool = False, clean: bool = False, conjugate: bool = False) -> Tensor:
+    """Write d out / d in to `out`, of shape (*shape, *in_shape), whole.
+
+    `zeroed`: it is zero already wherever the Block is zero. `clean`: it is zero everywhere.
+    """
+    terms = [t for t in block.terms if t.conjugate == conjugate and t.represented]
+    terms.sort(key=lambda t: not _covers(t, block))
+    simple = len(terms) == 1 and all(a.affine() is not None for a in (*terms[0].out, *terms[0].inn))
+    if not clean and not (simple and zeroed) and not (terms and _covers(terms[0], block)):
+        out.zero_()
+    for k, term in enumerate(terms):
+        _write_term(term, out, block.like, add=k > 0)
+    return out
+
+
+def _covers(term: Term, block: Block) -> bool:
+    """Whether a term writes every entry."""
+    return term.represented == math.prod(block.shape) * math.prod(block.in_shape) and all(a.positions is None for a in (*term.out, *term.inn))
+
+
+def _write_term(term: Term, out: Tensor, like: Tensor, add: bool) -> None:
+    order = list(term.carried())
+    steps, start = dict.fromkeys(order, 0), 0
+    tables: list[tuple[Any, int]] = []
+    for axis, stride in zip((*term.out, *term.inn), out.stride(), strict=True):
+        affine = axis.affine()
+        if affine is None:
+            tables.append((axis, stride))
+            continue
+        start += affine[0] * stride
+        for i, step in zip(axis.indices, affine[1], strict=True):
+            steps[i] += step * stride
+    if tables:
+        _scatter(term, out, like, order, steps, start, tables, add)
+        return
+    order.sort(key=lambda i: -steps[i])
+    target = out.as_strided([i.size for i in order], [steps[i] for i in order], out.storage_offset() + start)
+    _product_into(term, order, target, like, add)
+
+
+def _product_into(term: Term, order: Sequence[Index], target: Tensor, like: Tensor, add: bool) -> None:
+    """The term's values, multiplied straight into their places where two factors hold them."""
+    factors = term.factors
+    carried = set(order)
+    if len(factors) == 2 and term.coefficient == 1 and all(set(ids) <= carried for _, ids in factors) and factors[0][0].dtype == target.dtype:
+        a, b = (_spread(array, ids, order) for array, ids in factors)
+        if not add:
+            torch.mul(a, b, out=target)
+        else:
+            target.addcmul_(a, b)
+        return
+    values = term.values(order, like)
+    if add:
+        target.add_(values)
+    else:
+        target.copy_(values.expand(target.shape))
+
+
+def _spread(array: Tensor, ids: Sequence[Index], order: Sequence[Index]) -> Tensor:
+    """An array over `ids` as one over `order`, stride 0 where it is constant."""
+    array = array.permute([ids.index(i) for i in order if i in ids])
+    return array.reshape([i.size if i in ids else 1 for i in order]).expand([i.size for i in order])
+
+
+def _scatter(term: Term, out: Tensor, like: Tensor, order: Sequence[Index], steps: dict[Index, int], start: int, tables: Any, add: bool) -> None:
+    """Positions that do not grow evenly: linear offsets of every entry, absent ones left out."""
+    sizes = [i.size for i in order]
+    where = torch.full(sizes, start, dtype=torch.int64)
+    present = torch.ones(sizes, dtype=torch.bool)
+    for d, i in enumerate(order):
+        where += (torch.arange(i.size) * steps[i]).reshape([-1 if k == d else 1 for k in range(len(order))])
+    for axis, stride in tables:
+        table = axis.positions.permute([axis.indices.index(i) for i in order if i in axis.indices])
+        table = table.reshape([i.size if i in axis.indices else 1 for i in order])
+        where = where + table.clamp(min=0) * stride
+        present = present & (table >= 0)
+    values = term.values(order, like).expand(sizes)
+    flat = out.as_strided((_extent(out),), (1,), out.storage_offset())
+    where, values = where[present].to(out.device), values[present.to(out.device)].to(out.dtype)
+    flat.index_put_((where,), values, accumulate=True)
+
+
+def _extent(out: Tensor) -> int:
+    return 1 + sum((n - 1) * s for n, s in zip(out.shape, out.stride(), strict=True)) if out.numel() else 0
+
+
+def dense(block: Block, conjugate: bool = False) -> Tensor:
+    """The Block as one new array."""
+    out = torch.zeros((*block.shape, *block.in_shape), dtype=block.dtype, device=block.device)
+    return write(block, out, zeroed=True, clean=True, conjugate=conjugate)
+
+
+# ----- pooled memory --------------------------------------------------------------------------------------------------------
+
+_pool: dict[Any, list[Tensor]] = {}
+_lent: dict[int, tuple[weakref.ref[Any], Any, Tensor]] = {}
+POOL_LIMIT = 8
+
+
+def pattern_of(block: Block) -> Any:
+    """Equal for Blocks whose entries lie at the same places of equal arrays."""
+    return block.shape, block.in_shape, block.dtype, str(block.device), frozenset(t.pattern() for t in block.terms)
+
+
+def borrow(block: Block) -> Any:
+    """An array of the Block's shape from the pool, zero where the Block is zero; it returns to the pool when it is let go."""
+    key = pattern_of(block)
+    free = _pool.setdefault(key, [])
+    memory = free.pop() if free else torch.zeros((*block.shape, *block.in_shape), dtype=block.dtype, device=block.device)
+    lent = memory.numpy() if memory.device.type == "cpu" and memory.dtype is not torch.bfloat16 else memory.view_as(memory)
+    name = id(lent)
+
+    def back(_: Any) -> None:
+        _lent.pop(name, None)
+        if len(free) < POOL_LIMIT:
+            free.append(memory)
+
+    _lent[name] = (weakref.ref(lent, back), key, memory)
+    return lent
+
+
+def lent_memory(array: Any, block: Block) -> Tensor | None:
+    """The pool's memory behind an array that `borrow` gave for Blocks of this pattern."""
+    entry = _lent.get(id(array))
+    if entry is not None and entry[0]() is array and entry[1] == pattern_of(block):
+        return entry[2]
+    return None

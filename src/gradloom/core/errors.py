@@ -1,0 +1,78 @@
+"""Errors and warnings, and the user's line: where in somebody's code an array came from."""
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+from types import CodeType
+from typing import Any
+
+Site = tuple[CodeType, int]
+
+_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_inside: dict[str, bool] = {}
+
+
+class GradloomError(Exception):
+    """The root of every error that gradloom raises on purpose; each message ends with what to write instead."""
+
+
+class TraceError(GradloomError, RuntimeError):
+    """Something about the trace: an untraced target, a derivative that was not recorded, arrays of two traces."""
+
+
+class LabelError(GradloomError, ValueError):
+    """Labels that do not exist, do not fit the array, or do not fit each other."""
+
+
+class ShapeError(GradloomError, ValueError):
+    """Sizes that do not fit."""
+
+
+class TypeRefused(GradloomError, TypeError):
+    """A type that cannot be used in this place."""
+
+
+class GradloomWarning(UserWarning):
+    """The root of gradloom's warnings."""
+
+
+class BatchDependenceWarning(GradloomWarning):
+    """Observations that were taken to be independent are not, or cannot be proved to be."""
+
+
+def user_site(depth: int = 1) -> Site | None:
+    """The instruction outside gradloom that is running: a code object and an offset, no frame is kept."""
+    frame: Any = sys._getframe(depth)
+    while frame is not None:
+        code = frame.f_code
+        file = code.co_filename
+        inside = _inside.get(file)
+        if inside is None:
+            inside = _inside[file] = file.startswith(_HERE)
+        if not inside:
+            return code, frame.f_lasti
+        frame = frame.f_back
+    return None
+
+
+def line_of(site: Site | None) -> str:
+    """`file.py:12: y = net(x)`, for a message."""
+    if site is None:
+        return "an unknown line"
+    code, instruction = site
+    number = code.co_firstlineno
+    for start, end, line in code.co_lines():
+        if start <= instruction < end and line is not None:
+            number = line
+    text = linecache.getline(code.co_filename, number).strip()
+    name = code.co_filename if code.co_filename.startswith("<") else os.path.basename(code.co_filename)
+    return f"{name}:{number}" + (f": {text}" if text else "")
+
+
+def nearest(name: str, names: Any, count: int = 3) -> str:
+    """Names like `name`, for 'did you mean'."""
+    import difflib
+
+    found = difflib.get_close_matches(str(name), [str(n) for n in names], n=count, cutoff=0.5)
+    return f"; did you mean {' or '.join(repr(f) for f in found)}?" if found else ""

@@ -1,0 +1,187 @@
+"""The trace: what was computed, from what, so that it can be walked backwards and forwards.
+
+A node is one operation that ran. It refers to its parents, never to handles, and keeps only the values that its rules read;
+constants among its inputs are kept by reference, so that what a walk dropped can be computed again.
+"""
+from __future__ import annotations
+
+import operator
+import threading
+import weakref
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..kernels import Tensor
+from .errors import Site, TraceError, line_of, user_site
+
+if TYPE_CHECKING:
+    from .operation import Operation
+
+_active = threading.local()
+_weak = weakref.ref
+
+
+class Trace:
+    """All nodes made during one outermost `dlfeval`."""
+
+    __slots__ = ("__weakref__", "nodes", "number", "open", "prune_at")
+
+    def __init__(self) -> None:
+        self.open = True
+        self.number = 0
+        self.nodes: list[weakref.ref[Node]] = []
+        self.prune_at = 4096
+
+    def prune(self) -> None:
+        """Forget references to nodes that are gone."""
+        self.nodes = [r for r in self.nodes if r() is not None]
+        self.prune_at = self.number + max(4096, len(self.nodes))
+
+    def close(self) -> None:
+        """Empty every node that is still alive; arrays that escaped become ordinary ones."""
+        self.open = False
+        nodes, self.nodes = self.nodes, []
+        for reference in nodes:
+            node = reference()
+            if node is not None:
+                node.parents = ()
+                node.values = []
+                node.params = {}
+
+
+class Node:
+    """One operation that ran: `values` are its inputs, output and hidden outputs, each None where no rule reads it."""
+
+    __slots__ = ("__weakref__", "dropped", "dtype", "number", "operation", "params", "parents", "shape", "site", "trace", "values")
+
+    def __init__(self, operation: Operation, trace: Trace, parents: Sequence[Node | None], values: list[Any], params: dict[str, Any],
+                 output: Any, site: Site | None):
+        self.operation = operation
+        self.trace = trace
+        self.parents = parents
+        self.values = values
+        self.params = params
+        self.site = site
+        self.dropped: tuple[int, ...] | None = None  # which values a walk has forgotten
+        if type(output) is not tuple:
+            self.shape: Any = output.shape
+            self.dtype: Any = output.dtype
+        else:  # several outputs: each has a node of its own
+            self.shape = self.dtype = None
+        self.number = number = trace.number
+        trace.number = number + 1
+        trace.nodes.append(_weak(self))
+        if number >= trace.prune_at:
+            trace.prune()
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes of the output."""
+        return len(self.shape)
+
+    def __repr__(self) -> str:
+        return f"<{self.operation.name} {tuple(self.shape or ())} made in {line_of(self.site)}>"
+
+    def drop(self) -> None:
+        """Forget the values that can be computed again from the parents."""
+        if self.dropped is not None or not self.operation.recomputable:
+            return
+        values, parents = self.values, self.parents
+        n = len(parents)
+        hollow = [k for k, v in enumerate(values) if v is not None and (k >= n or parents[k] is not None)]
+        if hollow:
+            self.dropped = tuple(hollow)
+            self.values = values = values.copy()
+            for k in hollow:
+                values[k] = None
+
+    def restore(self, known: dict[Node, Any]) -> None:
+        """Compute dropped values again; `known` remembers outputs during one walk."""
+        hollow = self.dropped
+        if hollow is None:
+            return
+        n = len(self.parents)
+        values = list(self.values)
+        if any(k >= n for k in hollow):
+            inputs, outputs = evaluated(self, known)
+            fresh = [*inputs, *outputs]
+        else:
+            fresh = [value_of(p, known) if p is not None and k in hollow else None for k, p in enumerate(self.parents)]
+        for k in hollow:
+            values[k] = fresh[k]
+        self.values = values
+        self.dropped = None
+
+
+def stored_value(node: Node) -> Any:
+    """The node's output where it is at hand, else None."""
+    n = len(node.parents)
+    return node.values[n] if len(node.values) > n else None
+
+
+def value_of(node: Node, known: dict[Node, Any]) -> Any:
+    """The output of a node, computed again (in dependency order, no recursion) where it was not kept."""
+    pending = [node]
+    while pending:
+        top = pending[-1]
+        if top in known:
+            pending.pop()
+            continue
+        value = stored_value(top)
+        if value is not None:
+            known[top] = value
+            pending.pop()
+            continue
+        missing = [p for k, p in enumerate(top.parents) if p is not None and top.values[k] is None and p not in known]
+        if missing:
+            pending += missing
+            continue
+        evaluated(top, known)
+        pending.pop()
+    return known[node]
+
+
+def evaluated(node: Node, known: dict[Node, Any]) -> tuple[list[Any], tuple[Any, ...]]:
+    """Inputs and outputs (hidden ones last) of a node, run again."""
+    if not node.operation.recomputable:
+        raise TraceError(f"the value of {node.operation.name} (made in {line_of(node.site)}) is no longer kept; write dlgradient(..., retain_data=True)")
+    inputs = [node.values[k] if p is None or node.values[k] is not None else value_of(p, known) for k, p in enumerate(node.parents)]
+    outputs = node.operation.run(inputs, node.params)
+    known[node] = outputs[0]
+    return inputs, outputs
+
+
+def current_trace() -> Trace | None:
+    """The trace of the outermost `dlfeval` that this thread is running."""
+    return getattr(_active, "trace", None)
+
+
+def set_current_trace(trace: Trace | None) -> None:
+    """Called by `dlfeval` alone."""
+    _active.trace = trace
+
+
+def live(node: Node | None) -> Node | None:
+    """The node, unless its trace has ended."""
+    return node if node is not None and node.trace.open else None
+
+
+def ancestors(start: Iterable[Node], oldest: int = 0) -> list[Node]:
+    """The nodes that lead to `start`, itself included, oldest first; nothing made before number `oldest` is visited."""
+    seen = set(start)
+    pending = list(seen)
+    while pending:
+        for parent in pending.pop().parents:
+            if parent is not None and parent not in seen and parent.number >= oldest:
+                seen.add(parent)
+                pending.append(parent)
+    return sorted(seen, key=_number)
+
+
+_number = operator.attrgetter("number")
+
+
+def different_traces(a: Node, b: Node) -> TraceError:
+    """The error for operands of two traces."""
+    return TraceError(f"two arrays of different traces meet: one made in {line_of(a.site)}, one in {line_of(b.site)}, at {line_of(user_site())}; "
+                      "pass both through the same dlfeval")

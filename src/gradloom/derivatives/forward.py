@@ -1,0 +1,62 @@
+"""The push walk: tangents, or structured Jacobians, forwards."""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..core.blocks.block import Block
+from ..core.operation import ITEM, OPERATIONS
+from ..core.trace import Node, ancestors
+from .reverse import cast, handles, unrecorded
+
+
+def push(outputs: Sequence[Node], seeds: dict[Node, Any], *, recorded: bool = False, lead: tuple[int, ...] = (),
+         values_of: Callable[[Node], list[Any]] | None = None) -> list[Any]:
+    """Tangents of the outputs from tangents of the seeds; None where an output depends on no seed.
+
+    Tangents are tensors, dlarrays (`recorded`) or Blocks. `values_of` gives a node's values where they are not the recorded ones.
+    """
+    order = ancestors(outputs, min(n.number for n in seeds))
+    needed: dict[Node, int] = dict.fromkeys(outputs, len(order))
+    for k, node in enumerate(order):
+        for parent in node.parents:
+            if parent is not None:
+                needed[parent] = max(needed.get(parent, 0), k)
+    dots: dict[Node, Any] = {}
+    known: dict[Node, Any] = {}
+    ending: dict[int, list[Node]] = {}
+    for node, last in needed.items():
+        ending.setdefault(last, []).append(node)
+    for k, node in enumerate(order):
+        y_dot = _through(node, dots, recorded, lead, values_of, known)
+        seed = seeds.get(node)
+        if seed is not None:
+            y_dot = seed if y_dot is None else y_dot + seed
+        if y_dot is not None:
+            dots[node] = y_dot
+        for gone in ending.get(k, ()):
+            dots.pop(gone, None)
+    return [dots.get(node) for node in outputs]
+
+
+def _through(node: Node, dots: dict[Node, Any], recorded: bool, lead: tuple[int, ...], values_of: Any, known: dict[Node, Any]) -> Any:
+    inputs = [dots.get(p) if p is not None else None for p in node.parents]
+    if all(d is None for d in inputs):
+        return None
+    operation = node.operation
+    if operation.barrier:
+        raise unrecorded(node)
+    if operation is ITEM:
+        return inputs[0][node.params["k"]]
+    if node.dropped is not None:
+        node.restore(known)
+    values = values_of(node) if values_of is not None else handles(node) if recorded else node.values
+    y_dot = operation.push(values, node.params, node, inputs, lead)
+    if y_dot is None or node.shape is None:
+        return y_dot
+    shape = (*lead, *node.shape)
+    if tuple(y_dot.shape) != shape:
+        y_dot = y_dot.broadcast(shape) if type(y_dot) is Block else OPERATIONS["broadcast_to"].public(y_dot, shape)  # type: ignore[misc]
+    if y_dot.dtype is not node.dtype:
+        y_dot = cast(y_dot, node.dtype)
+    return y_dot

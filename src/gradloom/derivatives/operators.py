@@ -1,0 +1,415 @@
+"""The words that take results, used inside `dlfeval`: dlgradient, jvp, vjp, hvp; and `dlfeval` itself."""
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from ..core.array import dlarray
+from ..core.containers import Structure, flatten, unflatten
+from ..core.errors import ShapeError, TraceError, TypeRefused, line_of, user_site
+from ..core.labels import described
+from ..core.operation import NO_PARAMS, PUBLIC, Operation
+from ..core.trace import Node, Trace, ancestors, current_trace, live, set_current_trace
+from ..kernels import Tensor, differentiable
+from .forward import push
+from .reverse import pull
+
+VARIABLE = Operation("variable", lambda: None, ())
+VARIABLE.recomputable = False
+IDENTITY = Operation("identity", lambda x: x, ("x",))
+IDENTITY.pull = lambda v, params, node, y_bar, lead, wanted: [y_bar]  # type: ignore[method-assign]
+IDENTITY.push = lambda v, params, node, dots, lead: dots[0]  # type: ignore[method-assign]
+UNRECORDED = Operation("unrecorded derivative", lambda x: x, ("x",))
+UNRECORDED.barrier = True
+UNRECORDED.recomputable = False
+
+
+class _Descends(Operation):
+    """A recorded derivative: its value, descending from its targets even where it is constant."""
+
+    def kept(self, nodes: Sequence[Node | None], values: list[Any], output: Any, hidden: Sequence[Any] = ()) -> list[Any]:
+        return [v if n is None else None for v, n in zip(values, nodes, strict=True)] + [None]
+
+    def pull(self, v: Any, params: Any, node: Node, y_bar: Any, lead: Any, wanted: Sequence[bool]) -> Sequence[Any]:
+        return [y_bar if wanted[0] else None, *[None] * (len(wanted) - 1)]
+
+    def push(self, v: Any, params: Any, node: Node, dots: Any, lead: Any) -> Any:
+        return dots[0]
+
+
+DESCENDS = _Descends("recorded derivative", lambda x, *targets: x, ("x",))
+
+
+# ----- dlfeval ----------------------------------------------------------------------------------------------------------
+
+
+def dlfeval(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Run a function with its arrays traced, so that derivatives can be taken inside it.
+
+    `dlfeval(fun, x, ...)` returns whatever fun returns, without the trace. Every floating or complex dlarray in the arguments
+    (alone, in containers, in networks) becomes a variable of the trace; NumPy arrays, tensors and numbers are constants, and
+    so is what the function reaches through a closure or a global. When it returns, everything of the trace is freed.
+
+    >>> import gradloom as gl
+    >>> def rosenbrock(x):
+    ...     y = 100 * (x[1] - x[0] ** 2) ** 2 + (1 - x[0]) ** 2
+    ...     return y, gl.dlgradient(y, x)
+    >>> value, gradient = gl.dlfeval(rosenbrock, gl.dlarray([-1, 2]))
+    >>> gradient
+    2 dlarray float64
+    [396. 200.]
+
+    Source: MATLAB Deep Learning Toolbox, dlfeval.
+    """
+    _refuse_suspended(function)
+    outer = current_trace()
+    trace = outer
+    leaves, structure = _leaves_of(args, kwargs)
+    if trace is None:
+        for leaf in leaves:
+            if type(leaf) is dlarray and live(leaf._node) is not None:
+                trace = leaf._node.trace  # type: ignore[union-attr]
+                break
+    owner = trace is None
+    if trace is None:
+        trace = Trace()
+    set_current_trace(trace)
+    try:
+        places: dict[int, Node] = {}
+        leaves = [_variable(leaf, trace, places) if type(leaf) is dlarray else leaf for leaf in leaves]
+        if structure is None:
+            result = function(*leaves)
+        else:
+            args, kwargs = unflatten(structure, leaves)
+            result = function(*args, **kwargs)
+        if inspect.isgenerator(result) or inspect.iscoroutine(result):
+            raise TypeRefused("dlfeval got a generator or coroutine back: it would run after the trace has ended; return a list or the values")
+        return _left(result) if owner else result
+    finally:
+        set_current_trace(outer)
+        if owner:
+            trace.close()
+
+
+def _refuse_suspended(function: Callable[..., Any]) -> None:
+    code = getattr(function, "__code__", None)
+    if code is not None and code.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
+        raise TypeRefused(f"{function.__name__} is a generator or coroutine function: it would run after the trace has ended; "
+                          "write an ordinary function that returns its values")
+    if not callable(function):
+        raise TypeRefused(f"dlfeval needs a function as its first argument, not {type(function).__name__}; write dlfeval(fun, x, ...)")
+
+
+def _leaves_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], Structure | None]:
+    if not kwargs and all([type(a) is dlarray for a in args]):
+        return list(args), None
+    return flatten((args, kwargs))
+
+
+def _variable(x: dlarray, trace: Trace, places: dict[int, Node]) -> dlarray:
+    """A fresh handle to a variable; two handles to one place are one variable."""
+    value = x._value
+    if not (value.dtype.is_floating_point or value.dtype.is_complex):
+        return dlarray._made(value, None, x._labels)
+    parent = live(x._node)
+    if parent is not None and parent.trace is not trace:
+        raise TraceError(f"an argument of dlfeval belongs to another trace (made in {line_of(parent.site)}); pass it through the outer dlfeval")
+    key = id(parent) if parent is not None else id(value)
+    node = places.get(key)
+    if node is None:
+        if parent is None:
+            node = Node(VARIABLE, trace, (), [value], NO_PARAMS, value, user_site())
+        else:
+            node = Node(IDENTITY, trace, (parent,), [None, None], NO_PARAMS, value, user_site())
+        places[key] = node
+    return dlarray._made(value, node, x._labels)
+
+
+def _left(result: Any) -> Any:
+    """Results as they leave the outermost dlfeval."""
+    kind = type(result)
+    if kind is dlarray:
+        return dlarray._made(result._value, None, result._labels)
+    if kind is tuple and all([type(r) is dlarray for r in result]):
+        return tuple([dlarray._made(r._value, None, r._labels) for r in result])
+    leaves, structure = flatten(result)
+    return unflatten(structure, [_left_leaf(leaf) for leaf in leaves])
+
+
+def _left_leaf(leaf: Any) -> Any:
+    if type(leaf) is dlarray:
+        return dlarray._made(leaf._value, None, leaf._labels)
+    leave = getattr(type(leaf), "__leave_trace__", None)
+    return leave(leaf) if leave is not None else leaf
+
+
+# ----- what a derivative is taken of, and with respect to ----------------------------------------------------------------
+
+
+def output_node(y: Any, word: str) -> Node | None:
+    """The node of a result, None where nothing of it is traced."""
+    if not isinstance(y, dlarray):
+        raise TypeRefused(f"{word} differentiates a dlarray that was computed inside dlfeval, not {type(y).__name__}; "
+                          "is a step computed in NumPy or torch? use gradloom's functions")
+    node = live(y._node)
+    if node is None and current_trace() is None:
+        raise TraceError(f"{word} is used inside a function that dlfeval runs: write dlfeval(fun, x, ...) with {word} in fun; "
+                         "value_and_gradient(fun) takes the function itself")
+    return node
+
+
+def target_node(x: Any, word: str) -> Node:
+    """The node of a target, or an error that says why it is none."""
+    if not isinstance(x, dlarray):
+        raise TypeRefused(f"{word} differentiates with respect to dlarrays, not {type(x).__name__}; pass it to dlfeval as dlarray(x)")
+    if not differentiable(x._value.dtype):
+        raise TypeRefused(f"{word} with respect to an array of {str(x._value.dtype)[6:]} has no meaning; write dlarray(x, dtype=\"float64\")")
+    if x._note is not None and x._note[0] == "assigned":
+        raise TraceError(f"{word} with respect to an array that was assigned into (x[...] = v in {line_of(x._note[1])}): it is no longer what was passed; "
+                         "copy first with buffer = x.copy(), and write into the copy")
+    node = live(x._node)
+    if node is None:
+        if current_trace() is None:
+            raise TraceError(f"{word} is used inside a function that dlfeval runs: write dlfeval(fun, x, ...) with {word} in fun")
+        if x._note is not None and x._note[0] == "made":
+            raise TraceError(f"{word} with respect to an array made inside the function, in {line_of(x._note[1])}: it is a constant there; "
+                             "pass it to dlfeval as an argument")
+        raise TraceError(f"{word} with respect to an array that came from outside dlfeval (captured): pass it as an argument")
+    return node
+
+
+def check_leads_to(y_node: Node | None, nodes: Sequence[Node], word: str) -> None:
+    """A target that was computed and does not lead to y is a slip; a variable that does not is fine."""
+    computed = [n for n in nodes if n.operation is not VARIABLE and n.operation is not IDENTITY]
+    if not computed:
+        return
+    found = set() if y_node is None else set(ancestors([y_node], min(n.number for n in computed)))
+    for node in computed:
+        if node not in found and node.operation is not DESCENDS:
+            raise TraceError(f"{word}: the result does not depend on the target computed in {line_of(node.site)}; it was made from something else. "
+                             "Compute the result from this very array (x = X[:, 0]; u = net(x), not net(X))")
+
+
+def dlgradient(y: Any, /, *targets: Any, retain_data: bool = False, enable_higher_derivatives: bool = False, allow_complex: bool = True) -> Any:
+    """The gradient of a scalar with respect to targets: leaves or intermediate results, arrays or containers of them.
+
+    Formula: g[i] = dy / dx[i]; for complex x = a + i b, g = dy/da + i dy/db, the direction of steepest ascent.
+    One target gives its gradient, several a tuple, a container the same container; each has its target's shape, labels and type.
+    Use it inside a function that `dlfeval` runs.
+
+    `retain_data=False` drops what the walk has used, so that memory falls as it goes; a later derivative computes it again.
+    `enable_higher_derivatives=True` records the walk, so that the gradient can be differentiated; without it, doing so is an
+    error, never a silent constant. `allow_complex=False` refuses complex targets.
+
+    Raises ShapeError for a y of more than one element, TypeRefused for complex y and integer targets, TraceError for targets
+    that are not traced.
+
+    >>> import gradloom as gl
+    >>> gl.dlfeval(lambda x: gl.dlgradient(gl.sum(x ** 3), x), gl.dlarray([1, 2]))
+    2 dlarray float64
+    [ 3. 12.]
+
+    Source: MATLAB Deep Learning Toolbox, dlgradient.
+    """
+    if not targets:
+        raise TypeRefused("dlgradient needs at least one target: write dlgradient(y, x)")
+    y_node = output_node(y, "dlgradient")
+    value = y._value
+    if value.numel() != 1:
+        raise ShapeError(f"dlgradient differentiates a scalar, y is {described(y.shape, y._labels)}; write dlgradient(gl.sum(y), x) for the gradient of its "
+                         "sum, dljacobian(y, x) for all its elements")
+    if value.dtype.is_complex:
+        raise TypeRefused("dlgradient differentiates a real scalar, y is complex; write dlgradient(gl.real(y), x)")
+    if len(targets) == 1 and type(targets[0]) is dlarray:
+        xs, structures = [targets[0]], None
+    else:
+        xs, structures = _flat_targets(targets)
+    nodes = [target_node(x, "dlgradient") for x in xs]
+    if not allow_complex:
+        for x in xs:
+            if x._value.dtype.is_complex:
+                raise TypeRefused("dlgradient(..., allow_complex=False) with respect to a complex array; write allow_complex=True, or make it real")
+    check_leads_to(y_node, nodes, "dlgradient")
+    gradients = gradient_of(y_node, value, xs, nodes, recorded=enable_higher_derivatives, release=not (retain_data or enable_higher_derivatives))
+    if structures is None:
+        return gradients[0]
+    filled = []
+    for structure, count in structures:
+        filled.append(unflatten(structure, gradients[:count]))
+        gradients = gradients[count:]
+    return filled[0] if len(filled) == 1 else tuple(filled)
+
+
+def _flat_targets(targets: Sequence[Any]) -> tuple[list[Any], list[tuple[Structure, int]]]:
+    xs: list[Any] = []
+    structures = []
+    for target in targets:
+        leaves, structure = flatten(target)
+        xs += leaves
+        structures.append((structure, len(leaves)))
+    return xs, structures
+
+
+def gradient_of(y_node: Node | None, value: Tensor, xs: Sequence[dlarray], nodes: Sequence[Node], recorded: bool, release: bool) -> list[dlarray]:
+    """Gradients as arrays: nodes that descend from their targets where recorded, marked where not."""
+    bars: Sequence[Any] = [None] * len(nodes)
+    if y_node is not None:
+        one = torch.ones(value.shape, dtype=value.dtype, device=value.device)
+        bars = pull({y_node: dlarray._made(one, None) if recorded else one}, nodes, recorded=recorded, release=release)
+    return [derivative(bar, x, node, y_node, recorded) for bar, x, node in zip(bars, xs, nodes, strict=True)]
+
+
+def derivative(bar: Any, x: dlarray, node: Node, y_node: Node | None, recorded: bool, option: str = "enable_higher_derivatives=True") -> dlarray:
+    """A derivative in the shape and labels of x, as a result of `dlgradient` and its like."""
+    if bar is None:
+        bar = torch.zeros_like(x._value)
+    return recorded_result(bar, x._labels, [node]) if recorded else marked(bar, x._labels, y_node or node, option)
+
+
+def recorded_result(bar: Any, labels: str | None, nodes: Sequence[Node]) -> dlarray:
+    """A recorded derivative: a node that descends from its targets."""
+    raw, parent = (bar._value, live(bar._node)) if type(bar) is dlarray else (bar, None)
+    made = Node(DESCENDS, nodes[0].trace, (parent, *nodes), [None if parent is not None else raw, *[None] * len(nodes), None], NO_PARAMS, raw, user_site())
+    return dlarray._made(raw, made, labels)
+
+
+def marked(value: Tensor, labels: str | None, source: Node, option: str = "enable_higher_derivatives=True") -> dlarray:
+    """A derivative that was not recorded: to differentiate through it is an error."""
+    return dlarray._made(value, Node(UNRECORDED, source.trace, (source,), [None, None], {"option": option}, value, user_site()), labels)
+
+
+def detach(x: Any, /) -> dlarray:
+    """The same values, labels and device as a constant: nothing is differentiated through it.
+
+    >>> import gradloom as gl
+    >>> gl.dlfeval(lambda x: gl.dlgradient(x + gl.atan(gl.detach(x)), x), gl.dlarray(2.0))
+    dlarray float64 1.0
+
+    Source: PyTorch detach; MATLAB users write extractdata.
+    """
+    x = x if isinstance(x, dlarray) else dlarray(x)
+    return dlarray._made(x._value, None, x._labels)
+
+
+dlarray.detach = detach  # type: ignore[attr-defined]
+
+
+# ----- products -----------------------------------------------------------------------------------------------------------
+
+
+def _directions(xs: Sequence[dlarray], v: Any, structure: Any, word: str) -> list[Tensor]:
+    leaves, its = flatten(v)
+    if len(leaves) != len(xs):
+        raise ShapeError(f"{word} needs a direction for each of the {len(xs)} targets, in the same container; {len(leaves)} were given")
+    directions = []
+    for x, leaf in zip(xs, leaves, strict=True):
+        d = leaf if isinstance(leaf, dlarray) else dlarray(leaf)
+        if d.shape != x.shape:
+            raise ShapeError(f"{word}: a direction of shape {d.shape} for a target of shape {described(x.shape, x._labels)}; they must be the same")
+        directions.append(d)
+    return directions  # type: ignore[return-value]
+
+
+def jvp(u: Any, x: Any, v: Any, /, *, enable_higher_derivatives: bool = False) -> Any:
+    """The Jacobian of u with respect to x times a direction v, by one walk forwards.
+
+    Formula: J v = d/dt u(x + t v) at t = 0. u, and the result, may be any container; v has x's container and shapes.
+
+    >>> import gradloom as gl
+    >>> gl.dlfeval(lambda x: gl.jvp(x ** 2, x, gl.dlarray([1.0, 0.0])), gl.dlarray([3.0, 4.0]))
+    2 dlarray float64
+    [6. 0.]
+
+    Source: Griewank and Walther, Evaluating Derivatives, 2008.
+    """
+    outputs, u_structure = flatten(u)
+    xs, structure = flatten(x)
+    u_nodes = [output_node(o, "jvp") for o in outputs]
+    nodes = [target_node(t, "jvp") for t in xs]
+    recorded = enable_higher_derivatives
+    seeds: dict[Node, Any] = {}
+    for t, node, d in zip(xs, nodes, _directions(xs, v, structure, "jvp"), strict=True):
+        d = PUBLIC["astype"](dlarray._made(d._value, d._node if recorded else None), t.dtype)
+        if node not in seeds:
+            seeds[node] = d if recorded else d._value
+    live_nodes = [n for n in u_nodes if n is not None]
+    pushed = dict(zip(live_nodes, push(live_nodes, seeds, recorded=recorded), strict=True)) if live_nodes else {}
+    results = []
+    for o, node in zip(outputs, u_nodes, strict=True):
+        dot = pushed.get(node) if node is not None else None
+        raw = torch.zeros_like(o._value) if dot is None else dot
+        results.append(recorded_result(raw, o._labels, nodes) if recorded else marked(raw, o._labels, node or nodes[0]))
+    return unflatten(u_structure, results)
+
+
+def vjp(u: Any, x: Any, w: Any, /, *, enable_higher_derivatives: bool = False, retain_data: bool = True) -> Any:
+    """The transposed Jacobian of u with respect to x times w, by one walk backwards: the gradient of sum(real(conj(w) u)).
+
+    w has u's container and shapes, the result x's.
+
+    >>> import gradloom as gl
+    >>> gl.dlfeval(lambda x: gl.vjp(x ** 2, x, gl.dlarray([1.0, 10.0])), gl.dlarray([3.0, 4.0]))
+    2 dlarray float64
+    [ 6. 80.]
+
+    Source: Griewank and Walther, Evaluating Derivatives, 2008.
+    """
+    outputs, u_structure = flatten(u)
+    xs, structure = flatten(x)
+    u_nodes = [output_node(o, "vjp") for o in outputs]
+    nodes = [target_node(t, "vjp") for t in xs]
+    check_leads_to(max((n for n in u_nodes if n is not None), key=lambda n: n.number, default=None), [], "vjp")
+    recorded = enable_higher_derivatives
+    bars: dict[Node, Any] = {}
+    for o, node, d in zip(outputs, u_nodes, _directions(outputs, w, u_structure, "vjp"), strict=True):
+        if node is not None:
+            d = PUBLIC["astype"](dlarray._made(d._value, d._node if recorded else None), o.dtype)
+            bar = d if recorded else d._value
+            bars[node] = bars[node] + bar if node in bars else bar
+    pulled: Sequence[Any] = pull(bars, nodes, recorded=recorded, release=not (retain_data or recorded)) if bars else [None] * len(nodes)
+    source = next((n for n in u_nodes if n is not None), None)
+    return unflatten(structure, [derivative(bar, t, node, source, recorded) for bar, t, node in zip(pulled, xs, nodes, strict=True)])
+
+
+def hvp(y: Any, x: Any, v: Any, /, *, enable_higher_derivatives: bool = False) -> Any:
+    """The Hessian of a scalar y with respect to x times a direction v: a walk forwards over a recorded walk backwards.
+
+    >>> import gradloom as gl
+    >>> gl.dlfeval(lambda x: gl.hvp(gl.sum(x ** 3), x, gl.dlarray([1.0, 0.0])), gl.dlarray([3.0, 4.0]))
+    2 dlarray float64
+    [18.  0.]
+
+    Source: Pearlmutter 1994.
+    """
+    g = dlgradient(y, x, enable_higher_derivatives=True)
+    return jvp(g, x, v, enable_higher_derivatives=enable_higher_derivatives)
+
+
+def extractdata(x: Any, /) -> Any:
+    """The values as a read-only NumPy array, a constant: shared memory on the CPU, a copy from a GPU.
+
+    Raises TypeRefused for bfloat16: write x.astype("float32").
+
+    >>> import gradloom as gl
+    >>> gl.extractdata(gl.dlarray([1.0, 2.0]))
+    array([1., 2.])
+
+    Source: MATLAB extractdata.
+    """
+    return detach(x).numpy()
+
+
+def isdlarray(x: Any, /) -> bool:
+    """Whether x is a dlarray.
+
+    >>> import gradloom as gl
+    >>> gl.isdlarray(3)
+    False
+    """
+    return isinstance(x, dlarray)
+
+
+__all__ = ["detach", "dlfeval", "dlgradient", "extractdata", "hvp", "isdlarray", "jvp", "vjp"]

@@ -1,0 +1,144 @@
+"""Dtypes, devices, conversions and random generators: the thin policy on top of torch's array functions.
+
+Everything right of this module handles `torch.Tensor` values that never require gradients.
+"""
+from __future__ import annotations
+
+import math
+import threading
+from typing import Any
+
+import numpy as np
+import torch
+
+Tensor = torch.Tensor
+NUMBERS = (bool, int, float, complex)
+NUMBER_TYPES = frozenset(NUMBERS)
+
+DTYPES = {
+    "bool": torch.bool, "uint8": torch.uint8, "int8": torch.int8, "int16": torch.int16, "int32": torch.int32, "int64": torch.int64,
+    "float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64,
+    "complex64": torch.complex64, "complex128": torch.complex128,
+}
+NAMES = {dtype: name for name, dtype in DTYPES.items()}
+REAL_OF = {torch.complex64: torch.float32, torch.complex128: torch.float64}
+COMPLEX_OF = {torch.float16: torch.complex64, torch.bfloat16: torch.complex64, torch.float32: torch.complex64, torch.float64: torch.complex128}
+
+
+def dtype_named(dtype: Any) -> torch.dtype:
+    """A torch dtype from a torch dtype, a NumPy dtype, a Python type or a name."""
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    if dtype is bool:
+        return torch.bool
+    if dtype is int:
+        return torch.int64
+    if dtype is float:
+        return torch.float64
+    if dtype is complex:
+        return torch.complex128
+    name = dtype if isinstance(dtype, str) and dtype in DTYPES else None
+    if name is None:
+        name = {"single": "float32", "double": "float64", "half": "float16", "logical": "bool"}.get(dtype) if isinstance(dtype, str) else None
+    if name is None:
+        try:
+            name = np.dtype(dtype).name
+        except TypeError:
+            name = str(dtype)
+    if name not in DTYPES:
+        raise TypeError(f"no dtype {dtype!r}; write one of {', '.join(DTYPES)}")
+    return DTYPES[name]
+
+
+def differentiable(dtype: torch.dtype) -> bool:
+    """Whether arrays of this type can carry a derivative."""
+    return dtype.is_floating_point or dtype.is_complex
+
+
+def promoted(*dtypes: torch.dtype) -> torch.dtype:
+    """The type that arrays of these types are computed in: torch's table."""
+    result = dtypes[0]
+    for dtype in dtypes[1:]:
+        result = torch.promote_types(result, dtype)
+    return result
+
+
+def as_tensor(x: Any, dtype: Any = None, device: Any = None, copy: bool = True) -> Tensor:
+    """A tensor with the values of `x`: Python numbers and lists of them are float64, arrays keep their type."""
+    if isinstance(x, Tensor):
+        value = x.detach()
+        wanted = value.dtype if dtype is None else dtype_named(dtype)
+        return value.to(device=device or value.device, dtype=wanted, copy=copy)
+    if not isinstance(x, (np.ndarray, np.generic)):
+        x = np.asarray(x)
+        if x.dtype.kind in "iu" and dtype is None:
+            x = x.astype(np.float64)
+        copy = copy and x.base is not None
+    if x.dtype.kind in "OUSMm" or x.dtype.name not in DTYPES:
+        if x.dtype.name in ("uint16", "uint32", "uint64"):
+            x = x.astype(np.int64)
+        elif x.dtype.kind == "f":
+            raise TypeError(f"arrays of {x.dtype.name} are not supported; write x.astype('float64')")
+        else:
+            raise TypeError(f"an array of numbers is needed, not of {x.dtype.name}; rows of unequal length or text are not arrays")
+    if not x.dtype.isnative:
+        x = x.astype(x.dtype.newbyteorder("="))
+    if copy or not x.flags.writeable or any(s < 0 for s in x.strides):
+        x = np.array(x, copy=True, order="C")
+    value = torch.from_numpy(x) if isinstance(x, np.ndarray) else torch.as_tensor(x)
+    if dtype is not None or device is not None:
+        value = value.to(device=device, dtype=None if dtype is None else dtype_named(dtype))
+    return value
+
+
+def to_numpy(value: Tensor) -> np.ndarray:
+    """The values as NumPy sees them: shared on the CPU, a copy from elsewhere."""
+    if value.dtype is torch.bfloat16:
+        raise TypeError("NumPy has no bfloat16; write x.astype('float32') first")
+    return value.detach().resolve_conj().resolve_neg().cpu().numpy()
+
+
+def readable_bytes(count: int) -> str:
+    """A byte count as people read it: 23.9 MB."""
+    if count < 1000:
+        return f"{count} bytes"
+    power = min(int(math.log(count, 1000)), 5)
+    return f"{count / 1000 ** power:.3g} {['', 'kB', 'MB', 'GB', 'TB', 'PB'][power]}"
+
+
+# ----- random numbers: own generators, one per device and thread -----------------------------------------------------
+
+_streams = threading.local()
+
+
+def generator(device: Any = "cpu") -> torch.Generator:
+    """This thread's generator for a device, seeded with 0 until `seed` is called."""
+    key = str(torch.device(device))
+    table = _streams.__dict__
+    if key not in table:
+        table[key] = torch.Generator(device=device)
+        table[key].manual_seed(table.get("seed", 0))
+    return table[key]
+
+
+def seed(value: int) -> None:
+    """Start this thread's generators, on every device, from `value`."""
+    table = _streams.__dict__
+    table["seed"] = int(value)
+    for stream in table.values():
+        if isinstance(stream, torch.Generator):
+            stream.manual_seed(int(value))
+
+
+def random_state() -> dict[str, Any]:
+    """The state of this thread's generators, for `restore_random_state`."""
+    generator("cpu")
+    table = _streams.__dict__
+    return {"seed": table.get("seed", 0), "streams": {k: s.get_state() for k, s in table.items() if isinstance(s, torch.Generator)}}
+
+
+def restore_random_state(state: dict[str, Any]) -> None:
+    """Continue from a state that `random_state` returned."""
+    seed(state["seed"])
+    for key, value in state["streams"].items():
+        generator(key).set_state(value)

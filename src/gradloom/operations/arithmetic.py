@@ -1,0 +1,191 @@
+"""Sums, products, powers, and the conversions that a walk itself needs."""
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import torch
+
+from ..core.array import dlarray, operand
+from ..core.blocks.block import Block
+from ..core.operation import OPERATIONS, Elementwise, composite, elementwise, public
+from ..kernels import NUMBER_TYPES, Tensor, dtype_named
+
+add = elementwise("add", operator.add, 1, 1, operators=("__add__", "__radd__"), doc="a + b.", matlab="plus")
+subtract = elementwise("subtract", operator.sub, 1, -1, operators=("__sub__", "__rsub__"), doc="a - b.", matlab="minus")
+negative = elementwise("negative", operator.neg, -1, operators=("__neg__",), doc="-x.", matlab="uminus")
+positive = elementwise("positive", lambda x: x, 1, operators=("__pos__",), doc="x.", matlab="uplus")
+
+
+multiply = elementwise("multiply", operator.mul, lambda b: b, lambda a: a, operators=("__mul__", "__rmul__"), doc="a * b, element by element.",
+                       matlab="times")
+
+
+def _multiply_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]) -> Block:
+    a, b = inputs
+    block, other = (a, b) if type(a) is Block else (b, a)
+    if type(other) in NUMBER_TYPES:
+        return block.times(other)
+    if type(other) is Block:
+        raise TypeError("the product of two structured Jacobians is not linear")
+    return block.scaled(other)
+
+
+multiply.operation.act = _multiply_on_block  # type: ignore[attr-defined]
+
+
+def _guarded(a: Any, b: Any) -> Any:
+    """a * b with 0 * (infinity or NaN of b) = 0; one more pass over the product only where it is not finite."""
+    product = a * b
+    if not isinstance(product, Tensor) or product.is_meta or not isinstance(a, Tensor):
+        return product
+    if product.device.type == "cpu" and bool(torch.isfinite(product.sum())):
+        return product
+    return torch.where(a == 0, torch.zeros((), dtype=product.dtype, device=product.device), product)
+
+
+scale = elementwise("scale", _guarded, lambda b: b, lambda a: a, singular=True,
+                    doc="a * b where 0 times infinity is 0: how a walk multiplies a cotangent `a` with a partial `b` that can be infinite.")
+scale.operation.act = _multiply_on_block  # type: ignore[attr-defined]
+
+divide = elementwise("divide", operator.truediv, lambda b: 1 / b, lambda y, b: -y / b, singular=True,
+                     operators=("__truediv__", "__rtruediv__"), doc="a / b, element by element.", matlab="rdivide", domain=(0.5, 2.0))
+
+
+def _divide_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]) -> Block:
+    block, other = inputs
+    if type(other) is Block:
+        raise TypeError("a structured Jacobian in a denominator is not linear")
+    return block.times(1 / other) if type(other) in NUMBER_TYPES else block.scaled(1 / other)
+
+
+divide.operation.act = _divide_on_block  # type: ignore[attr-defined]
+
+square = elementwise("square", lambda x: x * x, lambda x: x + x, doc="x * x, element by element.")
+
+
+def _power(a: Any, b: Any) -> Any:
+    if type(a) in NUMBER_TYPES and isinstance(b, Tensor):
+        return torch.pow(torch.as_tensor(a, dtype=b.dtype if not isinstance(a, complex) else None, device=b.device), b)
+    return torch.pow(a, b)
+
+
+def _power_base(a: Any, b: Any) -> Any:
+    if type(b) in NUMBER_TYPES:
+        return 0 if b == 0 else b * power(a, b - 1)
+    less = power(a, b - 1)
+    return OPERATIONS["where"].public(b == 0, 0 * less, b * less)  # type: ignore[misc]
+
+
+def _power_exponent(y: Any, a: Any, b: Any) -> Any:
+    where, log = OPERATIONS["where"].public, OPERATIONS["log"].public
+    assert where is not None and log is not None
+    if type(a) in NUMBER_TYPES:
+        import cmath
+        import math
+
+        return 0 * y if a == 0 else y * (math.log(a) if not isinstance(a, complex) and a > 0 else cmath.log(a))
+    zero = a == 0
+    return where(zero, 0 * y, y * log(where(zero, 1, a)))
+
+
+def _is_small_power(b: Any) -> bool:
+    return type(b) in NUMBER_TYPES and b == 2
+
+
+power_primitive = elementwise("power", _power, _power_base, _power_exponent, singular=True, doc="a ** b.", matlab="power", domain=(0.5, 2.0))
+
+
+def power(a: Any, b: Any, /) -> Any:
+    """a ** b, element by element.
+
+    Formula: y = a ** b; dy/da = b a ** (b - 1), dy/db = y log(a), with 0 where b, or a, is 0. Shapes broadcast; labels match by name.
+
+    >>> import gradloom as gl
+    >>> gl.power(gl.dlarray([1.0, 2.0, 3.0]), 2)
+    3 dlarray float64
+    [1. 4. 9.]
+
+    Source: MATLAB power, array API power.
+    """
+    if type(b) in NUMBER_TYPES and b == 2 and type(a) is not float:
+        return square(a)
+    return power_primitive(a, b)
+
+
+power = public(power_primitive.operation, operators=("__pow__", "__rpow__"))(power)  # type: ignore[attr-defined]
+
+conj = elementwise("conj", torch.conj, 1, complex_partials=[(0, 1)], doc="The complex conjugate.", matlab="conj")
+real = elementwise("real", lambda x: x.real.clone() if x.is_complex() else x, 1, complex_partials=[(0.5, 0.5)], doc="The real part.", matlab="real")
+imag = elementwise("imag", lambda x: x.imag.clone() if x.is_complex() else torch.zeros_like(x), 0, complex_partials=[(-0.5j, 0.5j)],
+                   doc="The imaginary part.", matlab="imag")
+
+
+def _conj_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]) -> Block:
+    return inputs[0].conjugated() if inputs[0].dtype.is_complex else inputs[0]
+
+
+conj.operation.act = _conj_on_block  # type: ignore[attr-defined]
+
+
+class _Cast(Elementwise):
+    """x in another type: the identity for a derivative, whose walk fits types itself."""
+
+
+def _cast(x: Tensor, dtype: torch.dtype) -> Tensor:
+    return x.real.to(dtype) if x.is_complex() and not dtype.is_complex else x.to(dtype)
+
+
+_astype = _Cast("astype", _cast, [1], ("x",))
+_astype.act = lambda operation, inputs, params: inputs[0].made(inputs[0].terms, inputs[0].shape, params["dtype"])
+
+
+@public(_astype, method=True)
+def astype(x: Any, dtype: Any, /) -> Any:
+    """The same values in another type; recorded, so that a gradient has the type of x.
+
+    A complex array that becomes real loses its imaginary part.
+
+    >>> import gradloom as gl
+    >>> gl.astype(gl.dlarray([1.0, 2.0]), "float32").dtype
+    torch.float32
+    """
+    x = operand(x)
+    x = dlarray(x) if type(x) in NUMBER_TYPES else x
+    wanted = dtype_named(dtype)
+    if x.dtype == wanted:
+        return dlarray(x) if type(x) is dlarray else x
+    return _astype.apply((x,), {"dtype": wanted}, getattr(x, "_labels", None))
+
+
+@composite
+def floor_divide(a: Any, b: Any, /) -> Any:
+    """The largest integer not above a / b. It carries no derivative."""
+    return OPERATIONS["floor"].public(divide(a, b))  # type: ignore[misc]
+
+
+@composite
+def remainder(a: Any, b: Any, /) -> Any:
+    """a - floor(a / b) b, with the sign of b.
+
+    >>> import gradloom as gl
+    >>> gl.remainder(gl.dlarray([5.0, -5.0]), 3)
+    2 dlarray float64
+    [2. 1.]
+    """
+    return mod(a, b)
+
+
+    return dlarray._made(x._value, None, x._labels) if type(x) is dlarray and live(x._node) is not None else x
+
+
+mod = elementwise("mod", operator.mod, 1, lambda a, b: -_floor(a / b), doc="a - floor(a / b) b, with the sign of b.",
+                  operators=("__mod__", "__rmod__"), matlab="mod", domain=(0.6, 0.9))
+
+
+def _floor(x: Any) -> Any:
+    return OPERATIONS["floor"].public(x)  # type: ignore[misc]
+
+
+__all__ = ["add", "astype", "conj", "divide", "floor_divide", "imag", "mod", "multiply", "negative", "positive", "power", "real",
+           "remainder", "scale", "square", "subtract"]

@@ -1,0 +1,328 @@
+"""Elementwise mathematics and activations: one line of calculus each."""
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from ..core.array import dlarray, operand
+from ..core.operation import Elementwise, broadcast_operands, elementwise, public
+from ..kernels import NUMBER_TYPES, Tensor
+from .arithmetic import add, divide, multiply, square
+
+aten = torch.ops.aten
+TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
+
+exp = elementwise("exp", torch.exp, lambda y: y, doc="e ** x.", matlab="exp")
+expm1 = elementwise("expm1", torch.expm1, lambda y: y + 1, doc="e ** x - 1, accurate near 0.", matlab="expm1")
+exp2 = elementwise("exp2", torch.exp2, lambda y: y * math.log(2), doc="2 ** x.", matlab="pow2")
+log = elementwise("log", torch.log, lambda x: 1 / x, singular=True, domain=(0.5, 3), doc="The natural logarithm.", matlab="log")
+log1p = elementwise("log1p", torch.log1p, lambda x: 1 / (1 + x), singular=True, domain=(-0.5, 2), doc="log(1 + x), accurate near 0.", matlab="log1p")
+log2 = elementwise("log2", torch.log2, lambda x: 1 / (x * math.log(2)), singular=True, domain=(0.5, 3), doc="The logarithm to base 2.", matlab="log2")
+log10 = elementwise("log10", torch.log10, lambda x: 1 / (x * math.log(10)), singular=True, domain=(0.5, 3), doc="The logarithm to base 10.",
+                    matlab="log10")
+sqrt = elementwise("sqrt", torch.sqrt, lambda y: 0.5 / y, singular=True, domain=(0.5, 3), doc="The square root.", matlab="sqrt")
+rsqrt = elementwise("rsqrt", torch.rsqrt, lambda y, x: -0.5 * y / x, singular=True, domain=(0.5, 3), doc="1 / sqrt(x).")
+reciprocal = elementwise("reciprocal", torch.reciprocal, lambda y: -square(y), singular=True, domain=(0.5, 3), doc="1 / x.")
+
+sin = elementwise("sin", torch.sin, lambda x: cos(x), doc="The sine; x in radians.", matlab="sin")
+cos = elementwise("cos", torch.cos, lambda x: -sin(x), doc="The cosine; x in radians.", matlab="cos")
+tan = elementwise("tan", torch.tan, lambda y: 1 + square(y), domain=(-1, 1), doc="The tangent; x in radians.", matlab="tan")
+asin = elementwise("asin", torch.asin, lambda x: 1 / sqrt(1 - square(x)), singular=True, domain=(-0.9, 0.9), doc="The inverse sine, in radians.",
+                   matlab="asin")
+acos = elementwise("acos", torch.acos, lambda x: -1 / sqrt(1 - square(x)), singular=True, domain=(-0.9, 0.9), doc="The inverse cosine, in radians.",
+                   matlab="acos")
+atan = elementwise("atan", torch.atan, lambda x: 1 / (1 + square(x)), doc="The inverse tangent, in radians.", matlab="atan")
+sinh = elementwise("sinh", torch.sinh, lambda x: cosh(x), doc="The hyperbolic sine.", matlab="sinh")
+cosh = elementwise("cosh", torch.cosh, lambda x: sinh(x), doc="The hyperbolic cosine.", matlab="cosh")
+tanh = elementwise("tanh", torch.tanh, lambda y: 1 - square(y), fused_pull=lambda y_bar, y: aten.tanh_backward(y_bar, y), doc="The hyperbolic tangent.",
+                   matlab="tanh")
+asinh = elementwise("asinh", torch.asinh, lambda x: 1 / sqrt(1 + square(x)), doc="The inverse hyperbolic sine.", matlab="asinh")
+acosh = elementwise("acosh", torch.acosh, lambda x: 1 / (sqrt(x - 1) * sqrt(x + 1)), singular=True, domain=(1.5, 3),
+                    doc="The inverse hyperbolic cosine.", matlab="acosh")
+atanh = elementwise("atanh", torch.atanh, lambda x: 1 / (1 - square(x)), singular=True, domain=(-0.9, 0.9), doc="The inverse hyperbolic tangent.",
+                    matlab="atanh")
+erf = elementwise("erf", torch.erf, lambda x: TWO_OVER_ROOT_PI * exp(-square(x)), doc="The error function.", matlab="erf")
+erfc = elementwise("erfc", torch.erfc, lambda x: -TWO_OVER_ROOT_PI * exp(-square(x)), doc="1 - erf(x).", matlab="erfc")
+
+# ----- activations -----
+
+sigmoid = elementwise("sigmoid", torch.sigmoid, lambda y: y * (1 - y), fused_pull=lambda y_bar, y: aten.sigmoid_backward(y_bar, y),
+                      doc="1 / (1 + exp(-x)).", matlab="sigmoid")
+relu = elementwise("relu", torch.relu, lambda y: _step(y), fused_pull=lambda y_bar, y: aten.threshold_backward(y_bar, y, 0),
+                   doc="max(x, 0), with derivative 0 at 0.", matlab="relu")
+softplus = elementwise("softplus", lambda x: torch.logaddexp(x, torch.zeros((), dtype=x.dtype, device=x.device)), lambda x: sigmoid(x),
+                       doc="log(1 + exp(x)), stable for every x.")
+silu = elementwise("silu", torch._C._nn.silu, lambda x: _silu_slope(x), fused_pull=lambda y_bar, x: aten.silu_backward(y_bar, x),
+                   doc="x sigmoid(x), also called swish.", matlab="swish")
+
+
+def _step(y: Any) -> Any:
+    """1 where y > 0, else 0, in y's type: a constant."""
+    if isinstance(y, Tensor):
+        return (y > 0).to(y.dtype)
+    return dlarray._made((y._value > 0).to(y._value.dtype), None, y._labels)
+
+
+def _silu_slope(x: Any) -> Any:
+    s = sigmoid(x)
+    return s * (1 + x * (1 - s))
+
+
+def _unary_with_options(name: str, kernel: Any, slope: Any, **rest: Any) -> Elementwise:
+    return Elementwise(name, kernel, [slope], ("x",), **rest)
+
+
+def apply_unary(operation: Elementwise, x: Any, params: dict[str, Any]) -> Any:
+    """Run an elementwise operation of one array and some options."""
+    x = operand(x)
+    if type(x) in NUMBER_TYPES:
+        x = dlarray(x)
+    if type(x) is dlarray and not (x.dtype.is_floating_point or x.dtype.is_complex):
+        x = dlarray._made(x._value.to(torch.float64), None, x._labels)
+    return operation.apply((x,), params, getattr(x, "_labels", None))
+
+
+_leakyrelu = _unary_with_options("leakyrelu", lambda x, scale: torch._C._nn.leaky_relu(x, scale), lambda x, scale: _leaky_slope(x, scale),
+                                 fused_pull=lambda y_bar, x, scale: aten.leaky_relu_backward(y_bar, x, scale, False), samples=[{"scale": 0.1}],
+                                 matlab="leakyrelu")
+
+
+def _leaky_slope(x: Any, scale: float) -> Any:
+    step = _step(x)
+    return step + scale * (1 - step)
+
+
+@public(_leakyrelu)
+def leakyrelu(x: Any, scale: float = 0.01) -> Any:
+    """x where x > 0, else scale * x.
+
+    >>> import gradloom as gl
+    >>> gl.leakyrelu(gl.dlarray([-1.0, 2.0]), 0.1)
+    2 dlarray float64
+    [-0.1  2. ]
+
+    Source: MATLAB leakyrelu.
+    """
+    return apply_unary(_leakyrelu, x, {"scale": scale})
+
+
+_elu = _unary_with_options("elu", lambda x, alpha: torch._C._nn.elu(x, alpha), lambda x, y, alpha: _elu_slope(x, y, alpha), samples=[{"alpha": 1.5}])
+
+
+def _elu_slope(x: Any, y: Any, alpha: float) -> Any:
+    step = _step(x)
+    return step + (1 - step) * (y + alpha)
+
+
+@public(_elu)
+def elu(x: Any, alpha: float = 1.0) -> Any:
+    """x where x > 0, else alpha * (exp(x) - 1).
+
+    >>> import gradloom as gl
+    >>> gl.elu(gl.dlarray([0.0, 2.0]))
+    2 dlarray float64
+    [0. 2.]
+
+    Source: Clevert, Unterthiner, Hochreiter 2016.
+    """
+    return apply_unary(_elu, x, {"alpha": alpha})
+
+
+_gelu = _unary_with_options("gelu", lambda x, approximation: torch._C._nn.gelu(x, approximate=approximation),
+                            lambda x, approximation: _gelu_slope(x, approximation),
+                            fused_pull=lambda y_bar, x, approximation: aten.gelu_backward(y_bar, x, approximate=approximation),
+                            samples=[{"approximation": "none"}, {"approximation": "tanh"}], matlab="gelu")
+
+
+def _gelu_slope(x: Any, approximation: str) -> Any:
+    if approximation == "none":
+        return 0.5 * (1 + erf(x * math.sqrt(0.5))) + x * exp(-0.5 * square(x)) / math.sqrt(2 * math.pi)
+    root = math.sqrt(2 / math.pi)
+    t = tanh(root * (x + 0.044715 * x * square(x)))
+    return 0.5 * (1 + t) + 0.5 * x * (1 - square(t)) * root * (1 + 3 * 0.044715 * square(x))
+
+
+@public(_gelu)
+def gelu(x: Any, *, approximation: str = "none") -> Any:
+    """x times the standard normal distribution function, x / 2 (1 + erf(x / sqrt(2))), or its tanh approximation.
+
+    >>> import gradloom as gl
+    >>> gl.gelu(gl.dlarray([0.0]))
+    1 dlarray float64
+    [0.]
+
+    Source: Hendrycks and Gimpel 2016; MATLAB gelu.
+    """
+    if approximation not in ("none", "tanh"):
+        raise ValueError(f"approximation is 'none' or 'tanh', not {approximation!r}")
+    return apply_unary(_gelu, x, {"approximation": approximation})
+
+
+# ----- not holomorphic -----
+
+sign = elementwise("sign", torch.sgn, 0, complex_partials=[(lambda y, x: divide(0.5, absolute(x)), lambda y, x: divide(-0.5 * y * y, absolute(x)))],
+                   singular=True, doc="x / abs(x), 0 at 0.", matlab="sign")
+absolute = elementwise("abs", torch.abs, lambda x: sign(x),
+                       complex_partials=[(lambda x: 0.5 * _conj(sign(x)), lambda x: 0.5 * sign(x))], operators=("__abs__",),
+                       doc="The absolute value, with derivative 0 at 0.", matlab="abs")
+angle = elementwise("angle", torch.angle, 0, complex_partials=[(lambda x: divide(-0.5j, x), lambda x: divide(0.5j, _conj(x)))], singular=True,
+                    doc="The phase of a complex number, in radians.", matlab="angle")
+
+
+def _conj(x: Any) -> Any:
+    from .arithmetic import conj
+
+    return conj(x)
+
+
+# ----- two operands -----
+
+
+def _pair(kernel: Any) -> Any:
+    """A kernel that needs tensors, given a number on one side."""
+
+    def run(a: Any, b: Any) -> Any:
+        if not isinstance(a, Tensor):
+            a = torch.as_tensor(a, dtype=b.dtype, device=b.device)
+        elif not isinstance(b, Tensor):
+            b = torch.as_tensor(b, dtype=a.dtype, device=a.device)
+        return kernel(a, b)
+
+    return run
+
+
+maximum = elementwise("maximum", _pair(torch.maximum), lambda a, b: _first(a, b, torch.ge), lambda a, b: 1 - _first(a, b, torch.ge),
+                      doc="The larger of a and b; the derivative goes to a where they are equal.", matlab="max")
+minimum = elementwise("minimum", _pair(torch.minimum), lambda a, b: _first(a, b, torch.le), lambda a, b: 1 - _first(a, b, torch.le),
+                      doc="The smaller of a and b; the derivative goes to a where they are equal.", matlab="min")
+atan2 = elementwise("atan2", _pair(torch.atan2), lambda a, b: divide(b, square(a) + square(b)), lambda a, b: divide(-a, square(a) + square(b)),
+                    singular=True, domain=(0.5, 2), doc="The angle of the point (b, a), in radians.", matlab="atan2")
+hypot = elementwise("hypot", _pair(torch.hypot), lambda y, a: divide(a, y), lambda y, b: divide(b, y), singular=True, domain=(0.5, 2),
+                    doc="sqrt(a**2 + b**2) without overflow.", matlab="hypot")
+
+
+def _first(a: Any, b: Any, compare: Any) -> Any:
+    """1 where compare(a, b), else 0: a constant in the operands' type."""
+    raw = [x._value if type(x) is dlarray else x for x in (a, b)]
+    like = next(x for x in raw if isinstance(x, Tensor))
+    mask = _pair(compare)(*raw).to(like.dtype)
+    return dlarray._made(mask, None) if dlarray in (type(a), type(b)) else mask
+
+
+# ----- selection: where selects, it never multiplies -----
+
+
+def _where(condition: Any, a: Any, b: Any) -> Any:
+    return torch.where(condition, a, b)
+
+
+class _Where(Elementwise):
+    """Selection: the condition carries no derivative, and a cotangent is selected, never multiplied."""
+
+    def __init__(self, *args: Any):
+        super().__init__(*args)
+        self.raw_pulls = None
+
+    def pull(self, v: Any, params: Any, node: Any, y_bar: Any, lead: Any, wanted: Any) -> Any:
+        c = v[0]
+        return [None, where(c, y_bar, 0) if wanted[1] else None, where(c, 0, y_bar) if wanted[2] else None]
+
+    def push(self, v: Any, params: Any, node: Any, dots: Any, lead: Any) -> Any:
+        from ..core.operation import padded
+
+        c, a_dot, b_dot = v[0], dots[1], dots[2]
+        parts = []
+        if a_dot is not None:
+            parts.append(where(c, padded(a_dot, lead, node.ndim), 0))
+        if b_dot is not None:
+            parts.append(where(c, 0, padded(b_dot, lead, node.ndim)))
+        return parts[0] if len(parts) == 1 else parts[0] + parts[1]
+
+    def reads(self, name: str) -> set[str]:
+        return {"condition"}
+
+
+_where_operation = _Where("where", _where, [0, 1, 1], ("condition", "a", "b"))
+
+
+def _where_on_block(operation: Any, inputs: Any, params: Any) -> Any:
+    """Selecting between a Block and 0: one more factor of 0 and 1."""
+    c, a, b = inputs
+    block, keep = (a, c) if not isinstance(b, type(a)) and type(a) not in NUMBER_TYPES and hasattr(a, "terms") else (b, ~c)
+    return block.scaled(keep.to(block.dtype))
+
+
+_where_operation.act = _where_on_block
+
+
+@public(_where_operation)
+def where(condition: Any, a: Any, b: Any, /) -> Any:
+    """a where the condition holds, else b: it selects and never multiplies, so a NaN on the side not taken does not leak.
+
+    Shapes broadcast, labels match by name.
+
+    >>> import gradloom as gl
+    >>> x = gl.dlarray([-1.0, 4.0])
+    >>> gl.where(x > 0, gl.sqrt(x), 0.0)
+    2 dlarray float64
+    [0. 2.]
+
+    Source: array API where.
+    """
+    inputs, labels = broadcast_operands(_where_operation, (condition, a, b))
+    c = inputs[0]
+    if type(c) in NUMBER_TYPES:
+        c = dlarray(bool(c))
+    elif c.dtype is not torch.bool:
+        raise TypeError("where needs a condition of bools; write x != 0")
+    return _where_operation.apply((c, *inputs[1:]), {}, labels)
+
+
+_clip = Elementwise("clip", lambda x, low, high: torch.clamp(x, low, high), [lambda x, low, high: _inside(x, low, high)], ("x",),
+                    samples=[{"low": -0.5, "high": 0.7}])
+
+
+def _inside(x: Any, low: Any, high: Any) -> Any:
+    value = x._value if type(x) is dlarray else x
+    mask = torch.ones_like(value, dtype=torch.bool)
+    if low is not None:
+        mask = mask & (value >= low)
+    if high is not None:
+        mask = mask & (value <= high)
+    mask = mask.to(value.dtype)
+    return dlarray._made(mask, None) if type(x) is dlarray else mask
+
+
+@public(_clip)
+def clip(x: Any, min: Any = None, max: Any = None) -> Any:
+    """x limited to [min, max], numbers or arrays; derivative 1 on the bounds.
+
+    >>> import gradloom as gl
+    >>> gl.clip(gl.dlarray([-2.0, 0.5, 2.0]), -1, 1)
+    3 dlarray float64
+    [-1.   0.5  1. ]
+
+    Source: array API clip.
+    """
+    if all(bound is None or type(bound) in NUMBER_TYPES for bound in (min, max)):
+        return apply_unary(_clip, x, {"low": min, "high": max})
+    if min is not None:
+        x = maximum(x, min)
+    return x if max is None else minimum(x, max)
+
+
+_complex = elementwise("complex", lambda a, b: torch.complex(*_same(a, b)), 1, 1j, doc="a + b i.", matlab="complex")
+
+
+def _same(a: Any, b: Any) -> Any:
+    like = a if isinstance(a, Tensor) else b
+    a, b = (x if isinstance(x, Tensor) else torch.as_tensor(x, dtype=like.dtype) for x in (a, b))
+    dtype = torch.promote_types(a.dtype, b.dtype)
+    return torch.broadcast_tensors(a.to(dtype), b.to(dtype))
+
+
+__all__ = ["absolute", "acos", "acosh", "add", "angle", "asin", "asinh", "atan", "atan2", "atanh", "clip", "cos", "cosh", "elu", "erf", "erfc",
+           "exp", "exp2", "expm1", "gelu", "hypot", "leakyrelu", "log", "log1p", "log2", "log10", "maximum", "minimum", "multiply", "reciprocal",
+           "relu", "rsqrt", "sigmoid", "sign", "silu", "sin", "sinh", "softplus", "sqrt", "tan", "tanh", "where"]

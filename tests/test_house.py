@@ -1,0 +1,230 @@
+"""The order of the house: who may import whom in src/gradloom, and what is imported nowhere. Read from the source, nothing is run."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parent.parent / "src" / "gradloom"
+
+# What stands right may import what stands left, never the other way.
+LAYERS = ("kernels", "core", "operations", "derivatives", "acceleration", "networks", "data", "training", "interop")
+
+ARRAY_LIBRARIES = {"torch", "numpy", "scipy", "jax", "jaxlib", "autograd", "cupy", "tensorflow", "pandas"}
+# torch's own derivatives and layers, also under their other names: only interop knows them.
+RIVALS = ("torch.autograd", "torch.func", "torch.nn", "torch.vmap", "torch._functorch", "functorch")
+PICKLES = ("pickle", "_pickle", "cPickle", "cloudpickle", "dill", "shelve", "joblib", "torch.save", "torch.load")
+
+
+def inside(name, *packages):
+    """Is the dotted name one of the packages, or in one of them?"""
+    return any(name == package or name.startswith(package + ".") for package in packages)
+
+
+class References(ast.NodeVisitor):
+    """Every dotted name that a module imports, at any depth, or reaches through what it imported: (name, line)."""
+
+    def __init__(self, path):
+        self.package = ["gradloom", *Path(path).parts[:-1]]
+        self.aliases = {}
+        self.found = []
+
+    def read(self, tree):
+        self.visit_imports(tree)
+        self.visit(tree)
+        return sorted(set(self.found), key=lambda reference: (reference[1], reference[0]))
+
+    def absolute(self, name, level):
+        if not level:
+            return name
+        return ".".join(self.package[: len(self.package) - level + 1] + ([name] if name else []))
+
+    def visit_imports(self, tree):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    self.found.append((alias.name, node.lineno))
+                    top = alias.name.split(".")[0]
+                    self.aliases[alias.asname or top] = alias.name if alias.asname else top
+            elif isinstance(node, ast.ImportFrom):
+                base = self.absolute(node.module, node.level)
+                for alias in node.names:
+                    name = base if alias.name == "*" else f"{base}.{alias.name}"
+                    self.found.append((name, node.lineno))
+                    self.aliases[alias.asname or alias.name] = name
+
+    def visit_Attribute(self, node):
+        inner, attributes = node, []
+        while isinstance(inner, ast.Attribute):
+            attributes.append(inner.attr)
+            inner = inner.value
+        if not isinstance(inner, ast.Name):
+            self.visit(inner)
+        elif inner.id in self.aliases:
+            self.found.append((".".join([self.aliases[inner.id], *reversed(attributes)]), node.lineno))
+
+    def visit_Call(self, node):
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", None)
+        if called in ("import_module", "__import__") and node.args and isinstance(node.args[0], ast.Constant):
+            name = str(node.args[0].value)
+            self.found.append((self.absolute(name.lstrip("."), len(name) - len(name.lstrip("."))), node.lineno))
+        for keyword in node.keywords:
+            if keyword.arg == "allow_pickle" and not (isinstance(keyword.value, ast.Constant) and keyword.value.value is False):
+                self.found.append(("pickle", node.lineno))
+        self.generic_visit(node)
+
+
+def references(path, text):
+    return References(path).read(ast.parse(text, path))
+
+
+def array_library_behind(name, sources, seen):
+    """The array library that importing the dotted name brings in, directly or through other modules of gradloom, or None."""
+    top = name.split(".")[0]
+    if top in ARRAY_LIBRARIES:
+        return top
+    parts = name.split(".")[1:]
+    for length in range(len(parts), 0, -1) if top == "gradloom" else ():
+        stem = "/".join(parts[:length])
+        for path in (f"{stem}.py", f"{stem}/__init__.py"):
+            if path in seen:
+                return None
+            if path in sources:
+                seen.add(path)
+                behind = (array_library_behind(other, sources, seen) for other, _ in references(path, sources[path]))
+                return next(filter(None, behind), None)
+    return None
+
+
+def violations(sources):
+    """What is out of order in {path under src/gradloom: text}, one line each."""
+    found = []
+    for path, text in sorted(sources.items()):
+        where = Path(path)
+        if "utils" in (*where.parts[:-1], where.stem):
+            found.append(f"{path}: nothing is called utils: name the file after the concept that it holds")
+        layer = where.parts[0] if len(where.parts) > 1 else where.stem
+        if layer not in LAYERS and path != "__init__.py":
+            found.append(f"{path}: is in no layer of the house ({' -> '.join(LAYERS)})")
+        for name, line in references(path, text):
+            if inside(name, "gradloom") and layer in LAYERS:
+                other = name.split(".")[1] if "." in name else None
+                if other not in LAYERS:
+                    found.append(f"{path}:{line}: {layer} imports the public vocabulary ({name}): import from the layer that defines it")
+                elif LAYERS.index(other) > LAYERS.index(layer):
+                    found.append(f"{path}:{line}: {layer} imports {name}, which stands right of it: {' -> '.join(LAYERS)}")
+            if inside(name, *RIVALS) and layer != "interop":
+                found.append(f"{path}:{line}: {name} outside interop: kernels come from torch.*, torch.ops.aten and torch._C._nn")
+            if inside(name, *PICKLES):
+                found.append(f"{path}:{line}: {name}: nothing is pickled, files are safetensors")
+            if path == "core/labels.py" and (library := array_library_behind(name, sources, {path})):
+                found.append(f"{path}:{line}: {name} brings in {library}: labels know no array library")
+    return found
+
+
+def read_house(root):
+    return {file.relative_to(root).as_posix(): file.read_text(encoding="utf-8") for file in sorted(root.rglob("*.py"))}
+
+
+def test_the_house_is_in_order():
+    assert SOURCE.is_dir()
+    assert violations(read_house(SOURCE)) == []
+
+
+ARRAY = {"core/array.py": "import torch\n"}
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "message"),
+    [
+        ("core/array.py", "from gradloom.operations import arithmetic", "core/array.py:1: core imports gradloom.operations.arithmetic"),
+        ("core/array.py", "def add(a, b):\n    from gradloom.operations.arithmetic import add\n    return add(a, b)", "core/array.py:2: "),
+        ("core/array.py", "from ..operations import arithmetic", "core imports gradloom.operations.arithmetic"),
+        ("core/__init__.py", "from ..operations import arithmetic", "core imports gradloom.operations.arithmetic"),
+        ("core/blocks/term.py", "from ...derivatives.reverse import pull", "core imports gradloom.derivatives.reverse.pull"),
+        ("kernels.py", "import gradloom.core.array", "kernels imports gradloom.core.array"),
+        ("kernels.py", "from . import core", "kernels imports gradloom.core"),
+        ("kernels.py", "import gradloom.kernels\ngradloom.core.array.dlarray", "kernels.py:2: kernels imports gradloom.core.array"),
+        ("operations/linalg.py", "if TYPE_CHECKING:\n    import gradloom.networks as n", "operations imports gradloom.networks"),
+        ("derivatives/reverse.py", "from gradloom.acceleration.program import Program", "derivatives imports"),
+        (
+            "acceleration/program.py",
+            "import importlib\nimportlib.import_module('gradloom.networks')",
+            "acceleration imports gradloom.networks",
+        ),
+        ("acceleration/program.py", "import_module('..networks', __package__)", "acceleration imports gradloom.networks"),
+        ("networks/layer.py", "from gradloom.data import datastore", "networks imports gradloom.data.datastore"),
+        ("data/images.py", "__import__('gradloom.training')", "data imports gradloom.training"),
+        ("training/trainnet.py", "from gradloom.interop import onnx", "training imports gradloom.interop.onnx"),
+        ("networks/layer.py", "import gradloom as gl", "the public vocabulary"),
+        ("networks/layer.py", "from gradloom import dlarray", "the public vocabulary"),
+        ("networks/layer.py", "from .. import *", "the public vocabulary"),
+        ("helpers.py", "", "is in no layer"),
+        ("networks/utils.py", "", "nothing is called utils"),
+        ("core/utils/__init__.py", "", "nothing is called utils"),
+        ("kernels.py", "import torch.nn", "torch.nn outside interop"),
+        ("kernels.py", "import torch.nn.functional as F", "torch.nn.functional outside interop"),
+        ("kernels.py", "from torch import nn", "torch.nn outside interop"),
+        ("kernels.py", "from torch.nn import functional", "torch.nn.functional outside interop"),
+        ("kernels.py", "import torch\ny = torch.nn.functional.conv2d(x, w)", "kernels.py:2: torch.nn.functional.conv2d outside interop"),
+        (
+            "kernels.py",
+            "import torch as t\nt.nn.functional.conv2d(x, w).relu()",
+            "kernels.py:2: torch.nn.functional.conv2d outside interop",
+        ),
+        ("derivatives/reverse.py", "from torch.autograd import grad", "torch.autograd.grad outside interop"),
+        ("derivatives/reverse.py", "import torch\ntorch.autograd.grad(y, x)", "torch.autograd.grad outside interop"),
+        ("derivatives/forward.py", "import torch\njacobian = lambda f: torch.func.jacrev(f)", "torch.func.jacrev outside interop"),
+        ("derivatives/forward.py", "from torch import vmap", "torch.vmap outside interop"),
+        ("__init__.py", "from torch.func import jvp", "torch.func.jvp outside interop"),
+        ("core/labels.py", "import numpy as np", "core/labels.py:1: numpy brings in numpy"),
+        ("core/labels.py", "def f():\n    import torch", "core/labels.py:2: torch brings in torch"),
+        ("core/labels.py", "from .array import dlarray", "gradloom.core.array.dlarray brings in torch"),
+        ("core/labels.py", "from gradloom.core import array", "gradloom.core.array brings in torch"),
+        ("training/checkpoint.py", "import pickle", "pickle: nothing is pickled"),
+        ("training/checkpoint.py", "from pickle import dumps", "pickle.dumps: nothing is pickled"),
+        ("training/checkpoint.py", "import torch\ntorch.save(x, path)", "torch.save: nothing is pickled"),
+        ("interop/torch.py", "import numpy as np\nnp.load(path, allow_pickle=True)", "pickle: nothing is pickled"),
+    ],
+)
+def test_what_is_out_of_order_is_found(path, text, message):
+    found = violations({**ARRAY, path: text})
+    assert found
+    assert all(message in line for line in found)
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        (
+            "__init__.py",
+            "from .operations.arithmetic import add\nfrom gradloom.interop import onnx\nimport gradloom.networks.layers as layers",
+        ),
+        ("kernels.py", "import torch\ntorch.no_grad()\ntorch.ops.aten.convolution\ntorch._C._nn.linear\ntorch.functional.einsum"),
+        ("operations/arithmetic.py", "from gradloom import kernels\nfrom gradloom.core.array import dlarray\nfrom . import reduction"),
+        ("operations/arithmetic.py", "import gradloom.kernels as k, gradloom.core\nk.add\ngradloom.core.array.dlarray"),
+        ("core/blocks/term.py", "from ..labels import Labels\nfrom ... import kernels\nfrom . import index"),
+        ("interop/torch.py", "import torch.nn as nn\nfrom torch.autograd import Function\nfrom gradloom.training import updates"),
+        ("core/labels.py", "from dataclasses import dataclass\nfrom .errors import LabelError"),
+        ("core/containers.py", "import optree\n\nclass Tree:\n    def __reduce__(self):\n        '''for pickle'''"),
+        ("data/images.py", "import numpy as np\nnp.load(path, allow_pickle=False)"),
+        ("networks/layer.py", "def nn(torch):\n    return self.nn.functional"),
+    ],
+)
+def test_what_is_in_order_passes(path, text):
+    assert violations({**ARRAY, "core/errors.py": "class LabelError(ValueError): ...", path: text}) == []
+
+
+def test_labels_are_followed_through_other_modules():
+    sources = {"core/labels.py": "from .errors import LabelError", "core/errors.py": "from . import lines", "core/lines.py": "import numpy"}
+    assert violations(sources) == ["core/labels.py:1: gradloom.core.errors.LabelError brings in numpy: labels know no array library"]
+
+
+def test_modules_that_import_each_other_are_read_once():
+    assert violations({"core/labels.py": "from . import errors", "core/errors.py": "from . import labels"}) == []
+
+
+def test_files_are_found_at_any_depth(tmp_path):
+    (tmp_path / "core" / "blocks").mkdir(parents=True)
+    (tmp_path / "core" / "blocks" / "term.py").write_text("import gradloom.training")
+    assert len(violations(read_house(tmp_path))) == 1
