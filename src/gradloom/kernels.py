@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,19 @@ def promoted(*dtypes: torch.dtype) -> torch.dtype:
     for dtype in dtypes[1:]:
         result = torch.promote_types(result, dtype)
     return result
+
+
+def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
+    """The shape that arrays of these shapes broadcast to (torch's own function takes 60 us)."""
+    rank = max(len(s) for s in shapes)
+    result = [1] * rank
+    for shape in shapes:
+        for k, n in enumerate(shape, start=rank - len(shape)):
+            if n != 1 and result[k] != n:
+                if result[k] != 1:
+                    raise ValueError(f"shapes {', '.join(str(tuple(s)) for s in shapes)} do not broadcast")
+                result[k] = n
+    return tuple(result)
 
 
 def as_tensor(x: Any, dtype: Any = None, device: Any = None, copy: bool = True) -> Tensor:

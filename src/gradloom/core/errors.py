@@ -33,6 +33,10 @@ class TypeRefused(GradloomError, TypeError):
     """A type that cannot be used in this place."""
 
 
+class NotFinite(GradloomError, FloatingPointError):
+    """A NaN or an infinity, where `check_finite` was on."""
+
+
 class GradloomWarning(UserWarning):
     """The root of gradloom's warnings."""
 

@@ -12,6 +12,7 @@ tangents and cotangents carry over their primal's shape), `wanted` (which inputs
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,13 +20,15 @@ import torch
 
 from ..kernels import NUMBER_TYPES, Tensor
 from .array import Operand, dlarray, operand
+from .blocks import action
 from .blocks.block import Block
-from .errors import GradloomError, ShapeError, TypeRefused, line_of, user_site
+from .errors import GradloomError, ShapeError, TypeRefused, _inside, line_of, user_site
 from .labels import aligned, described, tidy
 from .trace import Node, different_traces
 
 OPERATIONS: dict[str, Operation] = {}
 _made = dlarray._made
+_getframe = sys._getframe
 PUBLIC: dict[str, Callable[..., Any]] = {}
 NO_PARAMS: dict[str, Any] = {}
 Rule = Callable[..., Any]
@@ -38,7 +41,7 @@ class Operation:
     recomputable = True
     barrier = False
     raw_pulls: Any = None  # elementwise operations: the pull of each input on real tensors
-    pull_into: Any = None  # rules that write into the walk's accumulators
+    reads_at: Any = None  # of operations that read one entry along axis 0: the walk gathers their cotangents
 
     def __init__(self, name: str, kernel: Callable[..., Any], inputs: Sequence[str], *, hidden: Sequence[str] = (), outputs: int = 1,
                  axes: Any = None, domain: tuple[float, float] = (-2.0, 2.0), samples: Any = None, matlab: str | None = None):
@@ -242,10 +245,12 @@ class Elementwise(Operation):
         self.complex_partials = None if complex_partials is None else [(self._bound(p), self._bound(q)) for p, q in complex_partials]
         self.fused_pull = None if fused_pull is None else BoundRule(fused_pull, self)
         self.raw_pulls = None if complex_partials is not None else [self._raw_pull(p) for p in partials]
-        self.linear = all(not callable(p) for p in partials) and complex_partials is None
+        self.linear = all(type(p) in NUMBER_TYPES for p in partials) and complex_partials is None
         self.floating = name not in ("add", "subtract", "multiply", "negative", "positive", "square", "abs", "sign", "mod", "maximum", "minimum", "power")
 
     def _bound(self, partial: Any) -> Any:
+        if isinstance(partial, str):
+            partial = eval(f"lambda {partial}: {partial}")
         return BoundRule(partial, self) if callable(partial) else partial
 
     def _raw_pull(self, partial: Any) -> Callable[..., Any]:
@@ -253,6 +258,8 @@ class Elementwise(Operation):
         if self.fused_pull is not None:
             call = self.fused_pull.call
             return lambda v, p, node, g: call(v, p, node, g, (), None)
+        if isinstance(partial, str):
+            return eval(f"lambda v, p, node, g: g * v[{self.inputs.index(partial)}]")
         if not callable(partial):
             return {1: lambda v, p, node, g: g, -1: lambda v, p, node, g: -g, 0: lambda v, p, node, g: None}.get(
                 partial, lambda v, p, node, g: g * partial)
@@ -347,7 +354,7 @@ def elementwise(name: str, kernel: Callable[..., Any], *partials: Any, inputs: S
                 operators: Sequence[str] = (), public: bool = True, **rest: Any) -> Callable[..., Any]:
     """Declare an elementwise operation and return its public function.
 
-    A partial is a number or a rule such as `lambda y: 1 - y * y`. `operators` are the special methods that it provides.
+    A partial is a number, the name of an input, or a rule such as `lambda y: 1 - y * y`. `operators` are the special methods that it provides.
     """
     inputs = tuple(inputs or (("x",), ("a", "b"), ("a", "b", "c"))[len(partials) - 1])
     operation = Elementwise(name, kernel, partials, inputs, **rest)
@@ -375,7 +382,6 @@ def _elementwise_act(operation: Elementwise, inputs: Sequence[Any], params: dict
 
 
 def _unary(operation: Elementwise) -> Callable[..., Any]:
-    kernel = operation.kernel
     keep_x, keep_y = operation.kept_for((True,))
 
     def call(x: Any, /) -> Any:
@@ -390,17 +396,19 @@ def _unary(operation: Elementwise) -> Callable[..., Any]:
         if node is None or not node.trace.open:
             return operation.apply((_floating(x, ()) if operation.floating else x,), NO_PARAMS, x._labels)
         try:
-            result = kernel(value)
+            result = operation.kernel(value)
         except (RuntimeError, TypeError, ValueError) as error:
             raise operation.refusal((x,), error) from None
+        frame = _getframe(1)
+        code = frame.f_code
+        site = (code, frame.f_lasti) if _inside.get(code.co_filename) is False else user_site(2)
         values = [value if keep_x else None, result if keep_y else None]
-        return _made(result, Node(operation, node.trace, (node,), values, NO_PARAMS, result, user_site(2)), x._labels)
+        return _made(result, Node(operation, node.trace, (node,), values, NO_PARAMS, result, site), x._labels)
 
     return call
 
 
 def _binary(operation: Elementwise) -> Callable[..., Any]:
-    kernel = operation.kernel
     general = _nary(operation)
     as_scalar = operation.name in ("add", "subtract", "multiply", "divide")
     keep_both = operation.kept_for((True, True))
@@ -420,12 +428,20 @@ def _binary(operation: Elementwise) -> Callable[..., Any]:
                 b_value = b._value
                 b_node = b._node
             elif type(b) in NUMBER_TYPES:
-                b_value = number(b, a_value.dtype) if as_scalar else b
+                b_value = b
+                if as_scalar:
+                    b_value = _numbers.get((b, a_value.dtype))
+                    if b_value is None:
+                        b_value = number(b, a_value.dtype)
             else:
                 return general(a, b)
         elif type(b) is dlarray and type(a) in NUMBER_TYPES:
             b_value = b._value
-            a_value = number(a, b_value.dtype) if as_scalar else a
+            a_value = a
+            if as_scalar:
+                a_value = _numbers.get((a, b_value.dtype))
+                if a_value is None:
+                    a_value = number(a, b_value.dtype)
             b_node = b._node
             labels = b._labels
         else:
@@ -446,13 +462,16 @@ def _binary(operation: Elementwise) -> Callable[..., Any]:
                 return general(a, b)
             keep = keep_both
         try:
-            result = kernel(a_value, b_value)
+            result = operation.kernel(a_value, b_value)
         except (RuntimeError, TypeError, ValueError) as error:
             raise operation.refusal((a, b), error) from None
         if labels is not None and len(result.shape) != len(labels):
             return general(a, b)
+        frame = _getframe(1)
+        code = frame.f_code
+        site = (code, frame.f_lasti) if _inside.get(code.co_filename) is False else user_site(2)
         values = [a_value if keep[0] else None, b_value if keep[1] else None, result if keep[2] else None]
-        return _made(result, Node(operation, trace, (a_node, b_node), values, NO_PARAMS, result, user_site(2)), labels)
+        return _made(result, Node(operation, trace, (a_node, b_node), values, NO_PARAMS, result, site), labels)
 
     return call
 
@@ -553,12 +572,12 @@ class Multilinear(Operation):
     kind = "multilinear"
 
     def __init__(self, name: str, kernel: Callable[..., Any], inputs: Sequence[str], terms: Sequence[Sequence[str]], transposes: dict[str, Rule], *,
-                 monomials: dict[tuple[str, ...], Rule] | None = None, pull_into: dict[str, Rule] | None = None, lead_params: Any = None,
+                 monomials: dict[tuple[str, ...], Rule] | None = None, reads_at: Any = None, lead_params: Any = None,
                  fused_pull: Rule | None = None, broadcast: bool = False, **rest: Any):
         super().__init__(name, kernel, inputs, **rest)
         self.terms = [tuple(t) for t in terms]
         self.transposes = {k: BoundRule(rule, self) for k, rule in transposes.items()}
-        self.pull_into = {k: BoundRule(rule, self) for k, rule in (pull_into or {}).items()}
+        self.reads_at = reads_at
         self.monomials = {tuple(k): rule for k, rule in (monomials or {}).items()}
         self.fused_pull = None if fused_pull is None else BoundRule(fused_pull, self)
         self.lead_params = lead_params
@@ -600,7 +619,7 @@ def multilinear(name: str, kernel: Callable[..., Any], inputs: Sequence[str] = (
                 transposes: dict[str, Rule], act: Any = None, **rest: Any) -> Multilinear:
     """Declare an operation that is linear in each of its inputs; one monomial of all inputs unless `terms` says otherwise."""
     operation = Multilinear(name, kernel, inputs, terms if terms is not None else [tuple(inputs)], transposes, **rest)
-    operation.act = act
+    operation.act = act or (action.untying if operation.axes is None else action.contraction)
     return operation
 
 
@@ -658,8 +677,40 @@ def public(operation: Operation, *, operators: Sequence[str] = (), method: bool 
 def composite(function: Any) -> Any:
     """A public function that is written in other operations and needs no rule."""
     function.__module__ = "gradloom"
-    PUBLIC[function.__name__] = function
+    PUBLIC[function.__name__] = explained(function)
     return function
+
+
+def explained(function: Any) -> Any:
+    """The function as users have it: a call with dim=, or with an axis by position, is an error that spells it as it is here."""
+    parameters = inspect.signature(function).parameters
+    if "axis" not in parameters:
+        return function
+    by_keyword = parameters["axis"].kind is inspect.Parameter.KEYWORD_ONLY
+    function.__signature__ = inspect.signature(function)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except TypeError as error:
+            if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+                raise  # from inside
+            refused, name = error, function.__name__
+        word = next((w for w in ("dim", "dims", "axes") if w in kwargs), None)
+        if word is not None:
+            raise TypeRefused(f"{name} has no {word}=, at {line_of(user_site())}; the word is axis, an integer counted from 0, a label letter "
+                              f"or several: write {name}(..., axis={kwargs[word]!r})")
+        if by_keyword and "positional" in str(refused):
+            other = f", or {name}imum(a, b) for the {name} of two arrays" if name in ("max", "min") else ""
+            raise TypeRefused(f"{refused}, at {line_of(user_site())}; axis is given by keyword and counts from 0: write {name}(x, axis=0) "
+                              f"for the first axis, MATLAB's 1{other}")
+        plain = [p.replace(annotation=p.empty) for p in parameters.values()]
+        raise TypeRefused(f"{refused}, at {line_of(user_site())}; write {name}{inspect.Signature(plain)}")
+
+    for name in ("__name__", "__qualname__", "__doc__", "__module__"):
+        setattr(call, name, getattr(function, name))
+    call.__dict__ = function.__dict__  # one signature and one operation for both
+    return call
 
 
 def _dressed(function: Any, operation: Operation, doc: str, operators: Sequence[str], method: bool = False) -> Any:
@@ -668,11 +719,11 @@ def _dressed(function: Any, operation: Operation, doc: str, operators: Sequence[
     function.__doc__ = doc
     function.operation = operation
     operation.public = function
-    PUBLIC[function.__name__] = function
+    PUBLIC[function.__name__] = shown = explained(function)
     for name in operators:
         setattr(Operand, name, _reflected(function) if name.startswith("__r") else function)
     if method:
-        setattr(dlarray, function.__name__, function)
+        setattr(dlarray, function.__name__, shown)
     return function
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _active = threading.local()
 _weak = weakref.ref
+SMALL = 256  # a walk through arrays of fewer elements drops nothing
 
 
 class Trace:
@@ -84,9 +85,10 @@ class Node:
 
     def drop(self) -> None:
         """Forget the values that can be computed again from the parents."""
+        parents = self.parents
         if self.dropped is not None or not self.operation.recomputable:
             return
-        values, parents = self.values, self.parents
+        values = self.values
         n = len(parents)
         hollow = [k for k, v in enumerate(values) if v is not None and (k >= n or parents[k] is not None)]
         if hollow:

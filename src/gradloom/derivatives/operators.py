@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from types import CoroutineType, GeneratorType
 from typing import Any
 
 import torch
@@ -64,7 +65,7 @@ def dlfeval(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
 
     Source: MATLAB Deep Learning Toolbox, dlfeval.
     """
-    _refuse_suspended(function)
+    refuse_suspended(function)
     outer = current_trace()
     trace = outer
     leaves, structure = _leaves_of(args, kwargs)
@@ -85,16 +86,17 @@ def dlfeval(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         else:
             args, kwargs = unflatten(structure, leaves)
             result = function(*args, **kwargs)
-        if inspect.isgenerator(result) or inspect.iscoroutine(result):
-            raise TypeRefused("dlfeval got a generator or coroutine back: it would run after the trace has ended; return a list or the values")
-        return _left(result) if owner else result
+        if owner:
+            del leaves, places, args, kwargs  # with the results' handles gone, most of the trace frees itself
+            result = _left(result)
+        return result
     finally:
         set_current_trace(outer)
         if owner:
             trace.close()
 
 
-def _refuse_suspended(function: Callable[..., Any]) -> None:
+def refuse_suspended(function: Callable[..., Any]) -> None:
     code = getattr(function, "__code__", None)
     if code is not None and code.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
         raise TypeRefused(f"{function.__name__} is a generator or coroutine function: it would run after the trace has ended; "
@@ -133,6 +135,8 @@ def _left(result: Any) -> Any:
     kind = type(result)
     if kind is dlarray:
         return dlarray._made(result._value, None, result._labels)
+    if kind is GeneratorType or kind is CoroutineType:
+        raise TypeRefused("dlfeval got a generator or coroutine back: it would run after the trace has ended; return a list or the values")
     if kind is tuple and all([type(r) is dlarray for r in result]):
         return tuple([dlarray._made(r._value, None, r._labels) for r in result])
     leaves, structure = flatten(result)
@@ -257,9 +261,20 @@ def gradient_of(y_node: Node | None, value: Tensor, xs: Sequence[dlarray], nodes
     """Gradients as arrays: nodes that descend from their targets where recorded, marked where not."""
     bars: Sequence[Any] = [None] * len(nodes)
     if y_node is not None:
-        one = torch.ones(value.shape, dtype=value.dtype, device=value.device)
+        one = torch.ones_like(value) if value.ndim or recorded else _one(value)
         bars = pull({y_node: dlarray._made(one, None) if recorded else one}, nodes, recorded=recorded, release=release)
     return [derivative(bar, x, node, y_node, recorded) for bar, x, node in zip(bars, xs, nodes, strict=True)]
+
+
+_ones: dict[torch.dtype, Tensor] = {}
+
+
+def _one(like: Tensor) -> Tensor:
+    """The seed of a walk from a scalar: never written to."""
+    one = _ones.get(like.dtype)
+    if one is None or one.device != like.device:
+        one = _ones[like.dtype] = torch.ones((), dtype=like.dtype, device=like.device)
+    return one
 
 
 def derivative(bar: Any, x: dlarray, node: Node, y_node: Node | None, recorded: bool, option: str = "enable_higher_derivatives=True") -> dlarray:

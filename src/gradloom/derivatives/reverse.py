@@ -8,8 +8,8 @@ import torch
 
 from ..core.array import dlarray
 from ..core.errors import TraceError, line_of, user_site
-from ..core.operation import ITEM, OPERATIONS, Multilinear
-from ..core.trace import Node, ancestors
+from ..core.operation import ITEM, OPERATIONS
+from ..core.trace import SMALL, Node, ancestors
 from ..kernels import Tensor
 
 
@@ -20,21 +20,32 @@ def pull(outputs: dict[Node, Any], targets: Sequence[Node], *, recorded: bool = 
     `release`: drop what the walk has used.
     """
     asked = set(targets)
-    order = ancestors(outputs, min(t.number for t in asked))
     active: set[Any] = set(asked)
-    for node in order:
-        if node not in active:
-            for parent in node.parents:
-                if parent in active:
-                    active.add(node)
-                    break
+    order = []
+    large = False
+    for node in ancestors(outputs, min([t.number for t in asked])):
+        for parent in node.parents:
+            if parent in active:
+                active.add(node)
+                order.append(node)
+                large = large or node.shape is None or node.shape.numel() >= SMALL
+                break
+        else:
+            if node in asked:
+                order.append(node)
+                large = large or node.shape is None or node.shape.numel() >= SMALL
     bars: dict[Node, Any] = {node: bar for node, bar in outputs.items() if node in active}
     owned: set[Node] = set()
+    reads: dict[Node, dict[int, Any]] = {}
     found: dict[Node, Any] = {}
     known: dict[Node, Any] = {}
     raw = not recorded and not lead
-    for node in reversed(order):
+    release = release and large
+    order.reverse()
+    for node in order:
         y_bar = bars.pop(node, None)
+        if reads and node in reads:
+            y_bar = gathered(reads.pop(node), node, y_bar)
         if y_bar is None:
             continue
         if node in asked:
@@ -44,75 +55,79 @@ def pull(outputs: dict[Node, Any], targets: Sequence[Node], *, recorded: bool = 
         operation = node.operation
         if node.dropped is not None:
             node.restore(known)
-        if raw and operation.raw_pulls is not None and not node.dtype.is_complex:
-            pulls = operation.raw_pulls
+        pulls = operation.raw_pulls
+        if pulls is not None and raw and not node.dtype.is_complex:
+            values, params = node.values, node.params
             for k, parent in enumerate(parents):
-                if parent in active:
-                    bar = pulls[k](node.values, node.params, node, y_bar)
-                    if bar is not None:
-                        if bar.shape != parent.shape or bar.dtype is not parent.dtype:
-                            bar = fitted(bar, parent, lead)
-                        if parent not in bars:
-                            bars[parent] = bar
-                        elif parent in owned:
-                            bars[parent].add_(bar)
-                        else:
-                            bars[parent] = bars[parent] + bar
-                            owned.add(parent)
-        elif parents:
-            wanted = [p in active for p in parents]
-            if True not in wanted:
-                continue
+                if parent not in active or (bar := pulls[k](values, params, node, y_bar)) is None:
+                    continue
+                if bar.shape != parent.shape or bar.dtype is not parent.dtype:  # type: ignore[union-attr]
+                    bar = fitted(bar, parent, lead)  # type: ignore[arg-type]
+                if parent not in bars:
+                    bars[parent] = bar  # type: ignore[index]
+                else:
+                    _add(bars, owned, parent, bar)  # type: ignore[arg-type]
+        elif raw and operation.reads_at is not None and (at := operation.reads_at(node.params)) is not None:
+            _note_read(reads, parents[0], at, y_bar)  # type: ignore[arg-type]
+        elif True in (wanted := [p in active for p in parents]):
             if operation.barrier:
                 raise unrecorded(node)
             if operation is ITEM:
-                parent = parents[0]
-                parts = bars.setdefault(parent, [None] * parent.operation.outputs)
-                k = node.params["k"]
-                parts[k] = y_bar if parts[k] is None else parts[k] + y_bar
+                _collect(parents[0], node.params["k"], y_bar, bars)
                 continue
-            if raw and operation.pull_into:
-                _pull_into(operation, node, y_bar, wanted, bars, owned)
-            else:
-                values = handles(node) if recorded else node.values
-                for parent, bar in zip(parents, operation.pull(values, node.params, node, y_bar, lead, wanted), strict=True):
-                    if bar is None or parent not in active:
-                        continue
-                    if bar.shape != parent.shape or bar.dtype is not parent.dtype:
-                        bar = fitted(bar, parent, lead)
-                    if parent not in bars:
-                        bars[parent] = bar
-                    elif parent in owned:
-                        bars[parent].add_(bar)
-                    else:
-                        bars[parent] = bars[parent] + bar
-                        if not recorded:
-                            owned.add(parent)
-        if release and parents:
+            values = handles(node) if recorded else node.values
+            for parent, bar in zip(parents, operation.pull(values, node.params, node, y_bar, lead, wanted), strict=True):
+                if bar is None or parent not in active:
+                    continue
+                if bar.shape != parent.shape or bar.dtype is not parent.dtype:  # type: ignore[union-attr]
+                    bar = fitted(bar, parent, lead)  # type: ignore[arg-type]
+                if parent not in bars:
+                    bars[parent] = bar  # type: ignore[index]
+                elif recorded:
+                    bars[parent] = bars[parent] + bar  # type: ignore[index]
+                else:
+                    _add(bars, owned, parent, bar)  # type: ignore[arg-type]
+        if release:
             node.drop()
     return [found.get(t) for t in targets]
 
 
-def _pull_into(operation: Multilinear, node: Node, y_bar: Tensor, wanted: Sequence[bool], bars: dict[Node, Any], owned: set[Node]) -> None:
-    """Rules that write into an accumulator: the walk owns it, and makes it where there is none."""
-    for k, (name, parent) in enumerate(zip(operation.inputs, node.parents, strict=True)):
-        if not wanted[k] or parent is None:
-            continue
-        rule = operation.pull_into.get(name)
-        if rule is None:
-            bar = operation.transposes[name].call(node.values, node.params, node, y_bar, (), wanted)
-            bar = fitted(bar, parent, ())
-            old = bars.get(parent)
-            bars[parent] = bar if old is None else old + bar
-            owned.add(parent) if old is not None else None
-            continue
-        old = bars.get(parent)
-        if old is None:
-            old = bars[parent] = torch.zeros(parent.shape, dtype=parent.dtype, device=y_bar.device)
-        elif parent not in owned:
-            old = bars[parent] = old.clone(memory_format=torch.contiguous_format)
+def _add(bars: dict[Node, Any], owned: set[Node], parent: Node, bar: Tensor) -> None:
+    """Accumulate: into memory that the walk owns from the second time on."""
+    if parent in owned:
+        bars[parent].add_(bar)
+    else:
+        bars[parent] = bars[parent] + bar
         owned.add(parent)
-        rule.call(node.values, node.params, node, (old, y_bar), (), wanted)
+
+
+def _note_read(reads: dict[Node, dict[int, Any]], source: Node, at: int, y_bar: Tensor) -> None:
+    """Remember the cotangent of one entry along axis 0, to be gathered when the array's turn comes."""
+    place = reads.get(source)
+    if place is None:
+        place = reads[source] = {}
+    if at < 0:
+        at += source.shape[0]
+    place[at] = place[at] + y_bar if at in place else y_bar
+
+
+def _collect(parent: Any, k: int, y_bar: Any, bars: dict[Node, Any]) -> None:
+    """A cotangent for one of several outputs."""
+    parts = bars.setdefault(parent, [None] * parent.operation.outputs)
+    parts[k] = y_bar if parts[k] is None else parts[k] + y_bar
+
+
+def gathered(place: dict[int, Tensor], node: Node, y_bar: Any) -> Tensor:
+    """The cotangent of an array whose entries along axis 0 were read one by one: one write for all of them."""
+    n = node.shape[0]
+    if len(place) == n:
+        bar = torch.stack([place[k] for k in range(n)])
+    else:
+        rows = torch.stack(list(place.values()))
+        bar = torch.zeros(node.shape, dtype=node.dtype, device=rows.device)
+        bar[torch.tensor(list(place), device=rows.device)] = rows
+    bar = cast(bar, node.dtype)
+    return bar if y_bar is None else y_bar + bar
 
 
 def handles(node: Node) -> list[Any]:

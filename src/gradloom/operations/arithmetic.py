@@ -9,7 +9,7 @@ import torch
 from ..core.array import dlarray, operand
 from ..core.blocks.block import Block
 from ..core.operation import OPERATIONS, Elementwise, composite, elementwise, public
-from ..kernels import NUMBER_TYPES, Tensor, dtype_named
+from ..kernels import COMPLEX_OF, NUMBER_TYPES, Tensor, dtype_named
 
 add = elementwise("add", operator.add, 1, 1, operators=("__add__", "__radd__"), doc="a + b.", matlab="plus")
 subtract = elementwise("subtract", operator.sub, 1, -1, operators=("__sub__", "__rsub__"), doc="a - b.", matlab="minus")
@@ -17,7 +17,7 @@ negative = elementwise("negative", operator.neg, -1, operators=("__neg__",), doc
 positive = elementwise("positive", lambda x: x, 1, operators=("__pos__",), doc="x.", matlab="uplus")
 
 
-multiply = elementwise("multiply", operator.mul, lambda b: b, lambda a: a, operators=("__mul__", "__rmul__"), doc="a * b, element by element.",
+multiply = elementwise("multiply", operator.mul, "b", "a", operators=("__mul__", "__rmul__"), doc="a * b, element by element.",
                        matlab="times")
 
 
@@ -44,9 +44,19 @@ def _guarded(a: Any, b: Any) -> Any:
     return torch.where(a == 0, torch.zeros((), dtype=product.dtype, device=product.device), product)
 
 
-scale = elementwise("scale", _guarded, lambda b: b, lambda a: a, singular=True,
+scale = elementwise("scale", _guarded, "b", "a", singular=True,
                     doc="a * b where 0 times infinity is 0: how a walk multiplies a cotangent `a` with a partial `b` that can be infinite.")
-scale.operation.act = _multiply_on_block  # type: ignore[attr-defined]
+
+
+def _scale_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]) -> Block:
+    """Where a partial is not finite, each term's factors are folded first, so that 0 times infinity is 0 entry by entry."""
+    block, p = inputs
+    if type(p) is Block or type(block) is not Block or p.is_meta or bool(torch.isfinite(p).all()):
+        return _multiply_on_block(operation, inputs, params)
+    return block.guarded(p, _guarded)
+
+
+scale.operation.act = _scale_on_block  # type: ignore[attr-defined]
 
 divide = elementwise("divide", operator.truediv, lambda b: 1 / b, lambda y, b: -y / b, singular=True,
                      operators=("__truediv__", "__rtruediv__"), doc="a / b, element by element.", matlab="rdivide", domain=(0.5, 2.0))
@@ -126,6 +136,8 @@ def _conj_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]) 
 
 
 conj.operation.act = _conj_on_block  # type: ignore[attr-defined]
+real.operation.act = lambda operation, inputs, params: inputs[0].real_part()  # type: ignore[attr-defined]
+imag.operation.act = lambda operation, inputs, params: inputs[0].times(-1j).real_part()  # type: ignore[attr-defined]
 
 
 class _Cast(Elementwise):
@@ -136,8 +148,19 @@ def _cast(x: Tensor, dtype: torch.dtype) -> Tensor:
     return x.real.to(dtype) if x.is_complex() and not dtype.is_complex else x.to(dtype)
 
 
-_astype = _Cast("astype", _cast, [1], ("x",))
-_astype.act = lambda operation, inputs, params: inputs[0].made(inputs[0].terms, inputs[0].shape, params["dtype"])
+_astype = _Cast("astype", _cast, [1], ("x",), samples=[{"dtype": torch.float64}, {"dtype": torch.complex128}])
+
+
+def _cast_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]) -> Block:
+    block, dtype = inputs[0], params["dtype"]
+    if block.dtype.is_complex and not dtype.is_complex:
+        block = block.real_part()
+        dtype = COMPLEX_OF[dtype] if block.dtype.is_complex else dtype  # real values of a complex x: p x_dot + conj(p x_dot)
+    terms = [t.replaced(factors=tuple((a.to(dtype), ids) for a, ids in t.factors)) for t in block.terms]
+    return block.made(terms, block.shape, dtype)
+
+
+_astype.act = _cast_on_block
 
 
 @public(_astype, method=True)
@@ -174,9 +197,6 @@ def remainder(a: Any, b: Any, /) -> Any:
     [2. 1.]
     """
     return mod(a, b)
-
-
-    return dlarray._made(x._value, None, x._labels) if type(x) is dlarray and live(x._node) is not None else x
 
 
 mod = elementwise("mod", operator.mod, 1, lambda a, b: -_floor(a / b), doc="a - floor(a / b) b, with the sign of b.",

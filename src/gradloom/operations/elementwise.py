@@ -197,7 +197,7 @@ maximum = elementwise("maximum", _pair(torch.maximum), lambda a, b: _first(a, b,
                       doc="The larger of a and b; the derivative goes to a where they are equal.", matlab="max")
 minimum = elementwise("minimum", _pair(torch.minimum), lambda a, b: _first(a, b, torch.le), lambda a, b: 1 - _first(a, b, torch.le),
                       doc="The smaller of a and b; the derivative goes to a where they are equal.", matlab="min")
-atan2 = elementwise("atan2", _pair(torch.atan2), lambda a, b: divide(b, square(a) + square(b)), lambda a, b: divide(-a, square(a) + square(b)),
+atan2 = elementwise("atan2", _pair(torch.atan2), lambda a, b: divide(b, a * a + b * b), lambda a, b: divide(-a, a * a + b * b),
                     singular=True, domain=(0.5, 2), doc="The angle of the point (b, a), in radians.", matlab="atan2")
 hypot = elementwise("hypot", _pair(torch.hypot), lambda y, a: divide(a, y), lambda y, b: divide(b, y), singular=True, domain=(0.5, 2),
                     doc="sqrt(a**2 + b**2) without overflow.", matlab="hypot")
@@ -221,8 +221,8 @@ def _where(condition: Any, a: Any, b: Any) -> Any:
 class _Where(Elementwise):
     """Selection: the condition carries no derivative, and a cotangent is selected, never multiplied."""
 
-    def __init__(self, *args: Any):
-        super().__init__(*args)
+    def __init__(self, *args: Any, **rest: Any):
+        super().__init__(*args, **rest)
         self.raw_pulls = None
 
     def pull(self, v: Any, params: Any, node: Any, y_bar: Any, lead: Any, wanted: Any) -> Any:
@@ -244,7 +244,9 @@ class _Where(Elementwise):
         return {"condition"}
 
 
-_where_operation = _Where("where", _where, [0, 1, 1], ("condition", "a", "b"))
+_MASK = torch.tensor([[True, False, True], [False, False, True]])
+_where_operation = _Where("where", _where, [0, 1, 1], ("condition", "a", "b"),
+                          samples=[(_MASK, (2, 3), (2, 3), {}), (_MASK[0], (2, 1), (2, 3), {}), (_MASK, (3,), 0.5, {}), (_MASK, 0.5, (2, 1), {})])
 
 
 def _where_on_block(operation: Any, inputs: Any, params: Any) -> Any:

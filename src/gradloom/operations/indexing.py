@@ -71,12 +71,6 @@ def _index_kernel(x: Tensor, index: Any) -> Tensor:
     return x[index]
 
 
-def _index_push_into(y_bar: Any, index: Any) -> None:
-    """Add a cotangent to the place that was read."""
-    accumulator, bar = y_bar
-    accumulator[index].add_(bar)
-
-
 def _completed(index: Any, lead: int) -> tuple[Any, ...]:
     return (slice(None),) * lead + (index if type(index) is tuple else (index,))
 
@@ -105,7 +99,7 @@ def _index_on_block(operation: Any, inputs: Any, params: Any) -> Block:
 _index = multilinear(
     "index", _index_kernel, lead_params=lambda params, lead: {"index": _completed(params["index"], len(lead))},
     transposes={"x": lambda y_bar, index, x_shape, lead: _embed.apply((y_bar,), {"index": index, "shape": tuple(x_shape), "lead": len(lead)})},
-    pull_into={"x": _index_push_into}, act=_index_on_block,
+    reads_at=lambda params: params["index"] if type(params["index"]) is int else None, act=_index_on_block,
     samples=[((4, 3), {"index": (slice(1, 3), 0)}), ((4, 3), {"index": (None, slice(0, 4, 2), slice(None))}), ((4,), {"index": 2})])
 
 

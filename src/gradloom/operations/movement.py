@@ -466,7 +466,8 @@ def _cat(*parts: Tensor, axis: int) -> Tensor:
     return torch.cat([p.to(dtype) for p in parts], axis)
 
 
-_concat = _Concat("concat", _cat, ("arrays",), [("arrays",)], {}, matlab="cat")
+_concat = _Concat("concat", _cat, ("arrays",), [("arrays",)], {}, matlab="cat", samples=[
+    ((2, 3), (1, 3), (4, 3), {"axis": -2}), ((2, 0), (2, 3), {"axis": -1}), ((2,), (1,), (2,), {"axis": -1})])
 
 
 @public(_concat)

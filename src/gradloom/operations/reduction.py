@@ -90,7 +90,7 @@ def _mean_kernel(x: Tensor, axis: tuple[int, ...], keepdims: bool) -> Tensor:
 
 
 def _mean_transpose(y_bar: Any, axis: Any, keepdims: Any, x_shape: Any, lead: Any) -> Any:
-    return _sum_transpose(y_bar * (1 / max(math.prod(x_shape[a] for a in axis), 1)), axis, keepdims, x_shape, lead)
+    return _sum_transpose(y_bar * (1 / (math.prod(x_shape[a] for a in axis) or 1)), axis, keepdims, x_shape, lead)
 
 
 def _mean_on_block(operation: Any, inputs: Any, params: Any) -> Any:
@@ -123,7 +123,7 @@ def _var_kernel(x: Tensor, axis: tuple[int, ...], keepdims: bool, correction: fl
 def _var_push(x_dot: Any, x: Any, axis: Any, keepdims: Any, correction: float, x_shape: Any) -> Any:
     centred = x - mean(x, axis=axis, keepdims=True)
     n = math.prod(x_shape[a] for a in axis)
-    factor = 2 / max(n - correction, 0) if n > correction else math.nan
+    factor = 2 / (n - correction) if n > correction else math.nan
     if x.dtype.is_complex:
         from .arithmetic import real
 
@@ -335,7 +335,7 @@ _logsumexp = general(
     "logsumexp", lambda x, axis, keepdims: torch.logsumexp(x, axis, keepdim=keepdims),
     push=lambda x_dot, x, y, axis, keepdims, x_shape: sum(x_dot * _softmax_of(x, y, axis, keepdims, x_shape), axis=axis, keepdims=keepdims),
     pull=lambda y_bar, x, y, axis, keepdims, x_shape:
-        _restored(y_bar, axis, keepdims, len(x_shape)) * _softmax_of(x, y, axis, keepdims, x_shape),
+        _restored(y_bar, axis, keepdims, len(x_shape)) * conj(_softmax_of(x, y, axis, keepdims, x_shape)),
     samples=_SAMPLES)
 
 

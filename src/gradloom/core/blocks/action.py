@@ -139,7 +139,7 @@ def placed(block: Block, k: int, where: Tensor, size: int) -> Block:
 
     def act(term: Term) -> Sequence[Term]:
         axis = term.out[k]
-        table = torch.where(axis.table() < 0, -1, where[axis.table().clamp(min=0)]) if axis.size > 1 or axis.positions is not None else where[0]
+        table = torch.where(axis.table() < 0, -1, where[axis.table().clamp(min=0)]) if axis.size != 1 or axis.positions is not None else where[0]
         return [_with_out(term, k, Axis(axis.indices, size, table))]
 
     return block.mapped(act, (*block.shape[:k], size, *block.shape[k + 1:]))

@@ -7,24 +7,25 @@ from typing import Any
 
 import torch
 
-from ...kernels import Tensor
+from ...kernels import REAL_OF, Tensor, broadcast_shapes
 from ..array import Operand
-from .term import Axis, Index, Term, absent_entries, plain, restricted
+from .term import Axis, Index, Term, absent_entries, contracted, plain, restricted, without_repeats
 
 
 class Block(Operand):
     """d out / d in as a sum of terms. `shape` is the out shape: to a rule, a Block is a tangent of that shape."""
 
-    __slots__ = ("device", "dtype", "in_shape", "shape", "terms", "untied")
+    __slots__ = ("complex_in", "device", "dtype", "in_shape", "shape", "terms", "untied")
 
     def __init__(self, terms: Sequence[Term], shape: Sequence[int], in_shape: Sequence[int], dtype: torch.dtype, device: Any,
-                 untied: tuple[str, ...] = ()):
+                 untied: tuple[str, ...] = (), complex_in: bool | None = None):
         self.terms = merged(terms, torch.empty(0, dtype=dtype, device=device))
         self.shape = tuple(shape)
         self.in_shape = tuple(in_shape)
         self.dtype = dtype
         self.device = device
         self.untied = untied
+        self.complex_in = dtype.is_complex if complex_in is None else complex_in
 
     @property
     def ndim(self) -> int:
@@ -43,7 +44,8 @@ class Block(Operand):
 
     def made(self, terms: Sequence[Term], shape: Sequence[int], dtype: Any = None, untied: tuple[str, ...] = ()) -> Block:
         """A Block of the same inputs."""
-        return Block(terms, shape, self.in_shape, dtype or self.dtype, self.device, self.untied + tuple(u for u in untied if u not in self.untied))
+        untied = self.untied + tuple(u for u in untied if u not in self.untied)
+        return Block(terms, shape, self.in_shape, dtype or self.dtype, self.device, untied, self.complex_in)
 
     # ----- the vector space -----
 
@@ -54,19 +56,31 @@ class Block(Operand):
 
     def plus(self, other: Block) -> Block:
         """The sum, broadcasting."""
-        shape = torch.broadcast_shapes(self.shape, other.shape)
+        shape = broadcast_shapes(self.shape, other.shape)
         terms = self.broadcast(shape).terms + other.broadcast(shape).terms
         return self.made(terms, shape, torch.promote_types(self.dtype, other.dtype), other.untied)
 
     def conjugated(self) -> Block:
-        """conj of what it stands for: factors conjugated, and terms of x_dot become terms of conj(x_dot)."""
-        terms = [t.replaced(factors=tuple((a.conj(), ids) for a, ids in t.factors), conjugate=not t.conjugate,
+        """conj of what it stands for: factors conjugated, and terms of a complex x_dot become terms of conj(x_dot)."""
+        terms = [t.replaced(factors=tuple((a.conj(), ids) for a, ids in t.factors), conjugate=self.complex_in and not t.conjugate,
                             coefficient=t.coefficient.conjugate()) for t in self.terms]
         return self.made(terms, self.shape)
 
+    def real_part(self) -> Block:
+        """The real part of what it stands for. Of complex x it is half of terms in x_dot and half in conj(x_dot), still complex."""
+        if not self.dtype.is_complex:
+            return self
+        if self.complex_in:
+            return self.plus(self.conjugated()).times(0.5)
+        terms = []
+        for t in self.terms:
+            order = [i for i in t.carried() if any(i in ids for _, ids in t.factors)]
+            terms.append(t.replaced(factors=((t.values(order, self.like).real, tuple(order)),), coefficient=1))
+        return self.made(terms, self.shape, REAL_OF[self.dtype])
+
     def scaled(self, array: Tensor) -> Block:
         """Elementwise times an array: one more factor in each term."""
-        shape = torch.broadcast_shapes(self.shape, array.shape)
+        shape = broadcast_shapes(self.shape, array.shape)
         missing = len(shape) - array.ndim
         terms = []
         for term in self.broadcast(shape).terms:
@@ -74,6 +88,42 @@ class Block(Operand):
             factor, ids = restricted(array, axes)
             terms.append(term.times(factor, ids))
         return self.made(terms, shape, torch.promote_types(self.dtype, array.dtype) if array.ndim or array.dtype.is_complex else self.dtype)
+
+    def guarded(self, array: Tensor, product: Callable[[Tensor, Tensor], Tensor]) -> Block:
+        """Elementwise times an array by `product`, each term's factors folded first."""
+        shape = broadcast_shapes(self.shape, array.shape)
+        terms = []
+        for term in self.broadcast(shape).terms:
+            axes = [None if n == 1 else term.out[len(shape) - array.ndim + k] for k, n in enumerate(array.shape)]
+            factor, ids = without_repeats(*restricted(array, axes))
+            order = tuple(term.carried())
+            folded = term.values(order, self.like).expand([i.size for i in order])
+            spread = factor.permute([ids.index(i) for i in order if i in ids]).reshape([i.size if i in ids else 1 for i in order])
+            terms.append(term.replaced(factors=((product(folded, spread), order),), coefficient=1))
+        return self.made(terms, shape)
+
+    # ----- transposition and products with arrays -----
+
+    def transposed(self) -> Block:
+        """The transpose for the inner product Re(conj(a) b): out and in exchanged."""
+        terms = [Term(t.factors if t.conjugate else [(a.conj(), ids) for a, ids in t.factors], t.inn, t.out,
+                      t.coefficient if t.conjugate else t.coefficient.conjugate(), t.conjugate) for t in self.terms]
+        return Block(terms, self.in_shape, self.shape, self.dtype, self.device, self.untied)
+
+    def applied(self, v: Tensor) -> Block:
+        """Times an array of the in shape: a Block without in axes."""
+        terms = []
+        for t in self.terms:
+            array, ids = restricted(v.conj() if t.conjugate else v, [None if n == 1 and not a.indices and a.positions is None else a
+                                                                     for n, a in zip(v.shape, t.inn, strict=True)])
+            new = t.replaced(inn=(), conjugate=False).times(array, ids)
+            carried = new.carried()
+            held = {i for _, its in new.factors for i in its}
+            count = math.prod(i.size for i in t.in_indices() if i not in carried and i not in held)
+            keep = tuple(i for i in carried if i in held)
+            new = new.replaced(factors=((contracted(new.factors, keep), keep),), coefficient=new.coefficient * count)
+            terms.append(new)
+        return Block(terms, self.shape, (), torch.promote_types(self.dtype, v.dtype), self.device)
 
     # ----- out axes -----
 
@@ -84,7 +134,7 @@ class Block(Operand):
             return self
         missing = len(shape) - self.ndim
         stretched = (1,) * missing + self.shape
-        if torch.broadcast_shapes(stretched, shape) != torch.Size(shape):
+        if broadcast_shapes(stretched, shape) != shape:
             raise ValueError(f"cannot broadcast {self.shape} to {shape}")
         terms = []
         for t in self.terms:

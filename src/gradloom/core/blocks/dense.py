@@ -72,8 +72,8 @@ def _product_into(term: Term, order: Sequence[Index], target: Tensor, like: Tens
 
 
 def _spread(array: Tensor, ids: Sequence[Index], order: Sequence[Index]) -> Tensor:
-    """An array over `ids` as one over `order`, stride 0 where it is constant."""
-    array = array.permute([ids.index(i) for i in order if i in ids])
+    """An array over `ids` as one over `order`, stride 0 where it is constant; moved together, since it is read many times."""
+    array = array.permute([ids.index(i) for i in order if i in ids]).contiguous()
     return array.reshape([i.size if i in ids else 1 for i in order]).expand([i.size for i in order])
 
 

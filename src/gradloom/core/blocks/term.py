@@ -170,8 +170,8 @@ class Term:
         return self.replaced(factors=tuple(factors), out=tuple(axes[0]), inn=tuple(axes[1]))
 
     def substituted(self, index: Index, where: Tensor, new: Ids) -> Term:
-        """Replace an index by `where[new]`, a table of its values."""
-        flat = where.reshape(-1)
+        """Replace an index by `where[new]`, a table of its values; entries at -1 are nowhere, as their axes then say."""
+        flat = where.reshape(-1).clamp(min=0)
         sizes = [i.size for i in new]
 
         def of_ids(ids: Ids) -> Ids:
@@ -181,12 +181,20 @@ class Term:
             for d, i in enumerate(ids):
                 if i is index:
                     picked = array.index_select(d, flat.to(array.device))
-                    array = picked.reshape(*array.shape[:d], *sizes, *array.shape[d + 1:])
+                    array = picked.reshape((*array.shape[:d], *sizes, *array.shape[d + 1:]))
             return array
 
         factors = [(of_array(a, ids), of_ids(ids)) if index in ids else (a, ids) for a, ids in self.factors]
-        axes = [[Axis(of_ids(x.indices), x.size, of_array(x.table(), x.indices)) if index in x.indices else x for x in side]
-                for side in (self.out, self.inn)]
+        def of_axis(axis: Axis) -> Axis:
+            if index not in axis.indices:
+                return axis
+            ids, table = of_ids(axis.indices), of_array(axis.table(), axis.indices)
+            if bool((where < 0).any()):
+                present = (where >= 0).reshape([n for i in axis.indices for n in (sizes if i is index else [1])])
+                table = torch.where(present, table, -1)
+            return Axis(ids, axis.size, table)
+
+        axes = [[of_axis(x) for x in side] for side in (self.out, self.inn)]
         return self.replaced(factors=tuple(factors), out=tuple(axes[0]), inn=tuple(axes[1]))
 
     def untied(self, k: int, like: Tensor) -> Term:
@@ -261,7 +269,7 @@ def restricted(array: Tensor, axes: Sequence[Axis | None]) -> tuple[Tensor, Ids]
             if bool(absent.any()):
                 array = array * (~absent).to(array).reshape([-1] + [1] * (array.ndim - d - 1))
         if len(sizes) != 1:
-            array = array.reshape(*array.shape[:d], *sizes, *array.shape[d + 1:])
+            array = array.reshape((*array.shape[:d], *sizes, *array.shape[d + 1:]))
         ids += axis.indices
         d += len(sizes)
     return array, tuple(ids)

@@ -1,0 +1,168 @@
+"""The structure-only walk: the push of a Block with arrays replaced by stand-ins that know shape and type.
+
+It says what a structured Jacobian will hold, before anything is allocated, and whether observations are independent.
+What it finds is kept by the trace's signature, so that the second call pays nothing.
+"""
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from ..core.blocks.block import Block, identity
+from ..core.blocks.term import Term, plain
+from ..core.errors import line_of
+from ..core.trace import Node, ancestors
+from ..kernels import Tensor
+from .forward import push
+
+KEPT_PLANS = 256
+_plans: OrderedDict[Any, Any] = OrderedDict()
+
+
+def stand_ins(node: Node) -> list[Any]:
+    """The node's values as arrays without data; integers, which select, stay real."""
+    n = len(node.parents)
+    dropped = node.dropped or ()
+    made: list[Any] = []
+    for k, value in enumerate(node.values):
+        if k in dropped:
+            source = node.parents[k] if k < n else node
+            value = None if source is None else torch.empty(source.shape, dtype=source.dtype, device="meta")
+        elif isinstance(value, Tensor) and (value.dtype.is_floating_point or value.dtype.is_complex or value.dtype is torch.bool):
+            value = torch.empty_like(value, device="meta")
+        made.append(value)
+    return made
+
+
+def structure(u: Node, x: Node) -> Block | None:
+    """d u / d x on stand-ins: what it will hold. None where u does not depend on x."""
+    return push([u], {x: identity(x.shape, x.dtype, "meta")}, values_of=stand_ins)[0]
+
+
+def free_memory() -> int:
+    """Bytes of memory that can be had now."""
+    try:
+        with open("/proc/meminfo") as info:
+            for line in info:
+                if line.startswith("MemAvailable"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    except (ValueError, OSError, AttributeError):
+        return 4 << 30
+
+
+# ----- signatures ---------------------------------------------------------------------------------------------------------
+
+
+def signature(outputs: Sequence[Node], inputs: Sequence[Node]) -> Any:
+    """Equal for traces with the same operations, parameters, shapes and types; None where it cannot be told cheaply."""
+    order = ancestors(outputs, min(n.number for n in inputs))
+    place = {node: k for k, node in enumerate(order)}
+    rows = []
+    for node in order:
+        params = _frozen(node.params)
+        if params is None:
+            return None
+        rows.append((node.operation.name, params, tuple(place.get(p, -1) for p in node.parents), node.shape, node.dtype,
+                     tuple(_kind(v) for v in node.values)))
+    return tuple(rows), tuple(place[n] for n in outputs), tuple(place.get(n, -1) for n in inputs)
+
+
+def _kind(value: Any) -> Any:
+    """Of a constant: shape and type; values that select belong to the structure."""
+    if isinstance(value, Tensor):
+        if value.dtype in (torch.int64, torch.int32):
+            return value.shape, hash(value.cpu().numpy().tobytes())
+        return value.shape, value.dtype
+    return type(value)
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, dict):
+        items = [(k, _frozen(v)) for k, v in value.items()]
+        return None if any(v is None for _, v in items) else tuple(items)
+    if isinstance(value, (tuple, list)):
+        items = [_frozen(v) for v in value]
+        return None if any(v is None for v in items) else tuple(items)
+    if isinstance(value, slice):
+        return "slice", value.start, value.stop, value.step
+    if isinstance(value, Tensor):
+        return None if value.numel() > 1 << 16 or value.layout is not torch.strided else (value.shape, value.dtype, hash(value.cpu().numpy().tobytes()))
+    if value is None or isinstance(value, (bool, int, float, complex, str, torch.dtype, torch.Size)) or value is Ellipsis:
+        return ("is", value)
+    return None
+
+
+def remembered(kind: str, outputs: Sequence[Node], inputs: Sequence[Node], find: Any, extra: Any = ()) -> Any:
+    """What `find()` says, kept by the trace's signature."""
+    key = signature(outputs, inputs)
+    if key is None:
+        return find()
+    key = (kind, key, extra)
+    if key in _plans:
+        _plans.move_to_end(key)
+        return _plans[key]
+    found = _plans[key] = find()
+    while len(_plans) > KEPT_PLANS:
+        _plans.popitem(last=False)
+    return found
+
+
+# ----- independence of observations ---------------------------------------------------------------------------------------
+
+
+def independence(u: Node, x: Node, u_axes: Sequence[int], x_axes: Sequence[int]) -> tuple[str, str]:
+    """("proved" | "disproved" | "unknown", reason): whether u at one position of its `u_axes` depends on x there alone.
+
+    A tangent that differs from observation to observation is pushed through the trace's structure: if its tie to the
+    observation survives, no operation mixed them.
+    """
+    return remembered("independence", [u], [x], lambda: _independence(u, x, u_axes, x_axes), (tuple(u_axes), tuple(x_axes)))
+
+
+def _independence(u: Node, x: Node, u_axes: Sequence[int], x_axes: Sequence[int]) -> tuple[str, str]:
+    axes = [plain(n) for n in x.shape]
+    others = [i for k, a in enumerate(axes) if k not in x_axes for i in a.indices]
+    factor = torch.empty([i.size for i in others], dtype=x.dtype, device="meta")
+    inn = [axes[k] for k in x_axes]
+    seed = Block([Term([(factor, tuple(others))], axes, inn)], x.shape, [x.shape[k] for k in x_axes], x.dtype, "meta")
+    try:
+        block = push([u], {x: seed}, values_of=stand_ins)[0]
+    except Exception as error:  # an operation that cannot run without data: no proof either way
+        return "unknown", f"an operation between cannot be followed without its data ({str(error).splitlines()[0][:80]})"
+    if block is None:
+        return "proved", "it does not depend on it at all"
+    for term in block.terms:
+        for k in u_axes:
+            axis = term.out[k]
+            if not (axis.positions is None and len(axis.indices) == 1 and axis.indices[0] in {i for a in term.inn for i in a.indices}):
+                if block.untied:
+                    return "unknown", block.untied[0]
+                return "disproved", _mixer(u, x, seed)
+    return "proved", ""
+
+
+def _mixer(u: Node, x: Node, seed: Block) -> str:
+    """The first operation that mixes observations, with its line."""
+    between = ancestors([u], x.number)
+    inn = {i for a in seed.terms[0].inn for i in a.indices}
+    for node in between:
+        if node is x or node.shape is None:
+            continue
+        try:
+            block = push([node], {x: seed}, values_of=stand_ins)[0]
+        except Exception:
+            continue
+        if block is not None and any(not (inn & {i for a in t.out for i in a.indices if a.positions is None}) for t in block.terms):
+            return f"{node.operation.name} mixes them, in {line_of(node.site)}"
+    return "some operation mixes them"
+
+
+__all__ = ["free_memory", "identity", "independence", "remembered", "signature", "stand_ins", "structure"]

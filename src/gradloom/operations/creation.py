@@ -1,0 +1,233 @@
+"""Creation: arrays of zeros, ones, ranges. Shape first; `like=` gives the type and the device. All are constants."""
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import torch
+
+from ..core.array import dlarray, labels_of
+from ..core.errors import ShapeError, TypeRefused, line_of, user_site
+from ..core.operation import composite
+from ..kernels import NUMBER_TYPES, Tensor, dtype_named
+from .arithmetic import astype
+from .movement import array, broadcast_to
+
+
+def sizes_of(shape: Any, word: str) -> tuple[int, ...]:
+    """A shape, from one integer or a sequence of them."""
+    try:
+        sizes = tuple(operator.index(n) for n in shape) if isinstance(shape, (tuple, list)) or hasattr(shape, "__len__") else (operator.index(shape),)
+    except TypeError:
+        raise ShapeError(f"{word} takes the shape as an integer or a tuple of them, not {shape!r:.60}, at {line_of(user_site())}; "
+                         f"write {word}((2, 3))") from None
+    if any(n < 0 for n in sizes):
+        raise ShapeError(f"{word} of shape {sizes}: sizes are not negative, at {line_of(user_site())}")
+    return sizes
+
+
+def type_and_device(like: Any, dtype: Any, device: Any) -> dict[str, Any]:
+    """What a new array is made of: its own dtype and device where given, else those of `like`, else float64 on the CPU."""
+    if like is not None:
+        like = array(like)
+        dtype = like.dtype if dtype is None else dtype
+        device = like.device if device is None else device
+    return {"dtype": torch.float64 if dtype is None else dtype_named(dtype), "device": torch.device("cpu" if device is None else device)}
+
+
+def constant(value: Tensor, labels: Any, like: Any, word: str) -> Any:
+    """A new array as a constant: a tensor where `like` is one, else a dlarray."""
+    if labels is not None and not isinstance(labels, str):
+        raise TypeRefused(f"{word} takes the shape as one tuple and then labels, not {labels!r:.60}, at {line_of(user_site())}; write {word}((2, 3), \"CB\")")
+    if isinstance(like, Tensor) and labels is None:
+        return value
+    return dlarray(value, labels, copy=False)
+
+
+@composite
+def zeros(shape: Any, labels: str | None = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
+    """Zeros, float64 on the CPU unless `like`, `dtype` or `device` say otherwise.
+
+    `like` is an array whose type and device are taken (not its labels); `labels` has one letter per axis.
+    Raises ShapeError for what is not a shape.
+
+    >>> import gradloom as gl
+    >>> gl.zeros((2, 3), "CB")
+    2(C) x 3(B) dlarray float64
+    [[0. 0. 0.]
+     [0. 0. 0.]]
+
+    Source: array API zeros, MATLAB zeros.
+    """
+    return constant(torch.zeros(sizes_of(shape, "zeros"), **type_and_device(like, dtype, device)), labels, like, "zeros")
+
+
+@composite
+def ones(shape: Any, labels: str | None = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
+    """Ones, float64 on the CPU unless `like`, `dtype` or `device` say otherwise.
+
+    `like` is an array whose type and device are taken (not its labels); `labels` has one letter per axis.
+    Raises ShapeError for what is not a shape.
+
+    >>> import gradloom as gl
+    >>> gl.ones(2, dtype="float32")
+    2 dlarray float32
+    [1. 1.]
+
+    Source: array API ones, MATLAB ones.
+    """
+    return constant(torch.ones(sizes_of(shape, "ones"), **type_and_device(like, dtype, device)), labels, like, "ones")
+
+
+@composite
+def full(shape: Any, value: Any, labels: str | None = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
+    """One value everywhere: a number, or a dlarray that broadcasts to the shape (recorded where it is traced).
+
+    Numbers give float64 (bools bool, complex numbers complex128) unless `like`, `dtype` or `device` say otherwise.
+
+    >>> import gradloom as gl
+    >>> gl.full((2,), 7)
+    2 dlarray float64
+    [7. 7.]
+
+    Source: array API full.
+    """
+    shape = sizes_of(shape, "full")
+    if type(value) not in NUMBER_TYPES:
+        value = array(value)
+        if value.ndim or type(value) is dlarray and value.traced:
+            filled = broadcast_to(value if dtype is None and like is None else astype(value, type_and_device(like, dtype, None)["dtype"]), shape)
+            return dlarray(filled, labels) if labels is not None else filled
+        value = value.item()
+    if dtype is None and like is None:
+        dtype = {bool: "bool", complex: "complex128"}.get(type(value))
+    made = type_and_device(like, dtype, device)
+    try:
+        return constant(torch.full(shape, value, **made), labels, like, "full")
+    except (RuntimeError, TypeError, OverflowError) as error:
+        raise TypeRefused(f"full cannot write {value!r} as {str(made['dtype'])[6:]}, at {line_of(user_site())}: {str(error).splitlines()[0]}; "
+                          "give dtype=") from None
+
+
+@composite
+def zeros_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Any:
+    """Zeros in the shape of x, with its labels, type and device: a constant.
+
+    >>> import gradloom as gl
+    >>> gl.zeros_like(gl.dlarray([[1.0, 2.0]], "CB"))
+    1(C) x 2(B) dlarray float64
+    [[0. 0.]]
+
+    Source: array API zeros_like.
+    """
+    x = array(x)
+    return constant(torch.zeros(tuple(x.shape), **type_and_device(x, dtype, device)), labels_of(x), x, "zeros_like")
+
+
+@composite
+def ones_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Any:
+    """Ones in the shape of x, with its labels, type and device: a constant.
+
+    >>> import gradloom as gl
+    >>> gl.ones_like(gl.dlarray([[1.0, 2.0]], "CB"))
+    1(C) x 2(B) dlarray float64
+    [[1. 1.]]
+
+    Source: array API ones_like.
+    """
+    x = array(x)
+    return constant(torch.ones(tuple(x.shape), **type_and_device(x, dtype, device)), labels_of(x), x, "ones_like")
+
+
+@composite
+def full_like(x: Any, value: Any, /, *, dtype: Any = None, device: Any = None) -> Any:
+    """One value everywhere in the shape of x, with its labels, type and device.
+
+    >>> import gradloom as gl
+    >>> gl.full_like(gl.dlarray([[1.0, 2.0]], "CB"), 5)
+    1(C) x 2(B) dlarray float64
+    [[5. 5.]]
+
+    Source: array API full_like.
+    """
+    x = array(x)
+    return full(tuple(x.shape), value, labels_of(x), like=x, dtype=dtype, device=device)
+
+
+@composite
+def eye(n: int, columns: int | None = None, labels: str | None = None, *, k: int = 0, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
+    """A matrix with ones on a diagonal and zeros elsewhere, n x n or n x columns; k > 0 is a diagonal above the main one.
+
+    >>> import gradloom as gl
+    >>> gl.eye(2)
+    2 x 2 dlarray float64
+    [[1. 0.]
+     [0. 1.]]
+
+    Source: array API eye, MATLAB eye.
+    """
+    rows, columns = sizes_of((n, n if columns is None else columns), "eye")
+    made = type_and_device(like, dtype, device)
+    value = torch.zeros((rows, columns), **made)
+    value.diagonal(k).fill_(1) if -rows < k < columns else None
+    return constant(value, labels, like, "eye")
+
+
+@composite
+def arange(start: Any, stop: Any = None, step: Any = 1, labels: str | None = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
+    """Numbers from start (0 where only one bound is given) to just before stop; float64, as all numbers: `dtype="int64"` for indices.
+
+    >>> import gradloom as gl
+    >>> gl.arange(3)
+    3 dlarray float64
+    [0. 1. 2.]
+
+    Source: array API arange, MATLAB's colon, which includes the last one.
+    """
+    bounds = [_number(v, "arange") for v in ((0, start) if stop is None else (start, stop))]
+    step = _number(step, "arange")
+    if step == 0:
+        raise ShapeError(f"arange with a step of 0, at {line_of(user_site())}; write full((n,), {bounds[0]})")
+    made = type_and_device(like, dtype, device)
+    if (bounds[1] - bounds[0]) / step <= 0:
+        return constant(torch.zeros((0,), **made), labels, like, "arange")
+    return constant(torch.arange(*bounds, step, **made), labels, like, "arange")
+
+
+@composite
+def linspace(start: Any, stop: Any, count: int, labels: str | None = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
+    """`count` evenly spaced numbers from start to stop, both included.
+
+    >>> import gradloom as gl
+    >>> gl.linspace(0, 1, 5)
+    5 dlarray float64
+    [0.   0.25 0.5  0.75 1.  ]
+
+    Source: array API linspace, MATLAB linspace.
+    """
+    (count,) = sizes_of(count, "linspace")
+    value = torch.linspace(_number(start, "linspace"), _number(stop, "linspace"), count, **type_and_device(like, dtype, device))
+    return constant(value, labels, like, "linspace")
+
+
+def _number(x: Any, word: str) -> Any:
+    """A Python number; a traced one is refused, since the result would be a constant."""
+    x = array(x) if type(x) not in NUMBER_TYPES else x
+    return x.item() if type(x) not in NUMBER_TYPES else x
+
+
+@composite
+def asarray(x: Any, labels: str | None = None, *, dtype: Any = None, device: Any = None, copy: bool = True) -> dlarray:
+    """x as a dlarray: what `dlarray(x, labels)` does, under the array API's name.
+
+    >>> import gradloom as gl
+    >>> gl.asarray([1, 2])
+    2 dlarray float64
+    [1. 2.]
+
+    Source: array API asarray.
+    """
+    return dlarray(x, labels, dtype=dtype, device=device, copy=copy)
+
+
+__all__ = ["arange", "asarray", "eye", "full", "full_like", "linspace", "ones", "ones_like", "zeros", "zeros_like"]

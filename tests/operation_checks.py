@@ -1,0 +1,437 @@
+"""What every operation with a derivative is held to, from its declaration alone: cases, and one function per check.
+
+A case is an operation, its inputs (arrays, numbers, None) and its parameters. Arrays of a floating or complex type are
+variables of a trace; tangents and cotangents are written `dots` and `bars`, one per variable or output, as in the walks.
+"""
+from __future__ import annotations
+
+import math
+import zlib
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from gradloom.core.array import dlarray
+from gradloom.core.blocks.block import identity
+from gradloom.core.blocks.dense import dense
+from gradloom.core.operation import OPERATIONS, PUBLIC, Elementwise, Operation
+from gradloom.core.trace import Node, Trace
+from gradloom.derivatives import forward, reverse
+from gradloom.derivatives.operators import VARIABLE, dlfeval, dlgradient, jvp
+from gradloom.derivatives.planning import structure
+
+REAL, COMPLEX = torch.float64, torch.complex128
+NUMBERS = (bool, int, float, complex)
+
+# Shapes of elementwise operations, by the number of operands; a number stands for itself.
+SHAPES = {
+    1: [(), (3,), (2, 3), (1,), (0,), (2, 1)],
+    2: [((3,), (3,)), ((3,), (2, 3)), ((3, 3), (3,)), ((), (2, 3)), ((2, 1), (1, 3)), ((1,), (0, 1)), ((2, 3), 0.7), (0.7, (2, 3)), ((1, 3), (2, 3, 3))],
+    3: [((3,), (2, 3), (2, 1)), ((2, 3), (), (3,))],
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One way to run an operation."""
+
+    operation: Any
+    inputs: tuple[Any, ...]
+    params: dict[str, Any] = field(default_factory=dict)
+    constants: tuple[int, ...] = ()  # arrays of a floating type that are not traced
+
+    def __str__(self) -> str:
+        shown = [f"{'' if k in self.variables else 'constant '}{tuple(x.shape)} {str(x.dtype)[6:]}" if isinstance(x, torch.Tensor) else repr(x)
+                 for k, x in enumerate(self.inputs)]
+        options = ", ".join(f"{k}={v!r:.40}" for k, v in self.params.items())
+        return f"{self.operation.name}({', '.join(shown)}; {options})"
+
+    @property
+    def variables(self) -> list[int]:
+        """Which inputs carry a derivative."""
+        return [k for k, x in enumerate(self.inputs) if is_variable(x) and k not in self.constants]
+
+    def at(self, values: list[Any]) -> Case:
+        """The same with other values of the variables."""
+        inputs = list(self.inputs)
+        for k, value in zip(self.variables, values, strict=True):
+            inputs[k] = value
+        return replace(self, inputs=tuple(inputs))
+
+    def alone(self) -> list[Case]:
+        """The cases with one variable, the others constant, where there are several."""
+        own = self.variables
+        return [replace(self, constants=tuple(j for j in own if j != k)) for k in own] if len(own) > 1 else []
+
+    def values(self) -> list[Any]:
+        return [self.inputs[k] for k in self.variables]
+
+    def run(self) -> list[Any]:
+        """The outputs that carry a derivative, by the kernel alone."""
+        result = self.operation.run(self.inputs, self.params)[0]
+        return [y for y in (result if isinstance(result, tuple) else (result,)) if is_variable(y)]
+
+
+def is_variable(x: Any) -> bool:
+    return isinstance(x, torch.Tensor) and (x.is_floating_point() or x.is_complex())
+
+
+def seeded(*key: Any) -> torch.Generator:
+    return torch.Generator().manual_seed(zlib.crc32(repr(key).encode()))
+
+
+def uniform(shape: Any, dtype: Any, stream: torch.Generator, low: float = -1.0, high: float = 1.0) -> torch.Tensor:
+    def draw(a: float, b: float) -> torch.Tensor:
+        return torch.rand(tuple(shape), generator=stream, dtype=torch.float64) * (b - a) + a
+
+    return torch.complex(draw(low, high), draw(-0.4, 0.4)).to(dtype) if dtype.is_complex else draw(low, high).to(dtype)
+
+
+def cases(operation: Any, dtype: Any = REAL, specs: Any = None) -> list[Case]:
+    """The cases of an operation: its declared samples and, where it is elementwise, every way to broadcast."""
+    stream = seeded(operation.name, str(dtype))
+
+    def drawn(spec: Any) -> Any:
+        is_shape = isinstance(spec, tuple) and all(type(n) is int for n in spec)
+        return uniform(spec, dtype, stream, *operation.domain) if is_shape else spec
+
+    if specs is None:
+        specs = operation.samples() if callable(operation.samples) else operation.samples
+    if isinstance(operation, Elementwise) and (specs is None or isinstance(specs[0], dict)):
+        n = len(operation.inputs)
+        return [Case(operation, tuple(drawn(s) for s in (shapes if n > 1 else (shapes,))), params) for params in specs or [{}] for shapes in SHAPES[n]]
+    assert specs, f"{operation.name} declares no samples"
+    return [Case(operation, tuple(drawn(s) for s in spec[:-1]), spec[-1]) for spec in specs]
+
+
+def complex_cases(operation: Any) -> list[Case]:
+    """The cases with complex inputs, and with one real among them, that the kernel takes."""
+    found = []
+    for case in cases(operation, COMPLEX):
+        mixed = [case.at([x.real.clone() if j == k else x for j, x in enumerate(case.values())]) for k in range(len(case.variables))]
+        for c in [case, *(mixed if len(mixed) > 1 else [])]:
+            try:
+                if c.run():
+                    found.append(c)
+            except (RuntimeError, TypeError, NotImplementedError):
+                continue
+    return found
+
+
+# ----- walks ------------------------------------------------------------------------------------------------------------
+
+
+class Traced:
+    """A case run on variables of a trace of its own. `before` and `after` are functions of arrays around it."""
+
+    def __init__(self, case: Case, before: Any = None, after: Any = None):
+        self.case = case
+        self.trace = Trace()
+        handles: list[Any] = list(case.inputs)
+        self.variables = []
+        for k in case.variables:
+            x = case.inputs[k]
+            self.variables.append(Node(VARIABLE, self.trace, (), [x], {}, x, None))
+            handles[k] = dlarray._made(x, self.variables[-1])
+            if before is not None:
+                handles[k] = before(handles[k])
+        result = case.operation.apply(handles, case.params)
+        outputs = result if type(result) is tuple else (result,)
+        self.node = next(y._node for y in outputs if y._node is not None)
+        if len(outputs) > 1:
+            self.node = self.node.parents[0]
+        if after is not None:
+            outputs = [after(y) for y in outputs]
+        self.outputs = [y for y in outputs if y._node is not None]
+        self.nodes = [y._node for y in self.outputs]
+
+    def push(self, dots: list[Any], recorded: bool = False, lead: tuple[int, ...] = ()) -> list[Any]:
+        """Tangents of the outputs; zeros where absent."""
+        seeds = {v: dlarray._made(d, None) if recorded else d for v, d in zip(self.variables, dots, strict=True) if d is not None}
+        found = forward.push(self.nodes, seeds, recorded=recorded, lead=lead) if seeds else [None] * len(self.nodes)
+        return [self._raw(d, y._value, recorded, lead) for d, y in zip(found, self.outputs, strict=True)]
+
+    def pull(self, bars: list[Any], recorded: bool = False, lead: tuple[int, ...] = ()) -> list[Any]:
+        """Cotangents of the variables; zeros where absent."""
+        seeds = {n: dlarray._made(b, None) if recorded else b.clone() for n, b in zip(self.nodes, bars, strict=True)}
+        found = reverse.pull(seeds, self.variables, recorded=recorded, lead=lead)
+        return [self._raw(b, x, recorded, lead) for b, x in zip(found, self.case.values(), strict=True)]
+
+    @staticmethod
+    def _raw(x: Any, like: Any, recorded: bool, lead: tuple[int, ...]) -> Any:
+        if x is None:
+            return torch.zeros((*lead, *like.shape), dtype=like.dtype)
+        assert type(x) is (dlarray if recorded else torch.Tensor), f"a walk {'' if recorded else 'not '}recorded gives a {type(x).__name__}"
+        x = x._value if recorded else x
+        assert tuple(x.shape) == (*lead, *like.shape), f"shape {tuple(x.shape)} for {(*lead, *like.shape)}"
+        assert x.dtype == like.dtype, f"type {x.dtype} for {like.dtype}"
+        return x
+
+
+def directions(like: list[Any], *key: Any, lead: tuple[int, ...] = ()) -> list[Any]:
+    stream = seeded(*key)
+    return [uniform((*lead, *x.shape), x.dtype, stream) for x in like]
+
+
+def inner(a: list[Any], b: list[Any]) -> torch.Tensor:
+    """Re <a, b>, the real inner product of lists of arrays."""
+    return sum(((x.conj() * y).real.sum() for x, y in zip(a, b, strict=True)), torch.zeros((), dtype=REAL))
+
+
+def slope(function: Any, values: list[Any], dots: list[Any], h: float = 1e-4) -> list[Any]:
+    """The derivative of a function of arrays in a direction, by central differences of fourth order."""
+
+    def at(t: float) -> list[Any]:
+        return function([x if d is None else x + t * d for x, d in zip(values, dots, strict=True)])
+
+    return [(8 * (b - a) - (d - c)) / (12 * h) for a, b, c, d in zip(at(-h), at(h), at(-2 * h), at(2 * h), strict=True)]
+
+
+def same(found: Any, expected: Any, what: str, tolerance: float = 1e-9) -> None:
+    for a, b in zip(found, expected, strict=True):
+        assert a.shape == b.shape, f"{what}: shape {tuple(a.shape)}, not {tuple(b.shape)}"
+        if a.numel():
+            error = float((a - b).abs().max() / (1 + b.abs().max()))
+            assert error < tolerance, f"{what}: off by {error:.1e}\n{a}\n{b}"
+
+
+# ----- the checks -------------------------------------------------------------------------------------------------------
+
+
+def check_push(case: Case) -> None:
+    """Tangents equal finite differences, for each input alone and all together."""
+    values, traced = case.values(), Traced(case)
+    for k in [*range(len(values)), None]:
+        dots = [d if k in (None, j) else None for j, d in enumerate(directions(values, "push", k))]
+        expected = slope(lambda v: case.at(v).run(), values, dots)
+        same(traced.push(dots), expected, f"{case}: push of input {k}", 1e-8)
+        same(traced.push(dots, recorded=True), expected, f"{case}: recorded push of input {k}", 1e-8)
+
+
+def check_adjoint(case: Case) -> None:
+    """<y_bar, J x_dot> = <J' y_bar, x_dot>, raw and recorded; the same cotangents where the other inputs are constants."""
+    traced = Traced(case)
+    dots = directions(case.values(), "dots")
+    bars = directions([y._value for y in traced.outputs], "bars")
+    raw, recorded = traced.pull(bars), traced.pull(bars, recorded=True)
+    same(recorded, raw, f"{case}: recorded and raw pull", 1e-12)
+    expected = inner(bars, traced.push(dots))
+    assert abs(inner(raw, dots) - expected) < 1e-10 * (1 + abs(expected)), f"{case}: <y_bar, J x_dot> {expected}, <J' y_bar, x_dot> {inner(raw, dots)}"
+    for part, bar in zip(case.alone(), raw, strict=False):
+        alone = Traced(part)
+        same(alone.pull(bars), [bar], f"{part}: pull", 1e-12)
+        same(alone.pull(bars, recorded=True), [bar], f"{part}: recorded pull", 1e-12)
+
+
+def check_higher(case: Case, order: int) -> None:
+    """Derivatives of derivatives, by every order of walks, equal differences of the derivative below."""
+    count = len(case.variables)
+    outputs = [y._value for y in Traced(case).outputs]
+    bars = directions(outputs, "weights")
+    ways = [directions(case.values(), "direction", k) for k in range(order)]
+
+    def potential(values: list[Any], walks: str) -> Any:
+        """<bars, y>, then one derivative in a given direction per letter: b by a pull, f by a push."""
+        result = case.operation.apply(case.at(values).inputs, case.params)
+        outputs = [y for y in (result if type(result) is tuple else (result,)) if is_variable(y._value)]
+        phi = weighted(outputs, bars)
+        for letter, way in zip(walks, ways, strict=False):
+            if letter == "b":
+                phi = weighted(dlgradient(phi, *values, enable_higher_derivatives=True) if count > 1 else
+                               [dlgradient(phi, values[0], enable_higher_derivatives=True)], way)
+            else:
+                phi = jvp(phi, values, [dlarray(d) for d in way], enable_higher_derivatives=True)
+        return phi
+
+    def number(values: list[Any], walks: str) -> Any:
+        return dlfeval(lambda *v: potential(list(v), walks), *[dlarray(x) for x in values])._value.reshape(())
+
+    below = "b" * (order - 1)
+    expected = slope(lambda v: [number(v, below)], case.values(), ways[order - 1])
+    for walks in {"b" * order, "f" * order, "b" * (order - 1) + "f", "f" * (order - 1) + "b"}:
+        same([number(case.values(), walks)], expected, f"{case}: derivative {walks}", 1e-7)
+    gradients = dlfeval(lambda *v: dlgradient(potential(list(v), below), *v), *[dlarray(x) for x in case.values()])
+    gradients = gradients if type(gradients) is tuple else (gradients,)
+    for g, x in zip(gradients, case.values(), strict=True):
+        assert (g.shape, g.dtype) == (tuple(x.shape), x.dtype), f"{case}: the gradient of {tuple(x.shape)} {x.dtype} is {g.shape} {g.dtype}"
+    expected_slope = expected[0]
+    found = inner([g._value for g in gradients], ways[order - 1])
+    assert abs(found - expected_slope) < 1e-7 * (1 + abs(expected_slope)), f"{case}: the last gradient, raw"
+
+
+def weighted(arrays: Any, weights: list[Any]) -> Any:
+    total: Any = 0.0
+    for a, w in zip(arrays, weights, strict=True):
+        product = a * dlarray(w.conj()) if w.is_complex() else a * dlarray(w)
+        total = PUBLIC["sum"](PUBLIC["real"](product)) + total
+    return total
+
+
+def check_leads(case: Case, leads: Any = ((2,), (3,), (1, 2))) -> None:
+    """Walks with leading axes equal the stack of plain walks."""
+    traced = Traced(case)
+    outputs = [y._value for y in traced.outputs]
+    for lead in leads:
+        count = math.prod(lead)
+        dots = directions(case.values(), "dots", lead=lead)
+        bars = directions(outputs, "bars", lead=lead)
+        for recorded in (False, True):
+            for k in [*range(len(dots)), None] if len(dots) > 1 else [None]:
+                chosen = [d if k in (None, j) else None for j, d in enumerate(dots)]
+                parts = [traced.push([None if d is None else flat(d, lead)[i] for d in chosen]) for i in range(count)]
+                expected = [torch.stack(p).reshape((*lead, *y.shape)) for p, y in zip(zip(*parts, strict=True), outputs, strict=True)]
+                same(traced.push(chosen, recorded, lead), expected, f"{case}: push of input {k} with lead {lead}", 1e-12)
+            parts = [traced.pull([flat(b, lead)[i] for b in bars]) for i in range(count)]
+            expected = [torch.stack(p).reshape((*lead, *x.shape)) for p, x in zip(zip(*parts, strict=True), case.values(), strict=True)]
+            same(traced.pull(bars, recorded, lead), expected, f"{case}: pull with lead {lead}", 1e-12)
+
+
+def flat(x: Any, lead: tuple[int, ...]) -> Any:
+    return x.reshape(math.prod(lead), *x.shape[len(lead):])
+
+
+def check_fused(case: Case, monkeypatch: Any) -> None:
+    """A fused pull equals the stated one."""
+    traced = Traced(case)
+    bars = directions([y._value for y in traced.outputs], "bars")
+    fused = traced.pull(bars)
+    with monkeypatch.context() as patch:
+        patch.setattr(case.operation, "fused_pull", None)
+        patch.setattr(case.operation, "raw_pulls", None)
+        same(fused, traced.pull(bars), f"{case}: the fused and the stated pull", 1e-12)
+
+
+def check_kept(case: Case) -> None:
+    """A node keeps what its rules name, and what it does not keep is not read; what was dropped can be computed again."""
+    operation = case.operation
+    inputs = tuple(x.clone() if is_variable(x) else x for x in case.inputs)
+    case = replace(case, inputs=inputs)
+    traced = Traced(case)
+    node = traced.node
+    if len(operation.inputs) == len(inputs) and type(operation).kept is Operation.kept:  # otherwise any number of operands
+        read = set().union(*(operation.reads(operation.inputs[k]) for k in case.variables))
+        names = (*operation.inputs, "y", *operation.hidden)
+        kept = {name for name, value in zip(names, node.values, strict=True) if value is not None}
+        constants = {operation.inputs[k] for k, x in enumerate(inputs) if k not in case.variables and x is not None}
+        absent = {operation.inputs[k] for k, x in enumerate(inputs) if x is None}
+        assert kept == (read | constants) - absent, f"{case}: the node keeps {sorted(kept)}, its rules read {sorted(read)}"
+    dots, bars = directions(case.values(), "dots"), directions([y._value for y in traced.outputs], "bars")
+
+    def everything() -> list[Any]:
+        return [*traced.push(dots), *traced.push(dots, recorded=True), *traced.pull(bars), *traced.pull(bars, recorded=True)]
+
+    expected = everything()
+    if operation.recomputable:
+        node.drop()
+        same(everything(), expected, f"{case}: after dropping and computing again", 1e-12)
+        traced = Traced(case)
+        node = traced.node
+    held = {v.untyped_storage().data_ptr() for v in node.values if isinstance(v, torch.Tensor) and v.layout is torch.strided}
+    for x in (*(x for x in inputs if is_variable(x)), *(y._value for y in traced.outputs)):
+        if x.untyped_storage().data_ptr() not in held and x.numel():
+            torch.as_strided(x, (x.untyped_storage().nbytes() // x.element_size(),), (1,), 0).fill_(torch.nan)
+    same(everything(), expected, f"{case}: after what is not kept was poisoned", 1e-12)
+
+
+def check_types(case: Case) -> None:
+    """In single precision everything stays in single precision."""
+    single = {torch.float64: torch.float32, torch.complex128: torch.complex64}
+    small = case.at([x.to(single[x.dtype]) for x in case.values()])
+    for chosen in [small] + [small.at([v if j == k else x for j, (v, x) in enumerate(zip(small.values(), case.values(), strict=True))])
+                             for k in range(len(case.variables)) if len(case.variables) > 1 and isinstance(case.operation, Elementwise)]:
+        traced, exact = Traced(chosen), Traced(case)
+        dots, bars = directions(case.values(), "dots"), directions([y._value for y in exact.outputs], "bars")
+        own_dots = [d.to(x.dtype) for d, x in zip(dots, chosen.values(), strict=True)]
+        own_bars = [b.to(y._value.dtype) for b, y in zip(bars, traced.outputs, strict=True)]
+        for recorded in (False, True):
+            same(traced.push(own_dots, recorded), exact.push(dots), f"{chosen}: push in single precision", 1e-3)
+            same(traced.pull(own_bars, recorded), exact.pull(bars), f"{chosen}: pull in single precision", 1e-3)
+
+
+# ----- Blocks -----------------------------------------------------------------------------------------------------------
+
+
+def columns(traced: Traced, k: int, at_once: bool) -> list[Any]:
+    """(p, q) for each output: the Jacobian with respect to variable k and its conjugate part, column by column or as one leading axis."""
+    x = traced.case.values()[k]
+    n = x.numel()
+    basis = torch.eye(n, dtype=x.dtype).reshape(n, *x.shape)
+
+    def seeds(e: Any) -> list[Any]:
+        return [e if j == k else None for j in range(len(traced.variables))]
+
+    def pushed(directions: Any) -> list[Any]:
+        if at_once:
+            rows = traced.push(seeds(directions), lead=(n,))
+        else:
+            parts = [traced.push(seeds(e)) for e in directions]
+            rows = [torch.stack([p[j] for p in parts]) if parts else y._value.new_zeros((0, *y.shape)) for j, y in enumerate(traced.outputs)]
+        return [r.movedim(0, -1).reshape((*y.shape, *x.shape)) for r, y in zip(rows, traced.outputs, strict=True)]
+
+    real = pushed(basis)
+    if not x.is_complex():
+        return [(r, None) for r in real]
+    imaginary = pushed(1j * basis)
+    return [((r - 1j * i) / 2, (r + 1j * i) / 2) for r, i in zip(real, imaginary, strict=True)]
+
+
+def check_block(case: Case, before: Any = None, after: Any = None) -> None:
+    """The structured Jacobian, pushed from the identity, equals the Jacobian column by column; so does its structure without data."""
+    traced = Traced(case, before, after)
+    for k, x in enumerate(case.values()):
+        node = traced.variables[k]
+        blocks = forward.push(traced.nodes, {node: identity(x.shape, x.dtype, x.device)})
+        expected = columns(traced, k, at_once=before is not None or after is not None)
+        for block, y, u, (p, q) in zip(blocks, traced.outputs, traced.nodes, expected, strict=True):
+            what = f"{case}: the Block of input {k}"
+            if block is None:
+                same([p * 0], [p], what)
+                continue
+            dtype = torch.promote_types(y.dtype, x.dtype) if x.is_complex() else y.dtype  # real u of complex x: p x_dot + conj(p x_dot)
+            assert (tuple(block.shape), block.dtype) == (y.shape, dtype), f"{what} is {block.shape} {block.dtype}, not {y.shape} {dtype}"
+            same([dense(block)], [p], what, 1e-10)
+            if q is not None:
+                same([dense(block, conjugate=True)], [q], f"{what}, conjugate part", 1e-10)
+            if case.operation.name in NEEDS_DATA:
+                continue
+            stand_in = structure(u, node)
+            assert stand_in is not None, what
+            assert [t.pattern() for t in stand_in.terms] == [t.pattern() for t in block.terms], f"{what}: structure without data"
+            assert stand_in.nbytes == block.nbytes, f"{what}: {stand_in.nbytes} bytes without data, {block.nbytes} with"
+
+
+def scaled_before(x: Any) -> Any:
+    """A factor on every entry."""
+    return x * dlarray(uniform(x.shape, REAL, seeded("factor"), 0.9, 1.1))
+
+
+def mixed_before(x: Any) -> Any:
+    """Nothing tied along the last axis: a product with a matrix of averages, so that x stays in its domain."""
+    if not x.ndim:
+        return x
+    weights = uniform((x.shape[-1],) * 2, REAL, seeded("matrix"), 0.1, 1.0)
+    weights = dlarray((weights / weights.sum(0)).to(x.dtype))
+    return PUBLIC["matmul"](x, weights) if x.ndim > 1 else PUBLIC["reshape"](PUBLIC["matmul"](PUBLIC["reshape"](x, (1, -1)), weights), x.shape)
+
+
+def squared_after(y: Any) -> Any:
+    return y * y
+
+
+def summed_after(y: Any) -> Any:
+    """A sum with weights over the last axis, and over the first."""
+    if not y.ndim:
+        return y
+    y = PUBLIC["sum"](y * dlarray(uniform((y.shape[-1],), REAL, seeded("weights"))), axis=-1)
+    return PUBLIC["sum"](y, axis=0) if y.ndim else y
+
+
+def multiplied_after(y: Any) -> Any:
+    return PUBLIC["matmul"](y, dlarray(uniform((y.shape[-1], 2), REAL, seeded("product")).to(y.dtype))) if y.ndim > 1 else y
+
+
+SURROUNDINGS = {"a factor before, a square after": (scaled_before, squared_after), "a product after": (None, multiplied_after),
+                "a product before, a sum after": (mixed_before, summed_after), "products on both sides": (mixed_before, multiplied_after)}
+
+NEEDS_DATA: dict[str, str] = {}

@@ -1,0 +1,404 @@
+"""interface.md sections 2 and 6.3, and 1.8 to 1.10: what an array holds, how it enters, leaves, prints and is copied."""
+import copy
+import io
+import math
+import pickle
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import gradloom as gl
+
+TYPES = ["float16", "bfloat16", "float32", "float64", "complex64", "complex128", "bool", "uint8", "int8", "int16", "int32", "int64"]
+
+
+def name_of(x):
+    return str(x.dtype).removeprefix("torch.")
+
+
+def same_memory(x, tensor):
+    return x._value.data_ptr() == tensor.data_ptr()
+
+
+# ----- types (2.1) ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("given", "dtype"), [
+    (3, "float64"), (-1.5, "float64"), (2j, "complex128"), (True, "bool"), ([-1, 2], "float64"), ([[1, 2.5], [3, 4]], "float64"),
+    ([True, False], "bool"), ([1, 2j], "complex128"), ([], "float64"), ((1, 2), "float64"), (range(3), "float64"),
+    (np.arange(3), "int64"), (np.float32(2), "float32"), (np.zeros(2, "uint8"), "uint8"), (np.zeros(2, ">f4"), "float32"),
+    (np.zeros(2, "uint16"), "int64"), (np.array(True), "bool"), (torch.zeros(2, dtype=torch.bfloat16), "bfloat16"),
+])
+def test_numbers_become_float64_and_arrays_keep_their_type(given, dtype):
+    assert name_of(gl.dlarray(given)) == dtype
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_every_type_can_be_asked_for_by_name(dtype):
+    x = gl.dlarray([1, 0], dtype=dtype)
+    assert name_of(x) == dtype
+    assert name_of(x.astype(dtype)) == dtype
+    assert [complex(v) for v in x.tolist()] == [1, 0]
+
+
+def test_integers_are_differentiable_unless_they_are_indices():
+    def gradient(x):
+        return gl.dlgradient(gl.sum(x * x), x)
+
+    assert gl.dlfeval(gradient, gl.dlarray([-1, 2])).tolist() == [-2, 4]
+    with pytest.raises(gl.TypeRefused, match='dlarray\\(x, dtype="float64"\\)'):
+        gl.dlfeval(lambda x, i: gl.dlgradient(gl.sum(x[i]), i), gl.dlarray([1, 2]), gl.dlarray([0, 1], dtype="int64"))
+
+
+@pytest.mark.parametrize("bad", ["text", [1, [2, 3]], None, object(), np.array(["a"]), {"a": 1}, [None], np.zeros(2, "datetime64[s]")])
+def test_what_is_no_array_of_numbers_is_refused(bad):
+    with pytest.raises(gl.TypeRefused):
+        gl.dlarray(bad)
+
+
+def test_an_unknown_dtype_lists_those_there_are():
+    with pytest.raises(TypeError, match="float32"):
+        gl.dlarray(1, dtype="float31")
+
+
+BINARY = [gl.add, gl.subtract, gl.multiply, gl.divide, gl.power, gl.maximum, gl.minimum, gl.atan2, gl.hypot, gl.mod,
+          lambda a, b: gl.where(a == a, a, b), lambda a, b: gl.concat([gl.reshape(a, (-1,)), gl.reshape(b, (-1,))])]
+WEAK = [2, 2.5, np.float64(2.5), np.int64(2), np.array(2.5), np.float32(2.5)]
+
+
+@pytest.mark.parametrize("operation", BINARY[:-1])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_scalars_never_promote_an_array_within_its_kind(operation, dtype):
+    x = gl.dlarray([1.0, 3.0], dtype=dtype)
+    for scalar in WEAK:
+        assert name_of(operation(x, scalar)) == dtype
+        assert name_of(operation(scalar, x)) == dtype
+    zero_dimensional = gl.dlarray(np.float64(2.5))
+    assert name_of(operation(x, zero_dimensional)) == dtype
+    assert name_of(gl.dlfeval(operation, x, zero_dimensional)) == dtype
+    assert name_of(gl.dlfeval(lambda x: operation(x, 2.5), x)) == dtype
+    assert name_of(gl.dlfeval(lambda x: operation(2, x), x)) == dtype
+
+
+def test_a_scalar_of_a_higher_kind_promotes():
+    i, x = gl.dlarray([1, 2], dtype="int32"), gl.dlarray([1.0, 2.0], dtype="float32")
+    assert name_of(i * 2) == "int32" and name_of(i * 2.5) in ("float32", "float64")
+    assert name_of(x * 2j) == "complex64"
+
+    def order(x):  # the number that comes first must not decide the type of the next
+        return x * 2, x * (2 + 0j), x * 2.0
+
+    assert [name_of(y) for y in gl.dlfeval(order, x)] == ["float32", "complex64", "float32"]
+    assert [name_of(y) for y in gl.dlfeval(lambda x: (x * (2 + 0j), x * 2), x)] == ["complex64", "float32"]
+    assert [y.tolist() for y in gl.dlfeval(lambda x: (x * True, x * 1, x + 1.0), x)] == [[1, 2], [1, 2], [2, 3]]
+
+
+def test_arrays_promote_in_every_operation_alike():
+    a, b = gl.dlarray([1.0, 2.0], dtype="float32"), gl.dlarray([3.0, 4.0], dtype="float64")
+    for operation in BINARY:
+        assert name_of(operation(a, b)) == "float64" == name_of(operation(b, a))
+        assert name_of(gl.dlfeval(operation, a, b)) == "float64"
+    m, n = gl.dlarray(np.ones((2, 2), "float32")), gl.dlarray(np.ones((2, 2)))
+    assert name_of(m @ n) == name_of(n @ m) == name_of(m @ np.ones(2)) == name_of(gl.einsum("ij,jk->ik", m, n)) == "float64"
+    assert name_of(gl.fullyconnect(gl.dlarray(m, "CB"), n)) == "float64"
+    assert name_of(gl.concat([a, b])) == name_of(gl.stack([a, b])) == "float64"
+    assert name_of(gl.dlarray([1, 2], dtype="int64") * a) == "float32"
+
+
+def test_a_gradient_has_the_type_of_its_target_through_promotion():
+    def gradients(a, b, m):
+        return gl.dlgradient(gl.sum(m @ (a * b)), a, b, m)
+
+    a, b, m = gl.dlarray([1, 2], dtype="float32"), gl.dlarray([3, 4]), gl.dlarray([[1, 2]], dtype="float16")
+    assert [name_of(g) for g in gl.dlfeval(gradients, a, b, m)] == ["float32", "float64", "float16"]
+
+
+# ----- entering and leaving (2.2, 1.8, 1.9) -----------------------------------------------------------------------------
+
+
+def test_memory_is_copied_unless_shared_on_the_callers_word():
+    for given in (np.arange(4.0), torch.arange(4.0), np.arange(8.0)[::2], np.arange(4.0)[::-1]):
+        x = gl.dlarray(given)
+        before = x.tolist()
+        given[0] = 99
+        assert x.tolist() == before
+    for given in (np.arange(4.0), torch.arange(4.0)):
+        x = gl.dlarray(given, copy=False)
+        given[0] = 99
+        assert x.tolist() == [99, 1, 2, 3]
+    nested = [np.arange(2.0), np.arange(2.0)]
+    x = gl.dlarray(nested)
+    nested[0][0] = 99
+    assert x.tolist() == [[0, 1], [0, 1]]
+
+
+def test_read_only_memory_is_never_written_to():
+    given = np.arange(3.0)
+    given.flags.writeable = False
+    x = gl.dlarray(given, copy=False)
+    x[0] = 5
+    assert given.tolist() == [0, 1, 2] and x.tolist() == [5, 1, 2]
+
+
+def test_numpy_views_are_read_only_and_copies_are_not():
+    x = gl.dlarray([1.0, 2.0])
+    view = gl.extractdata(x)
+    assert not view.flags.writeable and not np.asarray(x).flags.writeable and not x.numpy().flags.writeable
+    assert np.shares_memory(view, np.asarray(x))
+    with pytest.raises(ValueError, match="read-only"):
+        view[0] = 5
+    fresh = np.array(x)
+    fresh[0] = 5
+    assert x.tolist() == [1, 2]
+    assert np.asarray(x, dtype="float32").dtype == np.float32
+    with pytest.raises(ValueError, match="copy"):
+        np.asarray(x, dtype="float32", copy=False)
+    assert np.array(gl.dlarray([1, 2j])).tolist() == [1, 2j]
+    assert np.asarray(gl.conj(gl.dlarray([1, 2j]))).tolist() == [1, -2j]
+
+
+def test_dlpack_is_a_copy_unless_asked_otherwise():
+    x = gl.dlarray([1.0, 2.0])
+    torch.from_dlpack(x)[0] = 9
+    np.from_dlpack(x)
+    assert x.tolist() == [1, 2]
+    assert same_memory(x, torch.utils.dlpack.from_dlpack(x.__dlpack__(copy=False)))
+
+
+def test_tensors_that_were_computed_with_gradients_are_refused():
+    leaf = torch.ones(2, requires_grad=True)
+    assert not gl.dlarray(leaf)._value.requires_grad
+    x = gl.dlarray([1.0, 2.0])
+    with pytest.raises(gl.TypeRefused, match="detach"):
+        gl.dlarray(leaf * 2)
+    for mixed in (lambda: x * (leaf * 2), lambda: (leaf * 2) * x, lambda: gl.stack([x, leaf * 2]), lambda: x @ (leaf * 2), lambda: gl.dlarray([leaf * 2])):
+        with pytest.raises(gl.TypeRefused, match="detach"):
+            mixed()
+    y = x * leaf
+    assert not y._value.requires_grad and y.tolist() == [1, 2]
+
+
+def test_bfloat16_has_no_numpy():
+    x = gl.dlarray([1.0], dtype="bfloat16")
+    with pytest.raises(gl.TypeRefused, match=r"astype\('float32'\)"):
+        gl.extractdata(x)
+    assert x.astype("float32").numpy().tolist() == [1] and "bfloat16" in repr(x)
+
+
+CONVERSIONS = {
+    "float": float, "int": int, "complex": complex, "item": lambda x: x.item(), "tolist": lambda x: x.tolist(), "asarray": np.asarray,
+    "array": lambda x: np.array([x, x]), "dlpack": torch.from_dlpack, "numpy": lambda x: x.numpy(), "math": math.sqrt,
+    "assigned": lambda x: np.zeros(2).__setitem__(0, x), "as_tensor": torch.as_tensor,
+}
+
+
+@pytest.mark.parametrize("convert", CONVERSIONS.values(), ids=CONVERSIONS)
+def test_a_traced_array_is_no_constant_by_accident(convert):
+    words = []
+
+    def fun(x):
+        with pytest.raises((gl.TraceError, RuntimeError, ValueError, TypeError)) as caught:
+            convert(x)
+        words.append(str(caught.value))
+        with pytest.raises((gl.TraceError, RuntimeError, ValueError, TypeError)):
+            convert(gl.dlgradient(x * x, x))  # a marked derivative counts as traced
+        convert(gl.detach(x)), convert(gl.dlarray(3.0))
+
+    gl.dlfeval(fun, gl.dlarray(2.0))
+    convert(gl.dlarray(2.0))
+    if convert is not CONVERSIONS["as_tensor"]:
+        for way in ("extractdata(x)", "detach(x)", "gl.stack([...])", "np.array([...])", "zeros", "gl.matmul(A, x)"):
+            assert way in words[0]
+        assert "test_arrays.py" in words[0]
+
+
+def test_what_carries_no_derivative_converts_freely_while_traced():
+    def fun(x, i):
+        assert bool(x > 0) and bool(x) and f"{x:.1f}" == "2.0" and "traced" in repr(x) and str(x) and f"{x}"
+        assert int(i) == 2 and float(i) == 2 and list(range(i)) == [0, 1] and [5, 6, 7][i] == 7 and np.asarray(i) == 2
+        assert np.asarray(x > 0).item() is True and (x > 0).item() is True and int(x > 0) == 1
+        assert gl.extractdata(x) == 2
+        return x
+
+    gl.dlfeval(fun, gl.dlarray(2.0), gl.dlarray(2, dtype="int64"))
+
+
+def test_an_index_is_an_integer():
+    assert [1, 2, 3][gl.dlarray(1, dtype="int32")] == 2
+    for bad in (gl.dlarray(1.0), gl.dlarray(True), gl.dlarray([1, 2], dtype="int64")):
+        with pytest.raises((gl.TypeRefused, gl.ShapeError)):
+            [1, 2, 3][bad]
+
+
+def test_several_elements_are_no_condition():
+    for convert in (bool, float, int, complex):
+        with pytest.raises(gl.ShapeError, match=r"one element.*2"):
+            convert(gl.dlarray([1.0, 2.0]))
+    assert bool(gl.dlarray([[3.0]])) and float(gl.dlarray([3.0])) == 3
+
+
+def test_a_list_of_arrays_is_a_recorded_stack():
+    def fun(a, b):
+        y = gl.dlarray([a, [b, a * b]][0:1] + [b]) if False else gl.dlarray([a, b, a * b])
+        nested = gl.dlarray([[a, b], [b, 2.0]])
+        return gl.dlgradient(gl.sum(y * y) + gl.sum(nested), a, b)
+
+    a, b = (float(g) for g in gl.dlfeval(fun, gl.dlarray(2.0), gl.dlarray(3.0)))
+    assert (a, b) == (2 * 2 + 2 * 6 * 3 + 1, 2 * 3 + 2 * 6 * 2 + 2)
+
+
+# ----- attributes, methods, a sequence along axis 0 (2.4) --------------------------------------------------------------
+
+
+def test_attributes():
+    x = gl.dlarray(np.arange(24.0, dtype="float32").reshape(2, 3, 4), "SCS")
+    assert (x.shape, x.ndim, x.size, name_of(x), x.device.type, x.dims) == ((2, 3, 4), 3, 24, "float32", "cpu", "SCS")
+    assert x.sizes == {"S": (2, 4), "C": 3} and not x.traced and (x.itemsize, x.nbytes) == (4, 96)
+    assert x.T.shape == (4, 3, 2) and x.mT.shape == (2, 4, 3) and x.mT.dims == "SSC"
+    z = gl.dlarray([[1 + 2j, 3j]])
+    assert z.real.tolist() == [[1, 0]] and z.imag.tolist() == [[2, 3]] and z.H.tolist() == [[1 - 2j], [-3j]]
+    assert z.conj().tolist() == [[1 - 2j, -3j]] and gl.dlarray([-2.0]).abs().tolist() == [2]
+    assert gl.dlarray([1.0]).imag.tolist() == [0] and abs(gl.dlarray(-2.0)).item() == 2
+    with pytest.raises(AttributeError):
+        x.shape = (24,)
+    with pytest.raises(AttributeError):
+        x.anything = 1
+    with pytest.raises(TypeError):
+        hash(x)
+
+
+@pytest.mark.parametrize("name", "sum mean prod max min std var any all argmax argmin".split())
+def test_methods_are_the_functions(name):
+    a = np.random.default_rng(0).normal(size=(3, 4))
+    for axis in (None, 0, 1):
+        expected = getattr(np, name)(a, axis=axis)
+        assert np.allclose(getattr(gl.dlarray(a), name)(axis=axis), expected) and np.allclose(getattr(gl, name)(a, axis=axis), expected)
+
+
+def test_methods_that_move():
+    x = gl.dlarray([[1.0, 2.0, 3.0]])
+    assert x.reshape((3, 1)).shape == x.reshape(3, 1).shape == x.reshape(-1, 1).shape == x.transpose().shape == (3, 1)
+    assert x.squeeze().shape == x.squeeze(axis=0).shape == (3,)
+    assert name_of(x.to(dtype="float32")) == name_of(x.astype("float32")) == "float32"
+    assert x.to(device="cpu").tolist() == x.copy().tolist() == x.detach().tolist() == x.numpy().tolist() == [[1, 2, 3]]
+    assert name_of(gl.dlfeval(lambda x: gl.dlgradient(gl.sum(x.to(dtype="float32") ** 2), x), x)) == "float64"
+
+
+def test_a_sequence_along_axis_0():
+    x = gl.dlarray([[1.0, 2.0], [3.0, 4.0]], "BC")
+    a, b = x
+    assert len(x) == 2 and a.tolist() == [1, 2] and b.dims == "C" and [r.tolist() for r in x] == [[1, 2], [3, 4]]
+    assert 3.0 in x and 5 not in x
+    for use in (len, iter):
+        with pytest.raises(TypeError):
+            use(gl.dlarray(1.0))
+    assert gl.dlfeval(lambda x: gl.dlgradient(sum(r[0] for r in x), x), x).tolist() == [[1, 0], [1, 0]]
+
+
+# ----- operators from either side (2.5) ----------------------------------------------------------------------------------
+
+OPERATORS = {"+": lambda a, b: a + b, "-": lambda a, b: a - b, "*": lambda a, b: a * b, "/": lambda a, b: a / b, "**": lambda a, b: a ** b,
+             "@": lambda a, b: a @ b, "%": lambda a, b: a % b, "<": lambda a, b: a < b, "==": lambda a, b: a == b, ">=": lambda a, b: a >= b,
+             "//": lambda a, b: a // b}
+
+
+@pytest.mark.parametrize("sign", OPERATORS)
+def test_operators_reach_us_from_either_side(sign):
+    operator, x = OPERATORS[sign], np.array([1.0, 2.0])
+    others = [np.array([3.0, 2.0]), torch.tensor([3.0, 2.0], dtype=torch.float64), [3.0, 2.0]]
+    if sign != "@":
+        others += [np.float64(2), np.float32(2), 2, 2.0, np.array(2.0), torch.tensor(2.0)]
+    for other in others:
+        for a, b in ((gl.dlarray(x), other), (other, gl.dlarray(x))):
+            y, expected = operator(a, b), operator(*(np.asarray(v) for v in (a, b)))
+            assert type(y) is gl.dlarray and np.allclose(y, expected) and y.shape == expected.shape, (sign, type(a), type(b))
+
+
+def test_tensors_in_tensors_out():
+    t, x = torch.tensor([1.0, 4.0]), gl.dlarray([1.0, 4.0])
+    for y in (gl.sqrt(t), gl.multiply(t, 2), gl.multiply(2, t), gl.sum(t), gl.matmul(t, t), gl.stack([t, t]), gl.where(t > 1, t, 0), gl.max(t),
+              gl.reshape(t, (2, 1)), gl.relu(t), gl.concat([t, t]), gl.equal(t, 1), gl.var(t), gl.stripdims(t), gl.softplus(t), gl.norm(t), gl.maximum(t, 2)):
+        assert type(y) is torch.Tensor
+    for y in (gl.add(t, x), gl.add(x, t), gl.add(t, np.ones(2)), gl.add(np.ones(2), np.ones(2)), gl.add(t, [1, 2]), gl.add(1, 2), gl.sqrt(4), gl.sum([1, 2]),
+              gl.stack([t, x]), gl.matmul(t, x), gl.concat([t, np.ones(2)]), gl.sum(np.ones(2)), gl.where(True, 1, 2), gl.matmul(np.ones(2), t)):
+        assert type(y) is gl.dlarray
+
+
+def test_none_and_text_are_no_operands():
+    x = gl.dlarray([1.0])
+    for bad in (None, "a", {}):
+        with pytest.raises(TypeError):
+            x + bad
+        with pytest.raises(TypeError):
+            bad * x
+
+
+# ----- printing (2.6) ------------------------------------------------------------------------------------------------------
+
+
+def test_printing():
+    x = gl.dlarray(np.arange(6.0).reshape(2, 3), "CB")
+    assert repr(x) == "2(C) x 3(B) dlarray float64\n[[0. 1. 2.]\n [3. 4. 5.]]" == str(x) == f"{x}"
+    assert repr(gl.dlarray([1.0, 2.0])) == "2 dlarray float64\n[1. 2.]"
+    assert repr(gl.dlarray(104.0)) == "dlarray float64 104.0"
+    assert repr(gl.dlarray(1, dtype="int64")) == "dlarray int64 1" and repr(gl.dlarray(True)) == "dlarray bool True"
+    assert f"{gl.dlarray(1.25):.1f}" == "1.2" and f"{gl.dlarray([2.0]):.2f}" == "2.00"
+    assert repr(gl.dlarray([])) == "0 dlarray float64\n[]"
+    assert gl.dlfeval(lambda x: repr(x), gl.dlarray(1.0)) == "dlarray float64 traced 1.0"
+    long = repr(gl.dlarray(np.zeros((1000, 1000))))
+    assert long.startswith("1000 x 1000 dlarray float64\n") and "..." in long and len(long) < 1000
+    assert "float16" in repr(gl.dlarray([1], dtype="float16")) and "1.+2.j" in repr(gl.dlarray([1 + 2j]))
+    with np.printoptions(precision=2):
+        assert "0.33" in repr(gl.dlarray([1 / 3])) and "0.333" not in repr(gl.dlarray([1 / 3]))
+
+
+# ----- the session: saving, copying, comparing (6.3) -------------------------------------------------------------------------
+
+
+def test_untraced_arrays_work_in_other_libraries(tmp_path):
+    x = gl.dlarray([[1.0, 2.0]], "BC")
+    for again in (pickle.loads(pickle.dumps(x)), copy.deepcopy(x), copy.copy(x), copy.deepcopy({"x": [x]})["x"][0]):
+        assert type(again) is gl.dlarray and again.dims == "BC" and again.tolist() == [[1, 2]] and not again.traced
+    assert not same_memory(copy.deepcopy(x), x._value)
+    np.save(tmp_path / "x.npy", x)
+    assert np.load(tmp_path / "x.npy").tolist() == [[1, 2]]
+    np.testing.assert_array_equal(x, [[1, 2]])
+    np.testing.assert_allclose(x, np.array([[1.0, 2.0]]))
+    with pytest.raises(AssertionError):
+        np.testing.assert_allclose(x, [[1, 3]])
+    joblib = pytest.importorskip("joblib")
+    stream = io.BytesIO()
+    joblib.dump(x, stream)
+    stream.seek(0)
+    assert joblib.load(stream).tolist() == [[1, 2]] and joblib.hash(x) == joblib.hash(gl.dlarray([[1.0, 2.0]], "BC"))
+
+
+def test_matplotlib_draws_arrays():
+    pyplot = pytest.importorskip("matplotlib.figure")
+    axes = pyplot.Figure().subplots()
+    line, = axes.plot(gl.dlarray([0.0, 1.0]), gl.dlarray([1.0, 2.0]))
+    axes.imshow(gl.dlarray([[0.0, 1.0]]))
+    assert line.get_ydata().tolist() == [1, 2]
+
+
+def test_a_traced_array_that_is_pickled_arrives_untraced():
+    def fun(x):
+        for again in (pickle.loads(pickle.dumps(x * 2)), copy.deepcopy(x * 2)):
+            assert not again.traced and float(again) == 4
+        assert copy.copy(x).traced
+        return x
+
+    gl.dlfeval(fun, gl.dlarray(2.0))
+    assert sys.getrefcount(fun) > 0
+
+
+def test_names_that_matlab_spells_differently():
+    for name, here in {"permute": "permute_dims", "repmat": "tile", "mtimes": "matmul", "convolution2dLayer": "layers.Convolution2d",
+                       "numel": "x.size", "splitEachLabel": "split_each_label"}.items():
+        with pytest.raises(AttributeError, match=here):
+            getattr(gl, name)
+    with pytest.raises(AttributeError, match="softplus"):
+        gl.softplsu  # noqa: B018
+    assert not hasattr(gl, "__wrapped__")

@@ -1,0 +1,105 @@
+"""Every operation in the table, against finite differences, its own transpose, its structured Jacobian: see operation_checks."""
+import operation_checks as checks
+import pytest
+from operation_checks import OPERATIONS, cases, complex_cases
+
+import gradloom as gl
+from gradloom.core import trace
+from gradloom.core.operation import Elementwise, Operation
+
+TABLE = dict(OPERATIONS)
+CHECKED = {name: o for name, o in TABLE.items() if o.kind in ("elementwise", "multilinear", "general")}
+
+# Why an operation that is not elementwise, multilinear or general is not checked here; kind "discrete" with no walk of its own needs no reason.
+EXEMPT = {
+    "item": "one output of several: checked with the operations that have several",
+    "variable": "a place that dlfeval makes, not computed",
+    "identity": "a variable of a nested dlfeval: tested with dlfeval",
+    "unrecorded derivative": "refuses to be walked: tested with dlgradient",
+    "recorded derivative": "what dlgradient returns: checked wherever a derivative is taken again",
+}
+
+# Operations whose kernel would run on complex arrays: their public functions refuse those.
+REAL_ONLY = dict.fromkeys(("crossentropy", "mse", "l1loss", "l2loss", "huber"), "losses take real predictions")
+
+
+def each(names):
+    return pytest.mark.parametrize("operation", [TABLE[n] for n in names], ids=list(names))
+
+
+def all_cases(operation):
+    return cases(operation) + ([] if operation.name in REAL_ONLY else complex_cases(operation))
+
+
+def test_every_operation_is_checked_or_says_why():
+    unchecked = {name for name in TABLE if name not in CHECKED}
+    silent = {name for name in unchecked if name not in EXEMPT and (TABLE[name].kind != "discrete" or type(TABLE[name]) is not Operation)}
+    assert not silent, "an operation of its own kind is checked, or says in EXEMPT why not"
+    for name in unchecked - set(EXEMPT):
+        assert not {"pull", "push"} & set(vars(TABLE[name])), f"{name} has walks of its own"
+    assert set(EXEMPT) <= unchecked
+    assert set(REAL_ONLY) <= set(CHECKED)
+    assert all(cases(operation) for operation in CHECKED.values())
+
+
+@each(CHECKED)
+def test_tangents_are_finite_differences(operation):
+    for case in all_cases(operation):
+        checks.check_push(case)
+
+
+@each(CHECKED)
+def test_cotangents_are_the_transpose(operation):
+    for case in all_cases(operation):
+        checks.check_adjoint(case)
+
+
+@each(CHECKED)
+def test_second_derivatives(operation):
+    for case in all_cases(operation):
+        checks.check_higher(case, 2)
+
+
+@each([name for name, o in CHECKED.items() if isinstance(o, Elementwise)])
+def test_third_derivatives(operation):
+    for case in all_cases(operation):
+        checks.check_higher(case, 3)
+
+
+@each(CHECKED)
+def test_leading_axes(operation):
+    for case in all_cases(operation):
+        checks.check_leads(case)
+
+
+@each([name for name, o in CHECKED.items() if getattr(o, "fused_pull", None) is not None])
+def test_fused_pulls_are_the_stated_ones(operation, monkeypatch):
+    for case in all_cases(operation):
+        checks.check_fused(case, monkeypatch)
+
+
+@each(CHECKED)
+def test_what_is_kept_is_what_is_read(operation, monkeypatch):
+    monkeypatch.setattr(trace, "SMALL", 0, raising=False)
+    for case in all_cases(operation):
+        for part in [case, *case.alone()]:
+            checks.check_kept(part)
+
+
+@each(CHECKED)
+def test_single_precision_stays_single(operation):
+    for case in all_cases(operation):
+        checks.check_types(case)
+
+
+@each(CHECKED)
+def test_blocks(operation):
+    for case in all_cases(operation):
+        checks.check_block(case)
+
+
+@pytest.mark.parametrize("surroundings", list(checks.SURROUNDINGS))
+@each(CHECKED)
+def test_blocks_between_others(operation, surroundings):
+    for case in all_cases(operation):
+        checks.check_block(case, *checks.SURROUNDINGS[surroundings])
