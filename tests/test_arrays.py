@@ -3,7 +3,6 @@ import copy
 import io
 import math
 import pickle
-import sys
 
 import numpy as np
 import pytest
@@ -201,7 +200,7 @@ def test_a_traced_array_is_no_constant_by_accident(convert):
     def fun(x):
         with pytest.raises((gl.TraceError, RuntimeError, ValueError, TypeError)) as caught:
             convert(x)
-        words.append(str(caught.value))
+        words.append(f"{caught.value} {caught.value.__cause__}")  # NumPy puts its own words first
         with pytest.raises((gl.TraceError, RuntimeError, ValueError, TypeError)):
             convert(gl.dlgradient(x * x, x))  # a marked derivative counts as traced
         convert(gl.detach(x)), convert(gl.dlarray(3.0))
@@ -241,7 +240,7 @@ def test_several_elements_are_no_condition():
 
 def test_a_list_of_arrays_is_a_recorded_stack():
     def fun(a, b):
-        y = gl.dlarray([a, [b, a * b]][0:1] + [b]) if False else gl.dlarray([a, b, a * b])
+        y = gl.dlarray([a, b, a * b])
         nested = gl.dlarray([[a, b], [b, 2.0]])
         return gl.dlgradient(gl.sum(y * y) + gl.sum(nested), a, b)
 
@@ -391,7 +390,6 @@ def test_a_traced_array_that_is_pickled_arrives_untraced():
         return x
 
     gl.dlfeval(fun, gl.dlarray(2.0))
-    assert sys.getrefcount(fun) > 0
 
 
 def test_names_that_matlab_spells_differently():

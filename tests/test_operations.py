@@ -1,9 +1,11 @@
 """Every operation in the table, against finite differences, its own transpose, its structured Jacobian: see operation_checks."""
 import operation_checks as checks
 import pytest
+from block_checks import SURROUNDINGS, check_block
 from operation_checks import OPERATIONS, cases, complex_cases
+from operation_samples import EDGES
 
-import gradloom as gl
+import gradloom as gl  # noqa: F401  (fills the table)
 from gradloom.core import trace
 from gradloom.core.operation import Elementwise, Operation
 
@@ -28,7 +30,9 @@ def each(names):
 
 
 def all_cases(operation):
-    return cases(operation) + ([] if operation.name in REAL_ONLY else complex_cases(operation))
+    specs = [None, *([EDGES[operation.name]] if operation.name in EDGES else [])]
+    real = [case for s in specs for case in cases(operation, specs=s)]
+    return real if operation.name in REAL_ONLY else real + [case for s in specs for case in complex_cases(operation, s)]
 
 
 def test_every_operation_is_checked_or_says_why():
@@ -38,7 +42,7 @@ def test_every_operation_is_checked_or_says_why():
     for name in unchecked - set(EXEMPT):
         assert not {"pull", "push"} & set(vars(TABLE[name])), f"{name} has walks of its own"
     assert set(EXEMPT) <= unchecked
-    assert set(REAL_ONLY) <= set(CHECKED)
+    assert set(REAL_ONLY) | set(EDGES) <= set(CHECKED)
     assert all(cases(operation) for operation in CHECKED.values())
 
 
@@ -95,11 +99,11 @@ def test_single_precision_stays_single(operation):
 @each(CHECKED)
 def test_blocks(operation):
     for case in all_cases(operation):
-        checks.check_block(case)
+        check_block(case)
 
 
-@pytest.mark.parametrize("surroundings", list(checks.SURROUNDINGS))
+@pytest.mark.parametrize("surroundings", list(SURROUNDINGS))
 @each(CHECKED)
 def test_blocks_between_others(operation, surroundings):
     for case in all_cases(operation):
-        checks.check_block(case, *checks.SURROUNDINGS[surroundings])
+        check_block(case, *SURROUNDINGS[surroundings])

@@ -4,13 +4,34 @@ from __future__ import annotations
 import builtins as _builtins
 from typing import Any as _Any
 
-from . import operations as _operations  # noqa: F401  (fills the table)
+from . import operations as _operations  # noqa: F401  (fills the table of operations and attaches the operators)
 from .core.array import dlarray
-from .core.errors import BatchDependenceWarning, GradloomError, GradloomWarning, LabelError, ShapeError, TraceError, TypeRefused, nearest
+from .core.errors import (
+    BatchDependenceWarning,
+    GradloomError,
+    GradloomWarning,
+    LabelError,
+    NotFinite,
+    ShapeError,
+    TraceError,
+    TypeRefused,
+)
+from .core.finite import check_finite
+from .core.matlab_names import message as _message
 from .core.operation import PUBLIC as _PUBLIC
+from .derivatives.batched import dljacobian
+from .derivatives.functions import value_and_gradient
+from .derivatives.jacobian import Jacobian
+from .derivatives.operators import detach, dlfeval, dlgradient, extractdata, hvp, isdlarray, jvp, vjp
 
 __version__ = "0.1.0"
 
 globals().update(_PUBLIC)
-__all__ = [name for name in [*_PUBLIC, "BatchDependenceWarning", "GradloomError", "GradloomWarning", "LabelError", "ShapeError", "TraceError",
-                             "TypeRefused", "dlarray"] if not hasattr(_builtins, name)]
+__all__ = [name for name in (
+    *_PUBLIC, "BatchDependenceWarning", "GradloomError", "GradloomWarning", "Jacobian", "LabelError", "NotFinite", "ShapeError", "TraceError",
+    "TypeRefused", "check_finite", "detach", "dlarray", "dlfeval", "dlgradient", "dljacobian", "extractdata", "hvp", "isdlarray", "jvp",
+    "value_and_gradient", "vjp") if not hasattr(_builtins, name)]
+
+
+def __getattr__(name: str) -> _Any:
+    raise AttributeError(_message(name, globals()))

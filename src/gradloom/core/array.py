@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ..kernels import NAMES, NUMBER_TYPES, NUMBERS, Tensor, as_tensor, differentiable, dtype_named, to_numpy
+from .containers import flatten, unflatten
 from .errors import LabelError, ShapeError, TraceError, TypeRefused, line_of, user_site
 from .labels import axes_of, checked, described, positions
 from .trace import Node, current_trace, live
@@ -64,12 +65,11 @@ class dlarray(Operand):
             self._value, self._node, self._note = x._value, x._node, x._note
             self._labels = checked(labels, x._value.ndim) if labels is not None else x._labels
             return
-        if isinstance(x, Tensor) and x.requires_grad and not x.is_leaf:
-            raise TypeRefused("this torch tensor was computed from tensors that require gradients; as a dlarray it would be a constant. "
-                              "Write dlarray(tensor.detach()) to mean that")
+        if isinstance(x, Tensor):
+            refuse_computed(x)
         try:
             self._value = as_tensor(x, dtype, device, copy)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RuntimeError) as error:
             raise TypeRefused(f"dlarray cannot hold this {type(x).__name__}: {error}") from None
         try:
             self._labels = checked(labels, self._value.ndim)
@@ -219,6 +219,17 @@ class dlarray(Operand):
         value.flags.writeable = False
         return value
 
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        fill = _BUFFERS.get(function.__name__)
+        if fill is not None:
+            return _buffer(fill, *args, **kwargs)
+        leaves, structure = flatten((args, kwargs))
+        for leaf in leaves:
+            if type(leaf) is dlarray:
+                leaf._refuse_traced_float(f"np.{function.__name__}")
+        args, kwargs = unflatten(structure, [np.asarray(leaf) if type(leaf) is dlarray else leaf for leaf in leaves])
+        return function(*args, **kwargs)
+
     def numpy(self) -> np.ndarray:
         """The values as a read-only NumPy array. Refused while traced; extractdata(x) is allowed there."""
         return self.__array__()
@@ -232,7 +243,9 @@ class dlarray(Operand):
         return self._value.__dlpack_device__()
 
     def __reduce__(self) -> Any:
-        return _rebuilt, (self._value, self._labels)
+        value = self._value.detach().cpu()
+        raw = value.contiguous().view(torch.int16) if value.dtype is torch.bfloat16 else value
+        return _rebuilt, (to_numpy(raw), NAMES[value.dtype], self._labels, str(self._value.device))
 
     def __copy__(self) -> dlarray:
         return dlarray(self)
@@ -283,8 +296,24 @@ class dlarray(Operand):
 _new = object.__new__
 
 
-def _rebuilt(value: Tensor, labels: str | None) -> dlarray:
-    return dlarray._made(value, None, labels)
+def _rebuilt(raw: np.ndarray, dtype: str, labels: str | None, device: str) -> dlarray:
+    value = as_tensor(raw)
+    if dtype == "bfloat16":
+        value = value.view(torch.bfloat16)
+    return dlarray._made(value.to(device), None, labels)
+
+
+_BUFFERS: dict[str, Any] = {"zeros_like": 0, "ones_like": 1, "empty_like": 0, "full_like": None}
+
+
+def _buffer(fill: Any, x: Any, *args: Any, **options: Any) -> dlarray:
+    """np.zeros_like(x) and its like: a constant dlarray with x's labels, type and device, to write into."""
+    if fill is None:
+        fill, args = (args[0], args[1:]) if args else (options.pop("fill_value"), args)
+    dtype, shape = args[0] if args else options.get("dtype"), options.get("shape")
+    value = torch.full(x.shape if shape is None else tuple(np.atleast_1d(shape).tolist()), fill, device=x._value.device,
+                       dtype=x._value.dtype if dtype is None else dtype_named(dtype))
+    return dlarray(value, x._labels if shape is None else None, copy=False)
 
 
 def _holds_arrays(x: Any) -> bool:
@@ -295,6 +324,21 @@ def _stacked(x: Any) -> dlarray:
     from .operation import PUBLIC
 
     return PUBLIC["stack"]([_stacked(e) if isinstance(e, (list, tuple)) else e for e in x])
+
+
+def refuse_computed(x: Tensor) -> None:
+    """A torch tensor that was computed from others that require gradients would be a constant by accident."""
+    if x.requires_grad and not x.is_leaf:
+        raise TypeRefused("this torch tensor was computed from tensors that require gradients; as a dlarray it would be a constant, "
+                          f"at {line_of(user_site())}; write dlarray(tensor.detach()) to mean that")
+
+
+def constant(x: Any) -> Any:
+    """A torch tensor among dlarrays: its values as they are now, a constant."""
+    if not isinstance(x, Tensor):
+        return x
+    refuse_computed(x)
+    return x.detach().clone()
 
 
 def operand(x: Any) -> Any:

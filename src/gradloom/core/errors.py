@@ -10,7 +10,8 @@ from typing import Any
 Site = tuple[CodeType, int]
 
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-_inside: dict[str, bool] = {}
+_inside: dict[str, bool] = {}  # whether a file is gradloom's, or of a library that called it: not the user's
+_CALLERS = ("numpy", "torch", "scipy", "optree")
 
 
 class GradloomError(Exception):
@@ -53,11 +54,18 @@ def user_site(depth: int = 1) -> Site | None:
         file = code.co_filename
         inside = _inside.get(file)
         if inside is None:
-            inside = _inside[file] = file.startswith(_HERE)
+            inside = _inside[file] = _is_inside(file)
         if not inside:
             return code, frame.f_lasti
         frame = frame.f_back
     return None
+
+
+def _is_inside(file: str) -> bool:
+    if file.startswith(_HERE):
+        return True
+    folders = [os.path.dirname(getattr(sys.modules[name], "__file__", None) or "") for name in _CALLERS if name in sys.modules]
+    return any(file.startswith(folder + os.sep) for folder in folders if folder)
 
 
 def line_of(site: Site | None) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from ..kernels import NUMBER_TYPES, Tensor
-from .array import Operand, dlarray, operand
+from .array import Operand, constant, dlarray, operand
 from .blocks import action
 from .blocks.block import Block
 from .errors import GradloomError, ShapeError, TypeRefused, _inside, line_of, user_site
@@ -31,6 +31,7 @@ _made = dlarray._made
 _getframe = sys._getframe
 PUBLIC: dict[str, Callable[..., Any]] = {}
 NO_PARAMS: dict[str, Any] = {}
+REAL_TYPES = frozenset((bool, int, float))
 Rule = Callable[..., Any]
 
 
@@ -41,6 +42,7 @@ class Operation:
     recomputable = True
     barrier = False
     raw_pulls: Any = None  # elementwise operations: the pull of each input on real tensors
+    overwrites = False  # writes at params["index"]: a raw walk undoes it in the memory that it owns
     reads_at: Any = None  # of operations that read one entry along axis 0: the walk gathers their cotangents
 
     def __init__(self, name: str, kernel: Callable[..., Any], inputs: Sequence[str], *, hidden: Sequence[str] = (), outputs: int = 1,
@@ -78,7 +80,7 @@ class Operation:
         values: list[Any] = []
         nodes: list[Node | None] = []
         trace = None
-        array = False
+        array = tensors = False
         for x in inputs:
             kind = type(x)
             if kind is dlarray:
@@ -96,8 +98,11 @@ class Operation:
             elif kind is Block:
                 return self.act_on_block(inputs, params)
             else:
+                tensors = tensors or isinstance(x, Tensor)
                 values.append(x)
                 nodes.append(None)
+        if tensors and array:
+            values = [constant(v) if isinstance(x, Tensor) else v for x, v in zip(inputs, values, strict=True)]
         try:
             result = self.kernel(*values, **params)
         except GradloomError:
@@ -169,11 +174,12 @@ class Operation:
 class BoundRule:
     """A rule with its parameter names resolved to where the values are, once."""
 
-    __slots__ = ("arguments", "call", "reads")
+    __slots__ = ("arguments", "call", "reads", "rule")
 
     def __init__(self, rule: Rule, operation: Operation):
         names = list(inspect.signature(rule).parameters)
         slots = {name: k for k, name in enumerate((*operation.inputs, "y", *operation.hidden))}
+        self.rule = rule
         self.reads: set[str] = set()
         arguments = []
         for name in names:
@@ -256,8 +262,7 @@ class Elementwise(Operation):
     def _raw_pull(self, partial: Any) -> Callable[..., Any]:
         """The pull of one input on real tensors, as one function."""
         if self.fused_pull is not None:
-            call = self.fused_pull.call
-            return lambda v, p, node, g: call(v, p, node, g, (), None)
+            return eval(f"lambda v, p, node, g: rule({self.fused_pull.arguments})", {"rule": self.fused_pull.rule, "shape_of": _input_shape})
         if isinstance(partial, str):
             return eval(f"lambda v, p, node, g: g * v[{self.inputs.index(partial)}]")
         if not callable(partial):
@@ -386,6 +391,8 @@ def _unary(operation: Elementwise) -> Callable[..., Any]:
 
     def call(x: Any, /) -> Any:
         if type(x) is not dlarray:
+            if type(x) is Tensor:
+                return operation.kernel(x)
             x = operand(x)
             if type(x) in NUMBER_TYPES:
                 x = dlarray(x)
@@ -427,7 +434,7 @@ def _binary(operation: Elementwise) -> Callable[..., Any]:
                     return general(a, b)
                 b_value = b._value
                 b_node = b._node
-            elif type(b) in NUMBER_TYPES:
+            elif type(b) in REAL_TYPES:
                 b_value = b
                 if as_scalar:
                     b_value = _numbers.get((b, a_value.dtype))
@@ -435,7 +442,7 @@ def _binary(operation: Elementwise) -> Callable[..., Any]:
                         b_value = number(b, a_value.dtype)
             else:
                 return general(a, b)
-        elif type(b) is dlarray and type(a) in NUMBER_TYPES:
+        elif type(b) is dlarray and type(a) in REAL_TYPES:
             b_value = b._value
             a_value = a
             if as_scalar:
@@ -444,6 +451,8 @@ def _binary(operation: Elementwise) -> Callable[..., Any]:
                     a_value = number(a, b_value.dtype)
             b_node = b._node
             labels = b._labels
+        elif type(a) is Tensor and (type(b) is Tensor or type(b) in NUMBER_TYPES) or type(b) is Tensor and type(a) in NUMBER_TYPES:
+            return operation.kernel(a, b)
         else:
             return general(a, b)
         if a_node is None:
@@ -480,14 +489,14 @@ _numbers: dict[tuple[Any, Any], Any] = {}
 
 
 def number(value: Any, dtype: torch.dtype) -> Any:
-    """A Python number as a scalar tensor of an array's own type, made once: torch takes those faster than numbers."""
+    """A real Python number as a scalar tensor of an array's own type, made once: torch takes those faster than numbers."""
     scalar = _numbers.get((value, dtype))
     if scalar is None:
-        if value == 0 or value != value or type(value) is complex or dtype not in (torch.float32, torch.float64):
+        if value == 0 or value != value or dtype not in (torch.float32, torch.float64):
             return value
         if len(_numbers) >= 1024:
             _numbers.clear()
-        scalar = _numbers[value, dtype] = torch.tensor(value, dtype=dtype)
+        scalar = _numbers[value, dtype] = torch.tensor(float(value), dtype=dtype)
     return scalar
 
 
@@ -517,7 +526,7 @@ def broadcast_operands(operation: Operation, args: Sequence[Any]) -> tuple[list[
     if not any(isinstance(x, (Operand, Tensor)) for x in inputs):
         inputs[0] = dlarray(inputs[0])
     if any(type(x) is dlarray for x in inputs):
-        inputs = [dlarray._made(x.detach(), None, None) if isinstance(x, Tensor) else x for x in inputs]
+        inputs = [dlarray._made(constant(x), None, None) if isinstance(x, Tensor) else x for x in inputs]
     labels = None
     for x in inputs:
         its = x._labels if type(x) is dlarray else None

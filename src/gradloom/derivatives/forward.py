@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..core.blocks.block import Block
-from ..core.operation import ITEM, OPERATIONS
+from ..core.operation import ITEM, OPERATIONS, padded
 from ..core.trace import Node, ancestors
 from .reverse import cast, handles, unrecorded
 
@@ -47,15 +47,17 @@ def _through(node: Node, dots: dict[Node, Any], recorded: bool, lead: tuple[int,
     if operation.barrier:
         raise unrecorded(node)
     if operation is ITEM:
-        return inputs[0][node.params["k"]]
-    if node.dropped is not None:
-        node.restore(known)
-    values = values_of(node) if values_of is not None else handles(node) if recorded else node.values
-    y_dot = operation.push(values, node.params, node, inputs, lead)
+        y_dot = inputs[0][node.params["k"]]
+    else:
+        if node.dropped is not None:
+            node.restore(known)
+        values = values_of(node) if values_of is not None else handles(node) if recorded else node.values
+        y_dot = operation.push(values, node.params, node, inputs, lead)
     if y_dot is None or node.shape is None:
         return y_dot
     shape = (*lead, *node.shape)
     if tuple(y_dot.shape) != shape:
+        y_dot = padded(y_dot, lead, node.ndim)
         y_dot = y_dot.broadcast(shape) if type(y_dot) is Block else OPERATIONS["broadcast_to"].public(y_dot, shape)  # type: ignore[misc]
     if y_dot.dtype is not node.dtype:
         y_dot = cast(y_dot, node.dtype)

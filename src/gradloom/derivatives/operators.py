@@ -1,6 +1,7 @@
 """The words that take results, used inside `dlfeval`: dlgradient, jvp, vjp, hvp; and `dlfeval` itself."""
 from __future__ import annotations
 
+import gc
 import inspect
 from collections.abc import Callable, Sequence
 from types import CoroutineType, GeneratorType
@@ -68,7 +69,12 @@ def dlfeval(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     refuse_suspended(function)
     outer = current_trace()
     trace = outer
-    leaves, structure = _leaves_of(args, kwargs)
+    leaves: list[Any] | tuple[Any, ...]
+    structure: Structure | None
+    if not kwargs and len(args) == 1 and type(args[0]) is dlarray:
+        leaves, structure = args, None
+    else:
+        leaves, structure = flatten((args, kwargs))
     if trace is None:
         for leaf in leaves:
             if type(leaf) is dlarray and live(leaf._node) is not None:
@@ -78,6 +84,10 @@ def dlfeval(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     if trace is None:
         trace = Trace()
     set_current_trace(trace)
+    # A trace has no cycles, so Python's search for cycles would only walk it, again and again: it waits until the trace is gone.
+    collecting = owner and gc.isenabled()
+    if collecting:
+        gc.disable()
     try:
         places: dict[int, Node] = {}
         leaves = [_variable(leaf, trace, places) if type(leaf) is dlarray else leaf for leaf in leaves]
@@ -94,21 +104,20 @@ def dlfeval(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         set_current_trace(outer)
         if owner:
             trace.close()
+        if collecting:
+            gc.enable()
+
+
+SUSPENDED = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
 def refuse_suspended(function: Callable[..., Any]) -> None:
     code = getattr(function, "__code__", None)
-    if code is not None and code.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
+    if code is not None and code.co_flags & SUSPENDED:
         raise TypeRefused(f"{function.__name__} is a generator or coroutine function: it would run after the trace has ended; "
                           "write an ordinary function that returns its values")
     if not callable(function):
         raise TypeRefused(f"dlfeval needs a function as its first argument, not {type(function).__name__}; write dlfeval(fun, x, ...)")
-
-
-def _leaves_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], Structure | None]:
-    if not kwargs and all([type(a) is dlarray for a in args]):
-        return list(args), None
-    return flatten((args, kwargs))
 
 
 def _variable(x: dlarray, trace: Trace, places: dict[int, Node]) -> dlarray:
@@ -236,7 +245,8 @@ def dlgradient(y: Any, /, *targets: Any, retain_data: bool = False, enable_highe
         for x in xs:
             if x._value.dtype.is_complex:
                 raise TypeRefused("dlgradient(..., allow_complex=False) with respect to a complex array; write allow_complex=True, or make it real")
-    check_leads_to(y_node, nodes, "dlgradient")
+    if [n for n in nodes if n.operation is not VARIABLE]:
+        check_leads_to(y_node, nodes, "dlgradient")
     gradients = gradient_of(y_node, value, xs, nodes, recorded=enable_higher_derivatives, release=not (retain_data or enable_higher_derivatives))
     if structures is None:
         return gradients[0]

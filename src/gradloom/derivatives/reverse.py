@@ -69,6 +69,9 @@ def pull(outputs: dict[Node, Any], targets: Sequence[Node], *, recorded: bool = 
                     _add(bars, owned, parent, bar)  # type: ignore[arg-type]
         elif raw and operation.reads_at is not None and (at := operation.reads_at(node.params)) is not None:
             _note_read(reads, parents[0], at, y_bar)  # type: ignore[arg-type]
+            continue
+        elif raw and operation.overwrites:
+            _undo_write(node, y_bar if node in owned else y_bar.clone(memory_format=torch.contiguous_format), active, bars, owned)
         elif True in (wanted := [p in active for p in parents]):
             if operation.barrier:
                 raise unrecorded(node)
@@ -87,7 +90,7 @@ def pull(outputs: dict[Node, Any], targets: Sequence[Node], *, recorded: bool = 
                     bars[parent] = bars[parent] + bar  # type: ignore[index]
                 else:
                     _add(bars, owned, parent, bar)  # type: ignore[arg-type]
-        if release:
+        if release and (operation.kind != "elementwise" or y_bar.numel() >= SMALL):
             node.drop()
     return [found.get(t) for t in targets]
 
@@ -109,6 +112,28 @@ def _note_read(reads: dict[Node, dict[int, Any]], source: Node, at: int, y_bar: 
     if at < 0:
         at += source.shape[0]
     place[at] = place[at] + y_bar if at in place else y_bar
+
+
+def _undo_write(node: Node, y_bar: Tensor, active: set[Any], bars: dict[Node, Any], owned: set[Node]) -> None:
+    """y = x with y[index] = value, backwards: the written place is value's, the rest is x's, in the same memory."""
+    x, value = node.parents
+    index = node.params["index"]
+    if value in active:
+        bar = y_bar[index].clone()
+        if bar.shape != value.shape or bar.dtype is not value.dtype:  # type: ignore[union-attr]
+            bar = fitted(bar, value, ())  # type: ignore[arg-type]
+        if value not in bars:
+            bars[value] = bar  # type: ignore[index]
+        else:
+            _add(bars, owned, value, bar)  # type: ignore[arg-type]
+    if x in active:
+        y_bar[index] = 0
+        y_bar = fitted(y_bar, x, ())  # type: ignore[arg-type]
+        if x not in bars:
+            bars[x] = y_bar  # type: ignore[index]
+            owned.add(x)  # type: ignore[arg-type]
+        else:
+            _add(bars, owned, x, y_bar)  # type: ignore[arg-type]
 
 
 def _collect(parent: Any, k: int, y_bar: Any, bars: dict[Node, Any]) -> None:

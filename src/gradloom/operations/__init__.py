@@ -7,6 +7,7 @@ from . import (  # noqa: F401  (imported for their declarations)
     discrete,
     elementwise,
     indexing,
+    labelling,
     losses,
     movement,
     normalization,
@@ -14,4 +15,5 @@ from . import (  # noqa: F401  (imported for their declarations)
     random,
     reduction,
     softmax,
+    vectors,
 )

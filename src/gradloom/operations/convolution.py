@@ -33,14 +33,30 @@ def _lead_of(x: Tensor, ndim: int) -> Sizes:
 
 def _flat_lead(x: Tensor, ndim: int) -> Tensor:
     """Leading axes as one."""
-    return x.reshape(-1, *x.shape[x.ndim - ndim:]) if x.ndim != ndim else x.unsqueeze(0)
+    return x.reshape(math.prod(_lead_of(x, ndim)), *x.shape[x.ndim - ndim:]) if x.ndim != ndim else x.unsqueeze(0)
+
+
+def _by_parts(run: Any, a: Tensor, b: Tensor, groups: int) -> Tensor:
+    """A bilinear kernel of real arrays, on complex ones, which torch's convolutions do not take."""
+    if not (a.is_complex() or b.is_complex()):
+        return run(a, b, groups)
+    (p, q), (r, s) = ((x.real, x.imag) if x.is_complex() else (x, None) for x in (a, b))
+    parts: list[Any] = [run(p, r, groups), None]
+    for k, sign, left, right in ((0, -1, q, s), (1, 1, p, s), (1, 1, q, r)):
+        if left is not None and right is not None:
+            part = run(left, right, groups)
+            parts[k] = part if parts[k] is None else parts[k].add_(part, alpha=sign)
+    return torch.complex(*parts)
 
 
 def _with_lead(run: Any, a: Tensor, b: Tensor, ndim: int, groups: int, fold_a: Any, fold_b: Any, fold_both: Any) -> Tensor:
     """Run a bilinear kernel with leading axes on a, on b, or on both."""
     lead_a, lead_b = _lead_of(a, ndim), _lead_of(b, ndim)
     if not lead_a and not lead_b:
-        return run(a, b, groups)
+        return _by_parts(run, a, b, groups)
+    if 0 in lead_a + lead_b:
+        y = _by_parts(run, a.new_zeros(a.shape[len(lead_a):]), b.new_zeros(b.shape[len(lead_b):]), groups)
+        return y.new_zeros((*torch.broadcast_shapes(lead_a or (1,) * len(lead_b), lead_b or (1,) * len(lead_a)), *y.shape))
     if lead_a and lead_b:
         lead = torch.broadcast_shapes(lead_a, lead_b)
         a, b = a.expand(*lead, *a.shape[len(lead_a):]), b.expand(*lead, *b.shape[len(lead_b):])
@@ -74,14 +90,14 @@ def _forward(x: Tensor, weight: Tensor, stride: Sizes, padding: Sizes, dilation:
         return torch.convolution(x, w, None, stride, padding, dilation, False, (0,) * len(stride), g)
 
     def fold_x(x: Tensor, w: Tensor) -> Tensor:
-        return run(x.flatten(0, 1), w, groups).unflatten(0, x.shape[:2])
+        return _by_parts(run, x.flatten(0, 1), w, groups).unflatten(0, x.shape[:2])
 
     def fold_w(x: Tensor, w: Tensor) -> Tensor:
-        return _from_channels(run(x, _into_channels(w, groups, 0), groups), w.shape[0], groups, 1)
+        return _from_channels(_by_parts(run, x, _into_channels(w, groups, 0), groups), w.shape[0], groups, 1)
 
     def fold_both(x: Tensor, w: Tensor) -> Tensor:
         n = x.shape[0]
-        y = run(x.movedim(0, 1).flatten(1, 2), w.flatten(0, 1), n * groups)
+        y = _by_parts(run, x.movedim(0, 1).flatten(1, 2), w.flatten(0, 1), n * groups)
         return y.unflatten(1, (n, -1)).movedim(1, 0)
 
     return _with_lead(run, x, weight, ndim, groups, fold_x, fold_w, fold_both)
@@ -97,16 +113,16 @@ def _to_input(y_bar: Tensor, weight: Tensor, stride: Sizes, padding: Sizes, dila
         return torch.convolution(g_, w, None, stride, padding, dilation, True, extra, g)
 
     def fold_y(y: Tensor, w: Tensor) -> Tensor:
-        return run(y.flatten(0, 1), w, groups).unflatten(0, y.shape[:2])
+        return _by_parts(run, y.flatten(0, 1), w, groups).unflatten(0, y.shape[:2])
 
     def fold_w(y: Tensor, w: Tensor) -> Tensor:
         n = w.shape[0]
         wide = w.movedim(0, 1).flatten(1, 2)
-        return _from_channels(run(y, wide, groups), n, groups, 1)
+        return _from_channels(_by_parts(run, y, wide, groups), n, groups, 1)
 
     def fold_both(y: Tensor, w: Tensor) -> Tensor:
         n = y.shape[0]
-        return run(y.movedim(0, 1).flatten(1, 2), w.flatten(0, 1), n * groups).unflatten(1, (n, -1)).movedim(1, 0)
+        return _by_parts(run, y.movedim(0, 1).flatten(1, 2), w.flatten(0, 1), n * groups).unflatten(1, (n, -1)).movedim(1, 0)
 
     return _with_lead(run, y_bar, weight, ndim, groups, fold_y, fold_w, fold_both)
 
@@ -121,15 +137,15 @@ def _to_weight(x: Tensor, y_bar: Tensor, stride: Sizes, padding: Sizes, dilation
 
     def fold_x(x: Tensor, y: Tensor) -> Tensor:
         n = x.shape[0]
-        w = run(_into_channels(x, groups, 1), y, groups)
+        w = _by_parts(run, _into_channels(x, groups, 1), y, groups)
         return w.unflatten(1, (n, -1)).movedim(1, 0)
 
     def fold_y(x: Tensor, y: Tensor) -> Tensor:
-        return _from_channels(run(x, _into_channels(y, groups, 1), groups), y.shape[0], groups, 0)
+        return _from_channels(_by_parts(run, x, _into_channels(y, groups, 1), groups), y.shape[0], groups, 0)
 
     def fold_both(x: Tensor, y: Tensor) -> Tensor:
         n = x.shape[0]
-        return run(x.movedim(0, 1).flatten(1, 2), y.movedim(0, 1).flatten(1, 2), n * groups).unflatten(0, (n, -1))
+        return _by_parts(run, x.movedim(0, 1).flatten(1, 2), y.movedim(0, 1).flatten(1, 2), n * groups).unflatten(0, (n, -1))
 
     return _with_lead(run, x, y_bar, d + 2, groups, fold_x, fold_y, fold_both)
 
@@ -147,7 +163,7 @@ def _conj(x: Any) -> Any:
 
 def _kernel(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Tensor:
     d = len(stride)
-    if bias is not None and x.ndim == d + 2 and weight.ndim == d + 2 and bias.ndim == 1:
+    if bias is not None and x.ndim == d + 2 and weight.ndim == d + 2 and bias.ndim == 1 and not x.is_complex():
         return torch.convolution(x, weight, bias, stride, padding, dilation, False, (0,) * d, groups)
     y = _forward(x, weight, stride, padding, dilation, groups)
     return y if bias is None else y + bias.reshape(*bias.shape, *(1,) * d)
@@ -155,6 +171,10 @@ def _kernel(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Sizes, paddi
 
 def _fused(y_bar: Tensor, x: Any, weight: Any, x_shape: Any, weight_shape: Any, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int,
            wanted: Any) -> Any:
+    if y_bar.is_complex():
+        options: Any = dict(stride=stride, padding=padding, dilation=dilation, groups=groups)
+        return (_input_bar(y_bar, weight, x_shape, **options) if wanted[0] else None, _weight_bar(y_bar, x, weight_shape, **options) if wanted[1] else None,
+                _bias_bar(y_bar, stride) if wanted[2] else None)
     x = x if x is not None else y_bar.new_empty(1).expand(x_shape)
     weight = weight if weight is not None else y_bar.new_empty(1).expand(weight_shape)
     return aten.convolution_backward(y_bar, x, weight, [y_bar.shape[1]], stride, padding, dilation, False, (0,) * len(stride), groups, tuple(wanted))
@@ -328,7 +348,7 @@ def _convolved(block: Block, term: Term, weight: Tensor, params: dict[str, Any])
     channels = block.shape[1]
     images = values.reshape([i.size for i in varying] + list(values.shape[len(rest):])).expand([i.size for i in (*varying, *own)])
     images = images.reshape(math.prod(i.size for i in varying), channels, *block.shape[2:])
-    if images.ndim == 4:
+    if images.ndim == 4 and not images.is_complex():  # torch has no complex kernel for channels_last
         images = images.contiguous(memory_format=torch.channels_last)
     stride, padding, dilation = params["stride"], params["padding"], params["dilation"]
     filters = plain(weight.shape[0])
@@ -336,10 +356,10 @@ def _convolved(block: Block, term: Term, weight: Tensor, params: dict[str, Any])
     axes = [plain(n) for n in sizes]
     if tied and channels > 1:
         grouped = weight.transpose(0, 1).reshape(channels * weight.shape[0], 1, *weight.shape[2:])
-        y = torch.convolution(images, grouped, None, stride, padding, dilation, False, (0,) * len(stride), channels)
+        y = _forward(images, grouped, stride, padding, dilation, channels)
         ids = (*varying, *term.out[1].indices, *filters.indices, *(i for a in axes for i in a.indices))
     else:
-        y = torch.convolution(images, weight, None, stride, padding, dilation, False, (0,) * len(stride), params["groups"])
+        y = _forward(images, weight, stride, padding, dilation, params["groups"])
         ids = (*varying, *filters.indices, *(i for a in axes for i in a.indices))
     factor = _unfolded(y, [i.size for i in varying], [i.size for i in ids[len(varying):]])
     made = Term([(factor, ids)], (term.out[0], filters, *axes), term.inn, conjugate=term.conjugate)

@@ -17,7 +17,7 @@ from .movement import array, broadcast_to
 def sizes_of(shape: Any, word: str) -> tuple[int, ...]:
     """A shape, from one integer or a sequence of them."""
     try:
-        sizes = tuple(operator.index(n) for n in shape) if isinstance(shape, (tuple, list)) or hasattr(shape, "__len__") else (operator.index(shape),)
+        sizes = tuple(operator.index(n) for n in shape) if hasattr(shape, "__len__") else (operator.index(shape),)
     except TypeError:
         raise ShapeError(f"{word} takes the shape as an integer or a tuple of them, not {shape!r:.60}, at {line_of(user_site())}; "
                          f"write {word}((2, 3))") from None
@@ -38,7 +38,8 @@ def type_and_device(like: Any, dtype: Any, device: Any) -> dict[str, Any]:
 def constant(value: Tensor, labels: Any, like: Any, word: str) -> Any:
     """A new array as a constant: a tensor where `like` is one, else a dlarray."""
     if labels is not None and not isinstance(labels, str):
-        raise TypeRefused(f"{word} takes the shape as one tuple and then labels, not {labels!r:.60}, at {line_of(user_site())}; write {word}((2, 3), \"CB\")")
+        raise TypeRefused(f"{word} takes the shape as one tuple and then labels, not {labels!r:.60}, at {line_of(user_site())}; "
+                          f"write {word}((2, 3), \"CB\")")
     if isinstance(like, Tensor) and labels is None:
         return value
     return dlarray(value, labels, copy=False)
@@ -96,7 +97,9 @@ def full(shape: Any, value: Any, labels: str | None = None, *, like: Any = None,
     if type(value) not in NUMBER_TYPES:
         value = array(value)
         if value.ndim or type(value) is dlarray and value.traced:
-            filled = broadcast_to(value if dtype is None and like is None else astype(value, type_and_device(like, dtype, None)["dtype"]), shape)
+            if dtype is not None or like is not None:
+                value = astype(value, type_and_device(like, dtype, None)["dtype"])
+            filled = broadcast_to(value, shape)
             return dlarray(filled, labels) if labels is not None else filled
         value = value.item()
     if dtype is None and like is None:
@@ -105,7 +108,8 @@ def full(shape: Any, value: Any, labels: str | None = None, *, like: Any = None,
     try:
         return constant(torch.full(shape, value, **made), labels, like, "full")
     except (RuntimeError, TypeError, OverflowError) as error:
-        raise TypeRefused(f"full cannot write {value!r} as {str(made['dtype'])[6:]}, at {line_of(user_site())}: {str(error).splitlines()[0]}; "
+        reason = str(error).splitlines()[0]
+        raise TypeRefused(f"full cannot write {value!r} as {str(made['dtype'])[6:]}, at {line_of(user_site())}: {reason}; "
                           "give dtype=") from None
 
 
@@ -155,7 +159,8 @@ def full_like(x: Any, value: Any, /, *, dtype: Any = None, device: Any = None) -
 
 
 @composite
-def eye(n: int, columns: int | None = None, labels: str | None = None, *, k: int = 0, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
+def eye(n: int, columns: int | None = None, labels: str | None = None, *, k: int = 0, like: Any = None, dtype: Any = None,
+        device: Any = None) -> Any:
     """A matrix with ones on a diagonal and zeros elsewhere, n x n or n x columns; k > 0 is a diagonal above the main one.
 
     >>> import gradloom as gl
@@ -169,12 +174,14 @@ def eye(n: int, columns: int | None = None, labels: str | None = None, *, k: int
     rows, columns = sizes_of((n, n if columns is None else columns), "eye")
     made = type_and_device(like, dtype, device)
     value = torch.zeros((rows, columns), **made)
-    value.diagonal(k).fill_(1) if -rows < k < columns else None
+    if -rows < k < columns:
+        value.diagonal(k).fill_(1)
     return constant(value, labels, like, "eye")
 
 
 @composite
-def arange(start: Any, stop: Any = None, step: Any = 1, labels: str | None = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
+def arange(start: Any, stop: Any = None, step: Any = 1, labels: str | None = None, *, like: Any = None, dtype: Any = None,
+           device: Any = None) -> Any:
     """Numbers from start (0 where only one bound is given) to just before stop; float64, as all numbers: `dtype="int64"` for indices.
 
     >>> import gradloom as gl
@@ -195,7 +202,8 @@ def arange(start: Any, stop: Any = None, step: Any = 1, labels: str | None = Non
 
 
 @composite
-def linspace(start: Any, stop: Any, count: int, labels: str | None = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
+def linspace(start: Any, stop: Any, count: int, labels: str | None = None, *, like: Any = None, dtype: Any = None,
+             device: Any = None) -> Any:
     """`count` evenly spaced numbers from start to stop, both included.
 
     >>> import gradloom as gl

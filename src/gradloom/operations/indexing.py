@@ -272,6 +272,8 @@ def _meta(index: Any) -> Any:
 class _Assign(Multilinear):
     """y = x with y[index] = value: linear in both."""
 
+    overwrites = True
+
     def reads(self, name: str) -> set[str]:
         return set()
 
@@ -457,7 +459,43 @@ def _assigned_in_place(x: dlarray, value: Any, params: dict[str, Any]) -> dlarra
 def _setitem_checked(x: Any, index: Any, value: Any) -> None:
     if sys.getrefcount(x) == _TEMPORARY:
         raise TraceError(f"x[i][j] = v would write to a copy that nobody holds: there are no views, at {line_of(user_site())}; write x[i, j] = v")
-    _setitem(x, index, value)
+    if type(index) is int and len(x._value.shape) == 1 and (type(value) is dlarray and not value._value.shape or type(value) is float):
+        _set_element(x, index, value)
+    else:
+        _setitem(x, index, value)
+
+
+def _set_element(x: dlarray, index: int, value: Any) -> None:
+    """`_setitem` for one element of a vector, where a loop spends its time: the same node, without the general case's questions."""
+    buffer, node = x._value, x._node
+    raw, value_node = value, None
+    if type(value) is dlarray:
+        raw, value_node = value._value, value._node
+    trace = None if node is None or not node.trace.open else node.trace
+    value_trace = None if value_node is None or not value_node.trace.open else value_node.trace
+    n = buffer.shape[0]
+    if trace is not value_trace and trace is not None and value_trace is not None or not -n <= index < n or value_trace is not None and (
+            raw.dtype is not buffer.dtype):
+        return _setitem(x, index, value)  # what is wrong, or a cast that must be recorded
+    if type(value) is dlarray and raw.dtype.is_complex and not buffer.dtype.is_complex:
+        return _setitem(x, index, value)
+    site = user_site(2)
+    place = (index,)
+    mine = x._note is not None and x._note[0] == "assigned" and buffer.is_contiguous() and (trace is not None or value_trace is None)
+    del buffer
+    if not mine or _references(x) != _ALONE:
+        old = x._value
+        x._value = old.clone(memory_format=torch.contiguous_format)
+    else:
+        old = None
+    x._value[index] = raw
+    if trace is not None or value_trace is not None:
+        values = [old if trace is None else None, None if value_trace is not None else raw, None]
+        x._node = Node(_assign, trace or value_trace, (node if trace is not None else None, value_node if value_trace is not None else None), values,  # type: ignore[arg-type]
+                       {"index": place}, x._value, site)
+    else:
+        x._node = None
+    x._note = ("assigned", site)
 
 
 class _Probe:

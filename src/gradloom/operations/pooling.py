@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import torch
 
@@ -17,7 +18,8 @@ from ..kernels import Tensor
 from .contraction import layout_of
 from .convolution import padding_of, per_axis
 from .movement import pad_axis, permute_dims
-from .reduction import max, mean
+from .reduction import max as largest
+from .reduction import mean
 from .softmax import floating
 
 aten = torch.ops.aten
@@ -55,9 +57,21 @@ def _of_shape(y: Tensor, spatial: Sizes) -> Tensor:
     return torch.empty(shape, dtype=y.dtype, device=y.device)
 
 
-def _native(size: Sizes, before: Sizes, after: Sizes) -> bool:
-    """Whether torch's kernels take this padding themselves."""
-    return before == after and all(2 * p <= k for p, k in zip(before, size, strict=True))
+@lru_cache(maxsize=4096)
+def _native(spatial: Sizes, size: Sizes, stride: Sizes, before: Sizes, after: Sizes) -> bool | None:
+    """Whether torch's kernels place these windows without padding by hand: with ceil_mode True or False, or not (None)."""
+    if any(2 * p > k for p, k in zip(before, size, strict=True)):
+        return None
+    for ceil in (False, True):
+        for n, k, s, b, a in zip(spatial, size, stride, before, after, strict=True):
+            count = (n + 2 * b - k + (s - 1 if ceil else 0)) // s + 1
+            if ceil and (count - 1) * s >= n + b:
+                count -= 1
+            if count != (n + b + a - k) // s + 1:
+                break
+        else:
+            return ceil
+    return None
 
 
 # ----- the largest of each window -----
@@ -79,22 +93,26 @@ def _put_kernel(y: Tensor, place: Tensor, spatial: Sizes) -> Tensor:
 
 
 _PLACE = torch.tensor([[[0, 3], [3, 5]], [[1, 1], [2, 4]]])
-_pick = multilinear("pool_pick", _pick_kernel, act=action.untying, samples=[((2, 2, 3), {"place": _PLACE, "d": 2})],
-                    transposes={"x": lambda y_bar, place, d, x_shape: _put.apply((y_bar,), {"place": place, "spatial": tuple(x_shape[-d:])})})
-_put = multilinear("pool_put", _put_kernel, act=action.untying, samples=[((2, 2, 2), {"place": _PLACE, "spatial": (2, 3)})],
-                   transposes={"x": lambda y_bar, place, spatial: _pick.apply((y_bar,), {"place": place, "d": len(spatial)})})
+_pick = multilinear(
+    "pool_pick", _pick_kernel, act=action.untying, samples=[((2, 2, 3), {"place": _PLACE, "d": 2})],
+    transposes={"x": lambda y_bar, place, d, x_shape: _put.apply((y_bar,), {"place": place, "spatial": tuple(x_shape[-d:])})})
+_put = multilinear(
+    "pool_put", _put_kernel, act=action.untying, samples=[((2, 2, 2), {"place": _PLACE, "spatial": (2, 3)})],
+    transposes={"x": lambda y_bar, place, spatial: _pick.apply((y_bar,), {"place": place, "d": len(spatial)})})
 
 
 def _maxpool_kernel(x: Tensor, size: Sizes, stride: Sizes, before: Sizes, after: Sizes) -> tuple[Tensor, Tensor]:
     d = len(size)
-    folded, padding = _folded(x, d), before
-    if not _native(size, before, after):
-        widths = list(itertools.chain.from_iterable(zip(reversed(before), reversed(after), strict=True)))
-        folded, padding = torch.constant_pad_nd(folded, widths, -math.inf), (0,) * d
+    folded, spatial = _folded(x, d), tuple(x.shape[x.ndim - d:])
+    ceil = _native(spatial, size, stride, before, after)
     kernel = torch._C._nn.max_pool3d_with_indices if d == 3 else torch._C._nn.max_pool2d_with_indices
-    y, place = kernel(folded, _wide(size, 1), _wide(stride, 1), _wide(padding, 0))
-    if padding != before:
-        place = _without_padding(place, x.shape[x.ndim - d:], before, after)
+    one = (1,) * max(d, 2)
+    if ceil is not None:
+        y, place = kernel(folded, _wide(size, 1), _wide(stride, 1), _wide(before, 0), one, ceil)
+    else:
+        widths = list(itertools.chain.from_iterable(zip(reversed(before), reversed(after), strict=True)))
+        y, place = kernel(torch.constant_pad_nd(folded, widths, -math.inf), _wide(size, 1), _wide(stride, 1))
+        place = _without_padding(place, spatial, before, after)
     return _unfolded(y, x, d), _unfolded(place, x, d)
 
 
@@ -115,21 +133,24 @@ def _raw(place: Any) -> Tensor:
 def _maxpool_fused(y_bar: Tensor, place: Tensor, size: Sizes, stride: Sizes, before: Sizes, after: Sizes, x_shape: Any) -> Tensor:
     d = len(size)
     spatial = tuple(x_shape[-d:])
-    if not _native(size, before, after):
+    ceil = _native(spatial, size, stride, before, after)
+    if ceil is None:
         return _put_kernel(y_bar, place, spatial)
     backward = aten.max_pool3d_with_indices_backward if d == 3 else aten.max_pool2d_with_indices_backward
     folded = _folded(y_bar, d)
-    one = (1,) * len(_wide(size, 1))
-    x_bar = backward(folded, _of_shape(folded, _wide(spatial, 1)), _wide(size, 1), _wide(stride, 1), _wide(before, 0), one, False, _folded(place, d))
+    size, stride, before, spatial = _wide(size, 1), _wide(stride, 1), _wide(before, 0), _wide(spatial, 1)
+    x_bar = backward(folded, _of_shape(folded, spatial), size, stride, before, (1,) * len(size), ceil, _folded(place, d))
     return _unfolded(x_bar, y_bar, d)
 
 
 _WINDOWS = {"size": (2, 2), "stride": (2, 1), "before": (1, 0), "after": (1, 0)}
 _maxpool = general(
-    "maxpool", _maxpool_kernel, hidden=("place",), push=lambda x_dot, place, size: _pick.apply((x_dot,), {"place": _raw(place), "d": len(size)}),
+    "maxpool", _maxpool_kernel, hidden=("place",),
+    push=lambda x_dot, place, size: _pick.apply((x_dot,), {"place": _raw(place), "d": len(size)}),
     pull=lambda y_bar, place, size, x_shape: _put.apply((y_bar,), {"place": _raw(place), "spatial": tuple(x_shape[-len(size):])}),
     fused_pull=_maxpool_fused, matlab="maxpool",
-    samples=[((2, 3, 4, 5), _WINDOWS), ((2, 7), {"size": (3,), "stride": (2,), "before": (0,), "after": (2,)}),
+    samples=[((2, 3, 4, 5), _WINDOWS), ((2, 4, 5), _WINDOWS | {"before": (0, 1), "after": (1, 1)}),
+             ((4, 5), _WINDOWS | {"stride": (1, 1), "before": (1, 0), "after": (0, 1)}), ((2, 7), {"size": (3,), "stride": (2,), "before": (0,), "after": (2,)}),
              ((1, 2, 3, 4, 3), {"size": (2, 2, 2), "stride": (1, 2, 1), "before": (0, 0, 0), "after": (0, 0, 0)})])
 
 
@@ -146,7 +167,8 @@ def _spread_kernel(x: Tensor, size: Sizes, stride: Sizes, padding: Sizes, count_
     d = len(size)
     folded = _folded(x, d)
     backward = aten.avg_pool3d_backward if d == 3 else aten.avg_pool2d_backward
-    spread = backward(folded, _of_shape(folded, _wide(spatial, 1)), _wide(size, 1), _wide(stride, 1), _wide(padding, 0), False, count_padding, None)
+    like = _of_shape(folded, _wide(spatial, 1))
+    spread = backward(folded, like, _wide(size, 1), _wide(stride, 1), _wide(padding, 0), False, count_padding, None)
     return _unfolded(spread, x, d)
 
 
@@ -174,58 +196,84 @@ def _along_axes(block: Block, params: dict[str, Any], transposed: bool) -> Block
     return block
 
 
+_ALONE = {"size": (3,), "stride": (2,), "padding": (0,), "count_padding": True}
 _MEANS = {"size": (2, 3), "stride": (1, 2), "padding": (1, 1), "count_padding": True}
 _avgpool = multilinear(
     "avgpool", _avgpool_kernel, act=lambda operation, inputs, params: _along_axes(inputs[0], params, False), matlab="avgpool",
     transposes={"x": lambda y_bar, size, stride, padding, count_padding, x_shape: _spread.apply(
         (y_bar,), dict(size=size, stride=stride, padding=padding, count_padding=count_padding, spatial=tuple(x_shape[-len(size):])))},
-    samples=[((2, 3, 4, 5), _MEANS), ((2, 4, 5), _MEANS | {"count_padding": False}),
-             ((2, 7), {"size": (3,), "stride": (2,), "padding": (0,), "count_padding": True})])
+    samples=[((2, 3, 4, 5), _MEANS), ((2, 4, 5), _MEANS | {"count_padding": False}), ((2, 7), _ALONE)])
 _spread = multilinear(
     "avgpool_transpose", _spread_kernel, act=lambda operation, inputs, params: _along_axes(inputs[0], params, True),
     transposes={"x": lambda y_bar, size, stride, padding, count_padding: _avgpool.apply(
         (y_bar,), dict(size=size, stride=stride, padding=padding, count_padding=count_padding))},
-    samples=[((2, 3, 5, 3), _MEANS | {"spatial": (4, 5)}), ((2, 3), {"size": (3,), "stride": (2,), "padding": (0,), "count_padding": True, "spatial": (7,)})])
+    samples=[((2, 3, 5, 3), _MEANS | {"spatial": (4, 5)}), ((2, 3), _ALONE | {"spatial": (7,)})])
 
 
 # ----- what is pooled -----
 
 
-def _windows(x: Any, pool_size: Any, stride: Any, padding: Any, data_format: str | None, word: str) -> Any:
-    """Axes to pool, the order that puts them last, and size, stride and (before, after) of each; None where all is one window."""
-    labels = layout_of(x, data_format, word)
+class _Plan(NamedTuple):
+    """What is pooled: the order that puts the pooled axes last (None where they are), the way back, and the windows (size None: one)."""
+
+    axes: Sizes
+    order: Sizes | None
+    inverse: Sizes
+    size: Sizes | None
+    stride: Sizes
+    before: Sizes
+    after: Sizes
+
+
+@lru_cache(maxsize=4096)
+def _plan(labels: str, shape: Sizes, pool_size: Any, stride: Any, padding: Any, word: str) -> _Plan:
+    described_x = described(shape, labels)
     axes = positions(labels, "S") or positions(labels, "T")
     if not axes:
-        raise LabelError(f"{word} needs an axis S (or T), x is {described(x.shape, labels)}, at {line_of(user_site())}; label it, or write data_format=")
-    channel = positions(labels, "C")
-    order = [*(k for k in range(x.ndim) if k not in axes + channel), *channel, *axes]  # C next to S keeps channels_last memory as it is
+        raise LabelError(f"{word} needs an axis S (or T), x is {described_x}, at {line_of(user_site())}; label it, or write data_format=")
+    d = len(axes)
     if isinstance(pool_size, str):
         if pool_size != "global":
-            raise ShapeError(f"{word}: pool_size is a number, one per spatial axis or \"global\", not {pool_size!r}, at {line_of(user_site())}")
-        return axes, order, None, None, None
-    if len(axes) > 3:
-        raise ShapeError(f"{word} pools 1, 2 or 3 axes, x has {len(axes)} axes S, at {line_of(user_site())}; reshape it, or pool \"global\"")
-    extents = [x.shape[k] for k in axes]
-    size, stride = per_axis(pool_size, len(axes), f"{word} pool_size"), per_axis(stride, len(axes), f"{word} stride")
-    if any(n < 1 for n in (*size, *stride)):
-        raise ShapeError(f"{word}: pool_size {size} and stride {stride} must be positive, at {line_of(user_site())}")
-    pairs = padding_of(padding, extents, size, stride, (1,) * len(axes), word)
-    for n, k, (b, a) in zip(extents, size, pairs, strict=True):
-        if not (0 <= b < k and 0 <= a < k):
-            raise ShapeError(f"{word}: padding {b}, {a} for windows of {k}, at {line_of(user_site())}; it must be less than the window, and not negative")
-        if n + b + a < k:
-            raise ShapeError(f"{word}: windows of {k} in an axis of {n} with padding {b}, {a}, at {line_of(user_site())}; pool_size is at most {n + b + a}, "
-                             "or \"global\"")
-    return axes, order, size, stride, pairs
+            raise ShapeError(f"{word}: pool_size is a number, one per spatial axis or \"global\", not {pool_size!r}, "
+                             f"at {line_of(user_site())}")
+        return _Plan(axes, None, (), None, (), (), ())
+    if d > 3:
+        raise ShapeError(f"{word} pools 1, 2 or 3 axes, x has {d} axes S, at {line_of(user_site())}; reshape it, or pool \"global\"")
+    size, strides = per_axis(pool_size, d, f"{word} pool_size"), per_axis(stride, d, f"{word} stride")
+    if any(n < 1 for n in (*size, *strides)):
+        raise ShapeError(f"{word}: pool_size {size} and stride {strides} must be positive, at {line_of(user_site())}")
+    pairs = padding_of(padding, [shape[k] for k in axes], size, strides, (1,) * d, word)
+    for k, n, (b, a) in zip(axes, size, pairs, strict=True):
+        if not (0 <= b < n and 0 <= a < n):
+            raise ShapeError(f"{word}: padding {b}, {a} for windows of {n}, at {line_of(user_site())}; "
+                             "it must be less than the window, and not negative")
+        if shape[k] + b + a < n:
+            raise ShapeError(f"{word}: windows of {n} in an axis of {shape[k]} with padding {b}, {a}, at {line_of(user_site())}; "
+                             f"pool_size is at most {shape[k] + b + a}, or \"global\"")
+    channel = positions(labels, "C")
+    rest = [k for k in range(len(shape)) if k not in axes + channel]
+    order = (*rest, *channel, *axes)  # C next to S keeps channels_last memory as it is
+    inverse = tuple(order.index(k) for k in range(len(shape)))
+    before, after = zip(*pairs, strict=True)
+    return _Plan(axes, None if order == inverse == tuple(range(len(shape))) else order, inverse, size, strides, before, after)
 
 
-def _arranged(x: Any, order: list[int]) -> Any:
-    x = dlarray._made(x._value, x._node, None) if labels_of(x) is not None else x
-    return permute_dims(x, order)
+def _planned(x: Any, pool_size: Any, stride: Any, padding: Any, data_format: str | None, word: str) -> _Plan:
+    return _plan(layout_of(x, data_format, word), tuple(x.shape), _fixed(pool_size), _fixed(stride), _fixed(padding), word)
 
 
-def _put_back(y: Any, order: list[int], labels: str | None) -> Any:
-    y = permute_dims(y, [order.index(k) for k in range(y.ndim)])
+def _fixed(option: Any) -> Any:
+    """Lists as tuples."""
+    return option if isinstance(option, (int, str)) else tuple(_fixed(o) for o in option) if hasattr(option, "__len__") else int(option)
+
+
+def _arranged(x: Any, plan: _Plan) -> Any:
+    x = dlarray._made(x._value, x._node, None) if type(x) is dlarray else x
+    return x if plan.order is None else permute_dims(x, plan.order)
+
+
+def _put_back(y: Any, plan: _Plan, labels: str | None) -> Any:
+    y = y if plan.order is None else permute_dims(y, plan.inverse)
     return dlarray._made(y._value, y._node, labels) if labels is not None else y
 
 
@@ -250,13 +298,11 @@ def maxpool(x: Any, pool_size: Any, /, *, stride: Any = 1, padding: Any = 0, dat
     Source: MATLAB maxpool.
     """
     x = floating(x)
-    axes, order, size, strides, pairs = _windows(x, pool_size, stride, padding, data_format, "maxpool")
-    if size is None:
-        return max(x, axis=axes, keepdims=True)
-    moved = _arranged(x, order)
-    before, after = zip(*pairs, strict=True)
-    y = _maxpool.apply((moved,), {"size": size, "stride": strides, "before": before, "after": after})
-    return _put_back(y, order, labels_of(x))
+    plan = _planned(x, pool_size, stride, padding, data_format, "maxpool")
+    if plan.size is None:
+        return largest(x, axis=plan.axes, keepdims=True)
+    params = {"size": plan.size, "stride": plan.stride, "before": plan.before, "after": plan.after}
+    return _put_back(_maxpool.apply((_arranged(x, plan),), params), plan, labels_of(x))
 
 
 @public(_avgpool)
@@ -276,32 +322,34 @@ def avgpool(x: Any, pool_size: Any, /, *, stride: Any = 1, padding: Any = 0, pad
     if padding_value not in (0, "mean"):
         raise ShapeError(f"avgpool: padding_value is 0 or \"mean\", not {padding_value!r}, at {line_of(user_site())}")
     x = floating(x)
-    axes, order, size, strides, pairs = _windows(x, pool_size, stride, padding, data_format, "avgpool")
-    if size is None:
-        return mean(x, axis=axes, keepdims=True)
-    moved = _arranged(x, order)
-    before, after = zip(*pairs, strict=True)
-    params = {"size": size, "stride": strides, "padding": before, "count_padding": padding_value == 0}
-    if _native(size, before, after):
+    plan = _planned(x, pool_size, stride, padding, data_format, "avgpool")
+    if plan.size is None:
+        return mean(x, axis=plan.axes, keepdims=True)
+    moved = _arranged(x, plan)
+    params = {"size": plan.size, "stride": plan.stride, "padding": plan.before, "count_padding": padding_value == 0}
+    if plan.before == plan.after and all(2 * p <= k for p, k in zip(plan.before, plan.size, strict=True)):
         y = _avgpool.apply((moved,), params)
     else:
-        y = _avgpool.apply((_padded(moved, pairs),), params | {"padding": (0,) * len(size), "count_padding": True})
+        params |= {"padding": (0,) * len(plan.size), "count_padding": True}
+        y = _avgpool.apply((_padded(moved, plan),), params)
         if padding_value == "mean":
-            y = y * _corrections(moved, size, strides, pairs)
-    return _put_back(y, order, labels_of(x))
+            y = y * _corrections(moved, plan)
+    return _put_back(y, plan, labels_of(x))
 
 
-def _padded(x: Any, pairs: Any) -> Any:
-    for k, (before, after) in enumerate(pairs):
-        x = pad_axis(x, k - len(pairs), before, after)
+def _padded(x: Any, plan: _Plan) -> Any:
+    d = len(plan.before)
+    for k, (before, after) in enumerate(zip(plan.before, plan.after, strict=True)):
+        x = pad_axis(x, k - d, before, after)
     return x
 
 
-def _corrections(x: Any, size: Sizes, stride: Sizes, pairs: Any) -> Any:
+def _corrections(x: Any, plan: _Plan) -> Any:
     """One over the share of each window that is not padding: a constant."""
-    d = len(size)
+    assert plan.size is not None
+    d = len(plan.size)
     raw = x._value if type(x) is dlarray else x
-    share = _avgpool_kernel(_padded(raw.new_ones(raw.shape[raw.ndim - d:]), pairs), size, stride, (0,) * d, True)
+    share = _avgpool_kernel(_padded(raw.new_ones(raw.shape[raw.ndim - d:]), plan), plan.size, plan.stride, (0,) * d, True)
     return dlarray._made(1 / share, None) if type(x) is dlarray else 1 / share
 
 

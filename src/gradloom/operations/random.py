@@ -42,17 +42,24 @@ def rng(state: Any = None, /) -> Any:
         try:
             seed(state.__index__())
         except AttributeError:
-            raise TypeRefused(f"rng takes an integer or what rng() returned, not {state!r:.60}, at {line_of(user_site())}; write rng(1)") from None
+            raise TypeRefused(f"rng takes an integer, or what rng() returned, not {state!r:.60}, at {line_of(user_site())}; "
+                              "write rng(1)") from None
     return None
 
 
 # ----- draws: operations without inputs, so that whatever records operations records them -----
 
-_rand = discrete("rand", lambda shape, dtype, device: torch.rand(shape, generator=generator(device), dtype=dtype, device=device), (), matlab="rand")
-_randn = discrete("randn", lambda shape, dtype, device: torch.randn(shape, generator=generator(device), dtype=dtype, device=device), (), matlab="randn")
-_randint = discrete("randint", lambda low, high, shape, dtype, device: torch.randint(low, high, shape, generator=generator(device), dtype=dtype, device=device),
-                    (), matlab="randi")
-_permutation = discrete("permutation", lambda n, device: torch.randperm(n, generator=generator(device), device=device), (), matlab="randperm")
+
+
+def _draw(kernel: Any) -> Any:
+    """A torch function that draws, from our generator of the device."""
+    return lambda device, **params: kernel(generator=generator(device), device=device, **params)
+
+
+_rand = discrete("rand", _draw(lambda shape, **rest: torch.rand(shape, **rest)), (), matlab="rand")
+_randn = discrete("randn", _draw(lambda shape, **rest: torch.randn(shape, **rest)), (), matlab="randn")
+_randint = discrete("randint", _draw(lambda low, high, shape, **rest: torch.randint(low, high, shape, **rest)), (), matlab="randi")
+_permutation = discrete("permutation", _draw(lambda n, **rest: torch.randperm(n, **rest)), (), matlab="randperm")
 
 
 def _bernoulli_kernel(p: Any, shape: Any, dtype: Any, device: Any, factor: Any) -> Tensor:
@@ -67,7 +74,8 @@ _bernoulli = discrete("bernoulli", _bernoulli_kernel, ("p",), matlab=None)
 def _drawn(operation: Operation, shape: Any, labels: Any, like: Any, dtype: Any, device: Any) -> Any:
     made = type_and_device(like, dtype, device)
     if not differentiable(made["dtype"]):
-        raise TypeRefused(f"{operation.name} draws floating numbers, not {str(made['dtype'])[6:]}, at {line_of(user_site())}; write dtype=\"float64\"")
+        raise TypeRefused(f"{operation.name} draws floating numbers, not {str(made['dtype'])[6:]}, at {line_of(user_site())}; "
+                          "write dtype=\"float64\"")
     return constant(operation.apply((), {"shape": sizes_of(shape, operation.name), **made}), labels, like, operation.name)
 
 
@@ -98,7 +106,8 @@ def randn(shape: Any = (), labels: str | None = None, *, like: Any = None, dtype
 
 
 @public(_randint)
-def randint(low: int, high: int, shape: Any = (), labels: str | None = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
+def randint(low: int, high: int, shape: Any = (), labels: str | None = None, *, like: Any = None, dtype: Any = None,
+            device: Any = None) -> Any:
     """Random integers from low to high - 1; int64 unless `dtype` says otherwise. `like` gives the device alone.
 
     Raises ShapeError where high is not above low.
@@ -133,7 +142,8 @@ def permutation(n: int, /, *, device: Any = None) -> Any:
     except AttributeError:
         raise TypeRefused(f"permutation takes how many there are, not {type(n).__name__}, at {line_of(user_site())}; "
                           "write x[permutation(len(x))]") from None
-    return constant(_permutation.apply((), {"n": count, "device": torch.device("cpu" if device is None else device)}), None, None, "permutation")
+    device = torch.device("cpu" if device is None else device)
+    return constant(_permutation.apply((), {"n": count, "device": device}), None, None, "permutation")
 
 
 @public(_bernoulli)
@@ -163,7 +173,8 @@ def bernoulli(p: Any, shape: Any = None, labels: str | None = None, *, like: Any
         shape = tuple(p.shape) if shape is None else shape
         p = p._value if type(p) is dlarray else p
         if p.numel() and not p.is_meta and not bool(((p >= 0) & (p <= 1)).all()):
-            raise ShapeError(f"bernoulli needs probabilities in [0, 1], p reaches from {p.min().item():.4g} to {p.max().item():.4g}, at {line_of(user_site())}")
+            raise ShapeError(f"bernoulli needs probabilities in [0, 1], p reaches from {p.min().item():.4g} to {p.max().item():.4g}, "
+                             f"at {line_of(user_site())}; write sigmoid(p), or clip(p, 0, 1)")
     return constant(_bernoulli.apply((p,), {"shape": sizes_of(shape, "bernoulli"), **made, "factor": 1}), labels, like, "bernoulli")
 
 

@@ -28,17 +28,14 @@ def floating(x: Any) -> Any:
 def one_axis(x: Any, axis: Any, data_format: str | None, word: str) -> int:
     """The axis to work along, counted from the end: the one asked for, else C."""
     if axis is None:
-        labels = layout_of(x, data_format, word) if labels_of(x) is not None or data_format is not None else None
-        if labels is None:
-            layout_of(x, None, f"{word} (without axis=)")
-        elif "C" not in labels:
+        labels = layout_of(x, data_format, f"{word} without axis=")
+        if "C" not in labels:
             raise LabelError(f"{word} works along C, x is {described(x.shape, labels)}, at {line_of(user_site())}; write axis=")
-        else:
-            return labels.index("C") - x.ndim
+        return labels.index("C") - x.ndim
     axes = negative_axes(axis, x)
     if len(axes) != 1:
-        raise LabelError(f"{word} works along one axis, axis={axis!r} names {len(axes)} of {described(x.shape, labels_of(x))}, at {line_of(user_site())}; "
-                         "reshape them into one")
+        raise LabelError(f"{word} works along one axis, axis={axis!r} names {len(axes)} of {described(x.shape, labels_of(x))}, "
+                         f"at {line_of(user_site())}; reshape them into one")
     return axes[0]
 
 
@@ -48,8 +45,9 @@ def _softmax_push(x_dot: Any, y: Any, axis: int) -> Any:
 
 
 _SAMPLES = [((3, 4), {"axis": -2}), ((2, 3), {"axis": -1}), ((1, 4), {"axis": -2})]
-_softmax = general("softmax", lambda x, axis: torch.softmax(x, axis), push=_softmax_push, pull=lambda y_bar, y, axis: _softmax_push(y_bar, y, axis),
-                   fused_pull=lambda y_bar, y, axis: aten._softmax_backward_data(y_bar, y, axis, y.dtype), samples=_SAMPLES, matlab="softmax")
+_softmax = general(
+    "softmax", lambda x, axis: torch.softmax(x, axis), push=_softmax_push, pull=lambda y_bar, y, axis: _softmax_push(y_bar, y, axis),
+    fused_pull=lambda y_bar, y, axis: aten._softmax_backward_data(y_bar, y, axis, y.dtype), samples=_SAMPLES, matlab="softmax")
 
 
 @public(_softmax)

@@ -1,0 +1,82 @@
+"""Initial values of parameters. Random ones come from this library's generators, so that `rng(seed)` repeats them."""
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from ..core.array import dlarray
+from ..core.errors import ShapeError, nearest
+from ..kernels import dtype_named, generator
+
+Initializer = str | Callable[[tuple[int, ...]], Any]
+
+
+def fans(shape: Sequence[int]) -> tuple[int, int]:
+    """How many inputs each output has, and how many outputs each input has, for weights (outputs, inputs, *spatial)."""
+    if len(shape) < 2:
+        raise ShapeError(f"weights are (outputs, inputs, *spatial), not {tuple(shape)}; initialise vectors with zeros or ones")
+    window = math.prod(shape[2:])
+    return shape[1] * window, shape[0] * window
+
+
+def glorot(shape: Sequence[int], *, dtype: Any = "float32", device: Any = "cpu") -> dlarray:
+    """Uniform in [-b, b], b = sqrt(6 / (inputs + outputs)): the variance stays the same forwards and backwards.
+
+    `shape` is (outputs, inputs, *spatial).
+
+    >>> from gradloom.networks.initialize import glorot
+    >>> glorot((4, 3)).shape
+    (4, 3)
+
+    Source: Glorot and Bengio 2010.
+    """
+    bound = math.sqrt(6 / max(sum(fans(shape)), 1))
+    value = torch.rand(tuple(shape), generator=generator(device), dtype=dtype_named(dtype), device=device)
+    return dlarray._made(value.mul_(2 * bound).sub_(bound), None)
+
+
+def he(shape: Sequence[int], *, dtype: Any = "float32", device: Any = "cpu") -> dlarray:
+    """Normal with variance 2 / inputs: for layers that a relu follows. `shape` is (outputs, inputs, *spatial).
+
+    >>> from gradloom.networks.initialize import he
+    >>> he((4, 3)).shape
+    (4, 3)
+
+    Source: He, Zhang, Ren, Sun 2015.
+    """
+    spread = math.sqrt(2 / max(fans(shape)[0], 1))
+    value = torch.randn(tuple(shape), generator=generator(device), dtype=dtype_named(dtype), device=device)
+    return dlarray._made(value.mul_(spread), None)
+
+
+def zeros(shape: Sequence[int], *, dtype: Any = "float32", device: Any = "cpu") -> dlarray:
+    """Zeros, float32 as the parameters of a network are."""
+    return dlarray._made(torch.zeros(tuple(shape), dtype=dtype_named(dtype), device=device), None)
+
+
+def ones(shape: Sequence[int], *, dtype: Any = "float32", device: Any = "cpu") -> dlarray:
+    """Ones, float32 as the parameters of a network are."""
+    return dlarray._made(torch.ones(tuple(shape), dtype=dtype_named(dtype), device=device), None)
+
+
+INITIALIZERS: dict[str, Callable[[tuple[int, ...]], dlarray]] = {"glorot": glorot, "he": he, "zeros": zeros, "ones": ones}
+
+
+def initial(initializer: Initializer, shape: Sequence[int]) -> Any:
+    """Values of a shape from an initializer: its name, or a function of the shape."""
+    if isinstance(initializer, str):
+        if initializer not in INITIALIZERS:
+            raise ValueError(f"no initializer {initializer!r}{nearest(initializer, INITIALIZERS)}; write one of {', '.join(INITIALIZERS)}, "
+                             "or a function of the shape")
+        return INITIALIZERS[initializer](tuple(shape))
+    value = initializer(tuple(shape))
+    its = tuple(getattr(value, "shape", ()))
+    if its != tuple(shape):
+        raise ShapeError(f"an initializer returned shape {its} for {tuple(shape)}; return an array of the shape that it is given")
+    return value
+
+
+__all__ = ["glorot", "he", "initial", "ones", "zeros"]

@@ -1,0 +1,230 @@
+"""The layer: a frozen dataclass with learnable and state fields, and what it does to its inputs."""
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, field
+from typing import Annotated, Any, ClassVar, dataclass_transform, get_args
+
+from ..core.errors import TypeRefused, line_of, nearest, user_site
+from ..core.labels import described, positions
+
+LEARNABLE, STATE = "learnable", "state"
+Learnable = Annotated[Any, LEARNABLE]
+State = Annotated[Any, STATE]
+
+_ROLE_NAMES = re.compile(r"^(?:Optional\[)?(?:\w+\.)*(Learnable|State)\]?(?:\s*\|\s*None)?$")
+ALLOWED = "_may_assign"  # in the copy that one call gets: the fields that it may assign
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The shape and labels of a layer's input, as `initialize` sees it. The batch has size 1 there."""
+
+    shape: tuple[int, ...]
+    labels: str | None = None
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """Sizes by letter: an integer, or a tuple where several axes carry the letter."""
+        found: dict[str, Any] = {}
+        for letter in dict.fromkeys(self.labels or ""):
+            its = tuple(self.shape[k] for k in positions(self.labels, letter))
+            found[letter] = its if letter in "SU" and len(its) > 1 else its[0]
+        return found
+
+    def __str__(self) -> str:
+        return described(self.shape, self.labels)
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+@dataclass(frozen=True, eq=False, repr=False)
+class Layer:
+    """A layer of a network. A custom layer is a subclass, which is a frozen dataclass without being decorated.
+
+    Its annotated fields are its options. Fields of type `Learnable` are what training changes, fields of type `State` what
+    is carried from call to call; both are keyword options that are None until `initialize` (or the caller) sets them.
+
+    `predict(self, x)` is what the layer does: labelled arrays in, labelled arrays out. Optional are
+    `forward(self, x)`: what it does in training, where that differs; assigning a State field there returns a new state;
+    `initialize(self, layout)`: assigns the parameters that are unset, from the layout (`layout.sizes["C"]`) of its input;
+    `reset_state(self)`: assigns State fields their initial values;
+    `backward(self, x, y, y_bar)`: its own derivative, the cotangent of x (and then of each learnable field, as a tuple)
+    from the cotangent of y; written in operations of this library it can be differentiated to any order.
+
+    A layer is a value and never changes: every call of a network works on a copy.
+
+    >>> import gradloom as gl
+    >>> class Scale(gl.Layer):
+    ...     start: float = 1.0
+    ...     factor: gl.Learnable
+    ...     def initialize(self, layout):
+    ...         self.factor = gl.full((1,), self.start)
+    ...     def predict(self, x):
+    ...         return self.factor * x
+    >>> net = gl.dlnetwork([gl.layers.FeatureInput(2), Scale(3.0)])
+    >>> net(gl.dlarray([1.0, 2.0], "C"))
+    2(C) dlarray float32
+    [3. 6.]
+
+    Source: MATLAB Deep Learning Toolbox, nnet.layer.Layer.
+    """
+
+    name: str | None = field(default=None, kw_only=True)
+
+    roles: ClassVar[dict[str, str]] = {}
+    default_name: ClassVar[str] = "layer"
+    output_names: ClassVar[tuple[str, ...]] = ("out",)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.roles = _roles_declared(cls)
+        if "default_name" not in cls.__dict__:
+            cls.default_name = cls.__name__.lower()
+        dataclass(frozen=True, eq=False, repr=False)(cls)
+        _assign_through_layer(cls)
+
+    def predict(self, *xs: Any) -> Any:
+        """The outputs of the layer in use."""
+        raise NotImplementedError(f"the layer {type(self).__name__} has no predict; write def predict(self, x) in it")
+
+    def forward(self, *xs: Any) -> Any:
+        """The outputs of the layer in training; those of predict, unless a layer says otherwise."""
+        return self.predict(*xs)
+
+    def initialize(self, *layouts: Layout) -> None:
+        """Assign the parameters that are unset."""
+
+    def reset_state(self) -> None:
+        """Assign State fields their initial values."""
+
+    def __repr__(self) -> str:
+        return written(self, named=True)
+
+
+def written(layer: Layer, named: bool) -> str:
+    """A layer as it is written in code, without its parameters."""
+    shown, by_keyword = [], []
+    for f in dataclasses.fields(layer):
+        value = getattr(layer, f.name, None)
+        if f.name in layer.roles or f.name == "name":
+            continue
+        if not f.kw_only:
+            shown.append(repr(value))
+        elif not _is_default(f, value):
+            by_keyword.append(f"{f.name}={value!r}")
+    if named and layer.name is not None:
+        by_keyword.append(f"name={layer.name!r}")
+    return f"{type(layer).__name__}({', '.join(shown + by_keyword)})"
+
+
+def _assign(layer: Layer, name: str, value: Any) -> None:
+    """What `layer.name = value` does: in the copy that one call gets, State fields can be assigned."""
+    allowed = layer.__dict__.get(ALLOWED)
+    if allowed is None or name not in allowed:
+        raise TypeRefused(_refused_assignment(layer, name, allowed is not None))
+    layer.__dict__[name] = value
+
+
+def _delete(layer: Layer, name: str) -> None:
+    raise TypeRefused(f"a layer is a value: {type(layer).__name__}.{name} cannot be deleted; write dataclasses.replace(layer, {name}=...)")
+
+
+Layer.__setattr__ = _assign  # type: ignore[method-assign, assignment]
+Layer.__delattr__ = _delete  # type: ignore[method-assign, assignment]
+
+
+def _is_default(f: dataclasses.Field[Any], value: Any) -> bool:
+    if f.default is MISSING:
+        return False
+    try:
+        return value is f.default or bool(value == f.default)
+    except Exception:
+        return False
+
+
+def _refused_assignment(layer: Layer, name: str, in_call: bool) -> str:
+    kind = type(layer).__name__
+    names = [f.name for f in dataclasses.fields(layer)]
+    at = f", at {line_of(user_site(2))}"
+    if not in_call:
+        if name not in names:
+            return (f"a layer is a value, and {kind} has no field {name!r}{nearest(name, names)}{at}; "
+                    f"declare it in the class, as in {name}: float, and give it to the constructor")
+        return f"a layer is a value: {kind}.{name} cannot be assigned{at}; write layer = dataclasses.replace(layer, {name}=...)"
+    states = [n for n, role in layer.roles.items() if role == STATE]
+    what = "an option" if name in names else "not declared"
+    if layer.roles.get(name) == LEARNABLE:
+        what = "a learnable, which an update changes"
+    return (f"in a call of {kind} only State fields can be assigned ({', '.join(states) or 'it has none'}), {name!r} is {what}{at}; "
+            f"use a local variable, or declare {name}: gl.State for a value that is carried from call to call")
+
+
+# ----- which fields are parameters ----------------------------------------------------------------------------------------
+
+
+def _roles_declared(cls: type[Layer]) -> dict[str, str]:
+    """The learnable and state fields of a class, in order; its own become keyword options that are None until set."""
+    roles = dict(cls.roles)
+    for name, annotation in inspect.get_annotations(cls).items():
+        role = _role(annotation, cls)
+        if role is None:
+            roles.pop(name, None)
+            continue
+        roles[name] = role
+        default = cls.__dict__.get(name)
+        if not isinstance(default, dataclasses.Field):
+            unset = field(default=None, kw_only=True) if default is None else field(default_factory=lambda d=default: d, kw_only=True)
+            setattr(cls, name, unset)
+    return roles
+
+
+def _role(annotation: Any, cls: type) -> str | None:
+    if isinstance(annotation, str):  # from __future__ import annotations
+        known = _ROLE_NAMES.match(annotation.strip())
+        if known:
+            return known.group(1).lower()
+        try:
+            annotation = eval(annotation, dict(vars(sys.modules[cls.__module__])), dict(vars(cls)))
+        except Exception:
+            return None
+    for candidate in (annotation, *get_args(annotation)):
+        for role, kind in ((LEARNABLE, Learnable), (STATE, State)):
+            if candidate is kind or candidate == kind:
+                return role
+    return None
+
+
+def _assign_through_layer(cls: type) -> None:
+    """Take away the assignment methods that `dataclass` made: `Layer` decides what may be assigned."""
+    for method in ("__setattr__", "__delattr__"):
+        made = cls.__dict__.get(method)
+        if made is not None and made.__code__.co_filename == "<string>":
+            delattr(cls, method)
+
+
+# ----- copies that carry parameters ----------------------------------------------------------------------------------------
+
+
+def options_of(layer: Layer) -> dict[str, Any]:
+    """Everything that a layer holds, except its parameters."""
+    return {k: v for k, v in layer.__dict__.items() if k not in layer.roles and k != ALLOWED}
+
+
+def copied(layer: Layer, changes: dict[str, Any], may_assign: Sequence[str] | frozenset[str] | None = None) -> Any:
+    """A copy of a layer with some fields changed; `may_assign` are fields that code running in it can assign."""
+    kind = type(layer)
+    _assign_through_layer(kind)
+    made = object.__new__(kind)
+    made.__dict__.update(layer.__dict__)
+    made.__dict__.update(changes)
+    made.__dict__.pop(ALLOWED, None)
+    if may_assign is not None:
+        made.__dict__[ALLOWED] = frozenset(may_assign)
+    return made
+
+
+__all__ = ["Layer", "Layout", "Learnable", "State"]

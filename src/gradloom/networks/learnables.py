@@ -1,0 +1,221 @@
+"""The parameters of a network as a read-only Mapping {(layer, parameter): array}, in layer order."""
+from __future__ import annotations
+
+from collections.abc import ItemsView, Iterator, Mapping, Sequence, ValuesView
+from html import escape
+from types import MappingProxyType
+from typing import Any
+
+from ..core.array import dlarray
+from ..core.containers import register
+from ..core.errors import GradloomError, ShapeError, TypeRefused, line_of, nearest, user_site
+from ..core.labels import described
+from ..kernels import NAMES
+
+Key = tuple[str, str]
+
+
+class UnknownName(GradloomError, KeyError):
+    """A layer or a parameter that the network does not have."""
+
+    __str__ = Exception.__str__  # KeyError would print the repr of its message
+
+
+class Learnables(Mapping[Key, Any]):
+    """Learnables, states, gradients or velocities of a network: {(layer, parameter): dlarray}, read-only, in layer order.
+
+    It prints as MATLAB's table, `table()` is the same for pandas. `dlgradient(loss, net.learnables)` returns one.
+
+    >>> import gradloom as gl
+    >>> net = gl.dlnetwork([gl.layers.FeatureInput(3), gl.layers.FullyConnected(2)])
+    >>> net.learnables
+    Layer  Parameter  Value
+    fc     weights    2 x 3 float32
+    fc     bias       2 float32
+    >>> net.learnables["fc", "bias"]
+    2 dlarray float32
+    [0. 0.]
+    """
+
+    __slots__ = ("_keys", "_places", "_values")
+    _keys: tuple[Key, ...]
+    _values: list[Any]
+    _places: dict[Key, int] | None
+
+    def __init__(self, items: Mapping[Key, Any] = MappingProxyType({})):
+        self._keys = tuple(items)
+        self._values = list(items.values())
+        self._places = None
+
+    @staticmethod
+    def _made(keys: tuple[Key, ...], values: list[Any]) -> Learnables:
+        """From keys and values side by side, without checks: for this library alone."""
+        made: Learnables = object.__new__(Learnables)
+        made._keys = keys
+        made._values = values
+        made._places = None
+        return made
+
+    @classmethod
+    def from_items(cls, items: Mapping[Key, Any]) -> Learnables:
+        """From any Mapping with such keys."""
+        return cls(items)
+
+    def _place(self, key: Any) -> int:
+        if self._places is None:
+            self._places = {k: n for n, k in enumerate(self._keys)}
+        return self._places[key]
+
+    def __getitem__(self, key: Key) -> Any:
+        try:
+            return fresh(self._values[self._place(key)])
+        except (KeyError, TypeError):
+            raise UnknownName(f"no parameter {key!r}{nearest_key(key, self._keys)}") from None
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._keys
+
+    def values(self) -> ValuesView[Any]:
+        """The arrays, in order."""
+        return _Values(self)
+
+    def items(self) -> ItemsView[Key, Any]:
+        """Pairs of key and array, in order."""
+        return _Items(self)
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __setitem__(self, key: Key, value: Any) -> None:
+        raise TypeRefused(f"parameters are read-only, at {line_of(user_site())}; write net = net.replace(learnables={{{key!r}: value}})")
+
+    def __reduce__(self) -> Any:
+        return _rebuilt, (self._keys, self._values)
+
+    # ----- tables -----
+
+    def table(self) -> Any:
+        """The same as a pandas DataFrame with columns Layer, Parameter and Value, which gradloom takes wherever it takes this."""
+        import numpy as np
+        import pandas as pd
+
+        column = np.empty(len(self), dtype=object)
+        for k, value in enumerate(self.values()):
+            column[k] = value
+        return pd.DataFrame({"Layer": [k[0] for k in self._keys], "Parameter": [k[1] for k in self._keys], "Value": column})
+
+    def _rows(self) -> list[tuple[str, str, str]]:
+        return [(str(layer), str(parameter), value_described(x)) for (layer, parameter), x in zip(self._keys, self._values, strict=True)]
+
+    def __repr__(self) -> str:
+        return aligned_rows([("Layer", "Parameter", "Value"), *self._rows()]) if self._keys else "no parameters"
+
+    def _repr_html_(self) -> str:
+        return html_table([("Layer", "Parameter", "Value"), *self._rows()])
+
+
+class _Values(ValuesView[Any]):
+    _mapping: Learnables
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(fresh, self._mapping._values)
+
+
+class _Items(ItemsView[Key, Any]):
+    _mapping: Learnables
+
+    def __iter__(self) -> Iterator[tuple[Key, Any]]:
+        return zip(self._mapping._keys, map(fresh, self._mapping._values), strict=True)
+
+
+register(Learnables, lambda x: (x._values, x._keys), Learnables._made, lambda x: x._keys)
+
+
+def _rebuilt(keys: tuple[Key, ...], values: list[Any]) -> Learnables:
+    return Learnables._made(keys, values)
+
+
+def fresh(value: Any) -> Any:
+    """A new handle to the same place, so that the parameter itself cannot be assigned into."""
+    return dlarray._made(value._value, value._node, value._labels) if type(value) is dlarray else value
+
+
+# ----- from what callers give ------------------------------------------------------------------------------------------------
+
+
+def items_of(given: Any, word: str) -> dict[Key, Any]:
+    """{key: value} from a Mapping, or from a pandas table with Layer, Parameter and Value."""
+    if isinstance(given, Mapping):
+        return dict(given)
+    if type(given).__module__.startswith("pandas") and {"Layer", "Parameter", "Value"} <= set(getattr(given, "columns", ())):
+        return dict(zip(zip(given["Layer"], given["Parameter"], strict=True), given["Value"], strict=True))
+    raise TypeRefused(f"{word} is a {type(given).__name__}, at {line_of(user_site())}; give a Mapping {{(layer, parameter): array}}, "
+                      "such as net.learnables, net.state or what dlgradient returned for them")
+
+
+def placed(given: Any, keys: tuple[Key, ...], word: str) -> list[tuple[int, Any]]:
+    """(place, value) for every key that is given; an unknown key is an error that names it."""
+    if type(given) is Learnables and given._keys is keys:
+        return list(enumerate(given._values))
+    places = {key: k for k, key in enumerate(keys)}
+    found = []
+    for key, value in items_of(given, word).items():
+        if key not in places:
+            if not keys:
+                raise UnknownName(f"{word}: the network has none, {key!r} was given, at {line_of(user_site())}; leave it out")
+            raise UnknownName(f"{word}: the network has no parameter {key!r}{nearest_key(key, keys)}, at {line_of(user_site())}; "
+                              f"keys are (layer, parameter), such as {keys[0]!r}")
+        found.append((places[key], value))
+    return found
+
+
+def checked_shape(value: Any, old: Any, key: Key, word: str) -> None:
+    """A parameter keeps its shape."""
+    if value._value.shape != old._value.shape:
+        raise ShapeError(f"{word} of {key!r} has shape {described(value.shape, value._labels)}, the parameter is "
+                         f"{described(old.shape, old._labels)}, at {line_of(user_site())}; give an array of that shape")
+
+
+def nearest_key(key: Any, keys: Sequence[Key]) -> str:
+    """Keys like this one, for an error."""
+    if isinstance(key, tuple) and len(key) == 2:
+        layer, parameter = key
+        its = [p for k, p in keys if k == layer]
+        if its:
+            return f": layer {layer!r} has {', '.join(its)}"
+        return nearest(layer, list(dict.fromkeys(k for k, _ in keys)))
+    return "; a key is a pair (layer, parameter)"
+
+
+# ----- printing --------------------------------------------------------------------------------------------------------------
+
+
+def value_described(value: Any) -> str:
+    """Shape and type of a parameter: `20 x 1 x 5 x 5 float32`."""
+    if type(value) is not dlarray:
+        return repr(value)
+    return f"{described(value.shape, value._labels)} {NAMES[value._value.dtype]}"
+
+
+def aligned_rows(rows: Sequence[Sequence[str]]) -> str:
+    """Rows as a text table; columns are as wide as they need to be."""
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def html_table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows as an HTML table, the first as its head."""
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in rows[0])
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:])
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+__all__ = ["Learnables", "UnknownName"]

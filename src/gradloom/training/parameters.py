@@ -1,0 +1,177 @@
+"""What an update changes: the learnables of a network, or the arrays of any container, as one flat list that can be put back."""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import optree
+
+from ..core.array import dlarray
+from ..core.containers import NAMESPACE, Structure, flatten, unflatten
+from ..core.errors import ShapeError, TypeRefused, line_of, user_site
+from ..core.labels import described
+from ..networks.learnables import Key, Learnables, items_of, nearest_key
+from ..networks.network import dlnetwork
+
+
+class Parameters:
+    """The arrays that an update of `given` changes, in order. `refilled` puts new ones in their places."""
+
+    __slots__ = ("arrays", "given", "keys", "nested", "structure", "word")
+
+    def __init__(self, given: Any, word: str):
+        self.given = given
+        self.word = word
+        self.keys: tuple[Key, ...] | None = None
+        self.structure: Structure | None = None
+        self.nested: list[tuple[dlnetwork | None, int]] | None = None  # networks in a container: which, and how many arrays each has
+        if type(given) is dlnetwork:
+            self.keys = given._structure.learnable_keys
+            self.arrays = given._values[:len(self.keys)]
+        elif type(given) is Learnables:
+            self.keys, self.arrays = given._keys, given._values
+        else:
+            self.arrays = self._of_container(given)
+        for k, x in enumerate(self.arrays):
+            if type(x) is not dlarray:
+                raise TypeRefused(f"{word} changes dlarrays, {self._path(k)} is {type(x).__name__}, at {line_of(user_site())}; "
+                                  "give a network, or a container of dlarrays")
+
+    def _of_container(self, given: Any) -> list[Any]:
+        leaves, self.structure = flatten(given)
+        if not any(type(x) is dlnetwork for x in _shallow(given)[0]):
+            return leaves
+        parts, spec = _shallow(given)
+        self.structure = Structure(spec)
+        self.nested = []
+        arrays: list[Any] = []
+        for part in parts:
+            network = part if type(part) is dlnetwork else None
+            its = [part] if network is None else network._values[:len(network._structure.learnable_keys)]
+            self.nested.append((network, len(its)))
+            arrays += its
+        return arrays
+
+    def _path(self, k: int) -> str:
+        if self.keys is not None:
+            return repr(self.keys[k])
+        if self.nested is not None or self.structure is None:
+            return f"array {k}"
+        path = self.structure.paths()[k]
+        return "its first argument" if path == () else "[" + "][".join(repr(p) for p in path) + "]"
+
+    # ----- matching containers -----
+
+    def matched(self, other: Any, what: str) -> list[Any]:
+        """The arrays of a container with the same places: gradients, velocities."""
+        if type(other) is dlnetwork:
+            other = other.learnables
+        if self.keys is not None and type(other) is Learnables and (other._keys is self.keys or other._keys == self.keys):
+            arrays = other._values
+        elif self.keys is not None:
+            arrays = self._matched_by_key(other, what)
+        else:
+            arrays = self._matched_by_place(other, what)
+        for k, (x, p) in enumerate(zip(arrays, self.arrays, strict=True)):
+            if type(x) is not dlarray:
+                raise TypeRefused(f"{self.word}: {what} of {self._path(k)} is {type(x).__name__}, not a dlarray, at {line_of(user_site())}; "
+                                  f"{REMEDIES[what]}")
+            if x._value.shape != p._value.shape:
+                raise ShapeError(f"{self.word}: {what} of {self._path(k)} has shape {described(x.shape, x._labels)}, the parameter is "
+                                 f"{described(p.shape, p._labels)}, at {line_of(user_site())}; {REMEDIES[what]}")
+        return arrays
+
+    def _matched_by_key(self, other: Any, what: str) -> list[Any]:
+        assert self.keys is not None
+        owner = "network" if type(self.given) is dlnetwork else "learnables"
+        if not isinstance(other, Mapping) and not hasattr(other, "columns"):
+            raise TypeRefused(f"{self.word}: {what} is {_kind(other)}, the {owner} need a Mapping {{(layer, parameter): dlarray}}, "
+                              f"at {line_of(user_site())}; {REMEDIES[what]}")
+        items = items_of(other, what)
+        for key in items:
+            if key not in self.keys:
+                raise ShapeError(f"{self.word}: {what} has {key!r}, which the {owner} do not have{nearest_key(key, self.keys)}, "
+                                 f"at {line_of(user_site())}; {REMEDIES[what]}")
+        for key in self.keys:
+            if key not in items:
+                raise ShapeError(f"{self.word}: {what} lacks {key!r}, at {line_of(user_site())}; {REMEDIES[what]}")
+        return [items[key] for key in self.keys]
+
+    def _matched_by_place(self, other: Any, what: str) -> list[Any]:
+        assert self.structure is not None
+        if self.nested is not None:
+            return self._matched_networks(other, what)
+        leaves, structure = flatten(other)
+        if structure != self.structure and structure.paths() != self.structure.paths():
+            raise TypeRefused(f"{self.word}: {what} is {_kind(other)}, the parameters are {_kind(self.given)}, at {line_of(user_site())}; "
+                              f"{REMEDIES[what]}")
+        return leaves
+
+    def _matched_networks(self, other: Any, what: str) -> list[Any]:
+        assert self.structure is not None and self.nested is not None
+        try:
+            parts = self.structure.spec.flatten_up_to(other)
+        except (ValueError, TypeError):
+            raise TypeRefused(f"{self.word}: {what} is {_kind(other)}, the parameters are {_kind(self.given)}, at {line_of(user_site())}; "
+                              f"{REMEDIES[what]}") from None
+        arrays: list[Any] = []
+        for part, (network, _) in zip(parts, self.nested, strict=True):
+            arrays += [part] if network is None else Parameters(network, self.word).matched(part, what)
+        return arrays
+
+    # ----- putting back -----
+
+    def refilled(self, arrays: Sequence[Any]) -> Any:
+        """The network or container with other arrays in the same places."""
+        if type(self.given) is dlnetwork:
+            return with_learnables(self.given, arrays)
+        return self.alike(arrays)
+
+    def alike(self, arrays: Sequence[Any]) -> Any:
+        """Gradients, velocities: the same container, with Learnables in the place of a network."""
+        arrays = list(arrays)
+        if self.keys is not None:
+            return Learnables._made(self.keys, arrays)
+        assert self.structure is not None
+        if self.nested is None:
+            return unflatten(self.structure, arrays)
+        return self._with_networks(arrays, lambda network, its: Learnables._made(network._structure.learnable_keys, its))
+
+    def refilled_networks(self, arrays: Sequence[Any]) -> Any:
+        """`refilled` for any container, networks in it included."""
+        return self.refilled(arrays) if self.nested is None else self._with_networks(list(arrays), with_learnables)
+
+    def _with_networks(self, arrays: list[Any], made: Any) -> Any:
+        assert self.structure is not None and self.nested is not None
+        parts = []
+        for network, count in self.nested:
+            its, arrays = arrays[:count], arrays[count:]
+            parts.append(its[0] if network is None else made(network, its))
+        return unflatten(self.structure, parts)
+
+
+REMEDIES = {"gradients": "pass what dlgradient(loss, parameters) returned for these parameters", "velocity": "pass None to start, then what the last "
+            "update returned", "another argument": "pass containers with the same places as the first"}
+
+
+def with_learnables(network: dlnetwork, arrays: Sequence[Any]) -> dlnetwork:
+    """The network with other learnables, all of them."""
+    return dlnetwork._made(network._structure, [*arrays, *network._values[len(arrays):]])
+
+
+def _shallow(tree: Any) -> tuple[list[Any], Any]:
+    """The leaves of a container in which networks are leaves."""
+    return optree.tree_flatten(tree, is_leaf=lambda x: type(x) is dlnetwork, namespace=NAMESPACE, none_is_leaf=True)
+
+
+def _kind(x: Any) -> str:
+    """What somebody passed, for a message."""
+    if type(x) is dlarray:
+        return f"a dlarray of shape {described(x.shape, x._labels)}"
+    if type(x) is Learnables:
+        return f"learnables {{(layer, parameter): array}} of {len(x)}"
+    if isinstance(x, (list, tuple, dict)):
+        return f"a {type(x).__name__} of {len(x)}"
+    if hasattr(x, "shape"):
+        return f"{type(x).__module__.split('.')[0]} {type(x).__name__} of shape {tuple(x.shape)}"
+    return f"{type(x).__name__}" if x is not None else "None"
