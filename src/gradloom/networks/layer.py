@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import re
 import sys
@@ -40,8 +41,7 @@ class Layout:
         return described(self.shape, self.labels)
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(field,))
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass_transform(field_specifiers=(field,))
 class Layer:
     """A layer of a network. A custom layer is a subclass, which is a frozen dataclass without being decorated.
 
@@ -87,15 +87,15 @@ class Layer:
         dataclass(frozen=True, eq=False, repr=False)(cls)
         _assign_through_layer(cls)
 
-    def predict(self, *xs: Any) -> Any:
+    def predict(self, *xs: Any, **options: Any) -> Any:
         """The outputs of the layer in use."""
         raise NotImplementedError(f"the layer {type(self).__name__} has no predict; write def predict(self, x) in it")
 
-    def forward(self, *xs: Any) -> Any:
+    def forward(self, *xs: Any, **options: Any) -> Any:
         """The outputs of the layer in training; those of predict, unless a layer says otherwise."""
         return self.predict(*xs)
 
-    def initialize(self, *layouts: Layout) -> None:
+    def initialize(self, *layouts: Any, **options: Any) -> None:
         """Assign the parameters that are unset."""
 
     def reset_state(self) -> None:
@@ -108,7 +108,7 @@ class Layer:
 def written(layer: Layer, named: bool) -> str:
     """A layer as it is written in code, without its parameters."""
     shown, by_keyword = [], []
-    for f in dataclasses.fields(layer):
+    for f in dataclasses.fields(layer):  # type: ignore[arg-type]
         value = getattr(layer, f.name, None)
         if f.name in layer.roles or f.name == "name":
             continue
@@ -133,6 +133,7 @@ def _delete(layer: Layer, name: str) -> None:
     raise TypeRefused(f"a layer is a value: {type(layer).__name__}.{name} cannot be deleted; write dataclasses.replace(layer, {name}=...)")
 
 
+dataclass(frozen=True, eq=False, repr=False)(Layer)
 Layer.__setattr__ = _assign  # type: ignore[method-assign, assignment]
 Layer.__delattr__ = _delete  # type: ignore[method-assign, assignment]
 
@@ -148,7 +149,7 @@ def _is_default(f: dataclasses.Field[Any], value: Any) -> bool:
 
 def _refused_assignment(layer: Layer, name: str, in_call: bool) -> str:
     kind = type(layer).__name__
-    names = [f.name for f in dataclasses.fields(layer)]
+    names = [f.name for f in dataclasses.fields(layer)]  # type: ignore[arg-type]
     at = f", at {line_of(user_site(2))}"
     if not in_call:
         if name not in names:
@@ -177,9 +178,12 @@ def _roles_declared(cls: type[Layer]) -> dict[str, str]:
         roles[name] = role
         default = cls.__dict__.get(name)
         if not isinstance(default, dataclasses.Field):
-            unset = field(default=None, kw_only=True) if default is None else field(default_factory=lambda d=default: d, kw_only=True)
-            setattr(cls, name, unset)
+            setattr(cls, name, field(default_factory=functools.partial(_same, default), kw_only=True))
     return roles
+
+
+def _same(default: Any) -> Any:
+    return default
 
 
 def _role(annotation: Any, cls: type) -> str | None:

@@ -20,11 +20,12 @@ aten = torch.ops.aten
 
 
 def _channels_second(x: Tensor, axis: int) -> Tensor:
-    return (x if x.ndim > 1 else x.unsqueeze(0)).movedim(axis, 1)
+    x = x if x.ndim > 1 else x.unsqueeze(0)
+    return x if x.ndim + axis == 1 else x.movedim(axis, 1)
 
 
 def _channels_back(y: Tensor, x: Tensor, axis: int) -> Tensor:
-    y = y.movedim(1, axis)
+    y = y if y.ndim + axis == 1 else y.movedim(1, axis)
     return y if x.ndim > 1 else y.squeeze(0)
 
 

@@ -1,23 +1,28 @@
 """Reading and writing elements. An index is put in order once; slices and integers become one strided read, arrays a gather."""
 from __future__ import annotations
 
+import math
 import sys
+from collections.abc import Sequence
+from opcode import opmap
 from typing import Any
 
 import numpy as np
 import torch
 
-from ..core.array import dlarray, labels_of, operand
+from ..core.array import constant, dlarray, labels_of, operand
 from ..core.blocks import action
 from ..core.blocks.block import Block
-from ..core.errors import ShapeError, TraceError, TypeRefused, line_of, user_site
-from ..core.labels import described, tidy
-from ..core.operation import Multilinear, multilinear
+from ..core.errors import LabelError, ShapeError, TraceError, TypeRefused, line_of, user_site
+from ..core.labels import aligned, described, tidy
+from ..core.operation import Multilinear, _placed, multilinear
 from ..core.trace import Node, different_traces, live
-from ..kernels import NUMBER_TYPES, Tensor
-from .movement import _take, array, permute_dims, reshape
+from ..kernels import NUMBER_TYPES, Tensor, broadcast_shapes
+from .movement import _take, array, broadcast_to, permute_dims, reshape
 
 INTEGERS = (int, np.integer)
+NUMBER_KINDS = {bool: 0, int: 1, float: 2, complex: 3}
+STORE_SUBSCR = opmap["STORE_SUBSCR"]
 
 
 def _without_ellipsis(x: Any, index: Any) -> list[Any]:
@@ -260,13 +265,8 @@ def _set_kernel(x: Tensor, value: Any, index: Any, lead: int = 0) -> Tensor:
 
 def _value_fitted(value: Any, index: Any, x_shape: Any, lead: int) -> Any:
     """A tangent of the written value given the axes of the place it is written to."""
-    place = torch.empty(x_shape, device="meta")[_meta(index)].shape
-    missing = len(place) + lead - value.ndim
+    missing = len(_basic_place(x_shape, [*index, *[slice(None)] * (len(x_shape) - sum(e is not None for e in index))])) + lead - value.ndim
     return reshape(value, (*value.shape[:lead], *(1,) * missing, *value.shape[lead:])) if missing > 0 and lead else value
-
-
-def _meta(index: Any) -> Any:
-    return tuple(e.to("meta") if isinstance(e, Tensor) and e.dtype is not torch.bool else e for e in (index if type(index) is tuple else (index,)))
 
 
 class _Assign(Multilinear):
@@ -312,8 +312,6 @@ class _Assign(Multilinear):
 def _embedded(block: Block, index: Any, shape: tuple[int, ...]) -> Block:
     """A Block of values placed in zeros of a larger shape."""
     index = index if type(index) is tuple else (index,)
-    if any(isinstance(e, Tensor) for e in index):
-        return action.untying(_embed, (block,), {"index": index, "shape": shape, "lead": 0})
     index = (*index, *(slice(None),) * (len(shape) - sum(e is not None for e in index)))
     place = torch.empty(shape, device="meta")[index].shape
     block = block.broadcast(place)
@@ -351,77 +349,210 @@ _assign = _Assign("assign", _set_kernel, ("x", "value"), [("x",), ("value",)], {
                   samples=[((4, 3), (2,), {"index": (slice(1, 3), 0)}), ((4, 3), (3,), {"index": (2,)})])
 
 
+class _AssignAt(Multilinear):
+    """y = x with y.flatten()[positions] = value, a vector; no position occurs twice. Linear in both."""
+
+    def reads(self, name: str) -> set[str]:
+        return set()
+
+    def pull(self, v: Any, params: Any, node: Any, y_bar: Any, lead: Any, wanted: Any) -> Any:
+        positions, bars = params["positions"], [None, None]
+        if wanted[1]:
+            flat = reshape(y_bar, (*lead, node.shape.numel()))
+            bars[1] = _take.apply((flat,), {"where": positions, "axis": -1})
+        if wanted[0]:
+            bars[0] = self.apply((y_bar, 0), {"positions": positions, "lead": len(lead)})
+        return bars
+
+    def push(self, v: Any, params: Any, node: Any, dots: Any, lead: Any) -> Any:
+        x_dot, value_dot = dots
+        if Block in (type(x_dot), type(value_dot)):
+            parts = [_assign_at_block(self, inputs, {**params, "shape": node.shape}) for inputs in ((x_dot, 0), (None, value_dot))
+                     if type(inputs[0]) is Block or type(inputs[1]) is Block]
+            return parts[0] if len(parts) == 1 else parts[0] + parts[1]
+        if x_dot is None:
+            x_dot = broadcast_to(_zero_like(value_dot), (*lead, *node.shape))
+        return self.apply((x_dot, 0 if value_dot is None else value_dot), {"positions": params["positions"], "lead": len(lead)})
+
+
+def _zero_like(x: Any) -> Any:
+    raw = (x if isinstance(x, Tensor) else x._value).new_zeros(())
+    return raw if isinstance(x, Tensor) else dlarray._made(raw, None)
+
+
+def _assign_at_kernel(x: Tensor, value: Any, positions: Tensor, lead: int = 0) -> Tensor:
+    shape = x.shape if not isinstance(value, Tensor) else (*broadcast_shapes(x.shape[:lead], value.shape[:lead]), *x.shape[lead:])
+    y = x.expand(shape).clone(memory_format=torch.contiguous_format)
+    _write(y, {"positions": positions}, value, lead)
+    return y
+
+
+def _assign_at_block(operation: Any, inputs: Any, params: Any) -> Block:
+    x, value = inputs
+    if type(value) is Block:
+        shape = params["shape"]
+        return action.reshaped(action.placed(value, 0, params["positions"].cpu(), shape.numel()), tuple(shape))
+    mask = torch.ones(x.shape, dtype=x.dtype, device=x.device)
+    _write(mask, params, 0)
+    return x.scaled(mask)
+
+
+_assign_at = _AssignAt("assign_at", _assign_at_kernel, ("x", "value"), [("x",), ("value",)], {},
+                       samples=[((4, 3), (2,), {"positions": torch.tensor([7, 0])})])
+_assign_at.act = _assign_at_block
+
+
+def _write(y: Tensor, params: dict[str, Any], value: Any, lead: int = 0) -> None:
+    """Write into a contiguous tensor."""
+    value = value.to(y.dtype) if isinstance(value, Tensor) else value
+    if "index" in params:
+        y[_completed(params["index"], lead)] = value
+    else:
+        y.view(*y.shape[:lead], y.shape[lead:].numel())[_completed(params["positions"], lead)] = value
+
+
 def _setitem(x: Any, index: Any, value: Any) -> None:
     """x[index] = value rebinds this handle to the result of a recorded write; with repeated positions the last wins."""
     entries = _checked(x, _without_ellipsis(x, index))
-    if any(isinstance(e, slice) and (e.step or 1) < 0 for e in entries):
-        raise ShapeError(f"writing backwards is not supported, at {line_of(user_site())}; write x[a:b] = flip(value)")
     value = operand(value)
     if isinstance(value, Tensor):
-        value = dlarray._made(value.detach(), None)
-    node = live(x._node)
-    place = torch.empty(x._value.shape, device="meta")[_meta(tuple(entries))] if not any(
-        isinstance(e, Tensor) and e.dtype is torch.bool for e in entries) else None
-    value = _value_placed(x, value, None if place is None else tuple(place.shape))
-    repeats = _unique_last(entries)
-    if repeats is not None:
-        entries, value = repeats(entries, value)
-    params = {"index": tuple(entries)}
-    if isinstance(value, dlarray) and live(value._node) is not None or node is not None:
-        if node is not None and _private(x) and not any(isinstance(e, Tensor) for e in entries):
-            result = _assigned_in_place(x, value, params)
-        else:
-            result = _assign.apply((dlarray._made(x._value, x._node, None), value), params)
-    elif _private(x):
-        x._value[params["index"]] = value._value.to(x._value.dtype) if type(value) is dlarray else value
-        result = dlarray._made(x._value, None)
+        value = dlarray._made(constant(value), None)
+    basic = not any(isinstance(e, Tensor) or isinstance(e, slice) and (e.step or 1) < 0 for e in entries)
+    positions = None if basic else _positions(x._value, entries)
+    place = _basic_place(x._value.shape, entries) if positions is None else tuple(positions.shape)
+    value = _value_placed(x, value, place, _place_labels(x, entries, len(place)))
+    if positions is None:
+        operation, params = _assign, {"index": tuple(entries)}
     else:
-        result = _assign.apply((dlarray._made(x._value, None, None), value), params)
+        flat, kept = _unique_last(positions.reshape(-1))
+        operation, params = _assign_at, {"positions": flat}
+        if type(value) is dlarray:
+            value = reshape(broadcast_to(value, place), (positions.numel(),))
+            value = value if kept is None else _take.apply((value,), {"where": kept, "axis": -1})
+    node = live(x._node)
+    if not _private(x):
+        result = operation.apply((dlarray._made(x._value, x._node, None), value), params)
+    elif node is not None:
+        result = _assigned_in_place(x, operation, value, params)
+    elif type(value) is dlarray and live(value._node) is not None:
+        result = operation.apply((dlarray._made(x._value, None, None), value), params)
+    else:
+        _write(x._value, params, value._value if type(value) is dlarray else value)
+        result = dlarray._made(x._value, None)
     x._value, x._node, x._note = result._value, result._node, ("assigned", user_site())
 
 
-def _value_placed(x: dlarray, value: Any, place: tuple[int, ...] | None) -> Any:
+def _basic_place(shape: Any, entries: list[Any]) -> tuple[int, ...]:
+    """The shape of what integers, slices and None select."""
+    sizes, axis = [], 0
+    for e in entries:
+        if e is None:
+            sizes.append(1)
+            continue
+        if not isinstance(e, int):
+            sizes.append(len(range(*e.indices(shape[axis]))))
+        axis += 1
+    return tuple(sizes)
+
+
+def _positions(x: Tensor, entries: list[Any]) -> Tensor:
+    """Where the selected elements are in x.flatten(), in the shape of the selection (NumPy's placement)."""
+    parts: list[tuple[Tensor, bool]] = []  # positions along an axis, times its stride; whether they belong to the block of arrays
+    offset, axis = 0, 0
+    for e in entries:
+        if e is None:
+            parts.append((torch.zeros(1, dtype=torch.int64), False))
+            continue
+        tables = torch.nonzero(e.cpu(), as_tuple=True) if isinstance(e, Tensor) and e.dtype is torch.bool else (e,)
+        for table in tables:
+            n, stride = x.shape[axis], math.prod(x.shape[axis + 1:])
+            if isinstance(table, slice):
+                parts.append((torch.tensor(range(n)[table], dtype=torch.int64) * stride, False))
+            elif isinstance(table, int):
+                offset += (table % n) * stride
+            else:
+                table = table.cpu()
+                parts.append((torch.where(table < 0, table + n, table) * stride, True))
+            axis += 1
+    groups: list[Sequence[Tensor]] = [(part,) for part, block in parts if not block]
+    if len(groups) < len(parts):
+        first = next(k for k, e in enumerate(entries) if isinstance(e, (int, Tensor)))
+        groups.insert(0 if _split_by_basic(entries) else first, torch.broadcast_tensors(*[part for part, block in parts if block]))
+    ndim = sum(group[0].ndim for group in groups)
+    flat, at = torch.tensor(offset), 0
+    for group in groups:
+        at += group[0].ndim
+        for part in group:
+            flat = flat + part.reshape(*part.shape, *(1,) * (ndim - at))
+    return flat.to(x.device)
+
+
+def _place_labels(x: dlarray, entries: list[Any], ndim: int) -> str | None:
+    """The labels of the place that an index selects: as those of a read."""
+    if x._labels is None:
+        return None
+    vectors = [e for e in entries if isinstance(e, Tensor)]
+    if len(vectors) > 1 or any(e.ndim != 1 for e in vectors) or vectors and any(isinstance(e, int) for e in entries):
+        return _getitem(dlarray._made(x._value, None, x._labels), tuple(entries))._labels or "U" * ndim
+    letters, axis = "", 0
+    for e in entries:
+        if e is None:
+            letters += "U"
+            continue
+        letters += "" if isinstance(e, int) else x._labels[axis]
+        axis += 1
+    return letters
+
+
+def _value_placed(x: dlarray, value: Any, place: tuple[int, ...], labels: str | None) -> Any:
+    """The value, checked: of a type that x holds without loss of kind, in the order of the place's labels, of a shape that fits."""
+    dtype = x._value.dtype
     if type(value) in NUMBER_TYPES:
-        if type(value) is complex and not x.dtype.is_complex:
-            raise TypeRefused(f"a complex number cannot be written into an array of {x.dtype}, at {line_of(user_site())}; write x.astype('complex128') first")
+        kind = NUMBER_KINDS[type(value)]
+    else:
+        kind = _kind(value.dtype)
+    if kind > _kind(dtype):
+        needed = ("bool", "int64", "float64", "complex128")[kind]
+        raise TypeRefused(f"{('bools', 'integers', 'real numbers', 'complex numbers')[kind]} cannot be written into an array of {str(dtype)[6:]} "
+                          f"without loss, at {line_of(user_site())}; write x = x.astype({needed!r}) first")
+    if type(value) in NUMBER_TYPES:
         return value
-    if value.dtype.is_complex and not x.dtype.is_complex:
-        raise TypeRefused(f"complex values cannot be written into an array of {x.dtype}, at {line_of(user_site())}; write x.astype('complex128') first")
-    if place is not None:
-        while value.ndim > len(place) and value.shape[0] == 1:
-            value = reshape(value, value.shape[1:])
-        try:
-            fits = tuple(torch.broadcast_shapes(tuple(value.shape), place)) == place
-        except RuntimeError:
-            fits = False
-        if not fits:
-            raise ShapeError(f"values of shape {described(value.shape, labels_of(value))} do not fit the place of shape {place}, at {line_of(user_site())}")
+    if value._labels is not None:
+        if labels is not None:
+            try:
+                fits = len(aligned(labels, value._labels)[0]) == len(labels)
+            except LabelError:
+                fits = False
+            if not fits:
+                raise LabelError(f"values {described(value.shape, value._labels)} do not fit the place {described(place, labels)}, "
+                                 f"at {line_of(user_site())}; their labels must be among those of the place, or write stripdims(value)")
+            value = _placed(value, labels)
+        else:
+            value = dlarray._made(value._value, value._node, None)
+    while value.ndim > len(place) and value.shape[0] == 1:
+        value = reshape(value, value.shape[1:])
+    try:
+        fits = broadcast_shapes(value.shape, place) == place
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ShapeError(f"values of shape {described(value.shape, None)} do not fit the place {described(place, labels or None)}, "
+                         f"at {line_of(user_site())}; they must have its shape, or broadcast to it")
     return value
 
 
-def _unique_last(entries: list[Any]) -> Any:
-    """With a single vector of positions that repeats, keep the last of each."""
-    vectors = [(k, e) for k, e in enumerate(entries) if isinstance(e, Tensor) and e.dtype is not torch.bool]
-    if len(vectors) != 1 or vectors[0][1].ndim != 1:
-        return None
-    k, e = vectors[0]
-    raw = e.tolist()
-    last = {position: n for n, position in enumerate(raw)}
-    if len(last) == len(raw):
-        return None
-    keep = sorted(last.values())
-    axis = sum(not isinstance(other, int) for other in entries[:k])
+def _kind(dtype: torch.dtype) -> int:
+    return 3 if dtype.is_complex else 2 if dtype.is_floating_point else 0 if dtype is torch.bool else 1
 
-    def reduced(entries: list[Any], value: Any) -> tuple[list[Any], Any]:
-        chosen = [*entries[:k], e[keep], *entries[k + 1:]]
-        if type(value) is dlarray:
-            rank = sum(not isinstance(other, int) for other in entries)
-            from_end = axis - rank
-            if -from_end <= value.ndim and value.shape[from_end] == len(raw):
-                value = _take.apply((dlarray._made(value._value, value._node, None),), {"where": torch.tensor(keep), "axis": from_end})
-        return chosen, value
 
-    return reduced
+def _unique_last(positions: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Positions without repetition, and which of the values go there (None: all); of equal positions the last stays."""
+    ordered, order = torch.sort(positions, stable=True)
+    last = torch.ones(len(ordered), dtype=torch.bool, device=positions.device)
+    last[:-1] = ordered[1:] != ordered[:-1]
+    if bool(last.all()):
+        return positions, None
+    return ordered[last], order[last]
 
 
 def _references(x: dlarray) -> tuple[int, int]:
@@ -438,18 +569,18 @@ def _private(x: dlarray) -> bool:
     return x._note is not None and x._note[0] == "assigned" and x._value.is_contiguous() and _references(x) == _ALONE
 
 
-def _assigned_in_place(x: dlarray, value: Any, params: dict[str, Any]) -> dlarray:
+def _assigned_in_place(x: dlarray, operation: Multilinear, value: Any, params: dict[str, Any]) -> dlarray:
     """The same node as a copying write would make, over the old memory."""
     node = x._node
     assert node is not None
     raw, value_node = value, None
     if type(value) is dlarray:
-        raw, value_node = value._value.to(x._value.dtype), live(value._node)
+        raw, value_node = value._value, live(value._node)
         if value_node is not None and value_node.trace is not node.trace:
             raise different_traces(node, value_node)
-    x._value[params["index"]] = raw
+    _write(x._value, params, raw)
     nodes = (node, value_node)
-    made = Node(_assign, node.trace, nodes, [None, None if value_node is not None else raw, None], params, x._value, user_site())
+    made = Node(operation, node.trace, nodes, [None, None if value_node is not None else raw, None], params, x._value, user_site())
     return dlarray._made(x._value, made, None)
 
 
@@ -458,7 +589,10 @@ def _assigned_in_place(x: dlarray, value: Any, params: dict[str, Any]) -> dlarra
 
 def _setitem_checked(x: Any, index: Any, value: Any) -> None:
     if sys.getrefcount(x) == _TEMPORARY:
-        raise TraceError(f"x[i][j] = v would write to a copy that nobody holds: there are no views, at {line_of(user_site())}; write x[i, j] = v")
+        frame = sys._getframe(1)
+        if frame.f_code.co_code[frame.f_lasti] == STORE_SUBSCR:  # not x.__setitem__(i, v)
+            raise TraceError(f"x[i][j] = v would write to a copy that nobody holds: there are no views, at {line_of(user_site())}; "
+                             "write x[i, j] = v")
     if type(index) is int and len(x._value.shape) == 1 and (type(value) is dlarray and not value._value.shape or type(value) is float):
         _set_element(x, index, value)
     else:
@@ -474,11 +608,9 @@ def _set_element(x: dlarray, index: int, value: Any) -> None:
     trace = None if node is None or not node.trace.open else node.trace
     value_trace = None if value_node is None or not value_node.trace.open else value_node.trace
     n = buffer.shape[0]
-    if trace is not value_trace and trace is not None and value_trace is not None or not -n <= index < n or value_trace is not None and (
-            raw.dtype is not buffer.dtype):
+    fits = buffer.dtype.is_floating_point if value is raw else raw.dtype is buffer.dtype
+    if trace is not value_trace and trace is not None and value_trace is not None or not -n <= index < n or not fits:
         return _setitem(x, index, value)  # what is wrong, or a cast that must be recorded
-    if type(value) is dlarray and raw.dtype.is_complex and not buffer.dtype.is_complex:
-        return _setitem(x, index, value)
     site = user_site(2)
     place = (index,)
     mine = x._note is not None and x._note[0] == "assigned" and buffer.is_contiguous() and (trace is not None or value_trace is None)

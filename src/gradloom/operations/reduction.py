@@ -117,7 +117,13 @@ def mean(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 def _var_kernel(x: Tensor, axis: tuple[int, ...], keepdims: bool, correction: float) -> Tensor:
-    return torch.var(x, axis, correction=correction, keepdim=keepdims)
+    return torch.var(x, axis, correction=correction, keepdim=keepdims) if x.numel() else _of_nothing(x, axis, keepdims)
+
+
+def _of_nothing(x: Tensor, axis: tuple[int, ...], keepdims: bool) -> Tensor:
+    """A moment of an array without elements, without torch's warning."""
+    y = torch.sum(x, axis, keepdim=keepdims) * math.nan
+    return y.real if y.is_complex() else y
 
 
 def _var_push(x_dot: Any, x: Any, axis: Any, keepdims: Any, correction: float, x_shape: Any) -> Any:
@@ -156,7 +162,7 @@ def var(x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool 
 
 
 def _std_kernel(x: Tensor, axis: tuple[int, ...], keepdims: bool, correction: float) -> Tensor:
-    return torch.std(x, axis, correction=correction, keepdim=keepdims)
+    return torch.std(x, axis, correction=correction, keepdim=keepdims) if x.numel() else _of_nothing(x, axis, keepdims)
 
 
 def _std_push(x_dot: Any, x: Any, y: Any, axis: Any, keepdims: Any, correction: float, x_shape: Any) -> Any:

@@ -39,9 +39,9 @@ class Parameters:
 
     def _of_container(self, given: Any) -> list[Any]:
         leaves, self.structure = flatten(given)
-        if not any(type(x) is dlnetwork for x in _shallow(given)[0]):
-            return leaves
         parts, spec = _shallow(given)
+        if not any(type(part) is dlnetwork for part in parts):
+            return leaves
         self.structure = Structure(spec)
         self.nested = []
         arrays: list[Any] = []
@@ -74,8 +74,8 @@ class Parameters:
             arrays = self._matched_by_place(other, what)
         for k, (x, p) in enumerate(zip(arrays, self.arrays, strict=True)):
             if type(x) is not dlarray:
-                raise TypeRefused(f"{self.word}: {what} of {self._path(k)} is {type(x).__name__}, not a dlarray, at {line_of(user_site())}; "
-                                  f"{REMEDIES[what]}")
+                raise TypeRefused(f"{self.word}: {what} of {self._path(k)} is {type(x).__name__}, not a dlarray, "
+                                  f"at {line_of(user_site())}; {REMEDIES[what]}")
             if x._value.shape != p._value.shape:
                 raise ShapeError(f"{self.word}: {what} of {self._path(k)} has shape {described(x.shape, x._labels)}, the parameter is "
                                  f"{described(p.shape, p._labels)}, at {line_of(user_site())}; {REMEDIES[what]}")
@@ -122,10 +122,10 @@ class Parameters:
     # ----- putting back -----
 
     def refilled(self, arrays: Sequence[Any]) -> Any:
-        """The network or container with other arrays in the same places."""
+        """The network or container with other arrays in the same places, networks in a container included."""
         if type(self.given) is dlnetwork:
             return with_learnables(self.given, arrays)
-        return self.alike(arrays)
+        return self.alike(arrays) if self.nested is None else self._with_networks(list(arrays), with_learnables)
 
     def alike(self, arrays: Sequence[Any]) -> Any:
         """Gradients, velocities: the same container, with Learnables in the place of a network."""
@@ -137,10 +137,6 @@ class Parameters:
             return unflatten(self.structure, arrays)
         return self._with_networks(arrays, lambda network, its: Learnables._made(network._structure.learnable_keys, its))
 
-    def refilled_networks(self, arrays: Sequence[Any]) -> Any:
-        """`refilled` for any container, networks in it included."""
-        return self.refilled(arrays) if self.nested is None else self._with_networks(list(arrays), with_learnables)
-
     def _with_networks(self, arrays: list[Any], made: Any) -> Any:
         assert self.structure is not None and self.nested is not None
         parts = []
@@ -150,8 +146,11 @@ class Parameters:
         return unflatten(self.structure, parts)
 
 
-REMEDIES = {"gradients": "pass what dlgradient(loss, parameters) returned for these parameters", "velocity": "pass None to start, then what the last "
-            "update returned", "another argument": "pass containers with the same places as the first"}
+REMEDIES = {
+    "gradients": "pass what dlgradient(loss, parameters) returned for these parameters",
+    "velocity": "pass None to start, then what the last update returned",
+    "another argument": "pass containers with the same places as the first",
+}
 
 
 def with_learnables(network: dlnetwork, arrays: Sequence[Any]) -> dlnetwork:

@@ -12,6 +12,7 @@ from ..core.labels import described
 from ..core.operation import discrete
 from ..core.trace import live
 from ..kernels import NAMES, Tensor, differentiable
+from ..operations.arithmetic import astype
 from .parameters import Parameters
 
 _made = dlarray._made
@@ -31,7 +32,8 @@ def _sgdm_kernel(*tensors: Tensor, count: int, learn_rate: float, momentum: floa
 SGDM = discrete("sgdmupdate", _sgdm_kernel)
 
 
-def sgdmupdate(parameters: Any, gradients: Any, velocity: Any = None, /, *, learn_rate: float = 0.01, momentum: float = 0.9) -> tuple[Any, Any]:
+def sgdmupdate(parameters: Any, gradients: Any, velocity: Any = None, /, *, learn_rate: float = 0.01,
+               momentum: float = 0.9) -> tuple[Any, Any]:
     """One step of stochastic gradient descent with momentum: (new parameters, new velocity).
 
     Formula: v = momentum * v - learn_rate * g; p = p + v. `parameters` is a network, which gives a new network, or a dlarray or
@@ -66,12 +68,12 @@ def sgdmupdate(parameters: Any, gradients: Any, velocity: Any = None, /, *, lear
     if any([live(x._node) is not None for x in (*ps, *gs, *vs)]):
         moves = [(momentum * v if vs else 0) - learn_rate * g for g, v in zip(gs, vs or gs, strict=True)]
         moves = [_like(m, x) for m, x in zip(moves, ps, strict=True)]
-        return p.refilled_networks([_like(x + m, x) for x, m in zip(ps, moves, strict=True)]), p.alike(moves)
+        return p.refilled([_like(x + m, x) for x, m in zip(ps, moves, strict=True)]), p.alike(moves)
     for others in (gs, vs):
         tensors += [_typed(x._value, own, p, k) for k, (x, own) in enumerate(zip(others, tensors[:count], strict=False))]
     new = SGDM.apply(tensors, {"count": count, "learn_rate": learn_rate, "momentum": momentum})
     labels = [x._labels for x in ps]
-    return (p.refilled_networks([_made(x, None, its) for x, its in zip(new[:count], labels, strict=True)]),
+    return (p.refilled([_made(x, None, its) for x, its in zip(new[:count], labels, strict=True)]),
             p.alike([_made(x, None, its) for x, its in zip(new[count:], labels, strict=True)]))
 
 
@@ -80,15 +82,14 @@ def _typed(x: Tensor, parameter: Tensor, p: Parameters, k: int) -> Tensor:
     if x.dtype is parameter.dtype:
         return x
     if x.dtype.is_complex and not parameter.dtype.is_complex:
-        raise TypeRefused(f"{p.word}: the gradient of {p._path(k)} is complex, the parameter is real, at {line_of(user_site())}; write gl.real(g)")
+        raise TypeRefused(f"{p.word}: the gradient of {p._path(k)} is complex, the parameter is real, at {line_of(user_site())}; "
+                          "write gl.real(g)")
     return x.to(parameter.dtype)
 
 
 def _like(x: dlarray, parameter: dlarray) -> dlarray:
     """A recorded result in its parameter's type and labels."""
     if x._value.dtype is not parameter._value.dtype:
-        from ..operations.arithmetic import astype
-
         x = astype(x, parameter._value.dtype)
     return _made(x._value, x._node, parameter._labels)
 
@@ -120,7 +121,8 @@ def dlupdate(function: Callable[..., Any], parameters: Any, /, *others: Any) -> 
     Source: MATLAB dlupdate.
     """
     if not callable(function):
-        raise TypeRefused(f"dlupdate takes a function first, not {type(function).__name__}, at {line_of(user_site())}; write dlupdate(fun, net)")
+        raise TypeRefused(f"dlupdate takes a function first, not {type(function).__name__}, at {line_of(user_site())}; "
+                          "write dlupdate(fun, net)")
     p = Parameters(parameters, "dlupdate")
     columns = [p.arrays, *[p.matched(other, "another argument") for other in others]]
     rows = [function(*[_made(x._value, x._node, x._labels) for x in row]) for row in zip(*columns, strict=True)]
@@ -131,7 +133,7 @@ def dlupdate(function: Callable[..., Any], parameters: Any, /, *others: Any) -> 
         if (p.keys is not None or p.nested is not None) and x._value.shape != old._value.shape:
             raise ShapeError(f"dlupdate: the function returned shape {described(x.shape, x._labels)} for {p._path(k)}, which is "
                              f"{described(old.shape, old._labels)}, at {line_of(user_site())}; a learnable keeps its shape")
-    first = p.refilled_networks(results[0])
+    first = p.refilled(results[0])
     return (first, *[p.alike(result) for result in results[1:]]) if several else first
 
 
