@@ -1,5 +1,6 @@
 """interface.md 1.6, 3.5 and design 3: reading and writing elements as NumPy does, and values that never change."""
 import gc
+import operator
 import pickle
 
 import numpy as np
@@ -128,7 +129,7 @@ def test_writing_is_numpys(seed):
 @pytest.mark.parametrize("index", [5, -4, (0, 0, 0), "a", 1.5, True, (..., ...), [0.5], np.zeros(2, bool), ([5],), (slice(None), 9)])
 def test_indices_that_do_not_fit(index):
     x = gl.dlarray(np.zeros((3, 2)))
-    for act in (lambda: x[index], lambda: x.__setitem__(index, 1.0)):
+    for act in (lambda: x[index], lambda: x.__setitem__(index, 1.0), lambda: operator.setitem(x, index, 1.0)):
         with pytest.raises((gl.GradloomError, IndexError), match="test_indexing.py") as caught:
             act()
         assert isinstance(caught.value, (IndexError, ValueError, TypeError))
@@ -194,7 +195,7 @@ def test_the_users_tensors_and_arrays_may_change_later():
         z = x.copy()
         z[0] = t[0]
         t.zero_(), a.fill(0)
-        assert z.tolist()[0] == 1
+        assert gl.extractdata(z)[0] == 1
         return gl.dlgradient(y, x)
 
     assert gl.dlfeval(fun, gl.dlarray([1.0, 2.0])).tolist() == [7, 7]
@@ -275,6 +276,8 @@ def holders(x):
 
 def seen(held):
     held = held() if callable(held) else held[0] if isinstance(held, list) else held
+    if isinstance(held, torch.Tensor):
+        held = held.numpy()
     return np.array([float(e) for e in held] if hasattr(held, "__next__") else held)
 
 
@@ -349,7 +352,7 @@ def test_a_value_that_is_itself_written_to_later():
     x[0] = 0.0
     x[1:] = x[:-1]
     x[:] = x[::-1]
-    assert x.tolist() == [1, 0, 0]
+    assert x.tolist() == [2, 0, 0]
 
 
 def test_callers_arrays_are_never_changed_from_inside():
@@ -372,7 +375,8 @@ def test_x_i_j_is_no_place_to_write_to():
     with pytest.raises(gl.TraceError, match=r"x\[i, j\] = v"):
         x[0][1] = 5.0
     with pytest.raises(gl.TraceError, match="no views"):
-        gl.dlfeval(lambda x: x[0].__setitem__(1, 5.0) or x, x) if False else exec("x[0][1] = 5.0", {"x": x})
+        exec("x[0][1] = 5.0", {"x": x})
+    x.__setitem__((0, 1), 4.0)
     row = x[0]
     row[1] = 5.0
     x[0, 1] = 6.0

@@ -73,7 +73,7 @@ CALLS = {
     "instancenorm": [(lambda x, b, s: gl.instancenorm(x, b, s, epsilon=0.1), ["CBS", plain(4), plain(4)])],
     "maxpool": [(lambda x: gl.maxpool(x, (2, 3), stride=2, padding=1), ["CBSS"]), (lambda x: gl.maxpool(x, 2), ["CBT"])],
     "avgpool": [(lambda x: gl.avgpool(x, (2, 3), stride=2, padding=1), ["CBSS"])],
-    "norm": [(lambda x: gl.norm(x, axis="C"), ["CB"])],
+    "norm": [(lambda x: gl.norm(x, axis="C"), ["SCB"])],
 }
 
 # Operations whose public function knows no labels, or that are used by others only.

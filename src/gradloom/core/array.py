@@ -62,7 +62,8 @@ class dlarray(Operand):
         if isinstance(x, dlarray):
             if dtype is not None and dtype_named(dtype) != x._value.dtype or device is not None:
                 x = x.to(dtype=dtype, device=device)  # type: ignore[attr-defined]
-            self._value, self._node, self._note = x._value, x._node, x._note
+            self._value, self._node = x._value, x._node
+            self._note = x._note if x._note is not None and x._note[0] == "made" else None  # this handle was not written into
             self._labels = checked(labels, x._value.ndim) if labels is not None else x._labels
             return
         if isinstance(x, Tensor):

@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import optree
@@ -98,7 +99,7 @@ def _made_container(x: Any) -> bool:
     elif dataclasses.is_dataclass(cls):
         _register_dataclass(cls)
         return True
-    elif isinstance(x, Mapping) and cls.__module__.startswith(("gradloom.", "types")):
+    elif isinstance(x, Mapping) and (cls.__module__.startswith("gradloom.") or cls is MappingProxyType):
         _register_mapping(cls)
         return True
     elif cls.__module__.startswith("pandas") and cls.__name__ == "DataFrame":

@@ -57,6 +57,8 @@ def _letter_axes(labels: str | None, letters: str, shape: str) -> tuple[int, ...
             raise LabelError(f"no axis carries the label {letter!r}: the array is {shape}"
                              + ("; it is unlabelled, give axis= as an integer or label it with dlarray(x, labels)" if labels is None else ""))
         axes += found
+    if len(set(axes)) != len(axes):
+        raise LabelError(f"axis {letters!r} names a letter twice; name each once")
     return tuple(axes)
 
 

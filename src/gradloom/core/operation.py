@@ -264,7 +264,8 @@ class Elementwise(Operation):
         if self.fused_pull is not None:
             return eval(f"lambda v, p, node, g: rule({self.fused_pull.arguments})", {"rule": self.fused_pull.rule, "shape_of": _input_shape})
         if isinstance(partial, str):
-            return eval(f"lambda v, p, node, g: g * v[{self.inputs.index(partial)}]")
+            product = "scaled(g, v[{}])" if self.singular else "g * v[{}]"
+            return eval(f"lambda v, p, node, g: {product.format(self.inputs.index(partial))}", {"scaled": scaled})
         if not callable(partial):
             return {1: lambda v, p, node, g: g, -1: lambda v, p, node, g: -g, 0: lambda v, p, node, g: None}.get(
                 partial, lambda v, p, node, g: g * partial)
@@ -569,7 +570,7 @@ def _placed(x: dlarray, labels: str) -> dlarray:
     shape = tuple(1 if p is None else next(sizes) for p in places)
     if shape != tuple(x.shape):
         x = OPERATIONS["reshape"].apply((x,), {"shape": shape})
-    return dlarray._made(x._value, x._node, None)
+    return dlarray._made(x._value, x._node, labels)
 
 
 # ----- multilinear ------------------------------------------------------------------------------------------------------

@@ -361,7 +361,7 @@ class Jacobian:
         if block is None:
             return "zero: the outputs do not depend on it"
         dense_bytes = self._source.us[i].size * x.size * self.dtype.itemsize
-        terms = "; ".join(dict.fromkeys(_described(t) for t in block.terms[:4])) or "zero"
+        terms = "; ".join(dict.fromkeys(_described(t, self._source.us[i], x) for t in block.terms[:4])) or "zero"
         return f"{terms}. {readable_bytes(block.nbytes)} held, {readable_bytes(dense_bytes)} dense"
 
     def __repr__(self) -> str:
@@ -461,12 +461,27 @@ class TransposedJacobian:
         return unflatten(J._x_structure, made)
 
 
-def _described(term: Any) -> str:
-    """A term in words: how many factors, and which axes are tied."""
+def _described(term: Any, u: _Leaf, x: _Leaf) -> str:
+    """A term in words: what its factors are, which axes are tied, what is summed."""
+    inn = term.in_indices()
+    out = {i for axis in term.out for i in axis.indices}
     ties = [(k, j) for k, a in enumerate(term.out) for j, b in enumerate(term.inn) if set(a.indices) & set(b.indices)]
-    factors = {0: "identity", 1: "one factor"}.get(len(term.factors), f"product of {len(term.factors)} factors")
-    tied = ", ".join(f"out axis {k} with in axis {j}" for k, j in ties)
-    return factors + (f", diagonal along {tied}" if ties else "")
+    factors = {0: "the identity", 1: "one array"}.get(len(term.factors), f"a product of {len(term.factors)} arrays")
+    if len(term.factors) == 2 and any(not set(ids) & inn for _, ids in term.factors) and any(not set(ids) & out for _, ids in term.factors):
+        factors = "an outer product"
+    words = [factors]
+    if ties:
+        words.append("diagonal along " + ", ".join(f"u's axis {_axis_name(k, u)} and x's axis {_axis_name(j, x)}" for k, j in ties))
+    summed = {i for _, ids in term.factors for i in ids} - inn - out
+    if summed:
+        words.append(f"summed over {' x '.join(str(i.size) for i in summed)}")
+    if term.conjugate:
+        words.append("times conj(x)")
+    return ", ".join(words)
+
+
+def _axis_name(k: int, leaf: _Leaf) -> str:
+    return f"{k} ({leaf.labels[k]})" if leaf.labels is not None else str(k)
 
 
 def _distributed(v: Any, leaves: Sequence[_Leaf], its: Structure, what: str) -> list[Tensor]:

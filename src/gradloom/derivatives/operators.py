@@ -14,7 +14,7 @@ from ..core.containers import Structure, flatten, unflatten
 from ..core.errors import ShapeError, TraceError, TypeRefused, line_of, user_site
 from ..core.labels import described
 from ..core.operation import NO_PARAMS, PUBLIC, Operation
-from ..core.trace import Node, Trace, ancestors, current_trace, live, set_current_trace
+from ..core.trace import Node, Trace, ancestors, current_trace, different_traces, live, set_current_trace
 from ..kernels import Tensor, differentiable
 from .forward import push
 from .reverse import pull
@@ -194,16 +194,24 @@ def target_node(x: Any, word: str) -> Node:
     return node
 
 
-def check_leads_to(y_node: Node | None, nodes: Sequence[Node], word: str) -> None:
-    """A target that was computed and does not lead to y is a slip; a variable that does not is fine."""
+def check_leads_to(results: Node | None | Sequence[Node], nodes: Sequence[Node], word: str) -> None:
+    """A target that was computed and does not lead to a result is a slip; a variable that does not is fine."""
     computed = [n for n in nodes if n.operation is not VARIABLE and n.operation is not IDENTITY]
     if not computed:
         return
-    found = set() if y_node is None else set(ancestors([y_node], min(n.number for n in computed)))
+    results = [results] if isinstance(results, Node) else results or []
+    found = set(ancestors(results, min(n.number for n in computed)))
     for node in computed:
         if node not in found and node.operation is not DESCENDS:
             raise TraceError(f"{word}: the result does not depend on the target computed in {line_of(node.site)}; it was made from something else. "
                              "Compute the result from this very array (x = X[:, 0]; u = net(x), not net(X))")
+
+
+def one_trace(results: Sequence[Node], targets: Sequence[Node]) -> None:
+    """Results and targets of two traces have nothing to do with each other: an error, not zeros."""
+    for node in targets:
+        if results and node.trace is not results[0].trace:
+            raise different_traces(results[0], node)
 
 
 def dlgradient(y: Any, /, *targets: Any, retain_data: bool = False, enable_higher_derivatives: bool = False, allow_complex: bool = True) -> Any:
@@ -250,27 +258,28 @@ def dlgradient(y: Any, /, *targets: Any, retain_data: bool = False, enable_highe
     gradients = gradient_of(y_node, value, xs, nodes, recorded=enable_higher_derivatives, release=not (retain_data or enable_higher_derivatives))
     if structures is None:
         return gradients[0]
-    filled = []
-    for structure, count in structures:
-        filled.append(unflatten(structure, gradients[:count]))
-        gradients = gradients[count:]
+    following = iter(gradients)
+    filled = [unflatten(structure, [leaf if passes else next(following) for leaf, passes in leaves]) for structure, leaves in structures]
     return filled[0] if len(filled) == 1 else tuple(filled)
 
 
-def _flat_targets(targets: Sequence[Any]) -> tuple[list[Any], list[tuple[Structure, int]]]:
+def _flat_targets(targets: Sequence[Any]) -> tuple[list[Any], list[tuple[Structure, list[tuple[Any, bool]]]]]:
+    """All arrays of several targets, and how to fill their containers: text and None in a container stay what they are."""
     xs: list[Any] = []
     structures = []
     for target in targets:
         leaves, structure = flatten(target)
-        xs += leaves
-        structures.append((structure, len(leaves)))
+        passing = [structure.spec is not None and isinstance(leaf, (str, bytes, type(None))) for leaf in leaves]
+        xs += [leaf for leaf, passes in zip(leaves, passing, strict=True) if not passes]
+        structures.append((structure, list(zip(leaves, passing, strict=True))))
     return xs, structures
 
 
 def gradient_of(y_node: Node | None, value: Tensor, xs: Sequence[dlarray], nodes: Sequence[Node], recorded: bool, release: bool) -> list[dlarray]:
     """Gradients as arrays: nodes that descend from their targets where recorded, marked where not."""
     bars: Sequence[Any] = [None] * len(nodes)
-    if y_node is not None:
+    if y_node is not None and nodes:
+        one_trace([y_node], nodes)
         one = torch.ones_like(value) if value.ndim or recorded else _one(value)
         bars = pull({y_node: dlarray._made(one, None) if recorded else one}, nodes, recorded=recorded, release=release)
     return [derivative(bar, x, node, y_node, recorded) for bar, x, node in zip(bars, xs, nodes, strict=True)]
@@ -301,9 +310,11 @@ def recorded_result(bar: Any, labels: str | None, nodes: Sequence[Node]) -> dlar
     return dlarray._made(raw, made, labels)
 
 
-def marked(value: Tensor, labels: str | None, source: Node, option: str = "enable_higher_derivatives=True") -> dlarray:
-    """A derivative that was not recorded: to differentiate through it is an error."""
-    return dlarray._made(value, Node(UNRECORDED, source.trace, (source,), [None, None], {"option": option}, value, user_site()), labels)
+def marked(value: Tensor, labels: str | None, source: Node, option: str = "enable_higher_derivatives=True",
+           directions: Sequence[dlarray] = ()) -> dlarray:
+    """A derivative that was not recorded, of `source` and in `directions`: to differentiate through it is an error."""
+    parents = (source, *[d._node for d in directions if live(d._node) is not None])
+    return dlarray._made(value, Node(UNRECORDED, source.trace, parents, [None] * (len(parents) + 1), {"option": option}, value, user_site()), labels)
 
 
 def detach(x: Any, /) -> dlarray:
@@ -325,17 +336,24 @@ dlarray.detach = detach  # type: ignore[attr-defined]
 # ----- products -----------------------------------------------------------------------------------------------------------
 
 
-def _directions(xs: Sequence[dlarray], v: Any, structure: Any, word: str) -> list[Tensor]:
-    leaves, its = flatten(v)
+def _directions(xs: Sequence[dlarray], v: Any, word: str, recorded: bool) -> tuple[list[dlarray], list[Any]]:
+    """A direction for each array, in its type and the order of its axes; and what a walk carries of them."""
+    leaves, _ = flatten(v)
     if len(leaves) != len(xs):
-        raise ShapeError(f"{word} needs a direction for each of the {len(xs)} targets, in the same container; {len(leaves)} were given")
+        raise ShapeError(f"{word} needs a direction for each of the {len(xs)} arrays, in the same container; {len(leaves)} were given, "
+                         f"at {line_of(user_site())}")
     directions = []
     for x, leaf in zip(xs, leaves, strict=True):
         d = leaf if isinstance(leaf, dlarray) else dlarray(leaf)
-        if d.shape != x.shape:
-            raise ShapeError(f"{word}: a direction of shape {d.shape} for a target of shape {described(x.shape, x._labels)}; they must be the same")
-        directions.append(d)
-    return directions  # type: ignore[return-value]
+        if d._labels != x._labels and d._labels is not None and x._labels is not None and sorted(d._labels) == sorted(x._labels):
+            d = PUBLIC["permute_dims"](d, x._labels)
+        if d.shape != x.shape or d._labels not in (None, x._labels):
+            raise ShapeError(f"{word}: a direction {described(d.shape, d._labels)} for an array {described(x.shape, x._labels)}, "
+                             f"at {line_of(user_site())}; they must have the same shape and labels")
+        if d._value.dtype.is_complex and not x._value.dtype.is_complex:
+            raise TypeRefused(f"{word}: a complex direction for a real array, at {line_of(user_site())}; write gl.real(v)")
+        directions.append(PUBLIC["astype"](dlarray._made(d._value, d._node), x.dtype))
+    return directions, [d if recorded else d._value for d in directions]
 
 
 def jvp(u: Any, x: Any, v: Any, /, *, enable_higher_derivatives: bool = False) -> Any:
@@ -355,18 +373,19 @@ def jvp(u: Any, x: Any, v: Any, /, *, enable_higher_derivatives: bool = False) -
     u_nodes = [output_node(o, "jvp") for o in outputs]
     nodes = [target_node(t, "jvp") for t in xs]
     recorded = enable_higher_derivatives
-    seeds: dict[Node, Any] = {}
-    for t, node, d in zip(xs, nodes, _directions(xs, v, structure, "jvp"), strict=True):
-        d = PUBLIC["astype"](dlarray._made(d._value, d._node if recorded else None), t.dtype)
-        if node not in seeds:
-            seeds[node] = d if recorded else d._value
     live_nodes = [n for n in u_nodes if n is not None]
+    check_leads_to(live_nodes, nodes, "jvp")
+    one_trace(live_nodes, nodes)
+    directions, carried = _directions(xs, v, "jvp", recorded)
+    seeds: dict[Node, Any] = {}
+    for node, d in zip(nodes, carried, strict=True):
+        seeds[node] = seeds[node] + d if node in seeds else d
     pushed = dict(zip(live_nodes, push(live_nodes, seeds, recorded=recorded), strict=True)) if live_nodes else {}
     results = []
     for o, node in zip(outputs, u_nodes, strict=True):
         dot = pushed.get(node) if node is not None else None
         raw = torch.zeros_like(o._value) if dot is None else dot
-        results.append(recorded_result(raw, o._labels, nodes) if recorded else marked(raw, o._labels, node or nodes[0]))
+        results.append(recorded_result(raw, o._labels, nodes) if recorded else marked(raw, o._labels, node or nodes[0], directions=directions))
     return unflatten(u_structure, results)
 
 
@@ -386,17 +405,22 @@ def vjp(u: Any, x: Any, w: Any, /, *, enable_higher_derivatives: bool = False, r
     xs, structure = flatten(x)
     u_nodes = [output_node(o, "vjp") for o in outputs]
     nodes = [target_node(t, "vjp") for t in xs]
-    check_leads_to(max((n for n in u_nodes if n is not None), key=lambda n: n.number, default=None), [], "vjp")
+    live_nodes = [n for n in u_nodes if n is not None]
+    check_leads_to(live_nodes, nodes, "vjp")
+    one_trace(live_nodes, nodes)
     recorded = enable_higher_derivatives
+    directions, carried = _directions(outputs, w, "vjp", recorded)
     bars: dict[Node, Any] = {}
-    for o, node, d in zip(outputs, u_nodes, _directions(outputs, w, u_structure, "vjp"), strict=True):
+    for node, bar in zip(u_nodes, carried, strict=True):
         if node is not None:
-            d = PUBLIC["astype"](dlarray._made(d._value, d._node if recorded else None), o.dtype)
-            bar = d if recorded else d._value
             bars[node] = bars[node] + bar if node in bars else bar
     pulled: Sequence[Any] = pull(bars, nodes, recorded=recorded, release=not (retain_data or recorded)) if bars else [None] * len(nodes)
-    source = next((n for n in u_nodes if n is not None), None)
-    return unflatten(structure, [derivative(bar, t, node, source, recorded) for bar, t, node in zip(pulled, xs, nodes, strict=True)])
+    results = []
+    for bar, t, node in zip(pulled, xs, nodes, strict=True):
+        raw = torch.zeros_like(t._value) if bar is None else bar
+        results.append(recorded_result(raw, t._labels, [node]) if recorded else
+                       marked(raw, t._labels, node if bar is None else live_nodes[-1], directions=[*directions, *outputs]))
+    return unflatten(structure, results)
 
 
 def hvp(y: Any, x: Any, v: Any, /, *, enable_higher_derivatives: bool = False) -> Any:

@@ -1,7 +1,8 @@
 """The pull walk: cotangents backwards."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -9,8 +10,10 @@ import torch
 from ..core.array import dlarray
 from ..core.errors import TraceError, line_of, user_site
 from ..core.operation import ITEM, OPERATIONS
-from ..core.trace import SMALL, Node, ancestors
+from ..core.trace import SMALL, Node
 from ..kernels import Tensor
+
+_number = operator.attrgetter("number")
 
 
 def pull(outputs: dict[Node, Any], targets: Sequence[Node], *, recorded: bool = False, lead: tuple[int, ...] = (), release: bool = False) -> list[Any]:
@@ -20,28 +23,13 @@ def pull(outputs: dict[Node, Any], targets: Sequence[Node], *, recorded: bool = 
     `release`: drop what the walk has used.
     """
     asked = set(targets)
-    active: set[Any] = set(asked)
-    order = []
-    large = False
-    for node in ancestors(outputs, min([t.number for t in asked])):
-        for parent in node.parents:
-            if parent in active:
-                active.add(node)
-                order.append(node)
-                large = large or node.shape is None or node.shape.numel() >= SMALL
-                break
-        else:
-            if node in asked:
-                order.append(node)
-                large = large or node.shape is None or node.shape.numel() >= SMALL
+    order, active = between(outputs, asked)
     bars: dict[Node, Any] = {node: bar for node, bar in outputs.items() if node in active}
     owned: set[Node] = set()
     reads: dict[Node, dict[int, Any]] = {}
     found: dict[Node, Any] = {}
     known: dict[Node, Any] = {}
     raw = not recorded and not lead
-    release = release and large
-    order.reverse()
     for node in order:
         y_bar = bars.pop(node, None)
         if reads and node in reads:
@@ -93,6 +81,37 @@ def pull(outputs: dict[Node, Any], targets: Sequence[Node], *, recorded: bool = 
         if release and (operation.kind != "elementwise" or y_bar.numel() >= SMALL):
             node.drop()
     return [found.get(t) for t in targets]
+
+
+def between(outputs: Iterable[Node], asked: set[Node]) -> tuple[list[Node], set[Any]]:
+    """The nodes that lead to the outputs, newest first, and those of them that depend on an asked-for one."""
+    oldest = min([t.number for t in asked])
+    seen: set[Any] = set(outputs)
+    pending = list(seen)
+    strangers = False  # whether some of them start from elsewhere
+    while pending:
+        node = pending.pop()
+        parents = node.parents
+        if not parents and node not in asked:
+            strangers = True
+        for parent in parents:
+            if parent is not None and parent not in seen:
+                if parent.number >= oldest:
+                    seen.add(parent)
+                    pending.append(parent)
+                else:
+                    strangers = True
+    order = sorted(seen, key=_number, reverse=True)
+    if not strangers:
+        return order, seen
+    active: set[Any] = asked & seen
+    for node in reversed(order):
+        if node not in active:
+            for parent in node.parents:
+                if parent in active:
+                    active.add(node)
+                    break
+    return order, active
 
 
 def _add(bars: dict[Node, Any], owned: set[Node], parent: Node, bar: Tensor) -> None:

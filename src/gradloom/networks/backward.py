@@ -12,10 +12,13 @@ from ..core.blocks import action
 from ..core.blocks.block import Block
 from ..core.errors import ShapeError, TypeRefused
 from ..core.labels import described
-from ..core.operation import OPERATIONS, Operation
+from ..core.operation import Operation
 from ..core.trace import Node
 from ..derivatives.operators import dlfeval, dlgradient
 from ..kernels import Tensor
+from ..operations.arithmetic import conj, real
+from ..operations.movement import permute_dims, reshape, stack
+from ..operations.reduction import sum
 from .layer import Layer, copied
 
 
@@ -70,15 +73,11 @@ class Call:
         if not isinstance(bar, dlarray):
             bar = dlarray(bar)
         if bar._labels is not None and x._labels is not None and bar._labels != x._labels and sorted(bar._labels) == sorted(x._labels):
-            bar = _function("permute_dims")(bar, x._labels)
+            bar = permute_dims(bar, x._labels)
         if bar.shape != x.shape:
             raise ShapeError(f"{type(self.layer).__name__}.backward: the cotangent of {name} is {described(bar.shape, bar._labels)}, "
                              f"{name} is {described(x.shape, x._labels)}; they must be the same")
         return dlarray._made(bar._value, bar._node, None)
-
-
-def _function(name: str) -> Any:
-    return OPERATIONS[name].public
 
 
 def _kernel(*values: Tensor, call: Call) -> Tensor:
@@ -104,9 +103,9 @@ class _LayerOperation(Operation):
         if not lead:
             bars = call.pulled(values, y_bar)
         else:
-            rows = _function("reshape")(y_bar, (-1, *node.shape))
+            rows = reshape(y_bar, (-1, *node.shape))
             columns = list(zip(*[call.pulled(values, rows[k]) for k in range(rows.shape[0])], strict=True))
-            bars = [None if column[0] is None else _function("reshape")(_function("stack")(list(column)), (*lead, *column[0].shape))
+            bars = [None if column[0] is None else reshape(stack(list(column)), (*lead, *column[0].shape))
                     for column in columns]
         bars = [bar if want else None for bar, want in zip(bars, wanted, strict=True)]
         return [bar._value if raw and bar is not None else bar for bar in bars]
@@ -120,10 +119,10 @@ class _LayerOperation(Operation):
         if any(d is not None and d._value.is_meta for d in arrays):
             return torch.empty((*lead, *node.shape), dtype=node.dtype, device="meta")
         if lead:
-            flat = [None if d is None else _function("reshape")(d, (-1, *d.shape[len(lead):])) for d in arrays]
+            flat = [None if d is None else reshape(d, (-1, *d.shape[len(lead):])) for d in arrays]
             rows = [_transposed(params["call"], values, [None if d is None else d[k] for d in flat], not raw)
                     for k in range(math.prod(lead))]
-            y_dot = _function("reshape")(_function("stack")(rows), (*lead, *node.shape))
+            y_dot = reshape(stack(rows), (*lead, *node.shape))
         else:
             y_dot = _transposed(params["call"], values, arrays, not raw)
         return y_dot._value if raw else y_dot
@@ -145,14 +144,12 @@ class _LayerOperation(Operation):
 
 def _transposed(call: Call, values: Sequence[Any], dots: Sequence[Any], recorded: bool) -> dlarray:
     """J x_dot from the map y_bar -> J' y_bar that the layer states: the gradient of <J' y_bar, x_dot> in y_bar."""
-    total, real = _function("sum"), _function("real")
-
     def product(y_bar: dlarray) -> dlarray:
         y_dot: Any = None
         for bar, dot in zip(call.pulled(values, y_bar), dots, strict=True):
             if bar is not None and dot is not None:
-                pair = bar * dot if not bar.dtype.is_complex else real(_function("conj")(bar) * dot)
-                y_dot = total(pair) if y_dot is None else y_dot + total(pair)
+                pair = sum(bar * dot if not bar.dtype.is_complex else real(conj(bar) * dot))
+                y_dot = pair if y_dot is None else y_dot + pair
         if y_dot is None:
             return dlarray._made(torch.zeros_like(y_bar._value), None)
         return dlgradient(y_dot, y_bar, enable_higher_derivatives=recorded, retain_data=True)

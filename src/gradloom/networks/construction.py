@@ -10,7 +10,7 @@ from ..core.array import dlarray
 from ..core.errors import GradloomError, ShapeError, TypeRefused, line_of, user_site
 from ..kernels import COMPLEX_OF, dtype_named
 from .layer import LEARNABLE, STATE, Layer, Layout, copied
-from .structure import Stage, Structure
+from .structure import Stage, Structure, kind_of
 
 
 def construct(layers: Any, examples: Sequence[Any], dtype: Any) -> tuple[Structure, list[Any]]:
@@ -154,7 +154,7 @@ def outputs_of(layer: Layer, name: str, inputs: tuple[Any, ...]) -> tuple[Any, .
         raise
     outputs = tuple(y) if isinstance(y, (tuple, list)) else (y,)
     if not outputs or not all(isinstance(part, dlarray) for part in outputs):
-        raise TypeRefused(f"the layer {name!r} ({type(layer).__name__}) returned {type(y).__name__}; return a dlarray (or a tuple of them) "
+        raise TypeRefused(f"the layer {name!r} ({type(layer).__name__}) returned {kind_of(y)}; return a dlarray (or a tuple of them) "
                           "that is computed from its inputs")
     return outputs
 

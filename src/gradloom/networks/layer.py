@@ -112,10 +112,11 @@ def written(layer: Layer, named: bool) -> str:
         value = getattr(layer, f.name, None)
         if f.name in layer.roles or f.name == "name":
             continue
+        text = getattr(value, "__name__", None) if callable(value) else repr(value)
         if not f.kw_only:
-            shown.append(repr(value))
+            shown.append(text or repr(value))
         elif not _is_default(f, value):
-            by_keyword.append(f"{f.name}={value!r}")
+            by_keyword.append(f"{f.name}={text or repr(value)}")
     if named and layer.name is not None:
         by_keyword.append(f"name={layer.name!r}")
     return f"{type(layer).__name__}({', '.join(shown + by_keyword)})"

@@ -7,7 +7,7 @@ from typing import Any
 from ..core.array import dlarray
 from ..core.errors import GradloomError, TypeRefused, line_of, nearest, user_site
 from .backward import called
-from .layer import ALLOWED, LEARNABLE, STATE, Layer, Layout, copied, options_of
+from .layer import ALLOWED, Layer, Layout, copied, options_of
 from .learnables import Key, UnknownName
 
 _new = object.__new__
@@ -73,7 +73,7 @@ class Stage:
             return y
         if isinstance(y, (tuple, list)) and len(y) and all(isinstance(part, dlarray) for part in y):
             return tuple(y)
-        raise TypeRefused(f"the layer {self.name!r} ({self.kind.__name__}) returned {_kind(y)}; return a dlarray (or a tuple of them) "
+        raise TypeRefused(f"the layer {self.name!r} ({self.kind.__name__}) returned {kind_of(y)}; return a dlarray (or a tuple of them) "
                           "that is computed from its inputs")
 
     def complete(self, values: Sequence[Any]) -> Layer:
@@ -81,7 +81,8 @@ class Stage:
         return copied(self.layer, {field: _made(values[k]._value, values[k]._node, values[k]._labels) for field, k in self.parameters})
 
 
-def _kind(y: Any) -> str:
+def kind_of(y: Any) -> str:
+    """What a layer returned, for a message."""
     if isinstance(y, (tuple, list)):
         return f"a {type(y).__name__} of {', '.join(type(part).__name__ for part in y) or 'nothing'}"
     return f"{type(y).__name__}" if y is not None else "None"
@@ -143,4 +144,4 @@ def one_output(y: Any, stage: Stage, which: int | None) -> Any:
     return y[which]
 
 
-__all__ = ["LEARNABLE", "STATE", "Stage", "Structure", "one_output"]
+__all__ = ["Stage", "Structure", "kind_of", "one_output"]

@@ -1,6 +1,7 @@
 """The operations, one family per file. Importing this package fills the table and attaches the operators."""
 from . import (  # noqa: F401  (imported for their declarations)
     arithmetic,
+    attributes,
     contraction,
     convolution,
     creation,

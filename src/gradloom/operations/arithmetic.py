@@ -35,13 +35,13 @@ multiply.operation.act = _multiply_on_block  # type: ignore[attr-defined]
 
 
 def _guarded(a: Any, b: Any) -> Any:
-    """a * b with 0 * (infinity or NaN of b) = 0; one more pass over the product only where it is not finite."""
+    """a * b with 0 where a or b is 0, even where the other is not finite; one more pass over the product only where that is not finite."""
     product = a * b
     if not isinstance(product, Tensor) or product.is_meta or not isinstance(a, Tensor):
         return product
     if product.device.type == "cpu" and bool(torch.isfinite(product.sum())):
         return product
-    return torch.where(a == 0, torch.zeros((), dtype=product.dtype, device=product.device), product)
+    return torch.where((a == 0) | (b == 0), torch.zeros((), dtype=product.dtype, device=product.device), product)
 
 
 scale = elementwise("scale", _guarded, "b", "a", singular=True,
@@ -94,8 +94,7 @@ def _power(a: Any, b: Any) -> Any:
 def _power_base(a: Any, b: Any) -> Any:
     if type(b) in NUMBER_TYPES:
         return 0 if b == 0 else b * power(a, b - 1)
-    less = power(a, b - 1)
-    return OPERATIONS["where"].public(b == 0, 0 * less, b * less)  # type: ignore[misc]
+    return OPERATIONS["where"].public(b == 0, 0.0, scale(power(a, b - 1), b))  # type: ignore[misc]
 
 
 def _power_exponent(y: Any, a: Any, b: Any) -> Any:
@@ -107,7 +106,7 @@ def _power_exponent(y: Any, a: Any, b: Any) -> Any:
 
         return 0 * y if a == 0 else y * (math.log(a) if not isinstance(a, complex) and a > 0 else cmath.log(a))
     zero = a == 0
-    return where(zero, 0 * y, y * log(where(zero, 1, a)))
+    return where(zero, 0.0, y * log(where(zero, 1.0, a)))
 
 
 def _is_small_power(b: Any) -> bool:
@@ -209,7 +208,18 @@ def to(x: Any, /, *, device: Any = None, dtype: Any = None) -> Any:
     return dlarray(x) if type(x) is dlarray else x
 
 
-_move = multilinear("move", lambda x, device, home: x.to(device),
+
+
+def _move_on_block(operation: Any, inputs: Any, params: dict[str, Any]) -> Block:
+    block = inputs[0]
+    if str(block.device) == "meta":
+        return block
+    terms = [t.replaced(factors=tuple((a.to(params["device"]), ids) for a, ids in t.factors)) for t in block.terms]
+    return Block(terms, block.shape, block.in_shape, block.dtype, params["device"], block.untied, block.complex_in)
+
+
+_move = multilinear("move", lambda x, device, home: x if x.is_meta else x.to(device), act=_move_on_block,
+                    samples=[((2, 3), {"device": "cpu", "home": "cpu"})],
                     transposes={"x": lambda y_bar, device, home: _move.apply((y_bar,), {"device": home, "home": device})})
 
 dlarray.to = to  # type: ignore[attr-defined]

@@ -191,14 +191,14 @@ def arange(start: Any, stop: Any = None, step: Any = 1, labels: str | None = Non
 
     Source: array API arange, MATLAB's colon, which includes the last one.
     """
-    bounds = [_number(v, "arange") for v in ((0, start) if stop is None else (start, stop))]
+    first, last = (_number(v, "arange") for v in ((0, start) if stop is None else (start, stop)))
     step = _number(step, "arange")
     if step == 0:
-        raise ShapeError(f"arange with a step of 0, at {line_of(user_site())}; write full((n,), {bounds[0]})")
+        raise ShapeError(f"arange with a step of 0, at {line_of(user_site())}; write full((n,), {first})")
     made = type_and_device(like, dtype, device)
-    if (bounds[1] - bounds[0]) / step <= 0:
+    if (last - first) / step <= 0:
         return constant(torch.zeros((0,), **made), labels, like, "arange")
-    return constant(torch.arange(*bounds, step, **made), labels, like, "arange")
+    return constant(torch.arange(first, last, step, **made), labels, like, "arange")
 
 
 @composite

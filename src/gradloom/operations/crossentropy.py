@@ -88,7 +88,7 @@ def _crossentropy_kernel(x: Tensor, targets: Tensor, weights: Tensor | None, axi
     return total if reduction == "sum" else total.squeeze(axis)
 
 
-def _slopes_and_value(x: Any, t: Any, mode: str, from_logits: bool) -> Any:
+def _slopes_and_value(x: Any, t: Any, mode: str, from_logits: bool) -> tuple[Any, Any]:
     """Slopes of an element's loss in its prediction and its target, and the loss itself."""
     if mode == "single-label":
         return (lambda: -(t * _log_slope(x)), lambda: -_log(x)), lambda: -(t * _log(x))
@@ -111,7 +111,8 @@ def _crossentropy_push(x_dot: Any, targets_dot: Any, weights_dot: Any, x: Any, t
         if weights_dot is not None:
             parts.append(-(weights_dot * (t * log_softmax(x, axis=axis))))
     else:
-        parts = elementwise_push((x_dot, targets_dot, weights_dot), *_slopes_and_value(x, t, mode, from_logits), weights)
+        slopes, value = _slopes_and_value(x, t, mode, from_logits)
+        parts = elementwise_push((x_dot, targets_dot, weights_dot), slopes, value, weights)
     y_dot = reduced(parts, factor, reduction, x.ndim)
     return sum(y_dot, axis=axis) if is_index(targets) and reduction != "sum" else y_dot
 
@@ -124,7 +125,8 @@ def _crossentropy_pull(y_bar: Any, x: Any, targets: Any, weights: Any, axis: int
         y_bar = reshape(y_bar, (*y_bar.shape[:at], 1, *y_bar.shape[at:]))
     g = spread(y_bar, factor, reduction, x.ndim)
     if mode != "single-label" or not from_logits:
-        return elementwise_pull(g, *_slopes_and_value(x, t, mode, from_logits), weights, wanted)
+        slopes, value = _slopes_and_value(x, t, mode, from_logits)
+        return elementwise_pull(g, slopes, value, weights, wanted)
     bars: list[Any] = [None] * 3
     if wanted[0]:
         gt = product(g, weights, t)

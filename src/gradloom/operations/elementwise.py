@@ -7,9 +7,10 @@ from typing import Any
 import torch
 
 from ..core.array import dlarray, operand
+from ..core.blocks.block import Block
 from ..core.operation import Elementwise, broadcast_operands, elementwise, public
 from ..kernels import NUMBER_TYPES, Tensor
-from .arithmetic import add, divide, multiply, square
+from .arithmetic import add, divide, multiply, positive, scale, square
 
 aten = torch.ops.aten
 TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
@@ -24,7 +25,7 @@ log10 = elementwise("log10", torch.log10, lambda x: 1 / (x * math.log(10)), sing
                     matlab="log10")
 sqrt = elementwise("sqrt", torch.sqrt, lambda y: 0.5 / y, singular=True, domain=(0.5, 3), doc="The square root.", matlab="sqrt")
 rsqrt = elementwise("rsqrt", torch.rsqrt, lambda y, x: -0.5 * y / x, singular=True, domain=(0.5, 3), doc="1 / sqrt(x).")
-reciprocal = elementwise("reciprocal", torch.reciprocal, lambda y: -square(y), singular=True, domain=(0.5, 3), doc="1 / x.")
+reciprocal = elementwise("reciprocal", torch.reciprocal, lambda y: -scale(y, y), singular=True, domain=(0.5, 3), doc="1 / x.")
 
 sin = elementwise("sin", torch.sin, lambda x: cos(x), doc="The sine; x in radians.", matlab="sin")
 cos = elementwise("cos", torch.cos, lambda x: -sin(x), doc="The cosine; x in radians.", matlab="cos")
@@ -200,8 +201,13 @@ minimum = elementwise("minimum", _pair(torch.minimum), lambda a, b: _first(a, b,
                       doc="The smaller of a and b; the derivative goes to a where they are equal.", matlab="min")
 atan2 = elementwise("atan2", _pair(torch.atan2), lambda a, b: divide(b, a * a + b * b), lambda a, b: divide(-a, a * a + b * b),
                     singular=True, domain=(0.5, 2), doc="The angle of the point (b, a), in radians.", matlab="atan2")
-hypot = elementwise("hypot", _pair(torch.hypot), lambda y, a: divide(a, y), lambda y, b: divide(b, y), singular=True, domain=(0.5, 2),
-                    doc="sqrt(a**2 + b**2) without overflow.", matlab="hypot")
+hypot = elementwise("hypot", _pair(torch.hypot), lambda y, a: _ratio(a, y), lambda y, b: _ratio(b, y), singular=True, domain=(0.5, 2),
+                    doc="sqrt(a**2 + b**2) without overflow; derivative 0 at (0, 0).", matlab="hypot")
+
+
+def _ratio(a: Any, y: Any) -> Any:
+    """a / y, 0 where y is 0."""
+    return where(y == 0, 0.0, divide(a, y))
 
 
 def _first(a: Any, b: Any, compare: Any) -> Any:
@@ -251,10 +257,13 @@ _where_operation = _Where("where", _where, [0, 1, 1], ("condition", "a", "b"),
 
 
 def _where_on_block(operation: Any, inputs: Any, params: Any) -> Any:
-    """Selecting between a Block and 0: one more factor of 0 and 1."""
+    """Selecting between a Block and 0: one more factor of 0 and 1; it does not multiply what is infinite or not a number."""
     c, a, b = inputs
-    block, keep = (a, c) if not isinstance(b, type(a)) and type(a) not in NUMBER_TYPES and hasattr(a, "terms") else (b, ~c)
-    return block.scaled(keep.to(block.dtype))
+    block, keep = (a, c) if type(a) is Block else (b, ~c)
+    keep = keep.to(block.dtype)
+    if block.is_finite():
+        return block.scaled(keep)
+    return block.guarded(keep, lambda values, mask: torch.where(mask == 0, torch.zeros((), dtype=values.dtype, device=values.device), values))
 
 
 _where_operation.act = _where_on_block
@@ -309,6 +318,8 @@ def clip(x: Any, min: Any = None, max: Any = None) -> Any:
 
     Source: array API clip.
     """
+    if min is None and max is None:
+        return positive(x)
     if all(bound is None or type(bound) in NUMBER_TYPES for bound in (min, max)):
         return apply_unary(_clip, x, {"low": min, "high": max})
     if min is not None:

@@ -48,10 +48,11 @@ def _difference_loss(name: str, kernel: Any, slope: Any, value: Any, fused: Any,
     def pull(y_bar: Any, x: Any, targets: Any, weights: Any, factor: float, reduction: str, delta: float, wanted: Any) -> Any:
         d = x - targets
         g = spread(y_bar, factor, reduction, x.ndim)
-        bar = product(g, weights, slope(d, delta)) if wanted[0] or wanted[1] else None
+        bar: Any = product(g, weights, slope(d, delta)) if wanted[0] or wanted[1] else None
         return bar if wanted[0] else None, -bar if wanted[1] else None, g * value(d, delta) if wanted[2] else None
 
-    def fused_pull(y_bar: Tensor, x: Tensor, targets: Tensor, weights: Any, factor: float, reduction: str, delta: float, wanted: Any) -> Any:
+    def fused_pull(y_bar: Tensor, x: Tensor, targets: Tensor, weights: Any, factor: float, reduction: str, delta: float,
+                   wanted: Any) -> Any:
         if weights is not None or reduction != "sum" or x.dtype != targets.dtype:
             return pull(y_bar, x, targets, weights, factor, reduction, delta, wanted)
         bar = fused(y_bar * factor, x, targets, delta)
@@ -83,7 +84,7 @@ _l2loss = _difference_loss("l2loss", lambda x, targets, delta: (x - targets).squ
                            lambda g, x, targets, delta: aten.mse_loss_backward(g, x, targets, SUM))
 _mse = _difference_loss("mse", lambda x, targets, delta: (x - targets).square_(), lambda d, delta: d, lambda d, delta: 0.5 * square(d),
                         lambda g, x, targets, delta: aten.mse_loss_backward(g * 0.5, x, targets, SUM), half=0.5)
-_huber = _difference_loss("huber", lambda x, targets, delta: torch._C._nn.huber_loss(x, targets, NONE, delta),
+_huber = _difference_loss("huber", lambda x, targets, delta: torch._C._nn.huber_loss(x, targets, NONE, delta),  # type: ignore[arg-type]
                           lambda d, delta: clip(d, -delta, delta), _huber_value,
                           lambda g, x, targets, delta: aten.huber_loss_backward(g, x, targets, SUM, delta))
 

@@ -22,6 +22,11 @@ def array(x: Any) -> Any:
     return dlarray(x) if type(x) in NUMBER_TYPES else x
 
 
+def fresh(x: Any) -> Any:
+    """A handle of its own, for a result that is what was given: writing into one must not change the other."""
+    return dlarray(x) if type(x) is dlarray else x
+
+
 def negative_axes(axis: Any, x: Any) -> tuple[int, ...]:
     """Axes of x counted from the end, as rules need them."""
     return tuple(k - x.ndim for k in axes_of(axis, x.ndim, labels_of(x), x.shape))
@@ -351,7 +356,7 @@ def flip(x: Any, /, *, axis: Any = None) -> Any:
 
     Source: array API flip.
     """
-    x = array(x)
+    x = fresh(array(x))
     for k in negative_axes(axis, x):
         x = _take.apply((x,), {"where": torch.arange(x.shape[k] - 1, -1, -1, device=x.device), "axis": k}, labels_of(x))
     return x
@@ -368,7 +373,7 @@ def roll(x: Any, /, shift: Any, *, axis: Any = None) -> Any:
 
     Source: array API roll.
     """
-    x = array(x)
+    x = fresh(array(x))
     if axis is None:
         return reshape(roll(flatten(x), shift, axis=0), x.shape)
     axes = negative_axes(axis, x)
@@ -409,7 +414,7 @@ def tile(x: Any, repetitions: Any, /) -> Any:
 
     Source: array API tile, MATLAB repmat.
     """
-    x = array(x)
+    x = fresh(array(x))
     counts = tuple(repetitions) if isinstance(repetitions, (tuple, list)) else (repetitions,)
     while x.ndim < len(counts):
         x = expand_dims(x, axis=0)
@@ -482,7 +487,7 @@ def concat(arrays: Any, /, *, axis: Any = 0) -> Any:
     Source: array API concat, MATLAB cat.
     """
     parts, labels, k = _join(list(arrays), axis, "concat")
-    return parts[0] if len(parts) == 1 else _concat.apply(parts, {"axis": k - parts[0].ndim}, labels)
+    return fresh(parts[0]) if len(parts) == 1 else _concat.apply(parts, {"axis": k - parts[0].ndim}, labels)
 
 
 @composite
@@ -550,7 +555,7 @@ def pad(x: Any, widths: Any, /) -> Any:
 
     Source: NumPy pad.
     """
-    x = array(x)
+    x = fresh(array(x))
     pairs = list(widths)
     for k, (before, after) in enumerate(reversed(pairs)):
         x = pad_axis(x, -1 - k, int(before), int(after))

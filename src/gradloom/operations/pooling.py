@@ -11,6 +11,7 @@ import torch
 from ..core.array import dlarray, labels_of
 from ..core.blocks import action
 from ..core.blocks.block import Block
+from ..core.blocks.term import Term, plain
 from ..core.errors import LabelError, ShapeError, line_of, user_site
 from ..core.labels import described, positions
 from ..core.operation import general, multilinear, public
@@ -92,12 +93,41 @@ def _put_kernel(y: Tensor, place: Tensor, spatial: Sizes) -> Tensor:
     return x.scatter_add_(-1, where, flat).reshape(*flat.shape[:-1], *spatial)
 
 
+def _on_block(operation: Any, inputs: Any, params: Any) -> Block:
+    """Batches and channels keep their indices, tied ones too; the spatial axes are made whole."""
+    block: Block = inputs[0]
+    spatial = params["spatial"] if "spatial" in params else params["place"].shape[-params["d"]:]
+    kept = block.ndim - len(spatial)
+    axes = [plain(n) for n in spatial]
+    terms, notes = [], []
+    for term in block.terms:
+        seen: set[Any] = set()
+        for k in range(block.ndim):
+            if k >= kept or term.out[k].positions is not None or seen & set(term.out[k].indices):
+                whole = term.untied(k, block.like)
+                if whole is not term:
+                    notes.append(f"{operation.name} selects by value")
+                term = whole
+            seen |= set(term.out[k].indices)
+        own = [i for a in term.out for i in a.indices]
+        others = [i for i in term.carried() if i not in own]
+        values = term.values([*others, *own], block.like)
+        lead = [i for i, n in zip(others, values.shape, strict=False) if n == i.size]
+        values = values.reshape([i.size for i in lead] + list(values.shape[len(others):])).expand([i.size for i in (*lead, *own)])
+        result = operation.apply((values.reshape([i.size for i in lead] + list(block.shape)),), params)
+        out = [*term.out[:kept], *axes]
+        ids = (*lead, *(i for a in out for i in a.indices))
+        terms.append(Term([(result.reshape([i.size for i in ids]), ids)], out, term.inn, conjugate=term.conjugate))
+    return block.made(terms, (*block.shape[:kept], *spatial), untied=tuple(dict.fromkeys(notes)))
+
+
 _PLACE = torch.tensor([[[0, 3], [3, 5]], [[1, 1], [2, 4]]])
+_put: Any
 _pick = multilinear(
-    "pool_pick", _pick_kernel, act=action.untying, samples=[((2, 2, 3), {"place": _PLACE, "d": 2})],
+    "pool_pick", _pick_kernel, act=_on_block, samples=[((2, 2, 3), {"place": _PLACE, "d": 2})],
     transposes={"x": lambda y_bar, place, d, x_shape: _put.apply((y_bar,), {"place": place, "spatial": tuple(x_shape[-d:])})})
 _put = multilinear(
-    "pool_put", _put_kernel, act=action.untying, samples=[((2, 2, 2), {"place": _PLACE, "spatial": (2, 3)})],
+    "pool_put", _put_kernel, act=_on_block, samples=[((2, 2, 2), {"place": _PLACE, "spatial": (2, 3)})],
     transposes={"x": lambda y_bar, place, spatial: _pick.apply((y_bar,), {"place": place, "d": len(spatial)})})
 
 
@@ -150,7 +180,8 @@ _maxpool = general(
     pull=lambda y_bar, place, size, x_shape: _put.apply((y_bar,), {"place": _raw(place), "spatial": tuple(x_shape[-len(size):])}),
     fused_pull=_maxpool_fused, matlab="maxpool",
     samples=[((2, 3, 4, 5), _WINDOWS), ((2, 4, 5), _WINDOWS | {"before": (0, 1), "after": (1, 1)}),
-             ((4, 5), _WINDOWS | {"stride": (1, 1), "before": (1, 0), "after": (0, 1)}), ((2, 7), {"size": (3,), "stride": (2,), "before": (0,), "after": (2,)}),
+             ((4, 5), _WINDOWS | {"stride": (1, 1), "before": (1, 0), "after": (0, 1)}),
+             ((2, 7), {"size": (3,), "stride": (2,), "before": (0,), "after": (2,)}),
              ((1, 2, 3, 4, 3), {"size": (2, 2, 2), "stride": (1, 2, 1), "before": (0, 0, 0), "after": (0, 0, 0)})])
 
 
@@ -198,6 +229,7 @@ def _along_axes(block: Block, params: dict[str, Any], transposed: bool) -> Block
 
 _ALONE = {"size": (3,), "stride": (2,), "padding": (0,), "count_padding": True}
 _MEANS = {"size": (2, 3), "stride": (1, 2), "padding": (1, 1), "count_padding": True}
+_spread: Any
 _avgpool = multilinear(
     "avgpool", _avgpool_kernel, act=lambda operation, inputs, params: _along_axes(inputs[0], params, False), matlab="avgpool",
     transposes={"x": lambda y_bar, size, stride, padding, count_padding, x_shape: _spread.apply(

@@ -1,6 +1,7 @@
 """Random numbers from our own generators, one per device and thread. Shape first; what was drawn is a constant that every walk reuses."""
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import torch
@@ -40,8 +41,8 @@ def rng(state: Any = None, /) -> Any:
         seed(torch.Generator().seed() % 2 ** 53)
     else:
         try:
-            seed(state.__index__())
-        except AttributeError:
+            seed(operator.index(state))
+        except TypeError:
             raise TypeRefused(f"rng takes an integer, or what rng() returned, not {state!r:.60}, at {line_of(user_site())}; "
                               "write rng(1)") from None
     return None
@@ -119,7 +120,11 @@ def randint(low: int, high: int, shape: Any = (), labels: str | None = None, *, 
 
     Source: NumPy Generator.integers. MATLAB's randi includes the upper bound.
     """
-    low, high = low.__index__(), high.__index__()
+    try:
+        low, high = operator.index(low), operator.index(high)
+    except TypeError:
+        raise TypeRefused(f"randint takes integers, not {low!r:.60} and {high!r:.60}, at {line_of(user_site())}; "
+                          "write randint(0, 10, shape)") from None
     if high <= low:
         raise ShapeError(f"randint({low}, {high}): high must be above low, since it is not drawn itself, at {line_of(user_site())}; "
                          f"write randint({low}, {low + 1}, shape)")
@@ -138,8 +143,8 @@ def permutation(n: int, /, *, device: Any = None) -> Any:
     Source: NumPy permutation, MATLAB randperm.
     """
     try:
-        (count,) = sizes_of(n.__index__(), "permutation")
-    except AttributeError:
+        (count,) = sizes_of(operator.index(n), "permutation")
+    except TypeError:
         raise TypeRefused(f"permutation takes how many there are, not {type(n).__name__}, at {line_of(user_site())}; "
                           "write x[permutation(len(x))]") from None
     device = torch.device("cpu" if device is None else device)

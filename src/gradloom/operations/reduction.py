@@ -12,9 +12,9 @@ from ..core.errors import ShapeError, line_of, user_site
 from ..core.labels import described, without
 from ..core.operation import composite, discrete, general, multilinear, public
 from ..kernels import Tensor
-from .arithmetic import conj, divide, multiply, scale
+from .arithmetic import conj, divide, scale
 from .elementwise import exp, where
-from .movement import array, expand_dims, negative_axes, permute_dims, reshape
+from .movement import array, expand_dims, fresh, negative_axes, permute_dims, reshape
 
 
 def _arguments(x: Any, axis: Any, keepdims: bool) -> tuple[Any, dict[str, Any], str | None]:
@@ -170,7 +170,9 @@ def _std_push(x_dot: Any, x: Any, y: Any, axis: Any, keepdims: Any, correction: 
 
 
 def _std_pull(y_bar: Any, x: Any, y: Any, axis: Any, keepdims: Any, correction: float, x_shape: Any) -> Any:
-    return _var_pull(scale(y_bar, divide(0.5, y)), x, axis, keepdims, correction, x_shape)
+    n = math.prod(x_shape[a] for a in axis)
+    slope = (x - mean(x, axis=axis, keepdims=True)) * (1 / (n - correction) if n > correction else math.nan)
+    return scale(slope, divide(*(_restored(v, axis, keepdims, len(x_shape)) for v in (y_bar, y))))
 
 
 _std = general("std", _std_kernel, push=_std_push, pull=_std_pull, matlab="std",
@@ -263,7 +265,7 @@ def _reduced(operation: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     if 0 in [x.shape[a] for a in params["axis"]]:
         raise ShapeError(f"{operation.name} of no elements: {described(x.shape, labels_of(x))}, at {line_of(user_site())}")
     if not params["axis"]:
-        return x
+        return fresh(x)
     flat, _ = _flattened(dlarray._made(x._value, x._node, None) if type(x) is dlarray else x, params["axis"])
     y = operation.apply((flat,))
     if keepdims:
@@ -334,7 +336,8 @@ def prod(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 def _softmax_of(x: Any, y: Any, axis: Any, keepdims: Any, x_shape: Any) -> Any:
-    return exp(x - _restored(y, axis, keepdims, len(x_shape)))
+    y = _restored(y, axis, keepdims, len(x_shape))
+    return exp(x - (y if y.dtype.is_complex else where(y == -math.inf, 0.0, y)))  # all of them -infinity: 0, not NaN
 
 
 _logsumexp = general(
@@ -436,9 +439,27 @@ def argmin(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     return _argument(_argmin, x, axis, keepdims)
 
 
-@composite
+def _norm_kernel(x: Tensor, axis: tuple[int, ...], keepdims: bool) -> Tensor:
+    return torch.linalg.vector_norm(x, 2, axis, keepdim=keepdims) if axis else x.abs()
+
+
+def _norm_push(x_dot: Any, x: Any, y: Any, axis: Any, keepdims: Any) -> Any:
+    from .arithmetic import real
+
+    along = sum(conj(x) * x_dot, axis=axis, keepdims=keepdims)
+    return scale(real(along) if x.dtype.is_complex else along, divide(1, y))
+
+
+def _norm_pull(y_bar: Any, x: Any, y: Any, axis: Any, keepdims: Any, x_shape: Any) -> Any:
+    return scale(x, divide(*(_restored(v, axis, keepdims, len(x_shape)) for v in (y_bar, y))))
+
+
+_norm = general("norm", _norm_kernel, push=_norm_push, pull=_norm_pull, samples=_SAMPLES, matlab="vecnorm")
+
+
+@public(_norm)
 def norm(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
-    """The Euclidean norm over axes, sqrt(sum(abs(x)**2)).
+    """The Euclidean norm over axes, sqrt(sum(abs(x)**2)); its derivative at 0 is 0.
 
     >>> import gradloom as gl
     >>> gl.norm(gl.dlarray([3.0, 4.0]))
@@ -446,10 +467,10 @@ def norm(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
 
     Source: MATLAB vecnorm.
     """
-    from .elementwise import absolute, sqrt
-
-    x = array(x)
-    return sqrt(sum(multiply(x, x) if not x.dtype.is_complex else multiply(absolute(x), absolute(x)), axis=axis, keepdims=keepdims))
+    x, params, labels = _arguments(x, axis, keepdims)
+    if not (x.dtype.is_floating_point or x.dtype.is_complex):
+        x = x.astype("float64")
+    return _norm.apply((x,), params, labels)
 
 
 __all__ = ["all", "any", "argmax", "argmin", "logsumexp", "max", "mean", "min", "norm", "prod", "std", "sum", "var"]

@@ -17,12 +17,13 @@ from ..networks.network import dlnetwork
 class Parameters:
     """The arrays that an update of `given` changes, in order. `refilled` puts new ones in their places."""
 
-    __slots__ = ("arrays", "given", "keys", "nested", "structure", "word")
+    __slots__ = ("arrays", "given", "keys", "nested", "places", "structure", "word")
 
     def __init__(self, given: Any, word: str):
         self.given = given
         self.word = word
         self.keys: tuple[Key, ...] | None = None
+        self.places: list[int] | None = None  # which of the keyed arrays change, where not all do
         self.structure: Structure | None = None
         self.nested: list[tuple[dlnetwork | None, int]] | None = None  # networks in a container: which, and how many arrays each has
         if type(given) is dlnetwork:
@@ -60,6 +61,16 @@ class Parameters:
         path = self.structure.paths()[k]
         return "its first argument" if path == () else "[" + "][".join(repr(p) for p in path) + "]"
 
+    def narrow(self, gradients: Any) -> None:
+        """Gradients for some of a network's learnables change those alone."""
+        if self.keys is None or type(gradients) is Learnables and gradients._keys is self.keys or not _is_keyed(gradients):
+            return
+        items = items_of(gradients, "gradients")
+        places = [k for k, key in enumerate(self.keys) if key in items]
+        if 0 < len(places) == len(items) < len(self.keys):
+            self.places = places
+            self.keys, self.arrays = tuple(self.keys[k] for k in places), [self.arrays[k] for k in places]
+
     # ----- matching containers -----
 
     def matched(self, other: Any, what: str) -> list[Any]:
@@ -83,14 +94,14 @@ class Parameters:
 
     def _matched_by_key(self, other: Any, what: str) -> list[Any]:
         assert self.keys is not None
-        owner = "network" if type(self.given) is dlnetwork else "learnables"
-        if not isinstance(other, Mapping) and not hasattr(other, "columns"):
-            raise TypeRefused(f"{self.word}: {what} is {_kind(other)}, the {owner} need a Mapping {{(layer, parameter): dlarray}}, "
+        owner = "network" if type(self.given) is dlnetwork else "first argument"
+        if not _is_keyed(other):
+            raise TypeRefused(f"{self.word}: {what} is {_kind(other)}, the {owner} needs a Mapping {{(layer, parameter): dlarray}}, "
                               f"at {line_of(user_site())}; {REMEDIES[what]}")
         items = items_of(other, what)
         for key in items:
             if key not in self.keys:
-                raise ShapeError(f"{self.word}: {what} has {key!r}, which the {owner} do not have{nearest_key(key, self.keys)}, "
+                raise ShapeError(f"{self.word}: {what} has {key!r}, which the {owner} does not have{nearest_key(key, self.keys)}, "
                                  f"at {line_of(user_site())}; {REMEDIES[what]}")
         for key in self.keys:
             if key not in items:
@@ -123,9 +134,18 @@ class Parameters:
 
     def refilled(self, arrays: Sequence[Any]) -> Any:
         """The network or container with other arrays in the same places, networks in a container included."""
+        if self.places is not None:
+            return self._refilled_in_part(arrays)
         if type(self.given) is dlnetwork:
             return with_learnables(self.given, arrays)
         return self.alike(arrays) if self.nested is None else self._with_networks(list(arrays), with_learnables)
+
+    def _refilled_in_part(self, arrays: Sequence[Any]) -> Any:
+        assert self.places is not None
+        whole = list(self.given._values)
+        for k, x in zip(self.places, arrays, strict=True):
+            whole[k] = x
+        return dlnetwork._made(self.given._structure, whole) if type(self.given) is dlnetwork else Learnables._made(self.given._keys, whole)
 
     def alike(self, arrays: Sequence[Any]) -> Any:
         """Gradients, velocities: the same container, with Learnables in the place of a network."""
@@ -156,6 +176,10 @@ REMEDIES = {
 def with_learnables(network: dlnetwork, arrays: Sequence[Any]) -> dlnetwork:
     """The network with other learnables, all of them."""
     return dlnetwork._made(network._structure, [*arrays, *network._values[len(arrays):]])
+
+
+def _is_keyed(given: Any) -> bool:
+    return isinstance(given, Mapping) or hasattr(given, "columns")
 
 
 def _shallow(tree: Any) -> tuple[list[Any], Any]:

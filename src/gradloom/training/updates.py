@@ -1,7 +1,7 @@
 """Updates: new parameters from gradients. What they are given is never changed."""
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -9,7 +9,7 @@ import torch
 from ..core.array import dlarray
 from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.labels import described
-from ..core.operation import discrete
+from ..core.operation import discrete, number
 from ..core.trace import live
 from ..kernels import NAMES, Tensor, differentiable
 from ..operations.arithmetic import astype
@@ -22,11 +22,17 @@ def _sgdm_kernel(*tensors: Tensor, count: int, learn_rate: float, momentum: floa
     """Parameters, gradients and, after the first step, velocities in a row; new parameters and new velocities in a row."""
     parameters, gradients = tensors[:count], tensors[count:2 * count]
     if len(tensors) > 2 * count:
-        velocity = torch._foreach_mul(tensors[2 * count:], momentum)
+        velocity = torch._foreach_mul(tensors[2 * count:], _factor(momentum, parameters))
         torch._foreach_add_(velocity, gradients, alpha=-learn_rate)
     else:
-        velocity = torch._foreach_mul(gradients, -learn_rate)
+        velocity = torch._foreach_mul(gradients, _factor(-learn_rate, parameters))
     return *torch._foreach_add(parameters, velocity), *velocity
+
+
+def _factor(value: float, tensors: Sequence[Tensor]) -> Any:
+    """A number as torch multiplies it fastest: on the CPU a scalar tensor of the tensors' own type, where they have one."""
+    dtype = tensors[0].dtype
+    return number(value, dtype) if all([x.dtype is dtype and x.is_cpu for x in tensors]) else value
 
 
 SGDM = discrete("sgdmupdate", _sgdm_kernel)
@@ -37,8 +43,9 @@ def sgdmupdate(parameters: Any, gradients: Any, velocity: Any = None, /, *, lear
     """One step of stochastic gradient descent with momentum: (new parameters, new velocity).
 
     Formula: v = momentum * v - learn_rate * g; p = p + v. `parameters` is a network, which gives a new network, or a dlarray or
-    any container of them; `gradients` is what dlgradient returned for them (for a network: for `net.learnables`). velocity is
-    None at the first step, then what the last step returned. Each parameter keeps its type. Traced arrays are updated on record.
+    any container of them; `gradients` is what dlgradient returned for them (for a network: for `net.learnables`, or for some of
+    them, which then change alone). velocity is None at the first step, then what the last step returned. Each parameter keeps its
+    type. Traced arrays are updated on record.
 
     Raises TypeRefused for containers that do not match, ShapeError for keys and shapes that do not.
 
@@ -55,6 +62,7 @@ def sgdmupdate(parameters: Any, gradients: Any, velocity: Any = None, /, *, lear
     Source: Sutskever, Martens, Dahl, Hinton 2013, with the learning rate inside the velocity; MATLAB sgdmupdate.
     """
     p = Parameters(parameters, "sgdmupdate")
+    p.narrow(gradients)
     gs = p.matched(gradients, "gradients")
     vs = [] if is_empty(velocity) else p.matched(velocity, "velocity")
     learn_rate, momentum = float(learn_rate), float(momentum)
@@ -65,12 +73,15 @@ def sgdmupdate(parameters: Any, gradients: Any, velocity: Any = None, /, *, lear
         if not differentiable(x.dtype):
             raise TypeRefused(f"sgdmupdate of an array of {NAMES[x.dtype]} ({p._path(k)}), at {line_of(user_site())}; "
                               "parameters are floating numbers: dlarray(x, dtype=\"float32\")")
-    if any([live(x._node) is not None for x in (*ps, *gs, *vs)]):
+    if any([x._node is not None and live(x._node) is not None for x in (*ps, *gs, *vs)]):
         moves = [(momentum * v if vs else 0) - learn_rate * g for g, v in zip(gs, vs or gs, strict=True)]
         moves = [_like(m, x) for m, x in zip(moves, ps, strict=True)]
         return p.refilled([_like(x + m, x) for x, m in zip(ps, moves, strict=True)]), p.alike(moves)
     for others in (gs, vs):
-        tensors += [_typed(x._value, own, p, k) for k, (x, own) in enumerate(zip(others, tensors[:count], strict=False))]
+        raw = [x._value for x in others]
+        if any([x.dtype is not own.dtype for x, own in zip(raw, tensors, strict=False)]):
+            raw = [_typed(x, tensors[k], p, k) for k, x in enumerate(raw)]
+        tensors += raw
     new = SGDM.apply(tensors, {"count": count, "learn_rate": learn_rate, "momentum": momentum})
     labels = [x._labels for x in ps]
     return (p.refilled([_made(x, None, its) for x, its in zip(new[:count], labels, strict=True)]),

@@ -108,7 +108,7 @@ def selected(block: Block, k: int, where: Tensor) -> Block:
     def act(term: Term) -> Sequence[Term]:
         axis = term.out[k]
         if len(axis.indices) != 1 and axis.positions is None and axis.size > 1:
-            term = term.untied(k, block.like)
+            term, _ = term.joined(axis.indices)
             axis = term.out[k]
         if not axis.indices and axis.positions is None:  # size 1: every entry reads the same one
             return [_with_out(term, k, plain(size))]

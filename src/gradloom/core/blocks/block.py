@@ -102,6 +102,10 @@ class Block(Operand):
             terms.append(term.replaced(factors=((product(folded, spread), order),), coefficient=1))
         return self.made(terms, shape)
 
+    def is_finite(self) -> bool:
+        """Whether every factor is finite; without data it is taken to be."""
+        return all(a.is_meta or bool(torch.isfinite(a).all()) for t in self.terms for a, _ in t.factors)
+
     # ----- transposition and products with arrays -----
 
     def transposed(self) -> Block:

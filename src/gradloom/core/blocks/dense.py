@@ -20,7 +20,7 @@ def write(block: Block, out: Tensor, zeroed: bool = False, clean: bool = False, 
     """
     terms = [t for t in block.terms if t.conjugate == conjugate and t.represented]
     terms.sort(key=lambda t: not _covers(t, block))
-    simple = len(terms) == 1 and all(a.affine() is not None for a in (*terms[0].out, *terms[0].inn))
+    simple = len(terms) == 1 and _is_direct(*_steps(terms[0], out)[1:])
     if not clean and not (simple and zeroed) and not (terms and _covers(terms[0], block)):
         out.zero_()
     for k, term in enumerate(terms):
@@ -33,7 +33,8 @@ def _covers(term: Term, block: Block) -> bool:
     return term.represented == math.prod(block.shape) * math.prod(block.in_shape) and all(a.positions is None for a in (*term.out, *term.inn))
 
 
-def _write_term(term: Term, out: Tensor, like: Tensor, add: bool) -> None:
+def _steps(term: Term, out: Tensor) -> tuple[int, dict[Index, int], list[tuple[Any, int]]]:
+    """How far one step of each index moves in memory, from where, and the axes that do not move evenly."""
     order = list(term.carried())
     steps, start = dict.fromkeys(order, 0), 0
     tables: list[tuple[Any, int]] = []
@@ -45,8 +46,25 @@ def _write_term(term: Term, out: Tensor, like: Tensor, add: bool) -> None:
         start += affine[0] * stride
         for i, step in zip(axis.indices, affine[1], strict=True):
             steps[i] += step * stride
-    if tables:
-        _scatter(term, out, like, order, steps, start, tables, add)
+    return start, steps, tables
+
+
+def _is_direct(steps: dict[Index, int], tables: Sequence[Any]) -> bool:
+    """Whether a term's entries have evenly spaced places of their own: windows of windows meet in one place."""
+    reach = 0
+    for i in sorted(steps, key=steps.__getitem__):
+        if i.size > 1:
+            if steps[i] <= reach:
+                return False
+            reach += (i.size - 1) * steps[i]
+    return not tables
+
+
+def _write_term(term: Term, out: Tensor, like: Tensor, add: bool) -> None:
+    start, steps, tables = _steps(term, out)
+    order = list(steps)
+    if not _is_direct(steps, tables):
+        _scatter(term, out, like, order, steps, start, tables)
         return
     order.sort(key=lambda i: -steps[i])
     target = out.as_strided([i.size for i in order], [steps[i] for i in order], out.storage_offset() + start)
@@ -77,8 +95,8 @@ def _spread(array: Tensor, ids: Sequence[Index], order: Sequence[Index]) -> Tens
     return array.reshape([i.size if i in ids else 1 for i in order]).expand([i.size for i in order])
 
 
-def _scatter(term: Term, out: Tensor, like: Tensor, order: Sequence[Index], steps: dict[Index, int], start: int, tables: Any, add: bool) -> None:
-    """Positions that do not grow evenly: linear offsets of every entry, absent ones left out."""
+def _scatter(term: Term, out: Tensor, like: Tensor, order: Sequence[Index], steps: dict[Index, int], start: int, tables: Any) -> None:
+    """Positions that do not grow evenly, or meet: linear offsets of every entry, absent ones left out."""
     sizes = [i.size for i in order]
     where = torch.full(sizes, start, dtype=torch.int64)
     present = torch.ones(sizes, dtype=torch.bool)

@@ -197,6 +197,38 @@ class Term:
         axes = [[of_axis(x) for x in side] for side in (self.out, self.inn)]
         return self.replaced(factors=tuple(factors), out=tuple(axes[0]), inn=tuple(axes[1]))
 
+    def joined(self, indices: Ids) -> tuple[Term, Index]:
+        """Write several indices as one that counts them together (C order): a flattened axis that is read at positions."""
+        whole = Index(math.prod(i.size for i in indices))
+        count = torch.arange(whole.size).reshape([i.size for i in indices])
+
+        def place(ids: Ids) -> Tensor:
+            """Where each value of the whole falls among the values of some of its parts."""
+            table = torch.zeros_like(count)
+            for i in ids:
+                shape = [-1 if k is i else 1 for k in indices]
+                table = table * i.size + torch.arange(i.size).reshape(shape)
+            return table.reshape(-1)
+
+        def of_array(array: Tensor, ids: Ids) -> tuple[Tensor, Ids]:
+            mine = tuple(i for i in ids if i in indices)
+            rest = tuple(i for i in ids if i not in indices)
+            if not mine:
+                return array, ids
+            flat = array.permute([ids.index(i) for i in (*mine, *rest)]).reshape(-1, *[i.size for i in rest])
+            return flat if mine == indices else flat.index_select(0, place(mine).to(array.device)), (whole, *rest)
+
+        def of_axis(axis: Axis) -> Axis:
+            if not set(axis.indices) & set(indices):
+                return axis
+            if axis.positions is None and axis.indices == indices:
+                return Axis((whole,), axis.size)
+            table, ids = of_array(axis.table(), axis.indices)
+            return Axis(ids, axis.size, table)
+
+        factors = tuple(of_array(a, ids) for a, ids in self.factors)
+        return self.replaced(factors=factors, out=tuple(map(of_axis, self.out)), inn=tuple(map(of_axis, self.inn))), whole
+
     def untied(self, k: int, like: Tensor) -> Term:
         """Make out axis k a fresh index of its own: a one-hot factor says where the entries lie. Always correct."""
         axis = self.out[k]

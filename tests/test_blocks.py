@@ -1,0 +1,366 @@
+"""Structured Jacobians: each equals torch.func.jacrev of the same function, and holds as few numbers as its structure allows.
+
+A function is written once, in gradloom's operations: on dlarrays it is traced, on tensors torch differentiates its kernels.
+"""
+import math
+
+import pytest
+import torch
+from operation_checks import seeded, uniform
+
+import gradloom as gl
+from gradloom.core.array import dlarray
+from gradloom.core.blocks.block import identity
+from gradloom.core.blocks.dense import borrow, dense, lent_memory, write
+from gradloom.core.trace import Node, Trace
+from gradloom.derivatives import forward
+from gradloom.derivatives.operators import VARIABLE
+from gradloom.derivatives.planning import structure
+
+
+def drawn(*shape, key=0):
+    return uniform(shape, torch.float64, seeded(key, shape))
+
+
+def block_of(function, x):
+    """The Block of function(x), and its structure without data."""
+    trace = Trace()
+    node = Node(VARIABLE, trace, (), [x], {}, x, None)
+    y = function(dlarray._made(x, node))
+    (block,) = forward.push([y._node], {node: identity(x.shape, x.dtype, x.device)})
+    return block, structure(y._node, node)
+
+
+def stored(block):
+    """How many numbers it holds, single numbers aside."""
+    return sum(a.numel() for t in block.terms for a, ids in t.factors if ids)
+
+
+def check(function, x):
+    """The Block, equal to torch's Jacobian."""
+    block, planned = block_of(function, x)
+    expected = torch.func.jacrev(function)(x)
+    torch.testing.assert_close(dense(block), expected, rtol=1e-10, atol=1e-12)
+    assert (planned.nbytes, [t.pattern() for t in planned.terms]) == (block.nbytes, [t.pattern() for t in block.terms])
+    return block
+
+
+# ----- rules run on Blocks: softmax, layernorm, attention, recurrences ----------------------------------------------------
+
+
+def layernorm(x):
+    """Written out, in operations."""
+    centred = x - gl.mean(x, axis=-1, keepdims=True)
+    return centred / gl.sqrt(gl.mean(centred * centred, axis=-1, keepdims=True) + 1e-5)
+
+
+def test_softmax():
+    block = check(lambda x: gl.softmax(x, axis=-1), drawn(5, 6))
+    assert stored(block) <= 3 * 30  # diagonal in the rows, and an outer product in each
+    block, _ = block_of(lambda x: gl.softmax(x, axis=-1), drawn(50, 60))
+    assert stored(block) <= 3 * 3000
+
+
+def test_layernorm():
+    block = check(layernorm, drawn(5, 6))
+    assert stored(block) <= 5 * 6 * 6 + 4 * 30
+    check(lambda x: gl.layernorm(dlarray(x, "BC") if not isinstance(x, torch.Tensor) else x, torch.zeros(6, dtype=x.dtype), torch.ones(6, dtype=x.dtype),
+                                 **({"data_format": "BC"} if isinstance(x, torch.Tensor) else {})), drawn(5, 6))
+
+
+def test_softmax_then_a_product_and_a_residual():
+    w, square = drawn(6, 7, key=1), drawn(6, 6, key=2)
+    block = check(lambda x: gl.softmax(x, axis=-1) @ w, drawn(5, 6))
+    assert stored(block) < 5 * 7 * 5 * 6  # rows stay tied
+    block = check(lambda x: x + gl.softmax(x, axis=-1) @ square, drawn(5, 6))
+    assert stored(block) < 5 * 6 * 5 * 6
+
+
+TOKENS, QUERY, KEY, VALUE = drawn(12, 16), drawn(16, 8, key="q") / 4, drawn(16, 8, key="k") / 4, drawn(16, 8, key="v") / 4
+
+
+def attention(query, key, value):
+    scores = (TOKENS @ query) @ gl.matrix_transpose(TOKENS @ key) / math.sqrt(8)
+    return gl.softmax(scores, axis=-1) @ (TOKENS @ value)
+
+
+def test_attention_with_respect_to_each_weight():
+    block = check(lambda w: attention(w, KEY, VALUE), QUERY)
+    assert stored(block) < 12 * 8 * 16 * 8
+    check(lambda w: attention(QUERY, w, VALUE), KEY)
+    block = check(lambda w: attention(QUERY, KEY, w), VALUE)
+    assert stored(block) == 12 * 16  # softmax(...) @ tokens, the outputs tied
+
+
+def recurrence(steps, inputs):
+    def run(r):
+        h = r[0:1] * 0
+        for k in range(steps):
+            h = gl.tanh(h @ r + inputs[k:k + 1])
+        return h
+
+    return run
+
+
+def test_a_weight_shared_over_20_steps():
+    inputs = drawn(20, 8)
+    block = check(recurrence(20, inputs), drawn(8, 8) / 3)
+    assert len(block.terms) <= 5
+    assert stored(block) <= 2 * 8 * 64
+
+
+def test_residual_stacks_stay_bounded():
+    weights = [drawn(6, 6, key=k) / 3 for k in range(12)]
+
+    def stack(x):
+        for w in weights:
+            x = x + gl.tanh(x @ w)
+        return x
+
+    block = check(stack, drawn(4, 6))
+    assert len(block.terms) <= 2
+    assert stored(block) <= 2 * 4 * 36
+
+
+# ----- dense layers: outer products stay outer products -------------------------------------------------------------------
+
+
+def test_the_identity_holds_nothing():
+    block, _ = block_of(lambda x: x + 0.0, drawn(30, 40))
+    assert (len(block.terms), stored(block)) == (1, 0)
+    assert torch.equal(dense(block), torch.eye(1200, dtype=torch.float64).reshape(30, 40, 30, 40))
+
+
+def test_elementwise_is_a_diagonal():
+    block = check(lambda x: gl.exp(gl.sin(x) * 2) + x * x, drawn(3, 4))
+    assert stored(block) == 12
+
+
+def test_a_dense_layer_is_an_outer_product():
+    x = drawn(1, 20, key="x")
+    block = check(lambda w: gl.tanh(x @ w), drawn(20, 7))
+    assert stored(block) == 20 + 7
+    assert "identity" not in repr(block)
+
+
+def test_a_dense_layer_over_observations():
+    w, x = drawn(20, 7, key="w"), drawn(5, 20)
+    block = check(lambda x: gl.tanh(x @ w), x)
+    assert stored(block) == 20 * 7 + 5 * 7  # the observations are tied
+    block = check(lambda w: gl.tanh(x @ w), w)
+    assert stored(block) == 5 * 20 + 5 * 7  # the outputs are tied
+    block = check(lambda w: gl.sum(gl.tanh(x @ w), axis=0), w)
+    assert stored(block) == 5 * 20 + 5 * 7  # a summed index: 135 numbers, 140 entries
+    x = drawn(50, 20)
+    assert stored(check(lambda w: gl.sum(gl.tanh(x @ w), axis=0), w)) == 20 * 7
+
+
+def test_a_deeper_layer_keeps_the_factors():
+    x, v, u = drawn(1, 30, key="x"), drawn(25, 20, key="v"), drawn(20, 10, key="u")
+    block = check(lambda w: gl.tanh(gl.tanh(gl.tanh(x @ w) @ v) @ u), drawn(30, 25))
+    assert stored(block) == 30 + 25 + 25 * 10 + 10  # against 10 x 750 entries
+
+
+def test_biases_and_scales():
+    x = drawn(6, 5, key="x")
+    assert stored(check(lambda b: x + b, drawn(5))) == 0
+    assert stored(check(lambda s: x * s, drawn(5))) == 30
+    assert stored(check(lambda s: gl.sum(x * s, axis=0), drawn(5))) == 5
+    assert stored(check(lambda b: gl.sum(x + b), drawn(5))) == 0
+
+
+def test_einsum_with_ties_and_sums():
+    a, b = drawn(3, 4, 5, key="a"), drawn(5, 2, key="b")
+    assert stored(check(lambda x: gl.einsum("bij,jk,bi->bk", x, b, a[:, :, 0]), a)) <= 10 + 12
+    check(lambda x: gl.einsum("ij,jk,kl->il", a[0], x, b), drawn(5, 5))
+    check(lambda x: gl.einsum("ij,ij->", x, x), drawn(3, 4))
+    check(lambda x: gl.einsum("ij,jk->ki", x, x), drawn(4, 4))
+
+
+# ----- movement: axes are regrouped, selected, placed ---------------------------------------------------------------------
+
+CHAINS = {  # a chain of movements, a shape, and how many numbers its Block may hold
+    "flatten": (lambda x: gl.flatten(x * x), (3, 4), 12),
+    "reshape and back": (lambda x: gl.reshape(gl.sin(gl.reshape(x, (6, 2))), (3, 4)), (3, 4), 12),
+    "split and merge": (lambda x: gl.reshape(gl.reshape(x, (2, 3, 4)) * 2, (6, 4)), (6, 4), 0),
+    "no common refinement": (lambda x: gl.reshape(gl.sin(x), (4, 3)), (3, 4), 300),
+    "transpose": (lambda x: gl.permute_dims(x * x, (2, 0, 1)), (2, 3, 4), 24),
+    "slice": (lambda x: gl.sin(x)[1:3, ::2], (4, 5), 6),
+    "integer": (lambda x: gl.sin(x)[2], (4, 5), 5),
+    "rows and a new axis": (lambda x: gl.sin(x)[None, 1:, 3], (4, 5), 3),
+    "pad": (lambda x: gl.pad(gl.sin(x), [(1, 2), (0, 3)]), (2, 3), 6),
+    "slice of a pad": (lambda x: gl.pad(gl.sin(x), [(2, 2)])[1:5], (3,), 3),
+    "pad of a slice": (lambda x: gl.pad(gl.sin(x)[1:3], [(0, 1)]) * 2, (4,), 2),
+    "concat": (lambda x: gl.concat([x, gl.sin(x), x[:1]], axis=0), (3, 4), 12),
+    "stack": (lambda x: gl.stack([x[0], x[2] * 3, gl.cos(x[0])]), (3, 4), 4),
+    "flip": (lambda x: gl.flip(gl.sin(x), axis=(0, 1)), (3, 4), 12),
+    "roll": (lambda x: gl.roll(gl.sin(x), 2, axis=1) - x, (3, 4), 12),
+    "take with repeats": (lambda x: gl.take(gl.sin(x), [2, 0, 0, 2], axis=0), (3, 4), 16),
+    "take then sum": (lambda x: gl.sum(gl.take(gl.sin(x), [2, 0, 0, 2], axis=0), axis=0), (3, 4), 16),
+    "tile": (lambda x: gl.tile(gl.sin(x), (2, 2)), (2, 3), 24),
+    "repeat": (lambda x: gl.repeat(x, 3, axis=0), (2, 3), 0),
+    "broadcast": (lambda x: gl.broadcast_to(gl.sin(x), (5, 2, 3)), (2, 3), 6),
+    "size 1 stretched and summed": (lambda x: gl.sum(gl.sin(x) + gl.reshape(x, (3, 1)), axis=0), (1, 3), 20),
+    "differences": (lambda x: x[1:] * x[1:] - x[:-1], (6,), 5),
+    "second differences": (lambda x: (lambda p: p[2:] - 2 * p[1:-1] + p[:-2])(gl.pad(x, [(1, 1)])), (6,), 0),
+    "squares on the diagonal of a product": (lambda x: gl.reshape(gl.permute_dims(gl.reshape(x * x, (2, 2, 3)), (1, 0, 2)), (2, 6)), (4, 3), 12),
+    "scalar": (lambda x: gl.reshape(x * x, (1, 1)) + 1, (), 1),
+    "an assignment": (lambda x: assigned(x), (4, 3), 24),
+    "integer arrays": (lambda x: gl.sin(x)[torch.tensor([0, 2, 2]), torch.tensor([1, 1, 0])], (3, 4), 3),
+    "sum over a placed axis": (lambda x: gl.sum(gl.pad(gl.sin(x), [(1, 2)]) * drawn(6), axis=0), (3,), 3),
+    "product over a selected axis": (lambda x: gl.flip(gl.sin(x), axis=1) @ drawn(4, 2), (3, 4), 20),
+    "product over a flattened axis": (lambda x: gl.reshape(gl.sin(x), (2, 12)) @ drawn(12, 2), (2, 3, 4), 48),
+    "scale of a concatenation": (lambda x: gl.concat([x, x * 2], axis=1) * drawn(2, 6), (2, 3), 12),
+}
+
+
+def assigned(x):
+    y = gl.sin(x) if isinstance(x, torch.Tensor) else gl.sin(x).copy()
+    if isinstance(x, torch.Tensor):
+        return torch.cat([y[:1], (x[2:3] * 2), y[2:]])
+    y[1] = x[2] * 2
+    return y
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_movements(name):
+    function, shape, most = CHAINS[name]
+    block = check(function, drawn(*shape))
+    assert stored(block) <= most, block
+
+
+def test_slices_of_a_wide_layer_hold_what_they_show():
+    x = drawn(1, 50, key="x")
+    block = check(lambda w: gl.tanh(x @ w)[:, 10:13], drawn(50, 20))
+    assert stored(block) == 50 + 3
+
+
+# ----- convolutions -----------------------------------------------------------------------------------------------------
+
+
+def conv(x, w, b=None, **options):
+    layout = "BC" + "S" * (w.ndim - 2)
+    return gl.dlconv(x, w, b, data_format=layout, **options) if isinstance(x, torch.Tensor) and isinstance(w, torch.Tensor) else gl.stripdims(
+        gl.dlconv(dlarray(x, layout), w, b, **options))
+
+
+OPTIONS = [{}, {"padding": 1}, {"stride": 2}, {"stride": (2, 1), "padding": (0, 1)}, {"dilation_factor": 2, "padding": 2}]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_a_convolution_with_respect_to_its_own_weight(options):
+    x = drawn(2, 3, 6, 5, key="x")
+    block = check(lambda w: conv(x, w, **options), drawn(4, 3, 3, 2))
+    positions = math.prod(block.shape) // 4
+    assert stored(block) == positions * 3 * 3 * 2  # the unfolded input; the filters are tied
+    block = check(lambda w: gl.relu(conv(x, w, **options)), drawn(4, 3, 3, 2))
+    assert stored(block) == positions * 3 * 3 * 2 + math.prod(block.shape)
+    assert stored(check(lambda b: conv(x, drawn(4, 3, 3, 2), b, **options), drawn(4))) == 0
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("groups", [2, 4])
+def test_groups(groups, options):
+    x, w = drawn(2, 4, 6, 5, key="x"), drawn(4, 4 // groups, 3, 2)
+    check(lambda w: conv(x, w, **options), w)
+    check(lambda x: conv(x, w, **options), x)
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_a_convolution_with_respect_to_its_input_is_a_window(options):
+    w = drawn(4, 3, 3, 2)
+    block = check(lambda x: conv(x, w, **options), drawn(2, 3, 6, 5))
+    assert stored(block) == w.numel()
+    assert not block.untied
+    factor = math.prod(block.shape)
+    block = check(lambda x: gl.tanh(conv(x, w, **options)), drawn(2, 3, 6, 5))
+    assert stored(block) == w.numel() + factor
+
+
+def test_a_window_after_a_window():
+    w, v = drawn(2, 1, 2, 2, key="w"), drawn(3, 2, 2, 2, key="v")
+    block = check(lambda x: conv(gl.tanh(conv(x, w)), v), drawn(1, 1, 7, 7))
+    assert stored(block) < 3 * 25 * 49
+    check(lambda x: conv(gl.tanh(conv(x, w, stride=2)), v, padding=1), drawn(2, 1, 6, 6))
+
+
+def test_a_convolution_after_a_convolution_keeps_the_channels_tied():
+    x, v = drawn(1, 2, 6, 6, key="x"), drawn(5, 4, 3, 3, key="v")
+    block = check(lambda w: conv(gl.relu(conv(x, w)), v), drawn(4, 2, 3, 3))
+    assert stored(block) == math.prod(block.shape) * 4 * 2 * 9  # all of it
+    assert not block.untied
+    block = check(lambda w: conv(gl.relu(conv(x, w, padding=1)), drawn(5, 4, 1, 1, key="1"), stride=2), drawn(4, 2, 3, 3))
+    assert not block.untied
+    block = check(lambda w: gl.relu(conv(gl.relu(conv(x, w, stride=2)), drawn(6, 2, 2, 2, key="g"))), drawn(4, 2, 3, 3))  # groups after
+
+
+def test_a_network_of_images():
+    x, v, u = drawn(2, 1, 8, 8, key="x"), drawn(6, 4, 3, 3, key="v"), drawn(6 * 16, 3, key="u")
+
+    def network(w):
+        h = gl.relu(conv(x, w))
+        h = gl.relu(conv(h, v))
+        return gl.softmax(gl.reshape(h, (2, -1)) @ u, axis=-1)
+
+    check(network, drawn(4, 1, 3, 3))
+    check(lambda u: gl.softmax(gl.reshape(gl.relu(conv(gl.relu(conv(x, drawn(4, 1, 3, 3))), v)), (2, -1)) @ u, axis=-1), u)
+
+
+def test_one_and_three_dimensions():
+    w1, w3 = drawn(3, 2, 3), drawn(2, 1, 2, 1, 2)
+    for options in ({}, {"stride": 2}, {"padding": "same"}, {"padding": "causal"}):
+        assert not check(lambda x, o=options: conv(x, w1, **o), drawn(2, 2, 6)).untied
+        check(lambda w, o=options: conv(drawn(2, 2, 6), w, **o), w1)
+    check(lambda x: conv(x, w3), drawn(1, 1, 3, 2, 3))
+    check(lambda w: conv(drawn(1, 1, 3, 2, 3), w), w3)
+
+
+# ----- what is done with a Block --------------------------------------------------------------------------------------------
+
+
+def several():
+    x, w = drawn(2, 6, key="x"), drawn(6, 6) / 2
+    yield from (block_of(f, a)[0] for f, a in [(lambda w: gl.tanh(x @ w), w), (lambda x: x + gl.tanh(x @ w), x), (lambda x: gl.pad(gl.sin(x), [(1, 1), (0, 2)]), x),
+                                               (lambda x: gl.softmax(x, axis=-1), x), (lambda x: gl.take(x, [3, 3, 1], axis=1) * 2, x)])
+
+
+def test_writing_overwrites_the_whole_of_any_array():
+    for block in several():
+        expected = dense(block)
+        shape = (*block.shape, *block.in_shape)
+        for out in (torch.full(shape, torch.nan, dtype=torch.float64), torch.full((*shape, 2), torch.nan, dtype=torch.float64)[..., 1],
+                    torch.full(shape[::-1], torch.nan, dtype=torch.float64).permute(*reversed(range(len(shape))))):
+            write(block, out)
+            assert torch.equal(out, expected)
+
+
+def test_pooled_memory_remembers_its_zeros():
+    for block in several():
+        expected = dense(block)
+        for _ in range(3):
+            lent = borrow(block)
+            memory = lent_memory(lent, block)
+            assert memory is not None
+            write(block, memory, zeroed=True)
+            assert torch.equal(torch.as_tensor(lent), expected)
+            del lent, memory
+
+
+def test_transposed_and_applied():
+    for block in several():
+        expected = dense(block)
+        n = len(block.shape)
+        turned = dense(block.transposed())
+        torch.testing.assert_close(turned, expected.permute(*range(n, expected.ndim), *range(n)))
+        v = drawn(*block.in_shape, key="v")
+        torch.testing.assert_close(dense(block.applied(v)), torch.tensordot(expected, v, dims=v.ndim))
+        w = drawn(*block.shape, key="w")
+        torch.testing.assert_close(dense(block.transposed().applied(w)), torch.tensordot(w, expected, dims=w.ndim))
+
+
+def test_an_operation_that_cannot_act_says_so():
+    with pytest.raises(gl.TypeRefused, match="sin"):
+        gl.sin(next(several()))
+    with pytest.raises(TypeError, match="linear"):
+        block = next(several())
+        block * block

@@ -1,0 +1,342 @@
+"""The Jacobian object and `dljacobian` with an axis: interface 4.1 to 4.4."""
+import gc
+import warnings
+import weakref
+
+import numpy as np
+import pytest
+import torch
+from torch.func import jacrev
+
+import gradloom as gl
+from gradloom.derivatives import jacobian as jacobian_module
+
+D = torch.float64
+STREAM = torch.Generator().manual_seed(5)
+
+
+def randn(*shape, dtype=D):
+    return torch.randn(*shape, generator=STREAM, dtype=dtype)
+
+
+def mlp(p, x):
+    """Two dense layers, in operators that tensors and dlarrays share."""
+    h = (gl.tanh if isinstance(x, gl.dlarray) or isinstance(p["w1"], gl.dlarray) else torch.tanh)(x @ p["w1"] + p["b1"])
+    return h @ p["w2"] + p["b2"]
+
+
+PARAMETERS = {"w1": randn(3, 5), "b1": randn(5), "w2": randn(5, 2), "b2": randn(2), "unused": randn(4)}
+POINTS = randn(6, 3)
+
+
+def traced(parameters=PARAMETERS):
+    return {k: gl.dlarray(v) for k, v in parameters.items()}
+
+
+def structured(**options):
+    return gl.dlfeval(lambda p: gl.dljacobian(mlp(p, gl.dlarray(POINTS)), p, **options), traced())
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return jacrev(lambda p: mlp(p, POINTS) + 0 * p["unused"].sum())(PARAMETERS)
+
+
+def close(a, b, tolerance=1e-12):
+    a = a._value if isinstance(a, gl.dlarray) else torch.as_tensor(np.asarray(a))
+    assert tuple(a.shape) == tuple(b.shape)
+    assert (a - b).abs().max() <= tolerance if a.numel() else True
+
+
+def test_parts_equal_the_reference_and_keep_structure(reference):
+    J = structured(check=True)
+    assert J.shape == (12, 3 * 5 + 5 + 5 * 2 + 2 + 4) and J.u_shape == (6, 2) and J.x_shape["w1"] == (3, 5)
+    for key in PARAMETERS:
+        close(J[key].dense(), reference[key])
+    assert list(J.blocks) == list(PARAMETERS)
+    assert J["w2"].nbytes == 6 * 5 * 8  # d u[n, o] / d w2[i, o'] is h[n, i], tied in o
+    assert J["w1"].nbytes < J["w1"].dense_nbytes / 2
+    assert J.nbytes == sum(J[key].nbytes for key in PARAMETERS)
+
+
+def test_matrix_columns_and_nonzero(reference):
+    J = structured()
+    matrix = J.matrix()
+    assert matrix.shape == J.shape and not matrix.traced
+    for key, columns in J.columns.items():
+        close(matrix[:, columns], reference[key].reshape(12, -1))
+    assert np.array_equal(np.asarray(J), matrix.numpy())
+    assert list(J.nonzero.columns) == ["w1", "b1", "w2", "b2"] and J.nonzero.shape == (12, 32)
+    close(J["unused"].dense(), torch.zeros(6, 2, 4, dtype=D))
+
+
+@pytest.mark.parametrize("kind", ["numpy", "torch", "memory-mapped", "buffer"])
+def test_dense_out_is_overwritten_whole(reference, kind, tmp_path):
+    J = structured()
+    for key in ("w1", "w2", "b2"):
+        shape = tuple(reference[key].shape)
+        if kind == "numpy":
+            out = np.full(shape, np.nan)
+        elif kind == "torch":
+            out = torch.full(shape, torch.nan, dtype=D)
+        elif kind == "memory-mapped":
+            out = np.lib.format.open_memmap(tmp_path / f"{key}.npy", "w+", "float64", shape)
+        else:
+            out = J[key].buffer()
+        for _ in range(2):
+            assert J[key].dense(out=out) is out
+            close(out, reference[key])
+
+
+def test_a_buffer_is_right_for_other_values_and_returns_to_the_pool():
+    parts = [gl.dlfeval(lambda p: gl.dljacobian(mlp(p, gl.dlarray(POINTS)), p), traced(p))["w2"]
+             for p in (PARAMETERS, {k: v + 1 for k, v in PARAMETERS.items()})]
+    buffer = parts[0].buffer()
+    memory = buffer.__array_interface__["data"][0]
+    for part in parts:
+        part.dense(out=buffer)
+        close(buffer, part.dense()._value, 0)
+    del buffer
+    assert parts[1].buffer().__array_interface__["data"][0] == memory
+
+
+def test_out_of_the_wrong_shape_or_type_is_refused():
+    part = structured()["w2"]
+    with pytest.raises(gl.ShapeError, match=r"out has shape \(6, 2, 5\).*\(6, 2, 5, 2\)"):
+        part.dense(out=np.zeros((6, 2, 5)))
+    with pytest.raises(gl.ShapeError, match="float32"):
+        part.dense(out=np.zeros((6, 2, 5, 2), dtype="float32"))
+    read_only = np.zeros((6, 2, 5, 2))
+    read_only.flags.writeable = False
+    with pytest.raises(gl.TypeRefused, match="read-only"):
+        part.dense(out=read_only)
+    with pytest.raises(gl.ShapeError, match=r"J\['w1'\]"):
+        structured().dense()
+    with pytest.raises(KeyError, match="no part 'w9'; the parts are 'w1'"):
+        structured()["w9"]
+
+
+def test_products_inside_and_outside(reference):
+    flat = torch.cat([reference[k].reshape(12, -1) for k in PARAMETERS], 1)
+    v = {k: randn(*a.shape) for k, a in PARAMETERS.items()}
+    whole = torch.cat([v[k].reshape(-1) for k in PARAMETERS])
+    w = randn(6, 2)
+
+    def inside(p):
+        J = gl.dljacobian(mlp(p, gl.dlarray(POINTS)), p)
+        return J @ v, J @ whole, J.T @ w, J
+
+    jv, jflat, jtw, J = gl.dlfeval(inside, traced())
+    for product in (jv, jflat, J @ v, J @ whole, J @ whole.numpy()):
+        close(product, (flat @ whole).reshape(6, 2), 1e-11)
+    for cotangents in (jtw, J.T @ w, J.T @ w.reshape(-1)):
+        assert list(cotangents) == list(PARAMETERS)
+        for key in PARAMETERS:
+            close(cotangents[key], torch.einsum("no,no...->...", w, reference[key]), 1e-11)
+    with pytest.raises(gl.ShapeError, match="36 elements"):
+        J @ np.zeros(7)
+
+
+def test_containers_of_outputs():
+    x = randn(3)
+    J = gl.dlfeval(lambda x: gl.dljacobian([x * 2, gl.sum(x)], x), gl.dlarray(x))
+    assert J.u_shape == [(3,), ()] and J.shape == (4, 3)
+    close(J.matrix(), torch.cat([2 * torch.eye(3, dtype=D), torch.ones(1, 3, dtype=D)]))
+    a, b = J @ x
+    close(a, 2 * x)
+    close(b, x.sum())
+
+
+def test_returned_jacobian_holds_no_trace_and_an_escaped_one_is_closed():
+    kept, nodes = [], []
+
+    def run(p):
+        J = gl.dljacobian(mlp(p, gl.dlarray(POINTS)), p)
+        kept.append(gl.dljacobian(mlp(p, gl.dlarray(POINTS)), p))
+        nodes.append(weakref.ref(p["w1"]._node))
+        return J
+
+    J = gl.dlfeval(run, traced())
+    kept_repr = repr(kept[0])
+    assert "closed" in kept_repr
+    with pytest.raises(gl.TraceError, match="return it from dlfeval"):
+        kept[0]["w1"].dense()
+    kept.clear()
+    gc.collect()
+    assert nodes[0]() is None
+    assert J["w1"].dense().shape == (6, 2, 3, 5)
+
+
+def test_too_large_is_refused_before_allocation(monkeypatch):
+    monkeypatch.setattr(jacobian_module, "SMALL", 0)
+    monkeypatch.setattr(jacobian_module, "free_memory", lambda: 100)
+    with pytest.raises(gl.ShapeError, match="bytes|kB"):
+        structured()
+    monkeypatch.setattr(jacobian_module, "free_memory", lambda: 3000)
+    J = structured()
+    with pytest.raises(gl.ShapeError, match="J @ v"):
+        J.matrix()
+
+
+def test_words():
+    J = structured()
+    assert "Jacobian 12 x 36 float64" in repr(J) and "diagonal along u's axis 1 and x's axis 1" in repr(J["w2"])
+    assert "zero: the outputs do not depend on it" in repr(J)
+    assert "forwards from it" in J.explain() and "test_jacobian.py" in J.explain()
+    assert J._repr_html_().startswith("<b>Jacobian")
+
+
+def test_what_has_no_structure_is_exact_and_says_so():
+    x = randn(4, 3)
+    J = gl.dlfeval(lambda x: gl.dljacobian(gl.max(x, axis=1), x), gl.dlarray(x))
+    close(J.dense(), jacrev(lambda x: x.amax(1))(x))
+    assert "made dense on the way" in J.explain()
+
+
+def test_dense_inside_dlfeval_is_marked():
+    def run(x):
+        J = gl.dljacobian(x * x, x)
+        return gl.dlgradient(gl.sum(J.dense()), x)
+
+    with pytest.raises(gl.TraceError, match=r"dljacobian\(u, x, axis\)"):
+        gl.dlfeval(run, gl.dlarray(randn(3)))
+    with pytest.raises(gl.TraceError, match=r"dljacobian\(u, x, axis\)"):
+        gl.dlfeval(lambda x: gl.dljacobian(x, x, enable_higher_derivatives=True), gl.dlarray(randn(3)))
+
+
+# ----- complex -----
+
+
+def test_complex_parts():
+    z, a, v, w = (randn(*s, dtype=torch.complex128) for s in ((4,), (3, 4), (4,), (4,)))
+    J = gl.dlfeval(lambda z: gl.dljacobian(gl.matmul(a, z), z), gl.dlarray(z))
+    close(J.dense(), a)
+    close(J @ v, a @ v)
+    J = gl.dlfeval(lambda z: gl.dljacobian(gl.abs(z) ** 2, z), gl.dlarray(z))
+    close(J.dense(), torch.diag(2 * z))  # rows are gradients
+    J = gl.dlfeval(lambda z: gl.dljacobian(gl.conj(z) * z * z, z), gl.dlarray(z))
+    with pytest.raises(gl.TypeRefused, match=r"conj\(x\)"):
+        J.dense()
+    close(J.dense(conjugate=True), torch.diag(z * z))
+    close(J @ v, 2 * z.conj() * z * v + z * z * v.conj())
+    left = torch.sum(w.conj() * (J @ v)._value).real
+    right = torch.sum((J.T @ w)._value.conj() * v).real
+    assert abs(left - right) < 1e-12
+
+
+def test_complex_results_of_real_inputs():
+    x = randn(3)
+    J = gl.dlfeval(lambda x: gl.dljacobian(gl.exp(1j * x), x), gl.dlarray(x))
+    close(J.dense(), torch.diag(1j * torch.exp(1j * x)))
+
+
+# ----- with an axis -----
+
+
+def test_axis_shape_labels_and_values():
+    w = randn(2, 3)
+    x = gl.dlarray(randn(3, 7), "CB")
+
+    def run(x):
+        u = gl.fullyconnect(gl.sin(x), gl.dlarray(w))
+        return gl.dljacobian(u, x, "C"), gl.dljacobian(u, x, 0)
+
+    for J in gl.dlfeval(run, x):
+        assert J.shape == (2, 3, 7) and J.dims == "UCB"
+        close(J, w[:, :, None] * torch.cos(x._value))
+
+
+def test_seed_002_word_for_word():
+    gl.rng(0)
+    net = gl.dlnetwork([gl.layers.ImageInput((16, 16, 3)), gl.layers.Convolution2d(3, 64), gl.layers.ReLU(), gl.layers.FullyConnected(5), gl.layers.Softmax()])
+    images = gl.dlarray(torch.rand(16, 16, 3, 128, generator=STREAM), "SSCB")
+    targets = gl.dlarray(torch.rand(5, 128, generator=STREAM), "CB")
+
+    def model_loss(net, X, T):
+        Y = net.forward(X)
+        loss = gl.l1loss(Y, T)
+        X = gl.stripdims(X)
+        Y = gl.stripdims(Y)
+        jac = gl.dljacobian(Y, X, 0)
+        gradients = gl.dlgradient(loss, net.learnables)
+        return loss, gradients, jac
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _loss, gradients, jac = gl.dlfeval(model_loss, net, images, targets)
+    assert jac.shape == (5, 16, 16, 3, 128) and list(gradients) == list(net.learnables)
+    p = {k: v._value for k, v in net.learnables.items()}
+
+    def one(x):
+        h = torch.relu(torch.conv2d(x.permute(2, 0, 1)[None], p["conv", "weights"], p["conv", "bias"]))
+        return torch.softmax(h.reshape(1, -1) @ p["fc", "weights"].T + p["fc", "bias"], -1)[0]
+
+    expected = torch.func.vmap(jacrev(one), in_dims=3, out_dims=4)(images._value)
+    close(jac, expected, 1e-5)
+
+
+def test_several_axes_and_scalars():
+    x = randn(2, 3)
+    J = gl.dlfeval(lambda x: gl.dljacobian(gl.sin(x), x, (0, 1)), gl.dlarray(x))
+    close(J, jacrev(torch.sin)(x))
+    J = gl.dlfeval(lambda x: gl.dljacobian(gl.stack([x[0] * x[1], x[0]]), x, 0), gl.dlarray([2.0, 3.0]))
+    close(J, torch.tensor([[3.0, 2.0], [1.0, 0.0]], dtype=D))
+
+
+def test_axis_jacobians_are_recorded():
+    x = randn(5, 3)
+    w = randn(3, 3)
+
+    def run(x):
+        u = gl.tanh(x @ gl.dlarray(w))
+        return gl.dlgradient(gl.sum(gl.dljacobian(u, x, 1) ** 2), x)
+
+    expected = torch.func.grad(lambda x: (torch.func.vmap(jacrev(lambda r: torch.tanh(r @ w)))(x) ** 2).sum())(x)
+    close(gl.dlfeval(run, gl.dlarray(x)), expected, 1e-11)
+    with pytest.raises(gl.TraceError, match="enable_higher_derivatives=True"):
+        gl.dlfeval(lambda x: gl.dlgradient(gl.sum(gl.dljacobian(gl.tanh(x), x, 1, enable_higher_derivatives=False)), x), gl.dlarray(x))
+
+
+def test_no_matching_batch_is_refused():
+    with pytest.raises(gl.ShapeError, match="leave axis out"):
+        gl.dlfeval(lambda w: gl.dljacobian(gl.dlarray(randn(5, 3)) @ w, w, 1), gl.dlarray(randn(3, 4)))
+
+
+def test_dependence_is_proved_disproved_or_unknown():
+    x = gl.dlarray(randn(3, 5), "CB")
+    with pytest.warns(gl.BatchDependenceWarning, match="mean mixes them, in test_jacobian.py"):
+        gl.dlfeval(lambda x: gl.dljacobian(x - gl.mean(x, axis="B", keepdims=True), x, "C"), x)
+    with pytest.warns(gl.BatchDependenceWarning, match="cannot be proved"):
+        gl.dlfeval(lambda x: gl.dljacobian(gl.max(x, axis="C", keepdims=True), x, "C"), x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        gl.dlfeval(lambda x: gl.dljacobian(gl.softmax(gl.tanh(x) + x[0:1]), x, "C"), x)
+
+
+def test_batch_normalisation_in_training_is_reported():
+    gl.rng(0)
+    net = gl.dlnetwork([gl.layers.FeatureInput(3), gl.layers.FullyConnected(4), gl.layers.BatchNormalization(), gl.layers.ReLU()])
+    x = gl.dlarray(randn(3, 5).float(), "CB")
+    with pytest.warns(gl.BatchDependenceWarning):
+        gl.dlfeval(lambda net, x: gl.dljacobian(net.forward(x), x, "C"), net, x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        gl.dlfeval(lambda net, x: gl.dljacobian(net.predict(x), x, "C"), net, x)
+
+
+def test_the_hidden_layer_of_a_network():
+    gl.rng(0)
+    net = gl.dlnetwork([gl.layers.ImageInput((8, 8, 1)), gl.layers.Convolution2d(3, 4, padding="same", name="conv1"), gl.layers.BatchNormalization(),
+                        gl.layers.ReLU(name="relu1"), gl.layers.FullyConnected(3), gl.layers.Softmax()])
+    image = gl.dlarray(torch.rand(1, 1, 8, 8, generator=STREAM), "BCSS")
+    J = gl.dlfeval(lambda net, x: gl.dljacobian(net.predict(x, outputs="relu1"), net.learnables), net, image)
+    assert list(J.nonzero.columns) == [("conv1", "weights"), ("conv1", "bias"), ("batchnorm", "offset"), ("batchnorm", "scale")]
+    assert J.nonzero.nbytes < J.nonzero.dense_nbytes / 4
+
+    def row(net, x, i):
+        return gl.dlgradient(gl.flatten(net.predict(x, outputs="relu1"))[i], net.learnables)
+
+    for i in (0, 77, 200):
+        g = gl.dlfeval(row, net, image, i)
+        for key, part in J.blocks.items():
+            close(part.dense()._value.reshape(256, *part.x_shape)[i], g[key]._value, 1e-6)
