@@ -42,6 +42,9 @@ types: .venv/.installed-dev ## mypy
 bench: .venv/.installed-bench ## gradloom beside its rivals
 	$(PY) -m benchmarks
 
+stub: .venv/.installed-dev ## write src/gradloom/__init__.pyi anew
+	$(PY) tools/make_stub.py
+
 clean: ## remove what was built or written, but not .venv (rm -rf .venv does that)
 	rm -rf build dist output examples/output .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name .venv -prune -o -name __pycache__ -type d -exec rm -rf {} +

@@ -19,7 +19,7 @@ from sklearn.datasets import load_digits
 
 import gradloom as gl
 
-SEED = 0
+SEED = 1
 EPOCHS = 4
 BATCH = 32
 HELD_OUT = 360

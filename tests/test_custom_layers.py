@@ -1,4 +1,5 @@
 """Custom layers: fields, states, random draws, and a backward of their own."""
+import importlib
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -152,6 +153,35 @@ def test_initialize_fills_only_what_is_unset():
     assert list(net.learnables) == [("affine", "a"), ("affine", "b")]
     assert np.array_equal(net(gl.dlarray([[1.0], [2.0]], "CB")), [[4], [6]])
     assert net.learnables["affine", "b"].dtype == torch.float32
+
+
+POSTPONED = """
+from __future__ import annotations
+import gradloom
+from gradloom import Learnable as Trained, State
+
+class Shift(gradloom.Layer):
+    by: float
+    b: Trained
+    c: Trained | None
+    seen: State
+    plain: int = 3
+
+    def initialize(self, layout):
+        self.b, self.c, self.seen = gradloom.ones(()), gradloom.ones(()), gradloom.zeros(())
+
+    def predict(self, x):
+        return x + self.b
+"""
+
+
+def test_annotations_may_be_postponed(tmp_path, monkeypatch):
+    (tmp_path / "postponed_layers.py").write_text(POSTPONED)
+    monkeypatch.syspath_prepend(tmp_path)
+    shift = importlib.import_module("postponed_layers").Shift
+    assert shift.roles == {"b": "learnable", "c": "learnable", "seen": "state"}
+    net = gl.dlnetwork([L.FeatureInput(1), shift(1.0)])
+    assert list(net.learnables) == [("shift", "b"), ("shift", "c")] and list(net.state) == [("shift", "seen")]
 
 
 def test_optional_parameters_may_stay_unset():

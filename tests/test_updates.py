@@ -114,6 +114,17 @@ def test_each_parameter_keeps_its_type_and_labels():
         gl.sgdmupdate(gl.dlarray([1.0]), gl.dlarray([1j]))
 
 
+def test_gradients_with_respect_to_the_network_itself():
+    net, x = network(), gl.rand((3, 5), "CB")
+    g, _ = gradients_of(net, x)
+    whole = gl.dlfeval(lambda net, x: gl.dlgradient(gl.sum(net.forward(x) ** 2), net), net, x)
+    assert isinstance(whole, gl.dlnetwork) and not np.asarray(whole.state["batchnorm", "trained_mean"]).any()
+    new, _ = gl.sgdmupdate(net, whole)
+    want, _ = gl.sgdmupdate(net, g)
+    for key in want.learnables:
+        np.testing.assert_allclose(new.learnables[key], want.learnables[key], atol=1e-6)
+
+
 def test_the_rest_of_the_network_stays():
     net = network()
     g, state = gradients_of(net, gl.rand((3, 5), "CB"))
@@ -148,6 +159,20 @@ def test_containers_come_back_as_they_were(made):
     assert type(sums) is type(p)
     leaves = np.concatenate([np.ravel(x) for x in gl_leaves(new)])
     np.testing.assert_allclose(leaves, [-2, 2, -27])
+
+
+def test_tables_of_parameters_of_one_shape():
+    p = gl.Learnables({("a", "w"): gl.dlarray([1.0, 2.0]), ("b", "w"): gl.dlarray([3.0, 4.0])}).table()
+    new, v = gl.sgdmupdate(p, gl.dlupdate(lambda x: gl.ones_like(x), p), learn_rate=1.0)
+    assert [list(np.asarray(x)) for x in new["Value"]] == [[0, 1], [2, 3]] and list(new["Layer"]) == ["a", "b"]
+
+
+def test_nothing_to_update():
+    net = gl.dlnetwork([L.FeatureInput(2), L.ReLU()])
+    same, v = gl.sgdmupdate(net, net.learnables)
+    assert same is net and len(v) == 0
+    assert gl.sgdmupdate({}, {}) == ({}, {})
+    assert isinstance(gl.dlupdate(lambda p: p, net), gl.dlnetwork)
 
 
 def gl_leaves(tree):

@@ -127,7 +127,10 @@ _streams = threading.local()
 
 def generator(device: Any = "cpu") -> torch.Generator:
     """This thread's generator for a device, seeded with 0 until `seed` is called."""
-    key = str(torch.device(device))
+    device = torch.device(device)
+    if device.type == "cuda" and device.index is None:
+        device = torch.device("cuda", torch.cuda.current_device())
+    key = str(device)
     table = _streams.__dict__
     if key not in table:
         table[key] = torch.Generator(device=device)

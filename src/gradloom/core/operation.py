@@ -40,7 +40,7 @@ class Operation:
 
     kind = "discrete"
     recomputable = True
-    barrier = False
+    barrier = ""  # what a walk must not pass through, in words
     raw_pulls: Any = None  # elementwise operations: the pull of each input on real tensors
     overwrites = False  # writes at params["index"]: a raw walk undoes it in the memory that it owns
     reads_at: Any = None  # of operations that read one entry along axis 0: the walk gathers their cotangents
@@ -59,6 +59,8 @@ class Operation:
         self.public: Callable[..., Any] | None = None
         self.act: Callable[..., Any] | None = None
         self._kept: dict[tuple[bool, ...], tuple[bool, ...]] = {}
+        if "y" in self.inputs:
+            raise ValueError(f"operation {name!r}: y is the output's name in rules; call the input something else")
         if name in OPERATIONS:
             raise ValueError(f"an operation named {name!r} exists already")
         OPERATIONS[name] = self
@@ -108,7 +110,7 @@ class Operation:
         except GradloomError:
             raise
         except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError) as error:
-            raise self.refusal(inputs, error) from None
+            raise self.refusal(inputs, error) from error
         hidden: Sequence[Any] = ()
         if self.hidden:
             hidden = result[self.outputs:]

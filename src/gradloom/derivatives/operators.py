@@ -25,7 +25,7 @@ IDENTITY = Operation("identity", lambda x: x, ("x",))
 IDENTITY.pull = lambda v, params, node, y_bar, lead, wanted: [y_bar]  # type: ignore[method-assign]
 IDENTITY.push = lambda v, params, node, dots, lead: dots[0]  # type: ignore[method-assign]
 UNRECORDED = Operation("unrecorded derivative", lambda x: x, ("x",))
-UNRECORDED.barrier = True
+UNRECORDED.barrier = "the derivative taken"
 UNRECORDED.recomputable = False
 
 

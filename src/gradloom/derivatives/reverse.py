@@ -229,5 +229,5 @@ def _function(name: str) -> Any:
 def unrecorded(node: Node) -> TraceError:
     """The error for a walk through a derivative that was not recorded."""
     option = node.params.get("option", "enable_higher_derivatives=True")
-    return TraceError(f"the derivative taken in {line_of(node.site)} was not recorded, so it cannot be differentiated at {line_of(user_site())}; "
+    return TraceError(f"{node.operation.barrier} in {line_of(node.site)} was not recorded, so it cannot be differentiated at {line_of(user_site())}; "
                       f"write {option} there, or detach(g) to mean a constant")

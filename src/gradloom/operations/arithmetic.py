@@ -8,7 +8,7 @@ import torch
 
 from ..core.array import dlarray, operand
 from ..core.blocks.block import Block
-from ..core.operation import OPERATIONS, Elementwise, composite, elementwise, multilinear, public
+from ..core.operation import OPERATIONS, Elementwise, composite, elementwise, public
 from ..kernels import COMPLEX_OF, NUMBER_TYPES, Tensor, dtype_named
 
 add = elementwise("add", operator.add, 1, 1, operators=("__add__", "__radd__"), doc="a + b.", matlab="plus")
@@ -189,43 +189,6 @@ def astype(x: Any, dtype: Any, /) -> Any:
     if x.dtype == wanted:
         return dlarray(x) if type(x) is dlarray else x
     return _astype.apply((x,), {"dtype": wanted}, getattr(x, "_labels", None))
-
-
-@composite
-def to(x: Any, /, *, device: Any = None, dtype: Any = None) -> Any:
-    """x on another device, in another type, or both; recorded, so that a gradient comes back to where x is.
-
-    >>> import gradloom as gl
-    >>> gl.to(gl.dlarray([1.0]), dtype="float32").dtype
-    torch.float32
-    """
-    x = operand(x)
-    x = dlarray(x) if type(x) in NUMBER_TYPES else x
-    if dtype is not None:
-        x = astype(x, dtype)
-    if device is not None and torch.device(device) != x.device:
-        x = _move.apply((x,), {"device": torch.device(device), "home": x.device}, getattr(x, "_labels", None))
-    return dlarray(x) if type(x) is dlarray else x
-
-
-
-
-def _move_on_block(operation: Any, inputs: Any, params: dict[str, Any]) -> Block:
-    block = inputs[0]
-    if str(block.device) == "meta":
-        return block
-    terms = [t.replaced(factors=tuple((a.to(params["device"]), ids) for a, ids in t.factors)) for t in block.terms]
-    return Block(terms, block.shape, block.in_shape, block.dtype, params["device"], block.untied, block.complex_in)
-
-
-_move = multilinear("move", lambda x, device, home: x if x.is_meta else x.to(device), act=_move_on_block,
-                    samples=[((2, 3), {"device": "cpu", "home": "cpu"})],
-                    transposes={"x": lambda y_bar, device, home: _move.apply((y_bar,), {"device": home, "home": device})})
-
-dlarray.to = to  # type: ignore[attr-defined]
-dlarray.conj = conj  # type: ignore[attr-defined]
-dlarray.real = property(real, doc="The real part.")  # type: ignore[attr-defined]
-dlarray.imag = property(imag, doc="The imaginary part.")  # type: ignore[attr-defined]
 
 
 @composite

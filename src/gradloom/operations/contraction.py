@@ -296,6 +296,7 @@ def fullyconnect(x: Any, weights: Any, bias: Any = None, /, *, data_format: str 
     """
     x, weights = array(x), array(weights)
     bias = None if bias is None else array(bias)
+    labelled = labels_of(x) is not None
     labels = layout_of(x, data_format, "fullyconnect")
     merged = channel_last_order(labels)
     if not merged:
@@ -317,7 +318,7 @@ def fullyconnect(x: Any, weights: Any, bias: Any = None, /, *, data_format: str 
     y = moveaxis(y, -1, at)
     letters = [labels[k] for k in rest]
     letters.insert(at, "C")
-    if type(y) is dlarray and labels_of(x) is None and data_format is None:
+    if labelled:
         y = dlarray._made(y._value, y._node, tidy("".join(letters)))
     return y
 

@@ -168,7 +168,6 @@ sign = elementwise("sign", torch.sgn, 0, complex_partials=[(lambda y, x: divide(
 absolute = elementwise("abs", torch.abs, lambda x: sign(x),
                        complex_partials=[(lambda x: 0.5 * _conj(sign(x)), lambda x: 0.5 * sign(x))], operators=("__abs__",),
                        doc="The absolute value, with derivative 0 at 0.", matlab="abs")
-dlarray.abs = absolute  # type: ignore[attr-defined]
 angle = elementwise("angle", torch.angle, 0, complex_partials=[(lambda x: divide(-0.5j, x), lambda x: divide(0.5j, _conj(x)))], singular=True,
                     doc="The phase of a complex number, in radians.", matlab="angle")
 

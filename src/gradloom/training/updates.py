@@ -68,6 +68,8 @@ def sgdmupdate(parameters: Any, gradients: Any, velocity: Any = None, /, *, lear
     learn_rate, momentum = float(learn_rate), float(momentum)
     ps = p.arrays
     count = len(ps)
+    if not count:
+        return parameters, p.alike([])
     tensors = [x._value for x in ps]
     for k, x in enumerate(tensors):
         if not differentiable(x.dtype):

@@ -21,7 +21,14 @@ def _two_spatial(x: Any, layer: Layer) -> None:
 class MaxPooling2d(Layer):
     """The largest value of each window of `pool_size`, one number or (height, width). The stride is 1 unless it is given.
 
-    `padding` is a number, one per axis, ((before, after), (before, after)) or "same". Source: MATLAB maxPooling2dLayer.
+    `padding` is a number, one per axis, ((before, after), (before, after)) or "same".
+
+    >>> import gradloom as gl
+    >>> net = gl.dlnetwork([gl.layers.ImageInput((4, 6, 1)), gl.layers.MaxPooling2d(2, stride=2)])
+    >>> net(gl.zeros((4, 6, 1), "SSC")).shape
+    (2, 3, 1)
+
+    Source: MATLAB maxPooling2dLayer.
     """
 
     pool_size: Sizes
@@ -42,7 +49,14 @@ class MaxPooling2d(Layer):
 class AveragePooling2d(Layer):
     """The mean of each window of `pool_size`, one number or (height, width). The stride is 1 unless it is given.
 
-    Padding, as in MaxPooling2d, counts as zeros; with `padding_value="mean"` it does not count. Source: MATLAB averagePooling2dLayer.
+    Padding, as in MaxPooling2d, counts as zeros; with `padding_value="mean"` it does not count.
+
+    >>> import gradloom as gl
+    >>> net = gl.dlnetwork([gl.layers.ImageInput((4, 6, 1)), gl.layers.AveragePooling2d((4, 6))])
+    >>> float(net(gl.ones((4, 6, 1), "SSC")))
+    1.0
+
+    Source: MATLAB averagePooling2dLayer.
     """
 
     pool_size: Sizes
@@ -62,7 +76,15 @@ class AveragePooling2d(Layer):
 
 
 class GlobalAveragePooling2d(Layer):
-    """The mean over both spatial axes, which become of size 1. Source: MATLAB globalAveragePooling2dLayer."""
+    """The mean over both spatial axes, which become of size 1.
+
+    >>> import gradloom as gl
+    >>> net = gl.dlnetwork([gl.layers.ImageInput((4, 6, 3)), gl.layers.GlobalAveragePooling2d()])
+    >>> net(gl.ones((4, 6, 3), "SSC")).shape
+    (1, 1, 3)
+
+    Source: MATLAB globalAveragePooling2dLayer.
+    """
 
     default_name: ClassVar[str] = "gapool"
 

@@ -1,0 +1,56 @@
+"""The public vocabulary: names, signatures, help, the stub file (interface 6.5 and 7)."""
+import builtins
+import importlib.util
+import inspect
+import pydoc
+from pathlib import Path
+
+import pytest
+
+import gradloom as gl
+from gradloom.core.operation import PUBLIC
+
+FUNCTIONS = sorted(n for n in vars(gl) if not n.startswith("_") and inspect.isfunction(getattr(gl, n)))
+
+
+def stub_writer():
+    path = Path(__file__).parents[1] / "tools" / "make_stub.py"
+    spec = importlib.util.spec_from_file_location("make_stub", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_star_import_shadows_no_builtin():
+    names = {}
+    exec("from gradloom import *", names)
+    shadowed = [n for n in names if hasattr(builtins, n) and not n.startswith("__")]
+    assert not shadowed and names["dlarray"] is gl.dlarray and "tanh" in names
+    assert gl.sum is not builtins.sum
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_look_written(name):
+    function = getattr(gl, name)
+    assert function.__name__ == name or name in ("absolute",)
+    assert function.__doc__ and function.__doc__.strip()
+    assert inspect.signature(function)
+    assert name in pydoc.render_doc(function, renderer=pydoc.plaintext)
+
+
+def test_every_public_operation_is_reachable():
+    assert all(getattr(gl, name) is function for name, function in PUBLIC.items())
+
+
+def test_the_stub_is_up_to_date():
+    writer = stub_writer()
+    assert writer.STUB.read_text() == writer.text(), "run `make stub`"
+
+
+def test_names_of_matlab_say_their_new_spelling():
+    with pytest.raises(AttributeError, match="repmat is written tile here"):
+        gl.repmat
+    with pytest.raises(AttributeError, match=r"reluLayer is written layers\.ReLU here"):
+        gl.reluLayer
+    with pytest.raises(AttributeError, match="did you mean 'softmax'"):
+        gl.sofmax
