@@ -73,7 +73,7 @@ def model_loss(net, images, classes):
 
 def accuracy(net, images, classes):
     """The share of images whose most probable class is right."""
-    return gl.mean((gl.argmax(net(images), axis="C") == classes).astype("float64")).item()
+    return gl.mean(gl.argmax(net(images), axis="C") == classes).item()
 
 
 def train(net, training, held_out, epochs=EPOCHS):

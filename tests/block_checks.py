@@ -1,4 +1,5 @@
 """The structured Jacobian of an operation, alone and between others, against its Jacobian column by column."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -7,7 +8,7 @@ import torch
 from operation_checks import REAL, Case, Traced, same, seeded, uniform
 
 from gradloom.core.array import dlarray
-from gradloom.core.blocks.block import identity
+from gradloom.core.blocks.block import Block, identity
 from gradloom.core.blocks.dense import dense
 from gradloom.core.operation import PUBLIC
 from gradloom.derivatives import forward
@@ -28,7 +29,9 @@ def columns(traced: Traced, k: int, at_once: bool) -> list[Any]:
             rows = traced.push(seeds(directions), lead=(n,))
         else:
             parts = [traced.push(seeds(e)) for e in directions]
-            rows = [torch.stack([p[j] for p in parts]) if parts else y._value.new_zeros((0, *y.shape)) for j, y in enumerate(traced.outputs)]
+            rows = [
+                torch.stack([p[j] for p in parts]) if parts else y._value.new_zeros((0, *y.shape)) for j, y in enumerate(traced.outputs)
+            ]
         return [r.movedim(0, -1).reshape((*y.shape, *x.shape)) for r, y in zip(rows, traced.outputs, strict=True)]
 
     real = pushed(basis)
@@ -57,6 +60,8 @@ def check_block(case: Case, before: Any = None, after: Any = None) -> None:
                 same([dense(block, conjugate=True)], [q], f"{what}, conjugate part", 1e-10)
             if case.operation.name in NEEDS_DATA:
                 continue
+            (nothing,) = forward.push([u], {node: Block([], x.shape, x.shape, x.dtype, x.device)})
+            assert nothing is None or not nothing.terms and (nothing.shape, nothing.dtype) == (block.shape, block.dtype), f"{what}: of nothing"
             stand_in = structure(u, node)
             assert stand_in is not None, what
             assert [t.pattern() for t in stand_in.terms] == [t.pattern() for t in block.terms], f"{what}: structure without data"
@@ -74,7 +79,9 @@ def mixed_before(x: Any) -> Any:
         return x
     weights = uniform((x.shape[-1],) * 2, REAL, seeded("matrix"), 0.1, 1.0)
     weights = dlarray((weights / weights.sum(0)).to(x.dtype))
-    return PUBLIC["matmul"](x, weights) if x.ndim > 1 else PUBLIC["reshape"](PUBLIC["matmul"](PUBLIC["reshape"](x, (1, -1)), weights), x.shape)
+    return (
+        PUBLIC["matmul"](x, weights) if x.ndim > 1 else PUBLIC["reshape"](PUBLIC["matmul"](PUBLIC["reshape"](x, (1, -1)), weights), x.shape)
+    )
 
 
 def squared_after(y: Any) -> Any:
@@ -93,7 +100,11 @@ def multiplied_after(y: Any) -> Any:
     return PUBLIC["matmul"](y, dlarray(uniform((y.shape[-1], 2), REAL, seeded("product")).to(y.dtype))) if y.ndim > 1 else y
 
 
-SURROUNDINGS = {"a factor before, a square after": (scaled_before, squared_after), "a product after": (None, multiplied_after),
-                "a product before, a sum after": (mixed_before, summed_after), "products on both sides": (mixed_before, multiplied_after)}
+SURROUNDINGS = {
+    "a factor before, a square after": (scaled_before, squared_after),
+    "a product after": (None, multiplied_after),
+    "a product before, a sum after": (mixed_before, summed_after),
+    "products on both sides": (mixed_before, multiplied_after),
+}
 
 NEEDS_DATA: dict[str, str] = {}

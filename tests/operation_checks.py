@@ -3,6 +3,7 @@
 A case is an operation, its inputs (arrays, numbers, None) and its parameters. Arrays of a floating or complex type are
 variables of a trace; tangents and cotangents are written `dots` and `bars`, one per variable or output, as in the walks.
 """
+
 from __future__ import annotations
 
 import math
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 
 from gradloom.core.array import dlarray
-from gradloom.core.operation import OPERATIONS, PUBLIC, Elementwise, Operation
+from gradloom.core.operation import PUBLIC, Elementwise, Operation
 from gradloom.core.trace import Node, Trace
 from gradloom.derivatives import forward, reverse
 from gradloom.derivatives.operators import VARIABLE, dlfeval, dlgradient, jvp
@@ -24,7 +25,17 @@ NUMBERS = (bool, int, float, complex)
 # Shapes of elementwise operations, by the number of operands; a number stands for itself.
 SHAPES = {
     1: [(), (3,), (2, 3), (1,), (0,), (2, 1)],
-    2: [((3,), (3,)), ((3,), (2, 3)), ((3, 3), (3,)), ((), (2, 3)), ((2, 1), (1, 3)), ((1,), (0, 1)), ((2, 3), 0.7), (0.7, (2, 3)), ((1, 3), (2, 3, 3))],
+    2: [
+        ((3,), (3,)),
+        ((3,), (2, 3)),
+        ((3, 3), (3,)),
+        ((), (2, 3)),
+        ((2, 1), (1, 3)),
+        ((1,), (0, 1)),
+        ((2, 3), 0.7),
+        (0.7, (2, 3)),
+        ((1, 3), (2, 3, 3)),
+    ],
     3: [((3,), (2, 3), (2, 1)), ((2, 3), (), (3,))],
 }
 
@@ -39,8 +50,10 @@ class Case:
     constants: tuple[int, ...] = ()  # arrays of a floating type that are not traced
 
     def __str__(self) -> str:
-        shown = [f"{'' if k in self.variables else 'constant '}{tuple(x.shape)} {str(x.dtype)[6:]}" if isinstance(x, torch.Tensor) else repr(x)
-                 for k, x in enumerate(self.inputs)]
+        shown = [
+            f"{'' if k in self.variables else 'constant '}{tuple(x.shape)} {str(x.dtype)[6:]}" if isinstance(x, torch.Tensor) else repr(x)
+            for k, x in enumerate(self.inputs)
+        ]
         options = ", ".join(f"{k}={v!r:.40}" for k, v in self.params.items())
         return f"{self.operation.name}({', '.join(shown)}; {options})"
 
@@ -107,7 +120,11 @@ def cases(operation: Any, dtype: Any = REAL, specs: Any = None) -> list[Case]:
         specs = operation.samples() if callable(operation.samples) else operation.samples
     if isinstance(operation, Elementwise) and (specs is None or isinstance(specs[0], dict)):
         n = len(operation.inputs)
-        return [Case(operation, tuple(drawn(s) for s in (shapes if n > 1 else (shapes,))), params) for params in specs or [{}] for shapes in SHAPES[n]]
+        return [
+            Case(operation, tuple(drawn(s) for s in (shapes if n > 1 else (shapes,))), params)
+            for params in specs or [{}]
+            for shapes in SHAPES[n]
+        ]
     assert specs, f"{operation.name} declares no samples"
     return [Case(operation, tuple(drawn(s) for s in spec[:-1]), spec[-1]) for spec in specs]
 
@@ -220,7 +237,9 @@ def check_adjoint(case: Case) -> None:
     raw, recorded = traced.pull(bars), traced.pull(bars, recorded=True)
     same(recorded, raw, f"{case}: recorded and raw pull", 1e-12)
     expected = inner(bars, traced.push(dots))
-    assert abs(inner(raw, dots) - expected) < 1e-10 * (1 + abs(expected)), f"{case}: <y_bar, J x_dot> {expected}, <J' y_bar, x_dot> {inner(raw, dots)}"
+    assert abs(inner(raw, dots) - expected) < 1e-10 * (1 + abs(expected)), (
+        f"{case}: <y_bar, J x_dot> {expected}, <J' y_bar, x_dot> {inner(raw, dots)}"
+    )
     for part, bar in zip(case.alone(), raw, strict=False):
         alone = Traced(part)
         same(alone.pull(bars), [bar], f"{part}: pull", 1e-12)
@@ -240,8 +259,12 @@ def check_higher(case: Case, order: int) -> None:
         phi = weighted(outputs_of(case, result), bars)
         for letter, way in zip(walks, ways, strict=False):
             if letter == "b":
-                phi = weighted(dlgradient(phi, *values, enable_higher_derivatives=True) if count > 1 else
-                               [dlgradient(phi, values[0], enable_higher_derivatives=True)], way)
+                phi = weighted(
+                    dlgradient(phi, *values, enable_higher_derivatives=True)
+                    if count > 1
+                    else [dlgradient(phi, values[0], enable_higher_derivatives=True)],
+                    way,
+                )
             else:
                 phi = jvp(phi, values, [dlarray(d) for d in way], enable_higher_derivatives=True)
         return phi
@@ -290,7 +313,7 @@ def check_leads(case: Case, leads: Any = ((2,), (3,), (1, 2))) -> None:
 
 
 def flat(x: Any, lead: tuple[int, ...]) -> Any:
-    return x.reshape(math.prod(lead), *x.shape[len(lead):])
+    return x.reshape(math.prod(lead), *x.shape[len(lead) :])
 
 
 def check_fused(case: Case, monkeypatch: Any) -> None:
@@ -340,8 +363,11 @@ def check_types(case: Case) -> None:
     """In single precision everything stays in single precision."""
     single = {torch.float64: torch.float32, torch.complex128: torch.complex64}
     small = case.at([x.to(single[x.dtype]) for x in case.values()])
-    for chosen in [small] + [small.at([v if j == k else x for j, (v, x) in enumerate(zip(small.values(), case.values(), strict=True))])
-                             for k in range(len(case.variables)) if len(case.variables) > 1 and isinstance(case.operation, Elementwise)]:
+    for chosen in [small] + [
+        small.at([v if j == k else x for j, (v, x) in enumerate(zip(small.values(), case.values(), strict=True))])
+        for k in range(len(case.variables))
+        if len(case.variables) > 1 and isinstance(case.operation, Elementwise)
+    ]:
         traced, exact = Traced(chosen), Traced(case)
         dots, bars = directions(case.values(), "dots"), directions([y._value for y in exact.outputs], "bars")
         own_dots = [d.to(x.dtype) for d, x in zip(dots, chosen.values(), strict=True)]

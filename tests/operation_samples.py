@@ -2,6 +2,7 @@
 
 The form is that of `samples` in a declaration: the inputs (a shape, an array, a number or None each), then the parameters.
 """
+
 import torch
 
 
@@ -18,41 +19,125 @@ def over(*axis, keepdims=False, **more):
     return {"axis": axis, "keepdims": keepdims, **more}
 
 
-REDUCTIONS = [((), over()), ((2, 3), over()), ((1, 3), over(-2)), ((2, 1, 3), over(-1, -3, keepdims=True)), ((3, 1), over(-1, -2)), ((0, 2), over(-1))]
+REDUCTIONS = [
+    ((), over()),
+    ((2, 3), over()),
+    ((1, 3), over(-2)),
+    ((2, 1, 3), over(-1, -3, keepdims=True)),
+    ((3, 1), over(-1, -2)),
+    ((0, 2), over(-1)),
+]
 
 EDGES = {
-    "reshape": [((1, 3, 1), {"shape": (3,)}), ((0, 3), {"shape": (3, 0, 2)}), ((6,), {"shape": (2, 3)}), ((2, 6), {"shape": (3, 4)}), ((4, 6), {"shape": (8, 3)}),
-                ((), {"shape": (1, 1)}), ((1,), {"shape": ()}), ((2, 3, 4), {"shape": (6, 2, 2)}), ((3, 4), {"shape": (2, 6)}), ((2, 2, 3), {"shape": (4, 1, 3)})],
+    "reshape": [
+        ((1, 3, 1), {"shape": (3,)}),
+        ((0, 3), {"shape": (3, 0, 2)}),
+        ((6,), {"shape": (2, 3)}),
+        ((2, 6), {"shape": (3, 4)}),
+        ((4, 6), {"shape": (8, 3)}),
+        ((), {"shape": (1, 1)}),
+        ((1,), {"shape": ()}),
+        ((2, 3, 4), {"shape": (6, 2, 2)}),
+        ((3, 4), {"shape": (2, 6)}),
+        ((2, 2, 3), {"shape": (4, 1, 3)}),
+    ],
     "permute_dims": [((1, 3), {"axes": (-1, -2)}), ((2, 1, 3), {"axes": (-1, -3, -2)}), ((), {"axes": ()}), ((0, 2), {"axes": (-1, -2)})],
-    "broadcast_to": [((), {"shape": (2, 3)}), ((1, 3, 1), {"shape": (2, 3, 4)}), ((1,), {"shape": (0,)}), ((2, 3), {"shape": (1, 2, 3)}), ((3, 1), {"shape": (3, 3, 1)})],
-    "take": [((4,), {"where": at(), "axis": -1}), ((1, 3), {"where": at(0, 0, 0), "axis": -2}), ((2, 3), {"where": at(2, 1, 0), "axis": -1}),
-             ((2, 1), {"where": at(0), "axis": -1}), ((2, 3, 2), {"where": at(1), "axis": -2})],
-    "put": [((1, 2), {"where": at(2), "axis": -2, "size": 4}), ((2, 3), {"where": at(0, 0, 0), "axis": -1, "size": 1}), ((0, 2), {"where": at(), "axis": -2, "size": 3}),
-            ((2, 3), {"where": at(4, 0, 2), "axis": -1, "size": 5})],
+    "broadcast_to": [
+        ((), {"shape": (2, 3)}),
+        ((1, 3, 1), {"shape": (2, 3, 4)}),
+        ((1,), {"shape": (0,)}),
+        ((2, 3), {"shape": (1, 2, 3)}),
+        ((3, 1), {"shape": (3, 3, 1)}),
+    ],
+    "take": [
+        ((4,), {"where": at(), "axis": -1}),
+        ((1, 3), {"where": at(0, 0, 0), "axis": -2}),
+        ((2, 3), {"where": at(2, 1, 0), "axis": -1}),
+        ((2, 1), {"where": at(0), "axis": -1}),
+        ((2, 3, 2), {"where": at(1), "axis": -2}),
+    ],
+    "put": [
+        ((1, 2), {"where": at(2), "axis": -2, "size": 4}),
+        ((2, 3), {"where": at(0, 0, 0), "axis": -1, "size": 1}),
+        ((0, 2), {"where": at(), "axis": -2, "size": 3}),
+        ((2, 3), {"where": at(4, 0, 2), "axis": -1, "size": 5}),
+    ],
     "concat": [((1, 3), (1, 3), {"axis": -2}), ((3,), {"axis": -1}), ((2, 1, 2), (2, 3, 2), {"axis": -2})],
-    "slice": [((4,), {"axis": -1, "start": 2, "stop": 2}), ((1, 3), {"axis": -2, "start": 0, "stop": 1}), ((2, 5), {"axis": -1, "start": 3, "stop": 4}),
-              ((5, 2), {"axis": -2, "start": 0, "stop": 5})],
-    "pad": [((1, 3), {"axis": -2, "before": 2, "after": 0}), ((0, 2), {"axis": -2, "before": 1, "after": 1}), ((3,), {"axis": -1, "before": 0, "after": 0}),
-            ((2, 1, 2), {"axis": -2, "before": 0, "after": 1})],
-    "matmul": [((1, 3), (3, 1), {}), ((2, 1, 2, 3), (4, 3, 2), {}), ((0, 3), (3, 2), {}), ((2, 0), (0, 3), {}), ((1, 1), (1, 1), {}), ((2, 1), (1, 3), {}),
-               ((3, 2, 3), (3, 3, 2), {})],
-    "einsum": [((2, 3, 4), (4, 3), (2, 2), {"letters": (["bij", "jk", "bc"], "kci")}), ((3,), (3,), {"letters": (["i", "i"], "")}), ((2, 1), (1, 3), {"letters": (["ij", "jk"], "ki")}),
-               ((2, 3), {"letters": (["ij"], "ji")}), ((0, 2), (2, 3), {"letters": (["ij", "jk"], "ik")}), ((3,), (3,), (3,), {"letters": (["i", "i", "i"], "i")}),
-               ((2, 3), (3, 2), {"letters": (["ij", "ji"], "")})],
-    "linear": [((5, 3), (1, 3), (1,), {}), ((1, 1), (1, 1), (1,), {}), ((0, 3), (2, 3), (2,), {}), ((2, 3), (2, 3), (2,), {}), ((1, 3), (4, 3), None, {})],
-    "dlconv": [((2, 3, 1, 1), (4, 3, 1, 1), (4,), convolution(1, 1)), ((1, 1, 4, 5, 3), (2, 1, 2, 2, 1), (2,), convolution(1, 2, 1, padding=(1, 0, 0))),
-               ((2, 3, 6), (6, 1, 2), (6,), convolution(2, groups=3)), ((1, 2, 7), (3, 2, 2), (3,), convolution(3, padding=(1,), dilation=(2,))),
-               ((3, 2, 4), (3, 2, 4), (3,), convolution(1)), ((2, 2, 3), (2, 2, 1), None, convolution(1)), ((0, 2, 4), (3, 2, 2), (3,), convolution(1)),
-               ((1, 4, 5, 1), (4, 2, 3, 1), (4,), convolution(1, 1, groups=2))],
-    "convolution_input": [((2, 3, 4), (3, 2, 2), convolution(2, sizes=(8,))), ((1, 4, 2, 2), (4, 1, 1, 1), convolution(1, 1, groups=4, sizes=(2, 2)))],
-    "convolution_weight": [((2, 2, 8), (2, 3, 4), convolution(2, kernel=(2,))), ((1, 4, 2, 2), (1, 4, 2, 2), convolution(1, 1, groups=4, kernel=(1, 1)))],
-    "index": [((4, 3), {"index": -1}), ((4, 3), {"index": (slice(None), -2)}), ((4, 3), {"index": (slice(2, 2),)}), ((4, 3), {"index": (None, 1, None, slice(1, None, 2))}),
-              ((1, 3), {"index": (0,)}), ((2, 3, 2), {"index": (slice(None), slice(0, 2), 1)})],
-    "embed_index": [((), {"index": (1, 2), "shape": (4, 3), "lead": 0}), ((4,), {"index": (slice(None), -2), "shape": (4, 3), "lead": 0}),
-                    ((1, 1, 2, 1, 3), {"index": (slice(None), None, slice(0, 4, 2), None), "shape": (1, 4, 3), "lead": 0})],
-    "assign": [((4, 3), (), {"index": (slice(None, None, 2),)}), ((4, 3), (2, 1), {"index": (slice(1, 3), slice(None))}),
-               ((3,), 2.0, {"index": (slice(0, 2),)}), ((2, 3), (1,), {"index": (1, slice(0, 2))}),
-               ((2, 3), (3,), {"index": (slice(None), None, slice(None))})],
+    "slice": [
+        ((4,), {"axis": -1, "start": 2, "stop": 2}),
+        ((1, 3), {"axis": -2, "start": 0, "stop": 1}),
+        ((2, 5), {"axis": -1, "start": 3, "stop": 4}),
+        ((5, 2), {"axis": -2, "start": 0, "stop": 5}),
+    ],
+    "pad": [
+        ((1, 3), {"axis": -2, "before": 2, "after": 0}),
+        ((0, 2), {"axis": -2, "before": 1, "after": 1}),
+        ((3,), {"axis": -1, "before": 0, "after": 0}),
+        ((2, 1, 2), {"axis": -2, "before": 0, "after": 1}),
+    ],
+    "matmul": [
+        ((1, 3), (3, 1), {}),
+        ((2, 1, 2, 3), (4, 3, 2), {}),
+        ((0, 3), (3, 2), {}),
+        ((2, 0), (0, 3), {}),
+        ((1, 1), (1, 1), {}),
+        ((2, 1), (1, 3), {}),
+        ((3, 2, 3), (3, 3, 2), {}),
+    ],
+    "einsum": [
+        ((2, 3, 4), (4, 3), (2, 2), {"letters": (["bij", "jk", "bc"], "kci")}),
+        ((3,), (3,), {"letters": (["i", "i"], "")}),
+        ((2, 1), (1, 3), {"letters": (["ij", "jk"], "ki")}),
+        ((2, 3), {"letters": (["ij"], "ji")}),
+        ((0, 2), (2, 3), {"letters": (["ij", "jk"], "ik")}),
+        ((3,), (3,), (3,), {"letters": (["i", "i", "i"], "i")}),
+        ((2, 3), (3, 2), {"letters": (["ij", "ji"], "")}),
+    ],
+    "linear": [
+        ((5, 3), (1, 3), (1,), {}),
+        ((1, 1), (1, 1), (1,), {}),
+        ((0, 3), (2, 3), (2,), {}),
+        ((2, 3), (2, 3), (2,), {}),
+        ((1, 3), (4, 3), None, {}),
+    ],
+    "dlconv": [
+        ((2, 3, 1, 1), (4, 3, 1, 1), (4,), convolution(1, 1)),
+        ((1, 1, 4, 5, 3), (2, 1, 2, 2, 1), (2,), convolution(1, 2, 1, padding=(1, 0, 0))),
+        ((2, 3, 6), (6, 1, 2), (6,), convolution(2, groups=3)),
+        ((1, 2, 7), (3, 2, 2), (3,), convolution(3, padding=(1,), dilation=(2,))),
+        ((3, 2, 4), (3, 2, 4), (3,), convolution(1)),
+        ((2, 2, 3), (2, 2, 1), None, convolution(1)),
+        ((0, 2, 4), (3, 2, 2), (3,), convolution(1)),
+        ((1, 4, 5, 1), (4, 2, 3, 1), (4,), convolution(1, 1, groups=2)),
+    ],
+    "convolution_input": [
+        ((2, 3, 4), (3, 2, 2), convolution(2, sizes=(8,))),
+        ((1, 4, 2, 2), (4, 1, 1, 1), convolution(1, 1, groups=4, sizes=(2, 2))),
+    ],
+    "convolution_weight": [
+        ((2, 2, 8), (2, 3, 4), convolution(2, kernel=(2,))),
+        ((1, 4, 2, 2), (1, 4, 2, 2), convolution(1, 1, groups=4, kernel=(1, 1))),
+    ],
+    "index": [
+        ((4, 3), {"index": -1}),
+        ((4, 3), {"index": (slice(None), -2)}),
+        ((4, 3), {"index": (slice(2, 2),)}),
+        ((4, 3), {"index": (None, 1, None, slice(1, None, 2))}),
+        ((1, 3), {"index": (0,)}),
+        ((2, 3, 2), {"index": (slice(None), slice(0, 2), 1)}),
+    ],
+    "embed_index": [
+        ((), {"index": (1, 2), "shape": (4, 3), "lead": 0}),
+        ((4,), {"index": (slice(None), -2), "shape": (4, 3), "lead": 0}),
+        ((1, 1, 2, 1, 3), {"index": (slice(None), None, slice(0, 4, 2), None), "shape": (1, 4, 3), "lead": 0}),
+    ],
+    "assign": [
+        ((4, 3), (), {"index": (slice(None, None, 2),)}),
+        ((4, 3), (2, 1), {"index": (slice(1, 3), slice(None))}),
+        ((3,), 2.0, {"index": (slice(0, 2),)}),
+        ((2, 3), (1,), {"index": (1, slice(0, 2))}),
+        ((2, 3), (3,), {"index": (slice(None), None, slice(None))}),
+    ],
     "sum": REDUCTIONS,
     "mean": [*REDUCTIONS[:-1], ((0, 2), over(-1))],
     "var": [((3,), over(-1, correction=0.5)), ((2, 1), over(-1, correction=0)), ((2, 3, 2), over(-2, -3, keepdims=True, correction=1))],
@@ -65,5 +150,9 @@ EDGES = {
     "scatter": [((), {"place": at(1), "size": 3}), ((1,), {"place": at(0).reshape(1, 1), "size": 1})],
     "softmax": [((3,), {"axis": -1}), ((2, 1), {"axis": -1}), ((0, 3), {"axis": -1})],
     "log_softmax": [((3,), {"axis": -1}), ((2, 1), {"axis": -1})],
-    "where": [(torch.tensor(True), (2, 3), (3,), {}), (torch.tensor([[True], [False]]), (), (2, 3), {}), (torch.zeros(0, 1, dtype=torch.bool), (1,), (0, 2), {})],
+    "where": [
+        (torch.tensor(True), (2, 3), (3,), {}),
+        (torch.tensor([[True], [False]]), (), (2, 3), {}),
+        (torch.zeros(0, 1, dtype=torch.bool), (1,), (0, 2), {}),
+    ],
 }

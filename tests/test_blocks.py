@@ -2,6 +2,7 @@
 
 A function is written once, in gradloom's operations: on dlarrays it is traced, on tensors torch differentiates its kernels.
 """
+
 import math
 
 import pytest
@@ -64,8 +65,15 @@ def test_softmax():
 def test_layernorm():
     block = check(layernorm, drawn(5, 6))
     assert stored(block) <= 5 * 6 * 6 + 4 * 30
-    check(lambda x: gl.layernorm(dlarray(x, "BC") if not isinstance(x, torch.Tensor) else x, torch.zeros(6, dtype=x.dtype), torch.ones(6, dtype=x.dtype),
-                                 **({"data_format": "BC"} if isinstance(x, torch.Tensor) else {})), drawn(5, 6))
+    check(
+        lambda x: gl.layernorm(
+            dlarray(x, "BC") if not isinstance(x, torch.Tensor) else x,
+            torch.zeros(6, dtype=x.dtype),
+            torch.ones(6, dtype=x.dtype),
+            **({"data_format": "BC"} if isinstance(x, torch.Tensor) else {}),
+        ),
+        drawn(5, 6),
+    )
 
 
 def test_softmax_then_a_product_and_a_residual():
@@ -96,7 +104,7 @@ def recurrence(steps, inputs):
     def run(r):
         h = r[0:1] * 0
         for k in range(steps):
-            h = gl.tanh(h @ r + inputs[k:k + 1])
+            h = gl.tanh(h @ r + inputs[k : k + 1])
         return h
 
     return run
@@ -203,7 +211,11 @@ CHAINS = {  # a chain of movements, a shape, and how many numbers its Block may 
     "size 1 stretched and summed": (lambda x: gl.sum(gl.sin(x) + gl.reshape(x, (3, 1)), axis=0), (1, 3), 20),
     "differences": (lambda x: x[1:] * x[1:] - x[:-1], (6,), 5),
     "second differences": (lambda x: (lambda p: p[2:] - 2 * p[1:-1] + p[:-2])(gl.pad(x, [(1, 1)])), (6,), 0),
-    "squares on the diagonal of a product": (lambda x: gl.reshape(gl.permute_dims(gl.reshape(x * x, (2, 2, 3)), (1, 0, 2)), (2, 6)), (4, 3), 12),
+    "squares on the diagonal of a product": (
+        lambda x: gl.reshape(gl.permute_dims(gl.reshape(x * x, (2, 2, 3)), (1, 0, 2)), (2, 6)),
+        (4, 3),
+        12,
+    ),
     "scalar": (lambda x: gl.reshape(x * x, (1, 1)) + 1, (), 1),
     "an assignment": (lambda x: assigned(x), (4, 3), 24),
     "integer arrays": (lambda x: gl.sin(x)[torch.tensor([0, 2, 2]), torch.tensor([1, 1, 0])], (3, 4), 3),
@@ -240,8 +252,11 @@ def test_slices_of_a_wide_layer_hold_what_they_show():
 
 def conv(x, w, b=None, **options):
     layout = "BC" + "S" * (w.ndim - 2)
-    return gl.dlconv(x, w, b, data_format=layout, **options) if isinstance(x, torch.Tensor) and isinstance(w, torch.Tensor) else gl.stripdims(
-        gl.dlconv(dlarray(x, layout), w, b, **options))
+    return (
+        gl.dlconv(x, w, b, data_format=layout, **options)
+        if isinstance(x, torch.Tensor) and isinstance(w, torch.Tensor)
+        else gl.stripdims(gl.dlconv(dlarray(x, layout), w, b, **options))
+    )
 
 
 OPTIONS = [{}, {"padding": 1}, {"stride": 2}, {"stride": (2, 1), "padding": (0, 1)}, {"dilation_factor": 2, "padding": 2}]
@@ -320,16 +335,27 @@ def test_one_and_three_dimensions():
 
 def several():
     x, w = drawn(2, 6, key="x"), drawn(6, 6) / 2
-    yield from (block_of(f, a)[0] for f, a in [(lambda w: gl.tanh(x @ w), w), (lambda x: x + gl.tanh(x @ w), x), (lambda x: gl.pad(gl.sin(x), [(1, 1), (0, 2)]), x),
-                                               (lambda x: gl.softmax(x, axis=-1), x), (lambda x: gl.take(x, [3, 3, 1], axis=1) * 2, x)])
+    yield from (
+        block_of(f, a)[0]
+        for f, a in [
+            (lambda w: gl.tanh(x @ w), w),
+            (lambda x: x + gl.tanh(x @ w), x),
+            (lambda x: gl.pad(gl.sin(x), [(1, 1), (0, 2)]), x),
+            (lambda x: gl.softmax(x, axis=-1), x),
+            (lambda x: gl.take(x, [3, 3, 1], axis=1) * 2, x),
+        ]
+    )
 
 
 def test_writing_overwrites_the_whole_of_any_array():
     for block in several():
         expected = dense(block)
         shape = (*block.shape, *block.in_shape)
-        for out in (torch.full(shape, torch.nan, dtype=torch.float64), torch.full((*shape, 2), torch.nan, dtype=torch.float64)[..., 1],
-                    torch.full(shape[::-1], torch.nan, dtype=torch.float64).permute(*reversed(range(len(shape))))):
+        for out in (
+            torch.full(shape, torch.nan, dtype=torch.float64),
+            torch.full((*shape, 2), torch.nan, dtype=torch.float64)[..., 1],
+            torch.full(shape[::-1], torch.nan, dtype=torch.float64).permute(*reversed(range(len(shape)))),
+        ):
             write(block, out)
             assert torch.equal(out, expected)
 

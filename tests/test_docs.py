@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import gradloom as gl
+from gradloom.core.matlab_names import TABLE
 from gradloom.core.operation import PUBLIC
 
 ROOT = Path(__file__).parent.parent
@@ -147,3 +148,12 @@ def test_docstrings(name, monkeypatch, tmp_path):
     for part, doc in docstrings(name, public_objects()[name]):
         if ">>>" in doc:
             run_doctest(inspect.cleandoc(doc), part, {"__name__": "example"})
+
+
+# ----- the table of MATLAB's names ---------------------------------------------------------------------------------------
+
+
+def test_the_table_of_matlab_names_is_whole():
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", (ROOT / "docs" / "matlab_names.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert dict(rows) == {name: f"`{here}`" if "`" not in here else here for name, here in TABLE.items()}
+    assert [name for name, _ in rows] == list(TABLE)

@@ -1,14 +1,15 @@
 """The order of a labelled array's axes never matters: public calls on permuted arrays give the permuted answer, gradient included,
 at every size, 1 and 0 too."""
+
 import itertools
 
 import pytest
 import torch
-from operation_checks import OPERATIONS, seeded, slope, uniform
+from operation_checks import seeded, slope, uniform
 
 import gradloom as gl
 from gradloom.core.array import dlarray
-from gradloom.core.operation import Elementwise
+from gradloom.core.operation import OPERATIONS, Elementwise
 from gradloom.derivatives.operators import dlfeval, dlgradient
 
 SIZES = {"B": 2, "C": 4, "S": (5, 3), "T": 3, "U": (2, 3)}
@@ -33,24 +34,40 @@ CALLS = {
     "where": [(lambda a, b: gl.where(a > b, a, b * b), ["CBS", "BC"]), (lambda a: gl.where(a > 0.7, a, 0.0), ["CB"])],
     "clip": [(lambda x: gl.clip(x, 0.1, 0.6), ["CBS"])],
     "complex": [(lambda a, b: gl.abs(gl.complex(a, b)), ["CBS", "BC"])],
-    "power": [(lambda a, b: a ** b, ["CB", "BCS"]), (lambda a: a ** 3, ["CB"]), (lambda a: 2.0 ** a, ["CB"])],
-    "reshape": [(lambda x: gl.reshape(gl.stripdims(x, "BCS"), (-1,)), ["SCB"]), (lambda x: gl.expand_dims(gl.squeeze(gl.sum(x, axis="C", keepdims=True)), axis=0), ["SCB"])],
+    "power": [(lambda a, b: a**b, ["CB", "BCS"]), (lambda a: a**3, ["CB"]), (lambda a: 2.0**a, ["CB"])],
+    "reshape": [
+        (lambda x: gl.reshape(gl.stripdims(x, "BCS"), (-1,)), ["SCB"]),
+        (lambda x: gl.expand_dims(gl.squeeze(gl.sum(x, axis="C", keepdims=True)), axis=0), ["SCB"]),
+    ],
     "permute_dims": [(lambda x: gl.permute_dims(x, "BSC"), ["SCB"]), (lambda x: gl.permute_dims(x, "SCSB"), ["SCBS"])],
     "broadcast_to": [(lambda x: gl.broadcast_to(gl.stripdims(x, "CB"), (2, *gl.stripdims(x, "CB").shape)), ["CB"])],
-    "take": [(lambda x: gl.take(x, [2, 0, 0], axis="T"), ["CTB"]), (lambda x: gl.flip(x, axis="T"), ["CTB"]), (lambda x: gl.roll(x, 1, axis="T"), ["CTB"]),
-             (lambda x: gl.repeat(x, 2, axis="C"), ["CTB"])],
+    "take": [
+        (lambda x: gl.take(x, [2, 0, 0], axis="T"), ["CTB"]),
+        (lambda x: gl.flip(x, axis="T"), ["CTB"]),
+        (lambda x: gl.roll(x, 1, axis="T"), ["CTB"]),
+        (lambda x: gl.repeat(x, 2, axis="C"), ["CTB"]),
+    ],
     "index": [(lambda x: x[x.at(T=1)], ["CTB"]), (lambda x: x[x.at(T=slice(0, 2), B=slice(None, None, 1))], ["BTC"])],
     "assign": [(lambda x: written(x), ["BTC"])],
     "concat": [(lambda x: gl.concat([x, x * 2], axis="C"), ["CB"])],
     "matmul": [(lambda x, w: gl.permute_dims(x, "BC") @ w, ["CB", plain(4, 2)])],
     "einsum": [(lambda x: gl.einsum("bc,bc->b", gl.stripdims(x, "BC"), gl.stripdims(x, "BC")), ["CB"])],
-    "linear": [(gl.fullyconnect, ["CB", plain(2, 4), plain(2)]), (gl.fullyconnect, ["CBS", plain(3, 20), plain(3)]),
-               (gl.fullyconnect, ["CBT", plain(3, 4), plain(3)])],
-    "dlconv": [(lambda x, w, b: gl.dlconv(x, w, b, padding="same"), ["CBS", plain(3, 4, 2), plain(3)]),
-               (lambda x, w: gl.dlconv(x, w, stride=(2, 1), padding=1, dilation_factor=(1, 2)), ["CBSS", plain(2, 2, 3, 2)]),
-               (lambda x, w, b: gl.dlconv(x, w, b, padding="causal"), ["CBT", plain(3, 4, 2), plain(3)]),
-               (lambda x, w: gl.dlconv(x, w, padding=[(1, 0)]), ["CS", plain(2, 4, 2)])],
-    "sum": [(lambda x: gl.sum(x, axis="C"), ["SCB"]), (lambda x: gl.sum(x, axis="SC"), ["SCBS"]), (lambda x: gl.sum(x, axis=("B", "C"), keepdims=True), ["SCB"])],
+    "linear": [
+        (gl.fullyconnect, ["CB", plain(2, 4), plain(2)]),
+        (gl.fullyconnect, ["CBS", plain(3, 20), plain(3)]),
+        (gl.fullyconnect, ["CBT", plain(3, 4), plain(3)]),
+    ],
+    "dlconv": [
+        (lambda x, w, b: gl.dlconv(x, w, b, padding="same"), ["CBS", plain(3, 4, 2), plain(3)]),
+        (lambda x, w: gl.dlconv(x, w, stride=(2, 1), padding=1, dilation_factor=(1, 2)), ["CBSS", plain(2, 2, 3, 2)]),
+        (lambda x, w, b: gl.dlconv(x, w, b, padding="causal"), ["CBT", plain(3, 4, 2), plain(3)]),
+        (lambda x, w: gl.dlconv(x, w, padding=[(1, 0)]), ["CS", plain(2, 4, 2)]),
+    ],
+    "sum": [
+        (lambda x: gl.sum(x, axis="C"), ["SCB"]),
+        (lambda x: gl.sum(x, axis="SC"), ["SCBS"]),
+        (lambda x: gl.sum(x, axis=("B", "C"), keepdims=True), ["SCB"]),
+    ],
     "mean": [(lambda x: gl.mean(x, axis="C"), ["SCB"]), (lambda x: gl.mean(x, axis="S", keepdims=True), ["SCBS"])],
     "var": [(lambda x: gl.var(x, axis="C"), ["SCB"])],
     "std": [(lambda x: gl.std(x, axis="T", keepdims=True), ["TCB"])],
@@ -60,8 +77,10 @@ CALLS = {
     "logsumexp": [(lambda x: gl.logsumexp(x, axis="C"), ["SCB"])],
     "softmax": [(gl.softmax, ["SCB"]), (lambda x: gl.softmax(x, axis="S"), ["SCB"])],
     "log_softmax": [(gl.log_softmax, ["SCB"])],
-    "crossentropy": [(lambda y, t: gl.crossentropy(y, t, from_logits=True), ["CBS", "BSC"]),
-                     (lambda y, t: gl.crossentropy(y, t, classification_mode="multilabel", from_logits=True), ["CB", "BC"])],
+    "crossentropy": [
+        (lambda y, t: gl.crossentropy(y, t, from_logits=True), ["CBS", "BSC"]),
+        (lambda y, t: gl.crossentropy(y, t, classification_mode="multilabel", from_logits=True), ["CB", "BC"]),
+    ],
     "mse": [(gl.mse, ["CBS", "BSC"])],
     "l1loss": [(gl.l1loss, ["CBS", "BSC"])],
     "l2loss": [(gl.l2loss, ["CBS", "BSC"])],
@@ -78,15 +97,38 @@ CALLS = {
 
 # Operations whose public function knows no labels, or that are used by others only.
 WITHOUT_LABELS = {
-    "put": "the transpose of take", "slice": "part of other operations", "pad": "its widths go by position", "sparse_matmul": "goes by position, as matmul",
-    "convolution_input": "the transpose of dlconv", "convolution_weight": "the transpose of dlconv", "embed_index": "the transpose of index",
-    "gather": "part of max and min", "scatter": "part of max and min", "pool_pick": "part of maxpool", "pool_put": "part of maxpool",
-    "avgpool_transpose": "the transpose of avgpool", "scale": "how a walk multiplies",
+    "put": "the transpose of take",
+    "slice": "part of other operations",
+    "pad": "its widths go by position",
+    "sparse_matmul": "goes by position, as matmul",
+    "convolution_input": "the transpose of dlconv",
+    "convolution_weight": "the transpose of dlconv",
+    "embed_index": "the transpose of index",
+    "gather": "part of max and min",
+    "scatter": "part of max and min",
+    "pool_pick": "part of maxpool",
+    "pool_put": "part of maxpool",
+    "avgpool_transpose": "the transpose of avgpool",
+    "scale": "how a walk multiplies",
 }
 
 # Sizes at which a call has no meaning, or does not fit the weights that it is called with.
-NOT_AT = {("index", "T1"), ("take", "T1"), ("assign", "T1"), ("linear", "C1"), ("linear", "S1"), ("matmul", "C1"), ("dlconv", "C1"), ("maxpool", "T1"),
-          ("batchnorm", "B0"), ("batchnorm", "C1"), ("batchnorm_given", "C1"), ("layernorm", "C1"), ("groupnorm", "C1"), ("instancenorm", "C1")}
+NOT_AT = {
+    ("index", "T1"),
+    ("take", "T1"),
+    ("assign", "T1"),
+    ("linear", "C1"),
+    ("linear", "S1"),
+    ("matmul", "C1"),
+    ("dlconv", "C1"),
+    ("maxpool", "T1"),
+    ("batchnorm", "B0"),
+    ("batchnorm", "C1"),
+    ("batchnorm_given", "C1"),
+    ("layernorm", "C1"),
+    ("groupnorm", "C1"),
+    ("instancenorm", "C1"),
+}
 
 
 def written(x):
@@ -97,7 +139,11 @@ def written(x):
 
 def every_call():
     table = {**CALLS, **dict(elementwise_calls())}
-    return [pytest.param(name, function, layouts, id=f"{name}-{k}") for name, calls in table.items() for k, (function, layouts) in enumerate(calls)]
+    return [
+        pytest.param(name, function, layouts, id=f"{name}-{k}")
+        for name, calls in table.items()
+        for k, (function, layouts) in enumerate(calls)
+    ]
 
 
 def drawn(layout, sizes, name, k):
@@ -112,7 +158,9 @@ def orders(x):
     """Permutations of a labelled array's axes that keep axes with the same letter in order."""
     if not x.dims:
         return [tuple(range(x.ndim))]
-    return [p for p in itertools.permutations(range(x.ndim)) if all(a < b or x.dims[a] != x.dims[b] for a, b in itertools.combinations(p, 2))]
+    return [
+        p for p in itertools.permutations(range(x.ndim)) if all(a < b or x.dims[a] != x.dims[b] for a, b in itertools.combinations(p, 2))
+    ]
 
 
 def permuted(x, order):
@@ -145,7 +193,7 @@ def check_call(function, inputs):
     for x, g in zip(inputs, gradients, strict=True):
         assert (g.shape, g.dims) == (x.shape, x.dims)
     every = list(itertools.product(*[orders(x) for x in inputs]))
-    for chosen in every[1::max(1, len(every) // 8)]:
+    for chosen in every[1 :: max(1, len(every) // 8)]:
         other, others = run(function, [permuted(x, p) for x, p in zip(inputs, chosen, strict=True)])
         close(in_layout(other, y.dims), y._value)
         for x, g, h in zip(inputs, gradients, others, strict=True):
@@ -167,7 +215,7 @@ def test_permuted_labels_give_the_permuted_answer(name, function, layouts):
 
     def value(raw):
         y = function(*[dlarray(v, x.dims or None) for v, x in zip(raw, inputs, strict=True)])
-        return [(y._value ** 2).sum()]
+        return [(y._value**2).sum()]
 
     (expected,) = slope(value, [x._value for x in inputs], dots)
     found = sum((g._value * d).sum() for g, d in zip(gradients, dots, strict=True))
@@ -183,6 +231,6 @@ def every_size():
                 yield pytest.param(name, function, layouts, changed, id=f"{call.id}-{size}")
 
 
-@pytest.mark.parametrize(("name", "function", "layouts", "changed"), every_size())
+@pytest.mark.parametrize(("name", "function", "layouts", "changed"), list(every_size()))
 def test_sizes_0_and_1(name, function, layouts, changed):
     check_call(function, [drawn(layout, {**SIZES, **changed}, name, k) for k, layout in enumerate(layouts)])

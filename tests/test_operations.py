@@ -1,13 +1,14 @@
 """Every operation in the table, against finite differences, its own transpose, its structured Jacobian: see operation_checks."""
+
 import operation_checks as checks
 import pytest
 from block_checks import SURROUNDINGS, check_block
-from operation_checks import OPERATIONS, cases, complex_cases
+from operation_checks import cases, complex_cases
 from operation_samples import EDGES
 
 import gradloom as gl  # noqa: F401  (fills the table)
 from gradloom.core import trace
-from gradloom.core.operation import Elementwise, Operation
+from gradloom.core.operation import OPERATIONS, Elementwise, Operation
 
 TABLE = dict(OPERATIONS)
 

@@ -1,4 +1,5 @@
 """The checks of test_operations can fail: a mistake planted in a rule is caught by the check that is there for it."""
+
 import operation_checks as checks
 import pytest
 import torch
@@ -135,17 +136,25 @@ MISTAKES = {  # what is planted: the operation, how, and the check that must cat
     "a conjugate forgotten": ("multiply", replaced(core, "_conjugate", lambda x: x), checks.check_adjoint),
     "a doubled transpose": ("matmul", transpose("matmul", "a", lambda rule, *given: 2 * rule(*given)), checks.check_adjoint),
     "a transpose without its conjugate": (
-        "matmul", transpose("matmul", "b", lambda rule, v, *given: rule([gl.conj(x) if x is not None else x for x in v], *given)), checks.check_adjoint),
-    "transposed axes": ("permute_dims", transpose("permute_dims", "x", lambda rule, v, p, node, g, *_: PERMUTE.apply((g,), p)), checks.check_adjoint),
-    "a mean that is a sum": (
-        "mean", transpose("mean", "x", lambda rule, *given: SUM.transposes["x"].call(*given)), checks.check_adjoint),
+        "matmul",
+        transpose("matmul", "b", lambda rule, v, *given: rule([gl.conj(x) if x is not None else x for x in v], *given)),
+        checks.check_adjoint,
+    ),
+    "transposed axes": (
+        "permute_dims",
+        transpose("permute_dims", "x", lambda rule, v, p, node, g, *_: PERMUTE.apply((g,), p)),
+        checks.check_adjoint,
+    ),
+    "a mean that is a sum": ("mean", transpose("mean", "x", lambda rule, *given: SUM.transposes["x"].call(*given)), checks.check_adjoint),
     "a cotangent not summed": ("add", replaced(reverse, "fitted", not_summed), checks.check_adjoint),
     "tangents that are not padded": ("add", replaced(core, "padded", lambda dot, lead, ndim: dot), checks.check_leads),
     "leading axes that are summed": ("add", replaced(reverse, "fitted", lead_summed), checks.check_leads),
     "a bias without an axis for the batch": (
-        "dlconv", lambda patch: patch.setitem(OPERATIONS["dlconv"].monomials, ("bias",), bias_at_the_front), checks.check_leads),
-    "a fused kernel of another function": (
-        "relu", fused("relu", lambda y_bar, y: torch.ops.aten.threshold_backward(y_bar, y, 1)), "fused"),
+        "dlconv",
+        lambda patch: patch.setitem(OPERATIONS["dlconv"].monomials, ("bias",), bias_at_the_front),
+        checks.check_leads,
+    ),
+    "a fused kernel of another function": ("relu", fused("relu", lambda y_bar, y: torch.ops.aten.threshold_backward(y_bar, y, 1)), "fused"),
     "a value that no rule reads": ("tanh", replaced(OPERATIONS["tanh"], "_kept", {(True,): (True, True)}), checks.check_kept),
     "a value that is not kept": ("exp", replaced(OPERATIONS["exp"], "_kept", {(True,): (False, False)}), checks.check_kept),
     "a type that widens": ("mean", transpose("mean", "x", lambda rule, *given: gl.astype(rule(*given), "float32")), checks.check_adjoint),
@@ -162,6 +171,7 @@ MISTAKES = {  # what is planted: the operation, how, and the check that must cat
 def test_planted_mistakes_are_caught(mistake, monkeypatch):
     name, plant, check = MISTAKES[mistake]
     if check == "fused":
+
         def check(case):
             checks.check_fused(case, monkeypatch)
 

@@ -1,15 +1,15 @@
 """Kinks, ties, singular points and large arguments: the values and the first two derivatives, by every walk."""
+
 import math
 
 import pytest
 import torch
-from operation_checks import OPERATIONS
 
 import gradloom as gl
 from gradloom.core.array import dlarray
 from gradloom.core.blocks.block import identity
 from gradloom.core.blocks.dense import dense
-from gradloom.core.operation import PUBLIC
+from gradloom.core.operation import OPERATIONS, PUBLIC
 from gradloom.core.trace import Node, Trace
 from gradloom.derivatives import forward, reverse
 from gradloom.derivatives.operators import VARIABLE, dlfeval, dlgradient, jvp
@@ -56,13 +56,34 @@ def jacobian(function, x):
 
 FAR = 1e4
 LARGE = [  # function, argument, value, first and second derivative
-    (gl.tanh, FAR, 1, 0, 0), (gl.tanh, -FAR, -1, 0, 0), (gl.sigmoid, FAR, 1, 0, 0), (gl.sigmoid, -FAR, 0, 0, 0), (gl.sigmoid, -700.0, math.exp(-700), math.exp(-700), math.exp(-700)),
-    (gl.softplus, FAR, FAR, 1, 0), (gl.softplus, -FAR, 0, 0, 0), (gl.silu, FAR, FAR, 1, 0), (gl.silu, -FAR, 0, 0, 0), (gl.gelu, FAR, FAR, 1, 0),
-    (gl.gelu, -FAR, 0, 0, 0), (lambda x: gl.gelu(x, approximation="tanh"), FAR, FAR, 1, 0), (lambda x: gl.gelu(x, approximation="tanh"), -FAR, 0, 0, 0),
-    (gl.elu, FAR, FAR, 1, 0), (gl.elu, -FAR, -1, 0, 0), (gl.leakyrelu, -FAR, -100, 0.01, 0), (gl.relu, FAR, FAR, 1, 0), (gl.erf, FAR, 1, 0, 0),
-    (gl.erfc, FAR, 0, 0, 0), (gl.expm1, -FAR, -1, 0, 0), (gl.exp, -FAR, 0, 0, 0), (gl.exp, -INF, 0, 0, 0), (gl.atan, 1e200, math.pi / 2, 0, 0), (gl.log1p, 1e300, math.log(1e300), 1e-300, 0),
-    (lambda x: gl.logsumexp(gl.stack([x, x])), FAR, FAR + math.log(2), 1, 0), (lambda x: gl.log_softmax(gl.stack([x, x * 0]), axis=0)[1], FAR, -FAR, -1, 0),
-    (lambda x: gl.softmax(gl.stack([x, x * 0]), axis=0)[0], FAR, 1, 0, 0), (lambda x: gl.hypot(x, x), 1e200, 1e200 * math.sqrt(2), math.sqrt(2), 0),
+    (gl.tanh, FAR, 1, 0, 0),
+    (gl.tanh, -FAR, -1, 0, 0),
+    (gl.sigmoid, FAR, 1, 0, 0),
+    (gl.sigmoid, -FAR, 0, 0, 0),
+    (gl.sigmoid, -700.0, math.exp(-700), math.exp(-700), math.exp(-700)),
+    (gl.softplus, FAR, FAR, 1, 0),
+    (gl.softplus, -FAR, 0, 0, 0),
+    (gl.silu, FAR, FAR, 1, 0),
+    (gl.silu, -FAR, 0, 0, 0),
+    (gl.gelu, FAR, FAR, 1, 0),
+    (gl.gelu, -FAR, 0, 0, 0),
+    (lambda x: gl.gelu(x, approximation="tanh"), FAR, FAR, 1, 0),
+    (lambda x: gl.gelu(x, approximation="tanh"), -FAR, 0, 0, 0),
+    (gl.elu, FAR, FAR, 1, 0),
+    (gl.elu, -FAR, -1, 0, 0),
+    (gl.leakyrelu, -FAR, -100, 0.01, 0),
+    (gl.relu, FAR, FAR, 1, 0),
+    (gl.erf, FAR, 1, 0, 0),
+    (gl.erfc, FAR, 0, 0, 0),
+    (gl.expm1, -FAR, -1, 0, 0),
+    (gl.exp, -FAR, 0, 0, 0),
+    (gl.exp, -INF, 0, 0, 0),
+    (gl.atan, 1e200, math.pi / 2, 0, 0),
+    (gl.log1p, 1e300, math.log(1e300), 1e-300, 0),
+    (lambda x: gl.logsumexp(gl.stack([x, x])), FAR, FAR + math.log(2), 1, 0),
+    (lambda x: gl.log_softmax(gl.stack([x, x * 0]), axis=0)[1], FAR, -FAR, -1, 0),
+    (lambda x: gl.softmax(gl.stack([x, x * 0]), axis=0)[0], FAR, 1, 0, 0),
+    (lambda x: gl.hypot(x, x), 1e200, 1e200 * math.sqrt(2), math.sqrt(2), 0),
 ]
 
 
@@ -77,21 +98,39 @@ def test_large_arguments(function, x, value, first, second):
 # ----- kinks and ties ---------------------------------------------------------------------------------------------------
 
 KINKS = [  # function, arguments, gradients
-    (gl.relu, [[-1.0, 0.0, 2.0]], [[0, 0, 1]]), (gl.abs, [[-1.0, 0.0, 2.0]], [[-1, 0, 1]]), (gl.sign, [[-1.0, 0.0]], [[0, 0]]), (gl.floor, [[0.0, 0.5]], [[0, 0]]),
-    (lambda x: gl.leakyrelu(x, 0.1), [[-1.0, 0.0, 2.0]], [[0.1, 0.1, 1]]), (gl.elu, [[0.0, 2.0]], [[1, 1]]), (lambda x: gl.clip(x, -1, 1), [[-2.0, -1.0, 1.0, 2.0]], [[0, 1, 1, 0]]),
-    (gl.maximum, [[1.0, 2.0, 3.0], [2.0, 2.0, 2.0]], [[0, 1, 1], [1, 0, 0]]), (gl.minimum, [[1.0, 2.0, 3.0], [2.0, 2.0, 2.0]], [[1, 1, 0], [0, 0, 1]]),
-    (lambda x: gl.maximum(x, 0.0), [[-1.0, 0.0, 1.0]], [[0, 1, 1]]), (lambda x: gl.maximum(0.0, x), [[-1.0, 0.0, 1.0]], [[0, 0, 1]]),
-    (lambda x: gl.max(x), [[3.0, 1.0, 3.0]], [[1, 0, 0]]), (lambda x: gl.min(x), [[3.0, 1.0, 1.0]], [[0, 1, 0]]),
+    (gl.relu, [[-1.0, 0.0, 2.0]], [[0, 0, 1]]),
+    (gl.abs, [[-1.0, 0.0, 2.0]], [[-1, 0, 1]]),
+    (gl.sign, [[-1.0, 0.0]], [[0, 0]]),
+    (gl.floor, [[0.0, 0.5]], [[0, 0]]),
+    (lambda x: gl.leakyrelu(x, 0.1), [[-1.0, 0.0, 2.0]], [[0.1, 0.1, 1]]),
+    (gl.elu, [[0.0, 2.0]], [[1, 1]]),
+    (lambda x: gl.clip(x, -1, 1), [[-2.0, -1.0, 1.0, 2.0]], [[0, 1, 1, 0]]),
+    (gl.maximum, [[1.0, 2.0, 3.0], [2.0, 2.0, 2.0]], [[0, 1, 1], [1, 0, 0]]),
+    (gl.minimum, [[1.0, 2.0, 3.0], [2.0, 2.0, 2.0]], [[1, 1, 0], [0, 0, 1]]),
+    (lambda x: gl.maximum(x, 0.0), [[-1.0, 0.0, 1.0]], [[0, 1, 1]]),
+    (lambda x: gl.maximum(0.0, x), [[-1.0, 0.0, 1.0]], [[0, 0, 1]]),
+    (lambda x: gl.max(x), [[3.0, 1.0, 3.0]], [[1, 0, 0]]),
+    (lambda x: gl.min(x), [[3.0, 1.0, 1.0]], [[0, 1, 0]]),
     (lambda x: gl.max(x, axis=0), [[[1.0, 5.0], [1.0, 7.0], [1.0, 7.0]]], [[[1, 0], [0, 1], [0, 0]]]),
     (lambda x: gl.maxpool(dlarray(x, "BCS"), 2), [[[[2.0, 2.0, 1.0, 2.0]]]], [[[[1, 1, 0, 1]]]]),
-    (lambda x: gl.where(x > 0, x, -x), [[-1.0, 0.0, 1.0]], [[-1, -1, 1]]), (gl.square, [0.0], [0.0]),
-    (lambda x: x ** 2, [[0.0, -3.0]], [[0, -6]]), (lambda x: x ** 3, [[0.0, -2.0]], [[0, 12]]), (lambda x: x ** 0, [[0.0, -2.0]], [[0, 0]]), (lambda x: x ** 1, [[0.0, -2.0]], [[1, 1]]),
+    (lambda x: gl.where(x > 0, x, -x), [[-1.0, 0.0, 1.0]], [[-1, -1, 1]]),
+    (gl.square, [0.0], [0.0]),
+    (lambda x: x**2, [[0.0, -3.0]], [[0, -6]]),
+    (lambda x: x**3, [[0.0, -2.0]], [[0, 12]]),
+    (lambda x: x**0, [[0.0, -2.0]], [[0, 0]]),
+    (lambda x: x**1, [[0.0, -2.0]], [[1, 1]]),
     (gl.power, [[0.0, -2.0, 2.0, 0.0], [2.0, 3.0, 0.0, 0.0]], [[0, 12, 0, 0], [0, NAN, math.log(2), 0]]),
-    (lambda x: 0.0 ** x, [[1.0, 2.0]], [[0, 0]]), (lambda x: gl.prod(x), [[2.0, 0.0, 3.0]], [[0, 6, 0]]), (lambda x: gl.prod(x), [[2.0, 0.0, 0.0]], [[0, 0, 0]]),
-    (lambda x: gl.norm(x), [[0.0, 0.0]], [[0, 0]]), (lambda x: gl.norm(x, axis=0), [[[3.0, 0.0], [4.0, 0.0]]], [[[0.6, 0], [0.8, 0]]]),
-    (gl.abs, [[3 + 4j, 0j]], [[0.6 + 0.8j, 0]]), (gl.mod, [[5.0, -5.0], [3.0, 3.0]], [[1, 1], [-1, 2]]),
-    (lambda x: gl.logsumexp(x), [[-INF, 0.0]], [[0, 1]]), (lambda x: gl.logsumexp(x, axis=0), [[[-INF, 1.0], [-INF, 1.0]]], [[[0, 0.5], [0, 0.5]]]),
-    (lambda x: gl.softmax(x, axis=0)[1], [[-INF, 0.0, 0.0]], [[0, 0.25, -0.25]]), (lambda x: gl.round(x), [[0.5, 1.5]], [[0, 0]]),
+    (lambda x: 0.0**x, [[1.0, 2.0]], [[0, 0]]),
+    (lambda x: gl.prod(x), [[2.0, 0.0, 3.0]], [[0, 6, 0]]),
+    (lambda x: gl.prod(x), [[2.0, 0.0, 0.0]], [[0, 0, 0]]),
+    (lambda x: gl.norm(x), [[0.0, 0.0]], [[0, 0]]),
+    (lambda x: gl.norm(x, axis=0), [[[3.0, 0.0], [4.0, 0.0]]], [[[0.6, 0], [0.8, 0]]]),
+    (gl.abs, [[3 + 4j, 0j]], [[0.6 + 0.8j, 0]]),
+    (gl.mod, [[5.0, -5.0], [3.0, 3.0]], [[1, 1], [-1, 2]]),
+    (lambda x: gl.logsumexp(x), [[-INF, 0.0]], [[0, 1]]),
+    (lambda x: gl.logsumexp(x, axis=0), [[[-INF, 1.0], [-INF, 1.0]]], [[[0, 0.5], [0, 0.5]]]),
+    (lambda x: gl.softmax(x, axis=0)[1], [[-INF, 0.0, 0.0]], [[0, 0.25, -0.25]]),
+    (lambda x: gl.round(x), [[0.5, 1.5]], [[0, 0]]),
 ]
 
 
@@ -103,12 +142,16 @@ def test_kinks_and_ties(function, values, gradients):
     else:
         _, found, _ = derivatives(function, *values)
     for g, expected in zip(found, gradients, strict=True):
-        torch.testing.assert_close(torch.tensor(g), torch.tensor(expected, dtype=torch.tensor(g).dtype), equal_nan=True, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(
+            torch.tensor(g), torch.tensor(expected, dtype=torch.tensor(g).dtype), equal_nan=True, rtol=1e-12, atol=1e-12
+        )
 
 
 def test_products_with_zeros_have_second_derivatives():
     x = dlarray([2.0, 0.0, 0.0, 5.0])
-    hessian = dlfeval(lambda x: gl.stack([dlgradient(g, x, retain_data=True) for g in dlgradient(gl.prod(x), x, enable_higher_derivatives=True)]), x)
+    hessian = dlfeval(
+        lambda x: gl.stack([dlgradient(g, x, retain_data=True) for g in dlgradient(gl.prod(x), x, enable_higher_derivatives=True)]), x
+    )
     expected = torch.zeros(4, 4, dtype=torch.float64)
     expected[1, 2] = expected[2, 1] = 10
     assert torch.equal(hessian._value, expected)
@@ -118,8 +161,23 @@ def test_products_with_zeros_have_second_derivatives():
 
 # Where the partial of each singular operation is infinite or not a number; each argument list, and which arguments vary.
 SINGULAR = {
-    "log": [0.0], "log1p": [-1.0], "log2": [0.0], "log10": [0.0], "sqrt": [0.0], "rsqrt": [0.0], "reciprocal": [0.0], "asin": [1.0], "acos": [-1.0],
-    "acosh": [1.0], "atanh": [-1.0], "divide": [1.0, 0.0], "power": [0.0, 0.5], "atan2": [0.0, 0.0], "hypot": [0.0, 0.0], "sign": [0j], "angle": [0j],
+    "log": [0.0],
+    "log1p": [-1.0],
+    "log2": [0.0],
+    "log10": [0.0],
+    "sqrt": [0.0],
+    "rsqrt": [0.0],
+    "reciprocal": [0.0],
+    "asin": [1.0],
+    "acos": [-1.0],
+    "acosh": [1.0],
+    "atanh": [-1.0],
+    "divide": [1.0, 0.0],
+    "power": [0.0, 0.5],
+    "atan2": [0.0, 0.0],
+    "hypot": [0.0, 0.0],
+    "sign": [0j],
+    "angle": [0j],
     "scale": [0.0, INF],
 }
 
@@ -150,7 +208,9 @@ def test_guarded_branches_do_not_leak(name):
         assert torch.isfinite(torch.tensor(numbers)).all(), numbers
 
 
-@pytest.mark.parametrize("name", [n for n, o in OPERATIONS.items() if getattr(o, "singular", False) and n not in ("scale", "sign", "angle")])
+@pytest.mark.parametrize(
+    "name", [n for n, o in OPERATIONS.items() if getattr(o, "singular", False) and n not in ("scale", "sign", "angle")]
+)
 def test_guarded_branches_do_not_leak_into_jacobians_and_leading_axes(name):
     operation, point = OPERATIONS[name].public, SINGULAR[name]
     safe = 1.6 if name == "acosh" else 0.6
@@ -202,5 +262,3 @@ def test_softmax_and_masks():
     assert torch.isfinite(torch.tensor([g, h])).all()
     assert g[1] == h[1] == 0
     assert PUBLIC["isfinite"](dlarray(y))
-
-

@@ -12,7 +12,7 @@ from typing import Any
 import gradloom as gl
 
 STUB = Path(__file__).parents[1] / "src" / "gradloom" / "__init__.pyi"
-RESULTS = {"__bool__": "bool", "__len__": "int", "__int__": "int", "__float__": "float", "__complex__": "complex", "__index__": "int", "__repr__": "str",
+RESULTS = {"__bool__": "bool", "__len__": "int", "__int__": "int", "__float__": "float", "__complex__": "builtins.complex", "__index__": "int", "__repr__": "str",
            "__format__": "str", "__contains__": "bool", "__iter__": "Iterator[dlarray]"}
 SKIPPED = {"__init__", "__new__", "__class__", "__doc__", "__module__", "__slots__", "__hash__", "__dict__", "__weakref__", "__init_subclass__",
            "__subclasshook__", "__getattribute__", "__setattr__", "__delattr__", "__dir__", "__getstate__", "__reduce__", "__reduce_ex__", "__sizeof__", "__str__"}
@@ -62,7 +62,7 @@ def array_class() -> list[str]:
 
 def text() -> str:
     """The whole stub."""
-    lines = ["# Written by tools/make_stub.py: `make stub`.", "from collections.abc import Iterator", "from typing import Any", ""]
+    lines = ["# Written by tools/make_stub.py: `make stub`.", "import builtins", "from collections.abc import Iterator", "from typing import Any", ""]
     functions = []
     for name in sorted(n for n in vars(gl) if not n.startswith("_")):
         thing = getattr(gl, name)

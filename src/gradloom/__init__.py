@@ -23,7 +23,7 @@ from .derivatives.batched import dljacobian
 from .derivatives.functions import value_and_gradient
 from .derivatives.jacobian import Jacobian
 from .derivatives.operators import detach, dlfeval, dlgradient, extractdata, hvp, isdlarray, jvp, vjp
-from .networks import Layer, Layout, Learnable, Learnables, State, dlnetwork, layers
+from .networks import Layer, Layout, Learnable, Learnables, State, UnknownName, dlnetwork, layers
 from .training.updates import dlupdate, sgdmupdate
 
 __version__ = "0.1.0"
@@ -31,7 +31,7 @@ __version__ = "0.1.0"
 globals().update(_PUBLIC)
 __all__ = [name for name in (
     *_PUBLIC, "BatchDependenceWarning", "GradloomError", "GradloomWarning", "Jacobian", "LabelError", "Layer", "Layout", "Learnable", "Learnables", "NotFinite", "ShapeError", "State", "TraceError",
-    "TypeRefused", "check_finite", "detach", "dlarray", "dlfeval", "dlgradient", "dljacobian", "dlnetwork", "dlupdate", "extractdata", "hvp", "isdlarray", "jvp", "layers", "sgdmupdate",
+    "TypeRefused", "UnknownName", "check_finite", "detach", "dlarray", "dlfeval", "dlgradient", "dljacobian", "dlnetwork", "dlupdate", "extractdata", "hvp", "isdlarray", "jvp", "layers", "sgdmupdate",
     "value_and_gradient", "vjp") if not hasattr(_builtins, name)]
 
 

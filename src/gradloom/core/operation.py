@@ -301,7 +301,7 @@ class Elementwise(Operation):
             return [self._complex_pull(k, v, params, node, y_bar) if want else None for k, want in enumerate(wanted)]
         if self.fused_pull is not None and type(y_bar) is Tensor:
             return [self.fused_pull.call(v, params, node, y_bar, lead, wanted)]
-        bars = []
+        bars: list[Any] = []
         for k, want in enumerate(wanted):
             if not want:
                 bars.append(None)
@@ -733,7 +733,8 @@ def _dressed(function: Any, operation: Operation, doc: str, operators: Sequence[
     operation.public = function
     PUBLIC[function.__name__] = shown = explained(function)
     for name in operators:
-        setattr(Operand, name, _reflected(function) if name.startswith("__r") else function)
+        commutes = operation.name in ("add", "multiply")
+        setattr(Operand, name, _reflected(function) if name.startswith("__r") and not commutes else function)
     if method:
         setattr(dlarray, function.__name__, shown)
     return function

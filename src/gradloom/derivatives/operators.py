@@ -11,7 +11,7 @@ import torch
 
 from ..core.array import dlarray
 from ..core.containers import Structure, flatten, unflatten
-from ..core.errors import ShapeError, TraceError, TypeRefused, line_of, user_site
+from ..core.errors import ShapeError, Site, TraceError, TypeRefused, line_of, user_site
 from ..core.labels import described
 from ..core.operation import NO_PARAMS, PUBLIC, Operation
 from ..core.trace import Node, Trace, ancestors, current_trace, different_traces, live, set_current_trace
@@ -90,7 +90,8 @@ def dlfeval(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         gc.disable()
     try:
         places: dict[int, Node] = {}
-        leaves = [_variable(leaf, trace, places) if type(leaf) is dlarray else leaf for leaf in leaves]
+        site = user_site()
+        leaves = [_variable(leaf, trace, places, site) if type(leaf) is dlarray else leaf for leaf in leaves]
         if structure is None:
             result = function(*leaves)
         else:
@@ -120,7 +121,7 @@ def refuse_suspended(function: Callable[..., Any]) -> None:
         raise TypeRefused(f"dlfeval needs a function as its first argument, not {type(function).__name__}; write dlfeval(fun, x, ...)")
 
 
-def _variable(x: dlarray, trace: Trace, places: dict[int, Node]) -> dlarray:
+def _variable(x: dlarray, trace: Trace, places: dict[int, Node], site: Site | None) -> dlarray:
     """A fresh handle to a variable; two handles to one place are one variable."""
     value = x._value
     if not (value.dtype.is_floating_point or value.dtype.is_complex):
@@ -132,9 +133,9 @@ def _variable(x: dlarray, trace: Trace, places: dict[int, Node]) -> dlarray:
     node = places.get(key)
     if node is None:
         if parent is None:
-            node = Node(VARIABLE, trace, (), [value], NO_PARAMS, value, user_site())
+            node = Node(VARIABLE, trace, (), [value], NO_PARAMS, value, site)
         else:
-            node = Node(IDENTITY, trace, (parent,), [None, None], NO_PARAMS, value, user_site())
+            node = Node(IDENTITY, trace, (parent,), [None, None], NO_PARAMS, value, site)
         places[key] = node
     return dlarray._made(value, node, x._labels)
 
@@ -282,7 +283,8 @@ def gradient_of(y_node: Node | None, value: Tensor, xs: Sequence[dlarray], nodes
         one_trace([y_node], nodes)
         one = torch.ones_like(value) if value.ndim or recorded else _one(value)
         bars = pull({y_node: dlarray._made(one, None) if recorded else one}, nodes, recorded=recorded, release=release)
-    return [derivative(bar, x, node, y_node, recorded) for bar, x, node in zip(bars, xs, nodes, strict=True)]
+    site = user_site()
+    return [derivative(bar, x, node, y_node, recorded, site) for bar, x, node in zip(bars, xs, nodes, strict=True)]
 
 
 _ones: dict[torch.dtype, Tensor] = {}
@@ -296,11 +298,11 @@ def _one(like: Tensor) -> Tensor:
     return one
 
 
-def derivative(bar: Any, x: dlarray, node: Node, y_node: Node | None, recorded: bool, option: str = "enable_higher_derivatives=True") -> dlarray:
+def derivative(bar: Any, x: dlarray, node: Node, y_node: Node | None, recorded: bool, site: Site | None = None) -> dlarray:
     """A derivative in the shape and labels of x, as a result of `dlgradient` and its like."""
     if bar is None:
         bar = torch.zeros_like(x._value)
-    return recorded_result(bar, x._labels, [node]) if recorded else marked(bar, x._labels, y_node or node, option)
+    return recorded_result(bar, x._labels, [node]) if recorded else marked(bar, x._labels, y_node or node, site=site)
 
 
 def recorded_result(bar: Any, labels: str | None, nodes: Sequence[Node]) -> dlarray:
@@ -311,10 +313,10 @@ def recorded_result(bar: Any, labels: str | None, nodes: Sequence[Node]) -> dlar
 
 
 def marked(value: Tensor, labels: str | None, source: Node, option: str = "enable_higher_derivatives=True",
-           directions: Sequence[dlarray] = ()) -> dlarray:
+           directions: Sequence[dlarray] = (), site: Site | None = None) -> dlarray:
     """A derivative that was not recorded, of `source` and in `directions`: to differentiate through it is an error."""
     parents = (source, *[d._node for d in directions if live(d._node) is not None])
-    return dlarray._made(value, Node(UNRECORDED, source.trace, parents, [None] * (len(parents) + 1), {"option": option}, value, user_site()), labels)
+    return dlarray._made(value, Node(UNRECORDED, source.trace, parents, [None] * (len(parents) + 1), {"option": option}, value, site or user_site()), labels)
 
 
 def detach(x: Any, /) -> dlarray:

@@ -70,7 +70,7 @@ def signature(outputs: Sequence[Node], inputs: Sequence[Node]) -> Any:
         params = _frozen(node.params)
         if params is None:
             return None
-        rows.append((node.operation.name, params, tuple(place.get(p, -1) for p in node.parents), node.shape, node.dtype,
+        rows.append((node.operation.name, params, tuple(-1 if p is None else place.get(p, -1) for p in node.parents), node.shape, node.dtype,
                      tuple(_kind(v) for v in node.values)))
     return tuple(rows), tuple(place[n] for n in outputs), tuple(place.get(n, -1) for n in inputs)
 

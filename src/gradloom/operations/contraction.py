@@ -230,7 +230,8 @@ def einsum(equation: str, /, *operands: Any) -> Any:
             if c in names[k][:d]:
                 fresh = next(spare)
                 names[k] = names[k][:d] + fresh + names[k][d + 1:]
-                arrays.append(dlarray._made(torch.eye(arrays[k].shape[d], dtype=arrays[k].dtype, device=arrays[k].device), None))
+                eye = torch.eye(arrays[k].shape[d], dtype=arrays[k].dtype, device=arrays[k].device)
+                arrays.append(eye if isinstance(arrays[k], Tensor) else dlarray._made(eye, None))
                 names.append(c + fresh)
     if any(type(x) is dlarray for x in arrays):
         arrays = [dlarray._made(x._value, x._node, None) if type(x) is dlarray else dlarray(x) for x in arrays]

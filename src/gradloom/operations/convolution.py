@@ -282,6 +282,9 @@ def _with_weight_block(x: Tensor, block: Block, params: dict[str, Any]) -> Block
 
 def _with_input_block(block: Block, weight: Tensor, params: dict[str, Any]) -> Block:
     """A convolution of a Block: windows where its spatial axes are tied, else a convolution with the in axes in the batch."""
+    if not block.terms:
+        shape = (block.shape[0], weight.shape[0], *_output_sizes(block.shape[2:], weight.shape[2:], params))
+        return block.made([], shape, torch.promote_types(block.dtype, weight.dtype))
     parts = [_windowed(block, t, weight, params) if _spatially_tied(t) and _windows_pay(block, t, weight, params)
              else _convolved(block, t, weight, params) for t in block.terms]
     result = parts[0]
@@ -367,6 +370,7 @@ def _convolved(block: Block, term: Term, weight: Tensor, params: dict[str, Any])
         term = term.untied(1, block.like)
         if term is not before:
             notes.append("dlconv mixes channels")
+    term = term.compressed(block.like)
     spatial = [i for a in term.out[2:] for i in a.indices]
     own = [*term.out[1].indices, *spatial]
     rest = [i for i in term.carried() if i not in own]
@@ -448,6 +452,8 @@ def arranged(x: Any, labels: str, word: str) -> tuple[Any, list[int], str, tuple
     channel = positions(labels, "C")
     rest = tuple(k for k in range(x.ndim) if k not in spatial + channel)
     order = [*rest, *channel, *spatial]
+    if len(rest) == 1 and order == sorted(order):  # (B, C, *S) already
+        return _unlabelled(x), order, labels, (x.shape[0],)
     sizes = tuple(x.shape[k] for k in order)
     x = permute_dims(_unlabelled(x), order)
     if len(rest) != 1:
@@ -462,7 +468,8 @@ def put_back(y: Any, order: list[int], labels: str, rest: tuple[int, ...], label
     inverse = [0] * len(order)
     for k, o in enumerate(order):
         inverse[o] = k
-    y = permute_dims(y, inverse)
+    if order != sorted(order):
+        y = permute_dims(y, inverse)
     if type(y) is dlarray:
         y = dlarray._made(y._value, y._node, tidy("".join(labels[k] for k in inverse)) if labelled else None)
     return y

@@ -230,6 +230,7 @@ def _flattened(term: Term, sources: Sequence[int], sizes: Sequence[int], block: 
     notes.append(f"reshape of axes {[block.shape[s] for s in sources]} to {list(sizes)} has no common refinement")
     for s in sources:
         term = term.untied(s, block.like)
+    term = term.compressed(block.like)
     old = tuple(i for s in sources for i in term.out[s].indices)
     hit = [f for f in term.factors if set(f[1]) & set(old)]
     rest = [f for f in term.factors if not set(f[1]) & set(old)]
@@ -254,12 +255,16 @@ def through_arrays(block: Block, run: Callable[[Tensor, tuple[int, ...]], Tensor
     shape: tuple[int, ...] = ()
     dtype = block.dtype
     notes: list[str] = []
+    if not block.terms:
+        nothing = run(torch.zeros((1, *block.shape), dtype=dtype, device=block.device), (1,))
+        return block.made([], nothing.shape[1:], nothing.dtype)
     for term in block.terms:
         for k in mixed:
             tied = term
             term = term.untied(k, block.like)
             if term is not tied:
                 notes.append(why)
+        term = term.compressed(block.like)
         mixed_ids = [i for k in mixed for i in term.out[k].indices]
         kept = [k for k in range(block.ndim) if k not in mixed]
         order = [i for i in term.carried() if i not in mixed_ids]

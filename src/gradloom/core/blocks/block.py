@@ -96,7 +96,8 @@ class Block(Operand):
         for term in self.broadcast(shape).terms:
             axes = [None if n == 1 else term.out[len(shape) - array.ndim + k] for k, n in enumerate(array.shape)]
             factor, ids = without_repeats(*restricted(array, axes))
-            order = tuple(term.carried())
+            held = {i for _, its in term.factors for i in its}
+            order = tuple(i for i in term.carried() if i in held or i in ids)
             folded = term.values(order, self.like).expand([i.size for i in order])
             spread = factor.permute([ids.index(i) for i in order if i in ids]).reshape([i.size if i in ids else 1 for i in order])
             terms.append(term.replaced(factors=((product(folded, spread), order),), coefficient=1))

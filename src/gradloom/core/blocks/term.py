@@ -136,15 +136,23 @@ class Term:
     def eliminated(self) -> Term:
         """Sum the indices that no axis carries, where that makes the term smaller; only the factors that hold one are multiplied."""
         carried = self.carried()
-        factors, coefficient = list(self.factors), self.coefficient
-        for i in {i for _, ids in factors for i in ids if i not in carried}:
-            hit = [f for f in factors if i in f[1]]
-            keep = tuple(dict.fromkeys(k for _, ids in hit for k in ids if k is not i))
-            if len(hit) > 1 and math.prod(k.size for k in keep) > sum(a.numel() for a, _ in hit):
-                continue
+        factors = list(self.factors)
+        gone = list(dict.fromkeys(i for _, ids in factors for i in ids if i not in carried))
+        while gone:
+            found: Any = None  # the sum with the smallest result first
+            for i in gone:
+                hit = [f for f in factors if i in f[1]]
+                keep = tuple(dict.fromkeys(k for _, ids in hit for k in ids if k is not i))
+                size = math.prod(k.size for k in keep)
+                if (len(hit) == 1 or size <= sum(a.numel() for a, _ in hit)) and (found is None or size < found[0]):
+                    found = size, i, hit, keep
+            if found is None:
+                break
+            _, i, hit, keep = found
+            gone.remove(i)
             factors = [f for f in factors if i not in f[1]]
             factors.append((contracted(hit, keep), keep))
-        return self.replaced(factors=tuple(factors), coefficient=coefficient)
+        return self.replaced(factors=tuple(factors))
 
     def times(self, array: Tensor, ids: Ids) -> Term:
         """One more factor; multiplied into one over the same indices where there is one."""
@@ -242,6 +250,19 @@ class Term:
         table = axis.table().to(like.device)
         hot = (table.unsqueeze(-1) == torch.arange(axis.size, device=like.device)).to(like.dtype)
         return self.replaced(factors=(*self.factors, (hot, (*axis.indices, *fresh.indices))), out=out).eliminated()
+
+    def compressed(self, like: Tensor) -> Term:
+        """In axes that are read at positions over more indices than they have places, which no out axis shares, as indices of their own."""
+        term = self
+        for k, axis in enumerate(self.inn):
+            shared = {i for j, other in enumerate((*term.inn, *term.out)) if j != k for i in other.indices}
+            if axis.positions is None or math.prod(i.size for i in axis.indices) <= axis.size or shared & set(axis.indices):
+                continue
+            fresh = plain(axis.size)
+            hot = (axis.positions.unsqueeze(-1) == torch.arange(axis.size)).to(like.device, like.dtype)
+            factor = (hot if fresh.indices else hot.squeeze(-1), (*axis.indices, *fresh.indices))
+            term = term.replaced(factors=(*term.factors, factor), inn=(*term.inn[:k], fresh, *term.inn[k + 1:]))
+        return term
 
     # ----- numbers -----
 
