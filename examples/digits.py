@@ -149,7 +149,7 @@ def places_to_check(h, seed=SEED, random=4):
     return [tuple(int(k) for k in place) for place in (*strongest, *others)]
 
 
-def largest_difference(J, matrix, h, places, rows):
+def largest_difference(matrix, h, places, rows):
     """The largest difference between rows of the matrix and gradients, and the largest entry of those rows."""
     expected = np.stack([np.concatenate([np.ravel(g) for g in row]) for row in rows])
     found = matrix[[np.ravel_multi_index(place, h.shape) for place in places]]
@@ -189,8 +189,7 @@ def main(output):
         sys.exit(f"The held-out accuracy is below {GOOD_ENOUGH:.0%}: something is wrong.")
 
     # One digit that the network has not seen, and its relu1: 16 filters x 28 x 28.
-    classes = held_out[1].tolist()
-    digit = held_out[0][classes.index(3)]
+    digit = held_out[0][held_out[1].tolist().index(3)]
     h, probabilities = (np.asarray(y) for y in net.predict(digit, outputs=["relu1", "softmax"]))
     print(f"A held-out 3; the network says {probabilities.argmax()}, with probability {probabilities.max():.3f}.")
 
@@ -202,39 +201,56 @@ def main(output):
     print(f"  held in factors: {bytes_in_words(J.nbytes)};  as a dense matrix: {bytes_in_words(J.dense_nbytes)}\n")
 
     matrix = np.asarray(J)
-    keys = list(J.columns)
     places = places_to_check(h)
-    rows = gl.dlfeval(rows_one_by_one, net, digit, places, keys)
-    difference, largest = largest_difference(J, matrix, h, places, rows)
+    compare(net, digit, h, J, matrix, places)
+    time_both(net, digit, h, J, places, first)
+
+    files = draw(output, np.asarray(digit)[0], h, J, matrix, places, losses, accuracies)
+    print(f"Pictures, in {output.resolve()}:")
+    for path, content in files:
+        print(f"  {path.name:22}{content}")
+
+
+def compare(net, digit, h, J, matrix, places):
+    """Rows of the Jacobian with gradients; a difference ends the run."""
+    rows = gl.dlfeval(rows_one_by_one, net, digit, places, list(J.columns))
+    difference, largest = largest_difference(matrix, h, places, rows)
     print(f"Compared with dlgradient, one output at a time, in {len(places)} rows:")
     print(f"  largest difference {difference:.1e}, in entries of up to {largest:.2f}\n")
-    assert difference <= 1e-5 * largest, "the Jacobian and the gradients differ"
+    if not difference <= 1e-5 * largest:
+        sys.exit("The Jacobian and the gradients differ: something is wrong.")
 
+
+def time_both(net, digit, h, J, places, first):
+    """The Jacobian at once, and the loop, which would take too long in full."""
+    keys = list(J.columns)
     structured = seconds(gl.dlfeval, hidden_jacobian, net, digit)
-    written = structured + seconds(J.matrix)
+    as_matrix = structured + seconds(J.matrix)
     forward = seconds(gl.dlfeval, rows_one_by_one, net, digit, [], keys)
     loop = seconds(gl.dlfeval, rows_one_by_one, net, digit, places, keys)
-    each = (loop - forward) / len(places)
-    whole = forward + each * h.size
+    whole = forward + (loop - forward) / len(places) * h.size
     print("Times, the forward pass included, the shortest of several runs:")
-    print(f"  the Jacobian in its factors                 {structured * 1e3:9.1f} ms   (the first call, which plans: {first * 1e3:.0f} ms)")
-    print(f"  the same, written out as a matrix           {written * 1e3:9.1f} ms")
-    print(f"  dlgradient in a loop, {len(places)} rows              {loop * 1e3:9.1f} ms")
-    print(f"  dlgradient in a loop, {h.size:,} rows          {whole * 1e3:9.0f} ms   (extrapolated from the {len(places)} rows)")
-    print(f"  ratio: {whole / structured:,.0f} in factors, {whole / written:,.0f} as a matrix\n")
+    for what, time_taken, note in [
+        ("the Jacobian in its factors", structured, f"the first call, which plans: {first:.2f} s"),
+        ("the same, written out as a matrix", as_matrix, ""),
+        (f"dlgradient in a loop, {len(places)} rows", loop, ""),
+        (f"dlgradient in a loop, {h.size:,} rows", whole, f"extrapolated from the {len(places)} rows"),
+    ]:
+        print(f"  {what:36}{time_taken * 1e3:10,.1f} ms{f'   ({note})' if note else ''}")
+    print(f"  The loop takes {whole / structured:,.0f} times as long as the factors, {whole / as_matrix:,.0f} times as long as the matrix.\n")
 
+
+def draw(output, image, h, J, matrix, places, losses, accuracies):
+    """Write the pictures: [(path, what it shows)]."""
     output.mkdir(parents=True, exist_ok=True)
-    image = np.asarray(digit)[0]
-    kernels = J["conv1", "weights"].dense().numpy()[:, :, :, :, 0]  # filter, i, j, filter, 3, 3
-    written_files = [
+    strongest = places[:len(h)]
+    kernels = J["conv1", "weights"].dense().numpy()[..., 0, :, :]  # filter, i, j; filter, 3, 3
+    return [
         pictures.training(output / "training.png", losses, accuracies),
-        pictures.relu1_maps(output / "relu1_maps.png", image, h, places[:len(h)]),
-        pictures.jacobian_rows(output / "jacobian_rows.png", image, h, kernels, places[:len(h)]),
+        pictures.relu1_maps(output / "relu1_maps.png", image, h, strongest),
+        pictures.jacobian_rows(output / "jacobian_rows.png", image, h, kernels, strongest),
         pictures.jacobian_matrix(output / "jacobian_matrix.png", matrix, J.columns, h.shape),
     ]
-    print(f"Pictures, in {output.resolve()}:")
-    for path, content in written_files:
-        print(f"  {path.name:22}{content}")
 
 
 if __name__ == "__main__":

@@ -124,6 +124,7 @@ KINKS = [  # function, arguments, gradients
     (lambda x: gl.prod(x), [[2.0, 0.0, 3.0]], [[0, 6, 0]]),
     (lambda x: gl.prod(x), [[2.0, 0.0, 0.0]], [[0, 0, 0]]),
     (lambda x: gl.norm(x), [[0.0, 0.0]], [[0, 0]]),
+    (lambda x: gl.std(x), [[2.0, 2.0]], [[0, 0]]),
     (lambda x: gl.norm(x, axis=0), [[[3.0, 0.0], [4.0, 0.0]]], [[[0.6, 0], [0.8, 0]]]),
     (gl.abs, [[3 + 4j, 0j]], [[0.6 + 0.8j, 0]]),
     (gl.mod, [[5.0, -5.0], [3.0, 3.0]], [[1, 1], [-1, 2]]),

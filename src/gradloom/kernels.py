@@ -90,6 +90,8 @@ def as_tensor(x: Any, dtype: Any = None, device: Any = None, copy: bool = True) 
         copy = copy and x.base is not None
     if x.dtype.kind in "OUSMm" or x.dtype.name not in DTYPES:
         if x.dtype.name in ("uint16", "uint32", "uint64"):
+            if x.dtype.name == "uint64" and x.size and x.max() > np.iinfo(np.int64).max:
+                raise TypeError("these unsigned integers are too large for int64; write x.astype('float64')")
             x = x.astype(np.int64)
         elif x.dtype.kind == "f":
             raise TypeError(f"arrays of {x.dtype.name} are not supported; write x.astype('float64')")

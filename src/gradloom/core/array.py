@@ -70,7 +70,7 @@ class dlarray(Operand):
             refuse_computed(x)
         try:
             self._value = as_tensor(x, dtype, device, copy)
-        except (TypeError, ValueError, RuntimeError) as error:
+        except (TypeError, ValueError, RuntimeError, AssertionError) as error:  # the last where torch has no CUDA
             raise TypeRefused(f"dlarray cannot hold this {type(x).__name__}: {error}") from None
         try:
             self._labels = checked(labels, self._value.ndim)
@@ -344,6 +344,8 @@ def constant(x: Any) -> Any:
 
 def operand(x: Any) -> Any:
     """What an operation computes with: dlarrays, Blocks, tensors and Python numbers pass, all else becomes a constant dlarray."""
+    if type(x) is int and not -2 ** 63 <= x < 2 ** 63:
+        return float(x)
     if isinstance(x, (Operand, Tensor)) or type(x) in NUMBER_TYPES:
         return x
     if isinstance(x, (np.bool_, np.integer, np.floating, np.complexfloating)):

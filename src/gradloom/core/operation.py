@@ -109,7 +109,7 @@ class Operation:
             result = self.kernel(*values, **params)
         except GradloomError:
             raise
-        except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError) as error:
+        except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError, AssertionError) as error:
             raise self.refusal(inputs, error) from error
         hidden: Sequence[Any] = ()
         if self.hidden:
@@ -150,7 +150,8 @@ class Operation:
         operands = ", ".join(f"{n} {described(x.shape, getattr(x, '_labels', None))}" if hasattr(x, "shape") else f"{n} {x!r}"
                              for n, x in zip(self.inputs, inputs, strict=False))
         reason = str(error).split("\n")[0]
-        kind: type[GradloomError] = TypeRefused if isinstance(error, TypeError) or "dtype" in reason or "not implemented for" in reason else ShapeError
+        kind: type[GradloomError] = TypeRefused if isinstance(error, TypeError) or "dtype" in reason or "not implemented for" in reason or (
+            "not supported" in reason) else ShapeError
         return kind(f"{self.name}({operands}) cannot be computed, at {line_of(user_site())}: {reason}")
 
     # ----- derivatives -----

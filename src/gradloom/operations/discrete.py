@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ..core.array import dlarray
-from ..core.operation import Operation, _dressed, broadcast_operands, discrete
+from ..core.operation import NO_PARAMS, Operation, _dressed, broadcast_operands, discrete
 from ..kernels import Tensor
 
 
@@ -29,9 +29,7 @@ def _declared(name: str, kernel: Callable[..., Any], doc: str, inputs: tuple[str
 
 def _constant(operation: Operation, args: tuple[Any, ...]) -> Any:
     inputs, labels = broadcast_operands(operation, args)
-    raw = [x._value if type(x) is dlarray else x for x in inputs]
-    result = operation.kernel(*raw)
-    return dlarray._made(result, None, labels) if any(type(x) is dlarray for x in inputs) else result
+    return operation.apply([dlarray._made(x._value, None, x._labels) if type(x) is dlarray else x for x in inputs], NO_PARAMS, labels)
 
 
 def _logical(kernel: Callable[..., Any]) -> Callable[..., Any]:

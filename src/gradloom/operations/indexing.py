@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import sys
 from collections.abc import Sequence
 from opcode import opmap
@@ -56,7 +57,9 @@ def _entry(e: Any) -> Any:
         e = e._value
     elif isinstance(e, (list, np.ndarray, range, tuple)):
         e = np.asarray(e)
-        e = torch.from_numpy(e.astype(np.int64) if not e.size else np.ascontiguousarray(e))
+        e = torch.from_numpy(e.astype(np.int64) if not e.size else np.ascontiguousarray(e).reshape(e.shape))
+    if isinstance(e, Tensor) and e.dtype is torch.bool and not e.ndim:
+        raise TypeRefused(f"a single bool is no index, at {line_of(user_site())}; write an integer or a mask array")
     if isinstance(e, Tensor) and (e.dtype is torch.bool or not (e.dtype.is_floating_point or e.dtype.is_complex)):
         if e.ndim == 0 and e.dtype is not torch.bool:
             return int(e)
@@ -66,7 +69,10 @@ def _entry(e: Any) -> Any:
 
 
 def _bound(e: Any) -> int | None:
-    return None if e is None else int(e)
+    try:
+        return None if e is None else operator.index(e)
+    except TypeError:
+        raise TypeRefused(f"the bounds of a slice are integers, not {e!r:.60}, at {line_of(user_site())}") from None
 
 
 # ----- reading: integers, slices and None -----

@@ -12,7 +12,7 @@ from ..core.errors import ShapeError, line_of, user_site
 from ..core.labels import described, without
 from ..core.operation import composite, discrete, general, multilinear, public
 from ..kernels import Tensor
-from .arithmetic import conj, divide, scale
+from .arithmetic import conj, divide
 from .elementwise import exp, where
 from .movement import array, expand_dims, fresh, negative_axes, permute_dims, reshape
 
@@ -165,14 +165,17 @@ def _std_kernel(x: Tensor, axis: tuple[int, ...], keepdims: bool, correction: fl
     return torch.std(x, axis, correction=correction, keepdim=keepdims) if x.numel() else _of_nothing(x, axis, keepdims)
 
 
+def _inverse(y: Any) -> Any:
+    """1 / y, and 0 where y is 0: where a length vanishes, its derivative is 0."""
+    return where(y == 0, 0.0, divide(1, y))
+
+
 def _std_push(x_dot: Any, x: Any, y: Any, axis: Any, keepdims: Any, correction: float, x_shape: Any) -> Any:
-    return scale(_var_push(x_dot, x, axis, keepdims, correction, x_shape), divide(0.5, y))
+    return _var_push(x_dot, x, axis, keepdims, correction, x_shape) * (0.5 * _inverse(y))
 
 
 def _std_pull(y_bar: Any, x: Any, y: Any, axis: Any, keepdims: Any, correction: float, x_shape: Any) -> Any:
-    n = math.prod(x_shape[a] for a in axis)
-    slope = (x - mean(x, axis=axis, keepdims=True)) * (1 / (n - correction) if n > correction else math.nan)
-    return scale(slope, divide(*(_restored(v, axis, keepdims, len(x_shape)) for v in (y_bar, y))))
+    return _var_pull(y_bar * (0.5 * _inverse(y)), x, axis, keepdims, correction, x_shape)
 
 
 _std = general("std", _std_kernel, push=_std_push, pull=_std_pull, matlab="std",
@@ -181,7 +184,7 @@ _std = general("std", _std_kernel, push=_std_push, pull=_std_pull, matlab="std",
 
 @public(_std, method=True)
 def std(x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
-    """The standard deviation over axes, the square root of `var`.
+    """The standard deviation over axes, the square root of `var`; its derivative where it is 0 is 0.
 
     >>> import gradloom as gl
     >>> gl.std(gl.dlarray([1.0, 3.0]))
@@ -447,11 +450,11 @@ def _norm_push(x_dot: Any, x: Any, y: Any, axis: Any, keepdims: Any) -> Any:
     from .arithmetic import real
 
     along = sum(conj(x) * x_dot, axis=axis, keepdims=keepdims)
-    return scale(real(along) if x.dtype.is_complex else along, divide(1, y))
+    return (real(along) if x.dtype.is_complex else along) * _inverse(y)
 
 
 def _norm_pull(y_bar: Any, x: Any, y: Any, axis: Any, keepdims: Any, x_shape: Any) -> Any:
-    return scale(x, divide(*(_restored(v, axis, keepdims, len(x_shape)) for v in (y_bar, y))))
+    return x * _restored(y_bar * _inverse(y), axis, keepdims, len(x_shape))
 
 
 _norm = general("norm", _norm_kernel, push=_norm_push, pull=_norm_pull, samples=_SAMPLES, matlab="vecnorm")
