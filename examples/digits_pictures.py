@@ -70,7 +70,7 @@ def jacobian_rows(path, image, h, kernels, strongest, count=6):
     colours, low, high = scale_for(np.array(rows))
     for column, (f, i, j), row in zip(grid.T, best, rows, strict=True):
         seen = padded[i:i + 3, j:j + 3]
-        show(column[0], image, "gray", 0, 1, f"filter {f}, row {i}, column {j}")
+        show(column[0], image, "gray", 0, 1, f"filter {f}\nat row {i}, column {j}")
         column[0].add_patch(Rectangle((j - 1.5, i - 1.5), 3, 3, fill=False, edgecolor=RED, linewidth=2))
         patch = show(column[1], seen, "gray", 0, 1)
         kernel = show(column[2], row, colours, low, high, f"= {row.sum() / seen.sum():.2f} × the patch" if seen.any() else "")

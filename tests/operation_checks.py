@@ -14,7 +14,8 @@ from typing import Any
 import torch
 
 from gradloom.core.array import dlarray
-from gradloom.core.operation import PUBLIC, Elementwise, Operation
+from gradloom.core.elementwise import Elementwise
+from gradloom.core.operation import PUBLIC, Operation
 from gradloom.core.trace import Node, Trace
 from gradloom.derivatives import forward, reverse
 from gradloom.derivatives.operators import VARIABLE, dlfeval, dlgradient, jvp
@@ -216,6 +217,11 @@ def same(found: Any, expected: Any, what: str, tolerance: float = 1e-9) -> None:
             assert error < tolerance, f"{what}: off by {error:.1e}\n{a}\n{b}"
 
 
+def in_type(case: Case, dtype: Any) -> Case:
+    """The case with its variables in a smaller type."""
+    return case.at([x.to(dtype) for x in case.values()])
+
+
 # ----- the checks -------------------------------------------------------------------------------------------------------
 
 
@@ -375,3 +381,19 @@ def check_types(case: Case) -> None:
         for recorded in (False, True):
             same(traced.push(own_dots, recorded), exact.push(dots), f"{chosen}: push in single precision", 1e-3)
             same(traced.pull(own_bars, recorded), exact.pull(bars), f"{chosen}: pull in single precision", 1e-3)
+
+
+def check_half(case: Case, dtype: Any) -> None:
+    """In half precision, where the kernel takes it, walks stay in half precision, with leading axes too."""
+    case = in_type(case, dtype)
+    try:
+        case.run()
+    except (RuntimeError, NotImplementedError):
+        return
+    traced = Traced(case)
+    for lead in ((), (2,)):
+        dots = directions(case.values(), "dots", lead=lead)
+        bars = directions([y._value for y in traced.outputs], "bars", lead=lead)
+        for recorded in (False, True):
+            traced.push(dots, recorded, lead)  # each result's type is checked there
+            traced.pull(bars, recorded, lead)

@@ -255,9 +255,9 @@ def test_matlabs_names():
     assert [snake_case(n) for n in ("splitEachLabel", "retainData", "L2Regularization", "already_snake", "ReLU")] == \
         ["split_each_label", "retain_data", "l2_regularization", "already_snake", "re_lu"]
     with pytest.raises(AttributeError, match=r"did you mean 'softmax'"):
-        gl.sofmax  # noqa: B018
+        gl.sofmax
     with pytest.raises(AttributeError, match="written value_and_gradient here"):
-        gl.valueAndGradient  # noqa: B018
+        gl.valueAndGradient
     assert not hasattr(gl, "__wrapped__") and not hasattr(gl, "_something")
 
 

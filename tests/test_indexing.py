@@ -268,7 +268,6 @@ def holders(x):
     yield "row of reshape", x.reshape(2, 2)[0]
     yield "pickled", pickle.loads(pickle.dumps(x))
     yield "closure", (lambda y: lambda: y)(x.copy())
-    yield "iterator", iter(x.copy())
     yield "dlfeval", gl.dlfeval(lambda y: y, x)
     yield "memory", memoryview(np.asarray(x))
     yield "gradient", gl.dlfeval(lambda y: gl.dlgradient(gl.sum(0.5 * y * y), y), x)
@@ -278,24 +277,45 @@ def seen(held):
     held = held() if callable(held) else held[0] if isinstance(held, list) else held
     if isinstance(held, torch.Tensor):
         held = held.numpy()
-    return np.array([float(e) for e in held] if hasattr(held, "__next__") else held)
+    return np.array(held)
 
 
-@pytest.mark.parametrize("writes", [1, 3])
+WRITES = {"element": (1, 50.0), "slice": (slice(2, 4), 60.0), "positions": ([0, 1], 70.0), "all": (..., 80.0), "mask": (np.array([1, 0, 0, 1], bool), 90.0)}
+
+
+@pytest.mark.parametrize("write", WRITES)
 @pytest.mark.parametrize("name", [name for name, _ in holders(gl.dlarray([1.0, 2.0, 3.0, 4.0]))])
-def test_reused_memory_never_changes_another_array(name, writes):
+def test_reused_memory_never_changes_another_array(name, write):
     x = gl.dlarray([1.0, 2.0, 3.0, 4.0])
-    for k in range(writes):  # from here on the handle owns its memory, and writes reuse it
-        x[k] = float(k)
+    x[3] = 5.0  # from here on the handle owns its memory, and writes reuse it
     held = dict(holders(x))[name]
-    expected = seen(dict(holders(gl.dlarray(x.tolist())))[name])
     gc.collect()
-    for index, value in ((1, 50.0), (slice(2, 4), 60.0), ([0], 70.0), (..., 80.0), (np.array([True, False, False, True]), 90.0)):
+    expected = seen(dict(holders(gl.dlarray(x.tolist())))[name])
+    final = np.array(x)
+    for index, value in (WRITES[write], *WRITES.values()):  # this one first, while the memory is shared
         x[index] = value
-    assert np.array_equal(seen(held), expected)
+        final[index] = value
+        assert np.array_equal(seen(held), expected) and np.array_equal(x, final)
     if name in ("as_tensor", "dlpack copied", "stack"):
         (held if isinstance(held, torch.Tensor) else held._value)[...] = -1
-    assert x.tolist() == [90, 80, 80, 90]
+        assert np.array_equal(x, final)
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_memory_shared_by_the_caller_is_never_written_to(write):
+    index, value = WRITES[write]
+    for given in (np.arange(4.0), torch.arange(4.0, dtype=torch.float64)):
+        x = gl.dlarray(given, copy=False)
+        x[index] = value
+        assert given.tolist() == [0, 1, 2, 3] and value in x.tolist()
+        y = gl.dlfeval(lambda x, given=given: writes_in_place(gl.dlarray(given, copy=False), x), gl.dlarray(1.0))
+        assert given.tolist() == [0, 1, 2, 3] and y.tolist() == [1, 1, 1, 1]
+
+
+def writes_in_place(buffer, value):
+    for index in (0, slice(1, 2), [2, 3]):
+        buffer[index] = value
+    return buffer
 
 
 def test_memory_is_reused_where_nobody_else_holds_it():

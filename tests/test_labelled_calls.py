@@ -9,7 +9,8 @@ from operation_checks import seeded, slope, uniform
 
 import gradloom as gl
 from gradloom.core.array import dlarray
-from gradloom.core.operation import OPERATIONS, Elementwise
+from gradloom.core.elementwise import Elementwise
+from gradloom.core.operation import OPERATIONS
 from gradloom.derivatives.operators import dlfeval, dlgradient
 
 SIZES = {"B": 2, "C": 4, "S": (5, 3), "T": 3, "U": (2, 3)}

@@ -15,7 +15,8 @@ from gradloom.core.array import dlarray
 from gradloom.core.blocks.block import identity
 from gradloom.core.blocks.dense import dense
 from gradloom.core.errors import LabelError, ShapeError, TraceError, TypeRefused
-from gradloom.core.operation import OPERATIONS, General
+from gradloom.core.general import General
+from gradloom.core.operation import OPERATIONS
 from gradloom.derivatives.forward import push
 from gradloom.derivatives.operators import dlfeval, dlgradient, hvp, jvp, vjp
 

@@ -2,13 +2,15 @@
 
 import operation_checks as checks
 import pytest
+import torch
 from block_checks import SURROUNDINGS, check_block
 from operation_checks import cases, complex_cases
 from operation_samples import EDGES
 
 import gradloom as gl  # noqa: F401  (fills the table)
 from gradloom.core import trace
-from gradloom.core.operation import OPERATIONS, Elementwise, Operation
+from gradloom.core.elementwise import Elementwise
+from gradloom.core.operation import OPERATIONS, Operation
 
 TABLE = dict(OPERATIONS)
 
@@ -95,6 +97,13 @@ def test_what_is_kept_is_what_is_read(operation, monkeypatch):
 def test_single_precision_stays_single(operation):
     for case in all_cases(operation):
         checks.check_types(case)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=["float16", "bfloat16"])
+@each(CHECKED)
+def test_half_precision_stays_half(operation, dtype):
+    for case in cases(operation):
+        checks.check_half(case, dtype)
 
 
 @each(CHECKED)

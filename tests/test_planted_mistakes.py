@@ -7,7 +7,7 @@ from block_checks import check_block, multiplied_after, scaled_before, summed_af
 from operation_checks import cases, complex_cases
 
 import gradloom as gl
-from gradloom.core import operation as core
+from gradloom.core import calls, elementwise
 from gradloom.core.array import dlarray
 from gradloom.core.blocks import action
 from gradloom.core.blocks.block import Block
@@ -34,7 +34,7 @@ def partial(name, k, rule):
 
 def remake(operation, patch):
     """The public function, which knows what is kept."""
-    patch.setattr(operation, "public", core._unary(operation) if len(operation.inputs) == 1 else core._binary(operation))
+    patch.setattr(operation, "public", calls.unary(operation) if len(operation.inputs) == 1 else calls.binary(operation))
 
 
 def transpose(name, key, change):
@@ -133,7 +133,7 @@ MISTAKES = {  # what is planted: the operation, how, and the check that must cat
     "partials exchanged": ("divide", partial("divide", 0, lambda y, b: -y / b), checks.check_push),
     "a derivative that is a constant": ("exp", partial("exp", 0, constant), second),
     "a second derivative that is a constant": ("sin", partial("sin", 0, line(gl.cos, lambda x: -gl.sin(x))), third),
-    "a conjugate forgotten": ("multiply", replaced(core, "_conjugate", lambda x: x), checks.check_adjoint),
+    "a conjugate forgotten": ("multiply", replaced(elementwise, "_conjugate", lambda x: x), checks.check_adjoint),
     "a doubled transpose": ("matmul", transpose("matmul", "a", lambda rule, *given: 2 * rule(*given)), checks.check_adjoint),
     "a transpose without its conjugate": (
         "matmul",
@@ -147,7 +147,7 @@ MISTAKES = {  # what is planted: the operation, how, and the check that must cat
     ),
     "a mean that is a sum": ("mean", transpose("mean", "x", lambda rule, *given: SUM.transposes["x"].call(*given)), checks.check_adjoint),
     "a cotangent not summed": ("add", replaced(reverse, "fitted", not_summed), checks.check_adjoint),
-    "tangents that are not padded": ("add", replaced(core, "padded", lambda dot, lead, ndim: dot), checks.check_leads),
+    "tangents that are not padded": ("add", replaced(elementwise, "padded", lambda dot, lead, ndim: dot), checks.check_leads),
     "leading axes that are summed": ("add", replaced(reverse, "fitted", lead_summed), checks.check_leads),
     "a bias without an axis for the batch": (
         "dlconv",

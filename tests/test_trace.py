@@ -2,7 +2,9 @@
 import collections
 import contextlib
 import dataclasses
+import functools
 import gc
+import inspect
 import os
 import sys
 import threading
@@ -180,7 +182,8 @@ def test_functions_that_run_later_are_refused():
     async def stream(x):
         yield x
 
-    for bad in (generator, coroutine, stream, lambda x: generator(x), lambda x: (e for e in [x])):
+    later = (generator, coroutine, stream, lambda x: generator(x), lambda x: coroutine(x), lambda x: stream(x), functools.partial(coroutine))
+    for bad in (*later, lambda x: (e for e in [x]), lambda x: {"y": [(e for e in [x])]}):
         with pytest.raises(gl.TypeRefused, match="after the trace has ended"):
             gl.dlfeval(bad, x0)
     assert not started
@@ -340,6 +343,47 @@ def test_a_failed_call_leaves_nothing_and_changes_nothing():
         return gl.dlgradient(gl.sum(y), x)
 
     assert gl.dlfeval(recovers, x).tolist() == [2, 4]
+
+
+def test_an_interrupt_anywhere_leaves_no_trace_open():
+    """Ctrl-C on every line that dlfeval runs before its `finally`."""
+    lines, first = inspect.getsourcelines(gl.dlfeval)
+    end = first + next(k for k, line in enumerate(lines) if line.strip() == "finally:")
+    x, count, hit = gl.dlarray([1.0, 2.0]), [0], []
+
+    def fun(x):
+        return gl.dlgradient(gl.sum(x ** 2), x)
+
+    def at(limit):
+        def tracer(frame, event, argument):
+            if event == "line" and (frame.f_code is not gl.dlfeval.__code__ or frame.f_lineno < end) and not set_back(frame):
+                count[0] += 1
+                if count[0] == limit:
+                    hit.append(limit)
+                    raise KeyboardInterrupt
+            return tracer
+
+        return tracer
+
+    def set_back(frame):  # what the `finally` itself calls
+        while frame is not None and frame.f_code is not gl.dlfeval.__code__:
+            frame = frame.f_back
+        return frame is not None and frame.f_lineno >= end
+
+    before = sys.gettrace()
+    for limit in range(1, 10_000):
+        count[0] = 0
+        sys.settrace(at(limit))
+        try:
+            gl.dlfeval(fun, x)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(before)
+        assert current_trace() is None and gc.isenabled() and not x.traced
+        if not hit or hit[-1] != limit:
+            break
+    assert 50 < limit < 10_000 and gl.dlfeval(fun, x).tolist() == [2, 4]
 
 
 def resident():

@@ -12,10 +12,11 @@ from typing import Any
 import gradloom as gl
 
 STUB = Path(__file__).parents[1] / "src" / "gradloom" / "__init__.pyi"
-RESULTS = {"__bool__": "bool", "__len__": "int", "__int__": "int", "__float__": "float", "__complex__": "builtins.complex", "__index__": "int", "__repr__": "str",
-           "__format__": "str", "__contains__": "bool", "__iter__": "Iterator[dlarray]"}
+RESULTS = {"__bool__": "bool", "__len__": "int", "__int__": "int", "__float__": "float", "__complex__": "builtins.complex", "__index__": "int",
+           "__repr__": "str", "__format__": "str", "__contains__": "bool", "__iter__": "Iterator[dlarray]"}
 SKIPPED = {"__init__", "__new__", "__class__", "__doc__", "__module__", "__slots__", "__hash__", "__dict__", "__weakref__", "__init_subclass__",
-           "__subclasshook__", "__getattribute__", "__setattr__", "__delattr__", "__dir__", "__getstate__", "__reduce__", "__reduce_ex__", "__sizeof__", "__str__"}
+           "__subclasshook__", "__getattribute__", "__setattr__", "__delattr__", "__dir__", "__getstate__", "__reduce__", "__reduce_ex__",
+           "__sizeof__", "__str__"}
 
 
 def parameters(function: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import builtins as _builtins
 from typing import Any as _Any
 
-from . import operations as _operations  # noqa: F401  (fills the table of operations and attaches the operators)
+from . import operations as _operations
 from .core.array import dlarray
 from .core.errors import (
     BatchDependenceWarning,
@@ -29,10 +29,12 @@ from .training.updates import dlupdate, sgdmupdate
 __version__ = "0.1.0"
 
 globals().update(_PUBLIC)
-__all__ = [name for name in (
-    *_PUBLIC, "BatchDependenceWarning", "GradloomError", "GradloomWarning", "Jacobian", "LabelError", "Layer", "Layout", "Learnable", "Learnables", "NotFinite", "ShapeError", "State", "TraceError",
-    "TypeRefused", "UnknownName", "check_finite", "detach", "dlarray", "dlfeval", "dlgradient", "dljacobian", "dlnetwork", "dlupdate", "extractdata", "hvp", "isdlarray", "jvp", "layers", "sgdmupdate",
-    "value_and_gradient", "vjp") if not hasattr(_builtins, name)]
+_WORDS = """
+BatchDependenceWarning GradloomError GradloomWarning Jacobian LabelError Layer Layout Learnable Learnables NotFinite ShapeError State TraceError TypeRefused
+UnknownName check_finite detach dlarray dlfeval dlgradient dljacobian dlnetwork dlupdate extractdata hvp isdlarray jvp layers sgdmupdate
+value_and_gradient vjp
+"""
+__all__ = [name for name in (*_PUBLIC, *_WORDS.split()) if not hasattr(_builtins, name)]
 
 
 def __getattr__(name: str) -> _Any:

@@ -430,7 +430,7 @@ def squeeze(x: Any, /, *, axis: Any = None) -> Any:
 def stack(arrays: Any, /, *, axis: Any = 0) -> Any:
     """Arrays of one shape along a new axis, labelled U."""
 def std(x: Any, /, *, axis: Any = None, correction: Any = 0.0, keepdims: Any = False) -> Any:
-    """The standard deviation over axes, the square root of `var`."""
+    """The standard deviation over axes, the square root of `var`; its derivative where it is 0 is 0."""
 def stripdims(x: Any, layout: Any = None, /) -> Any:
     """x without labels: a new handle to the same place. With a layout, its axes are put in that order first."""
 def subtract(a: Any, b: Any, /) -> Any:

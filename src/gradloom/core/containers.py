@@ -57,7 +57,7 @@ def _register_dataclass(cls: type) -> None:
     names = [f.name for f in dataclasses.fields(cls)]
 
     def unflatten(_: Any, children: list[Any]) -> Any:
-        made = object.__new__(cls)
+        made: Any = object.__new__(cls)
         for name, child in zip(names, children, strict=True):
             object.__setattr__(made, name, child)
         return made

@@ -11,7 +11,6 @@ import weakref
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..kernels import Tensor
 from .errors import Site, TraceError, line_of, user_site
 
 if TYPE_CHECKING:

@@ -47,7 +47,7 @@ def _through(node: Node, dots: dict[Node, Any], recorded: bool, lead: tuple[int,
     if operation.barrier:
         raise unrecorded(node)
     if operation is ITEM:
-        y_dot = inputs[0][node.params["k"]]
+        y_dot = inputs[0][node.params["k"]]  # type: ignore[index]
     else:
         if node.dropped is not None:
             node.restore(known)

@@ -487,9 +487,11 @@ def _axis_name(k: int, leaf: _Leaf) -> str:
 def _distributed(v: Any, leaves: Sequence[_Leaf], its: Structure, what: str) -> list[Tensor]:
     """A direction for each leaf, from its container or from one flat vector."""
     parts, given = flatten(v)
-    if len(parts) != len(leaves) or given.spec is not None and given != its and len(parts) == len(leaves):
-        if len(parts) != 1:
-            raise ShapeError(f"{what} needs {len(leaves)} arrays in the container of the Jacobian, or one flat vector; {len(parts)} were given")
+    if len(parts) == len(leaves) > 1:
+        paths, wanted = given.paths(), its.paths()
+        if set(paths) != set(wanted):
+            raise ShapeError(f"{what}: the keys {[*map(str, paths)][:6]} are not those of the Jacobian, {[*map(str, wanted)][:6]}")
+        parts = [parts[paths.index(path)] for path in wanted]
     if len(parts) == 1:
         one = _tensor(parts[0], what)
         total = sum(leaf.size for leaf in leaves)

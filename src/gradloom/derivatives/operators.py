@@ -4,7 +4,7 @@ from __future__ import annotations
 import gc
 import inspect
 from collections.abc import Callable, Sequence
-from types import CoroutineType, GeneratorType
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any
 
 import torch
@@ -83,12 +83,12 @@ def dlfeval(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     owner = trace is None
     if trace is None:
         trace = Trace()
-    set_current_trace(trace)
     # A trace has no cycles, so Python's search for cycles would only walk it, again and again: it waits until the trace is gone.
     collecting = owner and gc.isenabled()
-    if collecting:
-        gc.disable()
     try:
+        set_current_trace(trace)
+        if collecting:
+            gc.disable()
         places: dict[int, Node] = {}
         site = user_site()
         leaves = [_variable(leaf, trace, places, site) if type(leaf) is dlarray else leaf for leaf in leaves]
@@ -145,8 +145,6 @@ def _left(result: Any) -> Any:
     kind = type(result)
     if kind is dlarray:
         return dlarray._made(result._value, None, result._labels)
-    if kind is GeneratorType or kind is CoroutineType:
-        raise TypeRefused("dlfeval got a generator or coroutine back: it would run after the trace has ended; return a list or the values")
     if kind is tuple and all([type(r) is dlarray for r in result]):
         return tuple([dlarray._made(r._value, None, r._labels) for r in result])
     leaves, structure = flatten(result)
@@ -156,6 +154,10 @@ def _left(result: Any) -> Any:
 def _left_leaf(leaf: Any) -> Any:
     if type(leaf) is dlarray:
         return dlarray._made(leaf._value, None, leaf._labels)
+    if type(leaf) in (GeneratorType, CoroutineType, AsyncGeneratorType):
+        if type(leaf) is not AsyncGeneratorType:
+            leaf.close()
+        raise TypeRefused("dlfeval got a generator or coroutine back: it would run after the trace has ended; return a list or the values")
     leave = getattr(type(leaf), "__leave_trace__", None)
     return leave(leaf) if leave is not None else leaf
 
@@ -195,7 +197,7 @@ def target_node(x: Any, word: str) -> Node:
     return node
 
 
-def check_leads_to(results: Node | None | Sequence[Node], nodes: Sequence[Node], word: str) -> None:
+def check_leads_to(results: Node | Sequence[Node] | None, nodes: Sequence[Node], word: str) -> None:
     """A target that was computed and does not lead to a result is a slip; a variable that does not is fine."""
     computed = [n for n in nodes if n.operation is not VARIABLE and n.operation is not IDENTITY]
     if not computed:
@@ -384,10 +386,10 @@ def jvp(u: Any, x: Any, v: Any, /, *, enable_higher_derivatives: bool = False) -
         seeds[node] = seeds[node] + d if node in seeds else d
     pushed = dict(zip(live_nodes, push(live_nodes, seeds, recorded=recorded), strict=True)) if live_nodes else {}
     results = []
-    for o, node in zip(outputs, u_nodes, strict=True):
-        dot = pushed.get(node) if node is not None else None
+    for o, u_node in zip(outputs, u_nodes, strict=True):
+        dot = pushed.get(u_node) if u_node is not None else None
         raw = torch.zeros_like(o._value) if dot is None else dot
-        results.append(recorded_result(raw, o._labels, nodes) if recorded else marked(raw, o._labels, node or nodes[0], directions=directions))
+        results.append(recorded_result(raw, o._labels, nodes) if recorded else marked(raw, o._labels, u_node or nodes[0], directions=directions))
     return unflatten(u_structure, results)
 
 

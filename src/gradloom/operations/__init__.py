@@ -1,5 +1,5 @@
 """The operations, one family per file. Importing this package fills the table and attaches the operators."""
-from . import (  # noqa: F401  (imported for their declarations)
+from . import (
     arithmetic,
     attributes,
     contraction,

@@ -8,7 +8,8 @@ import torch
 
 from ..core.array import dlarray, operand
 from ..core.blocks.block import Block
-from ..core.operation import OPERATIONS, Elementwise, composite, elementwise, public
+from ..core.elementwise import Elementwise, elementwise
+from ..core.operation import OPERATIONS, composite, public
 from ..kernels import COMPLEX_OF, NUMBER_TYPES, Tensor, dtype_named
 
 add = elementwise("add", operator.add, 1, 1, operators=("__add__", "__radd__"), doc="a + b.", matlab="plus")

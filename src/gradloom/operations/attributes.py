@@ -7,7 +7,7 @@ import torch
 
 from ..core.array import Operand, dlarray
 from ..core.errors import TypeRefused, line_of, user_site
-from ..core.operation import multilinear
+from ..core.multilinear import multilinear
 from .arithmetic import astype, conj, floor_divide, imag, real
 from .elementwise import absolute
 
@@ -47,5 +47,5 @@ def _rfloordiv(self: Any, other: Any, /) -> Any:
 for _name, _attribute in {"real": property(real, doc="The real part."), "imag": property(imag, doc="The imaginary part."), "conj": conj,
                           "abs": absolute, "to": to}.items():
     setattr(dlarray, _name, _attribute)
-Operand.__floordiv__ = _floordiv  # type: ignore[attr-defined]
+Operand.__floordiv__ = _floordiv  # type: ignore[attr-defined,operator]
 Operand.__rfloordiv__ = _rfloordiv  # type: ignore[attr-defined]

@@ -7,7 +7,8 @@ import torch
 
 from ..core.array import dlarray, labels_of
 from ..core.errors import ShapeError, line_of, user_site
-from ..core.operation import General, Operation, general, public
+from ..core.general import General, general
+from ..core.operation import Operation, public
 from ..core.trace import Node, live
 from ..kernels import Tensor
 from .elementwise import rsqrt

@@ -12,7 +12,8 @@ from ..core.array import dlarray, labels_of
 from ..core.blocks import action
 from ..core.errors import LabelError, ShapeError, line_of, user_site
 from ..core.labels import axes_of, channel_last_order, checked, described, tidy
-from ..core.operation import Multilinear, composite, multilinear, public
+from ..core.multilinear import Multilinear, multilinear
+from ..core.operation import composite, public
 from ..kernels import Tensor, promoted
 from .arithmetic import astype, conj
 from .movement import array, expand_dims, matrix_transpose, moveaxis, permute_dims, reshape
@@ -113,7 +114,7 @@ def _sparse_samples() -> list[Any]:
     return [((3, 2), {"matrix": real}), ((2, 3, 2), {"matrix": real}), ((3, 2), {"matrix": complex_})]
 
 
-def _csr(starts: Tensor, columns: Tensor, data: Tensor, size: Sequence[int]) -> Tensor:
+def _csr(starts: Tensor, columns: Tensor, data: Tensor, size: tuple[int, ...]) -> Tensor:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch says once that these matrices are in beta
         return torch.sparse_csr_tensor(starts, columns, data, size=size, check_invariants=False)

@@ -17,7 +17,8 @@ from ..core.blocks.block import Block
 from ..core.blocks.term import Axis, Index, Term, plain
 from ..core.errors import LabelError, ShapeError, line_of, user_site
 from ..core.labels import described, positions, tidy
-from ..core.operation import multilinear, public
+from ..core.multilinear import multilinear
+from ..core.operation import public
 from ..kernels import Tensor
 from .arithmetic import conj
 from .contraction import _unlabelled, layout_of, promoted_arrays

@@ -7,8 +7,9 @@ import torch
 
 from ..core.array import dlarray, labels_of
 from ..core.errors import LabelError, ShapeError, TypeRefused, line_of, user_site
+from ..core.general import general
 from ..core.labels import described
-from ..core.operation import composite, general, public
+from ..core.operation import composite, public
 from ..kernels import Tensor, differentiable
 from .arithmetic import astype, scale
 from .elementwise import clip, log, sigmoid, softplus

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from ..core.array import dlarray
-from ..core.operation import NO_PARAMS, Operation, _dressed, broadcast_operands, discrete
+from ..core.calls import broadcast_operands
+from ..core.operation import NO_PARAMS, Operation, discrete, dressed
 from ..kernels import Tensor
 
 
@@ -24,7 +25,7 @@ def _declared(name: str, kernel: Callable[..., Any], doc: str, inputs: tuple[str
 
     call = unary if len(inputs) == 1 else binary
     call.__name__ = "call"
-    return _dressed(call, operation, doc, operators)
+    return dressed(call, operation, doc, operators)
 
 
 def _constant(operation: Operation, args: tuple[Any, ...]) -> Any:
@@ -62,7 +63,7 @@ signbit = _declared("signbit", torch.signbit, "x is negative.", ("x",))
 
 def _rounding(name: str, kernel: Callable[..., Any], doc: str, matlab: str | None = None, operators: tuple[str, ...] = ()) -> Callable[..., Any]:
     """A piecewise constant function: its derivative is 0, which is recorded, so that it is never a constant by accident."""
-    from ..core.operation import elementwise
+    from ..core.elementwise import elementwise
 
     return elementwise(name, kernel, 0, doc=doc, matlab=matlab, operators=operators)
 

@@ -8,7 +8,9 @@ import torch
 
 from ..core.array import dlarray, operand
 from ..core.blocks.block import Block
-from ..core.operation import Elementwise, broadcast_operands, elementwise, public
+from ..core.calls import broadcast_operands
+from ..core.elementwise import Elementwise, elementwise
+from ..core.operation import public
 from ..kernels import NUMBER_TYPES, Tensor
 from .arithmetic import add, divide, multiply, positive, scale, square
 

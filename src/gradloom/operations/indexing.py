@@ -14,9 +14,10 @@ import torch
 from ..core.array import constant, dlarray, labels_of, operand
 from ..core.blocks import action
 from ..core.blocks.block import Block
+from ..core.calls import placed
 from ..core.errors import LabelError, ShapeError, TraceError, TypeRefused, line_of, user_site
 from ..core.labels import aligned, described, tidy
-from ..core.operation import Multilinear, _placed, multilinear
+from ..core.multilinear import Multilinear, multilinear
 from ..core.trace import Node, different_traces, live
 from ..kernels import NUMBER_TYPES, Tensor, broadcast_shapes
 from .movement import _take, array, broadcast_to, permute_dims, reshape
@@ -375,7 +376,7 @@ class _AssignAt(Multilinear):
         if Block in (type(x_dot), type(value_dot)):
             parts = [_assign_at_block(self, inputs, {**params, "shape": node.shape}) for inputs in ((x_dot, 0), (None, value_dot))
                      if type(inputs[0]) is Block or type(inputs[1]) is Block]
-            return parts[0] if len(parts) == 1 else parts[0] + parts[1]
+            return parts[0] if len(parts) == 1 else parts[0] + parts[1]  # type: ignore[operator]
         if x_dot is None:
             x_dot = broadcast_to(_zero_like(value_dot), (*lead, *node.shape))
         return self.apply((x_dot, 0 if value_dot is None else value_dot), {"positions": params["positions"], "lead": len(lead)})
@@ -428,7 +429,8 @@ def _setitem(x: Any, index: Any, value: Any) -> None:
     place = _basic_place(x._value.shape, entries) if positions is None else tuple(positions.shape)
     value = _value_placed(x, value, place, _place_labels(x, entries, len(place)))
     if positions is None:
-        operation, params = _assign, {"index": tuple(entries)}
+        operation: Multilinear = _assign
+        params: dict[str, Any] = {"index": tuple(entries)}
     else:
         flat, kept = _unique_last(positions.reshape(-1))
         operation, params = _assign_at, {"positions": flat}
@@ -532,7 +534,7 @@ def _value_placed(x: dlarray, value: Any, place: tuple[int, ...], labels: str | 
             if not fits:
                 raise LabelError(f"values {described(value.shape, value._labels)} do not fit the place {described(place, labels)}, "
                                  f"at {line_of(user_site())}; their labels must be among those of the place, or write stripdims(value)")
-            value = _placed(value, labels)
+            value = placed(value, labels)
         else:
             value = dlarray._made(value._value, value._node, None)
     while value.ndim > len(place) and value.shape[0] == 1:
@@ -658,7 +660,7 @@ def _temporary_references() -> int:
 
 _TEMPORARY = _temporary_references()
 
-dlarray.__getitem__ = _getitem  # type: ignore[attr-defined]
-dlarray.__setitem__ = _setitem_checked  # type: ignore[attr-defined]
+dlarray.__getitem__ = _getitem  # type: ignore
+dlarray.__setitem__ = _setitem_checked  # type: ignore
 
 __all__ = ["array"]

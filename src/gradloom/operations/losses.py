@@ -6,7 +6,8 @@ from typing import Any
 import torch
 
 from ..core.errors import ShapeError, line_of, user_site
-from ..core.operation import General, general, public
+from ..core.general import General, general
+from ..core.operation import public
 from ..kernels import Tensor
 from .arithmetic import square
 from .crossentropy import crossentropy, indexcrossentropy

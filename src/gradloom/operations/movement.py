@@ -12,7 +12,8 @@ from ..core.blocks import action
 from ..core.blocks.block import Block
 from ..core.errors import LabelError, ShapeError, line_of, user_site
 from ..core.labels import axes_of, described, tidy
-from ..core.operation import Multilinear, composite, multilinear, public
+from ..core.multilinear import Multilinear, multilinear
+from ..core.operation import composite, public
 from ..kernels import NUMBER_TYPES, Tensor, promoted
 
 

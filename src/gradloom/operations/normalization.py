@@ -8,7 +8,8 @@ import torch
 
 from ..core.array import labels_of
 from ..core.errors import ShapeError, line_of, user_site
-from ..core.operation import composite, general, public
+from ..core.general import general
+from ..core.operation import composite, public
 from ..kernels import Tensor
 from .batchnorm import batchnorm
 from .contraction import layout_of

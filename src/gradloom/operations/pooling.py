@@ -13,8 +13,10 @@ from ..core.blocks import action
 from ..core.blocks.block import Block
 from ..core.blocks.term import Term, plain
 from ..core.errors import LabelError, ShapeError, line_of, user_site
+from ..core.general import general
 from ..core.labels import described, positions
-from ..core.operation import general, multilinear, public
+from ..core.multilinear import multilinear
+from ..core.operation import public
 from ..kernels import Tensor
 from .contraction import layout_of
 from .convolution import padding_of, per_axis

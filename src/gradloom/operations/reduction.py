@@ -9,8 +9,10 @@ import torch
 from ..core.array import dlarray, labels_of
 from ..core.blocks import action
 from ..core.errors import ShapeError, line_of, user_site
+from ..core.general import general
 from ..core.labels import described, without
-from ..core.operation import composite, discrete, general, multilinear, public
+from ..core.multilinear import multilinear
+from ..core.operation import discrete, public
 from ..kernels import Tensor
 from .arithmetic import conj, divide
 from .elementwise import exp, where

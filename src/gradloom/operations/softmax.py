@@ -7,8 +7,9 @@ import torch
 
 from ..core.array import labels_of
 from ..core.errors import LabelError, line_of, user_site
+from ..core.general import general
 from ..core.labels import described
-from ..core.operation import general, public
+from ..core.operation import public
 from ..kernels import differentiable
 from .arithmetic import astype
 from .contraction import layout_of

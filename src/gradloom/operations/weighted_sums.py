@@ -14,8 +14,8 @@ import torch
 
 from ..core.array import dlarray, labels_of
 from ..core.errors import LabelError, ShapeError, TypeRefused, line_of, user_site
+from ..core.general import General
 from ..core.labels import aligned, described, tidy
-from ..core.operation import General
 from ..kernels import Tensor, differentiable
 from .arithmetic import astype, scale
 from .contraction import layout_of, promoted_arrays

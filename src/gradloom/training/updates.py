@@ -7,9 +7,10 @@ from typing import Any
 import torch
 
 from ..core.array import dlarray
+from ..core.calls import number
 from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.labels import described
-from ..core.operation import discrete, number
+from ..core.operation import discrete
 from ..core.trace import live
 from ..kernels import NAMES, Tensor, differentiable
 from ..operations.arithmetic import astype

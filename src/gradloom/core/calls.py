@@ -1,0 +1,208 @@
+"""How a call of an elementwise operation reaches its kernel: the quick ways, broadcasting, labels."""
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..kernels import NUMBER_TYPES, Tensor
+from .array import Operand, constant, dlarray, operand
+from .errors import GradloomError, ShapeError, _inside, line_of, user_site
+from .labels import aligned, described
+from .operation import NO_PARAMS, OPERATIONS, Operation
+from .trace import Node
+
+if TYPE_CHECKING:
+    from .elementwise import Elementwise
+
+REAL_TYPES = frozenset((bool, int, float))
+_made = dlarray._made
+_getframe = sys._getframe
+
+def unary(operation: Elementwise) -> Callable[..., Any]:
+    keep_x, keep_y = operation.kept_for((True,))
+
+    def call(x: Any, /) -> Any:
+        if type(x) is not dlarray:
+            if type(x) is Tensor:
+                return operation.kernel(x)
+            x = operand(x)
+            if type(x) in NUMBER_TYPES:
+                x = dlarray(x)
+            if type(x) is not dlarray:
+                return operation.apply((x,))
+        value = x._value
+        node = x._node
+        if node is None or not node.trace.open:
+            return operation.apply((_floating(x, ()) if operation.floating else x,), NO_PARAMS, x._labels)
+        try:
+            result = operation.kernel(value)
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise operation.refusal((x,), error) from None
+        frame = _getframe(1)
+        code = frame.f_code
+        site = (code, frame.f_lasti) if _inside.get(code.co_filename) is False else user_site(2)
+        values = [value if keep_x else None, result if keep_y else None]
+        return _made(result, Node(operation, node.trace, (node,), values, NO_PARAMS, result, site), x._labels)
+
+    return call
+
+
+def binary(operation: Elementwise) -> Callable[..., Any]:
+    general = nary(operation)
+    as_scalar = operation.name in ("add", "subtract", "multiply", "divide")
+    keep_both = operation.kept_for((True, True))
+    keep_a = operation.kept_for((True, False))
+    keep_b = operation.kept_for((False, True))
+
+    def call(a: Any, b: Any, /) -> Any:
+        # The common cases: two arrays with the same labels, or an array and a number, one of them traced.
+        a_node = b_node = None
+        b_value: Any
+        if type(a) is dlarray:
+            a_value: Any = a._value
+            a_node = a._node
+            labels = a._labels
+            if type(b) is dlarray:
+                if b._labels != labels:
+                    return general(a, b)
+                b_value = b._value
+                b_node = b._node
+            elif type(b) in REAL_TYPES:
+                b_value = b
+                if as_scalar:
+                    b_value = _numbers.get((b, a_value.dtype))
+                    if b_value is None:
+                        b_value = number(b, a_value.dtype)
+            else:
+                return general(a, b)
+        elif type(b) is dlarray and type(a) in REAL_TYPES:
+            b_value = b._value
+            a_value = a
+            if as_scalar:
+                a_value = _numbers.get((a, b_value.dtype))
+                if a_value is None:
+                    a_value = number(a, b_value.dtype)
+            b_node = b._node
+            labels = b._labels
+        elif type(a) is Tensor and (type(b) is Tensor or type(b) in NUMBER_TYPES) or type(b) is Tensor and type(a) in NUMBER_TYPES:
+            return operation.kernel(a, b)
+        else:
+            return general(a, b)
+        if a_node is None:
+            if b_node is None or not b_node.trace.open:
+                return general(a, b)
+            trace = b_node.trace
+            keep = keep_b
+        elif b_node is None:
+            trace = a_node.trace
+            if not trace.open:
+                return general(a, b)
+            keep = keep_a
+        else:
+            trace = a_node.trace
+            if trace is not b_node.trace or not trace.open:
+                return general(a, b)
+            keep = keep_both
+        try:
+            result = operation.kernel(a_value, b_value)
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise operation.refusal((a, b), error) from None
+        if labels is not None and len(result.shape) != len(labels):
+            return general(a, b)
+        frame = _getframe(1)
+        code = frame.f_code
+        site = (code, frame.f_lasti) if _inside.get(code.co_filename) is False else user_site(2)
+        values = [a_value if keep[0] else None, b_value if keep[1] else None, result if keep[2] else None]
+        return _made(result, Node(operation, trace, (a_node, b_node), values, NO_PARAMS, result, site), labels)
+
+    return call
+
+
+_numbers: dict[tuple[Any, Any], Any] = {}
+
+
+def number(value: Any, dtype: torch.dtype) -> Any:
+    """A real Python number as a scalar tensor of an array's own type, made once: torch takes those faster than numbers."""
+    scalar = _numbers.get((value, dtype))
+    if scalar is None:
+        if value == 0 or value != value or dtype not in (torch.float32, torch.float64):
+            return value
+        if len(_numbers) >= 1024:
+            _numbers.clear()
+        scalar = _numbers[value, dtype] = torch.tensor(float(value), dtype=dtype)
+    return scalar
+
+
+def nary(operation: Elementwise) -> Callable[..., Any]:
+    def call(*args: Any) -> Any:
+        inputs, labels = broadcast_operands(operation, args)
+        if operation.floating:
+            inputs = [_floating(x, inputs) for x in inputs]
+        return operation.apply(inputs, NO_PARAMS, labels)
+
+    return call
+
+
+def _floating(x: Any, inputs: Sequence[Any]) -> Any:
+    """Integers in a floating operation are float64, unless a floating array decides the type."""
+    if type(x) is dlarray and x._node is None and not (x._value.dtype.is_floating_point or x._value.dtype.is_complex):
+        for other in inputs:
+            if type(other) is dlarray and other._value.ndim and (other._value.dtype.is_floating_point or other._value.dtype.is_complex):
+                return x
+        return dlarray._made(x._value.to(torch.float64), None, x._labels)
+    return x
+
+
+def broadcast_operands(operation: Operation, args: Sequence[Any]) -> tuple[list[Any], str | None]:
+    """Operands put in order for broadcasting by position, and the result's labels."""
+    inputs = [operand(x) for x in args]
+    if not any(isinstance(x, (Operand, Tensor)) for x in inputs):
+        inputs[0] = dlarray(inputs[0])
+    if any(type(x) is dlarray for x in inputs):
+        inputs = [dlarray._made(constant(x), None, None) if isinstance(x, Tensor) else x for x in inputs]
+    labels = None
+    for x in inputs:
+        its = x._labels if type(x) is dlarray else None
+        if its is not None and labels is not None and its != labels:
+            try:
+                labels = aligned(labels, its)[0]
+            except GradloomError as error:
+                raise type(error)(f"{_operands(operation, inputs)}: {error}, at {line_of(user_site())}") from None
+        elif its is not None and labels is None:
+            labels = its
+    if labels is None:
+        return inputs, None
+    inputs = [placed(x, labels) if type(x) is dlarray and x._labels is not None and x._labels != labels else x for x in inputs]
+    rank = max(x.ndim for x in inputs if hasattr(x, "ndim"))
+    if rank > len(labels):
+        labels = "U" * (rank - len(labels)) + labels
+    labelled = [x for x in inputs if type(x) is dlarray and x._labels is not None]
+    for x in inputs:
+        if type(x) is dlarray and x._labels is None and x.ndim:
+            for k in range(1, x.ndim + 1):
+                if x.shape[-k] != 1 and any(o.ndim >= k for o in labelled) and all(o.ndim < k or o.shape[-k] == 1 for o in labelled):
+                    raise ShapeError(f"{_operands(operation, inputs)}: an unlabelled operand may not stretch a labelled axis of size 1, "
+                                     f"at {line_of(user_site())}; label it, as in dlarray(x, \"B\"), or reshape it")
+    return inputs, labels
+
+
+def _operands(operation: Operation, inputs: Sequence[Any]) -> str:
+    shown = [described(x.shape, getattr(x, "_labels", None)) if hasattr(x, "shape") else repr(x) for x in inputs]
+    return f"{operation.name} of " + " and ".join(shown)
+
+
+def placed(x: dlarray, labels: str) -> dlarray:
+    """The same array with its axes where `labels` has them, size 1 where it has none."""
+    places = aligned(labels, x._labels or "")[2]
+    order = [p for p in places if p is not None]
+    if order != sorted(order):
+        ndim = x.ndim
+        x = OPERATIONS["permute_dims"].apply((x,), {"axes": tuple(p - ndim for p in order)})
+    sizes = iter(x.shape)
+    shape = tuple(1 if p is None else next(sizes) for p in places)
+    if shape != tuple(x.shape):
+        x = OPERATIONS["reshape"].apply((x,), {"shape": shape})
+    return dlarray._made(x._value, x._node, labels)

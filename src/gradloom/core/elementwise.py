@@ -1,0 +1,161 @@
+"""Elementwise operations: partial derivatives stated once."""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..kernels import NUMBER_TYPES, Tensor
+from .blocks.block import Block
+from .calls import binary, nary, unary
+from .errors import TypeRefused
+from .operation import OPERATIONS, BoundRule, Operation, Rule, dressed, input_shape, padded
+from .trace import Node
+
+
+class Elementwise(Operation):
+    """y[i] = f(a[i], b[i], ...), broadcasting; partials from (y, *inputs), p and q where f is not holomorphic."""
+
+    kind = "elementwise"
+
+    def __init__(self, name: str, kernel: Callable[..., Any], partials: Sequence[Any], inputs: Sequence[str], *, complex_partials: Any = None,
+                 fused_pull: Rule | None = None, singular: bool = False, **rest: Any):
+        super().__init__(name, kernel, inputs, **rest)
+        self.singular = singular
+        self.partials = [self._bound(p) for p in partials]
+        self.complex_partials = None if complex_partials is None else [(self._bound(p), self._bound(q)) for p, q in complex_partials]
+        self.fused_pull = None if fused_pull is None else BoundRule(fused_pull, self)
+        self.raw_pulls = None if complex_partials is not None else [self._raw_pull(p) for p in partials]
+        self.linear = all(type(p) in NUMBER_TYPES for p in partials) and complex_partials is None
+        self.floating = name not in ("add", "subtract", "multiply", "negative", "positive", "square", "abs", "sign", "mod", "maximum", "minimum", "power")
+
+    def _bound(self, partial: Any) -> Any:
+        if isinstance(partial, str):
+            partial = eval(f"lambda {partial}: {partial}")
+        return BoundRule(partial, self) if callable(partial) else partial
+
+    def _raw_pull(self, partial: Any) -> Callable[..., Any]:
+        """The pull of one input on real tensors, as one function."""
+        if self.fused_pull is not None:
+            return eval(f"lambda v, p, node, g: rule({self.fused_pull.arguments})", {"rule": self.fused_pull.rule, "shape_of": input_shape})
+        if isinstance(partial, str):
+            product = "scaled(g, v[{}])" if self.singular else "g * v[{}]"
+            return eval(f"lambda v, p, node, g: {product.format(self.inputs.index(partial))}", {"scaled": scaled})
+        if not callable(partial):
+            return {1: lambda v, p, node, g: g, -1: lambda v, p, node, g: -g, 0: lambda v, p, node, g: None}.get(
+                partial, lambda v, p, node, g: g * partial)
+        source = BoundRule(partial, self).arguments
+        product = "scaled(g, rule({}))" if self.singular else "g * rule({})"
+        return eval(f"lambda v, p, node, g: {product.format(source)}", {"rule": partial, "scaled": scaled, "shape_of": input_shape})
+
+    def reads(self, name: str) -> set[str]:
+        k = self.inputs.index(name)
+        rules = [self.partials[k], *(self.complex_partials[k] if self.complex_partials else ())]
+        read = set().union(*(r.reads for r in rules if isinstance(r, BoundRule)))
+        return read | (self.fused_pull.reads if self.fused_pull else set())
+
+    def _partials_at(self, k: int, v: list[Any], params: dict[str, Any], node: Node) -> tuple[Any, Any]:
+        """(p, q) of input k: q is 0 where only the real derivative or a holomorphic one matters."""
+        parent = node.parents[k]
+        p: Any
+        q: Any = 0
+        if self.complex_partials is not None and parent is not None and parent.dtype.is_complex:
+            p, q = self.complex_partials[k]
+        else:
+            p = self.partials[k]
+        if isinstance(p, BoundRule):
+            p = p.call(v, params, node, None, (), None)
+        if isinstance(q, BoundRule):
+            q = q.call(v, params, node, None, (), None)
+        return p, q
+
+    def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any, lead: tuple[int, ...], wanted: Sequence[bool]) -> Sequence[Any]:
+        if node.dtype.is_complex or self.complex_partials is not None:
+            return [self._complex_pull(k, v, params, node, y_bar) if want else None for k, want in enumerate(wanted)]
+        if self.fused_pull is not None and type(y_bar) is Tensor:
+            return [self.fused_pull.call(v, params, node, y_bar, lead, wanted)]
+        bars: list[Any] = []
+        for k, want in enumerate(wanted):
+            if not want:
+                bars.append(None)
+                continue
+            p = self.partials[k]
+            if type(p) is BoundRule:
+                p = p.call(v, params, node, None, (), None)
+                bars.append(scaled(y_bar, p) if self.singular else y_bar * p)
+            else:
+                bars.append(y_bar if p == 1 else -y_bar if p == -1 else None if p == 0 else y_bar * p)
+        return bars
+
+    def _complex_pull(self, k: int, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any) -> Any:
+        p, q = self._partials_at(k, v, params, node)
+        bar = None
+        if type(p) not in NUMBER_TYPES or p != 0:
+            bar = self._product(y_bar, _conjugate(p))
+        if type(q) not in NUMBER_TYPES or q != 0:
+            other = self._product(_conjugate(y_bar), q)
+            bar = other if bar is None else bar + other
+        return bar
+
+    def _product(self, bar: Any, p: Any) -> Any:
+        if type(p) in NUMBER_TYPES:
+            return bar if p == 1 else -bar if p == -1 else bar * p
+        return scaled(bar, p) if self.singular else bar * p
+
+    def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
+        y_dot = None
+        for k, x_dot in enumerate(dots):
+            if x_dot is None:
+                continue
+            p, q = self._partials_at(k, v, params, node)
+            if lead:
+                x_dot = padded(x_dot, lead, node.ndim)
+            for coefficient, dot in ((p, x_dot), (q, None)):
+                if type(coefficient) in NUMBER_TYPES and coefficient == 0:
+                    continue
+                term = self._product(_conjugate(x_dot) if dot is None else dot, coefficient)
+                y_dot = term if y_dot is None else y_dot + term
+        return y_dot
+
+
+def _conjugate(x: Any) -> Any:
+    if type(x) in NUMBER_TYPES:
+        return x.conjugate()
+    return OPERATIONS["conj"].apply((x,)) if x.dtype.is_complex else x
+
+
+def scaled(bar: Any, p: Any) -> Any:
+    """bar * p with 0 * infinity = 0: the product of walks through operations whose partial can be infinite."""
+    if type(p) in NUMBER_TYPES:
+        return bar * p
+    return OPERATIONS["scale"].apply((bar, p))
+
+
+def elementwise(name: str, kernel: Callable[..., Any], *partials: Any, inputs: Sequence[str] | None = None, doc: str = "",
+                operators: Sequence[str] = (), public: bool = True, **rest: Any) -> Callable[..., Any]:
+    """Declare an elementwise operation and return its public function.
+
+    A partial is a number, the name of an input, or a rule such as `lambda y: 1 - y * y`. `operators` are the special methods that it provides.
+    """
+    inputs = tuple(inputs or (("x",), ("a", "b"), ("a", "b", "c"))[len(partials) - 1])
+    operation = Elementwise(name, kernel, partials, inputs, **rest)
+    operation.act = _elementwise_act
+    call: Callable[..., Any]
+    if len(inputs) == 1:
+        call = unary(operation)
+    elif len(inputs) == 2:
+        call = binary(operation)
+    else:
+        call = nary(operation)
+    return dressed(call, operation, doc, operators)
+
+
+def _elementwise_act(operation: Elementwise, inputs: Sequence[Any], params: dict[str, Any]) -> Any:
+    if not operation.linear:
+        raise TypeRefused(f"{operation.name} is not linear and cannot act on a structured Jacobian; use it on arrays")
+    result = None
+    for x, p in zip(inputs, operation.partials, strict=True):
+        if type(x) is not Block:
+            raise TypeRefused(f"{operation.name} of a structured Jacobian and an array is not linear")
+        term = x if p == 1 else x.times(p)
+        result = term if result is None else result.plus(term)
+    return result

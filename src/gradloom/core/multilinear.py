@@ -1,0 +1,67 @@
+"""Multilinear operations: monomials, and a transpose for each input."""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..kernels import Tensor
+from .blocks import action
+from .operation import BoundRule, Operation, Rule, padded
+from .trace import Node
+
+
+class Multilinear(Operation):
+    """A sum of monomials, each linear in every input that it names; a transpose for each input."""
+
+    kind = "multilinear"
+
+    def __init__(self, name: str, kernel: Callable[..., Any], inputs: Sequence[str], terms: Sequence[Sequence[str]], transposes: dict[str, Rule], *,
+                 monomials: dict[tuple[str, ...], Rule] | None = None, reads_at: Any = None, lead_params: Any = None,
+                 fused_pull: Rule | None = None, broadcast: bool = False, **rest: Any):
+        super().__init__(name, kernel, inputs, **rest)
+        self.terms = [tuple(t) for t in terms]
+        self.transposes = {k: BoundRule(rule, self) for k, rule in transposes.items()}
+        self.reads_at = reads_at
+        self.monomials = {tuple(k): rule for k, rule in (monomials or {}).items()}
+        self.fused_pull = None if fused_pull is None else BoundRule(fused_pull, self)
+        self.lead_params = lead_params
+        self.broadcast = broadcast
+
+    def reads(self, name: str) -> set[str]:
+        read = set(self.transposes[name].reads) if name in self.transposes else set()
+        for term in self.terms:
+            if name in term:
+                read |= set(term) - {name}
+        return read | (self.fused_pull.reads if self.fused_pull else set())
+
+    def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any, lead: tuple[int, ...], wanted: Sequence[bool]) -> Sequence[Any]:
+        if self.fused_pull is not None and type(y_bar) is Tensor and not lead:
+            return self.fused_pull.call(v, params, node, y_bar, lead, wanted)
+        return [self.transposes[name].call(v, params, node, y_bar, lead, wanted) if want else None
+                for name, want in zip(self.inputs, wanted, strict=True)]
+
+    def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
+        if lead and self.lead_params is not None:
+            params = {**params, **self.lead_params(params, lead)}
+        y_dot = None
+        for term in self.terms:
+            for k, name in enumerate(self.inputs):
+                if name not in term or dots[k] is None:
+                    continue
+                dot = padded(dots[k], lead, node.ndim) if self.broadcast else dots[k]
+                inputs = [dot if n == name else v[i] if n in term else None for i, n in enumerate(self.inputs)]
+                monomial = self.monomials.get(term)
+                if monomial is None:
+                    part = self.apply(inputs, params)
+                else:
+                    part = monomial(*[x for x in inputs if x is not None], node=node, lead=lead, **params)
+                y_dot = part if y_dot is None else y_dot + part
+        return y_dot
+
+
+def multilinear(name: str, kernel: Callable[..., Any], inputs: Sequence[str] = ("x",), *, terms: Sequence[Sequence[str]] | None = None,
+                transposes: dict[str, Rule], act: Any = None, **rest: Any) -> Multilinear:
+    """Declare an operation that is linear in each of its inputs; one monomial of all inputs unless `terms` says otherwise."""
+    operation = Multilinear(name, kernel, inputs, terms if terms is not None else [tuple(inputs)], transposes, **rest)
+    operation.act = act or (action.untying if operation.axes is None else action.contraction)
+    return operation
