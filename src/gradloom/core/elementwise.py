@@ -71,7 +71,7 @@ class Elementwise(Operation):
     def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any, lead: tuple[int, ...], wanted: Sequence[bool]) -> Sequence[Any]:
         if node.dtype.is_complex or self.complex_partials is not None:
             return [self._complex_pull(k, v, params, node, y_bar) if want else None for k, want in enumerate(wanted)]
-        if self.fused_pull is not None and type(y_bar) is Tensor:
+        if self.fused_pull is not None and type(y_bar) is Tensor and not lead:
             return [self.fused_pull.call(v, params, node, y_bar, lead, wanted)]
         bars: list[Any] = []
         for k, want in enumerate(wanted):

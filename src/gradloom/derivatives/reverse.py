@@ -1,6 +1,7 @@
 """The pull walk: cotangents backwards."""
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -136,9 +137,9 @@ def _note_read(reads: dict[Node, dict[int, Any]], source: Node, at: int, y_bar: 
 def _undo_write(node: Node, y_bar: Tensor, active: set[Any], bars: dict[Node, Any], owned: set[Node]) -> None:
     """y = x with y[index] = value, backwards: the written place is value's, the rest is x's, in the same memory."""
     x, value = node.parents
-    index = node.params["index"]
+    written = y_bar[node.params["index"]]  # integers and slices: a view
     if value in active:
-        bar = y_bar[index].clone()
+        bar = written.clone()
         if bar.shape != value.shape or bar.dtype is not value.dtype:  # type: ignore[union-attr]
             bar = fitted(bar, value, ())  # type: ignore[arg-type]
         if value not in bars:
@@ -146,8 +147,9 @@ def _undo_write(node: Node, y_bar: Tensor, active: set[Any], bars: dict[Node, An
         else:
             _add(bars, owned, value, bar)  # type: ignore[arg-type]
     if x in active:
-        y_bar[index] = 0
-        y_bar = fitted(y_bar, x, ())  # type: ignore[arg-type]
+        written.zero_()
+        if y_bar.dtype is not x.dtype:  # type: ignore[union-attr]
+            y_bar = fitted(y_bar, x, ())  # type: ignore[arg-type]
         if x not in bars:
             bars[x] = y_bar  # type: ignore[index]
             owned.add(x)  # type: ignore[arg-type]
@@ -199,18 +201,9 @@ def fitted(bar: Any, node: Node, lead: tuple[int, ...]) -> Any:
             bar = _function("sum")(bar, axis=axes, keepdims=False)
         if tuple(bar.shape[n:]) != tuple(node.shape):
             shape = (*bar.shape[:n], *node.shape)
-            if bar.size_of_elements(shape) if hasattr(bar, "size_of_elements") else _count(bar.shape) == _count(shape):
-                bar = _function("reshape")(bar, shape)
-            else:
-                bar = _function("broadcast_to")(bar, shape)
+            same_size = math.prod(bar.shape) == math.prod(shape)
+            bar = _function("reshape" if same_size else "broadcast_to")(bar, shape)
     return cast(bar, node.dtype)
-
-
-def _count(shape: Sequence[int]) -> int:
-    count = 1
-    for n in shape:
-        count *= n
-    return count
 
 
 def cast(x: Any, dtype: torch.dtype) -> Any:

@@ -1,6 +1,7 @@
 """The operations, one family per file. Importing this package fills the table and attaches the operators."""
 from . import (
     arithmetic,
+    assignment,
     attributes,
     contraction,
     convolution,

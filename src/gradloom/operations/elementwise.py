@@ -335,6 +335,8 @@ def _same(a: Any, b: Any) -> Any:
     like = a if isinstance(a, Tensor) else b
     a, b = (x if isinstance(x, Tensor) else torch.as_tensor(x, dtype=like.dtype) for x in (a, b))
     dtype = torch.promote_types(a.dtype, b.dtype)
+    if dtype in (torch.float16, torch.bfloat16):
+        dtype = torch.float32  # there is no complex type of their precision
     return torch.broadcast_tensors(a.to(dtype), b.to(dtype))
 
 
