@@ -56,7 +56,7 @@ def relu1_maps(path, image, h, strongest):
         if h[f, i, j] > 0:
             axes.plot(j, i, "o", markersize=9, markerfacecolor="none", markeredgecolor="white", markeredgewidth=1.4)
     right.colorbar(drawn, ax=grid, shrink=0.7, extend="max", label="output of relu1")
-    fig.suptitle("What relu1 makes of a digit: 16 filters, 28 × 28 outputs each, the strongest ringed", fontweight="bold", color=INK)
+    fig.suptitle("What relu1 makes of a digit: 16 filters, 28 × 28 outputs each. Rings: the strongest, border aside", fontweight="bold", color=INK)
     return saved(fig, path, "the digit and its 16 relu1 maps")
 
 

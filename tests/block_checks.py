@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from operation_checks import REAL, Case, Traced, same, seeded, uniform
+from operation_cases import REAL, Case, seeded, uniform
+from operation_checks import Traced, same
 
 from gradloom.core.array import dlarray
 from gradloom.core.blocks.block import Block, identity

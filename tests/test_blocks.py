@@ -7,7 +7,7 @@ import math
 
 import pytest
 import torch
-from operation_checks import seeded, uniform
+from operation_cases import seeded, uniform
 
 import gradloom as gl
 from gradloom.core.array import dlarray

@@ -5,7 +5,8 @@ import itertools
 
 import pytest
 import torch
-from operation_checks import seeded, slope, uniform
+from operation_cases import seeded, uniform
+from operation_checks import slope
 
 import gradloom as gl
 from gradloom.core.array import dlarray

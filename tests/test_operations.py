@@ -4,7 +4,7 @@ import operation_checks as checks
 import pytest
 import torch
 from block_checks import SURROUNDINGS, check_block
-from operation_checks import cases, complex_cases
+from operation_cases import cases, complex_cases
 from operation_samples import EDGES
 
 import gradloom as gl  # noqa: F401  (fills the table)

@@ -4,7 +4,7 @@ import operation_checks as checks
 import pytest
 import torch
 from block_checks import check_block, multiplied_after, scaled_before, summed_after
-from operation_checks import cases, complex_cases
+from operation_cases import cases, complex_cases
 
 import gradloom as gl
 from gradloom.core import calls, elementwise

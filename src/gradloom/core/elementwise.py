@@ -4,7 +4,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
+
 from ..kernels import NUMBER_TYPES, Tensor
+from .array import dlarray
 from .blocks.block import Block
 from .calls import binary, nary, unary
 from .errors import TypeRefused
@@ -146,7 +149,18 @@ def elementwise(name: str, kernel: Callable[..., Any], *partials: Any, inputs: S
         call = binary(operation)
     else:
         call = nary(operation)
-    return dressed(call, operation, doc, operators)
+    return dressed(call, operation, doc if ">>>" in doc else documented(operation, doc), operators)
+
+
+def documented(operation: Operation, doc: str) -> str:
+    """A docstring with shapes and an example, for an operation of one line."""
+    low, high = operation.domain
+    values = [round(low + (high - low) * part, 2) for part in (0.75, 0.6, 0.4)][:len(operation.inputs)]
+    arrays = [torch.tensor(v, dtype=torch.float64) for v in values]
+    shown = ", ".join(f"gl.dlarray({v})" for v in values)
+    broadcast = "Any shape and labels, which the result keeps." if len(values) == 1 else "Shapes broadcast; labels match by name."
+    made = repr(dlarray._made(operation.kernel(*arrays), None))
+    return f"{doc}\n\n    {broadcast}\n\n    >>> import gradloom as gl\n    >>> gl.{operation.name}({shown})\n    {made}\n    "
 
 
 def _elementwise_act(operation: Elementwise, inputs: Sequence[Any], params: dict[str, Any]) -> Any:

@@ -67,10 +67,26 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
+PLANNED = {"trainnet", "dlaccelerate", "dldivergence", "dllaplacian", "adamupdate", "rmspropupdate", "lbfgsupdate", "minibatchqueue", "dlode45",
+           "dltranspconv", "lstm", "gru", "embed", "attention", "save", "load", "jacobian", "hessian", "sparse_jacobian", "sparse_hessian"}
+
+
+def layer_message(name: str, known: Iterable[str]) -> str:
+    """What the AttributeError for a layer that is not there says."""
+    known = list(known)
+    if LAYERS.get(name) in known:
+        return f"module 'gradloom.layers' has no attribute {name!r}: MATLAB's {name} is written {LAYERS[name]} here"
+    if name in LAYERS or name in LAYERS.values():
+        return f"module 'gradloom.layers' has no attribute {name!r}: this layer is not there yet; the layers are {', '.join(known)}"
+    return f"module 'gradloom.layers' has no attribute {name!r}" + nearest(name, known)
+
+
 def message(name: str, known: Iterable[str]) -> str:
     """What the AttributeError for a name that is not there says: the spelling here, or names like it."""
     known = [k for k in known if not k.startswith("_")]
     text = f"module 'gradloom' has no attribute {name!r}"
+    if name in PLANNED:
+        return f"{text}: it is planned and not there yet"
     if name in TABLE:
         return f"{text}: MATLAB's {name} is written {TABLE[name]} here"
     for spelled in (snake_case(name), name[:1].upper() + name[1:]):

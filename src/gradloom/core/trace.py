@@ -8,7 +8,7 @@ from __future__ import annotations
 import operator
 import threading
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .errors import Site, TraceError, line_of, user_site
@@ -24,13 +24,14 @@ SMALL = 256  # a walk through arrays of fewer elements drops nothing
 class Trace:
     """All nodes made during one outermost `dlfeval`."""
 
-    __slots__ = ("__weakref__", "nodes", "number", "open", "prune_at")
+    __slots__ = ("__weakref__", "closing", "nodes", "number", "open", "prune_at")
 
     def __init__(self) -> None:
         self.open = True
         self.number = 0
         self.nodes: list[weakref.ref[Node]] = []
         self.prune_at = 4096
+        self.closing: list[Callable[[], None]] = []  # what returned results forget with the trace
 
     def prune(self) -> None:
         """Forget references to nodes that are gone."""
@@ -41,6 +42,9 @@ class Trace:
         """Empty every node that is still alive; arrays that escaped become ordinary ones."""
         self.open = False
         nodes, self.nodes = self.nodes, []
+        closing, self.closing = self.closing, []
+        for forget in closing:
+            forget()
         for reference in nodes:
             node = reference()
             if node is not None:

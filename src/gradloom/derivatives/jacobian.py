@@ -17,7 +17,7 @@ from ..core.trace import Node
 from ..kernels import NAMES, Tensor, readable_bytes, to_numpy
 from .forward import push
 from .operators import marked
-from .planning import free_memory, remembered, structure
+from .planning import depends, free_memory, remembered, structure
 from .reverse import pull
 
 OPTION = "dljacobian(u, x, axis)"
@@ -63,11 +63,19 @@ class _Source:
         """d u_i / d x_j, None where it is zero."""
         if (i, j) not in self.blocks:
             self.check_open("a structured Jacobian")
-            self.fit([j])
             x = self.xs[j]
-            assert x.node is not None
-            outputs = [u.node for u in self.us if u.node is not None]
-            pushed = dict(zip(outputs, push(outputs, {x.node: identity(x.shape, x.dtype, x.device)}), strict=True)) if outputs else {}
+            outputs = [u.node for u in self.us if u.node is not None and depends(u.node, x.node)]
+            pushed: dict[Node | None, Block | None] = {}
+            if outputs:
+                self.fit([j])
+                assert x.node is not None
+                try:
+                    pushed = dict(zip(outputs, push(outputs, {x.node: identity(x.shape, x.dtype, x.device)}), strict=True))
+                except (RuntimeError, MemoryError) as error:
+                    if isinstance(error, GradloomError) or isinstance(error, RuntimeError) and "memory" not in str(error):
+                        raise
+                    raise ShapeError(f"the structured Jacobian of {line_of(self.site)} with respect to {x.key!r} does not fit in memory on the way: "
+                                     f"{str(error).splitlines()[0][:120]}; take fewer outputs, or use J @ v and J.T @ w inside dlfeval") from error
             for k, u in enumerate(self.us):
                 self.blocks[k, j] = pushed.get(u.node) if u.node is not None else None
         return self.blocks[i, j]
@@ -80,6 +88,8 @@ class _Source:
         if u is None or x is None:
             return None
         self.check_open("the structure of a Jacobian")
+        if not depends(u, x):
+            return None
         return remembered("structure", [u], [x], lambda: structure(u, x))
 
     def fit(self, columns: Sequence[int]) -> None:
@@ -97,15 +107,22 @@ class _Source:
             raise ShapeError(f"the structured Jacobian of {line_of(self.site)} holds {readable_bytes(needed)}, and {readable_bytes(memory)} of memory are free "
                              f"(dense: {readable_bytes(dense_bytes)}); take fewer outputs, use J @ v and J.T @ w inside dlfeval, or dljacobian(u, x, axis)")
 
-    def close(self) -> None:
-        """Make every Block and forget the trace."""
+    def reduce(self, columns: Sequence[int]) -> None:
+        """Make the Blocks of some columns, and forget the trace when it ends."""
         if self.closed:
             return
         self.check_open("returning a Jacobian")
-        self.fit(range(len(self.xs)))
-        for j in range(len(self.xs)):
-            for i in range(len(self.us)):
-                self.block(i, j)
+        self.fit([j for j in columns if (0, j) not in self.blocks and any(depends(u.node, self.xs[j].node) for u in self.us)])
+        for j in columns:
+            self.block(0, j)
+        trace = next((leaf.node.trace for leaf in (*self.us, *self.xs) if leaf.node is not None), None)
+        if trace is None:
+            self.forget()
+        else:
+            trace.closing.append(self.forget)
+
+    def forget(self) -> None:
+        """The trace has ended: what was made is all there is."""
         self.closed = True
         for leaf in (*self.us, *self.xs):
             leaf.node = None
@@ -212,7 +229,9 @@ class Jacobian:
     @property
     def nonzero(self) -> Jacobian:
         """Without the parts of which u provably does not depend: `{key: part}` order is kept."""
-        keep = [k for k, j in enumerate(self._columns) if any(self._source.planned(i, j) is not None for i in self._rows)]
+        source = self._source
+        keep = [k for k, j in enumerate(self._columns)
+                if any(source.blocks[i, j] is not None if (i, j) in source.blocks else depends(source.us[i].node, source.xs[j].node) for i in self._rows)]
         paths = self._x_structure.paths()
         _, structure_ = flatten({paths[k][0] if len(paths[k]) == 1 else paths[k]: 0 for k in keep})
         return Jacobian(self._source, self._rows, [self._columns[k] for k in keep], self._u_structure, structure_)
@@ -351,7 +370,7 @@ class Jacobian:
         return TransposedJacobian(self)
 
     def __leave_trace__(self) -> Jacobian:
-        self._source.close()
+        self._source.reduce(self._columns)
         return self
 
     # ----- words -----
@@ -466,7 +485,11 @@ def _described(term: Any, u: _Leaf, x: _Leaf) -> str:
     inn = term.in_indices()
     out = {i for axis in term.out for i in axis.indices}
     ties = [(k, j) for k, a in enumerate(term.out) for j, b in enumerate(term.inn) if set(a.indices) & set(b.indices)]
-    factors = {0: "the identity", 1: "one array"}.get(len(term.factors), f"a product of {len(term.factors)} arrays")
+    selection = any(axis.positions is not None for axis in (*term.out, *term.inn))
+    nothing = "a selection" if selection else "the identity" if ties and not inn - {i for a in term.out for i in a.indices} else "a constant"
+    factors = {0: nothing, 1: "one array"}.get(len(term.factors), f"a product of {len(term.factors)} arrays")
+    if term.factors and selection:
+        factors += " at selected places"
     if len(term.factors) == 2 and any(not set(ids) & inn for _, ids in term.factors) and any(not set(ids) & out for _, ids in term.factors):
         factors = "an outer product"
     words = [factors]

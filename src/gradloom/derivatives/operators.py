@@ -318,7 +318,8 @@ def marked(value: Tensor, labels: str | None, source: Node, option: str = "enabl
            directions: Sequence[dlarray] = (), site: Site | None = None) -> dlarray:
     """A derivative that was not recorded, of `source` and in `directions`: to differentiate through it is an error."""
     parents = (source, *[d._node for d in directions if live(d._node) is not None])
-    return dlarray._made(value, Node(UNRECORDED, source.trace, parents, [None] * (len(parents) + 1), {"option": option}, value, site or user_site()), labels)
+    values = [*[None] * len(parents), value]  # kept: it cannot be computed again
+    return dlarray._made(value, Node(UNRECORDED, source.trace, parents, values, {"option": option}, value, site or user_site()), labels)
 
 
 def detach(x: Any, /) -> dlarray:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ..core.blocks.block import Block, identity
-from ..core.blocks.term import Term, plain
+from ..core.blocks.term import Index, Term, plain
 from ..core.errors import line_of
 from ..core.trace import Node, ancestors
 from ..kernels import Tensor
@@ -41,6 +41,11 @@ def stand_ins(node: Node) -> list[Any]:
 def structure(u: Node, x: Node) -> Block | None:
     """d u / d x on stand-ins: what it will hold. None where u does not depend on x."""
     return push([u], {x: identity(x.shape, x.dtype, "meta")}, values_of=stand_ins)[0]
+
+
+def depends(u: Node | None, x: Node | None) -> bool:
+    """Whether the trace leads from x to u at all."""
+    return u is not None and x is not None and x in ancestors([u], x.number)
 
 
 def free_memory() -> int:
@@ -150,19 +155,26 @@ def _independence(u: Node, x: Node, u_axes: Sequence[int], x_axes: Sequence[int]
 
 
 def _mixer(u: Node, x: Node, seed: Block) -> str:
-    """The first operation that mixes observations, with its line."""
-    between = ancestors([u], x.number)
+    """The first operation that loses a tie which u has lost, with its line."""
     inn = {i for a in seed.terms[0].inn for i in a.indices}
-    for node in between:
-        if node is x or node.shape is None:
+
+    def lost_at(node: Node) -> set[Index]:
+        block = push([node], {x: seed}, values_of=stand_ins)[0]
+        kept = set(inn)
+        for term in block.terms if block is not None else ():
+            kept &= {i for a in term.out if a.positions is None and len(a.indices) == 1 for i in a.indices}
+        return inn - kept
+
+    lost = lost_at(u)
+    for node in ancestors([u], x.number):
+        if node is x or node.shape is None or not depends(node, x):
             continue
         try:
-            block = push([node], {x: seed}, values_of=stand_ins)[0]
-        except Exception:
+            if lost & lost_at(node):
+                return f"{node.operation.name} mixes them, in {line_of(node.site)}"
+        except Exception:  # it cannot be followed without its data; the next one may tell
             continue
-        if block is not None and any(not (inn & {i for a in t.out for i in a.indices if a.positions is None}) for t in block.terms):
-            return f"{node.operation.name} mixes them, in {line_of(node.site)}"
     return "some operation mixes them"
 
 
-__all__ = ["free_memory", "identity", "independence", "remembered", "signature", "stand_ins", "structure"]
+__all__ = ["depends", "free_memory", "identity", "independence", "remembered", "signature", "stand_ins", "structure"]

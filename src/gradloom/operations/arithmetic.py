@@ -1,6 +1,7 @@
 """Sums, products, powers, and the conversions that a walk itself needs."""
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
 
@@ -59,7 +60,12 @@ def _scale_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any])
 
 scale.operation.act = _scale_on_block  # type: ignore[attr-defined]
 
-divide = elementwise("divide", operator.truediv, lambda b: 1 / b, lambda y, b: -y / b, singular=True,
+def _inverse(b: Any) -> Any:
+    """1 / b, infinite for the number 0 as it is for arrays."""
+    return math.copysign(math.inf, b) if type(b) in NUMBER_TYPES and b == 0 and not isinstance(b, complex) else 1 / b
+
+
+divide = elementwise("divide", operator.truediv, lambda b: _inverse(b), lambda y, b: -y / b, singular=True,
                      operators=("__truediv__", "__rtruediv__"), doc="a / b, element by element.", matlab="rdivide", domain=(0.5, 2.0))
 
 

@@ -93,7 +93,7 @@ def _statistic(value: Tensor, x: Any) -> dlarray:
     if node is None:
         return dlarray._made(value, None)
     option = "mean(x, axis=...) and var(x, axis=...) for statistics with a derivative"
-    return dlarray._made(value, Node(_STATISTICS, node.trace, (node,), [None, None], {"option": option}, value, user_site()))
+    return dlarray._made(value, Node(_STATISTICS, node.trace, (node,), [None, value], {"option": option}, value, user_site()))
 
 
 # ----- batchnorm, prediction: given statistics -----

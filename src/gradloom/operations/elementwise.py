@@ -328,16 +328,17 @@ def clip(x: Any, min: Any = None, max: Any = None) -> Any:
     return x if max is None else minimum(x, max)
 
 
-_complex = elementwise("complex", lambda a, b: torch.complex(*_same(a, b)), 1, 1j, doc="a + b i.", matlab="complex")
-
-
 def _same(a: Any, b: Any) -> Any:
     like = a if isinstance(a, Tensor) else b
     a, b = (x if isinstance(x, Tensor) else torch.as_tensor(x, dtype=like.dtype) for x in (a, b))
     dtype = torch.promote_types(a.dtype, b.dtype)
     if dtype in (torch.float16, torch.bfloat16):
-        dtype = torch.float32  # there is no complex type of their precision
+        raise TypeError("there are no complex numbers in half precision; write x.astype('float32') first")
     return torch.broadcast_tensors(a.to(dtype), b.to(dtype))
+
+
+_complex = elementwise("complex", lambda a, b: torch.complex(*_same(a, b)), 1, 1j, doc="a + b i.", matlab="complex")
+
 
 
 __all__ = ["absolute", "acos", "acosh", "add", "angle", "asin", "asinh", "atan", "atan2", "atanh", "clip", "cos", "cosh", "elu", "erf", "erfc",
