@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import gradloom as gl
-from gradloom.core.trace import Node
+from gradloom.core.trace import Node, ancestors
 
 rng = np.random.default_rng(0)
 
@@ -160,6 +160,13 @@ def test_a_recorded_derivative_that_is_constant_has_derivative_zero():
 
     assert [v.item() for v in gl.dlfeval(fun, gl.dlarray(2.0), gl.dlarray(5.0))] == [3, 0, 0, 0, 0, 3]
 
+    def intermediate(x):  # it descends from a computed target too, where no operation leads from one to the other
+        h = gl.exp(x)
+        slope = gl.dlgradient(3 * h, h, enable_higher_derivatives=True)
+        return slope, gl.dlgradient(slope, h)
+
+    assert [v.item() for v in gl.dlfeval(intermediate, gl.dlarray(2.0))] == [3, 0]
+
 
 # ----- marks: what was not recorded is no constant (1.5, 1.8) ----------------------------------------------------------------------
 
@@ -251,8 +258,9 @@ def test_targets_that_are_none():
 
     with pytest.raises(gl.TraceError, match=r"test_gradient.py:\d+: inside = gl.dlarray.*pass it to dlfeval as an argument"):
         gl.dlfeval(made, x0)
-    with pytest.raises(gl.TraceError, match="made inside"):
-        gl.dlfeval(lambda x: gl.dlgradient(gl.sum(x), gl.zeros(2)), x0)
+    for target in (lambda: gl.zeros(2), lambda: gl.dlarray(gl.dlarray([1.0]), "C"), lambda: gl.dlarray([1.0]).copy()):
+        with pytest.raises(gl.TraceError, match="made inside"):
+            gl.dlfeval(lambda x, target=target: gl.dlgradient(gl.sum(x), target()), x0)
     with pytest.raises(gl.TraceError, match=r"came from outside dlfeval \(captured\): pass it as an argument"):
         gl.dlfeval(lambda x: gl.dlgradient(gl.sum(x * captured), captured), x0)
     with pytest.raises(gl.TypeRefused, match='dlarray\\(x, dtype="float64"\\)'):
@@ -275,9 +283,13 @@ def test_an_array_that_was_assigned_into_is_no_target():
         right = gl.dlgradient(y, x)
         with pytest.raises(gl.TraceError, match=r"test_gradient.py:\d+: buffer\[0\] = 5.0.*x.copy\(\)"):
             gl.dlgradient(y, buffer)
-        return right
+        copied = buffer.copy()  # another handle, that was not
+        z = gl.sum(copied ** 2) + gl.sum(copied * 3) + gl.sum(gl.exp(copied))
+        return right, *gl.dlgradient(z, copied, x)
 
-    assert gl.dlfeval(fun, gl.dlarray([1.0, 2.0])).tolist() == [0, 4]
+    right, at_copy, x_bar = gl.dlfeval(fun, gl.dlarray([1.0, 2.0]))
+    slope = 2 * np.array([5, 2]) + 3 + np.exp([5, 2])
+    assert right.tolist() == [0, 4] and np.allclose(at_copy, slope) and np.allclose(x_bar, [0, slope[1]])
 
 
 def test_only_a_real_scalar_is_differentiated():
@@ -337,7 +349,12 @@ def test_memory_falls_as_the_walk_goes(monkeypatch):
             monkeypatch.setattr(Node, "drop", lambda node: (original(node), counts.append(sum(v() is not None for v in values)))[0])
             g = gl.dlgradient(loss, x, **options)
             monkeypatch.setattr(Node, "drop", original)
-            return g, sum(v() is not None for v in values)
+            after = sum(v() is not None for v in values)
+            stored = [v for node in ancestors([loss._node]) for v in node.values if v is not None]
+            assert gl.dlgradient(loss, x, **options).shape == g.shape
+            again = [v for node in ancestors([loss._node]) for v in node.values if v is not None]
+            assert len(again) == len(stored)  # what was computed again is dropped again
+            return g, after
 
         gc.collect()
         _, after = gl.dlfeval(fun, gl.dlarray(np.ones(size)))
@@ -352,7 +369,7 @@ def test_only_what_can_be_computed_again_is_dropped():
     def fun(x, w):
         kept = gl.dlgradient(gl.sum(gl.exp(x) ** 2), x)  # a marked derivative
         mean = gl.batchnorm(gl.reshape(x, (250, 2)), gl.zeros(2), gl.ones(2), data_format="BC")[1]  # a statistic
-        y = gl.sum(kept * gl.exp(kept * 1e-3) * gl.exp(w) * w * gl.sum(gl.exp(mean)))
+        y = gl.sum(kept * w * gl.exp(kept * w * 1e-3)) * gl.sum(mean * w[:2])
         return gl.dlgradient(y, w), gl.dlgradient(y, w)
 
     first, second = gl.dlfeval(fun, gl.dlarray(rng.normal(size=500)), gl.dlarray(rng.normal(size=500)))

@@ -252,6 +252,8 @@ class dlarray(Operand):
         return dlarray(self)
 
     def __deepcopy__(self, memo: Any) -> dlarray:
+        if live(self._node) is not None:
+            return dlarray(self)  # as a constant it would lose its derivative by accident
         return dlarray._made(self._value.clone(), None, self._labels)
 
     def copy(self) -> dlarray:

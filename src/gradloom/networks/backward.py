@@ -17,7 +17,8 @@ from ..core.trace import Node
 from ..derivatives.operators import dlfeval, dlgradient
 from ..kernels import Tensor
 from ..operations.arithmetic import conj, real
-from ..operations.movement import permute_dims, reshape, stack
+from ..operations.joining import stack
+from ..operations.movement import permute_dims, reshape
 from ..operations.reduction import sum
 from .layer import Layer, copied
 

@@ -8,7 +8,9 @@ from . import (
     creation,
     discrete,
     elementwise,
+    extremes,
     indexing,
+    joining,
     labelling,
     losses,
     movement,
@@ -16,6 +18,7 @@ from . import (
     pooling,
     random,
     reduction,
+    selection,
     softmax,
     vectors,
 )

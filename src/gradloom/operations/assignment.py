@@ -21,7 +21,8 @@ from ..core.multilinear import Multilinear
 from ..core.trace import Node, different_traces, live
 from ..kernels import NUMBER_TYPES, Tensor, broadcast_shapes
 from .indexing import _basic_place, _checked, _completed, _getitem, _positions, _without_ellipsis
-from .movement import _take, broadcast_to, reshape
+from .movement import broadcast_to, reshape
+from .selection import _take
 
 NUMBER_KINDS = {bool: 0, int: 1, float: 2, complex: 3}
 STORE_SUBSCR = opmap["STORE_SUBSCR"]

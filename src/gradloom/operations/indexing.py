@@ -17,7 +17,8 @@ from ..core.labels import described, tidy
 from ..core.multilinear import multilinear
 from ..core.trace import Node
 from ..kernels import Tensor
-from .movement import _take, permute_dims, reshape
+from .movement import permute_dims, reshape
+from .selection import _take
 
 
 def _without_ellipsis(x: Any, index: Any) -> list[Any]:

@@ -19,11 +19,12 @@ from ..core.multilinear import multilinear
 from ..core.operation import public
 from ..kernels import Tensor
 from .contraction import layout_of
-from .convolution import padding_of, per_axis
-from .movement import pad_axis, permute_dims
-from .reduction import max as largest
+from .extremes import max as largest
+from .movement import permute_dims
 from .reduction import mean
+from .selection import pad_axis
 from .softmax import floating
+from .spatial import padding_of, per_axis
 
 aten = torch.ops.aten
 Sizes = tuple[int, ...]

@@ -1,4 +1,4 @@
-"""Reductions: sums, products, extremes, moments. `axis` is keyword-only, so that MATLAB's sum(x, 1) is an error, not a wrong number."""
+"""Reductions: sums, moments, norms. `axis` is keyword-only, so that MATLAB's sum(x, 1) is an error, not a wrong number."""
 from __future__ import annotations
 
 import math
@@ -8,15 +8,14 @@ import torch
 
 from ..core.array import dlarray, labels_of
 from ..core.blocks import action
-from ..core.errors import ShapeError, line_of, user_site
 from ..core.general import general
-from ..core.labels import described, without
+from ..core.labels import without
 from ..core.multilinear import multilinear
 from ..core.operation import discrete, public
 from ..kernels import Tensor
 from .arithmetic import conj, divide
 from .elementwise import exp, where
-from .movement import array, expand_dims, fresh, negative_axes, permute_dims, reshape
+from .movement import array, negative_axes, reshape
 
 
 def _arguments(x: Any, axis: Any, keepdims: bool) -> tuple[Any, dict[str, Any], str | None]:
@@ -198,145 +197,6 @@ def std(x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool 
     return _std.apply((x,), {**params, "correction": correction}, labels)
 
 
-# ----- extremes: the first of equal ones takes the derivative -----
-
-
-def _flattened(x: Any, axis: tuple[int, ...]) -> tuple[Any, int]:
-    """The reduced axes as one last axis."""
-    rest = [k for k in range(-x.ndim, 0) if k not in axis]
-    x = permute_dims(x, (*rest, *sorted(axis)))
-    shape = tuple(x.shape[:len(rest)])
-    return reshape(x, (*shape, math.prod(x.shape[len(rest):]))), len(rest)
-
-
-def _extreme_kernel(arg: Any) -> Any:
-    def run(x: Tensor) -> tuple[Tensor, Tensor]:
-        where_ = _first_of(arg, x)
-        return x.gather(-1, where_).squeeze(-1), where_
-
-    return run
-
-
-def _first_of(arg: Any, x: Tensor) -> Tensor:
-    """The first position of an extreme along the last axis."""
-    if x.is_meta:
-        return torch.zeros((*x.shape[:-1], 1), dtype=torch.int64, device=x.device)
-    best = (torch.amax if arg == "max" else torch.amin)(x, -1, keepdim=True)
-    hit = (x == best) | torch.isnan(x) if x.is_floating_point() else x == best
-    return hit.to(torch.uint8).argmax(-1, keepdim=True)
-
-
-def _pick(x_dot: Any, place: Any) -> Any:
-    return _gather.apply((x_dot,), {"place": place})
-
-
-def _spread(y_bar: Any, place: Any, n: int) -> Any:
-    return _scatter.apply((y_bar,), {"place": place, "size": n})
-
-
-def _raw(place: Any) -> Tensor:
-    return place._value if type(place) is dlarray else place
-
-
-def _gather_kernel(x: Tensor, place: Tensor) -> Tensor:
-    place = _raw(place)
-    shape = torch.broadcast_shapes(x.shape[:-1], place.shape[:-1])
-    return x.expand(*shape, x.shape[-1]).gather(-1, place.expand(*shape, 1)).squeeze(-1)
-
-
-def _scatter_kernel(x: Tensor, place: Tensor, size: int) -> Tensor:
-    place = _raw(place)
-    return torch.zeros((*x.shape, size), dtype=x.dtype, device=x.device).scatter_(-1, place.expand(*x.shape, 1), x.unsqueeze(-1))
-
-
-_PLACE = torch.tensor([[1], [0]])
-_gather = multilinear("gather", _gather_kernel, transposes={"x": lambda y_bar, place, x_shape: _spread(y_bar, place, x_shape[-1])},
-                      act=action.untying, samples=[((2, 3), {"place": _PLACE})])
-_scatter = multilinear("scatter", _scatter_kernel, transposes={"x": lambda y_bar, place: _pick(y_bar, place)}, act=action.untying,
-                       samples=[((2,), {"place": _PLACE, "size": 3})])
-
-
-def _extreme(name: str, matlab: str) -> Any:
-    return general(name, _extreme_kernel(name), hidden=("place",), push=lambda x_dot, place: _pick(x_dot, place),
-                   pull=lambda y_bar, place, x_shape: _spread(y_bar, place, x_shape[-1]), samples=[((4, 3), {})], matlab=matlab)
-
-
-_max = _extreme("max", "max")
-_min = _extreme("min", "min")
-
-
-def _reduced(operation: Any, x: Any, axis: Any, keepdims: bool) -> Any:
-    x, params, labels = _arguments(x, axis, keepdims)
-    if 0 in [x.shape[a] for a in params["axis"]]:
-        raise ShapeError(f"{operation.name} of no elements: {described(x.shape, labels_of(x))}, at {line_of(user_site())}")
-    if not params["axis"]:
-        return fresh(x)
-    flat, _ = _flattened(dlarray._made(x._value, x._node, None) if type(x) is dlarray else x, params["axis"])
-    y = operation.apply((flat,))
-    if keepdims:
-        y = reshape(y, tuple(1 if k - x.ndim in params["axis"] else n for k, n in enumerate(x.shape)))
-    if type(y) is dlarray:
-        y = dlarray._made(y._value, y._node, labels)
-    return y
-
-
-@public(_max, method=True)
-def max(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
-    """The largest element over axes; the first of equal ones takes the derivative. Of two arrays: `maximum(a, b)`.
-
-    >>> import gradloom as gl
-    >>> gl.max(gl.dlarray([[1.0, 5.0], [3.0, 2.0]]), axis=0)
-    2 dlarray float64
-    [3. 5.]
-
-    Source: array API max, MATLAB max.
-    """
-    return _reduced(_max, x, axis, keepdims)
-
-
-@public(_min, method=True)
-def min(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
-    """The smallest element over axes; the first of equal ones takes the derivative. Of two arrays: `minimum(a, b)`.
-
-    >>> import gradloom as gl
-    >>> gl.min(gl.dlarray([[1.0, 5.0], [3.0, 2.0]]), axis=0)
-    2 dlarray float64
-    [1. 2.]
-
-    Source: array API min, MATLAB min.
-    """
-    return _reduced(_min, x, axis, keepdims)
-
-
-# ----- products -----
-
-
-def _others(x: Any) -> Any:
-    """The product of all other elements along the last axis: forwards times backwards, so that zeros do no harm."""
-    n = x.shape[-1]
-    ones = reshape(x, (*x.shape, 1)) * 0 + 1
-    grid = ones * reshape(x, (*x.shape[:-1], 1, n))  # grid[..., i, j] = x[..., j]
-    eye = torch.eye(n, dtype=torch.bool, device=x.device)
-    return _prod.apply((where(eye, 1, grid),))
-
-
-_prod = general("prod", lambda x: torch.prod(x, -1), push=lambda x_dot, x: sum(x_dot * _others(x), axis=-1),
-                pull=lambda y_bar, x: expand_dims(y_bar, axis=-1) * conj(_others(x)), samples=[((4, 3), {})], matlab="prod")
-
-
-@public(_prod, method=True)
-def prod(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
-    """The product over axes. Its derivative is the product of the other elements, right also where elements are zero.
-
-    >>> import gradloom as gl
-    >>> gl.prod(gl.dlarray([2.0, 3.0]))
-    dlarray float64 6.0
-
-    Source: array API prod, MATLAB prod.
-    """
-    return _reduced(_prod, x, axis, keepdims)
-
-
 # ----- logsumexp -----
 
 
@@ -404,46 +264,6 @@ def any(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     return _torch_axes(_any, x, axis, keepdims)
 
 
-_argmax = discrete("argmax", lambda x: _first_of("max", x).squeeze(-1))
-_argmin = discrete("argmin", lambda x: _first_of("min", x).squeeze(-1))
-
-
-def _argument(operation: Any, x: Any, axis: Any, keepdims: bool) -> Any:
-    x = _without_trace(array(x))
-    if axis is None:
-        labels_free = dlarray._made(x._value, None, None) if type(x) is dlarray else x
-        flat = reshape(labels_free, (math.prod(x.shape),))
-        y = operation.apply((flat,))
-        return reshape(y, (1,) * x.ndim) if keepdims else y
-    return _reduced(operation, x, axis, keepdims)
-
-
-@public(_argmax, method=True)
-def argmax(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
-    """The position of the first largest element along an axis, counted from 0.
-
-    >>> import gradloom as gl
-    >>> int(gl.argmax(gl.dlarray([1.0, 5.0, 5.0])))
-    1
-
-    Source: array API argmax.
-    """
-    return _argument(_argmax, x, axis, keepdims)
-
-
-@public(_argmin, method=True)
-def argmin(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
-    """The position of the first smallest element along an axis, counted from 0.
-
-    >>> import gradloom as gl
-    >>> int(gl.argmin(gl.dlarray([1.0, 0.0, 0.0])))
-    1
-
-    Source: array API argmin.
-    """
-    return _argument(_argmin, x, axis, keepdims)
-
-
 def _norm_kernel(x: Tensor, axis: tuple[int, ...], keepdims: bool) -> Tensor:
     return torch.linalg.vector_norm(x, 2, axis, keepdim=keepdims) if axis else x.abs()
 
@@ -478,4 +298,4 @@ def norm(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     return _norm.apply((x,), params, labels)
 
 
-__all__ = ["all", "any", "argmax", "argmin", "logsumexp", "max", "mean", "min", "norm", "prod", "std", "sum", "var"]
+__all__ = ["all", "any", "logsumexp", "mean", "norm", "std", "sum", "var"]

@@ -15,7 +15,9 @@ from ..core.labels import described
 from ..core.operation import composite
 from ..kernels import Tensor, differentiable
 from .arithmetic import astype
-from .movement import array, concat, reshape, slice_axis
+from .joining import concat
+from .movement import array, reshape
+from .selection import slice_axis
 
 
 @composite

@@ -10,7 +10,7 @@ import torch
 
 from ...kernels import Tensor
 from .block import Block
-from .term import Index, Term
+from .term import Factor, Index, Term, contracted
 
 
 def write(block: Block, out: Tensor, zeroed: bool = False, clean: bool = False, conjugate: bool = False) -> Tensor:
@@ -20,8 +20,7 @@ def write(block: Block, out: Tensor, zeroed: bool = False, clean: bool = False, 
     """
     terms = [t for t in block.terms if t.conjugate == conjugate and t.represented]
     terms.sort(key=lambda t: not _covers(t, block))
-    simple = len(terms) == 1 and _is_direct(*_steps(terms[0], out)[1:])
-    if not clean and not (simple and zeroed) and not (terms and _covers(terms[0], block)):
+    if not clean and not (terms and _covers(terms[0], block)) and not (zeroed and len(terms) == 1 and _is_direct(*_steps(terms[0], out)[1:])):
         out.zero_()
     for k, term in enumerate(terms):
         _write_term(term, out, block.like, add=k > 0)
@@ -73,9 +72,14 @@ def _write_term(term: Term, out: Tensor, like: Tensor, add: bool) -> None:
 
 def _product_into(term: Term, order: Sequence[Index], target: Tensor, like: Tensor, add: bool) -> None:
     """The term's values, multiplied straight into their places where two factors hold them."""
-    factors = term.factors
+    factors = list(term.factors)
     carried = set(order)
-    if len(factors) == 2 and term.coefficient == 1 and all(set(ids) <= carried for _, ids in factors) and factors[0][0].dtype == target.dtype:
+    nothing_summed = all(set(ids) <= carried for _, ids in factors)
+    if term.coefficient != 1:
+        factors.append((torch.full((), term.coefficient, dtype=like.dtype, device=like.device), ()))
+    while len(factors) > 2 and nothing_summed:
+        _join_smallest(factors)
+    if len(factors) == 2 and nothing_summed and factors[0][0].dtype == target.dtype:
         a, b = (_spread(array, ids, order) for array, ids in factors)
         if not add:
             torch.mul(a, b, out=target)
@@ -87,6 +91,15 @@ def _product_into(term: Term, order: Sequence[Index], target: Tensor, like: Tens
         target.add_(values)
     else:
         target.copy_(values.expand(target.shape))
+
+
+def _join_smallest(factors: list[Factor]) -> None:
+    """Multiply the two factors whose product is smallest."""
+    pairs = [(math.prod(i.size for i in {*a[1], *b[1]}), j, k) for k, b in enumerate(factors) for j, a in enumerate(factors[:k])]
+    _, j, k = min(pairs)
+    b, a = factors.pop(k), factors.pop(j)
+    ids = tuple(dict.fromkeys((*a[1], *b[1])))
+    factors.append((contracted((a, b), ids), ids))
 
 
 def _spread(array: Tensor, ids: Sequence[Index], order: Sequence[Index]) -> Tensor:

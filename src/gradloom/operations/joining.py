@@ -1,0 +1,101 @@
+"""Joining arrays along an axis: concat along one that they have, stack along a new one."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from ..core.array import labels_of
+from ..core.errors import LabelError, ShapeError, line_of, user_site
+from ..core.labels import axes_of
+from ..core.multilinear import Multilinear
+from ..core.operation import composite, public
+from ..kernels import Tensor, promoted
+from .movement import array, expand_dims, fresh
+from .selection import pad_axis, slice_axis
+
+
+def _join(arrays: Sequence[Any], axis: Any, what: str) -> tuple[list[Any], str | None, int]:
+    arrays = [array(a) for a in arrays]
+    if not arrays:
+        raise ShapeError(f"{what} needs at least one array, at {line_of(user_site())}")
+    first = next((labels_of(a) for a in arrays if labels_of(a) is not None), None)
+    for a in arrays:
+        if labels_of(a) not in (None, first):
+            raise LabelError(f"{what} of arrays labelled {first!r} and {labels_of(a)!r}, at {line_of(user_site())}; the labels must be the same")
+    (k,) = axes_of(axis, arrays[0].ndim, first, arrays[0].shape)
+    return arrays, first, k
+
+
+class _Concat(Multilinear):
+    """Arrays, any number of them, one after the other along an axis; their sizes along it are all that a rule needs."""
+
+    def kept(self, nodes: Sequence[Any], values: list[Any], output: Any, hidden: Sequence[Any] = ()) -> list[Any]:
+        return [*(v if n is None else None for v, n in zip(values, nodes, strict=True)), None]
+
+    def _sizes(self, v: Any, params: Any, node: Any) -> list[int]:
+        return [(p.shape if p is not None else x.shape)[params["axis"]] for p, x in zip(node.parents, v, strict=False)]
+
+    def pull(self, v: Any, params: Any, node: Any, y_bar: Any, lead: Any, wanted: Any) -> Any:
+        bars, start = [], 0
+        for size, want in zip(self._sizes(v, params, node), wanted, strict=True):
+            bars.append(slice_axis(y_bar, params["axis"], start, start + size) if want else None)
+            start += size
+        return bars
+
+    def push(self, v: Any, params: Any, node: Any, dots: Any, lead: Any) -> Any:
+        axis, total, start, y_dot = params["axis"], node.shape[params["axis"]], 0, None
+        for size, dot in zip(self._sizes(v, params, node), dots, strict=True):
+            if dot is not None:
+                part = pad_axis(dot, axis, start, total - start - size)
+                y_dot = part if y_dot is None else y_dot + part
+            start += size
+        return y_dot
+
+
+def _cat(*parts: Tensor, axis: int) -> Tensor:
+    dtype = promoted(*[p.dtype for p in parts])
+    return torch.cat([p.to(dtype) for p in parts], axis)
+
+
+_concat = _Concat("concat", _cat, ("arrays",), [("arrays",)], {}, matlab="cat", samples=[
+    ((2, 3), (1, 3), (4, 3), {"axis": -2}), ((2, 0), (2, 3), {"axis": -1}), ((2,), (1,), (2,), {"axis": -1})])
+
+
+@public(_concat)
+def concat(arrays: Any, /, *, axis: Any = 0) -> Any:
+    """Arrays one after the other along an axis that they have.
+
+    >>> import gradloom as gl
+    >>> gl.concat([gl.dlarray([1.0, 2.0]), gl.dlarray([3.0])])
+    3 dlarray float64
+    [1. 2. 3.]
+
+    Source: array API concat, MATLAB cat.
+    """
+    parts, labels, k = _join(list(arrays), axis, "concat")
+    return fresh(parts[0]) if len(parts) == 1 else _concat.apply(parts, {"axis": k - parts[0].ndim}, labels)
+
+
+@composite
+def stack(arrays: Any, /, *, axis: Any = 0) -> Any:
+    """Arrays of one shape along a new axis, labelled U.
+
+    >>> import gradloom as gl
+    >>> gl.stack([gl.dlarray(1.0), gl.dlarray(2.0)])
+    2 dlarray float64
+    [1. 2.]
+
+    Source: array API stack.
+    """
+    parts = [expand_dims(a, axis=axis) for a in arrays]
+    if len({tuple(p.shape) for p in parts}) > 1:
+        raise ShapeError(f"stack needs arrays of one shape, not {sorted({tuple(p.shape) for p in parts})}, at {line_of(user_site())}")
+    return concat(parts, axis=axis)
+
+
+stack.operation = _concat  # type: ignore[attr-defined]
+
+
+__all__ = ["concat", "stack"]

@@ -1,0 +1,206 @@
+"""Operations that select elements along axes and put them back: take, flip, roll, repeat, tile, slices and pads."""
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ..core.array import dlarray, labels_of
+from ..core.blocks import action
+from ..core.blocks.block import Block
+from ..core.errors import ShapeError, line_of, user_site
+from ..core.multilinear import multilinear
+from ..core.operation import composite, public
+from ..kernels import Tensor
+from .movement import array, expand_dims, flatten, fresh, negative_axes, reshape
+
+# ----- selections along axes: flip, roll, repeat, tile -----
+
+_take = multilinear(
+    "take", lambda x, where, axis: x.index_select(axis, where),
+    transposes={"x": lambda y_bar, where, axis, x_shape, lead: _put.apply((y_bar,), {"where": where, "axis": axis, "size": x_shape[axis]})},
+    act=lambda operation, inputs, params: action.selected(inputs[0], inputs[0].ndim + params["axis"], params["where"].cpu()),
+    samples=[((4, 3), {"where": torch.tensor([2, 0, 0]), "axis": -2})])
+
+
+def _index_add(x: Tensor, where: Tensor, axis: int, size: int) -> Tensor:
+    shape = list(x.shape)
+    shape[axis] = size
+    return torch.zeros(shape, dtype=x.dtype, device=x.device).index_add_(axis, where, x)
+
+
+def _put_on_block(operation: Any, inputs: Any, params: Any) -> Block:
+    block, where = inputs[0], params["where"].cpu()
+    return action.placed(block, block.ndim + params["axis"], where, params["size"])
+
+
+_put = multilinear(
+    "put", _index_add, transposes={"x": lambda y_bar, where, axis: _take.apply((y_bar,), {"where": where, "axis": axis})}, act=_put_on_block,
+    samples=[((3, 2), {"where": torch.tensor([3, 0, 1]), "axis": -2, "size": 5}), ((3, 2), {"where": torch.tensor([1, 1, 0]), "axis": -2, "size": 3})])
+
+
+@public(_take)
+def take(x: Any, indices: Any, /, *, axis: Any = None) -> Any:
+    """Entries of x along one axis, at integer positions (a vector; negatives count from the end). The axis keeps its label.
+
+    >>> import gradloom as gl
+    >>> gl.take(gl.dlarray([10.0, 20.0, 30.0]), [2, 0], axis=0)
+    2 dlarray float64
+    [30. 10.]
+
+    Source: array API take.
+    """
+    x = array(x)
+    if axis is None and x.ndim != 1:
+        raise ShapeError(f"take needs axis= for an array of {x.ndim} axes, at {line_of(user_site())}")
+    (k,) = negative_axes(0 if axis is None else axis, x)
+    where = positions_vector(indices, x.shape[k], getattr(x, "device", None))
+    return _take.apply((x,), {"where": where, "axis": k}, labels_of(x))
+
+
+def positions_vector(indices: Any, size: int, device: Any) -> Tensor:
+    """Integer positions as a tensor, negatives resolved, checked against the size."""
+    raw = indices._value if type(indices) is dlarray else torch.as_tensor(indices)
+    if not raw.numel():
+        raw = raw.to(torch.int64)
+    if raw.dtype.is_floating_point or raw.dtype is torch.bool or raw.ndim != 1:
+        raise ShapeError(f"positions are a vector of integers, not {raw.dtype} {tuple(raw.shape)}, at {line_of(user_site())}")
+    raw = raw.to(device=device, dtype=torch.int64)
+    if raw.numel() and (int(raw.min()) < -size or int(raw.max()) >= size):
+        raise ShapeError(f"positions reach from {int(raw.min())} to {int(raw.max())}, the axis has size {size}, at {line_of(user_site())}")
+    return torch.where(raw < 0, raw + size, raw)
+
+
+@composite
+def flip(x: Any, /, *, axis: Any = None) -> Any:
+    """Axes in reverse direction; all of them where axis is None.
+
+    >>> import gradloom as gl
+    >>> gl.flip(gl.dlarray([1.0, 2.0, 3.0]))
+    3 dlarray float64
+    [3. 2. 1.]
+
+    Source: array API flip.
+    """
+    x = fresh(array(x))
+    for k in negative_axes(axis, x):
+        x = _take.apply((x,), {"where": torch.arange(x.shape[k] - 1, -1, -1, device=x.device), "axis": k}, labels_of(x))
+    return x
+
+
+@composite
+def roll(x: Any, /, shift: Any, *, axis: Any = None) -> Any:
+    """Entries moved along axes by `shift`, those that leave one end entering at the other.
+
+    >>> import gradloom as gl
+    >>> gl.roll(gl.dlarray([1.0, 2.0, 3.0]), 1, axis=0)
+    3 dlarray float64
+    [3. 1. 2.]
+
+    Source: array API roll.
+    """
+    x = fresh(array(x))
+    if axis is None:
+        return reshape(roll(flatten(x), shift, axis=0), x.shape)
+    axes = negative_axes(axis, x)
+    shifts = tuple(shift) if isinstance(shift, (tuple, list)) else (shift,) * len(axes)
+    for k, s in zip(axes, shifts, strict=True):
+        if x.shape[k]:
+            x = _take.apply((x,), {"where": (torch.arange(x.shape[k], device=x.device) - int(s)) % x.shape[k], "axis": k}, labels_of(x))
+    return x
+
+
+@composite
+def repeat(x: Any, repeats: int, /, *, axis: Any = None) -> Any:
+    """Each entry along an axis several times in a row.
+
+    >>> import gradloom as gl
+    >>> gl.repeat(gl.dlarray([1.0, 2.0]), 2, axis=0)
+    4 dlarray float64
+    [1. 1. 2. 2.]
+
+    Source: array API repeat, MATLAB repelem.
+    """
+    x = array(x)
+    if axis is None:
+        x, axis = flatten(x), 0
+    (k,) = negative_axes(axis, x)
+    where = torch.arange(x.shape[k], device=x.device).repeat_interleave(repeats)
+    return _take.apply((x,), {"where": where, "axis": k}, labels_of(x))
+
+
+@composite
+def tile(x: Any, repetitions: Any, /) -> Any:
+    """x laid out several times along each axis.
+
+    >>> import gradloom as gl
+    >>> gl.tile(gl.dlarray([1.0, 2.0]), (2,))
+    4 dlarray float64
+    [1. 2. 1. 2.]
+
+    Source: array API tile, MATLAB repmat.
+    """
+    x = fresh(array(x))
+    counts = tuple(repetitions) if isinstance(repetitions, (tuple, list)) else (repetitions,)
+    while x.ndim < len(counts):
+        x = expand_dims(x, axis=0)
+    counts = (1,) * (x.ndim - len(counts)) + counts
+    for k, n in enumerate(counts):
+        if n != 1:
+            x = _take.apply((x,), {"where": torch.arange(x.shape[k], device=x.device).repeat(int(n)), "axis": k - x.ndim}, labels_of(x))
+    return x
+
+
+# ----- slices and pads along one axis -----
+
+_slice = multilinear(
+    "slice", lambda x, axis, start, stop: x.narrow(axis, start, stop - start),
+    transposes={"x": lambda y_bar, axis, start, stop, x_shape: pad_axis(y_bar, axis, start, x_shape[axis] - stop)},
+    act=lambda operation, inputs, params: action.selected(inputs[0], inputs[0].ndim + params["axis"], torch.arange(params["start"], params["stop"])),
+    samples=[((4, 3), {"axis": -2, "start": 1, "stop": 3})])
+
+
+def _zero_pad(x: Tensor, axis: int, before: int, after: int) -> Tensor:
+    return torch.constant_pad_nd(x, [0, 0] * (-axis - 1) + [before, after])
+
+
+def _pad_on_block(operation: Any, inputs: Any, params: Any) -> Block:
+    block, k = inputs[0], inputs[0].ndim + params["axis"]
+    n = block.shape[k]
+    return action.placed(block, k, torch.arange(n) + params["before"], n + params["before"] + params["after"])
+
+
+_pad = multilinear(
+    "pad", _zero_pad, transposes={"x": lambda y_bar, axis, before, x_shape: slice_axis(y_bar, axis, before, before + x_shape[axis])}, act=_pad_on_block,
+    samples=[((2, 3), {"axis": -1, "before": 1, "after": 2})])
+
+
+def slice_axis(x: Any, axis: int, start: int, stop: int) -> Any:
+    """x[..., start:stop, ...] along one (negative) axis."""
+    return _slice.apply((x,), {"axis": axis, "start": start, "stop": stop}, labels_of(x))
+
+
+def pad_axis(x: Any, axis: int, before: int, after: int) -> Any:
+    """Zeros before and after along one (negative) axis."""
+    return _pad.apply((x,), {"axis": axis, "before": before, "after": after}, labels_of(x)) if before or after else x
+
+
+@public(_pad)
+def pad(x: Any, widths: Any, /) -> Any:
+    """Zeros around x; `widths` is (before, after) for each axis, from the last backwards where fewer are given.
+
+    >>> import gradloom as gl
+    >>> gl.pad(gl.dlarray([1.0, 2.0]), [(1, 0)])
+    3 dlarray float64
+    [0. 1. 2.]
+
+    Source: NumPy pad.
+    """
+    x = fresh(array(x))
+    pairs = list(widths)
+    for k, (before, after) in enumerate(reversed(pairs)):
+        x = pad_axis(x, -1 - k, int(before), int(after))
+    return x
+
+
+__all__ = ["flip", "pad", "repeat", "roll", "take", "tile"]
