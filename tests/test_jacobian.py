@@ -43,7 +43,7 @@ def reference():
 
 
 def close(a, b, tolerance=1e-12):
-    a = a._value if isinstance(a, gl.dlarray) else torch.as_tensor(np.asarray(a))
+    a = a._value if isinstance(a, gl.dlarray) else torch.as_tensor(np.array(a))
     assert tuple(a.shape) == tuple(b.shape)
     assert (a - b).abs().max() <= tolerance if a.numel() else True
 
@@ -340,3 +340,61 @@ def test_the_hidden_layer_of_a_network():
         g = gl.dlfeval(row, net, image, i)
         for key, part in J.blocks.items():
             close(part.dense()._value.reshape(256, *part.x_shape)[i], g[key]._value, 1e-6)
+
+
+@pytest.mark.parametrize("name", ["flip", "roll", "backwards", "gather", "one observation for all", "where", "transposed"])
+def test_permuted_observations_are_not_called_independent(name):
+    x = gl.dlarray(randn(5, 5))
+    u = {"flip": lambda x: gl.flip(x, axis=1), "roll": lambda x: gl.roll(x, 1, axis=1), "backwards": lambda x: x[:, ::-1],
+         "gather": lambda x: x[:, [1, 0, 2, 4, 3]], "one observation for all": lambda x: x[:, [0, 0, 0, 0, 0]],
+         "where": lambda x: gl.where(x > 0, x, gl.flip(x, axis=1)), "transposed": lambda x: x * x.T}[name]
+    with pytest.warns(gl.BatchDependenceWarning):
+        gl.dlfeval(lambda x: gl.dljacobian(u(x), x, 0), x)
+
+
+def test_products_are_marked_with_all_that_they_depend_on():
+    def of_direction(x, v):
+        return gl.dlgradient(gl.sum(gl.dljacobian(x**2, x) @ v), v)
+
+    def of_second_output(a, b):
+        return gl.dlgradient(gl.sum(gl.dljacobian([a**2, b**3], [a, b]).matrix()), b)
+
+    def of_another_variable(a, b):
+        product = gl.dljacobian([a * 2, b * a**2], [a]).T @ [gl.ones((2,)), gl.ones((2,))]
+        return gl.dlgradient(gl.sum(product[0]), b)
+
+    def through_numpy(a, b):
+        return gl.dlgradient(gl.sum(a * np.asarray(gl.dljacobian(a**2, a))), a)
+
+    def into_memory(a, b):
+        return gl.dljacobian(a**2, a).dense(out=np.zeros((2, 2)))
+
+    for wrong in (of_direction, of_second_output, of_another_variable, through_numpy, into_memory):
+        with pytest.raises(gl.TraceError):
+            gl.dlfeval(wrong, gl.dlarray([1.0, 2.0]), gl.dlarray([1.0, 0.5]))
+
+
+def test_directions_are_matched_by_key_and_by_label():
+    x, v = gl.dlarray(randn(3, 3), "CB"), gl.dlarray(randn(3, 3), "BC")
+    inside, expected, J = gl.dlfeval(lambda x: (gl.dljacobian(x**2, x) @ v, gl.jvp(x**2, x, v), gl.dljacobian(x**2, x)), x)
+    close(inside, expected._value)
+    close(J @ v, expected._value)
+    a, b, da, db = (randn(3) for _ in range(4))
+
+    def products(p):
+        u = p["a"] ** 2 * p["b"]
+        return gl.jvp(u, p, {"b": db, "a": da}), gl.dljacobian(u, p) @ {"b": db, "a": da}
+
+    for product in gl.dlfeval(products, {"a": gl.dlarray(a), "b": gl.dlarray(b)}):
+        close(product, 2 * a * b * da + a**2 * db)
+    with pytest.raises(gl.TypeRefused, match=r"gl\.real"):
+        J @ (v * 1j)
+    close(gl.dlfeval(lambda x: gl.dljacobian(x**2, x), gl.dlarray([1.0, 2.0])) @ [1.0, 1.0], torch.tensor([2.0, 4.0], dtype=D))
+
+
+def test_a_buffer_cannot_be_edited_behind_the_pool():
+    part = gl.dlfeval(lambda x: gl.dljacobian(x * x, x), gl.dlarray([1.0, 2.0]))
+    buffer = part.dense(out=part.buffer())
+    with pytest.raises(ValueError, match="read-only"):
+        buffer += 100
+    close(buffer.copy(), torch.diag(torch.tensor([2.0, 4.0], dtype=D)))

@@ -144,6 +144,35 @@ def test_memory_is_reused_where_nobody_else_holds_it():
     assert powers.tolist() == [2, 4, 8, 16, 32] and float(slope) == 1 + 2 * 2 + 3 * 4 + 4 * 8 + 5 * 16
 
 
+def test_a_loop_that_reads_and_writes_is_linear(monkeypatch):
+    """Nothing of the array's size is made for each step: neither by the writes, nor by the walk."""
+    n, made = 3000, []
+
+    def fun(x):
+        y = gl.zeros(n)
+        y[0] = x
+        for name in ("zeros", "zeros_like", "stack", "empty"):
+            monkeypatch.setattr(torch, name, counted(getattr(torch, name)))
+        for k in range(1, n):
+            y[k] = y[k - 1] * 0.999
+        g = gl.dlgradient(gl.sum(y), x)
+        monkeypatch.undo()
+        return g, y._node.number
+
+    def counted(function):
+        def run(*args, **options):
+            result = function(*args, **options)
+            made.append(result.numel())
+            return result
+
+        return run
+
+    clone = torch.Tensor.clone
+    monkeypatch.setattr(torch.Tensor, "clone", lambda x, **options: made.append(x.numel()) or clone(x, **options))
+    g, nodes = gl.dlfeval(fun, gl.dlarray(1.0))
+    assert np.isclose(g.item(), (1 - 0.999 ** n) / 0.001) and nodes <= 3 * n and sum(made) < 20 * n
+
+
 @pytest.mark.parametrize("more", [0, 1000])  # large arrays are dropped by a walk, and computed again
 def test_what_rules_read_is_never_overwritten(more):
     def fun(v):

@@ -39,7 +39,7 @@ def unary(operation: Elementwise) -> Callable[..., Any]:
             return operation.apply((_floating(x, ()) if operation.floating else x,), NO_PARAMS, x._labels)
         try:
             result = operation.kernel(value)
-        except (RuntimeError, TypeError, ValueError) as error:
+        except (RuntimeError, TypeError, ValueError, OverflowError) as error:
             raise operation.refusal((x,), error) from None
         frame = _getframe(1)
         code = frame.f_code
@@ -108,7 +108,7 @@ def binary(operation: Elementwise) -> Callable[..., Any]:
             keep = keep_both
         try:
             result = operation.kernel(a_value, b_value)
-        except (RuntimeError, TypeError, ValueError) as error:
+        except (RuntimeError, TypeError, ValueError, OverflowError) as error:
             raise operation.refusal((a, b), error) from None
         if labels is not None and len(result.shape) != len(labels):
             return general(a, b)
@@ -132,7 +132,10 @@ def number(value: Any, dtype: torch.dtype) -> Any:
             return value
         if len(_numbers) >= 1024:
             _numbers.clear()
-        scalar = _numbers[value, dtype] = torch.tensor(float(value), dtype=dtype)
+        try:
+            scalar = _numbers[value, dtype] = torch.tensor(float(value), dtype=dtype)
+        except OverflowError:
+            return value  # larger than any float: the kernel refuses it, with the user's line
     return scalar
 
 

@@ -105,7 +105,7 @@ class Operation:
             result = self.kernel(*values, **params)
         except GradloomError:
             raise
-        except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError, AssertionError) as error:
+        except (RuntimeError, TypeError, ValueError, IndexError, OverflowError, NotImplementedError, AssertionError) as error:
             raise self.refusal(inputs, error) from error
         hidden: Sequence[Any] = ()
         if self.hidden:
@@ -145,7 +145,7 @@ class Operation:
         """What went wrong in a kernel, with the operands and the user's line."""
         operands = ", ".join(f"{n} {described(x.shape, getattr(x, '_labels', None))}" if hasattr(x, "shape") else f"{n} {x!r}"
                              for n, x in zip(self.inputs, inputs, strict=False))
-        reason = str(error).split("\n")[0]
+        reason = _mismatch(self.inputs, inputs) if "size of tensor" in str(error) else str(error).split("\n")[0]
         kind: type[GradloomError] = TypeRefused if isinstance(error, TypeError) or "dtype" in reason or "not implemented for" in reason or (
             "not supported" in reason) else ShapeError
         return kind(f"{self.name}({operands}) cannot be computed, at {line_of(user_site())}: {reason}")
@@ -165,6 +165,20 @@ class Operation:
         if self.act is None:
             raise TypeRefused(f"{self.name} is not linear and cannot act on a structured Jacobian; use it on arrays")
         return self.act(self, inputs, params)
+
+
+def _mismatch(names: Sequence[str], inputs: Sequence[Any]) -> str:
+    """Which axes do not broadcast, and what to do about it."""
+    arrays = [(n, x, getattr(x, "_labels", None)) for n, x in zip(names, inputs, strict=False) if hasattr(x, "shape")]
+    for k in range(1, max(x.ndim for _, x, _ in arrays) + 1):
+        sized = [(n, x.shape[-k], labels[-k] if labels else None) for n, x, labels in arrays if x.ndim >= k and x.shape[-k] != 1]
+        if len({size for _, size, _ in sized}) > 1:
+            where = next((f"axis {label}" for _, _, label in sized if label), f"axis {-k}")
+            unlabelled = next((n for n, x, labels in arrays if labels is None and x.ndim), None)
+            remedy = (f"label it, as in dlarray({unlabelled}, \"C\"), so that it is matched by name" if unlabelled and any(la for _, _, la in arrays)
+                      else "make them equal, or give one of them size 1 with expand_dims or reshape")
+            return f"{where} has size " + " and ".join(f"{size} in {n}" for n, size, _ in sized) + f"; {remedy}"
+    return "their shapes do not broadcast"
 
 
 # ----- rules: functions whose parameter names say what they read ------------------------------------------------------

@@ -9,11 +9,11 @@ import torch
 
 from ..core.array import dlarray
 from ..core.errors import BatchDependenceWarning, ShapeError, TraceError, TypeRefused, line_of, user_site
-from ..core.labels import axes_of, described, tidy
+from ..core.labels import axes_of, described, positions, tidy
 from ..core.trace import Node
 from .jacobian import jacobian_object
 from .operators import check_leads_to, marked, output_node, recorded_result, target_node
-from .planning import independence
+from .planning import Partners, independence
 from .reverse import pull
 
 
@@ -55,7 +55,7 @@ def dljacobian(u: Any, x: Any, axis: Any = None, /, *, enable_higher_derivatives
     if others:
         partners = _partners(u, x, others, "dljacobian")
         if u_node is not None:
-            warn_if_dependent(u, u_node, x_node, others, partners, "dljacobian")
+            warn_if_dependent(u, u_node, x_node, partners, "dljacobian")
     lead = tuple(u.shape[k] for k in axes)
     labels = None if x._labels is None else "U" * len(axes) + x._labels
     if u_node is None:
@@ -86,25 +86,28 @@ def _axes(u: dlarray, x: dlarray, axis: Any) -> tuple[int, ...]:
     return axes
 
 
-def _partners(u: dlarray, x: dlarray, others: Sequence[int], word: str) -> list[int]:
-    """The axes of x that match a batch axis of u: by label where both are labelled, else by size."""
-    found: list[int] = []
+def _partners(u: dlarray, x: dlarray, others: Sequence[int], word: str) -> Partners:
+    """For each batch axis of u the axes of x that match it: by label where both are labelled (several S in order), else by size."""
+    found: Partners = {}
     for k in others:
-        for j, n in enumerate(x.shape):
-            same = n == u.shape[k]
-            if u._labels is not None and x._labels is not None:
-                same = same and u._labels[k] == x._labels[j]
-            if same and j not in found:
-                found.append(j)
-    if not found:
+        if u._labels is not None and x._labels is not None:
+            letter = u._labels[k]
+            same = positions(x._labels, letter)
+            if u._labels.count(letter) == len(same):
+                same = same[positions(u._labels, letter).index(k):][:1]
+            js = [j for j in same if x.shape[j] == u.shape[k]]
+        else:
+            js = [j for j, n in enumerate(x.shape) if n == u.shape[k]]
+        found[k] = js
+    if not any(found.values()):
         raise ShapeError(f"{word} of u {described(u.shape, u._labels)}: its other axes are batches, and x {described(x.shape, x._labels)} has no axis that "
                          f"matches one, at {line_of(user_site())}; leave axis out for the Jacobian of everything: dljacobian(u, x)")
     return found
 
 
-def warn_if_dependent(u: dlarray, u_node: Node, x_node: Node, others: Sequence[int], partners: Sequence[int], word: str) -> None:
+def warn_if_dependent(u: dlarray, u_node: Node, x_node: Node, partners: Partners, word: str) -> None:
     """Warn where the trace disproves that observations are independent, or cannot tell."""
-    verdict, reason = independence(u_node, x_node, others, partners)
+    verdict, reason = independence(u_node, x_node, partners)
     if verdict == "proved":
         return
     where = line_of(user_site())

@@ -10,11 +10,14 @@ import torch
 
 from ..core.array import dlarray
 from ..core.blocks.block import Block, identity
-from ..core.blocks.dense import borrow, dense, lent_memory, write
+from ..core.blocks.dense import borrow, dense, lent_memory, write, written
 from ..core.containers import Structure, flatten, unflatten
 from ..core.errors import GradloomError, ShapeError, TraceError, TypeRefused, line_of, user_site
+from ..core.labels import described
+from ..core.operation import PUBLIC
 from ..core.trace import Node
-from ..kernels import NAMES, Tensor, readable_bytes, to_numpy
+from ..kernels import NAMES, NUMBER_TYPES, Tensor, readable_bytes, to_numpy
+from .directions import direction, matched
 from .forward import push
 from .operators import marked
 from .planning import depends, free_memory, remembered, structure
@@ -266,6 +269,8 @@ class Jacobian:
         u, x = self._source.us[i], self._source.xs[j]
         shape = (*u.shape, *x.shape)
         dtype = self.dtype
+        if out is not None:
+            self._refuse_open("J.dense(out=...)")
         memory, lent = None, None
         block = self._source.block(i, j)
         if out is not None:
@@ -285,6 +290,8 @@ class Jacobian:
             else:
                 plain_, other = dense(block), dense(block, conjugate=True)
                 result.copy_((plain_ if kind == "sum" else plain_.conj()) + other)
+        if lent is not None:
+            written(out, lent)
         if out is not None:
             return out
         return self._result(result, None)
@@ -319,21 +326,29 @@ class Jacobian:
         return self._result(result, None)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        self._refuse_open("np.asarray(J)")
         value = to_numpy(self.matrix()._value)
         return value if dtype is None else value.astype(dtype)
 
-    def _result(self, value: Tensor, labels: str | None) -> dlarray:
-        """A constant outside dlfeval; inside, a derivative that was not recorded."""
-        source = next((u.node for u in self._us if u.node is not None), None)
-        if self._source.open and source is not None:
-            return marked(value, labels, source, OPTION)
+    def _result(self, value: Tensor, labels: str | None, given: Sequence[dlarray] = ()) -> dlarray:
+        """A constant outside dlfeval; inside, a derivative that was not recorded: of every u, and in the directions given."""
+        sources = [u.node for u in self._source.us if u.node is not None]
+        if self._source.open and sources:
+            return marked(value, labels, sources, OPTION, directions=given)
         return dlarray._made(value, None, labels)
+
+    def _refuse_open(self, what: str) -> None:
+        """What leaves the library while the trace is open would be a constant."""
+        if self._source.open and any(u.node is not None for u in self._source.us):
+            raise TraceError(f"{what} would make a constant of a derivative, at {line_of(user_site())}; return J from dlfeval and write it out there, or use "
+                             "J.dense() and J.matrix(), which cannot be differentiated by accident")
 
     # ----- products -----
 
     def __matmul__(self, v: Any) -> Any:
         """J v: v in x's container, or one flat vector; the result in u's."""
-        directions = _distributed(v, self._xs, self._x_structure, "J @ v")
+        given = _distributed(v, self._xs, self._x_structure, "J @ v")
+        directions = [d._value for d in given]
         if self._source.open and not all((i, j) in self._source.blocks for i in self._rows for j in self._columns):
             seeds: dict[Node, Tensor] = {}
             for x, d in zip(self._xs, directions, strict=True):
@@ -344,7 +359,7 @@ class Jacobian:
             values = [dots.get(u.node) if u.node is not None else None for u in self._us]
         else:
             values = [self._summed([self._product(i, j, d) for j, d in zip(self._columns, directions, strict=True)]) for i in self._rows]
-        made = [self._result(torch.zeros(u.shape, dtype=u.dtype, device=u.device) if y is None else y, u.labels)
+        made = [self._result(torch.zeros(u.shape, dtype=u.dtype, device=u.device) if y is None else y, u.labels, given)
                 for u, y in zip(self._us, values, strict=True)]
         return unflatten(self._u_structure, made)
 
@@ -456,7 +471,8 @@ class TransposedJacobian:
         """J' w: w in u's container, or one flat vector; the result in x's."""
         J = self.T
         source = J._source
-        cotangents = _distributed(w, J._us, J._u_structure, "J.T @ w")
+        given = _distributed(w, J._us, J._u_structure, "J.T @ w")
+        cotangents = [d._value for d in given]
         values: list[Tensor | None]
         if source.open:
             bars: dict[Node, Tensor] = {}
@@ -475,7 +491,7 @@ class TransposedJacobian:
                 total = J._summed(parts)
                 x = source.xs[j]
                 values.append(total if total is None else (total.real if total.is_complex() and not x.dtype.is_complex else total).to(x.dtype))
-        made = [J._result(torch.zeros(x.shape, dtype=x.dtype, device=x.device) if bar is None else bar, x.labels)
+        made = [J._result(torch.zeros(x.shape, dtype=x.dtype, device=x.device) if bar is None else bar, x.labels, given)
                 for x, bar in zip(J._xs, values, strict=True)]
         return unflatten(J._x_structure, made)
 
@@ -507,36 +523,28 @@ def _axis_name(k: int, leaf: _Leaf) -> str:
     return f"{k} ({leaf.labels[k]})" if leaf.labels is not None else str(k)
 
 
-def _distributed(v: Any, leaves: Sequence[_Leaf], its: Structure, what: str) -> list[Tensor]:
+def _distributed(v: Any, leaves: Sequence[_Leaf], its: Structure, what: str) -> list[dlarray]:
     """A direction for each leaf, from its container or from one flat vector."""
-    parts, given = flatten(v)
-    if len(parts) == len(leaves) > 1:
-        paths, wanted = given.paths(), its.paths()
-        if set(paths) != set(wanted):
-            raise ShapeError(f"{what}: the keys {[*map(str, paths)][:6]} are not those of the Jacobian, {[*map(str, wanted)][:6]}")
-        parts = [parts[paths.index(path)] for path in wanted]
-    if len(parts) == 1:
-        one = _tensor(parts[0], what)
-        total = sum(leaf.size for leaf in leaves)
-        if (len(leaves) > 1 or tuple(one.shape) != leaves[0].shape) and one.ndim == 1 and one.numel() == total:
-            pieces, start = [], 0
-            for leaf in leaves:
-                pieces.append(one[start:start + leaf.size].reshape(leaf.shape).to(leaf.dtype))
-                start += leaf.size
-            return pieces
-    if len(parts) != len(leaves):
-        raise ShapeError(f"{what} needs a flat vector of {sum(leaf.size for leaf in leaves)} elements, or {len(leaves)} arrays in the Jacobian's container")
-    tensors = []
-    for part, leaf in zip(parts, leaves, strict=True):
-        one = _tensor(part, what)
-        if tuple(one.shape) != leaf.shape:
-            raise ShapeError(f"{what}: an array of shape {tuple(one.shape)} where {leaf.shape} is needed")
-        tensors.append(one.to(leaf.dtype))
-    return tensors
+    given = [v] if type(v) is dlarray else flatten(v)[0]
+    if len(given) > 1 and all(type(g) in NUMBER_TYPES for g in given):
+        given = [dlarray(v)]
+    total = sum(leaf.size for leaf in leaves)
+    if len(given) == 1 and (len(leaves) > 1 or np.shape(_raw(given[0])) != leaves[0].shape):
+        one = given[0] if type(given[0]) is dlarray else dlarray(given[0])
+        if one.ndim != 1 or one.size != total:
+            raise ShapeError(f"{what} needs a flat vector of {total} elements or the Jacobian's container, not {described(one.shape, one._labels)}, "
+                             f"at {line_of(user_site())}")
+        pieces, start = [], 0
+        for leaf in leaves:
+            piece = PUBLIC["reshape"](one[start:start + leaf.size], leaf.shape)  # type: ignore[index]
+            pieces.append(direction(piece, leaf.shape, leaf.labels, leaf.dtype, what))
+            start += leaf.size
+        return pieces
+    return [direction(d, leaf.shape, leaf.labels, leaf.dtype, what) for d, leaf in zip(matched(v, its, what), leaves, strict=True)]
 
 
-def _tensor(x: Any, what: str) -> Tensor:
-    return x._value if isinstance(x, dlarray) else dlarray(x)._value
+def _raw(x: Any) -> Any:
+    return x._value if type(x) is dlarray else x
 
 
 def _writable(out: Any, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:

@@ -13,9 +13,10 @@ from ..core.array import dlarray
 from ..core.containers import Structure, flatten, unflatten
 from ..core.errors import ShapeError, Site, TraceError, TypeRefused, line_of, user_site
 from ..core.labels import described
-from ..core.operation import NO_PARAMS, PUBLIC, Operation
+from ..core.operation import NO_PARAMS, Operation
 from ..core.trace import Node, Trace, ancestors, current_trace, different_traces, live, set_current_trace
 from ..kernels import Tensor, differentiable
+from .directions import direction, matched
 from .forward import push
 from .reverse import pull
 
@@ -314,12 +315,13 @@ def recorded_result(bar: Any, labels: str | None, nodes: Sequence[Node]) -> dlar
     return dlarray._made(raw, made, labels)
 
 
-def marked(value: Tensor, labels: str | None, source: Node, option: str = "enable_higher_derivatives=True",
+def marked(value: Tensor, labels: str | None, source: Node | Sequence[Node], option: str = "enable_higher_derivatives=True",
            directions: Sequence[dlarray] = (), site: Site | None = None) -> dlarray:
     """A derivative that was not recorded, of `source` and in `directions`: to differentiate through it is an error."""
-    parents = (source, *[d._node for d in directions if live(d._node) is not None])
+    sources = (source,) if isinstance(source, Node) else tuple(source)
+    parents = (*sources, *[d._node for d in directions if live(d._node) is not None])
     values = [*[None] * len(parents), value]  # kept: it cannot be computed again
-    return dlarray._made(value, Node(UNRECORDED, source.trace, parents, values, {"option": option}, value, site or user_site()), labels)
+    return dlarray._made(value, Node(UNRECORDED, sources[0].trace, parents, values, {"option": option}, value, site or user_site()), labels)
 
 
 def detach(x: Any, /) -> dlarray:
@@ -341,23 +343,9 @@ dlarray.detach = detach  # type: ignore[attr-defined]
 # ----- products -----------------------------------------------------------------------------------------------------------
 
 
-def _directions(xs: Sequence[dlarray], v: Any, word: str, recorded: bool) -> tuple[list[dlarray], list[Any]]:
-    """A direction for each array, in its type and the order of its axes; and what a walk carries of them."""
-    leaves, _ = flatten(v)
-    if len(leaves) != len(xs):
-        raise ShapeError(f"{word} needs a direction for each of the {len(xs)} arrays, in the same container; {len(leaves)} were given, "
-                         f"at {line_of(user_site())}")
-    directions = []
-    for x, leaf in zip(xs, leaves, strict=True):
-        d = leaf if isinstance(leaf, dlarray) else dlarray(leaf)
-        if d._labels != x._labels and d._labels is not None and x._labels is not None and sorted(d._labels) == sorted(x._labels):
-            d = PUBLIC["permute_dims"](d, x._labels)
-        if d.shape != x.shape or d._labels not in (None, x._labels):
-            raise ShapeError(f"{word}: a direction {described(d.shape, d._labels)} for an array {described(x.shape, x._labels)}, "
-                             f"at {line_of(user_site())}; they must have the same shape and labels")
-        if d._value.dtype.is_complex and not x._value.dtype.is_complex:
-            raise TypeRefused(f"{word}: a complex direction for a real array, at {line_of(user_site())}; write gl.real(v)")
-        directions.append(PUBLIC["astype"](dlarray._made(d._value, d._node), x.dtype))
+def _directions(xs: Sequence[dlarray], structure: Structure, v: Any, word: str, recorded: bool) -> tuple[list[dlarray], list[Any]]:
+    """A direction for each array, and what a walk carries of them."""
+    directions = [direction(d, x.shape, x._labels, x.dtype, word) for x, d in zip(xs, matched(v, structure, word), strict=True)]
     return directions, [d if recorded else d._value for d in directions]
 
 
@@ -381,7 +369,7 @@ def jvp(u: Any, x: Any, v: Any, /, *, enable_higher_derivatives: bool = False) -
     live_nodes = [n for n in u_nodes if n is not None]
     check_leads_to(live_nodes, nodes, "jvp")
     one_trace(live_nodes, nodes)
-    directions, carried = _directions(xs, v, "jvp", recorded)
+    directions, carried = _directions(xs, structure, v, "jvp", recorded)
     seeds: dict[Node, Any] = {}
     for node, d in zip(nodes, carried, strict=True):
         seeds[node] = seeds[node] + d if node in seeds else d
@@ -414,7 +402,7 @@ def vjp(u: Any, x: Any, w: Any, /, *, enable_higher_derivatives: bool = False, r
     check_leads_to(live_nodes, nodes, "vjp")
     one_trace(live_nodes, nodes)
     recorded = enable_higher_derivatives
-    directions, carried = _directions(outputs, w, "vjp", recorded)
+    directions, carried = _directions(outputs, u_structure, w, "vjp", recorded)
     bars: dict[Node, Any] = {}
     for node, bar in zip(u_nodes, carried, strict=True):
         if node is not None:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ..core.blocks.block import Block, identity
-from ..core.blocks.term import Index, Term, plain
+from ..core.blocks.term import Axis, Index, Term, plain
 from ..core.errors import line_of
 from ..core.trace import Node, ancestors
 from ..kernels import Tensor
@@ -83,7 +83,7 @@ def signature(outputs: Sequence[Node], inputs: Sequence[Node]) -> Any:
 def _kind(value: Any) -> Any:
     """Of a constant: shape and type; values that select belong to the structure."""
     if isinstance(value, Tensor):
-        if value.dtype in (torch.int64, torch.int32):
+        if not (value.dtype.is_floating_point or value.dtype.is_complex):
             return value.shape, hash(value.cpu().numpy().tobytes())
         return value.shape, value.dtype
     return type(value)
@@ -123,35 +123,59 @@ def remembered(kind: str, outputs: Sequence[Node], inputs: Sequence[Node], find:
 # ----- independence of observations ---------------------------------------------------------------------------------------
 
 
-def independence(u: Node, x: Node, u_axes: Sequence[int], x_axes: Sequence[int]) -> tuple[str, str]:
-    """("proved" | "disproved" | "unknown", reason): whether u at one position of its `u_axes` depends on x there alone.
+Partners = dict[int, list[int]]  # for each batch axis of u, the axes of x that may carry the same observations
+
+
+def independence(u: Node, x: Node, partners: Partners) -> tuple[str, str]:
+    """("proved" | "disproved" | "unknown", reason): whether u at each position of its batch axes depends on x there alone.
 
     A tangent that differs from observation to observation is pushed through the trace's structure: if its tie to the
     observation survives, no operation mixed them.
     """
-    return remembered("independence", [u], [x], lambda: _independence(u, x, u_axes, x_axes), (tuple(u_axes), tuple(x_axes)))
+    key = tuple((k, tuple(js)) for k, js in partners.items())
+    return remembered("independence", [u], [x], lambda: _independence(u, x, partners), key)
 
 
-def _independence(u: Node, x: Node, u_axes: Sequence[int], x_axes: Sequence[int]) -> tuple[str, str]:
+def _independence(u: Node, x: Node, partners: Partners) -> tuple[str, str]:
+    x_axes = sorted({j for js in partners.values() for j in js})
     axes = [plain(n) for n in x.shape]
     others = [i for k, a in enumerate(axes) if k not in x_axes for i in a.indices]
     factor = torch.empty([i.size for i in others], dtype=x.dtype, device="meta")
-    inn = [axes[k] for k in x_axes]
-    seed = Block([Term([(factor, tuple(others))], axes, inn)], x.shape, [x.shape[k] for k in x_axes], x.dtype, "meta")
+    inn = [axes[j] for j in x_axes]
+    seed = Block([Term([(factor, tuple(others))], axes, inn)], x.shape, [x.shape[j] for j in x_axes], x.dtype, "meta")
     try:
         block = push([u], {x: seed}, values_of=stand_ins)[0]
     except Exception as error:  # an operation that cannot run without data: no proof either way
         return "unknown", f"an operation between cannot be followed without its data ({str(error).splitlines()[0][:80]})"
     if block is None:
         return "proved", "it does not depend on it at all"
+    pairing: dict[int, set[int]] = {k: set(js) for k, js in partners.items()}
     for term in block.terms:
-        for k in u_axes:
-            axis = term.out[k]
-            if not (axis.positions is None and len(axis.indices) == 1 and axis.indices[0] in {i for a in term.inn for i in a.indices}):
-                if block.untied:
-                    return "unknown", block.untied[0]
-                return "disproved", _mixer(u, x, seed)
-    return "proved", ""
+        for k, allowed in pairing.items():
+            allowed &= {x_axes[j] for j in _tied(term, k)}
+    if all(pairing.values()) and _matching([sorted(js) for js in pairing.values()]):
+        return "proved", ""
+    if block.untied:
+        return "unknown", block.untied[0]
+    return "disproved", _mixer(u, x, seed)
+
+
+def _tied(term: Term, k: int) -> list[int]:
+    """The in axes at whose very position out axis k is: both the same plain index."""
+    axis = term.out[k]
+    if len(axis.indices) != 1 or not in_order(axis):
+        return []
+    return [j for j, b in enumerate(term.inn) if b.indices == axis.indices and in_order(b)]
+
+
+def in_order(axis: Axis) -> bool:
+    """Whether an axis of one index is at that index itself."""
+    return axis.positions is None or torch.equal(axis.positions, torch.arange(axis.size))
+
+
+def _matching(choices: list[list[int]]) -> bool:
+    """Whether every batch axis of u can have an axis of x of its own."""
+    return not choices or any(_matching([[j for j in other if j != first] for other in choices[1:]]) for first in choices[0])
 
 
 def _mixer(u: Node, x: Node, seed: Block) -> str:
@@ -162,7 +186,7 @@ def _mixer(u: Node, x: Node, seed: Block) -> str:
         block = push([node], {x: seed}, values_of=stand_ins)[0]
         kept = set(inn)
         for term in block.terms if block is not None else ():
-            kept &= {i for a in term.out if a.positions is None and len(a.indices) == 1 for i in a.indices}
+            kept &= {i for k in range(len(term.out)) if _tied(term, k) for i in term.out[k].indices}
         return inn - kept
 
     lost = lost_at(u)

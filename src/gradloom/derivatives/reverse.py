@@ -34,7 +34,8 @@ def pull(outputs: dict[Node, Any], targets: Sequence[Node], *, recorded: bool = 
     for node in order:
         y_bar = bars.pop(node, None)
         if reads and node in reads:
-            y_bar = gathered(reads.pop(node), node, y_bar)
+            y_bar = gathered(reads.pop(node), node, y_bar, node in owned)
+            owned.add(node)
         if y_bar is None:
             continue
         if node in asked:
@@ -163,15 +164,22 @@ def _collect(parent: Any, k: int, y_bar: Any, bars: dict[Node, Any]) -> None:
     parts[k] = y_bar if parts[k] is None else parts[k] + y_bar
 
 
-def gathered(place: dict[int, Tensor], node: Node, y_bar: Any) -> Tensor:
-    """The cotangent of an array whose entries along axis 0 were read one by one: one write for all of them."""
+def gathered(place: dict[int, Tensor], node: Node, y_bar: Any, mine: bool) -> Tensor:
+    """The cotangent of an array whose entries along axis 0 were read one by one: one write for all of them.
+
+    Where the walk owns `y_bar` (`mine`) they are added to it, so that a loop that reads after each write stays linear.
+    """
     n = node.shape[0]
-    if len(place) == n:
+    if len(place) == n and n > 1:
         bar = torch.stack([place[k] for k in range(n)])
+    elif mine and y_bar is not None and len(place) == 1:
+        (at, row), = place.items()
+        y_bar[at].add_(cast(row, node.dtype))
+        return y_bar
     else:
         rows = torch.stack(list(place.values()))
         bar = torch.zeros(node.shape, dtype=node.dtype, device=rows.device)
-        bar[torch.tensor(list(place), device=rows.device)] = rows
+        bar[torch.tensor(list(place), device=rows.device)] = cast(rows, node.dtype)
     bar = cast(bar, node.dtype)
     return bar if y_bar is None else y_bar + bar
 

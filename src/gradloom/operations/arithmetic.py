@@ -116,10 +116,6 @@ def _power_exponent(y: Any, a: Any, b: Any) -> Any:
     return where(zero, 0.0, y * log(where(zero, 1.0, a)))
 
 
-def _is_small_power(b: Any) -> bool:
-    return type(b) in NUMBER_TYPES and b == 2
-
-
 power_primitive = elementwise("power", _power, _power_base, _power_exponent, singular=True, doc="a ** b.", matlab="power", domain=(0.5, 2.0))
 
 

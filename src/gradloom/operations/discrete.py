@@ -70,7 +70,7 @@ def _rounding(name: str, kernel: Callable[..., Any], doc: str, matlab: str | Non
 
 floor = _rounding("floor", torch.floor, "The largest integer not above x; derivative 0.", "floor", ("__floor__",))
 ceil = _rounding("ceil", torch.ceil, "The smallest integer not below x; derivative 0.", "ceil", ("__ceil__",))
-round = _rounding("round", torch.round, "The nearest integer, halves to even; derivative 0.", "round")
+round = _rounding("round", torch.round, "The nearest integer, halves to even; derivative 0.", "round", ("__round__",))
 trunc = _rounding("trunc", torch.trunc, "x without its fraction; derivative 0.", "fix", ("__trunc__",))
 
 __all__ = ["bitwise_and", "bitwise_invert", "bitwise_or", "bitwise_xor", "ceil", "equal", "floor", "greater", "greater_equal", "isfinite", "isinf",

@@ -10,6 +10,7 @@ from ..core.array import dlarray, operand
 from ..core.blocks.block import Block
 from ..core.calls import broadcast_operands
 from ..core.elementwise import Elementwise, elementwise
+from ..core.errors import TypeRefused, line_of, user_site
 from ..core.operation import public
 from ..kernels import NUMBER_TYPES, Tensor
 from .arithmetic import add, divide, multiply, positive, scale, square
@@ -289,7 +290,7 @@ def where(condition: Any, a: Any, b: Any, /) -> Any:
     if type(c) in NUMBER_TYPES:
         c = dlarray(bool(c))
     elif c.dtype is not torch.bool:
-        raise TypeError("where needs a condition of bools; write x != 0")
+        raise TypeRefused(f"where needs a condition of bools, at {line_of(user_site())}; write x != 0")
     return _where_operation.apply((c, *inputs[1:]), {}, labels)
 
 

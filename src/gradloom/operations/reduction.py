@@ -95,7 +95,7 @@ def _mean_transpose(y_bar: Any, axis: Any, keepdims: Any, x_shape: Any, lead: An
 
 
 def _mean_on_block(operation: Any, inputs: Any, params: Any) -> Any:
-    return _sum_on_block(operation, inputs, params).times(1 / math.prod(inputs[0].shape[a] for a in params["axis"]))
+    return _sum_on_block(operation, inputs, params).times(1 / (math.prod(inputs[0].shape[a] for a in params["axis"]) or math.nan))
 
 
 _mean = multilinear("mean", _mean_kernel, transposes={"x": _mean_transpose}, act=_mean_on_block, samples=_SAMPLES, matlab="mean")

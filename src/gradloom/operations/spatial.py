@@ -13,6 +13,7 @@ from .movement import permute_dims, reshape
 
 Sizes = tuple[int, ...]
 
+
 def per_axis(value: Any, d: int, word: str) -> Sizes:
     """An option for each spatial axis, from a number or a sequence."""
     values = (value,) * d if isinstance(value, int) else tuple(int(v) for v in value)

@@ -140,6 +140,7 @@ def dense(block: Block, conjugate: bool = False) -> Tensor:
 
 _pool: dict[Any, list[Tensor]] = {}
 _lent: dict[int, tuple[weakref.ref[Any], Any, Tensor]] = {}
+_versions: dict[int, int] = {}  # of lent memory after our own last write: what somebody else wrote since is not trusted
 POOL_LIMIT = 8
 
 
@@ -153,11 +154,18 @@ def borrow(block: Block) -> Any:
     key = pattern_of(block)
     free = _pool.setdefault(key, [])
     memory = free.pop() if free else torch.zeros((*block.shape, *block.in_shape), dtype=block.dtype, device=block.device)
-    lent = memory.numpy() if memory.device.type == "cpu" and memory.dtype is not torch.bfloat16 else memory.view_as(memory)
+    if memory.device.type == "cpu" and memory.dtype is not torch.bfloat16:
+        lent: Any = memory.numpy()
+        lent.flags.writeable = False  # only `dense(out=)` writes to it: an edit would be taken for zeros later
+    else:
+        lent = memory.view_as(memory)
     name = id(lent)
+    _versions[name] = memory._version
 
     def back(_: Any) -> None:
         _lent.pop(name, None)
+        if _versions.pop(name, None) != memory._version:
+            memory.zero_()
         if len(free) < POOL_LIMIT:
             free.append(memory)
 
@@ -168,6 +176,14 @@ def borrow(block: Block) -> Any:
 def lent_memory(array: Any, block: Block) -> Tensor | None:
     """The pool's memory behind an array that `borrow` gave for Blocks of this pattern."""
     entry = _lent.get(id(array))
-    if entry is not None and entry[0]() is array and entry[1] == pattern_of(block):
-        return entry[2]
-    return None
+    if entry is None or entry[0]() is not array or entry[1] != pattern_of(block):
+        return None
+    memory = entry[2]
+    if _versions[id(array)] != memory._version:
+        memory.zero_()
+    return memory
+
+
+def written(array: Any, memory: Tensor) -> None:
+    """The library itself has written lent memory: its zeros can be trusted again."""
+    _versions[id(array)] = memory._version

@@ -36,9 +36,10 @@ class Axis:
     A position of -1 is nowhere: that entry of the term is not there.
     """
 
-    __slots__ = ("indices", "positions", "size")
+    __slots__ = ("_key", "indices", "positions", "size")
 
     def __init__(self, indices: Ids, size: int, positions: Tensor | None = None):
+        self._key: Any = None
         self.indices = indices
         self.size = size
         self.positions = positions
@@ -48,6 +49,13 @@ class Axis:
         if self.positions is not None:
             return self.positions
         return torch.arange(self.size).reshape([i.size for i in self.indices])
+
+    @property
+    def table_key(self) -> Any:
+        """Equal for equal tables of positions; None where there is none."""
+        if self._key is None and self.positions is not None:
+            self._key = tuple(self.positions.shape), self.positions.numpy().tobytes()
+        return self._key
 
     def affine(self) -> tuple[int, list[int]] | None:
         """(start, step of each index) where positions grow evenly, else None."""
@@ -108,10 +116,6 @@ class Term:
     def in_indices(self) -> set[Index]:
         """The indices that in axes carry."""
         return {i for axis in self.inn for i in axis.indices}
-
-    def all_indices(self) -> dict[Index, None]:
-        """Carried and summed indices."""
-        return self.carried() | dict.fromkeys(i for _, ids in self.factors for i in ids)
 
     @property
     def stored(self) -> int:
@@ -278,8 +282,7 @@ class Term:
 
 
 def _shape_of_axis(axis: Axis, number: dict[Index, int]) -> Any:
-    positions = None if axis.positions is None else (tuple(axis.positions.shape), tuple(axis.positions.reshape(-1).tolist()))
-    return tuple((number[i], i.size) for i in axis.indices), axis.size, positions
+    return tuple((number[i], i.size) for i in axis.indices), axis.size, axis.table_key
 
 
 def without_repeats(array: Tensor, ids: Ids) -> Factor:

@@ -1,0 +1,38 @@
+"""Directions and cotangents that a user gives: matched to arrays by key, put in their axis order, labels and type."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..core.array import dlarray
+from ..core.containers import Structure, flatten
+from ..core.errors import ShapeError, TypeRefused, line_of, user_site
+from ..core.labels import described
+from ..core.operation import PUBLIC
+
+
+def matched(given: Any, structure: Structure, word: str) -> list[Any]:
+    """The leaves of a container in the order of another, by key."""
+    leaves, its = flatten(given)
+    wanted = structure.paths()
+    if len(leaves) != len(wanted):
+        raise ShapeError(f"{word} needs {len(wanted)} arrays, in the same container; {len(leaves)} were given, at {line_of(user_site())}")
+    paths = its.paths()
+    if len(wanted) == 1 or paths == wanted:
+        return leaves
+    if set(paths) != set(wanted):
+        raise ShapeError(f"{word}: the keys {[*map(str, paths)][:6]} are not the expected {[*map(str, wanted)][:6]}, at {line_of(user_site())}")
+    return [leaves[paths.index(path)] for path in wanted]
+
+
+def direction(given: Any, shape: Sequence[int], labels: str | None, dtype: Any, word: str) -> dlarray:
+    """One direction for an array of this shape, these labels and this type; the cast is recorded."""
+    d = given if isinstance(given, dlarray) else dlarray(given)
+    if d._labels != labels and d._labels is not None and labels is not None and sorted(d._labels) == sorted(labels):
+        d = PUBLIC["permute_dims"](d, labels)
+    if d.shape != tuple(shape) or d._labels not in (None, labels):
+        raise ShapeError(f"{word}: a direction {described(d.shape, d._labels)} for an array {described(shape, labels)}, at {line_of(user_site())}; "
+                         "they must have the same shape and labels")
+    if d._value.dtype.is_complex and not dtype.is_complex:
+        raise TypeRefused(f"{word}: a complex direction for a real array, at {line_of(user_site())}; write gl.real(v)")
+    return PUBLIC["astype"](dlarray._made(d._value, d._node), dtype)
