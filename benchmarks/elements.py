@@ -120,7 +120,7 @@ WAYS = {
 
 
 def contenders(n: int) -> list[Contender]:
-    roles = {"gradloom": "gradloom", "torch, writes in place": "information"}
+    roles = {"gradloom": "gradloom", "torch, writes in place": "information", "torch, unbind and stack": "information"}  # no read in the loop
     targets = {"gradloom": 1.0}
     return [Contender(name, partial(way, n), roles.get(name, "rival"), targets.get(name)) for name, way in WAYS.items()]
 

@@ -117,7 +117,7 @@ def test_every_function_with_an_axis_explains_dim():
     for function in named:
         with pytest.raises(gl.TypeRefused, match="the word is axis"):
             function([gl.dlarray([1.0])], dim=0)
-    for method in ("sum", "max", "argmin"):
+    for method in ("sum", "max", "argmin", "squeeze"):
         with pytest.raises(gl.TypeRefused, match="the word is axis"):
             getattr(gl.dlarray([1.0]), method)(dim=0)
 

@@ -526,8 +526,9 @@ def _axis_name(k: int, leaf: _Leaf) -> str:
 def _distributed(v: Any, leaves: Sequence[_Leaf], its: Structure, what: str) -> list[dlarray]:
     """A direction for each leaf, from its container or from one flat vector."""
     given = [v] if type(v) is dlarray else flatten(v)[0]
-    if len(given) > 1 and all(type(g) in NUMBER_TYPES for g in given):
-        given = [dlarray(v)]
+    if len(given) > 1 and all(type(g) in NUMBER_TYPES for g in given):  # a list of numbers is a vector
+        v = dlarray(v)
+        given = [v]
     total = sum(leaf.size for leaf in leaves)
     if len(given) == 1 and (len(leaves) > 1 or np.shape(_raw(given[0])) != leaves[0].shape):
         one = given[0] if type(given[0]) is dlarray else dlarray(given[0])

@@ -8,8 +8,10 @@ import torch
 from ..core.array import Operand, dlarray
 from ..core.errors import TypeRefused, line_of, user_site
 from ..core.multilinear import multilinear
+from ..core.operation import explained
 from .arithmetic import astype, conj, floor_divide, imag, real
 from .elementwise import absolute
+from .movement import squeeze
 
 _transfer = multilinear("transfer", lambda x, device, origin: x.to(device),
                         transposes={"x": lambda y_bar, device, origin: _transfer.apply((y_bar,), {"device": origin, "origin": device})},
@@ -45,7 +47,7 @@ def _rfloordiv(self: Any, other: Any, /) -> Any:
 
 
 for _name, _attribute in {"real": property(real, doc="The real part."), "imag": property(imag, doc="The imaginary part."), "conj": conj,
-                          "abs": absolute, "to": to}.items():
+                          "abs": absolute, "to": to, "squeeze": explained(squeeze)}.items():
     setattr(dlarray, _name, _attribute)
 Operand.__floordiv__ = _floordiv  # type: ignore[attr-defined,operator]
 Operand.__rfloordiv__ = _rfloordiv  # type: ignore[attr-defined]
