@@ -1,4 +1,6 @@
 """interface.md section 2: the types of arrays, their attributes, operators from either side, printing."""
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -148,6 +150,7 @@ def test_attributes():
     z = gl.dlarray([[1 + 2j, 3j]])
     assert z.real.tolist() == [[1, 0]] and z.imag.tolist() == [[2, 3]] and z.H.tolist() == [[1 - 2j], [-3j]]
     assert z.conj().tolist() == [[1 - 2j, -3j]] and gl.dlarray([-2.0]).abs().tolist() == [2]
+    assert round(gl.dlarray(2.6)).item() == 3 and math.floor(gl.dlarray(2.6)).item() == 2 and math.trunc(gl.dlarray(-2.6)).item() == -2
     assert gl.dlarray([1.0]).imag.tolist() == [0] and abs(gl.dlarray(-2.0)).item() == 2
     with pytest.raises(AttributeError):
         x.shape = (24,)
