@@ -312,8 +312,8 @@ def dressed(function: Any, operation: Operation, doc: str, operators: Sequence[s
     operation.public = function
     PUBLIC[function.__name__] = shown = explained(function)
     for name in operators:
-        commutes = operation.name in ("add", "multiply")
-        setattr(Operand, name, _reflected(function) if name.startswith("__r") and not commutes else function)
+        direct = operation.name in ("add", "multiply") or name == "__round__" or not name.startswith("__r")
+        setattr(Operand, name, function if direct else _reflected(function))
     if method:
         setattr(dlarray, function.__name__, shown)
     return function
