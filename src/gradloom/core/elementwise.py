@@ -29,7 +29,8 @@ class Elementwise(Operation):
         self.fused_pull = None if fused_pull is None else BoundRule(fused_pull, self)
         self.raw_pulls = None if complex_partials is not None else [self._raw_pull(p) for p in partials]
         self.linear = all(type(p) in NUMBER_TYPES for p in partials) and complex_partials is None
-        self.floating = name not in ("add", "subtract", "multiply", "negative", "positive", "square", "abs", "sign", "mod", "maximum", "minimum", "power")
+        self.floating = name not in ("add", "subtract", "multiply", "negative", "positive", "square", "abs", "sign", "mod", "floor_divide", "maximum",
+                                     "minimum", "power")
 
     def _bound(self, partial: Any) -> Any:
         if isinstance(partial, str):

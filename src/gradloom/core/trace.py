@@ -5,6 +5,7 @@ constants among its inputs are kept by reference, so that what a walk dropped ca
 """
 from __future__ import annotations
 
+import gc
 import operator
 import threading
 import weakref
@@ -34,7 +35,8 @@ class Trace:
         self.closing: list[Callable[[], None]] = []  # what returned results forget with the trace
 
     def prune(self) -> None:
-        """Forget references to nodes that are gone."""
+        """Forget references to nodes that are gone, and let Python look for the user's own cycles among what is new: each object once."""
+        gc.collect(1)
         self.nodes = [r for r in self.nodes if r() is not None]
         self.prune_at = self.number + max(4096, len(self.nodes))
 

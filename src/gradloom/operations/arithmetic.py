@@ -194,10 +194,8 @@ def astype(x: Any, dtype: Any, /) -> Any:
     return _astype.apply((x,), {"dtype": wanted}, getattr(x, "_labels", None))
 
 
-@composite
-def floor_divide(a: Any, b: Any, /) -> Any:
-    """The largest integer not above a / b. It carries no derivative."""
-    return OPERATIONS["floor"].public(divide(a, b))  # type: ignore[misc]
+floor_divide = elementwise("floor_divide", operator.floordiv, 0, 0, operators=("__floordiv__", "__rfloordiv__"), domain=(0.6, 0.9),
+                           doc="The largest integer not above a / b, consistent with mod; derivative 0.")
 
 
 @composite

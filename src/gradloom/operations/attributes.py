@@ -5,11 +5,11 @@ from typing import Any
 
 import torch
 
-from ..core.array import Operand, dlarray
+from ..core.array import dlarray
 from ..core.errors import TypeRefused, line_of, user_site
 from ..core.multilinear import multilinear
 from ..core.operation import explained
-from .arithmetic import astype, conj, floor_divide, imag, real
+from .arithmetic import astype, conj, imag, real
 from .elementwise import absolute
 from .movement import squeeze
 
@@ -38,16 +38,6 @@ def to(self: dlarray, *, device: Any = None, dtype: Any = None) -> dlarray:
     return x if dtype is None else astype(x, dtype)
 
 
-def _floordiv(self: Any, other: Any, /) -> Any:
-    return floor_divide(self, other)
-
-
-def _rfloordiv(self: Any, other: Any, /) -> Any:
-    return floor_divide(other, self)
-
-
 for _name, _attribute in {"real": property(real, doc="The real part."), "imag": property(imag, doc="The imaginary part."), "conj": conj,
                           "abs": absolute, "to": to, "squeeze": explained(squeeze)}.items():
     setattr(dlarray, _name, _attribute)
-Operand.__floordiv__ = _floordiv  # type: ignore[attr-defined,operator]
-Operand.__rfloordiv__ = _rfloordiv  # type: ignore[attr-defined]
