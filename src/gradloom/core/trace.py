@@ -19,24 +19,28 @@ if TYPE_CHECKING:
 
 _active = threading.local()
 _weak = weakref.ref
+COLLECT_EVERY = 1 << 17  # nodes
 SMALL = 256  # a walk through arrays of fewer elements drops nothing
 
 
 class Trace:
     """All nodes made during one outermost `dlfeval`."""
 
-    __slots__ = ("__weakref__", "closing", "nodes", "number", "open", "prune_at")
+    __slots__ = ("__weakref__", "closing", "collect_at", "nodes", "number", "open", "prune_at")
 
     def __init__(self) -> None:
         self.open = True
         self.number = 0
         self.nodes: list[weakref.ref[Node]] = []
         self.prune_at = 4096
+        self.collect_at = COLLECT_EVERY
         self.closing: list[Callable[[], None]] = []  # what returned results forget with the trace
 
     def prune(self) -> None:
-        """Forget references to nodes that are gone, and let Python look for the user's own cycles among what is new: each object once."""
-        gc.collect(1)
+        """Forget references to nodes that are gone; in long traces, let Python look for the user's own cycles among what is new."""
+        if self.number >= self.collect_at:
+            gc.collect(1)
+            self.collect_at = self.number + COLLECT_EVERY
         self.nodes = [r for r in self.nodes if r() is not None]
         self.prune_at = self.number + max(4096, len(self.nodes))
 
