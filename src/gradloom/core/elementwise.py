@@ -135,7 +135,7 @@ def scaled(bar: Any, p: Any) -> Any:
 
 
 def elementwise(name: str, kernel: Callable[..., Any], *partials: Any, inputs: Sequence[str] | None = None, doc: str = "",
-                operators: Sequence[str] = (), public: bool = True, **rest: Any) -> Callable[..., Any]:
+                operators: Sequence[str] = (), **rest: Any) -> Callable[..., Any]:
     """Declare an elementwise operation and return its public function.
 
     A partial is a number, the name of an input, or a rule such as `lambda y: 1 - y * y`. `operators` are the special methods that it provides.
