@@ -116,9 +116,10 @@ def _power_exponent(y: Any, a: Any, b: Any) -> Any:
     return where(zero, 0.0, y * log(where(zero, 1.0, a)))
 
 
-power_primitive = elementwise("power", _power, _power_base, _power_exponent, singular=True, doc="a ** b.", matlab="power", domain=(0.5, 2.0))
+any_power = elementwise("power", _power, _power_base, _power_exponent, singular=True, doc="a ** b.", matlab="power", domain=(0.5, 2.0))
 
 
+@public(any_power.operation, operators=("__pow__", "__rpow__"))  # type: ignore[attr-defined]
 def power(a: Any, b: Any, /) -> Any:
     """a ** b, element by element.
 
@@ -133,10 +134,8 @@ def power(a: Any, b: Any, /) -> Any:
     """
     if type(b) in NUMBER_TYPES and b == 2 and type(a) is not float:
         return square(a)
-    return power_primitive(a, b)
+    return any_power(a, b)
 
-
-power = public(power_primitive.operation, operators=("__pow__", "__rpow__"))(power)  # type: ignore[attr-defined]
 
 conj = elementwise("conj", torch.conj, 1, complex_partials=[(0, 1)], doc="The complex conjugate.", matlab="conj")
 real = elementwise("real", lambda x: x.real.clone() if x.is_complex() else x, 1, complex_partials=[(0.5, 0.5)], doc="The real part.", matlab="real")
