@@ -24,6 +24,7 @@ class Elementwise(Operation):
                  fused_pull: Rule | None = None, singular: bool = False, **rest: Any):
         super().__init__(name, kernel, inputs, **rest)
         self.singular = singular
+        self.stated = tuple(partials)
         self.partials = [self._bound(p) for p in partials]
         self.complex_partials = None if complex_partials is None else [(self._bound(p), self._bound(q)) for p, q in complex_partials]
         self.fused_pull = None if fused_pull is None else BoundRule(fused_pull, self)

@@ -39,10 +39,11 @@ class Operation:
     barrier = ""  # what a walk must not pass through, in words
     raw_pulls: Any = None  # elementwise operations: the pull of each input on real tensors
     overwrites = False  # writes at params["index"]: a raw walk undoes it in the memory that it owns
-    reads_at: Any = None  # of operations that read one entry along axis 0: the walk gathers their cotangents
+    reads_at: Any = None  # of operations that can read one row along axis 0: which, from the parameters
+    writes_at: Any = None  # of operations that can write one
 
     def __init__(self, name: str, kernel: Callable[..., Any], inputs: Sequence[str], *, hidden: Sequence[str] = (), outputs: int = 1,
-                 axes: Any = None, domain: tuple[float, float] = (-2.0, 2.0), samples: Any = None, matlab: str | None = None):
+                 axes: Any = None, domain: tuple[float, float] = (-2.0, 2.0), samples: Any = None, matlab: str | None = None, own: bool = False):
         self.name = name
         self.kernel = kernel
         self.inputs = tuple(inputs)
@@ -59,7 +60,8 @@ class Operation:
             raise ValueError(f"operation {name!r}: y is the output's name in rules; call the input something else")
         if name in OPERATIONS:
             raise ValueError(f"an operation named {name!r} exists already")
-        OPERATIONS[name] = self
+        if not own:  # a user's own operation is in no table: it may be declared again in a notebook
+            OPERATIONS[name] = self
 
     def __repr__(self) -> str:
         return f"<operation {self.name}>"

@@ -19,6 +19,7 @@ from ..kernels import Tensor, differentiable
 from .directions import direction, matched
 from .forward import push
 from .reverse import pull
+from .straight import written_out
 
 VARIABLE = Operation("variable", lambda: None, ())
 VARIABLE.recomputable = False
@@ -248,6 +249,14 @@ def dlgradient(y: Any, /, *targets: Any, retain_data: bool = False, enable_highe
                          "sum, dljacobian(y, x) for all its elements")
     if value.dtype.is_complex:
         raise TypeRefused("dlgradient differentiates a real scalar, y is complex; write dlgradient(gl.real(y), x)")
+    if len(targets) == 1 and type(targets[0]) is dlarray and not enable_higher_derivatives and y_node is not None:
+        x = targets[0]
+        node = target_node(x, "dlgradient")
+        if node.operation is VARIABLE and allow_complex and node.trace is y_node.trace:  # the common case, without containers
+            bar = written_out(y_node, node)
+            if bar is None:
+                bar = pull({y_node: torch.ones_like(value) if value.ndim else _one(value)}, (node,), release=not retain_data)[0]
+            return marked(torch.zeros_like(x._value) if bar is None else bar, x._labels, y_node)
     if len(targets) == 1 and type(targets[0]) is dlarray:
         xs, structures = [targets[0]], None
     else:
@@ -315,13 +324,19 @@ def recorded_result(bar: Any, labels: str | None, nodes: Sequence[Node]) -> dlar
     return dlarray._made(raw, made, labels)
 
 
-def marked(value: Tensor, labels: str | None, source: Node | Sequence[Node], option: str = "enable_higher_derivatives=True",
+ENABLE = "enable_higher_derivatives=True"
+_WITH_ENABLE = {"option": ENABLE}
+
+
+def marked(value: Tensor, labels: str | None, source: Node | Sequence[Node], option: str = ENABLE,
            directions: Sequence[dlarray] = (), site: Site | None = None) -> dlarray:
     """A derivative that was not recorded, of `source` and in `directions`: to differentiate through it is an error."""
-    sources = (source,) if isinstance(source, Node) else tuple(source)
-    parents = (*sources, *[d._node for d in directions if live(d._node) is not None])
+    parents: tuple[Node, ...] = (source,) if type(source) is Node else tuple(source)  # type: ignore[arg-type]
+    if directions:
+        parents = (*parents, *[d._node for d in directions if live(d._node) is not None])  # type: ignore[arg-type]
     values = [*[None] * len(parents), value]  # kept: it cannot be computed again
-    return dlarray._made(value, Node(UNRECORDED, sources[0].trace, parents, values, {"option": option}, value, site or user_site()), labels)
+    params = _WITH_ENABLE if option is ENABLE else {"option": option}
+    return dlarray._made(value, Node(UNRECORDED, parents[0].trace, parents, values, params, value, site or user_site(2)), labels)
 
 
 def detach(x: Any, /) -> dlarray:

@@ -10,7 +10,7 @@ import torch
 
 from ..core.array import dlarray
 from ..core.errors import TraceError, line_of, user_site
-from ..core.operation import ITEM, OPERATIONS
+from ..core.operation import ITEM, OPERATIONS, PUBLIC, item
 from ..core.trace import SMALL, Node
 from ..kernels import Tensor
 
@@ -21,46 +21,107 @@ def pull(outputs: dict[Node, Any], targets: Sequence[Node], *, recorded: bool = 
     """Cotangents of the targets from cotangents of the outputs; None where no output depends on a target.
 
     `recorded`: cotangents are dlarrays and the walk is itself traced. `lead`: sizes of leading axes that every cotangent carries.
-    `release`: drop what the walk has used.
+    `release`: drop what the walk has used, which a walk of tensors without leading axes can do.
     """
     asked = set(targets)
     order, active = between(outputs, asked)
     bars: dict[Node, Any] = {node: bar for node, bar in outputs.items() if node in active}
-    owned: set[Node] = set()
-    reads: dict[Node, dict[int, Any]] = {}
+    found = _plain(bars, order, active, asked, recorded, lead) if recorded or lead else _raw(bars, order, active, asked, release)
+    return [found.get(t) for t in targets]
+
+
+def _plain(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: set[Node], recorded: bool, lead: tuple[int, ...]) -> dict[Node, Any]:
+    """The walk as it is meant."""
     found: dict[Node, Any] = {}
     known: dict[Node, Any] = {}
-    raw = not recorded and not lead
+    rows: dict[Node, Rows] = {}
     for node in order:
         y_bar = bars.pop(node, None)
-        if reads and node in reads:
-            y_bar = gathered(reads.pop(node), node, y_bar, node in owned)
-            owned.add(node)
+        if node in rows:
+            if node.operation.writes_at is not None and node not in asked and _write_of_row(node, rows, y_bar, active, bars, None):
+                continue
+            y_bar = rows.pop(node).whole(node, y_bar)
         if y_bar is None:
             continue
         if node in asked:
             found[node] = y_bar
-            owned.discard(node)
         parents = node.parents
+        if not lead:
+            at = node.operation.reads_at(node.params) if node.operation.reads_at is not None else None
+            if at is not None and parents[0] in active:
+                rows.setdefault(parents[0], Rows(None)).add(at % parents[0].shape[0], y_bar)  # type: ignore[arg-type, union-attr]
+                continue
+            if node.operation.writes_at is not None and node not in asked and _write_of_row(node, rows, y_bar, active, bars, None):
+                continue
+        wanted = [p in active for p in parents]
+        if True not in wanted:
+            continue
         operation = node.operation
+        if operation.barrier:
+            raise unrecorded(node)
+        if operation is ITEM:
+            _collect(parents[0], node.params["k"], y_bar, bars)
+            continue
         if node.dropped is not None:
             node.restore(known)
-        pulls = operation.raw_pulls
-        if pulls is not None and raw and not node.dtype.is_complex:
-            values, params = node.values, node.params
-            for k, parent in enumerate(parents):
-                if parent not in active or (bar := pulls[k](values, params, node, y_bar)) is None:
-                    continue
-                if bar.shape != parent.shape or bar.dtype is not parent.dtype:  # type: ignore[union-attr]
-                    bar = fitted(bar, parent, lead)  # type: ignore[arg-type]
-                if parent not in bars:
-                    bars[parent] = bar  # type: ignore[index]
-                else:
-                    _add(bars, owned, parent, bar)  # type: ignore[arg-type]
-        elif raw and operation.reads_at is not None and (at := operation.reads_at(node.params)) is not None:
-            _note_read(reads, parents[0], at, y_bar)  # type: ignore[arg-type]
+        values = handles(node) if recorded else node.values
+        for parent, bar in zip(parents, operation.pull(values, node.params, node, y_bar, lead, wanted), strict=True):
+            if bar is None or parent not in active:
+                continue
+            if bar.shape != parent.shape or bar.dtype is not parent.dtype:  # type: ignore[union-attr]
+                bar = fitted(bar, parent, lead)  # type: ignore[arg-type]
+            bars[parent] = bars[parent] + bar if parent in bars else bar  # type: ignore[index]
+    return found
+
+
+def _raw(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: set[Node], release: bool) -> dict[Node, Any]:
+    """The same on tensors without leading axes: it owns the memory it accumulates in, keeps the cotangents of rows that were read
+    or written one by one as rows, and undoes other writes in place."""
+    found: dict[Node, Any] = {}
+    known: dict[Node, Any] = {}
+    owned: set[Node] = set()
+    rows: dict[Node, Rows] = {}
+    for node in order:
+        y_bar = bars.pop(node, None)
+        if rows and node in rows:
+            if node.operation.writes_at is not None and node not in asked and _write_of_row(node, rows, y_bar, active, bars, owned):
+                continue
+            y_bar = rows.pop(node).whole(node, y_bar)
+            owned.add(node)
+        if y_bar is None:
             continue
-        elif raw and operation.overwrites:
+        parents = node.parents
+        if node in asked:
+            found[node] = y_bar
+            if not parents:
+                continue
+            owned.discard(node)
+        if node.dropped is not None:
+            node.restore(known)
+        operation = node.operation
+        pulls = operation.raw_pulls
+        if pulls is not None and not node.dtype.is_complex:
+            values = node.values
+            for k, parent in enumerate(parents):
+                if parent in active and (bar := pulls[k](values, node.params, node, y_bar)) is not None:
+                    if bar.shape != parent.shape or bar.dtype is not parent.dtype:  # type: ignore[union-attr]
+                        bar = fitted(bar, parent, ())  # type: ignore[arg-type]
+                    if parent in bars:
+                        _add(bars, owned, parent, bar)  # type: ignore[arg-type]
+                    else:
+                        bars[parent] = bar  # type: ignore[index]
+            if release and node.shape and y_bar.numel() >= SMALL:  # a walk through small arrays drops nothing
+                node.drop()
+            continue
+        if operation.reads_at is not None and (at := operation.reads_at(node.params)) is not None:
+            source = parents[0]
+            if source not in rows:
+                rows[source] = Rows(None)  # type: ignore[index]
+            rows[source].add(at if at >= 0 else at + source.shape[0], y_bar)  # type: ignore[index, union-attr]
+            continue
+        if operation.writes_at is not None and node not in asked and _write_of_row(node, rows, y_bar, active, bars, owned):
+            continue
+        if operation.overwrites:
             _undo_write(node, y_bar if node in owned else y_bar.clone(memory_format=torch.contiguous_format), active, bars, owned)
         elif True in (wanted := [p in active for p in parents]):
             if operation.barrier:
@@ -68,21 +129,18 @@ def pull(outputs: dict[Node, Any], targets: Sequence[Node], *, recorded: bool = 
             if operation is ITEM:
                 _collect(parents[0], node.params["k"], y_bar, bars)
                 continue
-            values = handles(node) if recorded else node.values
-            for parent, bar in zip(parents, operation.pull(values, node.params, node, y_bar, lead, wanted), strict=True):
+            for parent, bar in zip(parents, operation.pull(node.values, node.params, node, y_bar, (), wanted), strict=True):
                 if bar is None or parent not in active:
                     continue
                 if bar.shape != parent.shape or bar.dtype is not parent.dtype:  # type: ignore[union-attr]
-                    bar = fitted(bar, parent, lead)  # type: ignore[arg-type]
-                if parent not in bars:
-                    bars[parent] = bar  # type: ignore[index]
-                elif recorded:
-                    bars[parent] = bars[parent] + bar  # type: ignore[index]
-                else:
+                    bar = fitted(bar, parent, ())  # type: ignore[arg-type]
+                if parent in bars:
                     _add(bars, owned, parent, bar)  # type: ignore[arg-type]
+                else:
+                    bars[parent] = bar  # type: ignore[index]
         if release and (operation.kind != "elementwise" or y_bar.numel() >= SMALL):
             node.drop()
-    return [found.get(t) for t in targets]
+    return found
 
 
 def between(outputs: Iterable[Node], asked: set[Node]) -> tuple[list[Node], set[Any]]:
@@ -116,23 +174,103 @@ def between(outputs: Iterable[Node], asked: set[Node]) -> tuple[list[Node], set[
     return order, active
 
 
-def _add(bars: dict[Node, Any], owned: set[Node], parent: Node, bar: Tensor) -> None:
-    """Accumulate: into memory that the walk owns from the second time on."""
-    if parent in owned:
+def _add(bars: dict[Node, Any], owned: set[Node] | None, parent: Node, bar: Any) -> None:
+    """Accumulate: into memory that the walk owns from the second time on; a recorded walk owns none."""
+    if owned is None:
+        bars[parent] = bars[parent] + bar
+    elif parent in owned:
         bars[parent].add_(bar)
     else:
         bars[parent] = bars[parent] + bar
         owned.add(parent)
 
 
-def _note_read(reads: dict[Node, dict[int, Any]], source: Node, at: int, y_bar: Tensor) -> None:
-    """Remember the cotangent of one entry along axis 0, to be gathered when the array's turn comes."""
-    place = reads.get(source)
-    if place is None:
-        place = reads[source] = {}
-    if at < 0:
-        at += source.shape[0]
-    place[at] = place[at] + y_bar if at in place else y_bar
+class Rows:
+    """A cotangent as rows along axis 0: those of an array, but for those that were taken away, and those that were added.
+
+    Reads and writes of single rows in a loop only move rows in and out; the array is put together once.
+    """
+
+    __slots__ = ("added", "dense", "taken")
+
+    def __init__(self, dense: Tensor | None):
+        self.dense = dense
+        self.added: dict[int, Tensor] = {}
+        self.taken: set[int] = set()
+
+    def add(self, at: int, row: Tensor) -> None:
+        """One more contribution to a row."""
+        added = self.added
+        added[at] = added[at] + row if at in added else row
+
+    def take(self, at: int) -> Tensor | None:
+        """A row, which is then no longer there."""
+        row = self.added.pop(at, None)
+        if self.dense is not None and at not in self.taken:
+            self.taken.add(at)
+            row = self.dense[at] if row is None else row + self.dense[at]
+        return row
+
+    def join(self, other: Rows, node: Node) -> None:
+        """Add another cotangent of the same node."""
+        if other.dense is not None:
+            if self.dense is None:
+                self.dense, self.taken = other.dense, other.taken
+            else:
+                self.dense, self.added, self.taken = self.whole(node, other.whole(node)), {}, set()
+                return
+        for at, row in other.added.items():
+            self.add(at, row)
+
+    def whole(self, node: Node, other: Any = None) -> Any:
+        """All rows as an array of its own, with the rest of the cotangent of `node` added to it."""
+        n, bar = node.shape[0], self.dense
+        if bar is not None and self.taken:
+            bar = _function("where")(self._there(node, bar.device), bar, 0.0)
+        if self.added:
+            places, rows = list(self.added), list(self.added.values())
+            if len(places) == n:
+                rows = [self.added[k] for k in range(n)]
+            stacked = torch.stack(rows) if type(rows[0]) is Tensor else PUBLIC["stack"](rows)
+            stacked = cast(stacked, node.dtype)
+            if len(places) < n:
+                where = torch.tensor(places, device=stacked.device)
+                stacked = OPERATIONS["put"].apply((stacked,), {"where": where, "axis": -node.ndim, "size": n})
+            bar = stacked if bar is None else bar + stacked
+        bar = bar.clone() if bar is self.dense and type(bar) is Tensor else bar
+        return bar if other is None else other + bar
+
+    def _there(self, node: Node, device: Any) -> Any:
+        """Which rows were not taken."""
+        mask = torch.ones((node.shape[0], *(1,) * (node.ndim - 1)), dtype=torch.bool, device=device)
+        mask[torch.tensor(list(self.taken), device=device)] = False
+        return mask
+
+
+def _write_of_row(node: Node, rows: dict[Node, Rows], y_bar: Any, active: set[Any], bars: dict[Node, Any], owned: set[Node] | None) -> bool:
+    """y = x with y[at] = value, backwards: the row at `at` is value's, the others are x's. False where it is not a row that was written."""
+    at = node.operation.writes_at(node.params)
+    if at is None:
+        return False
+    its = rows.pop(node, None)
+    if its is None or its.dense is not None and y_bar is not None:
+        its = Rows(y_bar if its is None else its.whole(node, y_bar))
+    elif y_bar is not None:
+        its.dense = y_bar
+    x, value = node.parents
+    row = its.take(at if at >= 0 else at + node.shape[0])
+    if row is not None and value in active:
+        if row.shape != value.shape or row.dtype is not value.dtype:  # type: ignore[union-attr]
+            row = fitted(row, value, ())  # type: ignore[arg-type]
+        if value in bars:
+            _add(bars, owned, value, row)  # type: ignore[arg-type]
+        else:
+            bars[value] = row  # type: ignore[index]
+    if x in active:
+        before = rows.setdefault(x, its)  # type: ignore[arg-type]
+        if before is not its:
+            before.join(its, x)  # type: ignore[arg-type]
+    return True
 
 
 def _undo_write(node: Node, y_bar: Tensor, active: set[Any], bars: dict[Node, Any], owned: set[Node]) -> None:
@@ -164,32 +302,14 @@ def _collect(parent: Any, k: int, y_bar: Any, bars: dict[Node, Any]) -> None:
     parts[k] = y_bar if parts[k] is None else parts[k] + y_bar
 
 
-def gathered(place: dict[int, Tensor], node: Node, y_bar: Any, mine: bool) -> Tensor:
-    """The cotangent of an array whose entries along axis 0 were read one by one: one write for all of them.
-
-    Where the walk owns `y_bar` (`mine`) they are added to it, so that a loop that reads after each write stays linear.
-    """
-    n = node.shape[0]
-    if len(place) == n and n > 1:
-        bar = torch.stack([place[k] for k in range(n)])
-    elif mine and y_bar is not None and len(place) == 1:
-        (at, row), = place.items()
-        y_bar[at].add_(cast(row, node.dtype))
-        return y_bar
-    else:
-        rows = torch.stack(list(place.values()))
-        bar = torch.zeros(node.shape, dtype=node.dtype, device=rows.device)
-        bar[torch.tensor(list(place), device=rows.device)] = cast(rows, node.dtype)
-    bar = cast(bar, node.dtype)
-    return bar if y_bar is None else y_bar + bar
-
-
 def handles(node: Node) -> list[Any]:
     """The node's values as arrays in the trace, for a walk that is itself recorded."""
     n = len(node.parents)
     made: list[Any] = []
     for k, value in enumerate(node.values):
-        if not isinstance(value, Tensor):
+        if type(value) is tuple:  # several outputs
+            made.append(tuple(item(value, node, j, None) for j in range(len(value))))
+        elif not isinstance(value, Tensor):
             made.append(value)
         elif k < n:
             made.append(dlarray._made(value, node.parents[k], None))

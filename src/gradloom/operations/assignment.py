@@ -51,6 +51,13 @@ class _Assign(Multilinear):
 
     overwrites = True
 
+    @staticmethod
+    def writes_at(params: dict[str, Any]) -> int | None:
+        """The row along axis 0 that is written, where it is one."""
+        index = params["index"]
+        at = index[0]
+        return at if type(at) is int and all([type(e) is slice and e == slice(None) for e in index[1:]]) else None
+
     def reads(self, name: str) -> set[str]:
         return set()
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import math
 import operator
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,13 +13,15 @@ import torch
 from ..core.array import dlarray, labels_of
 from ..core.blocks import action
 from ..core.blocks.block import Block
-from ..core.errors import ShapeError, TypeRefused, line_of, user_site
+from ..core.errors import ShapeError, TypeRefused, _inside, line_of, user_site
 from ..core.labels import described, tidy
 from ..core.multilinear import multilinear
 from ..core.trace import Node
 from ..kernels import Tensor
 from .movement import permute_dims, reshape
 from .selection import _take
+
+_getframe = sys._getframe
 
 
 def _without_ellipsis(x: Any, index: Any) -> list[Any]:
@@ -133,7 +136,10 @@ def _getitem(x: Any, index: Any) -> Any:
         node = x._node
         if node is None or not node.trace.open:
             return dlarray._made(value, None)
-        return dlarray._made(value, Node(_index, node.trace, (node,), [None, None], {"index": index}, value, user_site(2)))
+        frame = _getframe(1)
+        code = frame.f_code
+        site = (code, frame.f_lasti) if _inside.get(code.co_filename) is False else user_site(2)
+        return dlarray._made(value, Node(_index, node.trace, (node,), [None, None], {"index": index}, value, site))
     entries = _without_ellipsis(x, index)
     if all(isinstance(e, slice) and e == slice(None) for e in entries):
         return dlarray(x)
