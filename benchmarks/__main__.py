@@ -14,7 +14,7 @@ import platform
 import sys
 from pathlib import Path
 
-NAMES = ["rosenbrock", "digits_step", "h1", "h2", "elements", "jacobian_axis"]
+NAMES = ["rosenbrock", "digits_step", "h1", "h2", "elements", "jacobian_axis", "h4", "h5", "w4", "pinn"]
 
 
 def arguments() -> argparse.Namespace:

@@ -12,7 +12,7 @@ from gradloom.core.array import dlarray
 from gradloom.core.blocks.block import Block, identity
 from gradloom.core.blocks.dense import dense
 from gradloom.core.operation import PUBLIC
-from gradloom.derivatives import forward
+from gradloom.derivatives import forward, reverse
 from gradloom.derivatives.planning import structure
 
 
@@ -42,6 +42,10 @@ def columns(traced: Traced, k: int, at_once: bool) -> list[Any]:
     return [((r - 1j * i) / 2, (r + 1j * i) / 2) for r, i in zip(real, imaginary, strict=True)]
 
 
+def values_of(node: Any) -> Any:
+    return node.values
+
+
 def check_block(case: Case, before: Any = None, after: Any = None) -> None:
     """The structured Jacobian, pushed from the identity, equals the Jacobian column by column; so does its structure without data."""
     traced = Traced(case, before, after)
@@ -59,6 +63,10 @@ def check_block(case: Case, before: Any = None, after: Any = None) -> None:
             same([dense(block)], [p], what, 1e-10)
             if q is not None:
                 same([dense(block, conjugate=True)], [q], f"{what}, conjugate part", 1e-10)
+            elif not any(v.is_complex() for v in (y._value, *case.values())):  # backwards is for real walks
+                (pulled,) = reverse.pull({u: identity(y.shape, y.dtype, y.device)}, [node], values_of=values_of)
+                assert pulled is not None and pulled.shape == tuple(x.shape), what
+                same([dense(pulled.transposed())], [p], f"{what}, backwards", 1e-10)
             if case.operation.name in NEEDS_DATA:
                 continue
             (nothing,) = forward.push([u], {node: Block([], x.shape, x.shape, x.dtype, x.device)})

@@ -234,7 +234,8 @@ def check_kept(case: Case) -> None:
         same(everything(), expected, f"{case}: after dropping and computing again", 1e-12)
         traced = Traced(case)
         node = traced.node
-    held = {v.untyped_storage().data_ptr() for v in node.values if isinstance(v, torch.Tensor) and v.layout is torch.strided}
+    values = [v for value in node.values for v in (value if isinstance(value, tuple) else (value,))]
+    held = {v.untyped_storage().data_ptr() for v in values if isinstance(v, torch.Tensor) and v.layout is torch.strided}
     for x in (*(x for x in inputs if is_variable(x)), *(y._value for y in traced.outputs)):
         if x.untyped_storage().data_ptr() not in held and x.numel():
             torch.as_strided(x, (x.untyped_storage().nbytes() // x.element_size(),), (1,), 0).fill_(torch.nan)
@@ -261,6 +262,8 @@ def check_types(case: Case) -> None:
 
 def check_half(case: Case, dtype: Any) -> None:
     """In half precision, where the kernel takes it, walks stay in half precision, with leading axes too."""
+    if any(x.is_complex() for x in case.values()):
+        return
     case = in_type(case, dtype)
     try:
         case.run()

@@ -70,10 +70,19 @@ EDGES = {
         ((5, 2), {"axis": -2, "start": 0, "stop": 5}),
     ],
     "pad": [
-        ((1, 3), {"axis": -2, "before": 2, "after": 0}),
-        ((0, 2), {"axis": -2, "before": 1, "after": 1}),
-        ((3,), {"axis": -1, "before": 0, "after": 0}),
-        ((2, 1, 2), {"axis": -2, "before": 0, "after": 1}),
+        ((1, 3), {"pairs": ((2, 0), (0, 0))}),
+        ((0, 2), {"pairs": ((1, 1), (0, 0))}),
+        ((3,), {"pairs": ((0, 0),)}),
+        ((2, 1, 2), {"pairs": ((0, 1), (1, 0))}),
+    ],
+    "pad_with": [((1, 2), {"pairs": ((0, 1), (2, 0)), "value": 2.0}), ((0, 2), {"pairs": ((1, 1), (0, 0)), "value": -1.0})],
+    "pad_border": [
+        ((2, 1), {"pairs": ((0, 0), (2, 1)), "border": "symmetric-include-edge"}),
+        ((2, 3, 1), {"pairs": ((1, 2), (1, 0)), "border": "replicate"}),
+        ((2, 3), {"pairs": ((7, 5),), "border": "symmetric-exclude-edge"}),
+        ((1, 2, 3, 2), {"pairs": ((1, 0), (2, 2), (1, 1)), "border": "symmetric-exclude-edge"}),
+        ((2, 1, 2, 3, 2), {"pairs": ((1, 0), (2, 2), (1, 1)), "border": "replicate"}),
+        ((0, 3), {"pairs": ((1, 2),), "border": "replicate"}),
     ],
     "matmul": [
         ((1, 3), (3, 1), {}),
@@ -110,9 +119,12 @@ EDGES = {
         ((0, 2, 4), (3, 2, 2), (3,), convolution(1)),
         ((1, 4, 5, 1), (4, 2, 3, 1), (4,), convolution(1, 1, groups=2)),
     ],
-    "convolution_input": [
-        ((2, 3, 4), (3, 2, 2), convolution(2, sizes=(8,))),
-        ((1, 4, 2, 2), (4, 1, 1, 1), convolution(1, 1, groups=4, sizes=(2, 2))),
+    "dltranspconv": [
+        ((2, 3, 4), (3, 2, 2), None, convolution(2, sizes=(8,))),
+        ((1, 4, 2, 2), (4, 1, 1, 1), (4,), convolution(1, 1, groups=4, sizes=(2, 2))),
+        ((1, 2, 3), (2, 2, 2), (2,), convolution(3, padding=(1,), dilation=(2,), sizes=(7,))),
+        ((0, 2, 3), (2, 3, 2), (3,), convolution(1, sizes=(4,))),
+        ((1, 1, 2, 1, 2), (1, 2, 2, 2, 1), (2,), convolution(1, 2, 1, padding=(0, 0, 0), sizes=(3, 2, 2))),
     ],
     "convolution_weight": [
         ((2, 2, 8), (2, 3, 4), convolution(2, kernel=(2,))),

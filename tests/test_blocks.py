@@ -321,6 +321,124 @@ def test_a_network_of_images():
     check(lambda u: gl.softmax(gl.reshape(gl.relu(conv(gl.relu(conv(x, drawn(4, 1, 3, 3))), v)), (2, -1)) @ u, axis=-1), u)
 
 
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("groups", [2, 4])
+def test_groups_are_windows_too(groups, options):
+    x, w = drawn(2, 4, 6, 5, key="x"), drawn(4, 4 // groups, 3, 2)
+    block = check(lambda x: conv(x, w, **options), x)
+    assert (stored(block), block.untied) == (w.numel(), ())
+    block = check(lambda w: conv(x, w, **options), w)
+    assert (stored(block), block.untied) == (math.prod(block.shape[2:]) * 2 * 4 * 3 * 2, ())
+
+
+def test_padding_with_a_border_selects():
+    w = drawn(2, 1, 3, 3)
+    for border in ("replicate", "symmetric-include-edge", "symmetric-exclude-edge", 2.0):
+        block = check(lambda x, b=border: conv(x, w, padding=(1, 2), padding_value=b), drawn(2, 1, 5, 4))
+        assert isinstance(border, str) or (stored(block), block.untied) == (w.numel(), ())
+        check(lambda w, b=border: conv(drawn(2, 1, 5, 4, key="x"), w, padding=(1, 2), padding_value=b), w)
+
+
+def transposed(x, w, **options):
+    layout = "BC" + "S" * (w.ndim - 2)
+    return gl.stripdims(gl.dltranspconv(x, w, data_format=layout, **options)) if isinstance(x, dlarray) or isinstance(w, dlarray) else (
+        gl.dltranspconv(x, w, data_format=layout, **options)
+    )
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize(
+    "options", [{}, {"stride": 2}, {"stride": (2, 1), "cropping": (1, 0)}, {"dilation_factor": 2, "cropping": ((1, 2), (0, 1))}], ids=str
+)
+def test_transposed_convolutions(options, groups):
+    x, w = drawn(2, 4, 3, 4, key="x"), drawn(4, 2, 3, 2)
+    block = check(lambda x: transposed(x, w, groups=groups, **options), x)
+    assert (stored(block), block.untied) == (w.numel(), ())  # every input goes to its places through the filters alone
+    block = check(lambda w: transposed(x, w, groups=groups, **options), w)
+    assert (stored(block), block.untied) == (x.numel(), ())
+    check(lambda x: conv(gl.tanh(transposed(x, w, groups=groups, **options)), drawn(3, 2 * groups, 2, 2)), x)
+    check(lambda x: transposed(gl.tanh(conv(x, drawn(4, 4, 2, 2))), w, groups=groups, **options), x)
+    check(lambda w: transposed(gl.tanh(conv(x, w)), drawn(3, 2, 2, 2, key="v"), **options), drawn(3, 4, 2, 2))
+
+
+# ----- what values select: winners ----------------------------------------------------------------------------------------
+
+
+POOLS = [(2, {"stride": 2}), (2, {}), (3, {"stride": 2, "padding": 1}), ((2, 3), {"padding": "same"}), ("global", {})]
+
+
+def pooled(x, size, **options):
+    pool = options.pop("pool", gl.maxpool)
+    return pool(x, size, data_format="BC" + "S" * (x.ndim - 2), **options)
+
+
+@pytest.mark.parametrize(("size", "options"), POOLS, ids=str)
+def test_a_maximum_is_a_selection(size, options):
+    block = check(lambda x: pooled(x, size, **options), drawn(2, 3, 6, 5))
+    assert (block.nbytes, block.untied, len(block.terms)) == (0, (), 1)  # no numbers at all
+    assert block.terms[0].represented == math.prod(block.shape)
+    block = check(lambda x: pooled(gl.tanh(x), size, **options), drawn(2, 3, 6, 5))
+    assert (stored(block), block.untied) == (math.prod(block.shape), ())  # the factor, where the winners are
+    small, exact = block_of(lambda x: pooled(x, size, **options), drawn(2, 3, 6, 5).float())[0], torch.float32
+    assert small.dtype is exact and dense(small).sum() == math.prod(small.shape)  # one winner each
+
+
+def test_winners_of_winners_and_of_windows():
+    x, w, v = drawn(2, 1, 9, 8, key="x"), drawn(3, 1, 2, 2, key="w"), drawn(2, 3, 2, 2, key="v")
+    block = check(lambda x: pooled(pooled(x, 2, stride=2), 2), x)
+    assert (block.nbytes, block.untied) == (0, ())
+    block = check(lambda x: pooled(gl.relu(conv(x, w)), 2, stride=2), x)
+    assert not block.untied
+    assert stored(block) <= math.prod(block.shape) * 5
+    block = check(lambda w: pooled(gl.relu(conv(x, w)), 2, stride=2), w)
+    assert stored(block) <= math.prod(block.shape) * 5  # the winners' patches, filters tied
+    assert not block.untied
+    check(lambda x: conv(pooled(gl.tanh(conv(x, w)), 2, stride=2), v), x)
+    check(lambda w: gl.reshape(conv(pooled(gl.tanh(conv(x, w)), 2, stride=2), v), (2, -1)), w)
+    check(lambda x: pooled(gl.softmax(gl.reshape(x, (2, 1, 72)), axis=-1), 3, stride=2), x)
+    check(lambda x: gl.sum(gl.permute_dims(pooled(x, 2), (1, 3, 0, 2)) * 2.0, axis=1), x)
+    check(lambda x: gl.reshape(pooled(x, 2, stride=2), (-1,)) @ drawn(32, 2), x)
+
+
+def test_extremes_over_axes_select():
+    for f in (gl.max, gl.min):
+        for axis in (0, -1, (0, 2)):
+            block = check(lambda x, f=f, axis=axis: f(x, axis=axis), drawn(3, 4, 5))
+            assert (block.nbytes, block.untied) == (0, ())
+
+
+def test_means_of_windows_are_separable():
+    for options in ({"stride": 2}, {"padding": 1}, {"padding": "same", "padding_value": "mean"}):
+        block = check(lambda x, o=options: pooled(x, 3, pool=gl.avgpool, **o), drawn(2, 3, 8, 7))
+        assert stored(block) <= 8 * 8 + 7 * 7 + 9 * 10 + math.prod(block.shape[2:])
+        assert not block.untied
+
+
+def test_positions_are_regrouped():
+    """What was padded or selected stays so in another shape."""
+    block = check(lambda x: gl.reshape(gl.pad(x, [(1, 2), (1, 1)]), (-1,)), drawn(3, 4))
+    assert (block.nbytes, block.untied) == (0, ())
+    block = check(lambda x: gl.reshape(gl.pad(x, [(1, 2)]), (2, 5)), drawn(7))
+    assert (block.nbytes, block.untied) == (0, ())
+    check(lambda x: gl.reshape(gl.pad(gl.sin(x), [(1, 2)]), (2, 5)) @ drawn(5, 3), drawn(7))
+    check(lambda x: gl.reshape(gl.permute_dims(gl.pad(gl.sin(x), [(1, 0), (0, 2)]), (1, 0)), (4, 5)), drawn(3, 3))
+
+
+def test_the_pool_forgets_patterns_that_values_made(monkeypatch):
+    monkeypatch.setattr("gradloom.core.blocks.dense._pool", {})
+    from gradloom.core.blocks import dense as module
+
+    for k in range(module.PATTERNS_LIMIT + 9):
+        x = drawn(1, 1, 4, 4, key=k)
+        block = block_of(lambda x: pooled(x, 2, stride=2), x)[0]
+        lent = borrow(block)
+        memory = lent_memory(lent, block)
+        write(block, memory, zeroed=True)
+        written(lent, memory)
+        assert lent.sum() == 4
+    assert len(module._pool) <= module.PATTERNS_LIMIT + 1
+
+
 def test_one_and_three_dimensions():
     w1, w3 = drawn(3, 2, 3), drawn(2, 1, 2, 1, 2)
     for options in ({}, {"stride": 2}, {"padding": "same"}, {"padding": "causal"}):

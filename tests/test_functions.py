@@ -95,8 +95,8 @@ def test_calls_that_cannot_be():
         gl.value_and_gradient(lambda x: x)(np.ones(2))
     with pytest.raises(gl.TypeRefused, match="NumPy or torch"):
         gl.value_and_gradient(lambda x: 3.0)(np.ones(2))
-    with pytest.raises(TypeError):
-        gl.value_and_gradient(lambda x: np.sin(x))(np.ones(2))
+    with pytest.raises(gl.TypeRefused, match=r"np\.spacing"):
+        gl.value_and_gradient(lambda x: np.spacing(x))(np.ones(2))
     with pytest.raises(gl.TypeRefused, match="argument"):
         gl.value_and_gradient(lambda x: x, argument="y")(np.ones(2))
     with pytest.raises(gl.TypeRefused, match="argument"):

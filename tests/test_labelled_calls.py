@@ -65,6 +65,11 @@ CALLS = {
         (lambda x, w, b: gl.dlconv(x, w, b, padding="causal"), ["CBT", plain(3, 4, 2), plain(3)]),
         (lambda x, w: gl.dlconv(x, w, padding=[(1, 0)]), ["CS", plain(2, 4, 2)]),
     ],
+    "dltranspconv": [
+        (lambda x, w, b: gl.dltranspconv(x, w, b, cropping="same"), ["CBS", plain(4, 3, 2), plain(3)]),
+        (lambda x, w: gl.dltranspconv(x, w, stride=(2, 1), cropping=1, dilation_factor=(1, 2)), ["CBSS", plain(4, 2, 3, 3)]),
+        (lambda x, w, b: gl.dltranspconv(x, w, b, stride=2), ["CBT", plain(4, 3, 2), plain(3)]),
+    ],
     "sum": [
         (lambda x: gl.sum(x, axis="C"), ["SCB"]),
         (lambda x: gl.sum(x, axis="SC"), ["SCBS"]),
@@ -92,9 +97,27 @@ CALLS = {
     "layernorm": [(lambda x, b, s: gl.layernorm(x, b, s, epsilon=0.1), ["CBS", plain(4), plain(4)])],
     "groupnorm": [(lambda x, b, s: gl.groupnorm(x, 2, b, s, epsilon=0.1), ["CBS", plain(4), plain(4)])],
     "instancenorm": [(lambda x, b, s: gl.instancenorm(x, b, s, epsilon=0.1), ["CBS", plain(4), plain(4)])],
+    "crosschannelnorm": [(lambda x: gl.crosschannelnorm(x, 3, alpha=1.0), ["CBS"])],
+    "attention": [
+        (lambda q, k, v: gl.attention(q, k, v, 1), ["CTB", "TBC", "BTC"]),
+        (lambda x: gl.attention(x, x, x, 1, attention_mask="causal", scale=0.5), ["CSB"]),
+    ],
+    "ctc": [(lambda y: gl.ctc(y, gl.zeros((y.sizes["B"], 1), "BT", dtype="int64"), blank_index="last", from_logits=True), ["CTB"])],
     "maxpool": [(lambda x: gl.maxpool(x, (2, 3), stride=2, padding=1), ["CBSS"]), (lambda x: gl.maxpool(x, 2), ["CBT"])],
+    "maxunpool": [(lambda x: gl.maxunpool(*gl.maxpool(x, 2, stride=2, return_indices=True)), ["CBSS"])],
     "avgpool": [(lambda x: gl.avgpool(x, (2, 3), stride=2, padding=1), ["CBSS"])],
     "norm": [(lambda x: gl.norm(x, axis="C"), ["SCB"])],
+    "polygamma": [(lambda x: gl.polygamma(1, x), ["CB"])],
+    "erfcx": [(gl.erfcx, ["CB"])],
+    "cumulative_sum": [(lambda x: gl.cumulative_sum(x, axis="T", include_initial=True), ["CTB"]), (lambda x: gl.diff(x, axis="T"), ["CTB"])],
+    "cumulative_prod": [(lambda x: gl.cumulative_prod(x, axis="T"), ["CTB"])],
+    "cummax": [(lambda x: gl.cummax(x, axis="T"), ["CTB"])],
+    "cummin": [(lambda x: gl.cummin(x, axis="T"), ["CTB"])],
+    "sort": [(lambda x: gl.sort(x, axis="C"), ["SCB"])],
+    "topk": [(lambda x: gl.topk(x, 2, axis="C")[0], ["SCB"])],
+    "order_statistics": [(lambda x: gl.median(x, axis="C"), ["SCB"]), (lambda x: gl.quantile(x, 0.3, axis="SC", keepdims=True), ["SCB"])],
+    "take_along_axis": [(lambda x: gl.take_along_axis(x, gl.argsort(x, axis="T"), axis="T"), ["CTB"])],
+    "cross": [(lambda a, b: gl.cross(a, b, axis="T"), ["CTB", "TB"])],
 }
 
 # Operations whose public function knows no labels, or that are used by others only.
@@ -103,15 +126,18 @@ WITHOUT_LABELS = {
     "slice": "part of other operations",
     "pad": "its widths go by position",
     "sparse_matmul": "goes by position, as matmul",
-    "convolution_input": "the transpose of dlconv",
     "convolution_weight": "the transpose of dlconv",
     "embed_index": "the transpose of index",
     "gather": "part of max and min",
     "scatter": "part of max and min",
     "pool_pick": "part of maxpool",
-    "pool_put": "part of maxpool",
+    "pad_with": "part of dlconv",
+    "pad_border": "part of dlconv",
+    "pad_border_transpose": "part of dlconv",
     "avgpool_transpose": "the transpose of avgpool",
     "scale": "how a walk multiplies",
+    "tril": "of the last two axes",
+    "triu": "of the last two axes",
 }
 
 # Sizes at which a call has no meaning, or does not fit the weights that it is called with.
@@ -123,13 +149,18 @@ NOT_AT = {
     ("linear", "S1"),
     ("matmul", "C1"),
     ("dlconv", "C1"),
+    ("dltranspconv", "C1"),
     ("maxpool", "T1"),
+    ("maxunpool", "S1"),
     ("batchnorm", "B0"),
     ("batchnorm", "C1"),
     ("batchnorm_given", "C1"),
     ("layernorm", "C1"),
     ("groupnorm", "C1"),
     ("instancenorm", "C1"),
+    ("topk", "C1"),
+    ("ctc", "C1"),
+    ("cross", "T1"),
 }
 
 

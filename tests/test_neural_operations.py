@@ -400,6 +400,41 @@ def test_losses_know_the_batch():
         gl.mse(constant(y, "BC"), t, normalization_factor="batch")
 
 
+@pytest.mark.parametrize("loss", ["crossentropy", "mse", "l1loss", "l2loss", "huber"])
+def test_weights_format(loss):
+    """Unlabelled weights with their own format; MATLAB's "UC" is one row."""
+    y, t, w = gl.softmax(constant(normal(3, 4), "CB")), gl.softmax(constant(normal(3, 4) + 1, "CB")), torch.as_tensor(positive(3))
+    function = getattr(gl, loss)
+    expected = function(y, t, gl.dlarray(w, "C"))
+    for shaped, layout in ((w, "C"), (w[None], "UC"), (w[:, None].expand(3, 4), "CB"), (w[None].expand(4, 3), "BC"), (w[None, :1] * 0 + 2, "UC")):
+        if shaped.numel() > 1:
+            close(function(y, t, shaped, weights_format=layout), expected)
+            found = function(raw(y), raw(t), shaped, data_format="CB", weights_format=layout)
+            assert isinstance(found, torch.Tensor)
+            close(found, expected)
+        else:
+            close(function(y, t, shaped, weights_format=layout), 2 * function(y, t))
+    each = positive(4)
+    close(function(y, t, each, weights_format="B", reduction="none"), function(y, t, reduction="none") * gl.dlarray(each, "B"))
+    with pytest.raises(LabelError, match="weights: x is labelled 'C' already"):
+        function(y, t, gl.dlarray(w, "C"), weights_format="B")
+    with pytest.raises(LabelError, match="has axes that y"):
+        function(y, t, w, weights_format="T")
+
+
+def test_target_included_counts_what_the_mask_leaves():
+    y, mask = gl.softmax(constant(normal(3, 4), "CB")), gl.dlarray([1.0, 0.0, 1.0, 1.0], "B")
+    indices = gl.dlarray([0, 1, 2, 0], "B", dtype="int64")
+    expected = gl.crossentropy(y, indices, mask=mask, normalization_factor="none") / 3
+    close(gl.crossentropy(y, indices, mask=mask, normalization_factor="target-included"), expected)
+    hidden = gl.dlarray([0, 9, 2, 0], "B", dtype="int64")
+    close(gl.indexcrossentropy(y, hidden, mask_index=9, normalization_factor="target-included"), expected)
+    weights = positive(3)
+    close(gl.indexcrossentropy(y, hidden, weights[None], mask_index=9, weights_format="UC"),
+          gl.indexcrossentropy(y, hidden, gl.dlarray(weights, "C"), mask_index=9))
+    close(gl.mse(y, gl.zeros((3, 4)), normalization_factor="target-included"), gl.mse(y, gl.zeros((3, 4)), normalization_factor="all-elements"))
+
+
 def test_types_of_losses():
     y = gl.dlarray(normal(4, 3), "BC", dtype="float32")
     t = gl.dlarray([0, 1, 2, 0], "B", dtype="int32")
@@ -512,7 +547,7 @@ def test_channels_last_memory_stays():
 def test_pooling_messages():
     x = constant(normal(1, 2, 4, 4), "BCSS")
     for options, message in [
-        ((5,), "windows of 5 in an axis of 4"), (("all",), '"global"'), ((0,), "positive"), (((2, 2, 2),), "3 entries for 2 spatial axes"),
+        ((5,), "windows of 5 in an axis of 4"), (("all",), '"global"'), ((0,), "at least 1"), (((2, 2, 2),), "3 entries for 2 spatial axes"),
     ]:
         with pytest.raises(ShapeError, match=message):
             gl.maxpool(x, *options)
@@ -606,7 +641,14 @@ def test_batch_statistics_carry_no_derivative_by_accident():
 
 def test_batchnorm_modes():
     x = constant(normal(4, 3), "BC")
-    assert len(gl.batchnorm(x, 0, 1, np.zeros(3), np.ones(3), training=True)) == 3
+    y, mean, variance = gl.batchnorm(x, 0, 1, np.full(3, 5.0), np.full(3, 2.0), training=True, mean_decay=0.25, variance_decay=0.5)
+    batch = gl.batchnorm(x, 0, 1)
+    close(y, batch[0])
+    close(mean, 0.25 * batch[1] + 0.75 * 5)
+    close(variance, 0.5 * batch[2] + 0.5 * 2)
+    running = gl.batchnorm(x.astype("float32"), 0, 1, gl.zeros((3, 1), "CB"), np.ones(3), training=True)
+    assert running[0].dtype is torch.float32
+    close(running[1], 0.1 * batch[1], 1e-6)
     assert isinstance(gl.batchnorm(raw(x), 0, 1, data_format="BC")[1], torch.Tensor)
     with pytest.raises(ShapeError, match="mean and variance together"):
         gl.batchnorm(x, 0, 1, np.zeros(3))

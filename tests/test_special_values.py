@@ -180,16 +180,38 @@ SINGULAR = {
     "sign": [0j],
     "angle": [0j],
     "scale": [0.0, INF],
+    "cot": [0.0],
+    "csc": [0.0],
+    "coth": [0.0],
+    "csch": [0.0],
+    "acoth": [1.0],
+    "acsc": [1.0],
+    "asec": [1.0],
+    "asech": [0.0],
+    "acsch": [0.0],
+    "erfinv": [1.0],
+    "erfcinv": [0.0],
+    "gamma": [0.0],
+    "gammaln": [0.0],
+    "digamma": [0.0],
+    "polygamma": [0.0],
+    "beta": [0.0, 0.5],
+    "xlogy": [0.0, 0.0],
 }
+BEYOND_ONE = ("acosh", "acoth", "acsc", "asec")  # defined from 1 on
+
+
+def called(name):
+    return (lambda x: gl.polygamma(1, x)) if name == "polygamma" else OPERATIONS[name].public
 
 
 def at_point(name):
-    operation = OPERATIONS[name].public
+    operation = called(name)
     point = SINGULAR[name]
 
     def guarded(*xs):
         """The operation behind a guard, at the point and beside it."""
-        beside = [gl.stack([x, x * 0 + 0.6]) for x in xs] if name != "acosh" else [gl.stack([x, x * 0 + 1.6]) for x in xs]
+        beside = [gl.stack([x, x * 0 + (1.6 if name in BEYOND_ONE else 0.6)]) for x in xs]
         return gl.where(dlarray([False, True]), operation(*beside), 0.0)
 
     return guarded, point
@@ -213,8 +235,8 @@ def test_guarded_branches_do_not_leak(name):
     "name", [n for n, o in OPERATIONS.items() if getattr(o, "singular", False) and n not in ("scale", "sign", "angle")]
 )
 def test_guarded_branches_do_not_leak_into_jacobians_and_leading_axes(name):
-    operation, point = OPERATIONS[name].public, SINGULAR[name]
-    safe = 1.6 if name == "acosh" else 0.6
+    operation, point = called(name), SINGULAR[name]
+    safe = 1.6 if name in BEYOND_ONE else 0.6
     for k in range(len(point)):
         others = list(point)
 

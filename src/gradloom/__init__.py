@@ -20,10 +20,16 @@ from .core.finite import check_finite
 from .core.matlab_names import message as _message
 from .core.operation import PUBLIC as _PUBLIC
 from .derivatives.batched import dljacobian
+from .derivatives.checking import DerivativeCheck, DerivativeMismatch, check_derivatives
+from .derivatives.curvature import dldivergence, dllaplacian
+from .derivatives.differentiable_function import DifferentiableFunction
 from .derivatives.functions import value_and_gradient
 from .derivatives.jacobian import Jacobian
+from .derivatives.ode import dlode45
 from .derivatives.operators import detach, dlfeval, dlgradient, extractdata, hvp, isdlarray, jvp, vjp
+from .interop import array_api
 from .networks import Layer, Layout, Learnable, Learnables, State, UnknownName, dlnetwork, layers
+from .operations import linalg
 from .training.updates import dlupdate, sgdmupdate
 
 __version__ = "0.1.0"
@@ -31,8 +37,8 @@ __version__ = "0.1.0"
 globals().update(_PUBLIC)
 _WORDS = """
 BatchDependenceWarning GradloomError GradloomWarning Jacobian LabelError Layer Layout Learnable Learnables NotFinite ShapeError State TraceError TypeRefused
-UnknownName check_finite detach dlarray dlfeval dlgradient dljacobian dlnetwork dlupdate extractdata hvp isdlarray jvp layers sgdmupdate
-value_and_gradient vjp
+DerivativeCheck DerivativeMismatch DifferentiableFunction UnknownName array_api check_derivatives check_finite detach dlarray dldivergence dlfeval dlgradient
+dljacobian dllaplacian dlnetwork dlupdate extractdata hvp isdlarray jvp layers linalg sgdmupdate value_and_gradient vjp
 """
 __all__ = [name for name in (*_PUBLIC, *_WORDS.split()) if not hasattr(_builtins, name)]
 

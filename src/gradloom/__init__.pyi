@@ -4,6 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from .core.errors import BatchDependenceWarning as BatchDependenceWarning
+from .derivatives.checking import DerivativeCheck as DerivativeCheck
+from .derivatives.checking import DerivativeMismatch as DerivativeMismatch
+from .derivatives.differentiable_function import DifferentiableFunction as DifferentiableFunction
 from .core.errors import GradloomError as GradloomError
 from .core.errors import GradloomWarning as GradloomWarning
 from .derivatives.jacobian import Jacobian as Jacobian
@@ -36,6 +39,8 @@ class dlarray:
     def __and__(self, b: Any, /) -> Any: ...
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any: ...
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any: ...
+    def __array_namespace__(self, /, *, api_version: Any = None) -> Any: ...
+    def __array_ufunc__(self, ufunc: Any, method: Any, *inputs: Any, **options: Any) -> Any: ...
     def __bool__(self) -> bool: ...
     def __ceil__(self, /) -> Any: ...
     def __complex__(self) -> builtins.complex: ...
@@ -58,6 +63,7 @@ class dlarray:
     def __iter__(self) -> Iterator[dlarray]: ...
     def __le__(self, b: Any, /) -> Any: ...
     def __len__(self) -> int: ...
+    def __lshift__(self, b: Any, /) -> Any: ...
     def __lt__(self, b: Any, /) -> Any: ...
     def __matmul__(self, b: Any, /) -> Any: ...
     def __mod__(self, b: Any, /) -> Any: ...
@@ -71,12 +77,15 @@ class dlarray:
     def __rand__(self, other: Any, /) -> Any: ...
     def __repr__(self) -> str: ...
     def __rfloordiv__(self, other: Any, /) -> Any: ...
+    def __rlshift__(self, other: Any, /) -> Any: ...
     def __rmatmul__(self, other: Any, /) -> Any: ...
     def __rmod__(self, other: Any, /) -> Any: ...
     def __rmul__(self, b: Any, /) -> Any: ...
     def __ror__(self, other: Any, /) -> Any: ...
     def __round__(self, /) -> Any: ...
     def __rpow__(self, other: Any, /) -> Any: ...
+    def __rrshift__(self, other: Any, /) -> Any: ...
+    def __rshift__(self, other: Any, /) -> Any: ...
     def __rsub__(self, other: Any, /) -> Any: ...
     def __rtruediv__(self, other: Any, /) -> Any: ...
     def __rxor__(self, other: Any, /) -> Any: ...
@@ -90,7 +99,7 @@ class dlarray:
     def any(self, /, *, axis: Any = None, keepdims: Any = False) -> Any: ...
     def argmax(self, /, *, axis: Any = None, keepdims: Any = False) -> Any: ...
     def argmin(self, /, *, axis: Any = None, keepdims: Any = False) -> Any: ...
-    def astype(self, dtype: Any, /) -> Any: ...
+    def astype(self, dtype: Any, /, *, copy: Any = True, device: Any = None) -> Any: ...
     def at(self, **index: Any) -> Any: ...
     def conj(self, /) -> Any: ...
     def copy(self) -> Any: ...
@@ -116,20 +125,21 @@ class dlarray:
     @property
     def ndim(self) -> Any: ...
     def numpy(self) -> Any: ...
-    def prod(self, /, *, axis: Any = None, keepdims: Any = False) -> Any: ...
+    def prod(self, /, *, axis: Any = None, dtype: Any = None, keepdims: Any = False) -> Any: ...
     @property
     def real(self) -> Any: ...
-    def reshape(self, shape: Any, *more: Any, order: Any = 'C') -> Any: ...
+    def reshape(self, /, shape: Any, *more: Any, order: Any = 'C', copy: Any = None) -> Any: ...
     @property
     def shape(self) -> Any: ...
     @property
     def size(self) -> Any: ...
     @property
     def sizes(self) -> Any: ...
-    def squeeze(self, /, *, axis: Any = None) -> Any: ...
+    def squeeze(self, /, axis: Any = None) -> Any: ...
     def std(self, /, *, axis: Any = None, correction: Any = 0.0, keepdims: Any = False) -> Any: ...
-    def sum(self, /, *, axis: Any = None, keepdims: Any = False) -> Any: ...
+    def sum(self, /, *, axis: Any = None, dtype: Any = None, keepdims: Any = False) -> Any: ...
     def to(self, *, device: Any = None, dtype: Any = None) -> Any: ...
+    def to_device(self, device: Any, /, *, stream: Any = None) -> Any: ...
     def tolist(self) -> Any: ...
     @property
     def traced(self) -> Any: ...
@@ -142,6 +152,14 @@ def acos(x: Any, /) -> Any:
     """The inverse cosine, in radians."""
 def acosh(x: Any, /) -> Any:
     """The inverse hyperbolic cosine."""
+def acot(x: Any, /) -> Any:
+    """The inverse cotangent, atan(1 / x), in radians."""
+def acoth(x: Any, /) -> Any:
+    """The inverse hyperbolic cotangent, atanh(1 / x)."""
+def acsc(x: Any, /) -> Any:
+    """The inverse cosecant, asin(1 / x), in radians."""
+def acsch(x: Any, /) -> Any:
+    """The inverse hyperbolic cosecant, asinh(1 / x)."""
 def add(a: Any, b: Any, /) -> Any:
     """a + b."""
 def all(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
@@ -156,41 +174,67 @@ def argmax(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
     """The position of the first largest element along an axis, counted from 0."""
 def argmin(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
     """The position of the first smallest element along an axis, counted from 0."""
-def asarray(x: Any, labels: Any = None, *, dtype: Any = None, device: Any = None, copy: Any = True) -> Any:
-    """x as a dlarray: what `dlarray(x, labels)` does, under the array API's name."""
+def argsort(x: Any, /, *, axis: Any = -1, descending: Any = False, stable: Any = True) -> Any:
+    """The positions, counted from 0, that put the elements in order along an axis; those of equal ones increase."""
+def array_equal(a: Any, b: Any, /, *, equal_nan: Any = False) -> Any:
+    """Whether two arrays have one shape and equal elements; with `equal_nan`, NaN equals NaN. Labels and types do not count."""
+def asarray(x: Any, /, labels: Any = None, *, dtype: Any = None, device: Any = None, copy: Any = None) -> Any:
+    """x as a dlarray: what `dlarray(x, labels)` does, under the array API's name. The memory is copied unless `copy=False`."""
+def asec(x: Any, /) -> Any:
+    """The inverse secant, acos(1 / x), in radians."""
+def asech(x: Any, /) -> Any:
+    """The inverse hyperbolic secant, acosh(1 / x)."""
 def asin(x: Any, /) -> Any:
     """The inverse sine, in radians."""
 def asinh(x: Any, /) -> Any:
     """The inverse hyperbolic sine."""
-def astype(x: Any, dtype: Any, /) -> Any:
-    """The same values in another type; recorded, so that a gradient has the type of x."""
+def astype(x: Any, dtype: Any, /, *, copy: Any = True, device: Any = None) -> Any:
+    """The same values in another type, on another device where one is given; recorded, so that a gradient has the type of x."""
 def atan(x: Any, /) -> Any:
     """The inverse tangent, in radians."""
 def atan2(a: Any, b: Any, /) -> Any:
     """The angle of the point (b, a), in radians."""
 def atanh(x: Any, /) -> Any:
     """The inverse hyperbolic tangent."""
-def avgpool(x: Any, pool_size: Any, /, *, stride: Any = 1, padding: Any = 0, padding_value: Any = 0, data_format: Any = None) -> Any:
+def attention(q: Any, k: Any, v: Any, num_heads: Any, /, *, scale: Any = 'auto', padding_mask: Any = None, attention_mask: Any = 'none', dropout_probability: Any = 0.0, return_weights: Any = False, data_format: Any = None) -> Any:
+    """Scaled dot-product attention: for each query the mean of the values, weighted by how well their keys match it, in each head."""
+def avgpool(x: Any, pool_size: Any, /, *, stride: Any = 1, padding: Any = 0, padding_value: Any = 0, pool_format: Any = None, data_format: Any = None) -> Any:
     """The mean value of each window over the spatial axes."""
-def batchnorm(x: Any, offset: Any, scale: Any, mean: Any = None, variance: Any = None, /, *, epsilon: Any = 1e-05, training: Any = None, data_format: Any = None) -> Any:
+def batchnorm(x: Any, offset: Any, scale: Any, mean: Any = None, variance: Any = None, /, *, epsilon: Any = 1e-05, training: Any = None, mean_decay: Any = 0.1, variance_decay: Any = 0.1, data_format: Any = None) -> Any:
     """Each channel with mean 0 and variance 1, then scaled and shifted: with the batch's statistics, or with given ones."""
 def bernoulli(p: Any, shape: Any = None, labels: Any = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
     """Ones with probability p, else zeros; p is a number, or an array of probabilities that broadcasts to the shape."""
+def beta(a: Any, b: Any, /) -> Any:
+    """The beta function, gamma(a) gamma(b) / gamma(a + b), computed by logarithms."""
 def bitwise_and(a: Any, b: Any, /) -> Any:
     """a & b."""
 def bitwise_invert(x: Any, /) -> Any:
     """~x."""
+def bitwise_left_shift(a: Any, b: Any, /) -> Any:
+    """a << b."""
 def bitwise_or(a: Any, b: Any, /) -> Any:
     """a | b."""
+def bitwise_right_shift(a: Any, b: Any, /) -> Any:
+    """a >> b."""
 def bitwise_xor(a: Any, b: Any, /) -> Any:
     """a ^ b."""
-def broadcast_to(x: Any, shape: Any, /) -> Any:
+def broadcast_arrays(*arrays: Any) -> Any:
+    """Arrays in the shape that they broadcast to together; labels match by name, and each result has all of them."""
+def broadcast_to(x: Any, /, shape: Any) -> Any:
     """x repeated along new axes and axes of size 1. Labels of a labelled array keep their axes; new axes are U."""
+def can_cast(from_: Any, to: Any, /) -> Any:
+    """Whether an array or type can become another type by promotion, without loss."""
+def categorical(p: Any, shape: Any = None, labels: Any = None, *, axis: Any = None, from_logits: Any = False, dtype: Any = 'int64') -> Any:
+    """Random classes 0, 1, 2, ...: each with its probability in p, or exp(p) over the sum of exp(p) with `from_logits=True`."""
 def ceil(x: Any, /) -> Any:
     """The smallest integer not below x; derivative 0."""
+def check_derivatives(function: Any, /, *args: Any, order: Any = None, tolerance: Any = 1e-06, entries: Any = 100, seed: Any = 0, raises: Any = True) -> Any:
+    """Compare every derivative of a function with finite differences: of any function, an own operation, a DifferentiableFunction."""
 def check_finite() -> Any:
     """Inside it, the operation that first makes a NaN or an infinity is an error that names it and the line, in walks too."""
-def clip(x: Any, min: Any = None, max: Any = None) -> Any:
+def cholesky(x: Any, /, *, upper: Any = False) -> Any:
+    """The lower triangular y with y y.H = x for Hermitian positive definite x; with `upper=True` the upper one with y.H y = x."""
+def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
     """x limited to [min, max], numbers or arrays; derivative 1 on the bounds."""
 def complex(a: Any, b: Any, /) -> Any:
     """a + b i."""
@@ -198,54 +242,134 @@ def concat(arrays: Any, /, *, axis: Any = 0) -> Any:
     """Arrays one after the other along an axis that they have."""
 def conj(x: Any, /) -> Any:
     """The complex conjugate."""
+def copysign(a: Any, b: Any, /) -> Any:
+    """The absolute value of a with the sign of b; derivative 0 where a is 0."""
 def cos(x: Any, /) -> Any:
     """The cosine; x in radians."""
 def cosh(x: Any, /) -> Any:
     """The hyperbolic cosine."""
-def crossentropy(y: Any, targets: Any, weights: Any = None, /, *, mask: Any = None, classification_mode: Any = 'single-label', reduction: Any = 'sum', normalization_factor: Any = 'batch-size', from_logits: Any = False, data_format: Any = None) -> Any:
+def cospi(x: Any, /) -> Any:
+    """cos(pi x), exactly 0 halfway between integers."""
+def cot(x: Any, /) -> Any:
+    """The cotangent, 1 / tan(x); x in radians."""
+def coth(x: Any, /) -> Any:
+    """The hyperbolic cotangent, 1 / tanh(x)."""
+def count_nonzero(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
+    """How many elements over axes are not zero; a NaN is not zero."""
+def cross(a: Any, b: Any, /, *, axis: Any = -1) -> Any:
+    """The vector product of vectors of three along an axis; the other axes broadcast."""
+def crosschannelnorm(x: Any, window_size: Any, /, *, alpha: Any = 0.0001, beta: Any = 0.75, k: Any = 2.0, data_format: Any = None) -> Any:
+    """Each element divided by a power of the mean square of the channels near its own (local response normalization)."""
+def crossentropy(y: Any, targets: Any, weights: Any = None, /, *, mask: Any = None, classification_mode: Any = 'single-label', reduction: Any = 'sum', normalization_factor: Any = 'batch-size', from_logits: Any = False, data_format: Any = None, weights_format: Any = None) -> Any:
     """The cross-entropy between probabilities and targets, summed and divided by the batch size."""
+def csc(x: Any, /) -> Any:
+    """The cosecant, 1 / sin(x); x in radians."""
+def csch(x: Any, /) -> Any:
+    """The hyperbolic cosecant, 1 / sinh(x)."""
+def ctc(y: Any, targets: Any, y_mask: Any = None, targets_mask: Any = None, /, *, blank_index: Any = 0, reduction: Any = 'sum', normalization_factor: Any = 'batch-size', from_logits: Any = False, data_format: Any = None) -> Any:
+    """Minus the logarithm of the probability of the targets, over all ways to align them with y in time, over the batch size."""
+def cummax(x: Any, /, *, axis: Any = None) -> Any:
+    """The largest of all elements up to each one along an axis; the first of equal ones takes the derivative, a NaN stays."""
+def cummin(x: Any, /, *, axis: Any = None) -> Any:
+    """The smallest of all elements up to each one along an axis; the first of equal ones takes the derivative, a NaN stays."""
+def cumprod(x: Any, /, *, axis: Any = None) -> Any:
+    """The product of all elements up to each one along an axis: `cumulative_prod` under its short name."""
+def cumsum(x: Any, /, *, axis: Any = None) -> Any:
+    """The sum of all elements up to each one along an axis: `cumulative_sum` under its short name."""
+def cumulative_prod(x: Any, /, *, axis: Any = None, dtype: Any = None, include_initial: Any = False) -> Any:
+    """The product of all elements up to each one along an axis, itself included."""
+def cumulative_sum(x: Any, /, *, axis: Any = None, dtype: Any = None, include_initial: Any = False) -> Any:
+    """The sum of all elements up to each one along an axis, itself included."""
+def det(x: Any, /) -> Any:
+    """The determinant of square matrices; 1 of a 0 x 0 one."""
 def detach(x: Any, /) -> Any:
     """The same values, labels and device as a constant: nothing is differentiated through it."""
+def diag(x: Any, /, *, k: Any = 0) -> Any:
+    """A square matrix with a vector on diagonal k, or diagonal k of a matrix as a vector; k > 0 is above the main one. Unlabelled."""
+def diagonal(x: Any, /, *, offset: Any = 0) -> Any:
+    """The diagonal of the matrices in the last two axes; `offset` counts to the right, negative to the left below."""
+def diff(x: Any, /, *, axis: Any = -1, n: Any = 1, prepend: Any = None, append: Any = None) -> Any:
+    """Differences of neighbours along an axis, taken n times."""
+def digamma(x: Any, /) -> Any:
+    """The derivative of gammaln, gamma'(x) / gamma(x)."""
 def dims(x: Any, /) -> Any:
     """The labels of x, one letter per axis; "" when it is unlabelled."""
 def divide(a: Any, b: Any, /) -> Any:
     """a / b, element by element."""
-def dlconv(x: Any, weights: Any, bias: Any = None, /, *, stride: Any = 1, dilation_factor: Any = 1, padding: Any = 0, data_format: Any = None) -> Any:
+def dlconv(x: Any, weights: Any, bias: Any = None, /, *, stride: Any = 1, dilation_factor: Any = 1, padding: Any = 0, padding_value: Any = 0, data_format: Any = None) -> Any:
     """The convolution (cross-correlation) of x with filters, over its S axes, or over T where it has none."""
+def dldivergence(u: Any, x: Any, axis: Any, /, *, enable_higher_derivatives: Any = True) -> Any:
+    """The divergence of u with respect to x: the sum along `axis` of du[i] / dx[i], for each observation."""
 def dlfeval(function: Any, /, *args: Any, **kwargs: Any) -> Any:
     """Run a function with its arrays traced, so that derivatives can be taken inside it."""
 def dlgradient(y: Any, /, *targets: Any, retain_data: Any = False, enable_higher_derivatives: Any = False, allow_complex: Any = True) -> Any:
     """The gradient of a scalar with respect to targets: leaves or intermediate results, arrays or containers of them."""
-def dljacobian(u: Any, x: Any, axis: Any = None, /, *, enable_higher_derivatives: Any = None, check: Any = False) -> Any:
+def dljacobian(u: Any, x: Any, axis: Any = None, /, *, enable_higher_derivatives: Any = None, check: Any = False, memory_limit: Any = None) -> Any:
     """The Jacobian of u with respect to x."""
+def dllaplacian(u: Any, x: Any, axis: Any, /, *, weights: Any = None, directions: Any = None, draws: Any = 'signs', enable_higher_derivatives: Any = True) -> Any:
+    """The Laplacian of u with respect to x: the sum along `axis` of d2u / dx[i]2, for each observation and each channel of u."""
+def dlode45(odefun: Any, tspan: Any, y0: Any, theta: Any = None, /, *, gradient_mode: Any = 'direct', relative_tolerance: Any = 0.001, absolute_tolerance: Any = 1e-06, initial_step_size: Any = None, max_step_size: Any = None, data_format: Any = None) -> Any:
+    """The solution of dy/dt = odefun(t, y, theta) with y(tspan[0]) = y0, by steps of Dormand and Prince's method of order 4(5)."""
+def dltranspconv(x: Any, weights: Any, bias: Any = None, /, *, stride: Any = 1, dilation_factor: Any = 1, cropping: Any = 0, groups: Any = 1, data_format: Any = None) -> Any:
+    """The transposed convolution of x with filters, over its S axes, or over T where it has none: it makes them larger."""
 def dlupdate(function: Any, parameters: Any, /, *others: Any) -> Any:
     """`function` of each parameter: a new network, or a container like the one given."""
 def dropout(x: Any, probability: Any = 0.5, /) -> Any:
     """x with each element set to 0 with the given probability, and the others divided by 1 - probability."""
+def eigh(x: Any, /) -> Any:
+    """Eigenvalues, ascending, and orthonormal eigenvectors of Hermitian matrices, as a named tuple."""
+def eigvalsh(x: Any, /) -> Any:
+    """The eigenvalues of Hermitian matrices, ascending: `eigh` without the vectors."""
 def einsum(equation: Any, /, *operands: Any) -> Any:
     """A product of arrays summed over letters, in NumPy's notation: `einsum("ij,jk->ik", a, b)`. The result is unlabelled."""
+def elementwise(name: Any, kernel: Any, /, *partials: Any, complex_partials: Any = None, fused_pull: Any = None, singular: Any = False, pure: Any = False, doc: Any = '') -> Any:
+    """Declare an operation of your own that works element by element; the result is its function."""
 def elu(x: Any, alpha: Any = 1.0) -> Any:
     """x where x > 0, else alpha * (exp(x) - 1)."""
+def embed(x: Any, weights: Any, /, *, data_format: Any = None) -> Any:
+    """Each index replaced by its row of weights, along an axis C."""
+def empty(shape: Any, labels: Any = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
+    """An array to be written into: zeros, since what was in memory before is nobody's business."""
+def empty_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Any:
+    """An array in the shape of x to be written into, with its labels, type and device: zeros."""
 def equal(a: Any, b: Any, /) -> Any:
     """a == b, element by element."""
 def erf(x: Any, /) -> Any:
     """The error function."""
 def erfc(x: Any, /) -> Any:
     """1 - erf(x)."""
+def erfcinv(x: Any, /) -> Any:
+    """The inverse of erfc, from 0 to 2, accurate near 0."""
+def erfcx(x: Any, /) -> Any:
+    """exp(x^2) erfc(x), which does not underflow: about 1 / (x sqrt(pi)) for large x. Its derivatives keep all digits there, to any order."""
+def erfinv(x: Any, /) -> Any:
+    """The inverse of erf, from -1 to 1."""
 def exp(x: Any, /) -> Any:
     """e ** x."""
 def exp2(x: Any, /) -> Any:
     """2 ** x."""
 def expand_dims(x: Any, /, *, axis: Any = 0) -> Any:
     """A new axis of size 1 (labelled U) at `axis`, counted in the result."""
+def expm(x: Any, /) -> Any:
+    """The exponential of square matrices: the sum of x**k / k! over all k. Not element by element: that is `exp`."""
 def expm1(x: Any, /) -> Any:
     """e ** x - 1, accurate near 0."""
 def extractdata(x: Any, /) -> Any:
     """The values as a read-only NumPy array, a constant: shared memory on the CPU, a copy from a GPU."""
-def eye(n: Any, columns: Any = None, labels: Any = None, *, k: Any = 0, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
-    """A matrix with ones on a diagonal and zeros elsewhere, n x n or n x columns; k > 0 is a diagonal above the main one."""
+def eye(n_rows: Any, n_cols: Any = None, labels: Any = None, *, k: Any = 0, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
+    """A matrix with ones on a diagonal and zeros elsewhere, n_rows x n_rows or n_rows x n_cols; k > 0 is a diagonal"""
+def fft(x: Any, /, *, n: Any = None, axis: Any = -1, norm: Any = 'backward') -> Any:
+    """The discrete Fourier transform along one axis, or along all axes of a label. The family is `fft.fft`, `fft.ifft`, `fft.rfft`, ..."""
+def fftfreq(n: Any, /, *, d: Any = 1.0, dtype: Any = None, device: Any = None) -> Any:
+    """The frequencies of `fft` of n samples that are d apart, in cycles per unit of d: first those from 0, then the negative ones."""
+def fftn(x: Any, /, *, s: Any = None, axes: Any = None, norm: Any = 'backward') -> Any:
+    """`fft` along several axes: all of them, or the last len(s)."""
+def fftshift(x: Any, /, *, axes: Any = None) -> Any:
+    """Frequency 0 moved to the middle, along all axes unless some are given."""
 def finddim(x: Any, letters: Any, /) -> Any:
     """The positions of the axes that carry a letter (or several, in that order): always a tuple, empty where there is none."""
+def finfo(type: Any, /) -> Any:
+    """The limits of a floating type, or that of an array: bits, eps, max, min, smallest_normal; of complex types, those of their parts."""
 def flatten(x: Any, /) -> Any:
     """All elements in C order along one axis."""
 def flip(x: Any, /, *, axis: Any = None) -> Any:
@@ -254,34 +378,68 @@ def floor(x: Any, /) -> Any:
     """The largest integer not above x; derivative 0."""
 def floor_divide(a: Any, b: Any, /) -> Any:
     """The largest integer not above a / b, consistent with mod; derivative 0."""
-def full(shape: Any, value: Any, labels: Any = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
+def fmod(a: Any, b: Any, /) -> Any:
+    """a - trunc(a / b) b, with the sign of a."""
+def from_dlpack(x: Any, /, *, device: Any = None, copy: Any = None) -> Any:
+    """An array of another library, by the DLPack protocol, as a dlarray. The memory is copied unless `copy=False`."""
+def full(shape: Any, fill_value: Any, labels: Any = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
     """One value everywhere: a number, or a dlarray that broadcasts to the shape (recorded where it is traced)."""
-def full_like(x: Any, value: Any, /, *, dtype: Any = None, device: Any = None) -> Any:
+def full_like(x: Any, /, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Any:
     """One value everywhere in the shape of x, with its labels, type and device."""
 def fullyconnect(x: Any, weights: Any, bias: Any = None, /, *, data_format: Any = None) -> Any:
     """Weights times the channels of x, plus a bias. C and S axes are merged, C first, then S in their order."""
+def gamma(x: Any, /) -> Any:
+    """The gamma function: (x - 1)! at integers from 1, where it is exact; infinite at 0 and negative integers."""
+def gammaln(x: Any, /) -> Any:
+    """The logarithm of the absolute value of the gamma function, without overflow."""
 def gelu(x: Any, *, approximation: Any = 'none') -> Any:
     """x times the standard normal distribution function, x / 2 (1 + erf(x / sqrt(2))), or its tanh approximation."""
+def general(name: Any, kernel: Any, /, *, push: Any, pull: Any, hidden: Any = (), outputs: Any = 1, fused_pull: Any = None, labels: Any = None, pure: Any = False, doc: Any = '') -> Any:
+    """Declare an operation of your own by its push and its pull; the result is its function."""
 def greater(a: Any, b: Any, /) -> Any:
     """a > b, element by element."""
 def greater_equal(a: Any, b: Any, /) -> Any:
     """a >= b, element by element."""
 def groupnorm(x: Any, num_groups: Any, offset: Any, scale: Any, /, *, epsilon: Any = 1e-05, data_format: Any = None) -> Any:
     """Each group of channels of each observation with mean 0 and variance 1, then scaled and shifted channel by channel."""
-def huber(y: Any, targets: Any, weights: Any = None, /, *, transition_point: Any = 1.0, mask: Any = None, reduction: Any = 'sum', normalization_factor: Any = 'batch-size', data_format: Any = None) -> Any:
+def gru(x: Any, h0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, /, *, reset_gate_mode: Any = 'after-multiplication', state_activation: Any = 'tanh', gate_activation: Any = 'sigmoid', data_format: Any = None) -> Any:
+    """The gated recurrent unit along T: the states of all time steps, and the last one, (y, h)."""
+def hfft(x: Any, /, *, n: Any = None, axis: Any = -1, norm: Any = 'backward') -> Any:
+    """The real `fft` of a signal with conjugate symmetry, from its first half: n numbers, 2 (m - 1) for m entries unless given."""
+def huber(y: Any, targets: Any, weights: Any = None, /, *, transition_point: Any = 1.0, mask: Any = None, reduction: Any = 'sum', normalization_factor: Any = 'batch-size', data_format: Any = None, weights_format: Any = None) -> Any:
     """The Huber loss over the batch size: half the square of small errors, the absolute value of large ones."""
 def hvp(y: Any, x: Any, v: Any, /, *, enable_higher_derivatives: Any = False) -> Any:
     """The Hessian of a scalar y with respect to x times a direction v: a walk forwards over a recorded walk backwards."""
 def hypot(a: Any, b: Any, /) -> Any:
     """sqrt(a**2 + b**2) without overflow; derivative 0 at (0, 0)."""
+def ifft(x: Any, /, *, n: Any = None, axis: Any = -1, norm: Any = 'backward') -> Any:
+    """The inverse of `fft`. MATLAB's ifft(..., "symmetric") is `irfft`."""
+def ifftn(x: Any, /, *, s: Any = None, axes: Any = None, norm: Any = 'backward') -> Any:
+    """The inverse of `fftn`."""
+def ifftshift(x: Any, /, *, axes: Any = None) -> Any:
+    """The inverse of `fftshift`."""
+def ihfft(x: Any, /, *, n: Any = None, axis: Any = -1, norm: Any = 'backward') -> Any:
+    """The inverse of `hfft`: the first half of a signal with conjugate symmetry, from its real spectrum."""
+def iinfo(type: Any, /) -> Any:
+    """The limits of an integer type, or that of an array: bits, max, min."""
 def imag(x: Any, /) -> Any:
     """The imaginary part."""
-def indexcrossentropy(y: Any, targets: Any, weights: Any = None, /, *, mask_index: Any = None, reduction: Any = 'sum', normalization_factor: Any = 'batch-size', from_logits: Any = False, data_format: Any = None) -> Any:
+def indexcrossentropy(y: Any, targets: Any, weights: Any = None, /, *, mask_index: Any = None, reduction: Any = 'sum', normalization_factor: Any = 'batch-size', from_logits: Any = False, data_format: Any = None, weights_format: Any = None) -> Any:
     """The cross-entropy for integer class indices: minus the logarithm of the probability of each target, over the batch size."""
 def instancenorm(x: Any, offset: Any, scale: Any, /, *, epsilon: Any = 1e-05, data_format: Any = None) -> Any:
     """Each channel of each observation with mean 0 and variance 1, then scaled and shifted: `groupnorm` with one group for each channel."""
+def interp1(x: Any, v: Any, xq: Any, /, method: Any = 'linear', *, extrapolation: Any = None) -> Any:
+    """The values at places `xq` of a function known at sample points `x`, by interpolation; differentiable in all three, to any order."""
+def inv(x: Any, /) -> Any:
+    """The inverse of square matrices. To solve equations, `solve(a, b)` is faster and more accurate."""
+def irfft(x: Any, /, *, n: Any = None, axis: Any = -1, norm: Any = 'backward') -> Any:
+    """The inverse of `rfft`: n real numbers (2 (m - 1) for m entries unless given) from half of their spectrum."""
+def irfftn(x: Any, /, *, s: Any = None, axes: Any = None, norm: Any = 'backward') -> Any:
+    """The inverse of `rfftn`."""
 def isdlarray(x: Any, /) -> Any:
     """Whether x is a dlarray."""
+def isdtype(dtype: Any, kind: Any) -> Any:
+    """Whether a type is of a kind, or of one of several: a type or one of "bool", "signed integer", "unsigned integer", "integral","""
 def isfinite(x: Any, /) -> Any:
     """x is neither NaN nor infinite."""
 def isinf(x: Any, /) -> Any:
@@ -290,9 +448,11 @@ def isnan(x: Any, /) -> Any:
     """x is NaN."""
 def jvp(u: Any, x: Any, v: Any, /, *, enable_higher_derivatives: Any = False) -> Any:
     """The Jacobian of u with respect to x times a direction v, by one walk forwards."""
-def l1loss(y: Any, targets: Any, weights: Any = None, /, *, mask: Any = None, reduction: Any = 'sum', normalization_factor: Any = 'batch-size', data_format: Any = None) -> Any:
+def kron(a: Any, b: Any, /) -> Any:
+    """The Kronecker product: b times each element of a, laid out as a is. Unlabelled."""
+def l1loss(y: Any, targets: Any, weights: Any = None, /, *, mask: Any = None, reduction: Any = 'sum', normalization_factor: Any = 'batch-size', data_format: Any = None, weights_format: Any = None) -> Any:
     """The absolute error over the batch size; derivative 0 where y equals its target."""
-def l2loss(y: Any, targets: Any, weights: Any = None, /, *, mask: Any = None, reduction: Any = 'sum', normalization_factor: Any = 'batch-size', data_format: Any = None) -> Any:
+def l2loss(y: Any, targets: Any, weights: Any = None, /, *, mask: Any = None, reduction: Any = 'sum', normalization_factor: Any = 'batch-size', data_format: Any = None, weights_format: Any = None) -> Any:
     """The squared error over the batch size, twice `mse`."""
 def layernorm(x: Any, offset: Any, scale: Any, /, *, epsilon: Any = 1e-05, operation_dimension: Any = 'auto', data_format: Any = None) -> Any:
     """Each observation with mean 0 and variance 1, then scaled and shifted channel by channel."""
@@ -302,8 +462,8 @@ def less(a: Any, b: Any, /) -> Any:
     """a < b, element by element."""
 def less_equal(a: Any, b: Any, /) -> Any:
     """a <= b, element by element."""
-def linspace(start: Any, stop: Any, count: Any, labels: Any = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
-    """`count` evenly spaced numbers from start to stop, both included."""
+def linspace(start: Any, stop: Any, /, num: Any, labels: Any = None, *, endpoint: Any = True, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
+    """`num` evenly spaced numbers from start to stop, both included; without `endpoint` one step short of stop."""
 def log(x: Any, /) -> Any:
     """The natural logarithm."""
 def log10(x: Any, /) -> Any:
@@ -314,6 +474,8 @@ def log2(x: Any, /) -> Any:
     """The logarithm to base 2."""
 def log_softmax(x: Any, /, *, axis: Any = None, data_format: Any = None) -> Any:
     """The logarithm of softmax along the channels, exact also where softmax underflows."""
+def logaddexp(a: Any, b: Any, /) -> Any:
+    """log(exp(a) + exp(b)), without overflow."""
 def logical_and(a: Any, b: Any, /) -> Any:
     """Both are not zero."""
 def logical_not(x: Any, /) -> Any:
@@ -324,18 +486,34 @@ def logical_xor(a: Any, b: Any, /) -> Any:
     """Exactly one is not zero."""
 def logsumexp(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
     """log(sum(exp(x))) over axes, without overflow."""
+def lstm(x: Any, h0: Any, c0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, /, *, state_activation: Any = 'tanh', gate_activation: Any = 'sigmoid', data_format: Any = None) -> Any:
+    """Long short-term memory along T: the states of all time steps, the last one, and the last cell, (y, h, c)."""
+def lstsq(a: Any, b: Any, /, *, rtol: Any = None) -> Any:
+    """The least-squares solution of a y = b, of least norm where there are several."""
 def matmul(a: Any, b: Any, /) -> Any:
     """The matrix product over the last axis of a and the last but one (or only) axis of b; leading axes broadcast."""
+def matrix_norm(x: Any, /, *, keepdims: Any = False, ord: Any = 'fro') -> Any:
+    """The norm of the matrices in the last two axes: "fro" (of all entries), "nuc" (sum of singular values), 2 and -2 (largest and smallest"""
+def matrix_power(x: Any, n: Any, /) -> Any:
+    """The n-th power of square matrices, by squaring; of their inverse for negative n, the identity for n = 0."""
+def matrix_rank(x: Any, /, *, rtol: Any = None) -> Any:
+    """How many singular values are larger than rtol (max(m, n) times the machine precision) times the largest; no derivative."""
 def matrix_transpose(x: Any, /) -> Any:
     """The last two axes exchanged."""
 def max(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
     """The largest element over axes; the first of equal ones takes the derivative. Of two arrays: `maximum(a, b)`."""
 def maximum(a: Any, b: Any, /) -> Any:
     """The larger of a and b; the derivative goes to a where they are equal."""
-def maxpool(x: Any, pool_size: Any, /, *, stride: Any = 1, padding: Any = 0, data_format: Any = None) -> Any:
+def maxpool(x: Any, pool_size: Any, /, *, stride: Any = 1, padding: Any = 0, pool_format: Any = None, return_indices: Any = False, data_format: Any = None) -> Any:
     """The largest value of each window over the spatial axes."""
+def maxunpool(y: Any, indices: Any, size: Any, /, *, pool_format: Any = None, data_format: Any = None) -> Any:
+    """Values back at the places where `maxpool` found them, zeros elsewhere."""
 def mean(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
     """The mean over axes: an integer, a label letter, several, or all of them."""
+def median(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
+    """The middle element over axes, the mean of the two middle ones where their number is even; NaN where there is one."""
+def meshgrid(*arrays: Any, indexing: Any = 'xy') -> Any:
+    """The coordinates of a grid from those along each of its axes, all vectors: one array per axis, all of the grid's shape."""
 def min(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
     """The smallest element over axes; the first of equal ones takes the derivative. Of two arrays: `minimum(a, b)`."""
 def minimum(a: Any, b: Any, /) -> Any:
@@ -344,16 +522,28 @@ def mod(a: Any, b: Any, /) -> Any:
     """a - floor(a / b) b, with the sign of b."""
 def moveaxis(x: Any, source: Any, destination: Any, /) -> Any:
     """Axes moved to other places, the rest in their order."""
-def mse(y: Any, targets: Any, weights: Any = None, /, *, mask: Any = None, reduction: Any = 'sum', normalization_factor: Any = 'batch-size', data_format: Any = None) -> Any:
+def mse(y: Any, targets: Any, weights: Any = None, /, *, mask: Any = None, reduction: Any = 'sum', normalization_factor: Any = 'batch-size', data_format: Any = None, weights_format: Any = None) -> Any:
     """HALF the squared error over the batch size: sum((y - targets)**2) / (2 N), not the mean over all elements."""
+def multilinear(name: Any, kernel: Any, /, *, transposes: Any, terms: Any = None, axes: Any = None, labels: Any = None, pure: Any = False, doc: Any = '') -> Any:
+    """Declare an operation of your own that is linear in each of its inputs; the result is its function."""
 def multiply(a: Any, b: Any, /) -> Any:
     """a * b, element by element."""
 def negative(x: Any, /) -> Any:
     """-x."""
+def nextafter(a: Any, b: Any, /) -> Any:
+    """The floating number next to a in the direction of b; derivative 1 in a."""
+def nonzero(x: Any, /) -> Any:
+    """The positions of the elements that are not zero, one vector of integers per axis, in C order: `x[nonzero(x)]` are the elements."""
 def norm(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
     """The Euclidean norm over axes, sqrt(sum(abs(x)**2)); its derivative at 0 is 0."""
+def normalize(x: Any, /, method: Any = 'zscore', *, axis: Any = None) -> Any:
+    """x along an axis with centre and scale removed; where the scale is 0 it stays."""
 def not_equal(a: Any, b: Any, /) -> Any:
     """a != b, element by element."""
+def onehotdecode(p: Any, /, class_names: Any = None, axis: Any = None) -> Any:
+    """The class with the largest score along an axis: the inverse of onehotencode, and what a classifier's probabilities say."""
+def onehotencode(labels: Any, /, axis: Any, *, class_names: Any = None, num_classes: Any = None, dtype: Any = 'float64') -> Any:
+    """Class labels as ones and zeros along a new axis: 1 at the class of each label."""
 def ones(shape: Any, labels: Any = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
     """Ones, float64 on the CPU unless `like`, `dtype` or `device` say otherwise."""
 def ones_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Any:
@@ -364,14 +554,24 @@ def pad(x: Any, widths: Any, /) -> Any:
     """Zeros around x; `widths` is (before, after) for each axis, from the last backwards where fewer are given."""
 def permutation(n: Any, /, *, device: Any = None) -> Any:
     """The integers 0 ... n - 1 in random order: an index, as in x[permutation(len(x))]."""
-def permute_dims(x: Any, axes: Any, /) -> Any:
+def permute_dims(x: Any, /, axes: Any) -> Any:
     """The axes in another order; `axes` are positions or, for a labelled array, a string of its labels in the new order."""
+def pinv(x: Any, /, *, rtol: Any = None) -> Any:
+    """The Moore-Penrose pseudoinverse: singular values below rtol times the largest count as 0."""
+def polygamma(n: Any, x: Any, /) -> Any:
+    """The n-th derivative of `digamma`; n = 0 is digamma itself."""
 def positive(x: Any, /) -> Any:
     """x."""
+def pow(a: Any, b: Any, /) -> Any:
+    """a ** b, element by element: `power` under the array API's name."""
 def power(a: Any, b: Any, /) -> Any:
     """a ** b, element by element."""
-def prod(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
+def prod(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: Any = False) -> Any:
     """The product over axes. Its derivative is the product of the other elements, right also where elements are zero."""
+def qr(x: Any, /, *, mode: Any = 'reduced') -> Any:
+    """x = Q R with orthonormal columns in Q and an upper triangular R, as a named tuple."""
+def quantile(x: Any, q: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
+    """The value below which a part q of the elements over axes lies, by linear interpolation between neighbours in order."""
 def rand(shape: Any = (), labels: Any = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
     """Random numbers, uniform in [0, 1); float64 on the CPU, or the type and device of `like`."""
 def randint(low: Any, high: Any, shape: Any = (), labels: Any = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
@@ -390,8 +590,18 @@ def remainder(a: Any, b: Any, /) -> Any:
     """a - floor(a / b) b, with the sign of b."""
 def repeat(x: Any, repeats: Any, /, *, axis: Any = None) -> Any:
     """Each entry along an axis several times in a row."""
-def reshape(x: Any, shape: Any, *more: Any, order: Any = 'C') -> Any:
+def rescale(x: Any, lower: Any = 0.0, upper: Any = 1.0, /, *, axis: Any = None) -> Any:
+    """x stretched so that its smallest element becomes `lower` and its largest `upper`, over axes or all elements together."""
+def reshape(x: Any, /, shape: Any, *more: Any, order: Any = 'C', copy: Any = None) -> Any:
     """The same elements in another shape, in C order; one size may be -1. `order="F"` reads and writes columns first, as MATLAB does."""
+def result_type(*arrays_and_dtypes: Any) -> Any:
+    """The type that arrays, types and numbers are computed in together."""
+def rfft(x: Any, /, *, n: Any = None, axis: Any = -1, norm: Any = 'backward') -> Any:
+    """The first n // 2 + 1 entries of `fft` of real x, which determine the others."""
+def rfftfreq(n: Any, /, *, d: Any = 1.0, dtype: Any = None, device: Any = None) -> Any:
+    """The frequencies of `rfft` of n samples that are d apart, in cycles per unit of d."""
+def rfftn(x: Any, /, *, s: Any = None, axes: Any = None, norm: Any = 'backward') -> Any:
+    """`rfft` along the last of several axes and `fft` along the others."""
 def rng(state: Any = None, /) -> Any:
     """The random numbers of this thread: `rng(seed)` starts them anew, `s = rng()` saves where they are, `rng(s)` continues from there."""
 def roll(x: Any, /, shift: Any, *, axis: Any = None) -> Any:
@@ -402,6 +612,12 @@ def rsqrt(x: Any, /) -> Any:
     """1 / sqrt(x)."""
 def scale(a: Any, b: Any, /) -> Any:
     """a * b where 0 times infinity is 0: how a walk multiplies a cotangent `a` with a partial `b` that can be infinite."""
+def searchsorted(a: Any, b: Any, /, *, side: Any = 'left', sorter: Any = None) -> Any:
+    """The positions in the sorted vector a where the elements of b would keep it sorted."""
+def sec(x: Any, /) -> Any:
+    """The secant, 1 / cos(x); x in radians."""
+def sech(x: Any, /) -> Any:
+    """The hyperbolic secant, 1 / cosh(x)."""
 def sgdmupdate(parameters: Any, gradients: Any, velocity: Any = None, /, *, learn_rate: Any = 0.01, momentum: Any = 0.9) -> Any:
     """One step of stochastic gradient descent with momentum: (new parameters, new velocity)."""
 def sigmoid(x: Any, /) -> Any:
@@ -416,17 +632,27 @@ def sin(x: Any, /) -> Any:
     """The sine; x in radians."""
 def sinh(x: Any, /) -> Any:
     """The hyperbolic sine."""
+def sinpi(x: Any, /) -> Any:
+    """sin(pi x), exactly 0 at integers."""
+def slogdet(x: Any, /) -> Any:
+    """The sign (or phase) and the logarithm of the absolute value of the determinant, as a named tuple; no overflow."""
 def softmax(x: Any, /, *, axis: Any = None, data_format: Any = None) -> Any:
     """exp(x) over the sum of exp(x) along the channels: positive numbers that sum to 1."""
 def softplus(x: Any, /) -> Any:
     """log(1 + exp(x)), stable for every x."""
+def solve(a: Any, b: Any, /) -> Any:
+    """The solution y of a y = b for square matrices a."""
+def solve_triangular(a: Any, b: Any, /, *, upper: Any = False) -> Any:
+    """The solution y of a y = b where only one triangle of a is read: the lower, or with `upper=True` the upper."""
+def sort(x: Any, /, *, axis: Any = -1, descending: Any = False, stable: Any = True) -> Any:
+    """The elements in order along an axis. Equal ones keep their order, `stable` or not; a NaN counts as larger than every number."""
 def sparse_matmul(a: Any, x: Any, /) -> Any:
     """A constant SciPy sparse matrix times x, a vector or a matrix."""
 def sqrt(x: Any, /) -> Any:
     """The square root."""
 def square(x: Any, /) -> Any:
     """x * x, element by element."""
-def squeeze(x: Any, /, *, axis: Any = None) -> Any:
+def squeeze(x: Any, /, axis: Any = None) -> Any:
     """Without axes of size 1: all of them, or those given."""
 def stack(arrays: Any, /, *, axis: Any = 0) -> Any:
     """Arrays of one shape along a new axis, labelled U."""
@@ -436,10 +662,16 @@ def stripdims(x: Any, layout: Any = None, /) -> Any:
     """x without labels: a new handle to the same place. With a layout, its axes are put in that order first."""
 def subtract(a: Any, b: Any, /) -> Any:
     """a - b."""
-def sum(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
+def sum(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: Any = False) -> Any:
     """The sum over axes: an integer, a label letter, several, or all of them."""
+def svd(x: Any, /, *, full_matrices: Any = True) -> Any:
+    """x = U diag(S) Vh with orthonormal columns in U and rows in Vh, and S descending, as a named tuple."""
+def svdvals(x: Any, /) -> Any:
+    """The singular values, descending: `svd` without the vectors."""
 def take(x: Any, indices: Any, /, *, axis: Any = None) -> Any:
     """Entries of x along one axis, at integer positions (a vector; negatives count from the end). The axis keeps its label."""
+def take_along_axis(x: Any, indices: Any, /, *, axis: Any = -1) -> Any:
+    """Entries of x along one axis at integer positions that differ from row to row; negatives count from the end."""
 def tan(x: Any, /) -> Any:
     """The tangent; x in radians."""
 def tanh(x: Any, /) -> Any:
@@ -448,20 +680,44 @@ def tensordot(a: Any, b: Any, /, *, axes: Any = 2) -> Any:
     """The sum of products over axes: the last of a with the first of b, or two lists of axes."""
 def tile(x: Any, repetitions: Any, /) -> Any:
     """x laid out several times along each axis."""
+def topk(x: Any, k: Any, /, *, axis: Any = -1, largest: Any = True) -> Any:
+    """The k largest elements along an axis in descending order (`largest=False`: the k smallest, ascending), and their positions from 0."""
+def trace(x: Any, /, *, offset: Any = 0, dtype: Any = None) -> Any:
+    """The sum of the diagonal of the matrices in the last two axes."""
 def transpose(x: Any, *axes: Any) -> Any:
     """Axes in reverse order, or in the order given: NumPy's method."""
+def trapz(y: Any, /, *, x: Any = None, dx: Any = 1.0, axis: Any = -1) -> Any:
+    """The integral of samples along an axis by the trapezoidal rule."""
+def tril(x: Any, /, *, k: Any = 0) -> Any:
+    """The lower triangle of matrices (the last two axes), zero above diagonal k; k > 0 is above the main one. Shape and labels of x."""
+def triu(x: Any, /, *, k: Any = 0) -> Any:
+    """The upper triangle of matrices (the last two axes), zero below diagonal k; k > 0 is above the main one. Shape and labels of x."""
 def trunc(x: Any, /) -> Any:
     """x without its fraction; derivative 0."""
+def unique_all(x: Any, /) -> Any:
+    """The distinct values of x in order, the first position of each in the flattened x, the position of each element's value, and the counts."""
+def unique_counts(x: Any, /) -> Any:
+    """The distinct values of x in order, and how often each occurs."""
+def unique_inverse(x: Any, /) -> Any:
+    """The distinct values of x in order, and for each element the position of its value among them."""
+def unique_values(x: Any, /) -> Any:
+    """The distinct values of x, in order: a constant vector. Every NaN is a value of its own."""
+def unstack(x: Any, /, *, axis: Any = 0) -> Any:
+    """The entries along an axis, which is dropped, as a tuple: the inverse of `stack`."""
 def value_and_gradient(function: Any, /, *, argument: Any = 0) -> Any:
     """The function that returns `function`'s value and its gradient with respect to one argument; the others are passed through."""
 def var(x: Any, /, *, axis: Any = None, correction: Any = 0.0, keepdims: Any = False) -> Any:
     """The variance over axes: the mean square distance from the mean, with n - correction in the denominator."""
 def vecdot(a: Any, b: Any, /, *, axis: Any = -1) -> Any:
     """sum(conj(a) b) along an axis."""
+def vector_norm(x: Any, /, *, axis: Any = None, keepdims: Any = False, ord: Any = 2) -> Any:
+    """The norm of vectors over axes: (sum abs(x)**ord)**(1/ord); their largest entry for infinity, how many are not 0 for 0."""
 def vjp(u: Any, x: Any, w: Any, /, *, enable_higher_derivatives: Any = False, retain_data: Any = True) -> Any:
     """The transposed Jacobian of u with respect to x times w, by one walk backwards: the gradient of sum(real(conj(w) u))."""
 def where(condition: Any, a: Any, b: Any, /) -> Any:
     """a where the condition holds, else b: it selects and never multiplies, so a NaN on the side not taken does not leak."""
+def xlogy(a: Any, b: Any, /) -> Any:
+    """a log(b), 0 where a is 0, as in entropies."""
 def zeros(shape: Any, labels: Any = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
     """Zeros, float64 on the CPU unless `like`, `dtype` or `device` say otherwise."""
 def zeros_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Any:

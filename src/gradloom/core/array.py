@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from ..kernels import NAMES, NUMBER_TYPES, NUMBERS, Tensor, as_tensor, differentiable, dtype_named, to_numpy
-from .containers import flatten, unflatten
 from .errors import LabelError, ShapeError, TraceError, TypeRefused, line_of, user_site
 from .labels import axes_of, checked, described, positions
 from .trace import Node, current_trace, live
@@ -220,17 +219,6 @@ class dlarray(Operand):
         value.flags.writeable = False
         return value
 
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        fill = _BUFFERS.get(function.__name__)
-        if fill is not None:
-            return _buffer(fill, *args, **kwargs)
-        leaves, structure = flatten((args, kwargs))
-        for leaf in leaves:
-            if type(leaf) is dlarray:
-                leaf._refuse_traced_float(f"np.{function.__name__}")
-        args, kwargs = unflatten(structure, [np.asarray(leaf) if type(leaf) is dlarray else leaf for leaf in leaves])
-        return function(*args, **kwargs)
-
     def numpy(self) -> np.ndarray:
         """The values as a read-only NumPy array. Refused while traced; extractdata(x) is allowed there."""
         return self.__array__()
@@ -304,19 +292,6 @@ def _rebuilt(raw: np.ndarray, dtype: str, labels: str | None, device: str) -> dl
     if dtype == "bfloat16":
         value = value.view(torch.bfloat16)
     return dlarray._made(value.to(device), None, labels)
-
-
-_BUFFERS: dict[str, Any] = {"zeros_like": 0, "ones_like": 1, "empty_like": 0, "full_like": None}
-
-
-def _buffer(fill: Any, x: Any, *args: Any, **options: Any) -> dlarray:
-    """np.zeros_like(x) and its like: a constant dlarray with x's labels, type and device, to write into."""
-    if fill is None:
-        fill, args = (args[0], args[1:]) if args else (options.pop("fill_value"), args)
-    dtype, shape = args[0] if args else options.get("dtype"), options.get("shape")
-    value = torch.full(x.shape if shape is None else tuple(np.atleast_1d(shape).tolist()), fill, device=x._value.device,
-                       dtype=x._value.dtype if dtype is None else dtype_named(dtype))
-    return dlarray(value, x._labels if shape is None else None, copy=False)
 
 
 def _holds_arrays(x: Any) -> bool:

@@ -21,14 +21,14 @@ class Elementwise(Operation):
     kind = "elementwise"
 
     def __init__(self, name: str, kernel: Callable[..., Any], partials: Sequence[Any], inputs: Sequence[str], *, complex_partials: Any = None,
-                 fused_pull: Rule | None = None, singular: bool = False, **rest: Any):
+                 fused_pull: Rule | Sequence[Rule | None] | None = None, singular: bool = False, **rest: Any):
         super().__init__(name, kernel, inputs, **rest)
         self.singular = singular
         self.stated = tuple(partials)
         self.partials = [self._bound(p) for p in partials]
         self.complex_partials = None if complex_partials is None else [(self._bound(p), self._bound(q)) for p, q in complex_partials]
-        self.fused_pull = None if fused_pull is None else BoundRule(fused_pull, self)
-        self.raw_pulls = None if complex_partials is not None else [self._raw_pull(p) for p in partials]
+        self.fused_pull: Any = BoundRule(fused_pull, self) if callable(fused_pull) else fused_pull and [f and BoundRule(f, self) for f in fused_pull]
+        self.raw_pulls = None if complex_partials is not None else [self._raw_pull(p, k) for k, p in enumerate(partials)]
         self.linear = all(type(p) in NUMBER_TYPES for p in partials) and complex_partials is None
         self.floating = name not in ("add", "subtract", "multiply", "negative", "positive", "square", "abs", "sign", "mod", "floor_divide", "maximum",
                                      "minimum", "power")
@@ -38,10 +38,15 @@ class Elementwise(Operation):
             partial = eval(f"lambda {partial}: {partial}")
         return BoundRule(partial, self) if callable(partial) else partial
 
-    def _raw_pull(self, partial: Any) -> Callable[..., Any]:
+    def fused(self, k: int) -> BoundRule | None:
+        """The fused pull of input k: one rule, or one for each of several inputs."""
+        return self.fused_pull[k] if type(self.fused_pull) is list else self.fused_pull
+
+    def _raw_pull(self, partial: Any, k: int = 0) -> Callable[..., Any]:
         """The pull of one input on real tensors, as one function."""
-        if self.fused_pull is not None:
-            return eval(f"lambda v, p, node, g: rule({self.fused_pull.arguments})", {"rule": self.fused_pull.rule, "shape_of": input_shape})
+        fused = self.fused(k)
+        if fused is not None:
+            return eval(f"lambda v, p, node, g: rule({fused.arguments})", {"rule": fused.rule, "shape_of": input_shape})
         if isinstance(partial, str):
             product = "scaled(g, v[{}])" if self.singular else "g * v[{}]"
             return eval(f"lambda v, p, node, g: {product.format(self.inputs.index(partial))}", {"scaled": scaled})
@@ -56,7 +61,8 @@ class Elementwise(Operation):
         k = self.inputs.index(name)
         rules = [self.partials[k], *(self.complex_partials[k] if self.complex_partials else ())]
         read = set().union(*(r.reads for r in rules if isinstance(r, BoundRule)))
-        return read | (self.fused_pull.reads if self.fused_pull else set())
+        fused = self.fused(k)
+        return read if fused is None else read | fused.reads
 
     def _partials_at(self, k: int, v: list[Any], params: dict[str, Any], node: Node) -> tuple[Any, Any]:
         """(p, q) of input k: q is 0 where only the real derivative or a holomorphic one matters."""
@@ -76,12 +82,15 @@ class Elementwise(Operation):
     def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any, lead: tuple[int, ...], wanted: Sequence[bool]) -> Sequence[Any]:
         if node.dtype.is_complex or self.complex_partials is not None:
             return [self._complex_pull(k, v, params, node, y_bar) if want else None for k, want in enumerate(wanted)]
-        if self.fused_pull is not None and type(y_bar) is Tensor and not lead:
-            return [self.fused_pull.call(v, params, node, y_bar, lead, wanted)]
+        raw = type(y_bar) is Tensor and not lead
         bars: list[Any] = []
         for k, want in enumerate(wanted):
             if not want:
                 bars.append(None)
+                continue
+            fused = self.fused(k) if raw else None
+            if fused is not None:
+                bars.append(fused.call(v, params, node, y_bar, lead, wanted))
                 continue
             p = self.partials[k]
             if type(p) is BoundRule:

@@ -216,7 +216,7 @@ class BoundRule:
                 arguments.append(f"p[{name!r}]")
         self.arguments = ", ".join(arguments)
         source = f"lambda v, p, node, g, lead, wanted: rule({self.arguments})"
-        self.call: Callable[..., Any] = eval(source, {"rule": rule, "shape_of": input_shape})
+        self.call: Callable[..., Any] = eval(compile(source, __file__, "eval"), {"rule": rule, "shape_of": input_shape})
 
 
 def input_shape(node: Node, v: list[Any], k: int) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ..core.array import dlarray
-from ..core.errors import BatchDependenceWarning, ShapeError, TraceError, TypeRefused, line_of, user_site
+from ..core.errors import BatchDependenceWarning, ShapeError, TypeRefused, line_of, user_site
 from ..core.labels import axes_of, described, positions, tidy
 from ..core.trace import Node
 from .jacobian import jacobian_object
@@ -17,7 +17,8 @@ from .planning import Partners, independence
 from .reverse import pull
 
 
-def dljacobian(u: Any, x: Any, axis: Any = None, /, *, enable_higher_derivatives: bool | None = None, check: bool = False) -> Any:
+def dljacobian(u: Any, x: Any, axis: Any = None, /, *, enable_higher_derivatives: bool | None = None, check: bool = False,
+               memory_limit: int | None = None) -> Any:
     """The Jacobian of u with respect to x.
 
     `dljacobian(u, x, axis)`: an array of shape (u.shape[axis], *x.shape), labelled "U" + x's labels; the other axes of u are
@@ -26,7 +27,9 @@ def dljacobian(u: Any, x: Any, axis: Any = None, /, *, enable_higher_derivatives
     the batches a BatchDependenceWarning names the operation that mixes them.
 
     `dljacobian(u, x)`: a Jacobian object for any container x (and u), which keeps its structure: `J[key]`, `J.dense(out=)`,
-    `J.matrix()`, `J @ v`, `J.T @ w`, `J.explain()`. `check=True` compares it with random probes.
+    `J.matrix()`, `J @ v`, `J.T @ w`, `J.gram()`, `J.row_norms()`, `J.explain()`. `check=True` compares it with random probes;
+    `memory_limit` bytes are the most that its factors or its dense form may take (default: what is free). With
+    `enable_higher_derivatives=True` what it gives inside dlfeval can be differentiated.
 
     Raises ShapeError where x has no axis that matches a batch of u, TraceError for targets that are not traced.
 
@@ -41,10 +44,7 @@ def dljacobian(u: Any, x: Any, axis: Any = None, /, *, enable_higher_derivatives
     Source: MATLAB Deep Learning Toolbox, dljacobian.
     """
     if axis is None:
-        if enable_higher_derivatives:
-            raise TraceError("dljacobian(u, x) is not recorded; write dljacobian(u, x, axis), which is, or jvp and vjp with "
-                             "enable_higher_derivatives=True")
-        return jacobian_object(u, x, output_node, target_node, check)
+        return jacobian_object(u, x, output_node, target_node, check, bool(enable_higher_derivatives), memory_limit)
     recorded = True if enable_higher_derivatives is None else enable_higher_derivatives
     u_node, x_node = output_node(u, "dljacobian"), target_node(x, "dljacobian")
     if u.dtype.is_complex:

@@ -4,11 +4,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ..core.array import dlarray
 from ..core.containers import Structure, flatten
 from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.labels import described
 from ..core.operation import PUBLIC
+from ..kernels import NUMBER_TYPES
 
 
 def matched(given: Any, structure: Structure, word: str) -> list[Any]:
@@ -36,3 +39,24 @@ def direction(given: Any, shape: Sequence[int], labels: str | None, dtype: Any, 
     if d._value.dtype.is_complex and not dtype.is_complex:
         raise TypeRefused(f"{word}: a complex direction for a real array, at {line_of(user_site())}; write gl.real(v)")
     return PUBLIC["astype"](dlarray._made(d._value, d._node), dtype)
+
+
+def distributed(v: Any, leaves: Sequence[Any], its: Structure, what: str) -> list[dlarray]:
+    """A direction for each leaf, from its container or from one flat vector."""
+    given = [v] if type(v) is dlarray else flatten(v)[0]
+    if len(given) > 1 and all(type(g) in NUMBER_TYPES for g in given):  # a list of numbers is a vector
+        v = dlarray(v)
+        given = [v]
+    total = sum(leaf.size for leaf in leaves)
+    if len(given) == 1 and (len(leaves) > 1 or np.shape(getattr(given[0], "_value", given[0])) != leaves[0].shape):
+        one = given[0] if type(given[0]) is dlarray else dlarray(given[0])
+        if one.ndim != 1 or one.size != total:
+            raise ShapeError(f"{what} needs a flat vector of {total} elements or the Jacobian's container, not {described(one.shape, one._labels)}, "
+                             f"at {line_of(user_site())}")
+        pieces, start = [], 0
+        for leaf in leaves:
+            piece = PUBLIC["reshape"](one[start:start + leaf.size], leaf.shape)  # type: ignore[index]
+            pieces.append(direction(piece, leaf.shape, leaf.labels, leaf.dtype, what))
+            start += leaf.size
+        return pieces
+    return [direction(d, leaf.shape, leaf.labels, leaf.dtype, what) for d, leaf in zip(matched(v, its, what), leaves, strict=True)]

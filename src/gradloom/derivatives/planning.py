@@ -32,10 +32,18 @@ def stand_ins(node: Node) -> list[Any]:
         if k in dropped:
             source = node.parents[k] if k < n else node
             value = None if source is None else torch.empty(source.shape, dtype=source.dtype, device="meta")
-        elif isinstance(value, Tensor) and (value.dtype.is_floating_point or value.dtype.is_complex or value.dtype is torch.bool):
-            value = torch.empty_like(value, device="meta")
+        elif type(value) is tuple:
+            value = tuple(map(_stand_in, value))
+        else:
+            value = _stand_in(value)
         made.append(value)
     return made
+
+
+def _stand_in(value: Any) -> Any:
+    if isinstance(value, Tensor) and (value.dtype.is_floating_point or value.dtype.is_complex or value.dtype is torch.bool):
+        return torch.empty_like(value, device="meta")
+    return value
 
 
 def structure(u: Node, x: Node) -> Block | None:
@@ -66,38 +74,43 @@ def free_memory() -> int:
 # ----- signatures ---------------------------------------------------------------------------------------------------------
 
 
-def signature(outputs: Sequence[Node], inputs: Sequence[Node]) -> Any:
-    """Equal for traces with the same operations, parameters, shapes and types; None where it cannot be told cheaply."""
+def signature(outputs: Sequence[Node], inputs: Sequence[Node], contents: bool = True) -> Any:
+    """Equal for traces with the same operations, parameters, shapes and types; None where it cannot be told cheaply.
+
+    `contents`: integers that select belong to it; without them it is enough to choose between walks, not to tell what they find.
+    """
     order = ancestors(outputs, min(n.number for n in inputs))
     place = {node: k for k, node in enumerate(order)}
     rows = []
     for node in order:
-        params = _frozen(node.params)
+        params = _frozen(node.params, contents)
         if params is None:
             return None
-        rows.append((node.operation.name, params, tuple(-1 if p is None else place.get(p, -1) for p in node.parents), node.shape, node.dtype,
-                     tuple(_kind(v) for v in node.values)))
+        rows.append((node.operation, params, tuple(-1 if p is None else place.get(p, -1) for p in node.parents), node.shape, node.dtype,
+                     tuple(_kind(v, contents) for v in node.values)))
     return tuple(rows), tuple(place[n] for n in outputs), tuple(place.get(n, -1) for n in inputs)
 
 
-def _kind(value: Any) -> Any:
+def _kind(value: Any, contents: bool) -> Any:
     """Of a constant: shape and type; values that select belong to the structure."""
     if isinstance(value, Tensor):
-        if not (value.dtype.is_floating_point or value.dtype.is_complex):
+        if contents and not (value.dtype.is_floating_point or value.dtype.is_complex):
             return value.shape, hash(value.cpu().numpy().tobytes())
         return value.shape, value.dtype
     return type(value)
 
 
-def _frozen(value: Any) -> Any:
+def _frozen(value: Any, contents: bool) -> Any:
     if isinstance(value, dict):
-        items = [(k, _frozen(v)) for k, v in value.items()]
+        items = [(k, _frozen(v, contents)) for k, v in value.items()]
         return None if any(v is None for _, v in items) else tuple(items)
     if isinstance(value, (tuple, list)):
-        items = [_frozen(v) for v in value]
+        items = [_frozen(v, contents) for v in value]
         return None if any(v is None for v in items) else tuple(items)
     if isinstance(value, slice):
         return "slice", value.start, value.stop, value.step
+    if isinstance(value, Tensor) and not contents:
+        return value.shape, value.dtype
     if isinstance(value, Tensor):
         return None if value.numel() > 1 << 16 or value.layout is not torch.strided else (value.shape, value.dtype, hash(value.cpu().numpy().tobytes()))
     if value is None or isinstance(value, (bool, int, float, complex, str, torch.dtype, torch.Size)) or value is Ellipsis:
@@ -105,9 +118,9 @@ def _frozen(value: Any) -> Any:
     return None
 
 
-def remembered(kind: str, outputs: Sequence[Node], inputs: Sequence[Node], find: Any, extra: Any = ()) -> Any:
+def remembered(kind: str, outputs: Sequence[Node], inputs: Sequence[Node], find: Any, extra: Any = (), contents: bool = True) -> Any:
     """What `find()` says, kept by the trace's signature."""
-    key = signature(outputs, inputs)
+    key = signature(outputs, inputs, contents)
     if key is None:
         return find()
     key = (kind, key, extra)

@@ -3,12 +3,13 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 
 from ..core.array import dlarray
+from ..core.blocks.block import Block
 from ..core.errors import TraceError, line_of, user_site
 from ..core.operation import ITEM, OPERATIONS, PUBLIC, item
 from ..core.trace import SMALL, Node
@@ -17,20 +18,27 @@ from ..kernels import Tensor
 _number = operator.attrgetter("number")
 
 
-def pull(outputs: dict[Node, Any], targets: Sequence[Node], *, recorded: bool = False, lead: tuple[int, ...] = (), release: bool = False) -> list[Any]:
+def pull(outputs: dict[Node, Any], targets: Sequence[Node], *, recorded: bool = False, lead: tuple[int, ...] = (), release: bool = False,
+         values_of: Callable[[Node], list[Any]] | None = None) -> list[Any]:
     """Cotangents of the targets from cotangents of the outputs; None where no output depends on a target.
 
-    `recorded`: cotangents are dlarrays and the walk is itself traced. `lead`: sizes of leading axes that every cotangent carries.
-    `release`: drop what the walk has used, which a walk of tensors without leading axes can do.
+    Cotangents are tensors, dlarrays (`recorded`: the walk is itself traced) or Blocks (then `values_of` gives a node's values). `lead`: sizes of
+    leading axes that every cotangent carries. `release`: drop what the walk has used, which a walk of tensors without leading axes can do.
     """
     asked = set(targets)
     order, active = between(outputs, asked)
     bars: dict[Node, Any] = {node: bar for node, bar in outputs.items() if node in active}
-    found = _plain(bars, order, active, asked, recorded, lead) if recorded or lead else _raw(bars, order, active, asked, release)
+    if recorded:
+        found = _plain(bars, order, active, asked, handles, lead)
+    elif lead or values_of is not None:
+        found = _plain(bars, order, active, asked, values_of or (lambda node: node.values), lead)
+    else:
+        found = _raw(bars, order, active, asked, release)
     return [found.get(t) for t in targets]
 
 
-def _plain(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: set[Node], recorded: bool, lead: tuple[int, ...]) -> dict[Node, Any]:
+def _plain(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: set[Node], values_of: Callable[[Node], list[Any]],
+           lead: tuple[int, ...]) -> dict[Node, Any]:
     """The walk as it is meant."""
     found: dict[Node, Any] = {}
     known: dict[Node, Any] = {}
@@ -46,7 +54,7 @@ def _plain(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: se
         if node in asked:
             found[node] = y_bar
         parents = node.parents
-        if not lead:
+        if not lead and type(y_bar) is not Block:
             at = node.operation.reads_at(node.params) if node.operation.reads_at is not None else None
             if at is not None and parents[0] in active:
                 rows.setdefault(parents[0], Rows(None)).add(at % parents[0].shape[0], y_bar)  # type: ignore[arg-type, union-attr]
@@ -64,8 +72,7 @@ def _plain(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: se
             continue
         if node.dropped is not None:
             node.restore(known)
-        values = handles(node) if recorded else node.values
-        for parent, bar in zip(parents, operation.pull(values, node.params, node, y_bar, lead, wanted), strict=True):
+        for parent, bar in zip(parents, operation.pull(values_of(node), node.params, node, y_bar, lead, wanted), strict=True):
             if bar is None or parent not in active:
                 continue
             if bar.shape != parent.shape or bar.dtype is not parent.dtype:  # type: ignore[union-attr]

@@ -54,10 +54,10 @@ class dlnetwork:
         _set(self, "_structure", structure)
         _set(self, "_values", values)
 
-    @staticmethod
-    def _made(structure: Structure, values: list[Any]) -> dlnetwork:
+    @classmethod
+    def _made(cls, structure: Structure, values: list[Any]) -> Any:
         """The network with other values, without checks: for this library alone."""
-        made = _new(dlnetwork)
+        made = _new(cls)
         _set(made, "_structure", structure)
         _set(made, "_values", values)
         return made
@@ -175,7 +175,7 @@ class dlnetwork:
                                           f"at {line_of(user_site())}; write dlarray(x, dtype=\"float32\")")
                 labels = value._labels or (old._labels if value.ndim == old.ndim else None)
                 values[start + k] = _made(value._value, value._node, labels)
-        return dlnetwork._made(structure, values)
+        return type(self)._made(structure, values)
 
     def to(self, *, device: Any = None, dtype: Any = None) -> dlnetwork:
         """The network on another device, or with parameters of another type ("float64", "bfloat16"; complex ones stay complex)."""
@@ -189,7 +189,7 @@ class dlnetwork:
             if device is not None and x._value.device != torch.device(device):
                 x = x.to(device=device) if live(x._node) is not None else _made(x._value.to(device), None, x._labels)
             values.append(x)
-        return dlnetwork._made(self._structure, values)
+        return type(self)._made(self._structure, values)
 
     def reset_state(self) -> dlnetwork:
         """The network with the states that its layers start from (each layer's own `reset_state`)."""
@@ -200,7 +200,7 @@ class dlnetwork:
             for field, k in stage.states:
                 value = layer.__dict__[field]
                 values[k] = value if type(value) is dlarray else dlarray(value)
-        return dlnetwork._made(self._structure, values)
+        return type(self)._made(self._structure, values)
 
     # ----- a value -----
 
@@ -217,7 +217,7 @@ class dlnetwork:
                           "make a new one with dlnetwork(layers)")
 
     def __reduce__(self) -> Any:
-        return dlnetwork._made, (self._structure, self._values)
+        return type(self)._made, (self._structure, self._values)
 
     # ----- printing -----
 

@@ -65,7 +65,45 @@ def _inverse(b: Any) -> Any:
     return math.copysign(math.inf, b) if type(b) in NUMBER_TYPES and b == 0 and not isinstance(b, complex) else 1 / b
 
 
+_zeros: dict[Any, Tensor] = {}
+
+
+def _zero(like: Tensor) -> Tensor:
+    """A number 0 to start a fused sum from."""
+    zero = _zeros.get((like.dtype, like.device))
+    if zero is None:
+        zero = _zeros[like.dtype, like.device] = torch.zeros((), dtype=like.dtype, device=like.device)
+    return zero
+
+
+def fused_product(a: Tensor, b: Tensor, factor: float = 1) -> Tensor:
+    """factor * a * b in one pass."""
+    return torch.addcmul(_zero(a), a, b, value=factor)
+
+
+def fused_quotient(y_bar: Tensor, b: Any, factor: float = 1) -> Tensor:
+    """factor * y_bar / b in one pass, for a pull; where that is not finite, by `scale`, for which 0 times infinity is 0."""
+    if type(b) in NUMBER_TYPES:
+        return y_bar * (factor * _inverse(b))
+    bar = torch.addcdiv(_zero(y_bar), y_bar, b, value=factor)
+    return bar if finite(bar) else _guarded(y_bar, factor / b)
+
+
+def finite(bar: Tensor) -> bool:
+    """Whether there is surely neither infinity nor NaN: one pass that only reads, on the CPU."""
+    return bar.device.type == "cpu" and bool(torch.isfinite(bar.sum()))
+
+
+def _divide_fused(y_bar: Tensor, y: Tensor, b: Any) -> Tensor:
+    """The pull of the denominator."""
+    if type(b) in NUMBER_TYPES:
+        return _guarded(y_bar, -y / b)
+    bar = fused_product(y_bar, y, -1).div_(b)
+    return bar if finite(bar) else _guarded(y_bar, -y / b)
+
+
 divide = elementwise("divide", operator.truediv, lambda b: _inverse(b), lambda y, b: -y / b, singular=True,
+                     fused_pull=(lambda y_bar, b: fused_quotient(y_bar, b), _divide_fused),
                      operators=("__truediv__", "__rtruediv__"), doc="a / b, element by element.", matlab="rdivide", domain=(0.5, 2.0))
 
 
@@ -78,18 +116,7 @@ def _divide_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]
 
 divide.operation.act = _divide_on_block  # type: ignore[attr-defined]
 
-_zeros: dict[Any, Tensor] = {}
-
-
-def _twice_product(y_bar: Tensor, x: Tensor) -> Tensor:
-    """2 y_bar x in one pass."""
-    zero = _zeros.get((x.dtype, x.device))
-    if zero is None:
-        zero = _zeros[x.dtype, x.device] = torch.zeros((), dtype=x.dtype, device=x.device)
-    return torch.addcmul(zero, y_bar, x, value=2)
-
-
-square = elementwise("square", lambda x: x * x, lambda x: x + x, fused_pull=_twice_product, doc="x * x, element by element.")
+square = elementwise("square", lambda x: x * x, lambda x: x + x, fused_pull=lambda y_bar, x: fused_product(y_bar, x, 2), doc="x * x, element by element.")
 
 
 def _power(a: Any, b: Any) -> Any:
@@ -137,6 +164,19 @@ def power(a: Any, b: Any, /) -> Any:
     return any_power(a, b)
 
 
+@composite
+def pow(a: Any, b: Any, /) -> Any:
+    """a ** b, element by element: `power` under the array API's name.
+
+    >>> import gradloom as gl
+    >>> gl.pow(gl.dlarray(3.0), 2)
+    dlarray float64 9.0
+
+    Source: array API pow.
+    """
+    return power(a, b)
+
+
 conj = elementwise("conj", torch.conj, 1, complex_partials=[(0, 1)], doc="The complex conjugate.", matlab="conj")
 real = elementwise("real", lambda x: x.real.clone() if x.is_complex() else x, 1, complex_partials=[(0.5, 0.5)], doc="The real part.", matlab="real")
 imag = elementwise("imag", lambda x: x.imag.clone() if x.is_complex() else torch.zeros_like(x), 0, complex_partials=[(-0.5j, 0.5j)],
@@ -176,10 +216,10 @@ _astype.act = _cast_on_block
 
 
 @public(_astype, method=True)
-def astype(x: Any, dtype: Any, /) -> Any:
-    """The same values in another type; recorded, so that a gradient has the type of x.
+def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
+    """The same values in another type, on another device where one is given; recorded, so that a gradient has the type of x.
 
-    A complex array that becomes real loses its imaginary part.
+    A complex array that becomes real loses its imaginary part. Values never change, so that `copy` makes no difference.
 
     >>> import gradloom as gl
     >>> gl.astype(gl.dlarray([1.0, 2.0]), "float32").dtype
@@ -188,6 +228,8 @@ def astype(x: Any, dtype: Any, /) -> Any:
     x = operand(x)
     x = dlarray(x) if type(x) in NUMBER_TYPES else x
     wanted = dtype_named(dtype)
+    if device is not None:
+        x = x.to(device=device)
     if x.dtype == wanted:
         return dlarray(x) if type(x) is dlarray else x
     return _astype.apply((x,), {"dtype": wanted}, getattr(x, "_labels", None))
@@ -217,5 +259,5 @@ def _floor(x: Any) -> Any:
     return OPERATIONS["floor"].public(x)  # type: ignore[misc]
 
 
-__all__ = ["add", "astype", "conj", "divide", "floor_divide", "imag", "mod", "multiply", "negative", "positive", "power", "real",
+__all__ = ["add", "astype", "conj", "divide", "floor_divide", "imag", "mod", "multiply", "negative", "positive", "pow", "power", "real",
            "remainder", "scale", "square", "subtract"]

@@ -20,7 +20,7 @@ from ..core.labels import aligned, described
 from ..core.multilinear import Multilinear
 from ..core.trace import Node, different_traces, live
 from ..kernels import NUMBER_TYPES, Tensor, broadcast_shapes
-from .indexing import _basic_place, _checked, _completed, _getitem, _positions, _without_ellipsis
+from .indexing import _basic_place, _checked, _completed, _getitem, _index, _positions, _without_ellipsis, is_mask_without_axes
 from .movement import broadcast_to, reshape
 from .selection import _take
 
@@ -55,7 +55,7 @@ class _Assign(Multilinear):
     def writes_at(params: dict[str, Any]) -> int | None:
         """The row along axis 0 that is written, where it is one."""
         index = params["index"]
-        at = index[0]
+        at = index[0] if index else None  # none of a scalar
         return at if type(at) is int and all([type(e) is slice and e == slice(None) for e in index[1:]]) else None
 
     def reads(self, name: str) -> set[str]:
@@ -73,7 +73,7 @@ class _Assign(Multilinear):
     def push(self, v: Any, params: Any, node: Any, dots: Any, lead: Any) -> Any:
         x_dot, value_dot = dots
         if type(x_dot) is Block or type(value_dot) is Block:
-            return self._push_block(params, node, x_dot, value_dot)
+            return _assign_on_blocks(params["index"], node.shape, x_dot, value_dot)
         n = len(lead)
         if x_dot is None:
             like = value_dot
@@ -82,15 +82,17 @@ class _Assign(Multilinear):
         value = 0 if value_dot is None else _value_fitted(value_dot, params["index"], node.shape, n)
         return self.apply((x_dot, value), {"index": params["index"], "lead": n} if n else {"index": params["index"]})
 
-    def _push_block(self, params: Any, node: Any, x_dot: Any, value_dot: Any) -> Any:
-        parts = []
-        if x_dot is not None:
-            mask = torch.ones(node.shape, dtype=x_dot.dtype)
-            mask[params["index"]] = 0
-            parts.append(x_dot.scaled(mask.to(x_dot.device)))
-        if value_dot is not None:
-            parts.append(_embedded(value_dot, params["index"], tuple(node.shape)))
-        return parts[0] if len(parts) == 1 else parts[0] + parts[1]
+
+def _assign_on_blocks(index: Any, shape: Any, x: Block | None, value: Block | None) -> Block:
+    """x with zeros in the place that is written, plus the values there."""
+    parts = []
+    if x is not None:
+        mask = torch.ones(shape, dtype=x.dtype, device=x.device)
+        mask[index] = 0
+        parts.append(x.scaled(mask))
+    if value is not None:
+        parts.append(_embedded(value, index, tuple(shape)))
+    return parts[0] if len(parts) == 1 else parts[0].plus(parts[1])
 
 
 def _embedded(block: Block, index: Any, shape: tuple[int, ...]) -> Block:
@@ -126,11 +128,16 @@ def _read(y_bar: Any, index: Any, lead: int) -> Any:
     index = index if type(index) is tuple else (index,)
     if type(y_bar) is Tensor:
         return y_bar[_completed(index, lead)].clone()
+    if type(y_bar) is Block:
+        return _index.apply((y_bar,), {"index": index})
     return _getitem(y_bar, (slice(None),) * lead + index)
 
 
 _assign = _Assign("assign", _assign_kernel, ("x", "value"), [("x",), ("value",)], {},
                   samples=[((4, 3), (2,), {"index": (slice(1, 3), 0)}), ((4, 3), (3,), {"index": (2,)})])
+
+
+_assign.act = lambda operation, inputs, params: _assign_on_blocks(params["index"], inputs[0].shape, inputs[0], None)  # zeros: how a pull runs it
 
 
 class _AssignAt(Multilinear):
@@ -195,6 +202,10 @@ def _write(y: Tensor, params: dict[str, Any], value: Any, lead: int = 0) -> None
 
 def _setitem(x: Any, index: Any, value: Any) -> None:
     """x[index] = value rebinds this handle to the result of a recorded write; with repeated positions the last wins."""
+    if is_mask_without_axes(index):
+        if bool(index):
+            x[...] = value[0] if hasattr(value, "ndim") and value.ndim > x.ndim else value
+        return
     entries = _checked(x, _without_ellipsis(x, index))
     value = operand(value)
     if isinstance(value, Tensor):

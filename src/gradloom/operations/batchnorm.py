@@ -96,6 +96,10 @@ def _statistic(value: Tensor, x: Any) -> dlarray:
     return dlarray._made(value, Node(_STATISTICS, node.trace, (node,), [None, value], {"option": option}, value, user_site()))
 
 
+def _untraced(x: Any) -> Any:
+    return dlarray._made(x._value, None) if type(x) is dlarray else x
+
+
 # ----- batchnorm, prediction: given statistics -----
 
 
@@ -153,16 +157,17 @@ _batchnorm_given = general(
 
 @public(_batchnorm)
 def batchnorm(x: Any, offset: Any, scale: Any, mean: Any = None, variance: Any = None, /, *, epsilon: float = 1e-5,
-              training: bool | None = None, data_format: str | None = None) -> Any:
+              training: bool | None = None, mean_decay: float = 0.1, variance_decay: float = 0.1, data_format: str | None = None) -> Any:
     """Each channel with mean 0 and variance 1, then scaled and shifted: with the batch's statistics, or with given ones.
 
     Formula: y = scale (x - mean) / sqrt(variance + epsilon) + offset, for each channel; the batch's statistics are over S, B, T and U,
     the variance with n in its denominator. x: any layout with C; offset, scale, mean, variance: one number for each channel.
 
     `batchnorm(x, offset, scale)` is training: (y, mean, variance) with the batch's statistics, vectors for updating running ones, which
-    carry no derivative. `batchnorm(x, offset, scale, mean, variance)` is prediction: y alone. `training=True` with statistics given is
-    training all the same. Raises LabelError without C, ShapeError where a parameter has not one number for each channel, TraceError for
-    a derivative through the returned statistics.
+    carry no derivative. `batchnorm(x, offset, scale, mean, variance)` is prediction: y alone. With `training=True` the statistics given
+    are running ones and come back updated: mean_decay times the batch's mean plus (1 - mean_decay) times mean, and so the variance.
+    Raises LabelError without C, ShapeError where a parameter has not one number for each channel, TraceError for a derivative through
+    the returned statistics.
 
     >>> import gradloom as gl
     >>> y, mean, variance = gl.batchnorm(gl.dlarray([[1.0, 3.0]], "CB"), [0.0], [1.0], epsilon=0.0)
@@ -187,15 +192,20 @@ def batchnorm(x: Any, offset: Any, scale: Any, mean: Any = None, variance: Any =
     if not training and mean is None:
         raise ShapeError(f"batchnorm(training=False) needs statistics, at {line_of(user_site())}; "
                          "write batchnorm(x, offset, scale, mean, variance)")
-    inputs = with_parameters(x, axis, "batchnorm", offset=offset, scale=scale, **({} if training else {"mean": mean, "variance": variance}))
+    given = {} if mean is None else {"mean": mean, "variance": variance}
+    inputs = with_parameters(x, axis, "batchnorm", offset=offset, scale=scale, **({} if training else given))
     params = {"axis": axis, "epsilon": float(epsilon)}
     labels = labels_of(x)
     if not training:
         return _batchnorm_given.apply(inputs, params, labels)
-    y, batch_mean, batch_variance = _batchnorm.apply(inputs, params, (labels, None, None))
+    y, *statistics = _batchnorm.apply(inputs, params, (labels, None, None))
+    if given:
+        old = with_parameters(x, axis, "batchnorm", **given)[1:]
+        statistics = [decay * _untraced(new) + (1 - decay) * _untraced(s)
+                      for s, new, decay in zip(old, statistics, (mean_decay, variance_decay), strict=True)]
     if type(y) is not dlarray:
-        return y, batch_mean, batch_variance
-    return y, _statistic(batch_mean._value, inputs[0]), _statistic(batch_variance._value, inputs[0])
+        return y, *statistics
+    return y, *(_statistic(s._value, inputs[0]) for s in statistics)
 
 
 __all__ = ["batchnorm"]

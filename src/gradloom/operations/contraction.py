@@ -14,7 +14,7 @@ from ..core.errors import LabelError, ShapeError, line_of, user_site
 from ..core.labels import axes_of, channel_last_order, checked, described, tidy
 from ..core.multilinear import Multilinear, multilinear
 from ..core.operation import composite, public
-from ..kernels import Tensor, promoted
+from ..kernels import Tensor, affine_product, matrix_product, promoted
 from .arithmetic import astype, conj
 from .movement import array, expand_dims, matrix_transpose, moveaxis, permute_dims, reshape
 
@@ -33,7 +33,7 @@ def _adjoint(x: Any) -> Any:
 # ----- matmul -----
 
 _matmul = multilinear(
-    "matmul", torch.matmul, ("a", "b"), axes="... i k, ... k j -> ... i j", act=action.contraction, broadcast=True, matlab="mtimes",
+    "matmul", matrix_product, ("a", "b"), axes="... i k, ... k j -> ... i j", act=action.contraction, broadcast=True, matlab="mtimes",
     transposes={"a": lambda y_bar, b: _matmul.apply((y_bar, _adjoint(b))), "b": lambda y_bar, a: _matmul.apply((_adjoint(a), y_bar))},
     samples=[((2, 3), (3, 4), {}), ((5, 2, 3), (3, 4), {}), ((2, 3), (5, 3, 4), {})])
 
@@ -244,8 +244,8 @@ def einsum(equation: str, /, *operands: Any) -> Any:
 
 def _linear_kernel(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     if x.ndim == 2 and weight.ndim == 2 and (bias is None or bias.ndim == 1):
-        return torch._C._nn.linear(x, weight, bias)
-    y = x @ weight.mT
+        return affine_product(x, weight, bias)
+    y = matrix_product(x, weight.mT)
     return y if bias is None else y + (bias.unsqueeze(-2) if bias.ndim > 1 else bias)
 
 

@@ -1,15 +1,17 @@
 """Convolution: three bilinear operations that are each other's transposes.
 
-x: (N, C, *S), weight: (O, C / groups, *K), y: (N, O, *S').
+x: (N, C, *S), weight: (O, C / groups, *K), y: (N, O, *S'). The transpose with respect to x is `dltranspconv`, whose weight is
+(C, O / groups, *K) for its own x: (N, C, *S) and y: (N, O, *S').
 """
 from __future__ import annotations
 
 import math
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import torch
 
-from ..core.blocks import action
+from ..core.array import labels_of
 from ..core.errors import ShapeError, line_of, user_site
 from ..core.labels import described
 from ..core.multilinear import multilinear
@@ -17,19 +19,14 @@ from ..core.operation import public
 from ..kernels import Tensor
 from .arithmetic import conj
 from .contraction import _unlabelled, layout_of, promoted_arrays
-from .convolution_blocks import _act
-from .convolution_kernels import _forward, _to_input, _to_weight
+from .convolution_blocks import act_convolution, act_transposed, act_weight
+from .convolution_kernels import _forward, _to_input, _to_weight, beyond
 from .movement import array, reshape
-from .selection import pad_axis
-from .spatial import Sizes, arranged, padding_of, per_axis, put_back
+from .spatial import Layout, Pairs, Sizes, fixed, layout, padded, padding_of, per_axis, spatial_axes
 
 aten = torch.ops.aten
 
 # ----- the three operations -----
-
-
-def _same(params: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {k: params[k] for k in ("stride", "padding", "dilation", "groups")} | more
 
 
 def _conj(x: Any) -> Any:
@@ -37,7 +34,8 @@ def _conj(x: Any) -> Any:
 
 
 def _channels_last(x: Tensor) -> Tensor:
-    """The same array laid out with its channels together: torch's float32 convolutions on a CPU then take two thirds of the time.
+    """The same array laid out with its channels together: torch's float32 convolutions on a CPU then take two thirds of the time, transposed
+    ones a third and less.
 
     With one channel both layouts are the same memory, and the strides have to say which is meant.
     """
@@ -49,32 +47,72 @@ def _channels_last(x: Tensor) -> Tensor:
 
 def _kernel(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Tensor:
     d = len(stride)
+    if d == 2 and x.ndim == 4 and weight.ndim == 4 and x.dtype is torch.float32 and x.device.type == "cpu" and stride == dilation == (1, 1):
+        x, weight = _channels_last(x), _channels_last(weight)
+    if bias is not None and _plain(x, weight, bias, d):
+        return torch.convolution(x, weight, bias, stride, padding, dilation, False, (0,) * d, groups)
+    return _with_bias(_forward(x, weight, stride, padding, dilation, groups), bias, d)
+
+
+def _transposed_kernel(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int, sizes: Sizes) -> Tensor:
+    d = len(stride)
     if d == 2 and x.ndim == 4 and weight.ndim == 4 and x.dtype is torch.float32 and x.device.type == "cpu":
         x, weight = _channels_last(x), _channels_last(weight)
-    if bias is not None and x.ndim == d + 2 and weight.ndim == d + 2 and bias.ndim == 1 and not x.is_complex():
-        return torch.convolution(x, weight, bias, stride, padding, dilation, False, (0,) * d, groups)
-    y = _forward(x, weight, stride, padding, dilation, groups)
+    if bias is not None and _plain(x, weight, bias, d):
+        extra = beyond(sizes, x.shape[2:], weight.shape[2:], stride, padding, dilation)
+        return torch.convolution(x, weight, bias, stride, padding, dilation, True, extra, groups)
+    return _with_bias(_to_input(x, weight, stride, padding, dilation, groups, sizes), bias, d)
+
+
+def _plain(x: Tensor, weight: Tensor, bias: Tensor, d: int) -> bool:
+    return x.ndim == d + 2 and weight.ndim == d + 2 and bias.ndim == 1 and not any(a.is_complex() for a in (x, weight, bias))
+
+
+def _with_bias(y: Tensor, bias: Tensor | None, d: int) -> Tensor:
     return y if bias is None else y + bias.reshape(*bias.shape, *(1,) * d)
 
 
 def _fused(y_bar: Tensor, x: Any, weight: Any, x_shape: Any, weight_shape: Any, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int,
            wanted: Any) -> Any:
+    options: Any = dict(stride=stride, padding=padding, dilation=dilation, groups=groups)
     if y_bar.is_complex():
-        options: Any = dict(stride=stride, padding=padding, dilation=dilation, groups=groups)
         return (_input_bar(y_bar, weight, x_shape, **options) if wanted[0] else None, _weight_bar(y_bar, x, weight_shape, **options) if wanted[1] else None,
                 _bias_bar(y_bar, stride) if wanted[2] else None)
+    return _backward(y_bar, x, weight, x_shape, weight_shape, wanted, False, (0,) * len(stride), **options)
+
+
+def _fused_transposed(y_bar: Tensor, x: Any, weight: Any, x_shape: Any, weight_shape: Any, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int,
+                      sizes: Sizes, wanted: Any) -> Any:
+    options: Any = dict(stride=stride, padding=padding, dilation=dilation, groups=groups)
+    if y_bar.is_complex():
+        return (_transposed_x_bar(y_bar, weight, **options) if wanted[0] else None,
+                _transposed_weight_bar(y_bar, x, weight_shape, **options) if wanted[1] else None, _bias_bar(y_bar, stride) if wanted[2] else None)
+    extra = beyond(sizes, x_shape[2:], weight_shape[2:], stride, padding, dilation)
+    return _backward(y_bar, x, weight, x_shape, weight_shape, wanted, True, extra, **options)
+
+
+def _backward(y_bar: Tensor, x: Any, weight: Any, x_shape: Any, weight_shape: Any, wanted: Any, transposed: bool, extra: Sizes, stride: Sizes,
+              padding: Sizes, dilation: Sizes, groups: int) -> Any:
     x = x if x is not None else y_bar.new_empty(1).expand(x_shape)
     weight = weight if weight is not None else y_bar.new_empty(1).expand(weight_shape)
-    return aten.convolution_backward(y_bar, x, weight, [y_bar.shape[1]], stride, padding, dilation, False, (0,) * len(stride), groups, tuple(wanted))
+    return aten.convolution_backward(y_bar, x, weight, [y_bar.shape[1]], stride, padding, dilation, transposed, extra, groups, tuple(wanted))
 
 
 def _input_bar(y_bar: Any, weight: Any, x_shape: Any, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Any:
-    return _convolution_input.apply((y_bar, _conj(weight)), dict(stride=stride, padding=padding, dilation=dilation, groups=groups,
-                                                                 sizes=tuple(x_shape[2:])))
+    return _transposed.apply((y_bar, _conj(weight), None), dict(stride=stride, padding=padding, dilation=dilation, groups=groups, sizes=tuple(x_shape[2:])))
 
 
 def _weight_bar(y_bar: Any, x: Any, weight_shape: Any, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Any:
     return _convolution_weight.apply((_conj(x), y_bar), dict(stride=stride, padding=padding, dilation=dilation, groups=groups,
+                                                             kernel=tuple(weight_shape[2:])))
+
+
+def _transposed_x_bar(y_bar: Any, weight: Any, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Any:
+    return _convolution.apply((y_bar, _conj(weight), None), dict(stride=stride, padding=padding, dilation=dilation, groups=groups))
+
+
+def _transposed_weight_bar(y_bar: Any, x: Any, weight_shape: Any, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Any:
+    return _convolution_weight.apply((y_bar, _conj(x)), dict(stride=stride, padding=padding, dilation=dilation, groups=groups,
                                                              kernel=tuple(weight_shape[2:])))
 
 
@@ -95,21 +133,19 @@ _STRIDED = {"stride": (2, 1), "padding": (1, 0), "dilation": (1, 2), "groups": 2
 _convolution = multilinear(
     "dlconv", _kernel, ("x", "weight", "bias"), terms=[("x", "weight"), ("bias",)],
     transposes={"x": _input_bar, "weight": _weight_bar, "bias": _bias_bar}, monomials={("bias",): _channel_axes}, fused_pull=_fused,
-    act=lambda operation, inputs, params: _act(inputs, params), matlab="dlconv",
+    act=lambda operation, inputs, params: act_convolution(inputs, params), matlab="dlconv",
     samples=[((2, 3, 5), (4, 3, 3), (4,), _OPTIONS), ((2, 4, 5, 6), (6, 2, 2, 3), (6,), _STRIDED), ((1, 2, 4), (3, 2, 2), None, _OPTIONS)])
 
-_convolution_input = multilinear(
-    "convolution_input", _to_input, ("bar", "weight"), act=action.untying,
-    transposes={"bar": lambda y_bar, weight, stride, padding, dilation, groups: _convolution.apply(
-                    (y_bar, _conj(weight), None), dict(stride=stride, padding=padding, dilation=dilation, groups=groups)),
-                "weight": lambda y_bar, bar, weight_shape, stride, padding, dilation, groups: _convolution_weight.apply(
-                    (y_bar, _conj(bar)), dict(stride=stride, padding=padding, dilation=dilation, groups=groups, kernel=tuple(weight_shape[2:])))},
-    samples=[((2, 6, 3, 2), (6, 2, 2, 3), {**_STRIDED, "sizes": (5, 6)})])
+_transposed = multilinear(
+    "dltranspconv", _transposed_kernel, ("x", "weight", "bias"), terms=[("x", "weight"), ("bias",)],
+    transposes={"x": _transposed_x_bar, "weight": _transposed_weight_bar, "bias": _bias_bar}, monomials={("bias",): _channel_axes},
+    fused_pull=_fused_transposed, act=lambda operation, inputs, params: act_transposed(inputs, params), matlab="dltranspconv",
+    samples=[((2, 6, 3, 2), (6, 2, 2, 3), (4,), {**_STRIDED, "sizes": (5, 6)}), ((2, 3, 5), (3, 4, 3), (4,), {**_OPTIONS, "sizes": (5,)})])
 
 _convolution_weight = multilinear(
-    "convolution_weight", _to_weight, ("x", "bar"), act=action.untying,
-    transposes={"x": lambda y_bar, bar, x_shape, stride, padding, dilation, groups: _convolution_input.apply(
-                    (_conj(bar), y_bar), dict(stride=stride, padding=padding, dilation=dilation, groups=groups, sizes=tuple(x_shape[2:]))),
+    "convolution_weight", _to_weight, ("x", "bar"), act=lambda operation, inputs, params: act_weight(operation, inputs, params),
+    transposes={"x": lambda y_bar, bar, x_shape, stride, padding, dilation, groups: _transposed.apply(
+                    (_conj(bar), y_bar, None), dict(stride=stride, padding=padding, dilation=dilation, groups=groups, sizes=tuple(x_shape[2:]))),
                 "bar": lambda y_bar, x, stride, padding, dilation, groups: _convolution.apply(
                     (_conj(x), y_bar, None), dict(stride=stride, padding=padding, dilation=dilation, groups=groups))},
     samples=[((2, 4, 5, 6), (2, 6, 3, 2), {**_STRIDED, "kernel": (2, 3)})])
@@ -118,15 +154,75 @@ _convolution_weight = multilinear(
 # ----- dlconv -----
 
 
+class _Plan(NamedTuple):
+    """What a call of these shapes and options does."""
+
+    layout: Layout
+    params: dict[str, Any]
+    around: Pairs | None  # padding that the kernel cannot do itself
+
+
+@lru_cache(maxsize=4096)
+def _plan(labels: str, shape: Sizes, w_shape: Sizes, w_labels: str | None, stride: Any, dilation: Any, padding: Any, zeros: bool) -> _Plan:
+    spatial = spatial_axes(labels, len(w_shape) - 2, w_labels, shape, "dlconv")
+    d = len(spatial)
+    way = layout(labels, shape, spatial, "dlconv")
+    check_weights("dlconv", labels, shape, w_shape, d, "(filters, channels per group, *spatial)")
+    (n,) = [shape[k] for k in range(len(shape)) if labels[k] == "C"]
+    filters, channels = w_shape[:2]
+    if channels == 0 or n == 0 or n % channels or filters % (n // channels):
+        raise ShapeError(f"dlconv of x {described(shape, labels)} with weights {described(w_shape, None)}: {n} channels do not divide into "
+                         f"groups of {channels}, at {line_of(user_site())}; weights are (filters, channels per group, *spatial)")
+    sizes, kernel = [shape[k] for k in spatial], w_shape[2:]
+    strides, dilations = per_axis(stride, d, "stride"), per_axis(dilation, d, "dilation_factor")
+    pairs = padding_of(padding, sizes, kernel, strides, dilations, "dlconv")
+    for size, k, p, e in zip(sizes, kernel, pairs, dilations, strict=True):
+        if size + sum(p) < e * (k - 1) + 1:
+            raise ShapeError(f"dlconv: filters of {e * (k - 1) + 1} are larger than the padded input of {size + sum(p)}, x is {described(shape, labels)}, "
+                             f"at {line_of(user_site())}; write padding=\"same\", or use smaller filters")
+    own = zeros and all(a == b for a, b in pairs)
+    around = None if own or not any(map(any, pairs)) else tuple((0, 0) if zeros and a == b else (a, b) for a, b in pairs)
+    inside = tuple(a if zeros and a == b else 0 for a, b in pairs)
+    return _Plan(way, {"stride": strides, "padding": inside, "dilation": dilations, "groups": n // channels}, around)
+
+
+def check_weights(word: str, labels: str, shape: Sizes, w_shape: Sizes, d: int, their: str) -> None:
+    """Refuse weights that do not have d spatial axes, and more axes than torch convolves."""
+    if len(w_shape) != d + 2:
+        raise ShapeError(f"{word} of x {described(shape, labels)} needs weights of {d + 2} axes {their}, not {described(w_shape, None)}, "
+                         f"at {line_of(user_site())}")
+    if d > 3:
+        raise ShapeError(f"{word} convolves 1, 2 or 3 axes, x {described(shape, labels)} has {d}, at {line_of(user_site())}; reshape it")
+
+
+def operands(word: str, x: Any, weights: Any, bias: Any, filters: int) -> list[Any]:
+    """x, weights and bias without labels and in one type; the bias a vector."""
+    if bias is not None:
+        bias = _unlabelled(array(bias))
+        if math.prod(bias.shape) != filters:
+            raise ShapeError(f"{word} needs a bias of {filters} elements, not {described(bias.shape, None)}, at {line_of(user_site())}")
+        if len(bias.shape) != 1:
+            bias = reshape(bias, (filters,))
+        if x.dtype is weights.dtype is bias.dtype:
+            return [x, weights, bias]
+    elif x.dtype is weights.dtype:
+        return [x, weights, None]
+    return promoted_arrays(x, weights, bias)
+
+
 @public(_convolution)
-def dlconv(x: Any, weights: Any, bias: Any = None, /, *, stride: Any = 1, dilation_factor: Any = 1, padding: Any = 0, data_format: str | None = None) -> Any:
+def dlconv(x: Any, weights: Any, bias: Any = None, /, *, stride: Any = 1, dilation_factor: Any = 1, padding: Any = 0, padding_value: Any = 0,
+           data_format: str | None = None) -> Any:
     """The convolution (cross-correlation) of x with filters, over its S axes, or over T where it has none.
 
-    Formula: y[n, o, s] = bias[o] + sum over c, k of weights[o, c, k] x[n, c, stride s + dilation k - padding].
-    x: any layout with C and up to three S; weights: (filters, channels per group, *spatial), the groups follow from x's
-    channels; bias: (filters,) or None; y: x's layout. Options are one number or one per spatial axis; padding may also be
-    (before, after) pairs, "same" or "causal".
+    Formula: y[n, o, s] = bias[o] + sum over c, k of weights[o, c, k] x[n, c, stride s + dilation_factor k - padding].
+    x: any layout with C and up to three S or T; weights: (filters, channels per group, *spatial), the groups follow from x's
+    channels (one channel per group: channel-wise); bias: (filters,) or None; y: x's layout. Over S and T where weights have an axis for
+    both, over T alone where they are labelled "UCT". Options are one number or one per spatial axis.
 
+    padding: numbers, (before, after) for each axis, "same" (size n / stride, rounded up, of an odd total the larger part at the end) or
+    "causal" (all before). padding_value: a number, or what the border continues with: "replicate", "symmetric-include-edge" (2 1 | 1 2 3)
+    or "symmetric-exclude-edge" (3 2 | 1 2 3).
     Raises LabelError without labels or data_format, ShapeError where sizes do not fit.
 
     >>> import gradloom as gl
@@ -138,37 +234,14 @@ def dlconv(x: Any, weights: Any, bias: Any = None, /, *, stride: Any = 1, dilati
     Source: MATLAB dlconv.
     """
     x, weights = array(x), array(weights)
-    bias = None if bias is None else array(bias)
-    labelled = getattr(x, "_labels", None) is not None
     labels = layout_of(x, data_format, "dlconv")
-    shape = x.shape
-    x, order, ordered, rest = arranged(x, labels, "dlconv")
-    d = x.ndim - 2
-    if weights.ndim != d + 2:
-        raise ShapeError(f"dlconv of x {described(shape, labels)} needs weights of {d + 2} axes (filters, channels, *spatial), not "
-                         f"{described(weights.shape, None)}, at {line_of(user_site())}")
-    filters, channels = weights.shape[:2]
-    if channels == 0 or x.shape[1] % channels or filters % (x.shape[1] // channels):
-        raise ShapeError(f"dlconv of x {described(shape, labels)} with weights {described(weights.shape, None)}: {x.shape[1]} channels do not divide into "
-                         f"groups of {channels}, at {line_of(user_site())}; weights are (filters, channels per group, *spatial)")
-    if bias is not None and math.prod(bias.shape) != filters:
-        raise ShapeError(f"dlconv needs a bias of {filters} elements, not {described(bias.shape, None)}, at {line_of(user_site())}")
-    x, weights, bias = promoted_arrays(x, _unlabelled(weights), _unlabelled(bias))
-    if bias is not None and bias.ndim != 1:
-        bias = reshape(bias, (filters,))
-    strides, dilation = per_axis(stride, d, "stride"), per_axis(dilation_factor, d, "dilation_factor")
-    pairs = padding_of(padding, x.shape[2:], weights.shape[2:], strides, dilation, "dlconv")
-    for k, (before, after) in enumerate(pairs):
-        if before != after:
-            x = pad_axis(x, k - d, before, after)
-            pairs[k] = (0, 0)
-    for n, k, (p, _), e in zip(x.shape[2:], weights.shape[2:], pairs, dilation, strict=True):
-        if n + 2 * p < e * (k - 1) + 1:
-            raise ShapeError(f"dlconv: filters of {e * (k - 1) + 1} are larger than the padded input of {n + 2 * p}, x is {described(shape, labels)}, "
-                             f"at {line_of(user_site())}")
-    params = {"stride": strides, "padding": tuple(p for p, _ in pairs), "dilation": dilation, "groups": x.shape[1] // channels}
-    y = _convolution.apply((x, weights, bias), params)
-    return put_back(y, order, ordered, rest, labelled)
+    zeros = not isinstance(padding_value, str) and padding_value == 0
+    plan = _plan(labels, tuple(x.shape), tuple(weights.shape), labels_of(weights), fixed(stride), fixed(dilation_factor), fixed(padding), zeros)
+    own = labels_of(x)
+    x, weights, bias = operands("dlconv", plan.layout.arranged(x), _unlabelled(weights), bias, weights.shape[0])
+    if plan.around is not None:
+        x = padded(x, plan.around, padding_value, "dlconv")
+    return plan.layout.put_back(_convolution.apply((x, weights, bias), plan.params), own)
 
 
 __all__ = ["dlconv"]

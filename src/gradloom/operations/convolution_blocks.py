@@ -1,23 +1,75 @@
-"""How convolution acts on structured Jacobians: windows where spatial axes are tied, a convolution of the in axes where not."""
+"""How convolution acts on structured Jacobians: windows where spatial axes are tied, a convolution of the in axes where not.
+
+Groups are an axis of their own: channels (g, c), filters (g, o).
+"""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
 from ..core.blocks import action
 from ..core.blocks.block import Block
-from ..core.blocks.term import Axis, Index, Term, plain, restricted
+from ..core.blocks.term import Axis, Index, Term, plain, spread_over, without_repeats
 from ..kernels import Tensor
-from .convolution_kernels import _forward
+from .convolution_kernels import _forward, _to_input
 from .spatial import Sizes
 
 
-def _act(inputs: Any, params: dict[str, Any]) -> Block:
+def act_convolution(inputs: Any, params: dict[str, Any]) -> Block:
+    """dlconv of a Block in the place of x or of the weight."""
     x, weight, _ = inputs
     return _with_weight_block(x, weight, params) if type(weight) is Block else _with_input_block(x, weight, params)
+
+
+def act_transposed(inputs: Any, params: dict[str, Any]) -> Block:
+    """dltranspconv of a Block in the place of x or of the weight."""
+    x, weight, _ = inputs
+    return _transposed_weight_block(x, weight, params) if type(weight) is Block else _transposed_input_block(x, weight, params)
+
+
+def act_weight(operation: Any, inputs: Any, params: dict[str, Any]) -> Block:
+    """The cotangent of a weight of a Block in the place of x or of the cotangent: a contraction over observations and places."""
+    x, bar = inputs
+    kernel, g = params["kernel"], params["groups"]
+    if type(bar) is Block:
+        block = _grouped(bar.made([_settled(t, bar.like) for t in bar.terms], bar.shape), g)
+        patches = _patches(x, kernel, params["stride"], params["padding"], params["dilation"])
+        other: Any = patches.reshape(x.shape[0], g, x.shape[1] // g, *patches.shape[2:])
+    elif x.terms and all(_spatially_tied(t) for t in x.terms):
+        block, other = _patched(_grouped(x, g), kernel, params), bar.reshape(bar.shape[0], g, bar.shape[1] // g, *bar.shape[2:])
+    else:
+        return action.untying(operation, inputs, params)
+    d = len(kernel)
+    s, k = _letters("s", d), _letters("k", d)
+    windows, plain_ = ["n", "g", "c", *s, *k], ["n", "g", "o", *s]
+    letters = [plain_, windows] if type(bar) is Block else [windows, plain_]
+    w = _contracted(block, other, letters, ["g", "o", "c", *k])
+    return action.reshaped(w, (w.shape[0] * w.shape[1], *w.shape[2:]))
+
+
+def _settled(term: Term, like: Tensor) -> Term:
+    """Entries at places chosen by value (winners of a pooling) as an image: windows there would be read once for each of them."""
+    chosen = [k for k in range(2, len(term.out)) if term.out[k].positions is not None and len(term.out[k].indices) > 1]
+    if not chosen or {i for k in chosen for i in term.out[k].indices if i.size > 1} <= term.in_indices():
+        return term
+    return term.untied(chosen, like)
+
+
+def _letters(name: str, d: int) -> list[str]:
+    return [f"{name}{j}" for j in range(d)]
+
+
+def _grouped(block: Block, groups: int, axis: int = 1) -> Block:
+    """An axis of channels as (groups, channels of each)."""
+    return action.reshaped(block, (*block.shape[:axis], groups, block.shape[axis] // groups, *block.shape[axis + 1:]))
+
+
+def _contracted(block: Block, other: Tensor, letters: list[list[str]], out: list[str]) -> Block:
+    sizes = dict(zip(letters[0], block.shape, strict=True)) | dict(zip(letters[1], other.shape, strict=True))
+    return action.contract(block, 0, (block, other), letters, out, sizes)
 
 
 def _patches(x: Tensor, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Tensor:
@@ -36,39 +88,53 @@ def _with_weight_block(x: Tensor, block: Block, params: dict[str, Any]) -> Block
     """A convolution with respect to its weight: a contraction of the unfolded input, filters tied."""
     d, g = len(params["stride"]), params["groups"]
     o, c = block.shape[0], block.shape[1]
-    kernel = block.shape[2:]
-    patches = _patches(x, kernel, params["stride"], params["padding"], params["dilation"])
+    patches = _patches(x, block.shape[2:], params["stride"], params["padding"], params["dilation"])
     out = patches.shape[2:2 + d]
-    s, k = [f"s{j}" for j in range(d)], [f"k{j}" for j in range(d)]
-    if g == 1:
-        letters = [["n", "c", *s, *k], ["o", "c", *k]]
-        sizes = dict(zip([*letters[0], "o"], [*patches.shape, o], strict=True))
-        return action.contract(block, 1, (patches, block), letters, ["n", "o", *s], sizes)
-    patches = patches.reshape(x.shape[0], g, c, *out, *kernel)
-    block = action.reshaped(block, (g, o // g, c, *kernel))
-    letters = [["n", "g", "c", *s, *k], ["g", "o", "c", *k]]
-    sizes = dict(zip([*letters[0], "o"], [*patches.shape, o // g], strict=True))
-    block = action.contract(block, 1, (patches, block), letters, ["n", "g", "o", *s], sizes)
-    return action.reshaped(block, (x.shape[0], o, *out))
+    s, k = _letters("s", d), _letters("k", d)
+    patches = patches.reshape(x.shape[0], g, c, *patches.shape[2:])
+    y = _contracted(_grouped(block, g, 0), patches, [["g", "o", "c", *k], ["n", "g", "c", *s, *k]], ["n", "g", "o", *s])
+    return action.reshaped(y, (x.shape[0], o, *out))
 
 
 def _with_input_block(block: Block, weight: Tensor, params: dict[str, Any]) -> Block:
     """A convolution of a Block: windows where its spatial axes are tied, else a convolution with the in axes in the batch."""
-    if not block.terms:
-        shape = (block.shape[0], weight.shape[0], *_output_sizes(block.shape[2:], weight.shape[2:], params))
-        return block.made([], shape, torch.promote_types(block.dtype, weight.dtype))
-    parts = [_windowed(block, t, weight, params) if _spatially_tied(t) and _windows_pay(block, t, weight, params)
-             else _convolved(block, t, weight, params) for t in block.terms]
-    result = parts[0]
-    for part in parts[1:]:
-        result = result.plus(part)
+    sizes = _output_sizes(block.shape[2:], weight.shape[2:], params)
+    return _by_terms(block, weight, (block.shape[0], weight.shape[0], *sizes), lambda part, term: (
+        _windowed(part, weight, params) if _spatially_tied(term) and _windows_pay(block, term, weight)
+        else _convolved(part, term, weight, params, weight.shape[0], sizes, _forward)))
+
+
+def _transposed_input_block(block: Block, weight: Tensor, params: dict[str, Any]) -> Block:
+    """A transposed convolution of a Block: out axes at positions where its spatial axes are tied, else one with the in axes in the batch."""
+    sizes = params["sizes"]
+    filters = weight.shape[1] * params["groups"]
+
+    def run(x: Tensor, weight: Tensor, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Tensor:
+        return _to_input(x, weight, stride, padding, dilation, groups, sizes)
+
+    return _by_terms(block, weight, (block.shape[0], filters, *sizes), lambda part, term: (
+        _spread(part, weight, params) if _in_space(term) and _spreading_pays(block, term, weight, sizes)
+        else _convolved(part, term, weight, params, filters, sizes, run)))
+
+
+def _by_terms(block: Block, weight: Tensor, shape: Sequence[int], act: Callable[[Block, Term], Block]) -> Block:
+    result = block.made([], shape, torch.promote_types(block.dtype, weight.dtype))
+    for term in block.terms:
+        part = act(block.made([term], block.shape), term)
+        result = result.plus(part) if result.terms else part
     return result
 
 
+# ----- windows: in = stride * out + dilation * k - padding ----------------------------------------------------------------
+
+
 def _spatially_tied(term: Term) -> bool:
+    """Whether each spatial axis has an index of its own that in axes carry, at most one place to a value."""
     tied = term.in_indices()
-    return any(a.size > 1 for a in term.out[2:]) and all(
-        len(a.indices) == 1 and a.indices[0] in tied and (a.positions is None or _position_of(a) is not None) for a in term.out[2:] if a.size > 1)
+    wide = [a for a in term.out[2:] if a.size > 1]
+    others = [i for a in term.out if a.size > 1 or a.positions is not None for i in a.indices]
+    return bool(wide) and all(len(a.indices) == 1 and a.indices[0] in tied and others.count(a.indices[0]) == 1 and (
+        a.positions is None or _position_of(a) is not None) for a in wide)
 
 
 def _position_of(axis: Axis) -> Tensor | None:
@@ -82,12 +148,24 @@ def _position_of(axis: Axis) -> Tensor | None:
     return values
 
 
-def _windows_pay(block: Block, term: Term, weight: Tensor, params: dict[str, Any]) -> bool:
+def _in_space(term: Term) -> bool:
+    """Whether spatial axes share indices with in axes, so that windows are fewer than all places."""
+    tied = term.in_indices()
+    return all(tied & set(a.indices) for a in term.out[2:] if a.size > 1)
+
+
+def _windows_pay(block: Block, term: Term, weight: Tensor) -> bool:
     """Whether windows hold fewer entries than a Jacobian that is dense in space."""
     kernel = weight.shape[2:]
     window = math.prod(k for k, a in zip(kernel, term.out[2:], strict=True) if a.size > 1)
     inner = math.prod(i.size for i in term.in_indices()) // math.prod(a.size for a in term.out[2:])
-    return window * inner <= math.prod(block.in_shape) and params["groups"] == 1
+    return window * inner <= math.prod(block.in_shape)
+
+
+def _spreading_pays(block: Block, term: Term, weight: Tensor, sizes: Sizes) -> bool:
+    """The same of a transposed convolution: its entries are all pairs of an input and a filter's position."""
+    spatial = {i for a in term.out[2:] for i in a.indices} | term.in_indices()
+    return math.prod(weight.shape[2:]) * math.prod(i.size for i in spatial) <= math.prod(sizes) * math.prod(block.in_shape)
 
 
 def _output_sizes(sizes: Sequence[int], kernel: Sequence[int], params: dict[str, Any]) -> list[int]:
@@ -95,44 +173,106 @@ def _output_sizes(sizes: Sequence[int], kernel: Sequence[int], params: dict[str,
             for n, k, s, p, d in zip(sizes, kernel, params["stride"], params["padding"], params["dilation"], strict=True)]
 
 
-def _windowed(block: Block, term: Term, weight: Tensor, params: dict[str, Any]) -> Block:
-    """in = stride * out + dilation * k - pad: each spatial index becomes a window's position."""
-    kernel = weight.shape[2:]
-    sizes = _output_sizes(block.shape[2:], kernel, params)
-    out: list[Axis] = [term.out[0]]
-    window: list[Index | None] = []
-    channel = term.out[1]
-    spatial: list[Axis] = []
-    for d, (n, m, k) in enumerate(zip(block.shape[2:], sizes, kernel, strict=True)):
-        o, w = Index(m), Index(k)
-        where = (torch.arange(m) * params["stride"][d]).unsqueeze(1) + torch.arange(k) * params["dilation"][d] - params["padding"][d]
-        where = torch.where((where < 0) | (where >= n), -1, where)
-        if n > 1:
-            values = None if term.out[2 + d].positions is None else _position_of(term.out[2 + d])
-            if values is not None:
-                where = torch.where(where < 0, -1, values[where.clamp(min=0)])
-            term = term.substituted(term.out[2 + d].indices[0], where, (o, w))
-        else:
-            mask = (where >= 0).to(block.dtype).to(block.device)
-            term = term.times(mask, (o, w))
-        window.append(w)
-        spatial.append(Axis((o,), m) if m > 1 else Axis((o,), 1, torch.zeros(1, dtype=torch.int64)))
-    filters = plain(weight.shape[0])
-    names = [Axis((w,), k) if w is not None else None for w, k in zip(window, kernel, strict=True)]
-    factor, ids = restricted(weight, [filters if weight.shape[0] > 1 else None, channel if block.shape[1] > 1 else None, *names])
-    out += [filters, *spatial]
-    term = term.replaced(out=tuple(out)).times(factor, ids).eliminated()
-    return block.made([term], (block.shape[0], weight.shape[0], *sizes), torch.promote_types(block.dtype, weight.dtype))
+def _places(n: int, m: int, k: int, stride: int, padding: int, dilation: int) -> Tensor:
+    """(m, k): where in n places window o has its position k, -1 where outside."""
+    where = (torch.arange(m) * stride).unsqueeze(1) + torch.arange(k) * dilation - padding
+    return torch.where((where < 0) | (where >= n), -1, where)
 
 
-def _convolved(block: Block, term: Term, weight: Tensor, params: dict[str, Any]) -> Block:
+def _places_of(sizes: Sequence[int], out: Sequence[int], kernel: Sequence[int], params: dict[str, Any]) -> list[Tensor]:
+    return [_places(*p) for p in zip(sizes, out, kernel, params["stride"], params["padding"], params["dilation"], strict=True)]
+
+
+def _patched(block: Block, kernel: Sizes, params: dict[str, Any]) -> Block:
+    """The unfolded Block (N, g, c, *S', *K) of spatially tied terms: each spatial index becomes a window's position."""
+    spatial = block.shape[3:]
+    sizes = _output_sizes(spatial, kernel, params)
+
+    def act(term: Term) -> Sequence[Term]:
+        own, window = [], []
+        for d, (n, m, k, where) in enumerate(zip(spatial, sizes, kernel, _places_of(spatial, sizes, kernel, params), strict=True)):
+            o, w = Index(m), Index(k)
+            if n > 1:
+                values = None if term.out[3 + d].positions is None else _position_of(term.out[3 + d])
+                if values is not None:
+                    where = torch.where(where < 0, -1, values[where.clamp(min=0)])
+                term = term.substituted(term.out[3 + d].indices[0], where, (o, w))
+            else:
+                term = term.times((where >= 0).to(block.dtype).to(block.device), (o, w))
+            own.append(_whole(o))
+            window.append(_whole(w))
+        return [term.replaced(out=(*term.out[:3], *own, *window))]
+
+    return block.mapped(act, (*block.shape[:3], *sizes, *kernel))
+
+
+def _whole(index: Index) -> Axis:
+    """An axis of one index, which it keeps where its size is 1."""
+    return Axis((index,), index.size) if index.size > 1 else Axis((index,), 1, torch.zeros(1, dtype=torch.int64))
+
+
+def _windowed(block: Block, weight: Tensor, params: dict[str, Any]) -> Block:
+    g, d = params["groups"], block.ndim - 2
+    s, k = _letters("s", d), _letters("k", d)
+    patched = _patched(_grouped(block, g), weight.shape[2:], params)
+    filters = weight.reshape(g, weight.shape[0] // g, *weight.shape[1:])
+    y = _contracted(patched, filters, [["n", "g", "c", *s, *k], ["g", "o", "c", *k]], ["n", "g", "o", *s])
+    return action.reshaped(y, (y.shape[0], weight.shape[0], *y.shape[3:]))
+
+
+# ----- transposed: out = stride * in + dilation * k - padding ---------------------------------------------------------------
+
+
+def _spread(block: Block, weight: Tensor, params: dict[str, Any]) -> Block:
+    """Every input goes to each of the places where a filter lies over it."""
+    g, d = params["groups"], block.ndim - 2
+    s, k = _letters("s", d), _letters("k", d)
+    filters = weight.reshape(g, weight.shape[0] // g, *weight.shape[1:])
+    y = _contracted(_grouped(block, g), filters, [["n", "g", "c", *s], ["g", "c", "o", *k]], ["n", "g", "o", *s, *k])
+    return _overlapped(y, params)
+
+
+def _transposed_weight_block(x: Tensor, block: Block, params: dict[str, Any]) -> Block:
+    """A transposed convolution with respect to its weight: x itself is the factor, filters tied."""
+    g, d = params["groups"], block.ndim - 2
+    s, k = _letters("s", d), _letters("k", d)
+    x = x.reshape(x.shape[0], g, x.shape[1] // g, *x.shape[2:])
+    y = _contracted(_grouped(block, g, 0), x, [["g", "c", "o", *k], ["n", "g", "c", *s]], ["n", "g", "o", *s, *k])
+    return _overlapped(y, params)
+
+
+def _overlapped(block: Block, params: dict[str, Any]) -> Block:
+    """(N, g, o, *S, *K) as (N, g o, *S'): each pair of a place and a filter's position is a position of the result."""
+    sizes = params["sizes"]
+    d = len(sizes)
+    inner, kernel = block.shape[3:3 + d], block.shape[3 + d:]
+    tables = _places_of(sizes, inner, kernel, params)
+
+    def act(term: Term) -> Sequence[Term]:
+        axes = [_paired(term.out[3 + j], term.out[3 + d + j], tables[j], sizes[j]) for j in range(d)]
+        return [term.replaced(out=(*term.out[:3], *axes))]
+
+    y = block.mapped(act, (*block.shape[:3], *sizes))
+    return action.reshaped(y, (y.shape[0], y.shape[1] * y.shape[2], *sizes))
+
+
+def _paired(a: Axis, b: Axis, where: Tensor, size: int) -> Axis:
+    """The axis of `size` at where[a, b]."""
+    ids = tuple(dict.fromkeys((*a.indices, *b.indices)))
+    i, j = (spread_over(*without_repeats(axis.table(), axis.indices), ids) for axis in (a, b))
+    return Axis(ids, size, where[i.clamp(min=0), j.clamp(min=0)].masked_fill((i < 0) | (j < 0), -1))
+
+
+# ----- spatial axes whole ---------------------------------------------------------------------------------------------------
+
+
+def _convolved(block: Block, term: Term, weight: Tensor, params: dict[str, Any], filters: int, sizes: Sequence[int], run: Any) -> Block:
     """Spatial axes whole; a tied channel makes it a convolution of each channel alone (a grouped one)."""
     notes: list[str] = []
-    for k in range(2, block.ndim):
-        before = term
-        term = term.untied(k, block.like)
-        if term is not before:
-            notes.append("dlconv needs its spatial axes whole")
+    before = term
+    term = term.untied(range(2, block.ndim), block.like)
+    if term is not before:
+        notes.append("dlconv needs its spatial axes whole")
     channel = term.out[1]
     tied = channel.positions is None and len(channel.indices) == 1 and channel.indices[0] in term.in_indices() and params["groups"] == 1
     if not tied:
@@ -152,19 +292,18 @@ def _convolved(block: Block, term: Term, weight: Tensor, params: dict[str, Any])
     if images.ndim == 4 and not images.is_complex():  # torch has no complex kernel for channels_last
         images = images.contiguous(memory_format=torch.channels_last)
     stride, padding, dilation = params["stride"], params["padding"], params["dilation"]
-    filters = plain(weight.shape[0])
-    sizes = _output_sizes(block.shape[2:], weight.shape[2:], params)
+    named = plain(filters)
     axes = [plain(n) for n in sizes]
     if tied and channels > 1:
-        grouped = weight.transpose(0, 1).reshape(channels * weight.shape[0], 1, *weight.shape[2:])
-        y = _forward(images, grouped, stride, padding, dilation, channels)
-        ids = (*varying, *term.out[1].indices, *filters.indices, *(i for a in axes for i in a.indices))
+        alone = weight.transpose(0, 1).reshape(-1, 1, *weight.shape[2:]) if run is _forward else weight
+        y = run(images, alone, stride, padding, dilation, channels)
+        ids = (*varying, *term.out[1].indices, *named.indices, *(i for a in axes for i in a.indices))
     else:
-        y = _forward(images, weight, stride, padding, dilation, params["groups"])
-        ids = (*varying, *filters.indices, *(i for a in axes for i in a.indices))
+        y = run(images, weight, stride, padding, dilation, params["groups"])
+        ids = (*varying, *named.indices, *(i for a in axes for i in a.indices))
     factor = _unfolded(y, [i.size for i in varying], [i.size for i in ids[len(varying):]])
-    made = Term([(factor, ids)], (term.out[0], filters, *axes), term.inn, conjugate=term.conjugate)
-    return block.made([made], (block.shape[0], weight.shape[0], *sizes), y.dtype, tuple(dict.fromkeys(notes)))
+    made = Term([(factor, ids)], (term.out[0], named, *axes), term.inn, conjugate=term.conjugate)
+    return block.made([made], (block.shape[0], filters, *sizes), y.dtype, tuple(dict.fromkeys(notes)))
 
 
 def _unfolded(y: Tensor, batch: list[int], own: list[int]) -> Tensor:

@@ -92,11 +92,16 @@ def _forward(x: Tensor, weight: Tensor, stride: Sizes, padding: Sizes, dilation:
     return _with_lead(run, x, weight, ndim, groups, fold_x, fold_w, fold_both)
 
 
+def beyond(sizes: Sizes, inner: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Sizes:
+    """What torch calls output_padding: how far a transposed convolution of the given sizes reaches beyond its last window."""
+    return tuple(n - ((m - 1) * s - 2 * p + e * (k - 1) + 1)
+                 for n, m, k, s, p, e in zip(sizes, inner, kernel, stride, padding, dilation, strict=True))
+
+
 def _to_input(y_bar: Tensor, weight: Tensor, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int, sizes: Sizes) -> Tensor:
     ndim = len(stride) + 2
     kernel = weight.shape[-len(stride):]
-    extra = tuple(n - ((m - 1) * s - 2 * p + d * (k - 1) + 1)
-                  for n, m, s, p, d, k in zip(sizes, y_bar.shape[-len(stride):], stride, padding, dilation, kernel, strict=True))
+    extra = beyond(sizes, y_bar.shape[-len(stride):], kernel, stride, padding, dilation)
 
     def run(g_: Tensor, w: Tensor, g: int) -> Tensor:
         return torch.convolution(g_, w, None, stride, padding, dilation, True, extra, g)

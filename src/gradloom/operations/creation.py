@@ -81,7 +81,7 @@ def ones(shape: Any, labels: str | None = None, *, like: Any = None, dtype: Any 
 
 
 @composite
-def full(shape: Any, value: Any, labels: str | None = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
+def full(shape: Any, fill_value: Any, labels: str | None = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
     """One value everywhere: a number, or a dlarray that broadcasts to the shape (recorded where it is traced).
 
     Numbers give float64 (bools bool, complex numbers complex128) unless `like`, `dtype` or `device` say otherwise.
@@ -93,7 +93,7 @@ def full(shape: Any, value: Any, labels: str | None = None, *, like: Any = None,
 
     Source: array API full.
     """
-    shape = sizes_of(shape, "full")
+    shape, value = sizes_of(shape, "full"), fill_value
     if type(value) not in NUMBER_TYPES:
         value = array(value)
         if value.ndim or type(value) is dlarray and value.traced:
@@ -144,7 +144,7 @@ def ones_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Any:
 
 
 @composite
-def full_like(x: Any, value: Any, /, *, dtype: Any = None, device: Any = None) -> Any:
+def full_like(x: Any, /, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Any:
     """One value everywhere in the shape of x, with its labels, type and device.
 
     >>> import gradloom as gl
@@ -155,13 +155,14 @@ def full_like(x: Any, value: Any, /, *, dtype: Any = None, device: Any = None) -
     Source: array API full_like.
     """
     x = array(x)
-    return full(tuple(x.shape), value, labels_of(x), like=x, dtype=dtype, device=device)
+    return full(tuple(x.shape), fill_value, labels_of(x), like=x, dtype=dtype, device=device)
 
 
 @composite
-def eye(n: int, columns: int | None = None, labels: str | None = None, *, k: int = 0, like: Any = None, dtype: Any = None,
+def eye(n_rows: int, n_cols: int | None = None, labels: str | None = None, *, k: int = 0, like: Any = None, dtype: Any = None,
         device: Any = None) -> Any:
-    """A matrix with ones on a diagonal and zeros elsewhere, n x n or n x columns; k > 0 is a diagonal above the main one.
+    """A matrix with ones on a diagonal and zeros elsewhere, n_rows x n_rows or n_rows x n_cols; k > 0 is a diagonal
+    above the main one.
 
     >>> import gradloom as gl
     >>> gl.eye(2)
@@ -171,7 +172,7 @@ def eye(n: int, columns: int | None = None, labels: str | None = None, *, k: int
 
     Source: array API eye, MATLAB eye.
     """
-    rows, columns = sizes_of((n, n if columns is None else columns), "eye")
+    rows, columns = sizes_of((n_rows, n_rows if n_cols is None else n_cols), "eye")
     made = type_and_device(like, dtype, device)
     value = torch.zeros((rows, columns), **made)
     if -rows < k < columns:
@@ -202,9 +203,9 @@ def arange(start: Any, stop: Any = None, step: Any = 1, labels: str | None = Non
 
 
 @composite
-def linspace(start: Any, stop: Any, count: int, labels: str | None = None, *, like: Any = None, dtype: Any = None,
+def linspace(start: Any, stop: Any, /, num: int, labels: str | None = None, *, endpoint: bool = True, like: Any = None, dtype: Any = None,
              device: Any = None) -> Any:
-    """`count` evenly spaced numbers from start to stop, both included.
+    """`num` evenly spaced numbers from start to stop, both included; without `endpoint` one step short of stop.
 
     >>> import gradloom as gl
     >>> gl.linspace(0, 1, 5)
@@ -213,9 +214,10 @@ def linspace(start: Any, stop: Any, count: int, labels: str | None = None, *, li
 
     Source: array API linspace, MATLAB linspace.
     """
-    (count,) = sizes_of(count, "linspace")
-    value = torch.linspace(_number(start, "linspace"), _number(stop, "linspace"), count, **type_and_device(like, dtype, device))
-    return constant(value, labels, like, "linspace")
+    (count,) = sizes_of(num, "linspace")
+    ends = _number(start, "linspace"), _number(stop, "linspace")
+    value = torch.linspace(*ends, count if endpoint else count + 1, **type_and_device(like, dtype, device))
+    return constant(value[:count], labels, like, "linspace")
 
 
 def _number(x: Any, word: str) -> Any:
@@ -225,8 +227,8 @@ def _number(x: Any, word: str) -> Any:
 
 
 @composite
-def asarray(x: Any, labels: str | None = None, *, dtype: Any = None, device: Any = None, copy: bool = True) -> dlarray:
-    """x as a dlarray: what `dlarray(x, labels)` does, under the array API's name.
+def asarray(x: Any, /, labels: str | None = None, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> dlarray:
+    """x as a dlarray: what `dlarray(x, labels)` does, under the array API's name. The memory is copied unless `copy=False`.
 
     >>> import gradloom as gl
     >>> gl.asarray([1, 2])
@@ -235,7 +237,49 @@ def asarray(x: Any, labels: str | None = None, *, dtype: Any = None, device: Any
 
     Source: array API asarray.
     """
-    return dlarray(x, labels, dtype=dtype, device=device, copy=copy)
+    return dlarray(x, labels, dtype=dtype, device=device, copy=copy is not False)
 
 
-__all__ = ["arange", "asarray", "eye", "full", "full_like", "linspace", "ones", "ones_like", "zeros", "zeros_like"]
+@composite
+def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> dlarray:
+    """An array of another library, by the DLPack protocol, as a dlarray. The memory is copied unless `copy=False`.
+
+    >>> import gradloom as gl, numpy as np
+    >>> gl.from_dlpack(np.array([1.0, 2.0]))
+    2 dlarray float64
+    [1. 2.]
+
+    Source: array API from_dlpack.
+    """
+    if not hasattr(x, "__dlpack__"):
+        raise TypeRefused(f"from_dlpack needs an array with __dlpack__, not {type(x).__name__}, at {line_of(user_site())}; write dlarray(x)")
+    return dlarray(torch.from_dlpack(x), device=device, copy=copy is not False)
+
+
+@composite
+def empty(shape: Any, labels: str | None = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
+    """An array to be written into: zeros, since what was in memory before is nobody's business.
+
+    >>> import gradloom as gl
+    >>> gl.empty((2, 3)).shape
+    (2, 3)
+
+    Source: array API empty.
+    """
+    return zeros(shape, labels, like=like, dtype=dtype, device=device)
+
+
+@composite
+def empty_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Any:
+    """An array in the shape of x to be written into, with its labels, type and device: zeros.
+
+    >>> import gradloom as gl
+    >>> gl.empty_like(gl.dlarray([[1.0, 2.0]], "CB")).dims
+    'CB'
+
+    Source: array API empty_like.
+    """
+    return zeros_like(x, dtype=dtype, device=device)
+
+
+__all__ = ["arange", "asarray", "empty", "empty_like", "eye", "from_dlpack", "full", "full_like", "linspace", "ones", "ones_like", "zeros", "zeros_like"]

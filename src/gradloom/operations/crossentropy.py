@@ -173,16 +173,16 @@ _crossentropy = general(
 @public(_crossentropy)
 def crossentropy(y: Any, targets: Any, weights: Any = None, /, *, mask: Any = None, classification_mode: str = "single-label",
                  reduction: str = "sum", normalization_factor: str = "batch-size", from_logits: bool = False,
-                 data_format: str | None = None) -> Any:
+                 data_format: str | None = None, weights_format: str | None = None) -> Any:
     """The cross-entropy between probabilities and targets, summed and divided by the batch size.
 
     Formula: -(1/N) sum of t log(y); "multilabel": -(1/N) sum of t log(y) + (1 - t) log(1 - y). N is the size of B, 1 when absent;
-    with `normalization_factor` "all-elements" the number of elements of y, "mask-included" the sum of the mask, "none" 1.
-    y holds probabilities over C, as softmax (sigmoid for "multilabel") gives them, clipped away from 0 before the logarithm.
+    with `normalization_factor` "all-elements" the number of elements of y, "mask-included" (or "target-included") the sum of the
+    mask, "none" 1. y holds probabilities over C, as softmax (sigmoid for "multilabel") gives them, clipped away from 0 before the logarithm.
     `from_logits=True` takes what goes into softmax or sigmoid: exact for every size, and faster.
 
     y: any layout with C. targets: y's axes, in any order of labels, or integer class indices counted from 0, without C.
-    weights: one for each class, or labelled. mask: 0 and 1, y's shape, or labelled; what it hides has no influence.
+    weights: one for each class, or labelled, or with `weights_format`. mask: 0 and 1, y's shape, or labelled; what it hides has no influence.
     The result is an unlabelled scalar; `reduction="none"` gives each element's part (for class indices, each observation's).
 
     Raises ShapeError for values outside [0, 1] or, single-label, that do not sum to 1 over C to within 1e-3 (checked on the CPU);
@@ -217,7 +217,7 @@ def crossentropy(y: Any, targets: Any, weights: Any = None, /, *, mask: Any = No
     if classification_mode == "single-label" and not from_logits:
         _check_probabilities(y, axis, mask is not None, word)
     params = {"axis": axis, "mode": classification_mode, "from_logits": bool(from_logits)}
-    return finished(_crossentropy, y, targets, weights, mask, params, labels, reduction, normalization_factor, word)
+    return finished(_crossentropy, y, targets, weights, mask, params, labels, reduction, normalization_factor, word, weights_format)
 
 
 def _check_probabilities(y: Any, axis: int, masked: bool, word: str) -> None:
@@ -253,7 +253,8 @@ def _class_indices(targets: Any, y: Any, labels: str, axis: int, word: str) -> A
 
 @composite
 def indexcrossentropy(y: Any, targets: Any, weights: Any = None, /, *, mask_index: int | None = None, reduction: str = "sum",
-                      normalization_factor: str = "batch-size", from_logits: bool = False, data_format: str | None = None) -> Any:
+                      normalization_factor: str = "batch-size", from_logits: bool = False, data_format: str | None = None,
+                      weights_format: str | None = None) -> Any:
     """The cross-entropy for integer class indices: minus the logarithm of the probability of each target, over the batch size.
 
     Formula: -(1/N) sum of log(y[target]). Indices count from 0; targets equal to `mask_index` contribute nothing, and
@@ -273,9 +274,8 @@ def indexcrossentropy(y: Any, targets: Any, weights: Any = None, /, *, mask_inde
         hidden = raw == mask_index
         labels = labels_of(targets)
         mask, targets = ((dlarray._made(v, None, labels) if type(targets) is dlarray else v) for v in (~hidden, raw.masked_fill(hidden, 0)))
-    factor = "mask-included" if normalization_factor == "target-included" else normalization_factor
-    return crossentropy(y, targets, weights, mask=mask, reduction=reduction, normalization_factor=factor, from_logits=from_logits,
-                        data_format=data_format)
+    return crossentropy(y, targets, weights, mask=mask, reduction=reduction, normalization_factor=normalization_factor, from_logits=from_logits,
+                        data_format=data_format, weights_format=weights_format)
 
 
 __all__ = ["crossentropy", "indexcrossentropy"]

@@ -54,6 +54,8 @@ logical_not = _declared("logical_not", torch.logical_not, "x is zero.", ("x",), 
 bitwise_and = _declared("bitwise_and", operator.and_, "a & b.", operators=("__and__", "__rand__"))
 bitwise_or = _declared("bitwise_or", operator.or_, "a | b.", operators=("__or__", "__ror__"))
 bitwise_xor = _declared("bitwise_xor", operator.xor, "a ^ b.", operators=("__xor__", "__rxor__"))
+bitwise_left_shift = _declared("bitwise_left_shift", operator.lshift, "a << b.", operators=("__lshift__", "__rlshift__"), matlab="bitshift")
+bitwise_right_shift = _declared("bitwise_right_shift", operator.rshift, "a >> b.", operators=("__rshift__", "__rrshift__"))
 bitwise_invert = _declared("bitwise_invert", torch.bitwise_not, "~x.", ("x",), operators=("__invert__",))
 isnan = _declared("isnan", torch.isnan, "x is NaN.", ("x",), matlab="isnan")
 isinf = _declared("isinf", torch.isinf, "x is infinite.", ("x",), matlab="isinf")
@@ -73,6 +75,7 @@ ceil = _rounding("ceil", torch.ceil, "The smallest integer not below x; derivati
 round = _rounding("round", torch.round, "The nearest integer, halves to even; derivative 0.", "round", ("__round__",))
 trunc = _rounding("trunc", torch.trunc, "x without its fraction; derivative 0.", "fix", ("__trunc__",))
 
-__all__ = ["bitwise_and", "bitwise_invert", "bitwise_or", "bitwise_xor", "ceil", "equal", "floor", "greater", "greater_equal", "isfinite", "isinf",
-           "isnan", "less", "less_equal", "logical_and", "logical_not", "logical_or", "logical_xor", "not_equal", "round", "signbit", "trunc"]
+__all__ = ["bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_or", "bitwise_right_shift", "bitwise_xor",
+           "ceil", "equal", "floor", "greater", "greater_equal", "isfinite", "isinf", "isnan", "less", "less_equal", "logical_and", "logical_not",
+           "logical_or", "logical_xor", "not_equal", "round", "signbit", "trunc"]
 

@@ -10,7 +10,7 @@ from ..core.array import dlarray, operand
 from ..core.blocks.block import Block
 from ..core.calls import broadcast_operands
 from ..core.elementwise import Elementwise, elementwise
-from ..core.errors import TypeRefused, line_of, user_site
+from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.operation import public
 from ..kernels import NUMBER_TYPES, Tensor
 from .arithmetic import add, divide, multiply, positive, scale, square
@@ -160,7 +160,7 @@ def gelu(x: Any, *, approximation: str = "none") -> Any:
     Source: Hendrycks and Gimpel 2016; MATLAB gelu.
     """
     if approximation not in ("none", "tanh"):
-        raise ValueError(f"approximation is 'none' or 'tanh', not {approximation!r}")
+        raise ShapeError(f"gelu: approximation is \"none\" or \"tanh\", not {approximation!r}, at {line_of(user_site())}")
     return apply_unary(_gelu, x, {"approximation": approximation})
 
 
@@ -310,7 +310,7 @@ def _inside(x: Any, low: Any, high: Any) -> Any:
 
 
 @public(_clip)
-def clip(x: Any, min: Any = None, max: Any = None) -> Any:
+def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
     """x limited to [min, max], numbers or arrays; derivative 1 on the bounds.
 
     >>> import gradloom as gl

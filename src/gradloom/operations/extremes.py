@@ -14,10 +14,10 @@ from ..core.labels import described
 from ..core.multilinear import multilinear
 from ..core.operation import discrete, public
 from ..kernels import Tensor
-from .arithmetic import conj
-from .elementwise import where
+from .arithmetic import astype, conj
 from .movement import array, expand_dims, fresh, permute_dims, reshape
 from .reduction import _arguments, _without_trace, sum
+from .scans import divisible, others
 
 # ----- extremes: the first of equal ones takes the derivative -----
 
@@ -72,8 +72,10 @@ def _scatter_kernel(x: Tensor, place: Tensor, size: int) -> Tensor:
 
 _PLACE = torch.tensor([[1], [0]])
 _gather = multilinear("gather", _gather_kernel, transposes={"x": lambda y_bar, place, x_shape: _spread(y_bar, place, x_shape[-1])},
-                      act=action.untying, samples=[((2, 3), {"place": _PLACE})])
-_scatter = multilinear("scatter", _scatter_kernel, transposes={"x": lambda y_bar, place: _pick(y_bar, place)}, act=action.untying,
+                      act=lambda operation, inputs, params: action.gathered_at(inputs[0], [_raw(params["place"]).squeeze(-1)], ()),
+                      samples=[((2, 3), {"place": _PLACE})])
+_scatter = multilinear("scatter", _scatter_kernel, transposes={"x": lambda y_bar, place: _pick(y_bar, place)},
+                       act=lambda operation, inputs, params: action.scattered_to(inputs[0], [_raw(params["place"]).squeeze(-1)], (params["size"],), 0),
                        samples=[((2,), {"place": _PLACE, "size": 3})])
 
 
@@ -88,7 +90,7 @@ _min = _extreme("min", "min")
 
 def _reduced(operation: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     x, params, labels = _arguments(x, axis, keepdims)
-    if 0 in [x.shape[a] for a in params["axis"]]:
+    if operation is not _prod and 0 in [x.shape[a] for a in params["axis"]]:  # the product of nothing is 1
         raise ShapeError(f"{operation.name} of no elements: {described(x.shape, labels_of(x))}, at {line_of(user_site())}")
     if not params["axis"]:
         return fresh(x)
@@ -174,21 +176,18 @@ def argmin(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
 # ----- products -----
 
 
-def _others(x: Any) -> Any:
-    """The product of all other elements along the last axis: forwards times backwards, so that zeros do no harm."""
-    n = x.shape[-1]
-    ones = reshape(x, (*x.shape, 1)) * 0 + 1
-    grid = ones * reshape(x, (*x.shape[:-1], 1, n))  # grid[..., i, j] = x[..., j]
-    eye = torch.eye(n, dtype=torch.bool, device=x.device)
-    return _prod.apply((where(eye, 1, grid),))
+def _prod_fused(y_bar: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    if not divisible(y):
+        return y_bar.unsqueeze(-1) * others(x).conj()
+    return (y_bar * y.conj()).unsqueeze(-1) / x.conj()
 
 
-_prod = general("prod", lambda x: torch.prod(x, -1), push=lambda x_dot, x: sum(x_dot * _others(x), axis=-1),
-                pull=lambda y_bar, x: expand_dims(y_bar, axis=-1) * conj(_others(x)), samples=[((4, 3), {})], matlab="prod")
+_prod = general("prod", lambda x: torch.prod(x, -1), push=lambda x_dot, x: sum(x_dot * others(x), axis=-1),
+                pull=lambda y_bar, x: expand_dims(y_bar, axis=-1) * conj(others(x)), fused_pull=_prod_fused, samples=[((4, 3), {})], matlab="prod")
 
 
 @public(_prod, method=True)
-def prod(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+def prod(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
     """The product over axes. Its derivative is the product of the other elements, right also where elements are zero.
 
     >>> import gradloom as gl
@@ -197,7 +196,7 @@ def prod(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
 
     Source: array API prod, MATLAB prod.
     """
-    return _reduced(_prod, x, axis, keepdims)
+    return _reduced(_prod, x if dtype is None else astype(x, dtype), axis, keepdims)
 
 
 __all__ = ["argmax", "argmin", "max", "min", "prod"]

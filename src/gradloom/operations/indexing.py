@@ -124,6 +124,11 @@ _embed = multilinear(
     act=action.untying, samples=[((2,), {"index": (slice(1, 3), 0), "shape": (4, 3), "lead": 0})])
 
 
+def is_mask_without_axes(index: Any) -> bool:
+    """The array API's boolean mask of no axes, which selects all or nothing; a Python bool is a slip."""
+    return type(index) is dlarray and not index._value.ndim and index._value.dtype is torch.bool
+
+
 def _getitem(x: Any, index: Any) -> Any:
     """x[index]: an integer drops its axis, slices and single vectors or masks keep it with its label, None adds one (U)."""
     if type(index) is int and x._labels is None and x._value.ndim:
@@ -140,6 +145,8 @@ def _getitem(x: Any, index: Any) -> Any:
         code = frame.f_code
         site = (code, frame.f_lasti) if _inside.get(code.co_filename) is False else user_site(2)
         return dlarray._made(value, Node(_index, node.trace, (node,), [None, None], {"index": index}, value, site))
+    if is_mask_without_axes(index):
+        return x[None][:int(index)]
     entries = _without_ellipsis(x, index)
     if all(isinstance(e, slice) and e == slice(None) for e in entries):
         return dlarray(x)

@@ -63,6 +63,20 @@ _concat = _Concat("concat", _cat, ("arrays",), [("arrays",)], {}, matlab="cat", 
     ((2, 3), (1, 3), (4, 3), {"axis": -2}), ((2, 0), (2, 3), {"axis": -1}), ((2,), (1,), (2,), {"axis": -1})])
 
 
+def _concat_on_blocks(operation: Any, inputs: Sequence[Any], params: Any) -> Any:
+    """Structured Jacobians, each in its place among zeros."""
+    axis = params["axis"]
+    total, start, result = sum(x.shape[axis] for x in inputs), 0, None
+    for x in inputs:
+        part = pad_axis(x, axis, start, total - start - x.shape[axis])
+        result = part if result is None else result + part
+        start += x.shape[axis]
+    return result
+
+
+_concat.act = _concat_on_blocks
+
+
 @public(_concat)
 def concat(arrays: Any, /, *, axis: Any = 0) -> Any:
     """Arrays one after the other along an axis that they have.

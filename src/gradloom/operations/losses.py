@@ -71,12 +71,12 @@ def _huber_value(d: Any, delta: float) -> Any:
 
 
 def _difference(word: str, operation: General, y: Any, targets: Any, weights: Any, mask: Any, reduction: str, normalization_factor: str,
-                data_format: str | None, delta: float = 1.0) -> Any:
+                data_format: str | None, weights_format: str | None, delta: float = 1.0) -> Any:
     y, targets = predictions_of(y, word), targets_of(targets)
-    free = reduction == "none" or normalization_factor in ("none", "all-elements", "mask-included")
+    free = reduction == "none" or normalization_factor in ("none", "all-elements", "mask-included", "target-included")
     labels = labels_for(y, targets, data_format, word, "U" * y.ndim if free else None)
     targets = like_predictions(placed(targets, y, labels, "targets", word), y, "targets", word)
-    return finished(operation, y, targets, weights, mask, {"delta": delta}, labels, reduction, normalization_factor, word)
+    return finished(operation, y, targets, weights, mask, {"delta": delta}, labels, reduction, normalization_factor, word, weights_format)
 
 
 _l1loss = _difference_loss("l1loss", lambda x, targets, delta: (x - targets).abs_(), lambda d, delta: sign(d), lambda d, delta: absolute(d),
@@ -92,13 +92,13 @@ _huber = _difference_loss("huber", lambda x, targets, delta: torch._C._nn.huber_
 
 @public(_mse)
 def mse(y: Any, targets: Any, weights: Any = None, /, *, mask: Any = None, reduction: str = "sum",
-        normalization_factor: str = "batch-size", data_format: str | None = None) -> Any:
+        normalization_factor: str = "batch-size", data_format: str | None = None, weights_format: str | None = None) -> Any:
     """HALF the squared error over the batch size: sum((y - targets)**2) / (2 N), not the mean over all elements.
 
     Formula: (1 / 2N) sum of (y - t)**2. N is the size of B, 1 when absent; with `normalization_factor` "all-elements" the number of
     elements of y, "mask-included" the sum of the mask, "none" 1. y: any layout; targets: y's axes, in any order of labels.
-    weights, mask: y's shape, or labelled; what the mask hides has no influence. The result is an unlabelled scalar;
-    `reduction="none"` gives each element's half square.
+    weights, mask: y's shape, or labelled (weights also by `weights_format`); what the mask hides has no influence. The result is an
+    unlabelled scalar; `reduction="none"` gives each element's half square.
 
     Raises LabelError where y is unlabelled and data_format is missing, ShapeError where the shapes differ.
 
@@ -108,12 +108,12 @@ def mse(y: Any, targets: Any, weights: Any = None, /, *, mask: Any = None, reduc
 
     Source: MATLAB mse, which is PyTorch's mse_loss times (elements per observation) / 2.
     """
-    return _difference("mse", _mse, y, targets, weights, mask, reduction, normalization_factor, data_format)
+    return _difference("mse", _mse, y, targets, weights, mask, reduction, normalization_factor, data_format, weights_format)
 
 
 @public(_l2loss)
 def l2loss(y: Any, targets: Any, weights: Any = None, /, *, mask: Any = None, reduction: str = "sum",
-           normalization_factor: str = "batch-size", data_format: str | None = None) -> Any:
+           normalization_factor: str = "batch-size", data_format: str | None = None, weights_format: str | None = None) -> Any:
     """The squared error over the batch size, twice `mse`.
 
     Formula: (1/N) sum of (y - t)**2. Shapes, options and errors as in `mse`.
@@ -124,12 +124,12 @@ def l2loss(y: Any, targets: Any, weights: Any = None, /, *, mask: Any = None, re
 
     Source: MATLAB l2loss.
     """
-    return _difference("l2loss", _l2loss, y, targets, weights, mask, reduction, normalization_factor, data_format)
+    return _difference("l2loss", _l2loss, y, targets, weights, mask, reduction, normalization_factor, data_format, weights_format)
 
 
 @public(_l1loss)
 def l1loss(y: Any, targets: Any, weights: Any = None, /, *, mask: Any = None, reduction: str = "sum",
-           normalization_factor: str = "batch-size", data_format: str | None = None) -> Any:
+           normalization_factor: str = "batch-size", data_format: str | None = None, weights_format: str | None = None) -> Any:
     """The absolute error over the batch size; derivative 0 where y equals its target.
 
     Formula: (1/N) sum of abs(y - t). Shapes, options and errors as in `mse`.
@@ -140,12 +140,12 @@ def l1loss(y: Any, targets: Any, weights: Any = None, /, *, mask: Any = None, re
 
     Source: MATLAB l1loss.
     """
-    return _difference("l1loss", _l1loss, y, targets, weights, mask, reduction, normalization_factor, data_format)
+    return _difference("l1loss", _l1loss, y, targets, weights, mask, reduction, normalization_factor, data_format, weights_format)
 
 
 @public(_huber)
 def huber(y: Any, targets: Any, weights: Any = None, /, *, transition_point: float = 1.0, mask: Any = None, reduction: str = "sum",
-          normalization_factor: str = "batch-size", data_format: str | None = None) -> Any:
+          normalization_factor: str = "batch-size", data_format: str | None = None, weights_format: str | None = None) -> Any:
     """The Huber loss over the batch size: half the square of small errors, the absolute value of large ones.
 
     Formula: (1/N) sum of d**2 / 2 where abs(d) <= delta, else delta (abs(d) - delta / 2), with d = y - t and delta the transition point.
@@ -160,7 +160,7 @@ def huber(y: Any, targets: Any, weights: Any = None, /, *, transition_point: flo
     if not transition_point > 0:
         raise ShapeError(f"huber needs a transition_point above 0, not {transition_point!r}, at {line_of(user_site())}; "
                          "write l1loss(y, targets) for none")
-    return _difference("huber", _huber, y, targets, weights, mask, reduction, normalization_factor, data_format, float(transition_point))
+    return _difference("huber", _huber, y, targets, weights, mask, reduction, normalization_factor, data_format, weights_format, float(transition_point))
 
 
 __all__ = ["crossentropy", "huber", "indexcrossentropy", "l1loss", "l2loss", "mse"]

@@ -40,10 +40,10 @@ _reshape = multilinear(
 
 
 @public(_reshape, method=True)
-def reshape(x: Any, shape: Any, *more: int, order: str = "C") -> Any:
+def reshape(x: Any, /, shape: Any, *more: int, order: str = "C", copy: bool | None = None) -> Any:
     """The same elements in another shape, in C order; one size may be -1. `order="F"` reads and writes columns first, as MATLAB does.
 
-    The result is unlabelled, unless the shape is the same.
+    The result is unlabelled, unless the shape is the same. Values never change, so that `copy` makes no difference.
 
     >>> import gradloom as gl
     >>> gl.reshape(gl.dlarray([1.0, 2.0, 3.0, 4.0]), (2, 2))
@@ -97,7 +97,7 @@ _permute_dims = multilinear(
 
 
 @public(_permute_dims)
-def permute_dims(x: Any, axes: Any, /) -> Any:
+def permute_dims(x: Any, /, axes: Any) -> Any:
     """The axes in another order; `axes` are positions or, for a labelled array, a string of its labels in the new order.
 
     >>> import gradloom as gl
@@ -216,7 +216,7 @@ def expand_dims(x: Any, /, *, axis: Any = 0) -> Any:
 
 
 @composite
-def squeeze(x: Any, /, *, axis: Any = None) -> Any:
+def squeeze(x: Any, /, axis: Any = None) -> Any:
     """Without axes of size 1: all of them, or those given.
 
     >>> import gradloom as gl
@@ -267,7 +267,7 @@ _broadcast_to = multilinear(
 
 
 @public(_broadcast_to)
-def broadcast_to(x: Any, shape: Any, /) -> Any:
+def broadcast_to(x: Any, /, shape: Any) -> Any:
     """x repeated along new axes and axes of size 1. Labels of a labelled array keep their axes; new axes are U.
 
     >>> import gradloom as gl

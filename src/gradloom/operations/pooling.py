@@ -4,41 +4,43 @@ from __future__ import annotations
 import itertools
 import math
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
 from ..core.array import dlarray, labels_of
 from ..core.blocks import action
 from ..core.blocks.block import Block
-from ..core.blocks.term import Term, plain
-from ..core.errors import LabelError, ShapeError, line_of, user_site
+from ..core.errors import ShapeError, line_of, user_site
 from ..core.general import general
-from ..core.labels import described, positions
 from ..core.multilinear import multilinear
-from ..core.operation import public
+from ..core.operation import discrete, public
 from ..kernels import Tensor
-from .contraction import layout_of
 from .extremes import max as largest
-from .movement import permute_dims
+from .pooling_plan import Plan, arranged, planned, put_back
 from .reduction import mean
-from .selection import pad_axis
 from .softmax import floating
-from .spatial import padding_of, per_axis
+from .spatial import Sizes, zeros_around
 
 aten = torch.ops.aten
-Sizes = tuple[int, ...]
 
 
 # ----- kernels want (N, C, *S) with two or three S -----
 
 
-def _folded(x: Tensor, d: int) -> Tensor:
-    """x with all but its last d axes as two, and at least two spatial ones."""
+MANY = 8  # channels from which torch's pooling is several times faster where they lie together in memory
+LAID_OUT = frozenset((torch.float32, torch.float64, torch.int64))
+
+
+def _folded(x: Tensor, d: int, laid_out: bool = True) -> Tensor:
+    """x with all but its last d axes as two, and at least two spatial ones; channels together in memory unless told not to."""
     rest, spatial = x.shape[:x.ndim - d], x.shape[x.ndim - d:]
     if len(rest) != 2:
         x = x.reshape(math.prod(rest[:-1]), *(rest[-1:] or (1,)), *spatial)
-    return x.unsqueeze(-2) if d == 1 else x
+    x = x.unsqueeze(-2) if d == 1 else x
+    if laid_out and x.ndim == 4 and x.shape[1] >= MANY and x.device.type == "cpu" and x.dtype in LAID_OUT:
+        x = x.contiguous(memory_format=torch.channels_last)
+    return x
 
 
 def _unfolded(y: Tensor, x: Tensor, d: int) -> Tensor:
@@ -96,47 +98,39 @@ def _put_kernel(y: Tensor, place: Tensor, spatial: Sizes) -> Tensor:
     return x.scatter_add_(-1, where, flat).reshape(*flat.shape[:-1], *spatial)
 
 
-def _on_block(operation: Any, inputs: Any, params: Any) -> Block:
-    """Batches and channels keep their indices, tied ones too; the spatial axes are made whole."""
-    block: Block = inputs[0]
-    spatial = params["spatial"] if "spatial" in params else params["place"].shape[-params["d"]:]
-    kept = block.ndim - len(spatial)
-    axes = [plain(n) for n in spatial]
-    terms, notes = [], []
-    for term in block.terms:
-        seen: set[Any] = set()
-        for k in range(block.ndim):
-            if k >= kept or term.out[k].positions is not None or seen & set(term.out[k].indices):
-                whole = term.untied(k, block.like)
-                if whole is not term:
-                    notes.append(f"{operation.name} selects by value")
-                term = whole
-            seen |= set(term.out[k].indices)
-        own = [i for a in term.out for i in a.indices]
-        others = [i for i in term.carried() if i not in own]
-        values = term.values([*others, *own], block.like)
-        lead = [i for i, n in zip(others, values.shape, strict=False) if n == i.size]
-        values = values.reshape([i.size for i in lead] + list(values.shape[len(others):])).expand([i.size for i in (*lead, *own)])
-        result = operation.apply((values.reshape([i.size for i in lead] + list(block.shape)),), params)
-        out = [*term.out[:kept], *axes]
-        ids = (*lead, *(i for a in out for i in a.indices))
-        terms.append(Term([(result.reshape([i.size for i in ids]), ids)], out, term.inn, conjugate=term.conjugate))
-    return block.made(terms, (*block.shape[:kept], *spatial), untied=tuple(dict.fromkeys(notes)))
+def _unravelled(place: Tensor, spatial: Sizes) -> list[Tensor]:
+    """Flat positions as one for each axis."""
+    tables = []
+    for n in reversed(spatial):
+        tables.append(place % n)
+        place = place // n
+    return tables[::-1]
+
+
+def _pick_on_block(operation: Any, inputs: Any, params: Any) -> Block:
+    (block,), place, d = inputs, params["place"], params["d"]
+    return action.gathered_at(block, _unravelled(place, block.shape[block.ndim - d:]), place.shape[place.ndim - d:])
+
+
+def _put_on_block(operation: Any, inputs: Any, params: Any) -> Block:
+    (block,), spatial = inputs, params["spatial"]
+    return action.scattered_to(block, _unravelled(params["place"], spatial), spatial, len(spatial))
 
 
 _PLACE = torch.tensor([[[0, 3], [3, 5]], [[1, 1], [2, 4]]])
 _put: Any
 _pick = multilinear(
-    "pool_pick", _pick_kernel, act=_on_block, samples=[((2, 2, 3), {"place": _PLACE, "d": 2})],
+    "pool_pick", _pick_kernel, act=_pick_on_block, samples=[((2, 2, 3), {"place": _PLACE, "d": 2})],
     transposes={"x": lambda y_bar, place, d, x_shape: _put.apply((y_bar,), {"place": place, "spatial": tuple(x_shape[-d:])})})
 _put = multilinear(
-    "pool_put", _put_kernel, act=_on_block, samples=[((2, 2, 2), {"place": _PLACE, "spatial": (2, 3)})],
+    "maxunpool", _put_kernel, matlab="maxunpool", act=_put_on_block, samples=[((2, 2, 2), {"place": _PLACE, "spatial": (2, 3)})],
     transposes={"x": lambda y_bar, place, spatial: _pick.apply((y_bar,), {"place": place, "d": len(spatial)})})
 
 
 def _maxpool_kernel(x: Tensor, size: Sizes, stride: Sizes, before: Sizes, after: Sizes) -> tuple[Tensor, Tensor]:
     d = len(size)
-    folded, spatial = _folded(x, d), tuple(x.shape[x.ndim - d:])
+    spatial = tuple(x.shape[x.ndim - d:])
+    folded = _folded(x, d, size != spatial)
     ceil = _native(spatial, size, stride, before, after)
     kernel = torch._C._nn.max_pool3d_with_indices if d == 3 else torch._C._nn.max_pool2d_with_indices
     one = (1,) * max(d, 2)
@@ -186,6 +180,16 @@ _maxpool = general(
              ((4, 5), _WINDOWS | {"stride": (1, 1), "before": (1, 0), "after": (0, 1)}),
              ((2, 7), {"size": (3,), "stride": (2,), "before": (0,), "after": (2,)}),
              ((1, 2, 3, 4, 3), {"size": (2, 2, 2), "stride": (1, 2, 1), "before": (0, 0, 0), "after": (0, 0, 0)})])
+
+
+def _line_kernel(x: Tensor, size: Sizes, stride: Sizes, before: Sizes, after: Sizes) -> Tensor:
+    if x.requires_grad or _native(tuple(x.shape[-1:]), size, stride, before, after) is not False or not x.numel():
+        return _maxpool_kernel(x, size, stride, before, after)[0]
+    y = torch.max_pool1d(x.reshape(1, -1, x.shape[-1]), size, stride, before)
+    return y.reshape(*x.shape[:-1], y.shape[-1])
+
+
+_line_maxima = discrete("maxima_along_a_line", _line_kernel)  # of untraced x: nobody asks where they are, and that costs five times as much
 
 
 # ----- the mean of each window, and its transpose -----
@@ -245,84 +249,23 @@ _spread = multilinear(
     samples=[((2, 3, 5, 3), _MEANS | {"spatial": (4, 5)}), ((2, 3), _ALONE | {"spatial": (7,)})])
 
 
-# ----- what is pooled -----
-
-
-class _Plan(NamedTuple):
-    """What is pooled: the order that puts the pooled axes last (None where they are), the way back, and the windows (size None: one)."""
-
-    axes: Sizes
-    order: Sizes | None
-    inverse: Sizes
-    size: Sizes | None
-    stride: Sizes
-    before: Sizes
-    after: Sizes
-
-
-@lru_cache(maxsize=4096)
-def _plan(labels: str, shape: Sizes, pool_size: Any, stride: Any, padding: Any, word: str) -> _Plan:
-    described_x = described(shape, labels)
-    axes = positions(labels, "S") or positions(labels, "T")
-    if not axes:
-        raise LabelError(f"{word} needs an axis S (or T), x is {described_x}, at {line_of(user_site())}; label it, or write data_format=")
-    d = len(axes)
-    if isinstance(pool_size, str):
-        if pool_size != "global":
-            raise ShapeError(f"{word}: pool_size is a number, one per spatial axis or \"global\", not {pool_size!r}, "
-                             f"at {line_of(user_site())}")
-        return _Plan(axes, None, (), None, (), (), ())
-    if d > 3:
-        raise ShapeError(f"{word} pools 1, 2 or 3 axes, x has {d} axes S, at {line_of(user_site())}; reshape it, or pool \"global\"")
-    size, strides = per_axis(pool_size, d, f"{word} pool_size"), per_axis(stride, d, f"{word} stride")
-    if any(n < 1 for n in (*size, *strides)):
-        raise ShapeError(f"{word}: pool_size {size} and stride {strides} must be positive, at {line_of(user_site())}")
-    pairs = padding_of(padding, [shape[k] for k in axes], size, strides, (1,) * d, word)
-    for k, n, (b, a) in zip(axes, size, pairs, strict=True):
-        if not (0 <= b < n and 0 <= a < n):
-            raise ShapeError(f"{word}: padding {b}, {a} for windows of {n}, at {line_of(user_site())}; "
-                             "it must be less than the window, and not negative")
-        if shape[k] + b + a < n:
-            raise ShapeError(f"{word}: windows of {n} in an axis of {shape[k]} with padding {b}, {a}, at {line_of(user_site())}; "
-                             f"pool_size is at most {shape[k] + b + a}, or \"global\"")
-    channel = positions(labels, "C")
-    rest = [k for k in range(len(shape)) if k not in axes + channel]
-    order = (*rest, *channel, *axes)  # C next to S keeps channels_last memory as it is
-    inverse = tuple(order.index(k) for k in range(len(shape)))
-    before, after = zip(*pairs, strict=True)
-    return _Plan(axes, None if order == inverse == tuple(range(len(shape))) else order, inverse, size, strides, before, after)
-
-
-def _planned(x: Any, pool_size: Any, stride: Any, padding: Any, data_format: str | None, word: str) -> _Plan:
-    return _plan(layout_of(x, data_format, word), tuple(x.shape), _fixed(pool_size), _fixed(stride), _fixed(padding), word)
-
-
-def _fixed(option: Any) -> Any:
-    """Lists as tuples."""
-    return option if isinstance(option, (int, str)) else tuple(_fixed(o) for o in option) if hasattr(option, "__len__") else int(option)
-
-
-def _arranged(x: Any, plan: _Plan) -> Any:
-    x = dlarray._made(x._value, x._node, None) if type(x) is dlarray else x
-    return x if plan.order is None else permute_dims(x, plan.order)
-
-
-def _put_back(y: Any, plan: _Plan, labels: str | None) -> Any:
-    y = y if plan.order is None else permute_dims(y, plan.inverse)
-    return dlarray._made(y._value, y._node, labels) if labels is not None else y
+# ----- maxpool and avgpool -----
 
 
 @public(_maxpool)
-def maxpool(x: Any, pool_size: Any, /, *, stride: Any = 1, padding: Any = 0, data_format: str | None = None) -> Any:
+def maxpool(x: Any, pool_size: Any, /, *, stride: Any = 1, padding: Any = 0, pool_format: str | None = None, return_indices: bool = False,
+            data_format: str | None = None) -> Any:
     """The largest value of each window over the spatial axes.
 
     Formula: y[o] = max of x[o stride + k - padding], k = 0 ... pool_size - 1, for each channel and observation; padding never wins.
     Of equal values the first takes the derivative. x: any layout with one to three S (with T where there is no S); y: the same layout
     with floor((n + padding before and after - pool_size) / stride) + 1 along each S.
 
-    pool_size: an integer, one per S, or "global" (all of S, which become of size 1). stride: an integer or one per S; it is 1 unless
-    you give it. padding: an integer, one per S, (before, after) for each, or "same" (size n / stride, rounded up, of an odd total the
-    larger part at the end). An unlabelled x needs data_format.
+    pool_size: an integer, one per pooled axis, or "global" (all of S, which become of size 1). stride: an integer or one per axis; it is 1
+    unless you give it. padding: an integer, one per axis, (before, after) for each, or "same" (size n / stride, rounded up, of an odd total
+    the larger part at the end). pool_format: "S", "T" or "ST", which axes. An unlabelled x needs data_format.
+    With `return_indices=True` the result is (y, indices, size) for `maxunpool`: where each value was found, counted over the pooled axes in
+    C order, and the shape of x.
     Raises ShapeError for windows that do not fit, LabelError where there is no S or x is unlabelled without data_format.
 
     >>> import gradloom as gl
@@ -333,19 +276,30 @@ def maxpool(x: Any, pool_size: Any, /, *, stride: Any = 1, padding: Any = 0, dat
     Source: MATLAB maxpool.
     """
     x = floating(x)
-    plan = _planned(x, pool_size, stride, padding, data_format, "maxpool")
+    plan = planned(x, pool_size, stride, padding, pool_format, data_format, "maxpool", return_indices)
     if plan.size is None:
         return largest(x, axis=plan.axes, keepdims=True)
-    params = {"size": plan.size, "stride": plan.stride, "before": plan.before, "after": plan.after}
-    return _put_back(_maxpool.apply((_arranged(x, plan),), params), plan, labels_of(x))
+    labels, moved = labels_of(x), arranged(x, plan)
+    if not return_indices and len(plan.axes) == 1 and not (type(x) is dlarray and x.traced):
+        return put_back(_line_maxima.apply((moved,), plan.params), plan, labels)
+    y = _maxpool.apply((moved,), plan.params)
+    if not return_indices:
+        return put_back(y, plan, labels)
+    traced = type(y) is dlarray and y._node is not None
+    place = y._node.values[_PLACE_SLOT] if traced else _maxpool_kernel(_raw(moved), **plan.params)[1]
+    return put_back(y, plan, labels), put_back(dlarray._made(place, None) if type(y) is dlarray else place, plan, labels), tuple(x.shape)
+
+
+_PLACE_SLOT = len(_maxpool.inputs) + 1  # of a node's values: after the inputs and the output
 
 
 @public(_avgpool)
-def avgpool(x: Any, pool_size: Any, /, *, stride: Any = 1, padding: Any = 0, padding_value: Any = 0, data_format: str | None = None) -> Any:
+def avgpool(x: Any, pool_size: Any, /, *, stride: Any = 1, padding: Any = 0, padding_value: Any = 0, pool_format: str | None = None,
+            data_format: str | None = None) -> Any:
     """The mean value of each window over the spatial axes.
 
     Formula: y[o] = mean of x[o stride + k - padding], k = 0 ... pool_size - 1, for each channel and observation. Padding counts as
-    zeros; with `padding_value="mean"` it does not count. x, y, pool_size, stride, padding and errors as in `maxpool`.
+    zeros; with `padding_value="mean"` it does not count. x, y, the other options and errors as in `maxpool`.
 
     >>> import gradloom as gl
     >>> gl.avgpool(gl.dlarray([[1.0, 4.0, 2.0, 3.0]], "CS"), 2, stride=2)
@@ -357,34 +311,28 @@ def avgpool(x: Any, pool_size: Any, /, *, stride: Any = 1, padding: Any = 0, pad
     if padding_value not in (0, "mean"):
         raise ShapeError(f"avgpool: padding_value is 0 or \"mean\", not {padding_value!r}, at {line_of(user_site())}")
     x = floating(x)
-    plan = _planned(x, pool_size, stride, padding, data_format, "avgpool")
+    plan = planned(x, pool_size, stride, padding, pool_format, data_format, "avgpool")
     if plan.size is None:
         return mean(x, axis=plan.axes, keepdims=True)
-    moved = _arranged(x, plan)
+    moved = arranged(x, plan)
     params = {"size": plan.size, "stride": plan.stride, "padding": plan.before, "count_padding": padding_value == 0}
     if plan.before == plan.after and all(2 * p <= k for p, k in zip(plan.before, plan.size, strict=True)):
         y = _avgpool.apply((moved,), params)
     else:
+        pairs = tuple(zip(plan.before, plan.after, strict=True))
         params |= {"padding": (0,) * len(plan.size), "count_padding": True}
-        y = _avgpool.apply((_padded(moved, plan),), params)
+        y = _avgpool.apply((zeros_around(moved, pairs),), params)
         if padding_value == "mean":
-            y = y * _corrections(moved, plan)
-    return _put_back(y, plan, labels_of(x))
+            y = y * _corrections(moved, plan, pairs)
+    return put_back(y, plan, labels_of(x))
 
 
-def _padded(x: Any, plan: _Plan) -> Any:
-    d = len(plan.before)
-    for k, (before, after) in enumerate(zip(plan.before, plan.after, strict=True)):
-        x = pad_axis(x, k - d, before, after)
-    return x
-
-
-def _corrections(x: Any, plan: _Plan) -> Any:
+def _corrections(x: Any, plan: Plan, pairs: Any) -> Any:
     """One over the share of each window that is not padding: a constant."""
     assert plan.size is not None
     d = len(plan.size)
-    raw = x._value if type(x) is dlarray else x
-    share = _avgpool_kernel(_padded(raw.new_ones(raw.shape[raw.ndim - d:]), plan), plan.size, plan.stride, (0,) * d, True)
+    raw = _raw(x)
+    share = _avgpool_kernel(zeros_around(raw.new_ones(raw.shape[raw.ndim - d:]), pairs), plan.size, plan.stride, (0,) * d, True)
     return dlarray._made(1 / share, None) if type(x) is dlarray else 1 / share
 
 

@@ -1,18 +1,21 @@
 """Random numbers from our own generators, one per device and thread. Shape first; what was drawn is a constant that every walk reuses."""
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
 
 import torch
 
-from ..core.array import dlarray
+from ..core.array import dlarray, labels_of
 from ..core.errors import ShapeError, TypeRefused, line_of, user_site
+from ..core.labels import described, without
 from ..core.operation import Operation, composite, discrete, public
 from ..kernels import NUMBER_TYPES, Tensor, differentiable, dtype_named, generator, random_state, restore_random_state, seed
 from .arithmetic import astype
 from .creation import constant, sizes_of, type_and_device
 from .movement import array
+from .softmax import floating, one_axis
 
 
 @composite
@@ -183,6 +186,70 @@ def bernoulli(p: Any, shape: Any = None, labels: str | None = None, *, like: Any
     return constant(_bernoulli.apply((p,), {"shape": sizes_of(shape, "bernoulli"), **made, "factor": 1}), labels, like, "bernoulli")
 
 
+def _categorical_kernel(p: Tensor, shape: Any, dtype: Any, from_logits: bool) -> Tensor:
+    """One distribution along p's last axis for each element, by broadcasting: the class in whose part of [0, total) a number falls."""
+    ends = (torch.softmax(p.double(), -1) if from_logits else p.double()).cumsum(-1)
+    rest = len(shape) - p.ndim + 1
+    own, many = shape[rest:], math.prod(shape[:rest])  # so many from each distribution
+    ends = ends.expand(*own, ends.shape[-1]).contiguous()
+    total = ends[..., -1:]
+    drawn = torch.rand(shape, dtype=torch.float64, device=p.device, generator=generator(p.device)).reshape(many, *own).movedim(0, -1)
+    drawn = torch.minimum(drawn * total, torch.nextafter(total, torch.zeros_like(total)))  # below the total after rounding, too
+    return torch.searchsorted(ends, drawn.contiguous(), right=True).movedim(-1, 0).reshape(shape).to(dtype)
+
+
+_categorical = discrete("categorical", _categorical_kernel, ("p",))
+
+
+@public(_categorical)
+def categorical(p: Any, shape: Any = None, labels: str | None = None, *, axis: Any = None, from_logits: bool = False,
+                dtype: Any = "int64") -> Any:
+    """Random classes 0, 1, 2, ...: each with its probability in p, or exp(p) over the sum of exp(p) with `from_logits=True`.
+
+    p: nonnegative numbers along C, or `axis`, the only axis of a vector by itself; they need not sum to 1. Without a shape one class is
+    drawn for each distribution, in p's shape and labels without that axis; else that many, p without its axis broadcasting to the shape.
+    What is drawn carries no derivative, so a traced p is refused.
+    Raises ShapeError for negative or not finite numbers, or a distribution of zeros.
+
+    >>> import gradloom as gl
+    >>> gl.categorical([0.0, 1.0, 0.0], (3,))
+    3 dlarray int64
+    [1 1 1]
+
+    Source: NumPy Generator.choice, PyTorch Categorical.
+    """
+    p = floating(p)
+    if type(p) is dlarray:
+        p._refuse_traced_float("categorical(p)")
+    if p.dtype.is_complex:
+        raise TypeRefused(f"categorical takes real numbers, p is {str(p.dtype)[6:]}, at {line_of(user_site())}; write abs(p)")
+    k = -1 if p.ndim == 1 and axis is None else one_axis(p, axis, None, "categorical")
+    kept = without(labels_of(p), (k + p.ndim,)) if shape is None and labels is None else labels
+    made = dtype_named(dtype)
+    if differentiable(made) or made is torch.bool:
+        raise TypeRefused(f"categorical draws integers, not {str(made)[6:]}, at {line_of(user_site())}; write dtype=\"int64\"")
+    raw = (p._value if type(p) is dlarray else p).movedim(k, -1)
+    if raw.numel() and not raw.is_meta:
+        largest = raw.amax(-1)  # NaN where one is
+        good = torch.isfinite(largest) & (from_logits or (raw.amin(-1) >= 0) & (largest > 0))
+        if not bool(good.all()):
+            what = "logits that are numbers, at least one above -infinity" if from_logits else "finite numbers, none negative, not all 0"
+            remedy = "check what made them" if from_logits else "write from_logits=True for logits"
+            raise ShapeError(f"categorical needs {what}, p reaches from {raw.min().item():.4g} to {raw.max().item():.4g}, "
+                             f"at {line_of(user_site())}; {remedy}")
+    sizes = tuple(raw.shape[:-1]) if shape is None else sizes_of(shape, "categorical")
+    if not raw.shape[-1] or not _fits(raw.shape[:-1], sizes):
+        raise ShapeError(f"categorical: p {described(p.shape, labels_of(p))} for shape {sizes}, at {line_of(user_site())}; p without its classes "
+                         "broadcasts to the shape, and there is at least one class")
+    drawn = _categorical.apply((raw,), {"shape": sizes, "dtype": made, "from_logits": bool(from_logits)})
+    return constant(drawn, kept, p, "categorical")
+
+
+def _fits(shape: Any, sizes: Any) -> bool:
+    """Whether a shape broadcasts to another."""
+    return len(shape) <= len(sizes) and all(n in (1, m) for n, m in zip(reversed(shape), reversed(sizes), strict=False))
+
+
 def _probability(p: Any, word: str) -> None:
     if not 0 <= p <= 1:
         raise ShapeError(f"{word} needs a probability in [0, 1], not {p!r}, at {line_of(user_site())}; write {word}(..., 0.5)")
@@ -215,4 +282,4 @@ def dropout(x: Any, probability: float = 0.5, /) -> Any:
     return x * (dlarray._made(mask, None, x._labels) if type(x) is dlarray else mask)
 
 
-__all__ = ["bernoulli", "dropout", "permutation", "rand", "randint", "randn", "rng"]
+__all__ = ["bernoulli", "categorical", "dropout", "permutation", "rand", "randint", "randn", "rng"]

@@ -13,7 +13,7 @@ from ..core.labels import without
 from ..core.multilinear import multilinear
 from ..core.operation import discrete, public
 from ..kernels import Tensor
-from .arithmetic import conj, divide
+from .arithmetic import astype, conj, divide
 from .elementwise import exp, where
 from .movement import array, negative_axes, reshape
 
@@ -70,10 +70,10 @@ _sum = multilinear("sum", _sum_kernel, transposes={"x": _sum_transpose}, act=_su
 
 
 @public(_sum, method=True)
-def sum(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+def sum(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
     """The sum over axes: an integer, a label letter, several, or all of them.
 
-    Formula: y = sum over i of x[i]. The axes are dropped, or kept with size 1.
+    Formula: y = sum over i of x[i], in x's type or the `dtype` asked for. The axes are dropped, or kept with size 1.
 
     >>> import gradloom as gl
     >>> gl.sum(gl.dlarray([[1.0, 2.0], [3.0, 4.0]], "CB"), axis="C")
@@ -83,7 +83,7 @@ def sum(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     Source: array API sum, MATLAB sum.
     """
     x, params, labels = _arguments(x, axis, keepdims)
-    return _sum.apply((x,), params, labels)
+    return _sum.apply((x if dtype is None else astype(x, dtype),), params, labels)
 
 
 def _mean_kernel(x: Tensor, axis: tuple[int, ...], keepdims: bool) -> Tensor:
@@ -118,11 +118,16 @@ def mean(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 def _var_kernel(x: Tensor, axis: tuple[int, ...], keepdims: bool, correction: float) -> Tensor:
-    return torch.var(x, axis, correction=correction, keepdim=keepdims) if x.numel() else _of_nothing(x, axis, keepdims)
+    return torch.var(x, axis, correction=correction, keepdim=keepdims) if _enough(x, axis, correction) else _of_nothing(x, axis, keepdims)
+
+
+def _enough(x: Tensor, axis: tuple[int, ...], correction: float) -> bool:
+    """Whether there are more elements than the correction takes away."""
+    return x.numel() > 0 and math.prod([x.shape[a] for a in axis]) > correction
 
 
 def _of_nothing(x: Tensor, axis: tuple[int, ...], keepdims: bool) -> Tensor:
-    """A moment of an array without elements, without torch's warning."""
+    """NaN: a moment of too few elements, without torch's warning."""
     y = torch.sum(x, axis, keepdim=keepdims) * math.nan
     return y.real if y.is_complex() else y
 
@@ -163,7 +168,7 @@ def var(x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool 
 
 
 def _std_kernel(x: Tensor, axis: tuple[int, ...], keepdims: bool, correction: float) -> Tensor:
-    return torch.std(x, axis, correction=correction, keepdim=keepdims) if x.numel() else _of_nothing(x, axis, keepdims)
+    return torch.std(x, axis, correction=correction, keepdim=keepdims) if _enough(x, axis, correction) else _of_nothing(x, axis, keepdims)
 
 
 def _inverse(y: Any) -> Any:
@@ -201,8 +206,23 @@ def std(x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool 
 
 
 def _softmax_of(x: Any, y: Any, axis: Any, keepdims: Any, x_shape: Any) -> Any:
+    """exp(x) over its sum, summed again: exp(x - y) alone has the rounding of y. Where all are -infinity it is 0, not NaN."""
     y = _restored(y, axis, keepdims, len(x_shape))
-    return exp(x - (y if y.dtype.is_complex else where(y == -math.inf, 0.0, y)))  # all of them -infinity: 0, not NaN
+    if y.dtype.is_complex:
+        e = exp(x - y)
+        return e / sum(e, axis=axis, keepdims=True)
+    nothing = y == -math.inf
+    e = exp(x - where(nothing, 0.0, y))
+    return e / where(nothing, 1.0, sum(e, axis=axis, keepdims=True))
+
+
+def _logsumexp_fused(y_bar: Tensor, x: Tensor, y: Tensor, axis: Any, keepdims: Any, x_shape: Any) -> Tensor:
+    y, y_bar = (_restored(a, axis, keepdims, len(x_shape)) for a in (y, y_bar))
+    if y.is_complex():
+        return y_bar * _softmax_of(x, y, axis, True, x_shape).conj()
+    nothing = y == -math.inf
+    e = (x - y.masked_fill(nothing, 0)).exp_()
+    return e.mul_(y_bar / e.sum(axis, keepdim=True).masked_fill_(nothing, 1))
 
 
 _logsumexp = general(
@@ -210,7 +230,7 @@ _logsumexp = general(
     push=lambda x_dot, x, y, axis, keepdims, x_shape: sum(x_dot * _softmax_of(x, y, axis, keepdims, x_shape), axis=axis, keepdims=keepdims),
     pull=lambda y_bar, x, y, axis, keepdims, x_shape:
         _restored(y_bar, axis, keepdims, len(x_shape)) * conj(_softmax_of(x, y, axis, keepdims, x_shape)),
-    samples=_SAMPLES)
+    fused_pull=_logsumexp_fused, samples=_SAMPLES)
 
 
 @public(_logsumexp)

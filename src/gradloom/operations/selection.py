@@ -9,6 +9,7 @@ from ..core.array import dlarray, labels_of
 from ..core.blocks import action
 from ..core.blocks.block import Block
 from ..core.errors import ShapeError, line_of, user_site
+from ..core.labels import described
 from ..core.multilinear import multilinear
 from ..core.operation import composite, public
 from ..kernels import Tensor
@@ -160,19 +161,30 @@ _slice = multilinear(
     samples=[((4, 3), {"axis": -2, "start": 1, "stop": 3})])
 
 
-def _zero_pad(x: Tensor, axis: int, before: int, after: int) -> Tensor:
-    return torch.constant_pad_nd(x, [0, 0] * (-axis - 1) + [before, after])
+def _zero_pad(x: Tensor, pairs: tuple[tuple[int, int], ...]) -> Tensor:
+    return torch.constant_pad_nd(x, [n for pair in reversed(pairs) for n in pair])
 
 
 def _pad_on_block(operation: Any, inputs: Any, params: Any) -> Block:
-    block, k = inputs[0], inputs[0].ndim + params["axis"]
-    n = block.shape[k]
-    return action.placed(block, k, torch.arange(n) + params["before"], n + params["before"] + params["after"])
+    block, pairs = inputs[0], params["pairs"]
+    for k, (before, after) in enumerate(pairs, block.ndim - len(pairs)):
+        if before or after:
+            n = block.shape[k]
+            block = action.placed(block, k, torch.arange(n) + before, n + before + after)
+    return block
+
+
+def unpadded(y: Any, pairs: tuple[tuple[int, int], ...], x_shape: Any) -> Any:
+    """What `pairs` of padding along the last axes surround."""
+    for k, (before, after) in enumerate(pairs, -len(pairs)):
+        if before or after:
+            y = slice_axis(y, k, before, before + x_shape[k])
+    return y
 
 
 _pad = multilinear(
-    "pad", _zero_pad, transposes={"x": lambda y_bar, axis, before, x_shape: slice_axis(y_bar, axis, before, before + x_shape[axis])}, act=_pad_on_block,
-    samples=[((2, 3), {"axis": -1, "before": 1, "after": 2})])
+    "pad", _zero_pad, transposes={"x": lambda y_bar, pairs, x_shape: unpadded(y_bar, pairs, x_shape)}, act=_pad_on_block,
+    samples=[((2, 3), {"pairs": ((1, 2),)}), ((2, 1, 3), {"pairs": ((0, 1), (2, 0))})])
 
 
 def slice_axis(x: Any, axis: int, start: int, stop: int) -> Any:
@@ -182,7 +194,12 @@ def slice_axis(x: Any, axis: int, start: int, stop: int) -> Any:
 
 def pad_axis(x: Any, axis: int, before: int, after: int) -> Any:
     """Zeros before and after along one (negative) axis."""
-    return _pad.apply((x,), {"axis": axis, "before": before, "after": after}, labels_of(x)) if before or after else x
+    return _pad.apply((x,), {"pairs": ((before, after), *((0, 0),) * (-axis - 1))}, labels_of(x)) if before or after else x
+
+
+def zeros_around(x: Any, pairs: tuple[tuple[int, int], ...]) -> Any:
+    """Zeros before and after along the last axes."""
+    return _pad.apply((x,), {"pairs": tuple(pairs)}, labels_of(x)) if any(map(any, pairs)) else x
 
 
 @public(_pad)
@@ -197,10 +214,11 @@ def pad(x: Any, widths: Any, /) -> Any:
     Source: NumPy pad.
     """
     x = fresh(array(x))
-    pairs = list(widths)
-    for k, (before, after) in enumerate(reversed(pairs)):
-        x = pad_axis(x, -1 - k, int(before), int(after))
-    return x
+    pairs = tuple((int(before), int(after)) for before, after in widths)
+    if len(pairs) > x.ndim or any(n < 0 for pair in pairs for n in pair):
+        raise ShapeError(f"pad of {described(x.shape, labels_of(x))} by {pairs}, at {line_of(user_site())}; write (before, after), not negative, "
+                         "for each axis, or for the last ones")
+    return zeros_around(x, pairs)
 
 
 __all__ = ["flip", "pad", "repeat", "roll", "take", "tile"]

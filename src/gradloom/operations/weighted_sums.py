@@ -108,9 +108,9 @@ def labels_for(y: Any, targets: Any, data_format: str | None, word: str, default
     return layout_of(y, data_format, word)
 
 
-def placed(a: Any, y: Any, labels: str, what: str, word: str) -> Any:
-    """a with y's axes in y's order, of size 1 where it has none."""
-    its = labels_of(a)
+def placed(a: Any, y: Any, labels: str, what: str, word: str, data_format: str | None = None) -> Any:
+    """a with y's axes in y's order, of size 1 where it has none; `data_format` says what the axes of an unlabelled a are."""
+    its = labels_of(a) if data_format is None else layout_of(a, data_format, f"{word}: {what}")
     if its is None:
         if tuple(a.shape) == tuple(y.shape) or not a.ndim:
             return a if a.ndim == y.ndim else reshape(a, (1,) * y.ndim)
@@ -122,6 +122,8 @@ def placed(a: Any, y: Any, labels: str, what: str, word: str) -> Any:
                 return reshape(a, (*a.shape[:k], 1, *a.shape[k:]))
         raise ShapeError(f"{word}: {what} {described(a.shape, None)} for y {described(y.shape, tidy(labels))}, at {line_of(user_site())}; "
                          f"give {what} y's shape or labels")
+    if "U" not in labels and {n for n, letter in zip(a.shape, its, strict=True) if letter == "U"} == {1}:  # MATLAB's "UC" of one row
+        a, its = reshape(a, tuple(n for n, letter in zip(a.shape, its, strict=True) if letter != "U")), its.replace("U", "")
     result, _, places = aligned(labels, its)
     if result != labels:
         raise LabelError(f"{word}: {what} {described(a.shape, its)} has axes that y {described(y.shape, tidy(labels))} lacks, "
@@ -133,7 +135,7 @@ def placed(a: Any, y: Any, labels: str, what: str, word: str) -> Any:
     if any(n not in (1, m) for n, m in zip(shape, y.shape, strict=True)):
         raise ShapeError(f"{word}: {what} {described(shape, labels)} for y {described(y.shape, labels)}, at {line_of(user_site())}; "
                          "the sizes must be the same")
-    return dlarray._made(a._value, a._node, None)
+    return dlarray._made(a._value, a._node, None) if type(a) is dlarray else a
 
 
 def like_predictions(a: Any, y: Any, what: str, word: str) -> Any:
@@ -145,15 +147,16 @@ def like_predictions(a: Any, y: Any, what: str, word: str) -> Any:
 
 
 def finished(operation: General, y: Any, targets: Any, weights: Any, mask: Any, params: dict[str, Any], labels: str, reduction: str,
-              normalization_factor: str, word: str) -> Any:
+             normalization_factor: str, word: str, weights_format: str | None = None) -> Any:
     """Weights and mask in one, the factor of the normalization, and the operation run."""
+    normalization_factor = "mask-included" if normalization_factor == "target-included" else normalization_factor
     if reduction not in ("sum", "none"):
         raise ShapeError(f"{word}: reduction is \"sum\" or \"none\", not {reduction!r}, at {line_of(user_site())}")
     if normalization_factor not in ("batch-size", "all-elements", "mask-included", "none"):
         raise ShapeError(f"{word}: normalization_factor is \"batch-size\", \"all-elements\", \"mask-included\" or \"none\", "
                          f"not {normalization_factor!r}, at {line_of(user_site())}")
     if weights is not None:
-        weights = placed(array(weights), y, labels, "weights", word)
+        weights = placed(array(weights), y, labels, "weights", word, weights_format)
         weights = weights if differentiable(weights.dtype) else astype(weights, y.dtype)
     if mask is not None:
         mask = placed(array(mask), y, labels, "mask", word)

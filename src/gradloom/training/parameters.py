@@ -26,7 +26,7 @@ class Parameters:
         self.places: list[int] | None = None  # which of the keyed arrays change, where not all do
         self.structure: Structure | None = None
         self.nested: list[tuple[dlnetwork | None, int]] | None = None  # networks in a container: which, and how many arrays each has
-        if type(given) is dlnetwork:
+        if isinstance(given, dlnetwork):
             self.keys = given._structure.learnable_keys
             self.arrays = given._values[:len(self.keys)]
         elif type(given) is Learnables:
@@ -41,13 +41,13 @@ class Parameters:
     def _of_container(self, given: Any) -> list[Any]:
         leaves, self.structure = flatten(given)
         parts, spec = _shallow(given)
-        if not any(type(part) is dlnetwork for part in parts):
+        if not any(isinstance(part, dlnetwork) for part in parts):
             return leaves
         self.structure = Structure(spec)
         self.nested = []
         arrays: list[Any] = []
         for part in parts:
-            network = part if type(part) is dlnetwork else None
+            network = part if isinstance(part, dlnetwork) else None
             its = [part] if network is None else network._values[:len(network._structure.learnable_keys)]
             self.nested.append((network, len(its)))
             arrays += its
@@ -75,7 +75,7 @@ class Parameters:
 
     def matched(self, other: Any, what: str) -> list[Any]:
         """The arrays of a container with the same places: gradients, velocities."""
-        if type(other) is dlnetwork:
+        if isinstance(other, dlnetwork):
             other = other.learnables
         if self.keys is not None and type(other) is Learnables and (other._keys is self.keys or other._keys == self.keys):
             arrays = other._values
@@ -94,7 +94,7 @@ class Parameters:
 
     def _matched_by_key(self, other: Any, what: str) -> list[Any]:
         assert self.keys is not None
-        owner = "network" if type(self.given) is dlnetwork else "first argument"
+        owner = "network" if isinstance(self.given, dlnetwork) else "first argument"
         if not _is_keyed(other):
             raise TypeRefused(f"{self.word}: {what} is {_kind(other)}, the {owner} needs a Mapping {{(layer, parameter): dlarray}}, "
                               f"at {line_of(user_site())}; {REMEDIES[what]}")
@@ -136,7 +136,7 @@ class Parameters:
         """The network or container with other arrays in the same places, networks in a container included."""
         if self.places is not None:
             return self._refilled_in_part(arrays)
-        if type(self.given) is dlnetwork:
+        if isinstance(self.given, dlnetwork):
             return with_learnables(self.given, arrays)
         return self.alike(arrays) if self.nested is None else self._with_networks(list(arrays), with_learnables)
 
@@ -145,7 +145,7 @@ class Parameters:
         whole = list(self.given._values)
         for k, x in zip(self.places, arrays, strict=True):
             whole[k] = x
-        return dlnetwork._made(self.given._structure, whole) if type(self.given) is dlnetwork else Learnables._made(self.given._keys, whole)
+        return type(self.given)._made(self.given._structure, whole) if isinstance(self.given, dlnetwork) else Learnables._made(self.given._keys, whole)
 
     def alike(self, arrays: Sequence[Any]) -> Any:
         """Gradients, velocities: the same container, with Learnables in the place of a network."""
@@ -175,7 +175,7 @@ REMEDIES = {
 
 def with_learnables(network: dlnetwork, arrays: Sequence[Any]) -> dlnetwork:
     """The network with other learnables, all of them."""
-    return dlnetwork._made(network._structure, [*arrays, *network._values[len(arrays):]])
+    return type(network)._made(network._structure, [*arrays, *network._values[len(arrays):]])
 
 
 def _is_keyed(given: Any) -> bool:
@@ -184,7 +184,7 @@ def _is_keyed(given: Any) -> bool:
 
 def _shallow(tree: Any) -> tuple[list[Any], Any]:
     """The leaves of a container in which networks are leaves."""
-    return optree.tree_flatten(tree, is_leaf=lambda x: type(x) is dlnetwork, namespace=NAMESPACE, none_is_leaf=True)
+    return optree.tree_flatten(tree, is_leaf=lambda x: isinstance(x, dlnetwork), namespace=NAMESPACE, none_is_leaf=True)
 
 
 def _kind(x: Any) -> str:

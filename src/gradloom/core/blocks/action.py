@@ -9,7 +9,7 @@ import torch
 
 from ...kernels import Tensor
 from .block import Block
-from .term import Axis, Index, Term, absent_entries, plain, restricted
+from .term import Axis, Index, Term, absent_entries, plain, restricted, spread_over, without_repeats
 
 
 def position_of_block(inputs: Sequence[Any]) -> int:
@@ -51,19 +51,22 @@ def contract(block: Block, k: int, inputs: Sequence[Any], letters: Sequence[Sequ
                                         for name, n in zip(letters[j], x.shape, strict=True)])
             used |= set(ids)
             new = new.times(array, ids)
-        return [_summed(new, [axes[name] for name in axes if name not in out], used, block.like)]
+        return [_summed(new, [axes[name] for name in axes if name not in out], used, block.like, math.prod(shape))]
 
     return block.made([t for term in block.terms for t in act(term)], shape, dtype)
 
 
-def _summed(term: Term, gone: Sequence[Axis], restricted_ids: set[Index], like: Tensor) -> Term:
-    """Finish a sum over axes that are no longer there: count indices in no factor, mask positions that are nowhere."""
+def _summed(term: Term, gone: Sequence[Axis], restricted_ids: set[Index], like: Tensor, room: int = 0) -> Term:
+    """Finish a sum over axes that are no longer there: count indices in no factor, mask positions that are nowhere.
+
+    `room`: a product no larger than the array itself costs what the ordinary walk does, and spares what comes after.
+    """
     factors = [*term.factors, *absent_entries([a for a in gone if not set(a.indices) <= restricted_ids], like)]
     term = term.replaced(factors=factors)
     carried = term.carried()
     held = {i for _, ids in factors for i in ids}
     count = math.prod(i.size for axis in gone for i in axis.indices if i not in carried and i not in held)
-    return term.replaced(coefficient=term.coefficient * count).eliminated()
+    return term.replaced(coefficient=term.coefficient * count).eliminated(room)
 
 
 def einsum_letters(axes: str, ndims: Sequence[int]) -> tuple[list[list[str]], list[str]]:
@@ -115,7 +118,7 @@ def selected(block: Block, k: int, where: Tensor) -> Block:
         if axis.positions is None:
             term = term.substituted(axis.indices[0], where, (index,))
             return [_with_out(term, k, Axis((index,), size) if size != 1 else Axis((index,), 1, torch.zeros(1, dtype=torch.int64)))]
-        if len(axis.indices) > 1 or len(torch.unique(where)) < len(where):
+        if len(torch.unique(where)) < len(where):
             term = term.untied(k, block.like)
             return act(term)
         inverse = torch.full((axis.size + 1,), -1)
@@ -123,6 +126,8 @@ def selected(block: Block, k: int, where: Tensor) -> Block:
         landed = inverse[axis.positions]  # position -1 reads the last entry, which is -1
         if not axis.indices:
             return [_with_out(term, k, Axis((), size, landed))] if int(landed) >= 0 else []
+        if len(axis.indices) > 1:
+            return [_with_out(term, k, Axis(axis.indices, size, landed))]
         kept = torch.nonzero(landed >= 0).reshape(-1)
         if not len(kept):
             return []
@@ -143,6 +148,54 @@ def placed(block: Block, k: int, where: Tensor, size: int) -> Block:
         return [_with_out(term, k, Axis(axis.indices, size, table))]
 
     return block.mapped(act, (*block.shape[:k], size, *block.shape[k + 1:]))
+
+
+def gathered_at(block: Block, tables: Sequence[Tensor], sizes: Sequence[int]) -> Block:
+    """The last out axes read together at positions that may differ everywhere: maxima, sorts.
+
+    `tables` holds for each of them its position over the axes before, which stay, and new axes of `sizes`.
+    """
+    kept = block.ndim - len(tables)
+    shape = (*block.shape[:kept], *sizes)
+    tables = [t.cpu().expand(shape) for t in tables]
+    notes: list[str] = []
+
+    def act(term: Term) -> Sequence[Term]:
+        seen = {i for a in term.out[:kept] for i in a.indices}
+        for k in range(kept, block.ndim):
+            axis = term.out[k]
+            if axis.positions is not None or seen & set(axis.indices):
+                notes.append("entries are selected by value where positions were not plain")
+                term = term.untied(k, block.like)
+            elif len(axis.indices) > 1:
+                term, _ = term.joined(axis.indices)
+            seen |= set(term.out[k].indices)
+        places = [*term.out[:kept], *(plain(n) for n in sizes)]
+        chosen = {a.indices[0]: without_repeats(*restricted(t, places)) for a, t in zip(term.out[kept:], tables, strict=True) if a.indices}
+        return [term.replaced(out=(*term.out[:kept], *places[kept:])).read_at(chosen).eliminated()]
+
+    result = block.mapped(act, shape)
+    result.untied = (*result.untied, *dict.fromkeys(notes))
+    return result
+
+
+def scattered_to(block: Block, tables: Sequence[Tensor], sizes: Sequence[int], own: int) -> Block:
+    """The transpose of `gathered_at`: the last `own` out axes added to positions, over all axes, in new axes of `sizes`."""
+    kept = block.ndim - own
+    tables = [t.cpu().expand(block.shape) for t in tables]
+
+    def act(term: Term) -> Sequence[Term]:
+        axes = []
+        for table, size in zip(tables, sizes, strict=True):
+            where, ids = restricted(table, term.out)
+            where, ids = without_repeats(where, ids)
+            for axis in term.out[kept:]:
+                if axis.positions is not None:
+                    where = where.masked_fill(spread_over(axis.positions < 0, axis.indices, ids), -1)
+            axes.append(Axis(ids, size, where))
+        return [term.replaced(out=(*term.out[:kept], *axes))]
+
+    return block.mapped(act, (*block.shape[:kept], *sizes))
 
 
 def _with_out(term: Term, k: int, axis: Axis) -> Term:
@@ -167,10 +220,10 @@ def reshaped(block: Block, shape: Sequence[int]) -> Block:
                 continue
             if not targets:
                 continue
-            for s in sources:
-                if term.out[s].positions is not None:
-                    term = term.untied(s, block.like)
-            term, axes = _regrouped(term, sources, [shape[t] for t in targets], block, notes)
+            if any(term.out[s].positions is not None for s in sources):
+                axes = _retabled([term.out[s] for s in sources], [shape[t] for t in targets])
+            else:
+                term, axes = _regrouped(term, sources, [shape[t] for t in targets], block, notes)
             for t, axis in zip(targets, axes, strict=True):
                 out[t] = axis
         return [term.replaced(out=out)]
@@ -196,6 +249,21 @@ def refinement(a: Sequence[int], b: Sequence[int]) -> list[tuple[list[int], list
                 n *= b[right[-1]]
         pairs.append((left, right))
     return pairs
+
+
+def _retabled(sources: Sequence[Axis], sizes: Sequence[int]) -> list[Axis]:
+    """Axes that are read at positions, regrouped: the same indices at other positions."""
+    ids = tuple(dict.fromkeys(i for a in sources for i in a.indices))
+    flat, absent = torch.zeros([i.size for i in ids], dtype=torch.int64), torch.zeros([i.size for i in ids], dtype=torch.bool)
+    for axis in sources:
+        table, its = without_repeats(axis.table(), axis.indices)
+        table = spread_over(table, its, ids)
+        flat, absent = flat * axis.size + table.clamp(min=0), absent | (table < 0)
+    axes = []
+    for size in reversed(sizes):
+        axes.append(Axis(ids, size, (flat % size).masked_fill(absent, -1)))
+        flat = flat // size
+    return axes[::-1]
 
 
 def _regrouped(term: Term, sources: Sequence[int], sizes: Sequence[int], block: Block, notes: list[str]) -> tuple[Term, list[Axis]]:
@@ -228,9 +296,7 @@ def _regrouped(term: Term, sources: Sequence[int], sizes: Sequence[int], block: 
 def _flattened(term: Term, sources: Sequence[int], sizes: Sequence[int], block: Block, notes: list[str]) -> tuple[Term, list[Axis]]:
     """No common refinement: untie the source axes, make one dense factor of what depends on them, and cut it anew."""
     notes.append(f"reshape of axes {[block.shape[s] for s in sources]} to {list(sizes)} has no common refinement")
-    for s in sources:
-        term = term.untied(s, block.like)
-    term = term.compressed(block.like)
+    term = term.untied(sources, block.like).compressed(block.like)
     old = tuple(i for s in sources for i in term.out[s].indices)
     hit = [f for f in term.factors if set(f[1]) & set(old)]
     rest = [f for f in term.factors if not set(f[1]) & set(old)]

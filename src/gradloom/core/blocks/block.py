@@ -157,12 +157,7 @@ class Block(Operand):
 
     def untie(self, axes: Sequence[int], why: str) -> Block:
         """Make some out axes plain indices of their own, and say why."""
-        terms = []
-        for t in self.terms:
-            for k in axes:
-                t = t.untied(k, self.like)
-            terms.append(t)
-        return self.made(terms, self.shape, untied=(why,))
+        return self.made([t.untied(axes, self.like) for t in self.terms], self.shape, untied=(why,))
 
     def mapped(self, function: Callable[[Term], Sequence[Term]], shape: Sequence[int]) -> Block:
         """Each term replaced by others."""

@@ -142,6 +142,7 @@ _pool: dict[Any, list[Tensor]] = {}
 _lent: dict[int, tuple[weakref.ref[Any], Any, Tensor]] = {}
 _versions: dict[int, int] = {}  # of lent memory after our own last write: what somebody else wrote since is not trusted
 POOL_LIMIT = 8
+PATTERNS_LIMIT = 64
 
 
 def pattern_of(block: Block) -> Any:
@@ -153,6 +154,8 @@ def borrow(block: Block) -> Any:
     """An array of the Block's shape from the pool, zero where the Block is zero; it returns to the pool when it is let go."""
     key = pattern_of(block)
     free = _pool.setdefault(key, [])
+    while len(_pool) > PATTERNS_LIMIT:  # where values select, each value has a pattern of its own
+        del _pool[next(iter(_pool))]
     memory = free.pop() if free else torch.zeros((*block.shape, *block.in_shape), dtype=block.dtype, device=block.device)
     if memory.device.type == "cpu" and memory.dtype is not torch.bfloat16:
         lent: Any = memory.numpy()

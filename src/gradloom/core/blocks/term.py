@@ -7,6 +7,7 @@ Jacobian is diagonal along it. An index that no axis carries is summed. An index
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -137,24 +138,28 @@ class Term:
 
     # ----- changing indices -----
 
-    def eliminated(self) -> Term:
-        """Sum the indices that no axis carries, where that makes the term smaller; only the factors that hold one are multiplied."""
+    def eliminated(self, room: int = 0) -> Term:
+        """Sum the indices that no axis carries, where that makes the term smaller, or no larger than `room` numbers; only the factors
+        that hold one are multiplied."""
         carried = self.carried()
         factors = list(self.factors)
         gone = list(dict.fromkeys(i for _, ids in factors for i in ids if i not in carried))
         while gone:
             found: Any = None  # the sum with the smallest result first
             for i in gone:
-                hit = [f for f in factors if i in f[1]]
-                keep = tuple(dict.fromkeys(k for _, ids in hit for k in ids if k is not i))
-                size = math.prod(k.size for k in keep)
-                if (len(hit) == 1 or size <= sum(a.numel() for a, _ in hit)) and (found is None or size < found[0]):
-                    found = size, i, hit, keep
+                for together in ([i], _linked(i, gone, factors)):
+                    hit = [f for f in factors if not set(together).isdisjoint(f[1])]
+                    keep = tuple(dict.fromkeys(k for _, ids in hit for k in ids if k not in together))
+                    size = math.prod(k.size for k in keep)
+                    if (len(hit) == 1 or size <= max(room, sum(a.numel() for a, _ in hit))) and (found is None or size < found[0]):
+                        found = size, together, hit, keep
+                    if len(together) == 1 and len(gone) == 1:
+                        break
             if found is None:
                 break
-            _, i, hit, keep = found
-            gone.remove(i)
-            factors = [f for f in factors if i not in f[1]]
+            _, together, hit, keep = found
+            gone = [i for i in gone if i not in together]
+            factors = [f for f in factors if set(together).isdisjoint(f[1])]
             factors.append((contracted(hit, keep), keep))
         return self.replaced(factors=tuple(factors))
 
@@ -209,6 +214,17 @@ class Term:
         axes = [[of_axis(x) for x in side] for side in (self.out, self.inn)]
         return self.replaced(factors=tuple(factors), out=tuple(axes[0]), inn=tuple(axes[1]))
 
+    def read_at(self, tables: dict[Index, tuple[Tensor, Ids]]) -> Term:
+        """Indices replaced by tables of their values over other indices, old or new; no entry of a table is absent."""
+
+        def of_axis(axis: Axis) -> Axis:
+            if not set(axis.indices) & set(tables):
+                return axis
+            return Axis((found := gathered(axis.table(), axis.indices, tables))[1], axis.size, found[0])
+
+        return self.replaced(factors=tuple(gathered(a, ids, tables) for a, ids in self.factors), out=tuple(map(of_axis, self.out)),
+                             inn=tuple(map(of_axis, self.inn)))
+
     def joined(self, indices: Ids) -> tuple[Term, Index]:
         """Write several indices as one that counts them together (C order): a flattened axis that is read at positions."""
         whole = Index(math.prod(i.size for i in indices))
@@ -241,19 +257,60 @@ class Term:
         factors = tuple(of_array(a, ids) for a, ids in self.factors)
         return self.replaced(factors=factors, out=tuple(map(of_axis, self.out)), inn=tuple(map(of_axis, self.inn))), whole
 
-    def untied(self, k: int, like: Tensor) -> Term:
-        """Make out axis k a fresh index of its own: a one-hot factor says where the entries lie. Always correct."""
+    def untied(self, axes: int | Sequence[int], like: Tensor) -> Term:
+        """Make out axes fresh indices of their own, together where they share indices. Always correct."""
+        axes = [k for k in ([axes] if isinstance(axes, int) else axes) if not self._is_own(k)]
+        term = self
+        while axes:
+            together = [axes.pop(0)]
+            shared = set(term.out[together[0]].indices)
+            for k in list(axes):
+                if shared & set(term.out[k].indices):
+                    together.append(k)
+                    axes.remove(k)
+                    shared |= set(term.out[k].indices)
+            term = term._spread_out(together, like)
+        return term
+
+    def _is_own(self, k: int) -> bool:
+        """Whether out axis k is a plain index that no other axis carries."""
         axis = self.out[k]
-        shared = set(i for j, other in enumerate((*self.out, *self.inn)) if j != k for i in other.indices)
-        if axis.positions is None and len(axis.indices) <= 1 and not shared & set(axis.indices):
-            return self
-        fresh = plain(axis.size)
-        out = (*self.out[:k], fresh, *self.out[k + 1:])
-        if not fresh.indices:
-            return self.replaced(out=out)
-        table = axis.table().to(like.device)
-        hot = (table.unsqueeze(-1) == torch.arange(axis.size, device=like.device)).to(like.dtype)
-        return self.replaced(factors=(*self.factors, (hot, (*axis.indices, *fresh.indices))), out=out).eliminated()
+        elsewhere = {i for j, other in enumerate((*self.out, *self.inn)) if j != k for i in other.indices}
+        return axis.positions is None and len(axis.indices) <= 1 and not elsewhere & set(axis.indices)
+
+    def _spread_out(self, axes: Sequence[int], like: Tensor) -> Term:
+        """Some out axes as fresh indices: what they alone carry is added up at the places where it lies."""
+        fresh = {k: plain(self.out[k].size) for k in axes}
+        others = [a for k, a in enumerate((*self.out, *self.inn)) if k not in fresh]
+        elsewhere = {i for a in others for i in a.indices}
+        ids = tuple(dict.fromkeys(i for k in axes for i in self.out[k].indices))
+        stay, gone = tuple(i for i in ids if i in elsewhere), tuple(i for i in ids if i not in elsewhere)
+        hit = [f for f in self.factors if not set(gone).isdisjoint(f[1])]
+        rest = tuple(dict.fromkeys(i for _, its in hit for i in its if i not in ids))
+        flat = torch.zeros([i.size for i in (*stay, *gone)], dtype=torch.int64)
+        there = torch.ones_like(flat, dtype=torch.bool)
+        for k in axes:
+            table, its = without_repeats(self.out[k].table(), self.out[k].indices)
+            table = spread_over(table, its, (*stay, *gone))
+            flat, there = flat * self.out[k].size + table.clamp(min=0), there & (table >= 0)
+        whole = math.prod(a.size for a in fresh.values())
+        count = math.prod(i.size for i in stay)
+        flat = flat + (torch.arange(count) * whole).reshape([i.size for i in stay] + [1] * len(gone))
+        order = (*stay, *gone, *rest)
+        array = Term(hit, (), ()).values(order, like).expand([i.size for i in order]) if hit else torch.ones(flat.shape, dtype=like.dtype, device=like.device)
+        result = torch.zeros((count * whole, math.prod(i.size for i in rest)), dtype=array.dtype, device=array.device)
+        if not result.is_meta:
+            kept = there.reshape(-1)
+            rows = array.reshape(kept.numel(), result.shape[1])
+            flat = flat.reshape(-1)
+            if not bool(kept.all()):
+                rows, flat = rows[kept.to(rows.device)], flat[kept]
+            result.index_add_(0, flat.to(result.device), rows)
+        new = tuple(i for k in axes for i in fresh[k].indices)
+        result = result.reshape([i.size for i in (*stay, *new, *rest)])
+        factors = [f for f in self.factors if set(gone).isdisjoint(f[1])]
+        out = tuple(fresh.get(k, a) for k, a in enumerate(self.out))
+        return self.replaced(factors=(*factors, (result, (*stay, *new, *rest))), out=out).eliminated()
 
     def compressed(self, like: Tensor) -> Term:
         """In axes that are read at positions over more indices than they have places, which no out axis shares, as indices of their own."""
@@ -281,6 +338,19 @@ class Term:
         return array.reshape([i.size if i in ids else 1 for i in order])
 
 
+def _linked(i: Index, gone: Sequence[Index], factors: Sequence[Factor]) -> list[Index]:
+    """Index i and the other ones to be summed that a chain of factors links with it."""
+    found, pending = [i], [i]
+    while pending:
+        j = pending.pop()
+        for _, ids in factors:
+            if j in ids:
+                new = [k for k in ids if k in gone and k not in found]
+                found += new
+                pending += new
+    return found
+
+
 def _shape_of_axis(axis: Axis, number: dict[Index, int]) -> Any:
     return tuple((number[i], i.size) for i in axis.indices), axis.size, axis.table_key
 
@@ -299,6 +369,13 @@ def contracted(factors: Sequence[Factor], keep: Ids) -> Tensor:
     if len(factors) == 1 and set(factors[0][1]) == set(keep):
         array, ids = factors[0]
         return array if ids == keep else array.permute([ids.index(i) for i in keep])
+    factors = list(factors)
+    while len(factors) > 2:  # two at a time, the smallest product first
+        _, j, k, its = min(((math.prod(i.size for i in its), j, k, its) for k in range(len(factors)) for j in range(k)
+                            for its in [_needed(factors, j, k, keep)]), key=operator.itemgetter(0))
+        pair = [factors[j], factors[k]]
+        factors = [f for n, f in enumerate(factors) if n not in (j, k)]
+        factors.append((contracted(pair, its), its))
     number: dict[Index, int] = {}
     operands: list[Any] = []
     dtype = factors[0][0].dtype
@@ -309,8 +386,16 @@ def contracted(factors: Sequence[Factor], keep: Ids) -> Tensor:
     return torch.einsum(*operands, [number[i] for i in keep])
 
 
+def _needed(factors: Sequence[Factor], j: int, k: int, keep: Ids) -> Ids:
+    """The indices of two factors that the result or another factor carries."""
+    others = {i for n, (_, ids) in enumerate(factors) if n not in (j, k) for i in ids}
+    return tuple(i for i in dict.fromkeys((*factors[j][1], *factors[k][1])) if i in others or i in keep)
+
+
 def restricted(array: Tensor, axes: Sequence[Axis | None]) -> tuple[Tensor, Ids]:
     """An array over whole axes as one over their indices: axis by axis reshaped, or read at the positions. None: an axis of size 1."""
+    if _share_tables(axes):
+        return _read_together(array, axes)
     ids: list[Index] = []
     d = 0
     for axis in axes:
@@ -329,6 +414,45 @@ def restricted(array: Tensor, axes: Sequence[Axis | None]) -> tuple[Tensor, Ids]
         ids += axis.indices
         d += len(sizes)
     return array, tuple(ids)
+
+
+def _share_tables(axes: Sequence[Axis | None]) -> bool:
+    """Whether an axis that is read at positions shares an index with another."""
+    tabled = [k for k, a in enumerate(axes) if a is not None and a.positions is not None and a.indices]
+    return any(set(axes[k].indices) & set(b.indices) for k in tabled for j, b in enumerate(axes) if b is not None and j != k)  # type: ignore[union-attr]
+
+
+def _read_together(array: Tensor, axes: Sequence[Axis | None]) -> Factor:
+    """`restricted` where tables of positions share indices: entries are picked one by one, never the product of all of them."""
+    array = array.reshape([n for n, a in zip(array.shape, axes, strict=True) if a is not None])
+    present = [a for a in axes if a is not None]
+    ids = tuple(a.indices[0] if len(a.indices) == 1 and a.positions is None else Index(a.size) for a in present)
+    tables = {i: (a.table(), a.indices) for i, a in zip(ids, present, strict=True) if a.indices != (i,)}
+    array, union = gathered(array, ids, tables)
+    for mask, its in absent_entries(present, array):
+        array = array * spread_over(mask, its, union)
+    return array, union
+
+
+def spread_over(array: Tensor, ids: Ids, order: Sequence[Index]) -> Tensor:
+    """An array over `ids` as one that broadcasts over `order`, which holds them."""
+    return array.permute([ids.index(i) for i in order if i in ids]).reshape([i.size if i in ids else 1 for i in order])
+
+
+def gathered(array: Tensor, ids: Ids, tables: dict[Index, tuple[Tensor, Ids]]) -> Factor:
+    """An array over `ids` with some of them read at tables over other indices, which may be among `ids` too."""
+    others = {j for i in ids if i in tables for j in tables[i][1]}
+    moved = [d for d, i in enumerate(ids) if i in tables or i in others]
+    if not moved:
+        return array, ids
+    free = [d for d in range(len(ids)) if d not in moved]
+    array = array.permute([*moved, *free])
+    order = tuple(dict.fromkeys(j for d in moved for j in (tables[ids[d]][1] if ids[d] in tables else (ids[d],))))
+    where: list[Any] = []
+    for d in moved:
+        table, its = tables.get(ids[d], (torch.arange(ids[d].size), (ids[d],)))
+        where.append(spread_over(table.clamp(min=0), its, order).to(array.device) if order else int(table))
+    return array[tuple(where)], (*order, *(ids[d] for d in free))
 
 
 def absent_entries(axes: Iterable[Axis], like: Tensor) -> list[Factor]:

@@ -1,0 +1,533 @@
+"""Where the Jacobian of a trace can be other than zero, and, where that is cheap, what its entries are.
+
+A walk forwards carries, for every node, the entries (row, column) of its Jacobian with respect to x, as integer arrays over all
+of them at once. An elementwise operation keeps the entries of its inputs and multiplies them; an operation that only moves or adds
+elements moves the rows, as running it once on probes says; of every other operation the structure comes from its own push, run on a
+Block without data. The pattern holds for every trace with the same operations, parameters and positions.
+
+As long as all operations are of the first two kinds, an entry is a sum of products of partials. Such an entry is written as
+sum of coefficient * slot: slot 0 is the number 1, and each elementwise operation with a partial that depends on values fills new
+slots. `Accumulation` keeps these steps, and evaluates the Jacobian of another trace alike without any walk.
+"""
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+import torch
+
+from ..core.blocks.block import Block, identity
+from ..core.elementwise import Elementwise
+from ..core.operation import ITEM, BoundRule
+from ..core.trace import Node, ancestors
+from ..kernels import NUMBER_TYPES, Tensor
+from .planning import stand_ins
+from .reverse import unrecorded
+
+MOST_ENTRIES = 1 << 24  # beyond this many entries a pattern is taken for dense
+Indices = np.ndarray
+
+
+class Dense(Exception):
+    """The pattern has too many entries to be worth knowing."""
+
+
+@dataclass
+class Entries:
+    """Entries of a Jacobian: element k adds coefficients[k] * slot[slots[k]] at (rows[k], columns[k]); several may meet in one place."""
+
+    rows: Indices
+    columns: Indices
+    slots: Indices
+    coefficients: np.ndarray
+
+    def taken(self, which: Any) -> Entries:
+        """Some of them."""
+        return Entries(self.rows[which], self.columns[which], self.slots[which], self.coefficients[which])
+
+    def moved(self, target: Indices, coefficients: np.ndarray | None = None) -> Entries:
+        """Each row r becomes row target[r], times coefficients[r]; -1 is nowhere."""
+        rows = target[self.rows]
+        values = self.coefficients if coefficients is None else self.coefficients * coefficients[self.rows]
+        found = Entries(rows, self.columns, self.slots, values)
+        return found.taken(rows >= 0) if (rows < 0).any() else found
+
+    def read(self, source: Indices, size: int, coefficients: np.ndarray | None = None) -> Entries:
+        """Row r is what row source[r] was, times coefficients[r]; -1 reads zero. `size`: how many rows there were."""
+        present = np.flatnonzero(source >= 0)
+        times = np.bincount(source[present], minlength=size)
+        if not len(times) or times.max() <= 1:
+            target = np.full(size, -1)
+            target[source[present]] = present
+            at = None
+            if coefficients is not None:
+                at = np.zeros(size)
+                at[source[present]] = coefficients[present]
+            return self.moved(target, at)
+        order = np.argsort(self.rows, kind="stable")
+        counts = np.bincount(self.rows, minlength=size)
+        starts = np.cumsum(counts) - counts
+        wanted = counts[source[present]]
+        total = int(wanted.sum())
+        if total > MOST_ENTRIES:
+            raise Dense
+        rows = np.repeat(present, wanted)
+        within = np.arange(total) - np.repeat(np.cumsum(wanted) - wanted, wanted)
+        found = self.taken(order[np.repeat(starts[source[present]], wanted) + within])
+        values = found.coefficients if coefficients is None else found.coefficients * coefficients[rows]
+        return Entries(rows, found.columns, found.slots, values)
+
+
+def joined(parts: Sequence[Entries]) -> Entries:
+    """All entries of several."""
+    if len(parts) == 1:
+        return parts[0]
+    total = sum(len(p.rows) for p in parts)
+    if total > MOST_ENTRIES:
+        raise Dense
+    return Entries(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("rows", "columns", "slots", "coefficients")))
+
+
+@dataclass
+class Sums:
+    """A vector of values from the slots: each a sum of coefficient * slot."""
+
+    constant: np.ndarray | None  # the values, where only slot 0 counts
+    places: Indices | None  # the slots, where each value is one of them
+    matrix: Any  # else
+
+    @classmethod
+    def of(cls, entry: Indices, count: int, entries: Entries, slots: int) -> Sums:
+        if not entries.slots.any():
+            return cls(np.bincount(entry, entries.coefficients, minlength=count), None, None)
+        if len(entry) == count and (entries.coefficients == 1).all():
+            places = np.empty(count, dtype=np.intp)
+            places[entry] = entries.slots
+            return cls(None, places, None)
+        return cls(None, None, scipy.sparse.csr_array((entries.coefficients, (entry, entries.slots)), shape=(count, slots)))
+
+    def values(self, slots: np.ndarray) -> np.ndarray:
+        """The vector, not to be written to."""
+        if self.constant is not None:
+            return self.constant
+        if self.places is not None:
+            return slots.take(self.places)
+        return self.matrix @ slots[:self.matrix.shape[1]]
+
+
+@dataclass
+class Step:
+    """New slots: entries at `rows` of an elementwise operation's output, times one of its partials there."""
+
+    node: int  # in the order of the trace
+    operand: int
+    first: int
+    entries: Sums
+    rows: Indices
+    every: bool  # the rows are 0, 1, 2, ...
+    shape: tuple[int, ...]
+
+
+class Accumulation:
+    """The values of the entries, step by step, from the partials of a trace."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self.count = 1
+        self.result: Sums | None = None
+
+    def values(self, order: Sequence[Node]) -> np.ndarray:
+        """The entries of the pattern, in its order."""
+        assert self.result is not None
+        slots = np.empty(self.count)
+        slots[0] = 1
+        for step in self.steps:
+            node = order[step.node]
+            operation: Any = node.operation
+            partial = operation.partials[step.operand].call(node.values, node.params, node, None, (), None)
+            before = step.entries.values(slots)
+            last = step.first + len(step.rows)
+            if type(partial) not in NUMBER_TYPES:
+                partial = _array(partial)
+                if partial.ndim:
+                    partial = np.broadcast_to(partial, step.shape).reshape(-1)
+                    partial = partial if step.every else partial.take(step.rows)
+            product = np.multiply(before, partial, out=slots[step.first:last])
+            if operation.singular:
+                product[before == 0] = 0
+        values = self.result.values(slots)
+        return values.copy() if values is self.result.constant else values
+
+
+def _array(value: Tensor) -> np.ndarray:
+    return (value.float() if value.dtype is torch.bfloat16 else value).cpu().numpy()
+
+
+@dataclass
+class Pattern:
+    """Where a Jacobian of shape `shape` can be other than zero: CSR, columns in order; `accumulation` where it can give the values."""
+
+    starts: Indices
+    columns: Indices
+    shape: tuple[int, int]
+    accumulation: Accumulation | None
+    grid: tuple[int, ...]  # x in the shape in which its elements are neighbours
+
+    @property
+    def rows(self) -> Indices:
+        """The row of each entry."""
+        return np.repeat(np.arange(self.shape[0]), np.diff(self.starts))
+
+
+def pattern_of(u: Node, x: Node, order: Sequence[Node]) -> Pattern | None:
+    """The pattern of d u / d x; None where it is dense, or where its entries are too many to be listed."""
+    try:
+        walk = _Walk(x)
+        found = walk.entries_of(u, order)
+    except Dense:
+        return None
+    m, n = math.prod(u.shape), math.prod(x.shape)
+    key, entry = _unique(found, n)
+    if len(key) > m * n // 2 and m * n > 1:
+        return None
+    rows, columns = key // max(n, 1), key % max(n, 1)
+    starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=m))])
+    accumulation = walk.accumulation
+    if accumulation is not None:
+        accumulation.result = Sums.of(entry, len(key), found, accumulation.count)
+    grid = next((tuple(k.shape) for k in order if k.operation.name == "reshape" and x in k.parents), tuple(x.shape))
+    return Pattern(starts.astype(np.int32), columns.astype(np.int32), (m, n), accumulation, grid)
+
+
+def _unique(entries: Entries, n: int) -> tuple[Indices, Indices]:
+    """The places row * n + column in order, each once, and which of them each entry is at."""
+    key = entries.rows * n + entries.columns
+    order = np.argsort(key, kind="stable")
+    ordered = key[order]
+    new = np.ones(len(key), dtype=bool)
+    new[1:] = ordered[1:] != ordered[:-1]
+    entry = np.empty(len(key), dtype=np.intp)
+    entry[order] = np.cumsum(new) - 1
+    return ordered[new], entry
+
+
+class _Walk:
+    """The walk forwards from x."""
+
+    def __init__(self, x: Node):
+        self.x = x
+        self.n = math.prod(x.shape)
+        self.accumulation: Accumulation | None = Accumulation()
+        self.known: dict[Node, Any] = {}
+        self.merge_at = max(4096, 4 * self.n)
+
+    def entries_of(self, u: Node, order: Sequence[Node]) -> Entries:
+        each = np.arange(self.n)
+        nothing = Entries(each[:0], each[:0], each[:0], np.ones(0))
+        self.known[self.x] = Entries(each, each, np.zeros_like(each), np.ones(self.n))
+        last = {p: k for k, node in enumerate(order) for p in node.parents if p is not None}
+        for k, node in enumerate(order):
+            if node is not self.x and any(p in self.known for p in node.parents):
+                found = self._through(k, node)
+                if found is not None:
+                    self.known[node] = found
+            for parent in node.parents:
+                if parent is not None and last[parent] == k and parent is not u:
+                    self.known.pop(parent, None)
+        return self.known.get(u, nothing)
+
+    def _through(self, k: int, node: Node) -> Any:
+        operation = node.operation
+        if operation.barrier:
+            raise unrecorded(node)
+        if operation is ITEM:
+            return self.known[node.parents[0]][node.params["k"]]  # type: ignore[index]
+        if isinstance(operation, Elementwise) and operation.complex_partials is None:
+            parts = [self._multiplied(k, node, j) for j, p in enumerate(node.parents) if p in self.known]
+            parts = [p for p in parts if p is not None]
+        else:
+            parts = [self._local(node, j) for j, p in enumerate(node.parents) if p in self.known]
+            if node.shape is None:
+                return tuple(self._compact(joined([p[i] for p in parts])) for i in range(operation.outputs))
+        return self._compact(joined(parts)) if parts else None
+
+    def _compact(self, entries: Entries) -> Entries:
+        """Entries in one place with one slot added up, where entries have doubled since that was last done."""
+        if len(entries.rows) <= self.merge_at:
+            return entries
+        slots = self.accumulation.count if self.accumulation is not None else 1
+        key = entries.rows * self.n + entries.columns
+        key = key * slots + entries.slots if self.accumulation is not None else key
+        _, which, merged = np.unique(key, return_index=True, return_inverse=True)
+        sums = np.bincount(merged, entries.coefficients)
+        found = entries.taken(which)
+        self.merge_at = max(self.merge_at, 2 * len(which))
+        return Entries(found.rows, found.columns, found.slots, sums)
+
+    # ----- elementwise -----
+
+    def _multiplied(self, k: int, node: Node, j: int) -> Entries | None:
+        operation: Any = node.operation
+        parent = node.parents[j]
+        assert parent is not None
+        entries: Entries = self.known[parent]
+        if tuple(parent.shape) != tuple(node.shape):
+            size = math.prod(parent.shape)
+            source = np.broadcast_to(np.arange(size).reshape(parent.shape), tuple(node.shape)).reshape(-1)
+            entries = entries.read(source, size)
+        partial = operation.partials[j]
+        if not isinstance(partial, BoundRule):
+            return None if partial == 0 else entries if partial == 1 else Entries(entries.rows, entries.columns, entries.slots, entries.coefficients * partial)
+        if self.accumulation is None:
+            return entries
+        key, entry = _unique(entries, self.n)
+        rows, first, count = key // max(self.n, 1), self.accumulation.count, len(key)
+        every = count == math.prod(node.shape) and bool((rows == np.arange(count)).all())
+        self.accumulation.steps.append(Step(k, j, first, Sums.of(entry, count, entries, first), rows, every, tuple(node.shape)))
+        self.accumulation.count += count
+        return Entries(rows, key % max(self.n, 1), np.arange(first, first + count), np.ones(count))
+
+    # ----- the others -----
+
+    def _local(self, node: Node, j: int) -> Any:
+        """The entries that come through one input: selected, or multiplied with the operation's own pattern."""
+        entries: Entries = self.known[node.parents[j]]  # type: ignore[index]
+        sparse = node.params.get("matrix") if node.operation.name == "sparse_matmul" else None
+        if sparse is not None:
+            return self._times(_sparse_pattern(sparse, node), entries)
+        found = _selection(node, j)
+        if found is not None:
+            places, coefficients, reads = found
+            size = math.prod(node.parents[j].shape)  # type: ignore[union-attr]
+            return entries.read(places, size, coefficients) if reads else entries.moved(places, coefficients)
+        self.accumulation = None
+        patterns = _own_patterns(node, j)
+        if type(patterns) is tuple:
+            return tuple(self._times(p, entries) for p in patterns)
+        return self._times(patterns, entries)
+
+    def _times(self, pattern: Any, entries: Entries) -> Entries:
+        """A sparse matrix times the entries: values as well where an accumulation still stands."""
+        if self.accumulation is not None:  # the matrix is constant
+            local = pattern.tocoo()
+            order = np.argsort(entries.rows, kind="stable")
+            counts = np.bincount(entries.rows, minlength=pattern.shape[1])
+            starts = np.cumsum(counts) - counts
+            wanted = counts[local.col]
+            total = int(wanted.sum())
+            if total > MOST_ENTRIES:
+                raise Dense
+            within = np.arange(total) - np.repeat(np.cumsum(wanted) - wanted, wanted)
+            found = entries.taken(order[np.repeat(starts[local.col], wanted) + within])
+            return Entries(np.repeat(local.row, wanted).astype(np.int64), found.columns, found.slots, found.coefficients * np.repeat(local.data, wanted))
+        ones = scipy.sparse.csr_array((np.ones(len(entries.rows), dtype=bool), (entries.rows, entries.columns)), shape=(pattern.shape[1], self.n))
+        reach = np.diff(ones.indptr)[pattern.indices].sum() if pattern.nnz else 0
+        if reach > 8 * MOST_ENTRIES:
+            raise Dense
+        product = (pattern.astype(bool) @ ones).tocoo()
+        if product.nnz > MOST_ENTRIES:
+            raise Dense
+        return Entries(product.row.astype(np.int64), product.col.astype(np.int64), np.zeros(product.nnz, dtype=np.int64), np.ones(product.nnz))
+
+
+def _sparse_pattern(matrix: Tensor, node: Node) -> Any:
+    """The Jacobian of a constant sparse matrix times (..., k, j)."""
+    a = scipy.sparse.csr_array((_array(matrix.values()), _array(matrix.col_indices()), _array(matrix.crow_indices())), shape=tuple(matrix.shape))
+    *batch, _, width = node.shape
+    for left, size in ((False, width), (True, math.prod(batch))):
+        if size != 1:
+            eye = scipy.sparse.eye_array(size)
+            a = scipy.sparse.csr_array(scipy.sparse.kron(eye, a) if left else scipy.sparse.kron(a, eye))
+    return a
+
+
+def _selection(node: Node, j: int) -> tuple[Indices, np.ndarray | None, bool] | None:
+    """Of an operation that is linear in input j alone: the element that each output reads, or the output that each element is added to.
+
+    (places, coefficients, whether outputs read). Told from probes: all ones, positions, and random numbers, which must fit.
+    """
+    operation: Any = node.operation
+    if operation.kind != "multilinear" or node.shape is None:
+        return None
+    mine = [t for t in operation.terms if operation.inputs[j] in t] if len(operation.inputs) == len(node.parents) else [()]
+    if any(len(t) > 1 for t in mine):
+        return None
+    parent = node.parents[j]
+    assert parent is not None
+    if not (node.dtype.is_floating_point and parent.dtype.is_floating_point):
+        return None
+    for reads in (True, False):
+        source, target = (parent, node) if reads else (node, parent)
+        n = math.prod(source.shape)
+        draws = torch.rand(n, dtype=torch.float64, generator=torch.Generator().manual_seed(n))
+        results = []
+        try:
+            for probe in (torch.ones(n, dtype=torch.float64), torch.arange(n, dtype=torch.float64), draws):
+                results.append(_linear(node, j, probe.reshape(source.shape), reads))
+        except Exception:  # it does not run on such inputs: its structure will tell
+            continue
+        if any(r is None or r.numel() != math.prod(target.shape) for r in results):
+            continue
+        ones, positions, values = (r.reshape(-1).numpy() for r in results)
+        present = ones != 0
+        safe = np.where(present, ones, 1)
+        places = np.where(present, np.rint(positions / safe), -1).astype(np.int64)
+        if len(places) and (places.max() >= n or places.min() < -1):
+            continue
+        fits = np.where(present, ones * draws.numpy()[places] if n else 0, 0)
+        if np.allclose(fits, values, rtol=1e-12, atol=0):
+            return places, None if (ones[present] == 1).all() else ones, reads
+    return None
+
+
+def _linear(node: Node, j: int, probe: Tensor, forwards: bool) -> Any:
+    """The operation's push, or pull, of one array through input j."""
+    given: list[Any] = [None] * len(node.parents)
+    if forwards:
+        given[j] = probe
+        y = node.operation.push(node.values, node.params, node, given, ())
+        if tuple(y.shape) != tuple(node.shape):
+            y = y.expand(node.shape)
+        return y
+    wanted = [k == j for k in range(len(node.parents))]
+    return node.operation.pull(node.values, node.params, node, probe, (), wanted)[j]
+
+
+def _own_patterns(node: Node, j: int) -> Any:
+    """The pattern of an operation's own Jacobian with respect to input j: of its push, on a Block without data."""
+    parent = node.parents[j]
+    assert parent is not None
+    dots: list[Any] = [None] * len(node.parents)
+    dots[j] = identity(parent.shape, parent.dtype, "meta")
+    n = math.prod(parent.shape)
+    outputs = [tuple(node.shape)] if node.shape is not None else [tuple(v.shape) for v in _outputs(node)]
+    try:
+        found = node.operation.push(stand_ins(node), node.params, node, dots, ())
+    except Exception:  # an operation that cannot run without data: every output may depend on every element
+        found = None
+        patterns = [_full(math.prod(s), n) for s in outputs]
+        return tuple(patterns) if node.shape is None else patterns[0]
+    blocks = found if type(found) is tuple else (found,)
+    patterns = [_block_pattern(b, s, n) for b, s in zip(blocks, outputs, strict=True)]
+    return tuple(patterns) if node.shape is None else patterns[0]
+
+
+def _outputs(node: Node) -> Sequence[Any]:
+    value = next((v for v in node.values[len(node.parents):] if type(v) is tuple), None)
+    if value is None:  # not kept: the shapes are known where it is run again
+        value = node.operation.run([v if v is not None else torch.zeros(p.shape, dtype=p.dtype) for v, p in  # type: ignore[union-attr]
+                                    zip(node.values[:len(node.parents)], node.parents, strict=True)], node.params)[0]
+    return value  # type: ignore[no-any-return]
+
+
+def _full(m: int, n: int) -> Any:
+    if m * n > MOST_ENTRIES:
+        raise Dense
+    return scipy.sparse.csr_array(np.ones((m, n), dtype=bool))
+
+
+def _block_pattern(block: Any, shape: tuple[int, ...], n: int) -> Any:
+    m = math.prod(shape)
+    if block is None:
+        return scipy.sparse.csr_array((m, n), dtype=bool)
+    if sum(t.represented for t in block.terms) > MOST_ENTRIES:
+        raise Dense
+    if tuple(block.shape) != shape:
+        block = block.broadcast(shape)
+    rows, columns = places_of(block)
+    return scipy.sparse.csr_array((np.ones(len(rows), dtype=bool), (rows, columns)), shape=(m, n))
+
+
+def places_of(block: Block) -> tuple[Indices, Indices]:
+    """Row and column of every entry that the terms of a Block fill, in C order of both sides."""
+    rows, columns = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
+    for term in block.terms:
+        order = list(term.carried())
+        sizes = [i.size for i in order]
+        present = torch.ones(sizes, dtype=torch.bool)
+        sides = []
+        for axes in (term.out, term.inn):
+            place = torch.zeros(sizes, dtype=torch.int64)
+            for axis in axes:
+                ids = axis.indices
+                table = axis.table()
+                spread = table.permute([ids.index(i) for i in order if i in ids]).reshape([i.size if i in ids else 1 for i in order])
+                place = place * axis.size + spread.clamp(min=0)
+                present &= spread >= 0
+            sides.append(place)
+        rows.append(sides[0][present].numpy())
+        columns.append(sides[1][present].numpy())
+    return np.concatenate(rows), np.concatenate(columns)
+
+
+# ----- whether another trace is alike ---------------------------------------------------------------------------------------
+
+
+class Signature:
+    """What a pattern rests on: operations, parameters, shapes, and the constants that select. Numbers and floating constants are free."""
+
+    def __init__(self, order: Sequence[Node]):
+        self.place = {node: k for k, node in enumerate(order)}
+        self.nodes = [(node.operation, node.params, tuple(self.place.get(p, -1) if p is not None else None for p in node.parents), node.shape, node.dtype,
+                       [v for v in node.values if _selects(v)]) for node in order]
+
+    def fits(self, order: Sequence[Node]) -> bool:
+        """Whether a trace has it."""
+        if len(order) != len(self.nodes):
+            return False
+        place = {}
+        for k, (node, (operation, params, parents, shape, dtype, selecting)) in enumerate(zip(order, self.nodes, strict=True)):
+            if node.operation is not operation or node.shape != shape or node.dtype is not dtype:
+                return False
+            place[node] = k
+            if len(parents) != len(node.parents):
+                return False
+            for p, at in zip(node.parents, parents, strict=True):
+                if (place.get(p, -1) if p is not None else None) != at:
+                    return False
+            if node.params is not params and not same(node.params, params):
+                return False
+            if selecting or not isinstance(operation, Elementwise):
+                mine = [v for v in node.values if _selects(v)]
+                if not same(mine, selecting):
+                    return False
+        return True
+
+
+def _selects(value: Any) -> bool:
+    if type(value) is tuple:
+        return any(map(_selects, value))
+    return isinstance(value, Tensor) and not (value.dtype.is_floating_point or value.dtype.is_complex or value.dtype is torch.bool)
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two parameters are equal, arrays by their elements."""
+    if a is b:
+        return True
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, Tensor):
+        if a.shape != b.shape or a.dtype is not b.dtype or a.layout is not b.layout:
+            return False
+        if a.layout is torch.sparse_csr:
+            return all(torch.equal(f(a), f(b)) for f in (Tensor.crow_indices, Tensor.col_indices, Tensor.values))
+        return torch.equal(a, b)
+    if isinstance(a, np.ndarray):
+        return a.dtype == b.dtype and np.array_equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, (tuple, list)):
+        return len(a) == len(b) and all(map(same, a, b))
+    return bool(a == b)
+
+
+def ordered(u: Node, x: Node) -> list[Node]:
+    """The trace from x to u."""
+    return ancestors([u], x.number)
+
+
+__all__ = ["Accumulation", "Dense", "Pattern", "Signature", "ordered", "pattern_of", "places_of"]

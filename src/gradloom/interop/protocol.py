@@ -1,0 +1,76 @@
+"""What the protocols of other libraries have in common: public operations by name, and what is said of a function that has none."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ..core.array import dlarray
+from ..core.containers import flatten
+from ..core.errors import TypeRefused, line_of, nearest, user_site
+from ..core.operation import PUBLIC
+from ..kernels import differentiable
+
+
+class _Operations:
+    """The public operations as attributes."""
+
+    def __init__(self, family: str = "") -> None:
+        self._family = family
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        function = getattr(_module(self._family), name, None) if self._family else None
+        function = function or PUBLIC.get(name)
+        if function is None:
+            raise TypeRefused(f"gradloom.{self._family}{name} is not there yet, at {line_of(user_site())}; write it in other operations")
+        return function
+
+
+def _module(family: str) -> Any:
+    from .. import operations
+
+    return getattr(operations, {"fft.": "fourier"}.get(family, family[:-1]), None)
+
+
+class Unsupported(Exception):
+    """An option that an adapter has no operation for; the function itself may be made of others."""
+
+
+gl = _Operations()
+linalg = _Operations("linalg.")
+fft = _Operations("fft.")
+
+
+def array(x: Any) -> Any:
+    """x as a dlarray; one stays what it is."""
+    return x if type(x) is dlarray else dlarray(x)
+
+
+def cast(x: Any, dtype: Any) -> Any:
+    """x in another type, where one is given."""
+    return x if dtype is None else gl.astype(x, dtype)
+
+
+def arrays_in(arguments: Any) -> list[dlarray]:
+    """The dlarrays among arguments, at any depth."""
+    return [leaf for leaf in flatten(arguments)[0] if type(leaf) is dlarray]
+
+
+def traced_in(arguments: Any) -> bool:
+    """Whether a value that carries a derivative is among the arguments."""
+    return any(x.traced and differentiable(x._value.dtype) for x in arrays_in(arguments))
+
+
+def unknown(word: str, name: str, known: Iterable[str], way: str) -> TypeRefused:
+    """The error for a function that has no operation, with the nearest that has one."""
+    return TypeRefused(f"{word} has no operation in gradloom, at {line_of(user_site())}{nearest(name, list(known))}; {way}")
+
+
+def adapted(word: str, adapter: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
+    """The adapter's result; arguments that it does not take are refused by name."""
+    try:
+        return adapter(*args, **kwargs)
+    except TypeError as error:
+        if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+            raise  # from inside
+        refused = str(error).split("() ", 1)[-1]
+    raise TypeRefused(f"{word}: {refused}, at {line_of(user_site())}; the operation has no such argument: write it without")

@@ -1,0 +1,229 @@
+"""Sorting and what follows from it: a selection of elements by integer positions, which is all that a derivative needs."""
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from ..core.array import dlarray, labels_of
+from ..core.errors import ShapeError, line_of, user_site
+from ..core.general import general
+from ..core.labels import described, without
+from ..core.operation import composite, discrete, public
+from ..kernels import Tensor, differentiable
+from .along import pick_along, put_along, raw, relabelled, single_axis, unlabelled
+from .arithmetic import astype
+from .movement import array, negative_axes, permute_dims, reshape
+from .reduction import _without_trace, mean
+from .selection import slice_axis
+
+# ----- sort -----
+
+
+def _sort_kernel(x: Tensor, axis: int, descending: bool) -> tuple[Tensor, Tensor]:
+    y, place = torch.sort(x, dim=axis, descending=descending, stable=True)
+    return y, place
+
+
+def _sort_fused(y_bar: Tensor, place: Tensor, axis: int) -> Tensor:
+    return torch.empty_like(y_bar).scatter_(axis, place, y_bar)  # a permutation: every place is written once
+
+
+_ORDERS = [((2, 5), {"axis": -1, "descending": False}), ((4, 2), {"axis": -2, "descending": True}), ((1,), {"axis": -1, "descending": False}),
+           ((0, 2), {"axis": -2, "descending": False})]
+_sort = general("sort", _sort_kernel, hidden=("place",), push=lambda x_dot, place, axis: pick_along(x_dot, place, axis),
+                pull=lambda y_bar, place, axis, x_shape: put_along(y_bar, place, axis, x_shape[axis]), fused_pull=_sort_fused, samples=_ORDERS,
+                matlab="sort")
+_argsort = discrete("argsort", lambda x, axis, descending: _sort_kernel(x, axis, descending)[1])
+
+
+def _sortable(x: Any, axis: Any, word: str) -> tuple[Any, int]:
+    x = array(x)
+    if not x.ndim:
+        raise ShapeError(f"{word} of a scalar, at {line_of(user_site())}; write reshape(x, (1,)), which has an axis")
+    return x, single_axis(x, axis, word)
+
+
+@public(_sort)
+def sort(x: Any, /, *, axis: Any = -1, descending: bool = False, stable: bool = True) -> Any:
+    """The elements in order along an axis. Equal ones keep their order, `stable` or not; a NaN counts as larger than every number.
+
+    The derivative goes where the elements came from. Shape and labels of x. Raises ShapeError for a scalar, TypeRefused for complex numbers.
+
+    >>> import gradloom as gl
+    >>> gl.sort(gl.dlarray([3.0, 1.0, 2.0]), descending=True)
+    3 dlarray float64
+    [3. 2. 1.]
+
+    Source: array API sort, MATLAB sort.
+    """
+    x, k = _sortable(x, axis, "sort")
+    return _sort.apply((x,), {"axis": k, "descending": bool(descending)}, labels_of(x))
+
+
+@public(_argsort)
+def argsort(x: Any, /, *, axis: Any = -1, descending: bool = False, stable: bool = True) -> Any:
+    """The positions, counted from 0, that put the elements in order along an axis; those of equal ones increase.
+
+    >>> import gradloom as gl
+    >>> gl.argsort(gl.dlarray([3.0, 1.0, 2.0]))
+    3 dlarray int64
+    [1 2 0]
+
+    Source: array API argsort, the second output of MATLAB's sort.
+    """
+    x, k = _sortable(_without_trace(array(x)), axis, "argsort")
+    return _argsort.apply((x,), {"axis": k, "descending": bool(descending)}, labels_of(x))
+
+
+# ----- the largest few -----
+
+
+def _may_have_nan(x: Tensor) -> bool:
+    """Whether there may be a NaN: a sum is the quickest way to see that there is none."""
+    return x.is_floating_point() and bool(torch.isnan(x.sum()))
+
+
+def _topk_kernel(x: Tensor, k: int, axis: int, largest: bool) -> tuple[Tensor, Tensor]:
+    """torch.topk, whose choice among equal ones is its own: where there are some, or a NaN, a stable sort."""
+    if k and x.numel() and not x.is_meta:
+        y, place = torch.topk(x, k, dim=axis, largest=largest)
+        distinct = k < 2 or bool((y.narrow(axis, 1, k - 1) != y.narrow(axis, 0, k - 1)).all())
+        if distinct and int(torch.count_nonzero(x == y.narrow(axis, k - 1, 1))) == y.numel() // k and not _may_have_nan(y):
+            return y, place
+    y, place = _sort_kernel(x, axis, largest)
+    return y.narrow(axis, 0, k), place.narrow(axis, 0, k)
+
+
+_topk = general("topk", _topk_kernel, hidden=("place",), push=lambda x_dot, place, axis: pick_along(x_dot, place, axis),
+                pull=lambda y_bar, place, axis, x_shape: put_along(y_bar, place, axis, x_shape[axis]), matlab="maxk",
+                samples=[((2, 5), {"axis": -1, "k": 2, "largest": True}), ((4, 2), {"axis": -2, "k": 3, "largest": False}),
+                         ((3,), {"axis": -1, "k": 0, "largest": True}), ((1,), {"axis": -1, "k": 1, "largest": True})])
+
+
+@public(_topk)
+def topk(x: Any, k: int, /, *, axis: Any = -1, largest: bool = True) -> tuple[Any, Any]:
+    """The k largest elements along an axis in descending order (`largest=False`: the k smallest, ascending), and their positions from 0.
+
+    Of equal ones the first come first. Both results have x's labels and size k along the axis; the positions carry no derivative.
+    Raises ShapeError for more than there are.
+
+    >>> import gradloom as gl
+    >>> values, places = gl.topk(gl.dlarray([3.0, 1.0, 4.0]), 2)
+    >>> values
+    2 dlarray float64
+    [4. 3.]
+    >>> places
+    2 dlarray int64
+    [2 0]
+
+    Source: PyTorch topk, MATLAB maxk and mink.
+    """
+    x, a = _sortable(x, axis, "topk")
+    if not 0 <= k <= x.shape[a]:
+        raise ShapeError(f"topk of {k} elements along an axis of {x.shape[a]} of {described(x.shape, labels_of(x))}, at {line_of(user_site())}; "
+                         f"k goes from 0 to {x.shape[a]}")
+    params = {"k": int(k), "axis": a, "largest": bool(largest)}
+    y = _topk.apply((x,), params, labels_of(x)) if type(x) is dlarray and x.traced else None
+    if y is not None:
+        return y, dlarray._made(y._node.values[-1], None, labels_of(x))
+    return tuple(dlarray._made(value, None, labels_of(x)) if type(x) is dlarray else value for value in _topk.run((raw(x),), params))  # type: ignore[return-value]
+
+
+# ----- median and quantiles -----
+
+
+def _flattened(x: Any, axis: Any, word: str) -> tuple[Any, tuple[int, ...]]:
+    """The reduced axes as one last axis, which has elements."""
+    axes = negative_axes(axis, x)
+    if 0 in [x.shape[a] for a in axes]:
+        raise ShapeError(f"{word} of no elements: {described(x.shape, labels_of(x))}, at {line_of(user_site())}")
+    rest = [k for k in range(-x.ndim, 0) if k not in axes]
+    x = permute_dims(unlabelled(x), (*rest, *sorted(axes)))
+    return reshape(x, (*x.shape[:len(rest)], math.prod(x.shape[len(rest):]))), axes
+
+
+def _finished(y: Any, x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+    """The reduced axes put back where they are kept, and the labels of what remains."""
+    labels = labels_of(x)
+    if keepdims:
+        y = reshape(y, tuple(1 if k - x.ndim in axes else n for k, n in enumerate(x.shape)))
+    elif labels is not None:
+        labels = without(labels, [a + x.ndim for a in axes])
+    return relabelled(y, labels)
+
+
+def _selected_kernel(x: Tensor, ranks: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """The elements of given ranks along the last axis; where there is a NaN, that. By selection where none of them has an equal, else by sorting."""
+    if x.numel() and not x.is_meta and not x.is_complex() and not _may_have_nan(x):
+        found = [torch.kthvalue(x, r + 1, dim=-1, keepdim=True) for r in ranks]
+        if all(int(torch.count_nonzero(x == f.values)) == f.values.numel() for f in found):
+            return torch.cat([f.values for f in found], -1), torch.cat([f.indices for f in found], -1)
+    place = torch.sort(x, dim=-1, stable=True)[1]
+    last = place[..., -1:]
+    broken = torch.isnan(x.gather(-1, last))
+    place = torch.where(broken, last, place[..., list(ranks)])
+    return x.gather(-1, place), place
+
+
+_selected = general("order_statistics", _selected_kernel, hidden=("place",), push=lambda x_dot, place: pick_along(x_dot, place, -1),
+                    pull=lambda y_bar, place, x_shape: put_along(y_bar, place, -1, x_shape[-1]),
+                    samples=[((2, 5), {"ranks": (2,)}), ((3, 4), {"ranks": (1, 2)}), ((1,), {"ranks": (0,)}), ((0, 3), {"ranks": (1,)})])
+
+
+def _floating(x: Any) -> Any:
+    x = array(x)
+    return x if differentiable(x.dtype) else astype(x, "float64")
+
+
+@public(_selected)
+def median(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+    """The middle element over axes, the mean of the two middle ones where their number is even; NaN where there is one.
+
+    The derivative goes to the middle elements, as in `sort`. `axis` is an integer, a label letter, several, or all of them; the axes are
+    dropped, or kept with size 1. Raises ShapeError for no elements, TypeRefused for complex numbers.
+
+    >>> import gradloom as gl
+    >>> gl.median(gl.dlarray([4.0, 1.0, 3.0, 2.0]))
+    dlarray float64 2.5
+
+    Source: MATLAB median, NumPy median.
+    """
+    x = _floating(x)
+    flat, axes = _flattened(x, axis, "median")
+    n = flat.shape[-1]
+    middle = _selected.apply((flat,), {"ranks": tuple(sorted({(n - 1) // 2, n // 2}))})
+    return _finished(mean(middle, axis=-1), x, axes, keepdims)
+
+
+@composite
+def quantile(x: Any, q: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+    """The value below which a part q of the elements over axes lies, by linear interpolation between neighbours in order.
+
+    Formula: with the elements in order, x[0] to x[n - 1], the value at position q (n - 1); q is a number from 0 to 1. NaN where there is one.
+    `axis` is an integer, a label letter, several, or all of them; the axes are dropped, or kept with size 1. Raises ShapeError for no elements,
+    and for a q outside [0, 1].
+
+    >>> import gradloom as gl
+    >>> gl.quantile(gl.dlarray([4.0, 1.0, 3.0, 2.0, 5.0]), 0.375)
+    dlarray float64 2.5
+
+    Source: NumPy quantile. MATLAB's places element k at (k - 0.5) / n.
+    """
+    x = _floating(x)
+    q = float(raw(q))
+    if not 0 <= q <= 1:
+        raise ShapeError(f"quantile needs q from 0 to 1, not {q}, at {line_of(user_site())}; percentages are divided by 100")
+    flat, axes = _flattened(x, axis, "quantile")
+    position = q * (flat.shape[-1] - 1)
+    low = min(math.floor(position), flat.shape[-1] - 1)
+    ranks = (low,) if position == low else (low, low + 1)
+    found = _selected.apply((flat,), {"ranks": ranks})
+    y, *above = (reshape(slice_axis(found, -1, k, k + 1), tuple(flat.shape[:-1])) for k in range(len(ranks)))
+    if above:
+        y = y + (above[0] - y) * (position - low)
+    return _finished(y, x, axes, keepdims)
+
+
+__all__ = ["argsort", "median", "quantile", "sort", "topk"]

@@ -1,0 +1,184 @@
+"""Triangles and diagonals of matrices, and the products cross and kron."""
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ..core.array import labels_of
+from ..core.calls import broadcast_operands
+from ..core.errors import ShapeError, line_of, user_site
+from ..core.labels import axes_of, described
+from ..core.multilinear import multilinear
+from ..core.operation import OPERATIONS, composite, public
+from ..kernels import Tensor, broadcast_shapes
+from .along import unlabelled
+from .arithmetic import conj
+from .contraction import promoted_arrays
+from .movement import array, reshape
+from .selection import _put, _take
+
+# ----- triangles -----
+
+
+def _triangle(name: str, kernel: Any) -> Any:
+    def act(operation: Any, inputs: Any, params: Any) -> Any:
+        """One more factor of 0 and 1, by selection."""
+        block = inputs[0]
+        mask = kernel(torch.ones(block.shape[-2:], dtype=torch.bool, device=block.device), params["k"])
+        return OPERATIONS["where"].apply((mask, block, 0))
+
+    return multilinear(name, lambda x, k: kernel(x, k), transposes={"x": lambda y_bar, k: OPERATIONS[name].apply((y_bar,), {"k": k})}, act=act,
+                       matlab=name, samples=[((3, 4), {"k": 0}), ((2, 4, 3), {"k": 1}), ((2, 3), {"k": -1}), ((1, 1), {"k": 1}), ((0, 2), {"k": 0})])
+
+
+_tril = _triangle("tril", torch.tril)
+_triu = _triangle("triu", torch.triu)
+
+
+def _matrix(x: Any, word: str) -> Any:
+    x = array(x)
+    if x.ndim < 2:
+        raise ShapeError(f"{word} is of matrices, in the last two axes, x is {described(x.shape, labels_of(x))}, at {line_of(user_site())}; "
+                         "write reshape(x, (1, -1)) for a row")
+    return x
+
+
+@public(_tril)
+def tril(x: Any, /, *, k: int = 0) -> Any:
+    """The lower triangle of matrices (the last two axes), zero above diagonal k; k > 0 is above the main one. Shape and labels of x.
+
+    >>> import gradloom as gl
+    >>> gl.tril(gl.dlarray([[1.0, 2.0], [3.0, 4.0]]))
+    2 x 2 dlarray float64
+    [[1. 0.]
+     [3. 4.]]
+
+    Source: array API tril, MATLAB tril.
+    """
+    x = _matrix(x, "tril")
+    return _tril.apply((x,), {"k": int(k)}, labels_of(x))
+
+
+@public(_triu)
+def triu(x: Any, /, *, k: int = 0) -> Any:
+    """The upper triangle of matrices (the last two axes), zero below diagonal k; k > 0 is above the main one. Shape and labels of x.
+
+    >>> import gradloom as gl
+    >>> gl.triu(gl.dlarray([[1.0, 2.0], [3.0, 4.0]]))
+    2 x 2 dlarray float64
+    [[1. 2.]
+     [0. 4.]]
+
+    Source: array API triu, MATLAB triu.
+    """
+    x = _matrix(x, "triu")
+    return _triu.apply((x,), {"k": int(k)}, labels_of(x))
+
+
+# ----- diagonals -----
+
+
+@composite
+def diag(x: Any, /, *, k: int = 0) -> Any:
+    """A square matrix with a vector on diagonal k, or diagonal k of a matrix as a vector; k > 0 is above the main one. Unlabelled.
+
+    Raises ShapeError for anything but a vector or a matrix; `diagonal` reads those of stacks of matrices.
+
+    >>> import gradloom as gl
+    >>> gl.diag(gl.dlarray([1.0, 2.0]))
+    2 x 2 dlarray float64
+    [[1. 0.]
+     [0. 2.]]
+
+    Source: MATLAB diag, NumPy diag.
+    """
+    x = unlabelled(array(x))
+    if x.ndim not in (1, 2):
+        raise ShapeError(f"diag is of a vector or a matrix, x is {described(x.shape, None)}, at {line_of(user_site())}; "
+                         "write diagonal(x) for stacks of matrices")
+    rows, columns = x.shape if x.ndim == 2 else (x.shape[0] + abs(k),) * 2
+    count = max(0, min(rows + min(k, 0), columns - max(k, 0)))
+    where = torch.arange(count, device=x.device) * (columns + 1) + (k if k > 0 else -k * columns)
+    if x.ndim == 2:
+        return _take.apply((reshape(x, (rows * columns,)),), {"where": where, "axis": -1})
+    return reshape(_put.apply((x,), {"where": where, "axis": -1, "size": rows * columns}), (rows, columns))
+
+
+# ----- cross and kron -----
+
+
+def _cross_kernel(a: Tensor, b: Tensor, axis: int) -> Tensor:
+    return torch.linalg.cross(*torch.broadcast_tensors(a, b), dim=axis)
+
+
+def _turned(x: Any, axis: int, by: int) -> Any:
+    where = torch.tensor([by % 3, (1 + by) % 3, (2 + by) % 3])
+    return _take.apply((x,), {"where": where.to(x.device) if isinstance(x, Tensor) and not x.is_meta else where, "axis": axis})
+
+
+def _cross_on_block(operation: Any, inputs: Any, params: Any) -> Any:
+    """Selections and products, which act on a Block."""
+    (a, b), axis = inputs, params["axis"]
+    return _turned(a, axis, 1) * _turned(b, axis, 2) - _turned(a, axis, 2) * _turned(b, axis, 1)
+
+
+def _cross_of(a: Any, b: Any, axis: int) -> Any:
+    return _cross.apply((a, b), {"axis": axis})
+
+
+_cross = multilinear("cross", _cross_kernel, ("a", "b"), broadcast=True, act=_cross_on_block, matlab="cross",
+                     transposes={"a": lambda y_bar, b, axis: _cross_of(conj(b), y_bar, axis), "b": lambda y_bar, a, axis: _cross_of(y_bar, conj(a), axis)},
+                     samples=[((2, 3), (2, 3), {"axis": -1}), ((3, 2), (3, 1), {"axis": -2}), ((3,), (3,), {"axis": -1}), ((0, 3), (1, 3), {"axis": -1})])
+
+
+@public(_cross)
+def cross(a: Any, b: Any, /, *, axis: Any = -1) -> Any:
+    """The vector product of vectors of three along an axis; the other axes broadcast.
+
+    Formula: y = (a1 b2 - a2 b1, a2 b0 - a0 b2, a0 b1 - a1 b0). Labels match by name. Raises ShapeError for other sizes.
+
+    >>> import gradloom as gl
+    >>> gl.cross(gl.dlarray([1.0, 0.0, 0.0]), gl.dlarray([0.0, 1.0, 0.0]))
+    3 dlarray float64
+    [0. 0. 1.]
+
+    Source: array API linalg.cross, MATLAB cross.
+    """
+    a, b = array(a), array(b)
+    shown = f"cross of {described(a.shape, labels_of(a))} and {described(b.shape, labels_of(b))} along axis {axis!r}"
+    (a, b), labels = broadcast_operands(_cross, (a, b))
+    try:
+        shape = broadcast_shapes(a.shape, b.shape)
+    except ValueError:
+        shape = ()
+    axes = axes_of(axis, len(shape), labels, shape) if shape else ()
+    k = axes[0] - len(shape) if len(axes) == 1 else 0
+    if not k or a.ndim < -k or b.ndim < -k or not a.shape[k] == b.shape[k] == 3:
+        raise ShapeError(f"{shown}: vectors of three are needed along one axis, in shapes that broadcast, at {line_of(user_site())}; "
+                         "vectors of two are given a third entry of 0 by pad")
+    a, b = promoted_arrays(unlabelled(a), unlabelled(b))
+    return _cross.apply((a, b), {"axis": k}, labels)
+
+
+@composite
+def kron(a: Any, b: Any, /) -> Any:
+    """The Kronecker product: b times each element of a, laid out as a is. Unlabelled.
+
+    Shapes: (m, n) and (p, q) give (m p, n q); with fewer axes on one side, axes of size 1 are put in front.
+
+    >>> import gradloom as gl
+    >>> gl.kron(gl.dlarray([1.0, 10.0]), gl.dlarray([1.0, 2.0]))
+    4 dlarray float64
+    [ 1.  2. 10. 20.]
+
+    Source: MATLAB kron, NumPy kron.
+    """
+    a, b = unlabelled(array(a)), unlabelled(array(b))
+    rank = max(a.ndim, b.ndim)
+    m, n = ((*(1,) * (rank - x.ndim), *x.shape) for x in (a, b))
+    product = reshape(a, tuple(s for i in m for s in (i, 1))) * reshape(b, tuple(s for i in n for s in (1, i)))
+    return reshape(product, tuple(i * j for i, j in zip(m, n, strict=True)))
+
+
+__all__ = ["cross", "diag", "kron", "tril", "triu"]

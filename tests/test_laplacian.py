@@ -1,0 +1,419 @@
+"""dllaplacian against gradients of gradients, input by input, in float64."""
+
+import math
+import random
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from test_random_programs import SHAPES, drawn, program
+
+import gradloom as gl
+from gradloom.core.array import dlarray
+from gradloom.core.errors import BatchDependenceWarning, ShapeError, TraceError, TypeRefused
+from gradloom.derivatives import carrier
+
+RNG = np.random.default_rng(3)
+
+
+def normal(*shape, scale=1.0):
+    return RNG.standard_normal(shape) * scale
+
+
+def columnwise(fun, x, axis, channels=()):
+    """The Laplacian by nested gradients, one for each entry along `axis`; the outputs `channels` of u one after the other."""
+
+    def run(x):
+        u = fun(x)
+        total = []
+        for c in channels or [None]:
+            g = gl.dlgradient(gl.sum(u if c is None else u[c]), x, enable_higher_derivatives=True)
+            parts = []
+            for k in range(x.shape[axis]):
+                at = (*(slice(None),) * (axis % x.ndim), k)
+                parts.append(gl.stripdims(gl.dlgradient(gl.sum(g[at]), x, enable_higher_derivatives=True))[at])
+            total.append(sum(parts[1:], parts[0]))
+        return total
+
+    return [np.asarray(t) for t in gl.dlfeval(run, x)]
+
+
+def both(fun, x, axis, **options):
+    """Recorded and not, which must agree."""
+    plain, recorded = (gl.dlfeval(lambda x, r=r: gl.dllaplacian(fun(x), x, axis, enable_higher_derivatives=r, **options), x) for r in (False, True))
+    np.testing.assert_allclose(np.asarray(plain), np.asarray(recorded), rtol=1e-12, atol=1e-12)
+    assert gl.dims(plain) == gl.dims(recorded)
+    return plain
+
+
+# ----- networks of every kind of operation --------------------------------------------------------------------------------
+
+D, N = 4, 5  # inputs, observations; hidden arrays are (N, 6)
+MIX, CONV, KEYS = normal(6, 6, scale=0.5), normal(3, 1, 3), normal(2, 6, 3)
+TABLE = gl.dlarray(normal(9, 6))
+
+
+def attended(h, x):
+    q, k = (gl.reshape(h @ dlarray(w), (N, 3, 1)) for w in KEYS)
+    weights = gl.softmax(q @ gl.matrix_transpose(k), axis=-1)
+    return h + gl.reshape(weights @ (k * k), (N, 3)) @ dlarray(MIX[:3])
+
+
+def convolved(h, x):
+    rows = gl.dlconv(gl.reshape(h, (N, 1, 6)), CONV, padding=1, data_format="BCS")
+    return gl.mean(rows * rows, axis=1)
+
+
+def normalized(h, x):
+    return (h - gl.mean(h, axis=-1, keepdims=True)) / gl.sqrt(gl.var(h, axis=-1, keepdims=True) + 0.1)
+
+
+LAYERS = [
+    lambda h, x: gl.tanh(h @ dlarray(MIX)),
+    lambda h, x: gl.silu(h @ dlarray(MIX)) + h,
+    lambda h, x: gl.sin(h) * gl.sigmoid(h),
+    lambda h, x: gl.softplus(h) / (1 + h * h),
+    lambda h, x: gl.gelu(h) - gl.exp(-h * h),
+    lambda h, x: gl.softmax(h, axis=-1) * 3,
+    lambda h, x: gl.logsumexp(h, axis=-1, keepdims=True) * h,
+    normalized,
+    attended,
+    convolved,
+    lambda h, x: h * gl.prod(0.5 + gl.sigmoid(h), axis=-1, keepdims=True),
+    lambda h, x: h * gl.max(h, axis=-1, keepdims=True),
+    lambda h, x: gl.concat([gl.cos(h[:, 3:]), h[:, :3] ** 2 * 0.3], axis=1),
+    lambda h, x: h + gl.sum(x * x, axis=1, keepdims=True),
+    lambda h, x: gl.relu(h) ** 2 + gl.where(h > 0, gl.tanh(h), h),
+    lambda h, x: gl.einsum("ni,nj,ij->ni", h, gl.tanh(h), MIX),
+    lambda h, x: gl.hypot(h, 1 + gl.abs(h)) + gl.atan2(h, 2 + gl.cos(h)),
+    lambda h, x: gl.flip(gl.square(h), axis=1) * 0.2 + gl.roll(h, 1, axis=1),
+    lambda h, x: h * gl.take(TABLE, np.arange(N), axis=0),
+    lambda h, x: gl.norm(h, axis=-1, keepdims=True) + gl.maximum(h, gl.flip(h, axis=1)) ** 3 * 0.1,
+    lambda h, x: gl.permute_dims(gl.tanh(gl.permute_dims(h, (1, 0))), (1, 0)) ** 2,
+]
+
+
+def layered(seed, outputs=2):
+    r = random.Random(seed)
+    layers = [r.choice(LAYERS) for _ in range(r.randint(1, 4))]
+    first, last = (dlarray(drawn(r, shape) * 0.7) for shape in ((D, 6), (6, outputs)))
+
+    def run(x):
+        x = gl.stripdims(x)
+        h = x @ first
+        for layer in layers:
+            h = layer(h, x)
+        return h @ last
+
+    return run
+
+
+@pytest.mark.parametrize("seed", range(70))
+def test_networks_equal_gradients_of_gradients(seed):
+    x = dlarray(normal(N, D))
+    fun = layered(seed)
+    expected = columnwise(fun, x, 1, channels=[(slice(None), c) for c in range(2)])
+    found = np.asarray(both(fun, x, 1))
+    np.testing.assert_allclose(found, np.stack(expected, axis=1), rtol=1e-10, atol=1e-10 * max(1, np.abs(expected).max()))
+
+
+@pytest.mark.parametrize("k", range(len(LAYERS)))
+def test_each_layer_alone(k):
+    x = dlarray(normal(N, D))
+    w = dlarray(normal(D, 6))
+
+    def fun(x):
+        return gl.sum(LAYERS[k](gl.tanh(x @ w), x), axis=1)
+
+    (expected,) = columnwise(fun, x, 1)
+    np.testing.assert_allclose(np.asarray(both(fun, x, 1)), expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_programs(seed, monkeypatch):
+    """All inputs, all outputs summed with weights: ties are found and lost in every way; pieces of one direction."""
+    monkeypatch.setattr(carrier, "PIECE", 64)
+    r = random.Random(seed)
+    x = drawn(r, r.choice(SHAPES))
+    fun = program(seed, 8)
+    w = drawn(r, tuple(fun(x).shape))
+    if not w.numel():
+        pytest.skip("no output")
+    with torch.enable_grad():
+        hessian = torch.autograd.functional.hessian(lambda x: (fun(x * 1) * w).sum(), x)
+    expected = float(hessian.reshape(x.numel(), x.numel()).diagonal().sum())
+    found = both(lambda x: gl.sum(fun(x) * dlarray(w)), dlarray(x), tuple(range(x.ndim)))
+    assert found.item() == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("labels", ["CB", "BC", "CBT", "TCB", "BTC", "BCT"])
+def test_layout_does_not_matter(labels):
+    sizes = {"C": D, "B": 3, "T": 2}
+    values = normal(D, 3, 2)[..., : 2 if "T" in labels else 1]
+    x = dlarray(values if "T" in labels else values[..., 0], "CBT" if "T" in labels else "CB")
+    w1, w2 = normal(6, D), normal(2, 6)
+
+    def fun(x):
+        return gl.fullyconnect(gl.tanh(gl.fullyconnect(x, w1)), w2) * gl.sum(x, axis="C", keepdims=True)
+
+    expected = both(fun, x, "C")
+    found = both(fun, gl.permute_dims(x, labels), "C")
+    assert set(gl.dims(found)) == set(labels) and found.sizes["C"] == 2 and found.sizes["B"] == sizes["B"]
+    np.testing.assert_allclose(np.asarray(gl.permute_dims(found, gl.dims(expected))), np.asarray(expected), rtol=1e-12)
+    one = dlarray(values[:, 0, 0].reshape(1, D))
+    alone = columnwise(lambda x: (gl.tanh(x @ dlarray(w1.T)) @ dlarray(w2.T))[:, 1] * gl.sum(x, axis=1), one, 1)
+    assert np.asarray(gl.permute_dims(expected, "CBT" if "T" in labels else "CB")).reshape(2, -1)[1, 0] == pytest.approx(alone[0].item(), rel=1e-10)
+
+
+# ----- shapes, labels, options ---------------------------------------------------------------------------------------------
+
+
+def test_shape_and_labels_are_those_of_u():
+    x = dlarray(normal(2, 3), "CB")
+    u = gl.dlfeval(lambda x: gl.dllaplacian(gl.sum(x ** 3, axis="C", keepdims=True), x, "C"), x)
+    assert gl.dims(u) == "CB" and u.shape == (1, 3)
+    v = gl.dlfeval(lambda x: gl.dllaplacian(gl.sum(x ** 3, axis="C"), x, "C"), x)
+    assert gl.dims(v) == "B"
+    np.testing.assert_allclose(np.asarray(v), 6 * np.asarray(x).sum(0))
+    np.testing.assert_allclose(np.asarray(gl.dlfeval(lambda x: gl.dllaplacian(gl.sum(x ** 3), x, "CB"), x)), 6 * np.asarray(x).sum())
+
+
+def test_presummed_observations_and_axes_that_only_x_has():
+    x = dlarray(normal(3, 5))
+    found = gl.dlfeval(lambda x: gl.dllaplacian(gl.reshape(gl.sum(gl.sin(gl.sum(x, axis=0))), (1, 1)), x, 0), x)
+    np.testing.assert_allclose(np.asarray(found), [[-3 * np.sin(np.asarray(x).sum(0)).sum()]])
+
+
+def test_constant_linear_and_independent_results_are_zero():
+    x = dlarray(normal(3, 2), "BC")
+    assert not np.asarray(gl.dlfeval(lambda x: gl.dllaplacian(gl.relu(x) * 2 + 1, x, "C"), x)).any()
+    assert not np.asarray(gl.dlfeval(lambda x: gl.dllaplacian(dlarray(np.ones((3, 1)), "BC"), x, "C"), x)).any()
+    assert not np.asarray(gl.dlfeval(lambda x: gl.dllaplacian(x, x, "C"), x)).any()
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (1, 3), (3, 1), (1, 1)])
+def test_sizes_zero_and_one(shape):
+    x = dlarray(normal(*shape))
+    np.testing.assert_allclose(np.asarray(both(lambda x: gl.sum(x ** 4, axis=1), x, 1)), (12 * np.asarray(x) ** 2).sum(1))
+
+
+@pytest.mark.parametrize("shape", [(3, 0), (0, 0)])
+def test_no_inputs_at_all(shape):
+    x, w = dlarray(np.zeros(shape)), dlarray(np.ones((0, 2)))
+    assert not np.asarray(both(lambda x: gl.sum(gl.tanh(x @ w), axis=1), x, 1)).any()
+    assert both(lambda x: gl.sum(gl.tanh(x @ w)), x, (0, 1)).item() == 0
+
+
+def quartic(x):
+    a, b, c = x[:, 0], x[:, 1], x[:, 2]
+    return a * a * b * c + gl.sin(a * b) + c ** 3
+
+
+def hessians(x):
+    with torch.enable_grad():
+        t = torch.tensor(np.asarray(x))
+        f = lambda p: p[0] ** 2 * p[1] * p[2] + torch.sin(p[0] * p[1]) + p[2] ** 3
+        return np.stack([torch.autograd.functional.hessian(f, row).numpy() for row in t])
+
+
+def test_weights_of_a_vector_and_a_matrix():
+    x = dlarray(normal(4, 3))
+    h = hessians(x)
+    a = np.array([2.0, -1.5, 0.0])
+    np.testing.assert_allclose(np.asarray(both(quartic, x, 1, weights=a)), np.einsum("nii,i->n", h, a), rtol=1e-10)
+    m = normal(3, 3)
+    np.testing.assert_allclose(np.asarray(both(quartic, x, 1, weights=m)), np.einsum("nij,ij->n", h, m), rtol=1e-10)
+    np.testing.assert_allclose(np.asarray(both(quartic, x, 1, weights=dlarray(-np.eye(3)))), -np.trace(h, axis1=1, axis2=2), rtol=1e-10)
+    assert not np.asarray(both(quartic, x, 1, weights=np.zeros(3))).any()
+    tied = both(lambda x: gl.sum(x ** 3), x, (1, 0), weights=np.arange(12.0))
+    assert tied.item() == pytest.approx((6 * np.asarray(x).T.ravel() * np.arange(12)).sum())
+
+
+def test_biharmonic():
+    x = dlarray(normal(3, 2), "BC")
+
+    def fun(x):
+        a, b = x[:, 0], x[:, 1]
+        return gl.sin(a) * gl.exp(b) + a ** 4 * b ** 2 + gl.tanh(a * b)
+
+    def biharmonic(x):
+        return gl.dllaplacian(gl.dllaplacian(fun(x), x, "C"), x, "C")
+
+    def by_gradients(x):
+        def laplacian(u):
+            g = gl.dlgradient(gl.sum(u), x, enable_higher_derivatives=True)
+            return sum(gl.dlgradient(gl.sum(g[:, k]), x, enable_higher_derivatives=True)[:, k] for k in range(2))
+
+        return laplacian(laplacian(fun(x)))
+
+    np.testing.assert_allclose(np.asarray(gl.dlfeval(biharmonic, x)), np.asarray(gl.dlfeval(by_gradients, x)), rtol=1e-8)
+    third = gl.dlfeval(lambda x: gl.dlgradient(gl.sum(biharmonic(x)), x), x)
+    expected = gl.dlfeval(lambda x: gl.dlgradient(gl.sum(by_gradients(x)), x), x)
+    np.testing.assert_allclose(np.asarray(third), np.asarray(expected), rtol=1e-8)
+
+
+@pytest.mark.filterwarnings("ignore::gradloom.core.errors.BatchDependenceWarning")
+def test_mixed_with_gradients_in_either_order():
+    x = dlarray(normal(4, 3))
+    one = gl.dlfeval(lambda x: gl.dlgradient(gl.sum(gl.dllaplacian(quartic(x), x, 1)), x), x)
+    other = gl.dlfeval(lambda x: gl.dllaplacian(gl.dlgradient(gl.sum(quartic(x)), x, enable_higher_derivatives=True), x, 1), x)
+    np.testing.assert_allclose(np.asarray(one), np.asarray(other), rtol=1e-10)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "silu", "sin", "softplus", "square", "sigmoid"])
+def test_a_residual_loss_trains(activation):
+    """The gradient of a loss on the Laplacian with respect to weights, against torch."""
+    x, w1, b1, w2 = normal(6, 3), normal(3, 7), normal(7), normal(7, 1)
+    act = getattr(gl, activation)
+
+    def loss(p, x):
+        u = act(act(x @ p[0] + p[1]) @ dlarray(np.eye(7)[::-1].copy())) @ p[2]
+        return gl.mean((gl.dllaplacian(u, x, 1) + u) ** 2)
+
+    found = gl.dlfeval(lambda p, x: gl.dlgradient(loss(p, x), p), [dlarray(v) for v in (w1, b1, w2)], dlarray(x))
+    with torch.enable_grad():
+        t = torch.tensor(x, requires_grad=True)
+        p = [torch.tensor(v, requires_grad=True) for v in (w1, b1, w2)]
+        f = {"tanh": torch.tanh, "silu": torch.nn.functional.silu, "sin": torch.sin, "softplus": lambda x: torch.logaddexp(x, torch.zeros(())),
+             "square": torch.square, "sigmoid": torch.sigmoid}[activation]
+        u = f(f(t @ p[0] + p[1]).flip(1)) @ p[2]
+        (g,) = torch.autograd.grad(u.sum(), t, create_graph=True)
+        lap = sum(torch.autograd.grad(g[:, k].sum(), t, create_graph=True)[0][:, k: k + 1] for k in range(3))
+        expected = torch.autograd.grad(((lap + u) ** 2).mean(), p)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(np.asarray(a), b.numpy(), rtol=1e-9, atol=1e-11)
+
+
+def test_a_target_that_was_computed():
+    x = dlarray(normal(4, 2))
+
+    def fun(x):
+        z = gl.sin(x)
+        return gl.dllaplacian(gl.sum(z ** 3, axis=1), z, 1)
+
+    np.testing.assert_allclose(np.asarray(gl.dlfeval(fun, x)), 6 * np.sin(np.asarray(x)).sum(1))
+
+
+# ----- random directions ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("draws", ["signs", "normal"])
+def test_random_directions_are_unbiased_with_the_documented_variance(draws):
+    gl.rng(5)
+    m = normal(6, 6)
+    h = m + m.T
+    x, n = dlarray(normal(6)), 4
+
+    def estimate(x):
+        return gl.dllaplacian(0.5 * gl.sum(x * (dlarray(h) @ x)), x, 0, directions=n, draws=draws, enable_higher_derivatives=False)
+
+    found = np.array([gl.dlfeval(estimate, x).item() for _ in range(1500)])
+    variance = 2 / n * ((h ** 2).sum() - (np.diag(h) ** 2).sum() * (draws == "signs"))
+    assert abs(found.mean() - np.trace(h)) < 5 * math.sqrt(variance / len(found))
+    assert found.var() == pytest.approx(variance, rel=0.25)
+
+
+def test_random_directions_of_a_diagonal_hessian_are_exact_and_repeat():
+    x = dlarray(normal(4, 3))
+    values = [both_seeded(x) for _ in range(2)]
+    np.testing.assert_allclose(values[0], 6 * np.asarray(x).sum(1), rtol=1e-12)
+    np.testing.assert_array_equal(*values)
+    weighted = gl.dlfeval(lambda x: gl.dllaplacian(gl.sum(x ** 3, axis=1), x, 1, directions=2, weights=np.array([1.0, -2.0, 0.5])), x)
+    np.testing.assert_allclose(np.asarray(weighted), (6 * np.asarray(x) * [1, -2, 0.5]).sum(1), rtol=1e-12)
+
+
+def both_seeded(x):
+    gl.rng(1)
+    return np.asarray(gl.dlfeval(lambda x: gl.dllaplacian(gl.sum(x ** 3, axis=1), x, 1, directions=3), x))
+
+
+# ----- structure -----------------------------------------------------------------------------------------------------------
+
+
+def rows_seen(monkeypatch, fun, x, axis):
+    """The largest number of directions that any operation saw, and the Laplacian."""
+    seen = []
+    original = carrier.Walk._pushed
+
+    def watched(self, node, parts, lead):
+        seen.extend(lead)
+        return original(self, node, parts, lead)
+
+    monkeypatch.setattr(carrier.Walk, "_pushed", watched)
+    return gl.dlfeval(lambda x: gl.dllaplacian(fun(x), x, axis, enable_higher_derivatives=False), x), max(seen)
+
+
+def test_independent_points_share_their_directions(monkeypatch):
+    x, w1, w2 = dlarray(normal(3, 5, 4)), dlarray(normal(4, 6)), dlarray(normal(6, 6))
+    found, rows = rows_seen(monkeypatch, lambda x: gl.sum(gl.silu(gl.silu(x @ w1) @ w2)), x, (0, 1, 2))
+    assert rows == 4
+    with torch.enable_grad():
+        f = torch.nn.functional.silu
+        hessian = torch.autograd.functional.hessian(lambda t: f(f(t @ w1._value) @ w2._value).sum(), x._value)
+    assert found.item() == pytest.approx(float(hessian.reshape(60, 60).diagonal().sum()), rel=1e-10)
+
+
+def test_an_elementwise_function_needs_one_direction(monkeypatch):
+    x = dlarray(normal(1000))
+    found, rows = rows_seen(monkeypatch, lambda x: gl.sum(gl.sin(x) * gl.exp(x)), x, 0)
+    assert rows == 1
+    assert found.item() == pytest.approx((2 * np.cos(np.asarray(x)) * np.exp(np.asarray(x))).sum())
+
+
+def test_more_inputs_than_outputs_of_the_first_layer(monkeypatch):
+    """The tangents that tanh and exp see have three directions, not thirty."""
+    x, w = dlarray(normal(4, 30)), dlarray(normal(30, 3))
+    seen = {}
+    original = carrier.source
+    monkeypatch.setattr(carrier, "source", lambda node, values, dots, *rest: (seen.update({node.operation.name: dots[0].shape[0]}),
+                                                                              original(node, values, dots, *rest))[1])
+    found = gl.dlfeval(lambda x: gl.dllaplacian(gl.sum(gl.exp(gl.tanh(x @ w)), axis=1), x, 1), x)
+    assert seen == {"tanh": 3, "exp": 3}
+    (expected,) = columnwise(lambda x: gl.sum(gl.exp(gl.tanh(x @ w)), axis=1), x, 1)
+    np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-10)
+
+
+# ----- refusals ------------------------------------------------------------------------------------------------------------
+
+
+def test_observations_that_mix_are_an_error():
+    x = dlarray(normal(4, 3), "BC")
+    with pytest.raises(TraceError, match=r"not independent.*(mean|sum|subtract)[\s\S]*dljacobian\(u, x\)"):
+        gl.dlfeval(lambda x: gl.dllaplacian(gl.sum((x - gl.mean(x, axis="B", keepdims=True)) ** 2, axis="C"), x, "C"), x)
+
+
+def test_what_cannot_be_proved_is_a_warning():
+    x = dlarray(normal(4, 6))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        gl.dlfeval(lambda x: gl.dllaplacian(gl.sum(gl.cumprod(gl.reshape(x, (3, 8)), axis=1).reshape((4, 6)) ** 2, axis=1), x, 1), x)
+    assert all(issubclass(w.category, BatchDependenceWarning) for w in caught)
+
+
+def test_complex_traced_weights_and_wrong_shapes():
+    x = dlarray(normal(4, 3))
+    with pytest.raises(TypeRefused, match="complex"):
+        gl.dlfeval(lambda x: gl.dllaplacian(gl.exp(1j * x), x, 1), x)
+    with pytest.raises(TypeRefused, match="detach"):
+        gl.dlfeval(lambda x, a: gl.dllaplacian(quartic(x), x, 1, weights=a), x, dlarray(np.ones(3)))
+    with pytest.raises(ShapeError, match=r"\(3,\) or \(3, 3\)"):
+        gl.dlfeval(lambda x: gl.dllaplacian(quartic(x), x, 1, weights=np.ones(4)), x)
+    with pytest.raises(ShapeError, match="no axis of x"):
+        gl.dlfeval(lambda x: gl.dllaplacian(gl.sum(gl.reshape(x, (6, 2)) ** 2, axis=1), x, 1), x)
+    with pytest.raises(TypeRefused, match="at least 1"):
+        gl.dlfeval(lambda x: gl.dllaplacian(quartic(x), x, 1, directions=0), x)
+    with pytest.raises(TraceError, match="dlfeval"):
+        gl.dllaplacian(x, x, 1)
+
+
+def test_through_complex_numbers_in_between():
+    x = dlarray(normal(4, 2))
+    found = both(lambda x: gl.sum(gl.abs(gl.exp((0.5 + 1j) * x)) ** 2, axis=1), x, 1)
+    np.testing.assert_allclose(np.asarray(found), np.exp(np.asarray(x)).sum(1), rtol=1e-10)
+
+
+def test_an_unrecorded_laplacian_is_never_a_silent_constant():
+    x = dlarray(normal(4, 3))
+    with pytest.raises(TraceError, match="enable_higher_derivatives"):
+        gl.dlfeval(lambda x: gl.dlgradient(gl.sum(gl.dllaplacian(quartic(x), x, 1, enable_higher_derivatives=False)), x), x)

@@ -1,0 +1,26 @@
+"""The matrix product by whichever library is faster equals torch's, in every memory layout."""
+
+import pytest
+import torch
+
+from gradloom import kernels
+
+SIZES = [(3, 4, 5), (200, 100, 100), (1, 1200, 1000), (1200, 1000, 1), (1100, 1, 1000), (64, 300, 70), (0, 5, 2000)]
+
+
+@pytest.mark.parametrize("m, k, n", SIZES)
+@pytest.mark.parametrize("wider", [True, False])
+def test_layouts(m, k, n, wider, monkeypatch):
+    monkeypatch.setattr(kernels, "_WIDER", wider and hasattr(torch.ops.mkldnn, "_linear_pointwise"))
+    a, b = torch.randn(m, k), torch.randn(k, n)
+    expected = (a.double() @ b.double()).float()
+    for left in (a, a.mT.contiguous().mT, torch.randn(m, 2 * k)[:, ::2].copy_(a)):
+        for right in (b, b.mT.contiguous().mT, b.expand(1, k, n)[0]):
+            torch.testing.assert_close(kernels.matrix_product(left, right), expected, rtol=1e-4, atol=1e-3)
+            torch.testing.assert_close(kernels.affine_product(left, right.mT, torch.arange(n) * 1.0), expected + torch.arange(n), rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(kernels.matrix_product(a.expand(2, m, k), b), expected.expand(2, m, n), rtol=1e-4, atol=1e-3)
+
+
+def test_what_does_not_fit_is_refused_as_torch_does():
+    with pytest.raises(RuntimeError):
+        kernels.matrix_product(torch.randn(2000, 3), torch.randn(4, 2000))

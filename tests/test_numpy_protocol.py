@@ -1,0 +1,368 @@
+"""NumPy's functions and ufuncs on dlarrays: each entry of the table against NumPy itself, its derivatives against differences."""
+
+import numpy as np
+import pytest
+from protocol_checks import arguments, check
+
+import gradloom as gl
+from gradloom.interop.numpy_functions import FUNCTIONS, UFUNCS
+
+stream = np.random.default_rng(1)
+M = stream.normal(size=(3, 3)) * 0.3 + np.diag([2.0, 3.0, 4.0])
+FIXTURES = {
+    "x": np.array([[0.3, -0.7, 1.1], [0.9, 0.2, -0.4]]),
+    "y": np.array([[0.5, 0.1, -0.8], [-0.3, 0.6, 1.2]]),
+    "v": np.array([0.7, -0.2, 0.4]),
+    "w": np.array([0.25, 0.5, 0.85]),
+    "m": M,
+    "s": M @ M.T,
+    "b": stream.normal(size=(3, 2)),
+    "t": stream.normal(size=(2, 3, 2)),
+    "c": np.array(0.8),
+    "n": np.array([[1.0, 0.0, 2.0]]),
+}
+INDEX = np.array([[2, 0], [1, 1]])
+
+CALLS = {
+    "sum": [lambda x: np.sum(x), lambda x: np.sum(x, 0), lambda x: np.sum(x, axis=(0, 1), keepdims=True), lambda x: np.sum(x, axis=1, initial=2.0)],
+    "prod": [lambda x: np.prod(x, axis=1), lambda x: np.prod(x, initial=3.0)],
+    "mean": [lambda x: np.mean(x), lambda x: np.mean(x, 1, keepdims=True)],
+    "var": [lambda x: np.var(x), lambda x: np.var(x, axis=1, ddof=1), lambda x: np.var(x, axis=1, correction=1)],
+    "std": [lambda x: np.std(x, axis=1, ddof=1, keepdims=True)],
+    "max": [lambda x: np.max(x, axis=1), lambda x: np.max(x, axis=1, initial=0.95)],
+    "min": [lambda x: np.min(x), lambda x: x.min(axis=0)],
+    "amax": [lambda x: np.amax(x, 0)],
+    "amin": [lambda x: np.amin(x, 0, keepdims=True)],
+    "any": [lambda x: np.any(x > 0, axis=0)],
+    "all": [lambda x: np.all(x > 0, axis=0)],
+    "argmax": [lambda x: np.argmax(x, axis=1)],
+    "argmin": [lambda x: np.argmin(x)],
+    "median": [lambda x: np.median(x, axis=1), lambda x: np.median(x)],
+    "quantile": [lambda x: np.quantile(x, 0.3, axis=1)],
+    "percentile": [lambda x: np.percentile(x, 30, axis=1)],
+    "ptp": [lambda x: np.ptp(x, axis=1)],
+    "average": [lambda x: np.average(x), lambda x, w: np.average(x, axis=1, weights=w)],
+    "count_nonzero": [lambda n: np.count_nonzero(n, axis=1)],
+    "cumsum": [lambda x: np.cumsum(x), lambda x: np.cumsum(x, axis=1)],
+    "cumprod": [lambda x: np.cumprod(x, axis=0)],
+    "cumulative_sum": [lambda x: np.cumulative_sum(x, axis=1, include_initial=True)],
+    "cumulative_prod": [lambda x: np.cumulative_prod(x, axis=1)],
+    "sort": [lambda x: np.sort(x), lambda x: np.sort(x, axis=None)],
+    "argsort": [lambda x: np.argsort(x, axis=1)],
+    "searchsorted": [lambda w: np.searchsorted(w, np.array([0.3, 0.6]))],
+    "moveaxis": [lambda t: np.moveaxis(t, 0, -1)],
+    "broadcast_to": [lambda v: np.broadcast_to(v, (2, 3))],
+    "tile": [lambda x: np.tile(x, (2, 1))],
+    "tensordot": [lambda t, b: np.tensordot(t, b, axes=([1], [0]))],
+    "outer": [lambda x, v: np.outer(x, v)],
+    "real": [lambda x: np.real(x * 1j + x)],
+    "imag": [lambda x: np.imag(x * 1j * x)],
+    "matrix_transpose": [lambda t: np.matrix_transpose(t)],
+    "expand_dims": [lambda x: np.expand_dims(x, 1)],
+    "squeeze": [lambda n: np.squeeze(n, 0), lambda n: np.squeeze(n)],
+    "flip": [lambda x: np.flip(x, 1), lambda x: np.flip(x)],
+    "repeat": [lambda x: np.repeat(x, 2, axis=1)],
+    "reshape": [lambda x: np.reshape(x, (3, 2)), lambda x: np.reshape(x, -1)],
+    "ravel": [lambda x: np.ravel(x)],
+    "transpose": [lambda t: np.transpose(t, (2, 0, 1)), lambda x: np.transpose(x)],
+    "swapaxes": [lambda t: np.swapaxes(t, 0, 2)],
+    "roll": [lambda x: np.roll(x, 1, axis=1), lambda x: np.roll(x, 2)],
+    "rollaxis": [lambda t: np.rollaxis(t, 2), lambda t: np.rollaxis(t, 0, 2)],
+    "rot90": [lambda x: np.rot90(x), lambda x: np.rot90(x, -1), lambda x: np.rot90(x, 2)],
+    "fliplr": [lambda x: np.fliplr(x)],
+    "flipud": [lambda x: np.flipud(x)],
+    "atleast_1d": [lambda c: np.atleast_1d(c)],
+    "atleast_2d": [lambda v: np.atleast_2d(v)],
+    "atleast_3d": [lambda v: np.atleast_3d(v), lambda x: np.atleast_3d(x)],
+    "concatenate": [lambda x, y: np.concatenate([x, y], axis=1), lambda x, v: np.concatenate((x, v), None)],
+    "concat": [lambda x, y: np.concat([x, y])],
+    "stack": [lambda x, y: np.stack([x, y], axis=1)],
+    "vstack": [lambda x, v: np.vstack([x, v])],
+    "hstack": [lambda v, w: np.hstack([v, w]), lambda x, y: np.hstack((x, y))],
+    "dstack": [lambda x, y: np.dstack([x, y])],
+    "column_stack": [lambda v, w: np.column_stack([v, w])],
+    "append": [lambda v, w: np.append(v, w)],
+    "block": [lambda x, y: np.block([[x, y], [y, x]])],
+    "array_split": [lambda v: np.array_split(v, 2)],
+    "split": [lambda x: np.split(x, 3, axis=1), lambda x: np.split(x, [1], axis=1)],
+    "vsplit": [lambda x: np.vsplit(x, 2)],
+    "hsplit": [lambda x: np.hsplit(x, 3)],
+    "unstack": [lambda x: np.unstack(x, axis=1)],
+    "broadcast_arrays": [lambda x, v: np.broadcast_arrays(x, v)],
+    "meshgrid": [lambda v, w: np.meshgrid(v, w), lambda v, w: np.meshgrid(v, w, indexing="ij", sparse=True)],
+    "where": [lambda x, y: np.where(x > 0, x * y, y), lambda x: np.where(x > 0)],
+    "nonzero": [lambda n: np.nonzero(n)],
+    "argwhere": [lambda n: np.argwhere(n)],
+    "flatnonzero": [lambda n: np.flatnonzero(n)],
+    "select": [lambda x, y: np.select([x > 0.5, x > 0], [x, y * y], 0.1)],
+    "take": [lambda x: np.take(x, INDEX, axis=1), lambda x: np.take(x, 4)],
+    "take_along_axis": [lambda x: np.take_along_axis(x, INDEX, axis=1)],
+    "clip": [lambda x: np.clip(x, -0.5, 0.5), lambda x: np.clip(x, None, 0.5), lambda x: np.clip(x, min=0.1)],
+    "nan_to_num": [lambda x: np.nan_to_num(x)],
+    "pad": [lambda x: np.pad(x, 1), lambda x: np.pad(x, ((1, 0), (0, 2)), constant_values=2.0)],
+    "diagonal": [lambda t: np.diagonal(t), lambda m: np.diagonal(m, 1)],
+    "trace": [lambda m: np.trace(m), lambda m: np.trace(m, -1)],
+    "diag": [lambda v: np.diag(v), lambda v: np.diag(v, -1), lambda m: np.diag(m)],
+    "tril": [lambda m: np.tril(m, -1)],
+    "triu": [lambda m: np.triu(m)],
+    "dot": [lambda x, v: np.dot(x, v), lambda x, t: np.dot(x, t), lambda c, x: np.dot(c, x)],
+    "inner": [lambda x, y: np.inner(x, y)],
+    "vdot": [lambda x, y: np.vdot(x, y)],
+    "einsum": [lambda x, m: np.einsum("ij,jk->ik", x, m)],
+    "kron": [lambda x, v: np.kron(x, v), lambda m, x: np.kron(m, x)],
+    "cross": [lambda x, y: np.cross(x, y)],
+    "diff": [lambda x: np.diff(x), lambda x: np.diff(x, axis=0), lambda v: np.diff(v, n=2), lambda x: np.diff(x, prepend=0.5)],
+    "ediff1d": [lambda x: np.ediff1d(x)],
+    "trapezoid": [lambda x: np.trapezoid(x, dx=0.5), lambda x, w: np.trapezoid(x, w)],
+    "polyval": [lambda v, x: np.polyval(v, x)],
+    "round": [lambda x: np.round(x), lambda x: np.round(x * 1.234567, 2)],
+    "around": [lambda x: np.around(x)],
+    "fix": [lambda x: np.fix(x * 3)],
+    "angle": [lambda x: np.angle(x + 1j), lambda x: np.angle(x + 1j, deg=True)],
+    "sinc": [lambda x: np.sinc(x)],
+    "isclose": [lambda x: np.isclose(x, x + 1e-9)],
+    "allclose": [lambda x: np.allclose(x, x + 1e-9), lambda x: np.allclose(x, x + 1)],
+    "array_equal": [lambda x: np.array_equal(x, x), lambda x, v: np.array_equal(x, v)],
+    "interp": [lambda x, w, v: np.interp(x, w, v), lambda x, w, v: np.interp(x, w, v, left=0.1, right=0.2)],
+    "zeros_like": [lambda x: np.zeros_like(x)],
+    "ones_like": [lambda x: np.ones_like(x), lambda x: np.ones_like(x, shape=(2, 2))],
+    "empty_like": [lambda x: np.empty_like(x).shape],
+    "full_like": [lambda x: np.full_like(x, 3.0)],
+    "copy": [lambda x: np.copy(x)],
+    "astype": [lambda x: np.astype(x, np.float64)],
+    "shape": [lambda x: np.shape(x)],
+    "ndim": [lambda x: np.ndim(x)],
+    "size": [lambda x: np.size(x), lambda x: np.size(x, 1)],
+    "iscomplexobj": [lambda x: np.iscomplexobj(x)],
+    "isrealobj": [lambda x: np.isrealobj(x)],
+    "linspace": [lambda v, w: np.linspace(v, w, 5), lambda c: np.linspace(0.0, c, 4, endpoint=False)],
+    "linalg.inv": [lambda m: np.linalg.inv(m)],
+    "linalg.det": [lambda m: np.linalg.det(m)],
+    "linalg.slogdet": [lambda m: np.linalg.slogdet(m)],
+    "linalg.solve": [lambda m, b: np.linalg.solve(m, b)],
+    "linalg.svdvals": [lambda m: np.linalg.svdvals(m)],
+    "linalg.vecdot": [lambda x, y: np.linalg.vecdot(x, y)],
+    "linalg.matmul": [lambda x, m: np.linalg.matmul(x, m)],
+    "linalg.matrix_transpose": [lambda x: np.linalg.matrix_transpose(x)],
+    "linalg.tensordot": [lambda x, m: np.linalg.tensordot(x, m, axes=1)],
+    "linalg.outer": [lambda v, w: np.linalg.outer(v, w)],
+    "linalg.cross": [lambda x, y: np.linalg.cross(x, y)],
+    "linalg.trace": [lambda m: np.linalg.trace(m, offset=1)],
+    "linalg.diagonal": [lambda m: np.linalg.diagonal(m, offset=1)],
+    "linalg.cholesky": [lambda m: np.linalg.cholesky(m @ m.T)],
+    "linalg.qr": [lambda m: np.abs(np.linalg.qr(m)[1])],
+    "linalg.pinv": [lambda b: np.linalg.pinv(b)],
+    "linalg.matrix_power": [lambda m: np.linalg.matrix_power(m, 3)],
+    "linalg.matrix_rank": [lambda m: np.linalg.matrix_rank(m)],
+    "linalg.eigvalsh": [lambda m: np.linalg.eigvalsh(m), lambda m: np.linalg.eigvalsh(m, "U")],
+    "linalg.eigh": [lambda m: np.linalg.eigh(m)[0], lambda m: np.abs(np.linalg.eigh(m).eigenvectors)],
+    "linalg.svd": [lambda b: np.linalg.svd(b)[1], lambda b: np.linalg.svd(b, compute_uv=False)],
+    "linalg.multi_dot": [lambda x, m, b: np.linalg.multi_dot([x, m, b])],
+    "linalg.norm": [lambda x: np.linalg.norm(x), lambda x: np.linalg.norm(x, axis=1), lambda v: np.linalg.norm(v, 1), lambda m: np.linalg.norm(m, 2),
+                    lambda v: np.linalg.norm(v, 3), lambda m: np.linalg.norm(m, np.inf), lambda t: np.linalg.norm(t, "fro", (0, 1), keepdims=True)],
+    "linalg.vector_norm": [lambda x: np.linalg.vector_norm(x, axis=1, ord=3)],
+    "linalg.matrix_norm": [lambda m: np.linalg.matrix_norm(m), lambda m: np.linalg.matrix_norm(m, ord="nuc")],
+    "fft.fft": [lambda x: np.fft.fft(x), lambda x: np.fft.fft(x, 5, 0, "ortho")],
+    "fft.ifft": [lambda x: np.fft.ifft(x)],
+    "fft.rfft": [lambda x: np.fft.rfft(x)],
+    "fft.irfft": [lambda x: np.fft.irfft(x * (1 + 2j), 4)],
+    "fft.hfft": [lambda x: np.fft.hfft(x)],
+    "fft.ihfft": [lambda x: np.fft.ihfft(x)],
+    "fft.fftn": [lambda t: np.fft.fftn(t)],
+    "fft.ifftn": [lambda t: np.fft.ifftn(t, axes=(0, 1))],
+    "fft.rfftn": [lambda t: np.fft.rfftn(t)],
+    "fft.irfftn": [lambda t: np.fft.irfftn(t * 1j, (2, 3, 2), (0, 1, 2))],
+    "fft.fft2": [lambda x: np.fft.fft2(x)],
+    "fft.ifft2": [lambda x: np.fft.ifft2(x)],
+    "fft.rfft2": [lambda x: np.fft.rfft2(x)],
+    "fft.irfft2": [lambda x: np.fft.irfft2(x * 1j)],
+    "fft.fftshift": [lambda x: np.fft.fftshift(x)],
+    "fft.ifftshift": [lambda x: np.fft.ifftshift(x, 1)],
+}
+CALLS["conj"] = [lambda x: np.conj(x * (1 + 2j))]
+# Answers, positions and shapes: no derivative is asked of them, or they are constants.
+CONSTANT_NAMES = """
+any all argmax argmin count_nonzero argsort searchsorted nonzero argwhere flatnonzero round around fix isclose allclose
+array_equal zeros_like ones_like empty_like full_like shape ndim size iscomplexobj isrealobj linalg.matrix_rank
+"""
+CONSTANT = set(CONSTANT_NAMES.split())
+# Each returns four things or writes: they are there to say what to write.
+REFUSALS = {"linalg.lstsq"}
+
+
+def test_every_entry_is_tried():
+    assert sorted(set(FUNCTIONS) - REFUSALS - set(CALLS)) == []
+
+
+@pytest.mark.parametrize(("name", "k"), [(name, k) for name in CALLS for k in range(len(CALLS[name]))], ids=str)
+def test_functions_are_numpys(name, k):
+    assert name in FUNCTIONS or name == "conj"
+    call = CALLS[name][k]
+    arrays = arguments(call, FIXTURES)
+    is_question = name in CONSTANT or name == "where" and k == 1
+    check(call, call, arrays, differentiable=not is_question)
+
+
+# Where the arguments of a ufunc may be; (0.2, 0.8) otherwise. Integers and bools are drawn as such.
+DOMAINS = {"arccosh": (1.2, 2.0), "mod": (2.1, 2.9), "remainder": (0.2, 0.8)}
+INTEGERS = {"bitwise_and", "bitwise_or", "bitwise_xor", "invert", "left_shift", "right_shift", "bitwise_count"}
+QUESTIONS = {"equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "isfinite", "isinf", "isnan", "signbit", "logical_and",
+             "logical_or", "logical_not", "logical_xor", "floor", "ceil", "trunc", "rint", "sign", "floor_divide", "heaviside"}
+SHAPED = {"matmul": ("x", "m"), "vecdot": ("x", "y"), "matvec": ("m", "v"), "vecmat": ("v", "m")}
+
+
+@pytest.mark.parametrize("name", UFUNCS)
+def test_ufuncs_are_numpys(name):
+    ufunc = next(f for f in vars(np).values() if isinstance(f, np.ufunc) and f.__name__ == name)
+    draw = np.random.default_rng(len(name))
+    low, high = DOMAINS.get(name, (0.2, 0.8))
+    shapes = [(2, 3), (3,)][: ufunc.nin]
+    if name in SHAPED:
+        arrays = [FIXTURES[k] for k in SHAPED[name]]
+    elif name in INTEGERS:
+        arrays = [draw.integers(1, 5, shape) for shape in shapes]
+    else:
+        arrays = [draw.uniform(low, high, shape) for shape in shapes]
+        if name == "ldexp":
+            arrays[1] = np.array([1, 2, 0])
+    check(ufunc, ufunc, arrays, differentiable=name not in QUESTIONS and name not in INTEGERS)
+
+
+REDUCTIONS = {
+    "add.reduce": [lambda x: np.add.reduce(x), lambda x: np.add.reduce(x, axis=1, keepdims=True), lambda x: np.add.reduce(x, None)],
+    "multiply.reduce": [lambda x: np.multiply.reduce(x, axis=1)],
+    "maximum.reduce": [lambda x: np.maximum.reduce(x), lambda x: np.maximum.reduce(x, axis=1, initial=0.95)],
+    "minimum.reduce": [lambda x: np.minimum.reduce(x, axis=1)],
+    "logaddexp.reduce": [lambda x: np.logaddexp.reduce(x, axis=1)],
+    "add.accumulate": [lambda x: np.add.accumulate(x), lambda x: np.add.accumulate(x, axis=1)],
+    "multiply.accumulate": [lambda x: np.multiply.accumulate(x, axis=1)],
+    "maximum.accumulate": [lambda x: np.maximum.accumulate(x, axis=1)],
+    "outer": [lambda v, w: np.multiply.outer(v, w), lambda x, v: np.subtract.outer(x, v)],
+}
+
+
+@pytest.mark.parametrize(("name", "k"), [(name, k) for name in REDUCTIONS for k in range(len(REDUCTIONS[name]))], ids=str)
+def test_ufunc_methods_are_numpys(name, k):
+    call = REDUCTIONS[name][k]
+    check(call, call, arguments(call, FIXTURES))
+
+
+@pytest.mark.parametrize("mixed", [
+    lambda a, x: a * x, lambda a, x: a + x, lambda a, x: a - x, lambda a, x: a / x, lambda a, x: a ** x, lambda a, x: np.float64(2) * x,
+    lambda a, x: np.float32(2) - x, lambda a, x: a @ x.T, lambda a, x: np.add(a, x), lambda a, x: np.stack([a, x]), lambda a, x: a < x,
+    lambda a, x: np.where(a > 0.3, x, a), lambda a, x: np.add(x, 1), lambda a, x: np.int64(2) ** x, lambda a, x: np.array(2.0) * x,
+])
+def test_constants_on_either_side(mixed):
+    a, x = np.abs(FIXTURES["x"]) + 0.1, np.abs(FIXTURES["y"]) + 0.2
+    check(lambda v: mixed(a, v), lambda v: mixed(a, v), [x], differentiable=mixed(a, x).dtype.kind == "f")
+
+
+def test_labels_are_kept():
+    x = gl.dlarray(FIXTURES["x"], "CB")
+    assert np.sin(x).dims == "CB" and np.sum(x, axis=0).dims == "B" and np.sum(x, axis="C").dims == "B" and np.zeros_like(x).dims == "CB"
+    assert (FIXTURES["x"] * x).dims == "CB" and np.add.reduce(x).dims == "B" and np.transpose(x).dims == "BC" and np.maximum(x, 0).dims == "CB"
+    assert np.ones_like(x, shape=(2,)).dims == ""
+    with pytest.raises(gl.ShapeError, match=r"2\(C\)"):
+        np.add(gl.dlarray(np.ones((2, 1)), "CB"), np.ones(3))
+
+
+def test_types_follow_the_operations():
+    x = gl.dlarray(FIXTURES["x"], dtype="float32")
+    assert str(np.sin(x).dtype) == "torch.float32" and str((np.float64(2) * x).dtype) == "torch.float32"
+    assert str(np.sum(x, dtype=np.float64).dtype) == "torch.float64" and str(np.add(x, x, dtype="float64").dtype) == "torch.float64"
+
+
+@pytest.mark.parametrize(("call", "words"), [
+    (lambda x: np.spacing(x), ["np.spacing", "extractdata"]),
+    (lambda x: np.unwrap(x), ["np.unwrap", "extractdata"]),
+    (lambda x: np.linalg.lstsq(x, x), ["gl.linalg.lstsq"]),
+    (lambda x: np.add(x, 1, out=np.zeros((2, 3))), ["np.add", "out=", "a = a + x"]),
+    (lambda x: np.sum(x, axis=0, out=np.zeros(3)), ["np.sum", "out="]),
+    (lambda x: np.sum(x, where=np.ones((2, 3), bool)), ["np.sum", "where", "np.where"]),
+    (lambda x: np.sin(x, where=np.ones((2, 3), bool)), ["np.sin", "where"]),
+    (lambda x: np.add.at(np.zeros((2, 3)), (0, 0), x), ["np.add.at", "x[i] = x[i] + v"]),
+    (lambda x: np.add.reduceat(x, [0, 1]), ["np.add.reduceat", "np.sum"]),
+    (lambda x: np.arctan2.reduce(x), ["np.arctan2.reduce", "np.sum"]),
+    (lambda x: np.percentile(x, 30, method="nearest"), ["np.percentile", "method"]),
+    (lambda x: np.pad(x, 1, mode="edge"), ["np.pad", "mode"]),
+    (lambda x: np.split(x, 2, axis=1), ["np.split", "array_split"]),
+    (lambda x: np.take(x, [7], mode="wrap"), ["np.take", "mode"]),
+])
+def test_what_has_no_operation_says_so(call, words):
+    def fun(x):
+        with pytest.raises(gl.TypeRefused) as caught:
+            call(x)
+        return str(caught.value)
+
+    message = gl.dlfeval(fun, gl.dlarray(FIXTURES["x"]))
+    assert all(word in message for word in [*words, "test_numpy_protocol.py"]), message
+
+
+def test_nearest_names_are_offered():
+    def fun(x):
+        with pytest.raises(gl.TypeRefused, match="did you mean"):
+            np.nancumsum(x)
+
+    gl.dlfeval(fun, gl.dlarray([1.0]))
+
+
+def test_in_place_on_an_array_of_numpy_is_refused():
+    def fun(x):
+        a = np.zeros(2)
+        with pytest.raises(TypeError):
+            a += x
+        with pytest.raises((gl.TraceError, ValueError)):
+            a[0] = x[0]
+        assert a.tolist() == [0, 0]
+
+    gl.dlfeval(fun, gl.dlarray([1.0, 2.0]))
+
+
+def test_untraced_arrays_are_constants_for_the_rest_of_numpy():
+    x = gl.dlarray(FIXTURES["x"])
+    assert np.array_equal(np.spacing(x), np.spacing(FIXTURES["x"])) and isinstance(np.corrcoef(x), np.ndarray)
+    captured = gl.dlfeval(lambda y: np.spacing(x), gl.dlarray(1.0))
+    assert np.array_equal(captured, np.spacing(FIXTURES["x"]))
+    i = gl.dlarray([3, 5], dtype="int64")
+    assert np.gcd(i, 15).tolist() == [3, 5]
+    np.testing.assert_array_equal(x, FIXTURES["x"])
+    np.testing.assert_allclose(np.sin(x), np.sin(FIXTURES["x"]))
+    with pytest.raises(AssertionError):
+        np.testing.assert_array_almost_equal(x, FIXTURES["x"] + 1)
+
+
+def test_degenerate_points():
+    def curvature(x):
+        y = np.sinc(x)
+        return y, gl.hvp(gl.sum(y), x, np.ones(3))
+
+    y, second = gl.dlfeval(curvature, gl.dlarray([0.0, 1e-9, 0.02]))
+    np.testing.assert_allclose(gl.extractdata(y), np.sinc([0.0, 1e-9, 0.02]), rtol=1e-15)
+    z = np.pi * 0.02
+    np.testing.assert_allclose(gl.extractdata(second), [-np.pi ** 2 / 3, -np.pi ** 2 / 3, np.pi ** 2 * (-1 / 3 + z ** 2 / 10 - z ** 4 / 168)], rtol=1e-9)
+    slope = gl.dlfeval(lambda a: gl.dlgradient(gl.sum(np.logaddexp2(a, a)), a), gl.dlarray([-1e4, 0.0, 1e4, -np.inf]))
+    np.testing.assert_allclose(gl.extractdata(slope)[:3], 1)
+    assert np.isneginf(gl.extractdata(np.logaddexp2(gl.dlarray(-np.inf), -np.inf)))
+
+
+def test_conversions_still_refuse():
+    def fun(x):
+        for convert in (np.asarray, np.array, lambda v: np.array([v, v]), lambda v: np.ndarray.sum(v), lambda v: np.testing.assert_allclose(v, 1)):
+            with pytest.raises((gl.TraceError, TypeError)):
+                convert(x)
+
+    gl.dlfeval(fun, gl.dlarray(1.0))
+
+
+def test_a_function_of_numpy_is_a_function_of_ours():
+    """Rosenbrock's function as SciPy's users write it."""
+    def rosenbrock(x):
+        return np.sum(100.0 * (x[1:] - x[:-1] ** 2.0) ** 2.0 + (1 - x[:-1]) ** 2.0, axis=0)
+
+    from scipy.optimize import rosen_der, rosen_hess
+    point = np.array([1.3, 0.7, 0.8, 1.9])
+    value, gradient = gl.value_and_gradient(rosenbrock)(point)
+    np.testing.assert_allclose(gradient, rosen_der(point))
+    hessian = [gl.dlfeval(lambda x, v: gl.hvp(rosenbrock(x), x, v), gl.dlarray(point), row) for row in np.eye(4)]
+    np.testing.assert_allclose(np.stack([gl.extractdata(h) for h in hessian]), rosen_hess(point))
+    assert value == pytest.approx(rosenbrock(point))
