@@ -7,6 +7,7 @@ Alone: python -m benchmarks.operations [names] [--seconds s] prints the table fo
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 import time
@@ -36,7 +37,7 @@ class Result:
 
 def outputs_of(y: Any) -> list[Any]:
     """The outputs that carry derivatives."""
-    outputs = list(y) if isinstance(y, (tuple, list)) else [y]
+    outputs = y if isinstance(y, (tuple, list)) else [y]
     return [o for o in outputs if o.dtype.is_floating_point or o.dtype.is_complex]
 
 
@@ -63,7 +64,7 @@ def ways(case: Case) -> tuple[list[Callable[[], Any]], list[Callable[[], Any]]]:
             part = gl.multiply(y, w) if y.size > 1 else y
             part = gl.sum(gl.real(part) if part.dtype.is_complex else part)
             total = part if total is None else total + part
-        return gl.dlgradient(total, [x for x, c in zip(xs, constant, strict=True) if not c])
+        return gl.dlgradient(total, *[x for x, c in zip(xs, constant, strict=True) if not c])
 
     def their_gradient() -> Any:
         total = None
@@ -136,7 +137,10 @@ def worst(results: list[Result], times_of: Callable[[Result], tuple[float, float
 def told(cases: list[Case], seconds: float) -> str:
     """The table and what stands out in it, as Markdown."""
     start, busy = time.perf_counter(), busy_elsewhere()
+    gc.collect()
+    gc.freeze()
     results = all_measured(cases, seconds)
+    gc.unfreeze()
     elsewhere = (busy_elsewhere() - busy) / (time.perf_counter() - start) / (os.cpu_count() or 1)
     absent = missing()
     return "\n\n".join([

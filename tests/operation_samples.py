@@ -28,6 +28,14 @@ REDUCTIONS = [
     ((0, 2), over(-1)),
 ]
 
+def matrix_of(n):
+    return torch.linspace(-0.5, 0.5, n * n, dtype=torch.float64).reshape(n, n)
+
+
+TO_CPU = {"device": torch.device("cpu"), "origin": torch.device("cpu")}
+CROSSENTROPY = {"axis": -2, "mode": "single-label", "from_logits": False, "factor": 0.5, "reduction": "sum"}
+LOSS = {"factor": 0.25, "reduction": "sum", "delta": 0.7}
+
 EDGES = {
     "reshape": [
         ((1, 3, 1), {"shape": (3,)}),
@@ -48,6 +56,7 @@ EDGES = {
         ((1,), {"shape": (0,)}),
         ((2, 3), {"shape": (1, 2, 3)}),
         ((3, 1), {"shape": (3, 3, 1)}),
+        ((0, 1), {"shape": (0, 3)}),
     ],
     "take": [
         ((4,), {"where": at(), "axis": -1}),
@@ -55,6 +64,7 @@ EDGES = {
         ((2, 3), {"where": at(2, 1, 0), "axis": -1}),
         ((2, 1), {"where": at(0), "axis": -1}),
         ((2, 3, 2), {"where": at(1), "axis": -2}),
+        ((0, 3), {"where": at(1, 1), "axis": -1}),
     ],
     "put": [
         ((1, 2), {"where": at(2), "axis": -2, "size": 4}),
@@ -68,6 +78,7 @@ EDGES = {
         ((1, 3), {"axis": -2, "start": 0, "stop": 1}),
         ((2, 5), {"axis": -1, "start": 3, "stop": 4}),
         ((5, 2), {"axis": -2, "start": 0, "stop": 5}),
+        ((0, 3), {"axis": -1, "start": 1, "stop": 3}),
     ],
     "pad": [
         ((1, 3), {"pairs": ((2, 0), (0, 0))}),
@@ -129,6 +140,7 @@ EDGES = {
     "convolution_weight": [
         ((2, 2, 8), (2, 3, 4), convolution(2, kernel=(2,))),
         ((1, 4, 2, 2), (1, 4, 2, 2), convolution(1, 1, groups=4, kernel=(1, 1))),
+        ((0, 2, 4), (0, 3, 3), convolution(1, kernel=(2,))),
     ],
     "index": [
         ((4, 3), {"index": -1}),
@@ -137,11 +149,13 @@ EDGES = {
         ((4, 3), {"index": (None, 1, None, slice(1, None, 2))}),
         ((1, 3), {"index": (0,)}),
         ((2, 3, 2), {"index": (slice(None), slice(0, 2), 1)}),
+        ((0, 3), {"index": (slice(None), 1)}),
     ],
     "embed_index": [
         ((), {"index": (1, 2), "shape": (4, 3), "lead": 0}),
         ((4,), {"index": (slice(None), -2), "shape": (4, 3), "lead": 0}),
         ((1, 1, 2, 1, 3), {"index": (slice(None), None, slice(0, 4, 2), None), "shape": (1, 4, 3), "lead": 0}),
+        ((0,), {"index": (slice(None), 1), "shape": (0, 3), "lead": 0}),
     ],
     "assign": [
         ((4, 3), (), {"index": (slice(None, None, 2),)}),
@@ -149,22 +163,90 @@ EDGES = {
         ((3,), 2.0, {"index": (slice(0, 2),)}),
         ((2, 3), (1,), {"index": (1, slice(0, 2))}),
         ((2, 3), (3,), {"index": (slice(None), None, slice(None))}),
+        ((0, 3), (0,), {"index": (slice(None), 1)}),
+        ((1, 3), (1,), {"index": (0, slice(0, 1))}),
     ],
     "sum": REDUCTIONS,
     "mean": [*REDUCTIONS[:-1], ((0, 2), over(-1))],
-    "var": [((3,), over(-1, correction=0.5)), ((2, 1), over(-1, correction=0)), ((2, 3, 2), over(-2, -3, keepdims=True, correction=1))],
-    "std": [((3,), over(-1, correction=0)), ((2, 3, 2), over(-2, -3, keepdims=True, correction=1))],
+    "var": [
+        ((3,), over(-1, correction=0.5)), ((2, 1), over(-1, correction=0)), ((2, 3, 2), over(-2, -3, keepdims=True, correction=1)),
+        ((0, 2), over(-1, correction=0)),
+    ],
+    "std": [
+        ((3,), over(-1, correction=0)), ((2, 3, 2), over(-2, -3, keepdims=True, correction=1)),
+        ((0, 2), over(-1, correction=0)),
+        ((1, 3), over(-1, correction=1)),
+    ],
     "max": [((3,), {}), ((2, 1), {}), ((0, 3), {})],
-    "min": [((3,), {}), ((2, 1), {})],
+    "min": [((3,), {}), ((2, 1), {}), ((0, 3), {})],
     "prod": [((3,), {}), ((2, 1), {}), ((2, 0), {}), ((0, 2), {})],
-    "logsumexp": [((3, 1), over(-1)), ((3,), over(-1, keepdims=True)), ((2, 3), over(-1, -2))],
-    "gather": [((3,), {"place": at(1)}), ((1, 3), {"place": at(2).reshape(1, 1)})],
-    "scatter": [((), {"place": at(1), "size": 3}), ((1,), {"place": at(0).reshape(1, 1), "size": 1})],
+    "logsumexp": [((3, 1), over(-1)), ((3,), over(-1, keepdims=True)), ((2, 3), over(-1, -2)), ((0, 3), over(-1))],
+    "gather": [
+        ((3,), {"place": at(1)}), ((1, 3), {"place": at(2).reshape(1, 1)}),
+        ((0, 3), {"place": torch.zeros(0, 1, dtype=torch.int64)}),
+    ],
+    "scatter": [
+        ((), {"place": at(1), "size": 3}), ((1,), {"place": at(0).reshape(1, 1), "size": 1}),
+        ((0,), {"place": torch.zeros(0, 1, dtype=torch.int64), "size": 3}),
+        ((3,), {"place": at(0, 2, 1).reshape(3, 1), "size": 3}),
+    ],
     "softmax": [((3,), {"axis": -1}), ((2, 1), {"axis": -1}), ((0, 3), {"axis": -1})],
-    "log_softmax": [((3,), {"axis": -1}), ((2, 1), {"axis": -1})],
+    "log_softmax": [((3,), {"axis": -1}), ((2, 1), {"axis": -1}), ((0, 3), {"axis": -1})],
     "where": [
         (torch.tensor(True), (2, 3), (3,), {}),
         (torch.tensor([[True], [False]]), (), (2, 3), {}),
         (torch.zeros(0, 1, dtype=torch.bool), (1,), (0, 2), {}),
     ],
+    "assign_at": [((1, 3), (1,), {"positions": at(2)}), ((3,), (0,), {"positions": at()})],
+    "norm": [((3,), over(-1, keepdims=True)), ((0, 3), over(-1)), ((2, 1), over(-1))],
+    "transfer": [((1, 3), TO_CPU), ((0, 2), TO_CPU), ((), TO_CPU)],
+    "pad_border_transpose": [
+        ((1, 3), {"pairs": ((1, 1),), "border": "replicate", "sizes": (1,)}),
+        ((0, 3), {"pairs": ((1, 1),), "border": "replicate", "sizes": (1,)}),
+    ],
+    "window_sum": [((0, 3), {"axis": -1, "before": 1, "after": 1}), ((3,), {"axis": -1, "before": 0, "after": 0})],
+    "crossentropy": [
+        ((1, 3), (1, 3), None, CROSSENTROPY),
+        ((3, 1), (3, 1), None, CROSSENTROPY | {"from_logits": True}),
+        ((3, 0), (3, 0), None, CROSSENTROPY),
+        ((3, 1), at(2), None, CROSSENTROPY),
+    ],
+    "l1loss": [((1, 3), (1, 3), None, LOSS), ((0, 3), (0, 3), None, LOSS), ((), (), None, LOSS)],
+    "l2loss": [((1, 3), (1, 3), None, LOSS), ((0, 3), (0, 3), None, LOSS), ((), (), None, LOSS)],
+    "mse": [((1, 3), (1, 3), None, LOSS), ((0, 3), (0, 3), None, LOSS), ((), (), None, LOSS)],
+    "huber": [((1, 3), (1, 3), None, LOSS), ((0, 3), (0, 3), None, LOSS), ((), (), None, LOSS)],
+    "batchnorm": [((3, 1), (1,), (1,), {"axis": -1, "epsilon": 0.1}), ((1, 2, 3), (2,), (2,), {"axis": -2, "epsilon": 0.1})],
+    "batchnorm_given": [
+        ((3, 1), (1,), (1,), (1,), (1,), {"axis": -1, "epsilon": 0.1}),
+        ((0, 3), (3,), (3,), (3,), (3,), {"axis": -1, "epsilon": 0.1}),
+    ],
+    "layernorm": [
+        ((1, 3), (3,), (3,), {"axis": -1, "epsilon": 0.1}),
+        ((0, 3), (3,), (3,), {"axis": -1, "epsilon": 0.1}),
+        ((3, 1), (1,), (1,), {"axis": -1, "epsilon": 0.1}),
+    ],
+    "groupnorm": [
+        ((1, 3, 1), (3,), (3,), {"axis": -2, "rest": (-1,), "groups": 3, "epsilon": 0.1}),
+        ((0, 3, 2), (3,), (3,), {"axis": -2, "rest": (-1,), "groups": 1, "epsilon": 0.1}),
+    ],
+    "pool_pick": [((1, 3), {"place": at(2, 0).reshape(1, 2), "d": 1}), ((0, 3), {"place": torch.zeros(0, 2, dtype=torch.int64), "d": 1})],
+    "maxunpool": [
+        ((1, 3), {"place": at(2, 0, 4).reshape(1, 3), "spatial": (5,)}),
+        ((0, 3), {"place": torch.zeros(0, 3, dtype=torch.int64), "spatial": (5,)}),
+    ],
+    "maxpool": [
+        ((0, 3, 5), {"size": (2,), "stride": (1,), "before": (0,), "after": (0,)}),
+        ((1, 1), {"size": (1,), "stride": (1,), "before": (0,), "after": (0,)}),
+    ],
+    "avgpool": [
+        ((0, 3, 5), {"size": (2,), "stride": (1,), "padding": (0,), "count_padding": True}),
+        ((1, 1), {"size": (1,), "stride": (1,), "padding": (0,), "count_padding": True}),
+    ],
+    "avgpool_transpose": [
+        ((0, 3, 4), {"size": (2,), "stride": (1,), "padding": (0,), "count_padding": True, "spatial": (5,)}),
+        ((1, 1), {"size": (1,), "stride": (1,), "padding": (0,), "count_padding": True, "spatial": (1,)}),
+    ],
+    "topk": [((0, 3), {"axis": -1, "k": 2, "largest": True}), ((3, 1), {"axis": -1, "k": 1, "largest": False})],
+    "expm_direction": [(matrix_of(3), matrix_of(3), {}), (matrix_of(0), matrix_of(0), {})],
+    "fmod": [((0, 3), 3.0, {})],
 }

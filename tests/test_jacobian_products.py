@@ -261,3 +261,21 @@ def test_complex_ones_are_refused_with_the_way_on():
     for ask in (lambda: J.gram(), lambda: J.row_norms(), lambda: J.tosparse(), lambda: J.aslinearoperator(), lambda: J.T.gram()):
         with pytest.raises(gl.TypeRefused, match="J @ v"):
             ask()
+
+
+def test_rows_along_an_axis_from_factors_equal_those_of_the_plain_walk(monkeypatch):
+    from gradloom.derivatives import batched
+
+    x, w, v = RNG.standard_normal((4, 2, 5, 5)), RNG.standard_normal((3, 2, 3, 3)), RNG.standard_normal((27, 4))
+
+    def run(x):
+        h = gl.maxpool(gl.relu(gl.dlconv(x, w, np.zeros(3), data_format="BCSS")), 1, data_format="BCSS")
+        u = gl.softmax(gl.reshape(h, (4, 27)) @ gl.dlarray(v), axis=-1)
+        return gl.dljacobian(u, x, 1, enable_higher_derivatives=False)
+
+    plain = gl.dlfeval(run, gl.dlarray(x))
+    monkeypatch.setattr(batched, "WORTHWHILE", 0)
+    close(gl.dlfeval(run, gl.dlarray(x)), plain, 1e-12)
+    both = gl.dlfeval(lambda x: gl.dljacobian(gl.stack([x * x, gl.sin(x)]), x, (0, 2), enable_higher_derivatives=False), gl.dlarray(x[0, 0]))
+    monkeypatch.undo()
+    close(both, gl.dlfeval(lambda x: gl.dljacobian(gl.stack([x * x, gl.sin(x)]), x, (0, 2), enable_higher_derivatives=False), gl.dlarray(x[0, 0])))

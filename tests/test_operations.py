@@ -32,6 +32,26 @@ REAL_ONLY = {
     "crosschannelnorm": "normalizations take real numbers",
 }
 
+# Operations without complex cases: those of REAL_ONLY, and these.
+WITHOUT_COMPLEX = {
+    **dict.fromkeys(("floor_divide", "mod", "fmod", "floor", "ceil", "round", "trunc"), "rounding is of real numbers"),
+    **dict.fromkeys(("maximum", "minimum", "clip", "max", "min", "cummax", "cummin", "sort", "topk"), "complex numbers have no order"),
+    **dict.fromkeys(("order_statistics", "maxpool"), "complex numbers have no order"),
+    **dict.fromkeys(("relu", "leakyrelu", "elu", "gelu", "copysign", "nextafter"), "turns on the sign of a real number"),
+    **dict.fromkeys(("atan2", "hypot", "complex"), "takes two real coordinates"),
+    **dict.fromkeys(("sinpi", "cospi", "erf", "erfc", "erfinv", "erfcinv", "erfcx"), "of real numbers in SciPy, or in torch"),
+    **dict.fromkeys(("gamma", "gammaln", "digamma", "polygamma", "beta", "xlogy"), "of real numbers in torch"),
+    **dict.fromkeys(("batchnorm", "batchnorm_given", "layernorm", "groupnorm"), "normalizations take real numbers"),
+    **dict.fromkeys(("avgpool", "avgpool_transpose"), "torch pools real numbers only; its error says so"),
+    **dict.fromkeys(("softmax", "log_softmax", "attention_weights"), "probabilities are real"),
+    "rfft": "the transform of real numbers",
+    "lstm": "gates are real",
+    "gru": "gates are real",
+}
+
+# Sizes that an operation's samples do not have.
+WITHOUT_SIZE = {("batchnorm", 0): "there are no statistics of nothing: refused"}
+
 # Surroundings that lead out of an operation's domain.
 OUTSIDE = {"cholesky": ("a product before, a sum after", "products on both sides")}  # a product with a positive definite matrix need not be one
 
@@ -54,6 +74,20 @@ def test_every_operation_is_checked_or_says_why():
     assert set(EXEMPT) <= set(TABLE)
     assert set(REAL_ONLY) | set(EDGES) <= set(CHECKED)
     assert all(cases(operation) for operation in CHECKED.values())
+
+
+@each(CHECKED)
+def test_samples_have_every_size_and_type(operation):
+    """What the checks below run on: axes of size 0, of size 1 and of an odd size, real numbers and, where there can be, complex ones."""
+    found = all_cases(operation)
+    arrays = [x for case in found for x in (*case.inputs, *case.run()) if isinstance(x, torch.Tensor)]
+    sizes = {n for x in arrays for n in x.shape}
+    for n in (0, 1):
+        assert n in sizes or (operation.name, n) in WITHOUT_SIZE, f"no sample of {operation.name} has an axis of size {n}"
+    assert any(n % 2 and n > 1 for n in sizes), f"no sample of {operation.name} has an axis of an odd size"
+    types = {x.is_complex() for case in found for x in case.values() if x.numel()}
+    exempt = operation.name in WITHOUT_COMPLEX or operation.name in REAL_ONLY
+    assert False in types and (True in types) is not exempt, f"{operation.name} is checked with {'' if True in types else 'no '}complex numbers"
 
 
 @each(CHECKED)

@@ -27,6 +27,7 @@ from .derivatives.functions import value_and_gradient
 from .derivatives.jacobian import Jacobian
 from .derivatives.ode import dlode45
 from .derivatives.operators import detach, dlfeval, dlgradient, extractdata, hvp, isdlarray, jvp, vjp
+from .derivatives.solvers import hessian, jacobian, sparse_hessian, sparse_jacobian
 from .interop import array_api
 from .networks import Layer, Layout, Learnable, Learnables, State, UnknownName, dlnetwork, layers
 from .operations import linalg
@@ -38,7 +39,8 @@ globals().update(_PUBLIC)
 _WORDS = """
 BatchDependenceWarning GradloomError GradloomWarning Jacobian LabelError Layer Layout Learnable Learnables NotFinite ShapeError State TraceError TypeRefused
 DerivativeCheck DerivativeMismatch DifferentiableFunction UnknownName array_api check_derivatives check_finite detach dlarray dldivergence dlfeval dlgradient
-dljacobian dllaplacian dlnetwork dlupdate extractdata hvp isdlarray jvp layers linalg sgdmupdate value_and_gradient vjp
+dljacobian dllaplacian dlnetwork dlupdate extractdata hessian hvp isdlarray jacobian jvp layers linalg sgdmupdate sparse_hessian
+sparse_jacobian value_and_gradient vjp
 """
 __all__ = [name for name in (*_PUBLIC, *_WORDS.split()) if not hasattr(_builtins, name)]
 

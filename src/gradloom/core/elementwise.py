@@ -21,8 +21,10 @@ class Elementwise(Operation):
     kind = "elementwise"
 
     def __init__(self, name: str, kernel: Callable[..., Any], partials: Sequence[Any], inputs: Sequence[str], *, complex_partials: Any = None,
-                 fused_pull: Rule | Sequence[Rule | None] | None = None, singular: bool = False, **rest: Any):
+                 fused_pull: Rule | Sequence[Rule | None] | None = None, singular: bool = False, complex_fused: bool = False,
+                 **rest: Any):
         super().__init__(name, kernel, inputs, **rest)
+        self.complex_fused = complex_fused  # whether the fused pulls are right for complex numbers too
         self.singular = singular
         self.stated = tuple(partials)
         self.partials = [self._bound(p) for p in partials]
@@ -80,24 +82,24 @@ class Elementwise(Operation):
         return p, q
 
     def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any, lead: tuple[int, ...], wanted: Sequence[bool]) -> Sequence[Any]:
-        if node.dtype.is_complex or self.complex_partials is not None:
-            return [self._complex_pull(k, v, params, node, y_bar) if want else None for k, want in enumerate(wanted)]
-        raw = type(y_bar) is Tensor and not lead
+        complex_ = node.dtype.is_complex or self.complex_partials is not None
+        raw = type(y_bar) is Tensor and not lead and (self.complex_fused or not complex_)
         bars: list[Any] = []
         for k, want in enumerate(wanted):
+            fused = self.fused(k) if raw else None
             if not want:
                 bars.append(None)
-                continue
-            fused = self.fused(k) if raw else None
-            if fused is not None:
+            elif fused is not None:
                 bars.append(fused.call(v, params, node, y_bar, lead, wanted))
-                continue
-            p = self.partials[k]
-            if type(p) is BoundRule:
-                p = p.call(v, params, node, None, (), None)
-                bars.append(scaled(y_bar, p) if self.singular else y_bar * p)
+            elif complex_:
+                bars.append(self._complex_pull(k, v, params, node, y_bar))
             else:
-                bars.append(y_bar if p == 1 else -y_bar if p == -1 else None if p == 0 else y_bar * p)
+                p = self.partials[k]
+                if type(p) is BoundRule:
+                    p = p.call(v, params, node, None, (), None)
+                    bars.append(scaled(y_bar, p) if self.singular else y_bar * p)
+                else:
+                    bars.append(y_bar if p == 1 else -y_bar if p == -1 else None if p == 0 else y_bar * p)
         return bars
 
     def _complex_pull(self, k: int, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any) -> Any:

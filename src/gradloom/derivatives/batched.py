@@ -1,6 +1,7 @@
 """`dljacobian`: with an axis, one walk backwards with rows as a leading axis; without, a structured Jacobian object."""
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -8,13 +9,18 @@ from typing import Any
 import torch
 
 from ..core.array import dlarray
+from ..core.blocks.block import Block
+from ..core.blocks.dense import dense
+from ..core.blocks.term import Term, plain
 from ..core.errors import BatchDependenceWarning, ShapeError, TypeRefused, line_of, user_site
 from ..core.labels import axes_of, described, positions, tidy
-from ..core.trace import Node
+from ..core.trace import Node, ancestors
 from .jacobian import jacobian_object
 from .operators import check_leads_to, marked, output_node, recorded_result, target_node
 from .planning import Partners, independence
 from .reverse import pull
+
+WORTHWHILE = 1 << 15  # numbers in a result for which structure is worth looking at
 
 
 def dljacobian(u: Any, x: Any, axis: Any = None, /, *, enable_higher_derivatives: bool | None = None, check: bool = False,
@@ -61,11 +67,24 @@ def dljacobian(u: Any, x: Any, axis: Any = None, /, *, enable_higher_derivatives
     if u_node is None:
         value = torch.zeros((*lead, *x.shape), dtype=x.dtype, device=x.device)
         return recorded_result(value, tidy(labels), [x_node]) if recorded else marked(value, tidy(labels), x_node)
-    seed = rows_of_ones(u._value, axes)
-    (bar,) = pull({u_node: dlarray._made(seed, None) if recorded else seed}, [x_node], recorded=recorded, lead=lead)
+    real = all(n.dtype is None or not n.dtype.is_complex for n in ancestors([u_node], x_node.number))
+    if not recorded and real and math.prod(lead) * x.size >= WORTHWHILE:
+        bar = _rows_from_factors(u, u_node, x_node, axes)
+    else:
+        seed = rows_of_ones(u._value, axes)
+        (bar,) = pull({u_node: dlarray._made(seed, None) if recorded else seed}, [x_node], recorded=recorded, lead=lead)
     if bar is None:
         bar = torch.zeros((*lead, *x.shape), dtype=x.dtype, device=x.device)
     return recorded_result(bar, tidy(labels), [x_node]) if recorded else marked(bar, tidy(labels), u_node)
+
+
+def _rows_from_factors(u: dlarray, u_node: Node, x_node: Node, axes: Sequence[int]) -> Any:
+    """The same rows by one walk of a Block whose in axes are u's `axes`: what does not differ from row to row, or from observation to
+    observation, is not repeated on the way."""
+    out = [plain(n) for n in u_node.shape]
+    seed = Block([Term((), out, [out[k] for k in axes])], u_node.shape, [u_node.shape[k] for k in axes], u_node.dtype, u.device)
+    (bar,) = pull({u_node: seed}, [x_node], values_of=lambda node: node.values)
+    return None if bar is None else dense(bar.transposed())
 
 
 def rows_of_ones(value: Any, axes: Sequence[int]) -> Any:

@@ -92,7 +92,7 @@ def column_colors(starts: Indices, columns: Indices, n: int, grid: Sequence[int]
     m = len(starts) - 1
     degree = np.diff(down)
     orders: list[Indices] = [np.arange(n)]
-    if len(columns) <= FURTHER_ORDERS:
+    if found is None and len(columns) <= FURTHER_ORDERS:
         stream = np.random.default_rng(0)
         orders += [np.argsort(-degree, kind="stable"), np.argsort(degree, kind="stable"), stream.permutation(n)]
     best = found
@@ -130,8 +130,7 @@ def _greedy(down: Indices, rows: Indices, m: int, order: Indices) -> Indices:
 
 
 def linear_colors(starts: Indices, columns: Indices, n: int, grid: Sequence[int], least: int) -> Indices | None:
-    """(sum over the axes of floor(turns * colours * position / size)) modulo the colours, with as few colours as such a form allows; None where
-    the pattern is not the same all over a grid."""
+    """A sum of colours along each axis modulo their number, with as few as such a sum allows; None where the pattern is not the same all over a grid."""
     axes = [k for k, size in enumerate(grid) if size > 1]
     if len(axes) < 2 or math.prod(grid) != n:
         return None
@@ -152,7 +151,8 @@ def linear_colors(starts: Indices, columns: Indices, n: int, grid: Sequence[int]
     return None
 
 
-def _fitting(choices: Sequence[Sequence[Line]], offsets: Sequence[tuple[int, ...]], count: int, chosen: tuple[Line, ...] = ()) -> Iterator[tuple[Line, ...]]:
+def _fitting(choices: Sequence[Sequence[Line]], offsets: Sequence[tuple[int, ...]], count: int,
+             chosen: tuple[Line, ...] = ()) -> Iterator[tuple[Line, ...]]:
     """One line for each axis, so that no two positions at one of the offsets have the same colour."""
     k = len(chosen)
     if k == len(choices):
@@ -194,7 +194,7 @@ def _lines(size: int, count: int, periodic: bool, axis: int, offsets: Sequence[t
 
     Around a periodic axis the colours go round a whole number of times: in even steps where that is possible, else in steps of two sizes.
     """
-    turns = range(count)
+    turns: Sequence[int] = range(count)
     if periodic:
         turns = sorted({t for a in range(count) for t in (-(-a * size // count), a * size // count + 1, ((a + 1) * size - 1) // count) if 0 < t < size})
     position = np.arange(size)
@@ -232,8 +232,8 @@ def _apart(offset: tuple[int, ...], chosen: Sequence[Line], count: int) -> bool:
 def star_colors(starts: Indices, columns: Indices, n: int) -> Indices:
     """Neighbours differ, and no path of four vertices has only two colours; greedy, the most neighbours first.
 
-    A vertex may not take a colour of a neighbour, nor of a neighbour's neighbour w where that completes such a path: where the
-    neighbour between is not alone of its colour next to w, or has two neighbours of w's colour.
+    A vertex v may not take the colour of a neighbour w; nor that of w's neighbour z where that completes a path of two colours:
+    w' - v - w - z with another neighbour w' of w's colour, or v - w - z - q with q of w's colour.
     """
     neighbours = [[int(w) for w in columns[starts[v]:starts[v + 1]] if w != v] for v in range(n)]
     colors = [-1] * n
@@ -246,16 +246,12 @@ def star_colors(starts: Indices, columns: Indices, n: int) -> Indices:
         for color, mine in by_color.items():
             forbidden.add(color)
             for w in mine:
-                if len(mine) > 1:  # w - v - w' have this colour: v must differ from every neighbour of either
+                if len(mine) > 1:
                     forbidden.update(colors[z] for z in neighbours[w] if z != v and colors[z] >= 0)
                     continue
-                for z in neighbours[w]:  # v - w - z: z's colour is free where w's colour ends there
+                for z in neighbours[w]:
                     if z != v and colors[z] >= 0 and any(colors[q] == color for q in neighbours[z] if q != w):
                         forbidden.add(colors[z])
-                counts: dict[int, int] = {}
-                for z in neighbours[w]:  # two of them alike already: with v of that colour too it stays a star around w
-                    if z != v and colors[z] >= 0:
-                        counts[colors[z]] = counts.get(colors[z], 0) + 1
         colors[v] = next(c for c in itertools.count() if c not in forbidden)
     return np.array(colors, dtype=np.int64)
 

@@ -3,168 +3,29 @@
 A walk forwards carries, for every node, the entries (row, column) of its Jacobian with respect to x, as integer arrays over all
 of them at once. An elementwise operation keeps the entries of its inputs and multiplies them; an operation that only moves or adds
 elements moves the rows, as running it once on probes says; of every other operation the structure comes from its own push, run on a
-Block without data. The pattern holds for every trace with the same operations, parameters and positions.
-
-As long as all operations are of the first two kinds, an entry is a sum of products of partials. Such an entry is written as
-sum of coefficient * slot: slot 0 is the number 1, and each elementwise operation with a partial that depends on values fills new
-slots. `Accumulation` keeps these steps, and evaluates the Jacobian of another trace alike without any walk.
+Block without data. The pattern holds for every trace with the same operations, parameters and positions (`alike.Signature`). As
+long as all operations are of the first two kinds, the values of the entries are known too (`accumulation`).
 """
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import scipy.sparse
 import torch
 
-from ..core.blocks.block import Block, identity
+from ..core.blocks.block import identity
+from ..core.blocks.sparse import places
 from ..core.elementwise import Elementwise
 from ..core.operation import ITEM, BoundRule
-from ..core.trace import Node, ancestors
-from ..kernels import NUMBER_TYPES, Tensor
+from ..core.trace import Node
+from ..kernels import Tensor
+from .accumulation import MOST_ENTRIES, Accumulation, Dense, Entries, Indices, Step, Sums, joined, values_of
 from .planning import stand_ins
 from .reverse import unrecorded
-
-MOST_ENTRIES = 1 << 24  # beyond this many entries a pattern is taken for dense
-Indices = np.ndarray
-
-
-class Dense(Exception):
-    """The pattern has too many entries to be worth knowing."""
-
-
-@dataclass
-class Entries:
-    """Entries of a Jacobian: element k adds coefficients[k] * slot[slots[k]] at (rows[k], columns[k]); several may meet in one place."""
-
-    rows: Indices
-    columns: Indices
-    slots: Indices
-    coefficients: np.ndarray
-
-    def taken(self, which: Any) -> Entries:
-        """Some of them."""
-        return Entries(self.rows[which], self.columns[which], self.slots[which], self.coefficients[which])
-
-    def moved(self, target: Indices, coefficients: np.ndarray | None = None) -> Entries:
-        """Each row r becomes row target[r], times coefficients[r]; -1 is nowhere."""
-        rows = target[self.rows]
-        values = self.coefficients if coefficients is None else self.coefficients * coefficients[self.rows]
-        found = Entries(rows, self.columns, self.slots, values)
-        return found.taken(rows >= 0) if (rows < 0).any() else found
-
-    def read(self, source: Indices, size: int, coefficients: np.ndarray | None = None) -> Entries:
-        """Row r is what row source[r] was, times coefficients[r]; -1 reads zero. `size`: how many rows there were."""
-        present = np.flatnonzero(source >= 0)
-        times = np.bincount(source[present], minlength=size)
-        if not len(times) or times.max() <= 1:
-            target = np.full(size, -1)
-            target[source[present]] = present
-            at = None
-            if coefficients is not None:
-                at = np.zeros(size)
-                at[source[present]] = coefficients[present]
-            return self.moved(target, at)
-        order = np.argsort(self.rows, kind="stable")
-        counts = np.bincount(self.rows, minlength=size)
-        starts = np.cumsum(counts) - counts
-        wanted = counts[source[present]]
-        total = int(wanted.sum())
-        if total > MOST_ENTRIES:
-            raise Dense
-        rows = np.repeat(present, wanted)
-        within = np.arange(total) - np.repeat(np.cumsum(wanted) - wanted, wanted)
-        found = self.taken(order[np.repeat(starts[source[present]], wanted) + within])
-        values = found.coefficients if coefficients is None else found.coefficients * coefficients[rows]
-        return Entries(rows, found.columns, found.slots, values)
-
-
-def joined(parts: Sequence[Entries]) -> Entries:
-    """All entries of several."""
-    if len(parts) == 1:
-        return parts[0]
-    total = sum(len(p.rows) for p in parts)
-    if total > MOST_ENTRIES:
-        raise Dense
-    return Entries(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("rows", "columns", "slots", "coefficients")))
-
-
-@dataclass
-class Sums:
-    """A vector of values from the slots: each a sum of coefficient * slot."""
-
-    constant: np.ndarray | None  # the values, where only slot 0 counts
-    places: Indices | None  # the slots, where each value is one of them
-    matrix: Any  # else
-
-    @classmethod
-    def of(cls, entry: Indices, count: int, entries: Entries, slots: int) -> Sums:
-        if not entries.slots.any():
-            return cls(np.bincount(entry, entries.coefficients, minlength=count), None, None)
-        if len(entry) == count and (entries.coefficients == 1).all():
-            places = np.empty(count, dtype=np.intp)
-            places[entry] = entries.slots
-            return cls(None, places, None)
-        return cls(None, None, scipy.sparse.csr_array((entries.coefficients, (entry, entries.slots)), shape=(count, slots)))
-
-    def values(self, slots: np.ndarray) -> np.ndarray:
-        """The vector, not to be written to."""
-        if self.constant is not None:
-            return self.constant
-        if self.places is not None:
-            return slots.take(self.places)
-        return self.matrix @ slots[:self.matrix.shape[1]]
-
-
-@dataclass
-class Step:
-    """New slots: entries at `rows` of an elementwise operation's output, times one of its partials there."""
-
-    node: int  # in the order of the trace
-    operand: int
-    first: int
-    entries: Sums
-    rows: Indices
-    every: bool  # the rows are 0, 1, 2, ...
-    shape: tuple[int, ...]
-
-
-class Accumulation:
-    """The values of the entries, step by step, from the partials of a trace."""
-
-    def __init__(self) -> None:
-        self.steps: list[Step] = []
-        self.count = 1
-        self.result: Sums | None = None
-
-    def values(self, order: Sequence[Node]) -> np.ndarray:
-        """The entries of the pattern, in its order."""
-        assert self.result is not None
-        slots = np.empty(self.count)
-        slots[0] = 1
-        for step in self.steps:
-            node = order[step.node]
-            operation: Any = node.operation
-            partial = operation.partials[step.operand].call(node.values, node.params, node, None, (), None)
-            before = step.entries.values(slots)
-            last = step.first + len(step.rows)
-            if type(partial) not in NUMBER_TYPES:
-                partial = _array(partial)
-                if partial.ndim:
-                    partial = np.broadcast_to(partial, step.shape).reshape(-1)
-                    partial = partial if step.every else partial.take(step.rows)
-            product = np.multiply(before, partial, out=slots[step.first:last])
-            if operation.singular:
-                product[before == 0] = 0
-        values = self.result.values(slots)
-        return values.copy() if values is self.result.constant else values
-
-
-def _array(value: Tensor) -> np.ndarray:
-    return (value.float() if value.dtype is torch.bfloat16 else value).cpu().numpy()
 
 
 @dataclass
@@ -183,8 +44,12 @@ class Pattern:
         return np.repeat(np.arange(self.shape[0]), np.diff(self.starts))
 
 
-def pattern_of(u: Node, x: Node, order: Sequence[Node]) -> Pattern | None:
-    """The pattern of d u / d x; None where it is dense, or where its entries are too many to be listed."""
+def pattern_of(order: Sequence[Node]) -> Pattern | None:
+    """The pattern of d u / d x in the trace from x to u; None where it is dense, or has too many entries to be listed.
+
+    A dense one that comes with its values is a pattern too.
+    """
+    x, u = order[0], order[-1]
     try:
         walk = _Walk(x)
         found = walk.entries_of(u, order)
@@ -192,7 +57,7 @@ def pattern_of(u: Node, x: Node, order: Sequence[Node]) -> Pattern | None:
         return None
     m, n = math.prod(u.shape), math.prod(x.shape)
     key, entry = _unique(found, n)
-    if len(key) > m * n // 2 and m * n > 1:
+    if walk.accumulation is None and 2 * len(key) > m * n:
         return None
     rows, columns = key // max(n, 1), key % max(n, 1)
     starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=m))])
@@ -247,7 +112,7 @@ class _Walk:
         if operation is ITEM:
             return self.known[node.parents[0]][node.params["k"]]  # type: ignore[index]
         if isinstance(operation, Elementwise) and operation.complex_partials is None:
-            parts = [self._multiplied(k, node, j) for j, p in enumerate(node.parents) if p in self.known]
+            parts: list[Any] = [self._multiplied(k, node, j) for j, p in enumerate(node.parents) if p in self.known]
             parts = [p for p in parts if p is not None]
         else:
             parts = [self._local(node, j) for j, p in enumerate(node.parents) if p in self.known]
@@ -259,6 +124,8 @@ class _Walk:
         """Entries in one place with one slot added up, where entries have doubled since that was last done."""
         if len(entries.rows) <= self.merge_at:
             return entries
+        if self.accumulation is not None and (int(entries.rows.max()) + 1) * self.n * self.accumulation.count >= 1 << 62:
+            self.accumulation = None  # places could no longer be told apart by one number
         slots = self.accumulation.count if self.accumulation is not None else 1
         key = entries.rows * self.n + entries.columns
         key = key * slots + entries.slots if self.accumulation is not None else key
@@ -280,14 +147,15 @@ class _Walk:
             source = np.broadcast_to(np.arange(size).reshape(parent.shape), tuple(node.shape)).reshape(-1)
             entries = entries.read(source, size)
         partial = operation.partials[j]
-        if not isinstance(partial, BoundRule):
-            return None if partial == 0 else entries if partial == 1 else Entries(entries.rows, entries.columns, entries.slots, entries.coefficients * partial)
+        selects = type(operation).push is not Elementwise.push
+        if not isinstance(partial, BoundRule) and not selects:
+            return None if partial == 0 else entries if partial == 1 else replace(entries, coefficients=entries.coefficients * partial)
         if self.accumulation is None:
             return entries
         key, entry = _unique(entries, self.n)
         rows, first, count = key // max(self.n, 1), self.accumulation.count, len(key)
         every = count == math.prod(node.shape) and bool((rows == np.arange(count)).all())
-        self.accumulation.steps.append(Step(k, j, first, Sums.of(entry, count, entries, first), rows, every, tuple(node.shape)))
+        self.accumulation.steps.append(Step(k, j, first, Sums.of(entry, count, entries, first), rows, every, tuple(node.shape), selects))
         self.accumulation.count += count
         return Entries(rows, key % max(self.n, 1), np.arange(first, first + count), np.ones(count))
 
@@ -336,25 +204,23 @@ class _Walk:
 
 def _sparse_pattern(matrix: Tensor, node: Node) -> Any:
     """The Jacobian of a constant sparse matrix times (..., k, j)."""
-    a = scipy.sparse.csr_array((_array(matrix.values()), _array(matrix.col_indices()), _array(matrix.crow_indices())), shape=tuple(matrix.shape))
+    parts = matrix.values(), matrix.col_indices(), matrix.crow_indices()
+    a = scipy.sparse.csr_array(tuple(map(values_of, parts)), shape=tuple(matrix.shape))
     *batch, _, width = node.shape
     for left, size in ((False, width), (True, math.prod(batch))):
         if size != 1:
             eye = scipy.sparse.eye_array(size)
-            a = scipy.sparse.csr_array(scipy.sparse.kron(eye, a) if left else scipy.sparse.kron(a, eye))
+            a = scipy.sparse.kron(eye, a, "csr") if left else scipy.sparse.kron(a, eye, "csr")
     return a
 
 
 def _selection(node: Node, j: int) -> tuple[Indices, np.ndarray | None, bool] | None:
     """Of an operation that is linear in input j alone: the element that each output reads, or the output that each element is added to.
 
-    (places, coefficients, whether outputs read). Told from probes: all ones, positions, and random numbers, which must fit.
+    (places, coefficients, whether outputs read). Told from probes: all ones, positions, and random numbers, which must fit; where the
+    probes meet another input, they meet NaN.
     """
-    operation: Any = node.operation
-    if operation.kind != "multilinear" or node.shape is None:
-        return None
-    mine = [t for t in operation.terms if operation.inputs[j] in t] if len(operation.inputs) == len(node.parents) else [()]
-    if any(len(t) > 1 for t in mine):
+    if node.operation.kind != "multilinear" or node.shape is None:
         return None
     parent = node.parents[j]
     assert parent is not None
@@ -373,6 +239,8 @@ def _selection(node: Node, j: int) -> tuple[Indices, np.ndarray | None, bool] | 
         if any(r is None or r.numel() != math.prod(target.shape) for r in results):
             continue
         ones, positions, values = (r.reshape(-1).numpy() for r in results)
+        if not np.isfinite(ones).all():
+            return None
         present = ones != 0
         safe = np.where(present, ones, 1)
         places = np.where(present, np.rint(positions / safe), -1).astype(np.int64)
@@ -387,14 +255,16 @@ def _selection(node: Node, j: int) -> tuple[Indices, np.ndarray | None, bool] | 
 def _linear(node: Node, j: int, probe: Tensor, forwards: bool) -> Any:
     """The operation's push, or pull, of one array through input j."""
     given: list[Any] = [None] * len(node.parents)
+    values = [torch.full_like(v, math.nan) if isinstance(v, Tensor) and v.dtype.is_floating_point else math.nan if type(v) is float else v
+              for v in node.values]
     if forwards:
         given[j] = probe
-        y = node.operation.push(node.values, node.params, node, given, ())
+        y = node.operation.push(values, node.params, node, given, ())
         if tuple(y.shape) != tuple(node.shape):
             y = y.expand(node.shape)
         return y
     wanted = [k == j for k in range(len(node.parents))]
-    return node.operation.pull(node.values, node.params, node, probe, (), wanted)[j]
+    return node.operation.pull(values, node.params, node, probe, (), wanted)[j]
 
 
 def _own_patterns(node: Node, j: int) -> Any:
@@ -438,96 +308,11 @@ def _block_pattern(block: Any, shape: tuple[int, ...], n: int) -> Any:
         raise Dense
     if tuple(block.shape) != shape:
         block = block.broadcast(shape)
-    rows, columns = places_of(block)
+    found = [places(t, block) for t in block.terms]
+    if not found:
+        return scipy.sparse.csr_array((m, n), dtype=bool)
+    rows, columns = torch.cat([f[0] for f in found]).numpy(), torch.cat([f[1] for f in found]).numpy()
     return scipy.sparse.csr_array((np.ones(len(rows), dtype=bool), (rows, columns)), shape=(m, n))
 
 
-def places_of(block: Block) -> tuple[Indices, Indices]:
-    """Row and column of every entry that the terms of a Block fill, in C order of both sides."""
-    rows, columns = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
-    for term in block.terms:
-        order = list(term.carried())
-        sizes = [i.size for i in order]
-        present = torch.ones(sizes, dtype=torch.bool)
-        sides = []
-        for axes in (term.out, term.inn):
-            place = torch.zeros(sizes, dtype=torch.int64)
-            for axis in axes:
-                ids = axis.indices
-                table = axis.table()
-                spread = table.permute([ids.index(i) for i in order if i in ids]).reshape([i.size if i in ids else 1 for i in order])
-                place = place * axis.size + spread.clamp(min=0)
-                present &= spread >= 0
-            sides.append(place)
-        rows.append(sides[0][present].numpy())
-        columns.append(sides[1][present].numpy())
-    return np.concatenate(rows), np.concatenate(columns)
-
-
-# ----- whether another trace is alike ---------------------------------------------------------------------------------------
-
-
-class Signature:
-    """What a pattern rests on: operations, parameters, shapes, and the constants that select. Numbers and floating constants are free."""
-
-    def __init__(self, order: Sequence[Node]):
-        self.place = {node: k for k, node in enumerate(order)}
-        self.nodes = [(node.operation, node.params, tuple(self.place.get(p, -1) if p is not None else None for p in node.parents), node.shape, node.dtype,
-                       [v for v in node.values if _selects(v)]) for node in order]
-
-    def fits(self, order: Sequence[Node]) -> bool:
-        """Whether a trace has it."""
-        if len(order) != len(self.nodes):
-            return False
-        place = {}
-        for k, (node, (operation, params, parents, shape, dtype, selecting)) in enumerate(zip(order, self.nodes, strict=True)):
-            if node.operation is not operation or node.shape != shape or node.dtype is not dtype:
-                return False
-            place[node] = k
-            if len(parents) != len(node.parents):
-                return False
-            for p, at in zip(node.parents, parents, strict=True):
-                if (place.get(p, -1) if p is not None else None) != at:
-                    return False
-            if node.params is not params and not same(node.params, params):
-                return False
-            if selecting or not isinstance(operation, Elementwise):
-                mine = [v for v in node.values if _selects(v)]
-                if not same(mine, selecting):
-                    return False
-        return True
-
-
-def _selects(value: Any) -> bool:
-    if type(value) is tuple:
-        return any(map(_selects, value))
-    return isinstance(value, Tensor) and not (value.dtype.is_floating_point or value.dtype.is_complex or value.dtype is torch.bool)
-
-
-def same(a: Any, b: Any) -> bool:
-    """Whether two parameters are equal, arrays by their elements."""
-    if a is b:
-        return True
-    if type(a) is not type(b):
-        return False
-    if isinstance(a, Tensor):
-        if a.shape != b.shape or a.dtype is not b.dtype or a.layout is not b.layout:
-            return False
-        if a.layout is torch.sparse_csr:
-            return all(torch.equal(f(a), f(b)) for f in (Tensor.crow_indices, Tensor.col_indices, Tensor.values))
-        return torch.equal(a, b)
-    if isinstance(a, np.ndarray):
-        return a.dtype == b.dtype and np.array_equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
-    if isinstance(a, (tuple, list)):
-        return len(a) == len(b) and all(map(same, a, b))
-    return bool(a == b)
-
-
-def ordered(u: Node, x: Node) -> list[Node]:
-    """The trace from x to u."""
-    return ancestors([u], x.number)
-
-
-__all__ = ["Accumulation", "Dense", "Pattern", "Signature", "ordered", "pattern_of", "places_of"]
+__all__ = ["Pattern", "pattern_of"]

@@ -65,6 +65,7 @@ def _inverse(b: Any) -> Any:
     return math.copysign(math.inf, b) if type(b) in NUMBER_TYPES and b == 0 and not isinstance(b, complex) else 1 / b
 
 
+HALF = (torch.float16, torch.bfloat16)  # which no complex numbers are made of
 _zeros: dict[Any, Tensor] = {}
 
 
@@ -177,9 +178,12 @@ def pow(a: Any, b: Any, /) -> Any:
     return power(a, b)
 
 
-conj = elementwise("conj", torch.conj, 1, complex_partials=[(0, 1)], doc="The complex conjugate.", matlab="conj")
-real = elementwise("real", lambda x: x.real.clone() if x.is_complex() else x, 1, complex_partials=[(0.5, 0.5)], doc="The real part.", matlab="real")
+conj = elementwise("conj", torch.conj, 1, complex_partials=[(0, 1)], fused_pull=lambda y_bar: y_bar.conj(), complex_fused=True, doc="The complex conjugate.", matlab="conj")
+real = elementwise("real", lambda x: x.real.clone() if x.is_complex() else x, 1, complex_partials=[(0.5, 0.5)], fused_pull=lambda y_bar: y_bar,
+                   complex_fused=True, doc="The real part.", matlab="real")
 imag = elementwise("imag", lambda x: x.imag.clone() if x.is_complex() else torch.zeros_like(x), 0, complex_partials=[(-0.5j, 0.5j)],
+                   fused_pull=lambda y_bar: None if y_bar.dtype in HALF else y_bar * 1j,  # of which the walk takes the real part for a real x
+                   complex_fused=True,
                    doc="The imaginary part.", matlab="imag")
 
 

@@ -111,7 +111,8 @@ def _sparse_samples() -> list[Any]:
     places = torch.tensor([0, 2, 2, 3, 4]), torch.tensor([0, 2, 1, 2])
     real, complex_ = (_csr(*places, torch.tensor([1.0, -2.0, 0.5, 3.0 * unit], dtype=dtype), (4, 3))
                       for unit, dtype in ((1, torch.float64), (1j, torch.complex128)))
-    return [((3, 2), {"matrix": real}), ((2, 3, 2), {"matrix": real}), ((3, 2), {"matrix": complex_})]
+    return [((3, 2), {"matrix": real}), ((2, 3, 2), {"matrix": real}), ((3, 1), {"matrix": real}), ((0, 3, 2), {"matrix": real}),
+            ((3, 2), {"matrix": complex_})]
 
 
 def _csr(starts: Tensor, columns: Tensor, data: Tensor, size: tuple[int, ...]) -> Tensor:

@@ -17,6 +17,8 @@ from ..kernels import Tensor
 from .convolution_kernels import _forward, _to_input
 from .spatial import Sizes
 
+PIECE = 1 << 23  # bytes of images convolved at once
+
 
 def act_convolution(inputs: Any, params: dict[str, Any]) -> Block:
     """dlconv of a Block in the place of x or of the weight."""
@@ -283,27 +285,59 @@ def _convolved(block: Block, term: Term, weight: Tensor, params: dict[str, Any],
     term = term.compressed(block.like)
     spatial = [i for a in term.out[2:] for i in a.indices]
     own = [*term.out[1].indices, *spatial]
-    rest = [i for i in term.carried() if i not in own]
-    values = term.values([*rest, *own], block.like)
-    varying = [i for i, n in zip(rest, values.shape, strict=False) if n == i.size]
-    channels = block.shape[1]
-    images = values.reshape([i.size for i in varying] + list(values.shape[len(rest):])).expand([i.size for i in (*varying, *own)])
-    images = images.reshape(math.prod(i.size for i in varying), channels, *block.shape[2:])
-    if images.ndim == 4 and not images.is_complex():  # torch has no complex kernel for channels_last
-        images = images.contiguous(memory_format=torch.channels_last)
-    stride, padding, dilation = params["stride"], params["padding"], params["dilation"]
+    rest, factors, aside = _parted(term, own)
+    held = {i for _, ids in factors for i in ids}
+    varying = [i for i in rest if i in held]
+    last = [*spatial, *term.out[1].indices]  # channels last is how it is computed best
+    alone = tied and block.shape[1] > 1
+    if alone:
+        weight = weight.transpose(0, 1).reshape(-1, 1, *weight.shape[2:]) if run is _forward else weight
+    groups = block.shape[1] if alone else params["groups"]
+
+    def convolved(factors: Sequence[Any], varying: Sequence[Index]) -> Tensor:
+        values = term.replaced(factors=tuple(factors)).values([*varying, *last], block.like).expand([i.size for i in (*varying, *last)])
+        images = values.reshape(math.prod(i.size for i in varying), *block.shape[2:], block.shape[1]).movedim(-1, 1)
+        if images.ndim != 4 or images.is_complex():  # torch has no complex kernel for channels_last
+            images = images.contiguous()
+        return run(images, weight, params["stride"], params["padding"], params["dilation"], groups)
+
+    y = _in_pieces(convolved, factors, varying, math.prod(block.shape[1:]) * block.dtype.itemsize)
     named = plain(filters)
     axes = [plain(n) for n in sizes]
-    if tied and channels > 1:
-        alone = weight.transpose(0, 1).reshape(-1, 1, *weight.shape[2:]) if run is _forward else weight
-        y = run(images, alone, stride, padding, dilation, channels)
-        ids = (*varying, *term.out[1].indices, *named.indices, *(i for a in axes for i in a.indices))
-    else:
-        y = run(images, weight, stride, padding, dilation, params["groups"])
-        ids = (*varying, *named.indices, *(i for a in axes for i in a.indices))
+    ids = (*varying, *(term.out[1].indices if alone else ()), *named.indices, *(i for a in axes for i in a.indices))
     factor = _unfolded(y, [i.size for i in varying], [i.size for i in ids[len(varying):]])
-    made = Term([(factor, ids)], (term.out[0], named, *axes), term.inn, conjugate=term.conjugate)
-    return block.made([made], (block.shape[0], filters, *sizes), y.dtype, tuple(dict.fromkeys(notes)))
+    made = Term([*aside, (factor, ids)], (term.out[0], named, *axes), term.inn, conjugate=term.conjugate)
+    return block.made([made.eliminated(block.shape[0] * filters * math.prod(sizes))], (block.shape[0], filters, *sizes), y.dtype, tuple(dict.fromkeys(notes)))
+
+
+def _in_pieces(convolved: Callable[..., Tensor], factors: Sequence[Any], varying: Sequence[Index], image: int) -> Tensor:
+    """What `convolved` makes of many images, some at a time, so that they stay in cache between being made and being used."""
+    count = math.prod(i.size for i in varying)
+    if count * image <= PIECE or not varying:
+        return convolved(factors, varying)
+    first, rest = varying[0], varying[1:]
+    step = max(1, PIECE * first.size // (count * image))
+    parts = []
+    for start in range(0, first.size, step):
+        part = Index(min(step, first.size - start))
+        narrow = [(a.narrow(ids.index(first), start, part.size), tuple(part if i is first else i for i in ids)) if first in ids else (a, ids)
+                  for a, ids in factors]
+        parts.append(convolved(narrow, [part, *rest]))
+    return torch.cat(parts)
+
+
+def _parted(term: Term, own: Sequence[Index]) -> tuple[list[Index], list[Any], list[Any]]:
+    """What counts the images, the factors that make them, and those that can wait: without a channel or a place, where there are no more
+    images without them."""
+    carried = [i for i in term.carried() if i not in own]
+    held = {i for _, ids in term.factors for i in ids}
+    images = [f for f in term.factors if set(own) & set(f[1])]
+    waiting = [f for f in term.factors if not set(own) & set(f[1])]
+    wanted = {*carried, *(i for _, ids in waiting for i in ids)}
+    rest = [i for i in dict.fromkeys(i for _, ids in images for i in ids) if i in wanted and i not in own]
+    if waiting and math.prod(i.size for i in rest) <= math.prod(i.size for i in carried if i in held):
+        return rest, images, waiting
+    return carried, list(term.factors), []
 
 
 def _unfolded(y: Tensor, batch: list[int], own: list[int]) -> Tensor:

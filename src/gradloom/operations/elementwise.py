@@ -13,42 +13,71 @@ from ..core.elementwise import Elementwise, elementwise
 from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.operation import public
 from ..kernels import NUMBER_TYPES, Tensor
-from .arithmetic import add, divide, multiply, positive, scale, square
+from .arithmetic import add, divide, finite, fused_product, fused_quotient, multiply, positive, scale, square
 
 aten = torch.ops.aten
 TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
 
+
+# ----- for fused pulls, on tensors -----
+
+
+def _checked(bar: Tensor, y_bar: Tensor, partial: Any) -> Tensor:
+    """The product of a cotangent and a partial that can be infinite, unless it is not finite: then by `scale`."""
+    return bar if finite(bar) else scale(y_bar, partial())
+
+
+def _one_minus_square(x: Tensor) -> Tensor:
+    return (x * x).neg_().add_(1)
+
+
+def _bell(y_bar: Tensor, x: Tensor, factor: float) -> Tensor:
+    return fused_product(y_bar, (x * x).neg_().exp_(), factor)
+
+
+# ----- mathematics -----
+
+
 exp = elementwise("exp", torch.exp, lambda y: y, doc="e ** x.", matlab="exp")
-expm1 = elementwise("expm1", torch.expm1, lambda y: y + 1, doc="e ** x - 1, accurate near 0.", matlab="expm1")
-exp2 = elementwise("exp2", torch.exp2, lambda y: y * math.log(2), doc="2 ** x.", matlab="pow2")
-log = elementwise("log", torch.log, lambda x: 1 / x, singular=True, domain=(0.5, 3), doc="The natural logarithm.", matlab="log")
-log1p = elementwise("log1p", torch.log1p, lambda x: 1 / (1 + x), singular=True, domain=(-0.5, 2), doc="log(1 + x), accurate near 0.", matlab="log1p")
-log2 = elementwise("log2", torch.log2, lambda x: 1 / (x * math.log(2)), singular=True, domain=(0.5, 3), doc="The logarithm to base 2.", matlab="log2")
-log10 = elementwise("log10", torch.log10, lambda x: 1 / (x * math.log(10)), singular=True, domain=(0.5, 3), doc="The logarithm to base 10.",
-                    matlab="log10")
-sqrt = elementwise("sqrt", torch.sqrt, lambda y: 0.5 / y, singular=True, domain=(0.5, 3), doc="The square root.", matlab="sqrt")
-rsqrt = elementwise("rsqrt", torch.rsqrt, lambda y, x: -0.5 * y / x, singular=True, domain=(0.5, 3), doc="1 / sqrt(x).")
-reciprocal = elementwise("reciprocal", torch.reciprocal, lambda y: -scale(y, y), singular=True, domain=(0.5, 3), doc="1 / x.")
+expm1 = elementwise("expm1", torch.expm1, lambda y: y + 1, fused_pull=lambda y_bar, y: torch.addcmul(y_bar, y_bar, y), doc="e ** x - 1, accurate near 0.", matlab="expm1")
+exp2 = elementwise("exp2", torch.exp2, lambda y: y * math.log(2), fused_pull=lambda y_bar, y: fused_product(y_bar, y, math.log(2)), doc="2 ** x.", matlab="pow2")
+log = elementwise("log", torch.log, lambda x: 1 / x, singular=True, domain=(0.5, 3), fused_pull=lambda y_bar, x: fused_quotient(y_bar, x), doc="The natural logarithm.", matlab="log")
+log1p = elementwise("log1p", torch.log1p, lambda x: 1 / (1 + x), singular=True, domain=(-0.5, 2),
+                    fused_pull=lambda y_bar, x: fused_quotient(y_bar, 1 + x), doc="log(1 + x), accurate near 0.", matlab="log1p")
+log2 = elementwise("log2", torch.log2, lambda x: 1 / (x * math.log(2)), singular=True, domain=(0.5, 3),
+                   fused_pull=lambda y_bar, x: fused_quotient(y_bar, x, 1 / math.log(2)), doc="The logarithm to base 2.", matlab="log2")
+log10 = elementwise("log10", torch.log10, lambda x: 1 / (x * math.log(10)), singular=True, domain=(0.5, 3),
+                    fused_pull=lambda y_bar, x: fused_quotient(y_bar, x, 1 / math.log(10)), doc="The logarithm to base 10.", matlab="log10")
+sqrt = elementwise("sqrt", torch.sqrt, lambda y: 0.5 / y, singular=True, domain=(0.5, 3), doc="The square root.", matlab="sqrt",
+                   fused_pull=lambda y_bar, y: fused_quotient(y_bar, y, 0.5))
+rsqrt = elementwise("rsqrt", torch.rsqrt, lambda y, x: -0.5 * y / x, singular=True, domain=(0.5, 3), doc="1 / sqrt(x).",
+                    fused_pull=lambda y_bar, y, x: _checked(fused_product(y_bar, y, -0.5).div_(x), y_bar, lambda: -0.5 * y / x))
+reciprocal = elementwise("reciprocal", torch.reciprocal, lambda y: -scale(y, y), singular=True, domain=(0.5, 3), doc="1 / x.",
+                         fused_pull=lambda y_bar, y: _checked(fused_product(y_bar, y, -1).mul_(y), y_bar, lambda: -y * y))
 
 sin = elementwise("sin", torch.sin, lambda x: cos(x), doc="The sine; x in radians.", matlab="sin")
-cos = elementwise("cos", torch.cos, lambda x: -sin(x), doc="The cosine; x in radians.", matlab="cos")
+cos = elementwise("cos", torch.cos, lambda x: -sin(x), fused_pull=lambda y_bar, x: fused_product(y_bar, torch.sin(x), -1), doc="The cosine; x in radians.", matlab="cos")
 tan = elementwise("tan", torch.tan, lambda y: 1 + square(y), domain=(-1, 1), doc="The tangent; x in radians.", matlab="tan")
-asin = elementwise("asin", torch.asin, lambda x: 1 / sqrt(1 - square(x)), singular=True, domain=(-0.9, 0.9), doc="The inverse sine, in radians.",
-                   matlab="asin")
-acos = elementwise("acos", torch.acos, lambda x: -1 / sqrt(1 - square(x)), singular=True, domain=(-0.9, 0.9), doc="The inverse cosine, in radians.",
-                   matlab="acos")
-atan = elementwise("atan", torch.atan, lambda x: 1 / (1 + square(x)), doc="The inverse tangent, in radians.", matlab="atan")
+asin = elementwise("asin", torch.asin, lambda x: 1 / sqrt(1 - square(x)), singular=True, domain=(-0.9, 0.9),
+                   fused_pull=lambda y_bar, x: fused_quotient(y_bar, _one_minus_square(x).sqrt_()), doc="The inverse sine, in radians.", matlab="asin")
+acos = elementwise("acos", torch.acos, lambda x: -1 / sqrt(1 - square(x)), singular=True, domain=(-0.9, 0.9),
+                   fused_pull=lambda y_bar, x: fused_quotient(y_bar, _one_minus_square(x).sqrt_(), -1), doc="The inverse cosine, in radians.", matlab="acos")
+atan = elementwise("atan", torch.atan, lambda x: 1 / (1 + square(x)), fused_pull=lambda y_bar, x: y_bar / (x * x).add_(1), doc="The inverse tangent, in radians.", matlab="atan")
 sinh = elementwise("sinh", torch.sinh, lambda x: cosh(x), doc="The hyperbolic sine.", matlab="sinh")
 cosh = elementwise("cosh", torch.cosh, lambda x: sinh(x), doc="The hyperbolic cosine.", matlab="cosh")
 tanh = elementwise("tanh", torch.tanh, lambda y: 1 - square(y), fused_pull=lambda y_bar, y: aten.tanh_backward(y_bar, y), doc="The hyperbolic tangent.",
                    matlab="tanh")
-asinh = elementwise("asinh", torch.asinh, lambda x: 1 / sqrt(1 + square(x)), doc="The inverse hyperbolic sine.", matlab="asinh")
+asinh = elementwise("asinh", torch.asinh, lambda x: 1 / sqrt(1 + square(x)), fused_pull=lambda y_bar, x: (x * x).add_(1).rsqrt_().mul_(y_bar),
+                    doc="The inverse hyperbolic sine.", matlab="asinh")
 acosh = elementwise("acosh", torch.acosh, lambda x: 1 / (sqrt(x - 1) * sqrt(x + 1)), singular=True, domain=(1.5, 3),
+                    fused_pull=lambda y_bar, x: fused_quotient(y_bar, (x - 1).sqrt_().mul_((x + 1).sqrt_())),
                     doc="The inverse hyperbolic cosine.", matlab="acosh")
-atanh = elementwise("atanh", torch.atanh, lambda x: 1 / (1 - square(x)), singular=True, domain=(-0.9, 0.9), doc="The inverse hyperbolic tangent.",
+atanh = elementwise("atanh", torch.atanh, lambda x: 1 / (1 - square(x)), singular=True, domain=(-0.9, 0.9),
+                    fused_pull=lambda y_bar, x: fused_quotient(y_bar, _one_minus_square(x)), doc="The inverse hyperbolic tangent.",
                     matlab="atanh")
-erf = elementwise("erf", torch.erf, lambda x: TWO_OVER_ROOT_PI * exp(-square(x)), doc="The error function.", matlab="erf")
-erfc = elementwise("erfc", torch.erfc, lambda x: -TWO_OVER_ROOT_PI * exp(-square(x)), doc="1 - erf(x).", matlab="erfc")
+erf = elementwise("erf", torch.erf, lambda x: TWO_OVER_ROOT_PI * exp(-square(x)), fused_pull=lambda y_bar, x: _bell(y_bar, x, TWO_OVER_ROOT_PI), doc="The error function.", matlab="erf")
+erfc = elementwise("erfc", torch.erfc, lambda x: -TWO_OVER_ROOT_PI * exp(-square(x)), fused_pull=lambda y_bar, x: _bell(y_bar, x, -TWO_OVER_ROOT_PI),
+                   doc="1 - erf(x).", matlab="erfc")
 
 # ----- activations -----
 
@@ -112,7 +141,8 @@ def leakyrelu(x: Any, scale: float = 0.01) -> Any:
     return apply_unary(_leakyrelu, x, {"scale": scale})
 
 
-_elu = _unary_with_options("elu", lambda x, alpha: torch._C._nn.elu(x, alpha), lambda x, y, alpha: _elu_slope(x, y, alpha), samples=[{"alpha": 1.5}])
+_elu = _unary_with_options("elu", lambda x, alpha: torch._C._nn.elu(x, alpha), lambda x, y, alpha: _elu_slope(x, y, alpha), samples=[{"alpha": 1.5}],
+                           fused_pull=lambda y_bar, x, alpha: aten.elu_backward(y_bar, alpha, 1, 1, False, x))
 
 
 def _elu_slope(x: Any, y: Any, alpha: float) -> Any:
@@ -169,7 +199,8 @@ def gelu(x: Any, *, approximation: str = "none") -> Any:
 sign = elementwise("sign", torch.sgn, 0, complex_partials=[(lambda y, x: divide(0.5, absolute(x)), lambda y, x: divide(-0.5 * y * y, absolute(x)))],
                    singular=True, doc="x / abs(x), 0 at 0.", matlab="sign")
 absolute = elementwise("abs", torch.abs, lambda x: sign(x),
-                       complex_partials=[(lambda x: 0.5 * _conj(sign(x)), lambda x: 0.5 * sign(x))], operators=("__abs__",),
+                       complex_partials=[(lambda x: 0.5 * _conj(sign(x)), lambda x: 0.5 * sign(x))],
+                       fused_pull=lambda y_bar, x: torch.sgn(x).mul_(y_bar), complex_fused=True, operators=("__abs__",),
                        doc="The absolute value, with derivative 0 at 0.", matlab="abs")
 angle = elementwise("angle", torch.angle, 0, complex_partials=[(lambda x: divide(-0.5j, x), lambda x: divide(0.5j, _conj(x)))], singular=True,
                     doc="The phase of a complex number, in radians.", matlab="angle")
@@ -204,12 +235,19 @@ minimum = elementwise("minimum", _pair(torch.minimum), lambda a, b: _first(a, b,
 atan2 = elementwise("atan2", _pair(torch.atan2), lambda a, b: divide(b, a * a + b * b), lambda a, b: divide(-a, a * a + b * b),
                     singular=True, domain=(0.5, 2), doc="The angle of the point (b, a), in radians.", matlab="atan2")
 hypot = elementwise("hypot", _pair(torch.hypot), lambda y, a: _ratio(a, y), lambda y, b: _ratio(b, y), singular=True, domain=(0.5, 2),
+                    fused_pull=(lambda y_bar, y, a: _share_of(y_bar, a, y), lambda y_bar, y, b: _share_of(y_bar, b, y)),
                     doc="sqrt(a**2 + b**2) without overflow; derivative 0 at (0, 0).", matlab="hypot")
 
 
 def _ratio(a: Any, y: Any) -> Any:
     """a / y, 0 where y is 0."""
     return where(y == 0, 0.0, divide(a, y))
+
+
+def _share_of(y_bar: Tensor, a: Any, y: Tensor) -> Tensor:
+    """y_bar a / y, 0 where y is 0."""
+    bar = (y_bar * a).div_(y)
+    return bar if finite(bar) else scale(y_bar, _ratio(a, y))
 
 
 def _first(a: Any, b: Any, compare: Any) -> Any:
@@ -338,8 +376,8 @@ def _same(a: Any, b: Any) -> Any:
     return torch.broadcast_tensors(a.to(dtype), b.to(dtype))
 
 
-_complex = elementwise("complex", lambda a, b: torch.complex(*_same(a, b)), 1, 1j, doc="a + b i.", matlab="complex")
-
+_complex = elementwise("complex", lambda a, b: torch.complex(*_same(a, b)), 1, 1j, complex_fused=True, doc="a + b i.", matlab="complex",
+                       fused_pull=(lambda y_bar: y_bar.real, lambda y_bar: y_bar.imag))
 
 
 __all__ = ["absolute", "acos", "acosh", "add", "angle", "asin", "asinh", "atan", "atan2", "atanh", "clip", "cos", "cosh", "elu", "erf", "erfc",

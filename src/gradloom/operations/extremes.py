@@ -31,20 +31,15 @@ def _flattened(x: Any, axis: tuple[int, ...]) -> tuple[Any, int]:
 
 
 def _extreme_kernel(arg: Any) -> Any:
+    find = torch.max if arg == "max" else torch.min
+
     def run(x: Tensor) -> tuple[Tensor, Tensor]:
-        where_ = _first_of(arg, x)
-        return x.gather(-1, where_).squeeze(-1), where_
+        if x.is_meta:  # the place is an integer selector, which must be real
+            return x.new_empty(x.shape[:-1]), torch.zeros((*x.shape[:-1], 1), dtype=torch.int64, device=x.device)
+        y, place = find(x, -1)
+        return y, place.unsqueeze(-1)
 
     return run
-
-
-def _first_of(arg: Any, x: Tensor) -> Tensor:
-    """The first position of an extreme along the last axis."""
-    if x.is_meta:
-        return torch.zeros((*x.shape[:-1], 1), dtype=torch.int64, device=x.device)
-    best = (torch.amax if arg == "max" else torch.amin)(x, -1, keepdim=True)
-    hit = (x == best) | torch.isnan(x) if x.is_floating_point() else x == best
-    return hit.to(torch.uint8).argmax(-1, keepdim=True)
 
 
 def _pick(x_dot: Any, place: Any) -> Any:
@@ -86,6 +81,8 @@ def _extreme(name: str, matlab: str) -> Any:
 
 _max = _extreme("max", "max")
 _min = _extreme("min", "min")
+_alone = {_max: discrete("amax", lambda x, axis, keepdims: torch.amax(x, axis, keepdims)),  # the value alone takes a tenth of the time
+          _min: discrete("amin", lambda x, axis, keepdims: torch.amin(x, axis, keepdims))}
 
 
 def _reduced(operation: Any, x: Any, axis: Any, keepdims: bool) -> Any:
@@ -94,6 +91,8 @@ def _reduced(operation: Any, x: Any, axis: Any, keepdims: bool) -> Any:
         raise ShapeError(f"{operation.name} of no elements: {described(x.shape, labels_of(x))}, at {line_of(user_site())}")
     if not params["axis"]:
         return fresh(x)
+    if operation in _alone and not (type(x) is dlarray and x.traced) and not x.dtype.is_complex:
+        return _alone[operation].apply((x,), params, labels)
     flat, _ = _flattened(dlarray._made(x._value, x._node, None) if type(x) is dlarray else x, params["axis"])
     y = operation.apply((flat,))
     if keepdims:
@@ -133,8 +132,8 @@ def min(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
 
 # ----- positions -----
 
-_argmax = discrete("argmax", lambda x: _first_of("max", x).squeeze(-1))
-_argmin = discrete("argmin", lambda x: _first_of("min", x).squeeze(-1))
+_argmax = discrete("argmax", lambda x: torch.max(x, -1).indices)
+_argmin = discrete("argmin", lambda x: torch.min(x, -1).indices)
 
 
 def _argument(operation: Any, x: Any, axis: Any, keepdims: bool) -> Any:

@@ -10,22 +10,27 @@ from ..core.array import labels_of
 from ..core.errors import LabelError, ShapeError, line_of, user_site
 from ..core.labels import axes_of
 from ..core.multilinear import Multilinear
-from ..core.operation import composite, public
+from ..core.operation import public
 from ..kernels import Tensor, promoted
-from .movement import array, expand_dims, fresh
+from .movement import array, expand_dims, fresh, squeeze
 from .selection import pad_axis, slice_axis
 
 
-def _join(arrays: Sequence[Any], axis: Any, what: str) -> tuple[list[Any], str | None, int]:
-    arrays = [array(a) for a in arrays]
+def _join(arrays: list[Any], axis: Any, what: str) -> tuple[list[Any], str | None, int]:
+    arrays, first = _alike([array(a) for a in arrays], what)
+    (k,) = axes_of(axis, arrays[0].ndim, first, arrays[0].shape)
+    return arrays, first, k
+
+
+def _alike(arrays: list[Any], what: str) -> tuple[list[Any], str | None]:
+    """Arrays that are there, and their labels, which are the same or none."""
     if not arrays:
         raise ShapeError(f"{what} needs at least one array, at {line_of(user_site())}")
     first = next((labels_of(a) for a in arrays if labels_of(a) is not None), None)
     for a in arrays:
         if labels_of(a) not in (None, first):
             raise LabelError(f"{what} of arrays labelled {first!r} and {labels_of(a)!r}, at {line_of(user_site())}; the labels must be the same")
-    (k,) = axes_of(axis, arrays[0].ndim, first, arrays[0].shape)
-    return arrays, first, k
+    return arrays, first
 
 
 class _Concat(Multilinear):
@@ -92,7 +97,32 @@ def concat(arrays: Any, /, *, axis: Any = 0) -> Any:
     return fresh(parts[0]) if len(parts) == 1 else _concat.apply(parts, {"axis": k - parts[0].ndim}, labels)
 
 
-@composite
+class _Stack(_Concat):
+    """Arrays of one shape along a new axis: joined there with size 1 each."""
+
+    def _sizes(self, v: Any, params: Any, node: Any) -> list[int]:
+        return [1] * len(node.parents)
+
+    def pull(self, v: Any, params: Any, node: Any, y_bar: Any, lead: Any, wanted: Any) -> Any:
+        if type(y_bar) is Tensor:
+            return [y_bar.select(params["axis"], k) if want else None for k, want in enumerate(wanted)]
+        return [None if bar is None else squeeze(bar, axis=params["axis"]) for bar in super().pull(v, params, node, y_bar, lead, wanted)]
+
+    def push(self, v: Any, params: Any, node: Any, dots: Any, lead: Any) -> Any:
+        return super().push(v, params, node, [None if dot is None else expand_dims(dot, axis=params["axis"]) for dot in dots], lead)
+
+
+def _stacked(*parts: Tensor, axis: int) -> Tensor:
+    dtype = promoted(*[p.dtype for p in parts])
+    return torch.stack([p.to(dtype) for p in parts], axis)
+
+
+_stack = _Stack("stack", _stacked, ("arrays",), [("arrays",)], {}, matlab="cat", samples=[
+    ((2, 3), (2, 3), {"axis": -2}), ((), (), (), {"axis": -1}), ((0, 2), (0, 2), {"axis": -3}), ((1,), {"axis": -2})])
+_stack.act = lambda operation, inputs, params: _concat_on_blocks(_concat, [expand_dims(x, axis=params["axis"]) for x in inputs], params)
+
+
+@public(_stack)
 def stack(arrays: Any, /, *, axis: Any = 0) -> Any:
     """Arrays of one shape along a new axis, labelled U.
 
@@ -103,13 +133,11 @@ def stack(arrays: Any, /, *, axis: Any = 0) -> Any:
 
     Source: array API stack.
     """
-    parts = [expand_dims(a, axis=axis) for a in arrays]
+    parts, labels = _alike([array(a) for a in arrays], "stack")
+    (k,) = axes_of(axis, parts[0].ndim + 1, None)
     if len({tuple(p.shape) for p in parts}) > 1:
         raise ShapeError(f"stack needs arrays of one shape, not {sorted({tuple(p.shape) for p in parts})}, at {line_of(user_site())}")
-    return concat(parts, axis=axis)
-
-
-stack.operation = _concat  # type: ignore[attr-defined]
+    return _stack.apply(parts, {"axis": k - parts[0].ndim - 1}, labels and f"{labels[:k]}U{labels[k:]}")
 
 
 __all__ = ["concat", "stack"]

@@ -65,8 +65,16 @@ def _sum_transpose(y_bar: Any, axis: Any, keepdims: Any, x_shape: Any, lead: Any
     return broadcast_to(_restored(y_bar, axis, keepdims, len(x_shape)), (*lead, *x_shape))
 
 
+def _spread(y_bar: Tensor, axis: tuple[int, ...], keepdims: bool, x_shape: Any) -> Tensor:
+    """A cotangent of a reduction over the axes that were reduced, without leading axes: no memory is written."""
+    if not keepdims and axis and y_bar.ndim:
+        y_bar = y_bar.reshape([1 if k - len(x_shape) in axis else n for k, n in enumerate(x_shape)])
+    return y_bar.expand(x_shape)
+
+
 _SAMPLES = [((2, 3, 4), {"axis": (-2,), "keepdims": False}), ((2, 3), {"axis": (-1, -2), "keepdims": True})]
-_sum = multilinear("sum", _sum_kernel, transposes={"x": _sum_transpose}, act=_sum_on_block, samples=_SAMPLES, matlab="sum")
+_sum = multilinear("sum", _sum_kernel, transposes={"x": _sum_transpose},
+                   fused_pull=lambda y_bar, axis, keepdims, x_shape: (_spread(y_bar, axis, keepdims, x_shape),), act=_sum_on_block, samples=_SAMPLES, matlab="sum")
 
 
 @public(_sum, method=True)
@@ -98,7 +106,11 @@ def _mean_on_block(operation: Any, inputs: Any, params: Any) -> Any:
     return _sum_on_block(operation, inputs, params).times(1 / (math.prod(inputs[0].shape[a] for a in params["axis"]) or math.nan))
 
 
-_mean = multilinear("mean", _mean_kernel, transposes={"x": _mean_transpose}, act=_mean_on_block, samples=_SAMPLES, matlab="mean")
+def _mean_fused(y_bar: Tensor, axis: tuple[int, ...], keepdims: bool, x_shape: Any) -> Any:
+    return (_spread(y_bar * (1 / (math.prod(x_shape[a] for a in axis) or 1)), axis, keepdims, x_shape),)
+
+
+_mean = multilinear("mean", _mean_kernel, transposes={"x": _mean_transpose}, fused_pull=_mean_fused, act=_mean_on_block, samples=_SAMPLES, matlab="mean")
 
 
 @public(_mean, method=True)
@@ -149,7 +161,15 @@ def _var_pull(y_bar: Any, x: Any, axis: Any, keepdims: Any, correction: float, x
     return _restored(y_bar, axis, keepdims, len(x_shape)) * (centred * (2 / (n - correction) if n > correction else math.nan))
 
 
-_var = general("var", _var_kernel, push=_var_push, pull=_var_pull, matlab="var",
+def _var_fused(y_bar: Tensor, x: Tensor, axis: tuple[int, ...], keepdims: bool, correction: float, x_shape: Any) -> Tensor:
+    n = math.prod(x_shape[a] for a in axis)
+    if not axis or not x.numel():
+        return _var_pull(y_bar, x, axis, keepdims, correction, x_shape)
+    factor = 2 / (n - correction) if n > correction else math.nan
+    return (x - x.mean(axis, keepdim=True)).mul_(_spread(y_bar * factor, axis, keepdims, x_shape))
+
+
+_var = general("var", _var_kernel, push=_var_push, pull=_var_pull, fused_pull=_var_fused, matlab="var",
                samples=[((4, 3), {"axis": (-2,), "keepdims": False, "correction": 1}), ((4, 3), {"axis": (-1, -2), "keepdims": True, "correction": 0})])
 
 
@@ -184,7 +204,11 @@ def _std_pull(y_bar: Any, x: Any, y: Any, axis: Any, keepdims: Any, correction: 
     return _var_pull(y_bar * (0.5 * _inverse(y)), x, axis, keepdims, correction, x_shape)
 
 
-_std = general("std", _std_kernel, push=_std_push, pull=_std_pull, matlab="std",
+def _std_fused(y_bar: Tensor, x: Tensor, y: Tensor, axis: tuple[int, ...], keepdims: bool, correction: float, x_shape: Any) -> Tensor:
+    return _var_fused(y_bar * (0.5 * _inverse(y)), x, axis, keepdims, correction, x_shape)
+
+
+_std = general("std", _std_kernel, push=_std_push, pull=_std_pull, fused_pull=_std_fused, matlab="std",
                samples=[((4, 3), {"axis": (-2,), "keepdims": False, "correction": 1})])
 
 

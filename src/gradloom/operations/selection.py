@@ -13,7 +13,7 @@ from ..core.labels import described
 from ..core.multilinear import multilinear
 from ..core.operation import composite, public
 from ..kernels import Tensor
-from .movement import array, expand_dims, flatten, fresh, negative_axes, reshape
+from .movement import array, broadcast_to, expand_dims, flatten, fresh, negative_axes, reshape
 
 # ----- selections along axes: flip, roll, repeat, tile -----
 
@@ -72,7 +72,26 @@ def positions_vector(indices: Any, size: int, device: Any) -> Tensor:
     return torch.where(raw < 0, raw + size, raw)
 
 
-@composite
+def _selected_on_block(where: Any) -> Any:
+    """An operation that selects along several axes: `where(n, k, params)` are the positions along axis k of size n, None for all in order."""
+
+    def act(operation: Any, inputs: Any, params: Any) -> Block:
+        block = inputs[0]
+        for k in range(-block.ndim, 0):
+            at = where(block.shape[k], k, params)
+            block = block if at is None else action.selected(block, k + block.ndim, at)
+        return block
+
+    return act
+
+
+_flip = multilinear(
+    "flip", lambda x, axis: x.flip(axis), transposes={"x": lambda y_bar, axis: _flip.apply((y_bar,), {"axis": axis})},
+    act=_selected_on_block(lambda n, k, params: torch.arange(n - 1, -1, -1) if k in params["axis"] else None),
+    samples=[((2, 3), {"axis": (-1,)}), ((2, 3, 2), {"axis": (-3, -1)}), ((0, 1), {"axis": (-2, -1)})])
+
+
+@public(_flip)
 def flip(x: Any, /, *, axis: Any = None) -> Any:
     """Axes in reverse direction; all of them where axis is None.
 
@@ -84,12 +103,22 @@ def flip(x: Any, /, *, axis: Any = None) -> Any:
     Source: array API flip.
     """
     x = fresh(array(x))
-    for k in negative_axes(axis, x):
-        x = _take.apply((x,), {"where": torch.arange(x.shape[k] - 1, -1, -1, device=x.device), "axis": k}, labels_of(x))
-    return x
+    axes = negative_axes(axis, x)
+    return _flip.apply((x,), {"axis": axes}, labels_of(x)) if axes else x
 
 
-@composite
+def _rolled(n: int, k: int, params: Any) -> Any:
+    shift = sum(s for a, s in zip(params["axis"], params["shift"], strict=True) if a == k)
+    return (torch.arange(n) - shift) % n if n and shift % n else None
+
+
+_roll = multilinear(
+    "roll", lambda x, shift, axis: x.roll(shift, axis), act=_selected_on_block(_rolled),
+    transposes={"x": lambda y_bar, shift, axis: _roll.apply((y_bar,), {"shift": tuple(-s for s in shift), "axis": axis})},
+    samples=[((2, 3), {"shift": (1,), "axis": (-1,)}), ((2, 3, 2), {"shift": (-4, 1), "axis": (-2, -3)}), ((1, 0), {"shift": (2, 1), "axis": (-2, -1)})])
+
+
+@public(_roll)
 def roll(x: Any, /, shift: Any, *, axis: Any = None) -> Any:
     """Entries moved along axes by `shift`, those that leave one end entering at the other.
 
@@ -105,10 +134,9 @@ def roll(x: Any, /, shift: Any, *, axis: Any = None) -> Any:
         return reshape(roll(flatten(x), shift, axis=0), x.shape)
     axes = negative_axes(axis, x)
     shifts = tuple(shift) if isinstance(shift, (tuple, list)) else (shift,) * len(axes)
-    for k, s in zip(axes, shifts, strict=True):
-        if x.shape[k]:
-            x = _take.apply((x,), {"where": (torch.arange(x.shape[k], device=x.device) - int(s)) % x.shape[k], "axis": k}, labels_of(x))
-    return x
+    if len(shifts) != len(axes):
+        raise ShapeError(f"roll of {len(axes)} axes by {len(shifts)} shifts, at {line_of(user_site())}; write one number, or one for each axis")
+    return _roll.apply((x,), {"shift": tuple(int(s) for s in shifts), "axis": axes}, labels_of(x)) if axes else x
 
 
 @composite
@@ -145,11 +173,14 @@ def tile(x: Any, repetitions: Any, /) -> Any:
     counts = tuple(repetitions) if isinstance(repetitions, (tuple, list)) else (repetitions,)
     while x.ndim < len(counts):
         x = expand_dims(x, axis=0)
-    counts = (1,) * (x.ndim - len(counts)) + counts
-    for k, n in enumerate(counts):
-        if n != 1:
-            x = _take.apply((x,), {"where": torch.arange(x.shape[k], device=x.device).repeat(int(n)), "axis": k - x.ndim}, labels_of(x))
-    return x
+    counts = (1,) * (x.ndim - len(counts)) + tuple(int(n) for n in counts)
+    if all(n == 1 for n in counts):
+        return x
+    labels, sizes = labels_of(x), x.shape
+    apart = [n for pair in zip(counts, sizes, strict=True) for n in pair]
+    x = reshape(x, [n for size in sizes for n in (1, size)])
+    x = reshape(broadcast_to(x, apart), [n * size for n, size in zip(counts, sizes, strict=True)])
+    return dlarray._made(x._value, x._node, labels) if type(x) is dlarray else x
 
 
 # ----- slices and pads along one axis -----

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ..core.array import dlarray, labels_of
-from ..core.errors import ShapeError, line_of, user_site
+from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.general import general
 from ..core.labels import described, without
 from ..core.operation import composite, discrete, public
@@ -42,6 +42,9 @@ def _sortable(x: Any, axis: Any, word: str) -> tuple[Any, int]:
     x = array(x)
     if not x.ndim:
         raise ShapeError(f"{word} of a scalar, at {line_of(user_site())}; write reshape(x, (1,)), which has an axis")
+    if x.dtype.is_complex:
+        raise TypeRefused(f"{word} needs an order and complex numbers have none, x is {described(x.shape, labels_of(x))} {str(x.dtype)[6:]}, "
+                          f"at {line_of(user_site())}; write {word}(abs(x)), or real(x)")
     return x, single_axis(x, axis, word)
 
 

@@ -11,7 +11,7 @@ from ..core.elementwise import Elementwise, elementwise, scaled
 from ..core.errors import ShapeError, line_of, user_site
 from ..core.operation import public
 from ..kernels import NUMBER_TYPES, Tensor
-from .arithmetic import divide, scale, square
+from .arithmetic import divide, finite, fused_product, scale, square
 from .creation import full_like
 from .discrete import isinf, trunc
 from .elementwise import _pair, apply_unary, exp, log, sigmoid, sqrt, tan, tanh, where
@@ -57,6 +57,7 @@ acot = elementwise("acot", _of_reciprocal(torch.atan), lambda x: -1 / (1 + squar
                    matlab="acot", domain=(0.5, 3))
 sech = elementwise("sech", lambda x: 1 / torch.cosh(x), lambda y, x: -y * tanh(x), doc="The hyperbolic secant, 1 / cosh(x).", matlab="sech")
 csch = elementwise("csch", lambda x: 1 / torch.sinh(x), lambda y, x: -scale(y, coth(x)), singular=True, domain=(0.5, 2),
+                   fused_pull=lambda y_bar, y: scaled(y_bar, (y * y).add_(1).sqrt_().mul_(y.abs()).neg_()),
                    doc="The hyperbolic cosecant, 1 / sinh(x).", matlab="csch")
 coth = elementwise("coth", lambda x: 1 / torch.tanh(x), lambda x: -scale(csch(x), csch(x)), singular=True,
                    fused_pull=lambda y_bar, y: scaled(y_bar, 1 - y * y), domain=(0.5, 2),
@@ -71,16 +72,18 @@ acoth = elementwise("acoth", _of_reciprocal(torch.atanh), lambda x: divide(1, 1 
 
 def _sinpi_kernel(x: Tensor) -> Tensor:
     """The argument is brought to [-1/2, 1/2] exactly, so that integers give 0."""
-    r = x - 2 * torch.round(x / 2)
-    return torch.sin(math.pi * torch.where(r.abs() > 0.5, torch.sign(r) - r, r))
+    r = x - torch.round(x / 2).mul_(2)
+    return torch.minimum(torch.maximum(r, -1 - r), 1 - r).mul_(math.pi).sin_()
 
 
 def _cospi_kernel(x: Tensor) -> Tensor:
-    return torch.sin(math.pi * (0.5 - (x - 2 * torch.round(x / 2)).abs()))
+    return (x - torch.round(x / 2).mul_(2)).abs_().neg_().add_(0.5).mul_(math.pi).sin_()
 
 
-sinpi = elementwise("sinpi", _sinpi_kernel, lambda x: math.pi * cospi(x), doc="sin(pi x), exactly 0 at integers.", matlab="sinpi")
-cospi = elementwise("cospi", _cospi_kernel, lambda x: -math.pi * sinpi(x), doc="cos(pi x), exactly 0 halfway between integers.", matlab="cospi")
+sinpi = elementwise("sinpi", _sinpi_kernel, lambda x: math.pi * cospi(x), fused_pull=lambda y_bar, x: fused_product(y_bar, _cospi_kernel(x), math.pi),
+                    doc="sin(pi x), exactly 0 at integers.", matlab="sinpi")
+cospi = elementwise("cospi", _cospi_kernel, lambda x: -math.pi * sinpi(x), fused_pull=lambda y_bar, x: fused_product(y_bar, _sinpi_kernel(x), -math.pi),
+                    doc="cos(pi x), exactly 0 halfway between integers.", matlab="cospi")
 
 # ----- gamma -----
 
@@ -218,12 +221,18 @@ def erfcx(x: Any, /) -> Any:
 
 def _share(y: Any, a: Any, b: Any) -> Any:
     """exp(a) / (exp(a) + exp(b)), from the difference, because exp(a - y) has y's rounding; 0 where both are -infinity."""
-    a = _array(a, b)
+    a, b = _array(a, b), _array(b, a)  # `where` of two numbers is in single precision
     same = isinf(a) & (a == b)
     return where(y == -math.inf, 0.0, sigmoid(where(same, 0.0, a - where(same, 0.0, b))))
 
 
+def _share_fused(y_bar: Tensor, y: Tensor, a: Any, b: Any) -> Tensor:
+    difference = a - b
+    return difference.sigmoid_().mul_(y_bar) if finite(difference) else y_bar * _share(y, a, b)
+
+
 logaddexp = elementwise("logaddexp", _pair(torch.logaddexp), lambda y, a, b: _share(y, a, b), lambda y, a, b: _share(y, b, a),
+                        fused_pull=(lambda y_bar, y, a, b: _share_fused(y_bar, y, a, b), lambda y_bar, y, a, b: _share_fused(y_bar, y, b, a)),
                         doc="log(exp(a) + exp(b)), without overflow.")
 
 
@@ -251,9 +260,14 @@ def _turned(a: Any, b: Any) -> Any:
 
 copysign = elementwise("copysign", _pair(torch.copysign), _turned, 0, doc="The absolute value of a with the sign of b; derivative 0 where a is 0.")
 nextafter = elementwise("nextafter", _pair(torch.nextafter), 1, 0, doc="The floating number next to a in the direction of b; derivative 1 in a.")
+def _whole_quotient(a: Tensor, b: Tensor) -> Tensor:
+    return torch.div(a, b, rounding_mode="trunc")
+
+
 _NUMBERS = torch.tensor([5.0, -5.0, 0.7], dtype=torch.float64)  # no multiple of each other: there fmod jumps
 _REMAINDERS: list[Any] = [(_NUMBERS, 3.0, {}), (7.6, _NUMBERS, {}), (_NUMBERS, torch.tensor([[1.9], [-2.2]], dtype=torch.float64), {})]
 fmod = elementwise("fmod", _pair(torch.fmod), 1, lambda a, b: -trunc(a / b), domain=(0.6, 0.9), matlab="rem", samples=_REMAINDERS,
+                   fused_pull=(None, lambda y_bar, a, b: fused_product(y_bar, _pair(_whole_quotient)(a, b), -1)),
                    doc="a - trunc(a / b) b, with the sign of a.")
 
 __all__ = ["acot", "acoth", "acsc", "acsch", "asec", "asech", "beta", "copysign", "cospi", "cot", "coth", "csc", "csch", "digamma", "erfcinv", "erfcx",

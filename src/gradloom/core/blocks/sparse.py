@@ -32,13 +32,19 @@ def sparse_of(block: Block) -> Any:
 
 def entries(term: Term, block: Block) -> tuple[Tensor, Tensor, Tensor]:
     """(row, column, value) of every entry of a term."""
+    rows, columns, there = places(term, block)
+    values = term.values(tuple(term.carried()), block.like).expand(there.shape)
+    return rows, columns, values[there.to(values.device)]
+
+
+def places(term: Term, block: Block) -> tuple[Tensor, Tensor, Tensor]:
+    """(row, column) of every entry of a term, and where among all values of its indices they are; a term without data has places too."""
     order = tuple(term.carried())
     sizes = [i.size for i in order]
     rows, rows_there = _flat(term.out, block.shape, order)
     columns, columns_there = _flat(term.inn, block.in_shape, order)
     there = (rows_there & columns_there).expand(sizes)
-    values = term.values(order, block.like).expand(sizes)
-    return rows.expand(sizes)[there], columns.expand(sizes)[there], values[there.to(values.device)]
+    return rows.expand(sizes)[there], columns.expand(sizes)[there], there
 
 
 def _flat(axes: Sequence[Axis], shape: Sequence[int], order: Sequence[Index]) -> tuple[Tensor, Tensor]:

@@ -37,10 +37,11 @@ class Axis:
     A position of -1 is nowhere: that entry of the term is not there.
     """
 
-    __slots__ = ("_key", "indices", "positions", "size")
+    __slots__ = ("_absent", "_key", "indices", "positions", "size")
 
     def __init__(self, indices: Ids, size: int, positions: Tensor | None = None):
         self._key: Any = None
+        self._absent: bool | None = None
         self.indices = indices
         self.size = size
         self.positions = positions
@@ -50,6 +51,17 @@ class Axis:
         if self.positions is not None:
             return self.positions
         return torch.arange(self.size).reshape([i.size for i in self.indices])
+
+    @property
+    def absent(self) -> bool:
+        """Whether some position is nowhere."""
+        if self._absent is None:
+            self._absent = self.positions is not None and bool((self.positions < 0).any())
+        return self._absent
+
+    def present(self) -> Tensor:
+        """The table with 0 for what is nowhere."""
+        return self.table().clamp(min=0) if self.absent else self.table()
 
     @property
     def table_key(self) -> Any:
@@ -287,23 +299,26 @@ class Term:
         stay, gone = tuple(i for i in ids if i in elsewhere), tuple(i for i in ids if i not in elsewhere)
         hit = [f for f in self.factors if not set(gone).isdisjoint(f[1])]
         rest = tuple(dict.fromkeys(i for _, its in hit for i in its if i not in ids))
-        flat = torch.zeros([i.size for i in (*stay, *gone)], dtype=torch.int64)
-        there = torch.ones_like(flat, dtype=torch.bool)
+        sizes = [i.size for i in (*stay, *gone)]
+        flat, there = torch.zeros((), dtype=torch.int64), torch.ones((), dtype=torch.bool)
         for k in axes:
-            table, its = without_repeats(self.out[k].table(), self.out[k].indices)
-            table = spread_over(table, its, (*stay, *gone))
-            flat, there = flat * self.out[k].size + table.clamp(min=0), there & (table >= 0)
+            axis = self.out[k]
+            table = spread_over(*without_repeats(axis.present(), axis.indices), (*stay, *gone))
+            flat = table if k == axes[0] else flat * axis.size + table
+            if axis.absent:
+                assert axis.positions is not None
+                there = there & spread_over(*without_repeats(axis.positions >= 0, axis.indices), (*stay, *gone))
         whole = math.prod(a.size for a in fresh.values())
         count = math.prod(i.size for i in stay)
-        flat = flat + (torch.arange(count) * whole).reshape([i.size for i in stay] + [1] * len(gone))
         order = (*stay, *gone, *rest)
-        array = Term(hit, (), ()).values(order, like).expand([i.size for i in order]) if hit else torch.ones(flat.shape, dtype=like.dtype, device=like.device)
+        array = Term(hit, (), ()).values(order, like).expand([i.size for i in order]) if hit else torch.ones(sizes, dtype=like.dtype, device=like.device)
         result = torch.zeros((count * whole, math.prod(i.size for i in rest)), dtype=array.dtype, device=array.device)
         if not result.is_meta:
-            kept = there.reshape(-1)
-            rows = array.reshape(kept.numel(), result.shape[1])
-            flat = flat.reshape(-1)
-            if not bool(kept.all()):
+            start = (torch.arange(count) * whole).reshape([i.size for i in stay] + [1] * len(gone))
+            flat = (flat + start).expand(sizes).reshape(-1)
+            rows = array.reshape(flat.numel(), result.shape[1])
+            if there.ndim:
+                kept = there.expand(sizes).reshape(-1)
                 rows, flat = rows[kept.to(rows.device)], flat[kept]
             result.index_add_(0, flat.to(result.device), rows)
         new = tuple(i for k in axes for i in fresh[k].indices)
@@ -427,7 +442,7 @@ def _read_together(array: Tensor, axes: Sequence[Axis | None]) -> Factor:
     array = array.reshape([n for n, a in zip(array.shape, axes, strict=True) if a is not None])
     present = [a for a in axes if a is not None]
     ids = tuple(a.indices[0] if len(a.indices) == 1 and a.positions is None else Index(a.size) for a in present)
-    tables = {i: (a.table(), a.indices) for i, a in zip(ids, present, strict=True) if a.indices != (i,)}
+    tables = {i: (a.present(), a.indices) for i, a in zip(ids, present, strict=True) if a.indices != (i,)}
     array, union = gathered(array, ids, tables)
     for mask, its in absent_entries(present, array):
         array = array * spread_over(mask, its, union)
@@ -440,7 +455,7 @@ def spread_over(array: Tensor, ids: Ids, order: Sequence[Index]) -> Tensor:
 
 
 def gathered(array: Tensor, ids: Ids, tables: dict[Index, tuple[Tensor, Ids]]) -> Factor:
-    """An array over `ids` with some of them read at tables over other indices, which may be among `ids` too."""
+    """An array over `ids` with some of them read at tables over other indices, which may be among `ids` too; no entry is absent."""
     others = {j for i in ids if i in tables for j in tables[i][1]}
     moved = [d for d, i in enumerate(ids) if i in tables or i in others]
     if not moved:
@@ -451,10 +466,10 @@ def gathered(array: Tensor, ids: Ids, tables: dict[Index, tuple[Tensor, Ids]]) -
     where: list[Any] = []
     for d in moved:
         table, its = tables.get(ids[d], (torch.arange(ids[d].size), (ids[d],)))
-        where.append(spread_over(table.clamp(min=0), its, order).to(array.device) if order else int(table))
+        where.append(spread_over(table, its, order).to(array.device) if order else int(table))
     return array[tuple(where)], (*order, *(ids[d] for d in free))
 
 
 def absent_entries(axes: Iterable[Axis], like: Tensor) -> list[Factor]:
     """Factors of 0 and 1 for positions that are nowhere, for axes that are summed away."""
-    return [((axis.positions >= 0).to(like), axis.indices) for axis in axes if axis.positions is not None and bool((axis.positions < 0).any())]
+    return [((axis.positions >= 0).to(like), axis.indices) for axis in axes if axis.positions is not None and axis.absent]

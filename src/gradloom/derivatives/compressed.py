@@ -1,0 +1,122 @@
+"""Sparse Jacobians: what is kept of each branch of a function, and the evaluation, from partials or from compressed walks."""
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+import torch
+
+from ..core.array import dlarray
+from ..core.errors import GradloomError, GradloomWarning, line_of, user_site
+from ..core.trace import Node
+from ..kernels import NAMES, Tensor
+from .alike import Signature
+from .coloring import Coloring, colored, symmetric
+from .forward import push
+from .solvers import jacobian_of, pulled, pushed, trace_between
+from .sparsity import Pattern, pattern_of
+
+SMALL = 1 << 10  # entries of a Jacobian that is small even where it is dense
+KEPT = 8  # branches of a function whose patterns are kept
+
+
+class Prepared:
+    """What is kept of one branch of a function: its signature, pattern and, once it is asked for, colouring."""
+
+    def __init__(self, order: list[Node], square: bool):
+        self.signature = Signature(order)
+        self.square = square
+        self.pattern = pattern_of(order)
+        if self.pattern is not None and square and self.pattern.accumulation is None:
+            self.pattern = _symmetrized(self.pattern)
+        self._coloring: Coloring | None = None
+        self.seeds: Tensor | None = None
+        if self.pattern is not None:
+            p = self.pattern
+            self.empty = scipy.sparse.csr_array((np.zeros(len(p.columns)), p.columns, p.starts), shape=p.shape)
+            self.empty.has_canonical_format = True
+
+    @property
+    def coloring(self) -> Coloring:
+        """The colouring of the pattern, found once."""
+        if self._coloring is None:
+            p = self.pattern
+            assert p is not None
+            self._coloring = symmetric(p.starts, p.columns, p.shape[0], p.grid) if self.square else colored(p.starts, p.columns, p.shape, p.grid)
+        return self._coloring
+
+    def slow(self) -> str:
+        """Why it takes about as long as a dense one, in words."""
+        if self.pattern is None:
+            return "is dense, and all of it is computed"
+        if self.pattern.accumulation is None and 2 * self.coloring.count > min(self.pattern.shape):
+            return f"is sparse, but its pattern needs {self.coloring.count} colours, one walk for each"
+        return ""
+
+    def values(self, order: list[Node], device: Any) -> np.ndarray:
+        """The entries of the pattern in this trace."""
+        p = self.pattern
+        assert p is not None
+        if p.accumulation is not None:
+            return p.accumulation.values(order)
+        coloring = self.coloring
+        backwards = coloring.by == "rows"
+        if not coloring.count:
+            return np.zeros(0)
+        if self.seeds is None:
+            self.seeds = torch.from_numpy(coloring.colors) == torch.arange(coloring.count)[:, None]
+        seeds = self.seeds.to(device, order[-1 if backwards else 0].dtype)
+        compressed = (pulled if backwards else pushed)(order, seeds)
+        return compressed.cpu().numpy().reshape(-1).take(coloring.gather)
+
+
+def _symmetrized(p: Pattern) -> Pattern:
+    a = scipy.sparse.csr_array((np.ones(len(p.columns)), p.columns, p.starts), shape=p.shape)
+    a = scipy.sparse.csr_array(a + a.T)
+    a.sort_indices()
+    return Pattern(a.indptr.astype(np.int32), a.indices.astype(np.int32), p.shape, None, p.grid)
+
+
+def sparse(kept: list[Prepared], u: Any, x: dlarray, square: bool, check: bool) -> Any:
+    """The sparse Jacobian of u, by what is kept of the same branch or is kept from now on."""
+    order = trace_between(u, x)
+    shape = (math.prod(np.shape(u) if type(u) is not dlarray else u.shape), math.prod(x.shape))
+    dtype = np.dtype(NAMES[x.dtype]) if x.dtype is not torch.bfloat16 else np.dtype("float32")
+    if not order:
+        return scipy.sparse.csr_array(shape, dtype=dtype)
+    prepared = next((p for p in kept if p.signature.fits(order)), None)
+    if prepared is None:
+        prepared = Prepared(order, square)
+        kept.append(prepared)
+        del kept[:-KEPT]
+        if shape[0] * shape[1] > SMALL and (why := prepared.slow()):
+            warnings.warn(f"the {'Hessian' if square else 'Jacobian'} of {shape[0]} by {shape[1]} {why}, at {line_of(user_site())}; write "
+                          f"{'hessian' if square else 'jacobian'}, or dljacobian(u, x), which keeps other structure too", GradloomWarning, stacklevel=2)
+    pattern = prepared.pattern
+    if pattern is None:
+        found = scipy.sparse.csr_array(jacobian_of(u, x)._value.reshape(shape).cpu().numpy())
+    else:
+        found = copy.copy(prepared.empty)  # cheaper than making and checking a new one; all its arrays are fresh
+        found.data = prepared.values(order, x.device).astype(dtype, copy=False)
+        found.indices, found.indptr = pattern.columns.copy(), pattern.starts.copy()
+    if check:
+        _probe(found, order, x.device)
+    return found
+
+
+def _probe(found: Any, order: list[Node], device: Any) -> None:
+    """Compare with a plain walk in a random direction."""
+    x, u = order[0], order[-1]
+    v = torch.randn(x.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(0))
+    expected = push([u], {x: v.to(device)})[0].cpu().numpy().reshape(-1)
+    worst = float(np.abs(found @ v.numpy().reshape(-1) - expected).max(initial=0))
+    limit = 1e3 * torch.finfo(u.dtype).eps * max(float(np.abs(expected).max(initial=0)), 1)
+    if not worst <= limit:
+        raise GradloomError(f"the sparse Jacobian differs from a plain walk by {worst:.1e}; please report it, and use jacobian meanwhile")
+
+
+__all__ = ["Prepared", "sparse"]
