@@ -18,7 +18,7 @@ PIP := $(PY) -m pip install --no-input --disable-pip-version-check -qq -c constr
 # One thread for each worker: they run side by side.
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS)
 
-.PHONY: help demo test test-all lint types bench clean FORCE
+.PHONY: help demo test test-all lint types bench stub table clean FORCE
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -44,6 +44,9 @@ bench: .venv/.installed-bench ## gradloom beside its rivals
 
 stub: .venv/.installed-dev ## write src/gradloom/__init__.pyi anew
 	$(PY) tools/make_stub.py
+
+table: .venv/.installed-dev ## write docs/operations.md anew
+	$(PY) tools/make_operation_table.py
 
 clean: ## remove what was built or written, but not .venv (rm -rf .venv does that)
 	rm -rf build dist output examples/output .pytest_cache .mypy_cache .ruff_cache .hypothesis

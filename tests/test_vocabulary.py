@@ -3,6 +3,7 @@ import builtins
 import importlib.util
 import inspect
 import pydoc
+import re
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,9 @@ from gradloom.core.operation import PUBLIC
 FUNCTIONS = sorted(n for n in vars(gl) if not n.startswith("_") and inspect.isfunction(getattr(gl, n)))
 
 
-def stub_writer():
-    path = Path(__file__).parents[1] / "tools" / "make_stub.py"
-    spec = importlib.util.spec_from_file_location("make_stub", path)
+def tool(name):
+    path = Path(__file__).parents[1] / "tools" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -43,8 +44,16 @@ def test_every_public_operation_is_reachable():
 
 
 def test_the_stub_is_up_to_date():
-    writer = stub_writer()
+    writer = tool("make_stub")
     assert writer.STUB.read_text() == writer.text(), "run `make stub`"
+
+
+def test_the_table_of_operations_is_up_to_date():
+    writer = tool("make_operation_table")
+    page = writer.PAGE.read_text(encoding="utf-8")
+    assert page == writer.text(), "run `make table`"
+    named = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    assert named == set(PUBLIC) - writer.NOT_OPERATIONS
 
 
 def test_names_of_matlab_say_their_new_spelling():

@@ -13,6 +13,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 import torch
 
 import gradloom as gl
+from gradloom.core.array import dlarray
 from gradloom.core.blocks.block import Block, identity
 from gradloom.core.matlab_names import TABLE
 from gradloom.core.operation import PUBLIC, Operation
@@ -31,7 +33,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "operations.md"
 sys.path.insert(0, str(ROOT / "tests"))
 
-from operation_cases import cases, outputs_of  # noqa: E402
+from operation_cases import Case, cases, outputs_of  # noqa: E402
 
 FLOATING = {"half": torch.float16, "single": torch.float32, "double": torch.float64, "complex": torch.complex128}
 LETTERS = "CBTSU"
@@ -61,7 +63,7 @@ class Recorder:
 
 
 def shown_call(name: str, function: Any) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-    """The arguments of the first call in the docstring's example."""
+    """The arguments of the first call in the docstring's example; without one, two numbers for each input."""
     recorder = Recorder(name)
     namespace: dict[str, Any] = {}
     gl.rng(0)
@@ -72,26 +74,36 @@ def shown_call(name: str, function: Any) -> tuple[tuple[Any, ...], dict[str, Any
         with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
             exec(compile(example.source, name, "single"), namespace)
         if recorder.call is not None:
-            return recorder.call
-    return None
+            args, kwargs = recorder.call
+            return tuple(dlarray(a) if numbers(a) else a for a in args), kwargs
+    operation = getattr(function, "operation", None)
+    if operation is None or "shape" in inspect.signature(function).parameters:
+        return None
+    args = (dlarray([0.25, 0.75]),) * len(operation.inputs)
+    return (tuple(gl.astype(gl.ceil(a), "int64") for a in args) if name.startswith("bitwise") else args), {}
+
+
+def numbers(thing: Any) -> bool:
+    """A list of floating numbers, nested or not."""
+    return bool(thing) and all(type(t) is float or numbers(t) for t in thing) if type(thing) is list else False
 
 
 def floating(x: Any, every: bool = False) -> bool:
-    return isinstance(x, gl.dlarray) and (every or x.dtype.is_floating_point or x.dtype.is_complex)
+    return isinstance(x, dlarray) and (every or x.dtype.is_floating_point or x.dtype.is_complex)
 
 
-def each_array(thing: Any, change: Callable[[gl.dlarray], Any], every: bool = False) -> Any:
+def each_array(thing: Any, change: Callable[[dlarray], Any], every: bool = False) -> Any:
     """The same arguments with every floating array changed (with every array, where that is asked for)."""
-    if isinstance(thing, gl.dlarray):
+    if isinstance(thing, dlarray):
         return change(thing) if floating(thing, every) else thing
     if type(thing) in (list, tuple):
         return type(thing)(each_array(t, change, every) for t in thing)
     return {k: each_array(v, change, every) for k, v in thing.items()} if type(thing) is dict else thing
 
 
-def arrays_in(thing: Any, every: bool = False) -> Iterator[gl.dlarray]:
+def arrays_in(thing: Any, every: bool = False) -> Iterator[dlarray]:
     """The floating arrays (or all arrays) among arguments or results."""
-    if isinstance(thing, gl.dlarray):
+    if isinstance(thing, dlarray):
         if floating(thing, every):
             yield thing
     elif isinstance(thing, (list, tuple)):
@@ -105,10 +117,10 @@ def arrays_in(thing: Any, every: bool = False) -> Iterator[gl.dlarray]:
 def types(function: Any, args: Any, kwargs: Any, discrete: bool) -> str:
     """The types that the shown call takes; of an operation without derivative, bools and integers too."""
     if next(arrays_in(args, discrete), None) is None:
-        return ""
+        return "by `dtype=`" if {"dtype", "labels"} <= set(inspect.signature(function).parameters) else ""
 
     def taken(dtype: torch.dtype) -> Any:
-        def cast(x: gl.dlarray) -> gl.dlarray:
+        def cast(x: dlarray) -> dlarray:
             return gl.astype(gl.ceil(x) if dtype is torch.int64 and x.dtype.is_floating_point else x, dtype)
 
         try:
@@ -132,14 +144,14 @@ def labels(function: Any, args: Any, kwargs: Any) -> str:
         return "read; without labels `data_format=`" + (" or `axis=`" if "axis" in options else "")
     given = list(arrays_in(args, True))
     if not given:
-        return ""
+        return "by `labels`" if "labels" in options else ""
     if not max(x.ndim for x in given):  # numbers, so that the operation takes every shape
         args = each_array(args, lambda x: gl.stack([x, x]), True)
         given = list(arrays_in(args, True))
     own = LETTERS[:given[0].ndim]
 
-    def labelled(x: gl.dlarray) -> gl.dlarray:
-        return gl.dlarray(gl.stripdims(x), own if x.ndim == len(own) else None)
+    def labelled(x: dlarray) -> dlarray:
+        return dlarray(gl.stripdims(x), own if x.ndim == len(own) else None)
 
     reduces = {"keepdims", "axis"} <= set(options)
     try:
@@ -147,16 +159,22 @@ def labels(function: Any, args: Any, kwargs: Any) -> str:
     except gl.GradloomError:
         return "by position, labels refused"
     y = next(iter(arrays_in((result,), True)), None)
-    if y is None or not y.ndim and not reduces:
+    if y is None:
         return ""
+    if y.dims != own and sorted(y.dims) == sorted(own):
+        return "move with their axes"
     return "kept" if y.dims == own else "kept; the reduced axis dropped" if reduces else "those of the axes that stay" if y.dims else "dropped"
+
+
+def sample_outputs(case: Case, values: list[Any]) -> list[Any]:
+    return outputs_of(case, case.operation.apply(case.at(values).inputs, case.params))
 
 
 def sample_runs(operation: Operation) -> Iterator[tuple[list[Any], Callable[[list[Any]], Any]]]:
     """The real samples of an operation: its variables, and a function of them."""
     for case in cases(operation):
         if not any(x.is_complex() for x in case.values()):
-            yield case.values(), lambda values, case=case: outputs_of(case, operation.apply(case.at(values).inputs, case.params))
+            yield case.values(), partial(sample_outputs, case)
 
 
 def shown_run(function: Any, args: Any, kwargs: Any) -> Iterator[tuple[list[Any], Callable[[list[Any]], Any]]]:
@@ -165,7 +183,7 @@ def shown_run(function: Any, args: Any, kwargs: Any) -> Iterator[tuple[list[Any]
 
     def run(values: list[Any]) -> Any:
         given = dict(zip(map(id, found), values, strict=True))
-        return list(arrays_in((function(*each_array(args, lambda x: gl.dlarray(given.get(id(x), x), x.dims or None)), **kwargs),)))
+        return list(arrays_in((function(*each_array(args, lambda x: dlarray(given.get(id(x), x), x.dims or None)), **kwargs),)))
 
     if found:
         yield [x._value for x in found], run
@@ -180,7 +198,7 @@ def walks(runs: Any) -> tuple[str, str]:
             if not x.numel():
                 continue
             node = Node(VARIABLE, Trace(), (), [x], {}, x, None)
-            for y in run([gl.dlarray._made(x, node) if j == k else gl.dlarray(v) for j, v in enumerate(values)]):
+            for y in run([dlarray._made(x, node) if j == k else dlarray(v) for j, v in enumerate(values)]):
                 if y._node is None:
                     continue
                 forwards.append(kept(forward.push([y._node], {node: identity(x.shape, x.dtype, x.device)})[0]))
@@ -227,7 +245,7 @@ def family(name: str, function: Any) -> ModuleType:
 
 
 def row(name: str, function: Any) -> str:
-    operation = getattr(function, "operation", None)
+    operation: Any = getattr(function, "operation", None)
     kind = "composite" if operation is None else operation.kind
     call = shown_call(name, function)
     runs = sample_runs(operation) if kind in ("elementwise", "multilinear", "general") else shown_run(function, *call) if call and operation is None else ()

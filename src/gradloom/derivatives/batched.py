@@ -9,9 +9,10 @@ from typing import Any
 import torch
 
 from ..core.array import dlarray
+from ..core.blocks.axis import plain
 from ..core.blocks.block import Block
 from ..core.blocks.dense import dense
-from ..core.blocks.term import Term, plain
+from ..core.blocks.term import Term
 from ..core.errors import BatchDependenceWarning, ShapeError, TypeRefused, line_of, user_site
 from ..core.labels import axes_of, described, positions, tidy
 from ..core.trace import Node, ancestors

@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 
+from ..core.blocks.axis import Axis, Index, plain
 from ..core.blocks.block import Block, identity
-from ..core.blocks.term import Axis, Index, Term, plain
+from ..core.blocks.term import Term
 from ..core.errors import line_of
 from ..core.trace import Node, ancestors
 from ..kernels import Tensor

@@ -149,8 +149,16 @@ def _given_pull(y_bar: Any, x: Any, scale: Any, mean: Any, variance: Any, axis: 
             total * -slope if wanted[3] else None, weighted * (slope * inverse * -0.5) if wanted[4] else None)
 
 
+def _given_fused(y_bar: Tensor, x: Tensor, scale: Tensor, mean: Tensor, variance: Tensor, axis: int, epsilon: float, wanted: Any) -> Any:
+    if wanted[3] or wanted[4]:
+        return _given_pull(y_bar, x, scale, mean, variance, axis, epsilon, wanted)
+    x_bar, scale_bar, offset_bar = aten.native_batch_norm_backward(
+        _channels_second(y_bar, axis), _channels_second(x, axis), scale, mean, variance, None, None, False, epsilon, (wanted[0], wanted[2], wanted[1]))
+    return (_channels_back(x_bar, x, axis) if wanted[0] else None, offset_bar if wanted[1] else None, scale_bar if wanted[2] else None, None, None)
+
+
 _batchnorm_given = general(
-    "batchnorm_given", _given_kernel, ("x", "offset", "scale", "mean", "variance"), push=_given_push, pull=_given_pull, domain=(0.5, 2),
+    "batchnorm_given", _given_kernel, ("x", "offset", "scale", "mean", "variance"), push=_given_push, pull=_given_pull, fused_pull=_given_fused, domain=(0.5, 2),
     samples=[((2, 3, 4), (3,), (3,), (3,), (3,), {"axis": -2, "epsilon": 1e-5}),
              ((4, 3), (3,), (3,), (3,), (3,), {"axis": -1, "epsilon": 0.1})])
 

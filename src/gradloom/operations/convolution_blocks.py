@@ -11,8 +11,10 @@ from typing import Any
 import torch
 
 from ..core.blocks import action
+from ..core.blocks.axis import Axis, Index, plain
 from ..core.blocks.block import Block
-from ..core.blocks.term import Axis, Index, Term, plain, spread_over, without_repeats
+from ..core.blocks.factors import spread_over, without_repeats
+from ..core.blocks.term import Term
 from ..kernels import Tensor
 from .convolution_kernels import _forward, _to_input
 from .spatial import Sizes

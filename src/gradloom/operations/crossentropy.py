@@ -81,7 +81,8 @@ def _crossentropy_kernel(x: Tensor, targets: Tensor, weights: Tensor | None, axi
     if from_logits:
         x = torch.log_softmax(x, axis)
     if not is_index(targets):
-        return weighted_total((x if from_logits else x.clamp_min(_tiny(x)).log_()) * -targets, weights, factor, reduction)
+        e = (x if from_logits else x.clamp_min(_tiny(x)).log_()).mul_(targets)
+        return weighted_total(e if reduction == "sum" else e.neg_(), weights, -factor, reduction)
     index = targets.unsqueeze(axis)
     e = x.gather(axis, index)
     e = -(e if from_logits else e.clamp_min(_tiny(x)).log_())
@@ -143,7 +144,7 @@ def _crossentropy_fused(y_bar: Tensor, x: Tensor, targets: Tensor, weights: Any,
                         reduction: str, wanted: Any) -> Any:
     """The common cases in one new array: softmax minus targets, and class indices."""
     index = is_index(targets)
-    if mode == "multilabel" or reduction != "sum" or weights is not None or wanted[1] or not (from_logits or index):
+    if mode == "multilabel" or reduction != "sum" or weights is not None or wanted[1]:
         return _crossentropy_pull(y_bar, x, targets, weights, axis, mode, from_logits, factor, reduction, wanted)
     g = y_bar * factor
     if index:
@@ -152,6 +153,10 @@ def _crossentropy_fused(y_bar: Tensor, x: Tensor, targets: Tensor, weights: Any,
             return torch.zeros_like(x).scatter_(axis, where, _log_slope(x.gather(axis, where)) * -g), None, None
         bar = torch.softmax(x, axis)
         return bar.scatter_add_(axis, where, bar.new_full((), -1.0).expand(where.shape)).mul_(g), None, None
+    if not from_logits:
+        low = _tiny(x)
+        bar = (targets / x).mul_(-g)
+        return bar if x.numel() and bool(x.min() >= low) else bar.masked_fill_(x < low, 0), None, None
     return torch.softmax(x, axis).mul_(targets.sum(axis, keepdim=True)).sub_(targets).mul_(g), None, None
 
 

@@ -8,8 +8,10 @@ from typing import Any
 import torch
 
 from ...kernels import Tensor
+from .axis import Axis, Index, plain
 from .block import Block
-from .term import Axis, Index, Term, absent_entries, plain, restricted, spread_over, without_repeats
+from .factors import absent_entries, restricted, spread_over, without_repeats
+from .term import Term
 
 
 def position_of_block(inputs: Sequence[Any]) -> int:

@@ -9,7 +9,9 @@ import torch
 
 from ...kernels import REAL_OF, Tensor, broadcast_shapes
 from ..array import Operand
-from .term import Axis, Index, Term, absent_entries, contracted, plain, restricted, without_repeats
+from .axis import Axis, Index, plain
+from .factors import absent_entries, contracted, restricted, without_repeats
+from .term import Term
 
 
 class Block(Operand):

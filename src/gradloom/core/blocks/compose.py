@@ -12,9 +12,11 @@ import torch
 
 from ...kernels import Tensor
 from .action import refinement
+from .axis import Axis, Index
 from .block import Block
 from .dense import dense
-from .term import Axis, Index, Term, absent_entries, without_repeats
+from .factors import absent_entries, without_repeats
+from .term import Term
 
 
 def composed(a: Block, b: Block) -> Block:

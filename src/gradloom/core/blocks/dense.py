@@ -9,8 +9,10 @@ from typing import Any
 import torch
 
 from ...kernels import Tensor
+from .axis import Index
 from .block import Block
-from .term import Factor, Index, Term, contracted
+from .factors import Factor, contracted
+from .term import Term
 
 
 def write(block: Block, out: Tensor, zeroed: bool = False, clean: bool = False, conjugate: bool = False) -> Tensor:

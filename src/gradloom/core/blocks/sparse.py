@@ -9,8 +9,10 @@ import numpy as np
 import torch
 
 from ...kernels import NAMES, Tensor
+from .axis import Axis, Index
 from .block import Block
-from .term import Axis, Index, Term, spread_over, without_repeats
+from .factors import spread_over, without_repeats
+from .term import Term
 
 
 def sparse_of(block: Block) -> Any:

@@ -1,0 +1,119 @@
+"""Arrays over named indices: their products, their diagonals, and arrays over whole axes read as arrays over indices."""
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+
+from ...kernels import Tensor
+from .axis import Axis, Ids, Index
+
+Factor = tuple[Tensor, Ids]
+
+
+def without_repeats(array: Tensor, ids: Ids) -> Factor:
+    """The diagonal where an index occurs twice."""
+    while len(set(ids)) < len(ids):
+        d, e = next((d, e) for e in range(len(ids)) for d in range(e) if ids[d] is ids[e])
+        array = torch.diagonal(array, dim1=d, dim2=e)
+        ids = (*(i for k, i in enumerate(ids) if k not in (d, e)), ids[d])
+    return array, ids
+
+
+def contracted(factors: Sequence[Factor], keep: Ids) -> Tensor:
+    """The product of factors, summed over every index that is not kept, as one array over `keep`."""
+    if len(factors) == 1 and set(factors[0][1]) == set(keep):
+        array, ids = factors[0]
+        return array if ids == keep else array.permute([ids.index(i) for i in keep])
+    factors = list(factors)
+    while len(factors) > 2:  # two at a time, the smallest product first
+        _, j, k, its = min(((math.prod(i.size for i in its), j, k, its) for k in range(len(factors)) for j in range(k)
+                            for its in [_needed(factors, j, k, keep)]), key=operator.itemgetter(0))
+        pair = [factors[j], factors[k]]
+        factors = [f for n, f in enumerate(factors) if n not in (j, k)]
+        factors.append((contracted(pair, its), its))
+    number: dict[Index, int] = {}
+    operands: list[Any] = []
+    dtype = factors[0][0].dtype
+    for array, _ in factors[1:]:
+        dtype = torch.promote_types(dtype, array.dtype)
+    for array, ids in factors:
+        operands += [array.to(dtype), [number.setdefault(i, len(number)) for i in ids]]
+    return torch.einsum(*operands, [number[i] for i in keep])
+
+
+def _needed(factors: Sequence[Factor], j: int, k: int, keep: Ids) -> Ids:
+    """The indices of two factors that the result or another factor carries."""
+    others = {i for n, (_, ids) in enumerate(factors) if n not in (j, k) for i in ids}
+    return tuple(i for i in dict.fromkeys((*factors[j][1], *factors[k][1])) if i in others or i in keep)
+
+
+def restricted(array: Tensor, axes: Sequence[Axis | None]) -> tuple[Tensor, Ids]:
+    """An array over whole axes as one over their indices: axis by axis reshaped, or read at the positions. None: an axis of size 1."""
+    if _share_tables(axes):
+        return _read_together(array, axes)
+    ids: list[Index] = []
+    d = 0
+    for axis in axes:
+        if axis is None:
+            array = array.squeeze(d)
+            continue
+        sizes = [i.size for i in axis.indices]
+        if axis.positions is not None:
+            table = axis.positions.reshape(-1)
+            absent = table < 0
+            array = array.index_select(d, table.clamp(min=0).to(array.device))
+            if bool(absent.any()):
+                array = array * (~absent).to(array).reshape([-1] + [1] * (array.ndim - d - 1))
+        if len(sizes) != 1:
+            array = array.reshape((*array.shape[:d], *sizes, *array.shape[d + 1:]))
+        ids += axis.indices
+        d += len(sizes)
+    return array, tuple(ids)
+
+
+def _share_tables(axes: Sequence[Axis | None]) -> bool:
+    """Whether an axis that is read at positions shares an index with another."""
+    tabled = [k for k, a in enumerate(axes) if a is not None and a.positions is not None and a.indices]
+    return any(set(axes[k].indices) & set(b.indices) for k in tabled for j, b in enumerate(axes) if b is not None and j != k)  # type: ignore[union-attr]
+
+
+def _read_together(array: Tensor, axes: Sequence[Axis | None]) -> Factor:
+    """`restricted` where tables of positions share indices: entries are picked one by one, never the product of all of them."""
+    array = array.reshape([n for n, a in zip(array.shape, axes, strict=True) if a is not None])
+    present = [a for a in axes if a is not None]
+    ids = tuple(a.indices[0] if len(a.indices) == 1 and a.positions is None else Index(a.size) for a in present)
+    tables = {i: (a.present(), a.indices) for i, a in zip(ids, present, strict=True) if a.indices != (i,)}
+    array, union = gathered(array, ids, tables)
+    for mask, its in absent_entries(present, array):
+        array = array * spread_over(mask, its, union)
+    return array, union
+
+
+def spread_over(array: Tensor, ids: Ids, order: Sequence[Index]) -> Tensor:
+    """An array over `ids` as one that broadcasts over `order`, which holds them."""
+    return array.permute([ids.index(i) for i in order if i in ids]).reshape([i.size if i in ids else 1 for i in order])
+
+
+def gathered(array: Tensor, ids: Ids, tables: dict[Index, tuple[Tensor, Ids]]) -> Factor:
+    """An array over `ids` with some of them read at tables over other indices, which may be among `ids` too; no entry is absent."""
+    others = {j for i in ids if i in tables for j in tables[i][1]}
+    moved = [d for d, i in enumerate(ids) if i in tables or i in others]
+    if not moved:
+        return array, ids
+    free = [d for d in range(len(ids)) if d not in moved]
+    array = array.permute([*moved, *free])
+    order = tuple(dict.fromkeys(j for d in moved for j in (tables[ids[d]][1] if ids[d] in tables else (ids[d],))))
+    where: list[Any] = []
+    for d in moved:
+        table, its = tables.get(ids[d], (torch.arange(ids[d].size), (ids[d],)))
+        where.append(spread_over(table, its, order).to(array.device) if order else int(table))
+    return array[tuple(where)], (*order, *(ids[d] for d in free))
+
+
+def absent_entries(axes: Iterable[Axis], like: Tensor) -> list[Factor]:
+    """Factors of 0 and 1 for positions that are nowhere, for axes that are summed away."""
+    return [((axis.positions >= 0).to(like), axis.indices) for axis in axes if axis.positions is not None and axis.absent]
