@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from test_matlab_names import NAMES as MATLAB_NAMES
 
 import gradloom as gl
 from gradloom.core.operation import PUBLIC
@@ -54,6 +55,8 @@ def test_the_table_of_operations_is_up_to_date():
     assert page == writer.text(), "run `make table`"
     named = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
     assert named == set(PUBLIC) - writer.NOT_OPERATIONS
+    said = {name for row in re.findall(r"^\| `.* \|$", page, re.MULTILINE) for name in re.findall(r"`(\w+)`", row.split("|")[-2])}
+    assert {name for name in MATLAB_NAMES if name in named} <= said, "MATLAB's name is said in the declaration or after Source:"
 
 
 def test_names_of_matlab_say_their_new_spelling():

@@ -334,6 +334,21 @@ def operand(x: Any) -> Any:
     return dlarray(x)
 
 
+def raw(x: Any) -> Any:
+    """The values of an array, as a constant."""
+    return x._value if type(x) is dlarray else x
+
+
+def unlabelled(x: Any) -> Any:
+    """The same place without labels."""
+    return dlarray._made(x._value, x._node, None) if type(x) is dlarray and x._labels is not None else x
+
+
+def relabelled(x: Any, labels: str | None) -> Any:
+    """A result of this library, which nobody else holds yet, with labels."""
+    return dlarray._made(x._value, x._node, labels) if type(x) is dlarray else x
+
+
 def labels_of(x: Any) -> str | None:
     """The labels of a dlarray, None for everything else."""
     return x._labels if type(x) is dlarray else None

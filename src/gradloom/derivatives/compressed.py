@@ -16,7 +16,6 @@ from ..core.trace import Node
 from ..kernels import NAMES, Tensor
 from .alike import Signature
 from .coloring import Coloring, colored, symmetric
-from .forward import push
 from .solvers import jacobian_of, pulled, pushed, trace_between
 from .sparsity import Pattern, pattern_of
 
@@ -112,7 +111,7 @@ def _probe(found: Any, order: list[Node], device: Any) -> None:
     """Compare with a plain walk in a random direction."""
     x, u = order[0], order[-1]
     v = torch.randn(x.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(0))
-    expected = push([u], {x: v.to(device)})[0].cpu().numpy().reshape(-1)
+    expected = pushed(order, v.to(device).reshape(1, -1)).cpu().numpy().reshape(-1)
     worst = float(np.abs(found @ v.numpy().reshape(-1) - expected).max(initial=0))
     limit = 1e3 * torch.finfo(u.dtype).eps * max(float(np.abs(expected).max(initial=0)), 1)
     if not worst <= limit:

@@ -220,15 +220,21 @@ def _hessian_of(y: Any, x: dlarray, record: bool) -> Any:
 def pushed(order: list[Node], seeds: Tensor) -> Tensor:
     """Tangents (directions, u.size) along seeds (directions, x.size), in pieces."""
     x, u = order[0], order[-1]
-    dots = [push([u], {x: piece.reshape(-1, *x.shape)}, lead=(len(piece),))[0].reshape(len(piece), -1) for piece in _pieces(order, seeds)]
-    return dots[0] if len(dots) == 1 else torch.cat(dots)
+    return _together([push([u], {x: piece.reshape(-1, *x.shape)}, lead=(len(piece),))[0] for piece in _pieces(order, seeds)], seeds, u)
 
 
 def pulled(order: list[Node], seeds: Tensor) -> Tensor:
     """Cotangents (directions, x.size) from seeds (directions, u.size), in pieces."""
     x, u = order[0], order[-1]
-    bars = [pull({u: piece.reshape(-1, *u.shape)}, [x], lead=(len(piece),))[0].reshape(len(piece), -1) for piece in _pieces(order, seeds)]
-    return bars[0] if len(bars) == 1 else torch.cat(bars)
+    return _together([pull({u: piece.reshape(-1, *u.shape)}, [x], lead=(len(piece),))[0] for piece in _pieces(order, seeds)], seeds, x)
+
+
+def _together(pieces: Sequence[Tensor | None], seeds: Tensor, node: Node) -> Tensor:
+    """One row for each direction; a walk that meets nothing but zeros gives None."""
+    found = [p for p in pieces if p is not None]
+    if not found:
+        return torch.zeros((len(seeds), math.prod(node.shape)), dtype=node.dtype, device=seeds.device)
+    return (found[0] if len(found) == 1 else torch.cat(found)).reshape(len(seeds), -1)
 
 
 def _pieces(order: list[Node], seeds: Tensor) -> Sequence[Tensor]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ..core.array import dlarray, labels_of
+from ..core.array import dlarray, labels_of, raw
 from ..core.blocks import action
 from ..core.blocks.block import Block
 from ..core.errors import LabelError, ShapeError, line_of, user_site
@@ -29,21 +29,6 @@ def single_axis(x: Any, axis: Any, word: str) -> int:
         raise LabelError(f"{word} works along one axis, axis={axis!r} names {len(axes)} of {described(x.shape, labels_of(x))}, "
                          f"at {line_of(user_site())}; reshape them into one")
     return axes[0]
-
-
-def raw(x: Any) -> Any:
-    """The values of an array, as a constant."""
-    return x._value if type(x) is dlarray else x
-
-
-def unlabelled(x: Any) -> Any:
-    """The same place without labels."""
-    return dlarray._made(x._value, x._node, None) if type(x) is dlarray and x._labels is not None else x
-
-
-def relabelled(x: Any, labels: str | None) -> Any:
-    """A result of this library, which nobody else holds yet, with labels."""
-    return dlarray._made(x._value, x._node, labels) if type(x) is dlarray else x
 
 
 # ----- picking along an axis, and its transpose -----

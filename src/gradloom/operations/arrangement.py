@@ -3,13 +3,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.array import labels_of
+from ..core.array import labels_of, relabelled, unlabelled
 from ..core.calls import broadcast_operands
 from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.labels import described, without
 from ..core.operation import OPERATIONS, composite
 from ..kernels import NUMBER_TYPES, broadcast_shapes
-from .along import relabelled, unlabelled
 from .movement import array, broadcast_to, negative_axes, reshape
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ..core.array import dlarray, labels_of
+from ..core.array import dlarray, labels_of, unlabelled
 from ..core.errors import LabelError, ShapeError, TypeRefused, line_of, user_site
 from ..core.general import general
 from ..core.labels import described, positions, tidy
@@ -18,7 +18,6 @@ from .movement import array, permute_dims, reshape
 from .random import _probability, dropout
 from .reduction import sum
 from .softmax import floating
-from .standardizing import unlabelled
 
 aten = torch.ops.aten
 

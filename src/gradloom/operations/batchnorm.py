@@ -150,10 +150,11 @@ def _given_pull(y_bar: Any, x: Any, scale: Any, mean: Any, variance: Any, axis: 
 
 
 def _given_fused(y_bar: Tensor, x: Tensor, scale: Tensor, mean: Tensor, variance: Tensor, axis: int, epsilon: float, wanted: Any) -> Any:
-    if wanted[3] or wanted[4]:
+    plain = x.numel() and x.dtype in (torch.float32, torch.float64) and x.dtype == scale.dtype == mean.dtype == variance.dtype == y_bar.dtype
+    if wanted[3] or wanted[4] or not plain:
         return _given_pull(y_bar, x, scale, mean, variance, axis, epsilon, wanted)
     x_bar, scale_bar, offset_bar = aten.native_batch_norm_backward(
-        _channels_second(y_bar, axis), _channels_second(x, axis), scale, mean, variance, None, None, False, epsilon, (wanted[0], wanted[2], wanted[1]))
+        _channels_second(y_bar, axis), _channels_second(x, axis), scale, mean, variance, mean, variance, False, epsilon, (wanted[0], wanted[2], wanted[1]))
     return (_channels_back(x_bar, x, axis) if wanted[0] else None, offset_bar if wanted[1] else None, scale_bar if wanted[2] else None, None, None)
 
 

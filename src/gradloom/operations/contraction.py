@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..core.array import dlarray, labels_of
+from ..core.array import dlarray, labels_of, unlabelled
 from ..core.blocks import action
 from ..core.errors import LabelError, ShapeError, line_of, user_site
 from ..core.labels import axes_of, channel_last_order, checked, described, tidy
@@ -314,7 +314,7 @@ def fullyconnect(x: Any, weights: Any, bias: Any = None, /, *, data_format: str 
     rest = [k for k in range(x.ndim) if k not in merged]
     at = labels.index("C") if "C" in labels else merged[0]
     at = sum(1 for k in rest if k < at)
-    x, weights, bias = promoted_arrays(_unlabelled(x), _unlabelled(weights), _unlabelled(bias))
+    x, weights, bias = promoted_arrays(unlabelled(x), unlabelled(weights), unlabelled(bias))
     sizes = [x.shape[k] for k in rest]
     flat = reshape(permute_dims(x, (*rest, *merged)), (math.prod(sizes), features))
     y = reshape(_linear.apply((flat, weights, bias)), (*sizes, weights.shape[0]))
@@ -324,10 +324,6 @@ def fullyconnect(x: Any, weights: Any, bias: Any = None, /, *, data_format: str 
     if labelled:
         y = dlarray._made(y._value, y._node, tidy("".join(letters)))
     return y
-
-
-def _unlabelled(x: Any) -> Any:
-    return dlarray._made(x._value, x._node, None) if type(x) is dlarray and x._labels is not None else x
 
 
 # ----- composites -----

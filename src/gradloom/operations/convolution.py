@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ..core.array import labels_of
+from ..core.array import labels_of, unlabelled
 from ..core.errors import ShapeError, line_of, user_site
 from ..core.labels import described
 from ..core.multilinear import multilinear
 from ..core.operation import public
 from ..kernels import Tensor
 from .arithmetic import conj
-from .contraction import _unlabelled, layout_of, promoted_arrays
+from .contraction import layout_of, promoted_arrays
 from .convolution_blocks import act_convolution, act_transposed, act_weight
 from .convolution_kernels import _forward, _to_input, _to_weight, beyond
 from .movement import array, reshape
@@ -198,7 +198,7 @@ def check_weights(word: str, labels: str, shape: Sizes, w_shape: Sizes, d: int, 
 def operands(word: str, x: Any, weights: Any, bias: Any, filters: int) -> list[Any]:
     """x, weights and bias without labels and in one type; the bias a vector."""
     if bias is not None:
-        bias = _unlabelled(array(bias))
+        bias = unlabelled(array(bias))
         if math.prod(bias.shape) != filters:
             raise ShapeError(f"{word} needs a bias of {filters} elements, not {described(bias.shape, None)}, at {line_of(user_site())}")
         if len(bias.shape) != 1:
@@ -238,7 +238,7 @@ def dlconv(x: Any, weights: Any, bias: Any = None, /, *, stride: Any = 1, dilati
     zeros = not isinstance(padding_value, str) and padding_value == 0
     plan = _plan(labels, tuple(x.shape), tuple(weights.shape), labels_of(weights), fixed(stride), fixed(dilation_factor), fixed(padding), zeros)
     own = labels_of(x)
-    x, weights, bias = operands("dlconv", plan.layout.arranged(x), _unlabelled(weights), bias, weights.shape[0])
+    x, weights, bias = operands("dlconv", plan.layout.arranged(x), unlabelled(weights), bias, weights.shape[0])
     if plan.around is not None:
         x = padded(x, plan.around, padding_value, "dlconv")
     return plan.layout.put_back(_convolution.apply((x, weights, bias), plan.params), own)

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ..core.array import dlarray, labels_of
+from ..core.array import dlarray, labels_of, unlabelled
 from ..core.errors import LabelError, ShapeError, TypeRefused, line_of, user_site
 from ..core.general import general
 from ..core.labels import described
@@ -21,7 +21,6 @@ from .movement import array, expand_dims, permute_dims, reshape
 from .reduction import logsumexp, sum
 from .selection import _put, _take, slice_axis
 from .softmax import log_softmax, softmax
-from .standardizing import unlabelled
 from .weighted_sums import predictions_of, targets_of
 
 aten = torch.ops.aten

@@ -5,13 +5,14 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ..core.array import raw
 from ..core.general import general
 from ..core.operation import public
 from ..kernels import Tensor
 from .arithmetic import conj, imag, real
 from .inverses import _inv
 from .joining import concat
-from .matrices import adjoint, both_types, column, constant_like, leading, matrices, product, raw, sample_matrix
+from .matrices import adjoint, both_types, column, constant_like, leading, matrices, product, sample_matrix
 from .movement import array, matrix_transpose
 from .reduction import sum
 from .selection import slice_axis

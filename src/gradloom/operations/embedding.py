@@ -5,12 +5,11 @@ from typing import Any
 
 import torch
 
-from ..core.array import dlarray, labels_of
+from ..core.array import dlarray, labels_of, unlabelled
 from ..core.errors import LabelError, ShapeError, TypeRefused, line_of, user_site
 from ..core.labels import checked, described
 from ..core.operation import composite
 from ..kernels import Tensor
-from .contraction import _unlabelled
 from .movement import array, moveaxis, reshape
 from .selection import _take
 from .softmax import floating
@@ -66,7 +65,7 @@ def embed(x: Any, weights: Any, /, *, data_format: str | None = None) -> Any:
         raise LabelError(f"embed gives each index channels of its own, x {described(x.shape, layout)} has some, at {line_of(user_site())}; "
                          f"label it with U or S in the place of C")
     where = _indices(x, weights.shape[0])
-    y = _take.apply((_unlabelled(weights),), {"where": where.to(weights.device).flatten(), "axis": -2})
+    y = _take.apply((unlabelled(weights),), {"where": where.to(weights.device).flatten(), "axis": -2})
     if type(x) is dlarray and type(y) is Tensor:
         y = dlarray._made(y, None)
     size = weights.shape[1]

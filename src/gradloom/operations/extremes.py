@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ..core.array import dlarray, labels_of
+from ..core.array import dlarray, labels_of, raw
 from ..core.blocks import action
 from ..core.errors import ShapeError, line_of, user_site
 from ..core.general import general
@@ -50,27 +50,23 @@ def _spread(y_bar: Any, place: Any, n: int) -> Any:
     return _scatter.apply((y_bar,), {"place": place, "size": n})
 
 
-def _raw(place: Any) -> Tensor:
-    return place._value if type(place) is dlarray else place
-
-
 def _gather_kernel(x: Tensor, place: Tensor) -> Tensor:
-    place = _raw(place)
+    place = raw(place)
     shape = torch.broadcast_shapes(x.shape[:-1], place.shape[:-1])
     return x.expand(*shape, x.shape[-1]).gather(-1, place.expand(*shape, 1)).squeeze(-1)
 
 
 def _scatter_kernel(x: Tensor, place: Tensor, size: int) -> Tensor:
-    place = _raw(place)
+    place = raw(place)
     return torch.zeros((*x.shape, size), dtype=x.dtype, device=x.device).scatter_(-1, place.expand(*x.shape, 1), x.unsqueeze(-1))
 
 
 _PLACE = torch.tensor([[1], [0]])
 _gather = multilinear("gather", _gather_kernel, transposes={"x": lambda y_bar, place, x_shape: _spread(y_bar, place, x_shape[-1])},
-                      act=lambda operation, inputs, params: action.gathered_at(inputs[0], [_raw(params["place"]).squeeze(-1)], ()),
+                      act=lambda operation, inputs, params: action.gathered_at(inputs[0], [raw(params["place"]).squeeze(-1)], ()),
                       samples=[((2, 3), {"place": _PLACE})])
 _scatter = multilinear("scatter", _scatter_kernel, transposes={"x": lambda y_bar, place: _pick(y_bar, place)},
-                       act=lambda operation, inputs, params: action.scattered_to(inputs[0], [_raw(params["place"]).squeeze(-1)], (params["size"],), 0),
+                       act=lambda operation, inputs, params: action.scattered_to(inputs[0], [raw(params["place"]).squeeze(-1)], (params["size"],), 0),
                        samples=[((2,), {"place": _PLACE, "size": 3})])
 
 

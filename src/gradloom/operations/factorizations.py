@@ -8,25 +8,13 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ..core.array import relabelled
 from ..core.errors import ShapeError, line_of, user_site
 from ..core.general import general
 from ..core.operation import public
 from ..kernels import Tensor
 from .inverses import triangular_solution
-from .matrices import (
-    adjoint,
-    both_types,
-    failed,
-    hermitian,
-    imaginary_diagonal,
-    leading,
-    masked,
-    matrices,
-    product,
-    relabelled,
-    sample_matrix,
-    triangle,
-)
+from .matrices import adjoint, both_types, failed, hermitian, imaginary_diagonal, leading, masked, matrices, product, sample_matrix, triangle
 from .movement import array
 from .selection import pad_axis, slice_axis
 

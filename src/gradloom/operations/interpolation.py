@@ -6,12 +6,11 @@ from typing import Any
 
 import torch
 
-from ..core.array import dlarray, labels_of
+from ..core.array import dlarray, labels_of, raw, relabelled, unlabelled
 from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.labels import described, tidy
 from ..core.operation import composite
 from ..kernels import NUMBER_TYPES, Tensor
-from .along import raw, relabelled, unlabelled
 from .arithmetic import divide
 from .discrete import isnan
 from .elementwise import absolute, where

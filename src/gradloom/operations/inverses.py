@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ..core.array import dlarray, labels_of
+from ..core.array import dlarray, labels_of, raw, unlabelled
 from ..core.blocks import action
 from ..core.errors import LabelError, ShapeError, line_of, user_site
 from ..core.general import general
@@ -18,7 +18,7 @@ from ..core.labels import described, tidy
 from ..core.operation import composite, padded, public
 from ..kernels import Tensor
 from .contraction import promoted_arrays
-from .matrices import adjoint, both_types, failed, leading, matrices, product, raw, sample_matrix, sample_side, triangle, unlabelled
+from .matrices import adjoint, both_types, failed, leading, matrices, product, sample_matrix, sample_side, triangle
 from .movement import array, expand_dims, reshape
 from .softmax import floating
 

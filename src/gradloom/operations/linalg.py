@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..core.array import dlarray, labels_of
+from ..core.array import dlarray, labels_of, raw, relabelled
 from ..core.blocks import action
 from ..core.errors import ShapeError, line_of, user_site
 from ..core.general import general
@@ -23,7 +23,7 @@ from .extremes import max, min
 from .factorizations import cholesky, qr
 from .inverses import _inv, inv, lstsq, pinv, solve, solve_triangular
 from .joining import concat
-from .matrices import LinAlgError, adjoint, both_types, leading, matrices, product, raw, relabelled
+from .matrices import LinAlgError, adjoint, both_types, leading, matrices, product
 from .movement import array, matrix_transpose, reshape
 from .reduction import norm, sum
 from .selection import pad_axis, slice_axis

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..core.array import dlarray, labels_of
+from ..core.array import dlarray, labels_of, unlabelled
 from ..core.errors import GradloomError, ShapeError, line_of, user_site
 from ..core.labels import described, tidy
 from ..kernels import Tensor
@@ -40,10 +40,6 @@ def matrices(x: Any, word: str, square: bool = False) -> Any:
     return unlabelled(x)
 
 
-def unlabelled(x: Any) -> Any:
-    return dlarray._made(x._value, x._node, None) if type(x) is dlarray and x._labels is not None else x
-
-
 def leading(x: Any, own: int = 2) -> str | None:
     """Labels of a result: those of the leading axes, U for `own` axes of its own."""
     labels = labels_of(x)
@@ -69,10 +65,6 @@ def triangle(x: Any, upper: bool, strict: bool = False) -> Any:
 def hermitian(x: Any) -> Any:
     """(x + x.H) / 2."""
     return (x + adjoint(x)) * 0.5
-
-
-def raw(x: Any) -> Tensor:
-    return x._value if type(x) is dlarray else x
 
 
 def constant_like(value: Tensor, x: Any) -> Any:
@@ -101,10 +93,6 @@ def masked(x: Any, mask: Tensor) -> Any:
 
 def imaginary_diagonal(x: Any) -> Any:
     return masked(imag(x) * 1j, torch.eye(*x.shape[-2:], device=x.device))
-
-
-def relabelled(x: Any, labels: str | None) -> Any:
-    return dlarray._made(x._value, x._node, labels) if type(x) is dlarray else x
 
 
 def sample_matrix(n: int, *batch: int, dtype: Any = torch.float64) -> Tensor:

@@ -51,7 +51,7 @@ def reshape(x: Any, /, shape: Any, *more: int, order: str = "C", copy: bool | No
     [[1. 2.]
      [3. 4.]]
 
-    Source: array API reshape.
+    Source: array API reshape, MATLAB reshape (which reads columns first).
     """
     x = array(x)
     shape = (shape, *more) if more or not isinstance(shape, Sequence) else tuple(shape)
@@ -161,8 +161,10 @@ def transpose(x: Any, *axes: Any) -> Any:
     """Axes in reverse order, or in the order given: NumPy's method.
 
     >>> import gradloom as gl
-    >>> gl.dlarray([[1.0, 2.0]]).transpose().shape
+    >>> gl.transpose(gl.dlarray([[1.0, 2.0]])).shape
     (2, 1)
+
+    Source: NumPy transpose, MATLAB transpose.
     """
     x = array(x)
     if len(axes) == 1 and not isinstance(axes[0], int):
@@ -223,7 +225,7 @@ def squeeze(x: Any, /, axis: Any = None) -> Any:
     >>> gl.squeeze(gl.dlarray([[1.0, 2.0]])).shape
     (2,)
 
-    Source: array API squeeze.
+    Source: array API squeeze, MATLAB squeeze.
     """
     x = array(x)
     axes = tuple(k for k, n in enumerate(x.shape) if n == 1) if axis is None else axes_of(axis, x.ndim, labels_of(x), x.shape)

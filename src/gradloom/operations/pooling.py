@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..core.array import dlarray, labels_of
+from ..core.array import dlarray, labels_of, raw
 from ..core.blocks import action
 from ..core.blocks.block import Block
 from ..core.errors import ShapeError, line_of, user_site
@@ -153,10 +153,6 @@ def _without_padding(place: Tensor, spatial: Sizes, before: Sizes, after: Sizes)
     return found
 
 
-def _raw(place: Any) -> Tensor:
-    return place._value if type(place) is dlarray else place
-
-
 def _maxpool_fused(y_bar: Tensor, place: Tensor, size: Sizes, stride: Sizes, before: Sizes, after: Sizes, x_shape: Any) -> Tensor:
     d = len(size)
     spatial = tuple(x_shape[-d:])
@@ -173,8 +169,8 @@ def _maxpool_fused(y_bar: Tensor, place: Tensor, size: Sizes, stride: Sizes, bef
 _WINDOWS = {"size": (2, 2), "stride": (2, 1), "before": (1, 0), "after": (1, 0)}
 _maxpool = general(
     "maxpool", _maxpool_kernel, hidden=("place",),
-    push=lambda x_dot, place, size: _pick.apply((x_dot,), {"place": _raw(place), "d": len(size)}),
-    pull=lambda y_bar, place, size, x_shape: _put.apply((y_bar,), {"place": _raw(place), "spatial": tuple(x_shape[-len(size):])}),
+    push=lambda x_dot, place, size: _pick.apply((x_dot,), {"place": raw(place), "d": len(size)}),
+    pull=lambda y_bar, place, size, x_shape: _put.apply((y_bar,), {"place": raw(place), "spatial": tuple(x_shape[-len(size):])}),
     fused_pull=_maxpool_fused, matlab="maxpool",
     samples=[((2, 3, 4, 5), _WINDOWS), ((2, 4, 5), _WINDOWS | {"before": (0, 1), "after": (1, 1)}),
              ((4, 5), _WINDOWS | {"stride": (1, 1), "before": (1, 0), "after": (0, 1)}),
@@ -286,7 +282,7 @@ def maxpool(x: Any, pool_size: Any, /, *, stride: Any = 1, padding: Any = 0, poo
     if not return_indices:
         return put_back(y, plan, labels)
     traced = type(y) is dlarray and y._node is not None
-    place = y._node.values[_PLACE_SLOT] if traced else _maxpool_kernel(_raw(moved), **plan.params)[1]
+    place = y._node.values[_PLACE_SLOT] if traced else _maxpool_kernel(raw(moved), **plan.params)[1]
     return put_back(y, plan, labels), put_back(dlarray._made(place, None) if type(y) is dlarray else place, plan, labels), tuple(x.shape)
 
 
@@ -331,7 +327,7 @@ def _corrections(x: Any, plan: Plan, pairs: Any) -> Any:
     """One over the share of each window that is not padding: a constant."""
     assert plan.size is not None
     d = len(plan.size)
-    raw = _raw(x)
+    raw = raw(x)
     share = _avgpool_kernel(zeros_around(raw.new_ones(raw.shape[raw.ndim - d:]), pairs), plan.size, plan.stride, (0,) * d, True)
     return dlarray._made(1 / share, None) if type(x) is dlarray else 1 / share
 

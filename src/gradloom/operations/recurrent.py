@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 
-from ..core.array import dlarray, labels_of
+from ..core.array import dlarray, labels_of, unlabelled
 from ..core.errors import LabelError, ShapeError, TypeRefused, line_of, user_site
 from ..core.labels import channel_last_order, described, tidy
 from ..core.operation import public
 from ..core.trace import live
 from ..kernels import Tensor
-from .contraction import _unlabelled, layout_of, matmul, promoted_arrays
+from .contraction import layout_of, matmul, promoted_arrays
 from .elementwise import absolute, clip, relu, sigmoid, tanh
 from .gru import gru_steps
 from .joining import concat
@@ -41,7 +41,7 @@ class _Sequence:
         channel = labels.index("C") if "C" in labels else merged[0]
         self.labels = "".join("C" if k == channel else letter for k, letter in enumerate(labels) if k == channel or letter in "TB")
         order = [*[labels.index(letter) for letter in "TB" if letter in labels], *merged]
-        x = permute_dims(_unlabelled(x), order)
+        x = permute_dims(unlabelled(x), order)
         sizes = [x.shape[("T" in labels) * (letter == "B")] if letter in labels else 1 for letter in "TB"]
         features = 1
         for k in range(len(order) - len(merged), x.ndim):
@@ -57,7 +57,7 @@ class _Sequence:
 
     def weights(self, input_weights: Any, recurrent_weights: Any, bias: Any, gates: int, biases: int = 1) -> list[Any]:
         """Weights that fit x and each other."""
-        found = [_unlabelled(floating(w)) for w in (input_weights, recurrent_weights, bias)]
+        found = [unlabelled(floating(w)) for w in (input_weights, recurrent_weights, bias)]
         shapes = [tuple(w.shape) for w in found]
         n = shapes[1][-1] if len(shapes[1]) == 2 else -1
         if shapes != [(gates * n, self.x.shape[2]), (gates * n, n), (gates * n * biases,)]:
@@ -77,7 +77,7 @@ class _Sequence:
         if len(labels) != h.ndim or "C" not in labels or set(labels) - set("CBU") or labels.count("U") > 1:
             raise self.refuse(f"{name} is {described(h.shape, given)}", f"it is {expected}")
         order = [labels.index(c) for c in ("B", "U", "C") if c in labels]
-        h = permute_dims(_unlabelled(h), order)
+        h = permute_dims(unlabelled(h), order)
         if h.ndim > 2 or h.shape[-1] != hidden or h.ndim == 2 and h.shape[0] not in (1, batch):
             raise self.refuse(f"{name} is {described(h.shape, None)} with its channels last", f"it is {expected}")
         return broadcast_to(h, (batch, hidden))

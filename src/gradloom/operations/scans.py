@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from ..core.array import labels_of
+from ..core.array import labels_of, unlabelled
 from ..core.blocks import action
 from ..core.errors import ShapeError, line_of, user_site
 from ..core.general import general
@@ -13,7 +13,7 @@ from ..core.labels import described
 from ..core.multilinear import multilinear
 from ..core.operation import composite, public
 from ..kernels import Tensor, promoted
-from .along import pick_along, put_along, single_axis, unlabelled
+from .along import pick_along, put_along, single_axis
 from .arithmetic import astype, conj
 from .creation import ones, zeros
 from .joining import concat

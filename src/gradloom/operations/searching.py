@@ -5,12 +5,11 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ..core.array import dlarray, labels_of
+from ..core.array import dlarray, labels_of, raw
 from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.labels import described
 from ..core.operation import NO_PARAMS, composite, discrete, public
 from ..kernels import Tensor, promoted
-from .along import raw
 from .movement import array
 from .reduction import _torch_axes, _without_trace
 

@@ -100,7 +100,7 @@ def flip(x: Any, /, *, axis: Any = None) -> Any:
     3 dlarray float64
     [3. 2. 1.]
 
-    Source: array API flip.
+    Source: array API flip, MATLAB flip.
     """
     x = fresh(array(x))
     axes = negative_axes(axis, x)

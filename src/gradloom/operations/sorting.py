@@ -6,17 +6,18 @@ from typing import Any
 
 import torch
 
-from ..core.array import dlarray, labels_of
+from ..core.array import dlarray, labels_of, raw, relabelled, unlabelled
 from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.general import general
 from ..core.labels import described, without
 from ..core.operation import composite, discrete, public
 from ..kernels import Tensor, differentiable
-from .along import pick_along, put_along, raw, relabelled, single_axis, unlabelled
+from .along import pick_along, put_along, single_axis
 from .arithmetic import astype
 from .movement import array, negative_axes, permute_dims, reshape
 from .reduction import _without_trace, mean
 from .selection import slice_axis
+from .softmax import floating
 
 # ----- sort -----
 
@@ -175,11 +176,6 @@ _selected = general("order_statistics", _selected_kernel, hidden=("place",), pus
                     samples=[((2, 5), {"ranks": (2,)}), ((3, 4), {"ranks": (1, 2)}), ((1,), {"ranks": (0,)}), ((0, 3), {"ranks": (1,)})])
 
 
-def _floating(x: Any) -> Any:
-    x = array(x)
-    return x if differentiable(x.dtype) else astype(x, "float64")
-
-
 @public(_selected)
 def median(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     """The middle element over axes, the mean of the two middle ones where their number is even; NaN where there is one.
@@ -193,7 +189,7 @@ def median(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
 
     Source: MATLAB median, NumPy median.
     """
-    x = _floating(x)
+    x = floating(x)
     flat, axes = _flattened(x, axis, "median")
     n = flat.shape[-1]
     middle = _selected.apply((flat,), {"ranks": tuple(sorted({(n - 1) // 2, n // 2}))})
@@ -214,7 +210,7 @@ def quantile(x: Any, q: Any, /, *, axis: Any = None, keepdims: bool = False) -> 
 
     Source: NumPy quantile. MATLAB's places element k at (k - 0.5) / n.
     """
-    x = _floating(x)
+    x = floating(x)
     q = float(raw(q))
     if not 0 <= q <= 1:
         raise ShapeError(f"quantile needs q from 0 to 1, not {q}, at {line_of(user_site())}; percentages are divided by 100")

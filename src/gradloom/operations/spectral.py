@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ..core.array import dlarray
+from ..core.array import dlarray, raw, relabelled
 from ..core.errors import GradloomWarning, line_of, user_site
 from ..core.general import general
 from ..core.operation import public
@@ -35,8 +35,6 @@ from .matrices import (
     matrices,
     on_diagonal,
     product,
-    raw,
-    relabelled,
     row,
 )
 from .movement import array

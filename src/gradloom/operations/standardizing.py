@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ..core.array import dlarray, labels_of
+from ..core.array import labels_of, unlabelled
 from ..core.errors import LabelError, ShapeError, TypeRefused, line_of, user_site
 from ..core.labels import described, positions
 from ..kernels import NUMBER_TYPES
@@ -97,8 +97,3 @@ def with_parameters(x: Any, axis: int, word: str, **parameters: Any) -> list[Any
                              f"at {line_of(user_site())}; it has one number for each of the {channels} channels, along C")
         vectors.append(reshape(unlabelled(p), (channels,)))
     return promoted_arrays(unlabelled(x), *vectors)
-
-
-def unlabelled(x: Any) -> Any:
-    """The same place without labels."""
-    return dlarray._made(x._value, x._node, None) if type(x) is dlarray else x

@@ -4,11 +4,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from ..core.array import labels_of
+from ..core.array import labels_of, unlabelled
 from ..core.errors import ShapeError, line_of, user_site
 from ..core.labels import described
 from ..core.operation import public
-from .contraction import _unlabelled, layout_of
+from .contraction import layout_of
 from .convolution import _transposed, check_weights, operands
 from .movement import array
 from .selection import slice_axis
@@ -78,7 +78,7 @@ def dltranspconv(x: Any, weights: Any, bias: Any = None, /, *, stride: Any = 1, 
     labels = layout_of(x, data_format, "dltranspconv")
     plan = _plan(labels, tuple(x.shape), tuple(weights.shape), labels_of(weights), fixed(stride), fixed(dilation_factor), fixed(cropping), groups)
     own = labels_of(x)
-    y = _transposed.apply(operands("dltranspconv", plan.layout.arranged(x), _unlabelled(weights), bias, plan.filters), plan.params)
+    y = _transposed.apply(operands("dltranspconv", plan.layout.arranged(x), unlabelled(weights), bias, plan.filters), plan.params)
     if plan.cut is not None:
         d = len(plan.cut) // 2
         for k in range(d):

@@ -5,14 +5,13 @@ from typing import Any
 
 import torch
 
-from ..core.array import labels_of
+from ..core.array import labels_of, unlabelled
 from ..core.calls import broadcast_operands
 from ..core.errors import ShapeError, line_of, user_site
 from ..core.labels import axes_of, described
 from ..core.multilinear import multilinear
 from ..core.operation import OPERATIONS, composite, public
 from ..kernels import Tensor, broadcast_shapes
-from .along import unlabelled
 from .arithmetic import conj
 from .contraction import promoted_arrays
 from .movement import array, reshape

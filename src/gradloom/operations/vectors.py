@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..core.array import dlarray, labels_of
+from ..core.array import dlarray, labels_of, unlabelled
 from ..core.containers import flatten, unflatten
 from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.labels import described
@@ -67,17 +67,13 @@ def ravel(tree: Any, /) -> tuple[Any, Callable[[Any], Any]]:
 
     if not arrays:
         return dlarray._made(torch.zeros(0, dtype=torch.float64), None), back
-    return concat([reshape(_unlabelled(x), (size,)) for x, size in zip(arrays, sizes, strict=True)]), back
+    return concat([reshape(unlabelled(x), (size,)) for x, size in zip(arrays, sizes, strict=True)]), back
 
 
 def _is_variable(leaf: Any) -> bool:
     if isinstance(leaf, np.ndarray):
         return leaf.dtype.kind in "fc"
     return isinstance(leaf, (dlarray, Tensor)) and differentiable(leaf.dtype)
-
-
-def _unlabelled(x: Any) -> Any:
-    return dlarray._made(x._value, x._node, None) if type(x) is dlarray else x
 
 
 __all__ = ["ravel"]

@@ -105,8 +105,10 @@ def _join_smallest(factors: list[Factor]) -> None:
 
 
 def _spread(array: Tensor, ids: Sequence[Index], order: Sequence[Index]) -> Tensor:
-    """An array over `ids` as one over `order`, stride 0 where it is constant; moved together, since it is read many times."""
-    array = array.permute([ids.index(i) for i in order if i in ids]).contiguous()
+    """An array over `ids` as one over `order`, stride 0 where it is constant; moved together where it is read many times."""
+    array = array.permute([ids.index(i) for i in order if i in ids])
+    if array.numel() * 4 < math.prod(i.size for i in order):
+        array = array.contiguous()
     return array.reshape([i.size if i in ids else 1 for i in order]).expand([i.size for i in order])
 
 

@@ -1,0 +1,326 @@
+"""Patterns of sparse Jacobians: never less than the true one, exactly it where structure is exact; their values by both ways."""
+import random
+
+import numpy as np
+import pytest
+import scipy.sparse
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import gradloom as gl
+from gradloom.derivatives import compressed, sparsity
+from gradloom.derivatives.alike import Signature
+from gradloom.derivatives.solvers import trace_between
+
+N = 12
+RNG = np.random.default_rng(3)
+POINT = RNG.standard_normal(N) + 0.1
+OTHER = RNG.standard_normal(N)
+MATRIX = scipy.sparse.random_array((N, N), density=0.2, format="csr", rng=RNG)
+DENSE = RNG.standard_normal((N, N))
+WEIGHTS = RNG.standard_normal(N)
+
+
+def written(x):
+    y = gl.zeros(N, like=x)
+    for i in range(1, N):
+        y[i] = x[i] * x[i - 1]
+    return y
+
+
+def recurrence(x):
+    state, seen = x[0], []
+    for i in range(1, N):
+        state = gl.tanh(x[i]) + 0.1 * x[i - 1] * x[i]
+        seen.append(state)
+    return gl.stack(seen)
+
+
+def grid(x):
+    return gl.reshape(x, (3, 4))
+
+
+EXACT = {  # the pattern is what a Jacobian without zeros by accident has
+    "elementwise": lambda x: x**2,
+    "stencil": lambda x: gl.roll(x, 1) - 2 * x + gl.roll(x, -1) + gl.exp(x),
+    "slices": lambda x: x[1:] * x[:-1],
+    "steps": lambda x: x[::2] / (2 + gl.sin(x[1::2])),
+    "reversed": lambda x: x[::-1] * x,
+    "gather with repeats": lambda x: gl.sin(x[np.array([3, 3, 0, 5, 11, 2, 2])]) * x[0],
+    "pad": lambda x: gl.pad(x[2:5] ** 2, [(1, 2)]),
+    "concat": lambda x: gl.concat([x[3:], x[:2] ** 3, 2 * x]),
+    "stack": lambda x: gl.stack([x, gl.roll(x, 2) ** 2], axis=1),
+    "sums": lambda x: gl.sum(grid(x) ** 2, axis=1),
+    "means": lambda x: gl.mean(grid(x) ** 2, axis=0),
+    "products": lambda x: gl.prod(grid(x), axis=1),
+    "maxima": lambda x: gl.max(grid(x), axis=1),
+    "sorted": lambda x: gl.sort(grid(x), axis=0),
+    "sparse matrix": lambda x: gl.matmul(MATRIX, x**2) + x,
+    "sparse matrices": lambda x: gl.matmul(MATRIX, gl.tanh(gl.matmul(MATRIX, x))),
+    "sparse matrix of columns": lambda x: gl.matmul(MATRIX[:6, :6], gl.reshape(x**2, (6, 2))),
+    "writes": written,
+    "recurrence": recurrence,
+    "softmax": lambda x: gl.softmax(grid(x), axis=1),
+    "einsum": lambda x: gl.einsum("i,i->i", WEIGHTS, x),
+    "broadcast": lambda x: gl.reshape(x, (N, 1)) * gl.reshape(x[:2], (1, 2)),
+    "row of all": lambda x: gl.sum(x) * x[:3],
+    "norms": lambda x: gl.norm(grid(x), axis=1),
+    "scalar": lambda x: gl.sum(x**2),
+    "linear": lambda x: 3 * x - 2 * x[::-1],
+    "constant": lambda x: gl.zeros(3),
+    "list": lambda x: [x[0] * x[1], x[2]],
+    "no derivative": lambda x: gl.floor(x) + 0 * x,
+    "dense matrix": lambda x: gl.matmul(DENSE, x),
+    "diagonal": lambda x: gl.matmul(DENSE[:2, :2], gl.reshape(x, (2, 6))) * 1.5,
+    "transposed": lambda x: gl.matmul(gl.reshape(x, (4, 3)).T, DENSE[:4, :2]),
+    "repeated": lambda x: gl.repeat(x[:4], 3) * x,
+    "topk": lambda x: gl.sum(gl.sort(grid(x), axis=1)[:, 1:], axis=1),
+}
+LARGER = {  # the pattern holds what other values of the same shapes could need
+    "where": lambda x: gl.where(x > 0, x**2, gl.roll(x, 2)),
+    "maximum": lambda x: gl.maximum(x, x[::-1]),
+    "relu": lambda x: gl.relu(x[1:] - x[:-1]),
+    "cumulative sum": lambda x: gl.cumulative_sum(grid(x) ** 2, axis=1),
+}
+ALL = EXACT | LARGER
+
+
+def dense(f, x):
+    return gl.jacobian(f)(x).reshape(-1, x.size)
+
+
+def numerical(f, x, step=1e-6):
+    def flat(x):
+        u = f(gl.dlarray(x))
+        u = gl.dlarray(u) if isinstance(u, list) else u
+        return np.array(u).reshape(-1)
+
+    return np.stack([(flat(x + step * e) - flat(x - step * e)) / (2 * step) for e in np.eye(x.size)], axis=1)
+
+
+@pytest.fixture(params=["partials", "walks"])
+def way(request, monkeypatch):
+    """Values from partials where that can be, and from compressed walks."""
+    if request.param == "walks":
+
+        def without_values(order):
+            pattern = sparsity.pattern_of(order)
+            if pattern is not None:
+                pattern.accumulation = None
+            return pattern
+
+        monkeypatch.setattr(compressed, "pattern_of", without_values)
+    return request.param
+
+
+@pytest.mark.filterwarnings("ignore::gradloom.GradloomWarning")
+@pytest.mark.parametrize("name", ALL)
+def test_values_and_patterns(name, way):
+    f = ALL[name]
+    sparse = gl.sparse_jacobian(f, check=True)
+    for x in (POINT, OTHER, POINT):
+        expected = dense(f, x)
+        found = sparse(x)
+        assert found.shape == expected.shape and found.format == "csr" and found.has_sorted_indices
+        np.testing.assert_allclose(found.toarray(), expected, rtol=1e-12, atol=1e-13)
+        np.testing.assert_allclose(expected, numerical(f, x), rtol=1e-4, atol=1e-6)
+        if name in EXACT:
+            assert found.nnz == np.count_nonzero(expected)
+
+
+def signature_of(f, x):
+    found = []
+
+    def run(x):
+        order = trace_between(f(x), x)
+        found.append(Signature(order))
+        return found[0].fits(order)
+
+    assert gl.dlfeval(run, gl.dlarray(x))
+    return found[0]
+
+
+def fits(signature, f, x):
+    return gl.dlfeval(lambda x: signature.fits(trace_between(f(x), x)), gl.dlarray(x))
+
+
+def test_signatures_tell_apart_what_patterns_rest_on():
+    signature = signature_of(lambda x: 2 * x[1:] * WEIGHTS[1:], POINT)
+    assert fits(signature, lambda x: 3 * x[1:] * OTHER[1:], OTHER)  # numbers and floating constants are free
+    assert not fits(signature, lambda x: 2 * x[:-1] * WEIGHTS[1:], POINT)
+    assert not fits(signature, lambda x: 2 * x[1:] * WEIGHTS[1:] + 1, POINT)
+    assert not fits(signature, lambda x: 2 * x[1:] * WEIGHTS[1:], POINT.astype("float32"))
+    assert not fits(signature, lambda x: 2 * x[1:] * x[1:], POINT)
+    signature = signature_of(lambda x: x[np.array([1, 2])], POINT)
+    assert fits(signature, lambda x: x[np.array([1, 2])], OTHER) and not fits(signature, lambda x: x[np.array([2, 1])], POINT)
+    signature = signature_of(lambda x: gl.matmul(MATRIX, x), POINT)
+    assert not fits(signature, lambda x: gl.matmul(2 * MATRIX, x), POINT)
+    signature = signature_of(lambda x: gl.sort(x), POINT)
+    assert not fits(signature, lambda x: gl.sort(x), OTHER)
+
+
+def test_another_branch_is_another_pattern(way):
+    def f(x):
+        return x[1:] * x[:-1] if bool(x[0] > 0) else gl.sin(x[:-1])
+
+    sparse = gl.sparse_jacobian(f, check=True)
+    low = POINT - 10
+    for x in (POINT, low, POINT, low, low):
+        np.testing.assert_allclose(sparse(x).toarray(), dense(f, x), atol=1e-13)
+    assert sparse(POINT).nnz == 22 and sparse(low).nnz == 11
+
+
+def test_another_shape_is_another_pattern(way):
+    sparse = gl.sparse_jacobian(lambda x: x[1:] * x[:-1])
+    for n in (5, 3, 2, 1, 7):
+        assert sparse(np.ones(n)).shape == (n - 1, n) and sparse(np.ones(n)).nnz == 2 * (n - 1)
+
+
+def test_selections_by_value_are_found_anew(way):
+    def f(x):
+        return gl.max(grid(x), axis=0) * gl.sort(x)[:4]
+
+    sparse = gl.sparse_jacobian(f, check=True)
+    for seed in range(12):
+        x = np.random.default_rng(seed).standard_normal(N)
+        np.testing.assert_allclose(sparse(x).toarray(), dense(f, x), atol=1e-13)
+
+
+def test_constants_that_change_are_read_anew(way):
+    constant = [2.0, WEIGHTS]
+
+    def f(x):
+        return constant[0] * x**2 * constant[1] + gl.roll(x, 1) * constant[0]
+
+    sparse = gl.sparse_jacobian(f, check=True)
+    sparse(POINT)
+    constant[:] = [3.0, OTHER]
+    np.testing.assert_allclose(sparse(POINT).toarray(), dense(f, POINT))
+    times = gl.sparse_jacobian(lambda x, a, t: t * gl.matmul(a, x) + x)
+    for a, t in ((MATRIX, 1.0), (2 * MATRIX, 1.0), (MATRIX.T, 3.0)):
+        np.testing.assert_allclose(times(POINT, a, t).toarray(), t * a.toarray() + np.eye(N))
+
+
+def test_what_is_not_selected_does_not_leak(way):
+    def f(x):
+        return gl.where(x > 0, gl.sqrt(gl.where(x > 0, x, 1.0)), 0 * x) + gl.where(x > 0, gl.log(x), x)
+
+    x = np.array([-1.0, 0.0, 2.0])
+    found = gl.sparse_jacobian(f)(x)
+    np.testing.assert_allclose(found.toarray(), np.diag([1, 1, 0.5 / np.sqrt(2) + 0.5]))
+    roots = gl.sparse_jacobian(lambda x: gl.sqrt(0 * x))(x)  # 0 times infinity is 0 there
+    np.testing.assert_allclose(roots.toarray(), dense(lambda x: gl.sqrt(0 * x), x))
+
+
+def test_dense_patterns_are_said():
+    a = RNG.standard_normal((60, 60))
+    sparse = gl.sparse_jacobian(lambda x: gl.matmul(a, gl.tanh(x)), check=True)
+    x = RNG.standard_normal(60)
+    with pytest.warns(gl.GradloomWarning, match="60 by 60 is dense, and all of it is computed, at .*write jacobian"):
+        np.testing.assert_allclose(sparse(x).toarray(), a * (1 - np.tanh(x) ** 2), atol=1e-12)
+    arrow = np.diag(np.ones(60))
+    arrow[0] = arrow[:, 0] = 1
+    with pytest.warns(gl.GradloomWarning, match="needs 60 colours"):
+        half = gl.sparse_jacobian(lambda x: gl.concat([gl.cumulative_sum(x)[-1:], gl.cumulative_sum(gl.stack([x[1:], gl.full((59,), 1.0) * x[0]]), axis=0)[1]]))
+        np.testing.assert_allclose(half(x).toarray(), arrow)
+
+
+def test_a_pattern_with_too_many_entries_is_dense(monkeypatch):
+    monkeypatch.setattr(sparsity, "MOST_ENTRIES", 100)
+    from gradloom.derivatives import accumulation
+
+    monkeypatch.setattr(accumulation, "MOST_ENTRIES", 100)
+    with pytest.warns(gl.GradloomWarning, match="dense"):
+        found = gl.sparse_jacobian(lambda x: x * gl.sum(x) / 2 - x)(np.ones(40))
+    np.testing.assert_allclose(found.toarray(), 0.5 + np.eye(40) * 19)
+
+
+def test_entries_are_merged_where_they_meet():
+    def f(x):
+        for _ in range(30):
+            x = x + x
+        return x
+
+    found = gl.sparse_jacobian(f)(np.ones(600))
+    assert found.nnz == 600 and (found.diagonal() == 2.0**30).all()
+
+
+def test_probes_see_a_wrong_entry(monkeypatch):
+    sparse = gl.sparse_jacobian(lambda x: x**2 + gl.roll(x, 1), check=True)
+    sparse(POINT)
+    monkeypatch.setattr("gradloom.derivatives.accumulation.Accumulation.values", lambda self, order: np.ones(24))
+    with pytest.raises(gl.GradloomError, match=r"differs from a plain walk by .*use jacobian"):
+        sparse(POINT)
+
+
+# ----- random functions -----------------------------------------------------------------------------------------------------
+
+
+def step(r, x, values):
+    """One more array from the last one, and earlier ones."""
+    n = x.shape[0]
+    y = r.choice([v for v in values if v.shape == x.shape])
+    kind = r.randrange(13)
+    if kind == 0:
+        return gl.roll(x, r.randrange(n)) - r.choice([1, 2.5]) * y
+    if kind == 1:
+        return gl.sin(x) * y
+    if kind == 2:
+        a = r.randrange(n)
+        return gl.concat([x[a:], gl.tanh(y[:a])])
+    if kind == 3:
+        return gl.sin(x)[np.array([r.randrange(n) for _ in range(r.randint(1, 8))])]
+    if kind == 4:
+        return gl.pad(x[: max(n - 2, 1)], [(r.randrange(2), r.randrange(3))])
+    if kind == 5:
+        return gl.where(x > 0.1, y, gl.tanh(x))
+    if kind == 6:
+        return gl.concat([x, gl.max(gl.stack([x, y]), axis=0)])[:: r.choice([1, 2, -1])]
+    if kind == 7:
+        return gl.sort(gl.concat([x, gl.sin(y)]))[:n]
+    if kind == 8:
+        matrix = scipy.sparse.random_array((r.randint(1, 8), n), density=0.3, format="csr", rng=np.random.default_rng(r.randrange(999)))
+        return gl.matmul(matrix, x)
+    if kind == 9:
+        z = x + 0
+        for k in range(n):
+            if r.random() < 0.5:
+                z[k] = gl.cos(x[k]) * y[r.randrange(n)]
+        return z
+    if kind == 10:
+        return gl.sum(gl.reshape(gl.concat([x, y]), (2, n)) ** 2, axis=0) / 4
+    if kind == 11:
+        return gl.concat([gl.tanh(gl.sum(x))[None] * y[:1], x])
+    return gl.softmax(gl.reshape(gl.concat([x, y]), (n, 2)), axis=1)[:, 0]
+
+
+def program(seed, x):
+    r = random.Random(seed)
+    values = [x]
+    for _ in range(r.randint(1, 6)):
+        values.append(step(r, values[-1], values))
+    return values[-1]
+
+
+@pytest.mark.filterwarnings("ignore::gradloom.GradloomWarning")
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6))
+def test_random_functions(seed):
+    def f(x):
+        return program(seed, x)
+
+    sparse = gl.sparse_jacobian(f, check=True)
+    for x in (POINT[:7], OTHER[:7]):
+        np.testing.assert_allclose(sparse(x).toarray(), dense(f, x), rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore::gradloom.GradloomWarning")
+@pytest.mark.parametrize("seed", range(40))
+def test_random_functions_both_ways(seed, way):
+    def f(x):
+        return program(seed, x)
+
+    sparse = gl.sparse_jacobian(f, check=True)
+    x = POINT[:7]
+    np.testing.assert_allclose(sparse(x).toarray(), dense(f, x), rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(sparse(x).toarray(), numerical(f, x), rtol=1e-4, atol=1e-5)
