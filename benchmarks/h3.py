@@ -1,6 +1,8 @@
 """H3: all 256 outputs of the second hidden layer of a perceptron with respect to its 266,752 weights and biases (273 MB dense)."""
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 
@@ -11,7 +13,7 @@ SIZES = (784, 256, 256)
 
 def parameters() -> dict[str, np.ndarray]:
     rng, found = np.random.default_rng(1), {}
-    for k, (m, n) in enumerate(zip(SIZES, SIZES[1:], strict=False), 1):
+    for k, (m, n) in enumerate(pairwise(SIZES), 1):
         found[f"weights{k}"] = rng.uniform(-1, 1, (n, m)).astype(np.float32) / m**0.5
         found[f"bias{k}"] = rng.uniform(-1, 1, n).astype(np.float32) / m**0.5
     return found

@@ -86,7 +86,7 @@ def notes(records: dict[str, Any]) -> str:
     for name, record in records.items():
         errors = [m["error"] for m in record["measurements"] if m["error"] is not None]
         agreed = f" All agree to {max(errors):.0e} (allowed {record['tolerance']:.0e})." if errors else ""
-        elsewhere = max(m["elsewhere"] for m in record["measurements"])
+        elsewhere = max((m["elsewhere"] for m in record["measurements"]), default=0.0)
         noise = f"Other processes used {elsewhere:.0%} of the machine" + (": too noisy to publish." if elsewhere > 0.1 else ".")
         parts.append(f"**{name}**: {record['work']}{agreed}\n{record['machine']}, {record['date']}. {noise}\n\n{record['further']}".strip())
     return "\n\n".join(parts) + "\n"
@@ -107,7 +107,9 @@ def plot(records: dict[str, Any], path: Path) -> None:
     import matplotlib.pyplot as plt
     from matplotlib.patches import Patch
 
-    bars = {name: [m for m in record["measurements"] if m["minimum"] is not None] for name, record in records.items()}
+    bars = {name: [m for m in record["measurements"] if m["minimum"] is not None] for name, record in records.items() if record["measurements"]}
+    if not bars:
+        return
     heights = [len(timed) + 1.5 for timed in bars.values()]
     size = (10, 0.32 * sum(heights) + 1)
     figure, panels = plt.subplots(len(bars), 1, figsize=size, height_ratios=heights, squeeze=False, layout="constrained")

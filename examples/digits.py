@@ -153,7 +153,7 @@ def largest_difference(matrix, h, places, rows):
     """The largest difference between rows of the matrix and gradients, and the largest entry of those rows."""
     expected = np.stack([np.concatenate([np.ravel(g) for g in row]) for row in rows])
     found = matrix[[np.ravel_multi_index(place, h.shape) for place in places]]
-    return abs(found - expected).max(), abs(expected).max()
+    return float(abs(found - expected).max()), float(abs(expected).max())
 
 
 def seconds(function, *args, repeats=7):

@@ -242,6 +242,28 @@ def check_kept(case: Case) -> None:
     same(everything(), expected, f"{case}: after what is not kept was poisoned", 1e-12)
 
 
+def spaced(x: Any) -> Any:
+    """The same numbers with others between them in memory, the axes in the opposite order."""
+    back = tuple(reversed(range(x.ndim)))
+    buffer = torch.full((*(x.shape[k] for k in back), 3), torch.nan, dtype=x.dtype)
+    buffer[..., 1] = x.permute(back)
+    return buffer[..., 1].permute(back)
+
+
+def check_memory(case: Case) -> None:
+    """How numbers lie in memory changes no result, and no input is written to; single precision too, which has kernels of its own."""
+    single = {torch.float64: torch.float32, torch.complex128: torch.complex64}
+    for plain, tolerance in ((case, 1e-12), (case.at([x.to(single[x.dtype]) for x in case.values()]), 1e-4)):
+        apart = plain.at([spaced(x) for x in plain.values()])
+        before = [x.clone() for x in apart.values()]
+        traced, expected = Traced(apart), Traced(plain)
+        same([y._value for y in traced.outputs], [y._value for y in expected.outputs], f"{plain}: the value from other memory", tolerance)
+        dots, bars = directions(plain.values(), "dots"), directions([y._value for y in expected.outputs], "bars")
+        same(traced.push([spaced(d) for d in dots]), expected.push(dots), f"{plain}: push from other memory", tolerance)
+        same(traced.pull([spaced(b) for b in bars]), expected.pull(bars), f"{plain}: pull from other memory", tolerance)
+        assert all(torch.equal(a, b) for a, b in zip(apart.values(), before, strict=True)), f"{plain}: an input was written to"
+
+
 def check_types(case: Case) -> None:
     """In single precision everything stays in single precision."""
     single = {torch.float64: torch.float32, torch.complex128: torch.complex64}

@@ -249,4 +249,6 @@ EDGES = {
     "topk": [((0, 3), {"axis": -1, "k": 2, "largest": True}), ((3, 1), {"axis": -1, "k": 1, "largest": False})],
     "expm_direction": [(matrix_of(3), matrix_of(3), {}), (matrix_of(0), matrix_of(0), {})],
     "fmod": [((0, 3), 3.0, {})],
+    "cummax": [((3, 0), {"axis": -2})],
+    "cummin": [((3, 0), {"axis": -2})],
 }

@@ -118,6 +118,17 @@ CALLS = {
     "order_statistics": [(lambda x: gl.median(x, axis="C"), ["SCB"]), (lambda x: gl.quantile(x, 0.3, axis="SC", keepdims=True), ["SCB"])],
     "take_along_axis": [(lambda x: gl.take_along_axis(x, gl.argsort(x, axis="T"), axis="T"), ["CTB"])],
     "cross": [(lambda a, b: gl.cross(a, b, axis="T"), ["CTB", "TB"])],
+    "flip": [(lambda x: gl.flip(x, axis="T"), ["CTB"]), (lambda x: gl.flip(x, axis="SC"), ["SCB"])],
+    "roll": [(lambda x: gl.roll(x, 2, axis="T"), ["CTB"])],
+    "stack": [(lambda x: gl.stack([x, x * 2, x], axis=0), ["CTB"])],
+    "fft": [(lambda x: gl.real(gl.fft(x, axis="T")), ["CTB"]), (lambda x: gl.abs(gl.ifft(gl.fft(x, axis="S") + 1, axis="S")), ["SCB"])],
+    "rfft": [(lambda x: gl.imag(gl.rfft(x, axis="T")), ["CTB"])],
+    "irfft": [(lambda x: gl.irfft(x, axis="T"), ["CTB"])],
+    "lstm": [
+        (lambda x, w, r, b: gl.lstm(x, gl.zeros(2), gl.zeros(2), w, r, b)[0], ["CTB", plain(8, 4), plain(8, 2), plain(8)]),
+        (lambda x, h, c, w, r, b: gl.lstm(x, h, c, w, r, b)[0], ["TCB", "CB", "BC", plain(16, 4), plain(16, 4), plain(16)]),
+    ],
+    "gru": [(lambda x, h, w, r, b: gl.gru(x, h, w, r, b)[0], ["CTB", "BC", plain(12, 4), plain(12, 4), plain(12)])],
 }
 
 # Operations whose public function knows no labels, or that are used by others only.
@@ -138,6 +149,10 @@ WITHOUT_LABELS = {
     "scale": "how a walk multiplies",
     "tril": "of the last two axes",
     "triu": "of the last two axes",
+    **dict.fromkeys(
+        ("solve", "solve_triangular", "inv", "pinv", "det", "slogdet", "cholesky", "qr", "eigh", "eigvalsh", "svd", "svdvals", "diagonal", "expm"),
+        "of the matrices in the last two axes, by position",
+    ),
 }
 
 # Sizes at which a call has no meaning, or does not fit the weights that it is called with.
@@ -161,6 +176,9 @@ NOT_AT = {
     ("topk", "C1"),
     ("ctc", "C1"),
     ("cross", "T1"),
+    ("irfft", "T1"),
+    ("lstm", "C1"),
+    ("gru", "C1"),
 }
 
 

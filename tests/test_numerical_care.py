@@ -267,7 +267,7 @@ def test_crossentropy_of_logits(name, dtype, target, index):
     at = int(np.argmax(t))
     targets: Any = dlarray(torch.tensor([at])) if index else dlarray(torch.tensor(t, dtype=dtype).reshape(-1, 1), "CB")
     loss = gl.indexcrossentropy if index else gl.crossentropy
-    y, g, h = walks(lambda x: loss(gl.reshape(x, (-1, 1)), targets if not index else targets, from_logits=True, data_format="CB"), x)
+    y, g, h = walks(lambda x: loss(gl.reshape(x, (-1, 1)), targets, from_logits=True, data_format="CB"), x)
     close(y, exact.max() + np.log(np.exp(exact - exact.max()).sum()) - exact[at], dtype, 4)
     close(g, p - t, dtype, 4)
     close(h, p * (v - (v * p).sum()), dtype, 16)

@@ -135,6 +135,12 @@ def test_what_is_kept_is_what_is_read(operation, monkeypatch):
 
 
 @each(CHECKED)
+def test_any_memory_gives_the_same(operation):
+    for case in all_cases(operation):
+        checks.check_memory(case)
+
+
+@each(CHECKED)
 def test_single_precision_stays_single(operation):
     for case in all_cases(operation):
         checks.check_types(case)

@@ -19,6 +19,7 @@ OTHER = RNG.standard_normal(N)
 MATRIX = scipy.sparse.random_array((N, N), density=0.2, format="csr", rng=RNG)
 DENSE = RNG.standard_normal((N, N))
 WEIGHTS = RNG.standard_normal(N)
+KERNEL = RNG.standard_normal((2, 1, 2, 2))
 
 
 def written(x):
@@ -69,14 +70,16 @@ EXACT = {  # the pattern is what a Jacobian without zeros by accident has
     "linear": lambda x: 3 * x - 2 * x[::-1],
     "constant": lambda x: gl.zeros(3),
     "list": lambda x: [x[0] * x[1], x[2]],
-    "no derivative": lambda x: gl.floor(x) + 0 * x,
     "dense matrix": lambda x: gl.matmul(DENSE, x),
     "diagonal": lambda x: gl.matmul(DENSE[:2, :2], gl.reshape(x, (2, 6))) * 1.5,
     "transposed": lambda x: gl.matmul(gl.reshape(x, (4, 3)).T, DENSE[:4, :2]),
     "repeated": lambda x: gl.repeat(x[:4], 3) * x,
+    "convolution": lambda x: gl.dlconv(gl.reshape(x, (1, 1, 3, 4)), KERNEL, np.zeros(2), data_format="BCSS"),
+    "convolution's weights": lambda x: gl.dlconv(DENSE[:4, :4].reshape(1, 1, 4, 4), gl.reshape(x, (3, 1, 2, 2)), np.zeros(3), data_format="BCSS"),
     "topk": lambda x: gl.sum(gl.sort(grid(x), axis=1)[:, 1:], axis=1),
 }
 LARGER = {  # the pattern holds what other values of the same shapes could need
+    "no derivative": lambda x: gl.floor(x) + 0 * x,
     "where": lambda x: gl.where(x > 0, x**2, gl.roll(x, 2)),
     "maximum": lambda x: gl.maximum(x, x[::-1]),
     "relu": lambda x: gl.relu(x[1:] - x[:-1]),
@@ -103,8 +106,8 @@ def way(request, monkeypatch):
     """Values from partials where that can be, and from compressed walks."""
     if request.param == "walks":
 
-        def without_values(order):
-            pattern = sparsity.pattern_of(order)
+        def without_values(*args):
+            pattern = sparsity.pattern_of(*args)
             if pattern is not None:
                 pattern.accumulation = None
             return pattern
@@ -168,6 +171,21 @@ def test_another_branch_is_another_pattern(way):
     for x in (POINT, low, POINT, low, low):
         np.testing.assert_allclose(sparse(x).toarray(), dense(f, x), atol=1e-13)
     assert sparse(POINT).nnz == 22 and sparse(low).nnz == 11
+
+
+def test_what_is_kept_is_bounded():
+    def f(x, shift):
+        return gl.roll(x, shift) * x
+
+    sparse = gl.sparse_jacobian(f)
+    for shift in (*range(N), *range(N)):
+        np.testing.assert_allclose(sparse(POINT, shift).toarray(), gl.jacobian(f)(POINT, shift))
+
+
+def test_x_and_parts_of_it(way):
+    assert (gl.sparse_jacobian(lambda x: x)(POINT).toarray() == np.eye(N)).all()
+    assert gl.sparse_jacobian(lambda x: x[:0])(POINT).shape == (0, N)
+    assert gl.sparse_jacobian(lambda x: x)(np.ones((0, 3))).shape == (0, 0)
 
 
 def test_another_shape_is_another_pattern(way):

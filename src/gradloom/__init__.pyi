@@ -404,6 +404,8 @@ def groupnorm(x: Any, num_groups: Any, offset: Any, scale: Any, /, *, epsilon: A
     """Each group of channels of each observation with mean 0 and variance 1, then scaled and shifted channel by channel."""
 def gru(x: Any, h0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, /, *, reset_gate_mode: Any = 'after-multiplication', state_activation: Any = 'tanh', gate_activation: Any = 'sigmoid', data_format: Any = None) -> Any:
     """The gated recurrent unit along T: the states of all time steps, and the last one, (y, h)."""
+def hessian(function: Any, /, *, argument: Any = 0) -> Any:
+    """The function that returns the Hessian of a scalar `function` with respect to one argument; the others are passed through."""
 def hfft(x: Any, /, *, n: Any = None, axis: Any = -1, norm: Any = 'backward') -> Any:
     """The real `fft` of a signal with conjugate symmetry, from its first half: n numbers, 2 (m - 1) for m entries unless given."""
 def huber(y: Any, targets: Any, weights: Any = None, /, *, transition_point: Any = 1.0, mask: Any = None, reduction: Any = 'sum', normalization_factor: Any = 'batch-size', data_format: Any = None, weights_format: Any = None) -> Any:
@@ -446,6 +448,8 @@ def isinf(x: Any, /) -> Any:
     """x is infinite."""
 def isnan(x: Any, /) -> Any:
     """x is NaN."""
+def jacobian(function: Any, /, *, argument: Any = 0) -> Any:
+    """The function that returns the Jacobian of `function`'s value with respect to one argument; the others are passed through."""
 def jvp(u: Any, x: Any, v: Any, /, *, enable_higher_derivatives: Any = False) -> Any:
     """The Jacobian of u with respect to x times a direction v, by one walk forwards."""
 def kron(a: Any, b: Any, /) -> Any:
@@ -646,6 +650,10 @@ def solve_triangular(a: Any, b: Any, /, *, upper: Any = False) -> Any:
     """The solution y of a y = b where only one triangle of a is read: the lower, or with `upper=True` the upper."""
 def sort(x: Any, /, *, axis: Any = -1, descending: Any = False, stable: Any = True) -> Any:
     """The elements in order along an axis. Equal ones keep their order, `stable` or not; a NaN counts as larger than every number."""
+def sparse_hessian(function: Any, /, *, argument: Any = 0, check: Any = False) -> Any:
+    """The function that returns the Hessian of a scalar `function` as a SciPy sparse array."""
+def sparse_jacobian(function: Any, /, *, argument: Any = 0, check: Any = False) -> Any:
+    """The function that returns the Jacobian of `function`'s value as a SciPy sparse array, for stencils, residuals and the like."""
 def sparse_matmul(a: Any, x: Any, /) -> Any:
     """A constant SciPy sparse matrix times x, a vector or a matrix."""
 def sqrt(x: Any, /) -> Any:

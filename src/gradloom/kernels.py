@@ -183,6 +183,10 @@ _WORTHWHILE = 1 << 20  # products of numbers; below, the call costs more than it
 
 def matrix_product(a: Tensor, b: Tensor) -> Tensor:
     """torch.matmul, by the faster of the libraries that torch has."""
+    if a.ndim > 1 and b.ndim > 1 and a.shape[-1] == 1 == b.shape[-2] and a.dtype is b.dtype:
+        return a * b  # an outer product
+    if a.ndim > 2 and b.ndim > 1 and b.shape[-1] == 1 and a.stride(-2) == 1 < a.stride(-1):
+        return torch.matmul(b.mT, a.mT).mT  # transposed matrices times a column: read in order, 8 times as fast
     if _WIDER and a.dtype is torch.float32 and b.dtype is torch.float32 and b.ndim == 2 and a.ndim > 1 and a.is_cpu and b.is_cpu:
         n = b.shape[1]
         if n >= 8 and a.shape[-1] > 1 and a.numel() * n >= _WORTHWHILE and a.shape[-1] == b.shape[0] and 0 not in b.stride():  # oneDNN takes 1000 times as long

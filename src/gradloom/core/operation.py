@@ -149,7 +149,7 @@ class Operation:
                              for n, x in zip(self.inputs, inputs, strict=False))
         reason = _mismatch(self.inputs, inputs) if "size of tensor" in str(error) else str(error).split("\n")[0]
         kind: type[GradloomError] = TypeRefused if isinstance(error, TypeError) or "dtype" in reason or "not implemented for" in reason or (
-            "not supported" in reason) else ShapeError
+            "not support" in reason) else ShapeError
         return kind(f"{self.name}({operands}) cannot be computed, at {line_of(user_site())}: {reason}")
 
     # ----- derivatives -----

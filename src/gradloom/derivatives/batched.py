@@ -17,7 +17,7 @@ from ..core.errors import BatchDependenceWarning, ShapeError, TypeRefused, line_
 from ..core.labels import axes_of, described, positions, tidy
 from ..core.trace import Node, ancestors
 from .jacobian import jacobian_object
-from .operators import check_leads_to, marked, output_node, recorded_result, target_node
+from .operators import check_leads_to, marked, one_trace, output_node, recorded_result, target_node
 from .planning import Partners, independence
 from .reverse import pull
 
@@ -58,6 +58,7 @@ def dljacobian(u: Any, x: Any, axis: Any = None, /, *, enable_higher_derivatives
         raise TypeRefused("dljacobian(u, x, axis) differentiates real u; write gl.real(u) and gl.imag(u), or dljacobian(u, x)")
     axes = _axes(u, x, axis)
     check_leads_to(u_node, [x_node], "dljacobian")
+    one_trace([u_node] if u_node is not None else [], [x_node])
     others = [k for k in range(u.ndim) if k not in axes and u.shape[k] > 1]
     if others:
         partners = _partners(u, x, others, "dljacobian")

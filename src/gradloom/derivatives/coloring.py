@@ -86,27 +86,27 @@ def column_colors(starts: Indices, columns: Indices, n: int, grid: Sequence[int]
     if least <= 1:
         return np.zeros(n, dtype=np.int64)
     found = linear_colors(starts, columns, n, grid, least)
-    if found is not None and _count(found) == least:
+    if found is not None:
         return found
     down, rows, _ = transposed(starts, columns, n)
     m = len(starts) - 1
     degree = np.diff(down)
     orders: list[Indices] = [np.arange(n)]
-    if found is None and len(columns) <= FURTHER_ORDERS:
+    if len(columns) <= FURTHER_ORDERS:
         stream = np.random.default_rng(0)
         orders += [np.argsort(-degree, kind="stable"), np.argsort(degree, kind="stable"), stream.permutation(n)]
-    best = found
+    best = None
     for order in orders:
         colors = _greedy(down, rows, m, order)
         if best is None or _count(colors) < _count(best):
             best = colors
         if _count(best) == least:
             break
-    if best is not None and found is None and len(columns) <= FURTHER_ORDERS:  # colour classes in reverse never need more, often fewer
+    assert best is not None
+    if len(columns) <= FURTHER_ORDERS:  # colour classes in reverse never need more, often fewer
         for _ in range(3):
             colors = _greedy(down, rows, m, np.argsort(-best, kind="stable"))
             best = colors if _count(colors) <= _count(best) else best
-    assert best is not None
     return best
 
 
@@ -170,23 +170,20 @@ def _nearest(d: int, size: int) -> int:
 
 def _offsets(starts: Indices, columns: Indices, sizes: Sequence[int]) -> list[tuple[int, ...]] | None:
     """Differences between positions of columns in one row; None where there are many."""
-    place = np.stack(np.unravel_index(columns, sizes))
     rows = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-    widest = int(np.diff(starts).max())
     span = [2 * s - 1 for s in sizes]
+    place = np.ravel_multi_index(np.unravel_index(np.arange(math.prod(sizes)), sizes), span)[columns]  # where differences tell offsets apart
     found: list[Indices] = []
-    for step in range(1, widest):
-        if len(rows) <= step:
-            break
-        same = rows[step:] == rows[:-step]
-        difference = (place[:, step:] - place[:, :-step])[:, same] + np.array([[s - 1] for s in sizes])
-        found.append(np.unique(np.ravel_multi_index(tuple(difference), span)))
+    for step in range(1, int(np.diff(starts).max())):
+        found.append(np.unique((place[step:] - place[:-step])[rows[step:] == rows[:-step]]))
         if len(found[-1]) > MOST_OFFSETS:
             return None
     key = np.unique(np.concatenate(found)) if found else np.empty(0, dtype=np.int64)
     if len(key) > MOST_OFFSETS:
         return None
-    return [tuple(int(d) - s + 1 for d, s in zip(row, sizes, strict=True)) for row in np.stack(np.unravel_index(key, span)).T]
+    middle = [s - 1 for s in sizes]
+    key = key + np.ravel_multi_index(middle, span)
+    return [tuple(int(d) - c for d, c in zip(offset, middle, strict=True)) for offset in np.stack(np.unravel_index(key, span)).T]
 
 
 def _lines(size: int, count: int, periodic: bool, axis: int, offsets: Sequence[tuple[int, ...]]) -> Iterator[Line]:
@@ -209,8 +206,9 @@ def _lines(size: int, count: int, periodic: bool, axis: int, offsets: Sequence[t
             continue
         seen.add(key)
         changes = {}
+        twice = np.concatenate((line, line))
         for d in wanted:
-            later = np.roll(line, -d) if periodic else line[max(d, 0):size + min(d, 0)]
+            later = twice[d % size:d % size + size] if periodic else line[max(d, 0):size + min(d, 0)]
             earlier = line if periodic else line[max(-d, 0):size - max(d, 0)]
             changes[d] = frozenset(((later - earlier) % count).tolist())
         if not any(0 in changes[d] for d in alone):

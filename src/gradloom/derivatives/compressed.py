@@ -26,10 +26,10 @@ KEPT = 8  # branches of a function whose patterns are kept
 class Prepared:
     """What is kept of one branch of a function: its signature, pattern and, once it is asked for, colouring."""
 
-    def __init__(self, order: list[Node], square: bool):
+    def __init__(self, order: list[Node], square: bool, device: Any = None):
         self.signature = Signature(order)
         self.square = square
-        self.pattern = pattern_of(order)
+        self.pattern = pattern_of(order, device)
         if self.pattern is not None and square and self.pattern.accumulation is None:
             self.pattern = _symmetrized(self.pattern)
         self._coloring: Coloring | None = None
@@ -89,7 +89,7 @@ def sparse(kept: list[Prepared], u: Any, x: dlarray, square: bool, check: bool) 
         return scipy.sparse.csr_array(shape, dtype=dtype)
     prepared = next((p for p in kept if p.signature.fits(order)), None)
     if prepared is None:
-        prepared = Prepared(order, square)
+        prepared = Prepared(order, square, x.device)
         kept.append(prepared)
         del kept[:-KEPT]
         if shape[0] * shape[1] > SMALL and (why := prepared.slow()):

@@ -48,7 +48,8 @@ def distributed(v: Any, leaves: Sequence[Any], its: Structure, what: str) -> lis
         v = dlarray(v)
         given = [v]
     total = sum(leaf.size for leaf in leaves)
-    if len(given) == 1 and (len(leaves) > 1 or np.shape(getattr(given[0], "_value", given[0])) != leaves[0].shape):
+    by_label = len(given) == len(leaves) == 1 and type(given[0]) is dlarray and given[0].ndim == len(leaves[0].shape) and given[0]._labels is not None
+    if len(given) == 1 and not by_label and (len(leaves) > 1 or np.shape(getattr(given[0], "_value", given[0])) != leaves[0].shape):
         one = given[0] if type(given[0]) is dlarray else dlarray(given[0])
         if one.ndim != 1 or one.size != total:
             raise ShapeError(f"{what} needs a flat vector of {total} elements or the Jacobian's container, not {described(one.shape, one._labels)}, "

@@ -22,7 +22,7 @@ from .forward import push
 from .jacobian_large import write_large, written_whole
 from .jacobian_source import SMALL, Leaf, Source
 from .jacobian_words import explained, shown
-from .operators import marked, recorded_result
+from .operators import check_leads_to, marked, one_trace, recorded_result
 from .planning import depends
 from .reverse import pull
 
@@ -405,7 +405,6 @@ class TransposedJacobian:
                 for x, bar in zip(J._xs, values, strict=True)]
         return unflatten(J._x_structure, made)
 
-
     def gram(self) -> dlarray:
         """J' J with shape (*x.shape, *x.shape) for one x, (total, total) for a container: the Gauss-Newton matrix of a squared loss."""
         return self @ self.T
@@ -417,6 +416,9 @@ def jacobian_object(u: Any, x: Any, output: Callable[..., Any], target: Callable
     xs, x_structure = flatten(x)
     u_leaves = [Leaf(a, output(a, "dljacobian"), path) for a, path in zip(us, u_structure.paths(), strict=True)]
     x_leaves = [Leaf(a, target(a, "dljacobian"), path[0] if len(path) == 1 else path) for a, path in zip(xs, x_structure.paths(), strict=True)]
+    results, targets = [leaf.node for leaf in u_leaves if leaf.node is not None], [leaf.node for leaf in x_leaves if leaf.node is not None]
+    check_leads_to(results, targets, "dljacobian")
+    one_trace(results, targets)
     source = Source(u_leaves, x_leaves, recorded, memory_limit)
     J = Jacobian(source, range(len(us)), range(len(xs)), u_structure, x_structure)
     if check:

@@ -46,9 +46,17 @@ def times_transposed(J: Jacobian, other: Jacobian) -> dlarray:
     """J1 J2' of two Jacobians with respect to the same x, of shape (*u1.shape, *u2.shape)."""
     _real(J, "J1 @ J2.T")
     _real(other, "J1 @ J2.T")
+    mine, theirs = J._x_structure.paths(), other._x_structure.paths()
+    keyed = [()] not in (mine, theirs)  # not a part on its own
+    if keyed and set(mine) != set(theirs):
+        raise ShapeError(f"J1 @ J2.T needs two Jacobians with respect to the same x; only one of them has {sorted(map(str, {*mine} ^ {*theirs}))[0]}, "
+                         f"at {line_of(user_site())}; leave .nonzero out, or take the same parts J[key] of both")
+    if keyed and mine != theirs:  # the same container in another order
+        other = type(other)(other._source, other._rows, [other._columns[theirs.index(path)] for path in mine], other._u_structure, J._x_structure)
     shapes = [[x.shape for x in which._xs] for which in (J, other)]
     if shapes[0] != shapes[1]:
-        raise ShapeError(f"J1 @ J2.T needs two Jacobians with respect to the same x, not of {shapes[0]} and {shapes[1]}, at {line_of(user_site())}")
+        raise ShapeError(f"J1 @ J2.T needs two Jacobians with respect to the same x, not of {shapes[0]} and {shapes[1]}, at {line_of(user_site())}; "
+                         "take both with respect to one x")
     if len(J._rows) != 1 or len(other._rows) != 1:
         raise ShapeError("J1 @ J2.T and J.gram() are for one u, not a container; write dljacobian(u[0], x), or stack them")
     u, v = J._us[0], other._us[0]

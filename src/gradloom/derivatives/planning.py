@@ -147,10 +147,15 @@ def independence(u: Node, x: Node, partners: Partners) -> tuple[str, str]:
     observation survives, no operation mixed them.
     """
     key = tuple((k, tuple(js)) for k, js in partners.items())
-    return remembered("independence", [u], [x], lambda: _independence(u, x, partners), key)
+    verdict, reason, at = remembered("independence", [u], [x], lambda: _independence(u, x, partners), key)
+    if at is not None:  # a place in every trace alike: the line is this one's
+        node = ancestors([u], x.number)[at]
+        reason = f"{node.operation.name} mixes them, in {line_of(node.site)}"
+    return verdict, reason
 
 
-def _independence(u: Node, x: Node, partners: Partners) -> tuple[str, str]:
+def _independence(u: Node, x: Node, partners: Partners) -> tuple[str, str, int | None]:
+    """The verdict, its reason, and where in the trace the operation is that mixes observations."""
     x_axes = sorted({j for js in partners.values() for j in js})
     axes = [plain(n) for n in x.shape]
     others = [i for k, a in enumerate(axes) if k not in x_axes for i in a.indices]
@@ -160,18 +165,18 @@ def _independence(u: Node, x: Node, partners: Partners) -> tuple[str, str]:
     try:
         block = push([u], {x: seed}, values_of=stand_ins)[0]
     except Exception as error:  # an operation that cannot run without data: no proof either way
-        return "unknown", f"an operation between cannot be followed without its data ({str(error).splitlines()[0][:80]})"
+        return "unknown", f"an operation between cannot be followed without its data ({str(error).splitlines()[0][:80]})", None
     if block is None:
-        return "proved", "it does not depend on it at all"
+        return "proved", "it does not depend on it at all", None
     pairing: dict[int, set[int]] = {k: set(js) for k, js in partners.items()}
     for term in block.terms:
         for k, allowed in pairing.items():
             allowed &= {x_axes[j] for j in _tied(term, k)}
     if all(pairing.values()) and _matching([sorted(js) for js in pairing.values()]):
-        return "proved", ""
+        return "proved", "", None
     if block.untied:
-        return "unknown", block.untied[0]
-    return "disproved", _mixer(u, x, seed)
+        return "unknown", block.untied[0], None
+    return "disproved", "some operation mixes them", _mixer(u, x, seed)
 
 
 def _tied(term: Term, k: int) -> list[int]:
@@ -192,8 +197,8 @@ def _matching(choices: list[list[int]]) -> bool:
     return not choices or any(_matching([[j for j in other if j != first] for other in choices[1:]]) for first in choices[0])
 
 
-def _mixer(u: Node, x: Node, seed: Block) -> str:
-    """The first operation that loses a tie which u has lost, with its line."""
+def _mixer(u: Node, x: Node, seed: Block) -> int | None:
+    """Which of the nodes that lead to u is the first to lose a tie that u has lost."""
     inn = {i for a in seed.terms[0].inn for i in a.indices}
 
     def lost_at(node: Node) -> set[Index]:
@@ -204,15 +209,15 @@ def _mixer(u: Node, x: Node, seed: Block) -> str:
         return inn - kept
 
     lost = lost_at(u)
-    for node in ancestors([u], x.number):
+    for k, node in enumerate(ancestors([u], x.number)):
         if node is x or node.shape is None or not depends(node, x):
             continue
         try:
             if lost & lost_at(node):
-                return f"{node.operation.name} mixes them, in {line_of(node.site)}"
+                return k
         except Exception:  # it cannot be followed without its data; the next one may tell
             continue
-    return "some operation mixes them"
+    return None
 
 
 __all__ = ["depends", "free_memory", "identity", "independence", "remembered", "signature", "stand_ins", "structure"]

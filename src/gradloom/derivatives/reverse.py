@@ -122,9 +122,11 @@ def _raw(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: set[
             continue
         if operation.reads_at is not None and (at := operation.reads_at(node.params)) is not None:
             source = parents[0]
-            if source not in rows:
-                rows[source] = Rows(None)  # type: ignore[index]
-            rows[source].add(at if at >= 0 else at + source.shape[0], y_bar)  # type: ignore[index, union-attr]
+            if source in active:
+                its = rows.get(source)  # type: ignore[arg-type]
+                if its is None:
+                    its = rows[source] = Rows(None)  # type: ignore[index]
+                its.add(at if at >= 0 else at + source.shape[0], y_bar)  # type: ignore[union-attr]
             continue
         if operation.writes_at is not None and node not in asked and _write_of_row(node, rows, y_bar, active, bars, owned):
             continue

@@ -163,7 +163,9 @@ def _as_given(found: Any, given: Any) -> Any:
     if isinstance(given, Tensor):
         return found._value.clone()
     result = np.array(found, order="C")
-    return result.item() if type(given) in NUMBER_TYPES and not result.ndim else result[()]
+    if result.ndim:
+        return result
+    return result.item() if type(given) in NUMBER_TYPES else result[()]
 
 
 def trace_between(u: Any, x: dlarray) -> list[Node]:

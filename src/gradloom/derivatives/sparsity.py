@@ -44,14 +44,14 @@ class Pattern:
         return np.repeat(np.arange(self.shape[0]), np.diff(self.starts))
 
 
-def pattern_of(order: Sequence[Node]) -> Pattern | None:
+def pattern_of(order: Sequence[Node], device: Any = None) -> Pattern | None:
     """The pattern of d u / d x in the trace from x to u; None where it is dense, or has too many entries to be listed.
 
     A dense one that comes with its values is a pattern too.
     """
     x, u = order[0], order[-1]
     try:
-        walk = _Walk(x)
+        walk = _Walk(x, device)
         found = walk.entries_of(u, order)
     except Dense:
         return None
@@ -83,8 +83,9 @@ def _unique(entries: Entries, n: int) -> tuple[Indices, Indices]:
 class _Walk:
     """The walk forwards from x."""
 
-    def __init__(self, x: Node):
+    def __init__(self, x: Node, device: Any):
         self.x = x
+        self.device = device
         self.n = math.prod(x.shape)
         self.accumulation: Accumulation | None = Accumulation()
         self.known: dict[Node, Any] = {}
@@ -167,7 +168,7 @@ class _Walk:
         sparse = node.params.get("matrix") if node.operation.name == "sparse_matmul" else None
         if sparse is not None:
             return self._times(_sparse_pattern(sparse, node), entries)
-        found = _selection(node, j)
+        found = _selection(node, j, self.device)
         if found is not None:
             places, coefficients, reads = found
             size = math.prod(node.parents[j].shape)  # type: ignore[union-attr]
@@ -214,7 +215,7 @@ def _sparse_pattern(matrix: Tensor, node: Node) -> Any:
     return a
 
 
-def _selection(node: Node, j: int) -> tuple[Indices, np.ndarray | None, bool] | None:
+def _selection(node: Node, j: int, device: Any) -> tuple[Indices, np.ndarray | None, bool] | None:
     """Of an operation that is linear in input j alone: the element that each output reads, or the output that each element is added to.
 
     (places, coefficients, whether outputs read). Told from probes: all ones, positions, and random numbers, which must fit; where the
@@ -230,10 +231,11 @@ def _selection(node: Node, j: int) -> tuple[Indices, np.ndarray | None, bool] | 
         source, target = (parent, node) if reads else (node, parent)
         n = math.prod(source.shape)
         draws = torch.rand(n, dtype=torch.float64, generator=torch.Generator().manual_seed(n))
-        results = []
+        results: list[Any] = []
         try:
             for probe in (torch.ones(n, dtype=torch.float64), torch.arange(n, dtype=torch.float64), draws):
-                results.append(_linear(node, j, probe.reshape(source.shape), reads))
+                found = _linear(node, j, probe.reshape(source.shape).to(device), reads)
+                results.append(None if found is None else found.cpu())
         except Exception:  # it does not run on such inputs: its structure will tell
             continue
         if any(r is None or r.numel() != math.prod(target.shape) for r in results):
@@ -247,7 +249,7 @@ def _selection(node: Node, j: int) -> tuple[Indices, np.ndarray | None, bool] | 
         if len(places) and (places.max() >= n or places.min() < -1):
             continue
         fits = np.where(present, ones * draws.numpy()[places] if n else 0, 0)
-        if np.allclose(fits, values, rtol=1e-12, atol=0):
+        if (np.abs(fits - values) <= 1e-12 * np.abs(values)).all():
             return places, None if (ones[present] == 1).all() else ones, reads
     return None
 

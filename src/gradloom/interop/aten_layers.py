@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 
-from ..core.array import dlarray
+from ..core.array import dlarray, raw
 from ..core.errors import TypeRefused, line_of, user_site
 from ..core.operation import OPERATIONS
 from .aten import WHOLE, WRITERS, array_of
 from .aten_moving import gathered
-from .aten_rules import constant, raw, rule
+from .aten_rules import constant, rule
 from .protocol import gl
 
 aten = torch.ops.aten

@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 
+from ..core.array import raw
 from ..core.errors import TypeRefused, line_of, user_site
 from ..core.operation import OPERATIONS
-from .aten_rules import cast, constant, raw, rule
+from .aten_rules import cast, constant, rule
 from .protocol import gl
 from .wrapped import written_at
 

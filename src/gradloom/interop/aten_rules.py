@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ..core.array import dlarray
+from ..core.array import dlarray, raw
 from ..core.operation import PUBLIC
 from .aten import RULES, carries, detached
 from .protocol import gl
@@ -28,11 +28,6 @@ def rule(*names: str) -> Callable[[Any], Any]:
 def named(theirs: str, ours: str) -> None:
     """An ATen operation that is a public function under another name; where that is not there, torch's decomposition is taken."""
     RULES[theirs] = lambda *args: PUBLIC[ours](*args) if ours in PUBLIC else NotImplemented
-
-
-def raw(x: Any) -> Any:
-    """The tensor of an array, numbers as they are."""
-    return x._value if type(x) is dlarray else x
 
 
 def constant(x: torch.Tensor) -> dlarray:

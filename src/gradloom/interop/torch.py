@@ -14,7 +14,7 @@ from ..core.errors import TypeRefused, line_of, user_site
 from ..networks.learnables import Key, Learnables, aligned_rows, html_table, value_described
 from ..networks.network import dlnetwork
 from ..operations.arithmetic import astype
-from .aten import array_of, carries, dispatched
+from .aten import carries, dispatched, left
 from .wrapped import Wrapped, wrapped
 
 _made = dlarray._made
@@ -137,7 +137,7 @@ class TorchNetwork(dlnetwork):
                     module.eval()
                 elif not structure.training:
                     module.train()
-                result = tree_map(_left, module(*xs, **options))
+                result = tree_map(left, module(*xs, **options))
                 state = self._state_of(held) if return_state else None
         finally:
             held.restore()
@@ -154,7 +154,7 @@ class TorchNetwork(dlnetwork):
         for key, place in zip(keys, held.places[offset:], strict=True):
             owner = modules[key[0]]
             now = owner._buffers.get(key[1], place) if key[1] in owner._buffers else place
-            values.append(_left(place if now is None else now))
+            values.append(left(place if now is None else now))
         return Learnables._made(keys, values)
 
     @property
@@ -186,12 +186,6 @@ class TorchNetwork(dlnetwork):
 
     def _repr_html_(self) -> str:
         return f"<p>{self._heading()}</p>" + html_table([("Layer", "Parameter", "Value"), *self._rows()])
-
-
-def _left(x: Any) -> Any:
-    """A result as a dlarray without labels."""
-    x = array_of(x)
-    return _made(x._value, x._node, None) if type(x) is dlarray else x
 
 
 register(TorchNetwork, lambda net: (net._values, net._structure), TorchNetwork._made, lambda net: net._structure.keys)

@@ -178,7 +178,8 @@ def pow(a: Any, b: Any, /) -> Any:
     return power(a, b)
 
 
-conj = elementwise("conj", torch.conj, 1, complex_partials=[(0, 1)], fused_pull=lambda y_bar: y_bar.conj(), complex_fused=True, doc="The complex conjugate.", matlab="conj")
+conj = elementwise("conj", torch.conj, 1, complex_partials=[(0, 1)], fused_pull=lambda y_bar: y_bar.conj(), complex_fused=True,
+                   doc="The complex conjugate.", matlab="conj")
 real = elementwise("real", lambda x: x.real.clone() if x.is_complex() else x, 1, complex_partials=[(0.5, 0.5)], fused_pull=lambda y_bar: y_bar,
                    complex_fused=True, doc="The real part.", matlab="real")
 imag = elementwise("imag", lambda x: x.imag.clone() if x.is_complex() else torch.zeros_like(x), 0, complex_partials=[(-0.5j, 0.5j)],

@@ -56,7 +56,9 @@ class _Assign(Multilinear):
         """The row along axis 0 that is written, where it is one."""
         index = params["index"]
         at = index[0] if index else None  # none of a scalar
-        return at if type(at) is int and all([type(e) is slice and e == slice(None) for e in index[1:]]) else None
+        if type(at) is not int or len(index) == 1:
+            return at if type(at) is int else None
+        return at if all([type(e) is slice and e == slice(None) for e in index[1:]]) else None
 
     def reads(self, name: str) -> set[str]:
         return set()

@@ -62,7 +62,7 @@ def _fused(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> bool:
 def _rows(x: Tensor, size: int) -> Tensor:
     """x as that kernel takes it: heads of one size, zeros where they were smaller, each in one piece."""
     if x.shape[-1] < size:
-        return torch.constant_pad_nd(x, (0, size - x.shape[-1]))
+        x = torch.constant_pad_nd(x, (0, size - x.shape[-1]))  # which keeps channels_last
     return x if x.stride(-1) == 1 else x.contiguous()
 
 

@@ -62,7 +62,7 @@ def _batchnorm_pull(y_bar: Any, x: Any, scale: Any, saved_mean: Any, inverse: An
 def _batchnorm_fused(y_bar: Tensor, x: Tensor, scale: Tensor, saved_mean: Tensor, inverse: Tensor, axis: int, epsilon: float,
                      wanted: Any) -> Any:
     x_bar, scale_bar, offset_bar = aten.native_batch_norm_backward(
-        _channels_second(y_bar, axis), _channels_second(x, axis), scale, None, None, saved_mean, inverse, True, epsilon,
+        _channels_second(y_bar, axis), _channels_second(x, axis), scale.contiguous(), None, None, saved_mean, inverse, True, epsilon,
         (wanted[0], wanted[2], wanted[1]))
     return _channels_back(x_bar, x, axis) if wanted[0] else None, offset_bar if wanted[1] else None, scale_bar if wanted[2] else None
 
@@ -154,12 +154,14 @@ def _given_fused(y_bar: Tensor, x: Tensor, scale: Tensor, mean: Tensor, variance
     if wanted[3] or wanted[4] or not plain:
         return _given_pull(y_bar, x, scale, mean, variance, axis, epsilon, wanted)
     x_bar, scale_bar, offset_bar = aten.native_batch_norm_backward(
-        _channels_second(y_bar, axis), _channels_second(x, axis), scale, mean, variance, mean, variance, False, epsilon, (wanted[0], wanted[2], wanted[1]))
+        _channels_second(y_bar, axis), _channels_second(x, axis), scale.contiguous(), mean, variance, mean, variance, False, epsilon,
+        (wanted[0], wanted[2], wanted[1]))
     return (_channels_back(x_bar, x, axis) if wanted[0] else None, offset_bar if wanted[1] else None, scale_bar if wanted[2] else None, None, None)
 
 
 _batchnorm_given = general(
-    "batchnorm_given", _given_kernel, ("x", "offset", "scale", "mean", "variance"), push=_given_push, pull=_given_pull, fused_pull=_given_fused, domain=(0.5, 2),
+    "batchnorm_given", _given_kernel, ("x", "offset", "scale", "mean", "variance"), push=_given_push, pull=_given_pull,
+    fused_pull=_given_fused, domain=(0.5, 2),
     samples=[((2, 3, 4), (3,), (3,), (3,), (3,), {"axis": -2, "epsilon": 1e-5}),
              ((4, 3), (3,), (3,), (3,), (3,), {"axis": -1, "epsilon": 0.1})])
 

@@ -339,7 +339,7 @@ def outer(a: Any, b: Any, /) -> Any:
     [[3.]
      [6.]]
     """
-    return reshape(array(a), (-1, 1)) * reshape(array(b), (1, -1))
+    return _matmul.apply(promoted_arrays(unlabelled(reshape(array(a), (-1, 1))), unlabelled(reshape(array(b), (1, -1)))))
 
 
 @composite

@@ -33,6 +33,8 @@ from .weighted_sums import (
     weighted_total,
 )
 
+aten = torch.ops.aten
+
 
 def _tiny(x: Any) -> float:
     return torch.finfo(x.dtype).tiny
@@ -73,21 +75,20 @@ def _at_index(x: Tensor, index: Tensor, axis: int) -> Tensor:
 
 
 def _crossentropy_kernel(x: Tensor, targets: Tensor, weights: Tensor | None, axis: int, mode: str, from_logits: bool, factor: float,
-                         reduction: str) -> Tensor:
+                         reduction: str) -> tuple[Tensor, Tensor]:
+    """The loss, and log_softmax(x) where that is in it."""
     if mode == "multilabel":
         e = (torch.logaddexp(x, x.new_zeros(())) - targets * x if from_logits else
              (targets - 1) * (1 - x).clamp_min_(_tiny(x)).log_() - targets * x.clamp_min(_tiny(x)).log_())
-        return weighted_total(e, weights, factor, reduction)
-    if from_logits:
-        x = torch.log_softmax(x, axis)
+        return weighted_total(e, weights, factor, reduction), x.new_empty(0)
+    logs = torch.log_softmax(x, axis) if from_logits else x.new_empty(0)
     if not is_index(targets):
-        e = (x if from_logits else x.clamp_min(_tiny(x)).log_()).mul_(targets)
-        return weighted_total(e if reduction == "sum" else e.neg_(), weights, -factor, reduction)
+        e = logs * targets if from_logits else x.clamp_min(_tiny(x)).log_().mul_(targets)
+        return weighted_total(e if reduction == "sum" else e.neg_(), weights, -factor, reduction), logs
     index = targets.unsqueeze(axis)
-    e = x.gather(axis, index)
-    e = -(e if from_logits else e.clamp_min(_tiny(x)).log_())
+    e = -(logs.gather(axis, index) if from_logits else x.gather(axis, index).clamp_min(_tiny(x)).log_())
     total = weighted_total(e, None if weights is None else _at_index(weights, index, axis), factor, reduction)
-    return total if reduction == "sum" else total.squeeze(axis)
+    return total if reduction == "sum" else total.squeeze(axis), logs
 
 
 def _slopes_and_value(x: Any, t: Any, mode: str, from_logits: bool) -> tuple[Any, Any]:
@@ -140,24 +141,23 @@ def _crossentropy_pull(y_bar: Any, x: Any, targets: Any, weights: Any, axis: int
     return bars
 
 
-def _crossentropy_fused(y_bar: Tensor, x: Tensor, targets: Tensor, weights: Any, axis: int, mode: str, from_logits: bool, factor: float,
+def _crossentropy_fused(y_bar: Tensor, x: Tensor, targets: Tensor, logs: Tensor, weights: Any, axis: int, mode: str, from_logits: bool, factor: float,
                         reduction: str, wanted: Any) -> Any:
-    """The common cases in one new array: softmax minus targets, and class indices."""
+    """The common cases: a sum without weights, of which the targets are constants."""
     index = is_index(targets)
     if mode == "multilabel" or reduction != "sum" or weights is not None or wanted[1]:
         return _crossentropy_pull(y_bar, x, targets, weights, axis, mode, from_logits, factor, reduction, wanted)
-    g = y_bar * factor
+    g = y_bar * -factor
     if index:
         where = targets.unsqueeze(axis)
-        if not from_logits:
-            return torch.zeros_like(x).scatter_(axis, where, _log_slope(x.gather(axis, where)) * -g), None, None
-        bar = torch.softmax(x, axis)
-        return bar.scatter_add_(axis, where, bar.new_full((), -1.0).expand(where.shape)).mul_(g), None, None
+        slope = g.expand(where.shape) if from_logits else _log_slope(x.gather(axis, where)) * g
+        bar = torch.zeros_like(x).scatter_(axis, where, slope)
+        return aten._log_softmax_backward_data(bar, logs, axis, x.dtype) if from_logits else bar, None, None
     if not from_logits:
         low = _tiny(x)
-        bar = (targets / x).mul_(-g)
-        return bar if x.numel() and bool(x.min() >= low) else bar.masked_fill_(x < low, 0), None, None
-    return torch.softmax(x, axis).mul_(targets.sum(axis, keepdim=True)).sub_(targets).mul_(g), None, None
+        bar = (targets / x).mul_(g)
+        return bar if x.numel() and bool(x.amin() >= low) else bar.masked_fill_(x < low, 0), None, None
+    return aten._log_softmax_backward_data(targets * g, logs, axis, x.dtype), None, None
 
 
 def _options(**changed: Any) -> dict[str, Any]:
@@ -168,7 +168,7 @@ _MODES = [{"mode": mode, "from_logits": logits} for mode in ("single-label", "mu
 _INDEX = torch.tensor([2, 0, 1, 2])
 _crossentropy = general(
     "crossentropy", _crossentropy_kernel, ("x", "targets", "weights"), push=_crossentropy_push, pull=_crossentropy_pull,
-    fused_pull=_crossentropy_fused, domain=(0.2, 0.8), matlab="crossentropy",
+    fused_pull=_crossentropy_fused, hidden=("logs",), domain=(0.2, 0.8), matlab="crossentropy",
     samples=[*[((3, 4), (3, 4), None, _options(**m)) for m in _MODES],
              *[((3, 4), (3, 4), (3, 1), _options(**m, reduction="none", factor=1)) for m in _MODES],
              *[((3, 4), _INDEX, None, _options(**m)) for m in _MODES[:2]],
@@ -230,7 +230,7 @@ def _check_probabilities(y: Any, axis: int, masked: bool, word: str) -> None:
     if raw.device.type != "cpu" or not raw.numel():
         return
     tolerance = 1e-3 if raw.dtype in (torch.float32, torch.float64) else 2e-2
-    low, high = raw.aminmax()
+    low, high = raw.amin(), raw.amax()  # three times as fast as aminmax
     off = 0.0 if masked else float((raw.sum(axis) - 1).abs().max())
     if low < -tolerance or high > 1 + tolerance or off > tolerance:
         sums = "" if masked else f", off 1 by up to {off:.2g} in their sum over C"

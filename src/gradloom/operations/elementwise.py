@@ -39,9 +39,12 @@ def _bell(y_bar: Tensor, x: Tensor, factor: float) -> Tensor:
 
 
 exp = elementwise("exp", torch.exp, lambda y: y, doc="e ** x.", matlab="exp")
-expm1 = elementwise("expm1", torch.expm1, lambda y: y + 1, fused_pull=lambda y_bar, y: torch.addcmul(y_bar, y_bar, y), doc="e ** x - 1, accurate near 0.", matlab="expm1")
-exp2 = elementwise("exp2", torch.exp2, lambda y: y * math.log(2), fused_pull=lambda y_bar, y: fused_product(y_bar, y, math.log(2)), doc="2 ** x.", matlab="pow2")
-log = elementwise("log", torch.log, lambda x: 1 / x, singular=True, domain=(0.5, 3), fused_pull=lambda y_bar, x: fused_quotient(y_bar, x), doc="The natural logarithm.", matlab="log")
+expm1 = elementwise("expm1", torch.expm1, lambda y: y + 1, fused_pull=lambda y_bar, y: torch.addcmul(y_bar, y_bar, y),
+                    doc="e ** x - 1, accurate near 0.", matlab="expm1")
+exp2 = elementwise("exp2", torch.exp2, lambda y: y * math.log(2), fused_pull=lambda y_bar, y: fused_product(y_bar, y, math.log(2)),
+                   doc="2 ** x.", matlab="pow2")
+log = elementwise("log", torch.log, lambda x: 1 / x, singular=True, domain=(0.5, 3), fused_pull=lambda y_bar, x: fused_quotient(y_bar, x),
+                  doc="The natural logarithm.", matlab="log")
 log1p = elementwise("log1p", torch.log1p, lambda x: 1 / (1 + x), singular=True, domain=(-0.5, 2),
                     fused_pull=lambda y_bar, x: fused_quotient(y_bar, 1 + x), doc="log(1 + x), accurate near 0.", matlab="log1p")
 log2 = elementwise("log2", torch.log2, lambda x: 1 / (x * math.log(2)), singular=True, domain=(0.5, 3),
@@ -55,14 +58,16 @@ rsqrt = elementwise("rsqrt", torch.rsqrt, lambda y, x: -0.5 * y / x, singular=Tr
 reciprocal = elementwise("reciprocal", torch.reciprocal, lambda y: -scale(y, y), singular=True, domain=(0.5, 3), doc="1 / x.",
                          fused_pull=lambda y_bar, y: _checked(fused_product(y_bar, y, -1).mul_(y), y_bar, lambda: -y * y))
 
-sin = elementwise("sin", torch.sin, lambda x: cos(x), doc="The sine; x in radians.", matlab="sin")
-cos = elementwise("cos", torch.cos, lambda x: -sin(x), fused_pull=lambda y_bar, x: fused_product(y_bar, torch.sin(x), -1), doc="The cosine; x in radians.", matlab="cos")
+sin = elementwise("sin", torch.sin, lambda x: cos(x), fused_pull=lambda y_bar, x: y_bar * torch.cos(x), doc="The sine; x in radians.", matlab="sin")
+cos = elementwise("cos", torch.cos, lambda x: -sin(x), fused_pull=lambda y_bar, x: fused_product(y_bar, torch.sin(x), -1),
+                  doc="The cosine; x in radians.", matlab="cos")
 tan = elementwise("tan", torch.tan, lambda y: 1 + square(y), domain=(-1, 1), doc="The tangent; x in radians.", matlab="tan")
 asin = elementwise("asin", torch.asin, lambda x: 1 / sqrt(1 - square(x)), singular=True, domain=(-0.9, 0.9),
                    fused_pull=lambda y_bar, x: fused_quotient(y_bar, _one_minus_square(x).sqrt_()), doc="The inverse sine, in radians.", matlab="asin")
 acos = elementwise("acos", torch.acos, lambda x: -1 / sqrt(1 - square(x)), singular=True, domain=(-0.9, 0.9),
                    fused_pull=lambda y_bar, x: fused_quotient(y_bar, _one_minus_square(x).sqrt_(), -1), doc="The inverse cosine, in radians.", matlab="acos")
-atan = elementwise("atan", torch.atan, lambda x: 1 / (1 + square(x)), fused_pull=lambda y_bar, x: y_bar / (x * x).add_(1), doc="The inverse tangent, in radians.", matlab="atan")
+atan = elementwise("atan", torch.atan, lambda x: 1 / (1 + square(x)), fused_pull=lambda y_bar, x: y_bar / (x * x).add_(1),
+                   doc="The inverse tangent, in radians.", matlab="atan")
 sinh = elementwise("sinh", torch.sinh, lambda x: cosh(x), doc="The hyperbolic sine.", matlab="sinh")
 cosh = elementwise("cosh", torch.cosh, lambda x: sinh(x), doc="The hyperbolic cosine.", matlab="cosh")
 tanh = elementwise("tanh", torch.tanh, lambda y: 1 - square(y), fused_pull=lambda y_bar, y: aten.tanh_backward(y_bar, y), doc="The hyperbolic tangent.",
@@ -75,7 +80,8 @@ acosh = elementwise("acosh", torch.acosh, lambda x: 1 / (sqrt(x - 1) * sqrt(x + 
 atanh = elementwise("atanh", torch.atanh, lambda x: 1 / (1 - square(x)), singular=True, domain=(-0.9, 0.9),
                     fused_pull=lambda y_bar, x: fused_quotient(y_bar, _one_minus_square(x)), doc="The inverse hyperbolic tangent.",
                     matlab="atanh")
-erf = elementwise("erf", torch.erf, lambda x: TWO_OVER_ROOT_PI * exp(-square(x)), fused_pull=lambda y_bar, x: _bell(y_bar, x, TWO_OVER_ROOT_PI), doc="The error function.", matlab="erf")
+erf = elementwise("erf", torch.erf, lambda x: TWO_OVER_ROOT_PI * exp(-square(x)), fused_pull=lambda y_bar, x: _bell(y_bar, x, TWO_OVER_ROOT_PI),
+                  doc="The error function.", matlab="erf")
 erfc = elementwise("erfc", torch.erfc, lambda x: -TWO_OVER_ROOT_PI * exp(-square(x)), fused_pull=lambda y_bar, x: _bell(y_bar, x, -TWO_OVER_ROOT_PI),
                    doc="1 - erf(x).", matlab="erfc")
 

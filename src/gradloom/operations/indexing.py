@@ -200,8 +200,8 @@ def _per_axis(entries: list[Any]) -> list[Any]:
 
 
 def _checked(x: Any, entries: list[Any]) -> list[Any]:
-    axis = 0
-    for e in entries:
+    axis, entries = 0, list(entries)
+    for k, e in enumerate(entries):
         if e is None:
             continue
         if isinstance(e, int) and not -x.shape[axis] <= e < x.shape[axis]:
@@ -212,9 +212,12 @@ def _checked(x: Any, entries: list[Any]) -> list[Any]:
             axis += e.ndim - 1
         elif isinstance(e, Tensor) and e.numel():
             n = x.shape[axis]
-            if int(e.min()) < -n or int(e.max()) >= n:
-                raise IndexError(f"positions {int(e.min())} to {int(e.max())} are out of range for axis {axis} of "
-                                 f"{described(x.shape, labels_of(x))}, at {line_of(user_site())}")
+            low, high = (int(bound) for bound in torch.aminmax(e))
+            if low < -n or high >= n:
+                raise IndexError(f"positions {low} to {high} are out of range for axis {axis} of {described(x.shape, labels_of(x))}, "
+                                 f"at {line_of(user_site())}")
+            if low < 0:
+                entries[k] = torch.where(e < 0, e + n, e)
         axis += 1
     return entries
 
@@ -232,7 +235,7 @@ def _gathered(y: Any, entries: list[Any], kept: list[str]) -> Any:
         if isinstance(e, int):
             continue
         if isinstance(e, Tensor):
-            parts = torch.nonzero(e, as_tuple=True) if e.dtype is torch.bool else (torch.where(e < 0, e + shape[axis], e),)
+            parts = torch.nonzero(e, as_tuple=True) if e.dtype is torch.bool else (e.clone(),)  # the user's may change
             for part in parts:
                 tables.append(part)
                 axes.append(axis)
@@ -249,8 +252,8 @@ def _gathered(y: Any, entries: list[Any], kept: list[str]) -> Any:
     y = permute_dims(dlarray._made(y._value, y._node, None), order)
     tables = list(torch.broadcast_tensors(*tables))
     sizes = [shape[a] for a in axes]
-    flat = torch.zeros_like(tables[0])
-    for table, n in zip(tables, sizes, strict=True):
+    flat = tables[0]
+    for table, n in zip(tables[1:], sizes[1:], strict=True):
         flat = flat * n + table
     count = int(np.prod(sizes))
     y = reshape(y, (*y.shape[:start], count, *y.shape[start + len(axes):]))

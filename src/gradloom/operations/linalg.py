@@ -29,12 +29,12 @@ from .reduction import norm, sum
 from .selection import pad_axis, slice_axis
 from .softmax import floating
 from .spectral import eigh, eigvalsh, svd, svdvals
-from .triangles import cross
+from .triangles import _diagonal, cross
 
 # ----- diagonals -----
 
 
-@composite
+@public(_diagonal)
 def diagonal(x: Any, /, *, offset: int = 0) -> Any:
     """The diagonal of the matrices in the last two axes; `offset` counts to the right, negative to the left below.
 
@@ -51,12 +51,8 @@ def diagonal(x: Any, /, *, offset: int = 0) -> Any:
     if x.ndim < 2:
         raise ShapeError(f"diagonal takes a matrix in the last two axes, x is {described(x.shape, labels_of(x))}, at {line_of(user_site())}; "
                          "reshape it")
-    labels, (m, n) = leading(x, 1), x.shape[-2:]
-    first, last = (0, offset) if offset >= 0 else (-offset, 0)
-    count = builtin_max(0, builtin_min(m - first, n - last))
-    flat = reshape(relabelled(x, None), (*x.shape[:-2], m * n))
-    start = first * n + last if count else 0
-    return relabelled(flat[..., start:start + count * (n + 1):n + 1] if count else slice_axis(flat, -1, 0, 0), labels)
+    m, n = x.shape[-2:]
+    return _diagonal.apply((x,), {"offset": builtin_max(-m, builtin_min(int(offset), n))}, leading(x, 1))
 
 
 @composite

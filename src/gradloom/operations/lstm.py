@@ -118,6 +118,7 @@ def _by_onednn(differentiated: bool, x: Tensor, h0: Tensor, c0: Tensor, *weights
     """y, the last cell and what the pull needs, by the kernel that torch.lstm has for single precision on a CPU; None where it has none."""
     if x.dtype is not torch.float32 or x.device.type != "cpu" or not x.numel() or not h0.numel() or not torch.backends.mkldnn.is_available():
         return None
+    x, h0, c0, *weights = (a.contiguous() for a in (x, h0, c0, *weights))  # the kernel does not read strides
     with torch.enable_grad():  # or it keeps nothing for the pull
         y, _, cell, workspace = aten.mkldnn_rnn_layer(
             x, *weights, torch.zeros_like(weights[-1]), h0.unsqueeze(0), c0.unsqueeze(0), False, [], LSTM_MODE, h0.shape[-1], 1, True, False,
@@ -181,6 +182,9 @@ def _lstm_fused(y_bar: Any, x: Tensor, h0: Tensor, c0: Tensor, input_weights: Te
                 cells: Tensor, workspace: Tensor) -> Any:
     h_bars, c_bar = y_bar
     if workspace.dtype is torch.uint8:
+        x, h0, c0, input_weights, recurrent_weights, bias, states = (
+            a.contiguous() for a in (x, h0, c0, input_weights, recurrent_weights, bias, states))
+        h_bars, c_bar = (a if a is None else a.contiguous() for a in y_bar)
         zero = torch.zeros_like(h0)
         bars = aten.mkldnn_rnn_layer_backward(
             x, input_weights, recurrent_weights, bias, torch.zeros_like(bias), h0.unsqueeze(0), c0.unsqueeze(0), states,

@@ -106,6 +106,7 @@ def _groupnorm_kernel(x: Tensor, offset: Tensor, scale: Tensor, axis: int, rest:
                       epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
     moved = _grouped(x, axis, rest)
     n, c = moved.shape[:2]
+    scale, offset = scale.contiguous(), offset.contiguous()  # the kernel does not read their strides
     y, saved_mean, inverse = torch.native_group_norm(moved, scale, offset, n, c, math.prod(moved.shape[2:]), groups, epsilon)
     return _ungrouped(y, x, axis, rest), saved_mean, inverse
 
@@ -155,8 +156,8 @@ def _groupnorm_fused(y_bar: Tensor, x: Tensor, scale: Tensor, saved_mean: Tensor
     if moved.stride() != bar.stride():
         moved, bar = moved.contiguous(), bar.contiguous()
     n, c, *sizes = moved.shape
-    x_bar, scale_bar, offset_bar = aten.native_group_norm_backward(bar, moved, saved_mean, inverse, scale, n, c, math.prod(sizes), groups,
-                                                                   (wanted[0], wanted[2], wanted[1]))
+    x_bar, scale_bar, offset_bar = aten.native_group_norm_backward(bar, moved, saved_mean, inverse, scale.contiguous(), n, c, math.prod(sizes),
+                                                                   groups, (wanted[0], wanted[2], wanted[1]))
     return _ungrouped(x_bar, x, axis, rest) if wanted[0] else None, offset_bar if wanted[1] else None, scale_bar if wanted[2] else None
 
 

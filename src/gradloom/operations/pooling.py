@@ -327,8 +327,8 @@ def _corrections(x: Any, plan: Plan, pairs: Any) -> Any:
     """One over the share of each window that is not padding: a constant."""
     assert plan.size is not None
     d = len(plan.size)
-    raw = raw(x)
-    share = _avgpool_kernel(zeros_around(raw.new_ones(raw.shape[raw.ndim - d:]), pairs), plan.size, plan.stride, (0,) * d, True)
+    value = raw(x)
+    share = _avgpool_kernel(zeros_around(value.new_ones(value.shape[value.ndim - d:]), pairs), plan.size, plan.stride, (0,) * d, True)
     return dlarray._made(1 / share, None) if type(x) is dlarray else 1 / share
 
 

@@ -74,7 +74,8 @@ def _spread(y_bar: Tensor, axis: tuple[int, ...], keepdims: bool, x_shape: Any) 
 
 _SAMPLES = [((2, 3, 4), {"axis": (-2,), "keepdims": False}), ((2, 3), {"axis": (-1, -2), "keepdims": True})]
 _sum = multilinear("sum", _sum_kernel, transposes={"x": _sum_transpose},
-                   fused_pull=lambda y_bar, axis, keepdims, x_shape: (_spread(y_bar, axis, keepdims, x_shape),), act=_sum_on_block, samples=_SAMPLES, matlab="sum")
+                   fused_pull=lambda y_bar, axis, keepdims, x_shape: (_spread(y_bar, axis, keepdims, x_shape),),
+                   act=_sum_on_block, samples=_SAMPLES, matlab="sum")
 
 
 @public(_sum, method=True)

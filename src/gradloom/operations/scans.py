@@ -5,13 +5,13 @@ from typing import Any
 
 import torch
 
-from ..core.array import labels_of, unlabelled
+from ..core.array import dlarray, labels_of, unlabelled
 from ..core.blocks import action
 from ..core.errors import ShapeError, line_of, user_site
 from ..core.general import general
 from ..core.labels import described
 from ..core.multilinear import multilinear
-from ..core.operation import composite, public
+from ..core.operation import composite, discrete, public
 from ..kernels import Tensor, promoted
 from .along import pick_along, put_along, single_axis
 from .arithmetic import astype, conj
@@ -237,10 +237,10 @@ def _running(scan: Any, better: Any) -> Any:
     def run(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
         y, last = scan(x, axis)
         n = x.shape[axis]
-        if n < 2:
+        if n < 2 or not x.numel():
             return y, last
         now, before = x.narrow(axis, 1, n - 1), y.narrow(axis, 0, n - 1)
-        if not x.is_meta and not bool((now == before).any()) and not bool((y.narrow(axis, n - 1, 1) != y.narrow(axis, n - 1, 1)).any()):
+        if not x.is_meta and x.is_floating_point() and bool((now - before).abs_().amin() > 0):
             return y, last  # no equal ones and no NaN, so that the last is the first
         new = better(now, before)
         if x.is_floating_point():
@@ -261,6 +261,14 @@ def _extreme(name: str, kernel: Any) -> Any:
 
 _cummax = _extreme("cummax", _running(torch.cummax, torch.gt))
 _cummin = _extreme("cummin", _running(torch.cummin, torch.lt))
+_alone = {_cummax: discrete("running maximum", lambda x, axis: torch.cummax(x, axis).values),  # without the places, which a derivative needs
+          _cummin: discrete("running minimum", lambda x, axis: torch.cummin(x, axis).values)}
+
+
+def _ran(operation: Any, x: Any, axis: Any, word: str) -> Any:
+    x, k = _scanned(x, axis, None, word)
+    traced = type(x) is dlarray and x.traced
+    return (operation if traced or x.dtype.is_complex else _alone[operation]).apply((x,), {"axis": k}, labels_of(x))
 
 
 @public(_cummax)
@@ -276,8 +284,7 @@ def cummax(x: Any, /, *, axis: Any = None) -> Any:
 
     Source: MATLAB cummax, NumPy maximum.accumulate.
     """
-    x, k = _scanned(x, axis, None, "cummax")
-    return _cummax.apply((x,), {"axis": k}, labels_of(x))
+    return _ran(_cummax, x, axis, "cummax")
 
 
 @public(_cummin)
@@ -293,8 +300,7 @@ def cummin(x: Any, /, *, axis: Any = None) -> Any:
 
     Source: MATLAB cummin, NumPy minimum.accumulate.
     """
-    x, k = _scanned(x, axis, None, "cummin")
-    return _cummin.apply((x,), {"axis": k}, labels_of(x))
+    return _ran(_cummin, x, axis, "cummin")
 
 
 # ----- differences and integrals -----

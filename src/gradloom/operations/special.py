@@ -70,14 +70,20 @@ acoth = elementwise("acoth", _of_reciprocal(torch.atanh), lambda x: divide(1, 1 
                     doc="The inverse hyperbolic cotangent, atanh(1 / x).", matlab="acoth")
 
 
+def _period(x: Tensor) -> Tensor:
+    """x less a multiple of 2, exactly: in [-1, 1]."""
+    return torch.add(x, (x * 0.5).round_(), alpha=-2)
+
+
 def _sinpi_kernel(x: Tensor) -> Tensor:
     """The argument is brought to [-1/2, 1/2] exactly, so that integers give 0."""
-    r = x - torch.round(x / 2).mul_(2)
-    return torch.minimum(torch.maximum(r, -1 - r), 1 - r).mul_(math.pi).sin_()
+    r = _period(x)
+    folded = r.clamp(-0.5, 0.5)
+    return r.neg_().add_(folded, alpha=2).mul_(math.pi).sin_()
 
 
 def _cospi_kernel(x: Tensor) -> Tensor:
-    return (x - torch.round(x / 2).mul_(2)).abs_().neg_().add_(0.5).mul_(math.pi).sin_()
+    return _period(x).abs_().sub_(0.5).mul_(-math.pi).sin_()
 
 
 sinpi = elementwise("sinpi", _sinpi_kernel, lambda x: math.pi * cospi(x), fused_pull=lambda y_bar, x: fused_product(y_bar, _cospi_kernel(x), math.pi),
@@ -97,17 +103,16 @@ def _sign_of_gamma(x: Tensor) -> Tensor:
 def _signed(y: Tensor, *xs: Tensor) -> Tensor:
     """y with the sign of the product of gamma at each x; without passes where all are positive."""
     for x in xs:
-        if not x.is_meta and x.numel() and not bool(x.min() >= 0):
+        if not x.is_meta and x.numel() and not bool(x.amin() >= 0):
             y = y * _sign_of_gamma(x)
     return y
 
 
 def _gamma_kernel(x: Tensor) -> Tensor:
     y = _signed(torch.exp(torch.lgamma(x)), x)
-    whole = x == torch.floor(x)
-    if x.is_meta or not bool(whole.any()):
-        return y
-    whole &= (x >= 1) & (x <= len(_FACTORIALS))
+    if x.is_meta or not x.numel() or bool((x - torch.floor(x)).amin() > 0):
+        return y  # no integers
+    whole = (x == torch.floor(x)) & (x >= 1) & (x <= len(_FACTORIALS))
     return torch.where(whole, _FACTORIALS.to(y)[torch.where(whole, x - 1, 0).to(torch.int64)], y)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from ..core.array import labels_of, unlabelled
+from ..core.blocks import action
 from ..core.calls import broadcast_operands
 from ..core.errors import ShapeError, line_of, user_site
 from ..core.labels import axes_of, described
@@ -15,7 +16,7 @@ from ..kernels import Tensor, broadcast_shapes
 from .arithmetic import conj
 from .contraction import promoted_arrays
 from .movement import array, reshape
-from .selection import _put, _take
+from .selection import _take
 
 # ----- triangles -----
 
@@ -78,6 +79,43 @@ def triu(x: Any, /, *, k: int = 0) -> Any:
 # ----- diagonals -----
 
 
+def _places(rows: int, columns: int, offset: int) -> Tensor:
+    """Where a diagonal is in a flattened matrix."""
+    count = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
+    return torch.arange(count) * (columns + 1) + (offset if offset > 0 else -offset * columns)
+
+
+def _on_diagonal_kernel(x: Tensor, rows: int, columns: int, offset: int) -> Tensor:
+    y = x.new_zeros((*x.shape[:-1], rows, columns))
+    y.diagonal(offset, -2, -1).copy_(x)
+    return y
+
+
+def _diagonal_on_block(operation: Any, inputs: Any, params: Any) -> Any:
+    block, (rows, columns) = inputs[0], inputs[0].shape[-2:]
+    flat = action.reshaped(block, (*block.shape[:-2], rows * columns))
+    return action.selected(flat, flat.ndim - 1, _places(rows, columns, params["offset"]))
+
+
+def _on_diagonal_on_block(operation: Any, inputs: Any, params: Any) -> Any:
+    block, rows, columns = inputs[0], params["rows"], params["columns"]
+    flat = action.placed(block, block.ndim - 1, _places(rows, columns, params["offset"]), rows * columns)
+    return action.reshaped(flat, (*block.shape[:-1], rows, columns))
+
+
+def _diagonal_transpose(y_bar: Any, offset: int, x_shape: Any) -> Any:
+    return _on_diagonal.apply((y_bar,), {"rows": x_shape[-2], "columns": x_shape[-1], "offset": offset})
+
+
+_diagonal = multilinear(
+    "diagonal", lambda x, offset: x.diagonal(offset, -2, -1), transposes={"x": _diagonal_transpose}, act=_diagonal_on_block, matlab="diag",
+    samples=[((3, 4), {"offset": 0}), ((2, 3, 2), {"offset": -1}), ((1, 3), {"offset": 2}), ((2, 2), {"offset": 2}), ((0, 3), {"offset": 0})])
+_on_diagonal = multilinear(
+    "on_diagonal", _on_diagonal_kernel, transposes={"x": lambda y_bar, offset: _diagonal.apply((y_bar,), {"offset": offset})}, act=_on_diagonal_on_block,
+    samples=[((3,), {"rows": 3, "columns": 3, "offset": 0}), ((2, 2), {"rows": 3, "columns": 2, "offset": -1}),
+             ((1,), {"rows": 1, "columns": 3, "offset": 2}), ((0,), {"rows": 0, "columns": 0, "offset": 0})])
+
+
 @composite
 def diag(x: Any, /, *, k: int = 0) -> Any:
     """A square matrix with a vector on diagonal k, or diagonal k of a matrix as a vector; k > 0 is above the main one. Unlabelled.
@@ -97,11 +135,9 @@ def diag(x: Any, /, *, k: int = 0) -> Any:
         raise ShapeError(f"diag is of a vector or a matrix, x is {described(x.shape, None)}, at {line_of(user_site())}; "
                          "write diagonal(x) for stacks of matrices")
     rows, columns = x.shape if x.ndim == 2 else (x.shape[0] + abs(k),) * 2
-    count = max(0, min(rows + min(k, 0), columns - max(k, 0)))
-    where = torch.arange(count, device=x.device) * (columns + 1) + (k if k > 0 else -k * columns)
     if x.ndim == 2:
-        return _take.apply((reshape(x, (rows * columns,)),), {"where": where, "axis": -1})
-    return reshape(_put.apply((x,), {"where": where, "axis": -1, "size": rows * columns}), (rows, columns))
+        return _diagonal.apply((x,), {"offset": max(-rows, min(k, columns))})
+    return _on_diagonal.apply((x,), {"rows": rows, "columns": columns, "offset": k})
 
 
 # ----- cross and kron -----

@@ -55,10 +55,11 @@ def _check(place: torch.Tensor, count: int, shown: str) -> None:
     """Refuse places outside, and places that two values share."""
     if not place.numel():
         return
-    if int(place.min()) < 0 or int(place.max()) >= count:
-        raise ShapeError(f"{shown}, at {line_of(user_site())}: indices reach from {int(place.min())} to {int(place.max())}, there are {count} places")
-    taken = torch.zeros((*place.shape[:-1], count), dtype=torch.bool, device=place.device).scatter_(-1, place, True)
-    if int(torch.count_nonzero(taken)) < place.numel():
+    low, high = (int(bound) for bound in torch.aminmax(place))
+    if low < 0 or high >= count:
+        raise ShapeError(f"{shown}, at {line_of(user_site())}: indices reach from {low} to {high}, there are {count} places")
+    taken = torch.zeros((*place.shape[:-1], count), device=place.device).scatter_add_(-1, place, torch.ones(place.shape, device=place.device))
+    if float(taken.amax()) > 1:
         raise ShapeError(f"{shown}, at {line_of(user_site())}: several values go to one place; pool with a stride of at least the pool size")
 
 

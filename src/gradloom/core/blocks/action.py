@@ -10,7 +10,7 @@ import torch
 from ...kernels import Tensor
 from .axis import Axis, Index, plain
 from .block import Block
-from .factors import absent_entries, restricted, spread_over, without_repeats
+from .factors import restricted, spread_over, without_repeats
 from .term import Term
 
 
@@ -36,39 +36,26 @@ def contract(block: Block, k: int, inputs: Sequence[Any], letters: Sequence[Sequ
 
     def act(term: Term) -> Sequence[Term]:
         axes: dict[str, Axis] = {}
-        stretched: list[Axis] = []
+        gone: list[Axis] = []
         for name, axis, n in zip(letters[k], term.out, block.shape, strict=True):
             if n == sizes[name]:
                 axes[name] = axis
-            elif axis.positions is not None:
-                stretched.append(axis)
+            else:
+                gone.append(axis)  # stretched
         for name in sizes:
             axes.setdefault(name, plain(sizes[name]))
-        new = term.replaced(out=[axes[name] for name in out], factors=(*term.factors, *absent_entries(stretched, block.like)))
-        used: set[Index] = set()
+        gone += [axis for name, axis in axes.items() if name not in out]
+        new = term.replaced(out=[axes[name] for name in out])
+        read: list[Axis] = []
         for j, x in enumerate(inputs):
             if j == k or not isinstance(x, Tensor):
                 continue
-            array, ids = restricted(x, [None if n == 1 and (sizes[name] != 1 or not axes[name].indices) else axes[name]
-                                        for name, n in zip(letters[j], x.shape, strict=True)])
-            used |= set(ids)
-            new = new.times(array, ids)
-        return [_summed(new, [axes[name] for name in axes if name not in out], used, block.like, math.prod(shape))]
+            at = [None if n == 1 and (sizes[name] != 1 or not axes[name].indices) else axes[name] for name, n in zip(letters[j], x.shape, strict=True)]
+            read += [axis for axis in at if axis is not None]
+            new = new.times(*restricted(x, at))
+        return [new.without(gone, block.like, read, math.prod(shape))]
 
     return block.made([t for term in block.terms for t in act(term)], shape, dtype)
-
-
-def _summed(term: Term, gone: Sequence[Axis], restricted_ids: set[Index], like: Tensor, room: int = 0) -> Term:
-    """Finish a sum over axes that are no longer there: count indices in no factor, mask positions that are nowhere.
-
-    `room`: a product no larger than the array itself costs what the ordinary walk does, and spares what comes after.
-    """
-    factors = [*term.factors, *absent_entries([a for a in gone if not set(a.indices) <= restricted_ids], like)]
-    term = term.replaced(factors=factors)
-    carried = term.carried()
-    held = {i for _, ids in factors for i in ids}
-    count = math.prod(i.size for axis in gone for i in axis.indices if i not in carried and i not in held)
-    return term.replaced(coefficient=term.coefficient * count).eliminated(room)
 
 
 def einsum_letters(axes: str, ndims: Sequence[int]) -> tuple[list[list[str]], list[str]]:
@@ -220,15 +207,13 @@ def reshaped(block: Block, shape: Sequence[int]) -> Block:
             if len(sources) == 1 and len(targets) == 1:
                 out[targets[0]] = term.out[sources[0]]
                 continue
-            if not targets:
-                continue
             if any(term.out[s].positions is not None for s in sources):
                 axes = _retabled([term.out[s] for s in sources], [shape[t] for t in targets])
             else:
                 term, axes = _regrouped(term, sources, [shape[t] for t in targets], block, notes)
             for t, axis in zip(targets, axes, strict=True):
                 out[t] = axis
-        return [term.replaced(out=out)]
+        return [term.replaced(out=out).without([a for a, n in zip(term.out, block.shape, strict=True) if n == 1], block.like)]
 
     result = block.mapped(act, shape)
     result.untied = (*result.untied, *(n for n in dict.fromkeys(notes) if n not in result.untied))

@@ -10,7 +10,7 @@ import torch
 from ...kernels import REAL_OF, Tensor, broadcast_shapes
 from ..array import Operand
 from .axis import Axis, Index, plain
-from .factors import absent_entries, contracted, restricted, without_repeats
+from .factors import contracted, restricted, without_repeats
 from .term import Term
 
 
@@ -147,15 +147,15 @@ class Block(Operand):
         for t in self.terms:
             out = [plain(n) if was != n else None for was, n in zip(stretched, shape, strict=True)]
             old: list[Axis] = [*[Axis((), 1)] * missing, *t.out]
-            factors = t.factors
-            gone = [a for a, o in zip(old, out, strict=True) if o is not None and a.positions is not None]
-            term = t.replaced(out=tuple(a if o is None else o for a, o in zip(old, out, strict=True)), factors=(*factors, *absent_entries(gone, self.like)))
-            terms.append(term)
+            gone = [a for a, o in zip(old, out, strict=True) if o is not None]
+            terms.append(t.replaced(out=tuple(a if o is None else o for a, o in zip(old, out, strict=True))).without(gone, self.like))
         return self.made(terms, shape)
 
     def with_axes(self, order: Sequence[int | None], shape: Sequence[int]) -> Block:
         """Out axes rearranged; None is a fresh axis of size 1, and axes left out have size 1."""
-        return self.made([t.replaced(out=tuple(Axis((), 1) if k is None else t.out[k] for k in order)) for t in self.terms], shape)
+        left = [k for k in range(self.ndim) if k not in order]
+        return self.made([t.replaced(out=tuple(Axis((), 1) if k is None else t.out[k] for k in order)).without([t.out[k] for k in left], self.like)
+                          for t in self.terms], shape)
 
     def untie(self, axes: Sequence[int], why: str) -> Block:
         """Make some out axes plain indices of their own, and say why."""

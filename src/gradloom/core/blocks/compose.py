@@ -84,7 +84,8 @@ def _identified(term: Term, j: int, k: int, like: Tensor) -> Term | None:
     if not a.indices and not b.indices:
         return term if _only(a) == _only(b) and _only(a) >= 0 else None
     if a.positions is None and b.positions is None and a.indices and b.indices:
-        return _aligned(term, j, k)
+        step = _aligned(term, j, k)
+        return term if step is None else _identified(step, j, k, like)
     if a.positions is None and a.indices or not b.indices and b.positions is not None:
         j, k, a, b = k, j, b, a  # a: at positions, or at one place; b: plain where one of them is
     if b.positions is not None or not b.indices:
@@ -119,8 +120,9 @@ def _without_repeats(term: Term) -> Term:
     return term.replaced(factors=factors, out=tuple(map(of_axis, term.out)), inn=tuple(map(of_axis, term.inn)))
 
 
-def _aligned(term: Term, j: int, k: int) -> Term:
-    """Two plain axes: their indices split to a common refinement, then the same."""
+def _aligned(term: Term, j: int, k: int) -> Term | None:
+    """One step towards the same indices on two plain axes, through a common refinement; None where they are the same. A step may
+    change either axis: it may turn into one that is read at positions."""
     a, b = term.out[j], term.out[k]
     try:
         pairs = refinement([i.size for i in a.indices], [i.size for i in b.indices])
@@ -128,17 +130,14 @@ def _aligned(term: Term, j: int, k: int) -> Term:
         pairs = [(list(range(len(a.indices))), list(range(len(b.indices))))]
     for left, right in pairs:
         ours, theirs = tuple(a.indices[p] for p in left), tuple(b.indices[p] for p in right)
+        if ours == theirs:
+            continue
         if len(ours) == 1 and len(theirs) == 1:
-            term = _same(term, ours[0], theirs[0])
-        elif len(ours) == 1:
-            term = _split(term, ours[0], theirs)
-        elif len(theirs) == 1:
-            term = _split(term, theirs[0], ours)
-        else:
-            term, whole = term.joined(theirs)
-            term, other = term.joined(ours)
-            term = _same(term, other, whole)
-    return term
+            return _same(term, ours[0], theirs[0])
+        if len(ours) == 1:
+            return _split(term, ours[0], theirs)
+        return _split(term, theirs[0], ours) if len(theirs) == 1 else term.joined(theirs)[0]
+    return None
 
 
 def _same(term: Term, i: Index, j: Index) -> Term:

@@ -14,7 +14,7 @@ import torch
 
 from ...kernels import Tensor
 from .axis import Axis, Ids, Index, plain
-from .factors import Factor, contracted, gathered, spread_over, without_repeats
+from .factors import Factor, absent_entries, contracted, gathered, spread_over, without_repeats
 
 
 class Term:
@@ -88,6 +88,21 @@ class Term:
             factors = [f for f in factors if set(together).isdisjoint(f[1])]
             factors.append((contracted(hit, keep), keep))
         return self.replaced(factors=tuple(factors))
+
+    def without(self, gone: Sequence[Axis], like: Tensor, read: Sequence[Axis] = (), room: int = 0) -> Term:
+        """The sum over axes that are no longer there: positions that are nowhere masked, except on axes at which an array was `read`,
+        which is zero there; indices in no factor counted.
+
+        `room`: a product no larger than that costs what the ordinary walk does, and spares what comes after.
+        """
+        gone = [a for a in gone if a.indices or a.positions is not None]
+        if not gone:
+            return self
+        factors = [*self.factors, *absent_entries([a for a in gone if not any(a is b for b in read)], like)]
+        carried = self.carried()
+        held = {i for _, ids in factors for i in ids}
+        count = math.prod(i.size for i in dict.fromkeys(i for a in gone for i in a.indices) if i not in carried and i not in held)
+        return self.replaced(factors=tuple(factors), coefficient=self.coefficient * count).eliminated(room)
 
     def times(self, array: Tensor, ids: Ids) -> Term:
         """One more factor; multiplied into one over the same indices where there is one."""
