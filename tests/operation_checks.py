@@ -254,14 +254,19 @@ def check_memory(case: Case) -> None:
     """How numbers lie in memory changes no result, and no input is written to; single precision too, which has kernels of its own."""
     single = {torch.float64: torch.float32, torch.complex128: torch.complex64}
     for plain, tolerance in ((case, 1e-12), (case.at([x.to(single[x.dtype]) for x in case.values()]), 1e-4)):
-        apart = plain.at([spaced(x) for x in plain.values()])
-        before = [x.clone() for x in apart.values()]
-        traced, expected = Traced(apart), Traced(plain)
-        same([y._value for y in traced.outputs], [y._value for y in expected.outputs], f"{plain}: the value from other memory", tolerance)
-        dots, bars = directions(plain.values(), "dots"), directions([y._value for y in expected.outputs], "bars")
-        same(traced.push([spaced(d) for d in dots]), expected.push(dots), f"{plain}: push from other memory", tolerance)
-        same(traced.pull([spaced(b) for b in bars]), expected.pull(bars), f"{plain}: pull from other memory", tolerance)
-        assert all(torch.equal(a, b) for a, b in zip(apart.values(), before, strict=True)), f"{plain}: an input was written to"
+        expected, count = Traced(plain), len(plain.variables)
+        y = [y._value for y in expected.outputs]
+        dots, bars = directions(plain.values(), "dots"), directions(y, "bars")
+        y_dots, x_bars = expected.push(dots), expected.pull(bars)
+        for some in {range(count), *(range(k, k + 1) for k in range(count))}:
+            apart = plain.at([spaced(x) if k in some else x for k, x in enumerate(plain.values())])
+            before = [x.clone() for x in apart.values()]
+            traced, what = Traced(apart), f"{plain}, inputs {list(some)} spaced in memory"
+            same([y._value for y in traced.outputs], y, what, tolerance)
+            laid = spaced if len(some) == count else torch.clone
+            same(traced.push([laid(d) for d in dots]), y_dots, f"{what}: push", tolerance)
+            same(traced.pull([laid(b) for b in bars]), x_bars, f"{what}: pull", tolerance)
+            assert all(torch.equal(a, b) for a, b in zip(apart.values(), before, strict=True)), f"{what}: an input was written to"
 
 
 def check_types(case: Case) -> None:

@@ -10,7 +10,7 @@ import torch
 
 import gradloom as gl
 
-LAYOUTS = ["BC", "BCT", "BCS", "BCSS"]
+LAYOUTS = ["BC", "BCT", "BCT", "BCS", "BCSS"]
 LARGEST = 120  # elements of an intermediate result
 ROWS = 10  # most outputs
 
@@ -54,10 +54,6 @@ class State:
     @property
     def format(self):
         return {"data_format": self.layout} if self.bare else {}
-
-    def per_channel(self, *shape):
-        return self.w(self.r, *shape)
-
     def labelled(self, h, layout):
         return h if self.bare else gl.dlarray(h, layout)
 
@@ -91,13 +87,8 @@ def skip(s):
 
 
 def merged(s):
-    if s.r.random() < 0.7 or len(s.layout) == 2:
-        channels = math.prod(s.h.shape[k] for k in s.axes("CS"))
-    else:
-        channels = math.prod(s.h.shape[k] for k in s.axes("CS"))
-    n = s.r.randint(2, 4)
-    weights, bias = s.w(s.r, n, channels), s.r.choice([None, s.w(s.r, n)])
-    y = gl.fullyconnect(s.h, weights, bias, **s.format)
+    n, inputs = s.r.randint(2, 4), math.prod(s.h.shape[k] for k in s.axes("CS"))
+    y = gl.fullyconnect(s.h, s.w(s.r, n, inputs), s.r.choice([None, s.w(s.r, n)]), **s.format)
     s.layout = s.layout.replace("S", "")
     return y
 
@@ -135,8 +126,6 @@ def convolution(s):
     if padding in (0, 1) and min(sizes) > 1:
         value = s.r.choice([0, 0, 0.5, "replicate", "symmetric-include-edge", "symmetric-exclude-edge"])
     bias = s.r.choice([None, s.w(s.r, filters)])
-    if isinstance(padding, list) and len(padding) == 1:
-        padding = padding[0]
     return gl.dlconv(s.h, s.w(s.r, filters, c // groups, *width), bias, stride=s.r.choice([1, 1, 2]), dilation_factor=dilation, padding=padding,
                      padding_value=value, **s.format)
 
@@ -192,14 +181,9 @@ def softmax(s):
 def attention(s):
     if len(s.layout) != 3 or s.size("C") > 4:
         return None
-    heads, c = s.r.choice([1, 2]), 2
-
-    def part():
-        return gl.fullyconnect(s.h, s.w(s.r, c, s.size("C")), **s.format) if "S" not in s.layout else None
-
-    if part() is None:
-        return None
-    return gl.attention(part(), part(), part(), heads, attention_mask=s.r.choice(["none", "causal"]), **s.format)
+    h, back = s.canonical()
+    q, k, v = (back(gl.moveaxis(gl.moveaxis(h, 1, -1) @ s.w(s.r, s.size("C"), 2), -1, 1)) for _ in range(3))
+    return gl.attention(q, k, v, s.r.choice([1, 2]), attention_mask=s.r.choice(["none", "causal"]), **s.format)
 
 
 def recurrent(s):
@@ -277,7 +261,7 @@ def regrouped(s):
 
 STEPS = [activation, affine, skip, merged, product, projected, convolution, transposed, pooling, normalization, softmax, attention, recurrent, embedding,
          reduction, joined, sliced, moved, permuted, regrouped]
-OFTEN = [activation, activation, skip, convolution, convolution, pooling, normalization, projected, affine]
+OFTEN = [activation, activation, skip, convolution, convolution, pooling, normalization, attention, attention, recurrent, recurrent, regrouped]
 
 
 def start(seed):

@@ -14,7 +14,7 @@ from gradloom.core.array import dlarray
 from gradloom.core.blocks.block import identity
 from gradloom.core.blocks.dense import borrow, dense, lent_memory, write, written
 from gradloom.core.trace import Node, Trace
-from gradloom.derivatives import forward
+from gradloom.derivatives import forward, reverse
 from gradloom.derivatives.operators import VARIABLE
 from gradloom.derivatives.planning import structure
 
@@ -501,6 +501,35 @@ def test_transposed_and_applied():
         torch.testing.assert_close(dense(block.applied(v)), torch.tensordot(expected, v, dims=v.ndim))
         w = drawn(*block.shape, key="w")
         torch.testing.assert_close(dense(block.transposed().applied(w)), torch.tensordot(w, expected, dims=w.ndim))
+
+
+DROPPED = {
+    "a place in a stack that is sorted along an axis of size 1": (lambda x: gl.sort(gl.stack([x, x * x]), axis=1), (1, 4)),
+    "a place in a stack of triangles": (lambda x: gl.max(gl.permute_dims(gl.tril(gl.stack([x, x * x])), (2, 1, 0)), axis=2), (2, 2)),
+    "a part of a flattened stack under a window": (
+        lambda x: gl.dlconv(gl.reshape(gl.stack([x, gl.sin(x)]), (1, 1, 8)), drawn(2, 1, 2), None, padding=1, data_format="BCS"),
+        (4,),
+    ),
+    "a trace of what was stretched": (lambda x: gl.sum(gl.diag(gl.broadcast_to(x, (3,)))), ()),
+    "the same, padded": (lambda x: gl.sum(gl.pad(gl.diag(gl.broadcast_to(x, (3,))), [(1, 1)])), ()),
+}
+
+
+@pytest.mark.parametrize("name", DROPPED)
+def test_axes_that_go_take_what_was_nowhere_with_them(name):
+    function, shape = DROPPED[name]
+    x = drawn(*shape) if shape else torch.tensor(2.0, dtype=torch.float64)
+
+    def both(x):
+        u = function(x)
+        ahead = forward.push([u._node], {x._node: identity(x.shape, x.dtype, "cpu")})[0]
+        back = reverse.pull({u._node: identity(u.shape, u.dtype, "cpu")}, [x._node], values_of=lambda node: node.values)[0]
+        expected = torch.func.jacrev(function)(x._value)
+        torch.testing.assert_close(dense(ahead), expected, rtol=1e-10, atol=1e-12)
+        torch.testing.assert_close(dense(back.transposed()), expected, rtol=1e-10, atol=1e-12)
+        return u
+
+    gl.dlfeval(both, dlarray(x))
 
 
 def test_an_operation_that_cannot_act_says_so():

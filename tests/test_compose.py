@@ -37,6 +37,7 @@ FUNCTIONS = {
     "a number": (lambda x: gl.sum(x**2), (4, 3)),
     "of size 1": (lambda w, x: gl.tanh(x @ w), (3, 1), (1, 3)),
     "a permutation": (lambda x: gl.permute_dims(x**2, (1, 0)), (4, 3)),
+    "an outer product, regrouped across its axes": (lambda x: gl.reshape(gl.reshape(x, (6, 1)) * gl.reshape(x, (1, 6)), (2, 18)), (2, 1, 3)),
     "a padded row": (lambda x: gl.pad(x**2, ((1, 0), (0, 2))), (2, 3)),
 }
 

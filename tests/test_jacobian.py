@@ -393,6 +393,43 @@ def test_directions_are_matched_by_key_and_by_label():
     close(gl.dlfeval(lambda x: gl.dljacobian(x**2, x), gl.dlarray([1.0, 2.0])) @ [1.0, 1.0], torch.tensor([2.0, 4.0], dtype=D))
 
 
+def test_a_direction_is_put_in_order_by_its_labels():
+    x, v = gl.dlarray(randn(3, 5), "CB"), gl.dlarray(randn(5, 3), "BC")
+    J = gl.dlfeval(lambda x: gl.dljacobian(x**2, x), x)
+    close(J @ v, 2 * x._value * v._value.T)
+    close(J.T @ v, 2 * x._value * v._value.T)
+
+
+def test_arrays_of_two_traces_and_computed_targets_that_lead_nowhere_are_errors():
+    def outer(x, axis):
+        def inner(z):
+            gl.dljacobian(z**2, x, *axis)
+            return gl.sum(z)
+
+        gl.value_and_gradient(inner)(np.ones(2))
+        return x
+
+    for axis in ((), (0,)):
+        with pytest.raises(gl.TraceError, match="different traces"):
+            gl.dlfeval(lambda x, axis=axis: outer(x, axis), gl.dlarray([1.0, 2.0]))
+        with pytest.raises(gl.TraceError, match="does not depend on the target computed"):
+            gl.dlfeval(lambda x, axis=axis: gl.dljacobian(x**2, x[:1], *axis), gl.dlarray([1.0, 2.0]))
+
+
+def test_a_warning_names_the_line_of_its_own_trace():
+    def one(x):
+        y = x - gl.mean(x, axis=0)  # the first
+        return gl.dljacobian(y, x, 1)
+
+    def other(x):
+        y = x - gl.mean(x, axis=0)  # the second
+        return gl.dljacobian(y, x, 1)
+
+    for function, line in ((one, "the first"), (other, "the second")):
+        with pytest.warns(gl.BatchDependenceWarning, match=line):
+            gl.dlfeval(function, gl.dlarray(randn(4, 3)))
+
+
 def test_a_buffer_cannot_be_edited_behind_the_pool():
     part = gl.dlfeval(lambda x: gl.dljacobian(x * x, x), gl.dlarray([1.0, 2.0]))
     buffer = part.dense(out=part.buffer())

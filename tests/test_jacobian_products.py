@@ -49,6 +49,20 @@ def test_a_kernel_between_two_batches():
         J.T @ K
 
 
+def test_products_meet_by_key():
+    a, b = gl.dlarray([1.0, 2.0]), gl.dlarray([3.0, 5.0])
+
+    def run(p):
+        return gl.dljacobian(gl.sum(p["a"] ** 2 + p["b"] ** 3), p), gl.dljacobian(gl.sum(p["a"]), p).nonzero, gl.dljacobian(gl.sum(p["b"]), p).nonzero
+
+    J, only_a, only_b = gl.dlfeval(run, {"a": a, "b": b})
+    K, *_ = gl.dlfeval(run, {"b": b, "a": a})
+    assert (J @ K.T).item() == pytest.approx(J.gram().item())
+    with pytest.raises(gl.ShapeError, match=r"only one of them has .*nonzero"):
+        only_a @ only_b.T
+    assert (only_a["a"] @ J["a"].T).item() == 2 * 1 + 2 * 2
+
+
 def test_row_norms_are_those_of_per_sample_gradients():
     def losses(p):
         return gl.sum((net(p) - 1) ** 2, axis=1)

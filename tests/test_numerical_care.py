@@ -565,6 +565,11 @@ GUARDED = {  # a function with no finite value or derivative at x = bad; safe in
     "tanh": (lambda x: gl.atanh(x), 1.0),
     "norm": (lambda x: gl.norm(gl.stack([x, x]), axis=0), 0.0),
     "std": (lambda x: gl.std(gl.stack([x, -x]), axis=0), 0.0),
+    "x log x": (lambda x: x * gl.log(x), 0.0),
+    "cos of sqrt": (lambda x: gl.cos(gl.sqrt(x)), 0.0),
+    "sin over x": (lambda x: gl.sin(x) * (1 / x), 0.0),
+    "of not a number": (lambda x: gl.exp(gl.log(x)) * gl.tanh(gl.sqrt(x)), -1.0),
+    "of an infinity": (lambda x: gl.tanh(gl.exp(x) - gl.exp(x)), 1e4),
 }
 
 

@@ -1,5 +1,6 @@
 """interface.md 1.6 and design 3: values never change; a write rebinds one handle, whatever else holds its memory."""
 import gc
+import operator
 import pickle
 
 import numpy as np
@@ -241,3 +242,88 @@ def test_x_i_j_is_no_place_to_write_to():
     holder["x"][1, 1] = 7.0
     [x][0][1, 0] = 8.0
     assert row.tolist() == [0, 5] and x.tolist() == [[0, 6], [8, 7]]
+
+
+class Other:
+    """An operand of another library, whose own methods answer."""
+
+    def answer(self, other):
+        return "other"
+
+    __radd__ = __rsub__ = __rmul__ = __rtruediv__ = __rfloordiv__ = __rmod__ = __rpow__ = __rmatmul__ = answer
+    __rand__ = __ror__ = __rxor__ = __rlshift__ = __rrshift__ = __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = answer
+    __hash__ = None
+
+
+@pytest.mark.parametrize("name", ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and_", "or_", "xor", "lshift", "rshift",
+                                  "eq", "ne", "lt", "le", "gt", "ge"])
+@pytest.mark.parametrize("dtype", ["float64", "int64", "bool"])
+def test_what_is_no_array_answers_for_itself(name, dtype):
+    assert getattr(operator, name)(gl.dlarray([1, 0], dtype=dtype), Other()) == "other"
+
+
+@pytest.mark.parametrize("other", ["text", None, {}, object(), [1, "a"], np.array(["a", "b"])])
+def test_what_is_no_array_is_unequal_and_does_not_compute(other):
+    x = gl.dlarray([1.0, 2.0])
+    if not isinstance(other, np.ndarray):  # which hands == back to us, as a ufunc
+        assert (x == other) is False and (x != other) is True
+    for name in ("add", "sub", "mul", "truediv", "pow", "matmul", "lt"):
+        for pair in ((x, other), (other, x), (gl.dlarray([1], dtype="int64"), other), (other, gl.dlarray([1], dtype="int64"))):
+            with pytest.raises(TypeError):
+                getattr(operator, name)(*pair)
+    with pytest.raises(gl.TypeRefused):
+        gl.add(x, other)
+    assert x == pytest.approx([1.0, 2.0]) and x != pytest.approx([1.0, 2.1])
+
+
+def test_operators_keep_their_sides():
+    x = gl.dlarray([8, 4], dtype="int64")
+    assert (x >> 1).tolist() == [4, 2] and (64 >> x).tolist() == [0, 4] and (x << 1).tolist() == [16, 8]
+    assert (x - 1).tolist() == [7, 3] and (1 - x).tolist() == [-7, -3] and round(gl.dlarray(2.6)).item() == 3
+
+
+NUMBERS_BESIDE = {"number": lambda v: v, "0-d": lambda v: gl.dlarray(v), "0-d single": lambda v: gl.dlarray(v, dtype="complex64" if type(v) is complex else "float32")}
+COMPUTED = {
+    "add": operator.add, "radd": lambda a, b: b + a, "subtract": operator.sub, "multiply": operator.mul, "divide": operator.truediv, "power": operator.pow,
+    "rpower": lambda a, b: b ** a, "where": lambda a, b: gl.where([True, False], a, b), "where_other": lambda a, b: gl.where([True, False], b, a),
+    "numpy": np.add, "torch": torch.add}
+REAL_ONLY = {"maximum": gl.maximum, "minimum": gl.minimum, "mod": operator.mod, "floor_divide": operator.floordiv, "hypot": gl.hypot, "atan2": gl.atan2}
+TYPES_BESIDE = [("bool", 2.5, "float64"), ("int8", 2.5, "float64"), ("int64", 2.5, "float64"), ("float16", 2.5, "float16"), ("float32", 2.5, "float32"),
+                ("float64", 2.5, "float64"), ("int64", 2j, "complex128"), ("float16", 2j, "complex64"), ("float32", 2j, "complex64"),
+                ("float64", 2j, "complex128"), ("complex64", 2.5, "complex64")]
+
+
+@pytest.mark.parametrize(("dtype", "value", "expected"), TYPES_BESIDE)
+@pytest.mark.parametrize("beside", NUMBERS_BESIDE)
+def test_a_number_beside_an_array(dtype, value, expected, beside):
+    a, b = gl.dlarray([1, 2], dtype=dtype), NUMBERS_BESIDE[beside](value)
+    assert gl.result_type(a, b) == getattr(torch, expected)
+    real = not (a.dtype.is_complex or type(value) is complex)
+    for name, function in {**COMPUTED, **(REAL_ONLY if real else {})}.items():
+        y = function(a, b)
+        assert y.dtype == getattr(torch, expected), name
+        exact = np.complex128 if not real else np.float64
+        want = function(gl.dlarray(np.array(a).astype(exact)), gl.dlarray(value))
+        assert np.allclose(np.array(y), np.array(want), rtol=2e-3 if dtype == "float16" else 1e-5), name
+
+
+@pytest.mark.parametrize("b", [gl.dlarray(2.5), gl.dlarray(2.5, dtype="float32")], ids=["double", "single"])
+def test_a_traced_number_beside_integers(b):
+    n = gl.dlarray([1, 2], dtype="int64")
+
+    def f(b):
+        y = b * n + gl.where(n > 1, n, b)
+        return y, gl.dlgradient(gl.sum(y), b)
+
+    y, g = gl.dlfeval(f, b)
+    assert y.dtype == torch.float64 and g.dtype == b.dtype
+    assert y.tolist() == [5.0, 7.0] and g.item() == 4
+
+
+def test_integers_beside_integers():
+    flag, small, large = (gl.dlarray([1, 0], dtype=t) for t in ("bool", "int8", "int64"))
+    assert (flag + small).dtype == (small + True).dtype == torch.int8 and (small + large).dtype == (flag + 2).dtype == torch.int64
+    assert gl.clip(large, 0, 1).dtype == torch.int64 and gl.clip(large, 0.5, 1).dtype == torch.float64
+    assert gl.where([True, False], 2.5, 1).dtype == torch.float64 and gl.where([True, False], 2j, 1).dtype == torch.complex128
+    big = 2 ** 24 + 1
+    assert not (gl.dlarray([big], dtype="int64") == float(big - 1)).item()

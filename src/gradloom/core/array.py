@@ -334,6 +334,18 @@ def operand(x: Any) -> Any:
     return dlarray(x)
 
 
+def foreign(x: Any) -> bool:
+    """Whether an operand is no array of numbers, which an operator leaves to the other side's own method."""
+    if isinstance(x, (Operand, Tensor, *NUMBERS)) or isinstance(x, (list, tuple)) and _holds_arrays(x):
+        return False
+    if hasattr(x, "tocsr"):
+        return False  # a sparse matrix, which matmul takes
+    try:
+        return np.asarray(x).dtype.kind not in "biufc"
+    except (TypeError, ValueError, RuntimeError):
+        return False  # rows of unequal length, tensors that require gradients: refused with a reason
+
+
 def raw(x: Any) -> Any:
     """The values of an array, as a constant."""
     return x._value if type(x) is dlarray else x

@@ -11,13 +11,15 @@ from ..kernels import NUMBER_TYPES, Tensor
 from .array import Operand, constant, dlarray, operand
 from .errors import GradloomError, ShapeError, _inside, line_of, user_site
 from .labels import aligned, described
-from .operation import NO_PARAMS, OPERATIONS, Operation
+from .operation import NO_PARAMS, OPERATIONS, Operation, left_to_the_other
 from .trace import Node
 
 if TYPE_CHECKING:
     from .elementwise import Elementwise
 
 REAL_TYPES = frozenset((bool, int, float))
+INTEGRAL = frozenset((torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64))
+FULL = frozenset((torch.float32, torch.float64, torch.complex64, torch.complex128))  # of which the kernels promote as stated
 _made = dlarray._made
 _getframe = sys._getframe
 
@@ -52,6 +54,12 @@ def unary(operation: Elementwise) -> Callable[..., Any]:
 
 def binary(operation: Elementwise) -> Callable[..., Any]:
     general = nary(operation)
+    call = _binary(operation, general)
+    call.operator = _binary(operation, left_to_the_other(general, operation.name == "multiply"))  # type: ignore[attr-defined]
+    return call
+
+
+def _binary(operation: Elementwise, general: Callable[..., Any]) -> Callable[..., Any]:
     as_scalar = operation.name in ("add", "subtract", "multiply", "divide")
     keep_both = operation.kept_for((True, True))
     keep_a = operation.kept_for((True, False))
@@ -92,13 +100,13 @@ def binary(operation: Elementwise) -> Callable[..., Any]:
         else:
             return general(a, b)
         if a_node is None:
-            if b_node is None or not b_node.trace.open:
+            if b_node is None or not b_node.trace.open or type(a) is dlarray and a_value.dtype in INTEGRAL:
                 return general(a, b)
             trace = b_node.trace
             keep = keep_b
         elif b_node is None:
             trace = a_node.trace
-            if not trace.open:
+            if not trace.open or type(b) is dlarray and b_value.dtype in INTEGRAL:
                 return general(a, b)
             keep = keep_a
         else:
@@ -144,9 +152,30 @@ def nary(operation: Elementwise) -> Callable[..., Any]:
         inputs, labels = broadcast_operands(operation, args)
         if operation.floating:
             inputs = [_floating(x, inputs) for x in inputs]
-        return operation.apply(inputs, NO_PARAMS, labels)
+        return operation.apply(mixed(inputs), NO_PARAMS, labels)
 
     return call
+
+
+def mixed(inputs: Sequence[Any]) -> list[Any]:
+    """Operands of several kinds: integers beside floating or complex numbers, or 0-d arrays of them, are computed in double precision.
+
+    Half precision beside complex numbers, of which it has none, is complex64. All else promotes in the kernel, by torch's table.
+    """
+    kinds = {x._value.dtype for x in inputs if type(x) is dlarray}
+    if kinds <= FULL:
+        return list(inputs)
+    sized = {x._value.dtype for x in inputs if type(x) is dlarray and x._value.ndim} or kinds
+    numbers = {*map(type, inputs)}
+    complex_ = complex in numbers or any(d.is_complex for d in kinds - sized)
+    if sized <= INTEGRAL and (complex_ or float in numbers or not kinds <= INTEGRAL):
+        wanted = torch.complex128 if complex_ else torch.float64
+    elif complex_ and not sized & FULL and not sized <= INTEGRAL:
+        wanted = torch.complex64
+    else:
+        return list(inputs)
+    astype = OPERATIONS["astype"].apply
+    return [astype((x,), {"dtype": wanted}, x._labels) if type(x) is dlarray and x._value.dtype in sized else x for x in inputs]
 
 
 def _floating(x: Any, inputs: Sequence[Any]) -> Any:

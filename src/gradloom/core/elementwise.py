@@ -83,7 +83,7 @@ class Elementwise(Operation):
 
     def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any, lead: tuple[int, ...], wanted: Sequence[bool]) -> Sequence[Any]:
         complex_ = node.dtype.is_complex or self.complex_partials is not None
-        raw = type(y_bar) is Tensor and not lead and (self.complex_fused or not complex_)
+        raw = type(y_bar) is Tensor and not lead and (self.complex_fused or not complex_) and not node.trace.guarded
         bars: list[Any] = []
         for k, want in enumerate(wanted):
             fused = self.fused(k) if raw else None
@@ -97,25 +97,24 @@ class Elementwise(Operation):
                 p = self.partials[k]
                 if type(p) is BoundRule:
                     p = p.call(v, params, node, None, (), None)
-                    bars.append(scaled(y_bar, p) if self.singular else y_bar * p)
-                else:
-                    bars.append(y_bar if p == 1 else -y_bar if p == -1 else None if p == 0 else y_bar * p)
+                bars.append(None if type(p) in NUMBER_TYPES and p == 0 else self._product(y_bar, p, node))
         return bars
 
     def _complex_pull(self, k: int, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any) -> Any:
         p, q = self._partials_at(k, v, params, node)
         bar = None
         if type(p) not in NUMBER_TYPES or p != 0:
-            bar = self._product(y_bar, _conjugate(p))
+            bar = self._product(y_bar, _conjugate(p), node)
         if type(q) not in NUMBER_TYPES or q != 0:
-            other = self._product(_conjugate(y_bar), q)
+            other = self._product(_conjugate(y_bar), q, node)
             bar = other if bar is None else bar + other
         return bar
 
-    def _product(self, bar: Any, p: Any) -> Any:
+    def _product(self, bar: Any, p: Any, node: Node) -> Any:
+        """bar * p; where the partial can be infinite, or the trace selects, 0 times infinity is 0."""
         if type(p) in NUMBER_TYPES:
             return bar if p == 1 else -bar if p == -1 else bar * p
-        return scaled(bar, p) if self.singular else bar * p
+        return scaled(bar, p) if self.singular or node.trace.guarded else bar * p
 
     def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
         y_dot = None
@@ -128,7 +127,7 @@ class Elementwise(Operation):
             for coefficient, dot in ((p, x_dot), (q, None)):
                 if type(coefficient) in NUMBER_TYPES and coefficient == 0:
                     continue
-                term = self._product(_conjugate(x_dot) if dot is None else dot, coefficient)
+                term = self._product(_conjugate(x_dot) if dot is None else dot, coefficient, node)
                 y_dot = term if y_dot is None else y_dot + term
         return y_dot
 

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from ..kernels import NUMBER_TYPES, Tensor
-from .array import Operand, constant, dlarray
+from .array import Operand, constant, dlarray, foreign
 from .blocks.block import Block
 from .errors import GradloomError, ShapeError, TypeRefused, line_of, user_site
 from .labels import described
@@ -41,6 +41,7 @@ class Operation:
     overwrites = False  # writes at params["index"]: a raw walk undoes it in the memory that it owns
     reads_at: Any = None  # of operations that can read one row along axis 0: which, from the parameters
     writes_at: Any = None  # of operations that can write one
+    selects = False  # by a condition: what is not selected must not reach a derivative, were it infinite
 
     def __init__(self, name: str, kernel: Callable[..., Any], inputs: Sequence[str], *, hidden: Sequence[str] = (), outputs: int = 1,
                  axes: Any = None, domain: tuple[float, float] = (-2.0, 2.0), samples: Any = None, matlab: str | None = None, own: bool = False):
@@ -118,6 +119,8 @@ class Operation:
         node = None
         if trace is not None:
             node = Node(self, trace, nodes, self.kept(nodes, values, result, hidden), params, result, user_site())
+            if self.selects:
+                trace.guarded = True
         if self.outputs > 1:
             return tuple(item(result, node, k, labels[k] if labels else None) for k in range(self.outputs))
         return dlarray._made(result, node, labels)
@@ -314,11 +317,25 @@ def dressed(function: Any, operation: Operation, doc: str, operators: Sequence[s
     operation.public = function
     PUBLIC[function.__name__] = shown = explained(function)
     for name in operators:
-        direct = operation.name in ("add", "multiply") or name == "__round__" or not name.startswith("__r")
-        setattr(Operand, name, function if direct else _reflected(function))
+        two = len(operation.inputs) == 2
+        method_ = getattr(function, "operator", None) or (left_to_the_other(function) if two else function)
+        direct = operation.name in ("add", "multiply") or f"__{name[3:]}" not in operators  # not __radd__, of which there is an __add__
+        setattr(Operand, name, method_ if direct else _reflected(method_))
     if method:
         setattr(dlarray, function.__name__, shown)
     return function
+
+
+def left_to_the_other(function: Callable[..., Any], repeats: bool = False) -> Callable[..., Any]:
+    """A function of two operands as an operator: what is no array of numbers is asked for its own method (Python's NotImplemented).
+
+    Not text and lists in a product, which Python would repeat.
+    """
+
+    def method(a: Any, b: Any, /) -> Any:
+        return NotImplemented if foreign(b) and not (repeats and isinstance(b, (str, bytes, list, tuple))) else function(a, b)
+
+    return method
 
 
 def _reflected(function: Any) -> Any:

@@ -26,10 +26,11 @@ SMALL = 256  # a walk through arrays of fewer elements drops nothing
 class Trace:
     """All nodes made during one outermost `dlfeval`."""
 
-    __slots__ = ("__weakref__", "closing", "collect_at", "nodes", "number", "open", "prune_at")
+    __slots__ = ("__weakref__", "closing", "collect_at", "guarded", "nodes", "number", "open", "prune_at")
 
     def __init__(self) -> None:
         self.open = True
+        self.guarded = False  # something was selected by a condition: what was not selected may be infinite, and counts for nothing
         self.number = 0
         self.nodes: list[weakref.ref[Node]] = []
         self.prune_at = 4096

@@ -206,7 +206,7 @@ class Jacobian:
         i, j = self._single("buffer()")
         block = self._source.block(i, j)
         u, x = self._source.us[i], self._source.xs[j]
-        if block is None or x.dtype.is_complex:
+        if block is None or x.dtype.is_complex or block.dtype is not self.dtype:
             return np.zeros((*u.shape, *x.shape), dtype=NAMES[self.dtype])
         return borrow(block)
 

@@ -6,6 +6,7 @@ What it finds is kept by the trace's signature, so that the second call pays not
 from __future__ import annotations
 
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
@@ -22,6 +23,7 @@ from .forward import push
 
 KEPT_PLANS = 256
 _plans: OrderedDict[Any, Any] = OrderedDict()
+_lock = threading.Lock()
 
 
 def stand_ins(node: Node) -> list[Any]:
@@ -125,12 +127,15 @@ def remembered(kind: str, outputs: Sequence[Node], inputs: Sequence[Node], find:
     if key is None:
         return find()
     key = (kind, key, extra)
-    if key in _plans:
-        _plans.move_to_end(key)
-        return _plans[key]
-    found = _plans[key] = find()
-    while len(_plans) > KEPT_PLANS:
-        _plans.popitem(last=False)
+    with _lock:
+        if key in _plans:
+            _plans.move_to_end(key)
+            return _plans[key]
+    found = find()
+    with _lock:
+        _plans[key] = found
+        while len(_plans) > KEPT_PLANS:
+            _plans.popitem(last=False)
     return found
 
 

@@ -27,13 +27,18 @@ def pull(outputs: dict[Node, Any], targets: Sequence[Node], *, recorded: bool = 
     """
     asked = set(targets)
     order, active = between(outputs, asked)
-    bars: dict[Node, Any] = {node: bar for node, bar in outputs.items() if node in active}
+    def seeds() -> dict[Node, Any]:
+        return {node: bar for node, bar in outputs.items() if node in active}
+
+    bars = seeds()
     if recorded:
         found = _plain(bars, order, active, asked, handles, lead)
     elif lead or values_of is not None:
         found = _plain(bars, order, active, asked, values_of or (lambda node: node.values), lead)
     else:
         found = _raw(bars, order, active, asked, release)
+        if order and order[0].trace.guarded and not all(_finite(bar) for bar in found.values()):
+            found = _raw(seeds(), order, active, asked, release, guarded=True)  # what `where` did not select may have been infinite
     return [found.get(t) for t in targets]
 
 
@@ -81,7 +86,7 @@ def _plain(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: se
     return found
 
 
-def _raw(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: set[Node], release: bool) -> dict[Node, Any]:
+def _raw(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: set[Node], release: bool, guarded: bool = False) -> dict[Node, Any]:
     """The same on tensors without leading axes: it owns the memory it accumulates in, keeps the cotangents of rows that were read
     or written one by one as rows, and undoes other writes in place."""
     found: dict[Node, Any] = {}
@@ -107,7 +112,7 @@ def _raw(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: set[
             node.restore(known)
         operation = node.operation
         pulls = operation.raw_pulls
-        if pulls is not None and not node.dtype.is_complex:
+        if pulls is not None and not guarded and not node.dtype.is_complex:
             values = node.values
             for k, parent in enumerate(parents):
                 if parent in active and (bar := pulls[k](values, node.params, node, y_bar)) is not None:
@@ -150,6 +155,10 @@ def _raw(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: set[
         if release and (operation.kind != "elementwise" or y_bar.numel() >= SMALL):
             node.drop()
     return found
+
+
+def _finite(bar: Tensor) -> bool:
+    return bool(torch.isfinite(bar.sum()))
 
 
 def between(outputs: Iterable[Node], asked: set[Node]) -> tuple[list[Node], set[Any]]:

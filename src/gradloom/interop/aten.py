@@ -386,6 +386,8 @@ def dispatched(word: str) -> Iterator[None]:
         if mode.error is None or isinstance(error, GradloomError):
             raise
         raise mode.error from None
+    finally:
+        mode.error = None  # it holds the frames it went through, and they the mode
 
 
 def name_of(func: Any) -> str:

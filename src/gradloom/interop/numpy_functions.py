@@ -54,6 +54,8 @@ _REDUCED = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"
             "logaddexp": "logsumexp"}
 _ACCUMULATED = {"add": "cumsum", "multiply": "cumprod", "maximum": "cummax", "minimum": "cummin"}
 
+_ORDERED = ("reshape", "ravel")  # where order= says which element goes where, not how they lie in memory
+
 _WAYS = {
     "at": "write x[i] = x[i] + v, or x.at(...) for the index",
     "reduceat": "write one sum for each slice, np.stack([np.sum(x[a:b]), ...])",
@@ -123,7 +125,10 @@ def array_function(self: dlarray, function: Any, types: Any, args: Any, kwargs: 
     word = f"np.{name}"
     if adapter is None:
         return _constants(function, word, name, args, kwargs)
-    return adapted(word, adapter, args, _named(word, kwargs))
+    options = _named(word, kwargs)
+    if name in _ORDERED and "order" in kwargs:
+        options["order"] = kwargs["order"]
+    return adapted(word, adapter, args, options)
 
 
 dlarray.__array_ufunc__ = array_ufunc  # type: ignore[assignment]

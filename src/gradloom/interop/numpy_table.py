@@ -109,8 +109,9 @@ def argsort(a: Any, axis: Any = -1, kind: Any = None, *, stable: Any = None) -> 
 
 # ----- shapes: those whose arguments are the same here -----
 
-for _name in ("moveaxis", "broadcast_to", "tile", "tensordot", "outer", "conj", "real", "imag", "matrix_transpose"):
+for _name in ("moveaxis", "broadcast_to", "tile", "outer", "conj", "real", "imag", "matrix_transpose"):
     FUNCTIONS[_name] = lambda *args, _name=_name, **options: getattr(gl, _name)(*args, **options)
+FUNCTIONS["tensordot"] = lambda a, b, axes=2: gl.tensordot(a, b, axes=axes)
 FUNCTIONS["expand_dims"] = lambda a, axis: gl.expand_dims(a, axis=axis)
 FUNCTIONS["squeeze"] = lambda a, axis=None: gl.squeeze(a, axis=axis)
 FUNCTIONS["flip"] = lambda m, axis=None: gl.flip(m, axis=axis)

@@ -63,7 +63,10 @@ def result_type(*arrays_and_dtypes: Any) -> torch.dtype:
         if result is None:
             result = dtype
         elif _rank(dtype) > _rank(result):
-            result = promoted(result, torch.complex64) if dtype.is_complex and differentiable(result) else dtype
+            if differentiable(result):
+                result = promoted(result, torch.complex64)
+            else:  # integers beside floating or complex numbers: double precision
+                result = torch.complex128 if dtype.is_complex else torch.float64 if dtype.is_floating_point else dtype
     assert result is not None
     return result
 

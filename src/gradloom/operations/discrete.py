@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ..core.array import dlarray
-from ..core.calls import broadcast_operands
+from ..core.calls import broadcast_operands, mixed
 from ..core.operation import NO_PARAMS, Operation, discrete, dressed
 from ..kernels import Tensor
 
@@ -30,7 +30,7 @@ def _declared(name: str, kernel: Callable[..., Any], doc: str, inputs: tuple[str
 
 def _constant(operation: Operation, args: tuple[Any, ...]) -> Any:
     inputs, labels = broadcast_operands(operation, args)
-    return operation.apply([dlarray._made(x._value, None, x._labels) if type(x) is dlarray else x for x in inputs], NO_PARAMS, labels)
+    return operation.apply(mixed([dlarray._made(x._value, None, x._labels) if type(x) is dlarray else x for x in inputs]), NO_PARAMS, labels)
 
 
 def _logical(kernel: Callable[..., Any]) -> Callable[..., Any]:

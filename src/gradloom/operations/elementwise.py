@@ -8,7 +8,7 @@ import torch
 
 from ..core.array import dlarray, operand
 from ..core.blocks.block import Block
-from ..core.calls import broadcast_operands
+from ..core.calls import broadcast_operands, mixed
 from ..core.elementwise import Elementwise, elementwise
 from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.operation import public
@@ -274,6 +274,8 @@ def _where(condition: Any, a: Any, b: Any) -> Any:
 class _Where(Elementwise):
     """Selection: the condition carries no derivative, and a cotangent is selected, never multiplied."""
 
+    selects = True
+
     def __init__(self, *args: Any, **rest: Any):
         super().__init__(*args, **rest)
         self.raw_pulls = None
@@ -335,7 +337,10 @@ def where(condition: Any, a: Any, b: Any, /) -> Any:
         c = dlarray(bool(c))
     elif c.dtype is not torch.bool:
         raise TypeRefused(f"where needs a condition of bools, at {line_of(user_site())}; write x != 0")
-    return _where_operation.apply((c, *inputs[1:]), {}, labels)
+    chosen = inputs[1:]
+    if all(type(x) in NUMBER_TYPES for x in chosen) and {float, complex} & set(map(type, chosen)):
+        chosen[0] = dlarray(chosen[0])  # Python numbers are float64
+    return _where_operation.apply((c, *mixed(chosen)), {}, labels)
 
 
 _clip = Elementwise("clip", lambda x, low, high: torch.clamp(x, low, high), [lambda x, low, high: _inside(x, low, high)], ("x",),
@@ -367,6 +372,8 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
     if min is None and max is None:
         return positive(x)
     if all(bound is None or type(bound) in NUMBER_TYPES for bound in (min, max)):
+        if float not in (type(min), type(max)) and hasattr(x, "dtype"):
+            return _clip.apply((operand(x),), {"low": min, "high": max}, getattr(x, "_labels", None))  # integers stay integers
         return apply_unary(_clip, x, {"low": min, "high": max})
     if min is not None:
         x = maximum(x, min)

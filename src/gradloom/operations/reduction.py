@@ -310,7 +310,16 @@ def any(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 def _norm_kernel(x: Tensor, axis: tuple[int, ...], keepdims: bool) -> Tensor:
-    return torch.linalg.vector_norm(x, 2, axis, keepdim=keepdims) if axis else x.abs()
+    if not axis:
+        return x.abs()
+    y = torch.linalg.vector_norm(x, 2, axis, keepdim=keepdims)
+    limits = torch.finfo(y.dtype)
+    if not x.numel() or y.device.type != "cpu" or bool(((y > (limits.tiny / limits.eps) ** 0.5) & (y <= limits.max)).all()):
+        return y
+    largest = x.abs().amax(axis, keepdim=True)  # squares overflow, or underflow: relative to the largest entry they do not
+    unit = torch.where((largest > 0) & (largest <= limits.max), largest, 1)
+    rescaled = torch.linalg.vector_norm(x / unit, 2, axis, keepdim=True) * unit
+    return rescaled if keepdims else rescaled.reshape(y.shape)
 
 
 def _norm_push(x_dot: Any, x: Any, y: Any, axis: Any, keepdims: Any) -> Any:

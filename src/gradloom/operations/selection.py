@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from ..core.array import dlarray, labels_of
+from ..core.array import dlarray, labels_of, raw
 from ..core.blocks import action
 from ..core.blocks.block import Block
 from ..core.errors import ShapeError, line_of, user_site
@@ -141,8 +141,10 @@ def roll(x: Any, /, shift: Any, *, axis: Any = None) -> Any:
 
 
 @composite
-def repeat(x: Any, repeats: int, /, *, axis: Any = None) -> Any:
-    """Each entry along an axis several times in a row.
+def repeat(x: Any, repeats: Any, /, *, axis: Any = None) -> Any:
+    """Each entry along an axis several times in a row: `repeats` times, or as often as a vector of integers says for each entry.
+
+    Without `axis`, all elements in C order. Raises ShapeError where the vector has another length, or a negative number in it.
 
     >>> import gradloom as gl
     >>> gl.repeat(gl.dlarray([1.0, 2.0]), 2, axis=0)
@@ -155,7 +157,12 @@ def repeat(x: Any, repeats: int, /, *, axis: Any = None) -> Any:
     if axis is None:
         x, axis = flatten(x), 0
     (k,) = negative_axes(axis, x)
-    where = torch.arange(x.shape[k], device=x.device).repeat_interleave(repeats)
+    n = x.shape[k]
+    counts = torch.as_tensor(raw(repeats), device=x.device)
+    if counts.is_floating_point() or counts.is_complex() or counts.ndim > 1 or counts.numel() not in (1, n) or bool((counts < 0).any()):
+        raise ShapeError(f"repeat takes a number of times, or {n} of them, not {described(tuple(counts.shape), None)} {str(counts.dtype)[6:]}, "
+                         f"at {line_of(user_site())}; write integers that are not negative, one for each entry along the axis")
+    where = torch.arange(n, device=x.device).repeat_interleave(counts.reshape(-1).to(torch.int64).expand(n))
     return _take.apply((x,), {"where": where, "axis": k}, labels_of(x))
 
 

@@ -44,6 +44,12 @@ def _of_reciprocal(function: Any) -> Any:
     return lambda x: function(1 / x)
 
 
+def _sech_fused(y_bar: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    """tanh(x) as sinh(x) y, which takes half of the time, where that does not overflow."""
+    bar = torch.sinh(x).mul_(y).mul_(y).mul_(y_bar).neg_()
+    return bar if finite(bar) else y_bar * (-y * torch.tanh(x))
+
+
 sec = elementwise("sec", lambda x: 1 / torch.cos(x), lambda y, x: y * tan(x), domain=(-1, 1), doc="The secant, 1 / cos(x); x in radians.", matlab="sec")
 csc = elementwise("csc", lambda x: 1 / torch.sin(x), lambda y, x: -scale(y, cot(x)), singular=True, domain=(0.5, 2),
                   doc="The cosecant, 1 / sin(x); x in radians.", matlab="csc")
@@ -55,7 +61,8 @@ acsc = elementwise("acsc", _of_reciprocal(torch.asin), lambda x: divide(-1, squa
                    doc="The inverse cosecant, asin(1 / x), in radians.", matlab="acsc")
 acot = elementwise("acot", _of_reciprocal(torch.atan), lambda x: -1 / (1 + square(x)), doc="The inverse cotangent, atan(1 / x), in radians.",
                    matlab="acot", domain=(0.5, 3))
-sech = elementwise("sech", lambda x: 1 / torch.cosh(x), lambda y, x: -y * tanh(x), doc="The hyperbolic secant, 1 / cosh(x).", matlab="sech")
+sech = elementwise("sech", lambda x: 1 / torch.cosh(x), lambda y, x: -y * tanh(x), fused_pull=_sech_fused,
+                   doc="The hyperbolic secant, 1 / cosh(x).", matlab="sech")
 csch = elementwise("csch", lambda x: 1 / torch.sinh(x), lambda y, x: -scale(y, coth(x)), singular=True, domain=(0.5, 2),
                    fused_pull=lambda y_bar, y: scaled(y_bar, (y * y).add_(1).sqrt_().mul_(y.abs()).neg_()),
                    doc="The hyperbolic cosecant, 1 / sinh(x).", matlab="csch")

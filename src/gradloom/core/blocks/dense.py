@@ -159,8 +159,11 @@ def borrow(block: Block) -> Any:
     key = pattern_of(block)
     free = _pool.setdefault(key, [])
     while len(_pool) > PATTERNS_LIMIT:  # where values select, each value has a pattern of its own
-        del _pool[next(iter(_pool))]
-    memory = free.pop() if free else torch.zeros((*block.shape, *block.in_shape), dtype=block.dtype, device=block.device)
+        _pool.pop(next(iter(_pool)), None)
+    try:
+        memory = free.pop()
+    except IndexError:
+        memory = torch.zeros((*block.shape, *block.in_shape), dtype=block.dtype, device=block.device)
     if memory.device.type == "cpu" and memory.dtype is not torch.bfloat16:
         lent: Any = memory.numpy()
         lent.flags.writeable = False  # only `dense(out=)` writes to it: an edit would be taken for zeros later
