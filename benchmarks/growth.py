@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import itertools
 import math
 import time
 from collections.abc import Callable
@@ -37,7 +38,7 @@ def layers(widths: list[int], batch: int = 1) -> tuple[Callable[[Any], Any], Any
     gl.rng(0)
     x = gl.randn((batch, widths[0]), dtype="float32")
     parameters = {}
-    for k, (a, b) in enumerate(zip(widths, widths[1:], strict=False), 1):
+    for k, (a, b) in enumerate(itertools.pairwise(widths), 1):
         parameters[f"weights{k}"], parameters[f"bias{k}"] = gl.randn((a, b), dtype="float32") * a**-0.5, gl.zeros(b, dtype="float32")
 
     def network(p: Any) -> Any:
@@ -139,6 +140,7 @@ def plot(found: dict[str, list[Point]], whats: dict[str, str], path: Path) -> No
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib.ticker import NullLocator
 
     figure, axes = plt.subplots(2, len(found), figsize=(4 * len(found), 7), sharex="col", layout="constrained")
     for column, (name, points) in enumerate(found.items()):
@@ -156,7 +158,10 @@ def plot(found: dict[str, list[Point]], whats: dict[str, str], path: Path) -> No
                 ax.loglog(at, values, "o-", color=CURVES[curve], label=label)
                 if row == 0:
                     last = values[-1] / getattr(points[-1], stored)
-                    ax.loglog(at, [getattr(p, stored) * last for p in points], ":", color=CURVES[curve], label=f"its stored values: {slope(points, stored):.2f}")
+                    parallel = [getattr(p, stored) * last for p in points]
+                    ax.loglog(at, parallel, ":", color=CURVES[curve], label=f"its stored values: {slope(points, stored):.2f}")
+            ax.set_xticks(at, [f"{n / 1e6:.2g}M" if n >= 1e6 else f"{n / 1e3:.3g}k" if n >= 1e3 else str(n) for n in at])
+            ax.xaxis.set_minor_locator(NullLocator())
             if row == 0:
                 ax.set_title(f"{name}\n{whats[name]}", fontsize=10)
             else:

@@ -264,3 +264,12 @@ def test_a_stencil_of_second_differences():
     for border in NUMPY_MODES:
         assert not gl.dlconv(torch.ones_like(u), stencil, padding=1, padding_value=border, data_format="BCSS").any()
     assert float(gl.dlconv(torch.ones_like(u), stencil, padding=1, data_format="BCSS")[0, 0, 0, 0]) == -2
+
+
+def test_pad_takes_numpys_widths():
+    x = np.arange(6.0).reshape(2, 3)
+    for widths in (1, (1, 2), ((1, 0), (0, 2)), [(2, 1)] * 2):
+        np.testing.assert_array_equal(gl.pad(gl.dlarray(x), widths).numpy(), np.pad(x, widths))
+    for wrong in ("x", [(1,)], [(1, 2, 3)], [(1, 2)] * 3):
+        with pytest.raises(gl.ShapeError, match="before, after"):
+            gl.pad(gl.dlarray(x), wrong)

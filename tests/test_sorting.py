@@ -105,6 +105,12 @@ def test_the_first_of_equal_ones_is_taken():
 # ----- median and quantiles -----
 
 
+def test_a_traced_q_is_no_silent_constant():
+    with pytest.raises(gl.TraceError, match=r"float\(x\) would make a constant"):
+        gl.dlfeval(lambda q: gl.dlgradient(gl.quantile([1.0, 2.0, 4.0], q), q), gl.dlarray(0.3))
+
+
+
 @pytest.mark.parametrize("axis", [None, 0, 1, (0, 2), -1])
 @pytest.mark.parametrize("shape", [(3, 4, 5), (1, 4, 2), (2, 3, 1)])
 def test_median_and_quantiles(shape, axis):
@@ -171,6 +177,9 @@ def test_reads_along_an_axis():
         (lambda: gl.topk(gl.zeros(3), 4), r"4 elements along an axis of 3.*0 to 3"),
         (lambda: gl.median(gl.zeros((0, 2)), axis=0), r"no elements: 0 x 2"),
         (lambda: gl.quantile(gl.zeros(3), 50), r"0 to 1, not 50.*divided by 100"),
+        (lambda: gl.quantile(gl.zeros(3), [0.1, 0.5]), r"one number q.*write stack"),
+        (lambda: gl.repeat(gl.zeros(3), [1, 2], axis=0), r"3 of them, not 2 int64"),
+        (lambda: gl.repeat(gl.zeros(3), -1, axis=0), r"not negative"),
         (lambda: gl.take_along_axis(gl.zeros((2, 3)), [[1.0]]), r"integers, not float64.*int64"),
         (lambda: gl.take_along_axis(gl.zeros((2, 3)), [[3]]), r"3.*from -3 to 2"),
         (lambda: gl.take_along_axis(gl.zeros((2, 3)), [1]), r"as many axes"),

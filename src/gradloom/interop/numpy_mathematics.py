@@ -213,6 +213,42 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     return gl.reshape(y, tuple(1 if k in [a % x.ndim for a in axes] else n for k, n in enumerate(x.shape))) if keepdims else y
 
 
+@_np
+def nansum(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
+    a = cast(array(a), dtype)
+    return gl.sum(gl.where(gl.isnan(a), 0, a), axis=axis, keepdims=keepdims)
+
+
+@_np
+def gradient(f: Any, *spacing: Any, axis: Any = None, edge_order: int = 1) -> Any:
+    """Central differences, one-sided at both ends, for one spacing of each axis."""
+    f = array(f)
+    axes = tuple(range(f.ndim)) if axis is None else tuple(k % f.ndim for k in (axis if isinstance(axis, (tuple, list)) else (axis,)))
+    if edge_order != 1 or len(spacing) not in (0, 1, len(axes)) or any(np.ndim(h) for h in spacing) or any(f.shape[k] < 2 for k in axes):
+        raise TypeRefused(f"np.gradient takes a number as the spacing of each axis, edge_order=1 and two entries along each axis, "
+                          f"at {line_of(user_site())}; write differences of slices for others")
+    steps = spacing * len(axes) if len(spacing) == 1 else spacing or (1.0,) * len(axes)
+    parts = []
+    for k, h in zip(axes, steps, strict=True):
+        n = f.shape[k]
+        after, before = np.minimum(np.arange(n) + 1, n - 1), np.maximum(np.arange(n) - 1, 0)
+        width = np.reshape(after - before, tuple(n if j == k else 1 for j in range(f.ndim)))
+        parts.append((gl.take(f, after, axis=k) - gl.take(f, before, axis=k)) / gl.astype(array(width), f.dtype) / h)
+    return parts[0] if len(parts) == 1 else tuple(parts)
+
+
+@_np
+def convolve(a: Any, v: Any, mode: str = "full") -> Any:
+    a, v = array(a), array(v)
+    _refuse("convolve", mode=(mode if mode not in ("full", "same", "valid") else "full", "full"))
+    if a.shape[0] < v.shape[0]:
+        a, v = v, a
+    n, m = a.shape[0], v.shape[0]
+    windows = np.arange(n + m - 1)[:, None] + np.arange(m)
+    y = gl.matmul(gl.reshape(gl.take(gl.pad(a, [(m - 1, m - 1)]), windows.ravel(), axis=0), windows.shape), gl.flip(v))
+    return y if mode == "full" else y[m - 1:n] if mode == "valid" else y[(m - 1) // 2:(m - 1) // 2 + n]
+
+
 FUNCTIONS["linalg.vector_norm"] = lambda x, /, *, axis=None, keepdims=False, ord=2: gl.vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)
 FUNCTIONS["linalg.matrix_norm"] = lambda x, /, *, keepdims=False, ord="fro": gl.matrix_norm(x, keepdims=keepdims, ord=ord)
 

@@ -343,8 +343,10 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
 @_np
 def pad(a: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Any:
     a = array(a)
-    _refuse("pad", mode=(mode, "constant"))
     widths = np.broadcast_to(np.asarray(pad_width), (a.ndim, 2)).tolist()
+    if mode in ("edge", "reflect", "symmetric", "wrap"):
+        return gl.pad(a, widths, mode=mode)
+    _refuse("pad", mode=(mode, "constant"))
     padded = gl.pad(a, tuple(tuple(w) for w in widths))
     if np.ndim(constant_values) == 0 and constant_values == 0:
         return padded

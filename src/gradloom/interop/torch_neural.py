@@ -260,6 +260,10 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, size_avera
 def binary_cross_entropy_with_logits(input: Any, target: Any, weight: Any = None, size_average: Any = None, reduce: Any = None,
                                      reduction: str = "mean", pos_weight: Any = None) -> Any:
     target = array(target)
+    if weight is None and pos_weight is None and reduction != "none" and tuple(target.shape) == tuple(input.shape) and target.dtype == input.dtype:
+        x, t = (gl.stripdims(gl.reshape(a, (1, -1))) for a in (array(input), target))
+        return gl.crossentropy(x, t, classification_mode="multilabel", from_logits=True, data_format="BC",
+                               normalization_factor="all-elements" if reduction == "mean" else "none")
     per_positive = 1 if pos_weight is None else 1 + (gl.subtract(pos_weight, 1)) * target
     loss = (1 - target) * input + per_positive * gl.softplus(-input)
     return _reduced(loss if weight is None else loss * weight, reduction)
@@ -290,8 +294,12 @@ def nll_loss(input: Any, target: Any, weight: Any = None, size_average: Any = No
 def cross_entropy(input: Any, target: Any, weight: Any = None, size_average: Any = None, ignore_index: int = -100, reduce: Any = None,
                   reduction: str = "mean", label_smoothing: float = 0.0) -> Any:
     only(label_smoothing=(label_smoothing, 0.0))
-    logarithm = gl.log_softmax(input, axis=0 if input.ndim == 1 else 1)
     target = array(target)
+    if input.ndim == 2 and weight is None and reduction != "none" and target.dtype is torch.int64 and target.ndim == 1 and (
+            not bool((target._value == ignore_index).any())):  # one operation
+        return gl.crossentropy(gl.stripdims(array(input)), target, from_logits=True, data_format="BC",
+                               normalization_factor="batch-size" if reduction == "mean" else "none")
+    logarithm = gl.log_softmax(input, axis=0 if input.ndim == 1 else 1)
     if not target.dtype.is_floating_point:
         return nll_loss(logarithm, target, weight, ignore_index=ignore_index, reduction=reduction)
     axis = 0 if input.ndim == 1 else 1

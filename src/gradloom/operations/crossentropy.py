@@ -145,6 +145,8 @@ def _crossentropy_fused(y_bar: Tensor, x: Tensor, targets: Tensor, logs: Tensor,
                         reduction: str, wanted: Any) -> Any:
     """The common cases: a sum without weights, of which the targets are constants."""
     index = is_index(targets)
+    if mode == "multilabel" and from_logits and reduction == "sum" and weights is None and not wanted[1]:
+        return torch.sigmoid(x).sub_(targets).mul_(y_bar * factor), None, None
     if mode == "multilabel" or reduction != "sum" or weights is not None or wanted[1]:
         return _crossentropy_pull(y_bar, x, targets, weights, axis, mode, from_logits, factor, reduction, wanted)
     g = y_bar * -factor

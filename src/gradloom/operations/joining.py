@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 
-from ..core.array import labels_of
+from ..core.array import labels_of, unlabelled
 from ..core.errors import LabelError, ShapeError, line_of, user_site
 from ..core.labels import axes_of
 from ..core.multilinear import Multilinear
 from ..core.operation import public
 from ..kernels import Tensor, promoted
-from .movement import array, expand_dims, fresh, squeeze
+from .movement import array, expand_dims, fresh, reshape, squeeze
 from .selection import pad_axis, slice_axis
 
 
@@ -84,7 +84,7 @@ _concat.act = _concat_on_blocks
 
 @public(_concat)
 def concat(arrays: Any, /, *, axis: Any = 0) -> Any:
-    """Arrays one after the other along an axis that they have.
+    """Arrays one after the other along an axis that they have; with axis=None all their elements, as one vector.
 
     >>> import gradloom as gl
     >>> gl.concat([gl.dlarray([1.0, 2.0]), gl.dlarray([3.0])])
@@ -93,7 +93,10 @@ def concat(arrays: Any, /, *, axis: Any = 0) -> Any:
 
     Source: array API concat, MATLAB cat.
     """
-    parts, labels, k = _join(list(arrays), axis, "concat")
+    arrays = list(arrays)
+    if axis is None:
+        arrays, axis = [reshape(unlabelled(array(x)), (-1,)) for x in arrays], 0
+    parts, labels, k = _join(arrays, axis, "concat")
     return fresh(parts[0]) if len(parts) == 1 else _concat.apply(parts, {"axis": k - parts[0].ndim}, labels)
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..core.array import dlarray, labels_of, raw
@@ -242,8 +243,12 @@ def zeros_around(x: Any, pairs: tuple[tuple[int, int], ...]) -> Any:
 
 
 @public(_pad)
-def pad(x: Any, widths: Any, /) -> Any:
+def pad(x: Any, widths: Any, /, *, mode: str = "constant") -> Any:
     """Zeros around x; `widths` is (before, after) for each axis, from the last backwards where fewer are given.
+
+    One number, or one pair that is not in a list, stands for all axes, as NumPy has it.
+
+    mode: "constant" for zeros, "edge", "reflect", "symmetric" or "wrap" for entries of x, as NumPy names them.
 
     >>> import gradloom as gl
     >>> gl.pad(gl.dlarray([1.0, 2.0]), [(1, 0)])
@@ -253,11 +258,27 @@ def pad(x: Any, widths: Any, /) -> Any:
     Source: NumPy pad.
     """
     x = fresh(array(x))
-    pairs = tuple((int(before), int(after)) for before, after in widths)
+    try:
+        widths = np.asarray(widths, dtype=np.int64)
+        pairs = tuple((int(before), int(after)) for before, after in (np.broadcast_to(widths, (x.ndim, 2)) if widths.ndim < 2 else widths))
+    except (TypeError, ValueError):
+        raise ShapeError(f"pad of {described(x.shape, labels_of(x))} by {widths!r:.60}, at {line_of(user_site())}; write (before, after) for each axis, "
+                         "as in [(0, 0), (1, 1)]") from None
     if len(pairs) > x.ndim or any(n < 0 for pair in pairs for n in pair):
         raise ShapeError(f"pad of {described(x.shape, labels_of(x))} by {pairs}, at {line_of(user_site())}; write (before, after), not negative, "
                          "for each axis, or for the last ones")
-    return zeros_around(x, pairs)
+    if mode == "constant":
+        return zeros_around(x, pairs)
+    if mode not in ("edge", "reflect", "symmetric", "wrap"):
+        raise ShapeError(f"pad: mode {mode!r}, at {line_of(user_site())}; it is one of constant, edge, reflect, symmetric, wrap")
+    for k, pair in enumerate(pairs, start=-len(pairs)):
+        if any(pair):
+            if not x.shape[k]:
+                raise ShapeError(f"pad of {described(x.shape, labels_of(x))} with mode={mode!r} along axis {k}, which is empty, "
+                                 f"at {line_of(user_site())}; leave mode out for zeros")
+            where = torch.from_numpy(np.pad(np.arange(x.shape[k]), pair, mode=mode)).to(x.device)  # type: ignore[call-overload]
+            x = _take.apply((x,), {"where": where, "axis": k}, labels_of(x))
+    return x
 
 
 __all__ = ["flip", "pad", "repeat", "roll", "take", "tile"]
