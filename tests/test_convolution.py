@@ -238,6 +238,7 @@ MESSAGES = [
     (lambda: gl.dlconv(dlarray(X, "BCSS"), W, stride=0), ShapeError, "stride is 0.*at least 1"),
     (lambda: gl.dlconv(dlarray(X, "BCSS"), W, dilation_factor=(1, 0)), ShapeError, "dilation_factor is .1, 0.*at least 1"),
     (lambda: gl.dlconv(dlarray(X, "BCSS"), W, padding=1, padding_value="wrap"), ShapeError, "'replicate', 'symmetric-include-edge'"),
+    (lambda: gl.dlconv(dlarray(X, "BCSS"), W, padding=1, padding_value=dlarray(1.0)), ShapeError, "padding_value is a constant"),
     (lambda: gl.dlconv(dlarray(X, "BCSS"), dlarray(W, "UCST")), LabelError, "do not fit x"),
     (lambda: gl.dltranspconv(dlarray(X, "BCSS"), W), ShapeError, "x needs 2 channels"),
     (lambda: gl.dltranspconv(dlarray(X, "BCSS"), drawn(4, 2, 3, 3), groups=3), ShapeError, "groups=3"),

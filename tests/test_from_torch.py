@@ -509,3 +509,11 @@ def test_modules_run_in_several_threads():
         x = made(k, 4, 5).requires_grad_()
         (e,) = torch.autograd.grad((module(x) ** 2).sum(), x)
         torch.testing.assert_close(results[k]._value, e)
+
+
+def test_a_packed_sequence_is_refused_with_the_way_on():
+    packed = torch.nn.utils.rnn.pack_sequence([torch.ones(3, 2), torch.ones(2, 2)])
+    net = from_torch(torch.nn.LSTM(2, 3))
+    for call in (lambda: net(packed), lambda: net.forward(packed), lambda: gl.dlarray(packed), lambda: gl.dlfeval(lambda: net(packed))):
+        with pytest.raises(gl.TypeRefused, match="pad_packed_sequence"):
+            call()

@@ -1,5 +1,6 @@
 """interface.md 1.6 and 3.5: reading and writing elements as NumPy does, and the labels of what is read."""
 import operator
+import warnings
 
 import numpy as np
 import pytest
@@ -238,3 +239,37 @@ def test_code_with_letters_is_independent_of_layout():
         x.at(T=0)
     with pytest.raises(gl.LabelError):
         x[x.at(C=0)] = gl.dlarray(np.zeros((4, 5)), "TS")
+
+
+def test_the_gradient_of_slices_keeps_samples_apart():
+    x = gl.dlarray(np.random.default_rng(0).normal(size=(5, 3)))
+
+    def f(x):
+        g = gl.dlgradient(gl.sum(x[:, 0] ** 2 * x[None, :, 1]), x, enable_higher_derivatives=True)
+        return gl.dljacobian(g, x, 1)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of samples that depend on each other, or may do so
+        J = np.array(gl.dlfeval(f, x))
+    a, b = np.array(x)[:, 0], np.array(x)[:, 1]
+    nothing = 0 * a
+    np.testing.assert_allclose(J, np.stack([np.stack([2 * b, 2 * a, nothing], -1), np.stack([2 * a, nothing, nothing], -1), np.zeros((5, 3))]))
+
+
+def test_all_elements_joined():
+    x, y = gl.dlarray([[1.0, 2.0], [3.0, 4.0]], "CB"), gl.dlarray([5.0])
+    z, g = gl.dlfeval(lambda x, y: (z := gl.concat([x, y], axis=None), gl.dlgradient(gl.sum(z * z), x)), x, y)
+    assert z.tolist() == [1, 2, 3, 4, 5] and z.dims == "" and g.dims == "CB" and g.tolist() == [[2, 4], [6, 8]]
+
+
+@pytest.mark.parametrize("mode", ["edge", "reflect", "symmetric", "wrap"])
+def test_padding_with_entries(mode):
+    x = gl.dlarray([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], "CB")
+    y, g = gl.dlfeval(lambda x: (y := gl.pad(x, [(2, 3)], mode=mode), gl.dlgradient(gl.sum(y * y), x)), x)
+    np.testing.assert_array_equal(np.array(y), np.pad(np.array(x), [(0, 0), (2, 3)], mode=mode))
+    counts = np.pad(np.arange(3), (2, 3), mode=mode)
+    assert y.dims == "CB" and np.array_equal(np.array(g), 2 * np.array(x) * np.bincount(counts))
+    with pytest.raises(gl.ShapeError, match="leave mode out"):
+        gl.pad(gl.zeros((2, 0)), [(1, 1)], mode=mode)
+    with pytest.raises(gl.ShapeError, match="one of constant, edge"):
+        gl.pad(x, [(1, 1)], mode="mean")

@@ -168,6 +168,11 @@ def test_returned_jacobian_holds_no_trace_and_an_escaped_one_is_closed():
     assert J["w1"].dense().shape == (6, 2, 3, 5)
 
 
+def test_a_returned_transpose_holds_no_trace_either():
+    x = gl.dlarray([1.0, 2.0])
+    close(gl.dlfeval(lambda x: gl.dljacobian(x**2, x).T, x) @ [1.0, 1.0], torch.tensor([2.0, 4.0], dtype=D))
+
+
 def test_too_large_is_refused_before_allocation(monkeypatch):
     for module in (jacobian_module, jacobian_source):
         monkeypatch.setattr(module, "SMALL", 0)
@@ -351,6 +356,29 @@ def test_permuted_observations_are_not_called_independent(name):
          "where": lambda x: gl.where(x > 0, x, gl.flip(x, axis=1)), "transposed": lambda x: x * x.T}[name]
     with pytest.warns(gl.BatchDependenceWarning):
         gl.dlfeval(lambda x: gl.dljacobian(u(x), x, 0), x)
+
+
+def row_by_row(x):
+    y = gl.zeros((4, 3))
+    for k in range(4):
+        y[k] = gl.sin(x[k]) * gl.sum(x[k])
+    return y
+
+
+def a_part(x):
+    y = x.copy()
+    y[1:3] = gl.sin(x[1:3])
+    return y
+
+
+@pytest.mark.parametrize("f", [row_by_row, a_part, lambda x: gl.stack([gl.sin(row) for row in x]), lambda x: gl.concat([gl.sin(x[:2]), gl.cos(x[2:])])])
+def test_observations_that_are_computed_one_by_one_are_independent(f):
+    x = gl.dlarray(randn(4, 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        J, whole = gl.dlfeval(lambda x: (gl.dljacobian(f(x), x, 1), gl.dljacobian(f(x), x)), x)
+        gl.dlfeval(lambda x: gl.dllaplacian(f(x), x, 1), x)
+    close(J, torch.einsum("bcbd->cbd", whole.dense()._value))
 
 
 def test_products_are_marked_with_all_that_they_depend_on():

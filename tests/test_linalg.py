@@ -354,3 +354,20 @@ def test_planted_mistakes_are_found(monkeypatch):
     call = rule.call
     monkeypatch.setattr(rule, "call", lambda *args: tuple(-b if b is not None else b for b in call(*args)))
     assert [c.walk for c in gl.check_derivatives(gl.solve, a, gl.dlarray(np.ones(3)), raises=False).failures].count("transpose") == 2
+
+
+@pytest.mark.parametrize("size", [1e200, 1e-200, 1e300])
+@pytest.mark.parametrize("order", [2, 3])
+def test_the_norm_of_large_and_small_vectors(size, order):
+    x = gl.dlarray([[3 * size, -4 * size], [0.0, 0.0], [3.0, 4.0]])
+
+    def f(x):
+        y = gl.vector_norm(x, axis=1, ord=order)
+        return y, gl.dlgradient(gl.sum(y), x)
+
+    y, g = gl.dlfeval(f, x)
+    length = (3.0 ** order + 4.0 ** order) ** (1 / order)
+    slopes = np.array([3.0, 4.0]) ** (order - 1) / length ** (order - 1)
+    np.testing.assert_allclose(np.array(y), [length * size, 0, length], rtol=1e-14)
+    np.testing.assert_allclose(np.array(g), [slopes * [1, -1], [0, 0], slopes], rtol=1e-14)
+    assert np.isinf(gl.norm(gl.dlarray([np.inf, 1.0])).item()) and np.isnan(gl.norm(gl.dlarray([np.nan, 1.0])).item())

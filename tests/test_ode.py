@@ -184,7 +184,7 @@ def test_traced_arrays_reach_the_adjoint_by_theta_alone():
 
 
 def test_other_options_are_refused():
-    with pytest.raises(ValueError, match="gradient_mode"):
+    with pytest.raises(gl.ShapeError, match="gradient_mode"):
         gl.dlode45(lambda t, y: y, (0.0, 1.0), [1.0], gradient_mode="backward")
     with pytest.raises(ValueError, match="relative_tolerance is a positive number"):
         gl.dlode45(lambda t, y: y, (0.0, 1.0), [1.0], relative_tolerance=0)

@@ -265,7 +265,7 @@ def test_what_does_not_fit_is_refused():
         gl.lstm(labelled, h, gl.dlarray(x, "TBC"), w, r, b)
     with pytest.raises(gl.TypeRefused, match="complex"):
         gl.lstm(gl.dlarray(x.to(torch.complex128), "TBC"), h, c, w, r, b)
-    with pytest.raises(ValueError, match="'softsign'.*not 'sine'"):
+    with pytest.raises(gl.ShapeError, match="'softsign'.*not 'sine'"):
         gl.lstm(labelled, h, c, w, r, b, state_activation="sine")
-    with pytest.raises(ValueError, match="reset_gate_mode is one of.*test_recurrent.py"):
+    with pytest.raises(gl.ShapeError, match="reset_gate_mode is one of.*test_recurrent.py"):
         gl.gru(labelled, h, *gru_arrays()[2:], reset_gate_mode="never")

@@ -110,7 +110,6 @@ def test_a_traced_q_is_no_silent_constant():
         gl.dlfeval(lambda q: gl.dlgradient(gl.quantile([1.0, 2.0, 4.0], q), q), gl.dlarray(0.3))
 
 
-
 @pytest.mark.parametrize("axis", [None, 0, 1, (0, 2), -1])
 @pytest.mark.parametrize("shape", [(3, 4, 5), (1, 4, 2), (2, 3, 1)])
 def test_median_and_quantiles(shape, axis):

@@ -137,3 +137,16 @@ def test_a_second_variable_that_is_not_asked_for():
     for _ in range(TIMES):
         g = gl.dlfeval(run, gl.dlarray([3.0, 4.0]), gl.dlarray([5.0, 6.0]))
     np.testing.assert_allclose(g.numpy(), [np.cos(3.0) * 6 + 4, 3.0], rtol=1e-14)
+
+
+def test_another_device_takes_the_ordinary_walk():
+    x = gl.dlarray(torch.ones(3, dtype=torch.float64))
+
+    def f(x):
+        return gl.dlgradient(x[0] + x[1], x)
+
+    for arrays in ([x] * TIMES, [x.to(device="meta"), x], [x.to(device="meta")] * TIMES):
+        straight._walks.clear() if len(arrays) > 2 else None
+        for a in arrays:
+            assert gl.dlfeval(f, a).device == a.device
+    assert written()

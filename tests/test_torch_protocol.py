@@ -165,10 +165,12 @@ CALLS = {
     "mse_loss": [lambda x, y: F.mse_loss(x, y), lambda x, y: F.mse_loss(x, y, reduction="none")], "l1_loss": [lambda x, y: F.l1_loss(x, y, reduction="sum")],
     "smooth_l1_loss": [lambda x, y: F.smooth_l1_loss(x, y, beta=0.5)], "huber_loss": [lambda x, y: F.huber_loss(x, y, delta=0.45)],
     "nn.functional.binary_cross_entropy": [lambda p, x: F.binary_cross_entropy(p, torch.sigmoid(x)), lambda p: F.binary_cross_entropy(p, B.double(), reduction="sum")],
-    "nn.functional.binary_cross_entropy_with_logits": [lambda x, p: F.binary_cross_entropy_with_logits(x, p, pos_weight=torch.tensor([1.0, 2.0, 3.0]).double())],
+    "nn.functional.binary_cross_entropy_with_logits": [
+        lambda x, p: F.binary_cross_entropy_with_logits(x, p), lambda x, p: F.binary_cross_entropy_with_logits(x, p, reduction="sum"),
+        lambda x, p: F.binary_cross_entropy_with_logits(x, p, pos_weight=torch.tensor([1.0, 2.0, 3.0]).double())],
     "nn.functional.kl_div": [lambda x, p: F.kl_div(x, p, reduction="batchmean"), lambda x, y: F.kl_div(x, y, log_target=True, reduction="sum")],
     "nn.functional.nll_loss": [lambda x: F.nll_loss(x, CLASSES), lambda i2: F.nll_loss(i2[:, :, :2, 0], IMAGE_CLASSES), lambda v: F.nll_loss(v, CLASSES[0])],
-    "nn.functional.cross_entropy": [
+    "nn.functional.cross_entropy": [lambda x: F.cross_entropy(x, CLASSES, reduction="sum"),
         lambda x: F.cross_entropy(x, CLASSES), lambda x, w: F.cross_entropy(x, CLASSES, weight=w), lambda x: F.cross_entropy(x, CLASSES, reduction="none"),
         lambda i2: F.cross_entropy(i2[:, :, :2, 0], IMAGE_CLASSES, reduction="sum"), lambda x, p: F.cross_entropy(x, p), lambda v: F.cross_entropy(v, CLASSES[0]),
         lambda x: F.cross_entropy(x, CLASSES, ignore_index=0), lambda x, p, w: F.cross_entropy(x, p, weight=w, reduction="sum")],

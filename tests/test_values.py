@@ -327,3 +327,10 @@ def test_integers_beside_integers():
     assert gl.where([True, False], 2.5, 1).dtype == torch.float64 and gl.where([True, False], 2j, 1).dtype == torch.complex128
     big = 2 ** 24 + 1
     assert not (gl.dlarray([big], dtype="int64") == float(big - 1)).item()
+
+
+@pytest.mark.parametrize("name", ["mean", "norm", "var", "std", "logsumexp"])
+@pytest.mark.parametrize("made", [torch.tensor, lambda values: gl.dlarray(values, dtype="int64"), lambda values: np.array(values)])
+def test_reductions_that_divide_take_integers_as_double(name, made):
+    found = getattr(gl, name)(made([1, 2, 4]))
+    assert found.dtype is torch.float64 and float(found) == pytest.approx(getattr(gl, name)([1.0, 2.0, 4.0]).item())

@@ -103,7 +103,7 @@ def directions() -> None:
     figure, axes = plt.subplots(3, 1, figsize=(9, 5), layout="constrained")
     widths = [("x", 0.55), ("", 1.0), ("", 0.4), ("", 0.9), ("u", 0.3)]
     ways = [("forwards: from x, one more factor at each operation", 4), ("backwards: from u, the same factors from the other end", 0),
-            ("they meet: both short products are kept, never their product where it is larger", 2)]
+            ("what is left, either way: the two sides of the narrowest place, not multiplied where their product would be larger", -1)]
     for ax, (title, forward) in zip(axes, ways, strict=True):
         ax.set_xlim(-0.8, 8.6)
         ax.set_ylim(-0.75, 1.0)
@@ -113,10 +113,16 @@ def directions() -> None:
             ax.plot([2 * k, 2 * k], [-height / 2, height / 2], color="black", linewidth=7, solid_capstyle="round")
             if name:
                 ax.text(2 * k + (-0.3 if k == 0 else 0.3), 0, name, ha="center", va="center", fontsize=13)
+            if forward < 0:
+                continue
             if k < 4:
                 right = k < forward
                 ax.annotate("", (2 * k + 1.75, 0) if right else (2 * k + 0.25, 0), (2 * k + 0.25, 0) if right else (2 * k + 1.75, 0),
                             arrowprops={"arrowstyle": "-|>", "color": RED if right else BLUE, "linewidth": 2})
+    for start, text, colour in ((0, "B[m, x]", RED), (4, "A[u, m]", BLUE)):
+        axes[2].annotate("", (start + 0.25, 0), (start + 3.75, 0), arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 2})
+        axes[2].text(start + (1 if start == 0 else 3), 0.2, text, color=colour, ha="center", fontsize=12)
+    axes[2].text(4, 0.32, "m", ha="center", fontsize=12)
     save(figure, "blocks_directions.png")
 
 
@@ -134,7 +140,7 @@ def rows() -> None:
     axes[0, 0].set_title("the image", fontsize=10)
     axes[1, 0].imshow(h[0], cmap="magma")
     axes[1, 0].set_title("row norms (1) of filter 0", fontsize=10)
-    open_at = np.argwhere(h[0] > 0)
+    open_at = np.argwhere(h[0] > 0.5 * h[0].max())
     for k, ax in enumerate(axes[:, 1:].flat):
         i, j = open_at[k * (len(open_at) - 1) // 7]
         ax.imshow(values[0, i, j, 0, 0], cmap="gray", vmin=0, vmax=1)

@@ -85,7 +85,7 @@ class dlarray:
     def __round__(self, /) -> Any: ...
     def __rpow__(self, other: Any, /) -> Any: ...
     def __rrshift__(self, other: Any, /) -> Any: ...
-    def __rshift__(self, other: Any, /) -> Any: ...
+    def __rshift__(self, b: Any, /) -> Any: ...
     def __rsub__(self, other: Any, /) -> Any: ...
     def __rtruediv__(self, other: Any, /) -> Any: ...
     def __rxor__(self, other: Any, /) -> Any: ...
@@ -239,7 +239,7 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
 def complex(a: Any, b: Any, /) -> Any:
     """a + b i."""
 def concat(arrays: Any, /, *, axis: Any = 0) -> Any:
-    """Arrays one after the other along an axis that they have."""
+    """Arrays one after the other along an axis that they have; with axis=None all their elements, as one vector."""
 def conj(x: Any, /) -> Any:
     """The complex conjugate."""
 def copysign(a: Any, b: Any, /) -> Any:
@@ -554,7 +554,7 @@ def ones_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Any:
     """Ones in the shape of x, with its labels, type and device: a constant."""
 def outer(a: Any, b: Any, /) -> Any:
     """a[i] b[j] for two vectors."""
-def pad(x: Any, widths: Any, /) -> Any:
+def pad(x: Any, widths: Any, /, *, mode: Any = 'constant') -> Any:
     """Zeros around x; `widths` is (before, after) for each axis, from the last backwards where fewer are given."""
 def permutation(n: Any, /, *, device: Any = None) -> Any:
     """The integers 0 ... n - 1 in random order: an index, as in x[permutation(len(x))]."""
@@ -593,7 +593,7 @@ def relu(x: Any, /) -> Any:
 def remainder(a: Any, b: Any, /) -> Any:
     """a - floor(a / b) b, with the sign of b."""
 def repeat(x: Any, repeats: Any, /, *, axis: Any = None) -> Any:
-    """Each entry along an axis several times in a row."""
+    """Each entry along an axis several times in a row: `repeats` times, or as often as a vector of integers says for each entry."""
 def rescale(x: Any, lower: Any = 0.0, upper: Any = 1.0, /, *, axis: Any = None) -> Any:
     """x stretched so that its smallest element becomes `lower` and its largest `upper`, over axes or all elements together."""
 def reshape(x: Any, /, shape: Any, *more: Any, order: Any = 'C', copy: Any = None) -> Any:

@@ -83,6 +83,8 @@ def as_tensor(x: Any, dtype: Any = None, device: Any = None, copy: bool = True) 
         value = x.detach()
         wanted = value.dtype if dtype is None else dtype_named(dtype)
         return value.to(device=device or value.device, dtype=wanted, copy=copy)
+    if hasattr(x, "batch_sizes"):
+        raise TypeError("a packed sequence is no array; pad it with torch.nn.utils.rnn.pad_packed_sequence(x), and mask what is beyond each length")
     if not isinstance(x, (np.ndarray, np.generic)):
         x = np.asarray(x)
         if x.dtype.kind in "iu" and dtype is None:

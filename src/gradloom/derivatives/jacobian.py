@@ -133,7 +133,7 @@ class Jacobian:
         """Without the parts of which u provably does not depend: `{key: part}` order is kept."""
         source = self._source
         keep = [k for k, j in enumerate(self._columns)
-                if any(source.blocks[i, j] is not None if (i, j) in source.blocks else depends(source.us[i].node, source.xs[j].node) for i in self._rows)]
+                if any(source.blocks[i, j] is not None if (i, j) in source.blocks else source.leads(i, j) for i in self._rows)]
         paths = self._x_structure.paths()
         _, structure_ = flatten({paths[k][0] if len(paths[k]) == 1 else paths[k]: 0 for k in keep})
         return Jacobian(self._source, self._rows, [self._columns[k] for k in keep], self._u_structure, structure_)
@@ -361,10 +361,15 @@ class Jacobian:
 class TransposedJacobian:
     """J.T: `J.T @ w` is the cotangent of x, in x's container, by one walk backwards or by the factors."""
 
+    __gradloom_leaf__ = True
     __array_ufunc__ = None
 
     def __init__(self, jacobian: Jacobian):
         self.T = jacobian
+
+    def __leave_trace__(self) -> TransposedJacobian:
+        self.T.__leave_trace__()
+        return self
 
     @property
     def shape(self) -> tuple[int, int]:

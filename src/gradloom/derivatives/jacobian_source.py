@@ -8,10 +8,10 @@ from typing import Any
 from ..core.array import dlarray
 from ..core.blocks.block import Block, identity
 from ..core.errors import GradloomError, ShapeError, TraceError, line_of, user_site
-from ..core.trace import Node
+from ..core.trace import Node, ancestors
 from ..kernels import readable_bytes
 from .forward import push
-from .planning import depends, free_memory, remembered, stand_ins, structure
+from .planning import free_memory, remembered, stand_ins, structure
 from .plans import Way, ways
 from .reverse import pull
 
@@ -48,6 +48,7 @@ class Source:
         self.site = user_site()
         self.closed = False
         self._ways: dict[int, list[Way]] = {}
+        self._reached: dict[int, set[Node]] = {}
 
     @property
     def open(self) -> bool:
@@ -71,6 +72,15 @@ class Source:
             self._ways[i] = [Way(False)] * len(self.xs) if u is None or self.closed else ways(u, [x.node for x in self.xs])
         return self._ways[i][j]
 
+    def leads(self, i: int, j: int) -> bool:
+        """Whether the trace leads from x_j to u_i; it is walked once for each u."""
+        u, x = self.us[i].node, self.xs[j].node
+        if u is None or x is None:
+            return False
+        if i not in self._reached:
+            self._reached[i] = set(ancestors([u], min(leaf.node.number for leaf in self.xs if leaf.node is not None)))
+        return x in self._reached[i]
+
     def block(self, i: int, j: int) -> Block | None:
         """d u_i / d x_j, None where it is zero."""
         if (i, j) not in self.blocks:
@@ -86,19 +96,19 @@ class Source:
 
     def _make(self, i: int, j: int) -> None:
         u, x = self.us[i].node, self.xs[j].node
-        if not depends(u, x):
+        if not self.leads(i, j):
             self.blocks[i, j] = None
             return
         assert u is not None and x is not None
         if self.way(i, j).backwards:  # one walk gives all parts that are made backwards
-            columns = [c for c, leaf in enumerate(self.xs) if (i, c) not in self.blocks and self.way(i, c).backwards and depends(u, leaf.node)]
+            columns = [c for c in range(len(self.xs)) if (i, c) not in self.blocks and self.way(i, c).backwards and self.leads(i, c)]
             self.fit(columns, [i])
             nodes = [self.xs[c].node for c in columns]
             pulled = pull({u: identity(u.shape, u.dtype, self.us[i].device)}, nodes, values_of=lambda node: node.values)  # type: ignore[arg-type]
             for c, block in zip(columns, pulled, strict=True):
                 self.blocks[i, c] = None if block is None else block.transposed()
             return
-        rows = [r for r, leaf in enumerate(self.us) if (r, j) not in self.blocks and depends(leaf.node, x) and not self.way(r, j).backwards]
+        rows = [r for r in range(len(self.us)) if (r, j) not in self.blocks and self.leads(r, j) and not self.way(r, j).backwards]
         self.fit([j], rows)
         outputs = list(dict.fromkeys(leaf.node for leaf in (self.us[r] for r in rows) if leaf.node is not None))
         pushed = dict(zip(outputs, push(outputs, {x: identity(x.shape, x.dtype, self.xs[j].device)}), strict=True))
@@ -113,7 +123,7 @@ class Source:
         if u is None or x is None:
             return None
         self.check_open("the structure of a Jacobian")
-        if not depends(u, x):
+        if not self.leads(i, j):
             return None
         if self.way(i, j).backwards:
             return remembered("structure backwards", [u], [x], lambda: _structure_backwards(u, x))
@@ -143,7 +153,7 @@ class Source:
         if self.closed:
             return
         self.check_open("returning a Jacobian")
-        self.fit([j for j in columns if (0, j) not in self.blocks and any(depends(u.node, self.xs[j].node) for u in self.us)])
+        self.fit([j for j in columns if (0, j) not in self.blocks and any(self.leads(i, j) for i in range(len(self.us)))])
         for j in columns:
             for i in range(len(self.us)):
                 self.block(i, j)
@@ -158,6 +168,7 @@ class Source:
         self.closed = True
         for leaf in (*self.us, *self.xs):
             leaf.node = None
+        self._reached.clear()
 
 
 def _structure_backwards(u: Node, x: Node) -> Block | None:

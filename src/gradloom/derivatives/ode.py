@@ -277,7 +277,7 @@ def _positive(value: Any, name: str, optional: bool = False) -> Any:
     if value is None and optional:
         return None
     if not float(value) > 0:
-        raise ValueError(f"dlode45: {name} is a positive number, not {value!r}, at {line_of(user_site())}")
+        raise ShapeError(f"dlode45: {name} is a positive number, not {value!r}, at {line_of(user_site())}")
     return float(value)
 
 
@@ -308,7 +308,7 @@ def dlode45(odefun: Any, tspan: Any, y0: Any, theta: Any = None, /, *, gradient_
     """
     times = _times(tspan)
     if gradient_mode not in ("direct", "adjoint"):
-        raise ValueError(f"dlode45: gradient_mode is \"direct\" or \"adjoint\", not {gradient_mode!r}, at {line_of(user_site())}")
+        raise ShapeError(f"dlode45: gradient_mode is \"direct\" or \"adjoint\", not {gradient_mode!r}, at {line_of(user_site())}")
     options = _Options(_positive(relative_tolerance, "relative_tolerance"), _positive(absolute_tolerance, "absolute_tolerance"),
                        _positive(initial_step_size, "initial_step_size", True), _positive(max_step_size, "max_step_size", True))
     given, y0 = y0, floating(y0)

@@ -5,6 +5,7 @@ What it finds is kept by the trace's signature, so that the second call pays not
 """
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections import OrderedDict
@@ -13,8 +14,9 @@ from typing import Any
 
 import torch
 
-from ..core.blocks.axis import Axis, Index, plain
+from ..core.blocks.axis import Axis, plain
 from ..core.blocks.block import Block, identity
+from ..core.blocks.factors import spread_over, without_repeats
 from ..core.blocks.term import Term
 from ..core.errors import line_of
 from ..core.trace import Node, ancestors
@@ -22,6 +24,7 @@ from ..kernels import Tensor
 from .forward import push
 
 KEPT_PLANS = 256
+LARGEST_TABLE = 1 << 22  # positions that are compared one by one
 _plans: OrderedDict[Any, Any] = OrderedDict()
 _lock = threading.Lock()
 
@@ -185,11 +188,21 @@ def _independence(u: Node, x: Node, partners: Partners) -> tuple[str, str, int |
 
 
 def _tied(term: Term, k: int) -> list[int]:
-    """The in axes at whose very position out axis k is: both the same plain index."""
-    axis = term.out[k]
-    if len(axis.indices) != 1 or not in_order(axis):
-        return []
-    return [j for j, b in enumerate(term.inn) if b.indices == axis.indices and in_order(b)]
+    """The in axes at whose very position out axis k always is."""
+    return [j for j, b in enumerate(term.inn) if _same_places(term.out[k], b)]
+
+
+def _same_places(a: Axis, b: Axis) -> bool:
+    """Whether two axes are at the same position wherever both are somewhere."""
+    if a.indices == b.indices and (a.positions is None) is (b.positions is None) and a.table_key == b.table_key:
+        return True
+    if a.positions is None and b.positions is None:
+        return False
+    ids = tuple(dict.fromkeys((*a.indices, *b.indices)))
+    if math.prod(i.size for i in ids) > LARGEST_TABLE:
+        return False
+    one, other = (spread_over(*without_repeats(axis.table(), axis.indices), ids) for axis in (a, b))
+    return bool(((one == other) | (one < 0) | (other < 0)).all())
 
 
 def in_order(axis: Axis) -> bool:
@@ -204,14 +217,12 @@ def _matching(choices: list[list[int]]) -> bool:
 
 def _mixer(u: Node, x: Node, seed: Block) -> int | None:
     """Which of the nodes that lead to u is the first to lose a tie that u has lost."""
-    inn = {i for a in seed.terms[0].inn for i in a.indices}
-
-    def lost_at(node: Node) -> set[Index]:
+    def lost_at(node: Node) -> set[int]:
         block = push([node], {x: seed}, values_of=stand_ins)[0]
-        kept = set(inn)
+        lost: set[int] = set()
         for term in block.terms if block is not None else ():
-            kept &= {i for k in range(len(term.out)) if _tied(term, k) for i in term.out[k].indices}
-        return inn - kept
+            lost |= set(range(len(term.inn))) - {j for k in range(len(term.out)) for j in _tied(term, k)}
+        return lost
 
     lost = lost_at(u)
     for k, node in enumerate(ancestors([u], x.number)):

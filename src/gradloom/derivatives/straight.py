@@ -23,7 +23,7 @@ _walks: dict[tuple[int, int, int], Any] = {}  # by place: how often it was met, 
 
 
 def written_out(y: Node, target: Node) -> Tensor | None:
-    """The gradient of a scalar, where its walk has been written out; None where the ordinary walk has to be taken."""
+    """The gradient of a scalar with respect to a variable, where its walk has been written out; None where the ordinary walk has to be taken."""
     if y.shape or y.site is None:
         return None
     code, instruction = y.site
@@ -44,7 +44,9 @@ class _Writer:
     def __init__(self, y: Node, target: Node):
         self.target = target
         self.order, self.active = between((y,), {target}) if y.number - target.number < LONGEST else ([], set())
-        self.known: dict[str, Any] = {"ONE": torch.ones((), dtype=y.dtype), "dtype": y.dtype, "stack": torch.stack, "Tensor": Tensor}
+        (value,) = target.values
+        one = torch.ones((), dtype=y.dtype, device=value.device)
+        self.known: dict[str, Any] = {"ONE": one, "device": value.device, "dtype": y.dtype, "stack": torch.stack, "Tensor": Tensor}
         self.names = {node: "t" if node is target else f"n{k}" for k, node in enumerate(self.order)}
         self.named = {y, target}
         self.bars: dict[Node, str] = {y: "ONE"}
@@ -76,7 +78,7 @@ class _Writer:
             return False
         rows = [reads.get(k, "zero") for k in range(self.target.shape[0])]
         self.known |= {"shape": self.target.shape, "zero": torch.zeros_like(self.known["ONE"])}
-        lines = [*self.checks, "if t.shape != shape: return None", *self.steps,
+        lines = [*self.checks, "if t.shape != shape or t.values[0].device != device: return None", *self.steps,
                  f"bar = stack(({', '.join(rows)},))", "return bar if bar.dtype is dtype else None"]
         exec("def walk(n0, t):\n    " + "\n    ".join(lines), self.known)
         return self.known["walk"]

@@ -120,6 +120,9 @@ class TorchNetwork(dlnetwork):
                 return entered[id(x)][1]
             return x
 
+        for x in (*xs, *options.values()):
+            if hasattr(x, "batch_sizes"):
+                dlarray(x)  # a packed sequence: refused with what to write instead
         xs, options = tree_map(enter, (xs, options))
         held: Copy | None
         try:

@@ -260,7 +260,8 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, size_avera
 def binary_cross_entropy_with_logits(input: Any, target: Any, weight: Any = None, size_average: Any = None, reduce: Any = None,
                                      reduction: str = "mean", pos_weight: Any = None) -> Any:
     target = array(target)
-    if weight is None and pos_weight is None and reduction != "none" and tuple(target.shape) == tuple(input.shape) and target.dtype == input.dtype:
+    alike = tuple(target.shape) == tuple(input.shape) and target.dtype == input.dtype and math.prod(input.shape) > 0
+    if alike and weight is None and pos_weight is None and reduction != "none":  # one operation
         x, t = (gl.stripdims(gl.reshape(a, (1, -1))) for a in (array(input), target))
         return gl.crossentropy(x, t, classification_mode="multilabel", from_logits=True, data_format="BC",
                                normalization_factor="all-elements" if reduction == "mean" else "none")
@@ -295,7 +296,7 @@ def cross_entropy(input: Any, target: Any, weight: Any = None, size_average: Any
                   reduction: str = "mean", label_smoothing: float = 0.0) -> Any:
     only(label_smoothing=(label_smoothing, 0.0))
     target = array(target)
-    if input.ndim == 2 and weight is None and reduction != "none" and target.dtype is torch.int64 and target.ndim == 1 and (
+    if input.ndim == 2 and input.shape[0] and weight is None and reduction != "none" and target.dtype is torch.int64 and target.ndim == 1 and (
             not bool((target._value == ignore_index).any())):  # one operation
         return gl.crossentropy(gl.stripdims(array(input)), target, from_logits=True, data_format="BC",
                                normalization_factor="batch-size" if reduction == "mean" else "none")

@@ -235,7 +235,7 @@ def dlconv(x: Any, weights: Any, bias: Any = None, /, *, stride: Any = 1, dilati
     """
     x, weights = array(x), array(weights)
     labels = layout_of(x, data_format, "dlconv")
-    zeros = not isinstance(padding_value, str) and padding_value == 0
+    zeros = isinstance(padding_value, int | float | complex) and padding_value == 0
     plan = _plan(labels, tuple(x.shape), tuple(weights.shape), labels_of(weights), fixed(stride), fixed(dilation_factor), fixed(padding), zeros)
     own = labels_of(x)
     x, weights, bias = operands("dlconv", plan.layout.arranged(x), unlabelled(weights), bias, weights.shape[0])

@@ -118,10 +118,32 @@ def _embed_kernel(x: Tensor, index: Any, shape: Any, lead: int) -> Tensor:
     return y
 
 
+def _embed_on_block(operation: Any, inputs: Any, params: Any) -> Block:
+    """Each axis written to its positions, an integer's from an axis of size 1."""
+    block, shape, lead = inputs[0], params["shape"], params["lead"]
+    order: list[int | None] = list(range(lead))
+    places: list[Tensor] = []
+    k = lead
+    for e in params["index"] if type(params["index"]) is tuple else (params["index"],):
+        if e is not None:
+            n = shape[len(places)]
+            order.append(None if type(e) is int else k)
+            places.append(torch.tensor([e % n] if type(e) is int else range(n)[e], dtype=torch.int64))
+        k += type(e) is not int
+    order += range(k, block.ndim)
+    block = block.with_axes(order, [1 if o is None else block.shape[o] for o in order])
+    for k, where in enumerate(places):
+        if len(where) != shape[k]:
+            block = action.placed(block, lead + k, where, shape[k])
+    return block
+
+
 _embed = multilinear(
     "embed_index", _embed_kernel, lead_params=lambda params, lead: {"lead": params["lead"] + len(lead)},
     transposes={"x": lambda y_bar, index, shape, lead: _index.apply((y_bar,), {"index": _completed(index, y_bar.ndim - len(shape))})},
-    act=action.untying, samples=[((2,), {"index": (slice(1, 3), 0), "shape": (4, 3), "lead": 0})])
+    act=_embed_on_block, samples=[((2,), {"index": (slice(1, 3), 0), "shape": (4, 3), "lead": 0}),
+                                  ((1, 2, 2), {"index": (None, slice(0, 4, 2)), "shape": (4, 2), "lead": 0}),
+                                  ((0, 3), {"index": slice(2, 2), "shape": (4, 3), "lead": 0}), ((), {"index": -1, "shape": (1,), "lead": 0})])
 
 
 def is_mask_without_axes(index: Any) -> bool:

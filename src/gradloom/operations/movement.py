@@ -58,7 +58,7 @@ def reshape(x: Any, /, shape: Any, *more: int, order: str = "C", copy: bool | No
     if order == "F":
         return permute_dims(reshape(permute_dims(x, tuple(range(x.ndim))[::-1]), shape[::-1]), tuple(range(len(shape)))[::-1])
     if order != "C":
-        raise ValueError(f"order is 'C' or 'F', not {order!r}")
+        raise ShapeError(f"reshape: order is 'C' or 'F', not {order!r}, at {line_of(user_site())}")
     shape = tuple(int(n) for n in shape)
     size = math.prod(x.shape)
     if shape.count(-1) == 1:

@@ -101,7 +101,7 @@ class _Sequence:
 
 def _activation(table: dict[str, Callable[[Any], Any]], name: str, option: str, word: str) -> Callable[[Any], Any]:
     if name not in table:
-        raise ValueError(f"{word}: {option} is one of {', '.join(repr(n) for n in table)}, not {name!r}, at {line_of(user_site())}")
+        raise ShapeError(f"{word}: {option} is one of {', '.join(repr(n) for n in table)}, not {name!r}, at {line_of(user_site())}")
     return table[name]
 
 
@@ -187,7 +187,7 @@ def gru(x: Any, h0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, 
     state = _activation(STATE_ACTIVATIONS, state_activation, "state_activation", "gru")
     gate = _activation(GATE_ACTIVATIONS, gate_activation, "gate_activation", "gru")
     if reset_gate_mode not in RESET_GATE_MODES:
-        raise ValueError(f"gru: reset_gate_mode is one of {', '.join(repr(m) for m in RESET_GATE_MODES)}, not {reset_gate_mode!r}, "
+        raise ShapeError(f"gru: reset_gate_mode is one of {', '.join(repr(m) for m in RESET_GATE_MODES)}, not {reset_gate_mode!r}, "
                          f"at {line_of(user_site())}")
     s = _Sequence(x, data_format, "gru")
     two_biases = reset_gate_mode.startswith("recurrent-bias")

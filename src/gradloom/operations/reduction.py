@@ -18,6 +18,11 @@ from .elementwise import exp, where
 from .movement import array, negative_axes, reshape
 
 
+def _as_double(x: Any) -> Any:
+    """Integers and bools as float64, for reductions that divide."""
+    return x if x.dtype.is_floating_point or x.dtype.is_complex else astype(x, "float64")
+
+
 def _arguments(x: Any, axis: Any, keepdims: bool) -> tuple[Any, dict[str, Any], str | None]:
     """The operand, the axes counted from the end, and the labels of what remains."""
     x = array(x)
@@ -125,9 +130,7 @@ def mean(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     Source: array API mean, MATLAB mean.
     """
     x, params, labels = _arguments(x, axis, keepdims)
-    if not (x.dtype.is_floating_point or x.dtype.is_complex):
-        x = x.astype("float64")
-    return _mean.apply((x,), params, labels)
+    return _mean.apply((_as_double(x),), params, labels)
 
 
 def _var_kernel(x: Tensor, axis: tuple[int, ...], keepdims: bool, correction: float) -> Tensor:
@@ -185,7 +188,7 @@ def var(x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool 
     Source: array API var. MATLAB's var has correction 1.
     """
     x, params, labels = _arguments(x, axis, keepdims)
-    return _var.apply((x,), {**params, "correction": correction}, labels)
+    return _var.apply((_as_double(x),), {**params, "correction": correction}, labels)
 
 
 def _std_kernel(x: Tensor, axis: tuple[int, ...], keepdims: bool, correction: float) -> Tensor:
@@ -224,7 +227,7 @@ def std(x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool 
     Source: array API std. MATLAB's std has correction 1.
     """
     x, params, labels = _arguments(x, axis, keepdims)
-    return _std.apply((x,), {**params, "correction": correction}, labels)
+    return _std.apply((_as_double(x),), {**params, "correction": correction}, labels)
 
 
 # ----- logsumexp -----
@@ -269,7 +272,7 @@ def logsumexp(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     Source: SciPy logsumexp.
     """
     x, params, labels = _arguments(x, axis, keepdims)
-    return _logsumexp.apply((x,), params, labels)
+    return _logsumexp.apply((_as_double(x),), params, labels)
 
 
 # ----- without derivatives -----
@@ -347,9 +350,7 @@ def norm(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     Source: MATLAB vecnorm.
     """
     x, params, labels = _arguments(x, axis, keepdims)
-    if not (x.dtype.is_floating_point or x.dtype.is_complex):
-        x = x.astype("float64")
-    return _norm.apply((x,), params, labels)
+    return _norm.apply((_as_double(x),), params, labels)
 
 
 __all__ = ["all", "any", "logsumexp", "mean", "norm", "std", "sum", "var"]

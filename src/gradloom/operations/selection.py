@@ -29,7 +29,7 @@ def _index_add(x: Tensor, where: Tensor, axis: int, size: int) -> Tensor:
     shape = list(x.shape)
     shape[axis] = size
     y = torch.zeros(shape, dtype=x.dtype, device=x.device)
-    return y.scatter_add_(0, where, x) if x.ndim == 1 else y.index_add_(axis, where, x)  # each is quicker there
+    return y.scatter_add_(0, where, x) if x.ndim == 1 else y.index_add_(axis, where, x.contiguous())  # each is quicker there
 
 
 def _put_on_block(operation: Any, inputs: Any, params: Any) -> Block:
@@ -260,7 +260,7 @@ def pad(x: Any, widths: Any, /, *, mode: str = "constant") -> Any:
     x = fresh(array(x))
     try:
         widths = np.asarray(widths, dtype=np.int64)
-        pairs = tuple((int(before), int(after)) for before, after in (np.broadcast_to(widths, (x.ndim, 2)) if widths.ndim < 2 else widths))
+        pairs = tuple((int(before), int(after)) for before, after in (np.broadcast_to(widths, (x.ndim, 2)) if widths.ndim < 2 and widths.size else widths))
     except (TypeError, ValueError):
         raise ShapeError(f"pad of {described(x.shape, labels_of(x))} by {widths!r:.60}, at {line_of(user_site())}; write (before, after) for each axis, "
                          "as in [(0, 0), (1, 1)]") from None

@@ -215,7 +215,7 @@ def quantile(x: Any, q: Any, /, *, axis: Any = None, keepdims: bool = False) -> 
     Source: NumPy quantile. MATLAB's places element k at (k - 0.5) / n.
     """
     x = floating(x)
-    if isinstance(q, list | tuple) or getattr(q, "ndim", 0):
+    if isinstance(q, list | tuple) or getattr(q, "ndim", 0) > 0:
         raise ShapeError(f"quantile takes one number q, not several, at {line_of(user_site())}; write stack([quantile(x, q) for q in ...])")
     q = float(q)  # refused where it is traced: no derivative goes through it
     if not 0 <= q <= 1:
