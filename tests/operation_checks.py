@@ -18,7 +18,8 @@ from gradloom.core.elementwise import Elementwise
 from gradloom.core.operation import PUBLIC, Operation
 from gradloom.core.trace import Node, Trace
 from gradloom.derivatives import forward, reverse
-from gradloom.derivatives.operators import VARIABLE, dlfeval, dlgradient, jvp
+from gradloom.derivatives.operators import VARIABLE, dlfeval, dlgradient
+from gradloom.derivatives.products import jvp
 
 # ----- walks ------------------------------------------------------------------------------------------------------------
 

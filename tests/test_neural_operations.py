@@ -19,7 +19,8 @@ from gradloom.core.errors import LabelError, ShapeError, TraceError, TypeRefused
 from gradloom.core.general import General
 from gradloom.core.operation import OPERATIONS
 from gradloom.derivatives.forward import push
-from gradloom.derivatives.operators import dlfeval, dlgradient, hvp, jvp, vjp
+from gradloom.derivatives.operators import dlfeval, dlgradient
+from gradloom.derivatives.products import hvp, jvp, vjp
 
 
 def raw(x):

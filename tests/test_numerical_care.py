@@ -17,7 +17,8 @@ from gradloom.core.blocks.block import identity
 from gradloom.core.blocks.dense import dense
 from gradloom.core.trace import Node, Trace
 from gradloom.derivatives import forward
-from gradloom.derivatives.operators import VARIABLE, dlfeval, dlgradient, jvp
+from gradloom.derivatives.operators import VARIABLE, dlfeval, dlgradient
+from gradloom.derivatives.products import jvp
 
 LONG = np.longdouble
 INF = math.inf

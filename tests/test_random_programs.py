@@ -16,8 +16,9 @@ from gradloom.core.blocks.block import identity
 from gradloom.core.blocks.dense import dense
 from gradloom.core.trace import Node, Trace
 from gradloom.derivatives import forward, reverse
-from gradloom.derivatives.operators import VARIABLE, dlfeval, dlgradient, jvp
+from gradloom.derivatives.operators import VARIABLE, dlfeval, dlgradient
 from gradloom.derivatives.planning import structure
+from gradloom.derivatives.products import jvp
 
 SHAPES = [(3,), (2, 3), (2, 2, 3), (1, 4), (4, 1), (2, 1, 3), (6,), (4, 3)]
 LARGEST = 150  # elements of an intermediate result

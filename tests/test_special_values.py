@@ -12,7 +12,8 @@ from gradloom.core.blocks.dense import dense
 from gradloom.core.operation import OPERATIONS, PUBLIC
 from gradloom.core.trace import Node, Trace
 from gradloom.derivatives import forward, reverse
-from gradloom.derivatives.operators import VARIABLE, dlfeval, dlgradient, jvp
+from gradloom.derivatives.operators import VARIABLE, dlfeval, dlgradient
+from gradloom.derivatives.products import jvp
 
 INF, NAN = math.inf, math.nan
 

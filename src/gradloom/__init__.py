@@ -26,7 +26,8 @@ from .derivatives.differentiable_function import DifferentiableFunction
 from .derivatives.functions import value_and_gradient
 from .derivatives.jacobian import Jacobian
 from .derivatives.ode import dlode45
-from .derivatives.operators import detach, dlfeval, dlgradient, extractdata, hvp, isdlarray, jvp, vjp
+from .derivatives.operators import detach, dlfeval, dlgradient, extractdata, isdlarray
+from .derivatives.products import hvp, jvp, vjp
 from .derivatives.solvers import hessian, jacobian, sparse_hessian, sparse_jacobian
 from .interop import array_api
 from .networks import Layer, Layout, Learnable, Learnables, State, UnknownName, dlnetwork, layers

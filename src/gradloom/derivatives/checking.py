@@ -15,7 +15,8 @@ from ..core.errors import GradloomError, ShapeError, TraceError, TypeRefused, li
 from ..kernels import Tensor, differentiable, random_state, restore_random_state
 from ..operations.arithmetic import conj, multiply, real
 from ..operations.reduction import sum
-from .operators import dlfeval, dlgradient, jvp
+from .operators import dlfeval, dlgradient
+from .products import jvp
 
 STEP = 1e-3  # of finite differences of fourth order in double precision, relative to the size of an input
 SMOOTH = 1e-5  # where differences with one step and half of it disagree by more, the function has a kink or a jump near

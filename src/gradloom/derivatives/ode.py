@@ -23,7 +23,8 @@ from ..operations.movement import permute_dims, reshape
 from ..operations.selection import slice_axis
 from ..operations.softmax import floating
 from .functions import _own_trace
-from .operators import dlfeval, vjp
+from .operators import dlfeval
+from .products import vjp
 
 # Dormand and Prince: when each stage is, and its weights of the slopes before it; the last stage is the solution of order 5.
 STAGES = (

@@ -1,0 +1,105 @@
+"""Products of a Jacobian or a Hessian with a direction, of results and inside `dlfeval`: jvp, vjp, hvp."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from ..core.array import dlarray
+from ..core.containers import Structure, flatten, unflatten
+from ..core.trace import Node
+from .directions import direction, matched
+from .forward import push
+from .operators import check_leads_to, dlgradient, marked, one_trace, output_node, recorded_result, target_node
+from .reverse import pull
+
+
+def _directions(xs: Sequence[dlarray], structure: Structure, v: Any, word: str, recorded: bool) -> tuple[list[dlarray], list[Any]]:
+    """A direction for each array, and what a walk carries of them."""
+    directions = [direction(d, x.shape, x._labels, x.dtype, word) for x, d in zip(xs, matched(v, structure, word), strict=True)]
+    return directions, [d if recorded else d._value for d in directions]
+
+
+def jvp(u: Any, x: Any, v: Any, /, *, enable_higher_derivatives: bool = False) -> Any:
+    """The Jacobian of u with respect to x times a direction v, by one walk forwards.
+
+    Formula: J v = d/dt u(x + t v) at t = 0. u, and the result, may be any container; v has x's container and shapes.
+
+    >>> import gradloom as gl
+    >>> gl.dlfeval(lambda x: gl.jvp(x ** 2, x, gl.dlarray([1.0, 0.0])), gl.dlarray([3.0, 4.0]))
+    2 dlarray float64
+    [6. 0.]
+
+    Source: Griewank and Walther, Evaluating Derivatives, 2008.
+    """
+    outputs, u_structure = flatten(u)
+    xs, structure = flatten(x)
+    u_nodes = [output_node(o, "jvp") for o in outputs]
+    nodes = [target_node(t, "jvp") for t in xs]
+    recorded = enable_higher_derivatives
+    live_nodes = [n for n in u_nodes if n is not None]
+    check_leads_to(live_nodes, nodes, "jvp")
+    one_trace(live_nodes, nodes)
+    directions, carried = _directions(xs, structure, v, "jvp", recorded)
+    seeds: dict[Node, Any] = {}
+    for node, d in zip(nodes, carried, strict=True):
+        seeds[node] = seeds[node] + d if node in seeds else d
+    pushed = dict(zip(live_nodes, push(live_nodes, seeds, recorded=recorded), strict=True)) if live_nodes else {}
+    results = []
+    for o, u_node in zip(outputs, u_nodes, strict=True):
+        dot = pushed.get(u_node) if u_node is not None else None
+        raw = torch.zeros_like(o._value) if dot is None else dot
+        results.append(recorded_result(raw, o._labels, nodes) if recorded else marked(raw, o._labels, u_node or nodes[0], directions=directions))
+    return unflatten(u_structure, results)
+
+
+def vjp(u: Any, x: Any, w: Any, /, *, enable_higher_derivatives: bool = False, retain_data: bool = True) -> Any:
+    """The transposed Jacobian of u with respect to x times w, by one walk backwards: the gradient of sum(real(conj(w) u)).
+
+    w has u's container and shapes, the result x's.
+
+    >>> import gradloom as gl
+    >>> gl.dlfeval(lambda x: gl.vjp(x ** 2, x, gl.dlarray([1.0, 10.0])), gl.dlarray([3.0, 4.0]))
+    2 dlarray float64
+    [ 6. 80.]
+
+    Source: Griewank and Walther, Evaluating Derivatives, 2008.
+    """
+    outputs, u_structure = flatten(u)
+    xs, structure = flatten(x)
+    u_nodes = [output_node(o, "vjp") for o in outputs]
+    nodes = [target_node(t, "vjp") for t in xs]
+    live_nodes = [n for n in u_nodes if n is not None]
+    check_leads_to(live_nodes, nodes, "vjp")
+    one_trace(live_nodes, nodes)
+    recorded = enable_higher_derivatives
+    directions, carried = _directions(outputs, u_structure, w, "vjp", recorded)
+    bars: dict[Node, Any] = {}
+    for node, bar in zip(u_nodes, carried, strict=True):
+        if node is not None:
+            bars[node] = bars[node] + bar if node in bars else bar
+    pulled: Sequence[Any] = pull(bars, nodes, recorded=recorded, release=not (retain_data or recorded)) if bars else [None] * len(nodes)
+    results = []
+    for bar, t, node in zip(pulled, xs, nodes, strict=True):
+        raw = torch.zeros_like(t._value) if bar is None else bar
+        results.append(recorded_result(raw, t._labels, [node]) if recorded else
+                       marked(raw, t._labels, node if bar is None else live_nodes[-1], directions=[*directions, *outputs]))
+    return unflatten(structure, results)
+
+
+def hvp(y: Any, x: Any, v: Any, /, *, enable_higher_derivatives: bool = False) -> Any:
+    """The Hessian of a scalar y with respect to x times a direction v: a walk forwards over a recorded walk backwards.
+
+    >>> import gradloom as gl
+    >>> gl.dlfeval(lambda x: gl.hvp(gl.sum(x ** 3), x, gl.dlarray([1.0, 0.0])), gl.dlarray([3.0, 4.0]))
+    2 dlarray float64
+    [18.  0.]
+
+    Source: Pearlmutter 1994.
+    """
+    g = dlgradient(y, x, enable_higher_derivatives=True)
+    return jvp(g, x, v, enable_higher_derivatives=enable_higher_derivatives)
+
+
+__all__ = ["hvp", "jvp", "vjp"]
