@@ -161,7 +161,7 @@ MISTAKES = {  # what is planted: the operation, how, and the check that must cat
     "a Block without its factor": ("tanh", replaced(Block, "scaled", lambda self, array: self), check_block),
     "a factor along the wrong axis": ("softmax", replaced(Block, "scaled", scaled_backwards), check_block),
     "a term forgotten": ("add", replaced(Block, "plus", lambda self, other: self), block_of_a_residual),
-    "a sum that is not counted": ("broadcast_to", replaced(action, "_summed", lambda term, *_: term.eliminated()), block_summed),
+    "a sum that is not counted": ("broadcast_to", replaced(Term, "without", lambda self, *_, **__: self.eliminated()), block_summed),
     "a factor forgotten": ("matmul", replaced(Term, "eliminated", lambda self, room=0: self.replaced(factors=self.factors[:-1])), block_between),
     "entries of a slice shifted": ("slice", replaced(OPERATIONS["slice"], "act", shifted), check_block),
 }
