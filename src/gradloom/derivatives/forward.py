@@ -16,17 +16,18 @@ def push(outputs: Sequence[Node], seeds: dict[Node, Any], *, recorded: bool = Fa
 
     Tangents are tensors, dlarrays (`recorded`) or Blocks. `values_of` gives a node's values where they are not the recorded ones.
     """
-    order = ancestors(outputs, min(n.number for n in seeds))
-    needed: dict[Node, int] = dict.fromkeys(outputs, len(order))
+    order = ancestors(outputs, min([n.number for n in seeds]))
+    last: dict[Any, int] = {}  # the last reader of each tangent
     for k, node in enumerate(order):
         for parent in node.parents:
-            if parent is not None:
-                needed[parent] = max(needed.get(parent, 0), k)
+            last[parent] = k
+    for node in outputs:
+        last[node] = len(order)
+    ending: dict[int, list[Node]] = {}
+    for node, k in last.items():
+        ending.setdefault(k, []).append(node)
     dots: dict[Node, Any] = {}
     known: dict[Node, Any] = {}
-    ending: dict[int, list[Node]] = {}
-    for node, last in needed.items():
-        ending.setdefault(last, []).append(node)
     for k, node in enumerate(order):
         y_dot = _through(node, dots, recorded, lead, values_of, known)
         seed = seeds.get(node)
@@ -40,8 +41,8 @@ def push(outputs: Sequence[Node], seeds: dict[Node, Any], *, recorded: bool = Fa
 
 
 def _through(node: Node, dots: dict[Node, Any], recorded: bool, lead: tuple[int, ...], values_of: Any, known: dict[Node, Any]) -> Any:
-    inputs = [dots.get(p) if p is not None else None for p in node.parents]
-    if all(d is None for d in inputs):
+    inputs = [dots.get(p) for p in node.parents]  # type: ignore[arg-type]
+    if not any([d is not None for d in inputs]):
         return None
     operation = node.operation
     if operation.barrier:

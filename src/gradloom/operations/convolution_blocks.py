@@ -95,6 +95,8 @@ def _with_weight_block(x: Tensor, block: Block, params: dict[str, Any]) -> Block
     patches = _patches(x, block.shape[2:], params["stride"], params["padding"], params["dilation"])
     out = patches.shape[2:2 + d]
     s, k = _letters("s", d), _letters("k", d)
+    if g == 1:
+        return _contracted(block, patches, [["o", "c", *k], ["n", "c", *s, *k]], ["n", "o", *s])
     patches = patches.reshape(x.shape[0], g, c, *patches.shape[2:])
     y = _contracted(_grouped(block, g, 0), patches, [["g", "o", "c", *k], ["n", "g", "c", *s, *k]], ["n", "g", "o", *s])
     return action.reshaped(y, (x.shape[0], o, *out))

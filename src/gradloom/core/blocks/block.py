@@ -21,7 +21,7 @@ class Block(Operand):
 
     def __init__(self, terms: Sequence[Term], shape: Sequence[int], in_shape: Sequence[int], dtype: torch.dtype, device: Any,
                  untied: tuple[str, ...] = (), complex_in: bool | None = None):
-        self.terms = merged(terms, torch.empty(0, dtype=dtype, device=device))
+        self.terms = list(terms) if len(terms) < 2 else merged(terms, torch.empty(0, dtype=dtype, device=device))
         self.shape = tuple(shape)
         self.in_shape = tuple(in_shape)
         self.dtype = dtype

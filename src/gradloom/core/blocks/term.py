@@ -29,10 +29,11 @@ class Term:
         self.coefficient = coefficient
         self.conjugate = conjugate
 
-    def replaced(self, **changes: Any) -> Term:
+    def replaced(self, factors: Sequence[Factor] | None = None, out: Sequence[Axis] | None = None, inn: Sequence[Axis] | None = None,
+                 coefficient: Any = None, conjugate: bool | None = None) -> Term:
         """A copy with some fields changed."""
-        fields = {name: getattr(self, name) for name in Term.__slots__} | changes
-        return Term(**fields)
+        return Term(self.factors if factors is None else factors, self.out if out is None else out, self.inn if inn is None else inn,
+                    self.coefficient if coefficient is None else coefficient, self.conjugate if conjugate is None else conjugate)
 
     # ----- what it is made of -----
 
