@@ -117,5 +117,5 @@ def benchmark() -> Benchmark:
             Contender("jax jit vmap(grad)", jax_vmap),
             Contender("floor: torch, one gradient of the sum", torch_batch, "floor"),
         ],
-        reference, tolerance=1e-4,
+        reference, tolerance=5e-3,  # in float32 a near tie in the pooling may fall to the other side; in float64 all agree to 1e-15
     )
