@@ -14,9 +14,11 @@ import gradloom as gl
 from gradloom.core.trace import Node, Trace, ancestors, current_trace
 
 
-def nodes_alive():
+def nodes_alive(but=()):
+    """Nodes and traces that are alive, but for those that were before: NumPy keeps the operand of a `reduceat` that was refused for ever."""
     gc.collect()
-    return [o for o in gc.get_objects() if type(o) in (Node, Trace)]
+    known = {id(o) for o in but}
+    return [o for o in gc.get_objects() if type(o) in (Node, Trace) and id(o) not in known]
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +44,7 @@ def test_what_escapes_is_an_ordinary_array():
 
 
 def test_after_dlfeval_nothing_of_the_trace_is_alive():
-    gc.collect()
+    before = nodes_alive()
     gc.disable()
     try:
         watched, kept = [], []
@@ -67,10 +69,11 @@ def test_after_dlfeval_nothing_of_the_trace_is_alive():
         assert all(reference() is None for reference in watched)
     finally:
         gc.enable()
-    assert not nodes_alive()
+    assert not nodes_alive(before)
 
 
 def test_a_failed_call_leaves_nothing_and_changes_nothing():
+    before = nodes_alive()
     x, tree = gl.dlarray([1.0, 2.0]), {"a": gl.dlarray(1.0)}
 
     def fail(error):
@@ -88,7 +91,7 @@ def test_a_failed_call_leaves_nothing_and_changes_nothing():
         assert current_trace() is None and x.tolist() == [1, 2] and set(tree) == {"a"} and tree["a"].item() == 1
     assert not x.traced
     del error
-    assert not nodes_alive()
+    assert not nodes_alive(before)
 
     def recovers(x):
         y = x ** 2
