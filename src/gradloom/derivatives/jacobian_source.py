@@ -69,7 +69,7 @@ class Source:
         """How d u_i / d x_j is made."""
         if i not in self._ways:
             u = self.us[i].node
-            self._ways[i] = [Way(False)] * len(self.xs) if u is None or self.closed else ways(u, [x.node for x in self.xs])
+            self._ways[i] = [Way(False)] * len(self.xs) if u is None or self.closed else ways(u, [x.node for x in self.xs], self._reached.get(i))
         return self._ways[i][j]
 
     def leads(self, i: int, j: int) -> bool:

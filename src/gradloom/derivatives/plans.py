@@ -6,7 +6,7 @@ is a lazy product, so that a walk meets at the narrowest place by itself: a prod
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -81,12 +81,12 @@ def _operations(function: Any, args: Any, result: Tensor) -> int:
     return result.numel()
 
 
-def ways(u: Node, xs: Sequence[Node | None]) -> list[Way]:
-    """For each x the cheaper way to d u / d x."""
+def ways(u: Node, xs: Sequence[Node | None], between: Collection[Node] | None = None) -> list[Way]:
+    """For each x the cheaper way to d u / d x. `between` are the nodes that lead to u, where they are known."""
     nodes = [x for x in dict.fromkeys(xs) if x is not None]
     if not nodes:
         return [Way(False)] * len(xs)
-    order = ancestors([u], min(n.number for n in nodes))
+    order = ancestors([u], min(n.number for n in nodes)) if between is None else between
     plain = Way(False)
     if len(order) - len(nodes) <= SHORT or any(n.dtype is not None and n.dtype.is_complex for n in order):
         return [plain] * len(xs)
