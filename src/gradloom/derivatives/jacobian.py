@@ -23,7 +23,6 @@ from .jacobian_large import write_large, written_whole
 from .jacobian_source import SMALL, Leaf, Source
 from .jacobian_words import explained, shown
 from .operators import check_leads_to, marked, one_trace, recorded_result
-from .planning import depends
 from .reverse import pull
 
 OPTION = "dljacobian(u, x, enable_higher_derivatives=True)"
@@ -194,7 +193,7 @@ class Jacobian:
         if u.dtype.is_complex:
             raise TypeRefused("a recorded Jacobian of complex u is not an array of gradients; take those of gl.real(u) and gl.imag(u)")
         bar: Any = None
-        if depends(u.node, x.node):
+        if self._source.leads(i, j):
             seed = torch.eye(u.size, dtype=u.dtype, device=u.device).reshape((*u.shape, *u.shape))
             (bar,) = pull({u.node: dlarray._made(seed, None)}, [x.node], recorded=True, lead=tuple(u.shape))  # type: ignore[dict-item, list-item]
         if bar is None:

@@ -21,6 +21,18 @@ def _directions(xs: Sequence[dlarray], structure: Structure, v: Any, word: str, 
     return directions, [d if recorded else d._value for d in directions]
 
 
+def _ends(u: Any, x: Any, word: str) -> tuple[tuple[list[Any], Structure, list[Node | None], list[Node]], tuple[list[Any], Structure, list[Node]]]:
+    """The results with their container, nodes and those that are traced; the targets with theirs; both checked."""
+    outputs, u_structure = flatten(u)
+    xs, structure = flatten(x)
+    u_nodes = [output_node(o, word) for o in outputs]
+    nodes = [target_node(t, word) for t in xs]
+    live_nodes = [n for n in u_nodes if n is not None]
+    check_leads_to(live_nodes, nodes, word)
+    one_trace(live_nodes, nodes)
+    return (outputs, u_structure, u_nodes, live_nodes), (xs, structure, nodes)
+
+
 def jvp(u: Any, x: Any, v: Any, /, *, enable_higher_derivatives: bool = False) -> Any:
     """The Jacobian of u with respect to x times a direction v, by one walk forwards.
 
@@ -33,14 +45,8 @@ def jvp(u: Any, x: Any, v: Any, /, *, enable_higher_derivatives: bool = False) -
 
     Source: Griewank and Walther, Evaluating Derivatives, 2008.
     """
-    outputs, u_structure = flatten(u)
-    xs, structure = flatten(x)
-    u_nodes = [output_node(o, "jvp") for o in outputs]
-    nodes = [target_node(t, "jvp") for t in xs]
+    (outputs, u_structure, u_nodes, live_nodes), (xs, structure, nodes) = _ends(u, x, "jvp")
     recorded = enable_higher_derivatives
-    live_nodes = [n for n in u_nodes if n is not None]
-    check_leads_to(live_nodes, nodes, "jvp")
-    one_trace(live_nodes, nodes)
     directions, carried = _directions(xs, structure, v, "jvp", recorded)
     seeds: dict[Node, Any] = {}
     for node, d in zip(nodes, carried, strict=True):
@@ -66,13 +72,7 @@ def vjp(u: Any, x: Any, w: Any, /, *, enable_higher_derivatives: bool = False, r
 
     Source: Griewank and Walther, Evaluating Derivatives, 2008.
     """
-    outputs, u_structure = flatten(u)
-    xs, structure = flatten(x)
-    u_nodes = [output_node(o, "vjp") for o in outputs]
-    nodes = [target_node(t, "vjp") for t in xs]
-    live_nodes = [n for n in u_nodes if n is not None]
-    check_leads_to(live_nodes, nodes, "vjp")
-    one_trace(live_nodes, nodes)
+    (outputs, u_structure, u_nodes, live_nodes), (xs, structure, nodes) = _ends(u, x, "vjp")
     recorded = enable_higher_derivatives
     directions, carried = _directions(outputs, u_structure, w, "vjp", recorded)
     bars: dict[Node, Any] = {}

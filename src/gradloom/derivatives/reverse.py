@@ -78,11 +78,8 @@ def _plain(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: se
         if node.dropped is not None:
             node.restore(known)
         for parent, bar in zip(parents, operation.pull(values_of(node), node.params, node, y_bar, lead, wanted), strict=True):
-            if bar is None or parent not in active:
-                continue
-            if bar.shape != parent.shape or bar.dtype is not parent.dtype:  # type: ignore[union-attr]
-                bar = fitted(bar, parent, lead)  # type: ignore[arg-type]
-            bars[parent] = bars[parent] + bar if parent in bars else bar  # type: ignore[index]
+            if bar is not None and parent in active:
+                _hand(bars, None, parent, bar, lead)
     return found
 
 
@@ -114,7 +111,7 @@ def _raw(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: set[
         pulls = operation.raw_pulls
         if pulls is not None and not guarded and not node.dtype.is_complex:
             values = node.values
-            for k, parent in enumerate(parents):
+            for k, parent in enumerate(parents):  # `_hand`, without the call: most nodes come through here
                 if parent in active and (bar := pulls[k](values, node.params, node, y_bar)) is not None:
                     if bar.shape != parent.shape or bar.dtype is not parent.dtype:  # type: ignore[union-attr]
                         bar = fitted(bar, parent, ())  # type: ignore[arg-type]
@@ -144,14 +141,8 @@ def _raw(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: set[
                 _collect(parents[0], node.params["k"], y_bar, bars)
                 continue
             for parent, bar in zip(parents, operation.pull(node.values, node.params, node, y_bar, (), wanted), strict=True):
-                if bar is None or parent not in active:
-                    continue
-                if bar.shape != parent.shape or bar.dtype is not parent.dtype:  # type: ignore[union-attr]
-                    bar = fitted(bar, parent, ())  # type: ignore[arg-type]
-                if parent in bars:
-                    _add(bars, owned, parent, bar)  # type: ignore[arg-type]
-                else:
-                    bars[parent] = bar  # type: ignore[index]
+                if bar is not None and parent in active:
+                    _hand(bars, owned, parent, bar)
         if release and (operation.kind != "elementwise" or y_bar.numel() >= SMALL):
             node.drop()
     return found
@@ -190,6 +181,16 @@ def between(outputs: Iterable[Node], asked: set[Node]) -> tuple[list[Node], set[
                     active.add(node)
                     break
     return order, active
+
+
+def _hand(bars: dict[Node, Any], owned: set[Node] | None, parent: Any, bar: Any, lead: tuple[int, ...] = ()) -> None:
+    """A cotangent to a parent: in its shape and type, added to what is there."""
+    if bar.shape != parent.shape or bar.dtype is not parent.dtype:
+        bar = fitted(bar, parent, lead)
+    if parent in bars:
+        _add(bars, owned, parent, bar)
+    else:
+        bars[parent] = bar
 
 
 def _add(bars: dict[Node, Any], owned: set[Node] | None, parent: Node, bar: Any) -> None:
@@ -278,12 +279,7 @@ def _write_of_row(node: Node, rows: dict[Node, Rows], y_bar: Any, active: set[An
     x, value = node.parents
     row = its.take(at if at >= 0 else at + node.shape[0])
     if row is not None and value in active:
-        if row.shape != value.shape or row.dtype is not value.dtype:  # type: ignore[union-attr]
-            row = fitted(row, value, ())  # type: ignore[arg-type]
-        if value in bars:
-            _add(bars, owned, value, row)  # type: ignore[arg-type]
-        else:
-            bars[value] = row  # type: ignore[index]
+        _hand(bars, owned, value, row)
     if x in active:
         before = rows.setdefault(x, its)  # type: ignore[arg-type]
         if before is not its:
@@ -296,13 +292,7 @@ def _undo_write(node: Node, y_bar: Tensor, active: set[Any], bars: dict[Node, An
     x, value = node.parents
     written = y_bar[node.params["index"]]  # integers and slices: a view
     if value in active:
-        bar = written.clone()
-        if bar.shape != value.shape or bar.dtype is not value.dtype:  # type: ignore[union-attr]
-            bar = fitted(bar, value, ())  # type: ignore[arg-type]
-        if value not in bars:
-            bars[value] = bar  # type: ignore[index]
-        else:
-            _add(bars, owned, value, bar)  # type: ignore[arg-type]
+        _hand(bars, owned, value, written.clone())
     if x in active:
         written.zero_()
         if y_bar.dtype is not x.dtype:  # type: ignore[union-attr]
