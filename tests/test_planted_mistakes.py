@@ -26,7 +26,7 @@ def partial(name, k, rule):
         patch.setattr(o, "fused_pull", None)
         patch.setattr(o, "partials", [o._bound(rule) if j == k else p for j, p in enumerate(o.partials)])
         patch.setattr(o, "raw_pulls", [o._raw_pull(rule) if j == k else p for j, p in enumerate(o.raw_pulls)])
-        patch.setattr(o, "_kept", {})
+        patch.setattr(o, "_keepers", {})
         remake(o, patch)
 
     return plant
@@ -155,8 +155,8 @@ MISTAKES = {  # what is planted: the operation, how, and the check that must cat
         checks.check_leads,
     ),
     "a fused kernel of another function": ("relu", fused("relu", lambda y_bar, y: torch.ops.aten.threshold_backward(y_bar, y, 1)), "fused"),
-    "a value that no rule reads": ("tanh", replaced(OPERATIONS["tanh"], "_kept", {(True,): (True, True)}), checks.check_kept),
-    "a value that is not kept": ("exp", replaced(OPERATIONS["exp"], "_kept", {(True,): (False, False)}), checks.check_kept),
+    "a value that no rule reads": ("tanh", replaced(OPERATIONS["tanh"], "_keepers", {(True,): lambda v, y, hidden: [v[0], y]}), checks.check_kept),
+    "a value that is not kept": ("exp", replaced(OPERATIONS["exp"], "_keepers", {(True,): lambda v, y, hidden: [None, None]}), checks.check_kept),
     "a type that widens": ("mean", transpose("mean", "x", lambda rule, *given: gl.astype(rule(*given), "float32")), checks.check_adjoint),
     "a Block without its factor": ("tanh", replaced(Block, "scaled", lambda self, array: self), check_block),
     "a factor along the wrong axis": ("softmax", replaced(Block, "scaled", scaled_backwards), check_block),

@@ -66,7 +66,7 @@ def _binary(operation: Elementwise, general: Callable[..., Any]) -> Callable[...
     keep_b = operation.kept_for((False, True))
 
     def call(a: Any, b: Any, /) -> Any:
-        # The common cases: two arrays with the same labels, or an array and a number, one of them traced.
+        # The common cases: two arrays with the same labels, or an array and a number.
         a_node = b_node = None
         b_value: Any
         if type(a) is dlarray:
@@ -100,10 +100,16 @@ def _binary(operation: Elementwise, general: Callable[..., Any]) -> Callable[...
         else:
             return general(a, b)
         if a_node is None:
-            if b_node is None or not b_node.trace.open or type(a) is dlarray and a_value.dtype in INTEGRAL:
-                return general(a, b)
-            trace = b_node.trace
-            keep = keep_b
+            if b_node is None:
+                if type(a) is dlarray and a_value.dtype not in FULL or type(b) is dlarray and b_value.dtype not in FULL:
+                    return general(a, b)
+                trace = None
+                keep = keep_both
+            else:
+                trace = b_node.trace
+                keep = keep_b
+                if not trace.open or type(a) is dlarray and a_value.dtype in INTEGRAL:
+                    return general(a, b)
         elif b_node is None:
             trace = a_node.trace
             if not trace.open or type(b) is dlarray and b_value.dtype in INTEGRAL:
@@ -120,6 +126,8 @@ def _binary(operation: Elementwise, general: Callable[..., Any]) -> Callable[...
             raise operation.refusal((a, b), error) from None
         if labels is not None and len(result.shape) != len(labels):
             return general(a, b)
+        if trace is None:
+            return _made(result, None, labels)
         frame = _getframe(1)
         code = frame.f_code
         site = (code, frame.f_lasti) if _inside.get(code.co_filename) is False else user_site(2)
@@ -157,14 +165,14 @@ def nary(operation: Elementwise) -> Callable[..., Any]:
     return call
 
 
-def mixed(inputs: Sequence[Any]) -> list[Any]:
+def mixed(inputs: Sequence[Any]) -> Sequence[Any]:
     """Operands of several kinds: integers beside floating or complex numbers, or 0-d arrays of them, are computed in double precision.
 
     Half precision beside complex numbers, of which it has none, is complex64. All else promotes in the kernel, by torch's table.
     """
     kinds = {x._value.dtype for x in inputs if type(x) is dlarray}
     if kinds <= FULL:
-        return list(inputs)
+        return inputs
     sized = {x._value.dtype for x in inputs if type(x) is dlarray and x._value.ndim} or kinds
     numbers = {*map(type, inputs)}
     complex_ = complex in numbers or any(d.is_complex for d in kinds - sized)
@@ -190,6 +198,15 @@ def _floating(x: Any, inputs: Sequence[Any]) -> Any:
 
 def broadcast_operands(operation: Operation, args: Sequence[Any]) -> tuple[list[Any], str | None]:
     """Operands put in order for broadcasting by position, and the result's labels."""
+    arrays = False
+    for x in args:
+        if type(x) is dlarray and x._labels is None:
+            arrays = True
+        elif type(x) not in REAL_TYPES or type(x) is int and not -2 ** 63 <= x < 2 ** 63:
+            break
+    else:
+        if arrays:  # the common case: nothing to convert, nothing to align
+            return list(args), None
     inputs = [operand(x) for x in args]
     if not any(isinstance(x, (Operand, Tensor)) for x in inputs):
         inputs[0] = dlarray(inputs[0])

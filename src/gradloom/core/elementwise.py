@@ -11,7 +11,7 @@ from .array import dlarray
 from .blocks.block import Block
 from .calls import binary, nary, unary
 from .errors import TypeRefused
-from .operation import OPERATIONS, BoundRule, Operation, Rule, dressed, input_shape, padded
+from .operation import OPERATIONS, BoundRule, Operation, Rule, constant_shape, dressed, padded
 from .trace import Node
 
 
@@ -48,7 +48,7 @@ class Elementwise(Operation):
         """The pull of one input on real tensors, as one function."""
         fused = self.fused(k)
         if fused is not None:
-            return eval(f"lambda v, p, node, g: rule({fused.arguments})", {"rule": fused.rule, "shape_of": input_shape})
+            return eval(f"lambda v, p, node, g: rule({fused.arguments})", {"rule": fused.rule, "shape_of": constant_shape})
         if isinstance(partial, str):
             product = "scaled(g, v[{}])" if self.singular else "g * v[{}]"
             return eval(f"lambda v, p, node, g: {product.format(self.inputs.index(partial))}", {"scaled": scaled})
@@ -57,7 +57,7 @@ class Elementwise(Operation):
                 partial, lambda v, p, node, g: g * partial)
         source = BoundRule(partial, self).arguments
         product = "scaled(g, rule({}))" if self.singular else "g * rule({})"
-        return eval(f"lambda v, p, node, g: {product.format(source)}", {"rule": partial, "scaled": scaled, "shape_of": input_shape})
+        return eval(f"lambda v, p, node, g: {product.format(source)}", {"rule": partial, "scaled": scaled, "shape_of": constant_shape})
 
     def reads(self, name: str) -> set[str]:
         k = self.inputs.index(name)

@@ -94,7 +94,7 @@ def _checked_kernel(operation: Operation, kernel: Callable[..., Any]) -> Callabl
             outputs = result[:operation.outputs] if isinstance(result, tuple) else (result,)
             found = _made([v for v in values if v is not None], outputs)
             if found is not None:
-                operands = ", ".join(f"{name} {described(v.shape, None) if isinstance(v, Tensor) else repr(v)}"
+                operands = ", ".join(f"{name} {(described(v.shape, None) if v.ndim else format(v.item(), 'g')) if isinstance(v, Tensor) else repr(v)}"
                                      for name, v in zip(operation.inputs, values, strict=False) if v is not None)
                 raise NotFinite(f"{operation.name}({operands}) {found}, at {line_of(user_site())}; {_REMEDY}")
         return result

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -56,7 +57,7 @@ class Operation:
         self.matlab = matlab
         self.public: Callable[..., Any] | None = None
         self.act: Callable[..., Any] | None = None
-        self._kept: dict[tuple[bool, ...], tuple[bool, ...]] = {}
+        self._keepers: dict[tuple[bool, ...], Callable[..., list[Any]]] = {}
         if "y" in self.inputs:
             raise ValueError(f"operation {name!r}: y is the output's name in rules; call the input something else")
         if name in OPERATIONS:
@@ -66,6 +67,11 @@ class Operation:
 
     def __repr__(self) -> str:
         return f"<operation {self.name}>"
+
+    @cached_property
+    def ordinary(self) -> bool:
+        """Whether a raw walk asks nothing of it but its pull."""
+        return self.reads_at is None and self.writes_at is None and not self.overwrites and not self.barrier and self is not ITEM
 
     # ----- running -----
 
@@ -83,20 +89,20 @@ class Operation:
         trace = None
         array = tensors = False
         for x in inputs:
-            kind = type(x)
-            if kind is dlarray:
+            if type(x) is dlarray:
                 array = True
                 values.append(x._value)
                 node = x._node
-                if node is not None and node.trace.open:
-                    if trace is None:
-                        trace = node.trace
-                    elif trace is not node.trace:
+                if node is not None:
+                    its = node.trace
+                    if not its.open:
+                        node = None
+                    elif trace is None:
+                        trace = its
+                    elif trace is not its:
                         raise different_traces(next(n for n in nodes if n is not None), node)
-                    nodes.append(node)
-                else:
-                    nodes.append(None)
-            elif kind is Block:
+                nodes.append(node)
+            elif type(x) is Block:
                 return self.act_on_block(inputs, params)
             else:
                 tensors = tensors or isinstance(x, Tensor)
@@ -118,29 +124,36 @@ class Operation:
             return result
         node = None
         if trace is not None:
-            node = Node(self, trace, nodes, self.kept(nodes, values, result, hidden), params, result, user_site())
+            node = Node(self, trace, nodes, self.kept(nodes, values, result, hidden), params, result, user_site(2))
             if self.selects:
                 trace.guarded = True
         if self.outputs > 1:
             return tuple(item(result, node, k, labels[k] if labels else None) for k in range(self.outputs))
-        return dlarray._made(result, node, labels)
+        return _made(result, node, labels)
 
     def kept(self, nodes: Sequence[Node | None], values: list[Any], output: Any, hidden: Sequence[Any] = ()) -> list[Any]:
         """The values that a node keeps: constants, and what the rules of its traced inputs read."""
-        keep = self.kept_for(tuple([n is not None for n in nodes]))
-        return [v if k else None for v, k in zip((*values, output, *hidden), keep, strict=True)]
+        mask = tuple([n is not None for n in nodes])
+        keeper = self._keepers.get(mask)
+        if keeper is None:
+            keeper = self._keepers[mask] = self._keeper(mask)
+        return keeper(values, output, hidden)
+
+    def _keeper(self, mask: tuple[bool, ...]) -> Callable[..., list[Any]]:
+        """`kept` for one way of being traced, written out: every recorded call comes through it."""
+        n = len(mask)
+        places = [f"values[{k}]" for k in range(n)] + ["output"] + [f"hidden[{k}]" for k in range(len(self.hidden))]
+        source = ", ".join(place if keep else "None" for place, keep in zip(places, self.kept_for(mask), strict=True))
+        return eval(f"lambda values, output, hidden: [{source}]")
 
     def kept_for(self, mask: tuple[bool, ...]) -> tuple[bool, ...]:
         """Of inputs, output and hidden outputs, which are kept when `mask` says which inputs are traced."""
-        keep = self._kept.get(mask)
-        if keep is None:
-            read: set[str] = set()
-            for name, traced in zip(self.inputs, mask, strict=True):
-                if traced:
-                    read |= self.reads(name)
-            names = (*self.inputs, "y", *self.hidden)
-            keep = self._kept[mask] = tuple(name in read or (k < len(mask) and not mask[k]) for k, name in enumerate(names))
-        return keep
+        read: set[str] = set()
+        for name, traced in zip(self.inputs, mask, strict=True):
+            if traced:
+                read |= self.reads(name)
+        names = (*self.inputs, "y", *self.hidden)
+        return tuple(name in read or (k < len(mask) and not mask[k]) for k, name in enumerate(names))
 
     def reads(self, name: str) -> set[str]:
         """Which values the rules read when the input `name` is traced."""
@@ -212,21 +225,19 @@ class BoundRule:
             elif name == "y_shape":
                 arguments.append("node.shape")
             elif name.endswith("_shape") and stem in slots:
-                arguments.append(f"shape_of(node, v, {slots[stem]})")
+                k = slots[stem]
+                arguments.append(f"(node.parents[{k}].shape if node.parents[{k}] is not None else shape_of(v[{k}]))")
             elif name in ("lead", "wanted"):
                 arguments.append(name)
             else:
                 arguments.append(f"p[{name!r}]")
         self.arguments = ", ".join(arguments)
         source = f"lambda v, p, node, g, lead, wanted: rule({self.arguments})"
-        self.call: Callable[..., Any] = eval(compile(source, __file__, "eval"), {"rule": rule, "shape_of": input_shape})
+        self.call: Callable[..., Any] = eval(compile(source, __file__, "eval"), {"rule": rule, "shape_of": constant_shape})
 
 
-def input_shape(node: Node, v: list[Any], k: int) -> Any:
-    parent = node.parents[k]
-    if parent is not None:
-        return parent.shape
-    return torch.Size(()) if type(v[k]) in NUMBER_TYPES else v[k].shape
+def constant_shape(value: Any) -> Any:
+    return torch.Size(()) if type(value) in NUMBER_TYPES else value.shape
 
 
 def padded(dot: Any, lead: tuple[int, ...], ndim: int) -> Any:

@@ -71,7 +71,7 @@ def dlfeval(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     trace = outer
     leaves: list[Any] | tuple[Any, ...]
     structure: Structure | None
-    if not kwargs and len(args) == 1 and type(args[0]) is dlarray:
+    if not kwargs and all([type(arg) is dlarray for arg in args]):  # the common case, without containers
         leaves, structure = args, None
     else:
         leaves, structure = flatten((args, kwargs))
@@ -255,8 +255,9 @@ def dlgradient(y: Any, /, *targets: Any, retain_data: bool = False, enable_highe
             if bar is None:
                 bar = pull({y_node: torch.ones_like(value) if value.ndim else _one(value)}, (node,), release=not retain_data)[0]
             return marked(torch.zeros_like(x._value) if bar is None else bar, x._labels, y_node)
-    if len(targets) == 1 and type(targets[0]) is dlarray:
-        xs, structures = [targets[0]], None
+    xs: Sequence[Any]
+    if all([type(x) is dlarray for x in targets]):
+        xs, structures = targets, None
     else:
         xs, structures = _flat_targets(targets)
     nodes = [target_node(x, "dlgradient") for x in xs]
@@ -268,7 +269,7 @@ def dlgradient(y: Any, /, *targets: Any, retain_data: bool = False, enable_highe
         check_leads_to(y_node, nodes, "dlgradient")
     gradients = gradient_of(y_node, value, xs, nodes, recorded=enable_higher_derivatives, release=not (retain_data or enable_higher_derivatives))
     if structures is None:
-        return gradients[0]
+        return gradients[0] if len(gradients) == 1 else tuple(gradients)
     following = iter(gradients)
     filled = [unflatten(structure, [leaf if passes else next(following) for leaf, passes in leaves]) for structure, leaves in structures]
     return filled[0] if len(filled) == 1 else tuple(filled)

@@ -27,18 +27,17 @@ def pull(outputs: dict[Node, Any], targets: Sequence[Node], *, recorded: bool = 
     """
     asked = set(targets)
     order, active = between(outputs, asked)
-    def seeds() -> dict[Node, Any]:
-        return {node: bar for node, bar in outputs.items() if node in active}
-
-    bars = seeds()
+    bars = {node: bar for node, bar in outputs.items() if node in active}
     if recorded:
         found = _plain(bars, order, active, asked, handles, lead)
     elif lead or values_of is not None:
         found = _plain(bars, order, active, asked, values_of or (lambda node: node.values), lead)
     else:
+        guard = bool(order) and order[0].trace.guarded
+        seeds = bars.copy() if guard else bars
         found = _raw(bars, order, active, asked, release)
-        if order and order[0].trace.guarded and not all(_finite(bar) for bar in found.values()):
-            found = _raw(seeds(), order, active, asked, release, guarded=True)  # what `where` did not select may have been infinite
+        if guard and not all(_finite(bar) for bar in found.values()):
+            found = _raw(seeds, order, active, asked, release, guarded=True)  # what `where` did not select may have been infinite
     return [found.get(t) for t in targets]
 
 
@@ -122,28 +121,32 @@ def _raw(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: set[
             if release and node.shape and y_bar.numel() >= SMALL:  # a walk through small arrays drops nothing
                 node.drop()
             continue
-        if operation.reads_at is not None and (at := operation.reads_at(node.params)) is not None:
-            source = parents[0]
-            if source in active:
-                its = rows.get(source)  # type: ignore[arg-type]
-                if its is None:
-                    its = rows[source] = Rows(None)  # type: ignore[index]
-                its.add(at if at >= 0 else at + source.shape[0], y_bar)  # type: ignore[union-attr]
-            continue
-        if operation.writes_at is not None and node not in asked and _write_of_row(node, rows, y_bar, active, bars, owned):
-            continue
-        if operation.overwrites:
-            _undo_write(node, y_bar if node in owned else y_bar.clone(memory_format=torch.contiguous_format), active, bars, owned)
-        elif True in (wanted := [p in active for p in parents]):
-            if operation.barrier:
+        if not operation.ordinary:
+            if operation.reads_at is not None and (at := operation.reads_at(node.params)) is not None:
+                source = parents[0]
+                if source in active:
+                    its = rows.get(source)  # type: ignore[arg-type]
+                    if its is None:
+                        its = rows[source] = Rows(None)  # type: ignore[index]
+                    its.add(at if at >= 0 else at + source.shape[0], y_bar)  # type: ignore[union-attr]
+                continue
+            if operation.writes_at is not None and node not in asked and _write_of_row(node, rows, y_bar, active, bars, owned):
+                continue
+            if operation.overwrites:
+                _undo_write(node, y_bar if node in owned else y_bar.clone(memory_format=torch.contiguous_format), active, bars, owned)
+                if release:
+                    node.drop()
+                continue
+            if operation.barrier and any(p in active for p in parents):
                 raise unrecorded(node)
             if operation is ITEM:
-                _collect(parents[0], node.params["k"], y_bar, bars)
+                if parents[0] in active:
+                    _collect(parents[0], node.params["k"], y_bar, bars)
                 continue
-            for parent, bar in zip(parents, operation.pull(node.values, node.params, node, y_bar, (), wanted), strict=True):
-                if bar is not None and parent in active:
-                    _hand(bars, owned, parent, bar)
-        if release and (operation.kind != "elementwise" or y_bar.numel() >= SMALL):
+        for parent, bar in zip(parents, operation.pull(node.values, node.params, node, y_bar, (), [p in active for p in parents]), strict=True):
+            if bar is not None and parent in active:
+                _hand(bars, owned, parent, bar)
+        if release:
             node.drop()
     return found
 
@@ -334,7 +337,7 @@ def fitted(bar: Any, node: Node, lead: tuple[int, ...]) -> Any:
         extra = len(own) - node.ndim
         axes = tuple(range(n, n + extra)) + tuple(n + extra + k for k, size in enumerate(node.shape) if size == 1 and own[extra + k] != 1)
         if axes:
-            bar = _function("sum")(bar, axis=axes, keepdims=False)
+            bar = bar.sum(axes) if type(bar) is Tensor else _function("sum")(bar, axis=axes, keepdims=False)
         if tuple(bar.shape[n:]) != tuple(node.shape):
             shape = (*bar.shape[:n], *node.shape)
             same_size = math.prod(bar.shape) == math.prod(shape)

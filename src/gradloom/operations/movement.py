@@ -27,6 +27,8 @@ def fresh(x: Any) -> Any:
 
 def negative_axes(axis: Any, x: Any) -> tuple[int, ...]:
     """Axes of x counted from the end, as rules need them."""
+    if axis is None:
+        return tuple(range(-x.ndim, 0))
     return tuple(k - x.ndim for k in axes_of(axis, x.ndim, labels_of(x), x.shape))
 
 
