@@ -150,17 +150,29 @@ def joined(parts: Sequence[Entries]) -> Entries:
     return entries
 
 
-def unique(p: Part, n: int) -> tuple[Indices, Indices, Indices]:
-    """(rows, columns, entry): the places of spelled-out entries in order, each once, and which of them each entry is at."""
-    key = p.rows * n + p.columns
-    order = np.argsort(key, kind="stable")
-    ordered = key[order]
-    new = np.ones(len(key), dtype=bool)
-    np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
-    entry = np.empty(len(key), dtype=np.intp)
-    entry[order] = np.cumsum(new) - 1
-    which = order[new]
-    return p.rows[which], p.columns[which], entry  # type: ignore[index]
+class Places:
+    """The places row * n + column at which entries are, in order, each once."""
+
+    def __init__(self, entries: Entries, n: int):
+        ends = np.cumsum([len(p.columns) for p in entries])
+        key = np.empty(ends[-1] if entries else 0, dtype=np.int64)
+        for p, end in zip(entries, ends, strict=True):
+            mine = key[end - len(p.columns):end]
+            np.multiply(np.arange(len(mine)) if p.rows is None else p.rows, n, out=mine)
+            mine += p.columns
+        self._order = np.argsort(key, kind="stable")
+        ordered = key.take(self._order)
+        self._new = np.ones(len(key), dtype=bool)
+        np.not_equal(ordered[1:], ordered[:-1], out=self._new[1:])
+        key = ordered.take(np.flatnonzero(self._new))
+        self.rows = key // max(n, 1)
+        self.columns = key - self.rows * n
+
+    def of_entries(self) -> Indices:
+        """Which place each entry is at."""
+        found = np.empty(len(self._order), dtype=np.intp)
+        found[self._order] = np.cumsum(self._new) - 1
+        return found
 
 
 def added(entry: Indices, coefficients: Any, count: int) -> np.ndarray:
@@ -228,13 +240,9 @@ class Accumulation:
         self.steps: list[Step] = []
         self.numbers: list[tuple[Place, int | None, Any]] = []  # partials that are in the coefficients: where, which value they are, their own
         self.count = 1
-        self.places = 0
-        self.entries: tuple[Part, Indices] | None = None
+        self.entries: Entries = []  # in the end
+        self.places: Any = None  # of theirs
         self.result: tuple[np.ndarray, Indices | None, Sums] | None = None
-
-    def finish(self, p: Part, entry: Indices, places: int) -> None:
-        """The entries there are in the end, each at one of the places of the pattern."""
-        self.entries, self.places = (p, entry), places
 
     def changed(self, order: Sequence[Node]) -> set[Place]:
         """Which numbers are not what they were."""
@@ -262,13 +270,12 @@ class Accumulation:
 
     def _result(self) -> tuple[np.ndarray, Indices | None, Sums]:
         """The entries that are constant; the places of those that vary, None without any, and their values from the slots."""
-        assert self.entries is not None
-        p, entry = self.entries
+        p, entry, count = whole(self.entries), self.places.of_entries(), len(self.places.rows)
         varies = p.slots > 0  # type: ignore[operator]
-        constant = added(entry[~varies], p.coefficients[~varies], self.places)  # type: ignore[index]
+        constant = added(entry[~varies], p.coefficients[~varies], count)  # type: ignore[index]
         varying, sums = None, Sums(constant)
         if varies.any():
-            there = np.zeros(self.places, dtype=bool)
+            there = np.zeros(count, dtype=bool)
             there[entry[varies]] = True
             varying = np.flatnonzero(there)
             number = np.cumsum(there) - 1
@@ -276,7 +283,7 @@ class Accumulation:
             mine = p.taken(varies, entry[varies])
             mine = Part(*map(np.concatenate, zip(mine, (both, both, np.zeros_like(both), constant[both]), strict=True)))
             sums = Sums.of(number[mine.rows], len(varying), mine)
-        self.result, self.entries = (constant, varying, sums), None
+        self.result, self.entries, self.places = (constant, varying, sums), [], None
         return self.result
 
     @staticmethod
@@ -333,5 +340,5 @@ def values_of(value: Tensor) -> np.ndarray:
     return value.numpy() if value.is_cpu else value.cpu().numpy()
 
 
-__all__ = ["MOST_ENTRIES", "Accumulation", "Dense", "Entries", "Indices", "Part", "Place", "Step", "Sums", "added", "count_of",
-           "joined", "moved", "multiplied", "number_of", "partial_of", "read", "unique", "values_of", "whole"]
+__all__ = ["MOST_ENTRIES", "Accumulation", "Dense", "Entries", "Indices", "Part", "Place", "Places", "Step", "Sums", "added", "count_of",
+           "joined", "moved", "multiplied", "number_of", "partial_of", "read", "values_of", "whole"]

@@ -124,11 +124,6 @@ def _frozen(value: Any, contents: bool) -> Any:
     return None
 
 
-def signature_of_parameters(params: dict[str, Any]) -> Any:
-    """Equal for equal parameters; None where it cannot be told cheaply."""
-    return _frozen(params, True)
-
-
 def remembered(kind: str, outputs: Sequence[Node], inputs: Sequence[Node], find: Any, extra: Any = (), contents: bool = True) -> Any:
     """What `find()` says, kept by the trace's signature."""
     key = signature(outputs, inputs, contents)
@@ -241,4 +236,4 @@ def _mixer(u: Node, x: Node, seed: Block) -> int | None:
     return None
 
 
-__all__ = ["depends", "free_memory", "identity", "independence", "remembered", "signature", "signature_of_parameters", "stand_ins", "structure"]
+__all__ = ["depends", "free_memory", "identity", "independence", "remembered", "signature", "stand_ins", "structure"]

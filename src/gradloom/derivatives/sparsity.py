@@ -24,10 +24,11 @@ from ..core.operation import ITEM, BoundRule, padded
 from ..core.trace import Node
 from ..kernels import Tensor
 from .accumulation import (
-    MOST_ENTRIES, Accumulation, Dense, Entries, Indices, Part, Place, Step, Sums, added, count_of, joined, moved, multiplied, number_of, partial_of, read, unique,
+    MOST_ENTRIES, Accumulation, Dense, Entries, Indices, Part, Place, Places, Step, Sums, added, count_of, joined, moved, multiplied, number_of, partial_of, read,
     values_of, whole,
 )
-from .planning import signature_of_parameters, stand_ins
+from .alike import same
+from .planning import stand_ins
 from .reverse import unrecorded
 
 
@@ -55,19 +56,19 @@ def pattern_of(order: Sequence[Node], device: Any = None, free: Collection[Place
     x, u = order[0], order[-1]
     try:
         walk = _Walk(x, device, free)
-        found = whole(walk.entries_of(u, order))
+        found = walk.entries_of(u, order)
     except Dense:
         return None
     m, n = math.prod(u.shape), math.prod(x.shape)
-    rows, columns, entry = unique(found, n)
-    if walk.accumulation is None and 2 * len(rows) > m * n:
+    places = Places(found, n)
+    if walk.accumulation is None and 2 * len(places.rows) > m * n:
         return None
     starts = np.zeros(m + 1, dtype=np.int32)
-    np.cumsum(np.bincount(rows, minlength=m), out=starts[1:])
+    np.cumsum(np.bincount(places.rows, minlength=m), out=starts[1:])
     if walk.accumulation is not None:
-        walk.accumulation.finish(found, entry, len(rows))
+        walk.accumulation.entries, walk.accumulation.places = found, places
     grid = next((tuple(k.shape) for k in order if k.operation.name == "reshape" and x in k.parents), tuple(x.shape))
-    return Pattern(starts, columns.astype(np.int32), (m, n), walk.accumulation, grid)
+    return Pattern(starts, places.columns.astype(np.int32), (m, n), walk.accumulation, grid)
 
 
 class _Walk:
@@ -122,9 +123,10 @@ class _Walk:
             self.accumulation, slots = None, 1  # places could no longer be told apart by one number
         if self.accumulation is None:
             p = p._replace(slots=np.zeros_like(p.columns))
-        rows, columns, entry = unique(p._replace(columns=p.columns * slots + p.slots), self.n * slots)
-        self.merge_at = max(self.merge_at, 2 * len(rows))
-        return [Part(rows, columns // slots, columns % slots, added(entry, p.coefficients, len(rows)))]
+        places = Places([p._replace(columns=p.columns * slots + p.slots)], self.n * slots)
+        self.merge_at = max(self.merge_at, 2 * len(places.rows))
+        columns, found = np.divmod(places.columns, slots)
+        return [Part(places.rows, columns, found, added(places.of_entries(), p.coefficients, len(columns)))]
 
     # ----- elementwise -----
 
@@ -155,9 +157,9 @@ class _Walk:
         if entries[0].rows is None and all(p.rows is None and p.columns is entries[0].columns for p in entries):
             rows, columns, sums = None, entries[0].columns, Sums.aligned(entries)
         else:
-            found = whole(entries)
-            rows, columns, entry = unique(found, self.n)
-            sums = Sums.of(entry, len(rows), found)
+            places = Places(entries, self.n)
+            rows, columns = places.rows, places.columns
+            sums = Sums.of(places.of_entries(), len(rows), whole(entries))
             if len(rows) == math.prod(node.shape) and (rows == np.arange(len(rows))).all():
                 rows = None
         first = self.accumulation.count
@@ -201,15 +203,14 @@ class _Walk:
 
     def _selection(self, node: Node, j: int) -> Selection | None:
         """`_selected`, found once where nothing but parameters and shapes decides."""
-        key = None
-        if all(v is None for v in node.values):
-            key = node.operation, j, signature_of_parameters(node.params), node.shape, node.dtype, tuple([p and (p.shape, p.dtype) for p in node.parents])
-            if key in self.selections:
-                return self.selections[key]  # type: ignore[no-any-return]
-        found = _selected(node, j, self._probes)
-        if key is not None and key[2] is not None:
-            self.selections[key] = found
-        return found
+        if any(v is not None for v in node.values):
+            return _selected(node, j, self._probes)
+        alike = self.selections.setdefault((node.operation, j, node.shape, node.dtype, *[p and (p.shape, p.dtype) for p in node.parents]), [])
+        for params, found in alike:
+            if same(params, node.params):
+                return found  # type: ignore[no-any-return]
+        alike.append((node.params, _selected(node, j, self._probes)))
+        return alike[-1][1]  # type: ignore[no-any-return]
 
     def _probes(self, n: int) -> tuple[Tensor, np.ndarray]:
         """All ones, positions, and random numbers: where the operation runs, and as NumPy."""
@@ -228,6 +229,8 @@ def _constant(node: Node, rule: BoundRule) -> bool:
 
 def _represented(before: Any, product: Any) -> bool:
     """Whether coefficients times a number have neither overflowed nor vanished."""
+    if type(product) is float:
+        return math.isfinite(product) and (product != 0 or before == 0)
     return bool(np.all(np.isfinite(product) & ((product != 0) | (before == 0))))
 
 
@@ -269,19 +272,19 @@ def _selected(node: Node, j: int, probes: Callable[[int], tuple[Tensor, np.ndarr
         if result is None or result.numel() != LEAD[0] * math.prod(target.shape):
             continue
         ones, positions, values = result.reshape(*LEAD, -1).cpu().numpy()
-        if not np.isfinite(ones).all():
-            return None
-        coefficients, fits = None, draws
+        coefficients = None
         if (ones == 1).all():
             places = positions.astype(np.int64)
+        elif not np.isfinite(ones).all():
+            return None
         else:
             present = ones != 0
             places = np.where(present, np.rint(positions / np.where(present, ones, 1)), -1).astype(np.int64)
             coefficients = None if (ones[present] == 1).all() else ones
         if len(places) and (places.max() >= n or places.min() < -1):
             continue
-        fits = ones * draws[places] if n else np.zeros(len(places))
-        if (np.abs(fits - values) <= 1e-12 * np.abs(values)).all():
+        fits = ones * draws.take(places) if n else np.zeros(len(places))
+        if (fits == values).all() or (np.abs(fits - values) <= 1e-12 * np.abs(values)).all():
             if reads and coefficients is None and len(places) == n and (places == np.arange(n)).all():
                 return None, None, True
             return places, coefficients, reads
