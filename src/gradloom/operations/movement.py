@@ -33,6 +33,10 @@ def negative_axes(axis: Any, x: Any) -> tuple[int, ...]:
     n = x.ndim
     if type(axis) is int and -n <= axis < n:
         return (axis - n if axis >= 0 else axis,)
+    if type(axis) is tuple:
+        found = tuple([a - n if a >= 0 else a for a in axis if type(a) is int and -n <= a < n])
+        if len(found) == len(axis) == len(set(found)):
+            return found
     return tuple([k - n for k in axes_of(axis, n, labels_of(x), x.shape)])
 
 
