@@ -44,6 +44,54 @@ _put = multilinear(
     samples=[((3, 2), {"where": torch.tensor([3, 0, 1]), "axis": -2, "size": 5}), ((3, 2), {"where": torch.tensor([1, 1, 0]), "axis": -2, "size": 3})])
 
 
+# ----- selections from several axes read as one, at positions of any shape -----
+
+
+def _take_at_kernel(x: Tensor, where: Tensor, axis: int, sizes: tuple[int, ...]) -> Tensor:
+    k = x.ndim + axis
+    x = x if len(sizes) == 1 else x.flatten(k, k + len(sizes) - 1)
+    return x.index_select(k, where) if where.ndim == 1 else x.index_select(k, where.reshape(-1)).reshape(x.shape[:k] + where.shape + x.shape[k + 1:])
+
+
+def _put_at_kernel(x: Tensor, where: Tensor, axis: int, sizes: tuple[int, ...]) -> Tensor:
+    last = x.ndim + axis + len(sizes)  # of the axes of `where`, and one on
+    k = last - where.ndim
+    if where.ndim != 1:
+        x, where = x.reshape(x.shape[:k] + (where.numel(),) + x.shape[last:]), where.reshape(-1)
+    y = _index_add(x, where, k, math.prod(sizes))
+    return y if len(sizes) == 1 else y.reshape(y.shape[:k] + sizes + y.shape[k + 1:])
+
+
+def _take_at_on_block(operation: Any, inputs: Any, params: Any) -> Block:
+    (block,), where, sizes = inputs, params["where"], params["sizes"]
+    k = block.ndim + params["axis"]
+    before, after = block.shape[:k], block.shape[k + len(sizes):]
+    flat = action.reshaped(block, (*before, math.prod(sizes), *after))
+    return action.reshaped(action.selected(flat, k, where.reshape(-1).cpu()), (*before, *where.shape, *after))
+
+
+def _put_at_on_block(operation: Any, inputs: Any, params: Any) -> Block:
+    (block,), where, sizes = inputs, params["where"], params["sizes"]
+    last = block.ndim + params["axis"] + len(sizes)
+    before, after = block.shape[:last - where.ndim], block.shape[last:]
+    flat = action.reshaped(block, (*before, where.numel(), *after))
+    return action.reshaped(action.placed(flat, len(before), where.reshape(-1).cpu(), math.prod(sizes)), (*before, *sizes, *after))
+
+
+_AT = {"where": torch.tensor([[5, 0, 5], [2, 4, 1]]), "axis": -2, "sizes": (2, 3)}
+_take_at = multilinear(
+    "take_at", _take_at_kernel, act=_take_at_on_block,
+    transposes={"x": lambda y_bar, where, axis, sizes: _put_at.apply((y_bar,), {"where": where, "axis": axis, "sizes": sizes})},
+    fused_pull=lambda y_bar, where, axis, sizes: (_put_at_kernel(y_bar, where, axis, sizes),),
+    samples=[((2, 3), _AT), ((2, 2, 3, 1), _AT | {"axis": -3}), ((3, 2), {"where": torch.tensor(2), "axis": -2, "sizes": (3,)}),
+             ((2, 1), {"where": torch.zeros(0, 1, dtype=torch.int64), "axis": -2, "sizes": (2, 1)})])
+_put_at = multilinear(
+    "put_at", _put_at_kernel, act=_put_at_on_block,
+    transposes={"x": lambda y_bar, where, axis, sizes: _take_at.apply((y_bar,), {"where": where, "axis": axis, "sizes": sizes})},
+    samples=[((2, 3), _AT), ((2, 2, 3, 1), _AT | {"axis": -3}), ((2,), {"where": torch.tensor(2), "axis": -2, "sizes": (3,)}),
+             ((0, 1), {"where": torch.zeros(0, 1, dtype=torch.int64), "axis": -2, "sizes": (2, 1)})])
+
+
 @public(_take)
 def take(x: Any, indices: Any, /, *, axis: Any = None) -> Any:
     """Entries of x along one axis, at integer positions (a vector; negatives count from the end). The axis keeps its label.
@@ -272,7 +320,8 @@ def unpadded(y: Any, pairs: tuple[tuple[int, int], ...], x_shape: Any) -> Any:
 
 def _within(y: Tensor, pairs: tuple[tuple[int, int], ...]) -> Tensor:
     """The same, as a view."""
-    return y[(..., *[slice(before, n - after) for (before, after), n in zip(pairs, y.shape[y.ndim - len(pairs):], strict=True)])]
+    places: list[Any] = [slice(before, n - after) for (before, after), n in zip(pairs, y.shape[y.ndim - len(pairs):], strict=True)]
+    return y[(..., *places)]
 
 
 _pad = multilinear(
