@@ -84,7 +84,9 @@ def _sum_transpose(y_bar: Any, axis: Any, keepdims: Any, x_shape: Any, lead: Any
 
 def _spread(y_bar: Tensor, axis: tuple[int, ...], keepdims: bool, x_shape: Any) -> Tensor:
     """A cotangent of a reduction over the axes that were reduced, without leading axes: no memory is written."""
-    if not keepdims and axis and y_bar.ndim:
+    if not keepdims and len(axis) == 1:
+        y_bar = y_bar.unsqueeze(axis[0])
+    elif not keepdims and axis and y_bar.ndim:
         y_bar = y_bar.reshape([1 if k - len(x_shape) in axis else n for k, n in enumerate(x_shape)])
     return y_bar.expand(x_shape)
 
