@@ -60,7 +60,8 @@ def promoted(*dtypes: torch.dtype) -> torch.dtype:
     """The type that arrays of these types are computed in: torch's table."""
     result = dtypes[0]
     for dtype in dtypes[1:]:
-        result = torch.promote_types(result, dtype)
+        if dtype is not result:
+            result = torch.promote_types(result, dtype)
     return result
 
 
