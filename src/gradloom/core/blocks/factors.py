@@ -10,6 +10,7 @@ import torch
 
 from ...kernels import Tensor
 from .axis import Axis, Ids, Index
+from .product import as_matrix_products
 
 Factor = tuple[Tensor, Ids]
 
@@ -35,13 +36,16 @@ def contracted(factors: Sequence[Factor], keep: Ids) -> Tensor:
         pair = [factors[j], factors[k]]
         factors = [f for n, f in enumerate(factors) if n not in (j, k)]
         factors.append((contracted(pair, its), its))
-    number: dict[Index, int] = {}
-    operands: list[Any] = []
     dtype = factors[0][0].dtype
     for array, _ in factors[1:]:
         dtype = torch.promote_types(dtype, array.dtype)
+    factors = [(array.to(dtype), ids) for array, ids in factors]
+    if len(factors) == 2 and (product := as_matrix_products(*factors, keep)) is not None:
+        return product
+    number: dict[Index, int] = {}
+    operands: list[Any] = []
     for array, ids in factors:
-        operands += [array.to(dtype), [number.setdefault(i, len(number)) for i in ids]]
+        operands += [array, [number.setdefault(i, len(number)) for i in ids]]
     return torch.einsum(*operands, [number[i] for i in keep])
 
 
