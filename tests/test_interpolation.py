@@ -21,8 +21,15 @@ RIVALS = {
     "previous": lambda x, v: si.interp1d(x, v, kind="previous", axis=0),
     "pchip": lambda x, v: si.PchipInterpolator(x, v, extrapolate=True),
     "makima": lambda x, v: si.Akima1DInterpolator(x, v, method="makima", extrapolate=True),
+    "cubic": lambda x, v: si.CubicHermiteSpline(x, v, np.gradient(v, x, axis=0, edge_order=min(2, len(x) - 1))),
+    "spline": lambda x, v: si.CubicSpline(x, v),
 }
-SMOOTH = ("linear", "pchip", "makima")
+SMOOTH = ("linear", "pchip", "makima", "cubic", "spline")
+EVEN = np.linspace(0.0, 5.0, 5)  # which "cubic" asks for
+
+
+def points(method):
+    return EVEN if method == "cubic" else X
 
 
 def test_every_method_is_here():
@@ -31,6 +38,7 @@ def test_every_method_is_here():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_values(method):
+    X = points(method)  # noqa: N806
     np.testing.assert_allclose(np.asarray(gl.interp1(X, V, Q, method)), RIVALS[method](X, V)(Q), atol=1e-13)
     table = np.stack([V, -V, V**2], 1)
     np.testing.assert_allclose(np.asarray(gl.interp1(X, table, Q, method)), RIVALS[method](X, table)(Q), atol=1e-12)
@@ -44,6 +52,8 @@ def test_random_samples(method):
     rng = np.random.default_rng(0)
     for n in (3, 4, 9):
         x, v = np.cumsum(rng.uniform(0.1, 1, n)), rng.normal(size=n)
+        if method == "cubic":
+            x = np.linspace(x[0], x[-1], n)
         q = rng.uniform(x[0], x[-1], 50)
         np.testing.assert_allclose(np.asarray(gl.interp1(x, v, q, method)), RIVALS[method](x, v)(q), atol=1e-12)
 
@@ -56,6 +66,7 @@ def test_two_points(method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_outside(method):
+    X = points(method)  # noqa: N806
     q = [-1.0, 2.0, 6.0, math.nan]
     found = np.asarray(gl.interp1(X, V, q, method))
     assert np.isnan(found).tolist() == [True, False, True, True]
@@ -66,8 +77,9 @@ def test_outside(method):
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])
-@pytest.mark.parametrize("method", ["pchip", "makima", "linear"])
+@pytest.mark.parametrize("method", SMOOTH)
 def test_derivatives_in_the_places(method, order):
+    X = points(method)  # noqa: N806
     q = np.linspace(0.05, 4.9, 20)
     if method == "linear":
         expected = (np.diff(V) / np.diff(X))[np.searchsorted(X, q) - 1] if order == 1 else 0 * q
@@ -90,6 +102,8 @@ def test_derivatives_in_values_and_sample_points(method):
     v = np.array([1.0, 3.0, 2.2, 1.9, 7.0])
     rng = np.random.default_rng(1)
     weights, dx, dv, dq = rng.normal(size=5), rng.normal(size=5), rng.normal(size=5), rng.normal(size=5)
+    if method == "cubic":
+        dx = 0.3 + 0.2 * EVEN  # so that they stay evenly spaced
 
     def loss(x, v, q):
         return gl.sum(gl.interp1(x, v, q, method) ** 2 * weights)
@@ -99,7 +113,7 @@ def test_derivatives_in_values_and_sample_points(method):
         return sum(gl.sum(a * d) for a, d in zip(g, (dx, dv, dq), strict=True))
 
     def at(function, t):
-        return gl.dlfeval(function, *[dlarray(a + t * d) for a, d in ((X, dx), (v, dv), (q, dq))]).item()
+        return gl.dlfeval(function, *[dlarray(a + t * d) for a, d in ((points(method), dx), (v, dv), (q, dq))]).item()
 
     h = 1e-4
     assert at(first, 0) == pytest.approx((at(loss, h) - at(loss, -h)) / (2 * h), rel=1e-5, abs=1e-6)
@@ -130,6 +144,40 @@ def test_pchip_keeps_monotone_and_flat():
     assert np.isfinite(np.asarray(g)).all()
 
 
+def test_cubic_is_the_convolution():
+    """Keys' kernel with a = -1/2, and his values beyond the ends."""
+    v = np.array([1.0, 3.0, 2.0, 2.5, 7.0])
+    grown = np.concatenate([[3 * v[0] - 3 * v[1] + v[2]], v, [3 * v[-1] - 3 * v[-2] + v[-3]]])
+    q = np.linspace(0, 4, 33)
+    t = np.abs(q[:, None] - np.arange(-1, 6))
+    kernel = np.where(t < 1, 1.5 * t**3 - 2.5 * t**2 + 1, np.where(t < 2, -0.5 * t**3 + 2.5 * t**2 - 4 * t + 2, 0))
+    np.testing.assert_allclose(np.asarray(gl.interp1(np.arange(5.0), v, q, "cubic")), kernel @ grown, atol=1e-13)
+    for dtype in ("float32", "float64"):  # spacing that is even to rounding is even
+        x = np.cumsum(np.full(1000, 0.1, dtype=dtype))
+        assert abs(np.asarray(gl.interp1(x, x**2, x[1:] - 0.05, "cubic", extrapolation="extrap")) - (x[1:] - 0.05) ** 2).max() < 1e-2
+
+
+@pytest.mark.parametrize("n", [4, 5, 6, 17, 100])
+def test_splines_reproduce_cubics_and_are_linear_in_the_values(n):
+    rng = np.random.default_rng(n)
+    x = np.cumsum(rng.uniform(0.1, 1, n))
+    x = (x - x.mean()) / np.ptp(x)
+    q = np.linspace(x[0], x[-1], 40)
+    np.testing.assert_allclose(np.asarray(gl.interp1(x, x**3 - x, q, "spline")), q**3 - q, atol=1e-12)
+    truth = si.CubicSpline(x, np.eye(n))(q)
+    jacobian = gl.dlfeval(lambda v: gl.dljacobian(gl.interp1(x, v, q, "spline"), v), gl.zeros(n))
+    np.testing.assert_allclose(np.asarray(jacobian.matrix()), truth, atol=1e-12)
+    tangent = gl.dlfeval(lambda v: gl.jvp(gl.interp1(x, v, q, "spline"), v, gl.ones(n)), gl.zeros(n))
+    np.testing.assert_allclose(np.asarray(tangent), 1, atol=1e-12)
+
+
+def test_a_long_spline_is_scipys_on_very_uneven_points():
+    x = np.cumsum(10.0 ** np.random.default_rng(2).uniform(-4, 0, 3001))
+    q = np.linspace(x[0], x[-1], 5000)
+    table = np.stack([np.sin(x / 20), np.cos(x / 7)], 1)
+    np.testing.assert_allclose(np.asarray(gl.interp1(x, table, q, "spline")), si.CubicSpline(x, table)(q), atol=1e-9)
+
+
 def test_shapes_labels_and_types():
     q = dlarray(np.full((2, 3), 0.5), "CB")
     assert gl.interp1(X, V, q).dims == "CB" and gl.interp1(X, V, q).shape == (2, 3)
@@ -152,7 +200,9 @@ def test_shapes_labels_and_types():
         (lambda: gl.interp1([1.0], [1.0], [1.0]), r"two points or more"),
         (lambda: gl.interp1([0.0, 1.0, 1.0], [1.0, 2.0, 3.0], Q), r"distinct"),
         (lambda: gl.interp1([0.0, math.nan], [1.0, 2.0], Q), r"distinct"),
-        (lambda: gl.interp1(X, V, Q, "cubic"), r"'cubic'.*one of linear, nearest"),
+        (lambda: gl.interp1(X, V, Q, "quintic"), r"'quintic'.*one of linear, nearest.*spline$"),
+        (lambda: gl.interp1(X, V, Q, "v5cubic"), r"'v5cubic'.*here that is \"cubic\""),
+        (lambda: gl.interp1(X, V, Q, "cubic"), r"evenly spaced.*distances are from 0.5 to 2, .*write \"spline\""),
         (lambda: gl.interp1(X, V, Q, extrapolation="yes"), r"number or \"extrap\""),
         (lambda: gl.interp1(X, V, Q * 1j), r"places are real.*real\(x\)"),
     ],

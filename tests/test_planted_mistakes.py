@@ -14,6 +14,7 @@ from gradloom.core.blocks.block import Block
 from gradloom.core.blocks.term import Term
 from gradloom.core.operation import OPERATIONS, BoundRule
 from gradloom.derivatives import reverse
+from gradloom.operations import tridiagonal
 
 # ----- how a mistake is planted -----------------------------------------------------------------------------------------
 
@@ -52,6 +53,10 @@ def transpose(name, key, change):
 
 def replaced(target, attribute, value):
     return lambda patch: patch.setattr(target, attribute, value)
+
+
+def pull_rule(name, rule):
+    return lambda patch: patch.setattr(OPERATIONS[name], "pull_rule", BoundRule(rule, OPERATIONS[name]))
 
 
 def fused(name, rule):
@@ -123,6 +128,15 @@ def block_of_a_residual(case):
     check_block(case, None, lambda y: y + gl.sin(y))
 
 
+def bands_as_they_are(y_bar, lower, middle, upper, y, wanted):
+    return tridiagonal._pull(y_bar, upper, middle, lower, y, wanted)
+
+
+def bands_exchanged(y_bar, lower, middle, upper, y, wanted):
+    low, *between, high, bar = tridiagonal._pull(y_bar, lower, middle, upper, y, wanted)
+    return [high, *between, low, bar]
+
+
 PERMUTE, SUM = OPERATIONS["permute_dims"], OPERATIONS["sum"]
 
 MISTAKES = {  # what is planted: the operation, how, and the check that must catch it
@@ -134,6 +148,8 @@ MISTAKES = {  # what is planted: the operation, how, and the check that must cat
     "a derivative that is a constant": ("exp", partial("exp", 0, constant), second),
     "a second derivative that is a constant": ("sin", partial("sin", 0, line(gl.cos, lambda x: -gl.sin(x))), third),
     "a conjugate forgotten": ("multiply", replaced(elementwise, "_conjugate", lambda x: x), checks.check_adjoint),
+    "bands that are not transposed": ("solve_tridiagonal", pull_rule("solve_tridiagonal", bands_as_they_are), checks.check_adjoint),
+    "cotangents of the wrong band": ("solve_tridiagonal", pull_rule("solve_tridiagonal", bands_exchanged), checks.check_adjoint),
     "a doubled transpose": ("matmul", transpose("matmul", "a", lambda rule, *given: 2 * rule(*given)), checks.check_adjoint),
     "a transpose without its conjugate": (
         "matmul",

@@ -18,8 +18,11 @@ from .joining import concat
 from .movement import array, reshape
 from .selection import _take, slice_axis
 from .softmax import floating
+from .tridiagonal import tridiagonal_solution
 
-METHODS = ("linear", "nearest", "next", "previous", "pchip", "makima")
+METHODS = ("linear", "nearest", "next", "previous", "pchip", "makima", "cubic", "spline")
+_NOT_HERE = {"v5cubic": "\"cubic\"", "zero": "\"previous\"", "slinear": "\"linear\"", "quadratic": "\"cubic\" or \"spline\"", "akima": "\"makima\"",
+             "nearest-up": "\"nearest\""}
 
 
 @composite
@@ -27,18 +30,20 @@ def interp1(x: Any, v: Any, xq: Any, /, method: str = "linear", *, extrapolation
     """The values at places `xq` of a function known at sample points `x`, by interpolation; differentiable in all three, to any order.
 
     x: (n,), distinct, in any order; v: (n, ...), the values, functions side by side along further axes; xq: any shape; the result:
-    xq's shape, then v's further axes, with xq's labels first. `method` is "linear"; "nearest" (halfway: the later one), "next" or
-    "previous"; "pchip" (cubic, keeps monotone) or "makima" (cubic, with little overshoot). On a sample point the derivative in xq is that of the
-    interval after it.
+    xq's shape, then v's further axes, with xq's labels first. `method` is "linear"; "nearest" (halfway: the later one), "next" or "previous";
+    or piecewise cubic: "pchip" (keeps monotone), "makima" (little overshoot), "cubic" (MATLAB's convolution, for evenly spaced points),
+    "spline" (two continuous derivatives, not-a-knot at the ends: SciPy's "cubic"). On a sample point the derivative in xq is that of the
+    interval after it. "cubic" reads single points as if they were moved within the parabola through them and their neighbours.
     Outside the samples the result is NaN; `extrapolation` is a number to write there, or "extrap" to continue the outermost interval.
-    Raises ShapeError for sizes that do not fit, fewer than two points or equal ones, TypeRefused for an unknown method.
+    Raises ShapeError for sizes that do not fit, fewer than two points or equal ones, and for "cubic" with points that are not evenly spaced;
+    TypeRefused for an unknown method.
 
     >>> import gradloom as gl
     >>> gl.interp1([0.0, 1.0, 3.0], [0.0, 10.0, 30.0], gl.dlarray([0.5, 2.0, 4.0]))
     3 dlarray float64
     [ 5. 20. nan]
 
-    Source: MATLAB interp1; Fritsch and Butland 1984 (pchip), Akima 1970 with MATLAB's weights (makima).
+    Source: MATLAB interp1; Fritsch and Butland 1984 (pchip), Akima 1970 with MATLAB's weights (makima), Keys 1981 (cubic), de Boor 1978 (spline).
     """
     x, v, xq = floating(unlabelled(array(x))), floating(array(v)), floating(xq)
     n = v.shape[0] if v.ndim else 0
@@ -46,7 +51,8 @@ def interp1(x: Any, v: Any, xq: Any, /, method: str = "linear", *, extrapolation
         raise ShapeError(f"interp1: sample points {described(x.shape, None)} for values {described(v.shape, labels_of(v))}, at {line_of(user_site())}; "
                          "give a vector of two points or more, and as many values along the first axis")
     if method not in METHODS:
-        raise TypeRefused(f"interp1: method {method!r:.40}, at {line_of(user_site())}; it is one of {', '.join(METHODS)}")
+        way = f"; here that is {_NOT_HERE[method]}" if isinstance(method, str) and method in _NOT_HERE else ""
+        raise TypeRefused(f"interp1: method {method!r:.40}, at {line_of(user_site())}; it is one of {', '.join(METHODS)}{way}")
     if extrapolation not in (None, "extrap") and type(extrapolation) not in NUMBER_TYPES:
         raise TypeRefused(f"interp1: extrapolation {extrapolation!r:.40}, at {line_of(user_site())}; it is a number or \"extrap\"")
     for a, what in ((x, "sample points"), (xq, "places")):
@@ -92,7 +98,9 @@ def _between(x: Any, v: Any, places: Any, k: Tensor, method: str) -> Any:
     s = places - _read(x, k)
     if method == "linear":
         return _read(v, k) + s * _read(slope, k)
-    d = (_pchip if method == "pchip" else _makima)(width, slope)
+    if method == "cubic":
+        _check_even(raw(x)[:, 0])
+    d = _AT_POINTS[method](width, slope)
     h, delta, before, after = _read(width, k), _read(slope, k), _read(d, k), _read(d, k + 1)
     square_term = divide(3 * delta - 2 * before - after, h)
     cube_term = divide(before - 2 * delta + after, h * h)
@@ -149,5 +157,47 @@ def _makima(width: Any, slope: Any) -> Any:
     flat = w0 + w1 == 0
     return where(flat, 0.0, divide(w0 * left + w1 * right, where(flat, 1.0, w0 + w1)))
 
+
+def _check_even(x: Tensor) -> None:
+    """Whether points are evenly spaced, to rounding."""
+    step = x.diff()
+    eps = torch.finfo(x.dtype).eps
+    if bool(((step - step.mean()).abs() > eps ** 0.5 * step.mean() + 4 * eps * x.abs().max()).any()):
+        raise ShapeError(f"interp1: \"cubic\" is for evenly spaced sample points, their distances are from {step.min().item():.6g} to "
+                         f"{step.max().item():.6g}, at {line_of(user_site())}; write \"spline\", which MATLAB takes there, or \"makima\"")
+
+
+def _parabolas(width: Any, slope: Any) -> Any:
+    """Derivatives at the sample points: of the parabola through each and its neighbours, which makes the cubic that of Keys' convolution."""
+    if slope.shape[0] == 1:
+        return concat([slope, slope], axis=-2)
+    (h0, h1), (s0, s1) = _ends(width), _ends(slope)
+    inner = divide(h1 * s0 + h0 * s1, h0 + h1)
+    return concat([2 * _row(slope, 0) - _row(inner, 0), inner, 2 * _row(slope, -1) - _row(inner, -1)], axis=-2)
+
+
+def _spline(width: Any, slope: Any) -> Any:
+    """Derivatives at the sample points that make the second derivative continuous, and the third one at the points next to the ends."""
+    n = slope.shape[0] + 1
+    if n < 4:
+        return _parabolas(width, slope)  # the conditions at both ends are one: a single polynomial
+    (h0, h1), (s0, s1) = _ends(width), _ends(slope)  # beside each inner point
+    # Second derivatives at the inner points; those at the ends continue the line through the next two.
+    first, last = divide(_row(width, 0), _row(width, 1)), divide(_row(width, -1), _row(width, -2))
+    middle = 2 * (h0 + h1)
+    ends = [_row(width, 0) * (1 + first), *([] if n == 4 else [slice_axis(middle, -2, 1, n - 3) * 0]), _row(width, -1) * (1 + last)]
+    middle = middle + concat(ends, axis=-2)
+    upper, lower = _ends(h1)[0], _ends(h0)[1]
+    upper = concat([_row(upper, 0) - _row(width, 0) * first, slice_axis(upper, -2, 1, n - 3)], axis=-2)
+    lower = concat([slice_axis(lower, -2, 0, n - 4), _row(lower, -1) - _row(width, -1) * last], axis=-2)
+    inner = tridiagonal_solution(lower, middle, upper, 6 * (s1 - s0))
+    low = (1 + first) * _row(inner, 0) - first * _row(inner, 1)
+    high = (1 + last) * _row(inner, -1) - last * _row(inner, -2)
+    before, after = _ends(concat([low, inner, high], axis=-2))
+    at_start = slope - width * (2 * before + after) * (1 / 6)
+    return concat([at_start, _row(slope, -1) + _row(width, -1) * (_row(before, -1) + 2 * high) * (1 / 6)], axis=-2)
+
+
+_AT_POINTS = {"pchip": _pchip, "makima": _makima, "cubic": _parabolas, "spline": _spline}
 
 __all__ = ["interp1"]
