@@ -153,20 +153,22 @@ def joined(parts: Sequence[Entries]) -> Entries:
 class Places:
     """The places row * n + column at which entries are, in order, each once."""
 
-    def __init__(self, entries: Entries, n: int):
+    def __init__(self, entries: Entries, m: int, n: int):
         ends = np.cumsum([len(p.columns) for p in entries])
-        key = np.empty(ends[-1] if entries else 0, dtype=np.int64)
+        key = np.empty(ends[-1] if entries else 0, dtype=np.int32 if m * n < 1 << 31 else np.int64)  # fresh memory is dear
+        before: dict[int, Indices] = {}  # of rows, which several parts share
         for p, end in zip(entries, ends, strict=True):
-            mine = key[end - len(p.columns):end]
-            np.multiply(np.arange(len(mine)) if p.rows is None else p.rows, n, out=mine)
-            mine += p.columns
+            count = len(p.columns)
+            if id(p.rows) not in before:
+                before[id(p.rows)] = (np.arange(count, dtype=key.dtype) if p.rows is None else p.rows.astype(key.dtype)) * n
+            np.add(before[id(p.rows)], p.columns, out=key[end - count:end], casting="same_kind")
         self._order = np.argsort(key, kind="stable")
-        ordered = key.take(self._order)
+        key = key.take(self._order)
         self._new = np.ones(len(key), dtype=bool)
-        np.not_equal(ordered[1:], ordered[:-1], out=self._new[1:])
-        key = ordered.take(np.flatnonzero(self._new))
+        np.not_equal(key[1:], key[:-1], out=self._new[1:])
+        key = key[self._new]
         self.rows = key // max(n, 1)
-        self.columns = key - self.rows * n
+        self.columns = np.subtract(key, self.rows * n, out=key)
 
     def of_entries(self) -> Indices:
         """Which place each entry is at."""
