@@ -39,7 +39,8 @@ class Part(NamedTuple):
     def spelled(self) -> Part:
         """The same with four arrays."""
         n = len(self.columns)
-        slots = np.full(n, self.slots) if type(self.slots) is int else np.asarray(self.slots)
+        slots: Any = self.slots
+        slots = np.full(n, slots) if type(slots) is int else np.arange(slots.start, slots.stop) if type(slots) is range else slots
         return Part(np.arange(n) if self.rows is None else self.rows, self.columns, slots, np.broadcast_to(self.coefficients, n))
 
     def taken(self, which: Any, rows: Indices | None) -> Part:
@@ -73,39 +74,39 @@ def whole(entries: Entries) -> Part:
     return Part(*map(np.concatenate, zip(*(p.spelled() for p in entries), strict=True)))
 
 
-def moved(entries: Entries, target: Indices, coefficients: np.ndarray | None = None) -> Entries:
-    """Each row r becomes row target[r], times coefficients[r]; -1 is nowhere."""
+def moved(entries: Entries, target: Indices, coefficients: np.ndarray | None = None, present: bool = False) -> Entries:
+    """Each row r becomes row target[r], times coefficients[r]; -1 is nowhere. `present`: it is known that there is none."""
     found = []
     for p in entries:
         rows = target if p.rows is None else target[p.rows]
         if coefficients is not None:
             p = p.times(coefficients if p.rows is None else coefficients[p.rows])
-        if len(rows) and rows.min() < 0:
-            present = np.flatnonzero(rows >= 0)
-            found.append(p.taken(present, rows[present]))
+        if not present and len(rows) and rows.min() < 0:
+            there = np.flatnonzero(rows >= 0)
+            found.append(p.taken(there, rows[there]))
         else:
             found.append(p._replace(rows=rows))
     return found
 
 
-def read(entries: Entries, source: Indices, size: int, coefficients: np.ndarray | None = None) -> Entries:
-    """Row r is what row source[r] was, times coefficients[r]; -1 reads zero. `size`: how many rows there were."""
-    present: Indices | None = None  # which rows there are, where some are not
-    if len(source) and source.min() < 0:
-        present = np.flatnonzero(source >= 0)
-        source, coefficients = source[present], None if coefficients is None else coefficients[present]
-    found, inverse, scattered = [], None, []
+def read(entries: Entries, source: Indices, size: int, coefficients: np.ndarray | None = None, present: bool = False) -> Entries:
+    """Row r is what row source[r] was, times coefficients[r]; -1 reads zero. `size`: how many rows there were; `present`: no row is -1."""
+    there: Indices | None = None  # which rows there are, where some are not
+    if not present and len(source) and source.min() < 0:
+        there = np.flatnonzero(source >= 0)
+        source, coefficients = source[there], None if coefficients is None else coefficients[there]
+    found, scattered = [], []
     for p in entries:
         if p.rows is not None:
             scattered.append(p)
             continue
-        p = p.taken(source, present)
+        p = p.taken(source, there)
         found.append(p if coefficients is None else p.times(coefficients))
     if not scattered:
         return found
     if len(source) <= size:
         inverse = np.full(size, -1)
-        inverse[source] = np.arange(len(source)) if present is None else present
+        inverse[source] = np.arange(len(source)) if there is None else there
         if np.count_nonzero(inverse >= 0) == len(source):  # no row is read twice
             factor = None
             if coefficients is not None:
@@ -114,7 +115,7 @@ def read(entries: Entries, source: Indices, size: int, coefficients: np.ndarray 
             return found + moved(scattered, inverse, factor)
     p = whole(scattered)
     which, wanted = _of_rows(p.rows, source, size)
-    p = p.taken(which, np.repeat(np.arange(len(source)) if present is None else present, wanted))
+    p = p.taken(which, np.repeat(np.arange(len(source)) if there is None else there, wanted))
     return [*found, p if coefficients is None else p.times(np.repeat(coefficients, wanted))]
 
 
@@ -185,39 +186,45 @@ def added(entry: Indices, coefficients: Any, count: int) -> np.ndarray:
 class Sums:
     """A vector of values from the slots: each a sum of coefficient * slot."""
 
-    def __init__(self, constant: Any = None, layers: Sequence[tuple[Any, Any]] = (), rows: tuple[Indices, Part, int] | None = None):
-        self.constant = constant  # the values, one or all, where only slot 0 counts
-        self.layers = layers  # else (coefficient, slots) that are added
-        self._rows = rows  # else where the entries are in the vector, the entries, and how long it is
-        self._matrix: Any = None
+    def __init__(self, constant: Any, layers: Sequence[tuple[Any, Any]] = (), matrix: Any = None):
+        self.constant = constant  # one number, or a vector, None for zero
+        self.layers = layers  # (coefficient, slots) that are added to it
+        self.matrix = matrix  # or a sparse matrix, of which it is a column
 
     @classmethod
     def aligned(cls, entries: Entries) -> Sums:
         """Entries of one column in each row."""
-        if all(type(p.slots) is int for p in entries):
-            return cls(sum(p.coefficients for p in entries))
-        return cls(layers=[(p.coefficients, slice(p.slots.start, p.slots.stop) if type(p.slots) is range else p.slots) for p in entries])
+        constant = [p.coefficients for p in entries if type(p.slots) is int]
+        return cls(sum(constant) if constant else None,
+                   [(p.coefficients, slice(p.slots.start, p.slots.stop) if type(p.slots) is range else p.slots) for p in entries if type(p.slots) is not int])
 
     @classmethod
-    def of(cls, entry: Indices, count: int, p: Part) -> Sums:
-        """Spelled-out entries that are at `entry` of a vector of length `count`."""
+    def of(cls, entry: Indices, count: int, p: Part, constant: np.ndarray | None = None) -> Sums:
+        """Spelled-out entries that are at `entry` of a vector of length `count`, and what is constant there."""
+        if constant is not None and not constant.any():
+            constant = None
         if not p.slots.any():  # type: ignore[union-attr]
             return cls(added(entry, p.coefficients, count))
-        return cls(rows=(entry, p, count))
+        if len(entry) == count:  # every value has one entry: they are put in order
+            order = np.empty(count, dtype=np.intp)
+            order[entry] = np.arange(count)
+            p = p.taken(order, None)
+            return cls(constant, [(1.0 if (p.coefficients == 1).all() else p.coefficients, p.slots)])  # type: ignore[union-attr]
+        coefficients, places, slots = p.coefficients, entry, p.slots
+        if constant is not None:
+            coefficients, places, slots = (np.concatenate(two) for two in ((coefficients, constant), (places, np.arange(count)),
+                                                                           (slots, np.zeros(count, dtype=np.int64))))
+        return cls(None, matrix=scipy.sparse.csr_array((coefficients, (places, slots)), shape=(count, int(np.max(slots)) + 1)))
 
     def values(self, slots: np.ndarray) -> Any:
         """The vector, or the one number of which it consists; not to be written to."""
-        if self.constant is not None:
-            return self.constant
-        if self._rows is not None:
-            if self._matrix is None:
-                entry, p, count = self._rows
-                self._matrix = scipy.sparse.csr_array((p.coefficients, (entry, p.slots)), shape=(count, int(p.slots.max()) + 1))  # type: ignore[union-attr]
-            return self._matrix @ slots[:self._matrix.shape[1]]
-        total: Any = None
+        if self.matrix is not None:
+            return self.matrix @ slots[:self.matrix.shape[1]]
+        total = self.constant
         for coefficient, at in self.layers:
-            value = slots[at] if type(at) is slice or type(at) is int else slots.take(at)
-            value = value if type(coefficient) is float and coefficient == 1 else value * coefficient
+            value = slots[at] if type(at) is slice else slots.take(at)
+            if type(coefficient) is not float or coefficient != 1:
+                value = value * coefficient
             total = value if total is None else total + value
         return total
 
@@ -280,11 +287,7 @@ class Accumulation:
             there = np.zeros(count, dtype=bool)
             there[entry[varies]] = True
             varying = np.flatnonzero(there)
-            number = np.cumsum(there) - 1
-            both = varying[constant[varying] != 0]  # what is constant in a place that varies, is added to it
-            mine = p.taken(varies, entry[varies])
-            mine = Part(*map(np.concatenate, zip(mine, (both, both, np.zeros_like(both), constant[both]), strict=True)))
-            sums = Sums.of(number[mine.rows], len(varying), mine)
+            sums = Sums.of((np.cumsum(there) - 1)[entry[varies]], len(varying), p.taken(varies, None), constant[varying])
         self.result, self.entries, self.places = (constant, varying, sums), [], None
         return self.result
 

@@ -179,10 +179,12 @@ class _Walk:
             return self._times(_sparse_pattern(sparse, node), entries)
         found = self._selection(node, j)
         if found is not None:
-            places, coefficients, reads = found
+            places, coefficients, reads, present = found
             if places is None:
                 return entries
-            return read(entries, places, math.prod(node.parents[j].shape), coefficients) if reads else moved(entries, places, coefficients)  # type: ignore
+            if not reads:
+                return moved(entries, places, coefficients, present)
+            return read(entries, places, math.prod(node.parents[j].shape), coefficients, present)  # type: ignore[union-attr]
         self.accumulation = None
         patterns = _own_patterns(node, j)
         if type(patterns) is tuple:
@@ -248,7 +250,7 @@ def _sparse_pattern(matrix: Tensor, node: Node) -> Any:
     return a
 
 
-Selection = tuple[Indices | None, np.ndarray | None, bool]  # places, None where all stay; coefficients; whether outputs read
+Selection = tuple[Indices | None, np.ndarray | None, bool, bool]  # places, None where all stay; coefficients; whether outputs read; whether none is -1
 LEAD = (3,)  # probes
 
 
@@ -263,7 +265,8 @@ def _selected(node: Node, j: int, probes: Callable[[int], tuple[Tensor, np.ndarr
     assert parent is not None
     if not (node.dtype.is_floating_point and parent.dtype.is_floating_point):
         return None
-    for reads in (True, False):
+    grows = math.prod(node.shape) > math.prod(parent.shape)  # the smaller of the two is more likely to be a plain selection of the other
+    for reads in (False, True) if grows else (True, False):
         source, target = (parent, node) if reads else (node, parent)
         n = math.prod(source.shape)
         given, numbers = probes(n)
@@ -277,8 +280,8 @@ def _selected(node: Node, j: int, probes: Callable[[int], tuple[Tensor, np.ndarr
         places = found[1].astype(np.int64)
         if not len(places) or n and places.view(np.uint64).max() < n and (numbers.take(places, axis=1) == found).all():
             if reads and len(places) == n and (places == np.arange(n)).all():
-                return None, None, True
-            return places, None, reads
+                return None, None, True, True
+            return places, None, reads, True
         if not np.isfinite(found).all():
             return None
         ones, positions, draws = found
@@ -288,7 +291,7 @@ def _selected(node: Node, j: int, probes: Callable[[int], tuple[Tensor, np.ndarr
             continue
         fits = ones * numbers[2].take(places) if n else np.zeros(len(places))
         if (np.abs(fits - draws) <= 1e-12 * np.abs(draws)).all():
-            return places, None if (ones[present] == 1).all() else ones, reads
+            return places, None if (ones[present] == 1).all() else ones, reads, bool(present.all())
     return None
 
 
