@@ -26,8 +26,10 @@ class Signature:
         self.x = order[0].shape, order[0].dtype
         self.count = len(order)
         self.nodes = []
+        known: dict[Node, Any] = {}
         for k in range(len(order) - 1, 0, -1):
             node = order[k]
+            node.restore(known)  # what a walk inside the function has dropped
             places = tuple([place.get(p, OUTSIDE) for p in node.parents])
             elementwise = isinstance(node.operation, Elementwise)
             follows = elementwise and all(p >= 0 for p in places)  # shape and type do, from those of the parents
@@ -41,12 +43,15 @@ class Signature:
         """
         if (x.shape, x.dtype) != self.x or (u is x) is (self.count > 1):
             return None
+        known: dict[Node, Any] = {}
         found: list[Any] = [None] * self.count
         found[-1] = u
         found[0] = x
         for k, operation, params, arrays, places, kind, selecting in self.nodes:
             node = found[k]  # put in its place by a child, which comes later in a trace
             parents = node.parents
+            if node.dropped is not None:
+                node.restore(known)
             if node.operation is not operation or len(parents) != len(places) or kind is not None and (node.shape, node.dtype) != kind:
                 return None
             if params and not (same(node.params, params) if arrays else node.params == params):
@@ -57,10 +62,10 @@ class Signature:
                     return None
             for parent, place in zip(parents, places, strict=False):
                 if place >= 0:
-                    known = found[place]
-                    if known is None and parent is not None:
+                    other = found[place]
+                    if other is None and parent is not None:
                         found[place] = parent
-                    elif known is not parent or parent is None:
+                    elif other is not parent or parent is None:
                         return None
                 elif parent is not None if place == NOWHERE else parent is None or parent.number >= x.number:
                     return None

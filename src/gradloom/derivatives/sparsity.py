@@ -23,11 +23,9 @@ from ..core.elementwise import Elementwise
 from ..core.operation import ITEM, BoundRule, padded
 from ..core.trace import Node
 from ..kernels import Tensor
-from .accumulation import (
-    MOST_ENTRIES, Accumulation, Dense, Entries, Indices, Part, Place, Places, Step, Sums, added, count_of, joined, moved, multiplied, number_of, partial_of, read,
-    values_of, whole,
-)
+from .accumulation import Accumulation, Place, Step, Sums, added, number_of, partial_of, values_of
 from .alike import same
+from .entries import MOST_ENTRIES, Dense, Entries, Indices, Part, Places, count_of, joined, moved, multiplied, read, whole
 from .planning import stand_ins
 from .reverse import unrecorded
 
@@ -67,7 +65,7 @@ def pattern_of(order: Sequence[Node], device: Any = None, free: Collection[Place
     starts = np.zeros(m + 1, dtype=np.int32)
     np.cumsum(np.bincount(places.rows, minlength=m), out=starts[1:])
     if walk.accumulation is not None:
-        walk.accumulation.entries, walk.accumulation.places = found, places
+        walk.accumulation.ends = found, places
     grid = next((tuple(k.shape) for k in order if k.operation.name == "reshape" and x in k.parents), tuple(x.shape))
     return Pattern(starts, places.columns.astype(np.int32, copy=False), (m, n), walk.accumulation, grid)
 
@@ -153,7 +151,7 @@ class _Walk:
             if number is not None:
                 folded = [p.times(number) for p in entries]
                 if number == 0 or all(_represented(p.coefficients, q.coefficients) for p, q in zip(entries, folded, strict=True)):
-                    self.accumulation.numbers.append(((k, j), at, partial))
+                    self.accumulation.numbers.append(((k, j), at, number))
                     return folded
         rows: Indices | None
         if entries[0].rows is None and all(p.rows is None and p.columns is entries[0].columns for p in entries):
