@@ -23,23 +23,36 @@ class Signature:
     def __init__(self, order: Sequence[Node]):
         place: dict[Node | None, int] = {node: k for k, node in enumerate(order)}
         place[None] = NOWHERE
-        self.nodes = [(node.operation, node.params, _has_arrays(node.params), [place.get(p, OUTSIDE) for p in node.parents], node.shape, node.dtype,
-                       None if isinstance(node.operation, Elementwise) else _selecting(node.values)) for node in order]
+        self.x = order[0].shape, order[0].dtype
+        self.count = len(order)
+        self.nodes = []
+        known: dict[Node, Any] = {}
+        for k in range(len(order) - 1, 0, -1):
+            node = order[k]
+            node.restore(known)  # what a walk inside the function has dropped
+            places = tuple([place.get(p, OUTSIDE) for p in node.parents])
+            elementwise = isinstance(node.operation, Elementwise)
+            follows = elementwise and all(p >= 0 for p in places)  # shape and type do, from those of the parents
+            self.nodes.append((k, node.operation, node.params, _has_arrays(node.params), places, None if follows else (node.shape, node.dtype),
+                               None if elementwise else _selecting(node.values)))
 
     def order(self, u: Node, x: Node) -> list[Node] | None:
         """The nodes from x to u, each in the place of the one that it is like; None where the traces are not alike.
 
         The values that elementwise operations read are read anew.
         """
-        found: list[Any] = [None] * len(self.nodes)
-        found[-1] = u
-        if found[0] not in (None, x) or x.shape != self.nodes[0][4] or x.dtype is not self.nodes[0][5]:
+        if (x.shape, x.dtype) != self.x or (u is x) is (self.count > 1):
             return None
+        known: dict[Node, Any] = {}
+        found: list[Any] = [None] * self.count
+        found[-1] = u
         found[0] = x
-        for k in range(len(found) - 1, 0, -1):
-            node = found[k]  # each node but u has a child behind it, which has put it in its place
-            operation, params, arrays, places, shape, dtype, selecting = self.nodes[k]
-            if node.operation is not operation or node.shape != shape or node.dtype is not dtype or len(node.parents) != len(places):
+        for k, operation, params, arrays, places, kind, selecting in self.nodes:
+            node = found[k]  # put in its place by a child, which comes later in a trace
+            parents = node.parents
+            if node.dropped is not None:
+                node.restore(known)
+            if node.operation is not operation or len(parents) != len(places) or kind is not None and (node.shape, node.dtype) != kind:
                 return None
             if params and not (same(node.params, params) if arrays else node.params == params):
                 return None
@@ -47,13 +60,12 @@ class Signature:
                 its = _selecting(node.values)
                 if (its or selecting) and not same(its, selecting):
                     return None
-            for parent, place in zip(node.parents, places, strict=True):
+            for parent, place in zip(parents, places, strict=False):
                 if place >= 0:
-                    if parent is None:
-                        return None
-                    if found[place] is None:
+                    other = found[place]
+                    if other is None and parent is not None:
                         found[place] = parent
-                    elif found[place] is not parent:
+                    elif other is not parent or parent is None:
                         return None
                 elif parent is not None if place == NOWHERE else parent is None or parent.number >= x.number:
                     return None

@@ -68,8 +68,10 @@ class Prepared:
             changed = p.accumulation.changed(order)
             if changed:
                 self.free |= changed
-                self.pattern = p = pattern_of(order, device, self.free)
-            return p.accumulation.values(order)
+                found = pattern_of(order, device, self.free)
+                assert found is not None and found.accumulation is not None  # numbers decide nothing else
+                self.pattern = p = found
+            return p.accumulation.values(order)  # type: ignore[union-attr]
         coloring = self.coloring
         backwards = coloring.by == "rows"
         if not coloring.count:

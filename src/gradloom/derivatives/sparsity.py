@@ -23,11 +23,9 @@ from ..core.elementwise import Elementwise
 from ..core.operation import ITEM, BoundRule, padded
 from ..core.trace import Node
 from ..kernels import Tensor
-from .accumulation import (
-    MOST_ENTRIES, Accumulation, Dense, Entries, Indices, Part, Place, Places, Step, Sums, added, count_of, joined, moved, multiplied, number_of, partial_of, read,
-    values_of, whole,
-)
+from .accumulation import Accumulation, Place, Step, Sums, added, number_of, partial_of, values_of
 from .alike import same
+from .entries import MOST_ENTRIES, Dense, Entries, Indices, Part, Places, count_of, joined, moved, multiplied, read, whole
 from .planning import stand_ins
 from .reverse import unrecorded
 
@@ -56,19 +54,20 @@ def pattern_of(order: Sequence[Node], device: Any = None, free: Collection[Place
     x, u = order[0], order[-1]
     try:
         walk = _Walk(x, device, free)
-        found = walk.entries_of(u, order)
+        with np.errstate(invalid="ignore"):  # probes that meet NaN
+            found = walk.entries_of(u, order)
     except Dense:
         return None
     m, n = math.prod(u.shape), math.prod(x.shape)
-    places = Places(found, n)
+    places = Places(found, m, n)
     if walk.accumulation is None and 2 * len(places.rows) > m * n:
         return None
     starts = np.zeros(m + 1, dtype=np.int32)
     np.cumsum(np.bincount(places.rows, minlength=m), out=starts[1:])
     if walk.accumulation is not None:
-        walk.accumulation.entries, walk.accumulation.places = found, places
+        walk.accumulation.ends = found, places
     grid = next((tuple(k.shape) for k in order if k.operation.name == "reshape" and x in k.parents), tuple(x.shape))
-    return Pattern(starts, places.columns.astype(np.int32), (m, n), walk.accumulation, grid)
+    return Pattern(starts, places.columns.astype(np.int32, copy=False), (m, n), walk.accumulation, grid)
 
 
 class _Walk:
@@ -86,7 +85,7 @@ class _Walk:
         self.probes: dict[int, tuple[Tensor, np.ndarray]] = {}
 
     def entries_of(self, u: Node, order: Sequence[Node]) -> Entries:
-        self.known[self.x] = [Part(None, np.arange(self.n), 0, 1.0)]
+        self.known[self.x] = [Part(None, np.arange(self.n, dtype=np.int32), 0, 1.0)]
         last = {p: k for k, node in enumerate(order) for p in node.parents if p is not None}
         for k, node in enumerate(order):
             if node is not self.x and any(p in self.known for p in node.parents):
@@ -119,11 +118,12 @@ class _Walk:
             return entries
         p = whole(entries)
         slots = self.accumulation.count if self.accumulation is not None else 1
-        if (int(p.rows.max()) + 1) * self.n * slots >= 1 << 62:  # type: ignore[union-attr]
+        m = int(p.rows.max()) + 1  # type: ignore[union-attr]
+        if m * self.n * slots >= 1 << 62:
             self.accumulation, slots = None, 1  # places could no longer be told apart by one number
         if self.accumulation is None:
             p = p._replace(slots=np.zeros_like(p.columns))
-        places = Places([p._replace(columns=p.columns * slots + p.slots)], self.n * slots)
+        places = Places([p._replace(columns=p.columns.astype(np.int64) * slots + p.slots)], m, self.n * slots)
         self.merge_at = max(self.merge_at, 2 * len(places.rows))
         columns, found = np.divmod(places.columns, slots)
         return [Part(places.rows, columns, found, added(places.of_entries(), p.coefficients, len(columns)))]
@@ -151,13 +151,13 @@ class _Walk:
             if number is not None:
                 folded = [p.times(number) for p in entries]
                 if number == 0 or all(_represented(p.coefficients, q.coefficients) for p, q in zip(entries, folded, strict=True)):
-                    self.accumulation.numbers.append(((k, j), at, partial))
+                    self.accumulation.numbers.append(((k, j), at, number))
                     return folded
         rows: Indices | None
         if entries[0].rows is None and all(p.rows is None and p.columns is entries[0].columns for p in entries):
             rows, columns, sums = None, entries[0].columns, Sums.aligned(entries)
         else:
-            places = Places(entries, self.n)
+            places = Places(entries, math.prod(node.shape), self.n)
             rows, columns = places.rows, places.columns
             sums = Sums.of(places.of_entries(), len(rows), whole(entries))
             if len(rows) == math.prod(node.shape) and (rows == np.arange(len(rows))).all():
@@ -177,10 +177,12 @@ class _Walk:
             return self._times(_sparse_pattern(sparse, node), entries)
         found = self._selection(node, j)
         if found is not None:
-            places, coefficients, reads = found
+            places, coefficients, reads, present = found
             if places is None:
                 return entries
-            return read(entries, places, math.prod(node.parents[j].shape), coefficients) if reads else moved(entries, places, coefficients)  # type: ignore
+            if not reads:
+                return moved(entries, places, coefficients, present)
+            return read(entries, places, math.prod(node.parents[j].shape), coefficients, present)  # type: ignore[union-attr]
         self.accumulation = None
         patterns = _own_patterns(node, j)
         if type(patterns) is tuple:
@@ -217,7 +219,7 @@ class _Walk:
         if n not in self.probes:
             draws = torch.rand(n, dtype=torch.float64, generator=torch.Generator().manual_seed(n))
             probes = torch.stack([torch.ones(n, dtype=torch.float64), torch.arange(n, dtype=torch.float64), draws])
-            self.probes[n] = probes.to(self.device), draws.numpy()
+            self.probes[n] = probes.to(self.device), probes.numpy()
         return self.probes[n]
 
 
@@ -246,7 +248,7 @@ def _sparse_pattern(matrix: Tensor, node: Node) -> Any:
     return a
 
 
-Selection = tuple[Indices | None, np.ndarray | None, bool]  # places, None where all stay; coefficients; whether outputs read
+Selection = tuple[Indices | None, np.ndarray | None, bool, bool]  # places, None where all stay; coefficients; whether outputs read; whether none is -1
 LEAD = (3,)  # probes
 
 
@@ -261,33 +263,33 @@ def _selected(node: Node, j: int, probes: Callable[[int], tuple[Tensor, np.ndarr
     assert parent is not None
     if not (node.dtype.is_floating_point and parent.dtype.is_floating_point):
         return None
-    for reads in (True, False):
+    grows = math.prod(node.shape) > math.prod(parent.shape)  # the smaller of the two is more likely to be a plain selection of the other
+    for reads in (False, True) if grows else (True, False):
         source, target = (parent, node) if reads else (node, parent)
         n = math.prod(source.shape)
-        given, draws = probes(n)
+        given, numbers = probes(n)
         try:
             result = _linear(node, j, given.reshape(*LEAD, *source.shape), reads)
         except Exception:  # it does not run on such inputs: its structure will tell
             continue
         if result is None or result.numel() != LEAD[0] * math.prod(target.shape):
             continue
-        ones, positions, values = result.reshape(*LEAD, -1).cpu().numpy()
-        coefficients = None
-        if (ones == 1).all():
-            places = positions.astype(np.int64)
-        elif not np.isfinite(ones).all():
+        found = result.reshape(*LEAD, -1).cpu().numpy()
+        places = found[1].astype(np.int64)
+        if not len(places) or n and places.view(np.uint64).max() < n and (numbers.take(places, axis=1) == found).all():
+            if reads and len(places) == n and (places == np.arange(n)).all():
+                return None, None, True, True
+            return places, None, reads, True
+        if not np.isfinite(found).all():
             return None
-        else:
-            present = ones != 0
-            places = np.where(present, np.rint(positions / np.where(present, ones, 1)), -1).astype(np.int64)
-            coefficients = None if (ones[present] == 1).all() else ones
-        if len(places) and (places.max() >= n or places.min() < -1):
+        ones, positions, draws = found
+        present = ones != 0
+        places = np.where(present, np.rint(positions / np.where(present, ones, 1)), -1).astype(np.int64)
+        if places.max() >= n or places.min() < -1:
             continue
-        fits = ones * draws.take(places) if n else np.zeros(len(places))
-        if (fits == values).all() or (np.abs(fits - values) <= 1e-12 * np.abs(values)).all():
-            if reads and coefficients is None and len(places) == n and (places == np.arange(n)).all():
-                return None, None, True
-            return places, coefficients, reads
+        fits = ones * numbers[2].take(places) if n else np.zeros(len(places))
+        if (np.abs(fits - draws) <= 1e-12 * np.abs(draws)).all():
+            return places, None if (ones[present] == 1).all() else ones, reads, bool(present.all())
     return None
 
 
