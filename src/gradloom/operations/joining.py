@@ -67,10 +67,10 @@ def _cat(*parts: Tensor, axis: int) -> Tensor:
     return torch.cat(_promoted(parts), axis)
 
 
-def _promoted(parts: Sequence[Tensor]) -> Sequence[Tensor]:
+def _promoted(parts: Sequence[Tensor]) -> list[Tensor]:
     dtypes = {p.dtype for p in parts}
     if len(dtypes) == 1:
-        return parts
+        return list(parts)
     dtype = promoted(*dtypes)
     return [p.to(dtype) for p in parts]
 

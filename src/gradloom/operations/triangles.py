@@ -17,6 +17,7 @@ from .arithmetic import conj
 from .contraction import promoted_arrays
 from .movement import array, reshape
 from .selection import _take
+from .vector_products import _kron
 
 # ----- triangles -----
 
@@ -196,7 +197,7 @@ def cross(a: Any, b: Any, /, *, axis: Any = -1) -> Any:
     return _cross.apply((a, b), {"axis": k}, labels)
 
 
-@composite
+@public(_kron)
 def kron(a: Any, b: Any, /) -> Any:
     """The Kronecker product: b times each element of a, laid out as a is. Unlabelled.
 
@@ -211,9 +212,8 @@ def kron(a: Any, b: Any, /) -> Any:
     """
     a, b = unlabelled(array(a)), unlabelled(array(b))
     rank = max(a.ndim, b.ndim)
-    m, n = ((*(1,) * (rank - x.ndim), *x.shape) for x in (a, b))
-    product = reshape(a, tuple(s for i in m for s in (i, 1))) * reshape(b, tuple(s for i in n for s in (1, i)))
-    return reshape(product, tuple(i * j for i, j in zip(m, n, strict=True)))
+    a, b = [x if x.ndim == rank else reshape(x, (*(1,) * (rank - x.ndim), *x.shape)) for x in (a, b)]
+    return _kron.apply((a, b), {"ndim": rank})
 
 
 __all__ = ["cross", "diag", "kron", "tril", "triu"]
