@@ -7,7 +7,7 @@ import torch
 
 from ..core.array import labels_of, unlabelled
 from ..core.blocks import action
-from ..core.calls import broadcast_operands
+from ..core.calls import FULL, broadcast_operands
 from ..core.errors import ShapeError, line_of, user_site
 from ..core.labels import axes_of, described
 from ..core.multilinear import multilinear
@@ -30,7 +30,8 @@ def _triangle(name: str, kernel: Any) -> Any:
         return OPERATIONS["where"].apply((mask, block, 0))
 
     return multilinear(name, lambda x, k: kernel(x, k), transposes={"x": lambda y_bar, k: OPERATIONS[name].apply((y_bar,), {"k": k})}, act=act,
-                       matlab=name, samples=[((3, 4), {"k": 0}), ((2, 4, 3), {"k": 1}), ((2, 3), {"k": -1}), ((1, 1), {"k": 1}), ((0, 2), {"k": 0})])
+                       fused_pull=lambda y_bar, k: (kernel(y_bar, k),), matlab=name,
+                       samples=[((3, 4), {"k": 0}), ((2, 4, 3), {"k": 1}), ((2, 3), {"k": -1}), ((1, 1), {"k": 1}), ((0, 2), {"k": 0})])
 
 
 _tril = _triangle("tril", torch.tril)
@@ -80,10 +81,14 @@ def triu(x: Any, /, *, k: int = 0) -> Any:
 # ----- diagonals -----
 
 
+def _count(rows: int, columns: int, offset: int) -> int:
+    """How many entries a diagonal has."""
+    return max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
+
+
 def _places(rows: int, columns: int, offset: int) -> Tensor:
     """Where a diagonal is in a flattened matrix."""
-    count = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
-    return torch.arange(count) * (columns + 1) + (offset if offset > 0 else -offset * columns)
+    return torch.arange(_count(rows, columns, offset)) * (columns + 1) + (offset if offset > 0 else -offset * columns)
 
 
 def _on_diagonal_kernel(x: Tensor, rows: int, columns: int, offset: int) -> Tensor:
@@ -110,11 +115,37 @@ def _diagonal_transpose(y_bar: Any, offset: int, x_shape: Any) -> Any:
 
 _diagonal = multilinear(
     "diagonal", lambda x, offset: x.diagonal(offset, -2, -1), transposes={"x": _diagonal_transpose}, act=_diagonal_on_block, matlab="diag",
+    fused_pull=lambda y_bar, offset, x_shape: (_on_diagonal_kernel(y_bar, x_shape[-2], x_shape[-1], offset),),
     samples=[((3, 4), {"offset": 0}), ((2, 3, 2), {"offset": -1}), ((1, 3), {"offset": 2}), ((2, 2), {"offset": 2}), ((0, 3), {"offset": 0})])
 _on_diagonal = multilinear(
     "on_diagonal", _on_diagonal_kernel, transposes={"x": lambda y_bar, offset: _diagonal.apply((y_bar,), {"offset": offset})}, act=_on_diagonal_on_block,
+    fused_pull=lambda y_bar, offset: (y_bar.diagonal(offset, -2, -1),),
     samples=[((3,), {"rows": 3, "columns": 3, "offset": 0}), ((2, 2), {"rows": 3, "columns": 2, "offset": -1}),
              ((1,), {"rows": 1, "columns": 3, "offset": 2}), ((0,), {"rows": 0, "columns": 0, "offset": 0})])
+
+
+def _trace_kernel(x: Tensor, offset: int) -> Tensor:
+    return torch.trace(x) if x.ndim == 2 and not offset and x.dtype in FULL else x.diagonal(offset, -2, -1).sum(-1)
+
+
+def _trace_transpose(y_bar: Any, offset: int, x_shape: Any) -> Any:
+    rows, columns = x_shape[-2:]
+    y_bar = reshape(y_bar, (*y_bar.shape, 1))
+    along = OPERATIONS["broadcast_to"].apply((y_bar,), {"shape": (*y_bar.shape[:-1], _count(rows, columns, offset))})
+    return _on_diagonal.apply((along,), {"rows": rows, "columns": columns, "offset": offset})
+
+
+def _trace_fused(y_bar: Tensor, offset: int, x_shape: Any) -> tuple[Tensor]:
+    x_bar = y_bar.new_zeros(x_shape)
+    x_bar.diagonal(offset, -2, -1).copy_(y_bar.unsqueeze(-1))
+    return (x_bar,)
+
+
+_trace = multilinear(
+    "trace", _trace_kernel, transposes={"x": _trace_transpose}, fused_pull=_trace_fused, matlab="trace",
+    act=lambda operation, inputs, params: OPERATIONS["sum"].apply((_diagonal.apply(inputs, params),), {"axis": (-1,), "keepdims": False}),
+    samples=[((3, 3), {"offset": 0}), ((3, 4), {"offset": 1}), ((2, 3, 2), {"offset": -1}), ((1, 3), {"offset": 2}), ((2, 2), {"offset": 2}),
+             ((0, 3), {"offset": 0})])
 
 
 @composite
