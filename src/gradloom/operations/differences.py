@@ -40,7 +40,7 @@ def _diff_fused(y_bar: Tensor, axis: int, x_shape: Any) -> tuple[Tensor]:
 
 
 _diff = multilinear(
-    "diff", lambda x, axis: x.narrow(axis, 1, x.shape[axis] - 1) - x.narrow(axis, 0, x.shape[axis] - 1), matlab="diff",
+    "diff", lambda x, axis: torch.diff(x, dim=axis), matlab="diff",
     transposes={"x": lambda y_bar, axis: -_diff.apply((pad_axis(y_bar, axis, 1, 1),), {"axis": axis})}, fused_pull=_diff_fused,
     act=lambda operation, inputs, params: _differences(inputs[0], params["axis"]),
     samples=[((4,), {"axis": -1}), ((3, 2), {"axis": -2}), ((2, 1), {"axis": -1}), ((0, 3), {"axis": -1})])
@@ -63,11 +63,12 @@ def diff(x: Any, /, *, axis: Any = -1, n: int = 1, prepend: Any = None, append: 
     x, k = _scanned(x, axis, None, "diff")
     if n < 0:
         raise ShapeError(f"diff is taken n >= 0 times, not {n}, at {line_of(user_site())}; the inverse is cumulative_sum")
-    size = tuple(1 if j == x.ndim + k else m for j, m in enumerate(x.shape))
-    parts = [broadcast_to(a, size) if not a.ndim else a for a in (array(a) for a in (prepend, append) if a is not None)]
-    if parts:
+    if prepend is not None or append is not None:
+        size = tuple(1 if j == x.ndim + k else m for j, m in enumerate(x.shape))
+        parts = [broadcast_to(a, size) if not a.ndim else a for a in (array(a) for a in (prepend, append) if a is not None)]
         x = concat([*(parts[:1] if prepend is not None else []), x, *(parts[-1:] if append is not None else [])], axis=k)
-    x = fresh(x)
+    if not n:
+        return fresh(x)
     for _ in range(min(n, x.shape[k])):
         x = _diff.apply((x,), {"axis": k}, labels_of(x))
     return x
