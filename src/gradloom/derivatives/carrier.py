@@ -300,7 +300,8 @@ def _broadcasts(node: Node, parts: Sequence[Any], n: int) -> bool:
     operation = node.operation
     if operation.kind == "elementwise":
         return True
-    mixed = {"matmul": (-1, -2), "linear": (-1, None, None), "concat": (node.params.get("axis"),) * len(parts)}.get(operation.name)
+    axis = node.params.get("axis")
+    mixed = {"matmul": (-1, -2), "linear": (-1, None, None), "matvec": (-1, -1), "vecdot": (axis, axis), "concat": (axis,) * len(parts)}.get(operation.name)
     if mixed is None:
         return False
     for d, p, c in zip(parts, node.parents, mixed, strict=True):

@@ -29,7 +29,7 @@ from .reduction import norm, sum
 from .selection import pad_axis, slice_axis
 from .softmax import floating
 from .spectral import eigh, eigvalsh, svd, svdvals
-from .triangles import _diagonal, cross
+from .triangles import _diagonal, _trace, cross
 
 # ----- diagonals -----
 
@@ -47,15 +47,21 @@ def diagonal(x: Any, /, *, offset: int = 0) -> Any:
 
     Source: array API linalg.diagonal, MATLAB diag.
     """
+    x, offset = _with_diagonal(x, offset, "diagonal")
+    return _diagonal.apply((x,), {"offset": offset}, leading(x, 1))
+
+
+def _with_diagonal(x: Any, offset: int, word: str) -> tuple[Any, int]:
+    """Matrices, and an offset that is one of their diagonals, if an empty one."""
     x = array(x)
     if x.ndim < 2:
-        raise ShapeError(f"diagonal takes a matrix in the last two axes, x is {described(x.shape, labels_of(x))}, at {line_of(user_site())}; "
+        raise ShapeError(f"{word} takes a matrix in the last two axes, x is {described(x.shape, labels_of(x))}, at {line_of(user_site())}; "
                          "reshape it")
     m, n = x.shape[-2:]
-    return _diagonal.apply((x,), {"offset": builtin_max(-m, builtin_min(int(offset), n))}, leading(x, 1))
+    return x, builtin_max(-m, builtin_min(int(offset), n))
 
 
-@composite
+@public(_trace)
 def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
     """The sum of the diagonal of the matrices in the last two axes.
 
@@ -65,7 +71,8 @@ def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
 
     Source: array API linalg.trace, MATLAB trace.
     """
-    y = sum(diagonal(x, offset=offset), axis=-1)
+    x, offset = _with_diagonal(x, offset, "trace")
+    y = _trace.apply((x,), {"offset": offset}, leading(x, 0))
     return y if dtype is None else astype(y, dtype)
 
 
