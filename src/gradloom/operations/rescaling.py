@@ -5,6 +5,7 @@ from typing import Any
 
 from ..core.errors import TypeRefused, line_of, user_site
 from ..core.operation import composite
+from ..kernels import NUMBER_TYPES
 from .along import single_axis
 from .arithmetic import divide
 from .elementwise import where
@@ -29,7 +30,11 @@ def rescale(x: Any, lower: Any = 0.0, upper: Any = 1.0, /, *, axis: Any = None) 
     x = floating(x)
     low = min(x, axis=axis, keepdims=True)
     width = max(x, axis=axis, keepdims=True) - low
-    return lower + divide(x - low, where(width == 0, 1.0, width)) * (upper - lower)
+    y = divide(x - low, where(width == 0, 1.0, width))
+    span = upper - lower
+    if type(span) not in NUMBER_TYPES or span != 1:
+        y = y * span
+    return y if type(lower) in NUMBER_TYPES and lower == 0 else lower + y
 
 
 @composite
