@@ -223,7 +223,7 @@ def _std_pull(y_bar: Any, x: Any, y: Any, axis: Any, keepdims: Any, correction: 
 
 
 def _std_fused(y_bar: Tensor, x: Tensor, y: Tensor, axis: tuple[int, ...], keepdims: bool, correction: float, x_shape: Any) -> Tensor:
-    return _var_fused(y_bar * (0.5 * _inverse(y)), x, axis, keepdims, correction, x_shape)
+    return _var_fused((y_bar / y).masked_fill_(y == 0, 0).mul_(0.5), x, axis, keepdims, correction, x_shape)
 
 
 _std = general("std", _std_kernel, push=_std_push, pull=_std_pull, fused_pull=_std_fused, matlab="std",
@@ -365,7 +365,11 @@ def _norm_pull(y_bar: Any, x: Any, y: Any, axis: Any, keepdims: Any, x_shape: An
     return x * _restored(y_bar * _inverse(y), axis, keepdims, len(x_shape))
 
 
-_norm = general("norm", _norm_kernel, push=_norm_push, pull=_norm_pull, samples=_SAMPLES, matlab="vecnorm")
+def _norm_fused(y_bar: Tensor, x: Tensor, y: Tensor, axis: Any, keepdims: Any, x_shape: Any) -> Tensor:
+    return x * _spread((y_bar / y).masked_fill_(y == 0, 0), axis, keepdims, x_shape)
+
+
+_norm = general("norm", _norm_kernel, push=_norm_push, pull=_norm_pull, fused_pull=_norm_fused, samples=_SAMPLES, matlab="vecnorm")
 
 
 @public(_norm)
