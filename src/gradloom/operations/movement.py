@@ -27,6 +27,8 @@ def fresh(x: Any) -> Any:
 
 def negative_axes(axis: Any, x: Any) -> tuple[int, ...]:
     """Axes of x counted from the end, as rules need them."""
+    if type(axis) is int and -x.ndim <= axis < x.ndim:
+        return (axis if axis < 0 else axis - x.ndim,)
     return tuple(k - x.ndim for k in axes_of(axis, x.ndim, labels_of(x), x.shape))
 
 
