@@ -33,7 +33,7 @@ def matrix_of(n):
 
 
 TO_CPU = {"device": torch.device("cpu"), "origin": torch.device("cpu")}
-CROSSENTROPY = {"axis": -2, "mode": "single-label", "from_logits": False, "factor": 0.5, "reduction": "sum"}
+CROSSENTROPY = {"axis": -2, "mode": "single-label", "from_logits": False, "clipped": True, "factor": 0.5, "reduction": "sum"}
 LOSS = {"factor": 0.25, "reduction": "sum", "delta": 0.7}
 
 EDGES = {

@@ -106,13 +106,18 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: flo
     scale = torch.where((largest == 0) | torch.isinf(largest), largest.new_ones(()), largest)
     scale = scale if type(a) is not dlarray else relabelled(dlarray._made(scale, None), labels_of(a))
     scaled = a / scale
-    nothing = raw(scaled) == 0
-    zero = nothing if type(a) is not dlarray else relabelled(dlarray._made(nothing, None), labels_of(a))
-    powers = where(zero, 0.0 if ord > 0 else float("inf"), power(where(zero, 1.0, scaled), ord))
-    total = sum(powers, axis=axis, keepdims=True)
-    empty = relabelled(dlarray._made(raw(total) == 0, None), labels_of(a)) if type(a) is dlarray else total == 0
-    y = where(empty, 0.0, power(where(empty, 1.0, total), 1 / ord)) * scale
+    total = sum(_except_at_zero(scaled, ord, 0.0 if ord > 0 else float("inf")), axis=axis, keepdims=True)
+    y = _except_at_zero(total, 1 / ord, 0.0) * scale
     return y if keepdims else sum(y, axis=axis)
+
+
+def _except_at_zero(x: Any, exponent: float, there: float) -> Any:
+    """x ** exponent, a constant where x is 0."""
+    zero = raw(x) == 0
+    if not bool(zero.any()):
+        return power(x, exponent)
+    zero = relabelled(dlarray._made(zero, None), labels_of(x)) if type(x) is dlarray else zero
+    return where(zero, there, power(where(zero, 1.0, x), exponent))
 
 
 @composite

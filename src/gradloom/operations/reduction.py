@@ -222,7 +222,7 @@ def _std_pull(y_bar: Any, x: Any, y: Any, axis: Any, keepdims: Any, correction: 
 
 
 def _std_fused(y_bar: Tensor, x: Tensor, y: Tensor, axis: tuple[int, ...], keepdims: bool, correction: float, x_shape: Any) -> Tensor:
-    return _var_fused(y_bar * (0.5 * _inverse(y)), x, axis, keepdims, correction, x_shape)
+    return _var_fused((y_bar / y).masked_fill_(y == 0, 0).mul_(0.5), x, axis, keepdims, correction, x_shape)
 
 
 _std = general("std", _std_kernel, push=_std_push, pull=_std_pull, fused_pull=_std_fused, matlab="std",
@@ -258,7 +258,9 @@ def _softmax_of(x: Any, y: Any, axis: Any, keepdims: Any, x_shape: Any) -> Any:
 
 
 def _logsumexp_fused(y_bar: Tensor, x: Tensor, y: Tensor, axis: Any, keepdims: Any, x_shape: Any) -> Tensor:
-    y, y_bar = (_restored(a, axis, keepdims, len(x_shape)) for a in (y, y_bar))
+    if not keepdims:
+        shape = [1 if k - len(x_shape) in axis else n for k, n in enumerate(x_shape)]
+        y, y_bar = y.reshape(shape), y_bar.reshape(shape)
     if y.is_complex():
         return y_bar * _softmax_of(x, y, axis, True, x_shape).conj()
     nothing = y == -math.inf
@@ -325,6 +327,9 @@ def any(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     return _torch_axes(_any, x, axis, keepdims)
 
 
+FEW = 4096  # elements, up to which one pass for both extremes is quicker than two: for many it takes three times as long as they
+
+
 @lru_cache
 def _exact(dtype: torch.dtype) -> tuple[float, float]:
     """Between what lengths no square has underflowed or overflowed."""
@@ -339,7 +344,8 @@ def _norm_kernel(x: Tensor, axis: tuple[int, ...], keepdims: bool) -> Tensor:
     if y.device.type != "cpu" or not y.numel() or not x.numel():
         return y
     low, high = _exact(y.dtype)
-    if float(y.amin() if y.ndim else y) > low and float(y.amax() if y.ndim else y) <= high:  # not a NaN
+    smallest, largest = torch.aminmax(y) if y.numel() < FEW else (y.amin(), y.amax())
+    if smallest.item() > low and largest.item() <= high:  # not a NaN
         return y
     largest = x.abs().amax(axis, keepdim=True)  # squares overflow, or underflow: relative to the largest entry they do not
     unit = torch.where((largest > 0) & (largest <= high), largest, 1)
@@ -358,7 +364,11 @@ def _norm_pull(y_bar: Any, x: Any, y: Any, axis: Any, keepdims: Any, x_shape: An
     return x * _restored(y_bar * _inverse(y), axis, keepdims, len(x_shape))
 
 
-_norm = general("norm", _norm_kernel, push=_norm_push, pull=_norm_pull, samples=_SAMPLES, matlab="vecnorm")
+def _norm_fused(y_bar: Tensor, x: Tensor, y: Tensor, axis: Any, keepdims: Any, x_shape: Any) -> Tensor:
+    return x * _spread((y_bar / y).masked_fill_(y == 0, 0), axis, keepdims, x_shape)
+
+
+_norm = general("norm", _norm_kernel, push=_norm_push, pull=_norm_pull, fused_pull=_norm_fused, samples=_SAMPLES, matlab="vecnorm")
 
 
 @public(_norm)
