@@ -128,25 +128,23 @@ def test_tangents_in_adjoint_mode_are_finite_differences(times):
 
 
 def test_what_is_pushed_agrees_in_both_modes():
-    """Structured Jacobians, Hessian-vector products, the gradient of a tangent, and the rows of a Hessian."""
+    """Structured Jacobians, Hessian-vector products and the gradient of a tangent."""
+    options = {"relative_tolerance": 1e-7, "absolute_tolerance": 1e-9}
     d, e = gl.dlarray([0.7, -0.4]), gl.dlarray(0.3)
 
     def run(y0, mu, mode):
-        y = gl.dlode45(van_der_pol, [0.0, 0.5, 1.0], y0, mu, gradient_mode=mode, **TIGHT)
-        J = gl.dljacobian(y, {"y0": y0, "mu": mu})
-        loss = gl.sum(y * y * y)
-        g, _ = gl.dlgradient(loss, y0, mu, enable_higher_derivatives=True)
+        y = gl.dlode45(van_der_pol, [0.0, 0.2, 0.4], y0, mu, gradient_mode=mode, **options)
+        g, _ = gl.dlgradient(gl.sum(y * y * y), y0, mu, enable_higher_derivatives=True)
         tangent = gl.jvp(y, [y0, mu], [d, e], enable_higher_derivatives=True)
-        of_tangent = gl.dlgradient(gl.sum(tangent * tangent), y0, mu)
-        return J, gl.hvp(loss, y0, d), gl.dljacobian(g, y0), of_tangent
+        columns = [gl.jvp(y, y0, gl.dlarray([1.0, 0.0])), gl.jvp(y, y0, gl.dlarray([0.0, 1.0])), gl.jvp(y, mu, gl.dlarray(1.0))]
+        structured = gl.dljacobian(y, {"y0": y0, "mu": mu}) if mode == "adjoint" else None
+        return [gl.jvp(g, y0, d), *gl.dlgradient(gl.sum(tangent * tangent), y0, mu), *columns], structured
 
-    J, hvp, hessian, of_tangent = gl.dlfeval(run, gl.dlarray([2.0, 0.3]), gl.dlarray(1.5), "direct")
-    J2, hvp2, hessian2, of_tangent2 = gl.dlfeval(run, gl.dlarray([2.0, 0.3]), gl.dlarray(1.5), "adjoint")
-    np.testing.assert_allclose(J2.matrix(), J.matrix(), atol=1e-7)
-    np.testing.assert_allclose(hvp2, hvp, rtol=1e-5)
-    np.testing.assert_allclose(hessian2.matrix(), hessian.matrix(), rtol=1e-5)
-    for found, expected in zip(of_tangent2, of_tangent):
-        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    direct, _ = gl.dlfeval(run, gl.dlarray([2.0, 0.3]), gl.dlarray(1.5), "direct")
+    adjoint, J = gl.dlfeval(run, gl.dlarray([2.0, 0.3]), gl.dlarray(1.5), "adjoint")
+    for found, expected in zip(adjoint, direct, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(J.matrix(), np.stack([np.asarray(c).ravel() for c in direct[3:]], 1), atol=1e-6)
 
 
 def test_a_slope_that_does_not_depend_on_the_state():
