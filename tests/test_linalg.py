@@ -217,7 +217,7 @@ def test_determinants_of_matrices_in_every_order_of_memory(kind):
         of_det, of_log = (torch.linalg.det(x)[:, None, None] * inverse.mT).conj(), inverse.mH
         for y, expected in ((lambda x: gl.real(gl.det(x)), of_det), (lambda x: gl.slogdet(x).logabsdet, of_log)):
             for recorded in (False, True):
-                g = gl.dlfeval(lambda x: gl.dlgradient(gl.sum(y(x)), x, enable_higher_derivatives=recorded), gl.dlarray(x, copy=False))
+                g = gl.dlfeval(lambda x, y, r: gl.dlgradient(gl.sum(y(x)), x, enable_higher_derivatives=r), gl.dlarray(x, copy=False), y, recorded)
                 np.testing.assert_allclose(np.asarray(g), expected.resolve_conj(), rtol=1e-10, atol=1e-12)
 
 
@@ -247,7 +247,7 @@ def test_a_singular_matrix_that_is_left_out_of_a_sum_of_logarithms():
         return gl.sum(gl.where(sign == 0, 0.0, logarithm))
 
     for recorded in (False, True):
-        g = gl.dlfeval(lambda x: gl.dlgradient(loss(x), x, enable_higher_derivatives=recorded), gl.dlarray(a))
+        g = gl.dlfeval(lambda x, r: gl.dlgradient(loss(x), x, enable_higher_derivatives=r), gl.dlarray(a), recorded)
         np.testing.assert_allclose(np.asarray(g), expected, rtol=1e-12)
     direction = np.stack([real(3, 3), np.zeros((3, 3)), np.zeros((3, 3))])
     tangent = gl.dlfeval(lambda x: gl.jvp(gl.slogdet(x).logabsdet, x, gl.dlarray(direction)), gl.dlarray(a))
