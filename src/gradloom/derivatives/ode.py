@@ -295,8 +295,10 @@ class _Adjoint(Operation):
     @staticmethod
     def _tangents(v: list[Any], problem: _Problem, node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
         raw = all(type(d) is not dlarray for d in dots)
-        values: list[Any]
-        values, seeds = ([x if x is None or type(x) is dlarray else dlarray._made(x, None) for x in xs] for xs in (v, dots))
+        def arrays(xs: Sequence[Any]) -> list[Any]:
+            return [x if x is None or type(x) is dlarray else dlarray._made(x, None) for x in xs]
+
+        values, seeds = arrays(v), arrays(dots)
         rows = math.prod(lead)
         if not rows:
             nothing = torch.zeros((*lead, *node.shape), dtype=node.dtype)
