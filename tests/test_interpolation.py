@@ -38,7 +38,7 @@ def test_every_method_is_here():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_values(method):
-    X = points(method)  # noqa: N806
+    X = points(method)
     np.testing.assert_allclose(np.asarray(gl.interp1(X, V, Q, method)), RIVALS[method](X, V)(Q), atol=1e-13)
     table = np.stack([V, -V, V**2], 1)
     np.testing.assert_allclose(np.asarray(gl.interp1(X, table, Q, method)), RIVALS[method](X, table)(Q), atol=1e-12)
@@ -66,7 +66,7 @@ def test_two_points(method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_outside(method):
-    X = points(method)  # noqa: N806
+    X = points(method)
     q = [-1.0, 2.0, 6.0, math.nan]
     found = np.asarray(gl.interp1(X, V, q, method))
     assert np.isnan(found).tolist() == [True, False, True, True]
@@ -79,7 +79,7 @@ def test_outside(method):
 @pytest.mark.parametrize("order", [1, 2, 3])
 @pytest.mark.parametrize("method", SMOOTH)
 def test_derivatives_in_the_places(method, order):
-    X = points(method)  # noqa: N806
+    X = points(method)
     q = np.linspace(0.05, 4.9, 20)
     if method == "linear":
         expected = (np.diff(V) / np.diff(X))[np.searchsorted(X, q) - 1] if order == 1 else 0 * q

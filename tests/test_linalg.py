@@ -208,6 +208,57 @@ def test_a_stack_with_one_singular_matrix():
     np.testing.assert_allclose(g, [minors_gradient(m) for m in a], atol=1e-12)
 
 
+@pytest.mark.parametrize("kind", [real, complex_])
+def test_determinants_of_matrices_in_every_order_of_memory(kind):
+    """The factors of the forward pass serve the derivative, whichever way the matrix lies."""
+    a = torch.as_tensor(kind(2, 4, 4))
+    for x in (a, a.mT.contiguous().mT, a.movedim(0, -1).contiguous().movedim(-1, 0), a[:, ::2, ::2], a.conj()):
+        inverse = torch.linalg.inv(x)
+        of_det, of_log = (torch.linalg.det(x)[:, None, None] * inverse.mT).conj(), inverse.mH
+        for y, expected in ((lambda x: gl.real(gl.det(x)), of_det), (lambda x: gl.slogdet(x).logabsdet, of_log)):
+            for recorded in (False, True):
+                g = gl.dlfeval(lambda x, y, r: gl.dlgradient(gl.sum(y(x)), x, enable_higher_derivatives=r), gl.dlarray(x, copy=False), y, recorded)
+                np.testing.assert_allclose(np.asarray(g), expected.resolve_conj(), rtol=1e-10, atol=1e-12)
+
+
+SINGULAR_FOR_LOG = [np.zeros((2, 2)), np.diag([1.0, 0.0]), np.array([[1.0, 2.0], [2.0, 4.0]]), np.zeros((1, 1)), np.array([[1j, 1.0], [-1.0, 1j]])]
+
+
+@pytest.mark.parametrize("a", SINGULAR_FOR_LOG, ids=range(len(SINGULAR_FOR_LOG)))
+def test_slogdet_of_singular_matrices(a):
+    """Its derivative is infinite: an error that says so, unless nothing comes of it; torch and jax give inf and nan there."""
+    assert np.isinf(gl.slogdet(a).logabsdet.item()) and gl.slogdet(a).sign.item() == 0
+    message = r"slogdet: the derivative at a singular matrix is infinite, at test_linalg\.py.*write det\(x\)"
+    with pytest.raises(gl.linalg.LinAlgError, match=message):
+        our_gradient(lambda x: gl.slogdet(x).logabsdet, a)
+    with pytest.raises(gl.linalg.LinAlgError, match=message):
+        gl.dlfeval(lambda x: gl.dlgradient(gl.slogdet(x).logabsdet, x, enable_higher_derivatives=True), gl.dlarray(a))
+    with pytest.raises(gl.linalg.LinAlgError, match=message):
+        gl.dlfeval(lambda x: gl.jvp(gl.slogdet(x).logabsdet, x, gl.ones_like(x)), gl.dlarray(a))
+
+
+def test_a_singular_matrix_that_is_left_out_of_a_sum_of_logarithms():
+    regular = real(3, 3)
+    a = np.stack([regular, np.ones((3, 3)), np.zeros((3, 3))])
+    expected = np.stack([np.linalg.inv(regular).T, np.zeros((3, 3)), np.zeros((3, 3))])
+
+    def loss(x):
+        sign, logarithm = gl.slogdet(x)
+        return gl.sum(gl.where(sign == 0, 0.0, logarithm))
+
+    for recorded in (False, True):
+        g = gl.dlfeval(lambda x, r: gl.dlgradient(loss(x), x, enable_higher_derivatives=r), gl.dlarray(a), recorded)
+        np.testing.assert_allclose(np.asarray(g), expected, rtol=1e-12)
+    direction = np.stack([real(3, 3), np.zeros((3, 3)), np.zeros((3, 3))])
+    tangent = gl.dlfeval(lambda x: gl.jvp(gl.slogdet(x).logabsdet, x, gl.dlarray(direction)), gl.dlarray(a))
+    np.testing.assert_allclose(np.asarray(tangent), [np.trace(np.linalg.solve(regular, direction[0])), 0, 0], rtol=1e-12)
+
+    def squared(x):
+        return gl.sum(gl.dlgradient(loss(x), x, enable_higher_derivatives=True) ** 2)
+
+    np.testing.assert_array_equal(np.asarray(gl.dlfeval(lambda x: gl.dlgradient(squared(x), x), gl.dlarray(a)))[1:], 0)
+
+
 def test_empty_matrices():
     e = gl.zeros((0, 0))
     assert float(gl.det(e)) == 1 and gl.inv(e).shape == (0, 0) and gl.svdvals(e).shape == (0,) and gl.eigh(e).eigenvectors.shape == (0, 0)

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 
 from ..core.array import dlarray, labels_of
+from ..core.blocks import action
+from ..core.blocks.block import Block
 from ..core.containers import flatten, unflatten
 from ..core.errors import GradloomError, LabelError, ShapeError, TraceError, TypeRefused, line_of, user_site
 from ..core.labels import checked, described
@@ -24,7 +26,7 @@ from ..operations.selection import slice_axis
 from ..operations.softmax import floating
 from .functions import _own_trace
 from .operators import dlfeval
-from .products import vjp
+from .products import jvp, vjp
 
 # Dormand and Prince: when each stage is, and its weights of the slopes before it; the last stage is the solution of order 5.
 STAGES = (
@@ -221,6 +223,26 @@ class _Problem:
         return [a, *others]
 
 
+    def pushed(self, values: Sequence[dlarray], rows: Sequence[Sequence[dlarray | None]], recorded: bool) -> list[dlarray]:
+        """Tangents of the solution from each row of tangents of the initial state and the parameters: the tangent equation, alongside."""
+        y0, *parameters, _ = values
+        moving = [k for k, dot in enumerate(rows[0]) if dot is not None and k]
+
+        def slope(t: float, state: State) -> State:
+            def products(y: dlarray, *parameters: dlarray) -> Any:
+                k = self.right(t, y, parameters)
+                xs = [y, *[parameters[j - 1] for j in moving]]
+                return [k, *[jvp(k, xs, [_plain(dot), *[row[j] for j in moving]], enable_higher_derivatives=recorded)
+                             for dot, row in zip(state[1:], rows, strict=True)]]
+
+            return [_plain(k) for k in dlfeval(products, state[0], *parameters)]
+
+        nothing = dlarray._made(torch.zeros_like(y0._value), None)
+        states = _solve(slope, self.times, [y0, *[nothing if row[0] is None else row[0] for row in rows]], self.options)
+        found = list(zip(*[state[1:] for state in states], strict=True))
+        return [dots[0] if len(self.times) == 2 else stack(dots, axis=-1) for dots in found]
+
+
 def _plain(x: dlarray) -> dlarray:
     return dlarray._made(x._value, x._node, None)
 
@@ -236,7 +258,7 @@ def _adjoint_kernel(*values: Tensor, problem: _Problem) -> Tensor:
 
 
 class _Adjoint(Operation):
-    """An initial state and parameters to states at times. The pull solves the adjoint equation; what needs a push is direct mode's."""
+    """An initial state and parameters to states at times. The pull solves the adjoint equation, the push the tangent equation."""
 
     kind = "general"
     recomputable = False  # it may draw random numbers
@@ -255,8 +277,44 @@ class _Adjoint(Operation):
         return [bar._value if raw else bar for bar in bars]
 
     def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
-        raise TypeRefused(f"dlode45 with gradient_mode=\"adjoint\" (in {line_of(node.site)}) has derivatives backwards only, at {line_of(user_site())}; "
-                          "write gradient_mode=\"direct\" for jvp, hvp and structured Jacobians")
+        blocks = [(k, dot) for k, dot in enumerate(dots) if type(dot) is Block]
+        if not blocks:
+            return self._tangents(v, params["problem"], node, dots, lead)
+        y_dot = None
+        for k, block in blocks:
+            def rows(array: Tensor, lead: tuple[int, ...], k: int = k) -> Tensor:
+                if array.is_meta:  # the structure of a dense Block is its shape
+                    return array.new_empty((*lead, *node.shape), dtype=node.dtype)
+                only: list[Any] = [array if j == k else None for j in range(len(dots))]
+                return self._tangents([x._value if type(x) is dlarray else x for x in v], params["problem"], node, only, lead)
+
+            part = action.through_arrays(block, rows, range(block.ndim), "dlode45 in adjoint mode mixes all entries of its state")
+            y_dot = part if y_dot is None else y_dot.plus(part)
+        return y_dot
+
+    @staticmethod
+    def _tangents(v: list[Any], problem: _Problem, node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
+        raw = all(type(d) is not dlarray for d in dots)
+        def arrays(xs: Sequence[Any]) -> list[Any]:
+            return [x if x is None or type(x) is dlarray else dlarray._made(x, None) for x in xs]
+
+        values, seeds = arrays(v), arrays(dots)
+        rows = math.prod(lead)
+        if not rows:
+            nothing = torch.zeros((*lead, *node.shape), dtype=node.dtype)
+            return nothing if raw else dlarray._made(nothing, None)
+        parts = [None if d is None else _rows(d, rows, lead) for d in seeds]
+        with _own_trace(raw):
+            found = problem.pushed(values, [[None if p is None else p[r] for p in parts] for r in range(rows)], not raw)
+            y_dot = reshape(stack(found), (*lead, *node.shape)) if lead else found[0]
+        return y_dot._value if raw else y_dot
+
+
+def _rows(x: dlarray, rows: int, lead: tuple[int, ...]) -> list[dlarray]:
+    """What stands at each place of the leading axes."""
+    shape = x.shape[len(lead):]
+    flat = reshape(x, (rows, *shape))
+    return [reshape(slice_axis(flat, -flat.ndim, r, r + 1), shape) for r in range(rows)]
 
 
 ADJOINT = _Adjoint("ode", _adjoint_kernel, ("y0",))
@@ -296,7 +354,8 @@ def dlode45(odefun: Any, tspan: Any, y0: Any, theta: Any = None, /, *, gradient_
 
     `gradient_mode="direct"` differentiates the steps, to any order and in every walk. "adjoint" solves the adjoint equation backwards:
     memory does not grow with the number of steps, gradients agree with direct ones to the tolerance, and odefun may use no traced
-    array that is neither y nor in theta. For forward derivatives (jvp) write "direct".
+    array that is neither y nor in theta. Forwards (jvp, hvp, structured Jacobians) it solves the tangent equation alongside, once for each
+    direction; there "direct" is quicker.
     Raises ShapeError for a tspan that is not monotone and where odefun returns another shape, GradloomError where steps become too
     small, TraceError for a captured traced array in adjoint mode.
 

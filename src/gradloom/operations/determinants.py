@@ -1,36 +1,56 @@
 """Determinants of stacks of matrices, exact to any order, singular matrices included."""
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import torch
 
-from ..core.array import raw
+from ..core.array import dlarray, raw
+from ..core.blocks.block import Block
 from ..core.general import general
 from ..core.operation import public
 from ..kernels import Tensor
 from .arithmetic import conj, imag, real
+from .elementwise import where
 from .inverses import _inv
 from .joining import concat
-from .matrices import adjoint, both_types, column, constant_like, leading, matrices, product, sample_matrix
+from .matrices import both_types, column, constant_like, failed, leading, matrices, product, sample_matrix
 from .movement import array, matrix_transpose
 from .reduction import sum
 from .selection import slice_axis
 
+aten = torch.ops.aten
 
-def _cofactors(x: Any, y: Any) -> Any:
+
+def _transposed(x: Tensor) -> Tensor:
+    """x.T, which has x's determinant, as LAPACK wants it: it is factored as it is, without being copied to another order."""
+    return x.contiguous().mT
+
+
+def _inverse_transposed(lu: Tensor, pivots: Tensor) -> Tensor:
+    """inv(x).T from the factors of x.T, in C order."""
+    eye = torch.eye(lu.shape[-1], dtype=lu.dtype, device=lu.device)
+    y = torch.linalg.lu_solve(lu, pivots, eye.expand(lu.shape), adjoint=True).mT
+    return y.conj().resolve_conj() if y.is_complex() else y
+
+
+def _cofactors(x: Any, y: Any, lu: Any, pivots: Any) -> Any:
     """The derivative of the determinant y in each entry of x: y inv(x).T, and polynomials in x where x is (nearly) singular."""
-    value = raw(x)
+    value, factors = raw(x), raw(lu)
     n = value.shape[-1]
-    if not n or value.is_meta:
-        return x if not n else matrix_transpose(_inv.apply((x,))) * column(column(y))
-    inverse, info = torch.linalg.inv_ex(value)
-    limit = torch.finfo(value.dtype).eps ** -0.5
-    condition = value.abs().sum(-1).amax(-1) * inverse.abs().sum(-1).amax(-1)
-    if not bool((info != 0).any()) and bool((condition < limit).all()):
-        inverse = inverse if type(x) is Tensor else _inv.apply((x,))
-        return matrix_transpose(inverse) * column(column(y))
-    return _singular_cofactors(x, value, n, limit)
+    if not n:
+        return x
+    if not value.is_meta:
+        limit = torch.finfo(value.dtype).eps ** -0.5
+        if bool((factors.diagonal(dim1=-2, dim2=-1) == 0).any()):
+            return _singular_cofactors(x, value, n, limit)
+        inverse = _inverse_transposed(factors, raw(pivots))
+        if not bool((value.abs().sum(-2).amax(-1) * inverse.abs().sum(-1).amax(-1) < limit).all()):
+            return _singular_cofactors(x, value, n, limit)
+        if type(x) is Tensor:
+            return inverse * column(column(y))
+    return matrix_transpose(_inv.apply((x,))) * column(column(y))
 
 
 def _singular_cofactors(x: Any, value: Tensor, n: int, limit: float) -> Any:
@@ -62,8 +82,9 @@ def _faddeev_leverrier(x: Any, n: int) -> tuple[Any, Any]:
     return last * (-1) ** (n - 1), c * (-1) ** n
 
 
-_det = general("det", torch.linalg.det, push=lambda x_dot, x, y: sum(_cofactors(x, y) * x_dot, axis=(-2, -1)),
-               pull=lambda y_bar, x, y: column(column(y_bar)) * conj(_cofactors(x, y)), matlab="det", samples=lambda: [
+_det = general("det", lambda x: tuple(aten._linalg_det(_transposed(x))), hidden=("lu", "pivots"), matlab="det",
+               push=lambda x_dot, x, y, lu, pivots: sum(_cofactors(x, y, lu, pivots) * x_dot, axis=(-2, -1)),
+               pull=lambda y_bar, x, y, lu, pivots: column(column(y_bar)) * conj(_cofactors(x, y, lu, pivots)), samples=lambda: [
                    *((a, {}) for a in (*both_types((3,), (2, 2), (1,), (0,)), *_singular_samples()))])
 
 
@@ -91,21 +112,37 @@ def det(x: Any, /) -> Any:
     return _det.apply((matrices(x, "det", square=True),), {}, leading(x, 0))
 
 
-def _slogdet_push(x_dot: Any, x: Any, y: Any) -> Any:
-    trace = sum(matrix_transpose(_inv.apply((x,))) * x_dot, axis=(-2, -1))
+def _log_slope(x: Any, y: Any, lu: Any, pivots: Any, seed: Any) -> Any:
+    """inv(x).T. Singular matrices are allowed where `seed`, of which each matrix has a number, is 0: 0 times infinity is 0."""
+    if not x.shape[-1]:
+        return x
+    singular = raw(y[1]) == -math.inf
+    if not singular.is_meta and bool(singular.any()):
+        if bool((singular & (raw(seed) != 0)).any()):
+            raise failed("slogdet: the derivative at a singular matrix is infinite",
+                         "write det(x), which has one, or slogdet(where(mask, x, eye(n))) to leave singular ones out")
+        eye = constant_like(torch.eye(x.shape[-1], dtype=x.dtype, device=x.device), x)
+        at = singular[..., None, None]
+        return matrix_transpose(_inv.apply((where(dlarray._made(at, None) if type(x) is dlarray else at, eye, x),)))
+    return _inverse_transposed(lu, pivots) if type(x) is Tensor and not x.is_meta else matrix_transpose(_inv.apply((x,)))
+
+
+def _slogdet_push(x_dot: Any, x: Any, y: Any, lu: Any, pivots: Any) -> Any:
+    slope = _log_slope(x, y, lu, pivots, 1 if type(x_dot) is Block or not x.shape[-1] else raw(x_dot).abs().amax((-2, -1)))
+    trace = sum(slope * x_dot, axis=(-2, -1))
     return (y[0] * (imag(trace) * 1j), real(trace)) if x.dtype.is_complex else (None, trace)
 
 
-def _slogdet_pull(y_bar: Any, x: Any, y: Any) -> Any:
+def _slogdet_pull(y_bar: Any, x: Any, y: Any, lu: Any, pivots: Any) -> Any:
     sign_bar, bar = y_bar
     if x.dtype.is_complex and sign_bar is not None:
         turn = imag(conj(y[0]) * sign_bar) * 1j
         bar = turn if bar is None else bar + turn
-    return None if bar is None else column(column(bar)) * adjoint(_inv.apply((x,)))
+    return None if bar is None else column(column(bar)) * conj(_log_slope(x, y, lu, pivots, 1 if type(bar) is Block else bar))
 
 
-_slogdet = general("slogdet", lambda x: tuple(torch.linalg.slogdet(x)), outputs=2, push=_slogdet_push, pull=_slogdet_pull,
-                   samples=lambda: [(a, {}) for a in both_types((3,), (2, 2), (1,), (0,))])
+_slogdet = general("slogdet", lambda x: tuple(aten._linalg_slogdet(_transposed(x))), outputs=2, hidden=("lu", "pivots"), push=_slogdet_push,
+                   pull=_slogdet_pull, samples=lambda: [(a, {}) for a in both_types((3,), (2, 2), (1,), (0,))])
 
 
 class SlogdetResult(NamedTuple):
@@ -120,7 +157,8 @@ def slogdet(x: Any, /) -> Any:
     """The sign (or phase) and the logarithm of the absolute value of the determinant, as a named tuple; no overflow.
 
     Formula: det(x) = sign * exp(logabsdet); d logabsdet/dx = inv(x).H. x: (..., n, n); both results: the leading axes. Where x is singular
-    the result is (0, -inf) and its derivative a LinAlgError.
+    the result is (0, -inf) and its derivative, which is infinite, a LinAlgError; a matrix of a stack whose logabsdet is not used (or not
+    selected by `where`) may be singular.
 
     >>> import gradloom as gl
     >>> gl.slogdet(gl.dlarray([[1e200, 0.0], [0.0, -1e200]])).sign
