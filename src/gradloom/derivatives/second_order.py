@@ -191,11 +191,13 @@ def added_up(a: Any, b: Any, total: Any = None) -> Any:
     """The sum over the leading axis of a * b, added to a total that the walk owns."""
     rows = a.shape[0]
     if isinstance(a, Tensor) and (rows <= FEW or total is not None):
-        first = 0
+        first = a.unbind()
+        second = first if a is b else b.unbind()
+        start = 0
         if total is None:
-            total, first = a[0] * b[0], 1
-        for r in range(first, rows):
-            total.addcmul_(a[r], b[r])
+            total, start = first[0] * second[0], 1
+        for r in range(start, rows):
+            total.addcmul_(first[r], second[r])
         return total
     product = OPERATIONS["square"].public(a) if a is b else a * b  # type: ignore[misc]
     if rows == 1:
