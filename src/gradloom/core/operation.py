@@ -54,6 +54,7 @@ class Operation:
         self.domain = domain
         self.samples = samples
         self.matlab = matlab
+        self.own = own
         self.public: Callable[..., Any] | None = None
         self.act: Callable[..., Any] | None = None
         self._kept: dict[tuple[bool, ...], tuple[bool, ...]] = {}
