@@ -77,7 +77,8 @@ def partials_of(node: Node, moving: Sequence[bool], recorded: bool, values: list
     trace = node.trace if recorded else Trace()
     like = next(v for v in values if isinstance(v, Tensor))
     if recorded and len(moving) == 1 and len(getattr(operation.partials[0], "reads", ())) == 1:  # nothing else moves its partial: no variable is needed
-        places, output = [*node.parents], node
+        places: list[Node | None] = [*node.parents]
+        output: Any = node
     else:
         places = [_variable(trace, parent if moves else None, recorded) for parent, moves in zip(node.parents, moving, strict=True)]
         output = _variable(trace, node, recorded)
