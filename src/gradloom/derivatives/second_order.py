@@ -77,7 +77,8 @@ def partials_of(node: Node, moving: Sequence[bool], recorded: bool, values: list
     trace = node.trace if recorded else Trace()
     like = next(v for v in values if isinstance(v, Tensor))
     if recorded and len(moving) == 1 and len(getattr(operation.partials[0], "reads", ())) == 1:  # nothing else moves its partial: no variable is needed
-        places, output = [*node.parents], node
+        places: list[Node | None] = [*node.parents]
+        output: Any = node
     else:
         places = [_variable(trace, parent if moves else None, recorded) for parent, moves in zip(node.parents, moving, strict=True)]
         output = _variable(trace, node, recorded)
@@ -191,11 +192,13 @@ def added_up(a: Any, b: Any, total: Any = None) -> Any:
     """The sum over the leading axis of a * b, added to a total that the walk owns."""
     rows = a.shape[0]
     if isinstance(a, Tensor) and (rows <= FEW or total is not None):
-        first = 0
+        first = a.unbind()
+        second = first if a is b else b.unbind()
+        start = 0
         if total is None:
-            total, first = a[0] * b[0], 1
-        for r in range(first, rows):
-            total.addcmul_(a[r], b[r])
+            total, start = first[0] * second[0], 1
+        for r in range(start, rows):
+            total.addcmul_(first[r], second[r])
         return total
     product = OPERATIONS["square"].public(a) if a is b else a * b  # type: ignore[misc]
     if rows == 1:

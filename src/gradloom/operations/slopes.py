@@ -76,8 +76,12 @@ _gelu_slope = Elementwise("gelu_slope", _gelu_slope_kernel, [lambda x, approxima
                           samples=[{"approximation": "none"}, {"approximation": "tanh"}])
 
 
-_gelu_slopes = {approximation: _shared(lambda x, params={"approximation": approximation}: _gelu_slope.apply((x,), params, getattr(x, "_labels", None)))
-                for approximation in ("none", "tanh")}
+def _gelu_slope_with(approximation: str) -> Callable[[Any], Any]:
+    params = {"approximation": approximation}
+    return _shared(lambda x: _gelu_slope.apply((x,), params, getattr(x, "_labels", None)))
+
+
+_gelu_slopes = {approximation: _gelu_slope_with(approximation) for approximation in ("none", "tanh")}
 
 
 def gelu_slope(x: Any, approximation: str) -> Any:
