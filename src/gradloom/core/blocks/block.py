@@ -17,7 +17,7 @@ from .term import Term
 class Block(Operand):
     """d out / d in as a sum of terms. `shape` is the out shape: to a rule, a Block is a tangent of that shape."""
 
-    __slots__ = ("complex_in", "device", "dtype", "in_shape", "shape", "terms", "untied")
+    __slots__ = ("complex_in", "device", "dtype", "images", "in_shape", "shape", "terms", "untied")
 
     def __init__(self, terms: Sequence[Term], shape: Sequence[int], in_shape: Sequence[int], dtype: torch.dtype, device: Any,
                  untied: tuple[str, ...] = (), complex_in: bool | None = None):
@@ -26,6 +26,7 @@ class Block(Operand):
         self.in_shape = tuple(in_shape)
         self.dtype = dtype
         self.device = device
+        self.images: Block | None = None  # the same with its last axes whole, which convolutions ask for more than once
         self.untied = untied
         self.complex_in = dtype.is_complex if complex_in is None else complex_in
 
@@ -87,8 +88,7 @@ class Block(Operand):
         terms = []
         for term in self.broadcast(shape).terms:
             axes = [None if n == 1 and shape[missing + k] == 1 or n == 1 else term.out[missing + k] for k, n in enumerate(array.shape)]
-            factor, ids = restricted(array, axes)
-            terms.append(term.times(factor, ids))
+            terms.append(term.within(*restricted(array, axes)))
         return self.made(terms, shape, torch.promote_types(self.dtype, array.dtype) if array.ndim or array.dtype.is_complex else self.dtype)
 
     def guarded(self, array: Tensor, product: Callable[[Tensor, Tensor], Tensor]) -> Block:

@@ -11,7 +11,7 @@ import torch
 from ...kernels import Tensor
 from .axis import Index
 from .block import Block
-from .factors import Factor, contracted
+from .factors import Factor, contracted, repeated
 from .term import Term
 
 
@@ -82,7 +82,7 @@ def _product_into(term: Term, order: Sequence[Index], target: Tensor, like: Tens
     while len(factors) > 2 and nothing_summed:
         _join_smallest(factors)
     if len(factors) == 2 and nothing_summed and factors[0][0].dtype == target.dtype:
-        a, b = (_spread(array, ids, order) for array, ids in factors)
+        a, b = (repeated(array, ids, order) for array, ids in factors)
         if not add:
             torch.mul(a, b, out=target)
         else:
@@ -102,14 +102,6 @@ def _join_smallest(factors: list[Factor]) -> None:
     b, a = factors.pop(k), factors.pop(j)
     ids = tuple(dict.fromkeys((*a[1], *b[1])))
     factors.append((contracted((a, b), ids), ids))
-
-
-def _spread(array: Tensor, ids: Sequence[Index], order: Sequence[Index]) -> Tensor:
-    """An array over `ids` as one over `order`, stride 0 where it is constant; moved together where it is read many times."""
-    array = array.permute([ids.index(i) for i in order if i in ids])
-    if array.numel() * 4 < math.prod(i.size for i in order):
-        array = array.contiguous()
-    return array.reshape([i.size if i in ids else 1 for i in order]).expand([i.size for i in order])
 
 
 def _scatter(term: Term, out: Tensor, like: Tensor, order: Sequence[Index], steps: dict[Index, int], start: int, tables: Any) -> None:

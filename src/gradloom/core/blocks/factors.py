@@ -40,13 +40,25 @@ def contracted(factors: Sequence[Factor], keep: Ids) -> Tensor:
     for array, _ in factors[1:]:
         dtype = torch.promote_types(dtype, array.dtype)
     factors = [(array.to(dtype), ids) for array, ids in factors]
-    if len(factors) == 2 and (product := as_matrix_products(*factors, keep)) is not None:
-        return product
+    if len(factors) == 2:
+        if {*factors[0][1], *factors[1][1]} == set(keep):  # nothing is summed
+            a, b = (repeated(array, ids, keep) for array, ids in factors)
+            return torch.mul(a, b, out=a.new_empty(a.shape))  # in the order that is asked for, which what follows reads
+        if (product := as_matrix_products(*factors, keep)) is not None:
+            return product
     number: dict[Index, int] = {}
     operands: list[Any] = []
     for array, ids in factors:
         operands += [array, [number.setdefault(i, len(number)) for i in ids]]
     return torch.einsum(*operands, [number[i] for i in keep])
+
+
+def repeated(array: Tensor, ids: Sequence[Index], order: Sequence[Index]) -> Tensor:
+    """An array over `ids` as one over `order`, stride 0 where it is constant; moved together where it is read many times."""
+    array = array.permute([ids.index(i) for i in order if i in ids])
+    if array.numel() * 4 < math.prod(i.size for i in order):
+        array = array.contiguous()
+    return array.reshape([i.size if i in ids else 1 for i in order]).expand([i.size for i in order])
 
 
 def _needed(factors: Sequence[Factor], j: int, k: int, keep: Ids) -> Ids:
@@ -100,6 +112,17 @@ def _read_together(array: Tensor, axes: Sequence[Axis | None]) -> Factor:
 def spread_over(array: Tensor, ids: Ids, order: Sequence[Index]) -> Tensor:
     """An array over `ids` as one that broadcasts over `order`, which holds them."""
     return array.permute([ids.index(i) for i in order if i in ids]).reshape([i.size if i in ids else 1 for i in order])
+
+
+def no_element_twice(array: Tensor) -> bool:
+    """Whether each element has memory of its own: not so of windows that overlap, or of what is repeated along an axis."""
+    reach = 0
+    for step, size in sorted(zip(array.stride(), array.shape, strict=True)):
+        if size > 1:
+            if step <= reach:
+                return False
+            reach += (size - 1) * step
+    return True
 
 
 def gathered(array: Tensor, ids: Ids, tables: dict[Index, tuple[Tensor, Ids]]) -> Factor:

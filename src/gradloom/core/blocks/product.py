@@ -60,7 +60,7 @@ def _matrices(array: Tensor, ids: Ids, steps: dict[Index, float], batch: Sequenc
 
     def matrix(place: tuple[int, ...]) -> Tensor:
         found = array[place].reshape(shape)
-        if 0 in found.stride():
+        if found.stride(1) != 1 or found.stride(0) < found.shape[1]:
             found = found.contiguous()
         return found.mT if across else found
 

@@ -14,7 +14,7 @@ import torch
 
 from ...kernels import Tensor
 from .axis import Axis, Ids, Index, plain
-from .factors import Factor, absent_entries, contracted, gathered, spread_over, without_repeats
+from .factors import Factor, absent_entries, contracted, gathered, no_element_twice, spread_over, without_repeats
 
 
 class Term:
@@ -111,6 +111,14 @@ class Term:
         for k, (other, its) in enumerate(self.factors):
             if its == ids:
                 return self.replaced(factors=(*self.factors[:k], (other * array, ids), *self.factors[k + 1:]))
+        return self.replaced(factors=(*self.factors, (array, ids)))
+
+    def within(self, array: Tensor, ids: Ids) -> Term:
+        """One more factor; multiplied into one that holds its indices among others, which is then no larger and read once by each that follows."""
+        array, ids = without_repeats(array, ids)
+        for k, (other, its) in enumerate(self.factors):
+            if set(ids) <= set(its) and no_element_twice(other):
+                return self.replaced(factors=(*self.factors[:k], (other * spread_over(array, ids, its), its), *self.factors[k + 1:]))
         return self.replaced(factors=(*self.factors, (array, ids)))
 
     def split(self, index: Index, parts: Sequence[Index]) -> Term:
