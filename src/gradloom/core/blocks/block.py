@@ -161,6 +161,26 @@ class Block(Operand):
         """Make some out axes plain indices of their own, and say why."""
         return self.made([t.untied(axes, self.like) for t in self.terms], self.shape, untied=(why,))
 
+    def gathered(self, room: int) -> Block:
+        """Terms that lie among the entries of another added to it, where that makes an array of no more than `room` numbers.
+
+        The Jacobian of softmax is such a sum, a diagonal and an outer product: few outputs are one small matrix to what comes after.
+        """
+        if len(self.terms) < 2:
+            return self
+        widest = max(self.terms, key=lambda t: t.represented)
+        own = [k for k in range(self.ndim) if widest.has_own(k)]
+        if widest.represented > room or not own:
+            return self
+        same, rest = [widest], []
+        for t in self.terms:
+            if t is not widest:
+                spread = t.untied(own, self.like)
+                (same if spread.pattern() == widest.pattern() else rest).append(spread)
+        if rest:
+            return self
+        return self.made(merged(same, self.like, room), self.shape)
+
     def mapped(self, function: Callable[[Term], Sequence[Term]], shape: Sequence[int]) -> Block:
         """Each term replaced by others."""
         return self.made([new for t in self.terms for new in function(t)], shape)
@@ -175,8 +195,8 @@ def identity(shape: Sequence[int], dtype: torch.dtype, device: Any) -> Block:
     return Block([Term((), axes, axes)], shape, shape, dtype, device)
 
 
-def merged(terms: Sequence[Term], like: Tensor) -> list[Term]:
-    """Terms at the same places added, where the sum is no larger than its parts or where they are many."""
+def merged(terms: Sequence[Term], like: Tensor, room: int = 0) -> list[Term]:
+    """Terms at the same places added, where the sum is no larger than its parts or than `room`, or where they are many."""
     if len(terms) < 2:
         return list(terms)
     groups: dict[Any, list[Term]] = {}
@@ -191,7 +211,7 @@ def merged(terms: Sequence[Term], like: Tensor) -> list[Term]:
         order = list(first.carried())
         used = [k for k in range(len(order)) if any(list(t.carried())[k] in {i for _, ids in t.factors for i in ids} for t in group)]
         size = math.prod(order[k].size for k in used)
-        if size > sum(max(t.stored, 1) for t in group) and len(group) <= 4:
+        if size > max(room, sum(max(t.stored, 1) for t in group)) and len(group) <= 4:
             result += group
             continue
         total: Any = None

@@ -28,13 +28,7 @@ def contracted(factors: Sequence[Factor], keep: Ids) -> Tensor:
     if len(factors) == 1 and set(factors[0][1]) == set(keep):
         array, ids = factors[0]
         return array if ids == keep else array.permute([ids.index(i) for i in keep])
-    factors = list(factors)
-    while len(factors) > 2:  # two at a time, the smallest product first
-        _, j, k, its = min(((math.prod(i.size for i in its), j, k, its) for k in range(len(factors)) for j in range(k)
-                            for its in [_needed(factors, j, k, keep)]), key=operator.itemgetter(0))
-        pair = [factors[j], factors[k]]
-        factors = [f for n, f in enumerate(factors) if n not in (j, k)]
-        factors.append((contracted(pair, its), its))
+    factors = two_of(factors, keep)
     number: dict[Index, int] = {}
     operands: list[Any] = []
     dtype = factors[0][0].dtype
@@ -43,6 +37,18 @@ def contracted(factors: Sequence[Factor], keep: Ids) -> Tensor:
     for array, ids in factors:
         operands += [array.to(dtype), [number.setdefault(i, len(number)) for i in ids]]
     return torch.einsum(*operands, [number[i] for i in keep])
+
+
+def two_of(factors: Sequence[Factor], keep: Ids) -> list[Factor]:
+    """At most two factors with the same product over `keep`: two at a time multiplied, the smallest product first; the newest is last."""
+    factors = list(factors)
+    while len(factors) > 2:
+        _, j, k, its = min(((math.prod(i.size for i in its), j, k, its) for k in range(len(factors)) for j in range(k)
+                            for its in [_needed(factors, j, k, keep)]), key=operator.itemgetter(0))
+        pair = [factors[j], factors[k]]
+        factors = [f for n, f in enumerate(factors) if n not in (j, k)]
+        factors.append((contracted(pair, its), its))
+    return factors
 
 
 def _needed(factors: Sequence[Factor], j: int, k: int, keep: Ids) -> Ids:

@@ -201,7 +201,7 @@ class Term:
 
     def untied(self, axes: int | Sequence[int], like: Tensor) -> Term:
         """Make out axes fresh indices of their own, together where they share indices. Always correct."""
-        axes = [k for k in ([axes] if isinstance(axes, int) else axes) if not self._is_own(k)]
+        axes = [k for k in ([axes] if isinstance(axes, int) else axes) if not self.has_own(k)]
         term = self
         while axes:
             together = [axes.pop(0)]
@@ -214,7 +214,7 @@ class Term:
             term = term._spread_out(together, like)
         return term
 
-    def _is_own(self, k: int) -> bool:
+    def has_own(self, k: int) -> bool:
         """Whether out axis k is a plain index that no other axis carries."""
         axis = self.out[k]
         elsewhere = {i for j, other in enumerate((*self.out, *self.inn)) if j != k for i in other.indices}
