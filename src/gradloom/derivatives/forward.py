@@ -24,9 +24,6 @@ def push(outputs: Sequence[Node], seeds: dict[Node, Any], *, recorded: bool = Fa
             last[parent] = k
     for node in outputs:
         last[node] = len(order)
-    ending: dict[int, list[Node]] = {}
-    for node, k in last.items():
-        ending.setdefault(k, []).append(node)
     dots: dict[Node, Any] = {}
     known: dict[Node, Any] = {}
     for k, node in enumerate(order):
@@ -38,8 +35,9 @@ def push(outputs: Sequence[Node], seeds: dict[Node, Any], *, recorded: bool = Fa
             y_dot = seed if y_dot is None else y_dot + seed
         if y_dot is not None:
             dots[node] = y_dot
-        for gone in ending.get(k, ()):
-            dots.pop(gone, None)
+        for parent in node.parents:
+            if last[parent] == k:
+                dots.pop(parent, None)  # type: ignore[arg-type]
     return [dots.get(node) for node in outputs]
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ class Block(Operand):
 
     def __init__(self, terms: Sequence[Term], shape: Sequence[int], in_shape: Sequence[int], dtype: torch.dtype, device: Any,
                  untied: tuple[str, ...] = (), complex_in: bool | None = None):
-        self.terms = list(terms) if len(terms) < 2 else merged(terms, torch.empty(0, dtype=dtype, device=device))
+        self.terms = list(terms) if len(terms) < 2 else merged(terms, empty(dtype, device))
         self.shape = tuple(shape)
         self.in_shape = tuple(in_shape)
         self.dtype = dtype
@@ -42,7 +43,7 @@ class Block(Operand):
     @property
     def like(self) -> Tensor:
         """An empty tensor of this type on this device."""
-        return torch.empty(0, dtype=self.dtype, device=self.device)
+        return empty(self.dtype, self.device)
 
     def made(self, terms: Sequence[Term], shape: Sequence[int], dtype: Any = None, untied: tuple[str, ...] = ()) -> Block:
         """A Block of the same inputs."""
@@ -172,14 +173,10 @@ class Block(Operand):
         own = [k for k in range(self.ndim) if widest.has_own(k)]
         if widest.represented > room or not own:
             return self
-        same, rest = [widest], []
-        for t in self.terms:
-            if t is not widest:
-                spread = t.untied(own, self.like)
-                (same if spread.pattern() == widest.pattern() else rest).append(spread)
-        if rest:
+        terms = [t if t is widest else t.untied(own, self.like) for t in self.terms]
+        if any([t.pattern() != widest.pattern() for t in terms]):
             return self
-        return self.made(merged(same, self.like, room), self.shape)
+        return self.made(merged(terms, self.like, room), self.shape)
 
     def mapped(self, function: Callable[[Term], Sequence[Term]], shape: Sequence[int]) -> Block:
         """Each term replaced by others."""
@@ -187,6 +184,12 @@ class Block(Operand):
 
     def __repr__(self) -> str:
         return f"<Block {self.shape} by {self.in_shape}: " + " + ".join(map(repr, self.terms)) + ">"
+
+
+@lru_cache(maxsize=64)
+def empty(dtype: torch.dtype, device: Any) -> Tensor:
+    """An empty tensor, which says a type and a device."""
+    return torch.empty(0, dtype=dtype, device=device)
 
 
 def identity(shape: Sequence[int], dtype: torch.dtype, device: Any) -> Block:
@@ -209,7 +212,8 @@ def merged(terms: Sequence[Term], like: Tensor, room: int = 0) -> list[Term]:
             continue
         first = group[0]
         order = list(first.carried())
-        used = [k for k in range(len(order)) if any(list(t.carried())[k] in {i for _, ids in t.factors for i in ids} for t in group)]
+        held = [({i for _, ids in t.factors for i in ids}, list(t.carried())) for t in group]
+        used = [k for k in range(len(order)) if any([its[k] in ids for ids, its in held])]
         size = math.prod(order[k].size for k in used)
         if size > max(room, sum(max(t.stored, 1) for t in group)) and len(group) <= 4:
             result += group
