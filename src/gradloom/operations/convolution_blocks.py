@@ -16,6 +16,7 @@ from ..core.blocks.block import Block
 from ..core.blocks.factors import contracted, spread_over, without_repeats
 from ..core.blocks.term import Term
 from ..kernels import Tensor
+from .convolution_columns import columns_pay, transposed_of_product
 from .convolution_kernels import _forward, _to_input, better_laid_out, channels_last
 from .spatial import Sizes
 
@@ -306,6 +307,7 @@ def _convolved(block: Block, term: Term, weight: Tensor, params: dict[str, Any],
         if term is not before:
             notes.append("dlconv mixes channels")
     term = term.compressed(block.like)
+    channel = term.out[1]
     spatial = [i for a in term.out[2:] for i in a.indices]
     own = [*term.out[1].indices, *spatial]
     rest, factors, aside = _parted(term, own)
@@ -318,6 +320,15 @@ def _convolved(block: Block, term: Term, weight: Tensor, params: dict[str, Any],
     groups = block.shape[1] if alone else params["groups"]
     options = params["stride"], params["padding"], params["dilation"], groups
 
+    named = plain(filters)
+    axes = [plain(n) for n in sizes]
+    shape = (block.shape[0], filters, *sizes)
+    if run is not _forward and not alone and columns_pay(factors, weight, groups):
+        columns = transposed_of_product(factors, tuple(varying), channel.indices, [a.indices for a in term.out[2:]], weight, named.indices,
+                                        [a.indices for a in axes], **params)
+        made = Term([*aside, columns], (term.out[0], named, *axes), term.inn, term.coefficient, term.conjugate)
+        return block.made([made.eliminated(math.prod(shape))], shape, untied=tuple(dict.fromkeys(notes)))
+
     def convolved(factors: Sequence[Any], varying: Sequence[Index]) -> Tensor:
         values = term.replaced(factors=tuple(factors)).values([*varying, *last], block.like).expand([i.size for i in (*varying, *last)])
         images = values.reshape(math.prod(i.size for i in varying), *block.shape[2:], block.shape[1]).movedim(-1, 1)
@@ -328,12 +339,10 @@ def _convolved(block: Block, term: Term, weight: Tensor, params: dict[str, Any],
         return run(images, weight, *options)
 
     y = _in_pieces(convolved, factors, varying, math.prod(block.shape[1:]) * block.dtype.itemsize)
-    named = plain(filters)
-    axes = [plain(n) for n in sizes]
     ids = (*varying, *(term.out[1].indices if alone else ()), *named.indices, *(i for a in axes for i in a.indices))
     factor = _unfolded(y, [i.size for i in varying], [i.size for i in ids[len(varying):]])
     made = Term([*aside, (factor, ids)], (term.out[0], named, *axes), term.inn, conjugate=term.conjugate)
-    return block.made([made.eliminated(block.shape[0] * filters * math.prod(sizes))], (block.shape[0], filters, *sizes), y.dtype, tuple(dict.fromkeys(notes)))
+    return block.made([made.eliminated(math.prod(shape))], shape, y.dtype, tuple(dict.fromkeys(notes)))
 
 
 def _in_pieces(convolved: Callable[..., Tensor], factors: Sequence[Any], varying: Sequence[Index], image: int) -> Tensor:

@@ -93,8 +93,8 @@ silu = elementwise("silu", torch._C._nn.silu, lambda x: silu_slope(x), fused_pul
 def _step(y: Any) -> Any:
     """1 where y > 0, else 0, in y's type: a constant."""
     if isinstance(y, Tensor):
-        return (y > 0).to(y.dtype)
-    return dlarray._made((y._value > 0).to(y._value.dtype), None, y._labels)
+        return torch.gt(y, 0, out=torch.empty_like(y))  # straight in y's type
+    return dlarray._made(_step(y._value), None, y._labels)
 
 
 def _unary_with_options(name: str, kernel: Any, slope: Any, **rest: Any) -> Elementwise:
