@@ -191,15 +191,21 @@ def matrix_product(a: Tensor, b: Tensor) -> Tensor:
         return torch.matmul(b.mT, a.mT).mT  # transposed matrices times a column: read in order, 8 times as fast
     if _WIDER and a.dtype is torch.float32 and b.dtype is torch.float32 and b.ndim == 2 and a.ndim > 1 and a.is_cpu and b.is_cpu:
         n = b.shape[1]
-        if n >= 8 and a.shape[-1] > 1 and a.numel() * n >= _WORTHWHILE and a.shape[-1] == b.shape[0] and 0 not in b.stride():  # oneDNN takes 1000 times as long
+        if n >= 8 and a.shape[-1] > 1 and a.numel() * n >= _WORTHWHILE and a.shape[-1] == b.shape[0] and _together(b):
             return torch.ops.mkldnn._linear_pointwise(a, b.mT, None, "none", [], "")  # type: ignore[no-any-return]
     return torch.matmul(a, b)
+
+
+def _together(b: Tensor) -> bool:
+    """Whether a matrix lies in memory row after row, or column after column: of others oneDNN takes 1000 times as long."""
+    down, along = b.stride()
+    return along == 1 and down >= b.shape[1] or down == 1 and along >= b.shape[0]
 
 
 def affine_product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """x weight' + bias of a matrix x, by the faster of the libraries that torch has."""
     if _WIDER and x.dtype is torch.float32 and x.is_cpu and weight.is_cpu and weight.dtype is torch.float32 and (bias is None or bias.dtype is torch.float32):
         n = weight.shape[0]
-        if n >= 8 and x.shape[1] > 1 and x.numel() * n >= _WORTHWHILE and x.shape[1] == weight.shape[1] and 0 not in weight.stride():
+        if n >= 8 and x.shape[1] > 1 and x.numel() * n >= _WORTHWHILE and x.shape[1] == weight.shape[1] and _together(weight):
             return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")  # type: ignore[no-any-return]
     return torch._C._nn.linear(x, weight, bias)
