@@ -44,7 +44,7 @@ def contracted(factors: Sequence[Factor], keep: Ids) -> Tensor:
         if {*factors[0][1], *factors[1][1]} == set(keep):  # nothing is summed
             a, b = (repeated(array, ids, keep) for array, ids in factors)
             return torch.mul(a, b, out=a.new_empty(a.shape))  # in the order that is asked for, which what follows reads
-        if (product := as_matrix_products(*factors, keep)) is not None:
+        if (product := as_matrix_products(factors[0], factors[1], keep)) is not None:
             return product
     number: dict[Index, int] = {}
     operands: list[Any] = []

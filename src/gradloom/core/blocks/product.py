@@ -9,8 +9,6 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 
-import torch
-
 from ...kernels import Tensor, matrix_product
 from .axis import Ids, Index
 
