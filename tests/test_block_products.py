@@ -172,8 +172,8 @@ def test_an_image_is_made_once():
     row = plain(4)
     ids = [a.indices[0] for a in (*out, row)]
     block = Block([Term([(factor, (ids[3], *ids[1:3])), (mask, tuple(ids[:3]))], out, [out[0], row])], (5, 2, 3), (5, 4), torch.float64, "cpu")
-    images = convolution_blocks._imaged(block)
-    assert len(images.terms[0].factors) == 1 and convolution_blocks._imaged(block) is images
+    images = convolution_blocks.imaged(block)
+    assert len(images.terms[0].factors) == 1 and convolution_blocks.imaged(block) is images
     torch.testing.assert_close(dense(images), dense(block))
     same = identity((5, 2, 3), torch.float64, "cpu")
-    assert convolution_blocks._imaged(same).terms[0].factors == ()  # what is tied keeps its structure
+    assert convolution_blocks.imaged(same).terms[0].factors == ()  # what is tied keeps its structure
