@@ -121,7 +121,7 @@ def positions_vector(indices: Any, size: int, device: Any) -> Tensor:
     low, high = least_and_greatest(raw)
     if low < -size or high >= size:
         raise ShapeError(f"positions reach from {low} to {high}, the axis has size {size}, at {line_of(user_site())}")
-    where = raw.to(device=device, dtype=torch.int64)
+    where = raw if raw.dtype is torch.int64 and raw.device == device else raw.to(device=device, dtype=torch.int64)
     if low < 0:
         return torch.where(where < 0, where + size, where)
     return where if where is not raw or type(indices) in (dlarray, list) else where.clone()  # the user's may change
