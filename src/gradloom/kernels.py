@@ -182,7 +182,7 @@ def _slow_library() -> bool:
 
 _WIDER = _slow_library()
 _WORTHWHILE = 1 << 20  # products of numbers; below, the call costs more than it saves
-_WIDE = 128  # columns that a transposed matrix must meet: oneDNN reads its rows from a copy, which is slow to write
+_WIDE = 64  # columns that a transposed matrix must meet: oneDNN reads its rows from a copy, which is slow to write
 
 
 def _dense(matrix: Tensor) -> bool:
