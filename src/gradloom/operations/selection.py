@@ -14,6 +14,7 @@ from ..core.labels import described
 from ..core.multilinear import multilinear
 from ..core.operation import composite, public
 from ..kernels import Tensor
+from .creation import allocated
 from .movement import array, broadcast_to, expand_dims, flatten, fresh, negative_axes, reshape
 
 # ----- selections along axes: flip, roll, repeat, tile -----
@@ -163,7 +164,8 @@ def repeat(x: Any, repeats: Any, /, *, axis: Any = None) -> Any:
     if counts.is_floating_point() or counts.is_complex() or counts.ndim > 1 or counts.numel() not in (1, n) or bool((counts < 0).any()):
         raise ShapeError(f"repeat takes a number of times, or {n} of them, not {described(tuple(counts.shape), None)} {str(counts.dtype)[6:]}, "
                          f"at {line_of(user_site())}; write integers that are not negative, one for each entry along the axis")
-    where = torch.arange(n, device=x.device).repeat_interleave(counts.reshape(-1).to(torch.int64).expand(n))
+    where = allocated("repeat", described(x.shape, labels_of(x)),
+                      lambda: torch.arange(n, device=x.device).repeat_interleave(counts.reshape(-1).to(torch.int64).expand(n)))
     return _take.apply((x,), {"where": where, "axis": k}, labels_of(x))
 
 
