@@ -246,9 +246,7 @@ def zeros_around(x: Any, pairs: tuple[tuple[int, int], ...]) -> Any:
 
 @public(_pad)
 def pad(x: Any, widths: Any, /, *, mode: str = "constant") -> Any:
-    """Zeros around x; `widths` is (before, after) for each axis, from the last backwards where fewer are given.
-
-    One number, or one pair that is not in a list, stands for all axes, as NumPy has it.
+    """Zeros around x; `widths` is (before, after) for each axis. One number, or one pair, stands for all axes, as NumPy has it.
 
     mode: "constant" for zeros, "edge", "reflect", "symmetric" or "wrap" for entries of x, as NumPy names them.
 
@@ -261,14 +259,13 @@ def pad(x: Any, widths: Any, /, *, mode: str = "constant") -> Any:
     """
     x = fresh(array(x))
     try:
-        widths = np.asarray(widths, dtype=np.int64)
-        pairs = tuple((int(before), int(after)) for before, after in (np.broadcast_to(widths, (x.ndim, 2)) if widths.ndim < 2 and widths.size else widths))
+        sizes = np.asarray(widths, dtype=np.int64)
+        pairs = tuple((int(before), int(after)) for before, after in (np.broadcast_to(sizes, (x.ndim, 2)) if sizes.size else ()))
     except (TypeError, ValueError):
-        raise ShapeError(f"pad of {described(x.shape, labels_of(x))} by {widths!r:.60}, at {line_of(user_site())}; write (before, after) for each axis, "
-                         "as in [(0, 0), (1, 1)]") from None
-    if len(pairs) > x.ndim or any(n < 0 for pair in pairs for n in pair):
-        raise ShapeError(f"pad of {described(x.shape, labels_of(x))} by {pairs}, at {line_of(user_site())}; write (before, after), not negative, "
-                         "for each axis, or for the last ones")
+        raise ShapeError(f"pad of {described(x.shape, labels_of(x))} by {widths!r:.60}, at {line_of(user_site())}; write (before, after) for each of the "
+                         f"{x.ndim} axes, as in {[(0, 0)] * max(x.ndim - 1, 0) + [(1, 1)]} for the last") from None
+    if any(n < 0 for pair in pairs for n in pair):
+        raise ShapeError(f"pad of {described(x.shape, labels_of(x))} by {pairs}, at {line_of(user_site())}; write (before, after), not negative")
     if mode == "constant":
         return zeros_around(x, pairs)
     if mode not in ("edge", "reflect", "symmetric", "wrap"):
