@@ -15,12 +15,13 @@ import gradloom as gl
 from gradloom.core.array import dlarray
 from gradloom.core.blocks.block import identity
 from gradloom.core.blocks.dense import dense
-from gradloom.core.errors import LabelError, ShapeError, TraceError, TypeRefused, out_of_memory
+from gradloom.core.errors import LabelError, ShapeError, TraceError, TypeRefused
 from gradloom.core.general import General
 from gradloom.core.operation import OPERATIONS
 from gradloom.derivatives.forward import push
 from gradloom.derivatives.operators import dlfeval, dlgradient
 from gradloom.derivatives.products import hvp, jvp, vjp
+from gradloom.kernels import out_of_memory
 
 
 def raw(x):

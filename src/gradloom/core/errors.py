@@ -3,12 +3,9 @@ from __future__ import annotations
 
 import linecache
 import os
-import re
 import sys
 from types import CodeType
 from typing import Any
-
-from ..kernels import readable_bytes
 
 Site = tuple[CodeType, int]
 
@@ -83,18 +80,6 @@ def line_of(site: Site | None) -> str:
     text = linecache.getline(code.co_filename, number).strip()
     name = code.co_filename if code.co_filename.startswith("<") else os.path.basename(code.co_filename)
     return f"{name}:{number}" + (f": {text}" if text else "")
-
-
-_WANTED = re.compile(r"(?:you tried|Unable|Tried) to allocate (?:(\d+) bytes|([\d.]+ ?[KMGTPE]iB))")  # torch's words on a CPU, NumPy's, and torch's on a GPU
-
-
-def out_of_memory(error: BaseException) -> str | None:
-    """How much memory was asked for and not there, as people read it; None for any other error."""
-    found = _WANTED.search(str(error))
-    if found is not None:
-        return readable_bytes(int(found[1])) if found[1] else found[2]
-    overflowed = isinstance(error, RuntimeError) and ("Storage size calculation overflowed" in str(error) or "possible overflow" in str(error))
-    return "over 9 EB" if overflowed or isinstance(error, MemoryError) else None
 
 
 def nearest(name: str, names: Any, count: int = 3) -> str:

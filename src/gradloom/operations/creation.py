@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from ..core.array import dlarray, labels_of
-from ..core.errors import ShapeError, TypeRefused, line_of, out_of_memory, user_site
+from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.operation import composite
-from ..kernels import NUMBER_TYPES, Tensor, dtype_named
+from ..kernels import NUMBER_TYPES, Tensor, dtype_named, out_of_memory
 from .arithmetic import astype
 from .movement import array, broadcast_to
 

@@ -221,9 +221,10 @@ def quantile(x: Any, q: Any, /, *, axis: Any = None, keepdims: bool = False, met
     and for a q outside [0, 1].
 
     >>> import gradloom as gl
-    >>> gl.quantile(gl.dlarray([4.0, 1.0, 3.0, 2.0, 5.0]), [0.25, 0.375])
-    2 dlarray float64
-    [2.  2.5]
+    >>> gl.quantile(gl.dlarray([4.0, 1.0, 3.0, 2.0, 5.0]), 0.375)
+    dlarray float64 2.5
+    >>> gl.quantile(gl.dlarray([4.0, 1.0, 3.0, 2.0, 5.0]), [0.25, 0.375]).tolist()
+    [2.0, 2.5]
 
     Source: NumPy quantile. MATLAB's places element k at (k - 0.5) / n: method="hazen".
     """
