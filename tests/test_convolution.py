@@ -269,8 +269,14 @@ def test_a_stencil_of_second_differences():
 
 def test_pad_takes_numpys_widths():
     x = np.arange(6.0).reshape(2, 3)
-    for widths in (1, (1, 2), ((1, 0), (0, 2)), [(2, 1)] * 2):
-        np.testing.assert_array_equal(gl.pad(gl.dlarray(x), widths).numpy(), np.pad(x, widths))
-    for wrong in ("x", [(1,)], [(1, 2, 3)], [(1, 2)] * 3):
-        with pytest.raises(gl.ShapeError, match="before, after"):
+    for shape in ((6,), (2, 3), (1, 2, 3)):
+        y = x.reshape(shape)
+        for widths in (1, (1, 2), [(1, 0)], [(1,)], [[0, 3]], [(2, 1)] * y.ndim, [(k, 1) for k in range(y.ndim)], np.array([[1, 2]])):
+            for mode in ("constant", "edge", "wrap"):
+                np.testing.assert_array_equal(gl.pad(gl.dlarray(y), widths, mode=mode).numpy(), np.pad(y, widths, mode=mode))
+                np.testing.assert_array_equal(np.asarray(np.pad(gl.dlarray(y), widths, mode=mode)), np.pad(y, widths, mode=mode))
+    for wrong in ("x", [(1, 2, 3)], [(1, 2)] * 3, {0: 1}):
+        with pytest.raises(gl.ShapeError, match=r"before, after.*as in \[\(0, 0\), \(1, 1\)\] for the last"):
             gl.pad(gl.dlarray(x), wrong)
+    with pytest.raises(gl.ShapeError, match=r"each of the 3 axes"):
+        gl.pad(gl.zeros((1, 2, 3)), [(1, 0), (0, 1)])  # the last two? NumPy does not guess either

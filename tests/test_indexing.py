@@ -265,7 +265,7 @@ def test_all_elements_joined():
 @pytest.mark.parametrize("mode", ["edge", "reflect", "symmetric", "wrap"])
 def test_padding_with_entries(mode):
     x = gl.dlarray([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], "CB")
-    y, g = gl.dlfeval(lambda x: (y := gl.pad(x, [(2, 3)], mode=mode), gl.dlgradient(gl.sum(y * y), x)), x)
+    y, g = gl.dlfeval(lambda x: (y := gl.pad(x, [(0, 0), (2, 3)], mode=mode), gl.dlgradient(gl.sum(y * y), x)), x)
     np.testing.assert_array_equal(np.array(y), np.pad(np.array(x), [(0, 0), (2, 3)], mode=mode))
     counts = np.pad(np.arange(3), (2, 3), mode=mode)
     assert y.dims == "CB" and np.array_equal(np.array(g), 2 * np.array(x) * np.bincount(counts))

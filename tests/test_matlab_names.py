@@ -75,6 +75,7 @@ SPELLED = {
     "vecnorm": ("norm(A, axis=0)", [20**0.5, 10**0.5]),
     "horzcat": ("concat([A, B], axis=1)", [[4.0, 1.0, 1.0, 2.0], [2.0, 3.0, 3.0, 5.0]]),
     "vertcat": ("concat([A, B], axis=0)", [[4.0, 1.0], [2.0, 3.0], [1.0, 2.0], [3.0, 5.0]]),
+    "prctile": ("quantile(A, 30 / 100, axis=0, method=\"hazen\")", [2.2, 1.2]),
     "paddata": ("pad(A, [(0, 1), (0, 0)])", [[4.0, 1.0], [2.0, 3.0], [0.0, 0.0]]),
     "depthToSpace": ("reshape(permute_dims(reshape(A, (2, 1, 2)), (0, 2, 1)), (4, 1))", [[4.0], [1.0], [2.0], [3.0]]),
     "invlogit": ("sigmoid(A - A)", [[0.5, 0.5], [0.5, 0.5]]),

@@ -21,6 +21,7 @@ from gradloom.core.operation import OPERATIONS
 from gradloom.derivatives.forward import push
 from gradloom.derivatives.operators import dlfeval, dlgradient
 from gradloom.derivatives.products import hvp, jvp, vjp
+from gradloom.kernels import out_of_memory
 
 
 def raw(x):
@@ -333,6 +334,18 @@ def test_what_a_mask_hides_may_be_nan():
         assert np.isfinite(np.asarray(g)[0]).all()
 
 
+@pytest.mark.parametrize("from_logits", [False, True])
+def test_class_indices_that_are_none(from_logits):
+    y = dlarray(np.full((3, 4), 1 / 3), "CB")
+    for loss in (gl.crossentropy, gl.indexcrossentropy):
+        with pytest.raises(ShapeError, match=r"index at targets\[2\] is -1, and the 3 classes along C are numbered from 0 to 2, at .*mask_index=-1\)$"):
+            loss(y, [0, 1, -1, 3], from_logits=from_logits)
+        with pytest.raises(ShapeError, match=r"targets\[3\] is 3, .*write targets - 1$"):
+            loss(y, [1, 2, 1, 3], from_logits=from_logits)
+    with pytest.raises(ShapeError, match=r"targets\[1, 0\] is 9, .*mask_index=9"):
+        gl.crossentropy(dlarray(np.full((3, 2, 2), 1 / 3), "CBT"), [[0, 1], [9, 2]], from_logits=from_logits)
+
+
 def test_crossentropy_messages():
     logits = constant(normal(4, 3), "BC")
     with pytest.raises(ShapeError, match=r"takes probabilities.*crossentropy\(softmax\(y\), targets\).*from_logits=True"):
@@ -352,7 +365,7 @@ def test_crossentropy_messages():
         gl.crossentropy(gl.softmax(logits), gl.dlarray([0, 1, 2, 0], "T", dtype="int64"))
     with pytest.raises(ShapeError, match="sizes must be the same"):
         gl.crossentropy(gl.softmax(logits), constant(np.zeros((3, 3)), "CB"))
-    with pytest.raises(ShapeError, match="out of bounds"):
+    with pytest.raises(ShapeError, match="numbered from 0 to 2"):
         gl.crossentropy(gl.softmax(logits), [0, 1, 2, 3])
     with pytest.raises(ShapeError, match="class indices"):
         gl.crossentropy(gl.sigmoid(logits), [0, 1, 2, 0], classification_mode="multilabel")
@@ -745,6 +758,33 @@ def test_creation():
         gl.arange(0, 1, 0)
     with pytest.raises(TypeRefused, match="full cannot write"):
         gl.full((2,), 1j, dtype="float32")
+
+
+FAR = (10**7, 10**7)
+TOO_LARGE = {
+    "zeros": lambda: gl.zeros(FAR), "ones": lambda: gl.ones(FAR), "full": lambda: gl.full(FAR, 2), "eye": lambda: gl.eye(10**7), "arange": lambda: gl.arange(10**14),
+    "linspace": lambda: gl.linspace(0, 1, 10**14), "rand": lambda: gl.rand(FAR), "randn": lambda: gl.randn(FAR), "randint": lambda: gl.randint(0, 2, FAR),
+    "permutation": lambda: gl.permutation(10**14), "bernoulli": lambda: gl.bernoulli(0.5, FAR), "repeat": lambda: gl.repeat(gl.ones(1), 10**14),
+    "zeros_like": lambda: gl.zeros_like(gl.broadcast_to(gl.ones(1), FAR)), "ones_like": lambda: gl.ones_like(gl.broadcast_to(gl.ones(1), FAR)),
+}
+
+
+@pytest.mark.parametrize("name", TOO_LARGE)
+def test_what_no_memory_holds(name):
+    with pytest.raises(ShapeError, match=rf"^{name} of .* takes 800 TB of memory, which is not there, at test_neural.*write a smaller shape"):
+        TOO_LARGE[name]()
+
+
+def test_other_ways_to_run_out_of_memory():
+    with pytest.raises(ShapeError, match="zeros of .* takes 400 TB of memory"):
+        gl.zeros(FAR, like=torch.zeros(1))
+    with pytest.raises(ShapeError, match="zeros of .* takes over 9 EB of memory"):
+        gl.empty((10**12, 10**12))
+    assert out_of_memory(RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0")) == "20.00 GiB"
+    assert out_of_memory(MemoryError()) is not None and out_of_memory(RuntimeError("size of tensor")) is None
+    with pytest.raises(TypeRefused, match="full cannot write"):
+        gl.full((2,), 300, dtype="uint8")
+
 
 
 def test_what_is_created_from_a_traced_number():

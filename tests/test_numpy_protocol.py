@@ -20,6 +20,8 @@ FIXTURES = {
     "t": stream.normal(size=(2, 3, 2)),
     "c": np.array(0.8),
     "n": np.array([[1.0, 0.0, 2.0]]),
+    "z": np.array([[0.3, np.nan, 1.1, 0.8], [np.nan, 0.2, -0.4, np.nan], [0.1, 0.7, -0.6, 0.4]]),
+    "u": np.array([0.5, 1.7, 3.9, 0.2, 2.6]),
 }
 INDEX = np.array([[2, 0], [1, 1]])
 
@@ -38,8 +40,9 @@ CALLS = {
     "argmax": [lambda x: np.argmax(x, axis=1)],
     "argmin": [lambda x: np.argmin(x)],
     "median": [lambda x: np.median(x, axis=1), lambda x: np.median(x)],
-    "quantile": [lambda x: np.quantile(x, 0.3, axis=1)],
-    "percentile": [lambda x: np.percentile(x, 30, axis=1)],
+    "quantile": [lambda x: np.quantile(x, 0.3, axis=1), lambda x: np.quantile(x, [[0.2, 0.7]], axis=0, keepdims=True), lambda x: np.quantile(x, [0.1, 0.6]),
+                 lambda x: np.quantile(x, [0.35, 0.8], axis=1, method="hazen"), lambda x: np.quantile(x, 0.45, method="midpoint")],
+    "percentile": [lambda x: np.percentile(x, 30, axis=1), lambda x: np.percentile(x, [10, 50, 90], axis=0), lambda x: np.percentile(x, 30, method="nearest")],
     "ptp": [lambda x: np.ptp(x, axis=1)],
     "average": [lambda x: np.average(x), lambda x, w: np.average(x, axis=1, weights=w)],
     "count_nonzero": [lambda n: np.count_nonzero(n, axis=1)],
@@ -101,8 +104,12 @@ CALLS = {
     "nan_to_num": [lambda x: np.nan_to_num(x)],
     "pad": [lambda x: np.pad(x, 1), lambda x: np.pad(x, ((1, 0), (0, 2)), constant_values=2.0), lambda x: np.pad(x, ((0, 0), (5, 1)), mode="edge"),
             lambda x: np.pad(x, (1, 4), mode="reflect"), lambda x: np.pad(x, 3, mode="symmetric"), lambda x: np.pad(x, (2, 4), mode="wrap")],
-    "nansum": [lambda x: np.nansum(np.where(x > 0, np.log(np.abs(x)), np.nan), axis=1), lambda x: np.nansum(x, keepdims=True)],
-    "gradient": [lambda x: np.gradient(x, 0.5, axis=1), lambda x: np.gradient(x, 2.0, 0.25)[1], lambda x: np.gradient(x)[0]],
+    "nansum": [lambda x: np.nansum(np.where(x > 0, np.log(np.abs(x)), np.nan), axis=1), lambda x: np.nansum(x, keepdims=True),
+               lambda z: np.nansum(z), lambda z: np.nansum(z, axis=1, keepdims=True)],
+    "gradient": [lambda x: np.gradient(x, 0.5, axis=1), lambda x: np.gradient(x, 2.0, 0.25)[1], lambda x: np.gradient(x)[0],
+                 lambda u: np.gradient(u, 0.3, edge_order=2), lambda u: np.gradient(u, np.array([0.0, 1.0, 1.5, 3.0, 3.2])),
+                 lambda u: np.gradient(np.array([1.0, 3.0, 2.0, 5.0, 4.0]), u * 2 + np.array([0.0, 3.0, 6.0, 20.0, 30.0]), edge_order=2),
+                 lambda t: np.gradient(t, 0.5, np.array([0.0, 1.0, 3.0]), 2.0)[1], lambda t: np.gradient(t, np.array([0.0, 1.0, 3.0]), axis=1, edge_order=2)],
     "convolve": [lambda v, c: np.convolve(v, np.stack([c, 2 * c])), lambda v, w: np.convolve(v, w, "same"),
                  lambda v, w: np.convolve(np.concatenate([v, w]), v, "valid")],
     "diagonal": [lambda t: np.diagonal(t), lambda m: np.diagonal(m, 1)],
@@ -181,6 +188,65 @@ CALLS = {
     "fft.ifft2": [lambda x: np.fft.ifft2(x)],
     "fft.rfft2": [lambda x: np.fft.rfft2(x)],
     "fft.irfft2": [lambda x: np.fft.irfft2(x * 1j)],
+    "nanprod": [lambda z: np.nanprod(z), lambda z: np.nanprod(z, 0)],
+    "nancumsum": [lambda z: np.nancumsum(z), lambda z: np.nancumsum(z, axis=1)],
+    "nancumprod": [lambda z: np.nancumprod(z), lambda z: np.nancumprod(z, axis=0)],
+    "nanmean": [lambda z: np.nanmean(z), lambda z: np.nanmean(z, axis=1), lambda z: np.nanmean(z, axis=(0, 1), keepdims=True), lambda x: np.nanmean(x, 0)],
+    "nanvar": [lambda z: np.nanvar(z), lambda z: np.nanvar(z, axis=0, ddof=1, keepdims=True), lambda x: np.nanvar(x * (1 + 2j), axis=1)],
+    "nanstd": [lambda z: np.nanstd(z), lambda z: np.nanstd(z, axis=1, ddof=0.5)],
+    "nanmax": [lambda z: np.nanmax(z), lambda z: np.nanmax(z, axis=1, keepdims=True)],
+    "nanmin": [lambda z: np.nanmin(z, axis=0)],
+    "nanargmax": [lambda z: np.nanargmax(z), lambda z: np.nanargmax(z, axis=1)],
+    "nanargmin": [lambda z: np.nanargmin(z, axis=0)],
+    "nanmedian": [lambda z: np.nanmedian(z), lambda z: np.nanmedian(z, axis=1), lambda z: np.nanmedian(z, axis=0, keepdims=True)],
+    "nanquantile": [lambda z: np.nanquantile(z, [0.2, 0.9], axis=1), lambda z: np.nanquantile(z, [[0.3], [0.55]], axis=(0, 1), keepdims=True)],
+    "nanpercentile": [lambda z: np.nanpercentile(z, 35, axis=1), lambda x: np.nanpercentile(x, [10, 60], axis=0)],
+    "cov": [lambda x: np.cov(x), lambda x: np.cov(x, rowvar=False, bias=True), lambda v, w: np.cov(v, w, ddof=0), lambda v: np.cov(v),
+            lambda x: np.cov(x * (1 + 2j) + 1j * x ** 2)],
+    "corrcoef": [lambda x: np.corrcoef(x), lambda v, w: np.corrcoef(v, w)],
+    "bincount": [lambda u: np.bincount(np.array([2, 0, 2, 5, 0]), weights=u), lambda u: np.bincount([1, 1, 0, 3, 1], u, minlength=8)],
+    "digitize": [lambda u: np.digitize(u, [0.5, 1.0, 3.0]), lambda u: np.digitize(u, [0.5, 1.7, 3.0], right=True), lambda u: np.digitize(u, [3.0, 1.7, 0.5]),
+                 lambda u: np.digitize(u, [3.0, 1.7, 0.5], right=True)],
+    "unwrap": [lambda u: np.unwrap(u * 3), lambda t: np.unwrap(t * 5, axis=1), lambda u: np.unwrap(u * 2, discont=4.0), lambda u: np.unwrap(u, period=2.0),
+               lambda u: np.unwrap(np.array([0.0, np.pi, 0.0, -np.pi, 0.0]) + 0 * u)],
+    "isin": [lambda n: np.isin(n, [1.0, 2.0]), lambda n: np.isin(n, [0], invert=True)],
+    "delete": [lambda x: np.delete(x, 1, axis=1), lambda x: np.delete(x, [0, 3]), lambda x: np.delete(x, slice(0, 2), axis=1)],
+    "insert": [lambda x: np.insert(x, 1, 5.0, axis=1), lambda x, v: np.insert(x, 1, v, axis=0), lambda x, v: np.insert(x, [0, 2], 3.0, axis=1),
+               lambda u, v: np.insert(u, 2, v), lambda u, v: np.insert(u, [0, 2, 2], v), lambda b: np.insert(b, 1, [[1.0], [2.0], [3.0]], axis=1),
+               lambda b: np.insert(b, [1], [[1.0], [2.0], [3.0]], axis=1), lambda x: np.insert(x, -1, 4.0)],
+    "resize": [lambda x: np.resize(x, (4, 4)), lambda x: np.resize(x, 5)],
+    "compress": [lambda x: np.compress([True, False, True], x, axis=1), lambda x: np.compress([False, True, True], x)],
+    "extract": [lambda x: np.extract(np.array([[1, 0, 1], [0, 1, 0]]), x), lambda x: np.extract(x > 0, x)],
+    "choose": [lambda v, w: np.choose([0, 1, 0], [v, w]), lambda x, v: np.choose(np.array([[1, 0, 1]]), [x, v])],
+    "piecewise": [lambda x: np.piecewise(x, [x < 0, x > 0.5], [lambda t: t ** 2, lambda t: 3 * t]), lambda v: np.piecewise(v, [v > 0], [np.log, 7.0]),
+                  lambda x: np.piecewise(x, [x < 1, x < 0], [np.sin, np.cos, 2.0])],
+    "partition": [lambda x: np.partition(x, [0, 1, 2], axis=1)],
+    "argpartition": [lambda x: np.argpartition(x, [0, 1, 2], axis=1)],
+    "dsplit": [lambda t: np.dsplit(t, 2)],
+    "apply_along_axis": [lambda t: np.apply_along_axis(lambda r: r[:2] * r[0], 1, t), lambda x: np.apply_along_axis(np.sum, 0, x),
+                         lambda x: np.apply_along_axis(lambda r: np.outer(r, r), -1, x)],
+    "sliding_window_view": [lambda u: np.lib.stride_tricks.sliding_window_view(u, 3), lambda x: np.lib.stride_tricks.sliding_window_view(x, (2, 2)),
+                            lambda t: np.lib.stride_tricks.sliding_window_view(t, 2, axis=1)],
+    "diagflat": [lambda x: np.diagflat(x, 1)],
+    "vander": [lambda v: np.vander(v), lambda v: np.vander(v, 4, increasing=True)],
+    "polyfit": [lambda u, w: np.polyfit([0.0, 1.0, 2.0, 4.0, 5.0], u, 2), lambda u: np.polyfit(u, np.array([1.0, 3.0, 2.0, 0.0, 1.0]), 1),
+                lambda u: np.polyfit(np.arange(5.0), u, 1, w=[1, 2, 1, 3, 1]), lambda b, v: np.polyfit(v, b, 1)],
+    "polyder": [lambda u: np.polyder(u), lambda u: np.polyder(u, 3)],
+    "polyint": [lambda u: np.polyint(u), lambda u: np.polyint(u, 2, [1.0, 3.0]), lambda u: np.polyint(u, k=2.0)],
+    "polyadd": [lambda u, v: np.polyadd(u, v)],
+    "polysub": [lambda v, u: np.polysub(v, u)],
+    "correlate": [lambda u, v: np.correlate(u, v), lambda u, v: np.correlate(u, v, "full"), lambda u, v: np.correlate(u, v, "same"),
+                  lambda u: np.correlate(u * (1 + 1j), u[:2] * 1j)],
+    "logspace": [lambda c: np.logspace(c, 2.0, 5), lambda c: np.logspace(0.5, c, 4, endpoint=False, base=2.0)],
+    "geomspace": [lambda c: np.geomspace(c, 5.0, 4), lambda c: np.geomspace(2.0, c, 3, endpoint=False)],
+    "linalg.cond": [lambda m: np.linalg.cond(m), lambda m: np.linalg.cond(m, -2), lambda m: np.linalg.cond(m, "fro"), lambda m: np.linalg.cond(m, 1)],
+    "linalg.tensorsolve": [lambda m, v: np.linalg.tensorsolve(m, v)],
+    "linalg.tensorinv": [lambda m: np.linalg.tensorinv(m, 1)],
+    "isreal": [lambda x: np.isreal(x * np.array([1, 1j, 1]))],
+    "iscomplex": [lambda x: np.iscomplex(x * np.array([1, 1j, 1]))],
+    "isposinf": [lambda z: np.isposinf(z)],
+    "isneginf": [lambda z: np.isneginf(-np.inf + 0 * z)],
+    "array_equiv": [lambda v: np.array_equiv(v, np.stack([v, v])), lambda v, w: np.array_equiv(v, w[:2])],
     "fft.fftshift": [lambda x: np.fft.fftshift(x)],
     "fft.ifftshift": [lambda x: np.fft.ifftshift(x, 1)],
 }
@@ -188,15 +254,18 @@ CALLS["conj"] = [lambda x: np.conj(x * (1 + 2j))]
 # Answers, positions and shapes: no derivative is asked of them, or they are constants.
 CONSTANT_NAMES = """
 any all argmax argmin count_nonzero argsort searchsorted nonzero argwhere flatnonzero round around fix isclose allclose
-array_equal zeros_like ones_like empty_like full_like shape ndim size iscomplexobj isrealobj linalg.matrix_rank
+array_equal nanargmax nanargmin digitize isin argpartition isreal iscomplex isposinf isneginf array_equiv
+zeros_like ones_like empty_like full_like shape ndim size iscomplexobj isrealobj linalg.matrix_rank
 """
 CONSTANT = set(CONSTANT_NAMES.split())
 # Each returns four things or writes: they are there to say what to write.
 REFUSALS = {"linalg.lstsq"}
+WRITES = {"fill_diagonal", "put_along_axis", "copyto"}
+TYPES = {"result_type", "tril_indices_from", "triu_indices_from"}
 
 
 def test_every_entry_is_tried():
-    assert sorted(set(FUNCTIONS) - REFUSALS - set(CALLS)) == []
+    assert sorted(set(FUNCTIONS) - REFUSALS - WRITES - TYPES - set(CALLS)) == []
 
 
 @pytest.mark.parametrize(("name", "k"), [(name, k) for name in CALLS for k in range(len(CALLS[name]))], ids=str)
@@ -279,7 +348,7 @@ def test_types_follow_the_operations():
 
 @pytest.mark.parametrize(("call", "words"), [
     (lambda x: np.spacing(x), ["np.spacing", "extractdata"]),
-    (lambda x: np.unwrap(x), ["np.unwrap", "extractdata"]),
+    (lambda x: np.histogram(x), ["np.histogram", "extractdata"]),
     (lambda x: np.linalg.lstsq(x, x), ["gl.linalg.lstsq"]),
     (lambda x: np.add(x, 1, out=np.zeros((2, 3))), ["np.add", "out=", "a = a + x"]),
     (lambda x: np.sum(x, axis=0, out=np.zeros(3)), ["np.sum", "out="]),
@@ -288,7 +357,7 @@ def test_types_follow_the_operations():
     (lambda x: np.add.at(np.zeros((2, 3)), (0, 0), x), ["np.add.at", "x[i] = x[i] + v"]),
     (lambda x: np.add.reduceat(x, [0, 1]), ["np.add.reduceat", "np.sum"]),
     (lambda x: np.arctan2.reduce(x), ["np.arctan2.reduce", "np.sum"]),
-    (lambda x: np.percentile(x, 30, method="nearest"), ["np.percentile", "method"]),
+    (lambda x: np.percentile(x, 30, weights=x), ["quantile", "weights"]),
     (lambda x: np.pad(x, 1, mode="median"), ["np.pad", "mode"]),
     (lambda x: np.split(x, 2, axis=1), ["np.split", "array_split"]),
     (lambda x: np.take(x, [7], mode="wrap"), ["np.take", "mode"]),
@@ -306,9 +375,59 @@ def test_what_has_no_operation_says_so(call, words):
 def test_nearest_names_are_offered():
     def fun(x):
         with pytest.raises(gl.TypeRefused, match="did you mean"):
-            np.nancumsum(x)
+            np.real_if_close(x)
 
     gl.dlfeval(fun, gl.dlarray([1.0]))
+
+
+def test_writes_give_the_handle_a_new_value():
+    """As x[i] = v does: recorded, and nobody else's array is changed."""
+    x, v = FIXTURES["m"], FIXTURES["v"]
+    places = np.array([[2], [0], [1]])
+
+    def write(x, v):
+        a, b, c = x * 1, x * 1, x * 1
+        np.fill_diagonal(a, v)
+        np.put_along_axis(b, places, v[:, None] ** 2, 1)
+        np.copyto(c, v * 2)
+        return np.stack([a, b, c])
+
+    def weighted(x, v):
+        return np.sum(write(x, v) ** 2 * np.arange(1.0, 28.0).reshape(3, 3, 3))
+
+    kept = gl.dlarray(x)
+    y, g = gl.dlfeval(lambda x, v: (write(x, v), gl.dlgradient(weighted(x, v), x, v)), kept, gl.dlarray(v))
+    np.testing.assert_array_equal(np.asarray(y), write(x, v))
+    np.testing.assert_array_equal(np.asarray(kept), x)
+    for k, at in enumerate((x, v)):
+        for place in np.ndindex(at.shape):
+            step = np.zeros_like(at)
+            step[place] = 1e-6
+            ends = [weighted(x + (k == 0) * s * (step if k == 0 else 0), v + (k == 1) * s * (step if k == 1 else 0)) for s in (1, -1)]
+            assert np.asarray(g[k])[place] == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-5, abs=1e-6)
+
+
+def test_types_and_indices_are_numpys():
+    x = gl.dlarray(FIXTURES["x"])
+    assert np.result_type(x, np.float32(1)) == np.float64 and np.result_type(gl.ones(2, dtype="float32")) == np.float32
+    for function in (np.tril_indices_from, np.triu_indices_from):
+        assert all((a == b).all() for a, b in zip(function(x, 1), function(FIXTURES["x"], 1), strict=True))
+
+
+def test_nan_of_integers_and_of_nothing_else():
+    whole = gl.dlarray([3, 1, 2], dtype="int64")
+    assert np.nanmax(whole).tolist() == 3 and np.nanargmin(whole).tolist() == 1 and np.nanmean(whole).item() == 2
+    with pytest.warns(RuntimeWarning):
+        np.nanmax(np.array([np.nan]))
+    assert np.isnan(np.nanmax(gl.dlarray([np.nan])).item()) and np.isnan(np.nanmedian(gl.dlarray([np.nan])).item())
+    with pytest.raises(ValueError, match="np.nanargmax where all are NaN"):
+        np.nanargmax(gl.dlarray([[np.nan, np.nan], [1.0, 2.0]]), axis=1)
+    with pytest.raises(gl.ShapeError, match="needs q from 0 to 1"):
+        np.nanquantile(gl.dlarray([1.0]), 30)
+    with pytest.raises(gl.ShapeError, match="np.choose among 2 arrays needs indices from 0 to 1"):
+        np.choose(gl.dlarray([0, 2], dtype="int64"), [gl.ones(2), gl.ones(2)])
+    with pytest.raises(gl.ShapeError, match="2 conditions and 1 functions"):
+        np.piecewise(gl.ones(2), [np.array([True, False])] * 2, [np.sin])
 
 
 def test_in_place_on_an_array_of_numpy_is_refused():
@@ -325,7 +444,7 @@ def test_in_place_on_an_array_of_numpy_is_refused():
 
 def test_untraced_arrays_are_constants_for_the_rest_of_numpy():
     x = gl.dlarray(FIXTURES["x"])
-    assert np.array_equal(np.spacing(x), np.spacing(FIXTURES["x"])) and isinstance(np.corrcoef(x), np.ndarray)
+    assert np.array_equal(np.spacing(x), np.spacing(FIXTURES["x"])) and isinstance(np.roots(x[0]), np.ndarray)
     captured = gl.dlfeval(lambda y: np.spacing(x), gl.dlarray(1.0))
     assert np.array_equal(captured, np.spacing(FIXTURES["x"]))
     i = gl.dlarray([3, 5], dtype="int64")

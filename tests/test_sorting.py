@@ -114,8 +114,9 @@ def test_the_first_of_equal_ones_is_taken():
 
 
 def test_a_traced_q_is_no_silent_constant():
-    with pytest.raises(gl.TraceError, match=r"float\(x\) would make a constant"):
-        gl.dlfeval(lambda q: gl.dlgradient(gl.quantile([1.0, 2.0, 4.0], q), q), gl.dlarray(0.3))
+    for several in (lambda q: q, lambda q: [q, 0.5], lambda q: gl.stack([q, q])):
+        with pytest.raises(gl.TraceError, match=r"would make a constant"):
+            gl.dlfeval(lambda q, f: gl.dlgradient(gl.sum(gl.quantile([1.0, 2.0, 4.0], f(q))), q), gl.dlarray(0.3), several)
 
 
 @pytest.mark.parametrize("axis", [None, 0, 1, (0, 2), -1])
@@ -127,6 +128,49 @@ def test_median_and_quantiles(shape, axis):
         for q in (0, 0.1, 0.25, 0.5, 0.77, 1):
             found = gl.quantile(x, q, axis=axis, keepdims=keepdims)
             np.testing.assert_allclose(np.asarray(found), np.quantile(x, q, axis=axis, keepdims=keepdims))
+
+
+METHODS = ("linear", "lower", "higher", "nearest", "midpoint", "hazen", "weibull", "median_unbiased", "normal_unbiased")
+
+
+@pytest.mark.parametrize("axis", [None, 1, (0, 2)])
+@pytest.mark.parametrize("method", METHODS)
+def test_several_quantiles_by_every_method(method, axis):
+    x = drawn(3, 4, 5).numpy()
+    for q in (0.3, [0.1, 0.5, 0.9], [[0.0, 0.33], [1.0, 0.7]], [], np.linspace(0, 1, 21)):
+        for keepdims in (False, True):
+            found, expected = (f(x, q, axis=axis, keepdims=keepdims, method=method) for f in (gl.quantile, np.quantile))
+            assert found.shape == expected.shape
+            np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-12)
+
+
+def test_derivatives_of_several_quantiles():
+    """Against differences, which are exact: the order does not change; the tangent is the same linear map."""
+    x, d = drawn(4, 5).numpy(), np.random.default_rng(5).normal(size=(4, 5))
+    q, weights = [0.1, 0.35, 0.5, 0.9], np.random.default_rng(6).normal(size=(4, 4))
+
+    def loss(x):
+        return gl.sum(gl.quantile(x, q, axis=1) ** 2 * weights)
+
+    h = 1e-5
+    g, tangent = gl.dlfeval(lambda x: (gl.dlgradient(loss(x), x), gl.jvp(gl.quantile(x, q, axis=1), x, gl.dlarray(d))), dlarray(x))
+    assert np.sum(np.asarray(g) * d) == pytest.approx((loss(x + h * d) - loss(x - h * d)).item() / (2 * h), rel=1e-7)
+    np.testing.assert_allclose(np.asarray(tangent), (np.quantile(x + h * d, q, axis=1) - np.quantile(x - h * d, q, axis=1)) / (2 * h), atol=1e-9)
+    hessian = gl.dlfeval(lambda x: gl.hvp(gl.sum(gl.quantile(x, q) ** 2), x, gl.dlarray(d)), dlarray(x))
+    order, expected = np.argsort(x.ravel()), np.zeros(20)
+    for part in q:  # 2 r (r' d) for the row r that reads each quantile
+        low, row = int(part * 19), np.zeros(20)
+        row[order[low]], row[order[low + 1]] = 1 - (part * 19 - low), part * 19 - low
+        expected += 2 * row * (row @ d.ravel())
+    np.testing.assert_allclose(np.asarray(hessian).ravel(), expected, atol=1e-12)
+
+
+def test_axes_of_several_quantiles():
+    x = dlarray(drawn(3, 4, 5).numpy(), "CBS")
+    assert gl.quantile(x, [0.1, 0.2], axis="B").dims == "UCS" and gl.quantile(x, [0.1, 0.2], axis="B", keepdims=True).dims == "UCBS"
+    assert gl.quantile(x, [[0.1, 0.2]], axis="S").dims == "UUCB" and gl.quantile(x, 0.1, axis="S").dims == "CB"
+    assert gl.quantile(x, [0.1, 0.2]).dims in ("", "U") and str(gl.quantile(np.float32([1, 2, 4]), [0.3]).dtype) == "torch.float32"
+    assert gl.quantile([math.inf, 1.0, 2.0], [0.0, 0.5, 1.0]).tolist() == [1, 2, math.inf]
 
 
 @pytest.mark.parametrize(
@@ -184,7 +228,8 @@ def test_reads_along_an_axis():
         (lambda: gl.topk(gl.zeros(3), 4), r"4 elements along an axis of 3.*0 to 3"),
         (lambda: gl.median(gl.zeros((0, 2)), axis=0), r"no elements: 0 x 2"),
         (lambda: gl.quantile(gl.zeros(3), 50), r"0 to 1, not 50.*divided by 100"),
-        (lambda: gl.quantile(gl.zeros(3), [0.1, 0.5]), r"one number q.*write stack"),
+        (lambda: gl.quantile(gl.zeros(3), [0.1, 1.5]), r"0 to 1, not \[0.1, 1.5\]"),
+        (lambda: gl.quantile(gl.zeros(3), 0.5, method="inverted_cdf"), r"'inverted_cdf'.*one of linear.*midpoint"),
         (lambda: gl.repeat(gl.zeros(3), [1, 2], axis=0), r"3 of them, not 2 int64"),
         (lambda: gl.repeat(gl.zeros(3), -1, axis=0), r"not negative"),
         (lambda: gl.take_along_axis(gl.zeros((2, 3)), [[1.0]]), r"integers, not float64.*int64"),

@@ -2,10 +2,12 @@
 import builtins
 import importlib.util
 import inspect
+import pickle
 import pydoc
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from test_matlab_names import NAMES as MATLAB_NAMES
 
@@ -66,3 +68,36 @@ def test_names_of_matlab_say_their_new_spelling():
         gl.reluLayer
     with pytest.raises(AttributeError, match="did you mean 'softmax'"):
         gl.sofmax
+
+
+X = gl.ones((2, 3))
+MISSPELLED = [
+    (lambda: gl.softmax(X, axs=1), r"softmax has no axs=, at test_vocabulary\.py.*did you mean 'axis'\?; write softmax\(x, /, \*, axis=None"),
+    (lambda: gl.maxpool(X, 2, strides=2), r"maxpool has no strides=, .*did you mean 'stride'\?; write maxpool\(x, pool_size, /, \*, stride=1"),
+    (lambda: gl.sum(X, axes=0), r"sum has no axes=, .*the word is axis.*write sum\(\.\.\., axis=0\)"),
+    (lambda: X.sum(keepdim=True), "sum has no keepdim=, .*did you mean 'keepdims'"),
+    (lambda: gl.zeros(2, dtypes="float32"), r"zeros has no dtypes=, .*did you mean 'dtype'.*write zeros\(shape, labels=None"),
+    (lambda: gl.dlgradient(X, X, retain=True), "dlgradient has no retain=, .*did you mean 'retain_data'"),
+    (lambda: gl.jvp(X, X, X, enable_higher_derivative=True), "did you mean 'enable_higher_derivatives'"),
+    (lambda: gl.dlode45(abs, (0, 1), 1.0, gradientmode="direct"), "did you mean 'gradient_mode'"),
+    (lambda: gl.crossentropy(X, X, zzz=1), r"crossentropy has no zzz=.*; write crossentropy\(y, targets, weights=None, /"),
+    (lambda: gl.sum(), r"missing 1 required.*write sum\(x, /"),
+    (lambda: gl.sum(X, 1), r"axis is given by keyword and counts from 0: write sum\(x, axis=0\)"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), MISSPELLED)
+def test_options_that_are_not_there_are_named_with_the_nearest(call, message):
+    with pytest.raises(gl.TypeRefused, match=message):
+        call()
+
+
+def test_a_type_error_from_inside_is_what_it_was():
+    with pytest.raises(TypeError, match="^from inside$") as caught:
+        gl.value_and_gradient(lambda x: [][x] if isinstance(x, str) else (_ for _ in ()).throw(TypeError("from inside")))(np.ones(2))
+    assert not isinstance(caught.value, gl.GradloomError)
+
+
+def test_public_functions_are_pickled_by_their_name():
+    for function in (gl.sum, gl.dlgradient, gl.jvp, gl.maxpool, gl.hessian):
+        assert pickle.loads(pickle.dumps(function)) is function

@@ -19,6 +19,7 @@ from .core.errors import (
 from .core.finite import check_finite
 from .core.matlab_names import message as _message
 from .core.operation import PUBLIC as _PUBLIC
+from .core.operation import explained as _explained
 from .derivatives.batched import dljacobian
 from .derivatives.checking import DerivativeCheck, DerivativeMismatch, check_derivatives
 from .derivatives.curvature import dldivergence, dllaplacian
@@ -37,6 +38,10 @@ from .training.updates import dlupdate, sgdmupdate
 __version__ = "0.1.0"
 
 globals().update(_PUBLIC)
+for _word in (check_derivatives, dldivergence, dlgradient, dljacobian, dllaplacian, hessian, hvp, jacobian, jvp, sgdmupdate, sparse_hessian,
+              sparse_jacobian, value_and_gradient, vjp):
+    _word.__module__ = "gradloom"
+    globals()[_word.__name__] = _explained(_word)
 _WORDS = """
 BatchDependenceWarning GradloomError GradloomWarning Jacobian LabelError Layer Layout Learnable Learnables NotFinite ShapeError State TraceError TypeRefused
 DerivativeCheck DerivativeMismatch DifferentiableFunction UnknownName array_api check_derivatives check_finite detach dlarray dldivergence dlfeval dlgradient

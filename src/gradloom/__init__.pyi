@@ -555,7 +555,7 @@ def ones_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Any:
 def outer(a: Any, b: Any, /) -> Any:
     """a[i] b[j] for two vectors."""
 def pad(x: Any, widths: Any, /, *, mode: Any = 'constant') -> Any:
-    """Zeros around x; `widths` is (before, after) for each axis, from the last backwards where fewer are given."""
+    """Zeros around x; `widths` is (before, after) for each axis. One number, or one pair, stands for all axes, as NumPy has it."""
 def permutation(n: Any, /, *, device: Any = None) -> Any:
     """The integers 0 ... n - 1 in random order: an index, as in x[permutation(len(x))]."""
 def permute_dims(x: Any, /, axes: Any) -> Any:
@@ -574,7 +574,7 @@ def prod(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: Any = Fals
     """The product over axes. Its derivative is the product of the other elements, right also where elements are zero."""
 def qr(x: Any, /, *, mode: Any = 'reduced') -> Any:
     """x = Q R with orthonormal columns in Q and an upper triangular R, as a named tuple."""
-def quantile(x: Any, q: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
+def quantile(x: Any, q: Any, /, *, axis: Any = None, keepdims: Any = False, method: Any = 'linear') -> Any:
     """The value below which a part q of the elements over axes lies, by linear interpolation between neighbours in order."""
 def rand(shape: Any = (), labels: Any = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
     """Random numbers, uniform in [0, 1); float64 on the CPU, or the type and device of `like`."""

@@ -5,6 +5,7 @@ Everything right of this module handles `torch.Tensor` values that never require
 from __future__ import annotations
 
 import math
+import re
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -123,6 +124,18 @@ def readable_bytes(count: int) -> str:
         return f"{count} bytes"
     power = min(int(math.log(count, 1000)), 5)
     return f"{count / 1000 ** power:.3g} {['', 'kB', 'MB', 'GB', 'TB', 'PB'][power]}"
+
+
+_WANTED = re.compile(r"(?:you tried|Unable|Tried) to allocate (?:(\d+) bytes|([\d.]+ ?[KMGTPE]iB))")  # torch's words on a CPU, NumPy's, and torch's on a GPU
+
+
+def out_of_memory(error: BaseException) -> str | None:
+    """How much memory was asked for and not there, as people read it; None for any other error."""
+    found = _WANTED.search(str(error))
+    if found is not None:
+        return readable_bytes(int(found[1])) if found[1] else found[2]
+    overflowed = isinstance(error, RuntimeError) and ("Storage size calculation overflowed" in str(error) or "possible overflow" in str(error))
+    return "over 9 EB" if overflowed or isinstance(error, MemoryError) else None
 
 
 # ----- random numbers: own generators, one per device and thread -----------------------------------------------------

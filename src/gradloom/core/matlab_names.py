@@ -18,7 +18,8 @@ FUNCTIONS = {
     "rem": "fmod", "psi": "digamma(x), or polygamma(k, x)", "eps": "finfo(x.dtype).eps", "isequal": "array_equal",
     "isequaln": "array_equal(a, b, equal_nan=True)", "bitshift": "bitwise_left_shift, or bitwise_right_shift", "find": "nonzero",
     "nnz": "count_nonzero", "unique": "unique_values, or unique_all", "maxk": "topk", "mink": "topk(x, k, largest=False)",
-    "dot": "vecdot", "range": "max(x) - min(x)", "prctile": "quantile(x, p / 100)",
+    "dot": "vecdot", "range": "max(x) - min(x)", "prctile": "quantile(x, p / 100, method=\"hazen\")",
+    "spline": "interp1(x, v, xq, \"spline\")", "pchip": "interp1(x, v, xq, \"pchip\")", "makima": "interp1(x, v, xq, \"makima\")",
     # shapes
     "permute": "permute_dims", "ipermute": "permute_dims", "repmat": "tile", "repelem": "repeat", "circshift": "roll", "cat": "concat",
     "horzcat": "concat([a, b], axis=1)", "vertcat": "concat([a, b], axis=0)", "numel": "x.size", "ndims": "x.ndim", "size": "x.shape",

@@ -21,7 +21,7 @@ import torch
 from ..kernels import NUMBER_TYPES, Tensor
 from .array import Operand, constant, dlarray, foreign
 from .blocks.block import Block
-from .errors import GradloomError, ShapeError, TypeRefused, line_of, user_site
+from .errors import GradloomError, ShapeError, TypeRefused, line_of, nearest, user_site
 from .labels import described
 from .trace import Node, different_traces
 
@@ -291,11 +291,12 @@ def composite(function: Any) -> Any:
 
 
 def explained(function: Any) -> Any:
-    """The function as users have it: a call with dim=, or with an axis by position, is an error that spells it as it is here."""
+    """The function as users have it: a call with an option that it has not, or with an axis by position, is an error that spells it as it is here."""
     parameters = inspect.signature(function).parameters
-    if "axis" not in parameters:
+    if "axis" not in parameters and not any(p.kind is p.KEYWORD_ONLY for p in parameters.values()):
         return function
-    by_keyword = parameters["axis"].kind is inspect.Parameter.KEYWORD_ONLY
+    by_keyword = "axis" in parameters and parameters["axis"].kind is inspect.Parameter.KEYWORD_ONLY
+    options = [n for n, p in parameters.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
     function.__signature__ = inspect.signature(function)
 
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -305,16 +306,19 @@ def explained(function: Any) -> Any:
             if error.__traceback__ is None or error.__traceback__.tb_next is not None:
                 raise  # from inside
             refused, name = error, function.__name__
-        word = next((w for w in ("dim", "dims", "axes") if w in kwargs), None)
-        if word is not None:
+        plain = [p.replace(annotation=p.empty) for p in parameters.values()]
+        way = f"write {name}{inspect.Signature(plain)}"
+        word = next((w for w in kwargs if w not in parameters), None)
+        if word in ("dim", "dims", "axes") and "axis" in parameters:
             raise TypeRefused(f"{name} has no {word}=, at {line_of(user_site())}; the word is axis, an integer counted from 0, a label letter "
                               f"or several: write {name}(..., axis={kwargs[word]!r})")
-        if by_keyword and "positional" in str(refused):
+        if word is not None:
+            raise TypeRefused(f"{name} has no {word}=, at {line_of(user_site())}{nearest(word, options, 1)}; {way}")
+        if by_keyword and "were given" in str(refused):
             other = f", or {name}imum(a, b) for the {name} of two arrays" if name in ("max", "min") else ""
             raise TypeRefused(f"{refused}, at {line_of(user_site())}; axis is given by keyword and counts from 0: write {name}(x, axis=0) "
                               f"for the first axis, MATLAB's 1{other}")
-        plain = [p.replace(annotation=p.empty) for p in parameters.values()]
-        raise TypeRefused(f"{refused}, at {line_of(user_site())}; write {name}{inspect.Signature(plain)}")
+        raise TypeRefused(f"{refused}, at {line_of(user_site())}; {way}")
 
     for name in ("__name__", "__qualname__", "__doc__", "__module__"):
         setattr(call, name, getattr(function, name))

@@ -158,11 +158,11 @@ def _mean_pool(name: str, d: int) -> None:
         outline = x._value.new_ones((1, *x.shape[-d:]))
         means = func(outline, size, strides, pads, ceil_mode, count_include_pad, divisor_override)
         after = [max((o - 1) * s + k - n - p, 0) for o, s, k, n, p in zip(means.shape[1:], strides, size, x.shape[-d:], pads, strict=True)]
-        widths = list(zip(pads, after, strict=True))
+        widths = [(0, 0), *zip(pads, after, strict=True)]
         params = {"size": size, "stride": strides, "padding": (0,) * d, "count_padding": True}
         plain = OPERATIONS["avgpool"].run((raw(gl.pad(constant(outline), widths)),), params)[0]
         ratio = torch.where(plain == 0, torch.ones_like(plain), means / plain)
-        y = OPERATIONS["avgpool"].apply((gl.pad(x, widths),), params)
+        y = OPERATIONS["avgpool"].apply((gl.pad(x, [(0, 0)] * (x.ndim - len(widths)) + widths),), params)
         return y * constant(ratio if x.ndim > d else ratio[0])
 
     rule(name)(pooled)

@@ -213,7 +213,7 @@ def _constant_pad(x: Any, pad: Any, value: Any = 0) -> Any:
     pairs = [(pad[k], pad[k + 1]) for k in range(0, len(pad), 2)]
     for k, (before, after) in enumerate(pairs):
         x = _slice(x, -1 - k, -min(before, 0), x.shape[-1 - k] + min(after, 0))
-    y = gl.pad(x, [(max(before, 0), max(after, 0)) for before, after in reversed(pairs)])
+    y = gl.pad(x, [(0, 0)] * (x.ndim - len(pairs)) + [(max(before, 0), max(after, 0)) for before, after in reversed(pairs)])
     if value != 0:
         grown = [max(n, 0) for pair in pairs for n in pair]
         y = gl.where(constant(torch.constant_pad_nd(torch.ones(x.shape, dtype=torch.bool, device=x.device), grown, False)), y, value)

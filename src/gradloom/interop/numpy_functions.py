@@ -10,7 +10,8 @@ from ..core.array import dlarray
 from ..core.containers import flatten, unflatten
 from ..core.errors import TypeRefused, line_of, user_site
 from ..core.operation import PUBLIC
-from .numpy_mathematics import FUNCTIONS
+from . import numpy_selection, numpy_statistics  # noqa: F401 - which fill the table
+from .numpy_table import FUNCTIONS
 from .protocol import adapted, gl, traced_in, unknown
 
 # NumPy's ufuncs that are spelled differently here; the others have the name of their operation.

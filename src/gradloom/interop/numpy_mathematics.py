@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ..core.errors import TypeRefused, line_of, user_site
+from ..operations.softmax import floating
 from .numpy_table import FUNCTIONS, _np, _refuse, ravel
 from .protocol import array, cast, fft, gl, linalg
 
@@ -214,27 +215,26 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
 
 
 @_np
-def nansum(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
-    a = cast(array(a), dtype)
-    return gl.sum(gl.where(gl.isnan(a), 0, a), axis=axis, keepdims=keepdims)
-
-
-@_np
 def gradient(f: Any, *spacing: Any, axis: Any = None, edge_order: int = 1) -> Any:
-    """Central differences, one-sided at both ends, for one spacing of each axis."""
-    f = array(f)
+    """Central differences, and at both ends one-sided ones of order `edge_order`, for one spacing of each axis or the places along it."""
+    f = floating(array(f))
     axes = tuple(range(f.ndim)) if axis is None else tuple(k % f.ndim for k in (axis if isinstance(axis, (tuple, list)) else (axis,)))
-    if edge_order != 1 or len(spacing) not in (0, 1, len(axes)) or any(np.ndim(h) for h in spacing) or any(f.shape[k] < 2 for k in axes):
-        raise TypeRefused(f"np.gradient takes a number as the spacing of each axis, edge_order=1 and two entries along each axis, "
+    if edge_order not in (1, 2) or len(spacing) not in (0, 1, len(axes)) or any(f.shape[k] < edge_order + 1 for k in axes):
+        raise TypeRefused(f"np.gradient takes a spacing for each axis or one for all, edge_order 1 or 2, and one entry more than that along each axis, "
                           f"at {line_of(user_site())}; write differences of slices for others")
     steps = spacing * len(axes) if len(spacing) == 1 else spacing or (1.0,) * len(axes)
-    parts = []
-    for k, h in zip(axes, steps, strict=True):
-        n = f.shape[k]
-        after, before = np.minimum(np.arange(n) + 1, n - 1), np.maximum(np.arange(n) - 1, 0)
-        width = np.reshape(after - before, tuple(n if j == k else 1 for j in range(f.ndim)))
-        parts.append((gl.take(f, after, axis=k) - gl.take(f, before, axis=k)) / gl.astype(array(width), f.dtype) / h)
+    parts = [gl.moveaxis(_slope(gl.moveaxis(f, k, 0), array(h), edge_order), 0, k) for k, h in zip(axes, steps, strict=True)]
     return parts[0] if len(parts) == 1 else tuple(parts)
+
+
+def _slope(f: Any, h: Any, edge_order: int) -> Any:
+    """The derivative along the first axis of the parabola through three neighbours; at both ends that of the line through two, or of the next parabola."""
+    h = gl.broadcast_to(h, (f.shape[0] - 1,)) if not h.ndim else gl.diff(h)
+    h = gl.reshape(gl.astype(h, f.dtype), (-1, *(1,) * (f.ndim - 1)))
+    slope = (f[1:] - f[:-1]) / h
+    inner = (h[1:] * slope[:-1] + h[:-1] * slope[1:]) / (h[:-1] + h[1:])
+    first, last = (slope[:1], slope[-1:]) if edge_order == 1 else (2 * slope[:1] - inner[:1], 2 * slope[-1:] - inner[-1:])
+    return gl.concat([first, inner, last], axis=0)
 
 
 @_np

@@ -80,8 +80,6 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
 
 
 FUNCTIONS["count_nonzero"] = lambda a, axis=None, *, keepdims=False: gl.count_nonzero(a, axis=axis, keepdims=keepdims)
-FUNCTIONS["quantile"] = lambda a, q, axis=None, *, keepdims=False: gl.quantile(a, q, axis=axis, keepdims=keepdims)
-FUNCTIONS["percentile"] = lambda a, q, axis=None, *, keepdims=False: gl.quantile(a, np.asarray(q) / 100, axis=axis, keepdims=keepdims)
 for _name in ("cumulative_sum", "cumulative_prod"):
     FUNCTIONS[_name] = lambda x, /, *, axis=None, dtype=None, include_initial=False, _name=_name: getattr(gl, _name)(
         x, axis=axis, dtype=dtype, include_initial=include_initial)
@@ -343,6 +341,9 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
 @_np
 def pad(a: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Any:
     a = array(a)
+    if isinstance(pad_width, dict):
+        pad_width = [pad_width.get(k, pad_width.get(k - a.ndim, 0)) for k in range(a.ndim)]
+        pad_width = [(w, w) if np.ndim(w) == 0 else tuple(w) for w in pad_width]
     widths = np.broadcast_to(np.asarray(pad_width), (a.ndim, 2)).tolist()
     if mode in ("edge", "reflect", "symmetric", "wrap"):
         return gl.pad(a, widths, mode=mode)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ import torch
 from ..core.array import dlarray, labels_of
 from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.operation import composite
-from ..kernels import NUMBER_TYPES, Tensor, dtype_named
+from ..kernels import NUMBER_TYPES, Tensor, dtype_named, out_of_memory
 from .arithmetic import astype
 from .movement import array, broadcast_to
 
@@ -24,6 +25,18 @@ def sizes_of(shape: Any, word: str) -> tuple[int, ...]:
     if any(n < 0 for n in sizes):
         raise ShapeError(f"{word} of shape {sizes}: sizes are not negative, at {line_of(user_site())}")
     return sizes
+
+
+def allocated(word: str, shape: Any, make: Callable[[], Tensor]) -> Tensor:
+    """What `make` makes; where there is no memory for it, an error that says how much it takes."""
+    try:
+        return make()
+    except (RuntimeError, MemoryError) as error:
+        wanted = out_of_memory(error)
+        if wanted is None:
+            raise
+        raise ShapeError(f"{word} of {shape} takes {wanted} of memory, which is not there, at {line_of(user_site())}; write a smaller shape or dtype, "
+                         "or work in parts") from None
 
 
 def type_and_device(like: Any, dtype: Any, device: Any) -> dict[str, Any]:
@@ -60,7 +73,8 @@ def zeros(shape: Any, labels: str | None = None, *, like: Any = None, dtype: Any
 
     Source: array API zeros, MATLAB zeros.
     """
-    return constant(torch.zeros(sizes_of(shape, "zeros"), **type_and_device(like, dtype, device)), labels, like, "zeros")
+    sizes, made = sizes_of(shape, "zeros"), type_and_device(like, dtype, device)
+    return constant(allocated("zeros", sizes, lambda: torch.zeros(sizes, **made)), labels, like, "zeros")
 
 
 @composite
@@ -77,7 +91,8 @@ def ones(shape: Any, labels: str | None = None, *, like: Any = None, dtype: Any 
 
     Source: array API ones, MATLAB ones.
     """
-    return constant(torch.ones(sizes_of(shape, "ones"), **type_and_device(like, dtype, device)), labels, like, "ones")
+    sizes, made = sizes_of(shape, "ones"), type_and_device(like, dtype, device)
+    return constant(allocated("ones", sizes, lambda: torch.ones(sizes, **made)), labels, like, "ones")
 
 
 @composite
@@ -106,7 +121,9 @@ def full(shape: Any, fill_value: Any, labels: str | None = None, *, like: Any = 
         dtype = {bool: "bool", complex: "complex128"}.get(type(value))
     made = type_and_device(like, dtype, device)
     try:
-        return constant(torch.full(shape, value, **made), labels, like, "full")
+        return constant(allocated("full", shape, lambda: torch.full(shape, value, **made)), labels, like, "full")
+    except ShapeError:
+        raise
     except (RuntimeError, TypeError, OverflowError) as error:
         reason = str(error).splitlines()[0]
         raise TypeRefused(f"full cannot write {value!r} as {str(made['dtype'])[6:]}, at {line_of(user_site())}: {reason}; "
@@ -125,7 +142,8 @@ def zeros_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Any:
     Source: array API zeros_like.
     """
     x = array(x)
-    return constant(torch.zeros(tuple(x.shape), **type_and_device(x, dtype, device)), labels_of(x), x, "zeros_like")
+    sizes, made = tuple(x.shape), type_and_device(x, dtype, device)
+    return constant(allocated("zeros_like", sizes, lambda: torch.zeros(sizes, **made)), labels_of(x), x, "zeros_like")
 
 
 @composite
@@ -140,7 +158,8 @@ def ones_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Any:
     Source: array API ones_like.
     """
     x = array(x)
-    return constant(torch.ones(tuple(x.shape), **type_and_device(x, dtype, device)), labels_of(x), x, "ones_like")
+    sizes, made = tuple(x.shape), type_and_device(x, dtype, device)
+    return constant(allocated("ones_like", sizes, lambda: torch.ones(sizes, **made)), labels_of(x), x, "ones_like")
 
 
 @composite
@@ -174,7 +193,7 @@ def eye(n_rows: int, n_cols: int | None = None, labels: str | None = None, *, k:
     """
     rows, columns = sizes_of((n_rows, n_rows if n_cols is None else n_cols), "eye")
     made = type_and_device(like, dtype, device)
-    value = torch.zeros((rows, columns), **made)
+    value = allocated("eye", (rows, columns), lambda: torch.zeros((rows, columns), **made))
     if -rows < k < columns:
         value.diagonal(k).fill_(1)
     return constant(value, labels, like, "eye")
@@ -199,7 +218,7 @@ def arange(start: Any, stop: Any = None, step: Any = 1, labels: str | None = Non
     made = type_and_device(like, dtype, device)
     if (last - first) / step <= 0:
         return constant(torch.zeros((0,), **made), labels, like, "arange")
-    return constant(torch.arange(first, last, step, **made), labels, like, "arange")
+    return constant(allocated("arange", (first, last, step), lambda: torch.arange(first, last, step, **made)), labels, like, "arange")
 
 
 @composite
@@ -216,7 +235,8 @@ def linspace(start: Any, stop: Any, /, num: int, labels: str | None = None, *, e
     """
     (count,) = sizes_of(num, "linspace")
     ends = _number(start, "linspace"), _number(stop, "linspace")
-    value = torch.linspace(*ends, count if endpoint else count + 1, **type_and_device(like, dtype, device))
+    made = type_and_device(like, dtype, device)
+    value = allocated("linspace", count, lambda: torch.linspace(*ends, count if endpoint else count + 1, **made))
     return constant(value[:count], labels, like, "linspace")
 
 

@@ -86,10 +86,27 @@ def _crossentropy_kernel(x: Tensor, targets: Tensor, weights: Tensor | None, axi
         e = logs * targets if from_logits else (x.clamp_min(_tiny(x)).log_() if clipped else x.log()).mul_(targets)
         return weighted_total(e if reduction == "sum" else e.neg_(), weights, -factor, reduction), logs
     index = targets.unsqueeze(axis)
-    e = logs.gather(axis, index) if from_logits else x.gather(axis, index).clamp_min_(_tiny(x)).log_()
+    try:
+        e = logs.gather(axis, index) if from_logits else x.gather(axis, index).clamp_min_(_tiny(x)).log_()
+    except (IndexError, RuntimeError):
+        _check_indices(targets, x.shape[axis])
+        raise
     if reduction == "sum":
         return weighted_total(e, None if weights is None else _at_index(weights, index, axis), -factor, reduction), logs
     return weighted_total(e.neg_(), None if weights is None else _at_index(weights, index, axis), factor, reduction).squeeze(axis), logs
+
+
+def _check_indices(index: Tensor, classes: int) -> None:
+    """An error for class indices that are none; read where a kernel has refused them already."""
+    outside = (index < 0) | (index >= classes)
+    if not bool(outside.any()):
+        return
+    place = tuple(torch.nonzero(outside)[0].tolist())
+    value, at = int(index[place]), ", ".join(map(str, place))
+    way = "write targets - 1" if bool((index == classes).any() and (index > 0).all()) else (
+        f"to leave targets out, write indexcrossentropy(y, targets, mask_index={value})")
+    raise ShapeError(f"crossentropy: the class index at targets[{at}] is {value}, and the {classes} classes along C are numbered from 0 to {classes - 1}, "
+                     f"at {line_of(user_site())}; {way}")
 
 
 def _slopes_and_value(x: Any, t: Any, mode: str, from_logits: bool) -> tuple[Any, Any]:

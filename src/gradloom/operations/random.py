@@ -13,7 +13,7 @@ from ..core.labels import described, without
 from ..core.operation import Operation, composite, discrete, public
 from ..kernels import NUMBER_TYPES, Tensor, differentiable, dtype_named, generator, random_state, restore_random_state, seed
 from .arithmetic import astype
-from .creation import constant, sizes_of, type_and_device
+from .creation import allocated, constant, sizes_of, type_and_device
 from .movement import array
 from .softmax import floating, one_axis
 
@@ -55,19 +55,22 @@ def rng(state: Any = None, /) -> Any:
 
 
 
-def _draw(kernel: Any) -> Any:
+def _draw(word: str, kernel: Any) -> Any:
     """A torch function that draws, from our generator of the device."""
-    return lambda device, **params: kernel(generator=generator(device), device=device, **params)
+    def draw(device: Any, **params: Any) -> Tensor:
+        return allocated(word, params.get("shape", params.get("n")), lambda: kernel(generator=generator(device), device=device, **params))
+
+    return draw
 
 
-_rand = discrete("rand", _draw(lambda shape, **rest: torch.rand(shape, **rest)), (), matlab="rand")
-_randn = discrete("randn", _draw(lambda shape, **rest: torch.randn(shape, **rest)), (), matlab="randn")
-_randint = discrete("randint", _draw(lambda low, high, shape, **rest: torch.randint(low, high, shape, **rest)), (), matlab="randi")
-_permutation = discrete("permutation", _draw(lambda n, **rest: torch.randperm(n, **rest)), (), matlab="randperm")
+_rand = discrete("rand", _draw("rand", lambda shape, **rest: torch.rand(shape, **rest)), (), matlab="rand")
+_randn = discrete("randn", _draw("randn", lambda shape, **rest: torch.randn(shape, **rest)), (), matlab="randn")
+_randint = discrete("randint", _draw("randint", lambda low, high, shape, **rest: torch.randint(low, high, shape, **rest)), (), matlab="randi")
+_permutation = discrete("permutation", _draw("permutation", lambda n, **rest: torch.randperm(n, **rest)), (), matlab="randperm")
 
 
 def _bernoulli_kernel(p: Any, shape: Any, dtype: Any, device: Any, factor: Any) -> Tensor:
-    drawn = torch.empty(shape, dtype=dtype, device=device)
+    drawn = allocated("bernoulli", shape, lambda: torch.empty(shape, dtype=dtype, device=device))
     drawn = drawn.bernoulli_(p.to(drawn.device) if isinstance(p, Tensor) else p, generator=generator(device))
     return drawn if factor == 1 else drawn.mul_(factor)
 

@@ -15,6 +15,7 @@ from ..core.labels import described
 from ..core.multilinear import multilinear
 from ..core.operation import OPERATIONS, composite, public
 from ..kernels import Tensor
+from .creation import allocated
 from .movement import array, expand_dims, flatten, fresh, negative_axes, reshape
 
 # ----- selections along axes: flip, roll, repeat, tile -----
@@ -244,7 +245,8 @@ def repeat(x: Any, repeats: Any, /, *, axis: Any = None) -> Any:
     if counts.is_floating_point() or counts.is_complex() or counts.ndim > 1 or counts.numel() not in (1, n) or bool((counts < 0).any()):
         raise ShapeError(f"repeat takes a number of times, or {n} of them, not {described(tuple(counts.shape), None)} {str(counts.dtype)[6:]}, "
                          f"at {line_of(user_site())}; write integers that are not negative, one for each entry along the axis")
-    where = torch.arange(n, device=x.device).repeat_interleave(counts.reshape(-1).to(torch.int64).expand(n))
+    where = allocated("repeat", described(x.shape, labels_of(x)),
+                      lambda: torch.arange(n, device=x.device).repeat_interleave(counts.reshape(-1).to(torch.int64).expand(n)))
     return _take.apply((x,), {"where": where, "axis": k}, labels_of(x))
 
 
@@ -346,18 +348,17 @@ def zeros_around(x: Any, pairs: tuple[tuple[int, int], ...]) -> Any:
 
 
 def _pairs(widths: Any, ndim: int) -> tuple[tuple[int, int], ...]:
-    """Widths as (before, after) for each axis."""
-    if type(widths) in (tuple, list) and all([type(pair) in (tuple, list) and len(pair) == 2 and type(pair[0]) is type(pair[1]) is int for pair in widths]):
+    """Widths as (before, after) for each axis, spread as NumPy spreads them."""
+    if type(widths) in (tuple, list) and len(widths) == ndim and all(
+            [type(pair) in (tuple, list) and len(pair) == 2 and type(pair[0]) is type(pair[1]) is int for pair in widths]):
         return tuple([(before, after) for before, after in widths])
-    widths = np.asarray(widths, dtype=np.int64)
-    return tuple((int(before), int(after)) for before, after in (np.broadcast_to(widths, (ndim, 2)) if widths.ndim < 2 and widths.size else widths))
+    sizes = np.asarray(widths, dtype=np.int64)
+    return tuple((int(before), int(after)) for before, after in (np.broadcast_to(sizes, (ndim, 2)) if sizes.size else ()))
 
 
 @public(_pad)
 def pad(x: Any, widths: Any, /, *, mode: str = "constant") -> Any:
-    """Zeros around x; `widths` is (before, after) for each axis, from the last backwards where fewer are given.
-
-    One number, or one pair that is not in a list, stands for all axes, as NumPy has it.
+    """Zeros around x; `widths` is (before, after) for each axis. One number, or one pair, stands for all axes, as NumPy has it.
 
     mode: "constant" for zeros, "edge", "reflect", "symmetric" or "wrap" for entries of x, as NumPy names them.
 
@@ -372,11 +373,10 @@ def pad(x: Any, widths: Any, /, *, mode: str = "constant") -> Any:
     try:
         pairs = _pairs(widths, x.ndim)
     except (TypeError, ValueError):
-        raise ShapeError(f"pad of {described(x.shape, labels_of(x))} by {widths!r:.60}, at {line_of(user_site())}; write (before, after) for each axis, "
-                         "as in [(0, 0), (1, 1)]") from None
-    if len(pairs) > x.ndim or any([before < 0 or after < 0 for before, after in pairs]):
-        raise ShapeError(f"pad of {described(x.shape, labels_of(x))} by {pairs}, at {line_of(user_site())}; write (before, after), not negative, "
-                         "for each axis, or for the last ones")
+        raise ShapeError(f"pad of {described(x.shape, labels_of(x))} by {widths!r:.60}, at {line_of(user_site())}; write (before, after) for each of the "
+                         f"{x.ndim} axes, as in {[(0, 0)] * max(x.ndim - 1, 0) + [(1, 1)]} for the last") from None
+    if any(n < 0 for pair in pairs for n in pair):
+        raise ShapeError(f"pad of {described(x.shape, labels_of(x))} by {pairs}, at {line_of(user_site())}; write (before, after), not negative")
     if mode == "constant":
         return zeros_around(x, pairs)
     if mode not in ("edge", "reflect", "symmetric", "wrap"):

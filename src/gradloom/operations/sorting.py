@@ -4,18 +4,20 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..core.array import dlarray, labels_of, raw, relabelled, unlabelled
 from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.general import general
-from ..core.labels import described, without
+from ..core.labels import described, tidy, without
 from ..core.operation import composite, discrete, public
 from ..kernels import Tensor
 from .along import pick_along, put_along, single_axis
+from .elementwise import where
 from .movement import array, negative_axes, permute_dims, reshape
 from .reduction import _without_trace, mean
-from .selection import slice_axis
+from .selection import _take
 from .softmax import floating
 
 # ----- sort -----
@@ -167,9 +169,12 @@ def _finished(y: Any, x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
     return relabelled(y, labels)
 
 
+_FEW = 8  # selections cost less than a sort
+
+
 def _selected_kernel(x: Tensor, ranks: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """The elements of given ranks along the last axis; where there is a NaN, that. By selection where none of them has an equal, else by sorting."""
-    if x.numel() and not x.is_meta and not x.is_complex() and not _may_have_nan(x):
+    if x.numel() and 0 < len(ranks) <= _FEW and not x.is_meta and not x.is_complex() and not _may_have_nan(x):
         found = [torch.kthvalue(x, r + 1, dim=-1, keepdim=True) for r in ranks]
         if all(_alone(x, f.values, -1) for f in found):
             return torch.cat([f.values for f in found], -1), torch.cat([f.indices for f in found], -1)
@@ -205,35 +210,56 @@ def median(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     return _finished(mean(middle, axis=-1), x, axes, keepdims)
 
 
+# Where the value of a part q stands among n in order, counted from 0: q (n + 1 - a - b) + a - 1.
+_PLOTTING = {"linear": (1, 1), "weibull": (0, 0), "hazen": (0.5, 0.5), "median_unbiased": (1 / 3, 1 / 3), "normal_unbiased": (3 / 8, 3 / 8)}
+_ROUNDED: dict[str, Any] = {"lower": np.floor, "higher": np.ceil, "nearest": np.rint, "midpoint": lambda k: (np.floor(k) + np.ceil(k)) / 2}
+
+
 @composite
-def quantile(x: Any, q: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+def quantile(x: Any, q: Any, /, *, axis: Any = None, keepdims: bool = False, method: str = "linear") -> Any:
     """The value below which a part q of the elements over axes lies, by linear interpolation between neighbours in order.
 
-    Formula: with the elements in order, x[0] to x[n - 1], the value at position q (n - 1); q is a number from 0 to 1. NaN where there is one.
+    Formula: with the elements in order, x[0] to x[n - 1], the value at position q (n - 1); q is a number from 0 to 1, or an array of them,
+    whose axes come first in the result (as U); a constant. NaN where there is one. `method` has NumPy's names: "lower", "higher", "nearest" or
+    "midpoint" of the neighbours, or another position, "hazen" (MATLAB's), "weibull", "median_unbiased" or "normal_unbiased".
     `axis` is an integer, a label letter, several, or all of them; the axes are dropped, or kept with size 1. Raises ShapeError for no elements,
     and for a q outside [0, 1].
 
     >>> import gradloom as gl
     >>> gl.quantile(gl.dlarray([4.0, 1.0, 3.0, 2.0, 5.0]), 0.375)
     dlarray float64 2.5
+    >>> gl.quantile(gl.dlarray([4.0, 1.0, 3.0, 2.0, 5.0]), [0.25, 0.375]).tolist()
+    [2.0, 2.5]
 
-    Source: NumPy quantile. MATLAB's places element k at (k - 0.5) / n.
+    Source: NumPy quantile. MATLAB's places element k at (k - 0.5) / n: method="hazen".
     """
     x = floating(x)
-    if isinstance(q, list | tuple) or getattr(q, "ndim", 0) > 0:
-        raise ShapeError(f"quantile takes one number q, not several, at {line_of(user_site())}; write stack([quantile(x, q) for q in ...])")
-    q = float(q)  # refused where it is traced: no derivative goes through it
-    if not 0 <= q <= 1:
+    parts = np.asarray(q, dtype=np.float64)  # refused where it is traced: no derivative goes through it
+    if not ((parts >= 0) & (parts <= 1)).all():
         raise ShapeError(f"quantile needs q from 0 to 1, not {q}, at {line_of(user_site())}; percentages are divided by 100")
+    if method not in _PLOTTING and method not in _ROUNDED:
+        raise ShapeError(f"quantile: method {method!r:.40}, at {line_of(user_site())}; it is one of {', '.join((*_PLOTTING, *_ROUNDED))}")
     flat, axes = _flattened(x, axis, "quantile")
-    position = q * (flat.shape[-1] - 1)
-    low = min(math.floor(position), flat.shape[-1] - 1)
-    ranks = (low,) if position == low else (low, low + 1)
-    found = _selected.apply((flat,), {"ranks": ranks})
-    y, *above = (reshape(slice_axis(found, -1, k, k + 1), tuple(flat.shape[:-1])) for k in range(len(ranks)))
-    if above:
-        y = y + (above[0] - y) * (position - low)
-    return _finished(y, x, axes, keepdims)
+    n = flat.shape[-1]
+    a, b = _PLOTTING.get(method, (1, 1))
+    position = np.clip((parts * (n + 1 - a - b) + a - 1).ravel(), 0, n - 1)
+    position = _ROUNDED[method](position) if method in _ROUNDED else position
+    low = np.floor(position).astype(np.int64)
+    between = position - low
+    ranks = np.unique(np.concatenate([low, low + (between > 0)]))
+    found = _selected.apply((flat,), {"ranks": tuple(ranks.tolist())})
+    y, above = (_take.apply((found,), {"where": torch.from_numpy(np.searchsorted(ranks, k)).to(x.device), "axis": -1}) for k in (low, low + (between > 0)))
+    if between.any():
+        weight = torch.from_numpy(between).to(x.device, x.dtype)
+        y = y + where(weight > 0, above - y, 0.0) * weight  # an infinity is no neighbour of its own
+    if not parts.ndim:
+        return _finished(reshape(y, tuple(flat.shape[:-1])), x, axes, keepdims)
+    y = permute_dims(y, (y.ndim - 1, *range(y.ndim - 1)))
+    kept = tuple(1 if k - x.ndim in axes else n for k, n in enumerate(x.shape)) if keepdims else tuple(flat.shape[:-1])
+    labels = labels_of(x)
+    if labels is not None:
+        labels = "U" * parts.ndim + (labels if keepdims else without(labels, [k + x.ndim for k in axes]) or "U" * len(kept))
+    return relabelled(reshape(y, (*parts.shape, *kept)), None if labels is None else tidy(labels))
 
 
 __all__ = ["argsort", "median", "quantile", "sort", "topk"]

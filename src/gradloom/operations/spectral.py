@@ -166,6 +166,8 @@ def _traced(x: Any) -> bool:
 def eigvalsh(x: Any, /) -> Any:
     """The eigenvalues of Hermitian matrices, ascending: `eigh` without the vectors.
 
+    Where eigenvalues are equal, first derivatives of what treats them alike (sums over them) are right, and no higher ones.
+
     >>> import gradloom as gl
     >>> gl.eigvalsh(gl.dlarray([[2.0, 1.0], [1.0, 2.0]]))
     2 dlarray float64
@@ -317,6 +319,8 @@ def _completed(u: Any) -> Any:
 @public(_svdvals)
 def svdvals(x: Any, /) -> Any:
     """The singular values, descending: `svd` without the vectors.
+
+    Where singular values are equal, first derivatives of what treats them alike (sums over them) are right, and no higher ones.
 
     >>> import gradloom as gl
     >>> gl.svdvals(gl.dlarray([[3.0, 0.0], [0.0, -4.0]]))
