@@ -33,7 +33,7 @@ def matrix_of(n):
 
 
 TO_CPU = {"device": torch.device("cpu"), "origin": torch.device("cpu")}
-CROSSENTROPY = {"axis": -2, "mode": "single-label", "from_logits": False, "factor": 0.5, "reduction": "sum"}
+CROSSENTROPY = {"axis": -2, "mode": "single-label", "from_logits": False, "clipped": True, "factor": 0.5, "reduction": "sum"}
 LOSS = {"factor": 0.25, "reduction": "sum", "delta": 0.7}
 
 EDGES = {
@@ -177,9 +177,9 @@ EDGES = {
         ((0, 2), over(-1, correction=0)),
         ((1, 3), over(-1, correction=1)),
     ],
-    "max": [((3,), {}), ((2, 1), {}), ((0, 3), {})],
-    "min": [((3,), {}), ((2, 1), {}), ((0, 3), {})],
-    "prod": [((3,), {}), ((2, 1), {}), ((2, 0), {}), ((0, 2), {})],
+    "max": [((3,), over(-1)), ((2, 1), over(-1)), ((0, 3), over(-1)), ((2, 0, 3), over(-1, -3))],
+    "min": [((3,), over(-1)), ((2, 1), over(-2, keepdims=True)), ((0, 3), over(-1)), ((2, 0, 3), over(-1, -3, keepdims=True))],
+    "prod": [((3,), over(-1)), ((2, 1), over(-1)), ((2, 0), over(-1)), ((0, 2), over(-2, keepdims=True)), ((2, 3, 2), over(-2, -3))],
     "logsumexp": [((3, 1), over(-1)), ((3,), over(-1, keepdims=True)), ((2, 3), over(-1, -2)), ((0, 3), over(-1))],
     "gather": [
         ((3,), {"place": at(1)}), ((1, 3), {"place": at(2).reshape(1, 1)}),

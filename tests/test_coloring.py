@@ -87,6 +87,19 @@ def test_grids_that_are_not_periodic_have_the_least_number_of_colours(sizes):
     assert valid(a.indptr, a.indices, found) and found.max() + 1 == 2 * len(sizes) + 1
 
 
+def test_a_row_unlike_the_others_is_seen():
+    n = 40
+    a = scipy.sparse.lil_array(stencil(n, n))
+    a[n * 17 + 5, n * 17 + 5 + np.array([5, 10, n * 5])] = 1  # in the colours of the others these would meet
+    a = scipy.sparse.csr_array(a)
+    a.sort_indices()
+    same = linear_colors(stencil(n, n).indptr, stencil(n, n).indices, n * n, (n, n), 5)
+    assert not valid(a.indptr, a.indices, same)
+    colors = column_colors(a.indptr, a.indices, n * n, (n, n))
+    assert valid(a.indptr, a.indices, colors)
+    np.testing.assert_allclose(decompressed(a, colored(a.indptr, a.indices, a.shape, (n, n))), a.data)
+
+
 def test_patterns_that_differ_from_place_to_place_are_no_grid():
     a = random_pattern(0, 400, 400, 0.02)
     assert linear_colors(a.indptr, a.indices, 400, (20, 20), 1) is None

@@ -53,6 +53,7 @@ CALLS = {
     "assign": [(lambda x: written(x), ["BTC"])],
     "concat": [(lambda x: gl.concat([x, x * 2], axis="C"), ["CB"])],
     "matmul": [(lambda x, w: gl.permute_dims(x, "BC") @ w, ["CB", plain(4, 2)])],
+    "vecdot": [(lambda a, b: gl.vecdot(a, b, axis="T"), ["CTB", "CTB"]), (lambda a, b: gl.vecdot(a, b, axis="C"), ["CTB", "BC"])],
     "einsum": [(lambda x: gl.einsum("bc,bc->b", gl.stripdims(x, "BC"), gl.stripdims(x, "BC")), ["CB"])],
     "linear": [
         (gl.fullyconnect, ["CB", plain(2, 4), plain(2)]),
@@ -136,7 +137,9 @@ WITHOUT_LABELS = {
     "put": "the transpose of take",
     "slice": "part of other operations",
     "pad": "its widths go by position",
+    "tile": "its repetitions go by position",
     "sparse_matmul": "goes by position, as matmul",
+    **dict.fromkeys(("outer", "kron"), "of arrays without labels"),
     "convolution_weight": "the transpose of dlconv",
     "embed_index": "the transpose of index",
     "gather": "part of max and min",
@@ -150,7 +153,7 @@ WITHOUT_LABELS = {
     "tril": "of the last two axes",
     "triu": "of the last two axes",
     **dict.fromkeys(
-        ("solve", "solve_triangular", "inv", "pinv", "det", "slogdet", "cholesky", "qr", "eigh", "eigvalsh", "svd", "svdvals", "diagonal", "expm"),
+        ("solve", "solve_triangular", "inv", "pinv", "det", "slogdet", "cholesky", "qr", "eigh", "eigvalsh", "svd", "svdvals", "diagonal", "trace", "expm"),
         "of the matrices in the last two axes, by position",
     ),
 }

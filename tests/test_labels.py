@@ -122,6 +122,17 @@ def test_every_function_with_an_axis_explains_dim():
             getattr(gl.dlarray([1.0]), method)(dim=0)
 
 
+def test_what_equals_an_axis_is_none():
+    """Axes are looked up by the axis that was asked for: a float that equals one asked for before is still refused."""
+    x = gl.zeros((2, 3))
+    for good, bad in ((1, 1.0), ((0, 1), (0.0, 1)), ([0], [0.0])):
+        assert gl.sum(x, axis=good).ndim == 2 - np.size(good)
+        with pytest.raises(gl.LabelError, match="axis is an integer"):
+            gl.sum(x, axis=bad)
+    assert gl.sum(x, axis=1).shape == (2,) and gl.sum(x, axis=True).shape == (2,) and gl.sum(x, axis=(0, 1), keepdims=1).shape == (1, 1)
+    assert int(gl.argmax(gl.dlarray(3.0))) == 0 and gl.argmax(gl.dlarray([[1.0, 5.0], [7.0, 2.0]]), axis=(0, 1)).item() == 2
+
+
 def test_axes_that_are_not_there():
     x = labelled("CB", 2, 3)
     for axis, words in ((2, "out of range.*MATLAB's 1 is 0"), (-3, "out of range"), ("T", r"no axis carries the label 'T': the array is 2\(C\) x 3\(B\)"),

@@ -296,6 +296,18 @@ def test_crossentropy_of_probabilities(p, dtype):
 
 
 @EACH_TYPE
+def test_probabilities_are_clipped_where_one_is_too_small(dtype):
+    """One probability below the smallest normal number has the value and the slope of a clipped one; the others do not notice."""
+    small = TINY[dtype] / 4
+    x, t = torch.tensor([[small, 1.0], [0.25, 0.75]], dtype=dtype), torch.tensor([[0.5, 0.5], [0.5, 0.5]], dtype=dtype)
+    y, g, _ = walks(lambda x: gl.crossentropy(x, dlarray(t), data_format="BC"), x)
+    close(y, -0.25 * (math.log(TINY[dtype]) + math.log(0.25) + math.log(0.75)), dtype, 4)
+    close(g, [[0.0, -0.25], [-1.0, -1 / 3]], dtype, 4)
+    y, g, _ = walks(lambda x: gl.crossentropy(x[1:], dlarray(t[1:]), data_format="BC"), x)
+    close(y, -0.5 * (math.log(0.25) + math.log(0.75)), dtype, 4)
+
+
+@EACH_TYPE
 def test_crossentropy_of_no_observations(dtype):
     x = dlarray(torch.zeros((3, 0), dtype=dtype), "CB")
     for logits in (False, True):

@@ -37,7 +37,7 @@ WITHOUT_COMPLEX = {
     **dict.fromkeys(("floor_divide", "mod", "fmod", "floor", "ceil", "round", "trunc"), "rounding is of real numbers"),
     **dict.fromkeys(("maximum", "minimum", "clip", "max", "min", "cummax", "cummin", "sort", "topk"), "complex numbers have no order"),
     **dict.fromkeys(("order_statistics", "maxpool"), "complex numbers have no order"),
-    **dict.fromkeys(("relu", "leakyrelu", "elu", "gelu", "copysign", "nextafter"), "turns on the sign of a real number"),
+    **dict.fromkeys(("relu", "leakyrelu", "elu", "gelu", "gelu_slope", "copysign", "nextafter"), "turns on the sign of a real number"),
     **dict.fromkeys(("atan2", "hypot", "complex"), "takes two real coordinates"),
     **dict.fromkeys(("sinpi", "cospi", "erf", "erfc", "erfinv", "erfcinv", "erfcx"), "of real numbers in SciPy, or in torch"),
     **dict.fromkeys(("gamma", "gammaln", "digamma", "polygamma", "beta", "xlogy"), "of real numbers in torch"),

@@ -161,6 +161,25 @@ def test_an_autoencoder_of_pooling_and_unpooling():
     agrees(ours, theirs, x)
 
 
+def test_unpooling_trusts_only_what_it_knows():
+    """Positions of windows that do not overlap are not checked again; over other axes or sizes, or written into since, they are."""
+    z = dlarray(torch.zeros(1, 2, 4, 4, dtype=torch.float64), "BCTS")  # the first of equal ones: the same positions in both rows of windows
+    y, indices, size = gl.maxpool(z, 2, stride=2, pool_format="TS", return_indices=True)
+    assert gl.maxunpool(y + 1, indices, size, pool_format="TS")._value.sum() == 8
+    with pytest.raises(ShapeError, match="there are 8 places"):
+        gl.maxunpool(y, indices, (1, 2, 2, 4), pool_format="TS")
+    with pytest.raises(ShapeError, match="there are 4 places"):
+        gl.maxunpool(y, indices, (1, 2, 2, 4), pool_format="S")
+    _, indices, size = gl.maxpool(z, (1, 2), stride=(1, 2), pool_format="TS", return_indices=True)
+    with pytest.raises(ShapeError, match="there are 4 places"):
+        gl.maxunpool(dlarray(torch.zeros(indices.shape), "BCTS"), indices, size, pool_format="S")
+    x = torch.rand(1, 1, 4, dtype=torch.float64)
+    y, indices, size = gl.maxpool(x, 2, stride=2, data_format="BCS", return_indices=True)
+    indices.zero_()
+    with pytest.raises(ShapeError, match="several values go to one place"):
+        gl.maxunpool(y, indices, size, data_format="BCS")
+
+
 def test_messages_of_unpooling():
     x = dlarray(drawn(1, 2, 4, 4), "BCSS")
     y, indices, size = gl.maxpool(x, 2, stride=2, return_indices=True)

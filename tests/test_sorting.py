@@ -100,6 +100,14 @@ def test_topk(k, axis, largest):
 def test_the_first_of_equal_ones_is_taken():
     assert gl.topk(dlarray([1.0, 2.0, 2.0, 2.0]), 2)[1].tolist() == [1, 2]
     assert gl.topk(dlarray([1.0, 0.0, 0.0]), 1, largest=False)[1].tolist() == [1]
+    assert gl.topk(dlarray([3, 1, 3, 3]), 2)[1].tolist() == [0, 2]
+    x = torch.zeros(3, 3000, dtype=torch.float16)  # more equal ones than half precision can count
+    x[1] = torch.arange(3000)
+    assert gl.topk(dlarray(x), 1)[1].tolist() == [[0], [2999], [0]]
+    rows = torch.tensor([[1.0, 2.0, 3.0], [5.0, 5.0, 4.0], [2.0, math.inf, math.inf]])  # only some rows have equal ones
+    assert gl.topk(dlarray(rows), 2)[1].tolist() == [[2, 1], [0, 1], [1, 2]]
+    found = gradient(lambda x: gl.median(x, axis=1), rows.double()[:2])
+    assert torch.equal(found._value, torch.tensor([[0.0, 1.0, 0.0], [2.0, 0.0, 0.0]], dtype=torch.float64))
 
 
 # ----- median and quantiles -----

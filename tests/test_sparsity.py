@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import gradloom as gl
 from gradloom.derivatives import compressed, sparsity
 from gradloom.derivatives.alike import Signature
+from gradloom.derivatives.entries import Part, Places, joined, moved, multiplied, read, whole
 from gradloom.derivatives.solvers import trace_between
 
 N = 12
@@ -137,14 +138,14 @@ def signature_of(f, x):
     def run(x):
         order = trace_between(f(x), x)
         found.append(Signature(order))
-        return found[0].fits(order)
+        return found[0].order(order[-1], order[0]) == order
 
     assert gl.dlfeval(run, gl.dlarray(x))
     return found[0]
 
 
 def fits(signature, f, x):
-    return gl.dlfeval(lambda x: signature.fits(trace_between(f(x), x)), gl.dlarray(x))
+    return gl.dlfeval(lambda x: signature.order(f(x)._node, x._node) is not None, gl.dlarray(x))
 
 
 def test_signatures_tell_apart_what_patterns_rest_on():
@@ -245,9 +246,9 @@ def test_dense_patterns_are_said():
 
 def test_a_pattern_with_too_many_entries_is_dense(monkeypatch):
     monkeypatch.setattr(sparsity, "MOST_ENTRIES", 100)
-    from gradloom.derivatives import accumulation
+    from gradloom.derivatives import entries
 
-    monkeypatch.setattr(accumulation, "MOST_ENTRIES", 100)
+    monkeypatch.setattr(entries, "MOST_ENTRIES", 100)
     with pytest.warns(gl.GradloomWarning, match="dense"):
         found = gl.sparse_jacobian(lambda x: x * gl.sum(x) / 2 - x)(np.ones(40))
     np.testing.assert_allclose(found.toarray(), 0.5 + np.eye(40) * 19)
@@ -269,6 +270,176 @@ def test_probes_see_a_wrong_entry(monkeypatch):
     monkeypatch.setattr("gradloom.derivatives.accumulation.Accumulation.values", lambda self, order: np.ones(24))
     with pytest.raises(gl.GradloomError, match=r"differs from a plain walk by .*use jacobian"):
         sparse(POINT)
+
+
+# ----- what is kept between calls is looked at in each ----------------------------------------------------------------------
+
+
+def analyses(monkeypatch):
+    """How often a pattern has been found."""
+    count = []
+
+    def counted(*args):
+        count.append(args)
+        return sparsity.pattern_of(*args)
+
+    monkeypatch.setattr(compressed, "pattern_of", counted)
+    return count
+
+
+def test_numbers_may_change_from_call_to_call(monkeypatch):
+    count = analyses(monkeypatch)
+
+    def f(x, t, a):
+        return a * (gl.roll(x, 1) - 2 * x) * 0.5 + t * x * gl.sin(t * x) - x / a
+
+    sparse = gl.sparse_jacobian(f)
+    for k, (t, a) in enumerate([(1, 2.0), (1, 2.0), (3, 2.0), (0, 2.5), (0.5, -1e-3), (7.5, 2.0), (1, 2.0), (np.inf, 2.0), (2, 1.0)]):
+        found, expected = sparse(POINT, t, a), dense(lambda x: f(x, t, a), POINT)  # noqa: B023
+        assert found.nnz == 2 * N
+        np.testing.assert_allclose(found.toarray(), expected, rtol=1e-12, atol=1e-13) if np.isfinite(t) else None
+        assert len(count) == [1, 1, 2, 3, 3, 3, 3, 3, 3][k]  # a number that has changed once is read anew ever after
+
+
+def test_a_number_in_memory_that_others_write_to():
+    memory = np.array(2.0)
+    shared = gl.dlarray(memory, copy=False)
+    sparse = gl.sparse_jacobian(lambda x: shared * x + x**2)
+    for value in (2.0, 3.0, -1.0):
+        memory[...] = value
+        np.testing.assert_allclose(sparse(POINT).diagonal(), value + 2 * POINT)
+
+
+def test_a_number_may_become_an_array():
+    sparse = gl.sparse_jacobian(lambda x, a: a * gl.roll(x, 1) + x)
+    for a in (2.0, WEIGHTS, 3, gl.dlarray(WEIGHTS), np.array(4.0), OTHER[:1]):
+        np.testing.assert_allclose(sparse(POINT, a).toarray(), dense(lambda x: a * gl.roll(x, 1) + x, POINT))  # noqa: B023
+
+
+def test_numbers_that_are_zero_or_neither_overflow_nor_vanish_in_between():
+    for f in (lambda x: 1e200 * (1e200 * (1e-200 * (1e-200 * gl.sin(x)))), lambda x: (x * 1e-200) * 1e-200 * 1e200 * 1e200,
+              lambda x: 0 * x + 0 * gl.sin(x) + 0.0 * gl.roll(x, 1), lambda x: gl.sin((1e-300 * x * x) * 1e-10 * 1e300)):
+        sparse = gl.sparse_jacobian(f)
+        np.testing.assert_allclose(sparse(POINT).toarray(), dense(f, POINT), rtol=1e-12)
+    assert gl.sparse_jacobian(lambda x, a: a * x + a * gl.roll(x, 1))(POINT, 0).nnz == 2 * N
+
+
+def test_the_same_operations_in_another_order_are_told_apart(way):
+    def f(x, kind):
+        a, b = gl.sin(x), gl.cos(gl.roll(x, 1))
+        c = gl.sin(x) if kind == 3 else a
+        return {0: a * b - a, 1: a * b - b, 2: b * a - a, 3: a * b - c, 4: a * a - a}[kind]
+
+    sparse = gl.sparse_jacobian(f, check=True)
+    for kind in (0, 1, 2, 3, 4, 3, 2, 1, 0, 4):
+        np.testing.assert_allclose(sparse(POINT, kind).toarray(), dense(lambda x: f(x, kind), POINT), atol=1e-13)  # noqa: B023
+
+
+def test_signatures_tell_apart_how_operations_are_joined():
+    signature = signature_of(lambda x: gl.sin(x) * gl.cos(x), POINT)
+    assert fits(signature, lambda x: gl.sin(x) * gl.cos(x), OTHER)
+    assert not fits(signature, lambda x: gl.cos(x) * gl.sin(x), POINT) and not fits(signature, lambda x: gl.sin(x) * gl.sin(x), POINT)
+    assert not fits(signature, lambda x: gl.sin(x) * gl.cos(gl.sin(x)), POINT) and not fits(signature, lambda x: x, POINT)
+    assert not fits(signature_of(lambda x: x, POINT), gl.sin, POINT) and fits(signature_of(lambda x: x, POINT), lambda x: x, OTHER)
+    once = signature_of(lambda x: (lambda y: y * y)(gl.sin(x)), POINT)
+    assert not fits(once, lambda x: gl.sin(x) * gl.sin(x), POINT)
+    several = signature_of(lambda x: gl.stack([x, x]), POINT)
+    assert not fits(several, lambda x: gl.stack([x, x, x]), POINT) and not fits(several, lambda x: gl.stack([x, gl.dlarray(OTHER)]), POINT)
+    assert not fits(signature_of(lambda x: x * WEIGHTS, POINT), lambda x: x * np.ones((1, N)), POINT)
+
+
+def test_other_variables_of_the_trace_are_constants():
+    def inner(x, y):
+        return gl.sin(x) * y + gl.cumulative_sum(y)
+
+    def outer(y):
+        order = trace_between(inner(gl.dlarray(y), y), y)
+        return [Signature(order).order(order[-1], y._node) == order]
+
+    assert gl.dlfeval(outer, gl.dlarray(POINT)) == [True]
+
+
+def test_a_gradient_inside_that_drops_what_it_has_used(way):
+    def f(x):
+        w = x * x * x + 2 * x
+        gl.dlgradient(gl.sum(w * w), x)
+        return 3 * w + gl.roll(w, 1) * x
+
+    sparse = gl.sparse_jacobian(f, check=True)
+    x = RNG.standard_normal(300)  # small arrays are not dropped
+    for point in (x, x + 1):
+        np.testing.assert_allclose(sparse(point).toarray(), dense(f, point), rtol=1e-12)
+
+
+def test_results_share_nothing():
+    for f in (lambda x: 2 * gl.roll(x, 1), lambda x: x**2 + gl.roll(x, 1)):
+        sparse = gl.sparse_jacobian(f)
+        first = sparse(POINT)
+        expected = first.toarray()
+        first.data[:], first.indices[:], first.indptr[:] = 7, 0, 0
+        assert (sparse(POINT).toarray() == expected).all()
+
+
+def test_entries_that_double_are_merged(monkeypatch):
+    most = []
+    whole = sparsity.whole
+    monkeypatch.setattr(sparsity, "whole", lambda entries: most.append(sum(len(p.columns) for p in entries)) or whole(entries))
+
+    def f(x):
+        x = gl.sin(x)
+        for k in range(14):
+            x = x + gl.roll(x, 1) * (1 if k % 3 else 2)
+        return x * x
+
+    x = RNG.standard_normal(400) / 100
+    sparse = gl.sparse_jacobian(f, check=True)
+    np.testing.assert_allclose(sparse(x).toarray(), dense(f, x), rtol=1e-9, atol=1e-12)
+    assert max(most) <= 64 * len(x)  # and not 2**14
+
+
+def test_places_in_order():
+    rng = np.random.default_rng(1)
+    for m, n in ((7, 5), (1 << 20, 1 << 20), (0, 3), (3, 0)):  # the second has places beyond 32 bits
+        parts = []
+        for _ in range(3):
+            count = 40 if m * n else 0
+            parts.append(Part(rng.integers(0, max(m, 1), count), rng.integers(0, max(n, 1), count), 0, 1.0))
+        found = Places(parts, m, n)
+        rows, columns = (np.concatenate([p[k] for p in parts]) for k in (0, 1))
+        expected = sorted(set(zip(rows.tolist(), columns.tolist(), strict=True)))
+        assert list(zip(found.rows.tolist(), found.columns.tolist(), strict=True)) == expected
+        assert [expected[k] for k in found.of_entries()] == list(zip(rows.tolist(), columns.tolist(), strict=True))
+    assert not len(Places([], 3, 4).rows)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_entries_are_read_and_moved_as_matrices_are(seed):
+    rng = np.random.default_rng(seed)
+    m, n, k = rng.integers(1, 9, 3)
+    entries = [Part(None, rng.integers(0, n, m), 0, 1.5), Part(rng.integers(0, m, 6), rng.integers(0, n, 6), 0, rng.standard_normal(6)),
+               Part(None, rng.integers(0, n, m), 0, rng.standard_normal(m))]
+
+    def matrix(entries, m):
+        p = whole(entries)
+        return scipy.sparse.coo_array((p.coefficients, (p.rows, p.columns)), shape=(m, n)).toarray()
+
+    before = matrix(entries, m)
+    places, factors = rng.integers(-1, m, k), rng.standard_normal(k)
+    if seed % 2:
+        places = rng.permutation(m)[:k]  # no row twice
+        k, factors = len(places), factors[:len(places)]
+    select = np.zeros((k, m))
+    select[np.arange(k)[places >= 0], places[places >= 0]] = 1
+    np.testing.assert_allclose(matrix(read(entries, places, m), k), select @ before)
+    np.testing.assert_allclose(matrix(read(entries, places, m, factors), k), factors[:, None] * select @ before)
+    target, factors = rng.integers(-1, k, m), rng.standard_normal(m)
+    put = np.zeros((k, m))
+    put[target[target >= 0], np.arange(m)[target >= 0]] = 1
+    np.testing.assert_allclose(matrix(moved(entries, target), k), put @ before)
+    np.testing.assert_allclose(matrix(moved(entries, target, factors), k), put @ (factors[:, None] * before))
+    np.testing.assert_allclose(matrix(joined([entries, entries, entries[1:]]), m), 2 * before + matrix(entries[1:], m))
+    a = scipy.sparse.random_array((k, m), density=0.5, format="csr", rng=rng)
+    np.testing.assert_allclose(matrix(multiplied(a, entries), k), a @ before)
 
 
 # ----- random functions -----------------------------------------------------------------------------------------------------

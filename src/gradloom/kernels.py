@@ -61,7 +61,8 @@ def promoted(*dtypes: torch.dtype) -> torch.dtype:
     """The type that arrays of these types are computed in: torch's table."""
     result = dtypes[0]
     for dtype in dtypes[1:]:
-        result = torch.promote_types(result, dtype)
+        if dtype is not result:
+            result = torch.promote_types(result, dtype)
     return result
 
 
@@ -194,6 +195,7 @@ def _slow_library() -> bool:
 
 _WIDER = _slow_library()
 _WORTHWHILE = 1 << 20  # products of numbers; below, the call costs more than it saves
+_WIDE = 128  # columns that a transposed matrix must meet: oneDNN reads its rows from a copy, which is slow to write
 
 
 def matrix_product(a: Tensor, b: Tensor) -> Tensor:
@@ -202,9 +204,17 @@ def matrix_product(a: Tensor, b: Tensor) -> Tensor:
         return a * b  # an outer product
     if a.ndim > 2 and b.ndim > 1 and b.shape[-1] == 1 and a.stride(-2) == 1 < a.stride(-1):
         return torch.matmul(b.mT, a.mT).mT  # transposed matrices times a column: read in order, 8 times as fast
+    if a.ndim == 2 and b.ndim > 2 and b.shape[-1] == 1:
+        return matrix_product(b.mT, a.mT).mT  # many columns by one matrix: one product, not one for each
     if _WIDER and a.dtype is torch.float32 and b.dtype is torch.float32 and b.ndim == 2 and a.ndim > 1 and a.is_cpu and b.is_cpu:
         n = b.shape[1]
         if n >= 8 and a.shape[-1] > 1 and a.numel() * n >= _WORTHWHILE and a.shape[-1] == b.shape[0] and 0 not in b.stride():  # oneDNN takes 1000 times as long
+            if a.ndim == 2 and a.stride(1) != 1:
+                m = a.shape[0]
+                if max(m, n) < _WIDE:
+                    return torch.matmul(a, b)
+                if m > n >= 8 and b.stride(1) == 1:  # the narrower one is copied
+                    return torch.ops.mkldnn._linear_pointwise(b.mT, a, None, "none", [], "").mT  # type: ignore[no-any-return]
             return torch.ops.mkldnn._linear_pointwise(a, b.mT, None, "none", [], "")  # type: ignore[no-any-return]
     return torch.matmul(a, b)
 

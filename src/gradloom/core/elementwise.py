@@ -22,8 +22,8 @@ class Elementwise(Operation):
 
     def __init__(self, name: str, kernel: Callable[..., Any], partials: Sequence[Any], inputs: Sequence[str], *, complex_partials: Any = None,
                  fused_pull: Rule | Sequence[Rule | None] | None = None, singular: bool = False, complex_fused: bool = False,
-                 **rest: Any):
-        super().__init__(name, kernel, inputs, **rest)
+                 own: bool = False, **rest: Any):
+        super().__init__(name, kernel, inputs, own=own, **rest)
         self.complex_fused = complex_fused  # whether the fused pulls are right for complex numbers too
         self.singular = singular
         self.stated = tuple(partials)
@@ -31,6 +31,8 @@ class Elementwise(Operation):
         self.complex_partials = None if complex_partials is None else [(self._bound(p), self._bound(q)) for p, q in complex_partials]
         self.fused_pull: Any = BoundRule(fused_pull, self) if callable(fused_pull) else fused_pull and [f and BoundRule(f, self) for f in fused_pull]
         self.raw_pulls = None if complex_partials is not None else [self._raw_pull(p, k) for k, p in enumerate(partials)]
+        self.factors = [self.inputs.index(p) if isinstance(p, str) and not singular and self.fused(k) is None else None for k, p in enumerate(partials)]
+        self.makes = [self.fused(k) is None or not own for k in range(len(partials))]
         self.linear = all(type(p) in NUMBER_TYPES for p in partials) and complex_partials is None
         self.floating = name not in ("add", "subtract", "multiply", "negative", "positive", "square", "abs", "sign", "mod", "floor_divide", "maximum",
                                      "minimum", "power")

@@ -78,10 +78,11 @@ def _leave() -> None:
 def _wrap(operation: Operation) -> None:
     """Put checks around an operation's kernel and rules."""
     its = vars(operation)
-    _originals[operation] = {name: its[name] for name in ("kernel", "raw_pulls", "pull", "push") if name in its}
+    _originals[operation] = {name: its[name] for name in ("kernel", "raw_pulls", "factors", "pull", "push") if name in its}
     operation.kernel = _checked_kernel(operation, operation.kernel)
     if operation.raw_pulls is not None:
         operation.raw_pulls = [_checked_rule(operation, "cotangent", rule, lambda v, p, node, g: node) for rule in operation.raw_pulls]
+        operation.factors = [None] * len(operation.raw_pulls)  # so that every cotangent is seen
     operation.pull = _checked_rule(operation, "cotangent", operation.pull, lambda v, p, node, *_: node)  # type: ignore[method-assign]
     operation.push = _checked_rule(operation, "tangent", operation.push, lambda v, p, node, *_: node)  # type: ignore[method-assign]
 

@@ -39,6 +39,8 @@ class Operation:
     recomputable = True
     barrier = ""  # what a walk must not pass through, in words
     raw_pulls: Any = None  # elementwise operations: the pull of each input on real tensors
+    factors: Any = ()  # of those: the other input that the pull multiplies with, where it is such a product
+    makes: Any = ()  # of those: whether the pull gives y_bar itself or memory of its own
     overwrites = False  # writes at params["index"]: a raw walk undoes it in the memory that it owns
     reads_at: Any = None  # of operations that can read one row along axis 0: which, from the parameters
     writes_at: Any = None  # of operations that can write one

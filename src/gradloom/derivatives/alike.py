@@ -1,4 +1,4 @@
-"""Whether two traces are alike: what is kept of one may be used for the other."""
+"""Whether two traces are alike, node by node: what is kept of one may be used for the other."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -14,37 +14,72 @@ from ..kernels import Tensor
 PLAIN = (bool, int, float, complex, str, slice, torch.dtype, type(None), type(Ellipsis))  # compared by ==
 
 
+NOWHERE, OUTSIDE = -1, -2  # a parent that is a constant; one that is older than x
+
+
 class Signature:
     """What a pattern rests on: operations, parameters, shapes, and the constants that select. Numbers and floating constants are free."""
 
     def __init__(self, order: Sequence[Node]):
-        place: dict[Node | None, int | None] = {node: k for k, node in enumerate(order)}
-        place[None] = None
-        self.nodes = [(node.operation, node.params, _has_arrays(node.params), [place.get(p, -1) for p in node.parents], node.shape, node.dtype,
-                       None if isinstance(node.operation, Elementwise) else [v for v in node.values if _selects(v)]) for node in order]
+        place: dict[Node | None, int] = {node: k for k, node in enumerate(order)}
+        place[None] = NOWHERE
+        self.x = order[0].shape, order[0].dtype
+        self.count = len(order)
+        self.nodes = []
+        known: dict[Node, Any] = {}
+        for k in range(len(order) - 1, 0, -1):
+            node = order[k]
+            node.restore(known)  # what a walk inside the function has dropped
+            places = tuple([place.get(p, OUTSIDE) for p in node.parents])
+            elementwise = isinstance(node.operation, Elementwise)
+            follows = elementwise and all(p >= 0 for p in places)  # shape and type do, from those of the parents
+            self.nodes.append((k, node.operation, node.params, _has_arrays(node.params), places, None if follows else (node.shape, node.dtype),
+                               None if elementwise else _selecting(node.values)))
 
-    def fits(self, order: Sequence[Node]) -> bool:
-        """Whether a trace has it. The values that elementwise operations read are read anew."""
-        if len(order) != len(self.nodes):
-            return False
-        place: dict[Node | None, int | None] = {None: None}
-        for k, (node, (operation, params, arrays, parents, shape, dtype, selecting)) in enumerate(zip(order, self.nodes, strict=True)):
-            if node.operation is not operation or node.shape != shape or node.dtype is not dtype:
-                return False
-            place[node] = k
-            if [place.get(p, -1) for p in node.parents] != parents:
-                return False
+    def order(self, u: Node, x: Node) -> list[Node] | None:
+        """The nodes from x to u, each in the place of the one that it is like; None where the traces are not alike.
+
+        The values that elementwise operations read are read anew.
+        """
+        if (x.shape, x.dtype) != self.x or (u is x) is (self.count > 1):
+            return None
+        known: dict[Node, Any] = {}
+        found: list[Any] = [None] * self.count
+        found[-1] = u
+        found[0] = x
+        for k, operation, params, arrays, places, kind, selecting in self.nodes:
+            node = found[k]  # put in its place by a child, which comes later in a trace
+            parents = node.parents
+            if node.dropped is not None:
+                node.restore(known)
+            if node.operation is not operation or len(parents) != len(places) or kind is not None and (node.shape, node.dtype) != kind:
+                return None
             if params and not (same(node.params, params) if arrays else node.params == params):
-                return False
-            if selecting is not None and not same([v for v in node.values if v is not None and _selects(v)], selecting):
-                return False
-        return True
+                return None
+            if selecting is not None:
+                its = _selecting(node.values)
+                if (its or selecting) and not same(its, selecting):
+                    return None
+            for parent, place in zip(parents, places, strict=False):
+                if place >= 0:
+                    other = found[place]
+                    if other is None and parent is not None:
+                        found[place] = parent
+                    elif other is not parent or parent is None:
+                        return None
+                elif parent is not None if place == NOWHERE else parent is None or parent.number >= x.number:
+                    return None
+        return found
 
 
 def _has_arrays(value: Any) -> bool:
     if isinstance(value, dict):
         return any(map(_has_arrays, value.values()))
     return any(map(_has_arrays, value)) if isinstance(value, (tuple, list)) else not isinstance(value, PLAIN)
+
+
+def _selecting(values: Sequence[Any]) -> list[Any]:
+    return [v for v in values if v is not None and _selects(v)]
 
 
 def _selects(value: Any) -> bool:

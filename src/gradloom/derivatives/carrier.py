@@ -24,6 +24,7 @@ from ..core.array import dlarray
 from ..core.blocks.block import Block, identity
 from ..core.operation import ITEM, OPERATIONS, padded
 from ..core.trace import Node, ancestors
+from ..kernels import Tensor
 from .forward import push
 from .planning import remembered, stand_ins
 from .reverse import cast, handles, unrecorded
@@ -112,6 +113,7 @@ class Walk:
         self.sources: dict[Node, Any] = {}
         self.sums: dict[Node, dict[tuple[int, int], Any]] = {}
         self.in_pieces: set[Node] = set()
+        self.made: set[Node] = set()  # nodes whose tangent is in memory of this walk, which nothing else refers to
         self.bending, self.cut = True, not recorded
         self.cut_axes: set[int] = set()  # their directions come first: pieces of them
         self.ending: dict[int, list[Node]] = {}
@@ -215,9 +217,32 @@ class Walk:
                 self.sources[node] = plus(self.sources[node], found) if node in self.in_pieces and node in self.sources else found
         if not self.route.needed[k]:
             return None
-        rows = next(p.shape[0] for p in parts if p is not None)
-        y_dot = self._pushed(node, parts, (rows,))
+        y_dot = self._in_place(k, node, parts)
+        if y_dot is None:
+            rows = next(p.shape[0] for p in parts if p is not None)
+            y_dot = self._pushed(node, parts, (rows,))
         return None if y_dot is None else (y_dot, common)
+
+    def _in_place(self, k: int, node: Node, parts: list[Any]) -> Any:
+        """The tangent of the one parent that moves times its partial, in the memory of a tangent that nothing reads afterwards; None where there is none."""
+        self.made.discard(node)
+        if self.recorded:
+            return None
+        if node.operation.name == "matmul":
+            self.made.add(node)
+        moving = [i for i, d in enumerate(parts) if d is not None]
+        if len(moving) != 1 or not is_plain(node):
+            return None
+        i = moving[0]
+        parent, tangent = node.parents[i], parts[i]
+        p = elementwise_partials(node, self._values(node), False, self.partials)[i]
+        if type(p) is not Tensor or type(tangent) is not Tensor:
+            return None
+        self.made.add(node)
+        if (parent not in self.made or parent not in self.ending.get(k, ()) or node.operation.singular  # type: ignore[attr-defined]
+                or tangent.shape[1:] != node.shape or 0 in tangent.stride() or p.dtype is not tangent.dtype):
+            return None
+        return tangent.mul_(p)
 
     def _values(self, node: Node) -> list[Any]:
         if node.dropped is not None:
@@ -300,7 +325,8 @@ def _broadcasts(node: Node, parts: Sequence[Any], n: int) -> bool:
     operation = node.operation
     if operation.kind == "elementwise":
         return True
-    mixed = {"matmul": (-1, -2), "linear": (-1, None, None), "concat": (node.params.get("axis"),) * len(parts)}.get(operation.name)
+    axis = node.params.get("axis")
+    mixed = {"matmul": (-1, -2), "linear": (-1, None, None), "matvec": (-1, -1), "vecdot": (axis, axis), "concat": (axis,) * len(parts)}.get(operation.name)
     if mixed is None:
         return False
     for d, p, c in zip(parts, node.parents, mixed, strict=True):

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 Indices = np.ndarray
+SOME_ROWS = 64  # of which the offsets may tell those of all
 TRIES = 8  # linear colourings of one number of colours that are tried
-Line = tuple[np.ndarray, dict[int, frozenset[int]]]  # colours along an axis, and what each offset changes them by
+Line = tuple[np.ndarray, dict[int, tuple[int, int]]]  # colours along an axis; for each offset the bits of what it changes them by, and of the negatives
 MOST_OFFSETS = 128  # of a pattern that is the same all over a grid
 FURTHER_ORDERS = 1 << 16  # entries up to which greedy colouring is tried in other orders
 
@@ -135,20 +136,26 @@ def linear_colors(starts: Indices, columns: Indices, n: int, grid: Sequence[int]
     if len(axes) < 2 or math.prod(grid) != n:
         return None
     sizes = [grid[k] for k in axes]
-    offsets = _offsets(starts, columns, sizes)
-    if offsets is None:
-        return None
+    some = np.unique(np.linspace(0, len(starts) - 2, SOME_ROWS).astype(np.int64))  # the first and the last row are in corners of the grid
+    for chosen in (some, None) if len(some) < len(starts) - 1 else (None,):
+        offsets = _offsets(starts, columns, sizes, chosen)
+        if offsets is None:
+            return None
+        for colors in itertools.islice(_linear(sizes, offsets, least), None if chosen is None else 1):
+            if valid(starts, columns, colors):  # whatever offsets other rows have
+                return colors
+    return None
+
+
+def _linear(sizes: Sequence[int], offsets: Sequence[tuple[int, ...]], least: int) -> Iterator[Indices]:
+    """Linear colourings that tell apart what is at one of the offsets, up to TRIES with each number of colours, from the least up."""
     periodic = [any(abs(d[k]) > size // 2 for d in offsets) for k, size in enumerate(sizes)]
     wrapped = sorted({tuple(_nearest(d, size) if p else d for d, size, p in zip(o, sizes, periodic, strict=True)) for o in offsets})
     wrapped = [o for o in wrapped if any(o) and o > tuple(-d for d in o)]
-    position = np.indices(sizes).reshape(len(sizes), -1)
     for count in range(least, 2 * least + 1):
-        choices = [list(_lines(size, count, p, k, wrapped)) for k, (size, p) in enumerate(zip(sizes, periodic, strict=True))]
+        choices = [_lines(size, count, p, k, wrapped) for k, (size, p) in enumerate(zip(sizes, periodic, strict=True))]
         for chosen in itertools.islice(_fitting(choices, wrapped, count), TRIES):
-            colors = sum(c[0][position[k]] for k, c in enumerate(chosen)) % count
-            if valid(starts, columns, colors):
-                return np.asarray(colors, dtype=np.int64)
-    return None
+            yield sum(np.ix_(*[line for line, _ in chosen])).reshape(-1) % count  # type: ignore[arg-type, union-attr]
 
 
 def _fitting(choices: Sequence[Sequence[Line]], offsets: Sequence[tuple[int, ...]], count: int,
@@ -168,25 +175,30 @@ def _nearest(d: int, size: int) -> int:
     return (d + size // 2) % size - size // 2
 
 
-def _offsets(starts: Indices, columns: Indices, sizes: Sequence[int]) -> list[tuple[int, ...]] | None:
-    """Differences between positions of columns in one row; None where there are many."""
-    rows = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+def _offsets(starts: Indices, columns: Indices, sizes: Sequence[int], chosen: Indices | None) -> list[tuple[int, ...]] | None:
+    """Differences between positions of columns in one row, of all rows or of some; None where there are many."""
+    counts = np.diff(starts)
+    if chosen is not None:
+        starts, counts = starts[chosen], counts[chosen]
+        columns = columns[np.repeat(starts - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())]
+    rows = np.repeat(np.arange(len(counts)), counts)
     span = [2 * s - 1 for s in sizes]
-    place = np.ravel_multi_index(np.unravel_index(np.arange(math.prod(sizes)), sizes), span)[columns]  # where differences tell offsets apart
-    found: list[Indices] = []
-    for step in range(1, int(np.diff(starts).max())):
-        found.append(np.unique((place[step:] - place[:-step])[rows[step:] == rows[:-step]]))
-        if len(found[-1]) > MOST_OFFSETS:
+    place = np.ravel_multi_index(np.unravel_index(columns, sizes), span)  # where differences tell offsets apart; columns are in order
+    there = np.zeros(math.prod(span), dtype=bool)
+    for step in range(1, int(counts.max(initial=0))):
+        there[(place[step:] - place[:-step]) * (rows[step:] == rows[:-step])] = True
+        if step % 16 == 0 and np.count_nonzero(there) > MOST_OFFSETS:
             return None
-    key = np.unique(np.concatenate(found)) if found else np.empty(0, dtype=np.int64)
+    there[0] = False
+    key = np.flatnonzero(there)
     if len(key) > MOST_OFFSETS:
         return None
     middle = [s - 1 for s in sizes]
     key = key + np.ravel_multi_index(middle, span)
-    return [tuple(int(d) - c for d, c in zip(offset, middle, strict=True)) for offset in np.stack(np.unravel_index(key, span)).T]
+    return [tuple(int(d) - c for d, c in zip(offset, middle, strict=True)) for offset in np.stack(np.unravel_index(key, span)).T.tolist()]
 
 
-def _lines(size: int, count: int, periodic: bool, axis: int, offsets: Sequence[tuple[int, ...]]) -> Iterator[Line]:
+def _lines(size: int, count: int, periodic: bool, axis: int, offsets: Sequence[tuple[int, ...]]) -> list[Line]:
     """Colours along one axis that tell apart the offsets along it alone, and by how much the colour changes for each offset there is.
 
     Around a periodic axis the colours go round a whole number of times: in even steps where that is possible, else in steps of two sizes.
@@ -194,34 +206,48 @@ def _lines(size: int, count: int, periodic: bool, axis: int, offsets: Sequence[t
     turns: Sequence[int] = range(count)
     if periodic:
         turns = sorted({t for a in range(count) for t in (-(-a * size // count), a * size // count + 1, ((a + 1) * size - 1) // count) if 0 < t < size})
+    lines = np.arange(size) * np.array(turns, dtype=np.int64)[:, None]
+    lines = (lines * count // size if periodic else lines) % count
+    lines = lines[list({line.tobytes(): k for k, line in enumerate(lines)}.values())]
+    alone = {abs(o[axis]) for o in offsets if o[axis] and not any(d for k, d in enumerate(o) if k != axis)}
     position = np.arange(size)
-    wanted = {o[axis] for o in offsets}
-    alone = {o[axis] for o in offsets if o[axis] and not any(d for k, d in enumerate(o) if k != axis)}
-    seen = set()
-    for turn in turns:
-        line = position * turn * count // size if periodic else position * turn
-        line = line % count
-        key = line.tobytes()
-        if key in seen:
-            continue
-        seen.add(key)
-        changes = {}
-        twice = np.concatenate((line, line))
-        for d in wanted:
-            later = twice[d % size:d % size + size] if periodic else line[max(d, 0):size + min(d, 0)]
-            earlier = line if periodic else line[max(-d, 0):size - max(d, 0)]
-            changes[d] = frozenset(((later - earlier) % count).tolist())
-        if not any(0 in changes[d] for d in alone):
-            yield line, changes
+    changes: dict[int, np.ndarray] = {}
+    for d in sorted({abs(o[axis]) for o in offsets} - {0}, key=lambda d: d not in alone):
+        change = lines[:, (position + d) % size] - lines if periodic else lines[:, d:] - lines[:, :size - d]
+        there = np.zeros((len(lines), count), dtype=bool)
+        there[np.arange(len(lines))[:, None], change % count] = True
+        changes[d] = there
+        if d in alone and there[:, 0].any():
+            apart = ~there[:, 0]
+            lines, changes = lines[apart], {e: c[apart] for e, c in changes.items()}
+    bits: list[dict[int, tuple[int, int]]] = [{0: (1, 1)} for _ in lines]
+    for d, there in changes.items():
+        for its, forwards, backwards in zip(bits, _bits(there), _bits(there[:, -np.arange(count)]), strict=True):
+            its[d], its[-d] = (forwards, backwards), (backwards, forwards)
+    return list(zip(lines, bits, strict=True))
+
+
+def _bits(there: np.ndarray) -> list[int]:
+    """Each row as the bits of one number."""
+    return [int.from_bytes(row.tobytes(), "little") for row in np.packbits(there, axis=1, bitorder="little")]
 
 
 def _apart(offset: tuple[int, ...], chosen: Sequence[Line], count: int) -> bool:
-    """Whether two positions at this offset never have one colour."""
-    sums = {0}
-    for d, (_, changes) in zip(offset, chosen, strict=False):
-        if d:
-            sums = {(s + c) % count for s in sums for c in changes[d]}
-    return 0 not in sums
+    """Whether two positions at this offset never have one colour: the changes along the axes never add up to a multiple of their number."""
+    *others, (_, opposite) = [line[1][d] for d, line in zip(offset, chosen, strict=False) if d]
+    sums = 1  # bit 0: nothing has changed
+    for changes, _ in others:
+        sums = changes if sums == 1 else _sums(sums, changes, count)
+    return not sums & opposite
+
+
+def _sums(a: int, b: int, count: int) -> int:
+    """The bits of all sums, modulo count, of a bit of one number and a bit of the other."""
+    found = 0
+    for k in range(count):
+        if b >> k & 1:
+            found |= a << k
+    return (found | found >> count) & ((1 << count) - 1)
 
 
 # ----- star colouring -----------------------------------------------------------------------------------------------------

@@ -12,8 +12,9 @@ import torch
 
 from ..core.array import dlarray
 from ..core.errors import GradloomError, GradloomWarning, line_of, user_site
-from ..core.trace import Node
+from ..core.trace import Node, live
 from ..kernels import NAMES, Tensor
+from .accumulation import Place
 from .alike import Signature
 from .coloring import Coloring, colored, symmetric
 from .solvers import jacobian_of, pulled, pushed, trace_between
@@ -29,6 +30,9 @@ class Prepared:
     def __init__(self, order: list[Node], square: bool, device: Any = None):
         self.signature = Signature(order)
         self.square = square
+        self.free: set[Place] = set()  # numbers that have changed between calls
+        self.shape = math.prod(order[-1].shape), math.prod(order[0].shape)
+        self.dtype = np.dtype(NAMES[order[0].dtype]) if order[0].dtype is not torch.bfloat16 else np.dtype("float32")
         self.pattern = pattern_of(order, device)
         if self.pattern is not None and square and self.pattern.accumulation is None:
             self.pattern = _symmetrized(self.pattern)
@@ -61,7 +65,13 @@ class Prepared:
         p = self.pattern
         assert p is not None
         if p.accumulation is not None:
-            return p.accumulation.values(order)
+            changed = p.accumulation.changed(order)
+            if changed:
+                self.free |= changed
+                found = pattern_of(order, device, self.free)
+                assert found is not None and found.accumulation is not None  # numbers decide nothing else
+                self.pattern = p = found
+            return p.accumulation.values(order)  # type: ignore[union-attr]
         coloring = self.coloring
         backwards = coloring.by == "rows"
         if not coloring.count:
@@ -82,29 +92,40 @@ def _symmetrized(p: Pattern) -> Pattern:
 
 def sparse(kept: list[Prepared], u: Any, x: dlarray, square: bool, check: bool) -> Any:
     """The sparse Jacobian of u, by what is kept of the same branch or is kept from now on."""
-    order = trace_between(u, x)
-    shape = (math.prod(np.shape(u) if type(u) is not dlarray else u.shape), math.prod(x.shape))
-    dtype = np.dtype(NAMES[x.dtype]) if x.dtype is not torch.bfloat16 else np.dtype("float32")
-    if not order:
-        return scipy.sparse.csr_array(shape, dtype=dtype)
-    prepared = next((p for p in kept if p.signature.fits(order)), None)
-    if prepared is None:
+    node = live(u._node) if type(u) is dlarray else None
+    if node is None or x._node is None:
+        return _empty(u, x)
+    prepared = order = None
+    for prepared in kept:
+        order = prepared.signature.order(node, x._node)
+        if order is not None:
+            break
+    else:
+        order = trace_between(u, x)
+        if not order:
+            return _empty(u, x)
         prepared = Prepared(order, square, x.device)
         kept.append(prepared)
         del kept[:-KEPT]
-        if shape[0] * shape[1] > SMALL and (why := prepared.slow()):
-            warnings.warn(f"the {'Hessian' if square else 'Jacobian'} of {shape[0]} by {shape[1]} {why}, at {line_of(user_site())}; write "
+        if math.prod(prepared.shape) > SMALL and (why := prepared.slow()):
+            m, n = prepared.shape
+            warnings.warn(f"the {'Hessian' if square else 'Jacobian'} of {m} by {n} {why}, at {line_of(user_site())}; write "
                           f"{'hessian' if square else 'jacobian'}, or dljacobian(u, x), which keeps other structure too", GradloomWarning, stacklevel=2)
     pattern = prepared.pattern
     if pattern is None:
-        found = scipy.sparse.csr_array(jacobian_of(u, x)._value.reshape(shape).cpu().numpy())
+        found = scipy.sparse.csr_array(jacobian_of(u, x)._value.reshape(prepared.shape).cpu().numpy())
     else:
         found = copy.copy(prepared.empty)  # cheaper than making and checking a new one; all its arrays are fresh
-        found.data = prepared.values(order, x.device).astype(dtype, copy=False)
+        found.data = prepared.values(order, x.device).astype(prepared.dtype, copy=False)
         found.indices, found.indptr = pattern.columns.copy(), pattern.starts.copy()
     if check:
         _probe(found, order, x.device)
     return found
+
+
+def _empty(u: Any, x: dlarray) -> Any:
+    m = math.prod(u.shape if type(u) is dlarray else np.shape(u))
+    return scipy.sparse.csr_array((m, math.prod(x.shape)), dtype=NAMES[x.dtype] if x.dtype is not torch.bfloat16 else "float32")
 
 
 def _probe(found: Any, order: list[Node], device: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from ..core.blocks.block import Block
 from ..core.operation import ITEM, OPERATIONS, padded
 from ..core.trace import Node, ancestors
+from ..kernels import Tensor
 from .reverse import cast, handles, unrecorded
 
 
@@ -23,20 +24,20 @@ def push(outputs: Sequence[Node], seeds: dict[Node, Any], *, recorded: bool = Fa
             last[parent] = k
     for node in outputs:
         last[node] = len(order)
-    ending: dict[int, list[Node]] = {}
-    for node, k in last.items():
-        ending.setdefault(k, []).append(node)
     dots: dict[Node, Any] = {}
     known: dict[Node, Any] = {}
     for k, node in enumerate(order):
         y_dot = _through(node, dots, recorded, lead, values_of, known)
+        if lead and type(y_dot) is Tensor and node.parents[0] in seeds and len(node.parents) == 1 and not y_dot.any():
+            y_dot = None  # a part of x in which none of these directions goes
         seed = seeds.get(node)
         if seed is not None:
             y_dot = seed if y_dot is None else y_dot + seed
         if y_dot is not None:
             dots[node] = y_dot
-        for gone in ending.get(k, ()):
-            dots.pop(gone, None)
+        for parent in node.parents:
+            if last[parent] == k:
+                dots.pop(parent, None)  # type: ignore[arg-type]
     return [dots.get(node) for node in outputs]
 
 

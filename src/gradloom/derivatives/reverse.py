@@ -111,9 +111,13 @@ def _raw(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: set[
         if pulls is not None and not guarded and not node.dtype.is_complex:
             values = node.values
             for k, parent in enumerate(parents):  # `_hand`, without the call: most nodes come through here
-                if parent in active and (bar := pulls[k](values, node.params, node, y_bar)) is not None:
+                if parent not in active or parent in owned and _add_product(bars[parent], operation, k, values, y_bar):  # type: ignore[index]
+                    continue
+                if (bar := pulls[k](values, node.params, node, y_bar)) is not None:
                     if bar.shape != parent.shape or bar.dtype is not parent.dtype:  # type: ignore[union-attr]
                         bar = fitted(bar, parent, ())  # type: ignore[arg-type]
+                    elif bar is not y_bar and operation.makes[k] and parent not in bars:
+                        owned.add(parent)  # type: ignore[arg-type]
                     if parent in bars:
                         _add(bars, owned, parent, bar)  # type: ignore[arg-type]
                     else:
@@ -205,6 +209,18 @@ def _add(bars: dict[Node, Any], owned: set[Node] | None, parent: Node, bar: Any)
     else:
         bars[parent] = bars[parent] + bar
         owned.add(parent)
+
+
+def _add_product(total: Tensor, operation: Any, k: int, values: list[Any], y_bar: Tensor) -> bool:
+    """The pull of input k added to what its parent has, which the walk owns, in one pass: where it is a product with another input in one shape and type."""
+    at = operation.factors[k]
+    if at is None:
+        return False
+    factor = values[at]
+    if type(factor) is not Tensor or y_bar.shape != total.shape or not factor.dtype is y_bar.dtype is total.dtype:
+        return False
+    total.addcmul_(y_bar, factor)
+    return True
 
 
 class Rows:
@@ -336,7 +352,7 @@ def fitted(bar: Any, node: Node, lead: tuple[int, ...]) -> Any:
     if own != tuple(node.shape):
         extra = len(own) - node.ndim
         axes = tuple(range(n, n + extra)) + tuple(n + extra + k for k, size in enumerate(node.shape) if size == 1 and own[extra + k] != 1)
-        if axes:
+        if any([bar.shape[k] != 1 for k in axes]):
             bar = bar.sum(axes) if type(bar) is Tensor else _function("sum")(bar, axis=axes, keepdims=False)
         if tuple(bar.shape[n:]) != tuple(node.shape):
             shape = (*bar.shape[:n], *node.shape)

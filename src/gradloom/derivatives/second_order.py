@@ -76,8 +76,12 @@ def partials_of(node: Node, moving: Sequence[bool], recorded: bool, values: list
     operation: Any = node.operation
     trace = node.trace if recorded else Trace()
     like = next(v for v in values if isinstance(v, Tensor))
-    places: list[Node | None] = [_variable(trace, parent if moves else None, recorded) for parent, moves in zip(node.parents, moving, strict=True)]
-    output: Any = _variable(trace, node, recorded)
+    if recorded and len(moving) == 1 and len(getattr(operation.partials[0], "reads", ())) == 1:  # nothing else moves its partial: no variable is needed
+        places: list[Node | None] = [*node.parents]
+        output: Any = node
+    else:
+        places = [_variable(trace, parent if moves else None, recorded) for parent, moves in zip(node.parents, moving, strict=True)]
+        output = _variable(trace, node, recorded)
     n = len(places)
     v: list[Any] = [dlarray._made(value, places[k] or (node.parents[k] if recorded else None) if k < n else output if k == n else None)
                     if isinstance(value, Tensor) else value for k, value in enumerate(values)]
@@ -167,8 +171,8 @@ def source(node: Node, values: list[Any], dots: Sequence[Any], recorded: bool, k
 def elementwise_source(node: Node, sums: dict[tuple[int, int], Any], seconds: dict[tuple[int, int], Any], total: Any) -> Any:
     """What the sums of products give with the second partials, added to a second order that is there already."""
     for (i, j), p in seconds.items():
-        if type(total) is Tensor and type(p) is Tensor and i == j and not node.operation.singular:  # type: ignore[attr-defined]
-            total = torch.addcmul(total, sums[i, j], p)
+        if total is not None and i == j and not node.operation.singular and type(p) not in NUMBER_TYPES:  # type: ignore[attr-defined]
+            total = OPERATIONS["multiply_add"].apply((total, sums[i, j], p))
             continue
         part = scaled(sums[i, j], p) if node.operation.singular else sums[i, j] * p  # type: ignore[attr-defined]
         part = part if i == j else 2 * part
@@ -188,11 +192,13 @@ def added_up(a: Any, b: Any, total: Any = None) -> Any:
     """The sum over the leading axis of a * b, added to a total that the walk owns."""
     rows = a.shape[0]
     if isinstance(a, Tensor) and (rows <= FEW or total is not None):
-        first = 0
+        first = a.unbind()
+        second = first if a is b else b.unbind()
+        start = 0
         if total is None:
-            total, first = a[0] * b[0], 1
-        for r in range(first, rows):
-            total.addcmul_(a[r], b[r])
+            total, start = first[0] * second[0], 1
+        for r in range(start, rows):
+            total.addcmul_(first[r], second[r])
         return total
     product = OPERATIONS["square"].public(a) if a is b else a * b  # type: ignore[misc]
     if rows == 1:

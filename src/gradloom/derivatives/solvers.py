@@ -240,9 +240,10 @@ def _together(pieces: Sequence[Tensor | None], seeds: Tensor, node: Node) -> Ten
 
 
 def _pieces(order: list[Node], seeds: Tensor) -> Sequence[Tensor]:
-    """Directions in groups whose widest array stays in cache."""
+    """Directions in groups of about one size, whose widest array stays in cache."""
     widest = max(math.prod(node.shape) * node.dtype.itemsize for node in order if node.shape is not None)
-    return seeds.split(max(PIECE // max(widest, 1), 1))
+    groups = round(len(seeds) * widest / PIECE)
+    return seeds.tensor_split(min(max(groups, 1), len(seeds)))
 
 
 __all__ = ["hessian", "jacobian", "sparse_hessian", "sparse_jacobian"]

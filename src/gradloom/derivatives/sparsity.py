@@ -9,8 +9,8 @@ long as all operations are of the first two kinds, the values of the entries are
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,12 @@ import torch
 from ..core.blocks.block import identity
 from ..core.blocks.sparse import places
 from ..core.elementwise import Elementwise
-from ..core.operation import ITEM, BoundRule
+from ..core.operation import ITEM, BoundRule, padded
 from ..core.trace import Node
 from ..kernels import Tensor
-from .accumulation import MOST_ENTRIES, Accumulation, Dense, Entries, Indices, Step, Sums, joined, values_of
+from .accumulation import Accumulation, Place, Step, Sums, added, number_of, partial_of, values_of
+from .alike import same
+from .entries import MOST_ENTRIES, Dense, Entries, Indices, Part, Places, count_of, joined, moved, multiplied, read, whole
 from .planning import stand_ins
 from .reverse import unrecorded
 
@@ -44,57 +46,46 @@ class Pattern:
         return np.repeat(np.arange(self.shape[0]), np.diff(self.starts))
 
 
-def pattern_of(order: Sequence[Node], device: Any = None) -> Pattern | None:
+def pattern_of(order: Sequence[Node], device: Any = None, free: Collection[Place] = ()) -> Pattern | None:
     """The pattern of d u / d x in the trace from x to u; None where it is dense, or has too many entries to be listed.
 
-    A dense one that comes with its values is a pattern too.
+    A dense one that comes with its values is a pattern too. `free` are the partials that are known to change though they are numbers.
     """
     x, u = order[0], order[-1]
     try:
-        walk = _Walk(x, device)
-        found = walk.entries_of(u, order)
+        walk = _Walk(x, device, free)
+        with np.errstate(invalid="ignore"):  # probes that meet NaN
+            found = walk.entries_of(u, order)
     except Dense:
         return None
     m, n = math.prod(u.shape), math.prod(x.shape)
-    key, entry = _unique(found, n)
-    if walk.accumulation is None and 2 * len(key) > m * n:
+    places = Places(found, m, n)
+    if walk.accumulation is None and 2 * len(places.rows) > m * n:
         return None
-    rows, columns = key // max(n, 1), key % max(n, 1)
-    starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=m))])
-    accumulation = walk.accumulation
-    if accumulation is not None:
-        accumulation.result = Sums.of(entry, len(key), found, accumulation.count)
+    starts = np.zeros(m + 1, dtype=np.int32)
+    np.cumsum(np.bincount(places.rows, minlength=m), out=starts[1:])
+    if walk.accumulation is not None:
+        walk.accumulation.ends = found, places
     grid = next((tuple(k.shape) for k in order if k.operation.name == "reshape" and x in k.parents), tuple(x.shape))
-    return Pattern(starts.astype(np.int32), columns.astype(np.int32), (m, n), accumulation, grid)
-
-
-def _unique(entries: Entries, n: int) -> tuple[Indices, Indices]:
-    """The places row * n + column in order, each once, and which of them each entry is at."""
-    key = entries.rows * n + entries.columns
-    order = np.argsort(key, kind="stable")
-    ordered = key[order]
-    new = np.ones(len(key), dtype=bool)
-    new[1:] = ordered[1:] != ordered[:-1]
-    entry = np.empty(len(key), dtype=np.intp)
-    entry[order] = np.cumsum(new) - 1
-    return ordered[new], entry
+    return Pattern(starts, places.columns.astype(np.int32, copy=False), (m, n), walk.accumulation, grid)
 
 
 class _Walk:
     """The walk forwards from x."""
 
-    def __init__(self, x: Node, device: Any):
+    def __init__(self, x: Node, device: Any, free: Collection[Place]):
         self.x = x
         self.device = device
+        self.free = free
         self.n = math.prod(x.shape)
         self.accumulation: Accumulation | None = Accumulation()
         self.known: dict[Node, Any] = {}
-        self.merge_at = max(4096, 4 * self.n)
+        self.merge_at = max(4096, 16 * self.n)
+        self.selections: dict[Any, Any] = {}
+        self.probes: dict[int, tuple[Tensor, np.ndarray]] = {}
 
     def entries_of(self, u: Node, order: Sequence[Node]) -> Entries:
-        each = np.arange(self.n)
-        nothing = Entries(each[:0], each[:0], each[:0], np.ones(0))
-        self.known[self.x] = Entries(each, each, np.zeros_like(each), np.ones(self.n))
+        self.known[self.x] = [Part(None, np.arange(self.n, dtype=np.int32), 0, 1.0)]
         last = {p: k for k, node in enumerate(order) for p in node.parents if p is not None}
         for k, node in enumerate(order):
             if node is not self.x and any(p in self.known for p in node.parents):
@@ -104,7 +95,7 @@ class _Walk:
             for parent in node.parents:
                 if parent is not None and last[parent] == k and parent is not u:
                     self.known.pop(parent, None)
-        return self.known.get(u, nothing)
+        return self.known.get(u, [])  # type: ignore[no-any-return]
 
     def _through(self, k: int, node: Node) -> Any:
         operation = node.operation
@@ -119,22 +110,23 @@ class _Walk:
             parts = [self._local(node, j) for j, p in enumerate(node.parents) if p in self.known]
             if node.shape is None:
                 return tuple(self._compact(joined([p[i] for p in parts])) for i in range(operation.outputs))
-        return self._compact(joined(parts)) if parts else None
+        return None if not parts else self._compact(joined(parts)) if len(parts) > 1 else parts[0]
 
     def _compact(self, entries: Entries) -> Entries:
         """Entries in one place with one slot added up, where entries have doubled since that was last done."""
-        if len(entries.rows) <= self.merge_at:
+        if count_of(entries) <= self.merge_at:
             return entries
-        if self.accumulation is not None and (int(entries.rows.max()) + 1) * self.n * self.accumulation.count >= 1 << 62:
-            self.accumulation = None  # places could no longer be told apart by one number
+        p = whole(entries)
         slots = self.accumulation.count if self.accumulation is not None else 1
-        key = entries.rows * self.n + entries.columns
-        key = key * slots + entries.slots if self.accumulation is not None else key
-        _, which, merged = np.unique(key, return_index=True, return_inverse=True)
-        sums = np.bincount(merged, entries.coefficients)
-        found = entries.taken(which)
-        self.merge_at = max(self.merge_at, 2 * len(which))
-        return Entries(found.rows, found.columns, found.slots, sums)
+        m = int(p.rows.max()) + 1  # type: ignore[union-attr]
+        if m * self.n * slots >= 1 << 62:
+            self.accumulation, slots = None, 1  # places could no longer be told apart by one number
+        if self.accumulation is None:
+            p = p._replace(slots=np.zeros_like(p.columns))
+        places = Places([p._replace(columns=p.columns.astype(np.int64) * slots + p.slots)], m, self.n * slots)
+        self.merge_at = max(self.merge_at, 2 * len(places.rows))
+        columns, found = np.divmod(places.columns, slots)
+        return [Part(places.rows, columns, found, added(places.of_entries(), p.coefficients, len(columns)))]
 
     # ----- elementwise -----
 
@@ -143,22 +135,37 @@ class _Walk:
         parent = node.parents[j]
         assert parent is not None
         entries: Entries = self.known[parent]
-        if tuple(parent.shape) != tuple(node.shape):
+        if parent.shape != node.shape:
             size = math.prod(parent.shape)
-            source = np.broadcast_to(np.arange(size).reshape(parent.shape), tuple(node.shape)).reshape(-1)
-            entries = entries.read(source, size)
+            entries = read(entries, np.broadcast_to(np.arange(size).reshape(parent.shape), tuple(node.shape)).reshape(-1), size)
         partial = operation.partials[j]
         selects = type(operation).push is not Elementwise.push
         if not isinstance(partial, BoundRule) and not selects:
-            return None if partial == 0 else entries if partial == 1 else replace(entries, coefficients=entries.coefficients * partial)
-        if self.accumulation is None:
+            return None if partial == 0 else entries if partial == 1 else [p.times(float(partial)) for p in entries]
+        if self.accumulation is None or not entries:
             return entries
-        key, entry = _unique(entries, self.n)
-        rows, first, count = key // max(self.n, 1), self.accumulation.count, len(key)
-        every = count == math.prod(node.shape) and bool((rows == np.arange(count)).all())
-        self.accumulation.steps.append(Step(k, j, first, Sums.of(entry, count, entries, first), rows, every, tuple(node.shape), selects))
-        self.accumulation.count += count
-        return Entries(rows, key % max(self.n, 1), np.arange(first, first + count), np.ones(count))
+        at = None
+        if not selects:
+            partial, at = partial_of(node, j)
+            number = number_of(partial) if (k, j) not in self.free and _constant(node, operation.partials[j]) else None
+            if number is not None:
+                folded = [p.times(number) for p in entries]
+                if number == 0 or all(_represented(p.coefficients, q.coefficients) for p, q in zip(entries, folded, strict=True)):
+                    self.accumulation.numbers.append(((k, j), at, number))
+                    return folded
+        rows: Indices | None
+        if entries[0].rows is None and all(p.rows is None and p.columns is entries[0].columns for p in entries):
+            rows, columns, sums = None, entries[0].columns, Sums.aligned(entries)
+        else:
+            places = Places(entries, math.prod(node.shape), self.n)
+            rows, columns = places.rows, places.columns
+            sums = Sums.of(places.of_entries(), len(rows), whole(entries))
+            if len(rows) == math.prod(node.shape) and (rows == np.arange(len(rows))).all():
+                rows = None
+        first = self.accumulation.count
+        self.accumulation.count = last = first + len(columns)
+        self.accumulation.steps.append(Step((k, j), at, slice(first, last), sums, rows, tuple(node.shape), selects))
+        return [Part(rows, columns, range(first, last), 1.0)]
 
     # ----- the others -----
 
@@ -168,11 +175,14 @@ class _Walk:
         sparse = node.params.get("matrix") if node.operation.name == "sparse_matmul" else None
         if sparse is not None:
             return self._times(_sparse_pattern(sparse, node), entries)
-        found = _selection(node, j, self.device)
+        found = self._selection(node, j)
         if found is not None:
-            places, coefficients, reads = found
-            size = math.prod(node.parents[j].shape)  # type: ignore[union-attr]
-            return entries.read(places, size, coefficients) if reads else entries.moved(places, coefficients)
+            places, coefficients, reads, present = found
+            if places is None:
+                return entries
+            if not reads:
+                return moved(entries, places, coefficients, present)
+            return read(entries, places, math.prod(node.parents[j].shape), coefficients, present)  # type: ignore[union-attr]
         self.accumulation = None
         patterns = _own_patterns(node, j)
         if type(patterns) is tuple:
@@ -182,25 +192,48 @@ class _Walk:
     def _times(self, pattern: Any, entries: Entries) -> Entries:
         """A sparse matrix times the entries: values as well where an accumulation still stands."""
         if self.accumulation is not None:  # the matrix is constant
-            local = pattern.tocoo()
-            order = np.argsort(entries.rows, kind="stable")
-            counts = np.bincount(entries.rows, minlength=pattern.shape[1])
-            starts = np.cumsum(counts) - counts
-            wanted = counts[local.col]
-            total = int(wanted.sum())
-            if total > MOST_ENTRIES:
-                raise Dense
-            within = np.arange(total) - np.repeat(np.cumsum(wanted) - wanted, wanted)
-            found = entries.taken(order[np.repeat(starts[local.col], wanted) + within])
-            return Entries(np.repeat(local.row, wanted).astype(np.int64), found.columns, found.slots, found.coefficients * np.repeat(local.data, wanted))
-        ones = scipy.sparse.csr_array((np.ones(len(entries.rows), dtype=bool), (entries.rows, entries.columns)), shape=(pattern.shape[1], self.n))
+            return multiplied(pattern, entries)
+        p = whole(entries)
+        ones = scipy.sparse.csr_array((np.ones(len(p.columns), dtype=bool), (p.rows, p.columns)), shape=(pattern.shape[1], self.n))
         reach = np.diff(ones.indptr)[pattern.indices].sum() if pattern.nnz else 0
         if reach > 8 * MOST_ENTRIES:
             raise Dense
         product = (pattern.astype(bool) @ ones).tocoo()
         if product.nnz > MOST_ENTRIES:
             raise Dense
-        return Entries(product.row.astype(np.int64), product.col.astype(np.int64), np.zeros(product.nnz, dtype=np.int64), np.ones(product.nnz))
+        return [Part(product.row.astype(np.int64), product.col.astype(np.int64), 0, 1.0)]
+
+    def _selection(self, node: Node, j: int) -> Selection | None:
+        """`_selected`, found once where nothing but parameters and shapes decides."""
+        if any(v is not None for v in node.values):
+            return _selected(node, j, self._probes)
+        alike = self.selections.setdefault((node.operation, j, node.shape, node.dtype, *[p and (p.shape, p.dtype) for p in node.parents]), [])
+        for params, found in alike:
+            if same(params, node.params):
+                return found  # type: ignore[no-any-return]
+        alike.append((node.params, _selected(node, j, self._probes)))
+        return alike[-1][1]  # type: ignore[no-any-return]
+
+    def _probes(self, n: int) -> tuple[Tensor, np.ndarray]:
+        """All ones, positions, and random numbers: where the operation runs, and as NumPy."""
+        if n not in self.probes:
+            draws = torch.rand(n, dtype=torch.float64, generator=torch.Generator().manual_seed(n))
+            probes = torch.stack([torch.ones(n, dtype=torch.float64), torch.arange(n, dtype=torch.float64), draws])
+            self.probes[n] = probes.to(self.device), probes.numpy()
+        return self.probes[n]
+
+
+def _constant(node: Node, rule: BoundRule) -> bool:
+    """Whether a partial reads only constants."""
+    inputs = node.operation.inputs
+    return all(name in inputs and node.parents[inputs.index(name)] is None for name in rule.reads)
+
+
+def _represented(before: Any, product: Any) -> bool:
+    """Whether coefficients times a number have neither overflowed nor vanished."""
+    if type(product) is float:
+        return math.isfinite(product) and (product != 0 or before == 0)
+    return bool(np.all(np.isfinite(product) & ((product != 0) | (before == 0))))
 
 
 def _sparse_pattern(matrix: Tensor, node: Node) -> Any:
@@ -215,11 +248,14 @@ def _sparse_pattern(matrix: Tensor, node: Node) -> Any:
     return a
 
 
-def _selection(node: Node, j: int, device: Any) -> tuple[Indices, np.ndarray | None, bool] | None:
+Selection = tuple[Indices | None, np.ndarray | None, bool, bool]  # places, None where all stay; coefficients; whether outputs read; whether none is -1
+LEAD = (3,)  # probes
+
+
+def _selected(node: Node, j: int, probes: Callable[[int], tuple[Tensor, np.ndarray]]) -> Selection | None:
     """Of an operation that is linear in input j alone: the element that each output reads, or the output that each element is added to.
 
-    (places, coefficients, whether outputs read). Told from probes: all ones, positions, and random numbers, which must fit; where the
-    probes meet another input, they meet NaN.
+    Told from probes: all ones, positions, and random numbers, which must fit; where the probes meet another input, they meet NaN.
     """
     if node.operation.kind != "multilinear" or node.shape is None:
         return None
@@ -227,46 +263,49 @@ def _selection(node: Node, j: int, device: Any) -> tuple[Indices, np.ndarray | N
     assert parent is not None
     if not (node.dtype.is_floating_point and parent.dtype.is_floating_point):
         return None
-    for reads in (True, False):
+    grows = math.prod(node.shape) > math.prod(parent.shape)  # the smaller of the two is more likely to be a plain selection of the other
+    for reads in (False, True) if grows else (True, False):
         source, target = (parent, node) if reads else (node, parent)
         n = math.prod(source.shape)
-        draws = torch.rand(n, dtype=torch.float64, generator=torch.Generator().manual_seed(n))
-        results: list[Any] = []
+        given, numbers = probes(n)
         try:
-            for probe in (torch.ones(n, dtype=torch.float64), torch.arange(n, dtype=torch.float64), draws):
-                found = _linear(node, j, probe.reshape(source.shape).to(device), reads)
-                results.append(None if found is None else found.cpu())
+            result = _linear(node, j, given.reshape(*LEAD, *source.shape), reads)
         except Exception:  # it does not run on such inputs: its structure will tell
             continue
-        if any(r is None or r.numel() != math.prod(target.shape) for r in results):
+        if result is None or result.numel() != LEAD[0] * math.prod(target.shape):
             continue
-        ones, positions, values = (r.reshape(-1).numpy() for r in results)
-        if not np.isfinite(ones).all():
+        found = result.reshape(*LEAD, -1).cpu().numpy()
+        places = found[1].astype(np.int64)
+        if not len(places) or n and places.view(np.uint64).max() < n and (numbers.take(places, axis=1) == found).all():
+            if reads and len(places) == n and (places == np.arange(n)).all():
+                return None, None, True, True
+            return places, None, reads, True
+        if not np.isfinite(found).all():
             return None
+        ones, positions, draws = found
         present = ones != 0
-        safe = np.where(present, ones, 1)
-        places = np.where(present, np.rint(positions / safe), -1).astype(np.int64)
-        if len(places) and (places.max() >= n or places.min() < -1):
+        places = np.where(present, np.rint(positions / np.where(present, ones, 1)), -1).astype(np.int64)
+        if places.max() >= n or places.min() < -1:
             continue
-        fits = np.where(present, ones * draws.numpy()[places] if n else 0, 0)
-        if (np.abs(fits - values) <= 1e-12 * np.abs(values)).all():
-            return places, None if (ones[present] == 1).all() else ones, reads
+        fits = ones * numbers[2].take(places) if n else np.zeros(len(places))
+        if (np.abs(fits - draws) <= 1e-12 * np.abs(draws)).all():
+            return places, None if (ones[present] == 1).all() else ones, reads, bool(present.all())
     return None
 
 
-def _linear(node: Node, j: int, probe: Tensor, forwards: bool) -> Any:
-    """The operation's push, or pull, of one array through input j."""
+def _linear(node: Node, j: int, probes: Tensor, forwards: bool) -> Any:
+    """The operation's push, or pull, of arrays through input j."""
     given: list[Any] = [None] * len(node.parents)
     values = [torch.full_like(v, math.nan) if isinstance(v, Tensor) and v.dtype.is_floating_point else math.nan if type(v) is float else v
               for v in node.values]
     if forwards:
-        given[j] = probe
-        y = node.operation.push(values, node.params, node, given, ())
-        if tuple(y.shape) != tuple(node.shape):
-            y = y.expand(node.shape)
+        given[j] = probes
+        y = padded(node.operation.push(values, node.params, node, given, LEAD), LEAD, node.ndim)
+        if y.shape[1:] != node.shape:
+            y = y.expand(*LEAD, *node.shape)
         return y
     wanted = [k == j for k in range(len(node.parents))]
-    return node.operation.pull(values, node.params, node, probe, (), wanted)[j]
+    return node.operation.pull(values, node.params, node, probes, LEAD, wanted)[j]
 
 
 def _own_patterns(node: Node, j: int) -> Any:

@@ -165,11 +165,16 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
 def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5, cudnn_enable: bool = True) -> Any:
     shape = tuple(normalized_shape)
     n = math.prod(shape)
-    x = gl.reshape(gl.stripdims(array(input)), (-1, n))
-    scale = gl.ones((n,), like=x) if weight is None else gl.reshape(weight, (n,))
-    offset = gl.zeros((n,), like=x) if bias is None else gl.reshape(bias, (n,))
-    y = gl.reshape(gl.layernorm(x, offset, scale, epsilon=eps, data_format="BC"), tuple(input.shape))
-    return y if labels_of(array(input)) is None else dlarray(y, labels_of(array(input)))
+    labels = labels_of(array(input))
+    x = gl.stripdims(array(input))
+    if len(shape) > 1:
+        x, weight, bias = gl.reshape(x, (-1, n)), weight if weight is None else gl.reshape(weight, (n,)), bias if bias is None else gl.reshape(bias, (n,))
+    scale = gl.ones((n,), like=x) if weight is None else weight
+    offset = gl.zeros((n,), like=x) if bias is None else bias
+    y = gl.layernorm(x, offset, scale, epsilon=eps, data_format="U" * (x.ndim - 1) + "C")
+    if len(shape) > 1:
+        y = gl.reshape(y, tuple(input.shape))
+    return y if labels is None else dlarray(y, labels)
 
 
 def _channels(x: Any, weight: Any, bias: Any) -> tuple[Any, Any, str | None]:

@@ -13,6 +13,7 @@ from . import (
     ctc,
     data_types,
     determinants,
+    differences,
     discrete,
     elementwise,
     embedding,

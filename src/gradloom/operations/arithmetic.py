@@ -60,33 +60,36 @@ def _scale_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any])
 
 scale.operation.act = _scale_on_block  # type: ignore[attr-defined]
 
+multiply_add = Elementwise("multiply_add", lambda a, b, c: torch.addcmul(a, b, c), [1, "c", "b"], ("a", "b", "c"))  # a + b * c, in one pass
+
+
 def _inverse(b: Any) -> Any:
     """1 / b, infinite for the number 0 as it is for arrays."""
     return math.copysign(math.inf, b) if type(b) in NUMBER_TYPES and b == 0 and not isinstance(b, complex) else 1 / b
 
 
 HALF = (torch.float16, torch.bfloat16)  # which no complex numbers are made of
-_zeros: dict[Any, Tensor] = {}
+_numbers: dict[Any, Tensor] = {}
 
 
-def _zero(like: Tensor) -> Tensor:
-    """A number 0 to start a fused sum from."""
-    zero = _zeros.get((like.dtype, like.device))
-    if zero is None:
-        zero = _zeros[like.dtype, like.device] = torch.zeros((), dtype=like.dtype, device=like.device)
-    return zero
+def number_like(value: int, like: Tensor) -> Tensor:
+    """A number as a scalar tensor, made once: what a fused sum starts from."""
+    number = _numbers.get((value, like.dtype, like.device))
+    if number is None:
+        number = _numbers[value, like.dtype, like.device] = torch.full((), value, dtype=like.dtype, device=like.device)
+    return number
 
 
 def fused_product(a: Tensor, b: Tensor, factor: float = 1) -> Tensor:
     """factor * a * b in one pass."""
-    return torch.addcmul(_zero(a), a, b, value=factor)
+    return torch.addcmul(number_like(0, a), a, b, value=factor)
 
 
 def fused_quotient(y_bar: Tensor, b: Any, factor: float = 1) -> Tensor:
     """factor * y_bar / b in one pass, for a pull; where that is not finite, by `scale`, for which 0 times infinity is 0."""
     if type(b) in NUMBER_TYPES:
         return y_bar * (factor * _inverse(b))
-    bar = torch.addcdiv(_zero(y_bar), y_bar, b, value=factor)
+    bar = torch.addcdiv(number_like(0, y_bar), y_bar, b, value=factor)
     return bar if finite(bar) else _guarded(y_bar, factor / b)
 
 

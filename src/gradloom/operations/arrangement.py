@@ -3,13 +3,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.array import labels_of, relabelled, unlabelled
+from ..core.array import dlarray, labels_of, relabelled, unlabelled
 from ..core.calls import broadcast_operands
 from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.labels import described, without
 from ..core.operation import OPERATIONS, composite
+from ..core.trace import Node, live
 from ..kernels import NUMBER_TYPES, broadcast_shapes
-from .movement import array, broadcast_to, negative_axes, reshape
+from .movement import array, broadcast_to, negative_axes
 
 
 @composite
@@ -29,8 +30,15 @@ def unstack(x: Any, /, *, axis: Any = 0) -> tuple[Any, ...]:
         raise ShapeError(f"unstack works along one axis, axis={axis!r} names {len(axes)} of {described(x.shape, labels_of(x))}, at {line_of(user_site())}")
     k = axes[0] + x.ndim
     labels = without(labels_of(x), [k])
-    before = (slice(None),) * k
-    return tuple(OPERATIONS["index"].apply((x,), {"index": (*before, i) if before else i}, labels) for i in range(x.shape[k]))
+    places = [(*(slice(None),) * k, i) if k else i for i in range(x.shape[k])]
+    if type(x) is not dlarray:
+        return tuple([OPERATIONS["index"].apply((x,), {"index": place}) for place in places])
+    parts, node = x._value.unbind(k), live(x._node)
+    if node is None:
+        return tuple([dlarray._made(part, None, labels) for part in parts])
+    index, site = OPERATIONS["index"], user_site()  # the nodes that so many reads make
+    return tuple([dlarray._made(part, Node(index, node.trace, (node,), [None, None], {"index": place}, part, site), labels)
+                  for part, place in zip(parts, places, strict=True)])
 
 
 @composite
@@ -45,10 +53,12 @@ def broadcast_arrays(*arrays: Any) -> list[Any]:
     """
     if not arrays:
         return []
-    inputs, labels = broadcast_operands(OPERATIONS["add"], arrays)
-    inputs = [array(x) if type(x) in NUMBER_TYPES else x for x in inputs]
+    inputs, labels = list(arrays), None
+    if not all([type(x) is dlarray and x._labels is None for x in arrays]):
+        inputs, labels = broadcast_operands(OPERATIONS["add"], arrays)
+        inputs = [array(x) if type(x) in NUMBER_TYPES else x for x in inputs]
     try:
-        shape = broadcast_shapes(*[tuple(x.shape) for x in inputs])
+        shape = broadcast_shapes(*[x.shape for x in inputs])
     except ValueError:
         shown = ", ".join(described(x.shape, labels_of(x)) for x in inputs)
         raise ShapeError(f"the shapes {shown} do not broadcast, at {line_of(user_site())}; make them equal, or give axes size 1 with expand_dims") from None
@@ -76,13 +86,13 @@ def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Any]:
     for v in vectors:
         if v.ndim > 1:
             raise ShapeError(f"meshgrid takes vectors, not {described(v.shape, None)}, at {line_of(user_site())}; write flatten(x)")
-    vectors = [reshape(v, (1,)) if not v.ndim else v for v in vectors]
     n = len(vectors)
     place = [1, 0, *range(2, n)] if indexing == "xy" and n > 1 else list(range(n))
-    shape = [0] * n
-    for k, v in zip(place, vectors, strict=True):
-        shape[k] = v.shape[0]
-    return [broadcast_to(reshape(v, tuple(v.shape[0] if j == k else 1 for j in range(n))), tuple(shape)) for k, v in zip(place, vectors, strict=True)]
+    sizes = [v.shape[0] if v.ndim else 1 for v in vectors]
+    shape = tuple([sizes[k] for k in place])  # the exchange is its own inverse
+    apply = OPERATIONS["reshape"].apply
+    columns = [apply((v,), {"shape": (size, *(1,) * (n - 1 - k))}) if k < n - 1 or not v.ndim else v for k, v, size in zip(place, vectors, sizes, strict=True)]
+    return [broadcast_to(v, shape) for v in columns]
 
 
 __all__ = ["broadcast_arrays", "meshgrid", "unstack"]

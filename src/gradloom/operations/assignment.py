@@ -20,7 +20,7 @@ from ..core.labels import aligned, described
 from ..core.multilinear import Multilinear
 from ..core.trace import Node, different_traces, live
 from ..kernels import NUMBER_TYPES, Tensor, broadcast_shapes
-from .indexing import _basic_place, _checked, _completed, _getitem, _index, _positions, _without_ellipsis, is_mask_without_axes
+from .indexing import _basic_place, _checked, _completed, _getitem, _index, _positions, _strided, _without_ellipsis, is_mask_without_axes
 from .movement import broadcast_to, reshape
 from .selection import _take
 
@@ -34,8 +34,9 @@ def _assign_kernel(x: Tensor, value: Any, index: Any, lead: int = 0) -> Tensor:
 
 def _written(x: Tensor, value: Any, params: dict[str, Any], lead: int) -> Tensor:
     """A copy of x with the value in its place; both may carry leading axes."""
-    shape = x.shape if not isinstance(value, Tensor) else (*broadcast_shapes(x.shape[:lead], value.shape[:lead]), *x.shape[lead:])
-    y = x.expand(shape).clone(memory_format=torch.contiguous_format)
+    if lead and isinstance(value, Tensor):
+        x = x.expand(*broadcast_shapes(x.shape[:lead], value.shape[:lead]), *x.shape[lead:])
+    y = x.clone(memory_format=torch.contiguous_format)
     _write(y, params, value, lead)
     return y
 
@@ -197,7 +198,7 @@ def _write(y: Tensor, params: dict[str, Any], value: Any, lead: int = 0) -> None
     if isinstance(value, Tensor):
         value = (value.real if value.is_complex() and not y.is_complex() else value).to(y.dtype)
     if "index" in params:
-        y[_completed(params["index"], lead)] = value
+        y[_completed(params["index"], lead) if lead else params["index"]] = value
     else:
         y.view(*y.shape[:lead], y.shape[lead:].numel())[_completed(params["positions"], lead)] = value
 
@@ -208,14 +209,22 @@ def _setitem(x: Any, index: Any, value: Any) -> None:
         if bool(index):
             x[...] = value[0] if hasattr(value, "ndim") and value.ndim > x.ndim else value
         return
-    entries = _checked(x, _without_ellipsis(x, index))
     value = operand(value)
     if isinstance(value, Tensor):
         value = dlarray._made(constant(value), None)
-    basic = not any(isinstance(e, Tensor) or isinstance(e, slice) and (e.step or 1) < 0 for e in entries)
-    positions = None if basic else _positions(x._value, entries)
-    place = _basic_place(x._value.shape, entries) if positions is None else tuple(positions.shape)
-    value = _value_placed(x, value, place, _place_labels(x, entries, len(place)))
+    positions, labels = None, None
+    entries: Any = _strided(x, index)
+    try:
+        place = () if entries is None else tuple(x._value[entries].shape)
+    except IndexError:
+        entries = None  # out of range, which is said here
+    if entries is None:
+        entries = _checked(x, _without_ellipsis(x, index))
+        if any([isinstance(e, Tensor) or isinstance(e, slice) and (e.step or 1) < 0 for e in entries]):
+            positions = _positions(x._value, entries)
+        place = _basic_place(x._value.shape, entries) if positions is None else tuple(positions.shape)
+        labels = _place_labels(x, entries, len(place))
+    value = _value_placed(x, value, place, labels)
     if positions is None:
         operation: Multilinear = _assign
         params: dict[str, Any] = {"index": tuple(entries)}
@@ -280,6 +289,8 @@ def _value_placed(x: dlarray, value: Any, place: tuple[int, ...], labels: str | 
             value = placed(value, labels)
         else:
             value = dlarray._made(value._value, value._node, None)
+    if value.shape == place:
+        return value
     while value.ndim > len(place) and value.shape[0] == 1:
         value = reshape(value, value.shape[1:])
     try:

@@ -33,10 +33,10 @@ def _channels_back(y: Tensor, x: Tensor, axis: int) -> Tensor:
 def _batchnorm_kernel(x: Tensor, offset: Tensor, scale: Tensor, axis: int, epsilon: float) -> tuple[Tensor, ...]:
     moved = _channels_second(x, axis)
     count = x.numel() // max(x.shape[axis], 1)
-    statistics = scale.new_zeros((2, scale.shape[0]))
-    y, saved_mean, inverse = torch.native_batch_norm(moved, scale, offset, statistics[0], statistics[1], True, 1.0, epsilon)
-    variance = statistics[1] * ((count - 1) / count) if count > 1 else torch.zeros_like(statistics[1])
-    return _channels_back(y, x, axis), statistics[0], variance, saved_mean, inverse
+    mean, variance = scale.new_zeros((2, scale.shape[0])).unbind()
+    y, saved_mean, inverse = torch.native_batch_norm(moved, scale, offset, mean, variance, True, 1.0, epsilon)
+    variance = variance.mul_((count - 1) / count) if count > 1 else variance.zero_()
+    return _channels_back(y, x, axis), mean, variance, saved_mean, inverse
 
 
 def _saved(x: Any, saved_mean: Any, inverse: Any, axis: int) -> tuple[Any, Any] | None:
@@ -195,7 +195,7 @@ def batchnorm(x: Any, offset: Any, scale: Any, mean: Any = None, variance: Any =
 
     Source: Ioffe and Szegedy 2015; MATLAB batchnorm, where the number of outputs selects the mode.
     """
-    x, axis = real_and_axis(x, data_format, "batchnorm")
+    x, axis, _ = real_and_axis(x, data_format, "batchnorm")
     if (mean is None) != (variance is None):
         raise ShapeError(f"batchnorm takes mean and variance together, at {line_of(user_site())}; "
                          "write batchnorm(x, offset, scale, mean, variance)")

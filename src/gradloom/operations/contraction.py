@@ -11,17 +11,21 @@ import torch
 from ..core.array import dlarray, labels_of, unlabelled
 from ..core.blocks import action
 from ..core.errors import LabelError, ShapeError, line_of, user_site
-from ..core.labels import axes_of, channel_last_order, checked, described, tidy
+from ..core.labels import axes_of, channel_last_order, checked, described, tidy, without
 from ..core.multilinear import Multilinear, multilinear
 from ..core.operation import composite, public
-from ..kernels import Tensor, affine_product, matrix_product, promoted
+from ..kernels import Tensor, affine_product, differentiable, matrix_product, promoted
 from .arithmetic import astype, conj
-from .movement import array, expand_dims, matrix_transpose, moveaxis, permute_dims, reshape
+from .movement import array, expand_dims, matrix_transpose, moveaxis, negative_axes, permute_dims, reshape
+from .vector_products import _matvec, _outer, _vecdot
 
 
 def promoted_arrays(*arrays: Any) -> list[Any]:
     """Arrays (None passes) in their common type: a recorded cast before the kernel."""
-    dtype = promoted(*[a.dtype for a in arrays if a is not None])
+    dtypes = {a.dtype for a in arrays if a is not None}
+    if len(dtypes) == 1:
+        return list(arrays)
+    dtype = promoted(*dtypes)
     return [a if a is None or a.dtype is dtype else astype(a, dtype) for a in arrays]
 
 
@@ -52,9 +56,9 @@ def matmul(a: Any, b: Any, /) -> Any:
 
     Source: array API matmul.
     """
-    if hasattr(a, "tocsr") and not isinstance(a, dlarray):
+    if not isinstance(a, dlarray) and hasattr(a, "tocsr"):
         return sparse_matmul(a, b)
-    if hasattr(b, "tocsr") and not isinstance(b, dlarray):
+    if not isinstance(b, dlarray) and hasattr(b, "tocsr"):
         return matrix_transpose(sparse_matmul(b.T, matrix_transpose(array(a))))
     a, b = array(a), array(b)
     la, lb = labels_of(a), labels_of(b)
@@ -69,9 +73,12 @@ def matmul(a: Any, b: Any, /) -> Any:
                          f"{contracted[1]} rows, at {line_of(user_site())}")
     a, b = promoted_arrays(a, b)
     row, column = a.ndim == 1, b.ndim == 1
-    y = _matmul.apply((expand_dims(a, axis=0) if row else a, expand_dims(b, axis=1) if column else b))
-    if row or column:
-        y = reshape(y, tuple(n for k, n in enumerate(y.shape) if not (row and k == y.ndim - 2 or column and k == y.ndim - 1)))
+    if row and column:
+        y = _vecdot.apply((a, b), {"axis": -1}) if differentiable(a.dtype) else reshape(_matvec.apply((reshape(a, (1, -1)), b)), ())
+    elif row or column:
+        y = _matvec.apply((a, b) if column else (matrix_transpose(b), a))
+    else:
+        y = _matmul.apply((a, b))
     labels = la or lb
     if labels is not None and type(y) is dlarray:
         y._labels = tidy(_matmul_labels(la, lb, row, column, y.ndim))
@@ -329,7 +336,7 @@ def fullyconnect(x: Any, weights: Any, bias: Any = None, /, *, data_format: str 
 # ----- composites -----
 
 
-@composite
+@public(_outer)
 def outer(a: Any, b: Any, /) -> Any:
     """a[i] b[j] for two vectors.
 
@@ -339,7 +346,8 @@ def outer(a: Any, b: Any, /) -> Any:
     [[3.]
      [6.]]
     """
-    return _matmul.apply(promoted_arrays(unlabelled(reshape(array(a), (-1, 1))), unlabelled(reshape(array(b), (1, -1)))))
+    a, b = [x if x.ndim == 1 else reshape(x, (-1,)) for x in (unlabelled(array(a)), unlabelled(array(b)))]
+    return _outer.apply(promoted_arrays(a, b))
 
 
 @composite
@@ -363,7 +371,7 @@ def tensordot(a: Any, b: Any, /, *, axes: Any = 2) -> Any:
     return reshape(y, (*(a.shape[k] for k in rest_a), *(b.shape[k] for k in rest_b)))
 
 
-@composite
+@public(_vecdot)
 def vecdot(a: Any, b: Any, /, *, axis: Any = -1) -> Any:
     """sum(conj(a) b) along an axis.
 
@@ -375,7 +383,13 @@ def vecdot(a: Any, b: Any, /, *, axis: Any = -1) -> Any:
     """
     from .reduction import sum
 
-    return sum(conj(array(a)) * array(b), axis=axis)
+    a, b = array(a), array(b)
+    a = conj(a) if a.dtype.is_complex else a
+    if a.dtype is b.dtype and labels_of(a) == labels_of(b) and a.shape == b.shape and a.ndim:
+        axes = negative_axes(axis, a)
+        if len(axes) == 1:
+            return _vecdot.apply((a, b), {"axis": axes[0]}, without(labels_of(a), [axes[0] + a.ndim]))
+    return sum(a * b, axis=axis)
 
 
 __all__ = ["einsum", "fullyconnect", "layout_of", "matmul", "outer", "promoted_arrays", "sparse_matmul", "tensordot",

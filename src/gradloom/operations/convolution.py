@@ -20,7 +20,7 @@ from ..kernels import Tensor
 from .arithmetic import conj
 from .contraction import layout_of, promoted_arrays
 from .convolution_blocks import act_convolution, act_transposed, act_weight
-from .convolution_kernels import _forward, _to_input, _to_weight, beyond
+from .convolution_kernels import _forward, _to_input, _to_weight, better_laid_out, beyond, channels_last
 from .movement import array, reshape
 from .spatial import Layout, Pairs, Sizes, fixed, layout, padded, padding_of, per_axis, spatial_axes
 
@@ -33,22 +33,10 @@ def _conj(x: Any) -> Any:
     return conj(x) if x.dtype.is_complex else x
 
 
-def _channels_last(x: Tensor) -> Tensor:
-    """The same array laid out with its channels together: torch's float32 convolutions on a CPU then take two thirds of the time, transposed
-    ones a third and less.
-
-    With one channel both layouts are the same memory, and the strides have to say which is meant.
-    """
-    n, c, h, w = x.shape
-    if c == 1 and x.is_contiguous():
-        return x.as_strided((n, c, h, w), (h * w, 1, w, 1))
-    return x.contiguous(memory_format=torch.channels_last)
-
-
 def _kernel(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Tensor:
     d = len(stride)
-    if d == 2 and x.ndim == 4 and weight.ndim == 4 and x.dtype is torch.float32 and x.device.type == "cpu" and stride == dilation == (1, 1):
-        x, weight = _channels_last(x), _channels_last(weight)
+    if stride == dilation == (1, 1) and better_laid_out(x, weight):
+        x, weight = channels_last(x), channels_last(weight)
     if bias is not None and _plain(x, weight, bias, d):
         return torch.convolution(x, weight, bias, stride, padding, dilation, False, (0,) * d, groups)
     return _with_bias(_forward(x, weight, stride, padding, dilation, groups), bias, d)
@@ -56,8 +44,8 @@ def _kernel(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Sizes, paddi
 
 def _transposed_kernel(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int, sizes: Sizes) -> Tensor:
     d = len(stride)
-    if d == 2 and x.ndim == 4 and weight.ndim == 4 and x.dtype is torch.float32 and x.device.type == "cpu":
-        x, weight = _channels_last(x), _channels_last(weight)
+    if better_laid_out(x, weight):
+        x, weight = channels_last(x), channels_last(weight)
     if bias is not None and _plain(x, weight, bias, d):
         extra = beyond(sizes, x.shape[2:], weight.shape[2:], stride, padding, dilation)
         return torch.convolution(x, weight, bias, stride, padding, dilation, True, extra, groups)

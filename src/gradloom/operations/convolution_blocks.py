@@ -13,10 +13,11 @@ import torch
 from ..core.blocks import action
 from ..core.blocks.axis import Axis, Index, plain
 from ..core.blocks.block import Block
-from ..core.blocks.factors import spread_over, without_repeats
+from ..core.blocks.factors import contracted, spread_over, without_repeats
 from ..core.blocks.term import Term
 from ..kernels import Tensor
-from .convolution_kernels import _forward, _to_input
+from .convolution_columns import columns_pay, transposed_of_product
+from .convolution_kernels import _forward, _to_input, better_laid_out, channels_last
 from .spatial import Sizes
 
 PIECE = 1 << 23  # bytes of images convolved at once
@@ -39,7 +40,7 @@ def act_weight(operation: Any, inputs: Any, params: dict[str, Any]) -> Block:
     x, bar = inputs
     kernel, g = params["kernel"], params["groups"]
     if type(bar) is Block:
-        block = _grouped(bar.made([_settled(t, bar.like) for t in bar.terms], bar.shape), g)
+        block = _grouped(_imaged(bar), g)
         patches = _patches(x, kernel, params["stride"], params["padding"], params["dilation"])
         other: Any = patches.reshape(x.shape[0], g, x.shape[1] // g, *patches.shape[2:])
     elif x.terms and all(_spatially_tied(t) for t in x.terms):
@@ -54,12 +55,30 @@ def act_weight(operation: Any, inputs: Any, params: dict[str, Any]) -> Block:
     return action.reshaped(w, (w.shape[0] * w.shape[1], *w.shape[2:]))
 
 
-def _settled(term: Term, like: Tensor) -> Term:
-    """Entries at places chosen by value (winners of a pooling) as an image: windows there would be read once for each of them."""
+def _imaged(block: Block) -> Block:
+    """The same with one factor for what lies over places, made once for the convolutions that read a cotangent: its transpose and its weight's.
+
+    Entries at places chosen by value (winners of a pooling) become an image: windows there would be read once for each of them.
+    """
+    if block.images is None:
+        block.images = block.mapped(lambda term: [_image(term, block.like)], block.shape)
+    return block.images
+
+
+def _image(term: Term, like: Tensor) -> Term:
     chosen = [k for k in range(2, len(term.out)) if term.out[k].positions is not None and len(term.out[k].indices) > 1]
-    if not chosen or {i for k in chosen for i in term.out[k].indices if i.size > 1} <= term.in_indices():
+    if chosen and not {i for k in chosen for i in term.out[k].indices if i.size > 1} <= term.in_indices():
+        term = term.untied(chosen, like)
+    tied = term.in_indices()
+    own = [i for a in (*term.out[2:], term.out[1]) for i in a.indices]  # channels last is how it is computed best
+    if any(a.positions is not None for a in term.out[1:]) or tied & set(own):
         return term
-    return term.untied(chosen, like)
+    rest, factors, aside = _parted(term, own)
+    if len(factors) < 2:
+        return term
+    held = {i for _, ids in factors for i in ids}
+    order = tuple(i for i in (*rest, *own) if i in held)
+    return term.replaced(factors=(*aside, (contracted(factors, order), order)))
 
 
 def _letters(name: str, d: int) -> list[str]:
@@ -113,6 +132,7 @@ def _with_input_block(block: Block, weight: Tensor, params: dict[str, Any]) -> B
 def _transposed_input_block(block: Block, weight: Tensor, params: dict[str, Any]) -> Block:
     """A transposed convolution of a Block: out axes at positions where its spatial axes are tied, else one with the in axes in the batch."""
     sizes = params["sizes"]
+    block = _imaged(block)
     filters = weight.shape[1] * params["groups"]
 
     def run(x: Tensor, weight: Tensor, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Tensor:
@@ -287,6 +307,7 @@ def _convolved(block: Block, term: Term, weight: Tensor, params: dict[str, Any],
         if term is not before:
             notes.append("dlconv mixes channels")
     term = term.compressed(block.like)
+    channel = term.out[1]
     spatial = [i for a in term.out[2:] for i in a.indices]
     own = [*term.out[1].indices, *spatial]
     rest, factors, aside = _parted(term, own)
@@ -297,37 +318,52 @@ def _convolved(block: Block, term: Term, weight: Tensor, params: dict[str, Any],
     if alone:
         weight = weight.transpose(0, 1).reshape(-1, 1, *weight.shape[2:]) if run is _forward else weight
     groups = block.shape[1] if alone else params["groups"]
+    options = params["stride"], params["padding"], params["dilation"], groups
+
+    named = plain(filters)
+    axes = [plain(n) for n in sizes]
+    shape = (block.shape[0], filters, *sizes)
+    if run is not _forward and not alone and columns_pay(factors, weight, groups):
+        columns = transposed_of_product(factors, tuple(varying), channel.indices, [a.indices for a in term.out[2:]], weight, named.indices,
+                                        [a.indices for a in axes], **params)
+        made = Term([*aside, columns], (term.out[0], named, *axes), term.inn, term.coefficient, term.conjugate)
+        return block.made([made.eliminated(math.prod(shape))], shape, untied=tuple(dict.fromkeys(notes)))
 
     def convolved(factors: Sequence[Any], varying: Sequence[Index]) -> Tensor:
         values = term.replaced(factors=tuple(factors)).values([*varying, *last], block.like).expand([i.size for i in (*varying, *last)])
         images = values.reshape(math.prod(i.size for i in varying), *block.shape[2:], block.shape[1]).movedim(-1, 1)
         if images.ndim != 4 or images.is_complex():  # torch has no complex kernel for channels_last
             images = images.contiguous()
-        return run(images, weight, params["stride"], params["padding"], params["dilation"], groups)
+        elif better_laid_out(images, weight):
+            return run(channels_last(images), channels_last(weight), *options)
+        return run(images, weight, *options)
 
     y = _in_pieces(convolved, factors, varying, math.prod(block.shape[1:]) * block.dtype.itemsize)
-    named = plain(filters)
-    axes = [plain(n) for n in sizes]
     ids = (*varying, *(term.out[1].indices if alone else ()), *named.indices, *(i for a in axes for i in a.indices))
     factor = _unfolded(y, [i.size for i in varying], [i.size for i in ids[len(varying):]])
     made = Term([*aside, (factor, ids)], (term.out[0], named, *axes), term.inn, conjugate=term.conjugate)
-    return block.made([made.eliminated(block.shape[0] * filters * math.prod(sizes))], (block.shape[0], filters, *sizes), y.dtype, tuple(dict.fromkeys(notes)))
+    return block.made([made.eliminated(math.prod(shape))], shape, y.dtype, tuple(dict.fromkeys(notes)))
 
 
 def _in_pieces(convolved: Callable[..., Tensor], factors: Sequence[Any], varying: Sequence[Index], image: int) -> Tensor:
     """What `convolved` makes of many images, some at a time, so that they stay in cache between being made and being used."""
     count = math.prod(i.size for i in varying)
-    if count * image <= PIECE or not varying:
+    limit = PIECE if len(factors) > 1 else 4 * PIECE  # one factor alone is there already
+    if count * image <= limit or not varying:
         return convolved(factors, varying)
     first, rest = varying[0], varying[1:]
-    step = max(1, PIECE * first.size // (count * image))
-    parts = []
+    step = max(1, limit * first.size // (count * image))
+    result: Any = None
+    per = count // first.size
     for start in range(0, first.size, step):
         part = Index(min(step, first.size - start))
         narrow = [(a.narrow(ids.index(first), start, part.size), tuple(part if i is first else i for i in ids)) if first in ids else (a, ids)
                   for a, ids in factors]
-        parts.append(convolved(narrow, [part, *rest]))
-    return torch.cat(parts)
+        made = convolved(narrow, [part, *rest])
+        if result is None:
+            result = torch.empty_like(made[:1].expand(count, *made.shape[1:]))
+        result[start * per:start * per + len(made)] = made
+    return result
 
 
 def _parted(term: Term, own: Sequence[Index]) -> tuple[list[Index], list[Any], list[Any]]:

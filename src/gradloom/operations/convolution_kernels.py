@@ -16,6 +16,23 @@ from .spatial import Sizes
 aten = torch.ops.aten
 
 
+def better_laid_out(x: Tensor, weight: Tensor) -> bool:
+    """Whether torch's convolution of these is faster with their channels together in memory: float32 images on a CPU, where it takes two
+    thirds of the time, transposed a third and less."""
+    return x.ndim == 4 and weight.ndim == 4 and x.dtype is torch.float32 and x.device.type == "cpu"
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """The same images laid out with their channels together.
+
+    With one channel both layouts are the same memory, and the strides have to say which is meant.
+    """
+    n, c, h, w = x.shape
+    if c == 1 and x.is_contiguous():
+        return x.as_strided((n, c, h, w), (h * w, 1, w, 1))
+    return x.contiguous(memory_format=torch.channels_last)
+
+
 def _lead_of(x: Tensor, ndim: int) -> Sizes:
     return tuple(x.shape[:x.ndim - ndim])
 

@@ -109,7 +109,7 @@ def crosschannelnorm(x: Any, window_size: int, /, *, alpha: float = 1e-4, beta: 
         raise ShapeError(f"crosschannelnorm: window_size is {size}, at {line_of(user_site())}; it is at least 1, and 5 in most networks")
     if not k > 0 or not alpha >= 0:
         raise ShapeError(f"crosschannelnorm needs k above 0, alpha at least 0, not k={k!r}, alpha={alpha!r}, at {line_of(user_site())}; write k=2, alpha=1e-4")
-    x, axis = real_and_axis(x, data_format, "crosschannelnorm")
+    x, axis, _ = real_and_axis(x, data_format, "crosschannelnorm")
     params = {"axis": axis, "before": (size - 1) // 2, "after": size // 2, "alpha": alpha / size, "beta": float(beta), "k": float(k)}
     return _crosschannelnorm.apply((x,), params, labels_of(x))
 

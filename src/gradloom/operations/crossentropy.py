@@ -74,25 +74,26 @@ def _at_index(x: Tensor, index: Tensor, axis: int) -> Tensor:
     return x.expand(shape).gather(axis, index)
 
 
-def _crossentropy_kernel(x: Tensor, targets: Tensor, weights: Tensor | None, axis: int, mode: str, from_logits: bool, factor: float,
+def _crossentropy_kernel(x: Tensor, targets: Tensor, weights: Tensor | None, axis: int, mode: str, from_logits: bool, clipped: bool, factor: float,
                          reduction: str) -> tuple[Tensor, Tensor]:
-    """The loss, and log_softmax(x) where that is in it."""
+    """The loss, and log_softmax(x) where that is in it. `clipped` is False where no probability can be so small that it is clipped."""
     if mode == "multilabel":
         e = (torch.logaddexp(x, x.new_zeros(())) - targets * x if from_logits else
              (targets - 1) * (1 - x).clamp_min_(_tiny(x)).log_() - targets * x.clamp_min(_tiny(x)).log_())
         return weighted_total(e, weights, factor, reduction), x.new_empty(0)
     logs = torch.log_softmax(x, axis) if from_logits else x.new_empty(0)
     if not is_index(targets):
-        e = logs * targets if from_logits else x.clamp_min(_tiny(x)).log_().mul_(targets)
+        e = logs * targets if from_logits else (x.clamp_min(_tiny(x)).log_() if clipped else x.log()).mul_(targets)
         return weighted_total(e if reduction == "sum" else e.neg_(), weights, -factor, reduction), logs
     index = targets.unsqueeze(axis)
     try:
-        e = -(logs.gather(axis, index) if from_logits else x.gather(axis, index).clamp_min(_tiny(x)).log_())
+        e = logs.gather(axis, index) if from_logits else x.gather(axis, index).clamp_min_(_tiny(x)).log_()
     except (IndexError, RuntimeError):
         _check_indices(targets, x.shape[axis])
         raise
-    total = weighted_total(e, None if weights is None else _at_index(weights, index, axis), factor, reduction)
-    return total if reduction == "sum" else total.squeeze(axis), logs
+    if reduction == "sum":
+        return weighted_total(e, None if weights is None else _at_index(weights, index, axis), -factor, reduction), logs
+    return weighted_total(e.neg_(), None if weights is None else _at_index(weights, index, axis), factor, reduction).squeeze(axis), logs
 
 
 def _check_indices(index: Tensor, classes: int) -> None:
@@ -158,8 +159,8 @@ def _crossentropy_pull(y_bar: Any, x: Any, targets: Any, weights: Any, axis: int
     return bars
 
 
-def _crossentropy_fused(y_bar: Tensor, x: Tensor, targets: Tensor, logs: Tensor, weights: Any, axis: int, mode: str, from_logits: bool, factor: float,
-                        reduction: str, wanted: Any) -> Any:
+def _crossentropy_fused(y_bar: Tensor, x: Tensor, targets: Tensor, logs: Tensor, weights: Any, axis: int, mode: str, from_logits: bool, clipped: bool,
+                        factor: float, reduction: str, wanted: Any) -> Any:
     """The common cases: a sum without weights, of which the targets are constants."""
     index = is_index(targets)
     if mode == "multilabel" and from_logits and reduction == "sum" and weights is None and not wanted[1]:
@@ -173,14 +174,13 @@ def _crossentropy_fused(y_bar: Tensor, x: Tensor, targets: Tensor, logs: Tensor,
         bar = torch.zeros_like(x).scatter_(axis, where, slope)
         return aten._log_softmax_backward_data(bar, logs, axis, x.dtype) if from_logits else bar, None, None
     if not from_logits:
-        low = _tiny(x)
         bar = (targets / x).mul_(g)
-        return bar if x.numel() and bool(x.amin() >= low) else bar.masked_fill_(x < low, 0), None, None
+        return bar.masked_fill_(x < _tiny(x), 0) if clipped else bar, None, None
     return aten._log_softmax_backward_data(targets * g, logs, axis, x.dtype), None, None
 
 
 def _options(**changed: Any) -> dict[str, Any]:
-    return {"axis": -2, "mode": "single-label", "from_logits": False, "factor": 0.5, "reduction": "sum"} | changed
+    return {"axis": -2, "mode": "single-label", "from_logits": False, "clipped": True, "factor": 0.5, "reduction": "sum"} | changed
 
 
 _MODES = [{"mode": mode, "from_logits": logits} for mode in ("single-label", "multilabel") for logits in (False, True)]
@@ -188,7 +188,7 @@ _INDEX = torch.tensor([2, 0, 1, 2])
 _crossentropy = general(
     "crossentropy", _crossentropy_kernel, ("x", "targets", "weights"), push=_crossentropy_push, pull=_crossentropy_pull,
     fused_pull=_crossentropy_fused, hidden=("logs",), domain=(0.2, 0.8), matlab="crossentropy",
-    samples=[*[((3, 4), (3, 4), None, _options(**m)) for m in _MODES],
+    samples=[*[((3, 4), (3, 4), None, _options(**m)) for m in _MODES], ((3, 4), (3, 4), None, _options(clipped=False)),
              *[((3, 4), (3, 4), (3, 1), _options(**m, reduction="none", factor=1)) for m in _MODES],
              *[((3, 4), _INDEX, None, _options(**m)) for m in _MODES[:2]],
              *[((3, 4), _INDEX, (3, 1), _options(**m, reduction="none", factor=1)) for m in _MODES[:2]]])
@@ -238,23 +238,27 @@ def crossentropy(y: Any, targets: Any, weights: Any = None, /, *, mask: Any = No
         targets = _class_indices(targets, y, labels, axis, word)
     else:
         targets = like_predictions(placed(targets, y, labels, "targets", word), y, "targets", word)
+    clipped = True
     if classification_mode == "single-label" and not from_logits:
-        _check_probabilities(y, axis, mask is not None, word)
-    params = {"axis": axis, "mode": classification_mode, "from_logits": bool(from_logits)}
+        clipped = _check_probabilities(y, axis, mask is not None, word)
+    params = {"axis": axis, "mode": classification_mode, "from_logits": bool(from_logits), "clipped": clipped}
     return finished(_crossentropy, y, targets, weights, mask, params, labels, reduction, normalization_factor, word, weights_format)
 
 
-def _check_probabilities(y: Any, axis: int, masked: bool, word: str) -> None:
+def _check_probabilities(y: Any, axis: int, masked: bool, word: str) -> bool:
+    """Refuse what cannot be probabilities; whether some may be so small that they are clipped."""
     raw = y._value if type(y) is dlarray else y
     if raw.device.type != "cpu" or not raw.numel():
-        return
+        return True
     tolerance = 1e-3 if raw.dtype in (torch.float32, torch.float64) else 2e-2
-    low, high = raw.amin(), raw.amax()  # three times as fast as aminmax
-    off = 0.0 if masked else float((raw.sum(axis) - 1).abs().max())
-    if low < -tolerance or high > 1 + tolerance or off > tolerance:
-        sums = "" if masked else f", off 1 by up to {off:.2g} in their sum over C"
-        raise ShapeError(f"{word} takes probabilities, y has values from {low.item():.4g} to {high.item():.4g}{sums}, "
-                         f"at {line_of(user_site())}; write {word}(softmax(y), targets), or {word}(y, targets, from_logits=True)")
+    low, off = raw.amin().item(), 0.0 if masked else raw.sum(axis).sub_(1).abs_().max().item()
+    if masked or low < 0 or off > tolerance:  # else none is far above 1
+        high = raw.amax().item()
+        if low < -tolerance or high > 1 + tolerance or off > tolerance:
+            sums = "" if masked else f", off 1 by up to {off:.2g} in their sum over C"
+            raise ShapeError(f"{word} takes probabilities, y has values from {low:.4g} to {high:.4g}{sums}, "
+                             f"at {line_of(user_site())}; write {word}(softmax(y), targets), or {word}(y, targets, from_logits=True)")
+    return not low >= _tiny(raw)
 
 
 def _class_indices(targets: Any, y: Any, labels: str, axis: int, word: str) -> Any:

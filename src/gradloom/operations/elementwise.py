@@ -13,7 +13,8 @@ from ..core.elementwise import Elementwise, elementwise
 from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.operation import public
 from ..kernels import NUMBER_TYPES, Tensor
-from .arithmetic import add, divide, finite, fused_product, fused_quotient, multiply, positive, scale, square
+from .arithmetic import add, divide, finite, fused_product, fused_quotient, multiply, positive, scale
+from .slopes import bell, gelu_slope, logistic_slope, one_minus_square, one_plus_square, silu_slope
 
 aten = torch.ops.aten
 TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
@@ -25,14 +26,6 @@ TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
 def _checked(bar: Tensor, y_bar: Tensor, partial: Any) -> Tensor:
     """The product of a cotangent and a partial that can be infinite, unless it is not finite: then by `scale`."""
     return bar if finite(bar) else scale(y_bar, partial())
-
-
-def _one_minus_square(x: Tensor) -> Tensor:
-    return (x * x).neg_().add_(1)
-
-
-def _bell(y_bar: Tensor, x: Tensor, factor: float) -> Tensor:
-    return fused_product(y_bar, (x * x).neg_().exp_(), factor)
 
 
 # ----- mathematics -----
@@ -61,52 +54,47 @@ reciprocal = elementwise("reciprocal", torch.reciprocal, lambda y: -scale(y, y),
 sin = elementwise("sin", torch.sin, lambda x: cos(x), fused_pull=lambda y_bar, x: y_bar * torch.cos(x), doc="The sine; x in radians.", matlab="sin")
 cos = elementwise("cos", torch.cos, lambda x: -sin(x), fused_pull=lambda y_bar, x: fused_product(y_bar, torch.sin(x), -1),
                   doc="The cosine; x in radians.", matlab="cos")
-tan = elementwise("tan", torch.tan, lambda y: 1 + square(y), domain=(-1, 1), doc="The tangent; x in radians.", matlab="tan")
-asin = elementwise("asin", torch.asin, lambda x: 1 / sqrt(1 - square(x)), singular=True, domain=(-0.9, 0.9),
-                   fused_pull=lambda y_bar, x: fused_quotient(y_bar, _one_minus_square(x).sqrt_()), doc="The inverse sine, in radians.", matlab="asin")
-acos = elementwise("acos", torch.acos, lambda x: -1 / sqrt(1 - square(x)), singular=True, domain=(-0.9, 0.9),
-                   fused_pull=lambda y_bar, x: fused_quotient(y_bar, _one_minus_square(x).sqrt_(), -1), doc="The inverse cosine, in radians.", matlab="acos")
-atan = elementwise("atan", torch.atan, lambda x: 1 / (1 + square(x)), fused_pull=lambda y_bar, x: y_bar / (x * x).add_(1),
+tan = elementwise("tan", torch.tan, lambda y: one_plus_square(y), domain=(-1, 1), doc="The tangent; x in radians.", matlab="tan")
+asin = elementwise("asin", torch.asin, lambda x: 1 / sqrt(one_minus_square(x)), singular=True, domain=(-0.9, 0.9),
+                   fused_pull=lambda y_bar, x: fused_quotient(y_bar, one_minus_square(x).sqrt_()), doc="The inverse sine, in radians.", matlab="asin")
+acos = elementwise("acos", torch.acos, lambda x: -1 / sqrt(one_minus_square(x)), singular=True, domain=(-0.9, 0.9),
+                   fused_pull=lambda y_bar, x: fused_quotient(y_bar, one_minus_square(x).sqrt_(), -1), doc="The inverse cosine, in radians.", matlab="acos")
+atan = elementwise("atan", torch.atan, lambda x: 1 / one_plus_square(x), fused_pull=lambda y_bar, x: y_bar / one_plus_square(x),
                    doc="The inverse tangent, in radians.", matlab="atan")
 sinh = elementwise("sinh", torch.sinh, lambda x: cosh(x), doc="The hyperbolic sine.", matlab="sinh")
 cosh = elementwise("cosh", torch.cosh, lambda x: sinh(x), doc="The hyperbolic cosine.", matlab="cosh")
-tanh = elementwise("tanh", torch.tanh, lambda y: 1 - square(y), fused_pull=lambda y_bar, y: aten.tanh_backward(y_bar, y), doc="The hyperbolic tangent.",
+tanh = elementwise("tanh", torch.tanh, lambda y: one_minus_square(y), fused_pull=lambda y_bar, y: aten.tanh_backward(y_bar, y), doc="The hyperbolic tangent.",
                    matlab="tanh")
-asinh = elementwise("asinh", torch.asinh, lambda x: 1 / sqrt(1 + square(x)), fused_pull=lambda y_bar, x: (x * x).add_(1).rsqrt_().mul_(y_bar),
+asinh = elementwise("asinh", torch.asinh, lambda x: 1 / sqrt(one_plus_square(x)), fused_pull=lambda y_bar, x: one_plus_square(x).rsqrt_().mul_(y_bar),
                     doc="The inverse hyperbolic sine.", matlab="asinh")
 acosh = elementwise("acosh", torch.acosh, lambda x: 1 / (sqrt(x - 1) * sqrt(x + 1)), singular=True, domain=(1.5, 3),
                     fused_pull=lambda y_bar, x: fused_quotient(y_bar, (x - 1).sqrt_().mul_((x + 1).sqrt_())),
                     doc="The inverse hyperbolic cosine.", matlab="acosh")
-atanh = elementwise("atanh", torch.atanh, lambda x: 1 / (1 - square(x)), singular=True, domain=(-0.9, 0.9),
-                    fused_pull=lambda y_bar, x: fused_quotient(y_bar, _one_minus_square(x)), doc="The inverse hyperbolic tangent.",
+atanh = elementwise("atanh", torch.atanh, lambda x: 1 / one_minus_square(x), singular=True, domain=(-0.9, 0.9),
+                    fused_pull=lambda y_bar, x: fused_quotient(y_bar, one_minus_square(x)), doc="The inverse hyperbolic tangent.",
                     matlab="atanh")
-erf = elementwise("erf", torch.erf, lambda x: TWO_OVER_ROOT_PI * exp(-square(x)), fused_pull=lambda y_bar, x: _bell(y_bar, x, TWO_OVER_ROOT_PI),
+erf = elementwise("erf", torch.erf, lambda x: TWO_OVER_ROOT_PI * bell(x), fused_pull=lambda y_bar, x: fused_product(y_bar, bell(x), TWO_OVER_ROOT_PI),
                   doc="The error function.", matlab="erf")
-erfc = elementwise("erfc", torch.erfc, lambda x: -TWO_OVER_ROOT_PI * exp(-square(x)), fused_pull=lambda y_bar, x: _bell(y_bar, x, -TWO_OVER_ROOT_PI),
+erfc = elementwise("erfc", torch.erfc, lambda x: -TWO_OVER_ROOT_PI * bell(x), fused_pull=lambda y_bar, x: fused_product(y_bar, bell(x), -TWO_OVER_ROOT_PI),
                    doc="1 - erf(x).", matlab="erfc")
 
 # ----- activations -----
 
-sigmoid = elementwise("sigmoid", torch.sigmoid, lambda y: y * (1 - y), fused_pull=lambda y_bar, y: aten.sigmoid_backward(y_bar, y),
+sigmoid = elementwise("sigmoid", torch.sigmoid, lambda y: logistic_slope(y), fused_pull=lambda y_bar, y: aten.sigmoid_backward(y_bar, y),
                       doc="1 / (1 + exp(-x)).", matlab="sigmoid")
 relu = elementwise("relu", torch.relu, lambda y: _step(y), fused_pull=lambda y_bar, y: aten.threshold_backward(y_bar, y, 0),
                    doc="max(x, 0), with derivative 0 at 0.", matlab="relu")
 softplus = elementwise("softplus", lambda x: torch.logaddexp(x, torch.zeros((), dtype=x.dtype, device=x.device)), lambda x: sigmoid(x),
                        doc="log(1 + exp(x)), stable for every x.")
-silu = elementwise("silu", torch._C._nn.silu, lambda x: _silu_slope(x), fused_pull=lambda y_bar, x: aten.silu_backward(y_bar, x),
+silu = elementwise("silu", torch._C._nn.silu, lambda x: silu_slope(x), fused_pull=lambda y_bar, x: aten.silu_backward(y_bar, x),
                    doc="x sigmoid(x), also called swish.", matlab="swish")
 
 
 def _step(y: Any) -> Any:
     """1 where y > 0, else 0, in y's type: a constant."""
     if isinstance(y, Tensor):
-        return (y > 0).to(y.dtype)
-    return dlarray._made((y._value > 0).to(y._value.dtype), None, y._labels)
-
-
-def _silu_slope(x: Any) -> Any:
-    s = sigmoid(x)
-    return s * (1 + x * (1 - s))
+        return torch.gt(y, 0, out=torch.empty_like(y))  # straight in y's type
+    return dlarray._made(_step(y._value), None, y._labels)
 
 
 def _unary_with_options(name: str, kernel: Any, slope: Any, **rest: Any) -> Elementwise:
@@ -171,17 +159,9 @@ def elu(x: Any, alpha: float = 1.0) -> Any:
 
 
 _gelu = _unary_with_options("gelu", lambda x, approximation: torch._C._nn.gelu(x, approximate=approximation),
-                            lambda x, approximation: _gelu_slope(x, approximation),
+                            lambda x, approximation: gelu_slope(x, approximation),
                             fused_pull=lambda y_bar, x, approximation: aten.gelu_backward(y_bar, x, approximate=approximation),
                             samples=[{"approximation": "none"}, {"approximation": "tanh"}], matlab="gelu")
-
-
-def _gelu_slope(x: Any, approximation: str) -> Any:
-    if approximation == "none":
-        return 0.5 * (1 + erf(x * math.sqrt(0.5))) + x * exp(-0.5 * square(x)) / math.sqrt(2 * math.pi)
-    root = math.sqrt(2 / math.pi)
-    t = tanh(root * (x + 0.044715 * x * square(x)))
-    return 0.5 * (1 + t) + 0.5 * x * (1 - square(t)) * root * (1 + 3 * 0.044715 * square(x))
 
 
 @public(_gelu)

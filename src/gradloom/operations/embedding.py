@@ -10,8 +10,8 @@ from ..core.errors import LabelError, ShapeError, TypeRefused, line_of, user_sit
 from ..core.labels import checked, described
 from ..core.operation import composite
 from ..kernels import Tensor
-from .movement import array, moveaxis, reshape
-from .selection import _take
+from .movement import array, moveaxis
+from .selection import _take_at, least_and_greatest
 from .softmax import floating
 
 
@@ -25,12 +25,13 @@ def _indices(x: Any, count: int) -> Tensor:
         raise TypeRefused(f"embed takes integer indices, {raw.flatten()[k].item()} {_place(raw, k)} is none, at {line_of(user_site())}; "
                           "write round(x), or dlarray(x, dtype=\"int64\")")
     if raw.numel():
-        low, high = (int(v) for v in raw.aminmax())
+        low, high = least_and_greatest(raw)
         if low < 0 or high >= count:
             k = int(((raw < 0) | (raw >= count)).flatten().nonzero()[0])
             raise ShapeError(f"embed: index {int(raw.flatten()[k])} {_place(raw, k)} is not in 0 to {count - 1}, the rows of weights, "
                              f"at {line_of(user_site())}; indices count from 0 (MATLAB's 1 is 0 here)")
-    return raw.to(torch.int64)
+    where = raw.to(torch.int64)
+    return where.clone() if where is x else where  # the user's may change
 
 
 def _place(x: Tensor, k: int) -> str:
@@ -65,15 +66,14 @@ def embed(x: Any, weights: Any, /, *, data_format: str | None = None) -> Any:
         raise LabelError(f"embed gives each index channels of its own, x {described(x.shape, layout)} has some, at {line_of(user_site())}; "
                          f"label it with U or S in the place of C")
     where = _indices(x, weights.shape[0])
-    y = _take.apply((unlabelled(weights),), {"where": where.to(weights.device).flatten(), "axis": -2})
+    if "C" in layout:
+        where = where.squeeze(layout.index("C"))
+    y = _take_at.apply((unlabelled(weights),), {"where": where.to(weights.device), "axis": -2, "sizes": (weights.shape[0],)})
     if type(x) is dlarray and type(y) is Tensor:
         y = dlarray._made(y, None)
-    size = weights.shape[1]
     if "C" in layout:
-        k = layout.index("C")
-        y = moveaxis(reshape(y, (*x.shape[:k], *x.shape[k + 1:], size)), -1, k)
+        y = moveaxis(y, -1, layout.index("C"))
     else:
-        y = reshape(y, (*x.shape, size))
         layout += "C"
     return dlarray._made(y._value, y._node, layout) if labels is not None and type(y) is dlarray else y
 

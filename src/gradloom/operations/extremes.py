@@ -19,27 +19,35 @@ from .movement import array, expand_dims, fresh, permute_dims, reshape
 from .reduction import _arguments, _without_trace, sum
 from .scans import divisible, others
 
-# ----- extremes: the first of equal ones takes the derivative -----
+# ----- the reduced axes as one -----
 
 
-def _flattened(x: Any, axis: tuple[int, ...]) -> tuple[Any, int]:
+def _flattened(x: Any, axis: tuple[int, ...]) -> Any:
     """The reduced axes as one last axis."""
     rest = [k for k in range(-x.ndim, 0) if k not in axis]
     x = permute_dims(x, (*rest, *sorted(axis)))
-    shape = tuple(x.shape[:len(rest)])
-    return reshape(x, (*shape, math.prod(x.shape[len(rest):]))), len(rest)
+    return reshape(x, (*x.shape[:len(rest)], math.prod(x.shape[len(rest):])))
 
 
-def _extreme_kernel(arg: Any) -> Any:
-    find = torch.max if arg == "max" else torch.min
+def _unflattened(x: Any, axis: tuple[int, ...], shape: Any, lead: tuple[int, ...]) -> Any:
+    """The inverse of `_flattened` for an array of `shape`, with leading axes."""
+    n = len(shape)
+    order = (*(k for k in range(-n, 0) if k not in axis), *sorted(axis))
+    x = reshape(x, (*lead, *(shape[k] for k in order)))
+    return permute_dims(x, (*range(-n - len(lead), -n), *(order.index(k) - n for k in range(-n, 0))))
 
-    def run(x: Tensor) -> tuple[Tensor, Tensor]:
-        if x.is_meta:  # the place is an integer selector, which must be real
-            return x.new_empty(x.shape[:-1]), torch.zeros((*x.shape[:-1], 1), dtype=torch.int64, device=x.device)
-        y, place = find(x, -1)
-        return y, place.unsqueeze(-1)
 
-    return run
+def _kept(y: Any, axis: tuple[int, ...], keepdims: bool, shape: Any, lead: tuple[int, ...] = ()) -> Any:
+    """A reduced array with the reduced axes of size 1, where they are kept."""
+    return reshape(y, (*lead, *(1 if k - len(shape) in axis else n for k, n in enumerate(shape)))) if keepdims else y
+
+
+def _dropped(y: Any, axis: tuple[int, ...], keepdims: bool, shape: Any, lead: tuple[int, ...]) -> Any:
+    """The inverse of `_kept`."""
+    return reshape(y, (*lead, *(n for k, n in enumerate(shape) if k - len(shape) not in axis))) if keepdims else y
+
+
+# ----- extremes: the first of equal ones takes the derivative -----
 
 
 def _pick(x_dot: Any, place: Any) -> Any:
@@ -68,34 +76,53 @@ _gather = multilinear("gather", _gather_kernel, transposes={"x": lambda y_bar, p
 _scatter = multilinear("scatter", _scatter_kernel, transposes={"x": lambda y_bar, place: _pick(y_bar, place)},
                        act=lambda operation, inputs, params: action.scattered_to(inputs[0], [raw(params["place"]).squeeze(-1)], (params["size"],), 0),
                        samples=[((2,), {"place": _PLACE, "size": 3})])
+_SAMPLES = [((4, 3), {"axis": (-1,), "keepdims": False}), ((2, 3, 4), {"axis": (-3, -1), "keepdims": True}),
+            ((2, 3), {"axis": (-1, -2), "keepdims": False}), ((3, 4), {"axis": (-2,), "keepdims": True})]
 
 
-def _extreme(name: str, matlab: str) -> Any:
-    return general(name, _extreme_kernel(name), hidden=("place",), push=lambda x_dot, place: _pick(x_dot, place),
-                   pull=lambda y_bar, place, x_shape: _spread(y_bar, place, x_shape[-1]), samples=[((4, 3), {})], matlab=matlab)
+def _extreme(name: str, find: Any) -> Any:
+    """`place`: where the first of the extremes is, among the reduced elements as one last axis."""
+
+    def kernel(x: Tensor, axis: tuple[int, ...], keepdims: bool) -> tuple[Tensor, Tensor]:
+        alone = len(axis) == 1 and not x.is_meta
+        flat = x if alone else _flattened(x, axis)
+        if x.is_meta:  # the place is an integer selector, which must be real
+            y, place = flat.new_empty(flat.shape[:-1]), torch.zeros(flat.shape[:-1], dtype=torch.int64)
+        else:
+            y, place = find(flat, axis[0] if alone else -1)
+        return _kept(y, axis, keepdims, x.shape), place.unsqueeze(-1)
+
+    def push(x_dot: Any, place: Any, axis: tuple[int, ...], keepdims: bool, x_shape: Any, lead: tuple[int, ...]) -> Any:
+        return _kept(_pick(_flattened(x_dot, axis), place), axis, keepdims, x_shape, lead)
+
+    def pull(y_bar: Any, place: Any, axis: tuple[int, ...], keepdims: bool, x_shape: Any, lead: tuple[int, ...]) -> Any:
+        spread = _spread(_dropped(y_bar, axis, keepdims, x_shape, lead), place, math.prod(x_shape[k] for k in axis))
+        return _unflattened(spread, axis, x_shape, lead)
+
+    def fused_pull(y_bar: Tensor, place: Tensor, axis: tuple[int, ...], keepdims: bool, x_shape: Any) -> Tensor:
+        if len(axis) > 1:
+            return pull(y_bar, place, axis, keepdims, x_shape, ())
+        x_bar = torch.zeros(x_shape, dtype=y_bar.dtype, device=y_bar.device)
+        return x_bar.scatter_(axis[0], place.movedim(-1, axis[0]), y_bar if keepdims else y_bar.unsqueeze(axis[0]))
+
+    return general(name, kernel, hidden=("place",), push=push, pull=pull, fused_pull=fused_pull, samples=_SAMPLES, matlab=name)
 
 
-_max = _extreme("max", "max")
-_min = _extreme("min", "min")
+_max = _extreme("max", torch.max)
+_min = _extreme("min", torch.min)
 _alone = {_max: discrete("amax", lambda x, axis, keepdims: torch.amax(x, axis, keepdims)),  # the value alone takes a tenth of the time
           _min: discrete("amin", lambda x, axis, keepdims: torch.amin(x, axis, keepdims))}
 
 
 def _reduced(operation: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     x, params, labels = _arguments(x, axis, keepdims)
-    if operation is not _prod and 0 in [x.shape[a] for a in params["axis"]]:  # the product of nothing is 1
+    if 0 in x.shape and operation is not _prod and 0 in [x.shape[a] for a in params["axis"]]:  # the product of nothing is 1
         raise ShapeError(f"{operation.name} of no elements: {described(x.shape, labels_of(x))}, at {line_of(user_site())}")
-    if not params["axis"]:
+    if not params["axis"] and operation.kind != "discrete":
         return fresh(x)
     if operation in _alone and not (type(x) is dlarray and x.traced) and not x.dtype.is_complex:
-        return _alone[operation].apply((x,), params, labels)
-    flat, _ = _flattened(dlarray._made(x._value, x._node, None) if type(x) is dlarray else x, params["axis"])
-    y = operation.apply((flat,))
-    if keepdims:
-        y = reshape(y, tuple(1 if k - x.ndim in params["axis"] else n for k, n in enumerate(x.shape)))
-    if type(y) is dlarray:
-        y = dlarray._made(y._value, y._node, labels)
-    return y
+        operation = _alone[operation]
+    return operation.apply((x,), params, labels)
 
 
 @public(_max, method=True)
@@ -128,18 +155,17 @@ def min(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
 
 # ----- positions -----
 
-_argmax = discrete("argmax", lambda x: torch.max(x, -1).indices)
-_argmin = discrete("argmin", lambda x: torch.min(x, -1).indices)
+def _position(find: Any) -> Any:
+    """The place of an extreme; of several axes, among their elements in a row."""
+    return lambda x, axis, keepdims: _kept(find(_flattened(x, axis), -1).indices, axis, keepdims, x.shape)
+
+
+_argmax = discrete("argmax", _position(torch.max))
+_argmin = discrete("argmin", _position(torch.min))
 
 
 def _argument(operation: Any, x: Any, axis: Any, keepdims: bool) -> Any:
-    x = _without_trace(array(x))
-    if axis is None:
-        labels_free = dlarray._made(x._value, None, None) if type(x) is dlarray else x
-        flat = reshape(labels_free, (math.prod(x.shape),))
-        y = operation.apply((flat,))
-        return reshape(y, (1,) * x.ndim) if keepdims else y
-    return _reduced(operation, x, axis, keepdims)
+    return _reduced(operation, _without_trace(array(x)), axis, keepdims)
 
 
 @public(_argmax, method=True)
@@ -171,14 +197,28 @@ def argmin(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
 # ----- products -----
 
 
-def _prod_fused(y_bar: Tensor, x: Tensor, y: Tensor) -> Tensor:
+def _prod_kernel(x: Tensor, axis: tuple[int, ...], keepdims: bool) -> Tensor:
+    if len(axis) == 1:
+        return torch.prod(x, axis[0], keepdims)
+    return _kept(torch.prod(x if len(axis) == x.ndim else _flattened(x, axis), *(() if len(axis) == x.ndim else (-1,))), axis, keepdims, x.shape)
+
+
+def _prod_push(x_dot: Any, x: Any, axis: Any, keepdims: bool, x_shape: Any, lead: Any) -> Any:
+    return _kept(sum(_flattened(x_dot, axis) * others(_flattened(x, axis)), axis=-1), axis, keepdims, x_shape, lead)
+
+
+def _prod_pull(y_bar: Any, x: Any, axis: Any, keepdims: bool, x_shape: Any, lead: Any) -> Any:
+    spread = expand_dims(_dropped(y_bar, axis, keepdims, x_shape, lead), axis=-1) * conj(others(_flattened(x, axis)))
+    return _unflattened(spread, axis, x_shape, lead)
+
+
+def _prod_fused(y_bar: Tensor, x: Tensor, y: Tensor, axis: Any, keepdims: bool, x_shape: Any) -> Tensor:
     if not divisible(y):
-        return y_bar.unsqueeze(-1) * others(x).conj()
-    return (y_bar * y.conj()).unsqueeze(-1) / x.conj()
+        return _prod_pull(y_bar, x, axis, keepdims, x_shape, ())
+    return _kept(y_bar * y.conj(), axis, not keepdims, x_shape) / x.conj()
 
 
-_prod = general("prod", lambda x: torch.prod(x, -1), push=lambda x_dot, x: sum(x_dot * others(x), axis=-1),
-                pull=lambda y_bar, x: expand_dims(y_bar, axis=-1) * conj(others(x)), fused_pull=_prod_fused, samples=[((4, 3), {})], matlab="prod")
+_prod = general("prod", _prod_kernel, push=_prod_push, pull=_prod_pull, fused_pull=_prod_fused, samples=_SAMPLES, matlab="prod")
 
 
 @public(_prod, method=True)

@@ -122,8 +122,15 @@ _rfft = multilinear(
     "rfft", _rfft_kernel, transposes={"x": _rfft_transpose}, act=_rfft_on_block,
     samples=[((2, 5), {"axes": (-1,), "norm": "backward"}), ((4, 2), {"axes": (-2,), "norm": "forward"}), ((3, 2, 4), {"axes": (-3, -1), "norm": "ortho"}),
              ((3, 1), {"axes": (-1,), "norm": "backward"}), ((0, 3), {"axes": (-1,), "norm": "backward"})])
+def _irfft_fused(y_bar: Tensor, axes: Any, n: int, norm: str) -> tuple[Tensor]:
+    """What stands for two is doubled in place."""
+    half = _rfft_kernel(y_bar, axes, OPPOSITE[norm])
+    half.narrow(axes[-1], 1, (n - 1) // 2).mul_(2)
+    return (half,)
+
+
 _irfft = multilinear(
-    "irfft", _irfft_kernel, act=_irfft_on_block,
+    "irfft", _irfft_kernel, act=_irfft_on_block, fused_pull=_irfft_fused,
     transposes={"x": lambda y_bar, axes, n, norm: _weighted(_half(y_bar, axes, OPPOSITE[norm]), n, 2.0, axes[-1])},
     samples=[((2, 3), {"axes": (-1,), "n": 5, "norm": "backward"}), ((3, 2), {"axes": (-2,), "n": 4, "norm": "forward"}),
              ((3, 2, 3), {"axes": (-3, -1), "n": 4, "norm": "ortho"}), ((3, 1), {"axes": (-1,), "n": 1, "norm": "backward"}),

@@ -10,7 +10,7 @@ from ..core.errors import ShapeError, line_of, user_site
 from ..core.operation import PUBLIC, composite
 from ..kernels import dtype_named
 from . import fourier
-from .movement import array, negative_axes
+from .movement import array, fresh, negative_axes
 from .selection import roll
 
 
@@ -50,11 +50,10 @@ def rfftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None
 
 
 def _shifted(x: Any, axes: Any, forwards: bool) -> Any:
-    x = array(x)
-    for a in negative_axes(tuple(axes) if isinstance(axes, list) else axes, x):
-        half = x.shape[a] // 2
-        x = roll(x, half if forwards else -half, axis=a) if half else x
-    return x
+    x = fresh(array(x))
+    along = negative_axes(tuple(axes) if isinstance(axes, list) else axes, x)
+    shape = x.shape
+    return roll(x, tuple([shape[a] // 2 if forwards else -(shape[a] // 2) for a in along]), axis=along) if along else x
 
 
 @composite

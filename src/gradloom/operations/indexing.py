@@ -16,12 +16,13 @@ from ..core.blocks.block import Block
 from ..core.errors import ShapeError, TypeRefused, _inside, line_of, user_site
 from ..core.labels import described, tidy
 from ..core.multilinear import multilinear
-from ..core.trace import Node
+from ..core.trace import Node, live
 from ..kernels import Tensor
-from .movement import permute_dims, reshape
-from .selection import _take
+from .movement import permute_dims
+from .selection import _take, _take_at, least_and_greatest
 
 _getframe = sys._getframe
+ALL = slice(None)
 
 
 def _without_ellipsis(x: Any, index: Any) -> list[Any]:
@@ -108,12 +109,13 @@ def _index_on_block(operation: Any, inputs: Any, params: Any) -> Block:
 _index = multilinear(
     "index", _index_kernel, lead_params=lambda params, lead: {"index": _completed(params["index"], len(lead))},
     transposes={"x": lambda y_bar, index, x_shape, lead: _embed.apply((y_bar,), {"index": index, "shape": tuple(x_shape), "lead": len(lead)})},
+    fused_pull=lambda y_bar, index, x_shape: (_embed_kernel(y_bar, index, x_shape, 0),),
     reads_at=lambda params: params["index"] if type(params["index"]) is int else None, act=_index_on_block,
     samples=[((4, 3), {"index": (slice(1, 3), 0)}), ((4, 3), {"index": (None, slice(0, 4, 2), slice(None))}), ((4,), {"index": 2})])
 
 
 def _embed_kernel(x: Tensor, index: Any, shape: Any, lead: int) -> Tensor:
-    y = torch.zeros((*x.shape[:lead], *shape), dtype=x.dtype, device=x.device)
+    y = x.new_zeros((*x.shape[:lead], *shape))
     y[_completed(index, lead)] = x
     return y
 
@@ -167,38 +169,68 @@ def _getitem(x: Any, index: Any) -> Any:
         code = frame.f_code
         site = (code, frame.f_lasti) if _inside.get(code.co_filename) is False else user_site(2)
         return dlarray._made(value, Node(_index, node.trace, (node,), [None, None], {"index": index}, value, site))
+    strided = _strided(x, index)
+    if strided is not None:
+        if all([e == ALL for e in strided]):
+            return dlarray(x)
+        try:
+            return _fresh(x, _index.apply((x,), {"index": strided}))
+        except ShapeError:
+            pass  # an integer out of range, which is said below
     if is_mask_without_axes(index):
         return x[None][:int(index)]
     entries = _without_ellipsis(x, index)
-    if all(isinstance(e, slice) and e == slice(None) for e in entries):
+    if all([type(e) is slice and e == ALL for e in entries]):
         return dlarray(x)
-    labels = list(x._labels or "U" * x.ndim)
+    labels = x._labels or "U" * x.ndim
+    if live(x._node) is None and x._labels is None and x._value.is_cpu and all([isinstance(e, Tensor) and e.dtype is torch.int64 for e in entries]):
+        try:
+            return dlarray._made(x._value[tuple(entries)], None)  # the kernel checks positions, on the CPU, and nobody asks for them again
+        except IndexError:
+            pass  # said below
     entries = _checked(x, entries)
-    arrays = [k for k, e in enumerate(entries) if isinstance(e, Tensor)]
-    basic = tuple(slice(None) if isinstance(e, Tensor) else e for e in _per_axis(entries))
-    backwards = [(k, e) for k, e in enumerate(basic) if isinstance(e, slice) and (e.step or 1) < 0]
-    if backwards:  # torch has no negative steps: read those axes at positions
+    arrays = [e for e in entries if isinstance(e, Tensor)]
+    if len(arrays) == len(entries):
+        return _gathered(x, entries, labels)
+    basic = tuple([ALL if isinstance(e, Tensor) else e for e in _per_axis(entries)])
+    if any([type(e) is slice and (e.step or 1) < 0 for e in basic]):  # torch has no negative steps: read those axes at positions
         axis = 0
         for e in basic:
             if isinstance(e, slice) and (e.step or 1) < 0:
                 n = x.shape[axis]
                 x = _take.apply((x,), {"where": torch.tensor(range(n)[e], dtype=torch.int64, device=x.device), "axis": axis - x.ndim}, x._labels)
             axis += e is not None
-        basic = tuple(slice(None) if isinstance(e, slice) and (e.step or 1) < 0 else e for e in basic)
-    kept, axis = [], 0
+        basic = tuple(ALL if isinstance(e, slice) and (e.step or 1) < 0 else e for e in basic)
+    kept, axis = "", 0
     for e in basic:
         if e is None:
-            kept.append("U")
+            kept += "U"
         else:
             if not isinstance(e, int):
-                kept.append(labels[axis])
+                kept += labels[axis]
             axis += 1
     y = x
-    if any(e != slice(None) for e in basic):
+    if any([e != ALL for e in basic]):
         y = _index.apply((x,), {"index": basic})
     if not arrays:
-        return _labelled(_fresh(x, y), "".join(kept))
+        return _labelled(_fresh(x, y), kept)
     return _gathered(y, entries, kept)
+
+
+def _strided(x: dlarray, index: Any) -> tuple[Any, ...] | None:
+    """The common index, as a tuple: integers and slices that torch takes as they are, of an array without labels. None for every other."""
+    entries = index if type(index) is tuple else (index,)
+    if x._labels is not None or len(entries) > x._value.ndim:
+        return None
+    for e in entries:
+        if type(e) is slice:
+            start, stop, step = e.start, e.stop, e.step
+            if start is not None and type(start) is not int or stop is not None and type(stop) is not int or (
+                    step is not None and (type(step) is not int or step <= 0)):
+                return None
+        elif type(e) is not int:
+            return None
+    return entries
 
 
 def _fresh(x: Any, y: Any) -> Any:
@@ -234,7 +266,7 @@ def _checked(x: Any, entries: list[Any]) -> list[Any]:
             axis += e.ndim - 1
         elif isinstance(e, Tensor) and e.numel():
             n = x.shape[axis]
-            low, high = (int(bound) for bound in torch.aminmax(e))
+            low, high = least_and_greatest(e)
             if low < -n or high >= n:
                 raise IndexError(f"positions {low} to {high} are out of range for axis {axis} of {described(x.shape, labels_of(x))}, "
                                  f"at {line_of(user_site())}")
@@ -247,42 +279,36 @@ def _checked(x: Any, entries: list[Any]) -> list[Any]:
 # ----- reading: integer arrays and masks -----
 
 
-def _gathered(y: Any, entries: list[Any], kept: list[str]) -> Any:
+def _gathered(y: Any, entries: list[Any], kept: str) -> Any:
     """Array entries, after integers, slices and None are done: their axes side by side, then one gather (NumPy's placement)."""
     tables: list[Tensor] = []
     axes: list[int] = []
-    axis = 0
-    shape = y.shape
+    axis, n = 0, y.ndim
     for e in entries:
         if isinstance(e, int):
             continue
         if isinstance(e, Tensor):
-            parts = torch.nonzero(e, as_tuple=True) if e.dtype is torch.bool else (e.clone(),)  # the user's may change
-            for part in parts:
-                tables.append(part)
+            for table in torch.nonzero(e, as_tuple=True) if e.dtype is torch.bool else (e,):
+                tables.append(table)
                 axes.append(axis)
                 axis += 1
         else:
             axis += 1
-    separated = any(isinstance(e, int) for e in entries) and _split_by_basic(entries)
+    separated = any([isinstance(e, int) for e in entries]) and _split_by_basic(entries)
     adjacent = axes == list(range(axes[0], axes[0] + len(axes))) and not separated
-    if len(axes) == 1 and tables[0].ndim == 1 and adjacent:
-        return _labelled(_take.apply((y,), {"where": tables[0].to(y.device), "axis": axes[0] - y.ndim}), "".join(kept))
     start = axes[0] if adjacent else 0
-    rest = [k for k in range(y.ndim) if k not in axes]
-    order = [*rest[:start], *axes, *rest[start:]]
-    y = permute_dims(dlarray._made(y._value, y._node, None), order)
-    tables = list(torch.broadcast_tensors(*tables))
-    sizes = [shape[a] for a in axes]
-    flat = tables[0]
-    for table, n in zip(tables[1:], sizes[1:], strict=True):
-        flat = flat * n + table
-    count = int(np.prod(sizes))
-    y = reshape(y, (*y.shape[:start], count, *y.shape[start + len(axes):]))
-    y = _take.apply((y,), {"where": flat.reshape(-1).to(y.device), "axis": start - y.ndim})
-    y = reshape(y, (*y.shape[:start], *flat.shape, *y.shape[start + 1:]))
-    letters = [kept[k] for k in rest]
-    return _labelled(y, "".join([*letters[:start], *"U" * flat.ndim, *letters[start:]]))
+    flat = tables[0].clone() if len(tables) == 1 else tables[0]  # the user's may change
+    if len(axes) == 1 and flat.ndim == 1 and adjacent:
+        return _labelled(_take.apply((y,), {"where": flat.to(y.device), "axis": start - n}), kept)
+    rest = [k for k in range(n) if k not in axes]
+    sizes = tuple([y.shape[a] for a in axes])
+    if not adjacent:
+        y = permute_dims(y, (*axes, *rest))
+    for table, size in zip(tables[1:], sizes[1:], strict=True):
+        flat = torch.add(table, flat, alpha=size)
+    y = _take_at.apply((y,), {"where": flat.to(y.device), "axis": start - n, "sizes": sizes})
+    letters = "".join([kept[k] for k in rest])
+    return _labelled(y, letters[:start] + "U" * flat.ndim + letters[start:])
 
 
 def _split_by_basic(entries: list[Any]) -> bool:

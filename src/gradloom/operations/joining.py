@@ -1,6 +1,7 @@
 """Joining arrays along an axis: concat along one that they have, stack along a new one."""
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,10 +27,12 @@ def _alike(arrays: list[Any], what: str) -> tuple[list[Any], str | None]:
     """Arrays that are there, and their labels, which are the same or none."""
     if not arrays:
         raise ShapeError(f"{what} needs at least one array, at {line_of(user_site())}")
-    first = next((labels_of(a) for a in arrays if labels_of(a) is not None), None)
-    for a in arrays:
-        if labels_of(a) not in (None, first):
-            raise LabelError(f"{what} of arrays labelled {first!r} and {labels_of(a)!r}, at {line_of(user_site())}; the labels must be the same")
+    first = None
+    for labels in [labels_of(a) for a in arrays]:
+        if labels is not None and labels != first:
+            if first is not None:
+                raise LabelError(f"{what} of arrays labelled {first!r} and {labels!r}, at {line_of(user_site())}; the labels must be the same")
+            first = labels
     return arrays, first
 
 
@@ -43,9 +46,10 @@ class _Concat(Multilinear):
         return [(p.shape if p is not None else x.shape)[params["axis"]] for p, x in zip(node.parents, v, strict=False)]
 
     def pull(self, v: Any, params: Any, node: Any, y_bar: Any, lead: Any, wanted: Any) -> Any:
-        bars, start = [], 0
+        bars: list[Any] = []
+        axis, start, raw = params["axis"], 0, type(y_bar) is Tensor
         for size, want in zip(self._sizes(v, params, node), wanted, strict=True):
-            bars.append(slice_axis(y_bar, params["axis"], start, start + size) if want else None)
+            bars.append((y_bar.narrow(axis, start, size) if raw else slice_axis(y_bar, axis, start, start + size)) if want else None)
             start += size
         return bars
 
@@ -60,8 +64,15 @@ class _Concat(Multilinear):
 
 
 def _cat(*parts: Tensor, axis: int) -> Tensor:
-    dtype = promoted(*[p.dtype for p in parts])
-    return torch.cat([p.to(dtype) for p in parts], axis)
+    return torch.cat(_promoted(parts), axis)
+
+
+def _promoted(parts: Sequence[Tensor]) -> list[Tensor]:
+    dtypes = {p.dtype for p in parts}
+    if len(dtypes) == 1:
+        return list(parts)
+    dtype = promoted(*dtypes)
+    return [p.to(dtype) for p in parts]
 
 
 _concat = _Concat("concat", _cat, ("arrays",), [("arrays",)], {}, matlab="cat", samples=[
@@ -93,11 +104,41 @@ def concat(arrays: Any, /, *, axis: Any = 0) -> Any:
 
     Source: array API concat, MATLAB cat.
     """
-    arrays = list(arrays)
     if axis is None:
-        arrays, axis = [reshape(unlabelled(array(x)), (-1,)) for x in arrays], 0
+        return raveled([unlabelled(array(x)) for x in arrays])
     parts, labels, k = _join(arrays, axis, "concat")
     return fresh(parts[0]) if len(parts) == 1 else _concat.apply(parts, {"axis": k - parts[0].ndim}, labels)
+
+
+class _Ravel(_Concat):
+    """All elements of arrays as one vector, each in C order."""
+
+    def _sizes(self, v: Any, params: Any, node: Any) -> list[int]:
+        return [math.prod((p if p is not None else x).shape) for p, x in zip(node.parents, v, strict=False)]
+
+    def pull(self, v: Any, params: Any, node: Any, y_bar: Any, lead: Any, wanted: Any) -> Any:
+        bars = super().pull(v, {"axis": -1}, node, y_bar, lead, wanted)
+        if type(y_bar) is Tensor:
+            return [None if bar is None else bar.reshape(lead + p.shape) for bar, p in zip(bars, node.parents, strict=True)]
+        return [None if bar is None else reshape(bar, (*lead, *p.shape)) for bar, p in zip(bars, node.parents, strict=True)]
+
+    def push(self, v: Any, params: Any, node: Any, dots: Any, lead: Any) -> Any:
+        flat = [None if dot is None else reshape(dot, (*lead, math.prod(dot.shape[len(lead):]))) for dot in dots]
+        return super().push(v, {"axis": -1}, node, flat, lead)
+
+
+def _ravel_on_blocks(operation: Any, inputs: Sequence[Any], params: Any) -> Any:
+    return _concat_on_blocks(_concat, [reshape(x, (math.prod(x.shape),)) for x in inputs], {"axis": -1})
+
+
+_ravel = _Ravel("ravel", lambda *parts: torch.cat(_promoted([p.reshape(-1) for p in parts])), ("arrays",), [("arrays",)], {}, samples=[
+    ((2, 3), (1,), (), {}), ((2, 0), (3, 1), {}), ((2, 2), {})])
+_ravel.act = _ravel_on_blocks
+
+
+def raveled(arrays: list[Any]) -> Any:
+    """The elements of arrays without labels as one vector."""
+    return _ravel.apply(_alike(arrays, "concat")[0]) if len(arrays) != 1 else reshape(arrays[0], (-1,))
 
 
 class _Stack(_Concat):
@@ -116,8 +157,7 @@ class _Stack(_Concat):
 
 
 def _stacked(*parts: Tensor, axis: int) -> Tensor:
-    dtype = promoted(*[p.dtype for p in parts])
-    return torch.stack([p.to(dtype) for p in parts], axis)
+    return torch.stack(_promoted(parts), axis)
 
 
 _stack = _Stack("stack", _stacked, ("arrays",), [("arrays",)], {}, matlab="cat", samples=[
@@ -138,7 +178,7 @@ def stack(arrays: Any, /, *, axis: Any = 0) -> Any:
     """
     parts, labels = _alike([array(a) for a in arrays], "stack")
     (k,) = axes_of(axis, parts[0].ndim + 1, None)
-    if len({tuple(p.shape) for p in parts}) > 1:
+    if len({p.shape for p in parts}) > 1:
         raise ShapeError(f"stack needs arrays of one shape, not {sorted({tuple(p.shape) for p in parts})}, at {line_of(user_site())}")
     return _stack.apply(parts, {"axis": k - parts[0].ndim - 1}, labels and f"{labels[:k]}U{labels[k:]}")
 

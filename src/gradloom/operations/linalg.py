@@ -29,7 +29,7 @@ from .reduction import norm, sum
 from .selection import pad_axis, slice_axis
 from .softmax import floating
 from .spectral import eigh, eigvalsh, svd, svdvals
-from .triangles import _diagonal, cross
+from .triangles import _diagonal, _trace, cross
 
 # ----- diagonals -----
 
@@ -47,15 +47,21 @@ def diagonal(x: Any, /, *, offset: int = 0) -> Any:
 
     Source: array API linalg.diagonal, MATLAB diag.
     """
+    x, offset = _with_diagonal(x, offset, "diagonal")
+    return _diagonal.apply((x,), {"offset": offset}, leading(x, 1))
+
+
+def _with_diagonal(x: Any, offset: int, word: str) -> tuple[Any, int]:
+    """Matrices, and an offset that is one of their diagonals, if an empty one."""
     x = array(x)
     if x.ndim < 2:
-        raise ShapeError(f"diagonal takes a matrix in the last two axes, x is {described(x.shape, labels_of(x))}, at {line_of(user_site())}; "
+        raise ShapeError(f"{word} takes a matrix in the last two axes, x is {described(x.shape, labels_of(x))}, at {line_of(user_site())}; "
                          "reshape it")
     m, n = x.shape[-2:]
-    return _diagonal.apply((x,), {"offset": builtin_max(-m, builtin_min(int(offset), n))}, leading(x, 1))
+    return x, builtin_max(-m, builtin_min(int(offset), n))
 
 
-@composite
+@public(_trace)
 def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
     """The sum of the diagonal of the matrices in the last two axes.
 
@@ -65,7 +71,8 @@ def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
 
     Source: array API linalg.trace, MATLAB trace.
     """
-    y = sum(diagonal(x, offset=offset), axis=-1)
+    x, offset = _with_diagonal(x, offset, "trace")
+    y = _trace.apply((x,), {"offset": offset}, leading(x, 0))
     return y if dtype is None else astype(y, dtype)
 
 
@@ -99,13 +106,18 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: flo
     scale = torch.where((largest == 0) | torch.isinf(largest), largest.new_ones(()), largest)
     scale = scale if type(a) is not dlarray else relabelled(dlarray._made(scale, None), labels_of(a))
     scaled = a / scale
-    nothing = raw(scaled) == 0
-    zero = nothing if type(a) is not dlarray else relabelled(dlarray._made(nothing, None), labels_of(a))
-    powers = where(zero, 0.0 if ord > 0 else float("inf"), power(where(zero, 1.0, scaled), ord))
-    total = sum(powers, axis=axis, keepdims=True)
-    empty = relabelled(dlarray._made(raw(total) == 0, None), labels_of(a)) if type(a) is dlarray else total == 0
-    y = where(empty, 0.0, power(where(empty, 1.0, total), 1 / ord)) * scale
+    total = sum(_except_at_zero(scaled, ord, 0.0 if ord > 0 else float("inf")), axis=axis, keepdims=True)
+    y = _except_at_zero(total, 1 / ord, 0.0) * scale
     return y if keepdims else sum(y, axis=axis)
+
+
+def _except_at_zero(x: Any, exponent: float, there: float) -> Any:
+    """x ** exponent, a constant where x is 0."""
+    zero = raw(x) == 0
+    if not bool(zero.any()):
+        return power(x, exponent)
+    zero = relabelled(dlarray._made(zero, None), labels_of(x)) if type(x) is dlarray else zero
+    return where(zero, there, power(where(zero, 1.0, x), exponent))
 
 
 @composite

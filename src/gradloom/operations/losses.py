@@ -31,12 +31,14 @@ NONE, SUM = 0, 2  # torch's reductions
 
 
 def _difference_loss(name: str, kernel: Any, slope: Any, value: Any, fused: Any, half: float = 1.0) -> General:
-    """`half * kernel(x, targets, delta)` of tensors; `slope(d, delta)` and `value(d, delta)` of one element, in library operations;
-    `fused(g, x, targets, delta)` the cotangent of x in one pass. `delta` is huber's alone.
+    """`half * kernel(x, targets, delta, SUM or NONE)` of tensors; `slope(d, delta)` and `value(d, delta)` of one element, in library operations;
+    `fused(half * g, x, targets, delta, SUM or NONE)` the cotangent of x in one pass. `delta` is huber's alone.
     """
 
     def run(x: Tensor, targets: Tensor, weights: Tensor | None, factor: float, reduction: str, delta: float) -> Tensor:
-        e = kernel(x, targets, delta)
+        if weights is None and reduction == "sum":
+            return kernel(x, targets, delta, SUM) * (factor * half)
+        e = kernel(x, targets, delta, NONE)
         return weighted_total(e if reduction == "sum" or half == 1 else e.mul_(half), weights, factor * half, reduction)
 
     def push(x_dot: Any, targets_dot: Any, weights_dot: Any, x: Any, targets: Any, weights: Any, factor: float, reduction: str,
@@ -54,9 +56,10 @@ def _difference_loss(name: str, kernel: Any, slope: Any, value: Any, fused: Any,
 
     def fused_pull(y_bar: Tensor, x: Tensor, targets: Tensor, weights: Any, factor: float, reduction: str, delta: float,
                    wanted: Any) -> Any:
-        if weights is not None or reduction != "sum" or x.dtype != targets.dtype:
+        if weights is not None or x.dtype != targets.dtype:
             return pull(y_bar, x, targets, weights, factor, reduction, delta, wanted)
-        bar = fused(y_bar * factor, x, targets, delta)
+        scale = (factor if reduction == "sum" else 1) * half
+        bar = fused(y_bar if scale == 1 else y_bar * scale, x, targets, delta, SUM if reduction == "sum" else NONE)
         return bar if wanted[0] else None, -bar if wanted[1] else None, None
 
     params = {"factor": 0.25, "reduction": "sum", "delta": 0.7}
@@ -79,15 +82,26 @@ def _difference(word: str, operation: General, y: Any, targets: Any, weights: An
     return finished(operation, y, targets, weights, mask, {"delta": delta}, labels, reduction, normalization_factor, word, weights_format)
 
 
-_l1loss = _difference_loss("l1loss", lambda x, targets, delta: (x - targets).abs_(), lambda d, delta: sign(d), lambda d, delta: absolute(d),
-                           lambda g, x, targets, delta: (x - targets).sign_().mul_(g))
-_l2loss = _difference_loss("l2loss", lambda x, targets, delta: (x - targets).square_(), lambda d, delta: 2 * d, lambda d, delta: square(d),
-                           lambda g, x, targets, delta: aten.mse_loss_backward(g, x, targets, SUM))
-_mse = _difference_loss("mse", lambda x, targets, delta: (x - targets).square_(), lambda d, delta: d, lambda d, delta: 0.5 * square(d),
-                        lambda g, x, targets, delta: aten.mse_loss_backward(g * 0.5, x, targets, SUM), half=0.5)
-_huber = _difference_loss("huber", lambda x, targets, delta: torch._C._nn.huber_loss(x, targets, NONE, delta),  # type: ignore[arg-type]
+def _absolute_difference(x: Tensor, targets: Tensor, delta: float, total: int) -> Tensor:
+    d = (x - targets).abs_()
+    return d.sum() if total == SUM else d
+
+
+def _squared_difference(x: Tensor, targets: Tensor, delta: float, total: int) -> Tensor:
+    return torch._C._nn.mse_loss(x, targets, total)  # type: ignore[arg-type]
+
+
+def _squared_fused(g: Tensor, x: Tensor, targets: Tensor, delta: float, total: int) -> Tensor:
+    return aten.mse_loss_backward(g, x, targets, total)
+
+
+_l1loss = _difference_loss("l1loss", _absolute_difference, lambda d, delta: sign(d), lambda d, delta: absolute(d),
+                           lambda g, x, targets, delta, total: (x - targets).sign_().mul_(g))
+_l2loss = _difference_loss("l2loss", _squared_difference, lambda d, delta: 2 * d, lambda d, delta: square(d), _squared_fused)
+_mse = _difference_loss("mse", _squared_difference, lambda d, delta: d, lambda d, delta: 0.5 * square(d), _squared_fused, half=0.5)
+_huber = _difference_loss("huber", lambda x, targets, delta, total: torch._C._nn.huber_loss(x, targets, total, delta),  # type: ignore[arg-type]
                           lambda d, delta: clip(d, -delta, delta), _huber_value,
-                          lambda g, x, targets, delta: aten.huber_loss_backward(g, x, targets, SUM, delta))
+                          lambda g, x, targets, delta, total: aten.huber_loss_backward(g, x, targets, total, delta))
 
 
 @public(_mse)

@@ -1,6 +1,7 @@
 """Operations that only move elements: reshape, permute, broadcast. Their derivatives move them back."""
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from ..core.array import dlarray, labels_of, operand
 from ..core.blocks import action
 from ..core.errors import LabelError, ShapeError, line_of, user_site
-from ..core.labels import axes_of, described, tidy
+from ..core.labels import axes_of, described, without
 from ..core.multilinear import multilinear
 from ..core.operation import composite, public
 from ..kernels import NUMBER_TYPES, Tensor
@@ -16,6 +17,8 @@ from ..kernels import NUMBER_TYPES, Tensor
 
 def array(x: Any) -> Any:
     """An operand that has a shape: a number becomes a dlarray."""
+    if type(x) is dlarray:
+        return x
     x = operand(x)
     return dlarray(x) if type(x) in NUMBER_TYPES else x
 
@@ -27,9 +30,16 @@ def fresh(x: Any) -> Any:
 
 def negative_axes(axis: Any, x: Any) -> tuple[int, ...]:
     """Axes of x counted from the end, as rules need them."""
+    n = x.ndim
     if axis is None:
-        return tuple(range(-x.ndim, 0))
-    return tuple(k - x.ndim for k in axes_of(axis, x.ndim, labels_of(x), x.shape))
+        return tuple(range(-n, 0))
+    if type(axis) is int and -n <= axis < n:
+        return (axis - n if axis >= 0 else axis,)
+    if type(axis) is tuple:
+        found = tuple([a - n if a >= 0 else a for a in axis if type(a) is int and -n <= a < n])
+        if len(found) == len(axis) == len(set(found)):
+            return found
+    return tuple([k - n for k in axes_of(axis, n, labels_of(x), x.shape)])
 
 
 # ----- reshape -----
@@ -37,7 +47,7 @@ def negative_axes(axis: Any, x: Any) -> tuple[int, ...]:
 _reshape = multilinear(
     "reshape", lambda x, shape: x.reshape(shape),
     transposes={"x": lambda y_bar, lead, x_shape: reshape(y_bar, (*lead, *x_shape))},
-    lead_params=lambda params, lead: {"shape": (*lead, *params["shape"])},
+    fused_pull=lambda y_bar, x_shape: (y_bar.reshape(x_shape),), lead_params=lambda params, lead: {"shape": (*lead, *params["shape"])},
     act=lambda operation, inputs, params: action.reshaped(inputs[0], params["shape"]), samples=[((2, 3), {"shape": (3, 2)}), ((2, 3, 2), {"shape": (2, 6)})])
 
 
@@ -56,30 +66,31 @@ def reshape(x: Any, /, shape: Any, *more: int, order: str = "C", copy: bool | No
     Source: array API reshape, MATLAB reshape (which reads columns first).
     """
     x = array(x)
-    shape = (shape, *more) if more or not isinstance(shape, Sequence) else tuple(shape)
+    if more or type(shape) is not tuple:
+        shape = (shape, *more) if more or not isinstance(shape, Sequence) else tuple(shape)
     if order == "F":
         return permute_dims(reshape(permute_dims(x, tuple(range(x.ndim))[::-1]), shape[::-1]), tuple(range(len(shape)))[::-1])
     if order != "C":
         raise ShapeError(f"reshape: order is 'C' or 'F', not {order!r}, at {line_of(user_site())}")
-    shape = tuple(int(n) for n in shape)
-    size = math.prod(x.shape)
+    shape = tuple([int(n) for n in shape])
+    before = tuple(x.shape)
+    size = math.prod(before)
     if shape.count(-1) == 1:
         rest = -math.prod(shape)
         if not rest or size % rest:
             raise ShapeError(f"cannot reshape {described(x.shape, labels_of(x))} ({size} elements) to {shape}, at {line_of(user_site())}")
         shape = tuple(size // rest if n == -1 else n for n in shape)
-    if math.prod(shape) != size or any(n < 0 for n in shape):
+    if math.prod(shape) != size or min(shape, default=0) < 0:
         raise ShapeError(f"cannot reshape {described(x.shape, labels_of(x))} ({size} elements) to {shape}, at {line_of(user_site())}; "
                          "the number of elements must stay the same")
-    if shape == tuple(x.shape):
-        return dlarray(x) if type(x) is dlarray else x
-    return _reshape.apply((x,), {"shape": shape})
+    return fresh(x) if shape == before else _reshape.apply((x,), {"shape": shape})
 
 
 # ----- permute -----
 
 
-def _inverse(axes: Sequence[int]) -> tuple[int, ...]:
+@functools.lru_cache
+def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
     n = len(axes)
     inverse = [0] * n
     for k, a in enumerate(axes):
@@ -89,13 +100,14 @@ def _inverse(axes: Sequence[int]) -> tuple[int, ...]:
 
 def _permute(x: Tensor, axes: tuple[int, ...]) -> Tensor:
     lead = x.ndim - len(axes)
-    return x.permute(tuple(range(lead)) + tuple(a + x.ndim for a in axes)) if lead else x.permute(axes)
+    return x.permute((*range(lead), *axes)) if lead else x.permute(axes)
 
 
 _permute_dims = multilinear(
     "permute_dims", _permute, transposes={"x": lambda y_bar, axes: _permute_dims.apply((y_bar,), {"axes": _inverse(axes)})},
+    fused_pull=lambda y_bar, axes: (y_bar.permute(_inverse(axes)),), matlab="permute",
     act=lambda operation, inputs, params: inputs[0].with_axes(params["axes"], [inputs[0].shape[a] for a in params["axes"]]),
-    matlab="permute", samples=[((2, 3, 4), {"axes": (-1, -3, -2)})])
+    samples=[((2, 3, 4), {"axes": (-1, -3, -2)})])
 
 
 @public(_permute_dims)
@@ -121,19 +133,26 @@ def permute_dims(x: Any, /, axes: Any) -> Any:
         order = negative_axes(tuple(axes), x)
         if len(order) != x.ndim:
             raise ShapeError(f"permute_dims needs each of the {x.ndim} axes once, not {tuple(axes)}, at {line_of(user_site())}")
-    if order == tuple(range(-x.ndim, 0)):
-        return dlarray(x) if type(x) is dlarray else x
-    return _permute_dims.apply((x,), {"axes": order}, None if labels is None else "".join(labels[a] for a in order))
+    return _permuted(x, order)
 
 
-def _transposed(x: dlarray) -> dlarray:
-    return permute_dims(x, tuple(range(x.ndim))[::-1])
+def _permuted(x: Any, order: tuple[int, ...]) -> Any:
+    """The axes in an order, which is counted from the end."""
+    if order == tuple(range(-len(order), 0)):
+        return fresh(x)
+    labels = labels_of(x)
+    return _permute_dims.apply((x,), {"axes": order}, None if labels is None else "".join([labels[a] for a in order]))
+
+
+def _transposed(x: Any) -> Any:
+    return _permuted(x, tuple(range(-1, -x.ndim - 1, -1)))
 
 
 def _matrix_transposed(x: Any) -> Any:
-    if x.ndim < 2:
+    n = x.ndim
+    if n < 2:
         raise ShapeError(f"mT needs at least two axes, the array is {described(x.shape, labels_of(x))}")
-    return permute_dims(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
+    return _permuted(x, (*range(-n, -2), -1, -2))
 
 
 @composite
@@ -171,7 +190,7 @@ def transpose(x: Any, *axes: Any) -> Any:
     x = array(x)
     if len(axes) == 1 and not isinstance(axes[0], int):
         axes = tuple(axes[0])
-    return permute_dims(x, axes or tuple(range(x.ndim))[::-1])
+    return permute_dims(x, axes) if axes else _transposed(x)
 
 
 dlarray.transpose = transpose  # type: ignore[attr-defined]
@@ -188,11 +207,12 @@ def moveaxis(x: Any, source: Any, destination: Any, /) -> Any:
     Source: array API moveaxis.
     """
     x = array(x)
-    sources, targets = axes_of(source, x.ndim, labels_of(x), x.shape), axes_of(destination, x.ndim, None)
-    order = [k for k in range(x.ndim) if k not in sources]
+    n = x.ndim
+    sources, targets = negative_axes(source, x), axes_of(destination, n, None)
+    order = [k for k in range(-n, 0) if k not in sources]
     for target, s in sorted(zip(targets, sources, strict=True)):
         order.insert(target, s)
-    return permute_dims(x, tuple(order))
+    return _permuted(x, tuple(order))
 
 
 # ----- axes of size 1 -----
@@ -216,7 +236,7 @@ def expand_dims(x: Any, /, *, axis: Any = 0) -> Any:
         shape.insert(k, 1)
         if letters is not None:
             letters.insert(k, "U")
-    return _labelled(_reshape.apply((x,), {"shape": tuple(shape)}), None if letters is None else "".join(letters))
+    return _reshape.apply((x,), {"shape": tuple(shape)}, None if letters is None else "".join(letters))
 
 
 @composite
@@ -230,24 +250,17 @@ def squeeze(x: Any, /, axis: Any = None) -> Any:
     Source: array API squeeze, MATLAB squeeze.
     """
     x = array(x)
-    axes = tuple(k for k, n in enumerate(x.shape) if n == 1) if axis is None else axes_of(axis, x.ndim, labels_of(x), x.shape)
+    shape, labels = x.shape, labels_of(x)
+    axes = [k for k, n in enumerate(shape) if n == 1] if axis is None else axes_of(axis, len(shape), labels, shape)
     for k in axes:
-        if x.shape[k] != 1:
-            raise ShapeError(f"axis {k} of {described(x.shape, labels_of(x))} is not of size 1, at {line_of(user_site())}")
+        if shape[k] != 1:
+            raise ShapeError(f"axis {k} of {described(shape, labels)} is not of size 1, at {line_of(user_site())}")
     if not axes:
-        return dlarray(x) if type(x) is dlarray else x
-    labels = labels_of(x)
-    shape = tuple(n for k, n in enumerate(x.shape) if k not in axes)
-    return _labelled(_reshape.apply((x,), {"shape": shape}), None if labels is None else "".join(c for k, c in enumerate(labels) if k not in axes))
+        return fresh(x)
+    return _reshape.apply((x,), {"shape": tuple([n for k, n in enumerate(shape) if k not in axes])}, without(labels, axes))
 
 
 dlarray.squeeze = squeeze  # type: ignore[attr-defined]
-
-
-def _labelled(x: Any, labels: str | None) -> Any:
-    if type(x) is dlarray:
-        x._labels = tidy(labels)
-    return x
 
 
 @composite
@@ -259,7 +272,7 @@ def flatten(x: Any, /) -> Any:
     (4,)
     """
     x = array(x)
-    return reshape(x, (math.prod(x.shape),))
+    return fresh(x) if x.ndim == 1 else _reshape.apply((x,), {"shape": (math.prod(x.shape),)})
 
 
 # ----- broadcast -----
@@ -267,6 +280,7 @@ def flatten(x: Any, /) -> Any:
 _broadcast_to = multilinear(
     "broadcast_to", lambda x, shape: x.expand(shape), transposes={"x": lambda y_bar: y_bar},
     lead_params=lambda params, lead: {"shape": (*lead, *params["shape"])}, broadcast=True,
+    fused_pull=lambda y_bar, x_shape: (y_bar.sum_to_size(x_shape),),
     act=lambda operation, inputs, params: inputs[0].broadcast(params["shape"]), samples=[((3,), {"shape": (2, 3)}), ((2, 1), {"shape": (2, 3)})])
 
 
@@ -283,9 +297,9 @@ def broadcast_to(x: Any, /, shape: Any) -> Any:
     Source: array API broadcast_to.
     """
     x = array(x)
-    shape = tuple(int(n) for n in shape)
+    shape = tuple([int(n) for n in shape])
     if shape == tuple(x.shape):
-        return dlarray(x) if type(x) is dlarray else x
+        return fresh(x)
     labels = labels_of(x)
     return _broadcast_to.apply((x,), {"shape": shape}, None if labels is None else "U" * (len(shape) - x.ndim) + labels)
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -12,7 +13,6 @@ from ..core.general import general
 from ..core.operation import composite, public
 from ..kernels import Tensor
 from .batchnorm import batchnorm
-from .contraction import layout_of
 from .movement import reshape
 from .standardizing import Axes, affine_pull, affine_push, over_channels, real_and_axis, standardized, through, with_parameters
 
@@ -22,6 +22,8 @@ aten = torch.ops.aten
 
 
 def _layernorm_kernel(x: Tensor, offset: Tensor, scale: Tensor, axis: int, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
+    if axis == -1:
+        return torch.native_layer_norm(x, x.shape[-1:], scale, offset, epsilon)
     y, saved_mean, inverse = torch.native_layer_norm(x.movedim(axis, -1), (x.shape[axis],), scale, offset, epsilon)
     return y.movedim(-1, axis), saved_mean.movedim(-1, axis), inverse.movedim(-1, axis)
 
@@ -41,10 +43,13 @@ def _layernorm_pull(y_bar: Any, x: Any, scale: Any, saved_mean: Any, inverse: An
 
 def _layernorm_fused(y_bar: Tensor, x: Tensor, offset: Tensor, scale: Tensor, saved_mean: Tensor, inverse: Tensor, axis: int,
                      wanted: Any) -> Any:
-    bar, x, saved_mean, inverse = (a.movedim(axis, -1) for a in (y_bar, x, saved_mean, inverse))
-    x_bar, scale_bar, offset_bar = aten.native_layer_norm_backward(bar, x, x.shape[-1:], saved_mean, inverse, scale, offset,
+    if axis != -1:
+        y_bar, x, saved_mean, inverse = (a.movedim(axis, -1) for a in (y_bar, x, saved_mean, inverse))
+    x_bar, scale_bar, offset_bar = aten.native_layer_norm_backward(y_bar, x, x.shape[-1:], saved_mean, inverse, scale, offset,
                                                                    (wanted[0], wanted[2], wanted[1]))
-    return x_bar.movedim(-1, axis) if wanted[0] else None, offset_bar if wanted[1] else None, scale_bar if wanted[2] else None
+    if axis != -1 and wanted[0]:
+        x_bar = x_bar.movedim(-1, axis)
+    return x_bar if wanted[0] else None, offset_bar if wanted[1] else None, scale_bar if wanted[2] else None
 
 
 _layernorm = general("layernorm", _layernorm_kernel, ("x", "offset", "scale"), hidden=("saved_mean", "inverse"), push=_layernorm_push,
@@ -70,8 +75,7 @@ def layernorm(x: Any, offset: Any, scale: Any, /, *, epsilon: float = 1e-5, oper
 
     Source: Ba, Kiros, Hinton 2016; MATLAB layernorm.
     """
-    x, axis = real_and_axis(x, data_format, "layernorm")
-    labels = layout_of(x, data_format, "layernorm")
+    x, axis, labels = real_and_axis(x, data_format, "layernorm")
     spatial = {"auto": "S", "channel-only": "", "spatial-channel": "S", "batch-excluded": "STU"}.get(operation_dimension)
     if spatial is None:
         raise ShapeError(f"operation_dimension is \"auto\", \"channel-only\", \"spatial-channel\" or \"batch-excluded\", "
@@ -88,18 +92,30 @@ def layernorm(x: Any, offset: Any, scale: Any, /, *, epsilon: float = 1e-5, oper
 
 def _grouped(x: Tensor, axis: int, rest: Axes) -> Tensor:
     """(batches, C, rest) in memory order, or channels_last."""
-    n = x.ndim
-    batches = [k for k in range(-n, 0) if k != axis and k not in rest]
-    moved = x.permute([k + n for k in (*batches, axis, *rest)])
-    if len(batches) != 1:
-        moved = moved.reshape(math.prod(x.shape[k] for k in batches), *moved.shape[len(batches):])
-    return moved if moved.ndim == 4 and moved.is_contiguous(memory_format=torch.channels_last) else moved.contiguous()
+    order, _, batches = _order(x.ndim, axis, rest)
+    moved = x if order is None else x.permute(order)
+    if batches != 1:
+        moved = moved.reshape(math.prod(moved.shape[:batches]), *moved.shape[batches:])
+    if moved.is_contiguous() or moved.ndim == 4 and moved.is_contiguous(memory_format=torch.channels_last):
+        return moved
+    return moved.contiguous()
 
 
 def _ungrouped(y: Tensor, x: Tensor, axis: int, rest: Axes) -> Tensor:
-    n = x.ndim
-    order = [k + n for k in (*(k for k in range(-n, 0) if k != axis and k not in rest), axis, *rest)]
-    return y.reshape([x.shape[k] for k in order]).permute([order.index(k) for k in range(n)])
+    order, inverse, batches = _order(x.ndim, axis, rest)
+    if order is None or inverse is None:
+        return y if batches == 1 else y.reshape(x.shape)
+    return y.reshape([x.shape[k] for k in order]).permute(inverse)
+
+
+@lru_cache(maxsize=4096)
+def _order(n: int, axis: int, rest: Axes) -> tuple[Axes | None, Axes | None, int]:
+    """The order of the axes for the kernel and the way back, None where they are in it, and how many are batches."""
+    batches = [k for k in range(-n, 0) if k != axis and k not in rest]
+    order = tuple(k + n for k in (*batches, axis, *rest))
+    if order == tuple(range(n)):
+        return None, None, len(batches)
+    return order, tuple(order.index(k) for k in range(n)), len(batches)
 
 
 def _groupnorm_kernel(x: Tensor, offset: Tensor, scale: Tensor, axis: int, rest: Axes, groups: int,
@@ -205,13 +221,12 @@ def instancenorm(x: Any, offset: Any, scale: Any, /, *, epsilon: float = 1e-5, d
 
 
 def _normalized_groups(x: Any, num_groups: Any, offset: Any, scale: Any, epsilon: float, data_format: str | None, word: str) -> Any:
-    x, axis = real_and_axis(x, data_format, word)
+    x, axis, labels = real_and_axis(x, data_format, word)
     channels = x.shape[axis]
     groups = {"all-channels": 1, "channel-wise": channels}.get(num_groups, num_groups) if isinstance(num_groups, str) else num_groups
     if not isinstance(groups, int) or groups < 1 or channels % groups:
         raise ShapeError(f"{word}: num_groups divides the {channels} channels, or is \"all-channels\" or \"channel-wise\", "
                          f"not {num_groups!r}, at {line_of(user_site())}")
-    labels = layout_of(x, data_format, word)
     rest = tuple(k - x.ndim for k, letter in enumerate(labels) if letter in "STU")
     inputs = with_parameters(x, axis, word, offset=offset, scale=scale)
     return _groupnorm.apply(inputs, {"axis": axis, "rest": rest, "groups": groups, "epsilon": float(epsilon)}, labels_of(x))

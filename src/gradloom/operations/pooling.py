@@ -17,7 +17,7 @@ from ..core.multilinear import multilinear
 from ..core.operation import discrete, public
 from ..kernels import Tensor
 from .extremes import max as largest
-from .pooling_plan import Plan, arranged, planned, put_back
+from .pooling_plan import Plan, arranged, know_apart, planned, put_back
 from .reduction import mean
 from .softmax import floating
 from .spatial import Sizes, zeros_around
@@ -283,7 +283,9 @@ def maxpool(x: Any, pool_size: Any, /, *, stride: Any = 1, padding: Any = 0, poo
         return put_back(y, plan, labels)
     traced = type(y) is dlarray and y._node is not None
     place = y._node.values[_PLACE_SLOT] if traced else _maxpool_kernel(raw(moved), **plan.params)[1]
-    return put_back(y, plan, labels), put_back(dlarray._made(place, None) if type(y) is dlarray else place, plan, labels), tuple(x.shape)
+    indices = put_back(dlarray._made(place, None) if type(y) is dlarray else place, plan, labels)
+    know_apart(raw(indices), plan, tuple(x.shape))
+    return put_back(y, plan, labels), indices, tuple(x.shape)
 
 
 _PLACE_SLOT = len(_maxpool.inputs) + 1  # of a node's values: after the inputs and the output

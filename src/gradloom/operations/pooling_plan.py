@@ -4,9 +4,12 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from torch.utils.weak import WeakIdKeyDictionary
+
 from ..core.array import dlarray
 from ..core.errors import LabelError, ShapeError, line_of, user_site
 from ..core.labels import described, positions
+from ..kernels import Tensor
 from .contraction import layout_of
 from .movement import permute_dims
 from .spatial import Sizes, fixed, padding_of, per_axis
@@ -27,6 +30,19 @@ class Plan(NamedTuple):
     def params(self) -> dict[str, Any]:
         """Of `maxpool`."""
         return {"size": self.size, "stride": self.stride, "before": self.before, "after": self.after}
+
+
+_apart = WeakIdKeyDictionary()  # positions in windows that do not overlap, each with the axes and sizes that they count over
+
+
+def know_apart(place: Tensor, plan: Plan, shape: Sizes) -> None:
+    """Remember of positions, in the layout of x, that they lie in x and no two are the same, where the windows say so."""
+    if plan.size is not None and all(s >= n for s, n in zip(plan.stride, plan.size, strict=True)):
+        _apart[place] = (plan.axes, tuple(shape[k] for k in plan.axes), place._version)
+
+
+def known_apart(place: Tensor, axes: Sizes, spatial: Sizes) -> bool:
+    return _apart.get(place) == (axes, spatial, place._version)  # the user may have written into a tensor since
 
 
 @lru_cache(maxsize=4096)
@@ -86,4 +102,4 @@ def put_back(y: Any, plan: Plan, labels: str | None) -> Any:
     return dlarray._made(y._value, y._node, labels) if labels is not None else y
 
 
-__all__ = ["Plan", "arranged", "planned", "pooled_axes", "put_back"]
+__all__ = ["Plan", "arranged", "know_apart", "known_apart", "planned", "pooled_axes", "put_back"]

@@ -2,20 +2,21 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import torch
 
-from ..core.array import dlarray, labels_of
+from ..core.array import dlarray
 from ..core.blocks import action
 from ..core.general import general
-from ..core.labels import without
+from ..core.labels import axes_of, without
 from ..core.multilinear import multilinear
 from ..core.operation import discrete, public
 from ..kernels import Tensor
 from .arithmetic import astype, conj, divide
 from .elementwise import exp, where
-from .movement import array, negative_axes, reshape
+from .movement import array, reshape
 
 
 def _as_double(x: Any) -> Any:
@@ -25,12 +26,23 @@ def _as_double(x: Any) -> Any:
 
 def _arguments(x: Any, axis: Any, keepdims: bool) -> tuple[Any, dict[str, Any], str | None]:
     """The operand, the axes counted from the end, and the labels of what remains."""
-    x = array(x)
-    axes = negative_axes(axis, x)
-    labels = labels_of(x)
-    if labels is not None and not keepdims:
-        labels = without(labels, [a + x.ndim for a in axes])
-    return x, {"axis": axes, "keepdims": bool(keepdims)}, labels
+    if type(x) is not dlarray:
+        x = array(x)
+    labels, shape = (x._labels, x._value.shape) if type(x) is dlarray else (None, tuple(x.shape))
+    kind = type(axis)
+    known = axis is None or kind is int or kind is str or kind is tuple and {*map(type, axis)} == _INTEGERS  # 1.0 is 1, and no axis
+    return x, *(_plan if known else _plan.__wrapped__)(axis, shape, labels, bool(keepdims))
+
+
+_INTEGERS = {int}
+
+
+@lru_cache(maxsize=4096)
+def _plan(axis: Any, shape: tuple[int, ...], labels: str | None, keepdims: bool) -> tuple[dict[str, Any], str | None]:
+    """The parameters of a reduction, and the labels of what remains."""
+    n = len(shape)
+    axes = axes_of(axis, n, labels, shape)
+    return {"axis": tuple([k - n for k in axes]), "keepdims": keepdims}, labels if keepdims else without(labels, axes)
 
 
 def _axes_as_letters(inputs: Any, params: Any) -> Any:
@@ -210,7 +222,7 @@ def _std_pull(y_bar: Any, x: Any, y: Any, axis: Any, keepdims: Any, correction: 
 
 
 def _std_fused(y_bar: Tensor, x: Tensor, y: Tensor, axis: tuple[int, ...], keepdims: bool, correction: float, x_shape: Any) -> Tensor:
-    return _var_fused(y_bar * (0.5 * _inverse(y)), x, axis, keepdims, correction, x_shape)
+    return _var_fused((y_bar / y).masked_fill_(y == 0, 0).mul_(0.5), x, axis, keepdims, correction, x_shape)
 
 
 _std = general("std", _std_kernel, push=_std_push, pull=_std_pull, fused_pull=_std_fused, matlab="std",
@@ -246,7 +258,9 @@ def _softmax_of(x: Any, y: Any, axis: Any, keepdims: Any, x_shape: Any) -> Any:
 
 
 def _logsumexp_fused(y_bar: Tensor, x: Tensor, y: Tensor, axis: Any, keepdims: Any, x_shape: Any) -> Tensor:
-    y, y_bar = (_restored(a, axis, keepdims, len(x_shape)) for a in (y, y_bar))
+    if not keepdims:
+        shape = [1 if k - len(x_shape) in axis else n for k, n in enumerate(x_shape)]
+        y, y_bar = y.reshape(shape), y_bar.reshape(shape)
     if y.is_complex():
         return y_bar * _softmax_of(x, y, axis, True, x_shape).conj()
     nothing = y == -math.inf
@@ -313,15 +327,28 @@ def any(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     return _torch_axes(_any, x, axis, keepdims)
 
 
+FEW = 4096  # elements, up to which one pass for both extremes is quicker than two: for many it takes three times as long as they
+
+
+@lru_cache
+def _exact(dtype: torch.dtype) -> tuple[float, float]:
+    """Between what lengths no square has underflowed or overflowed."""
+    limits = torch.finfo(dtype)
+    return (limits.tiny / limits.eps) ** 0.5, limits.max
+
+
 def _norm_kernel(x: Tensor, axis: tuple[int, ...], keepdims: bool) -> Tensor:
     if not axis:
         return x.abs()
     y = torch.linalg.vector_norm(x, 2, axis, keepdim=keepdims)
-    limits = torch.finfo(y.dtype)
-    if not x.numel() or y.device.type != "cpu" or bool(((y > (limits.tiny / limits.eps) ** 0.5) & (y <= limits.max)).all()):
+    if y.device.type != "cpu" or not y.numel() or not x.numel():
+        return y
+    low, high = _exact(y.dtype)
+    smallest, largest = torch.aminmax(y) if y.numel() < FEW else (y.amin(), y.amax())
+    if smallest.item() > low and largest.item() <= high:  # not a NaN
         return y
     largest = x.abs().amax(axis, keepdim=True)  # squares overflow, or underflow: relative to the largest entry they do not
-    unit = torch.where((largest > 0) & (largest <= limits.max), largest, 1)
+    unit = torch.where((largest > 0) & (largest <= high), largest, 1)
     rescaled = torch.linalg.vector_norm(x / unit, 2, axis, keepdim=True) * unit
     return rescaled if keepdims else rescaled.reshape(y.shape)
 
@@ -337,7 +364,11 @@ def _norm_pull(y_bar: Any, x: Any, y: Any, axis: Any, keepdims: Any, x_shape: An
     return x * _restored(y_bar * _inverse(y), axis, keepdims, len(x_shape))
 
 
-_norm = general("norm", _norm_kernel, push=_norm_push, pull=_norm_pull, samples=_SAMPLES, matlab="vecnorm")
+def _norm_fused(y_bar: Tensor, x: Tensor, y: Tensor, axis: Any, keepdims: Any, x_shape: Any) -> Tensor:
+    return x * _spread((y_bar / y).masked_fill_(y == 0, 0), axis, keepdims, x_shape)
+
+
+_norm = general("norm", _norm_kernel, push=_norm_push, pull=_norm_pull, fused_pull=_norm_fused, samples=_SAMPLES, matlab="vecnorm")
 
 
 @public(_norm)

@@ -3,8 +3,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..core.array import raw
 from ..core.errors import TypeRefused, line_of, user_site
 from ..core.operation import composite
+from ..kernels import NUMBER_TYPES
 from .along import single_axis
 from .arithmetic import divide
 from .elementwise import where
@@ -29,7 +31,11 @@ def rescale(x: Any, lower: Any = 0.0, upper: Any = 1.0, /, *, axis: Any = None) 
     x = floating(x)
     low = min(x, axis=axis, keepdims=True)
     width = max(x, axis=axis, keepdims=True) - low
-    return lower + divide(x - low, where(width == 0, 1.0, width)) * (upper - lower)
+    y = divide(x - low, _one_for_zero(width))
+    span = upper - lower
+    if type(span) not in NUMBER_TYPES or span != 1:
+        y = y * span
+    return y if type(lower) in NUMBER_TYPES and lower == 0 else lower + y
 
 
 @composite
@@ -58,7 +64,11 @@ def normalize(x: Any, /, method: str = "zscore", *, axis: Any = None) -> Any:
     if method == "center":
         return x
     size = norm(x, axis=k, keepdims=True) if method == "norm" else std(x, axis=k, correction=float(x.shape[k] > 1), keepdims=True)
-    return divide(x, where(size == 0, 1.0, size))
+    return divide(x, _one_for_zero(size))
+
+
+def _one_for_zero(width: Any) -> Any:
+    return where(width == 0, 1.0, width) if bool((raw(width) == 0).any()) else width
 
 
 __all__ = ["normalize", "rescale"]

@@ -1,15 +1,14 @@
-"""Scans along an axis: running sums, products and extremes, the linear recurrence that they differentiate to, differences, integrals."""
+"""Scans along an axis: running sums, products and extremes, the linear recurrence that they differentiate to."""
 from __future__ import annotations
 
 from typing import Any
 
 import torch
 
-from ..core.array import dlarray, labels_of, unlabelled
+from ..core.array import dlarray, labels_of
 from ..core.blocks import action
 from ..core.errors import ShapeError, line_of, user_site
 from ..core.general import general
-from ..core.labels import described
 from ..core.multilinear import multilinear
 from ..core.operation import composite, discrete, public
 from ..kernels import Tensor, promoted
@@ -17,8 +16,7 @@ from .along import pick_along, put_along, single_axis
 from .arithmetic import astype, conj
 from .creation import ones, zeros
 from .joining import concat
-from .movement import array, broadcast_to, fresh, negative_axes, reshape
-from .reduction import sum
+from .movement import array, broadcast_to
 from .selection import pad_axis, slice_axis
 
 # ----- sums -----
@@ -303,72 +301,4 @@ def cummin(x: Any, /, *, axis: Any = None) -> Any:
     return _ran(_cummin, x, axis, "cummin")
 
 
-# ----- differences and integrals -----
-
-
-@composite
-def diff(x: Any, /, *, axis: Any = -1, n: int = 1, prepend: Any = None, append: Any = None) -> Any:
-    """Differences of neighbours along an axis, taken n times.
-
-    Formula: y[i] = x[i + 1] - x[i]: the axis is shorter by n, and keeps its label. `prepend` and `append` are arrays (or numbers) put before
-    and after x along the axis first. Raises ShapeError for a scalar and for a negative n.
-
-    >>> import gradloom as gl
-    >>> gl.diff(gl.dlarray([1.0, 4.0, 9.0]))
-    2 dlarray float64
-    [3. 5.]
-
-    Source: array API diff, MATLAB diff.
-    """
-    x, k = _scanned(x, axis, None, "diff")
-    if n < 0:
-        raise ShapeError(f"diff is taken n >= 0 times, not {n}, at {line_of(user_site())}; the inverse is cumulative_sum")
-    size = tuple(1 if j == x.ndim + k else m for j, m in enumerate(x.shape))
-    parts = [broadcast_to(a, size) if not a.ndim else a for a in (array(a) for a in (prepend, append) if a is not None)]
-    if parts:
-        x = concat([*(parts[:1] if prepend is not None else []), x, *(parts[-1:] if append is not None else [])], axis=k)
-    x = fresh(x)
-    for _ in range(min(n, x.shape[k])):
-        x = slice_axis(x, k, 1, x.shape[k]) - slice_axis(x, k, 0, x.shape[k] - 1)
-    return x
-
-
-def _entry(y: Any, axis: int, at: int) -> Any:
-    """One entry along an axis, which is dropped."""
-    return sum(slice_axis(y, axis, at, at + 1), axis=axis)
-
-
-@composite
-def trapz(y: Any, /, *, x: Any = None, dx: Any = 1.0, axis: Any = -1) -> Any:
-    """The integral of samples along an axis by the trapezoidal rule.
-
-    Formula: sum over i of (x[i + 1] - x[i]) (y[i] + y[i + 1]) / 2. `x` are the places of the samples, a vector or an array of y's shape;
-    without it they are `dx` apart. The axis is dropped. `x` is given by keyword, since MATLAB has it first and NumPy second.
-    Raises ShapeError where x and y do not fit.
-
-    >>> import gradloom as gl
-    >>> gl.trapz(gl.dlarray([1.0, 2.0, 3.0]), x=[0.0, 1.0, 3.0])
-    dlarray float64 6.5
-
-    Source: MATLAB trapz, NumPy trapezoid.
-    """
-    y = array(y)
-    (k,) = negative_axes(axis, y) if y.ndim == 1 or axis is not None else (single_axis(y, axis, "trapz"),)
-    n = y.shape[k]
-    width: Any = dx
-    if x is None and n and not hasattr(dx, "shape"):
-        return (sum(y, axis=k) - (_entry(y, k, 0) + _entry(y, k, n - 1)) * 0.5) * dx
-    if x is not None:
-        x = array(x)
-        if x.ndim == 1 and x.shape[0] == n:
-            x = reshape(unlabelled(x), (n, *(1,) * (-k - 1)))
-        elif tuple(x.shape) != tuple(y.shape):
-            raise ShapeError(f"trapz: places {described(x.shape, labels_of(x))} for samples {described(y.shape, labels_of(y))}, "
-                             f"at {line_of(user_site())}; give a vector of {n} places, or an array of the shape of the samples")
-        width = diff(x, axis=k)
-    if not n:
-        return sum(y, axis=k)
-    return sum((slice_axis(y, k, 1, n) + slice_axis(y, k, 0, n - 1)) * (width * 0.5), axis=k)
-
-
-__all__ = ["cummax", "cummin", "cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "diff", "others", "trapz"]
+__all__ = ["cummax", "cummin", "cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "others"]

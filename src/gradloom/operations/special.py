@@ -79,14 +79,14 @@ acoth = elementwise("acoth", _of_reciprocal(torch.atanh), lambda x: divide(1, 1 
 
 def _period(x: Tensor) -> Tensor:
     """x less a multiple of 2, exactly: in [-1, 1]."""
-    return torch.add(x, (x * 0.5).round_(), alpha=-2)
+    turns = (x * 0.5).round_()
+    return torch.sub(x, turns, alpha=2, out=turns)
 
 
 def _sinpi_kernel(x: Tensor) -> Tensor:
     """The argument is brought to [-1/2, 1/2] exactly, so that integers give 0."""
     r = _period(x)
-    folded = r.clamp(-0.5, 0.5)
-    return r.neg_().add_(folded, alpha=2).mul_(math.pi).sin_()
+    return r.sub_(r.clamp(-0.5, 0.5), alpha=2).mul_(-math.pi).sin_()
 
 
 def _cospi_kernel(x: Tensor) -> Tensor:

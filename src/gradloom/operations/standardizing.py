@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ..core.array import labels_of, unlabelled
+from ..core.array import dlarray, labels_of, raw, unlabelled
 from ..core.errors import LabelError, ShapeError, TypeRefused, line_of, user_site
 from ..core.labels import described, positions
 from ..kernels import NUMBER_TYPES
@@ -70,8 +70,8 @@ def affine_pull(y_bar: Any, z: Any, axis: int, ndim: int, wanted: Sequence[bool]
 # ----- operands -----
 
 
-def real_and_axis(x: Any, data_format: str | None, word: str) -> tuple[Any, int]:
-    """x as real floating numbers, and its channel axis."""
+def real_and_axis(x: Any, data_format: str | None, word: str) -> tuple[Any, int, str]:
+    """x as real floating numbers, its channel axis and what its axes are."""
     x = floating(x)
     if x.dtype.is_complex:
         raise TypeRefused(f"{word} takes real numbers, x is {str(x.dtype)[6:]}, at {line_of(user_site())}; write {word}(real(x), ...)")
@@ -79,7 +79,7 @@ def real_and_axis(x: Any, data_format: str | None, word: str) -> tuple[Any, int]
     if "C" not in labels:
         raise LabelError(f"{word} needs an axis C, x is {described(x.shape, labels)}, at {line_of(user_site())}; "
                          "label it, or write data_format=")
-    return x, labels.index("C") - x.ndim
+    return x, labels.index("C") - x.ndim, labels
 
 
 def with_parameters(x: Any, axis: int, word: str, **parameters: Any) -> list[Any]:
@@ -87,9 +87,10 @@ def with_parameters(x: Any, axis: int, word: str, **parameters: Any) -> list[Any
     channels = x.shape[axis]
     vectors = []
     for name, p in parameters.items():
-        p = full((channels,), p, like=x) if type(p) in NUMBER_TYPES else array(p)
+        if type(p) is not dlarray:
+            p = full((channels,), p, like=x) if type(p) in NUMBER_TYPES else array(p)
         labels = labels_of(p)
-        if labels is None and p.shape == (channels,):
+        if labels is None and raw(p).shape == (channels,):
             vectors.append(p)
             continue
         if math.prod(p.shape) != channels or labels is not None and channels > 1 and p.shape.index(channels) not in positions(labels, "C"):

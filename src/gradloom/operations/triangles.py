@@ -7,7 +7,7 @@ import torch
 
 from ..core.array import labels_of, unlabelled
 from ..core.blocks import action
-from ..core.calls import broadcast_operands
+from ..core.calls import FULL, broadcast_operands
 from ..core.errors import ShapeError, line_of, user_site
 from ..core.labels import axes_of, described
 from ..core.multilinear import multilinear
@@ -17,6 +17,7 @@ from .arithmetic import conj
 from .contraction import promoted_arrays
 from .movement import array, reshape
 from .selection import _take
+from .vector_products import _kron
 
 # ----- triangles -----
 
@@ -29,7 +30,8 @@ def _triangle(name: str, kernel: Any) -> Any:
         return OPERATIONS["where"].apply((mask, block, 0))
 
     return multilinear(name, lambda x, k: kernel(x, k), transposes={"x": lambda y_bar, k: OPERATIONS[name].apply((y_bar,), {"k": k})}, act=act,
-                       matlab=name, samples=[((3, 4), {"k": 0}), ((2, 4, 3), {"k": 1}), ((2, 3), {"k": -1}), ((1, 1), {"k": 1}), ((0, 2), {"k": 0})])
+                       fused_pull=lambda y_bar, k: (kernel(y_bar, k),), matlab=name,
+                       samples=[((3, 4), {"k": 0}), ((2, 4, 3), {"k": 1}), ((2, 3), {"k": -1}), ((1, 1), {"k": 1}), ((0, 2), {"k": 0})])
 
 
 _tril = _triangle("tril", torch.tril)
@@ -79,13 +81,19 @@ def triu(x: Any, /, *, k: int = 0) -> Any:
 # ----- diagonals -----
 
 
+def _count(rows: int, columns: int, offset: int) -> int:
+    """How many entries a diagonal has."""
+    return max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
+
+
 def _places(rows: int, columns: int, offset: int) -> Tensor:
     """Where a diagonal is in a flattened matrix."""
-    count = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
-    return torch.arange(count) * (columns + 1) + (offset if offset > 0 else -offset * columns)
+    return torch.arange(_count(rows, columns, offset)) * (columns + 1) + (offset if offset > 0 else -offset * columns)
 
 
 def _on_diagonal_kernel(x: Tensor, rows: int, columns: int, offset: int) -> Tensor:
+    if rows == columns == x.shape[-1] + abs(offset):
+        return torch.diag_embed(x, offset)
     y = x.new_zeros((*x.shape[:-1], rows, columns))
     y.diagonal(offset, -2, -1).copy_(x)
     return y
@@ -109,11 +117,37 @@ def _diagonal_transpose(y_bar: Any, offset: int, x_shape: Any) -> Any:
 
 _diagonal = multilinear(
     "diagonal", lambda x, offset: x.diagonal(offset, -2, -1), transposes={"x": _diagonal_transpose}, act=_diagonal_on_block, matlab="diag",
+    fused_pull=lambda y_bar, offset, x_shape: (_on_diagonal_kernel(y_bar, x_shape[-2], x_shape[-1], offset),),
     samples=[((3, 4), {"offset": 0}), ((2, 3, 2), {"offset": -1}), ((1, 3), {"offset": 2}), ((2, 2), {"offset": 2}), ((0, 3), {"offset": 0})])
 _on_diagonal = multilinear(
     "on_diagonal", _on_diagonal_kernel, transposes={"x": lambda y_bar, offset: _diagonal.apply((y_bar,), {"offset": offset})}, act=_on_diagonal_on_block,
+    fused_pull=lambda y_bar, offset: (y_bar.diagonal(offset, -2, -1),),
     samples=[((3,), {"rows": 3, "columns": 3, "offset": 0}), ((2, 2), {"rows": 3, "columns": 2, "offset": -1}),
              ((1,), {"rows": 1, "columns": 3, "offset": 2}), ((0,), {"rows": 0, "columns": 0, "offset": 0})])
+
+
+def _trace_kernel(x: Tensor, offset: int) -> Tensor:
+    return torch.trace(x) if x.ndim == 2 and not offset and x.dtype in FULL else x.diagonal(offset, -2, -1).sum(-1)
+
+
+def _trace_transpose(y_bar: Any, offset: int, x_shape: Any) -> Any:
+    rows, columns = x_shape[-2:]
+    y_bar = reshape(y_bar, (*y_bar.shape, 1))
+    along = OPERATIONS["broadcast_to"].apply((y_bar,), {"shape": (*y_bar.shape[:-1], _count(rows, columns, offset))})
+    return _on_diagonal.apply((along,), {"rows": rows, "columns": columns, "offset": offset})
+
+
+def _trace_fused(y_bar: Tensor, offset: int, x_shape: Any) -> tuple[Tensor]:
+    x_bar = y_bar.new_zeros(x_shape)
+    x_bar.diagonal(offset, -2, -1).copy_(y_bar.unsqueeze(-1))
+    return (x_bar,)
+
+
+_trace = multilinear(
+    "trace", _trace_kernel, transposes={"x": _trace_transpose}, fused_pull=_trace_fused, matlab="trace",
+    act=lambda operation, inputs, params: OPERATIONS["sum"].apply((_diagonal.apply(inputs, params),), {"axis": (-1,), "keepdims": False}),
+    samples=[((3, 3), {"offset": 0}), ((3, 4), {"offset": 1}), ((2, 3, 2), {"offset": -1}), ((1, 3), {"offset": 2}), ((2, 2), {"offset": 2}),
+             ((0, 3), {"offset": 0})])
 
 
 @composite
@@ -196,7 +230,7 @@ def cross(a: Any, b: Any, /, *, axis: Any = -1) -> Any:
     return _cross.apply((a, b), {"axis": k}, labels)
 
 
-@composite
+@public(_kron)
 def kron(a: Any, b: Any, /) -> Any:
     """The Kronecker product: b times each element of a, laid out as a is. Unlabelled.
 
@@ -211,9 +245,8 @@ def kron(a: Any, b: Any, /) -> Any:
     """
     a, b = unlabelled(array(a)), unlabelled(array(b))
     rank = max(a.ndim, b.ndim)
-    m, n = ((*(1,) * (rank - x.ndim), *x.shape) for x in (a, b))
-    product = reshape(a, tuple(s for i in m for s in (i, 1))) * reshape(b, tuple(s for i in n for s in (1, i)))
-    return reshape(product, tuple(i * j for i, j in zip(m, n, strict=True)))
+    a, b = [x if x.ndim == rank else reshape(x, (*(1,) * (rank - x.ndim), *x.shape)) for x in (a, b)]
+    return _kron.apply((a, b), {"ndim": rank})
 
 
 __all__ = ["cross", "diag", "kron", "tril", "triu"]

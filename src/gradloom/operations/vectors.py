@@ -15,7 +15,7 @@ from ..core.labels import described
 from ..core.operation import composite
 from ..kernels import Tensor, differentiable
 from .arithmetic import astype
-from .joining import concat
+from .joining import raveled
 from .movement import array, reshape
 from .selection import slice_axis
 
@@ -67,7 +67,7 @@ def ravel(tree: Any, /) -> tuple[Any, Callable[[Any], Any]]:
 
     if not arrays:
         return dlarray._made(torch.zeros(0, dtype=torch.float64), None), back
-    return concat([reshape(unlabelled(x), (size,)) for x, size in zip(arrays, sizes, strict=True)]), back
+    return raveled([unlabelled(x) for x in arrays]), back
 
 
 def _is_variable(leaf: Any) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..core.array import dlarray, labels_of
+from ..core.array import dlarray, labels_of, raw
 from ..core.errors import LabelError, ShapeError, TypeRefused, line_of, user_site
 from ..core.general import General
 from ..core.labels import aligned, described, tidy
@@ -90,11 +90,11 @@ def targets_of(targets: Any) -> Any:
     """An array; integers in lists stay integers, since they may be class indices."""
     if isinstance(targets, (list, tuple, int)) and not isinstance(targets, bool):
         try:
-            raw = np.asarray(targets)
+            found = np.asarray(targets)
         except (ValueError, TypeError, RuntimeError):
             return array(targets)
-        if raw.dtype.kind in "iu":
-            return dlarray(raw, dtype="int64")
+        if found.dtype.kind in "iu":
+            return dlarray(found, dtype="int64")
     return array(targets)
 
 
@@ -112,7 +112,7 @@ def placed(a: Any, y: Any, labels: str, what: str, word: str, data_format: str |
     """a with y's axes in y's order, of size 1 where it has none; `data_format` says what the axes of an unlabelled a are."""
     its = labels_of(a) if data_format is None else layout_of(a, data_format, f"{word}: {what}")
     if its is None:
-        if tuple(a.shape) == tuple(y.shape) or not a.ndim:
+        if raw(a).shape == raw(y).shape or not a.ndim:
             return a if a.ndim == y.ndim else reshape(a, (1,) * y.ndim)
         if "C" in labels:
             k = labels.index("C")
@@ -140,7 +140,7 @@ def placed(a: Any, y: Any, labels: str, what: str, word: str, data_format: str |
 
 def like_predictions(a: Any, y: Any, what: str, word: str) -> Any:
     """The whole of y's shape, and floating."""
-    if tuple(a.shape) != tuple(y.shape):
+    if raw(a).shape != raw(y).shape:
         raise ShapeError(f"{word}: {what} {described(a.shape, labels_of(a))} for y {described(y.shape, labels_of(y))}, "
                          f"at {line_of(user_site())}; the shapes must be the same")
     return a if differentiable(a.dtype) else astype(a, y.dtype)

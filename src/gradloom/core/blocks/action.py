@@ -29,6 +29,7 @@ def contract(block: Block, k: int, inputs: Sequence[Any], letters: Sequence[Sequ
     `letters` name the axes of each input. An axis of size 1 where its letter is larger broadcasts.
     """
     shape = [sizes[name] for name in out]
+    block = block.gathered(math.prod(shape))
     dtype = block.dtype
     for j, x in enumerate(inputs):
         if j != k and isinstance(x, Tensor):

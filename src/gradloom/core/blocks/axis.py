@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from ...kernels import Tensor
@@ -29,11 +30,12 @@ class Axis:
     A position of -1 is nowhere: that entry of the term is not there.
     """
 
-    __slots__ = ("_absent", "_key", "indices", "positions", "size")
+    __slots__ = ("_absent", "_affine", "_key", "indices", "positions", "size")
 
     def __init__(self, indices: Ids, size: int, positions: Tensor | None = None):
         self._key: Any = None
         self._absent: bool | None = None
+        self._affine: Any = False  # not yet known
         self.indices = indices
         self.size = size
         self.positions = positions
@@ -64,6 +66,11 @@ class Axis:
 
     def affine(self) -> tuple[int, list[int]] | None:
         """(start, step of each index) where positions grow evenly, else None."""
+        if self._affine is False:
+            self._affine = self._evenly()
+        return self._affine
+
+    def _evenly(self) -> tuple[int, list[int]] | None:
         sizes = [i.size for i in self.indices]
         if self.positions is None:
             steps, step = [], 1
@@ -71,17 +78,17 @@ class Axis:
                 steps.append(step)
                 step *= n
             return 0, steps[::-1]
-        table = self.positions
-        if not table.numel():
+        table = self.positions.numpy()
+        if not table.size:
             return None
         start = int(table[(0,) * table.ndim])
-        steps = [int(table[tuple(int(k == d) for k in range(table.ndim))]) - start if n > 1 else 0 for d, n in enumerate(sizes)]
-        if any(s < 0 for s in steps) or start < 0:
-            return None
-        expected = torch.full_like(table, start)
-        for d, (n, s) in enumerate(zip(sizes, steps, strict=True)):
-            expected = expected + (torch.arange(n) * s).reshape([-1 if k == d else 1 for k in range(table.ndim)])
-        return (start, steps) if torch.equal(expected, table) else None
+        expected: Any = start
+        steps = []
+        for d, n in enumerate(sizes):
+            step = int(table[tuple([int(k == d) for k in range(len(sizes))])]) - start if n > 1 else 0
+            steps.append(step)
+            expected = np.add.outer(expected, np.arange(n) * step)
+        return (start, steps) if start >= 0 and all([s >= 0 for s in steps]) and np.array_equal(expected, table) else None
 
     def __repr__(self) -> str:
         return f"{list(self.indices)}" + ("" if self.positions is None else f"@{self.size}")

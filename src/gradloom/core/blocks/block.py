@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -17,15 +18,16 @@ from .term import Term
 class Block(Operand):
     """d out / d in as a sum of terms. `shape` is the out shape: to a rule, a Block is a tangent of that shape."""
 
-    __slots__ = ("complex_in", "device", "dtype", "in_shape", "shape", "terms", "untied")
+    __slots__ = ("complex_in", "device", "dtype", "images", "in_shape", "shape", "terms", "untied")
 
     def __init__(self, terms: Sequence[Term], shape: Sequence[int], in_shape: Sequence[int], dtype: torch.dtype, device: Any,
                  untied: tuple[str, ...] = (), complex_in: bool | None = None):
-        self.terms = list(terms) if len(terms) < 2 else merged(terms, torch.empty(0, dtype=dtype, device=device))
+        self.terms = list(terms) if len(terms) < 2 else merged(terms, empty(dtype, device))
         self.shape = tuple(shape)
         self.in_shape = tuple(in_shape)
         self.dtype = dtype
         self.device = device
+        self.images: Block | None = None  # the same with its last axes whole, which convolutions ask for more than once
         self.untied = untied
         self.complex_in = dtype.is_complex if complex_in is None else complex_in
 
@@ -42,7 +44,7 @@ class Block(Operand):
     @property
     def like(self) -> Tensor:
         """An empty tensor of this type on this device."""
-        return torch.empty(0, dtype=self.dtype, device=self.device)
+        return empty(self.dtype, self.device)
 
     def made(self, terms: Sequence[Term], shape: Sequence[int], dtype: Any = None, untied: tuple[str, ...] = ()) -> Block:
         """A Block of the same inputs."""
@@ -87,8 +89,7 @@ class Block(Operand):
         terms = []
         for term in self.broadcast(shape).terms:
             axes = [None if n == 1 and shape[missing + k] == 1 or n == 1 else term.out[missing + k] for k, n in enumerate(array.shape)]
-            factor, ids = restricted(array, axes)
-            terms.append(term.times(factor, ids))
+            terms.append(term.within(*restricted(array, axes)))
         return self.made(terms, shape, torch.promote_types(self.dtype, array.dtype) if array.ndim or array.dtype.is_complex else self.dtype)
 
     def guarded(self, array: Tensor, product: Callable[[Tensor, Tensor], Tensor]) -> Block:
@@ -161,6 +162,22 @@ class Block(Operand):
         """Make some out axes plain indices of their own, and say why."""
         return self.made([t.untied(axes, self.like) for t in self.terms], self.shape, untied=(why,))
 
+    def gathered(self, room: int) -> Block:
+        """Terms that lie among the entries of another added to it, where that makes an array of no more than `room` numbers.
+
+        The Jacobian of softmax is such a sum, a diagonal and an outer product: few outputs are one small matrix to what comes after.
+        """
+        if len(self.terms) < 2:
+            return self
+        widest = max(self.terms, key=lambda t: t.represented)
+        own = [k for k in range(self.ndim) if widest.has_own(k)]
+        if widest.represented > room or not own:
+            return self
+        terms = [t if t is widest else t.untied(own, self.like) for t in self.terms]
+        if any([t.pattern() != widest.pattern() for t in terms]):
+            return self
+        return self.made(merged(terms, self.like, room), self.shape)
+
     def mapped(self, function: Callable[[Term], Sequence[Term]], shape: Sequence[int]) -> Block:
         """Each term replaced by others."""
         return self.made([new for t in self.terms for new in function(t)], shape)
@@ -169,14 +186,20 @@ class Block(Operand):
         return f"<Block {self.shape} by {self.in_shape}: " + " + ".join(map(repr, self.terms)) + ">"
 
 
+@lru_cache(maxsize=64)
+def empty(dtype: torch.dtype, device: Any) -> Tensor:
+    """An empty tensor, which says a type and a device."""
+    return torch.empty(0, dtype=dtype, device=device)
+
+
 def identity(shape: Sequence[int], dtype: torch.dtype, device: Any) -> Block:
     """d x / d x: every axis tied, no factors at all."""
     axes = [plain(n) for n in shape]
     return Block([Term((), axes, axes)], shape, shape, dtype, device)
 
 
-def merged(terms: Sequence[Term], like: Tensor) -> list[Term]:
-    """Terms at the same places added, where the sum is no larger than its parts or where they are many."""
+def merged(terms: Sequence[Term], like: Tensor, room: int = 0) -> list[Term]:
+    """Terms at the same places added, where the sum is no larger than its parts or than `room`, or where they are many."""
     if len(terms) < 2:
         return list(terms)
     groups: dict[Any, list[Term]] = {}
@@ -189,9 +212,10 @@ def merged(terms: Sequence[Term], like: Tensor) -> list[Term]:
             continue
         first = group[0]
         order = list(first.carried())
-        used = [k for k in range(len(order)) if any(list(t.carried())[k] in {i for _, ids in t.factors for i in ids} for t in group)]
+        held = [({i for _, ids in t.factors for i in ids}, list(t.carried())) for t in group]
+        used = [k for k in range(len(order)) if any([its[k] in ids for ids, its in held])]
         size = math.prod(order[k].size for k in used)
-        if size > sum(max(t.stored, 1) for t in group) and len(group) <= 4:
+        if size > max(room, sum(max(t.stored, 1) for t in group)) and len(group) <= 4:
             result += group
             continue
         total: Any = None

@@ -11,7 +11,7 @@ import torch
 from ...kernels import Tensor
 from .axis import Index
 from .block import Block
-from .factors import Factor, contracted
+from .factors import Factor, contracted, repeated
 from .term import Term
 
 
@@ -20,18 +20,19 @@ def write(block: Block, out: Tensor, zeroed: bool = False, clean: bool = False, 
 
     `zeroed`: it is zero already wherever the Block is zero. `clean`: it is zero everywhere.
     """
-    terms = [t for t in block.terms if t.conjugate == conjugate and t.represented]
-    terms.sort(key=lambda t: not _covers(t, block))
-    if not clean and not (terms and _covers(terms[0], block)) and not (zeroed and len(terms) == 1 and _is_direct(*_steps(terms[0], out)[1:])):
+    whole = math.prod(block.shape) * math.prod(block.in_shape)
+    covering: list[Term] = []
+    others: list[Term] = []
+    for t in block.terms:
+        if t.conjugate == conjugate and (count := t.represented):
+            covers = count == whole and all([a.positions is None for a in (*t.out, *t.inn)])
+            (covering if covers else others).append(t)
+    plans = [(t, *_steps(t, out)) for t in (*covering, *others)]
+    if not clean and not covering and not (zeroed and len(plans) == 1 and _is_direct(*plans[0][2:])):
         out.zero_()
-    for k, term in enumerate(terms):
-        _write_term(term, out, block.like, add=k > 0)
+    for k, plan in enumerate(plans):
+        _write_term(*plan, out, block.like, add=k > 0)
     return out
-
-
-def _covers(term: Term, block: Block) -> bool:
-    """Whether a term writes every entry."""
-    return term.represented == math.prod(block.shape) * math.prod(block.in_shape) and all(a.positions is None for a in (*term.out, *term.inn))
 
 
 def _steps(term: Term, out: Tensor) -> tuple[int, dict[Index, int], list[tuple[Any, int]]]:
@@ -61,8 +62,7 @@ def _is_direct(steps: dict[Index, int], tables: Sequence[Any]) -> bool:
     return not tables
 
 
-def _write_term(term: Term, out: Tensor, like: Tensor, add: bool) -> None:
-    start, steps, tables = _steps(term, out)
+def _write_term(term: Term, start: int, steps: dict[Index, int], tables: Sequence[Any], out: Tensor, like: Tensor, add: bool) -> None:
     order = list(steps)
     if not _is_direct(steps, tables):
         _scatter(term, out, like, order, steps, start, tables)
@@ -82,7 +82,7 @@ def _product_into(term: Term, order: Sequence[Index], target: Tensor, like: Tens
     while len(factors) > 2 and nothing_summed:
         _join_smallest(factors)
     if len(factors) == 2 and nothing_summed and factors[0][0].dtype == target.dtype:
-        a, b = (_spread(array, ids, order) for array, ids in factors)
+        a, b = (repeated(array, ids, order) for array, ids in factors)
         if not add:
             torch.mul(a, b, out=target)
         else:
@@ -102,14 +102,6 @@ def _join_smallest(factors: list[Factor]) -> None:
     b, a = factors.pop(k), factors.pop(j)
     ids = tuple(dict.fromkeys((*a[1], *b[1])))
     factors.append((contracted((a, b), ids), ids))
-
-
-def _spread(array: Tensor, ids: Sequence[Index], order: Sequence[Index]) -> Tensor:
-    """An array over `ids` as one over `order`, stride 0 where it is constant; moved together where it is read many times."""
-    array = array.permute([ids.index(i) for i in order if i in ids])
-    if array.numel() * 4 < math.prod(i.size for i in order):
-        array = array.contiguous()
-    return array.reshape([i.size if i in ids else 1 for i in order]).expand([i.size for i in order])
 
 
 def _scatter(term: Term, out: Tensor, like: Tensor, order: Sequence[Index], steps: dict[Index, int], start: int, tables: Any) -> None:

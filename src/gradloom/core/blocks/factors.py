@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-import operator
+import string
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -10,8 +10,10 @@ import torch
 
 from ...kernels import Tensor
 from .axis import Axis, Ids, Index
+from .product import as_matrix_products
 
 Factor = tuple[Tensor, Ids]
+LETTERS = string.ascii_letters  # the indices that einsum has
 
 
 def without_repeats(array: Tensor, ids: Ids) -> Factor:
@@ -28,27 +30,54 @@ def contracted(factors: Sequence[Factor], keep: Ids) -> Tensor:
     if len(factors) == 1 and set(factors[0][1]) == set(keep):
         array, ids = factors[0]
         return array if ids == keep else array.permute([ids.index(i) for i in keep])
-    factors = list(factors)
-    while len(factors) > 2:  # two at a time, the smallest product first
-        _, j, k, its = min(((math.prod(i.size for i in its), j, k, its) for k in range(len(factors)) for j in range(k)
-                            for its in [_needed(factors, j, k, keep)]), key=operator.itemgetter(0))
-        pair = [factors[j], factors[k]]
-        factors = [f for n, f in enumerate(factors) if n not in (j, k)]
-        factors.append((contracted(pair, its), its))
-    number: dict[Index, int] = {}
-    operands: list[Any] = []
+    factors = two_of(factors, keep)
     dtype = factors[0][0].dtype
     for array, _ in factors[1:]:
-        dtype = torch.promote_types(dtype, array.dtype)
-    for array, ids in factors:
-        operands += [array.to(dtype), [number.setdefault(i, len(number)) for i in ids]]
-    return torch.einsum(*operands, [number[i] for i in keep])
+        dtype = dtype if array.dtype is dtype else torch.promote_types(dtype, array.dtype)
+    factors = [(array if array.dtype is dtype else array.to(dtype), ids) for array, ids in factors]
+    if len(factors) == 2:
+        if {*factors[0][1], *factors[1][1]} == set(keep):  # nothing is summed
+            a, b = (repeated(array, ids, keep) for array, ids in factors)
+            return torch.mul(a, b, out=a.new_empty(a.shape))  # in the order that is asked for, which what follows reads
+        if (product := as_matrix_products(factors[0], factors[1], keep)) is not None:
+            return product
+    letter: dict[Index, str] = {}
+    for _, ids in factors:
+        for i in ids:
+            letter.setdefault(i, LETTERS[len(letter)])
+    words = ["".join([letter[i] for i in ids]) for ids in (*[ids for _, ids in factors], keep)]
+    return torch.einsum(",".join(words[:-1]) + "->" + words[-1], *[array for array, _ in factors])
 
 
-def _needed(factors: Sequence[Factor], j: int, k: int, keep: Ids) -> Ids:
-    """The indices of two factors that the result or another factor carries."""
-    others = {i for n, (_, ids) in enumerate(factors) if n not in (j, k) for i in ids}
-    return tuple(i for i in dict.fromkeys((*factors[j][1], *factors[k][1])) if i in others or i in keep)
+def repeated(array: Tensor, ids: Sequence[Index], order: Sequence[Index]) -> Tensor:
+    """An array over `ids` as one over `order`, stride 0 where it is constant; moved together where it is read many times."""
+    array = array.permute([ids.index(i) for i in order if i in ids])
+    if array.numel() * 4 < math.prod(i.size for i in order):
+        array = array.contiguous()
+    return array.reshape([i.size if i in ids else 1 for i in order]).expand([i.size for i in order])
+
+
+def two_of(factors: Sequence[Factor], keep: Ids) -> list[Factor]:
+    """At most two factors with the same product over `keep`: two at a time multiplied, the smallest product first; the newest is last."""
+    factors = list(factors)
+    while len(factors) > 2:
+        carriers = dict.fromkeys(keep, 3)  # of each index: more than two, or no other than a pair has
+        for _, ids in factors:
+            for i in ids:
+                carriers[i] = carriers.get(i, 0) + 1
+        best: Any = None
+        for k, (_, second) in enumerate(factors):
+            for j in range(k):
+                first = factors[j][1]
+                its = (*[i for i in first if carriers[i] > 1 + (i in second)], *[i for i in second if i not in first and carriers[i] > 1])
+                size = math.prod([i.size for i in its])
+                if best is None or size < best[0]:
+                    best = size, j, k, its
+        _, j, k, its = best
+        pair = [factors[j], factors[k]]
+        factors = [f for n, f in enumerate(factors) if n != j and n != k]
+        factors.append((contracted(pair, its), its))
+    return factors
 
 
 def restricted(array: Tensor, axes: Sequence[Axis | None]) -> tuple[Tensor, Ids]:
@@ -78,7 +107,7 @@ def restricted(array: Tensor, axes: Sequence[Axis | None]) -> tuple[Tensor, Ids]
 def _share_tables(axes: Sequence[Axis | None]) -> bool:
     """Whether an axis that is read at positions shares an index with another."""
     tabled = [k for k, a in enumerate(axes) if a is not None and a.positions is not None and a.indices]
-    return any(set(axes[k].indices) & set(b.indices) for k in tabled for j, b in enumerate(axes) if b is not None and j != k)  # type: ignore[union-attr]
+    return bool(tabled) and any(set(axes[k].indices) & set(b.indices) for k in tabled for j, b in enumerate(axes) if b is not None and j != k)  # type: ignore[union-attr]
 
 
 def _read_together(array: Tensor, axes: Sequence[Axis | None]) -> Factor:
@@ -96,6 +125,17 @@ def _read_together(array: Tensor, axes: Sequence[Axis | None]) -> Factor:
 def spread_over(array: Tensor, ids: Ids, order: Sequence[Index]) -> Tensor:
     """An array over `ids` as one that broadcasts over `order`, which holds them."""
     return array.permute([ids.index(i) for i in order if i in ids]).reshape([i.size if i in ids else 1 for i in order])
+
+
+def no_element_twice(array: Tensor) -> bool:
+    """Whether each element has memory of its own: not so of windows that overlap, or of what is repeated along an axis."""
+    reach = 0
+    for step, size in sorted(zip(array.stride(), array.shape, strict=True)):
+        if size > 1:
+            if step <= reach:
+                return False
+            reach += (size - 1) * step
+    return True
 
 
 def gathered(array: Tensor, ids: Ids, tables: dict[Index, tuple[Tensor, Ids]]) -> Factor:

@@ -14,15 +14,17 @@ import torch
 
 from ...kernels import Tensor
 from .axis import Axis, Ids, Index, plain
-from .factors import Factor, absent_entries, contracted, gathered, spread_over, without_repeats
+from .factors import Factor, absent_entries, contracted, gathered, no_element_twice, spread_over, without_repeats
 
 
 class Term:
     """coefficient * product of factors, placed at (out, in); multiplies conj(x_dot) where `conjugate`."""
 
-    __slots__ = ("coefficient", "conjugate", "factors", "inn", "out")
+    __slots__ = ("_carried", "_pattern", "coefficient", "conjugate", "factors", "inn", "out")
 
     def __init__(self, factors: Sequence[Factor], out: Sequence[Axis], inn: Sequence[Axis], coefficient: Any = 1, conjugate: bool = False):
+        self._carried: dict[Index, None] | None = None
+        self._pattern: Any = None
         self.factors = tuple(factors)
         self.out = tuple(out)
         self.inn = tuple(inn)
@@ -38,8 +40,10 @@ class Term:
     # ----- what it is made of -----
 
     def carried(self) -> dict[Index, None]:
-        """The indices of all axes, out axes first."""
-        return dict.fromkeys(i for axis in (*self.out, *self.inn) for i in axis.indices)
+        """The indices of all axes, out axes first: to be read, not changed."""
+        if self._carried is None:
+            self._carried = dict.fromkeys([i for axis in (*self.out, *self.inn) for i in axis.indices])
+        return self._carried
 
     def in_indices(self) -> set[Index]:
         """The indices that in axes carry."""
@@ -53,12 +57,14 @@ class Term:
     @property
     def represented(self) -> int:
         """How many entries of the Jacobian it fills."""
-        return math.prod(i.size for i in self.carried())
+        return math.prod([i.size for i in self.carried()])
 
     def pattern(self) -> tuple[Any, ...]:
         """Equal for two terms whose entries lie at the same places."""
-        number = {i: k for k, i in enumerate(self.carried())}
-        return (self.conjugate, *(_shape_of_axis(axis, number) for axis in (*self.out, *self.inn)))
+        if self._pattern is None:
+            number = {i: k for k, i in enumerate(self.carried())}
+            self._pattern = (self.conjugate, *[_shape_of_axis(axis, number) for axis in (*self.out, *self.inn)])
+        return self._pattern
 
     def __repr__(self) -> str:
         return "*".join(str(tuple(a.shape)) for a, _ in self.factors) + f" out {list(self.out)} in {list(self.inn)}"
@@ -99,7 +105,7 @@ class Term:
         gone = [a for a in gone if a.indices or a.positions is not None]
         if not gone:
             return self
-        factors = [*self.factors, *absent_entries([a for a in gone if not any(a is b for b in read)], like)]
+        factors = [*self.factors, *absent_entries([a for a in gone if a.positions is not None and a not in read], like)]
         carried = self.carried()
         held = {i for _, ids in factors for i in ids}
         count = math.prod(i.size for i in dict.fromkeys(i for a in gone for i in a.indices) if i not in carried and i not in held)
@@ -111,6 +117,14 @@ class Term:
         for k, (other, its) in enumerate(self.factors):
             if its == ids:
                 return self.replaced(factors=(*self.factors[:k], (other * array, ids), *self.factors[k + 1:]))
+        return self.replaced(factors=(*self.factors, (array, ids)))
+
+    def within(self, array: Tensor, ids: Ids) -> Term:
+        """One more factor; multiplied into one that holds its indices among others, which is then no larger and read once by each that follows."""
+        array, ids = without_repeats(array, ids)
+        for k, (other, its) in enumerate(self.factors):
+            if set(ids) <= set(its) and no_element_twice(other):
+                return self.replaced(factors=(*self.factors[:k], (other * spread_over(array, ids, its), its), *self.factors[k + 1:]))
         return self.replaced(factors=(*self.factors, (array, ids)))
 
     def split(self, index: Index, parts: Sequence[Index]) -> Term:
@@ -201,7 +215,7 @@ class Term:
 
     def untied(self, axes: int | Sequence[int], like: Tensor) -> Term:
         """Make out axes fresh indices of their own, together where they share indices. Always correct."""
-        axes = [k for k in ([axes] if isinstance(axes, int) else axes) if not self._is_own(k)]
+        axes = [k for k in ([axes] if isinstance(axes, int) else axes) if not self.has_own(k)]
         term = self
         while axes:
             together = [axes.pop(0)]
@@ -214,7 +228,7 @@ class Term:
             term = term._spread_out(together, like)
         return term
 
-    def _is_own(self, k: int) -> bool:
+    def has_own(self, k: int) -> bool:
         """Whether out axis k is a plain index that no other axis carries."""
         axis = self.out[k]
         elsewhere = {i for j, other in enumerate((*self.out, *self.inn)) if j != k for i in other.indices}
@@ -276,7 +290,8 @@ class Term:
         """One array over `order` (every carried index), size 1 where the term is constant; summed indices are summed."""
         if not self.factors:
             return torch.full([1] * len(order), self.coefficient, dtype=like.dtype, device=like.device)
-        ids = tuple(i for i in order if any(i in its for _, its in self.factors))
+        held = {i for _, ids in self.factors for i in ids}
+        ids = tuple([i for i in order if i in held])
         array = contracted(self.factors, ids)
         if self.coefficient != 1:
             array = array * self.coefficient
@@ -297,4 +312,4 @@ def _linked(i: Index, gone: Sequence[Index], factors: Sequence[Factor]) -> list[
 
 
 def _shape_of_axis(axis: Axis, number: dict[Index, int]) -> Any:
-    return tuple((number[i], i.size) for i in axis.indices), axis.size, axis.table_key
+    return tuple([(number[i], i.size) for i in axis.indices]), axis.size, axis.table_key
