@@ -240,13 +240,13 @@ def repeat(x: Any, repeats: Any, /, *, axis: Any = None) -> Any:
     (k,) = negative_axes(axis, x)
     n = x.shape[k]
     if type(repeats) is int and repeats >= 0:
-        return _take.apply((x,), {"where": torch.arange(n, device=x.device).repeat_interleave(repeats), "axis": k}, labels_of(x))
+        where = allocated("repeat", x.shape, lambda: torch.arange(n, device=x.device).repeat_interleave(repeats))
+        return _take.apply((x,), {"where": where, "axis": k}, labels_of(x))
     counts = torch.as_tensor(raw(repeats), device=x.device)
     if counts.is_floating_point() or counts.is_complex() or counts.ndim > 1 or counts.numel() not in (1, n) or bool((counts < 0).any()):
         raise ShapeError(f"repeat takes a number of times, or {n} of them, not {described(tuple(counts.shape), None)} {str(counts.dtype)[6:]}, "
                          f"at {line_of(user_site())}; write integers that are not negative, one for each entry along the axis")
-    where = allocated("repeat", described(x.shape, labels_of(x)),
-                      lambda: torch.arange(n, device=x.device).repeat_interleave(counts.reshape(-1).to(torch.int64).expand(n)))
+    where = allocated("repeat", x.shape, lambda: torch.arange(n, device=x.device).repeat_interleave(counts.reshape(-1).to(torch.int64).expand(n)))
     return _take.apply((x,), {"where": where, "axis": k}, labels_of(x))
 
 
