@@ -35,6 +35,7 @@ def allocated(word: str, shape: Any, make: Callable[[], Tensor]) -> Tensor:
         wanted = out_of_memory(error)
         if wanted is None:
             raise
+        shape = tuple(shape) if isinstance(shape, torch.Size) else shape
         raise ShapeError(f"{word} of {shape} takes {wanted} of memory, which is not there, at {line_of(user_site())}; write a smaller shape or dtype, "
                          "or work in parts") from None
 

@@ -240,13 +240,13 @@ def repeat(x: Any, repeats: Any, /, *, axis: Any = None) -> Any:
     (k,) = negative_axes(axis, x)
     n = x.shape[k]
     if type(repeats) is int and repeats >= 0:
-        return _take.apply((x,), {"where": torch.arange(n, device=x.device).repeat_interleave(repeats), "axis": k}, labels_of(x))
+        where = allocated("repeat", x.shape, lambda: torch.arange(n, device=x.device).repeat_interleave(repeats))
+        return _take.apply((x,), {"where": where, "axis": k}, labels_of(x))
     counts = torch.as_tensor(raw(repeats), device=x.device)
     if counts.is_floating_point() or counts.is_complex() or counts.ndim > 1 or counts.numel() not in (1, n) or bool((counts < 0).any()):
         raise ShapeError(f"repeat takes a number of times, or {n} of them, not {described(tuple(counts.shape), None)} {str(counts.dtype)[6:]}, "
                          f"at {line_of(user_site())}; write integers that are not negative, one for each entry along the axis")
-    where = allocated("repeat", described(x.shape, labels_of(x)),
-                      lambda: torch.arange(n, device=x.device).repeat_interleave(counts.reshape(-1).to(torch.int64).expand(n)))
+    where = allocated("repeat", x.shape, lambda: torch.arange(n, device=x.device).repeat_interleave(counts.reshape(-1).to(torch.int64).expand(n)))
     return _take.apply((x,), {"where": where, "axis": k}, labels_of(x))
 
 
@@ -375,7 +375,7 @@ def pad(x: Any, widths: Any, /, *, mode: str = "constant") -> Any:
     except (TypeError, ValueError):
         raise ShapeError(f"pad of {described(x.shape, labels_of(x))} by {widths!r:.60}, at {line_of(user_site())}; write (before, after) for each of the "
                          f"{x.ndim} axes, as in {[(0, 0)] * max(x.ndim - 1, 0) + [(1, 1)]} for the last") from None
-    if any(n < 0 for pair in pairs for n in pair):
+    if any([before < 0 or after < 0 for before, after in pairs]):
         raise ShapeError(f"pad of {described(x.shape, labels_of(x))} by {pairs}, at {line_of(user_site())}; write (before, after), not negative")
     if mode == "constant":
         return zeros_around(x, pairs)
