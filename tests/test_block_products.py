@@ -67,6 +67,12 @@ def test_large_products_of_windows_repeats_and_sizes_of_one(monkeypatch):
     torch.testing.assert_close(found, (drawn(1, 6) @ drawn(6, 2)).mT)
 
 
+def test_large_products_of_a_batch_of_none():
+    none, a, s, t = Index(0), Index(128), Index(128), Index(128)
+    found = contracted([(drawn(0, 128, 128), (none, a, s)), (drawn(0, 128, 128), (none, s, t))], (none, a, t))
+    assert found.shape == (0, 128, 128)
+
+
 def test_other_products_are_left_to_einsum(monkeypatch):
     x, y = drawn(3, 4, 6), drawn(3, 6, 2)
     assert product.as_matrix_products((x, (N, A, S)), (y, (N, S, T)), (N, A, T)) is None  # too small

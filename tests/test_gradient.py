@@ -217,6 +217,27 @@ def test_intermediates_are_targets():
     assert np.allclose(x_bar, ((k + k * h) * (1 - h ** 2)) @ W1.T) and np.allclose(w_bar, X.T @ ((k + k * h) * (1 - h ** 2)))
 
 
+def test_a_target_that_is_computed_asks_nothing_of_its_operation():
+    """What it was computed from is not asked for: its pull, which may be dear, or refuse, is not run."""
+    asked = []
+
+    def pull(y_bar, wanted):
+        asked.append(wanted)
+        return (2 * y_bar,)
+
+    twice = gl.general("twice", lambda x: 2 * x, push=lambda x_dot: 2 * x_dot, pull=pull)
+
+    def run(x):
+        h = twice(x)
+        y = gl.sum(h * h)
+        return gl.dlgradient(y, h), gl.dlgradient(y, x)
+
+    to_h, to_x = gl.dlfeval(run, gl.dlarray([1.0, 2.0]))
+    np.testing.assert_array_equal(np.asarray(to_h), [4, 8])
+    np.testing.assert_array_equal(np.asarray(to_x), [8, 16])
+    assert asked == [[True]]
+
+
 def test_containers_of_targets():
     def fun(x, tree):
         y = gl.sum(x ** 2) + tree["b"][0] * tree["a"]

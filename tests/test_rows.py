@@ -56,6 +56,23 @@ def test_rows_move_as_the_plain_walk_says(seed, shape):
     np.testing.assert_allclose(product.numpy(), (ahead - behind) / 2e-6, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_written_row_alone_is_read_of_an_array_that_is_used_elsewhere(recorded):
+    """Nothing of the copy's cotangent is left for the array that was copied, which has one of its own."""
+
+    def run(x, v):
+        z = 2 * x
+        y = z.copy()
+        y[1] = v
+        total = gl.sum(gl.sin(y[1])) + gl.sum(z * z)
+        return gl.dlgradient(total, x, v, enable_higher_derivatives=recorded)
+
+    x, v = np.arange(6.0).reshape(3, 2), np.array([0.3, -2.0])
+    of_x, of_v = gl.dlfeval(run, gl.dlarray(x), gl.dlarray(v))
+    np.testing.assert_allclose(of_x.numpy(), 8 * x)
+    np.testing.assert_allclose(of_v.numpy(), np.cos(v))
+
+
 def test_a_gradient_with_respect_to_a_buffer_between_its_writes():
     def run(x):
         buffer = x.copy()

@@ -320,6 +320,27 @@ def test_a_traced_number_beside_integers(b):
     assert y.tolist() == [5.0, 7.0] and g.item() == 4
 
 
+def test_traced_half_precision_beside_complex_numbers():
+    """Traced or not, in one type: torch's own for the two has no kernels."""
+    h, c = gl.dlarray([1, 2], dtype="float16"), gl.dlarray(2j, dtype="complex64")
+    for name in ("add", "subtract", "multiply", "divide", "power"):
+        y, g = gl.dlfeval(lambda h, c, name=name: ((y := COMPUTED[name](h, c)), gl.dlgradient(gl.sum(gl.real(y)), h)), h, c)
+        assert y.dtype == torch.complex64 and g.dtype == torch.float16
+        assert np.allclose(np.array(y), np.array(COMPUTED[name](h, c)))
+
+
+def test_integers_of_any_size_beside_an_array():
+    x, big = gl.dlarray([2.0, 3.0]), 2 ** 70
+    for name, function in {**COMPUTED, **REAL_ONLY}.items():
+        if name in ("numpy", "torch", "where", "where_other"):
+            continue
+        for traced in (lambda f, x: f(x), gl.dlfeval):
+            y = traced(lambda x, function=function: function(x, big), x)
+            assert y.dtype == torch.float64 and np.array_equal(np.array(y), np.array(function(x, float(big)))), name
+            with pytest.raises(gl.GradloomError, match="integer of 1329 bits.*test_values.py"):
+                traced(lambda x, function=function: function(x, 10 ** 400), x)
+
+
 def test_integers_beside_integers():
     flag, small, large = (gl.dlarray([1, 0], dtype=t) for t in ("bool", "int8", "int64"))
     assert (flag + small).dtype == (small + True).dtype == torch.int8 and (small + large).dtype == (flag + 2).dtype == torch.int64

@@ -322,7 +322,10 @@ def constant(x: Any) -> Any:
 def operand(x: Any) -> Any:
     """What an operation computes with: dlarrays, Blocks, tensors and Python numbers pass, all else becomes a constant dlarray."""
     if type(x) is int and not -2 ** 63 <= x < 2 ** 63:
-        return float(x)
+        try:
+            return float(x)
+        except OverflowError:
+            raise TypeRefused(f"an integer of {x.bit_length()} bits is larger than any float, at {line_of(user_site())}") from None
     if isinstance(x, (Operand, Tensor)) or type(x) in NUMBER_TYPES:
         return x
     if isinstance(x, (np.bool_, np.integer, np.floating, np.complexfloating)):

@@ -78,6 +78,8 @@ def _binary(operation: Elementwise, general: Callable[..., Any]) -> Callable[...
                     return general(a, b)
                 b_value = b._value
                 b_node = b._node
+                if b_value.dtype is not a_value.dtype and not {a_value.dtype, b_value.dtype} <= FULL:
+                    return general(a, b)
             elif type(b) in REAL_TYPES:
                 b_value = b
                 if as_scalar:
@@ -108,11 +110,11 @@ def _binary(operation: Elementwise, general: Callable[..., Any]) -> Callable[...
             else:
                 trace = b_node.trace
                 keep = keep_b
-                if not trace.open or type(a) is dlarray and a_value.dtype in INTEGRAL:
+                if not trace.open:
                     return general(a, b)
         elif b_node is None:
             trace = a_node.trace
-            if not trace.open or type(b) is dlarray and b_value.dtype in INTEGRAL:
+            if not trace.open:
                 return general(a, b)
             keep = keep_a
         else:
@@ -122,8 +124,8 @@ def _binary(operation: Elementwise, general: Callable[..., Any]) -> Callable[...
             keep = keep_both
         try:
             result = operation.kernel(a_value, b_value)
-        except (RuntimeError, TypeError, ValueError, OverflowError) as error:
-            raise operation.refusal((a, b), error) from None
+        except (RuntimeError, TypeError, ValueError, OverflowError):
+            return general(a, b)  # which takes integers of any size, and says what is wrong
         if labels is not None and len(result.shape) != len(labels):
             return general(a, b)
         if trace is None:

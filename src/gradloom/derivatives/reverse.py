@@ -147,9 +147,11 @@ def _raw(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: set[
                 if parents[0] in active:
                     _collect(parents[0], node.params["k"], y_bar, bars)
                 continue
-        for parent, bar in zip(parents, operation.pull(node.values, node.params, node, y_bar, (), [p in active for p in parents]), strict=True):
-            if bar is not None and parent in active:
-                _hand(bars, owned, parent, bar)
+        wanted = [p in active for p in parents]
+        if True in wanted:  # not of a target that was computed from what is not asked for
+            for parent, bar in zip(parents, operation.pull(node.values, node.params, node, y_bar, (), wanted), strict=True):
+                if bar is not None and parent in active:
+                    _hand(bars, owned, parent, bar)
         if release:
             node.drop()
     return found
@@ -299,7 +301,7 @@ def _write_of_row(node: Node, rows: dict[Node, Rows], y_bar: Any, active: set[An
     row = its.take(at if at >= 0 else at + node.shape[0])
     if row is not None and value in active:
         _hand(bars, owned, value, row)
-    if x in active:
+    if x in active and (its.added or its.dense is not None):
         before = rows.setdefault(x, its)  # type: ignore[arg-type]
         if before is not its:
             before.join(its, x)  # type: ignore[arg-type]

@@ -23,9 +23,9 @@ def as_matrix_products(a: tuple[Tensor, Ids], b: tuple[Tensor, Ids], keep: Ids) 
     if not (summed and left and right and x.is_cpu and y.is_cpu) or not set(keep) >= {*left, *right}:
         return None
     m, k, n = (math.prod(i.size for i in ids) for ids in (left, summed, right))
-    if m * k * n < LARGE:
-        return None
     batch = [i for i in xs if i in ys and i in keep]
+    if m * k * n < LARGE or not all(i.size for i in batch):
+        return None
     steps = _steps(*a), _steps(*b)
     first, second = steps if x.numel() >= y.numel() else steps[::-1]  # the larger one is read in its order
     together = [sorted(ids, key=lambda i: (-first[i], -second[i])) for ids in (batch, summed)]
