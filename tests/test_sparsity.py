@@ -4,6 +4,7 @@ import random
 import numpy as np
 import pytest
 import scipy.sparse
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -512,6 +513,37 @@ def step(r, x, values):
     if kind == 11:
         return gl.concat([gl.tanh(gl.sum(x))[None] * y[:1], x])
     return gl.softmax(gl.reshape(gl.concat([x, y]), (n, 2)), axis=1)[:, 0]
+
+
+def test_a_parameter_that_becomes_an_array():
+    scaled = gl.elementwise("scaled_by", lambda x, *, by: x * by, lambda by: by)
+    held = {}
+    sparse = gl.sparse_jacobian(lambda x: scaled(x, by=held["by"]), check=True)
+    row = torch.arange(1.0, 5.0, dtype=torch.float64)
+    for by in (2.0, row, 3.0, 2 * row, row[0], 1):
+        held["by"] = by
+        np.testing.assert_array_equal(sparse(POINT[:4]).toarray(), np.diag(np.broadcast_to(np.asarray(by, dtype=float), 4)))
+
+
+@pytest.mark.parametrize("form", ["csr", "coo", "csc"])
+def test_a_captured_sparse_matrix_that_is_written_into(form):
+    """Between two calls, and between an operation and its derivative: a constant is what it was when it was used."""
+    a = scipy.sparse.eye_array(5, format=form)
+
+    def f(x):
+        return gl.sparse_matmul(a, x * x)
+
+    def gradient(x):
+        y = gl.sum(f(x))
+        a.data[:] = 7
+        return gl.dlgradient(y, x)
+
+    sparse, x = gl.sparse_jacobian(f), POINT[:5]
+    for value in (1.0, 4.0, -2.0):
+        a.data[2] = value
+        np.testing.assert_allclose(sparse(x).toarray(), a.toarray() * 2 * x)
+    before = a.diagonal()
+    np.testing.assert_allclose(np.asarray(gl.dlfeval(gradient, gl.dlarray(x))), before * 2 * x)
 
 
 def program(seed, x):

@@ -54,7 +54,7 @@ class Signature:
                 node.restore(known)
             if node.operation is not operation or len(parents) != len(places) or kind is not None and (node.shape, node.dtype) != kind:
                 return None
-            if params and not (same(node.params, params) if arrays else node.params == params):
+            if params and not (same if arrays else _equal)(node.params, params):
                 return None
             if selecting is not None:
                 its = _selecting(node.values)
@@ -86,6 +86,14 @@ def _selects(value: Any) -> bool:
     if type(value) is tuple:
         return any(map(_selects, value))
     return isinstance(value, Tensor) and not (value.dtype.is_floating_point or value.dtype.is_complex)
+
+
+def _equal(a: Any, b: Any) -> bool:
+    """Whether two parameters are equal, of which the second holds no arrays."""
+    try:
+        return bool(a == b)
+    except (RuntimeError, ValueError):  # the first does: torch's words and NumPy's for a truth value of many
+        return False
 
 
 def same(a: Any, b: Any) -> bool:

@@ -148,7 +148,7 @@ def sparse_matmul(a: Any, x: Any, /) -> Any:
         raise ShapeError(f"a sparse matrix of {csr.shape} times {described(x.shape, labels_of(x))}, at {line_of(user_site())}")
     dtype = torch.promote_types(x.dtype, torch.from_numpy(csr.data[:0].copy()).dtype)
     matrix = _csr(torch.as_tensor(csr.indptr, dtype=torch.int64, device=x.device), torch.as_tensor(csr.indices, dtype=torch.int64, device=x.device),
-                  torch.as_tensor(csr.data, dtype=dtype, device=x.device), csr.shape)
+                  torch.tensor(csr.data, dtype=dtype, device=x.device), csr.shape)  # a copy: the caller may write into his matrix later
     x = astype(x, dtype)
     y = _sparse.apply((expand_dims(x, axis=1) if x.ndim == 1 else x,), {"matrix": matrix})
     return reshape(y, (y.shape[0],)) if x.ndim == 1 else y
