@@ -55,6 +55,7 @@ COMPLEX = {
     "chain": lambda m, z: m.abs(m.exp(m.sin(z) / (z * z + 5)) * m.conj(z)), "sqrt": lambda m, z: m.imag(m.sqrt(z + 5) * z),
     "power": lambda m, z: m.real(z ** 3 + (2 + 1j) * z), "tanh": lambda m, z: m.abs(m.tanh(z) - m.conj(z)), "mixed": lambda m, z: m.real(z) * m.imag(z * 2j),
     "divide": lambda m, z: m.real((1 + 2j) / (z + 4)), "matmul": lambda m, z: m.real(m.matmul(z, m.conj(z) * 2j)) + m.real(m.sum(z)),
+    "sigmoid": lambda m, z: m.imag(m.sigmoid(z) * z),
     "log": lambda m, z: m.real(m.log(z + 6)) * m.angle(z + 6), "sign": lambda m, z: m.real(gl.sign(z) if m is gl else torch.sgn(z)),
 }
 
