@@ -273,3 +273,12 @@ def test_padding_with_entries(mode):
         gl.pad(gl.zeros((2, 0)), [(1, 1)], mode=mode)
     with pytest.raises(gl.ShapeError, match="one of constant, edge"):
         gl.pad(x, [(1, 1)], mode="mean")
+
+
+def test_read_only_positions():
+    """As extractdata gives them: no warning."""
+    x, positions = gl.dlarray(np.arange(6.0).reshape(2, 3)), gl.extractdata(gl.dlarray([1, 0], dtype="int64"))
+    assert not positions.flags.writeable
+    np.testing.assert_array_equal(gl.extractdata(x[positions, positions]), [4, 0])
+    x[gl.extractdata(gl.dlarray([True, False]))] = 7.0
+    np.testing.assert_array_equal(gl.extractdata(x), [[7, 7, 7], [3, 4, 5]])

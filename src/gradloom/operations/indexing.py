@@ -56,7 +56,7 @@ def _entry(e: Any) -> Any:
         e = e._value
     elif isinstance(e, (list, np.ndarray, range, tuple)):
         e = np.asarray(e)
-        e = torch.from_numpy(e.astype(np.int64) if not e.size else np.ascontiguousarray(e).reshape(e.shape))
+        e = torch.from_numpy(np.require(e, requirements=("C", "W")) if e.size else e.astype(np.int64))  # torch warns of memory that is read-only
     if isinstance(e, Tensor) and e.dtype is torch.bool and not e.ndim:
         raise TypeRefused(f"a single bool is no index, at {line_of(user_site())}; write an integer or a mask array")
     if isinstance(e, Tensor) and (e.dtype is torch.bool or not (e.dtype.is_floating_point or e.dtype.is_complex)):

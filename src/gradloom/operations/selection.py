@@ -352,7 +352,9 @@ def _pairs(widths: Any, ndim: int) -> tuple[tuple[int, int], ...]:
     if type(widths) in (tuple, list) and len(widths) == ndim and all(
             [type(pair) in (tuple, list) and len(pair) == 2 and type(pair[0]) is type(pair[1]) is int for pair in widths]):
         return tuple([(before, after) for before, after in widths])
-    sizes = np.asarray(widths, dtype=np.int64)
+    sizes = np.asarray(widths)
+    if sizes.size and sizes.dtype.kind not in "iu":
+        raise TypeError  # 1.5 is no width
     return tuple((int(before), int(after)) for before, after in (np.broadcast_to(sizes, (ndim, 2)) if sizes.size else ()))
 
 
