@@ -282,3 +282,12 @@ def test_read_only_positions():
     np.testing.assert_array_equal(gl.extractdata(x[positions, positions]), [4, 0])
     x[gl.extractdata(gl.dlarray([True, False]))] = 7.0
     np.testing.assert_array_equal(gl.extractdata(x), [[7, 7, 7], [3, 4, 5]])
+
+
+@pytest.mark.parametrize("index", [10 ** 30, -10 ** 30, (0, 10 ** 30)])
+def test_integers_of_any_size_are_out_of_range(index):
+    x = gl.dlarray(np.ones((2, 3)))
+    for act in (lambda x: x[index], lambda x: operator.setitem(x.copy(), index, 1.0)):
+        for run in (act, lambda x, act=act: gl.dlfeval(act, x)):
+            with pytest.raises(IndexError, match="out of range"):
+                run(x)

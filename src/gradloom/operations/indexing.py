@@ -158,7 +158,7 @@ def _getitem(x: Any, index: Any) -> Any:
     if type(index) is int and x._labels is None and x._value.ndim:
         try:
             value = x._value[index]
-        except IndexError:
+        except (IndexError, ValueError):  # of an integer that is not one of torch's
             raise IndexError(f"index {index} is out of range for {described(x.shape, None)}, at {line_of(user_site())}") from None
         if x._note is not None and x._note[0] == "assigned":
             value = value.clone()  # its own memory, so that later writes need not copy
