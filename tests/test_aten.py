@@ -296,6 +296,41 @@ def test_a_function_with_its_own_backward_is_refused():
     with pytest.raises(TypeError, match="own backward"):
         gradient(Step.apply, X)
 
+    class Whole(torch.autograd.Function):  # all that it does is one operation here
+        @staticmethod
+        def forward(ctx, x):
+            return F.linear(x, x.new_ones(2, x.shape[-1]))
+
+        @staticmethod
+        def backward(ctx, g):
+            return g
+
+    with pytest.raises(TypeError, match="own backward"):
+        gradient(Whole.apply, X)
+
+
+def test_linear_is_one_operation_and_torchs_refusals_stay():
+    w, b = torch.rand(2, 4, dtype=double), torch.rand(2, dtype=double)
+    for x in (X, X[0], X[:0], X.expand(2, 3, 4), X.expand(5, 2, 3, 4)):
+        for bias in (b, None):
+            def function(x, bias=bias):
+                return F.linear(x * 2, w, bias).transpose(0, -1).clone()  # on a wrapped tensor, of which a view is taken
+
+            torch.testing.assert_close(aten.run(function, (gl.dlarray(x),), {})._value, function(x))
+    for bad in (lambda x: F.linear(x, w.float()), lambda x: F.linear(x, w[:, :3]), lambda x: F.linear(x, w, b[:1])):
+        assert_same_outcome(bad)
+
+
+def assert_same_outcome(function):
+    """The value that torch gives, or an error where torch has one."""
+    try:
+        expected = function(X)
+    except RuntimeError:
+        with pytest.raises((RuntimeError, TypeError, ValueError)):
+            aten.run(function, (gl.dlarray(X),), {})
+    else:
+        torch.testing.assert_close(aten.run(function, (gl.dlarray(X),), {})._value, expected)
+
 
 def test_draws_come_from_our_generator_and_are_walked_as_they_were():
     before = torch.get_rng_state()

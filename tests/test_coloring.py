@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from gradloom.derivatives.coloring import colored, column_colors, linear_colors, star_colors, symmetric, valid
+from gradloom.derivatives.coloring import _apart, _lines, colored, column_colors, linear_colors, star_colors, symmetric, valid
 
 
 def random_pattern(seed, m, n, density):
@@ -85,6 +85,23 @@ def test_grids_that_are_not_periodic_have_the_least_number_of_colours(sizes):
     a = stencil(*sizes, periodic=False)
     found = linear_colors(a.indptr, a.indices, math.prod(sizes), sizes, 2 * len(sizes) + 1)
     assert valid(a.indptr, a.indices, found) and found.max() + 1 == 2 * len(sizes) + 1
+
+
+@pytest.mark.parametrize("periodic", [True, False])
+def test_lines_tell_which_offsets_are_apart(periodic):
+    sizes, count = (7, 5, 6), 4
+    offsets = [(1, 2, 0), (1, -1, 0), (0, 2, 1), (2, 1, -1), (-2, 1, 3)]
+    lines = [_lines(size, count, periodic, k, offsets) for k, size in enumerate(sizes)]
+    for seed in range(20):
+        chosen = [its[j] for its, j in zip(lines, np.random.default_rng(seed).integers(0, [len(its) for its in lines]), strict=True)]
+        colors = sum(np.ix_(*[line for line, _ in chosen])) % count
+        for offset in offsets:
+            met = False
+            for place in np.ndindex(sizes):
+                other = [p + d for p, d in zip(place, offset, strict=True)]
+                if periodic or all(0 <= p < size for p, size in zip(other, sizes, strict=True)):
+                    met |= colors[place] == colors[tuple(p % size for p, size in zip(other, sizes, strict=True))]
+            assert _apart(offset, chosen, count) is not bool(met)
 
 
 def test_a_row_unlike_the_others_is_seen():

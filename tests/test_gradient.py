@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import gradloom as gl
+from gradloom.core.operation import OPERATIONS
 from gradloom.core.trace import Node, ancestors
 
 rng = np.random.default_rng(0)
@@ -390,3 +391,53 @@ def test_a_dropped_channel_has_exactly_zero_gradient(seed):
     for g in slopes:
         g = np.array(g)
         assert (g[:, ~keep] == 0).all() and (g[:, keep] != 0).all()
+
+
+# ----- memory of the walk -----
+
+
+def test_products_are_added_where_the_walk_owns_the_memory():
+    """Arrays that are read many times, by products, sums and powers: the walk of tensors equals the recorded one and leaves all values alone."""
+    rng = np.random.default_rng(5)
+    a, b = gl.dlarray(rng.standard_normal((3, 4))), gl.dlarray(rng.standard_normal((3, 4)))
+    c = gl.dlarray(rng.standard_normal((4,)))
+    programs = {
+        "squares": lambda a, b, c: a * a + a * b + a * a * b,
+        "the same cotangent for two": lambda a, b, c: (a + b) + (a * b + (a + b) * a),
+        "broadcasting": lambda a, b, c: a * c + (c * c) * (b * a) + c * 2.0 + c,
+        "a sum under a product": lambda a, b, c: ((s := a + b) * s) * c + s,
+        "of a shared slope": lambda a, b, c: gl.tanh(a) * gl.tanh(a) + (y := gl.sigmoid(a * b)) * y + y,
+        "a fused sum": lambda a, b, c: OPERATIONS["multiply_add"].apply((a, a, b)) * OPERATIONS["multiply_add"].apply((b, a, a)),
+        "a write into it": lambda a, b, c: written(a * b, c * 2) * a + a,
+        "two types": lambda a, b, c: gl.astype(a, "float32") * gl.astype(b, "float32") + gl.astype(a, "float32") * b,
+    }
+
+    def written(x, value):
+        y = x * x
+        y[1] = value
+        return y * x
+
+    for name, program in programs.items():
+
+        def run(a, b, c, program=program):
+            u = program(a, b, c)
+            y = gl.sum(gl.sin(u) * u)
+            recorded = gl.dlgradient(y, (a, b, c, u), enable_higher_derivatives=True)
+            return recorded, gl.dlgradient(y, (a, b, c, u), retain_data=True), gl.dlgradient(y, (a, b, c, u)), y, gl.sum(gl.sin(u) * u)
+
+        recorded, kept, dropped, before, after = gl.dlfeval(run, a, b, c)
+        assert float(before) == float(after), name
+        for r, k, d in zip(recorded, kept, dropped, strict=True):
+            np.testing.assert_allclose(np.asarray(k), np.asarray(r), rtol=1e-5 if name == "two types" else 1e-12, atol=1e-5 if name == "two types" else 1e-12,
+                                       err_msg=name)
+            np.testing.assert_array_equal(np.asarray(k), np.asarray(d), err_msg=name)
+
+
+def test_what_a_users_rule_returns_is_not_added_to():
+    """A fused pull of the user's own may give memory that it keeps."""
+    kept = torch.full((3,), 2.0, dtype=torch.float64)
+    double = gl.elementwise("double", lambda x: 2 * x, 2, fused_pull=lambda y_bar: kept)
+    x = gl.dlarray([1.0, 2.0, 3.0])
+    g = gl.dlfeval(lambda x: gl.dlgradient(gl.sum(x * 5.0 + x * x + double(x)), x), x)
+    np.testing.assert_array_equal(np.asarray(g), 5 + 2 * np.array([1.0, 2.0, 3.0]) + 2)
+    assert torch.equal(kept, torch.full((3,), 2.0, dtype=torch.float64))

@@ -12,6 +12,7 @@ from test_random_programs import SHAPES, drawn, program
 import gradloom as gl
 from gradloom.core.array import dlarray
 from gradloom.core.errors import BatchDependenceWarning, ShapeError, TraceError, TypeRefused
+from gradloom.core.operation import OPERATIONS
 from gradloom.derivatives import carrier
 
 RNG = np.random.default_rng(3)
@@ -417,3 +418,64 @@ def test_an_unrecorded_laplacian_is_never_a_silent_constant():
     x = dlarray(normal(4, 3))
     with pytest.raises(TraceError, match="enable_higher_derivatives"):
         gl.dlfeval(lambda x: gl.dlgradient(gl.sum(gl.dllaplacian(quartic(x), x, 1, enable_higher_derivatives=False)), x), x)
+
+
+# ----- memory of the walk -----
+
+
+@pytest.mark.parametrize("piece", [64, 1 << 20])
+@pytest.mark.parametrize("name", ["sum", "reshape", "slice", "both", "product", "chain"])
+def test_a_tangent_is_scaled_in_place_only_where_nothing_else_reads_it(name, piece, monkeypatch):
+    """An array and another name for its tangent (a sum with a constant, a reshape), of which one is read after the other's slope was multiplied in."""
+    monkeypatch.setattr(carrier, "PIECE", piece)
+    weights = normal(4, 4)
+    v, w = gl.dlarray(normal(3, 4)), gl.dlarray(weights)
+    shapes = {
+        "sum": lambda z: (z + 1, gl.tanh(z)),
+        "reshape": lambda z: (gl.reshape(gl.reshape(z, (5, 2, 2)), (5, 4)), gl.sigmoid(z)),
+        "slice": lambda z: (z[:, :], gl.tanh(z)),
+        "both": lambda z: (gl.tanh(z), gl.sigmoid(z) * z),
+        "product": lambda z: (z @ gl.ones((4, 4)), gl.exp(z) * gl.tanh(z)),
+        "chain": lambda z: (gl.sin(gl.tanh(gl.exp(z))), gl.tanh(z)),
+    }
+
+    def fun(x):
+        a, b = shapes[name](gl.tanh(x @ v) @ w)
+        return gl.sum(gl.sin(a), axis=1) * gl.sum(gl.tanh(b), axis=1)
+
+    x = gl.dlarray(normal(5, 3))
+    found = gl.dlfeval(lambda x: gl.dllaplacian(fun(x), x, 1, enable_higher_derivatives=False), x)
+    np.testing.assert_allclose(np.asarray(found), columnwise(fun, x, 1)[0], rtol=1e-10, atol=1e-10)
+    np.testing.assert_array_equal(np.asarray(w), weights)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "silu", "gelu", "erf", "tan", "atan"])
+def test_a_slope_is_computed_once_for_gradient_and_laplacian(activation, monkeypatch):
+    """While the recorded gradient lives the Laplacian finds its slopes; once nothing needs them they are computed again; the numbers are the same."""
+    fun = getattr(gl, activation)
+    slope = {"tanh": "one_minus_square", "sigmoid": "logistic_slope", "silu": "silu_slope", "gelu": "gelu_slope", "erf": "bell"}.get(activation,
+                                                                                                                          "one_plus_square")
+    operation, calls = OPERATIONS[slope], []
+    kernel = operation.kernel
+    monkeypatch.setattr(operation, "kernel", lambda x, **params: calls.extend([] if x.is_meta else [1]) or kernel(x, **params))
+
+    def both(x):
+        u = fun(0.3 * x)
+        g = gl.dlgradient(gl.sum(u * u), x, enable_higher_derivatives=True)
+        seen = len(calls)
+        together = gl.dllaplacian(u, x, 1)
+        more = len(calls) - seen
+        del g
+        return gl.dlgradient(gl.sum(together * u), x), seen, more
+
+    def alone(x):
+        u = fun(0.3 * x)
+        return gl.dlgradient(gl.sum(gl.dllaplacian(u, x, 1) * u), x)
+
+    x = gl.dlarray(normal(4, 1))
+    found, seen, more = gl.dlfeval(both, x)
+    assert (seen, more) == (1, 0)
+    np.testing.assert_allclose(np.asarray(found), np.asarray(gl.dlfeval(alone, x)), rtol=1e-12)
+    expected = gl.dlfeval(lambda x: gl.dlgradient(gl.sum(gl.dlgradient(gl.sum(gl.dlgradient(gl.sum(fun(0.3 * x)), x, enable_higher_derivatives=True)), x,
+                                                                       enable_higher_derivatives=True) * fun(0.3 * x)), x), x)
+    np.testing.assert_allclose(np.asarray(found), np.asarray(expected), rtol=1e-9)

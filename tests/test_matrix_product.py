@@ -5,7 +5,7 @@ import torch
 
 from gradloom import kernels
 
-SIZES = [(3, 4, 5), (200, 100, 100), (1, 1200, 1000), (1200, 1000, 1), (1100, 1, 1000), (64, 300, 70), (0, 5, 2000)]
+SIZES = [(3, 4, 5), (200, 100, 100), (1, 1200, 1000), (1200, 1000, 1), (1100, 1, 1000), (64, 300, 70), (0, 5, 2000), (50, 3000, 40), (300, 2000, 40), (40, 2000, 300)]
 
 
 @pytest.mark.parametrize("m, k, n", SIZES)
@@ -24,3 +24,16 @@ def test_layouts(m, k, n, wider, monkeypatch):
 def test_what_does_not_fit_is_refused_as_torch_does():
     with pytest.raises(RuntimeError):
         kernels.matrix_product(torch.randn(2000, 3), torch.randn(4, 2000))
+
+
+def test_a_matrix_with_gaps_is_not_left_to_the_library_that_reads_it_element_by_element(monkeypatch):
+    """Every second column, or one row again and again: a thousand times slower there."""
+    monkeypatch.setattr(kernels, "_WIDER", True)
+    taken = []
+    monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", lambda x, w, *rest: taken.append(w) or torch.nn.functional.linear(x, w, rest[0]), raising=False)
+    a, b = torch.randn(200, 100), torch.randn(100, 100, 2)
+    for right, laid_out in ((b[..., 0], False), (b[:, :1, 0].expand(100, 100), False), (b[:, :, 0].contiguous(), True), (b[:, :, 0].contiguous().mT, True)):
+        taken.clear()
+        torch.testing.assert_close(kernels.matrix_product(a, right), a @ right, rtol=1e-4, atol=1e-3)
+        torch.testing.assert_close(kernels.affine_product(a, right.mT, None), a @ right, rtol=1e-4, atol=1e-3)
+        assert len(taken) == 2 * laid_out

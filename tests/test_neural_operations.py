@@ -50,7 +50,7 @@ def means(size, stride, padding, count_padding=True):
 
 
 def entropy(axis=-2, mode="single-label", from_logits=True, factor=0.5, reduction="sum"):
-    return {"axis": axis, "mode": mode, "from_logits": from_logits, "factor": factor, "reduction": reduction}
+    return {"axis": axis, "mode": mode, "from_logits": from_logits, "clipped": True, "factor": factor, "reduction": reduction}
 
 
 STEPS, LAST = {"factor": 0.25, "reduction": "sum", "delta": 0.7}, {"axis": -1, "epsilon": 0.1}

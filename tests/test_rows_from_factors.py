@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import gradloom as gl
+from gradloom import kernels
 from gradloom.core.array import dlarray
 from gradloom.core.blocks.axis import Axis, Index, plain
 from gradloom.core.blocks.block import Block
@@ -13,7 +14,6 @@ from gradloom.core.blocks.dense import dense
 from gradloom.core.blocks.factors import contracted, two_of
 from gradloom.core.blocks.term import Term
 from gradloom.derivatives import batched, solvers
-from gradloom.kernels import matrix_product
 from gradloom.operations import convolution_blocks, convolution_columns
 
 RNG = np.random.default_rng(3)
@@ -201,9 +201,14 @@ def test_directions_are_dealt_out_evenly():
 def test_many_columns_by_one_matrix(shape):
     a, b = torch.tensor(RNG.standard_normal((4, 3))), torch.tensor(RNG.standard_normal(shape))
     for left in (a, a.mT.contiguous().mT):
-        found = matrix_product(left, b)
+        found = kernels.matrix_product(left, b)
         assert found.shape == (*shape[:-2], 4, 1)
         torch.testing.assert_close(found, torch.matmul(left, b))
+
+
+def test_slices_of_wider_matrices_are_left_to_torch():
+    wide = torch.ones(64, 3, 128)
+    assert [kernels._dense(m) for m in (wide[:, 0], wide[:, 0].mT, wide[0], wide[0].mT, torch.ones(1, 4).expand(3, 4))] == [False, False, True, True, False]
 
 
 def test_factors_are_multiplied_two_at_a_time():

@@ -317,11 +317,40 @@ def test_a_number_may_become_an_array():
 
 
 def test_numbers_that_are_zero_or_neither_overflow_nor_vanish_in_between():
-    for f in (lambda x: 1e200 * (1e200 * (1e-200 * (1e-200 * gl.sin(x)))), lambda x: (x * 1e-200) * 1e-200 * 1e200 * 1e200,
-              lambda x: 0 * x + 0 * gl.sin(x) + 0.0 * gl.roll(x, 1), lambda x: gl.sin((1e-300 * x * x) * 1e-10 * 1e300)):
-        sparse = gl.sparse_jacobian(f)
-        np.testing.assert_allclose(sparse(POINT).toarray(), dense(f, POINT), rtol=1e-12)
+    for f in (lambda x: gl.exp(x - 600) * 1e200 * 1e200, lambda x: gl.exp(x + 600) * 1e-200 * 1e-200, lambda x: 0 * x + 0 * gl.sin(x) + 0.0 * gl.roll(x, 1)):
+        expected = dense(f, POINT)
+        assert np.isfinite(expected).all()
+        np.testing.assert_allclose(gl.sparse_jacobian(f)(POINT).toarray(), expected, rtol=1e-12)
     assert gl.sparse_jacobian(lambda x, a: a * x + a * gl.roll(x, 1))(POINT, 0).nnz == 2 * N
+
+
+def test_elements_of_x_are_no_constants(monkeypatch):
+    count = analyses(monkeypatch)
+
+    def f(x):
+        return x[0] * gl.roll(x, 1) + gl.sum(x) * x
+
+    sparse = gl.sparse_jacobian(f, check=True)
+    for x in (POINT, OTHER, -POINT):
+        np.testing.assert_allclose(sparse(x).toarray(), dense(f, x), rtol=1e-12, atol=1e-13)
+    assert len(count) == 1
+
+
+def test_numbers_of_a_hessian_may_change():
+    def f(x, t):
+        return gl.sum(t * x[1:] ** 2 * x[:-1] + t * x[1:])
+
+    sparse = gl.sparse_hessian(f, check=True)
+    for t in (2.0, 3, 0, 2.5):
+        np.testing.assert_allclose(sparse(POINT, t).toarray(), gl.hessian(f)(POINT, t), rtol=1e-12, atol=1e-13)
+
+
+def test_elementwise_functions_of_other_shapes_and_types():
+    sparse = gl.sparse_jacobian(lambda x: gl.sin(x) * x)
+    for x in (POINT, POINT[:5], POINT.reshape(3, 4), POINT.astype("float32"), POINT):
+        found = sparse(x)
+        assert found.shape == (x.size, x.size) and found.dtype == x.dtype
+        np.testing.assert_allclose(found.diagonal(), (np.sin(x) + x * np.cos(x)).ravel(), rtol=1e-6)
 
 
 def test_the_same_operations_in_another_order_are_told_apart(way):
@@ -346,6 +375,8 @@ def test_signatures_tell_apart_how_operations_are_joined():
     several = signature_of(lambda x: gl.stack([x, x]), POINT)
     assert not fits(several, lambda x: gl.stack([x, x, x]), POINT) and not fits(several, lambda x: gl.stack([x, gl.dlarray(OTHER)]), POINT)
     assert not fits(signature_of(lambda x: x * WEIGHTS, POINT), lambda x: x * np.ones((1, N)), POINT)
+    two = signature_of(lambda x: gl.concat([x[:6], x[6:]]), POINT)
+    assert fits(two, lambda x: gl.concat([x[:6], x[6:]]), OTHER) and not fits(two, lambda x: gl.concat([x[:6], x[6:], x[:0]]), POINT)
 
 
 def test_other_variables_of_the_trace_are_constants():

@@ -195,7 +195,12 @@ def _slow_library() -> bool:
 
 _WIDER = _slow_library()
 _WORTHWHILE = 1 << 20  # products of numbers; below, the call costs more than it saves
-_WIDE = 128  # columns that a transposed matrix must meet: oneDNN reads its rows from a copy, which is slow to write
+_WIDE = 64  # columns that a transposed matrix must meet: oneDNN reads its rows from a copy, which is slow to write
+
+
+def _dense(matrix: Tensor) -> bool:
+    """Without gaps or repetitions in memory: of a slice of a wider matrix oneDNN takes 500 times as long."""
+    return matrix.is_contiguous() or matrix.mT.is_contiguous()
 
 
 def matrix_product(a: Tensor, b: Tensor) -> Tensor:
@@ -208,7 +213,7 @@ def matrix_product(a: Tensor, b: Tensor) -> Tensor:
         return matrix_product(b.mT, a.mT).mT  # many columns by one matrix: one product, not one for each
     if _WIDER and a.dtype is torch.float32 and b.dtype is torch.float32 and b.ndim == 2 and a.ndim > 1 and a.is_cpu and b.is_cpu:
         n = b.shape[1]
-        if n >= 8 and a.shape[-1] > 1 and a.numel() * n >= _WORTHWHILE and a.shape[-1] == b.shape[0] and 0 not in b.stride():  # oneDNN takes 1000 times as long
+        if n >= 8 and a.shape[-1] > 1 and a.numel() * n >= _WORTHWHILE and a.shape[-1] == b.shape[0] and _dense(b):
             if a.ndim == 2 and a.stride(1) != 1:
                 m = a.shape[0]
                 if max(m, n) < _WIDE:
@@ -223,6 +228,6 @@ def affine_product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """x weight' + bias of a matrix x, by the faster of the libraries that torch has."""
     if _WIDER and x.dtype is torch.float32 and x.is_cpu and weight.is_cpu and weight.dtype is torch.float32 and (bias is None or bias.dtype is torch.float32):
         n = weight.shape[0]
-        if n >= 8 and x.shape[1] > 1 and x.numel() * n >= _WORTHWHILE and x.shape[1] == weight.shape[1] and 0 not in weight.stride():
+        if n >= 8 and x.shape[1] > 1 and x.numel() * n >= _WORTHWHILE and x.shape[1] == weight.shape[1] and _dense(weight):
             return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")  # type: ignore[no-any-return]
     return torch._C._nn.linear(x, weight, bias)

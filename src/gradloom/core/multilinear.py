@@ -11,19 +11,23 @@ from .trace import Node
 
 
 class Multilinear(Operation):
-    """A sum of monomials, each linear in every input that it names; a transpose for each input."""
+    """A sum of monomials, each linear in every input that it names; a transpose for each input.
+
+    `fused_pull` is one rule that gives all cotangents of a raw walk, or a rule for each input, so that a node keeps only what the traced ones need.
+    """
 
     kind = "multilinear"
 
     def __init__(self, name: str, kernel: Callable[..., Any], inputs: Sequence[str], terms: Sequence[Sequence[str]], transposes: dict[str, Rule], *,
                  monomials: dict[tuple[str, ...], Rule] | None = None, reads_at: Any = None, lead_params: Any = None,
-                 fused_pull: Rule | None = None, broadcast: bool = False, **rest: Any):
+                 fused_pull: Rule | dict[str, Rule] | None = None, broadcast: bool = False, **rest: Any):
         super().__init__(name, kernel, inputs, **rest)
         self.terms = [tuple(t) for t in terms]
         self.transposes = {k: BoundRule(rule, self) for k, rule in transposes.items()}
         self.reads_at = reads_at
         self.monomials = {tuple(k): rule for k, rule in (monomials or {}).items()}
-        self.fused_pull = None if fused_pull is None else BoundRule(fused_pull, self)
+        self.fused_pull: Any = fused_pull and (BoundRule(fused_pull, self) if callable(fused_pull) else
+                                               self.transposes | {k: BoundRule(rule, self) for k, rule in fused_pull.items()})
         self.lead_params = lead_params
         self.broadcast = broadcast
 
@@ -32,13 +36,14 @@ class Multilinear(Operation):
         for term in self.terms:
             if name in term:
                 read |= set(term) - {name}
-        return read | (self.fused_pull.reads if self.fused_pull else set())
+        fused = self.fused_pull[name] if type(self.fused_pull) is dict else self.fused_pull
+        return read | (fused.reads if fused else set())
 
     def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any, lead: tuple[int, ...], wanted: Sequence[bool]) -> Sequence[Any]:
-        if self.fused_pull is not None and type(y_bar) is Tensor and not lead:
-            return self.fused_pull.call(v, params, node, y_bar, lead, wanted)
-        return [self.transposes[name].call(v, params, node, y_bar, lead, wanted) if want else None
-                for name, want in zip(self.inputs, wanted, strict=True)]
+        rules = self.transposes if self.fused_pull is None or type(y_bar) is not Tensor or lead else self.fused_pull
+        if type(rules) is BoundRule:
+            return rules.call(v, params, node, y_bar, lead, wanted)  # type: ignore[no-any-return]
+        return [rules[name].call(v, params, node, y_bar, lead, wanted) if want else None for name, want in zip(self.inputs, wanted, strict=True)]
 
     def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
         if lead and self.lead_params is not None:

@@ -53,6 +53,7 @@ class Operation:
         self.inputs = tuple(inputs)
         self.hidden = tuple(hidden)
         self.outputs = outputs
+        self.single = len(self.inputs) == 1 == outputs and not self.hidden
         self.axes = axes
         self.domain = domain
         self.samples = samples
@@ -86,6 +87,11 @@ class Operation:
 
     def apply(self, inputs: Sequence[Any], params: dict[str, Any] = NO_PARAMS, labels: Any = None) -> Any:
         """Run on tensors, dlarrays or Blocks; record where an input is traced. `labels` are the result's (one string, or one per output)."""
+        if self.single and len(inputs) == 1 and type(inputs[0]) is dlarray and inputs[0]._node is None:  # the common case of a constant: nothing is recorded
+            try:
+                return _made(self.kernel(inputs[0]._value, **params), None, labels)
+            except Exception:
+                pass  # refused below, in words
         values: list[Any] = []
         nodes: list[Node | None] = []
         trace = None

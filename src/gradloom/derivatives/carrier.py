@@ -225,22 +225,18 @@ class Walk:
 
     def _in_place(self, k: int, node: Node, parts: list[Any]) -> Any:
         """The tangent of the one parent that moves times its partial, in the memory of a tangent that nothing reads afterwards; None where there is none."""
-        self.made.discard(node)
         if self.recorded:
             return None
-        if node.operation.name == "matmul":
-            self.made.add(node)
         moving = [i for i, d in enumerate(parts) if d is not None]
-        if len(moving) != 1 or not is_plain(node):
-            return None
-        i = moving[0]
-        parent, tangent = node.parents[i], parts[i]
-        p = elementwise_partials(node, self._values(node), False, self.partials)[i]
-        if type(p) is not Tensor or type(tangent) is not Tensor:
+        ps = elementwise_partials(node, self._values(node), False, self.partials) if is_plain(node) else []
+        if node.operation.name != "matmul" and not (ps and all([type(ps[i]) is Tensor for i in moving])):
+            self.made.difference_update(node.parents)  # this tangent may be another name for theirs
+            self.made.discard(node)
             return None
         self.made.add(node)
-        if (parent not in self.made or parent not in self.ending.get(k, ()) or node.operation.singular  # type: ignore[attr-defined]
-                or tangent.shape[1:] != node.shape or 0 in tangent.stride() or p.dtype is not tangent.dtype):
+        parent, tangent, p = node.parents[moving[0]], parts[moving[0]], ps[moving[0]] if ps else None
+        if (p is None or len(moving) > 1 or parent not in self.made or parent not in self.ending.get(k, ()) or type(tangent) is not Tensor
+                or node.operation.singular or tangent.shape[1:] != node.shape or 0 in tangent.stride() or p.dtype is not tangent.dtype):  # type: ignore[attr-defined]
             return None
         return tangent.mul_(p)
 

@@ -247,14 +247,12 @@ def dlgradient(y: Any, /, *targets: Any, retain_data: bool = False, enable_highe
                          "sum, dljacobian(y, x) for all its elements")
     if value.dtype.is_complex:
         raise TypeRefused("dlgradient differentiates a real scalar, y is complex; write dlgradient(gl.real(y), x)")
-    if len(targets) == 1 and type(targets[0]) is dlarray and not enable_higher_derivatives and y_node is not None:
-        x = targets[0]
-        node = target_node(x, "dlgradient")
-        if node.operation is VARIABLE and allow_complex and node.trace is y_node.trace:  # the common case, without containers
-            bar = written_out(y_node, node)
-            if bar is None:
-                bar = pull({y_node: torch.ones_like(value) if value.ndim else _one(value)}, (node,), release=not retain_data)[0]
-            return marked(torch.zeros_like(x._value) if bar is None else bar, x._labels, y_node)
+    if y_node is not None and not enable_higher_derivatives and allow_complex and (variables := _variables(targets, y_node.trace)) is not None:
+        bar = written_out(y_node, variables[0]) if len(variables) == 1 else None  # the common case, without containers
+        bars = pull({y_node: torch.ones_like(value) if value.ndim else _one(value)}, variables, release=not retain_data) if bar is None else (bar,)
+        site = user_site(2)
+        found = [marked(torch.zeros_like(x._value) if bar is None else bar, x._labels, y_node, site=site) for x, bar in zip(targets, bars, strict=True)]
+        return found[0] if len(found) == 1 else tuple(found)
     xs: Sequence[Any]
     if all([type(x) is dlarray for x in targets]):
         xs, structures = targets, None
@@ -273,6 +271,19 @@ def dlgradient(y: Any, /, *targets: Any, retain_data: bool = False, enable_highe
     following = iter(gradients)
     filled = [unflatten(structure, [leaf if passes else next(following) for leaf, passes in leaves]) for structure, leaves in structures]
     return filled[0] if len(filled) == 1 else tuple(filled)
+
+
+def _variables(targets: Sequence[Any], trace: Trace) -> list[Node] | None:
+    """The nodes of targets that are all variables of a trace; None where some are containers, computed, or of another trace."""
+    nodes = []
+    for x in targets:
+        if type(x) is not dlarray:
+            return None
+        node = target_node(x, "dlgradient")
+        if node.operation is not VARIABLE or node.trace is not trace:
+            return None
+        nodes.append(node)
+    return nodes
 
 
 def _flat_targets(targets: Sequence[Any]) -> tuple[list[Any], list[tuple[Structure, list[tuple[Any, bool]]]]]:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._mode_utils import no_dispatch
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 from ..core.array import constant, dlarray, refuse_computed
@@ -26,7 +26,7 @@ from ..core.trace import live
 from ..kernels import Tensor, differentiable
 from .aten_overloads import DISCRETE, LIKE, OTHER_IN_PRIMS, RESIZING, decompositions, functional_of, opname, with_generator
 from .protocol import gl
-from .wrapped import Step, Wrapped, strided, wrapped, wrapped_whole
+from .wrapped import Step, Wrapped, leaves_of, mapped, strided, wrapped, wrapped_whole
 
 RULES: dict[str, Callable[..., Any]] = {}  # "add" or "sum.dim_IntList" or "prims.sum": a function of dlarrays
 WRITERS: dict[str, Callable[..., Any]] = {}  # operations that write without saying so, or in a way of their own: a function of Wrapped tensors
@@ -248,25 +248,6 @@ def rule_of(func: Any, name: str) -> Callable[..., Any] | None:
     return RULES.get(f"{name}.{func._overloadname}") or RULES.get(name)
 
 
-def mapped(function: Callable[[Any], Any], x: Any) -> Any:
-    """The function on every leaf of what operations take and return: numbers, arrays, lists of them (torch's own trees take ten times as long)."""
-    kind = type(x)
-    if kind is list:
-        return [mapped(function, e) for e in x]
-    if kind is dict:
-        return {k: mapped(function, e) for k, e in x.items()} if x else x
-    if isinstance(x, tuple):
-        return tuple([mapped(function, e) for e in x])
-    return function(x)
-
-
-def leaves_of(x: Any) -> list[Any]:
-    """The leaves, in order."""
-    found: list[Any] = []
-    mapped(found.append, x)
-    return found
-
-
 def supported() -> set[str]:
     """The ATen operations that have a derivative here."""
     names = {opname(f) for f in decompositions() if hasattr(f, "_schema") and f.namespace == "aten"} | {name.partition(".")[0] for name in RULES}
@@ -365,9 +346,12 @@ class Whole(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         rule = WHOLE.get(getattr(func, "__name__", ""))
-        if rule is not None and not kwargs:
-            with _disable_current_modes():
-                result = rule(*mapped(array_of if torch.is_grad_enabled() else constant_of, args))
+        if rule is not None and not kwargs and any(isinstance(x, Wrapped) for x in leaves_of(args)):
+            constants = not torch.is_grad_enabled()
+            if constants:
+                refuse_own_backward()
+            with no_dispatch():
+                result = rule(*mapped(constant_of if constants else array_of, args))
             if result is not NotImplemented:
                 return mapped(as_wrapped, result)
         return func(*args, **(kwargs or {}))

@@ -268,4 +268,15 @@ def _gru(x: Any, h: Any, w: Any, r: Any, input_bias: Any, recurrent_bias: Any) -
     return gl.gru(x, h, w, r, gl.concat([input_bias, recurrent_bias]), reset_gate_mode="recurrent-bias-after-multiplication", data_format="TBC")
 
 
-WHOLE.update(lstm=_recurrent(_lstm, 2, 4), gru=_recurrent(_gru, 1, 3))
+def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
+    """One operation instead of a view and a product."""
+    if weight.ndim != 2 or x.ndim < 1 or x.shape[-1] != weight.shape[1] or x.dtype is not weight.dtype:
+        return NotImplemented  # which torch has a message for
+    if bias is not None and (bias.shape != weight.shape[:1] or bias.dtype is not x.dtype):
+        return NotImplemented
+    flat = x if x.ndim == 2 else gl.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
+    y = OPERATIONS["linear"].apply((flat, weight, bias))
+    return y if x.ndim == 2 else gl.reshape(y, (*x.shape[:-1], weight.shape[0]))
+
+
+WHOLE.update(linear=_linear, lstm=_recurrent(_lstm, 2, 4), gru=_recurrent(_gru, 1, 3))

@@ -1,12 +1,14 @@
 """What torch says of its own operations: their names, their other forms, and which of them carry no derivative."""
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
 
+@functools.cache
 def opname(func: Any) -> str:
     """`add` of aten::add.Tensor."""
     name: str = func._schema.name

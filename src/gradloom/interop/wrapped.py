@@ -1,6 +1,7 @@
 """What torch's functions see of a dlarray: a tensor without memory, whose views share a cell, so that writes are functional."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -173,3 +174,29 @@ def written_at(base: dlarray, where: Tensor, value: Any) -> dlarray:
     flat: Any = gl.reshape(base, (-1,)) if base.ndim != 1 else base.copy()
     flat[where.reshape(-1)] = gl.reshape(value, (-1,)) if getattr(value, "ndim", 0) else value
     return gl.reshape(_made(flat._value, flat._node, None), base.shape)
+
+
+# ----- trees of arguments and results -----
+
+
+def mapped(function: Callable[[Any], Any], x: Any) -> Any:
+    """The function on every leaf of what operations take and return: numbers, arrays, lists of them (torch's own trees take ten times as long)."""
+    kind = type(x)
+    if kind is list or kind is tuple:
+        made = [function(e) if type(e) in _LEAVES else mapped(function, e) for e in x]
+        return made if kind is list else tuple(made)
+    if kind is dict:
+        return {k: mapped(function, e) for k, e in x.items()} if x else x
+    if isinstance(x, tuple):
+        return tuple([mapped(function, e) for e in x])
+    return function(x)
+
+
+_LEAVES = frozenset((Wrapped, dlarray, Tensor, int, float, bool, type(None)))  # most of them
+
+
+def leaves_of(x: Any) -> list[Any]:
+    """The leaves, in order."""
+    found: list[Any] = []
+    mapped(found.append, x)
+    return found

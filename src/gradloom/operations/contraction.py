@@ -39,6 +39,7 @@ def _adjoint(x: Any) -> Any:
 _matmul = multilinear(
     "matmul", matrix_product, ("a", "b"), axes="... i k, ... k j -> ... i j", act=action.contraction, broadcast=True, matlab="mtimes",
     transposes={"a": lambda y_bar, b: _matmul.apply((y_bar, _adjoint(b))), "b": lambda y_bar, a: _matmul.apply((_adjoint(a), y_bar))},
+    fused_pull={"a": lambda y_bar, b: matrix_product(y_bar, b.mH), "b": lambda y_bar, a: matrix_product(a.mH, y_bar)},
     samples=[((2, 3), (3, 4), {}), ((5, 2, 3), (3, 4), {}), ((2, 3), (5, 3, 4), {})])
 
 
@@ -269,6 +270,7 @@ _linear = multilinear(
     "linear", _linear_kernel, ("x", "weight", "bias"), terms=[("x", "weight"), ("bias",)], axes=_linear_axes, act=action.contraction,
     transposes={"x": lambda y_bar, weight: _matmul.apply((y_bar, conj(weight) if weight.dtype.is_complex else weight)),
                 "weight": _linear_weight_bar, "bias": lambda y_bar: y_bar},
+    fused_pull={"x": lambda y_bar, weight: matrix_product(y_bar, weight.conj()), "weight": lambda y_bar, x: matrix_product(y_bar.mT, x.conj())},
     monomials={("bias",): lambda bias, node, lead: expand_dims(bias, axis=-2)}, matlab="fullyconnect",
     samples=[((5, 3), (2, 3), (2,), {}), ((5, 3), (2, 3), None, {})])
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ..core.array import labels_of, unlabelled
+from ..core.blocks.block import Block
 from ..core.errors import ShapeError, line_of, user_site
 from ..core.labels import described
 from ..core.multilinear import multilinear
@@ -19,7 +20,7 @@ from ..core.operation import public
 from ..kernels import Tensor
 from .arithmetic import conj
 from .contraction import layout_of, promoted_arrays
-from .convolution_blocks import act_convolution, act_transposed, act_weight
+from .convolution_blocks import act_convolution, act_transposed, act_weight, imaged
 from .convolution_kernels import _forward, _to_input, _to_weight, better_laid_out, beyond, channels_last
 from .movement import array, reshape
 from .spatial import Layout, Pairs, Sizes, fixed, layout, padded, padding_of, per_axis, spatial_axes
@@ -86,7 +87,9 @@ def _backward(y_bar: Tensor, x: Any, weight: Any, x_shape: Any, weight_shape: An
     return aten.convolution_backward(y_bar, x, weight, [y_bar.shape[1]], stride, padding, dilation, transposed, extra, groups, tuple(wanted))
 
 
-def _input_bar(y_bar: Any, weight: Any, x_shape: Any, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Any:
+def _input_bar(y_bar: Any, weight: Any, x_shape: Any, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int, wanted: Any = ()) -> Any:
+    if type(y_bar) is Block and wanted and wanted[1]:
+        y_bar = imaged(y_bar)  # the weight's cotangent reads it too
     return _transposed.apply((y_bar, _conj(weight), None), dict(stride=stride, padding=padding, dilation=dilation, groups=groups, sizes=tuple(x_shape[2:])))
 
 

@@ -16,7 +16,7 @@ from ..core.blocks.block import Block
 from ..core.blocks.factors import contracted, spread_over, without_repeats
 from ..core.blocks.term import Term
 from ..kernels import Tensor
-from .convolution_columns import columns_pay, transposed_of_product
+from .convolution_columns import few_columns, transposed_of_product
 from .convolution_kernels import _forward, _to_input, better_laid_out, channels_last
 from .spatial import Sizes
 
@@ -40,7 +40,7 @@ def act_weight(operation: Any, inputs: Any, params: dict[str, Any]) -> Block:
     x, bar = inputs
     kernel, g = params["kernel"], params["groups"]
     if type(bar) is Block:
-        block = _grouped(_imaged(bar), g)
+        block = _grouped(imaged(bar), g)
         patches = _patches(x, kernel, params["stride"], params["padding"], params["dilation"])
         other: Any = patches.reshape(x.shape[0], g, x.shape[1] // g, *patches.shape[2:])
     elif x.terms and all(_spatially_tied(t) for t in x.terms):
@@ -55,8 +55,9 @@ def act_weight(operation: Any, inputs: Any, params: dict[str, Any]) -> Block:
     return action.reshaped(w, (w.shape[0] * w.shape[1], *w.shape[2:]))
 
 
-def _imaged(block: Block) -> Block:
+def imaged(block: Block) -> Block:
     """The same with one factor for what lies over places, made once for the convolutions that read a cotangent: its transpose and its weight's.
+    For one of them alone it need not be made whole.
 
     Entries at places chosen by value (winners of a pooling) become an image: windows there would be read once for each of them.
     """
@@ -132,7 +133,6 @@ def _with_input_block(block: Block, weight: Tensor, params: dict[str, Any]) -> B
 def _transposed_input_block(block: Block, weight: Tensor, params: dict[str, Any]) -> Block:
     """A transposed convolution of a Block: out axes at positions where its spatial axes are tied, else one with the in axes in the batch."""
     sizes = params["sizes"]
-    block = _imaged(block)
     filters = weight.shape[1] * params["groups"]
 
     def run(x: Tensor, weight: Tensor, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Tensor:
@@ -323,7 +323,7 @@ def _convolved(block: Block, term: Term, weight: Tensor, params: dict[str, Any],
     named = plain(filters)
     axes = [plain(n) for n in sizes]
     shape = (block.shape[0], filters, *sizes)
-    if run is not _forward and not alone and columns_pay(factors, weight, groups):
+    if run is not _forward and not alone and len(factors) > 1 and few_columns(weight, groups):
         columns = transposed_of_product(factors, tuple(varying), channel.indices, [a.indices for a in term.out[2:]], weight, named.indices,
                                         [a.indices for a in axes], **params)
         made = Term([*aside, columns], (term.out[0], named, *axes), term.inn, term.coefficient, term.conjugate)

@@ -20,9 +20,9 @@ from .spatial import Sizes
 PIECE = 1 << 22  # bytes of columns made at once
 
 
-def columns_pay(factors: Sequence[Factor], weight: Tensor, groups: int) -> bool:
-    """Whether images would be made of several factors, and columns are no larger than they are."""
-    return len(factors) > 1 and groups == 1 and math.prod(weight.shape[1:]) <= weight.shape[0]
+def few_columns(weight: Tensor, groups: int) -> bool:
+    """Whether columns are no larger than images, so that images need not be made."""
+    return groups == 1 and math.prod(weight.shape[1:]) <= weight.shape[0]
 
 
 def transposed_of_product(factors: Sequence[Factor], varying: Ids, channel: Ids, spatial: Sequence[Ids], weight: Tensor, named: Ids,

@@ -101,10 +101,11 @@ def _put_kernel(y: Tensor, place: Tensor, spatial: Sizes) -> Tensor:
 def _unravelled(place: Tensor, spatial: Sizes) -> list[Tensor]:
     """Flat positions as one for each axis."""
     tables = []
-    for n in reversed(spatial):
-        tables.append(place % n)
-        place = place // n
-    return tables[::-1]
+    for n in reversed(spatial[1:]):
+        above = place // n
+        tables.append(place - above * n)
+        place = above
+    return [place, *tables[::-1]]
 
 
 def _pick_on_block(operation: Any, inputs: Any, params: Any) -> Block:

@@ -122,7 +122,7 @@ def positions_vector(indices: Any, size: int, device: Any) -> Tensor:
     low, high = least_and_greatest(raw)
     if low < -size or high >= size:
         raise ShapeError(f"positions reach from {low} to {high}, the axis has size {size}, at {line_of(user_site())}")
-    where = raw.to(device=device, dtype=torch.int64)
+    where = raw if raw.dtype is torch.int64 and raw.device == device else raw.to(device=device, dtype=torch.int64)
     if low < 0:
         return torch.where(where < 0, where + size, where)
     return where if where is not raw or type(indices) in (dlarray, list) else where.clone()  # the user's may change
@@ -348,12 +348,12 @@ def zeros_around(x: Any, pairs: tuple[tuple[int, int], ...]) -> Any:
 
 
 def _pairs(widths: Any, ndim: int) -> tuple[tuple[int, int], ...]:
-    """Widths as (before, after) for each axis."""
+    """Widths as (before, after) for each axis, spread as NumPy spreads them."""
     if type(widths) in (tuple, list) and len(widths) == ndim and all(
             [type(pair) in (tuple, list) and len(pair) == 2 and type(pair[0]) is type(pair[1]) is int for pair in widths]):
         return tuple([(before, after) for before, after in widths])
-    widths = np.asarray(widths, dtype=np.int64)
-    return tuple([(int(before), int(after)) for before, after in np.broadcast_to(widths, (ndim, 2))] if widths.size else ())
+    sizes = np.asarray(widths, dtype=np.int64)
+    return tuple((int(before), int(after)) for before, after in (np.broadcast_to(sizes, (ndim, 2)) if sizes.size else ()))
 
 
 @public(_pad)

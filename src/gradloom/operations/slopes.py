@@ -55,7 +55,7 @@ bell = _slope("bell", lambda x: fused_product(x, x, -1).exp_(), lambda y, x: -2 
               fused_pull=lambda y_bar, y, x: fused_product(y_bar, y, -2).mul_(x))
 
 # of the logistic function s: s (1 - s)
-logistic_slope = _slope("logistic_slope", lambda x: torch.addcmul(x, x, x, value=-1), lambda x: 1 - 2 * x,
+logistic_slope = _slope("logistic_slope", lambda x: aten.sigmoid_backward(number_like(1, x), x), lambda x: 1 - 2 * x,
                         fused_pull=lambda y_bar, x: torch.addcmul(y_bar, y_bar, x, value=-2))
 
 silu_slope = _slope("silu_slope", lambda x: aten.silu_backward(number_like(1, x), x), lambda x: _silu_bend(x))
@@ -97,4 +97,6 @@ def _gelu_bend(x: Any, approximation: str) -> Any:
     x2 = square(x)
     t = tanh(root * (x * (1 + c * x2)))
     slope = root * (1 + 3 * c * x2)  # of the argument of tanh
-    return one_minus_square(t) * (slope + x * (3 * root * c * x - t * square(slope)))
+    flat = one_minus_square(t)  # 0 far from 0: first, so that nothing overflows there
+    bent = flat * slope
+    return bent + x * (flat * (3 * root * c * x) - t * (bent * slope))

@@ -9,7 +9,7 @@ import torch
 
 from ..core.blocks import action
 from ..core.multilinear import Multilinear
-from ..core.operation import OPERATIONS, BoundRule, Rule, padded
+from ..core.operation import OPERATIONS, Rule, padded
 from ..core.trace import Node
 from ..kernels import Tensor, matrix_product
 from .arithmetic import conj
@@ -19,21 +19,10 @@ from .movement import matrix_transpose, reshape
 class _Product(Multilinear):
     """A product of a and b, which have one axis more than the result, or one fewer: tangents are given the axes that they lack of that."""
 
-    fused_pull: Any  # a rule for each operand, so that a node keeps only what the traced ones need
-
     def __init__(self, name: str, kernel: Any, more: tuple[int, int], axes: Any, transposes: dict[str, Rule], fused_pull: dict[str, Rule], samples: Any):
-        super().__init__(name, kernel, ("a", "b"), [("a", "b")], transposes, axes=axes, samples=samples)
+        super().__init__(name, kernel, ("a", "b"), [("a", "b")], transposes, fused_pull=fused_pull, axes=axes, samples=samples)
         self.more = more
-        self.fused_pull = [BoundRule(fused_pull[name], self) for name in self.inputs]
         self.act = action.contraction
-
-    def reads(self, name: str) -> set[str]:
-        return {"a", "b"} - {name}
-
-    def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any, lead: tuple[int, ...], wanted: Sequence[bool]) -> Sequence[Any]:
-        raw = self.fused_pull is not None and type(y_bar) is Tensor and not lead
-        rules = self.fused_pull if raw else self.transposes.values()
-        return [rule.call(v, params, node, y_bar, lead, wanted) if want else None for rule, want in zip(rules, wanted, strict=True)]
 
     def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
         dots = [None if dot is None else padded(dot, lead, node.ndim + more) for more, dot in zip(self.more, dots, strict=True)]

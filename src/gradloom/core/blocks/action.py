@@ -96,37 +96,37 @@ def contraction(operation: Any, inputs: Sequence[Any], params: dict[str, Any]) -
 def selected(block: Block, k: int, where: Tensor) -> Block:
     """Read out axis k at `where` (a vector of positions, on the CPU): slices, flips, gathers."""
     index = Index(len(where))
+    shape = (*block.shape[:k], len(where), *block.shape[k + 1:])
+    return block.mapped(lambda term: _selected(term, k, where, index, block.like), shape)
+
+
+def _selected(term: Term, k: int, where: Tensor, index: Index, like: Tensor) -> Sequence[Term]:
     size = len(where)
-
-    def act(term: Term) -> Sequence[Term]:
+    axis = term.out[k]
+    if len(axis.indices) != 1 and axis.positions is None and axis.size > 1:
+        term, _ = term.joined(axis.indices)
         axis = term.out[k]
-        if len(axis.indices) != 1 and axis.positions is None and axis.size > 1:
-            term, _ = term.joined(axis.indices)
-            axis = term.out[k]
-        if not axis.indices and axis.positions is None:  # size 1: every entry reads the same one
-            return [_with_out(term, k, plain(size))]
-        if axis.positions is None:
-            term = term.substituted(axis.indices[0], where, (index,))
-            return [_with_out(term, k, Axis((index,), size) if size != 1 else Axis((index,), 1, torch.zeros(1, dtype=torch.int64)))]
-        if len(torch.unique(where)) < len(where):
-            term = term.untied(k, block.like)
-            return act(term)
-        inverse = torch.full((axis.size + 1,), -1)
-        inverse[where] = torch.arange(size)
-        landed = inverse[axis.positions]  # position -1 reads the last entry, which is -1
-        if not axis.indices:
-            return [_with_out(term, k, Axis((), size, landed))] if int(landed) >= 0 else []
-        if len(axis.indices) > 1:
-            return [_with_out(term, k, Axis(axis.indices, size, landed))]
-        kept = torch.nonzero(landed >= 0).reshape(-1)
-        if not len(kept):
-            return []
-        survivor = Index(len(kept))
-        term = term.substituted(axis.indices[0], kept, (survivor,))
-        return [_with_out(term, k, Axis((survivor,), size, landed[kept]))]
-
-    shape = (*block.shape[:k], size, *block.shape[k + 1:])
-    return block.mapped(act, shape)
+    if not axis.indices and axis.positions is None:  # size 1: every entry reads the same one
+        return [_with_out(term, k, plain(size))]
+    if axis.positions is None:
+        term = term.substituted(axis.indices[0], where, (index,))
+        return [_with_out(term, k, Axis((index,), size) if size != 1 else Axis((index,), 1, torch.zeros(1, dtype=torch.int64)))]
+    if len(torch.unique(where)) < len(where):
+        term = term.untied(k, like)
+        return _selected(term, k, where, index, like)
+    inverse = torch.full((axis.size + 1,), -1)
+    inverse[where] = torch.arange(size)
+    landed = inverse[axis.positions]  # position -1 reads the last entry, which is -1
+    if not axis.indices:
+        return [_with_out(term, k, Axis((), size, landed))] if int(landed) >= 0 else []
+    if len(axis.indices) > 1:
+        return [_with_out(term, k, Axis(axis.indices, size, landed))]
+    kept = torch.nonzero(landed >= 0).reshape(-1)
+    if not len(kept):
+        return []
+    survivor = Index(len(kept))
+    term = term.substituted(axis.indices[0], kept, (survivor,))
+    return [_with_out(term, k, Axis((survivor,), size, landed[kept]))]
 
 
 def placed(block: Block, k: int, where: Tensor, size: int) -> Block:

@@ -33,13 +33,20 @@ def as_matrix_products(a: tuple[Tensor, Ids], b: tuple[Tensor, Ids], keep: Ids) 
     left_matrix = _matrices(x, xs, steps[0], together[0], rows, together[1])
     right_matrix = _matrices(y, ys, steps[1], together[0], together[1], columns)
     sizes = [i.size for i in together[0]]
+    here = (0,) * len(sizes)
+    one, other = left_matrix(here), right_matrix(here)
+    turned = one.stride(1) != 1 and (other.stride(0) == 1 or n < m)  # the left operand is read along what is summed, or is the smaller one
+
+    def product(one: Tensor, other: Tensor) -> Tensor:
+        return matrix_product(other.mT, one.mT) if turned else matrix_product(one, other)
+
     if math.prod(sizes) == 1:
-        result = matrix_product(left_matrix((0,) * len(sizes)), right_matrix((0,) * len(sizes)))
+        result = product(one, other)
     else:
-        result = x.new_empty((*sizes, m, n))
+        result = x.new_empty((*sizes, *((n, m) if turned else (m, n))))
         for place in itertools.product(*map(range, sizes)):
-            result[place] = matrix_product(left_matrix(place), right_matrix(place))
-    order = (*together[0], *rows, *columns)
+            result[place] = product(left_matrix(place), right_matrix(place))
+    order = (*together[0], *((*columns, *rows) if turned else (*rows, *columns)))
     return result.reshape([i.size for i in order]).permute([order.index(i) for i in keep])
 
 
