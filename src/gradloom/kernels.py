@@ -4,8 +4,11 @@ Everything right of this module handles `torch.Tensor` values that never require
 """
 from __future__ import annotations
 
+import ctypes
 import math
+import os
 import re
+import sys
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -216,7 +219,7 @@ def matrix_product(a: Tensor, b: Tensor) -> Tensor:
         if n >= 8 and a.shape[-1] > 1 and a.numel() * n >= _WORTHWHILE and a.shape[-1] == b.shape[0] and _dense(b):
             if a.ndim == 2 and a.stride(1) != 1:
                 m = a.shape[0]
-                if max(m, n) < _WIDE:
+                if max(m, n) < _WIDE or not _dense(a):
                     return torch.matmul(a, b)
                 if m > n >= 8 and b.stride(1) == 1:  # the narrower one is copied
                     return torch.ops.mkldnn._linear_pointwise(b.mT, a, None, "none", [], "").mT  # type: ignore[no-any-return]
@@ -231,3 +234,28 @@ def affine_product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if n >= 8 and x.shape[1] > 1 and x.numel() * n >= _WORTHWHILE and x.shape[1] == weight.shape[1] and _dense(weight):
             return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")  # type: ignore[no-any-return]
     return torch._C._nn.linear(x, weight, bias)
+
+
+# ----- memory that arrays have given back ------------------------------------------------------------------------------
+
+KEPT = 256 << 20  # bytes at the end of the heap that stay with the process
+SHARED = 32 << 20  # arrays below this come from the heap: the most that the C library takes by itself
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # the numbers of glibc's mallopt
+
+
+def keep_freed_memory() -> bool:
+    """Have glibc keep what arrays gave back, for the next ones: a page that is new to the process costs ten times one that is not.
+
+    False where there is no glibc, where the user has set its allocator, or has set GRADLOOM_KEEP_MEMORY=0.
+    """
+    if not sys.platform.startswith("linux") or os.environ.get("GRADLOOM_KEEP_MEMORY") == "0" or any(
+            name in os.environ for name in ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_", "GLIBC_TUNABLES")):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+        return bool(mallopt(_MMAP_THRESHOLD, SHARED) and mallopt(_TRIM_THRESHOLD, KEPT))
+    except (OSError, AttributeError):
+        return False
+
+
+keep_freed_memory()
