@@ -212,6 +212,8 @@ def matrix_product(a: Tensor, b: Tensor) -> Tensor:
         return a * b  # an outer product
     if a.ndim > 2 and b.ndim > 1 and b.shape[-1] == 1 and a.stride(-2) == 1 < a.stride(-1):
         return torch.matmul(b.mT, a.mT).mT  # transposed matrices times a column: read in order, 8 times as fast
+    if a.ndim == b.ndim == 2 and b.shape[1] < min(a.shape[0], 8) and a.stride(0) == 1 == b.stride(1) and a.stride(1) > 1:
+        return torch.matmul(b.mT, a.mT).mT  # the wide one of two tall matrices, transposed, times the narrow one: 2 to 10 times as fast the other way round
     if a.ndim == 2 and b.ndim > 2 and b.shape[-1] == 1:
         return matrix_product(b.mT, a.mT).mT  # many columns by one matrix: one product, not one for each
     if _WIDER and a.dtype is torch.float32 and b.dtype is torch.float32 and b.ndim == 2 and a.ndim > 1 and a.is_cpu and b.is_cpu:
