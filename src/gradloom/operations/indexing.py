@@ -17,7 +17,7 @@ from ..core.errors import ShapeError, TypeRefused, _inside, line_of, user_site
 from ..core.labels import described, tidy
 from ..core.multilinear import multilinear
 from ..core.trace import Node, live
-from ..kernels import Tensor
+from ..kernels import Tensor, broadcast_shapes
 from .movement import permute_dims
 from .selection import _take, _take_at, least_and_greatest
 
@@ -39,6 +39,10 @@ def _without_ellipsis(x: Any, index: Any) -> list[Any]:
     if len(dots) > 1:
         raise ShapeError(f"an index has one Ellipsis at most, at {line_of(user_site())}")
     at = dots[0] if dots else len(entries)
+    if dots and used == x.ndim and any([isinstance(e, Tensor) for e in entries]) and all(
+            [any([isinstance(e, (Tensor, int)) for e in side]) for side in (entries[:at], entries[at + 1:])]):
+        raise ShapeError(f"an Ellipsis that stands for no axis, between arrays or integers, at {line_of(user_site())}; leave it out (NumPy would put "
+                         "the axes of the arrays first: write moveaxis for that)")
     return entries[:at] + [slice(None)] * (x.ndim - used) + entries[at + 1:]
 
 
@@ -273,6 +277,13 @@ def _checked(x: Any, entries: list[Any]) -> list[Any]:
             if low < 0:
                 entries[k] = torch.where(e < 0, e + n, e)
         axis += 1
+    shapes = [tuple(e.shape) for e in entries if isinstance(e, Tensor) and e.dtype is not torch.bool]
+    if len(set(shapes)) > 1:
+        try:
+            broadcast_shapes(*shapes)
+        except ValueError:
+            raise ShapeError(f"arrays of positions of shapes {' and '.join(map(str, shapes))} do not broadcast, at {line_of(user_site())}; "
+                             "for every combination write x[i][:, j], or i[:, None] and j") from None
     return entries
 
 
