@@ -273,3 +273,42 @@ def test_padding_with_entries(mode):
         gl.pad(gl.zeros((2, 0)), [(1, 1)], mode=mode)
     with pytest.raises(gl.ShapeError, match="one of constant, edge"):
         gl.pad(x, [(1, 1)], mode="mean")
+
+
+def test_read_only_positions():
+    """As extractdata gives them: no warning."""
+    x, positions = gl.dlarray(np.arange(6.0).reshape(2, 3)), gl.extractdata(gl.dlarray([1, 0], dtype="int64"))
+    assert not positions.flags.writeable
+    np.testing.assert_array_equal(gl.extractdata(x[positions, positions]), [4, 0])
+    x[gl.extractdata(gl.dlarray([True, False]))] = 7.0
+    np.testing.assert_array_equal(gl.extractdata(x), [[7, 7, 7], [3, 4, 5]])
+
+
+@pytest.mark.parametrize("index", [10 ** 30, -10 ** 30, (0, 10 ** 30)])
+def test_integers_of_any_size_are_out_of_range(index):
+    x = gl.dlarray(np.ones((2, 3)))
+    for act in (lambda x: x[index], lambda x: operator.setitem(x.copy(), index, 1.0)):
+        for run in (act, lambda x, act=act: gl.dlfeval(act, x)):
+            with pytest.raises(IndexError, match="out of range"):
+                run(x)
+
+
+def test_an_ellipsis_between_arrays_that_stands_for_no_axis_is_refused():
+    x = np.arange(24.0).reshape(2, 3, 4)
+    i, j = np.array([0, 1]), np.array([2, 0])
+    for read in (lambda x: x[:, i, ..., j], lambda x: x[0, ..., i, j], lambda x: x[:, 1, ..., j]):
+        with pytest.raises(gl.ShapeError, match="Ellipsis that stands for no axis.*test_indexing"):
+            read(gl.dlarray(x))
+    y = gl.dlarray(x)
+    with pytest.raises(gl.ShapeError, match="Ellipsis"):
+        y[:, i, ..., j] = 0.0
+    for read in (lambda x: x[..., i, j, :], lambda x: x[i, ..., j], lambda x: x[..., i], lambda x: x[i, j, ..., :], lambda x: x[0, 1, ..., 2]):
+        np.testing.assert_array_equal(np.asarray(read(gl.dlarray(x))), read(x))
+
+
+def test_arrays_of_positions_that_do_not_broadcast():
+    x = gl.dlarray(np.arange(12.0).reshape(3, 4))
+    with pytest.raises(gl.ShapeError, match=r"\(2,\) and \(3,\) do not broadcast, at test_indexing.*i\[:, None\]"):
+        x[[0, 1], [0, 1, 2]]
+    with pytest.raises(gl.ShapeError, match="do not broadcast"):
+        x[[0, 1], [0, 1, 2]] = 1.0

@@ -210,3 +210,10 @@ def test_shapes_labels_and_types():
 def test_refusals(call, message):
     with pytest.raises(gl.GradloomError, match=message):
         call()
+
+
+def test_what_cubics_refuse():
+    with pytest.raises(gl.ShapeError, match="evenly spaced"):
+        gl.interp1([0.0, 1.0, 2.0, math.inf], [1.0, 2.0, 3.0, 4.0], [0.5], "cubic")
+    with pytest.raises(gl.TypeRefused, match="pchip.*real"):
+        gl.interp1([0.0, 1.0, 2.0], [1.0, 2.0j, 3.0], [0.5], "pchip")

@@ -37,3 +37,11 @@ def test_a_matrix_with_gaps_is_not_left_to_the_library_that_reads_it_element_by_
         torch.testing.assert_close(kernels.matrix_product(a, right), a @ right, rtol=1e-4, atol=1e-3)
         torch.testing.assert_close(kernels.affine_product(a, right.mT, None), a @ right, rtol=1e-4, atol=1e-3)
         assert len(taken) == 2 * laid_out
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.complex128])
+@pytest.mark.parametrize(("tall", "wide", "narrow"), [(40, 9, 2), (40, 9, 7), (40, 3, 2), (1, 5, 2), (0, 5, 2), (7, 2, 1)])
+def test_a_wide_matrix_transposed_times_a_narrow_one(dtype, tall, wide, narrow):
+    a, b = torch.randn(tall, wide, dtype=dtype), torch.randn(tall, narrow, dtype=dtype)
+    for left in (a.mT, a.mH):
+        torch.testing.assert_close(kernels.matrix_product(left, b), torch.matmul(left.resolve_conj().contiguous(), b))

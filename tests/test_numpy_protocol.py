@@ -490,3 +490,40 @@ def test_a_function_of_numpy_is_a_function_of_ours():
     hessian = [gl.dlfeval(lambda x, v: gl.hvp(rosenbrock(x), x, v), gl.dlarray(point), row) for row in np.eye(4)]
     np.testing.assert_allclose(np.stack([gl.extractdata(h) for h in hessian]), rosen_hess(point))
     assert value == pytest.approx(rosenbrock(point))
+
+
+@pytest.mark.parametrize("way", [
+    lambda x: np.nanmedian(x, axis=0), lambda x: np.nanquantile(x, [0.1, 0.5]), lambda x: np.nanpercentile(x, 30, axis=1),
+    lambda x: np.correlate(x[0, :3], x[1], "same"), lambda x: np.correlate(x[0, :3] * 1j, x[1] * (1 + 2j), "same"), lambda x: np.correlate(x[1], x[0, :2], "same"),
+    lambda x: np.insert(x, [1], np.arange(8).reshape(2, 4), axis=0), lambda x: np.insert(x, 1, np.arange(4).reshape(2, 2), axis=1),
+    lambda x: np.var(x, axis=()), lambda x: np.std(x, axis=(), keepdims=True), lambda x: np.var(x * 1j, axis=()),
+    lambda x: np.diff(x, n=0, prepend=0)])
+def test_what_differs_only_in_odd_cases(way):
+    """Integers that are halved, operands in the other order, several rows in one place, no axes."""
+    x = np.array([[3, 1, 7, 2], [4, 4, 0, 9]])
+    y, expected = gl.extractdata(way(gl.dlarray(x))), way(x)
+    assert y.shape == expected.shape
+    np.testing.assert_allclose(y, expected)
+
+
+def test_positions_are_spread_over_the_array_that_is_written_to():
+    x, places = np.arange(12.0).reshape(3, 4), np.array([[0, -1]])
+    y, expected = gl.dlarray(x), x.copy()
+    np.put_along_axis(y, places, 7.0, axis=1)
+    np.put_along_axis(expected, places, 7.0, axis=1)
+    np.testing.assert_array_equal(gl.extractdata(y), expected)
+
+    def fun(x):
+        z = x.copy()
+        np.put_along_axis(z, places, gl.sum(x), axis=-1)
+        return gl.dlgradient(gl.sum(z), x)
+
+    np.testing.assert_array_equal(gl.extractdata(gl.dlfeval(fun, gl.dlarray(x))), [[6, 7, 7, 6]] * 3)
+
+
+@pytest.mark.parametrize("mode", ["constant", "edge", "wrap"])
+@pytest.mark.parametrize("widths", [1.5, True, [(0.5, 1.0), (1.0, 1.0)]])
+def test_widths_are_integers(widths, mode):
+    for pad in (np.pad, gl.pad):
+        with pytest.raises(gl.ShapeError, match="pad of 2 x 3"):
+            pad(gl.dlarray(np.ones((2, 3))), widths, mode=mode)

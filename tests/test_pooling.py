@@ -180,6 +180,15 @@ def test_unpooling_trusts_only_what_it_knows():
         gl.maxunpool(y, indices, size, data_format="BCS")
 
 
+@pytest.mark.parametrize("write", [lambda indices: indices.numpy(), lambda indices: indices.data, lambda indices: torch.from_dlpack(indices)])
+def test_unpooling_does_not_trust_tensors(write):
+    """Their memory can be written to without a trace."""
+    y, indices, size = gl.maxpool(torch.arange(8.0).reshape(1, 1, 8), 2, stride=2, data_format="BCS", return_indices=True)
+    write(indices)[0, 0, 0] = int(indices[0, 0, 1])
+    with pytest.raises(ShapeError, match="several values go to one place"):
+        gl.maxunpool(y, indices, size, data_format="BCS")
+
+
 def test_messages_of_unpooling():
     x = dlarray(drawn(1, 2, 4, 4), "BCSS")
     y, indices, size = gl.maxpool(x, 2, stride=2, return_indices=True)

@@ -170,7 +170,7 @@ def test_axes_of_several_quantiles():
     assert gl.quantile(x, [0.1, 0.2], axis="B").dims == "UCS" and gl.quantile(x, [0.1, 0.2], axis="B", keepdims=True).dims == "UCBS"
     assert gl.quantile(x, [[0.1, 0.2]], axis="S").dims == "UUCB" and gl.quantile(x, 0.1, axis="S").dims == "CB"
     assert gl.quantile(x, [0.1, 0.2]).dims in ("", "U") and str(gl.quantile(np.float32([1, 2, 4]), [0.3]).dtype) == "torch.float32"
-    assert gl.quantile([math.inf, 1.0, 2.0], [0.0, 0.5, 1.0]).tolist() == [1, 2, math.inf]
+    assert gl.quantile([math.inf, 1.0, 2.0], [0.0, 0.25, 0.75, 1.0]).tolist() == [1, 1.5, math.inf, math.inf]
 
 
 @pytest.mark.parametrize(

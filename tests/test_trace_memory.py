@@ -4,6 +4,8 @@ import contextlib
 import gc
 import inspect
 import os
+import platform
+import subprocess
 import sys
 import weakref
 
@@ -231,3 +233,28 @@ def test_a_walk_costs_what_leads_to_y():
         return gl.dlgradient(y, x), others
 
     assert gl.dlfeval(fun, gl.dlarray(3.0))[0].item() == 6
+
+
+CALLS = """
+import resource, torch, gradloom
+def call():
+    arrays = [torch.zeros(1 << 20) for _ in range(8)]  # 4 MB each
+    return sum(len(a) for a in arrays)
+for _ in range(5):
+    call()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    call()
+print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) // 10)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc", reason="it is glibc that is asked to keep memory")
+def test_memory_that_arrays_gave_back_is_used_again():
+    def faults(**changed):
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_", "GRADLOOM_"))} | changed
+        return int(subprocess.run([sys.executable, "-c", CALLS], env=environment, capture_output=True, text=True, check=True).stdout)
+
+    assert faults() < 500
+    assert faults(GRADLOOM_KEEP_MEMORY="0", MALLOC_TRIM_THRESHOLD_="100000", MALLOC_MMAP_THRESHOLD_="100000") > 2000  # what is avoided
+    assert faults(MALLOC_TRIM_THRESHOLD_="100000", MALLOC_MMAP_THRESHOLD_="100000") > 2000  # the user's word

@@ -4,8 +4,11 @@ Everything right of this module handles `torch.Tensor` values that never require
 """
 from __future__ import annotations
 
+import ctypes
 import math
+import os
 import re
+import sys
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -209,6 +212,8 @@ def matrix_product(a: Tensor, b: Tensor) -> Tensor:
         return a * b  # an outer product
     if a.ndim > 2 and b.ndim > 1 and b.shape[-1] == 1 and a.stride(-2) == 1 < a.stride(-1):
         return torch.matmul(b.mT, a.mT).mT  # transposed matrices times a column: read in order, 8 times as fast
+    if a.ndim == b.ndim == 2 and b.shape[1] < min(a.shape[0], 8) and a.stride(0) == 1 == b.stride(1) and a.stride(1) > 1:
+        return torch.matmul(b.mT, a.mT).mT  # the wide one of two tall matrices, transposed, times the narrow one: 2 to 10 times as fast the other way round
     if a.ndim == 2 and b.ndim > 2 and b.shape[-1] == 1:
         return matrix_product(b.mT, a.mT).mT  # many columns by one matrix: one product, not one for each
     if _WIDER and a.dtype is torch.float32 and b.dtype is torch.float32 and b.ndim == 2 and a.ndim > 1 and a.is_cpu and b.is_cpu:
@@ -216,7 +221,7 @@ def matrix_product(a: Tensor, b: Tensor) -> Tensor:
         if n >= 8 and a.shape[-1] > 1 and a.numel() * n >= _WORTHWHILE and a.shape[-1] == b.shape[0] and _dense(b):
             if a.ndim == 2 and a.stride(1) != 1:
                 m = a.shape[0]
-                if max(m, n) < _WIDE:
+                if max(m, n) < _WIDE or not _dense(a):
                     return torch.matmul(a, b)
                 if m > n >= 8 and b.stride(1) == 1:  # the narrower one is copied
                     return torch.ops.mkldnn._linear_pointwise(b.mT, a, None, "none", [], "").mT  # type: ignore[no-any-return]
@@ -231,3 +236,28 @@ def affine_product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if n >= 8 and x.shape[1] > 1 and x.numel() * n >= _WORTHWHILE and x.shape[1] == weight.shape[1] and _dense(weight):
             return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")  # type: ignore[no-any-return]
     return torch._C._nn.linear(x, weight, bias)
+
+
+# ----- memory that arrays have given back ------------------------------------------------------------------------------
+
+KEPT = 256 << 20  # bytes at the end of the heap that stay with the process
+SHARED = 32 << 20  # arrays below this come from the heap: the most that the C library takes by itself
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # the numbers of glibc's mallopt
+
+
+def keep_freed_memory() -> bool:
+    """Have glibc keep what arrays gave back, for the next ones: a page that is new to the process costs ten times one that is not.
+
+    False where there is no glibc, where the user has set its allocator, or has set GRADLOOM_KEEP_MEMORY=0.
+    """
+    if not sys.platform.startswith("linux") or os.environ.get("GRADLOOM_KEEP_MEMORY") == "0" or any(
+            name in os.environ for name in ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_", "GLIBC_TUNABLES")):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+        return bool(mallopt(_MMAP_THRESHOLD, SHARED) and mallopt(_TRIM_THRESHOLD, KEPT))
+    except (OSError, AttributeError):
+        return False
+
+
+keep_freed_memory()

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from ..kernels import NUMBER_TYPES, Tensor
+from ..kernels import NUMBER_TYPES, Tensor, out_of_memory
 from .array import Operand, constant, dlarray, foreign
 from .blocks.block import Block
 from .errors import GradloomError, ShapeError, TypeRefused, line_of, nearest, user_site
@@ -171,7 +171,9 @@ class Operation:
         """What went wrong in a kernel, with the operands and the user's line."""
         operands = ", ".join(f"{n} {described(x.shape, getattr(x, '_labels', None))}" if hasattr(x, "shape") else f"{n} {x!r}"
                              for n, x in zip(self.inputs, inputs, strict=False))
-        reason = _mismatch(self.inputs, inputs) if "size of tensor" in str(error) else str(error).split("\n")[0]
+        wanted = out_of_memory(error)
+        reason = (f"it takes {wanted} of memory, which is not there; work in parts, or take a smaller type" if wanted else
+                  _mismatch(self.inputs, inputs) if "size of tensor" in str(error) else str(error).split("\n")[0])
         kind: type[GradloomError] = TypeRefused if isinstance(error, TypeError) or "dtype" in reason or "not implemented for" in reason or (
             "not support" in reason) else ShapeError
         return kind(f"{self.name}({operands}) cannot be computed, at {line_of(user_site())}: {reason}")

@@ -19,6 +19,7 @@ from .planning import remembered, stand_ins
 from .reverse import pull
 
 SHORT = 5  # operations from x to u: so near, forwards is what its own layer does, and planning would cost more than it saves
+LONG, TINY = 64, 1 << 14  # operations, and numbers in what a walk carries: either way only its calls would count, and the plan costs as many
 SECONDS = {"calls": 3e-6, "operations": 1e-11, "bytes": 2e-10}  # of one, roughly: only ratios matter
 
 
@@ -90,6 +91,9 @@ def ways(u: Node, xs: Sequence[Node | None], between: Collection[Node] | None = 
     plain = Way(False)
     if len(order) - len(nodes) <= SHORT or any(n.dtype is not None and n.dtype.is_complex for n in order):
         return [plain] * len(xs)
+    if len(order) > LONG and max([math.prod(n.shape) for n in order if n.shape is not None]) * math.prod(u.shape) <= TINY:
+        backwards = len(nodes) > 1 or math.prod(u.shape) <= math.prod(nodes[0].shape)
+        return [plain if x is None else Way(backwards) for x in xs]
     found = dict(zip(nodes, remembered("ways", [u], nodes, lambda: _ways(u, nodes), contents=False), strict=True))
     return [plain if x is None else found[x] for x in xs]
 

@@ -32,9 +32,10 @@ def insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
     a, k = _flat_or(arr, axis)
     new, places = array(values), np.arange(a.shape[k])
     new = gl.reshape(new, (*(1,) * (a.ndim - new.ndim), *new.shape))
-    if np.ndim(obj) == 0 and not isinstance(obj, slice):
+    one = not isinstance(obj, slice) and np.size(obj) == 1 and np.asarray(obj).dtype != bool  # place, for as many as there are
+    if one and np.ndim(obj) == 0:
         new = gl.moveaxis(new, 0, k)
-    count = new.shape[k] if np.ndim(obj) == 0 and not isinstance(obj, slice) else np.insert(places, obj, -1).size - places.size
+    count = new.shape[k] if one else np.insert(places, obj, -1).size - places.size
     new = gl.astype(gl.broadcast_to(new, tuple(count if j == k else n for j, n in enumerate(a.shape))), a.dtype)
     return gl.take(gl.concat([a, new], axis=k), np.insert(places, obj, places.size + np.arange(count)), axis=k)
 
@@ -143,9 +144,11 @@ def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
 @_np
 def put_along_axis(arr: Any, indices: Any, values: Any, axis: int = -1) -> None:
     indices = np.asarray(indices)
-    places = list(np.ogrid[tuple(slice(n) for n in indices.shape)])
+    shape = tuple(indices.shape[axis] if k == axis % arr.ndim else n for k, n in enumerate(arr.shape))
+    indices = np.broadcast_to(indices, shape)
+    places: list[Any] = list(np.ogrid[tuple(slice(n) for n in shape)])
     places[axis] = indices
-    arr[tuple(places)] = gl.broadcast_to(array(values), indices.shape) if isinstance(values, dlarray) else np.broadcast_to(values, indices.shape)
+    arr[tuple(places)] = gl.broadcast_to(array(values), shape) if isinstance(values, dlarray) else np.broadcast_to(values, shape)
 
 
 @_np
@@ -207,7 +210,10 @@ FUNCTIONS["polysub"] = lambda a1, a2: _sum_of_polynomials(a1, a2, -1)
 
 @_np
 def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
-    return FUNCTIONS["convolve"](a, gl.flip(gl.conj(array(v))), mode)
+    a, v = array(a), gl.conj(array(v))
+    if mode == "same" and a.shape[0] < v.shape[0]:  # the middle is counted from the other end
+        return gl.flip(FUNCTIONS["convolve"](v, gl.flip(a), mode))
+    return FUNCTIONS["convolve"](a, gl.flip(v), mode)
 
 
 # ----- creation, linear algebra, questions -----

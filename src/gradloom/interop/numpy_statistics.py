@@ -10,6 +10,7 @@ from ..core.array import raw
 from ..core.errors import ShapeError, line_of, user_site
 from ..core.operation import OPERATIONS
 from ..kernels import differentiable
+from ..operations.softmax import floating
 from .numpy_table import FUNCTIONS, _np, _refuse, ravel
 from .protocol import array, cast, gl
 
@@ -106,7 +107,7 @@ def nanquantile(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_inp
                 weights: Any = None) -> Any:
     """NaN come last in order, and each row has its own number of others."""
     _refuse("nanquantile", method=(method, "linear"), weights=(weights, None))
-    a, parts = array(a), np.asarray(q, dtype=np.float64)
+    a, parts = floating(array(a)), np.asarray(q, dtype=np.float64)
     if not ((parts >= 0) & (parts <= 1)).all():
         raise ShapeError(f"np.nanquantile needs q from 0 to 1, not {q}, at {line_of(user_site())}; percentages are for np.nanpercentile")
     axes = tuple(range(a.ndim)) if axis is None else tuple(k % a.ndim for k in (axis if isinstance(axis, tuple) else (axis,)))

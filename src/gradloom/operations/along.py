@@ -128,7 +128,8 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: Any = -1) -> Any:
     low, high = (int(bound) for bound in torch.aminmax(where)) if where.numel() else (0, -1)
     if low < -n or high >= n:
         raise ShapeError(f"take_along_axis: {shown} reach from {low} to {high}, at {line_of(user_site())}; they go from {-n} to {n - 1}")
-    where = (torch.where(where < 0, where + n, where) if low < 0 else where).to(device=x.device, dtype=torch.int64)
+    where = torch.where(where < 0, where + n, where) if low < 0 else where if type(indices) is dlarray else where.clone()  # the user's may change
+    where = where.to(device=x.device, dtype=torch.int64)
     x = broadcast_to(x, tuple(n if j == x.ndim + k else size for j, size in enumerate(shape)))
     where = where.expand([m if j == x.ndim + k else size for j, size in enumerate(shape)])
     return _pick.apply((x,), {"where": where, "axis": k}, labels_of(x))

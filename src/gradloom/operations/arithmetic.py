@@ -135,6 +135,16 @@ def _power_base(a: Any, b: Any) -> Any:
     return OPERATIONS["where"].public(b == 0, 0.0, scale(power(a, b - 1), b))  # type: ignore[misc]
 
 
+def _power_fused(y_bar: Tensor, a: Any, b: Any) -> Any:
+    """Two passes where the exponent is a number, and no look for infinities where there are none at 0."""
+    if type(b) not in NUMBER_TYPES or isinstance(b, complex):
+        return scale(y_bar, _power_base(a, b))
+    if b == 0:
+        return None
+    bar = fused_product(y_bar, torch.pow(a, b - 1), b)
+    return bar if b >= 1 or finite(bar) else scale(y_bar, _power_base(a, b))
+
+
 def _power_exponent(y: Any, a: Any, b: Any) -> Any:
     where, log = OPERATIONS["where"].public, OPERATIONS["log"].public
     assert where is not None and log is not None
@@ -147,7 +157,8 @@ def _power_exponent(y: Any, a: Any, b: Any) -> Any:
     return where(zero, 0.0, y * log(where(zero, 1.0, a)))
 
 
-any_power = elementwise("power", _power, _power_base, _power_exponent, singular=True, doc="a ** b.", matlab="power", domain=(0.5, 2.0))
+any_power = elementwise("power", _power, _power_base, _power_exponent, singular=True, fused_pull=(_power_fused, None),
+                        doc="a ** b.", matlab="power", domain=(0.5, 2.0))
 
 
 @public(any_power.operation, operators=("__pow__", "__rpow__"))  # type: ignore[attr-defined]

@@ -216,8 +216,8 @@ def _setitem(x: Any, index: Any, value: Any) -> None:
     entries: Any = _strided(x, index)
     try:
         place = () if entries is None else tuple(x._value[entries].shape)
-    except IndexError:
-        entries = None  # out of range, which is said here
+    except (IndexError, ValueError):
+        entries = None  # out of range, or of what torch can say, which is said here
     if entries is None:
         entries = _checked(x, _without_ellipsis(x, index))
         if any([isinstance(e, Tensor) or isinstance(e, slice) and (e.step or 1) < 0 for e in entries]):

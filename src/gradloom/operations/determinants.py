@@ -37,15 +37,13 @@ def _inverse_transposed(lu: Tensor, pivots: Tensor) -> Tensor:
 
 def _cofactors(x: Any, y: Any, lu: Any, pivots: Any) -> Any:
     """The derivative of the determinant y in each entry of x: y inv(x).T, and polynomials in x where x is (nearly) singular."""
-    value, factors = raw(x), raw(lu)
+    value = raw(x)
     n = value.shape[-1]
     if not n:
         return x
     if not value.is_meta:
         limit = torch.finfo(value.dtype).eps ** -0.5
-        if bool((factors.diagonal(dim1=-2, dim2=-1) == 0).any()):
-            return _singular_cofactors(x, value, n, limit)
-        inverse = _inverse_transposed(factors, raw(pivots))
+        inverse = _inverse_transposed(raw(lu), raw(pivots))  # infinite, or not a number, where x is singular
         if not bool((value.abs().sum(-2).amax(-1) * inverse.abs().sum(-1).amax(-1) < limit).all()):
             return _singular_cofactors(x, value, n, limit)
         if type(x) is Tensor:

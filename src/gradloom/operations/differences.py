@@ -63,12 +63,12 @@ def diff(x: Any, /, *, axis: Any = -1, n: int = 1, prepend: Any = None, append: 
     x, k = _scanned(x, axis, None, "diff")
     if n < 0:
         raise ShapeError(f"diff is taken n >= 0 times, not {n}, at {line_of(user_site())}; the inverse is cumulative_sum")
+    if not n:
+        return fresh(x)  # as it is, as NumPy has it
     if prepend is not None or append is not None:
         size = tuple(1 if j == x.ndim + k else m for j, m in enumerate(x.shape))
         parts = [broadcast_to(a, size) if not a.ndim else a for a in (array(a) for a in (prepend, append) if a is not None)]
         x = concat([*(parts[:1] if prepend is not None else []), x, *(parts[-1:] if append is not None else [])], axis=k)
-    if not n:
-        return fresh(x)
     for _ in range(min(n, x.shape[k])):
         x = _diff.apply((x,), {"axis": k}, labels_of(x))
     return x
@@ -81,7 +81,7 @@ def _trapz_kernel(x: Tensor, axis: int, dx: float) -> Tensor:
     n = x.shape[axis]
     if n < 2:
         return x.narrow(axis, 0, 0).sum(axis)
-    y = torch.add(x.narrow(axis, 1, n - 2).sum(axis), x.select(axis, 0) + x.select(axis, n - 1), alpha=0.5)
+    y = torch.add(torch.add(x.narrow(axis, 1, n - 2).sum(axis), x.select(axis, 0), alpha=0.5), x.select(axis, n - 1), alpha=0.5)
     return y if dx == 1 else y * dx
 
 

@@ -50,10 +50,10 @@ def rfftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None
 
 
 def _shifted(x: Any, axes: Any, forwards: bool) -> Any:
-    x = fresh(array(x))
+    x = array(x)
     along = negative_axes(tuple(axes) if isinstance(axes, list) else axes, x)
     shape = x.shape
-    return roll(x, tuple([shape[a] // 2 if forwards else -(shape[a] // 2) for a in along]), axis=along) if along else x
+    return roll(x, tuple([shape[a] // 2 if forwards else -(shape[a] // 2) for a in along]), axis=along) if along else fresh(x)
 
 
 @composite

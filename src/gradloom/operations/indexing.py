@@ -17,7 +17,7 @@ from ..core.errors import ShapeError, TypeRefused, _inside, line_of, user_site
 from ..core.labels import described, tidy
 from ..core.multilinear import multilinear
 from ..core.trace import Node, live
-from ..kernels import Tensor
+from ..kernels import Tensor, broadcast_shapes
 from .movement import permute_dims
 from .selection import _take, _take_at, least_and_greatest
 
@@ -39,6 +39,10 @@ def _without_ellipsis(x: Any, index: Any) -> list[Any]:
     if len(dots) > 1:
         raise ShapeError(f"an index has one Ellipsis at most, at {line_of(user_site())}")
     at = dots[0] if dots else len(entries)
+    if dots and used == x.ndim and any([isinstance(e, Tensor) for e in entries]) and all(
+            [any([isinstance(e, (Tensor, int)) for e in side]) for side in (entries[:at], entries[at + 1:])]):
+        raise ShapeError(f"an Ellipsis that stands for no axis, between arrays or integers, at {line_of(user_site())}; leave it out (NumPy would put "
+                         "the axes of the arrays first: write moveaxis for that)")
     return entries[:at] + [slice(None)] * (x.ndim - used) + entries[at + 1:]
 
 
@@ -56,7 +60,7 @@ def _entry(e: Any) -> Any:
         e = e._value
     elif isinstance(e, (list, np.ndarray, range, tuple)):
         e = np.asarray(e)
-        e = torch.from_numpy(e.astype(np.int64) if not e.size else np.ascontiguousarray(e).reshape(e.shape))
+        e = torch.from_numpy(np.require(e, requirements=("C", "W")) if e.size else e.astype(np.int64))  # torch warns of memory that is read-only
     if isinstance(e, Tensor) and e.dtype is torch.bool and not e.ndim:
         raise TypeRefused(f"a single bool is no index, at {line_of(user_site())}; write an integer or a mask array")
     if isinstance(e, Tensor) and (e.dtype is torch.bool or not (e.dtype.is_floating_point or e.dtype.is_complex)):
@@ -158,7 +162,7 @@ def _getitem(x: Any, index: Any) -> Any:
     if type(index) is int and x._labels is None and x._value.ndim:
         try:
             value = x._value[index]
-        except IndexError:
+        except (IndexError, ValueError):  # of an integer that is not one of torch's
             raise IndexError(f"index {index} is out of range for {described(x.shape, None)}, at {line_of(user_site())}") from None
         if x._note is not None and x._note[0] == "assigned":
             value = value.clone()  # its own memory, so that later writes need not copy
@@ -273,6 +277,13 @@ def _checked(x: Any, entries: list[Any]) -> list[Any]:
             if low < 0:
                 entries[k] = torch.where(e < 0, e + n, e)
         axis += 1
+    shapes = [tuple(e.shape) for e in entries if isinstance(e, Tensor) and e.dtype is not torch.bool]
+    if len(set(shapes)) > 1:
+        try:
+            broadcast_shapes(*shapes)
+        except ValueError:
+            raise ShapeError(f"arrays of positions of shapes {' and '.join(map(str, shapes))} do not broadcast, at {line_of(user_site())}; "
+                             "for every combination write x[i][:, j], or i[:, None] and j") from None
     return entries
 
 

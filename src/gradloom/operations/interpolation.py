@@ -58,6 +58,9 @@ def interp1(x: Any, v: Any, xq: Any, /, method: str = "linear", *, extrapolation
     for a, what in ((x, "sample points"), (xq, "places")):
         if a.dtype.is_complex:
             raise TypeRefused(f"interp1: {what} are real numbers, not {str(a.dtype)[6:]}, at {line_of(user_site())}; write real(x)")
+    if method == "pchip" and v.dtype.is_complex:
+        raise TypeRefused(f"interp1: \"pchip\" is for real values, not {str(v.dtype)[6:]}, which have no order, at {line_of(user_site())}; "
+                          "interpolate real(v) and imag(v)")
     letters = (labels_of(xq) or "U" * xq.ndim) + (labels_of(v) or "U" * v.ndim)[1:]
     x, v, shape, more = _in_order(x, unlabelled(v), n, xq.shape, v.shape[1:])
     places = reshape(unlabelled(xq), (math.prod(shape),))
@@ -162,7 +165,7 @@ def _check_even(x: Tensor) -> None:
     """Whether points are evenly spaced, to rounding."""
     step = x.diff()
     eps = torch.finfo(x.dtype).eps
-    if bool(((step - step.mean()).abs() > eps ** 0.5 * step.mean() + 4 * eps * x.abs().max()).any()):
+    if not bool(((step - step.mean()).abs() <= eps ** 0.5 * step.mean() + 4 * eps * x.abs().max()).all()):  # nor infinite
         raise ShapeError(f"interp1: \"cubic\" is for evenly spaced sample points, their distances are from {step.min().item():.6g} to "
                          f"{step.max().item():.6g}, at {line_of(user_site())}; write \"spline\", which MATLAB takes there, or \"makima\"")
 

@@ -285,7 +285,8 @@ def maxpool(x: Any, pool_size: Any, /, *, stride: Any = 1, padding: Any = 0, poo
     traced = type(y) is dlarray and y._node is not None
     place = y._node.values[_PLACE_SLOT] if traced else _maxpool_kernel(raw(moved), **plan.params)[1]
     indices = put_back(dlarray._made(place, None) if type(y) is dlarray else place, plan, labels)
-    know_apart(raw(indices), plan, tuple(x.shape))
+    if type(indices) is dlarray:  # into tensors users may write unseen, as through NumPy
+        know_apart(indices._value, plan, tuple(x.shape))
     return put_back(y, plan, labels), indices, tuple(x.shape)
 
 

@@ -147,7 +147,15 @@ def mean(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 def _var_kernel(x: Tensor, axis: tuple[int, ...], keepdims: bool, correction: float) -> Tensor:
-    return torch.var(x, axis, correction=correction, keepdim=keepdims) if _enough(x, axis, correction) else _of_nothing(x, axis, keepdims)
+    return _moment(torch.var, x, axis, keepdims, correction)
+
+
+def _moment(kernel: Any, x: Tensor, axis: tuple[int, ...], keepdims: bool, correction: float) -> Tensor:
+    if not _enough(x, axis, correction):
+        return _of_nothing(x, axis, keepdims)
+    if not axis:  # which torch takes for all: each element is its own mean
+        return (x - x).abs()
+    return kernel(x, axis, correction=correction, keepdim=keepdims)  # type: ignore[no-any-return]
 
 
 def _enough(x: Tensor, axis: tuple[int, ...], correction: float) -> bool:
@@ -205,7 +213,7 @@ def var(x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool 
 
 
 def _std_kernel(x: Tensor, axis: tuple[int, ...], keepdims: bool, correction: float) -> Tensor:
-    return torch.std(x, axis, correction=correction, keepdim=keepdims) if _enough(x, axis, correction) else _of_nothing(x, axis, keepdims)
+    return _moment(torch.std, x, axis, keepdims, correction)
 
 
 def _inverse(y: Any) -> Any:

@@ -167,9 +167,9 @@ def flip(x: Any, /, *, axis: Any = None) -> Any:
 
     Source: array API flip, MATLAB flip.
     """
-    x = fresh(array(x))
+    x = array(x)
     axes = negative_axes(axis, x)
-    return _flip.apply((x,), {"axis": axes}, labels_of(x)) if axes else x
+    return _flip.apply((x,), {"axis": axes}, labels_of(x)) if axes else fresh(x)
 
 
 def _rolled(n: int, k: int, params: Any) -> Any:
@@ -211,14 +211,14 @@ def roll(x: Any, /, shift: Any, *, axis: Any = None) -> Any:
 
     Source: array API roll.
     """
-    x = fresh(array(x))
+    x = array(x)
     axes = (-1,) if axis is None else negative_axes(axis, x)
     shifts = tuple(shift) if isinstance(shift, (tuple, list)) else (shift,) * len(axes)
     if len(shifts) != len(axes):
         raise ShapeError(f"roll of {len(axes)} axes by {len(shifts)} shifts, at {line_of(user_site())}; write one number, or one for each axis")
     if axis is None and x.ndim != 1:
         return _roll_all.apply((x,), {"shift": int(shifts[0]), "ndim": x.ndim})
-    return _roll.apply((x,), {"shift": tuple([int(s) for s in shifts]), "axis": axes}, labels_of(x)) if axes else x
+    return _roll.apply((x,), {"shift": tuple([int(s) for s in shifts]), "axis": axes}, labels_of(x)) if axes else fresh(x)
 
 
 @composite
@@ -281,12 +281,12 @@ def tile(x: Any, repetitions: Any, /) -> Any:
 
     Source: array API tile, MATLAB repmat.
     """
-    x = fresh(array(x))
+    x = array(x)
     counts = tuple(repetitions) if isinstance(repetitions, (tuple, list)) else (repetitions,)
     while x.ndim < len(counts):
         x = expand_dims(x, axis=0)
     counts = (1,) * (x.ndim - len(counts)) + tuple([int(n) for n in counts])
-    return _tile.apply((x,), {"counts": counts}, labels_of(x)) if any([n != 1 for n in counts]) else x
+    return _tile.apply((x,), {"counts": counts}, labels_of(x)) if any([n != 1 for n in counts]) else fresh(x)
 
 
 # ----- slices and pads along one axis -----
@@ -352,7 +352,9 @@ def _pairs(widths: Any, ndim: int) -> tuple[tuple[int, int], ...]:
     if type(widths) in (tuple, list) and len(widths) == ndim and all(
             [type(pair) in (tuple, list) and len(pair) == 2 and type(pair[0]) is type(pair[1]) is int for pair in widths]):
         return tuple([(before, after) for before, after in widths])
-    sizes = np.asarray(widths, dtype=np.int64)
+    sizes = np.asarray(widths)
+    if sizes.size and sizes.dtype.kind not in "iu":
+        raise TypeError  # 1.5 is no width
     return tuple((int(before), int(after)) for before, after in (np.broadcast_to(sizes, (ndim, 2)) if sizes.size else ()))
 
 

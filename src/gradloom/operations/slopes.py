@@ -55,7 +55,7 @@ bell = _slope("bell", lambda x: fused_product(x, x, -1).exp_(), lambda y, x: -2 
               fused_pull=lambda y_bar, y, x: fused_product(y_bar, y, -2).mul_(x))
 
 # of the logistic function s: s (1 - s)
-logistic_slope = _slope("logistic_slope", lambda x: aten.sigmoid_backward(number_like(1, x), x), lambda x: 1 - 2 * x,
+logistic_slope = _slope("logistic_slope", lambda x: x * (1 - x) if x.is_complex() else aten.sigmoid_backward(number_like(1, x), x), lambda x: 1 - 2 * x,
                         fused_pull=lambda y_bar, x: torch.addcmul(y_bar, y_bar, x, value=-2))
 
 silu_slope = _slope("silu_slope", lambda x: aten.silu_backward(number_like(1, x), x), lambda x: _silu_bend(x))

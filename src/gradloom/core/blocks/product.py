@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from ...kernels import Tensor, matrix_product
 from .axis import Ids, Index
 
-LARGE = 1 << 20  # products of numbers in one matrix product, from which it repays being called by itself
+LARGE = 1 << 22  # products of numbers in one matrix product, from which it repays being called by itself; smaller ones are one batch
 
 
 def as_matrix_products(a: tuple[Tensor, Ids], b: tuple[Tensor, Ids], keep: Ids) -> Tensor | None:
