@@ -16,7 +16,6 @@ NAMESPACE = "gradloom"
 _insertion_order = optree.dict_insertion_ordered(True, namespace=NAMESPACE)
 _insertion_order.__enter__()  # our namespace alone, for good: dicts keep the order they were written in
 
-_CONTAINERS = (tuple, list, dict)
 _plain: set[type] = {int, float, complex, bool, str, bytes, type(None)}
 
 

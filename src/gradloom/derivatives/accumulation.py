@@ -170,7 +170,8 @@ def _partial(node: Node, operand: int, at: int | None) -> Any:
     if at is not None:
         return node.values[at]
     operation: Any = node.operation
-    return operation.partials[operand].call(node.values, node.params, node, None, (), None)
+    partial = operation.partials[operand].call(node.values, node.params, node, None, (), None)
+    return partial.item() if isinstance(partial, np.generic) else partial
 
 
 def number_of(partial: Any) -> float | None:
