@@ -136,15 +136,15 @@ def out_array(part) -> torch.Tensor:
     return torch.full(part.dense().shape, torch.nan)
 
 
-def benchmark(name: str, work: str, stack: Stack, nbytes: int, as_block: float | None, into_out: float | None) -> Benchmark:
-    """`nbytes` is the size of the dense Jacobian; `as_block` and `into_out` are the targets."""
+def benchmark(name: str, work: str, stack: Stack, nbytes: int, as_block: float | None, into_buffer: float | None) -> Benchmark:
+    """`nbytes` is the size of the dense Jacobian; `as_block` and `into_buffer` are the targets."""
     exact = torch_setup(stack, torch.func.jacfwd, torch.float64)
     return Benchmark(
         name, work,
         [
             Contender("gradloom, as a Block", gradloom_block(stack), "gradloom", as_block, block_numbers),
-            Contender("gradloom, dense into J.buffer()", gradloom_dense(stack, lambda part: part.buffer()), "gradloom"),
-            Contender("gradloom, dense into out=", gradloom_dense(stack, out_array), "gradloom", into_out),
+            Contender("gradloom, dense into J.buffer()", gradloom_dense(stack, lambda part: part.buffer()), "gradloom", into_buffer),
+            Contender("gradloom, dense into out=", gradloom_dense(stack, out_array), "gradloom"),
             Contender("torch jacfwd", torch_setup(stack, torch.func.jacfwd)),
             Contender("jax jit jacfwd", jax_setup(stack)),
             Contender(f"torch jacrev, {CHUNK} rows at once", torch_setup(stack, by_rows), "information"),
