@@ -50,6 +50,8 @@ def _entry(e: Any) -> Any:
     """An index entry as int, slice, None, Ellipsis or an integer or bool tensor."""
     if e is None or e is Ellipsis or type(e) is int:
         return e
+    if type(e) is dlarray and e._value.dtype is torch.int64 and e._value.ndim:
+        return e._value
     if type(e) is slice:
         return slice(_bound(e.start), _bound(e.stop), _bound(e.step))
     if isinstance(e, (bool, np.bool_)):
@@ -66,7 +68,7 @@ def _entry(e: Any) -> Any:
     if isinstance(e, Tensor) and (e.dtype is torch.bool or not (e.dtype.is_floating_point or e.dtype.is_complex)):
         if e.ndim == 0 and e.dtype is not torch.bool:
             return int(e)
-        return e if e.dtype is torch.bool else e.to(torch.int64)
+        return e if e.dtype is torch.bool or e.dtype is torch.int64 else e.to(torch.int64)
     raise TypeRefused(f"an index is made of integers, slices, None, Ellipsis, integer arrays and masks, not {e!r:.60}, at {line_of(user_site())}; "
                       "for positions write dlarray(i, dtype=\"int64\")")
 

@@ -73,6 +73,8 @@ def _restored(y_bar: Any, axis: tuple[int, ...], keepdims: bool, ndim: int) -> A
 
 
 def _sum_kernel(x: Tensor, axis: tuple[int, ...], keepdims: bool) -> Tensor:
+    if len(axis) == x.ndim and axis and not keepdims:
+        return torch.sum(x)
     return torch.sum(x, axis, keepdim=keepdims) if axis else x
 
 
