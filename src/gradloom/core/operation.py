@@ -87,11 +87,18 @@ class Operation:
 
     def apply(self, inputs: Sequence[Any], params: dict[str, Any] = NO_PARAMS, labels: Any = None) -> Any:
         """Run on tensors, dlarrays or Blocks; record where an input is traced. `labels` are the result's (one string, or one per output)."""
-        if self.single and len(inputs) == 1 and type(inputs[0]) is dlarray and inputs[0]._node is None:  # the common case of a constant: nothing is recorded
+        if self.single and len(inputs) == 1 and type(inputs[0]) is dlarray:  # the common case, without lists
+            value, node = inputs[0]._value, inputs[0]._node
             try:
-                return _made(self.kernel(inputs[0]._value, **params), None, labels)
+                result = self.kernel(value, **params)
             except Exception:
                 pass  # refused below, in words
+            else:
+                if node is None or not node.trace.open:
+                    return _made(result, None, labels)
+                if self.selects:
+                    node.trace.guarded = True
+                return _made(result, Node(self, node.trace, (node,), self.kept((node,), [value], result), params, result, user_site(2)), labels)
         values: list[Any] = []
         nodes: list[Node | None] = []
         trace = None
