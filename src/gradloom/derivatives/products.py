@@ -33,6 +33,21 @@ def _ends(u: Any, x: Any, word: str) -> tuple[tuple[list[Any], Structure, list[N
     return (outputs, u_structure, u_nodes, live_nodes), (xs, structure, nodes)
 
 
+def _seeds(nodes: Sequence[Node | None], carried: Sequence[Any]) -> dict[Node, Any]:
+    """What a walk starts from at each node; several arrays may be at one place."""
+    seeds: dict[Node, Any] = {}
+    for node, seed in zip(nodes, carried, strict=True):
+        if node is not None:
+            seeds[node] = seeds[node] + seed if node in seeds else seed
+    return seeds
+
+
+def _product(found: Any, like: dlarray, targets: Sequence[Node], recorded: bool, source: Node, directions: Sequence[dlarray]) -> dlarray:
+    """What a walk found, zero where it found nothing, in the shape and labels of `like`."""
+    raw = torch.zeros_like(like._value) if found is None else found
+    return recorded_result(raw, like._labels, targets) if recorded else marked(raw, like._labels, source, directions=directions)
+
+
 def jvp(u: Any, x: Any, v: Any, /, *, enable_higher_derivatives: bool = False) -> Any:
     """The Jacobian of u with respect to x times a direction v, by one walk forwards.
 
@@ -48,16 +63,9 @@ def jvp(u: Any, x: Any, v: Any, /, *, enable_higher_derivatives: bool = False) -
     (outputs, u_structure, u_nodes, live_nodes), (xs, structure, nodes) = _ends(u, x, "jvp")
     recorded = enable_higher_derivatives
     directions, carried = _directions(xs, structure, v, "jvp", recorded)
-    seeds: dict[Node, Any] = {}
-    for node, d in zip(nodes, carried, strict=True):
-        seeds[node] = seeds[node] + d if node in seeds else d
-    pushed = dict(zip(live_nodes, push(live_nodes, seeds, recorded=recorded), strict=True)) if live_nodes else {}
-    results = []
-    for o, u_node in zip(outputs, u_nodes, strict=True):
-        dot = pushed.get(u_node) if u_node is not None else None
-        raw = torch.zeros_like(o._value) if dot is None else dot
-        results.append(recorded_result(raw, o._labels, nodes) if recorded else marked(raw, o._labels, u_node or nodes[0], directions=directions))
-    return unflatten(u_structure, results)
+    pushed: dict[Node | None, Any] = dict(zip(live_nodes, push(live_nodes, _seeds(nodes, carried), recorded=recorded), strict=True)) if live_nodes else {}
+    return unflatten(u_structure, [_product(pushed.get(u_node), o, nodes, recorded, u_node or nodes[0], directions)
+                                   for o, u_node in zip(outputs, u_nodes, strict=True)])
 
 
 def vjp(u: Any, x: Any, w: Any, /, *, enable_higher_derivatives: bool = False, retain_data: bool = True) -> Any:
@@ -75,17 +83,10 @@ def vjp(u: Any, x: Any, w: Any, /, *, enable_higher_derivatives: bool = False, r
     (outputs, u_structure, u_nodes, live_nodes), (xs, structure, nodes) = _ends(u, x, "vjp")
     recorded = enable_higher_derivatives
     directions, carried = _directions(outputs, u_structure, w, "vjp", recorded)
-    bars: dict[Node, Any] = {}
-    for node, bar in zip(u_nodes, carried, strict=True):
-        if node is not None:
-            bars[node] = bars[node] + bar if node in bars else bar
+    bars = _seeds(u_nodes, carried)
     pulled: Sequence[Any] = pull(bars, nodes, recorded=recorded, release=not (retain_data or recorded)) if bars else [None] * len(nodes)
-    results = []
-    for bar, t, node in zip(pulled, xs, nodes, strict=True):
-        raw = torch.zeros_like(t._value) if bar is None else bar
-        results.append(recorded_result(raw, t._labels, [node]) if recorded else
-                       marked(raw, t._labels, node if bar is None else live_nodes[-1], directions=[*directions, *outputs]))
-    return unflatten(structure, results)
+    return unflatten(structure, [_product(bar, t, [node], recorded, node if bar is None else live_nodes[-1], [*directions, *outputs])
+                                 for bar, t, node in zip(pulled, xs, nodes, strict=True)])
 
 
 def hvp(y: Any, x: Any, v: Any, /, *, enable_higher_derivatives: bool = False) -> Any:
