@@ -14,6 +14,8 @@ import torch
 from operation_cases import REAL, Case, is_variable, outputs_of, seeded, uniform
 
 from gradloom.core.array import dlarray
+from gradloom.core.blocks.block import identity
+from gradloom.core.blocks.dense import dense
 from gradloom.core.elementwise import Elementwise
 from gradloom.core.operation import PUBLIC, Operation
 from gradloom.core.trace import Node, Trace
@@ -193,6 +195,69 @@ def check_leads(case: Case, leads: Any = ((2,), (3,), (1, 2))) -> None:
             parts = [traced.pull([flat(b, lead)[i] for b in bars]) for i in range(count)]
             expected = [torch.stack(p).reshape((*lead, *x.shape)) for p, x in zip(zip(*parts, strict=True), case.values(), strict=True)]
             same(traced.pull(bars, recorded, lead), expected, f"{case}: pull with lead {lead}", 1e-12)
+
+
+def check_leads_again(case: Case, leads: Any = ((2,), (1, 2))) -> None:
+    """What a recorded walk with leading axes has made is differentiated as the sum of what plain recorded walks make, by every walk.
+
+    The tangents and cotangents that it starts from depend on the variables, so that every node it makes lies on the way.
+    """
+    traced = Traced(case)
+    values, outputs = case.values(), [y._value for y in traced.outputs]
+    one, two = torch.ones((), dtype=REAL), torch.tensor([1.0, 2.0], dtype=REAL)
+    dots, dots_two = directions(values, "again"), directions(values, "again", 2, lead=(2,))
+
+    def start(ways: list[Any], nodes: Any, likes: list[Any]) -> dict[Any, Any]:
+        return {n: dlarray._made(w, None) * dlarray._made(x, n) if bool(x.isfinite().all()) else dlarray._made(w, None)
+                for w, n, x in zip(ways, nodes, likes, strict=True)}
+
+    def walked(pushing: bool, ways: list[Any], weights: list[Any], lead: tuple[int, ...]) -> Any:
+        """The node of a weighted sum of what a recorded walk finds, None where it is constant."""
+        if pushing:
+            found = forward.push(traced.nodes, start(ways, traced.variables, values), recorded=True, lead=lead)
+        else:
+            found = reverse.pull(start(ways, traced.nodes, outputs), traced.variables, recorded=True, lead=lead)
+        there = [(x, w) for x, w in zip(found, weights, strict=True) if x is not None]
+        total = weighted(*zip(*there, strict=True)) if there else None
+        return total._node if type(total) is dlarray else None
+
+    def filled(found: Any, lead: tuple[int, ...] = ()) -> list[Any]:
+        return [torch.zeros((*lead, *x.shape), dtype=x.dtype) if g is None else g._value if type(g) is dlarray else g for g, x in zip(found, values, strict=True)]
+
+    for lead in leads:
+        for pushing in (True, False):
+            what = f"{case}: {'push' if pushing else 'pull'} with lead {lead}, "
+            ways = directions(values if pushing else outputs, "ways", lead=lead)
+            weights = directions(outputs if pushing else values, "weights", lead=lead)
+            bars = [torch.zeros_like(x) for x in values]
+            for i in range(math.prod(lead)):
+                node = walked(pushing, [flat(w, lead)[i] for w in ways], [flat(w, lead)[i] for w in weights], ())
+                if node is not None:
+                    bars = [a + b for a, b in zip(bars, filled(reverse.pull({node: one.clone()}, traced.variables)), strict=True)]
+            slopes = torch.stack([inner(bars, [d[i] for d in dots_two]) for i in range(2)])
+            node = walked(pushing, ways, weights, lead)
+            if node is None:
+                same(bars, [torch.zeros_like(x) for x in values], what + "constant", 1e-300)
+                continue
+            if not any(v.is_complex() for v in (*values, *outputs)):
+                for variable, x, bar in zip(traced.variables, values, bars, strict=True):
+                    (block,) = forward.push([node], {variable: identity(x.shape, x.dtype, x.device)})
+                    same([torch.zeros_like(x) if block is None else dense(block)], [bar], f"{what}Block", 1e-10)
+                    (block,) = reverse.pull({node: identity((), REAL, x.device)}, [variable], values_of=lambda n: n.values)
+                    same([torch.zeros_like(x) if block is None else dense(block.transposed())], [bar], f"{what}Block, backwards", 1e-10)
+            for recorded in (False, True):
+                how = "recorded " if recorded else ""
+
+                def held(x: Any, recorded: bool = recorded) -> Any:
+                    return dlarray._made(x, None) if recorded else x.clone()
+
+                same(filled(reverse.pull({node: held(one)}, traced.variables, recorded=recorded)), bars, f"{what}{how}pull", 1e-10)
+                found = reverse.pull({node: held(two)}, traced.variables, recorded=recorded, lead=(2,))
+                same(filled(found, (2,)), [torch.stack([b, 2 * b]) for b in bars], f"{what}{how}pull with leading axes", 1e-10)
+                for lead_two, its, expected in (((), dots, inner(bars, dots)), ((2,), dots_two, slopes)):
+                    (y_dot,) = forward.push([node], dict(zip(traced.variables, map(held, its), strict=True)), recorded=recorded, lead=lead_two)
+                    y_dot = torch.zeros_like(expected) if y_dot is None else y_dot._value if recorded else y_dot
+                    same([y_dot], [expected], f"{what}{how}push with lead {lead_two}", 1e-10)
 
 
 def flat(x: Any, lead: tuple[int, ...]) -> Any:

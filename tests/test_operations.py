@@ -120,6 +120,12 @@ def test_leading_axes(operation):
         checks.check_leads(case)
 
 
+@each(CHECKED)
+def test_what_walks_with_leading_axes_recorded_is_differentiated_again(operation):
+    for case in all_cases(operation):
+        checks.check_leads_again(case)
+
+
 @each([name for name, o in CHECKED.items() if getattr(o, "fused_pull", None) is not None])
 def test_fused_pulls_are_the_stated_ones(operation, monkeypatch):
     for case in all_cases(operation):

@@ -53,9 +53,9 @@ class Multilinear(Operation):
             for k, name in enumerate(self.inputs):
                 if name not in term or dots[k] is None:
                     continue
-                dot = padded(dots[k], lead, node.ndim) if self.broadcast else dots[k]
-                inputs = [dot if n == name else v[i] if n in term else None for i, n in enumerate(self.inputs)]
                 monomial = self.monomials.get(term)
+                dot = padded(dots[k], lead, node.ndim) if self.broadcast and monomial is None else dots[k]
+                inputs = [dot if n == name else v[i] if n in term else None for i, n in enumerate(self.inputs)]
                 if monomial is None:
                     part = self.apply(inputs, params)
                 else:

@@ -34,7 +34,8 @@ def single_axis(x: Any, axis: Any, word: str) -> int:
 # ----- picking along an axis, and its transpose -----
 
 
-def _wide(where: Tensor, x: Tensor) -> Tensor:
+def _wide(where: Tensor, x: Tensor | Block) -> Tensor:
+    """The positions over x's leading axes too."""
     return where if where.ndim == x.ndim else where.expand(*x.shape[:x.ndim - where.ndim], *where.shape)
 
 
@@ -59,13 +60,15 @@ def _flat(where: Tensor, axis: int, size: int) -> Tensor:
 
 def _pick_on_block(operation: Any, inputs: Any, params: Any) -> Block:
     """A selector over all elements: no factor."""
-    block, where, axis = inputs[0], params["where"], params["axis"]
+    block, axis = inputs[0], params["axis"]
+    where = _wide(params["where"], block)
     flat = action.reshaped(block, (math.prod(block.shape),))
     return action.reshaped(action.selected(flat, 0, _flat(where, axis, block.shape[axis])), where.shape)
 
 
 def _put_on_block(operation: Any, inputs: Any, params: Any) -> Block:
-    block, where, axis, size = inputs[0], params["where"], params["axis"], params["size"]
+    block, axis, size = inputs[0], params["axis"], params["size"]
+    where = _wide(params["where"], block)
     shape = list(where.shape)
     shape[axis] = size
     flat = action.reshaped(block, (where.numel(),))

@@ -5,6 +5,7 @@ where it is; everything else is copied first, so that no other array ever change
 """
 from __future__ import annotations
 
+import math
 import sys
 from opcode import opmap
 from typing import Any
@@ -28,8 +29,8 @@ NUMBER_KINDS = {bool: 0, int: 1, float: 2, complex: 3}
 STORE_SUBSCR = opmap["STORE_SUBSCR"]
 
 
-def _assign_kernel(x: Tensor, value: Any, index: Any, lead: int = 0) -> Tensor:
-    return _written(x, value, {"index": index}, lead)
+def _assign_kernel(x: Tensor, value: Any, index: Any) -> Tensor:
+    return _written(x, value, {"index": index}, 0)
 
 
 def _written(x: Tensor, value: Any, params: dict[str, Any], lead: int) -> Tensor:
@@ -83,7 +84,7 @@ class _Assign(Multilinear):
             x_dot = like.new_zeros((*lead, *node.shape)) if isinstance(like, Tensor) else dlarray._made(
                 like._value.new_zeros((*lead, *node.shape)), None)
         value = 0 if value_dot is None else _value_fitted(value_dot, params["index"], node.shape, n)
-        return self.apply((x_dot, value), {"index": params["index"], "lead": n} if n else {"index": params["index"]})
+        return self.apply((x_dot, value), {"index": _completed(params["index"], n)})
 
 
 def _assign_on_blocks(index: Any, shape: Any, x: Block | None, value: Block | None) -> Block:
@@ -151,11 +152,12 @@ class _AssignAt(Multilinear):
 
     def pull(self, v: Any, params: Any, node: Any, y_bar: Any, lead: Any, wanted: Any) -> Any:
         positions, bars = params["positions"], [None, None]
+        n = len(lead) + params.get("lead", 0)
         if wanted[1]:
-            flat = reshape(y_bar, (*lead, node.shape.numel()))
+            flat = reshape(y_bar, (*y_bar.shape[:n], math.prod(y_bar.shape[n:])))
             bars[1] = _take.apply((flat,), {"where": positions, "axis": -1})
         if wanted[0]:
-            bars[0] = self.apply((y_bar, 0), {"positions": positions, "lead": len(lead)})
+            bars[0] = self.apply((y_bar, 0), {"positions": positions, "lead": n})
         return bars
 
     def push(self, v: Any, params: Any, node: Any, dots: Any, lead: Any) -> Any:
@@ -166,7 +168,8 @@ class _AssignAt(Multilinear):
             return parts[0] if len(parts) == 1 else parts[0] + parts[1]  # type: ignore[operator]
         if x_dot is None:
             x_dot = broadcast_to(_zero_like(value_dot), (*lead, *node.shape))
-        return self.apply((x_dot, 0 if value_dot is None else value_dot), {"positions": params["positions"], "lead": len(lead)})
+        value, n = 0 if value_dot is None else value_dot, len(lead) + params.get("lead", 0)
+        return self.apply((x_dot, value), {"positions": params["positions"], "lead": n})
 
 
 def _zero_like(x: Any) -> Any:
@@ -180,11 +183,14 @@ def _assign_at_kernel(x: Tensor, value: Any, positions: Tensor, lead: int = 0) -
 
 def _assign_at_block(operation: Any, inputs: Any, params: Any) -> Block:
     x, value = inputs
+    n = params.get("lead", 0)
     if type(value) is Block:
-        shape = params["shape"]
-        return action.reshaped(action.placed(value, 0, params["positions"].cpu(), shape.numel()), tuple(shape))
+        shape = tuple(params["shape"])
+        own, count = math.prod(shape[n:]), math.prod(shape[:n])
+        where = (torch.arange(count)[:, None] * own + params["positions"].cpu()).reshape(-1)
+        return action.reshaped(action.placed(action.reshaped(value, (where.numel(),)), 0, where, own * count), shape)
     mask = torch.ones(x.shape, dtype=x.dtype, device=x.device)
-    _write(mask, params, 0)
+    _write(mask, params, 0, n)
     return x.scaled(mask)
 
 

@@ -1,7 +1,9 @@
 """Products that sum over axes: matmul, einsum, fullyconnect."""
 from __future__ import annotations
 
+import itertools
 import math
+import string
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -166,7 +168,7 @@ class _Einsum(Multilinear):
 
     def pull(self, v: Any, params: Any, node: Any, y_bar: Any, lead: Any, wanted: Any) -> Any:
         inputs, out = params["letters"]
-        dots = "..." if lead else ""
+        dots = _letters_besides(inputs, len(lead))
         bars: list[Any] = []
         for k, letters in enumerate(inputs):
             if not wanted[k]:
@@ -185,7 +187,7 @@ class _Einsum(Multilinear):
 
     def push(self, v: Any, params: Any, node: Any, dots: Any, lead: Any) -> Any:
         inputs, out = params["letters"]
-        e = "..." if lead else ""
+        e = _letters_besides(inputs, len(lead))
         y_dot = None
         for k, dot in enumerate(dots):
             if dot is not None:
@@ -193,6 +195,12 @@ class _Einsum(Multilinear):
                 part = self.apply([dot if j == k else x for j, x in enumerate(v[:len(inputs)])], {"letters": (letters, e + out)})
                 y_dot = part if y_dot is None else y_dot + part
         return y_dot
+
+
+def _letters_besides(names: Sequence[str], count: int) -> str:
+    """Letters for leading axes that no operand has: what a walk records names each of its axes."""
+    taken = set("".join(names)) if count else ()
+    return "".join(itertools.islice((c for c in string.ascii_letters if c not in taken), count))
 
 
 def _einsum_kernel(*operands: Tensor, letters: Any) -> Tensor:
@@ -222,7 +230,7 @@ def einsum(equation: str, /, *operands: Any) -> Any:
     inputs = left.split(",")
     if len(inputs) != len(arrays):
         raise ShapeError(f"einsum {equation!r} names {len(inputs)} operands, {len(arrays)} were given, at {line_of(user_site())}")
-    spare = iter(c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" if c not in equation)
+    spare = iter(c for c in string.ascii_letters if c not in equation)
     wide = max([x.ndim - len(names.replace("...", "")) for names, x in zip(inputs, arrays, strict=True) if "..." in names], default=0)
     batch = "".join(next(spare) for _ in range(wide))
     if not arrow:
@@ -258,16 +266,13 @@ def _linear_kernel(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return y if bias is None else y + (bias.unsqueeze(-2) if bias.ndim > 1 else bias)
 
 
-def _linear_axes(inputs: Any, params: Any) -> Any:
-    return "n i, o i -> n o"
-
-
 def _linear_weight_bar(y_bar: Any, x: Any) -> Any:
     return _matmul.apply((matrix_transpose(y_bar), conj(x) if x.dtype.is_complex else x))
 
 
 _linear = multilinear(
-    "linear", _linear_kernel, ("x", "weight", "bias"), terms=[("x", "weight"), ("bias",)], axes=_linear_axes, act=action.contraction,
+    "linear", _linear_kernel, ("x", "weight", "bias"), terms=[("x", "weight"), ("bias",)], axes="... n i, ... o i -> ... n o",
+    act=action.contraction, broadcast=True,
     transposes={"x": lambda y_bar, weight: _matmul.apply((y_bar, conj(weight) if weight.dtype.is_complex else weight)),
                 "weight": _linear_weight_bar, "bias": lambda y_bar: y_bar},
     fused_pull={"x": lambda y_bar, weight: matrix_product(y_bar, weight.conj()), "weight": lambda y_bar, x: matrix_product(y_bar.mT, x.conj())},

@@ -61,10 +61,15 @@ def _with_bias(y: Tensor, bias: Tensor | None, d: int) -> Tensor:
     return y if bias is None else y + bias.reshape(*bias.shape, *(1,) * d)
 
 
+def _stated_only(y_bar: Tensor, x_shape: Any, weight_shape: Any, d: int) -> bool:
+    """Torch's fused kernel is of real numbers, and of arrays without the leading axes that a recorded walk may have given them."""
+    return y_bar.is_complex() or len(x_shape) != d + 2 or len(weight_shape) != d + 2
+
+
 def _fused(y_bar: Tensor, x: Any, weight: Any, x_shape: Any, weight_shape: Any, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int,
            wanted: Any) -> Any:
     options: Any = dict(stride=stride, padding=padding, dilation=dilation, groups=groups)
-    if y_bar.is_complex():
+    if _stated_only(y_bar, x_shape, weight_shape, len(stride)):
         return (_input_bar(y_bar, weight, x_shape, **options) if wanted[0] else None, _weight_bar(y_bar, x, weight_shape, **options) if wanted[1] else None,
                 _bias_bar(y_bar, stride) if wanted[2] else None)
     return _backward(y_bar, x, weight, x_shape, weight_shape, wanted, False, (0,) * len(stride), **options)
@@ -73,7 +78,7 @@ def _fused(y_bar: Tensor, x: Any, weight: Any, x_shape: Any, weight_shape: Any, 
 def _fused_transposed(y_bar: Tensor, x: Any, weight: Any, x_shape: Any, weight_shape: Any, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int,
                       sizes: Sizes, wanted: Any) -> Any:
     options: Any = dict(stride=stride, padding=padding, dilation=dilation, groups=groups)
-    if y_bar.is_complex():
+    if _stated_only(y_bar, x_shape, weight_shape, len(stride)):
         return (_transposed_x_bar(y_bar, weight, **options) if wanted[0] else None,
                 _transposed_weight_bar(y_bar, x, weight_shape, **options) if wanted[1] else None, _bias_bar(y_bar, stride) if wanted[2] else None)
     extra = beyond(sizes, x_shape[2:], weight_shape[2:], stride, padding, dilation)
@@ -90,12 +95,12 @@ def _backward(y_bar: Tensor, x: Any, weight: Any, x_shape: Any, weight_shape: An
 def _input_bar(y_bar: Any, weight: Any, x_shape: Any, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int, wanted: Any = ()) -> Any:
     if type(y_bar) is Block and wanted and wanted[1]:
         y_bar = imaged(y_bar)  # the weight's cotangent reads it too
-    return _transposed.apply((y_bar, _conj(weight), None), dict(stride=stride, padding=padding, dilation=dilation, groups=groups, sizes=tuple(x_shape[2:])))
+    return _transposed.apply((y_bar, _conj(weight), None), dict(stride=stride, padding=padding, dilation=dilation, groups=groups, sizes=tuple(x_shape[-len(stride):])))
 
 
 def _weight_bar(y_bar: Any, x: Any, weight_shape: Any, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Any:
     return _convolution_weight.apply((_conj(x), y_bar), dict(stride=stride, padding=padding, dilation=dilation, groups=groups,
-                                                             kernel=tuple(weight_shape[2:])))
+                                                             kernel=tuple(weight_shape[-len(stride):])))
 
 
 def _transposed_x_bar(y_bar: Any, weight: Any, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Any:
@@ -104,7 +109,7 @@ def _transposed_x_bar(y_bar: Any, weight: Any, stride: Sizes, padding: Sizes, di
 
 def _transposed_weight_bar(y_bar: Any, x: Any, weight_shape: Any, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Any:
     return _convolution_weight.apply((y_bar, _conj(x)), dict(stride=stride, padding=padding, dilation=dilation, groups=groups,
-                                                             kernel=tuple(weight_shape[2:])))
+                                                             kernel=tuple(weight_shape[-len(stride):])))
 
 
 def _channel_axes(bias: Any, node: Any, lead: Any, stride: Sizes, **_: Any) -> Any:
@@ -122,21 +127,22 @@ _OPTIONS = {"stride": (1,), "padding": (1,), "dilation": (1,), "groups": 1}
 _STRIDED = {"stride": (2, 1), "padding": (1, 0), "dilation": (1, 2), "groups": 2}
 
 _convolution = multilinear(
-    "dlconv", _kernel, ("x", "weight", "bias"), terms=[("x", "weight"), ("bias",)],
+    "dlconv", _kernel, ("x", "weight", "bias"), terms=[("x", "weight"), ("bias",)], broadcast=True,
     transposes={"x": _input_bar, "weight": _weight_bar, "bias": _bias_bar}, monomials={("bias",): _channel_axes}, fused_pull=_fused,
-    act=lambda operation, inputs, params: act_convolution(inputs, params), matlab="dlconv",
+    act=act_convolution, matlab="dlconv",
     samples=[((2, 3, 5), (4, 3, 3), (4,), _OPTIONS), ((2, 4, 5, 6), (6, 2, 2, 3), (6,), _STRIDED), ((1, 2, 4), (3, 2, 2), None, _OPTIONS)])
 
 _transposed = multilinear(
-    "dltranspconv", _transposed_kernel, ("x", "weight", "bias"), terms=[("x", "weight"), ("bias",)],
+    "dltranspconv", _transposed_kernel, ("x", "weight", "bias"), terms=[("x", "weight"), ("bias",)], broadcast=True,
     transposes={"x": _transposed_x_bar, "weight": _transposed_weight_bar, "bias": _bias_bar}, monomials={("bias",): _channel_axes},
-    fused_pull=_fused_transposed, act=lambda operation, inputs, params: act_transposed(inputs, params), matlab="dltranspconv",
+    fused_pull=_fused_transposed, act=act_transposed, matlab="dltranspconv",
     samples=[((2, 6, 3, 2), (6, 2, 2, 3), (4,), {**_STRIDED, "sizes": (5, 6)}), ((2, 3, 5), (3, 4, 3), (4,), {**_OPTIONS, "sizes": (5,)})])
 
 _convolution_weight = multilinear(
-    "convolution_weight", _to_weight, ("x", "bar"), act=lambda operation, inputs, params: act_weight(operation, inputs, params),
+    "convolution_weight", _to_weight, ("x", "bar"), act=act_weight,
+    broadcast=True,
     transposes={"x": lambda y_bar, bar, x_shape, stride, padding, dilation, groups: _transposed.apply(
-                    (_conj(bar), y_bar, None), dict(stride=stride, padding=padding, dilation=dilation, groups=groups, sizes=tuple(x_shape[2:]))),
+                    (_conj(bar), y_bar, None), dict(stride=stride, padding=padding, dilation=dilation, groups=groups, sizes=tuple(x_shape[-len(stride):]))),
                 "bar": lambda y_bar, x, stride, padding, dilation, groups: _convolution.apply(
                     (_conj(x), y_bar, None), dict(stride=stride, padding=padding, dilation=dilation, groups=groups))},
     samples=[((2, 4, 5, 6), (2, 6, 3, 2), {**_STRIDED, "kernel": (2, 3)})])

@@ -23,15 +23,24 @@ from .spatial import Sizes
 PIECE = 1 << 23  # bytes of images convolved at once
 
 
-def act_convolution(inputs: Any, params: dict[str, Any]) -> Block:
+def _has_leading_axes(inputs: Any, params: dict[str, Any]) -> bool:
+    """Whether a recorded walk gave one of the operands leading axes, of which the structured actions know nothing."""
+    return any(x is not None and x.ndim != len(params["stride"]) + 2 for x in inputs)
+
+
+def act_convolution(operation: Any, inputs: Any, params: dict[str, Any]) -> Block:
     """dlconv of a Block in the place of x or of the weight."""
     x, weight, _ = inputs
+    if _has_leading_axes((x, weight), params):
+        return action.untying(operation, action.in_one_rank(inputs), params)
     return _with_weight_block(x, weight, params) if type(weight) is Block else _with_input_block(x, weight, params)
 
 
-def act_transposed(inputs: Any, params: dict[str, Any]) -> Block:
+def act_transposed(operation: Any, inputs: Any, params: dict[str, Any]) -> Block:
     """dltranspconv of a Block in the place of x or of the weight."""
     x, weight, _ = inputs
+    if _has_leading_axes((x, weight), params):
+        return action.untying(operation, action.in_one_rank(inputs), params)
     return _transposed_weight_block(x, weight, params) if type(weight) is Block else _transposed_input_block(x, weight, params)
 
 
@@ -39,6 +48,8 @@ def act_weight(operation: Any, inputs: Any, params: dict[str, Any]) -> Block:
     """The cotangent of a weight of a Block in the place of x or of the cotangent: a contraction over observations and places."""
     x, bar = inputs
     kernel, g = params["kernel"], params["groups"]
+    if _has_leading_axes(inputs, params):
+        return action.untying(operation, action.in_one_rank(inputs), params)
     if type(bar) is Block:
         block = _grouped(imaged(bar), g)
         patches = _patches(x, kernel, params["stride"], params["padding"], params["dilation"])

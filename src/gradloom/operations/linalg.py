@@ -12,8 +12,8 @@ from ..core.blocks import action
 from ..core.errors import ShapeError, line_of, user_site
 from ..core.general import general
 from ..core.labels import described
-from ..core.operation import composite, discrete, public
-from ..kernels import Tensor
+from ..core.operation import composite, discrete, padded, public
+from ..kernels import Tensor, broadcast_shapes
 from .arithmetic import astype, power
 from .contraction import matmul, outer, tensordot, vecdot
 from .determinants import det, slogdet
@@ -24,7 +24,7 @@ from .factorizations import cholesky, qr
 from .inverses import _inv, inv, lstsq, pinv, solve, solve_triangular
 from .joining import concat
 from .matrices import LinAlgError, adjoint, both_types, leading, matrices, product
-from .movement import array, matrix_transpose, reshape
+from .movement import array, broadcast_to, matrix_transpose, reshape
 from .reduction import norm, sum
 from .selection import pad_axis, slice_axis
 from .softmax import floating
@@ -226,6 +226,8 @@ def _quarters(x: Any, n: int) -> list[Any]:
 
 def _twice(x: Any, d: Any) -> Any:
     """[[x, d], [0, x]] in operations."""
+    shape = broadcast_shapes(tuple(x.shape), tuple(d.shape))
+    x, d = (a if tuple(a.shape) == shape else broadcast_to(a, shape) for a in (x, d))
     return concat([concat([x, d], axis=-1), concat([x * 0, x], axis=-1)], axis=-2)
 
 
@@ -238,10 +240,10 @@ def _spread(x: Any, *places: tuple[int, int]) -> Any:
     return y
 
 
-def _direction_push(x_dot: Any, d_dot: Any, x: Any, d: Any) -> Any:
-    y_dot = None if d_dot is None else _direction(x, d_dot)
+def _direction_push(x_dot: Any, d_dot: Any, x: Any, d: Any, lead: Any, y_shape: Any) -> Any:
+    y_dot = None if d_dot is None else _direction(x, padded(d_dot, lead, len(y_shape)))
     if x_dot is not None:
-        moved = _quarters(_direction(_twice(x, d), _spread(x_dot, (0, 0), (1, 1))), x.shape[-1])[1]
+        moved = _quarters(_direction(_twice(x, d), _spread(padded(x_dot, lead, len(y_shape)), (0, 0), (1, 1))), x.shape[-1])[1]
         y_dot = moved if y_dot is None else y_dot + moved
     return y_dot
 
@@ -255,7 +257,7 @@ def _direction_pull(y_bar: Any, x: Any, d: Any, wanted: Any) -> Any:
 
 
 def _direction_on_block(operation: Any, inputs: Any, params: Any) -> Any:
-    x, block = inputs
+    x, block = action.in_one_rank(inputs)
     mixed = [k for k in range(block.ndim) if k >= block.ndim - 2 or x.shape[k - block.ndim] != 1]
     return action.through_arrays(block, lambda d, lead: operation.apply((x, d)), mixed, "the exponential mixes a whole matrix")
 

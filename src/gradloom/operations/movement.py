@@ -98,14 +98,17 @@ def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(inverse)
 
 
-def _permute(x: Tensor, axes: tuple[int, ...]) -> Tensor:
-    lead = x.ndim - len(axes)
-    return x.permute((*range(lead), *axes)) if lead else x.permute(axes)
+@functools.lru_cache
+def _with_lead(axes: tuple[int, ...], ndim: int) -> tuple[int, ...]:
+    """The same order for an array of `ndim` axes, whose leading ones stay where they are."""
+    return (*range(-ndim, -len(axes)), *axes)
 
 
 _permute_dims = multilinear(
-    "permute_dims", _permute, transposes={"x": lambda y_bar, axes: _permute_dims.apply((y_bar,), {"axes": _inverse(axes)})},
-    fused_pull=lambda y_bar, axes: (y_bar.permute(_inverse(axes)),), matlab="permute",
+    "permute_dims", lambda x, axes: x.permute(axes), matlab="permute",
+    transposes={"x": lambda y_bar, axes: _permute_dims.apply((y_bar,), {"axes": _with_lead(_inverse(axes), y_bar.ndim)})},
+    lead_params=lambda params, lead: {"axes": _with_lead(params["axes"], len(lead) + len(params["axes"]))},
+    fused_pull=lambda y_bar, axes: (y_bar.permute(_inverse(axes)),),
     act=lambda operation, inputs, params: inputs[0].with_axes(params["axes"], [inputs[0].shape[a] for a in params["axes"]]),
     samples=[((2, 3, 4), {"axes": (-1, -3, -2)})])
 

@@ -185,8 +185,12 @@ _roll = multilinear(
 
 
 
-def _roll_all_kernel(x: Tensor, shift: int, ndim: int) -> Tensor:
-    return x.roll(shift) if x.ndim == ndim else x.reshape(*x.shape[:x.ndim - ndim], -1).roll(shift, -1).reshape(x.shape) if x.numel() else x
+def _rolled_behind(x: Any, shift: int, lead: tuple[int, ...]) -> Any:
+    """All elements behind the leading axes rolled as one axis."""
+    if not lead or type(x) is Block:
+        return _roll_all.apply((x,), {"shift": shift})
+    flat = reshape(x, (*lead, math.prod(x.shape[len(lead):])))
+    return reshape(_roll.apply((flat,), {"shift": (shift,), "axis": (-1,)}), tuple(x.shape))
 
 
 def _roll_all_on_block(operation: Any, inputs: Any, params: Any) -> Block:
@@ -195,9 +199,10 @@ def _roll_all_on_block(operation: Any, inputs: Any, params: Any) -> Block:
 
 
 _roll_all = multilinear(
-    "roll_all", _roll_all_kernel, act=_roll_all_on_block, fused_pull=lambda y_bar, shift: (y_bar.roll(-shift),),
-    transposes={"x": lambda y_bar, shift, ndim: _roll_all.apply((y_bar,), {"shift": -shift, "ndim": ndim})},
-    samples=[((2, 3), {"shift": 2, "ndim": 2}), ((2, 1, 3), {"shift": -4, "ndim": 3}), ((0, 2), {"shift": 1, "ndim": 2}), ((), {"shift": 1, "ndim": 0})])
+    "roll_all", lambda x, shift: x.roll(shift), act=_roll_all_on_block, fused_pull=lambda y_bar, shift: (y_bar.roll(-shift),),
+    transposes={"x": lambda y_bar, shift, lead: _rolled_behind(y_bar, -shift, lead)},
+    monomials={("x",): lambda x, shift, lead, node: _rolled_behind(x, shift, lead)},
+    samples=[((2, 3), {"shift": 2}), ((2, 1, 3), {"shift": -4}), ((0, 2), {"shift": 1}), ((), {"shift": 1})])
 
 
 @public(_roll)
@@ -217,7 +222,7 @@ def roll(x: Any, /, shift: Any, *, axis: Any = None) -> Any:
     if len(shifts) != len(axes):
         raise ShapeError(f"roll of {len(axes)} axes by {len(shifts)} shifts, at {line_of(user_site())}; write one number, or one for each axis")
     if axis is None and x.ndim != 1:
-        return _roll_all.apply((x,), {"shift": int(shifts[0]), "ndim": x.ndim})
+        return _roll_all.apply((x,), {"shift": int(shifts[0])})
     return _roll.apply((x,), {"shift": tuple([int(s) for s in shifts]), "axis": axes}, labels_of(x)) if axes else fresh(x)
 
 
@@ -260,13 +265,14 @@ def _tile_transpose(y_bar: Any, counts: tuple[int, ...], x_shape: Any, lead: tup
 
 def _tile_on_block(operation: Any, inputs: Any, params: Any) -> Block:
     (block,), counts = inputs, params["counts"]
-    for k, (count, n) in enumerate(zip(counts, block.shape[block.ndim - len(counts):], strict=True), block.ndim - len(counts)):
+    for k, (count, n) in enumerate(zip(counts, block.shape, strict=True)):
         block = action.selected(block, k, torch.arange(n).repeat(count)) if count != 1 else block
     return block
 
 
 _tile = multilinear(
-    "tile", lambda x, counts: x.repeat(*(1,) * (x.ndim - len(counts)), *counts), transposes={"x": _tile_transpose}, act=_tile_on_block,
+    "tile", lambda x, counts: x.repeat(counts), transposes={"x": _tile_transpose}, act=_tile_on_block,
+    lead_params=lambda params, lead: {"counts": (*(1,) * len(lead), *params["counts"])},
     samples=[((2, 3), {"counts": (3, 2)}), ((1, 3), {"counts": (2, 1)}), ((0, 2), {"counts": (1, 2)}), ((3,), {"counts": (0,)})])
 
 

@@ -115,19 +115,21 @@ def _kron_kernel(a: Tensor, b: Tensor, ndim: int) -> Any:
     return torch.kron(a.contiguous(), b.contiguous()) if a.ndim == ndim == b.ndim else _kron_of(a, b, ndim)
 
 
-def _kron_transpose(y_bar: Any, other: Any, a_shape: Any, b_shape: Any, lead: tuple[int, ...], first: bool) -> Any:
+def _kron_transpose(y_bar: Any, other: Any, a_shape: Any, b_shape: Any, ndim: int, first: bool) -> Any:
     """For the first operand, or the second: summed over the axes of the other one by one, which torch does faster than all at once."""
-    ndim = len(a_shape)
-    g = reshape(y_bar, (*lead, *[n for pair in zip(a_shape, b_shape, strict=True) for n in pair])) * _apart(_conj(other), ndim, not first)
+    pairs = [n for k in range(-ndim, 0) for n in (a_shape[k], b_shape[k])]
+    g = reshape(y_bar, (*y_bar.shape[:y_bar.ndim - ndim], *pairs)) * _apart(_conj(other), ndim, not first)
     for k in range(-1, -2 * ndim, -2) if first else range(-2 * ndim, 0, 2):
         g = OPERATIONS["sum"].apply((g,), {"axis": (k,), "keepdims": True})
-    return reshape(g, (*lead, *(a_shape if first else b_shape)))
+    shape = a_shape if first else b_shape
+    return reshape(g, (*g.shape[:g.ndim - 2 * ndim], *shape[len(shape) - ndim:]))
 
 
 _kron = Multilinear(
     "kron", _kron_kernel, ("a", "b"), [("a", "b")],
-    transposes={"a": lambda y_bar, b, a_shape, b_shape, lead: _kron_transpose(y_bar, b, a_shape, b_shape, lead, True),
-                "b": lambda y_bar, a, a_shape, b_shape, lead: _kron_transpose(y_bar, a, a_shape, b_shape, lead, False)},
+    transposes={"a": lambda y_bar, b, a_shape, b_shape, ndim: _kron_transpose(y_bar, b, a_shape, b_shape, ndim, True),
+                "b": lambda y_bar, a, a_shape, b_shape, ndim: _kron_transpose(y_bar, a, a_shape, b_shape, ndim, False)},
+    broadcast=True,
     samples=[((2, 3), (3, 1), {"ndim": 2}), ((2,), (3,), {"ndim": 1}), ((0, 2), (1, 3), {"ndim": 2}), ((2, 1, 2), (1, 3, 2), {"ndim": 3})])
 _kron.act = lambda operation, inputs, params: _kron_of(*inputs, **params)
 

@@ -337,6 +337,19 @@ def through_arrays(block: Block, run: Callable[[Tensor, tuple[int, ...]], Tensor
     return block.made(results, shape, dtype, tuple(dict.fromkeys(notes)))
 
 
+def in_one_rank(inputs: Sequence[Any]) -> list[Any]:
+    """Operands with axes of size 1 before those that have fewer: what a recorded walk with leading axes has made may lack them on one side."""
+    ndim = max(x.ndim for x in inputs if x is not None)
+
+    def filled(x: Any) -> Any:
+        if x is None or x.ndim == ndim:
+            return x
+        shape = (*(1,) * (ndim - x.ndim), *x.shape)
+        return reshaped(x, shape) if type(x) is Block else x.reshape(shape)
+
+    return [filled(x) for x in inputs]
+
+
 def untying(operation: Any, inputs: Sequence[Any], params: dict[str, Any]) -> Block:
     """Run an operation that has no structured action: every out axis untied, the others as leading axes."""
     k = position_of_block([x for x in inputs])
