@@ -52,8 +52,9 @@ def dlfeval(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Run a function with its arrays traced, so that derivatives can be taken inside it.
 
     `dlfeval(fun, x, ...)` returns whatever fun returns, without the trace. Every floating or complex dlarray in the arguments
-    (alone, in containers, in networks) becomes a variable of the trace; NumPy arrays, tensors and numbers are constants, and
-    so is what the function reaches through a closure or a global. When it returns, everything of the trace is freed.
+    (alone, in containers, in networks) becomes a variable of the trace, each place in them one of its own, also where the same
+    array is passed twice; NumPy arrays, tensors and numbers are constants, and so is what the function reaches through a closure
+    or a global. When it returns, everything of the trace is freed.
 
     >>> import gradloom as gl
     >>> def rosenbrock(x):
@@ -89,16 +90,15 @@ def dlfeval(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         set_current_trace(trace)
         if collecting:
             gc.disable()
-        places: dict[int, Node] = {}
         site = user_site()
-        leaves = [_variable(leaf, trace, places, site) if type(leaf) is dlarray else leaf for leaf in leaves]
+        leaves = [_variable(leaf, trace, site) if type(leaf) is dlarray else leaf for leaf in leaves]
         if structure is None:
             result = function(*leaves)
         else:
             args, kwargs = unflatten(structure, leaves)
             result = function(*args, **kwargs)
         if owner:
-            del leaves, places, args, kwargs  # with the results' handles gone, most of the trace frees itself
+            del leaves, args, kwargs  # with the results' handles gone, most of the trace frees itself
             result = _left(result)
         return result
     finally:
@@ -121,22 +121,18 @@ def refuse_suspended(function: Callable[..., Any]) -> None:
         raise TypeRefused(f"dlfeval needs a function as its first argument, not {type(function).__name__}; write dlfeval(fun, x, ...)")
 
 
-def _variable(x: dlarray, trace: Trace, places: dict[int, Node], site: Site | None) -> dlarray:
-    """A fresh handle to a variable; two handles to one place are one variable."""
+def _variable(x: dlarray, trace: Trace, site: Site | None) -> dlarray:
+    """A fresh handle to a variable of its own: each place in the arguments is one, whatever else holds the same array."""
     value = x._value
     if not (value.dtype.is_floating_point or value.dtype.is_complex):
         return dlarray._made(value, None, x._labels)
     parent = live(x._node)
     if parent is not None and parent.trace is not trace:
         raise TraceError(f"an argument of dlfeval belongs to another trace (made in {line_of(parent.site)}); pass it through the outer dlfeval")
-    key = id(parent) if parent is not None else id(value)
-    node = places.get(key)
-    if node is None:
-        if parent is None:
-            node = Node(VARIABLE, trace, (), [value], NO_PARAMS, value, site)
-        else:
-            node = Node(IDENTITY, trace, (parent,), [None, None], NO_PARAMS, value, site)
-        places[key] = node
+    if parent is None:
+        node = Node(VARIABLE, trace, (), [value], NO_PARAMS, value, site)
+    else:
+        node = Node(IDENTITY, trace, (parent,), [None, None], NO_PARAMS, value, site)
     return dlarray._made(value, node, x._labels)
 
 

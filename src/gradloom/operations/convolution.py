@@ -95,7 +95,8 @@ def _backward(y_bar: Tensor, x: Any, weight: Any, x_shape: Any, weight_shape: An
 def _input_bar(y_bar: Any, weight: Any, x_shape: Any, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int, wanted: Any = ()) -> Any:
     if type(y_bar) is Block and wanted and wanted[1]:
         y_bar = imaged(y_bar)  # the weight's cotangent reads it too
-    return _transposed.apply((y_bar, _conj(weight), None), dict(stride=stride, padding=padding, dilation=dilation, groups=groups, sizes=tuple(x_shape[-len(stride):])))
+    return _transposed.apply((y_bar, _conj(weight), None), dict(stride=stride, padding=padding, dilation=dilation, groups=groups,
+                                                                sizes=tuple(x_shape[-len(stride):])))
 
 
 def _weight_bar(y_bar: Any, x: Any, weight_shape: Any, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Any:

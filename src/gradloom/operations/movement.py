@@ -12,7 +12,7 @@ from ..core.errors import LabelError, ShapeError, line_of, user_site
 from ..core.labels import axes_of, described, without
 from ..core.multilinear import multilinear
 from ..core.operation import composite, public
-from ..kernels import NUMBER_TYPES, Tensor
+from ..kernels import NUMBER_TYPES
 
 
 def array(x: Any) -> Any:
