@@ -479,3 +479,87 @@ def test_a_slope_is_computed_once_for_gradient_and_laplacian(activation, monkeyp
     expected = gl.dlfeval(lambda x: gl.dlgradient(gl.sum(gl.dlgradient(gl.sum(gl.dlgradient(gl.sum(fun(0.3 * x)), x, enable_higher_derivatives=True)), x,
                                                                        enable_higher_derivatives=True) * fun(0.3 * x)), x), x)
     np.testing.assert_allclose(np.asarray(found), np.asarray(expected), rtol=1e-9)
+
+
+# ----- own backwards: what cannot be told without data is not taken for zero -----------------------------------------------
+
+
+class OwnSquare(gl.DifferentiableFunction):
+    def forward(self, x):
+        return np.asarray(x) ** 2
+
+    def backward(self, y_bar, inputs):
+        return 2 * inputs[0] * y_bar
+
+
+class OwnPair(gl.DifferentiableFunction):
+    """a b**2 and sin(a)."""
+
+    num_outputs = 2
+
+    def forward(self, a, b):
+        return np.asarray(a) * np.asarray(b) ** 2, np.sin(np.asarray(a))
+
+    def backward(self, y_bar, z_bar, inputs):
+        a, b = inputs
+        return y_bar * b ** 2 + gl.cos(a) * z_bar, 2 * a * b * y_bar
+
+
+class OwnInNumPy(gl.DifferentiableFunction):
+    def forward(self, x):
+        return np.asarray(x) ** 2
+
+    def backward(self, y_bar, inputs):
+        return gl.dlarray(2 * gl.extractdata(inputs[0]) * gl.extractdata(y_bar))
+
+
+class OwnLinear(gl.DifferentiableFunction):
+    def forward(self, x):
+        return 3 * np.asarray(x)
+
+    def backward(self, y_bar):
+        return 3 * y_bar
+
+
+class OwnLayer(gl.Layer):
+    def predict(self, x):
+        return x ** 3
+
+    def backward(self, x, y, y_bar):
+        return 3 * x ** 2 * y_bar
+
+
+OWN_NET = gl.dlnetwork([gl.layers.FeatureInput(2), OwnLayer()])
+OWN_BACKWARDS = {
+    "square": (lambda x: gl.sum(OwnSquare()(x)), lambda x: gl.sum(x ** 2)),
+    "square of a square": (lambda x: gl.sum(OwnSquare()(x * x)), lambda x: gl.sum(x ** 4)),
+    "linear": (lambda x: gl.sum(OwnLinear()(x)), lambda x: gl.sum(3 * x)),
+    "linear of a square": (lambda x: gl.sum(OwnLinear()(x * x) ** 2), lambda x: gl.sum(9 * x ** 4)),
+    "two outputs": (lambda x: gl.sum(OwnPair()(x, x * x)[0]) + gl.sum(OwnPair()(x, x)[1]), lambda x: gl.sum(x ** 5 + gl.sin(x))),
+    "a layer": (lambda x: gl.sum(OWN_NET.predict(gl.dlarray(x, "C"))), lambda x: gl.sum(x ** 3)),
+}
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+@pytest.mark.parametrize("name", OWN_BACKWARDS)
+def test_behind_an_own_backward_it_is_that_of_the_function(name, recorded):
+    own, plain = OWN_BACKWARDS[name]
+    x = gl.dlarray([0.7, -1.3])
+
+    def laplacian(fun):
+        return gl.dlfeval(lambda x: gl.dllaplacian(fun(x), x, 0, enable_higher_derivatives=recorded), x).item()
+
+    def slope(fun):
+        return gl.dlfeval(lambda x: gl.dlgradient(gl.dllaplacian(fun(x), x, 0), x), x)
+
+    assert laplacian(own) == pytest.approx(laplacian(plain), rel=1e-12)
+    assert np.allclose(slope(own), slope(plain), rtol=1e-12)
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_backward_in_numpy_is_no_proof_of_linearity(recorded):
+    x = gl.dlarray([0.7, -1.3])
+    with pytest.raises(TraceError, match=r"OwnInNumPy.backward in operations of gradloom"):
+        gl.dlfeval(lambda x: gl.dllaplacian(gl.sum(OwnInNumPy()(x)), x, 0, enable_higher_derivatives=recorded), x)
+    with pytest.raises(TraceError, match=r"OwnInNumPy.backward in operations of gradloom"):
+        gl.dlfeval(lambda x: gl.hvp(gl.sum(OwnInNumPy()(x)), x, x), x)

@@ -147,6 +147,8 @@ class OwnBackwardOperation(Operation):
         raw = any(type(d) is Tensor for d in dots)
         arrays, values = [_handle(d) for d in dots], [_handle(x) for x in v]
         if any(d is not None and d._value.is_meta for d in arrays):
+            if not raw:  # that it cannot be told is no proof that nothing depends on the inputs
+                raise TraceError(f"what {call.word} depends on cannot be told without data")
             found = [torch.empty((*lead, *like.shape), dtype=like.dtype, device="meta") for like in call.y_likes]
         elif lead:
             flat = [None if d is None else reshape(d, (math.prod(lead), *d.shape[len(lead):])) for d in arrays]

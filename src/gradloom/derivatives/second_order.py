@@ -60,7 +60,7 @@ def bends(node: Node, active: set[Node]) -> bool:
 
 def replica(node: Node, moving: Sequence[bool], recorded: bool, values: list[Any]) -> tuple[Node, list[Node | None]]:
     """The node once more, over variables in the places of the inputs that move: its rules can be pushed through alone."""
-    trace = node.trace if recorded else Trace()
+    trace = node.trace  # where a backward of the author's own is run
     variables = [_variable(trace, parent, recorded) if moves else parent if recorded else None for parent, moves in zip(node.parents, moving, strict=True)]
     return Node(node.operation, trace, tuple(variables), values, node.params, node, node.site), variables
 
@@ -268,13 +268,13 @@ def _pushed_twice(node: Node, values: list[Any], dots: Sequence[Any], moving: Se
         parts = y_dot if type(y_dot) is tuple else (y_dot,)
         nodes = [p._node if type(p) is dlarray and p._node is not None else None for p in parts]
         asked = [n for n in nodes if n is not None]
-        if not asked:
+        if not asked:  # the push was taken, and is the same whatever the inputs are
             return None
         seeds: dict[Node, Any] = {v: d for v, d in zip(variables, along, strict=True) if v is not None and d is not None}
         pushed = dict(zip(asked, push(asked, seeds, recorded=recorded), strict=True))
         found: Any = tuple(pushed.get(n) if n is not None else None for n in nodes)
         if all(f is None for f in found):
-            return None
+            continue
         found = found if type(y_dot) is tuple else found[0]
         total = found if total is None else plus(total, found)
     return total
