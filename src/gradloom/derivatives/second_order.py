@@ -75,7 +75,7 @@ def partials_of(node: Node, moving: Sequence[bool], recorded: bool, values: list
     """
     operation: Any = node.operation
     trace = node.trace if recorded else Trace()
-    like = next(v for v in values if isinstance(v, Tensor))
+    device = max((v for v in values if isinstance(v, Tensor)), key=_rank, default=_NOWHERE).device  # a node keeps none where no partial reads any
     if recorded and len(moving) == 1 and len(getattr(operation.partials[0], "reads", ())) == 1:  # nothing else moves its partial: no variable is needed
         places: list[Node | None] = [*node.parents]
         output: Any = node
@@ -94,9 +94,9 @@ def partials_of(node: Node, moving: Sequence[bool], recorded: bool, values: list
         asked = [i for i in range(j + 1) if moving[i] and type(ps[i]) is dlarray and ps[i]._node is not None]
         seeds: dict[Node, Any] = {}
         if any(name == operation.inputs[j] for i in asked for name in operation.partials[i].reads):
-            seeds[variable] = _filled(1.0, variable, like, recorded)
+            seeds[variable] = _filled(1.0, variable, device, recorded)
         if any("y" in operation.partials[i].reads for i in asked) and (type(ps[j]) not in NUMBER_TYPES or ps[j] != 0):
-            p = _filled(ps[j], node, like, recorded) if type(ps[j]) in NUMBER_TYPES else whole(ps[j], node.shape, 0)
+            p = _filled(ps[j], node, device, recorded) if type(ps[j]) in NUMBER_TYPES else whole(ps[j], node.shape, 0)
             seeds[output] = p if recorded or type(p) is not dlarray else p._value
         if not seeds:
             continue
@@ -104,6 +104,10 @@ def partials_of(node: Node, moving: Sequence[bool], recorded: bool, values: list
             if found is not None:
                 seconds[i, j] = found
     return ps if recorded else [p._value if type(p) is dlarray else p for p in ps], seconds
+
+
+_rank = Tensor.dim  # a number beside arrays may lie on another device
+_NOWHERE = torch.empty((), device="meta")
 
 
 def _variable(trace: Trace, like: Node | None, recorded: bool) -> Node | None:
@@ -115,9 +119,9 @@ def _variable(trace: Trace, like: Node | None, recorded: bool) -> Node | None:
     return Node(VARIABLE, trace, (), [None], NO_PARAMS, like, like.site)
 
 
-def _filled(value: Any, node: Node, like: Tensor, recorded: bool) -> Any:
+def _filled(value: Any, node: Node, device: torch.device, recorded: bool) -> Any:
     """A constant in the shape of a node."""
-    made = torch.full((), value, dtype=node.dtype, device=like.device).expand(node.shape)
+    made = torch.full((), value, dtype=node.dtype, device=device).expand(node.shape)
     return dlarray._made(made, None) if recorded else made
 
 
