@@ -9,7 +9,7 @@ import math
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from ..core.blocks.factors import spread_over, without_repeats
 from ..core.blocks.term import Term
 from ..core.errors import line_of
 from ..core.trace import Node, ancestors
-from ..kernels import Tensor
+from ..kernels import NUMBER_TYPES, Tensor
 from .forward import push
 
 KEPT_PLANS = 256
@@ -93,17 +93,39 @@ def signature(outputs: Sequence[Node], inputs: Sequence[Node], contents: bool = 
         if params is None:
             return None
         rows.append((node.operation, params, tuple(-1 if p is None else place.get(p, -1) for p in node.parents), node.shape, node.dtype,
-                     tuple(_kind(v, contents) for v in node.values)))
+                     tuple([_kind(v, contents) if type(v) not in NUMBER_TYPES else _number(node.operation, k, v) for k, v in enumerate(node.values)])))
     return tuple(rows), tuple(place[n] for n in outputs), tuple(place.get(n, -1) for n in inputs)
 
 
 def _kind(value: Any, contents: bool) -> Any:
-    """Of a constant: shape and type; values that select belong to the structure."""
+    """Of a constant: shape and type; positions belong to the structure, as `stand_ins` leaves them as they are."""
     if isinstance(value, Tensor):
-        if contents and not (value.dtype.is_floating_point or value.dtype.is_complex):
-            return value.shape, hash(value.cpu().numpy().tobytes())
-        return value.shape, value.dtype
-    return type(value)
+        return (value.shape, value.dtype, _content(value)) if contents and _positions(value) else (value.shape, value.dtype)
+    if type(value) is tuple:
+        return tuple([_kind(v, contents) for v in value])
+    return None if value is None else _exactly(value)
+
+
+def _positions(value: Any) -> bool:
+    """Whether it is an array that stays real where others are replaced by stand-ins."""
+    return isinstance(value, Tensor) and not (value.dtype.is_floating_point or value.dtype.is_complex or value.dtype is torch.bool)
+
+
+def _content(value: Tensor) -> int:
+    return hash(value.cpu().numpy().tobytes())
+
+
+def _number(operation: Any, k: int, value: Any) -> Any:
+    """Of a number among the operands: a rule that reads it may decide by it, and a product with 0 depends on nothing."""
+    stated = getattr(operation, "stated", None)
+    decides = stated is None or k >= len(operation.inputs) or any(
+        callable(p) and operation.inputs[k] in b.reads for p, b in zip(stated, operation.partials, strict=True))
+    return _exactly(value) if decides or value in (-1, 0, 1) or value != value else type(value)
+
+
+def _exactly(value: Any) -> Any:
+    """A number as a key: equal only to itself (1, 1.0 and True are equal in Python, and so are 0.0 and -0.0)."""
+    return type(value), repr(value)
 
 
 def _frozen(value: Any, contents: bool) -> Any:
@@ -118,9 +140,11 @@ def _frozen(value: Any, contents: bool) -> Any:
     if isinstance(value, Tensor) and not contents:
         return value.shape, value.dtype
     if isinstance(value, Tensor):
-        return None if value.numel() > 1 << 16 or value.layout is not torch.strided else (value.shape, value.dtype, hash(value.cpu().numpy().tobytes()))
-    if value is None or isinstance(value, (bool, int, float, complex, str, torch.dtype, torch.Size)) or value is Ellipsis:
-        return ("is", value)
+        return None if value.numel() > 1 << 16 or value.layout is not torch.strided else (value.shape, value.dtype, _content(value))
+    if isinstance(value, (float, complex)):
+        return _exactly(value)
+    if value is None or isinstance(value, (bool, int, str, torch.dtype, torch.Size)) or value is Ellipsis:
+        return type(value), value
     return None
 
 
@@ -236,4 +260,9 @@ def _mixer(u: Node, x: Node, seed: Block) -> int | None:
     return None
 
 
-__all__ = ["depends", "free_memory", "identity", "independence", "remembered", "signature", "stand_ins", "structure"]
+def selects(order: Iterable[Node]) -> bool:
+    """Whether some structure rests on positions, which a plan that is kept without contents does not know."""
+    return any(_positions(v) for node in order for v in (*node.values, *node.params.values()))
+
+
+__all__ = ["depends", "free_memory", "identity", "independence", "remembered", "selects", "signature", "stand_ins", "structure"]

@@ -1,6 +1,7 @@
 """Sums, products, powers, and the conversions that a walk itself needs."""
 from __future__ import annotations
 
+import cmath
 import math
 import operator
 from typing import Any
@@ -149,10 +150,11 @@ def _power_exponent(y: Any, a: Any, b: Any) -> Any:
     where, log = OPERATIONS["where"].public, OPERATIONS["log"].public
     assert where is not None and log is not None
     if type(a) in NUMBER_TYPES:
-        import cmath
-        import math
-
-        return 0 * y if a == 0 else y * (math.log(a) if not isinstance(a, complex) and a > 0 else cmath.log(a))
+        if a == 0:
+            return 0 * y
+        if not isinstance(a, complex) and a > 0:
+            return y * math.log(a)
+        return y * (cmath.log(a) if y.dtype.is_complex else math.nan)  # real powers of a negative number are at single exponents
     zero = a == 0
     return where(zero, 0.0, y * log(where(zero, 1.0, a)))
 
