@@ -28,10 +28,11 @@ class Elementwise(Operation):
         self.singular = singular
         self.stated = tuple(partials)
         self.partials = [self._bound(p) for p in partials]
+        self.absent = [type(p) in NUMBER_TYPES and p == 0 for p in partials]  # no derivative at all; a factor that happens to be 0 is one
         self.complex_partials = None if complex_partials is None else [(self._bound(p), self._bound(q)) for p, q in complex_partials]
         self.fused_pull: Any = BoundRule(fused_pull, self) if callable(fused_pull) else fused_pull and [f and BoundRule(f, self) for f in fused_pull]
         self.raw_pulls = None if complex_partials is not None else [self._raw_pull(p, k) for k, p in enumerate(partials)]
-        self.factors = [self.inputs.index(p) if isinstance(p, str) and not singular and self.fused(k) is None else None for k, p in enumerate(partials)]
+        self.factors = [self.inputs.index(p) if isinstance(p, str) and self.fused(k) is None else None for k, p in enumerate(partials)]
         self.makes = [self.fused(k) is None or not own for k in range(len(partials))]
         self.linear = all(type(p) in NUMBER_TYPES for p in partials) and complex_partials is None
         self.floating = name not in ("add", "subtract", "multiply", "negative", "positive", "square", "abs", "sign", "mod", "floor_divide", "maximum",
@@ -52,14 +53,12 @@ class Elementwise(Operation):
         if fused is not None:
             return eval(f"lambda v, p, node, g: rule({fused.arguments})", {"rule": fused.rule, "shape_of": constant_shape})
         if isinstance(partial, str):
-            product = "scaled(g, v[{}])" if self.singular else "g * v[{}]"
-            return eval(f"lambda v, p, node, g: {product.format(self.inputs.index(partial))}", {"scaled": scaled})
+            return eval(f"lambda v, p, node, g: g * v[{self.inputs.index(partial)}]")
         if not callable(partial):
             return {1: lambda v, p, node, g: g, -1: lambda v, p, node, g: -g, 0: lambda v, p, node, g: None}.get(
                 partial, lambda v, p, node, g: g * partial)
         source = BoundRule(partial, self).arguments
-        product = "scaled(g, rule({}))" if self.singular else "g * rule({})"
-        return eval(f"lambda v, p, node, g: {product.format(source)}", {"rule": partial, "scaled": scaled, "shape_of": constant_shape})
+        return eval(f"lambda v, p, node, g: g * rule({source})", {"rule": partial, "shape_of": constant_shape})
 
     def reads(self, name: str) -> set[str]:
         k = self.inputs.index(name)
@@ -99,13 +98,13 @@ class Elementwise(Operation):
                 p = self.partials[k]
                 if type(p) is BoundRule:
                     p = p.call(v, params, node, None, (), None)
-                bars.append(None if type(p) in NUMBER_TYPES and p == 0 else self._product(y_bar, p, node))
+                bars.append(None if self.absent[k] else self._product(y_bar, p, node))
         return bars
 
     def _complex_pull(self, k: int, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any) -> Any:
         p, q = self._partials_at(k, v, params, node)
         bar = None
-        if type(p) not in NUMBER_TYPES or p != 0:
+        if type(p) not in NUMBER_TYPES or not self.absent[k]:
             bar = self._product(y_bar, _conjugate(p), node)
         if type(q) not in NUMBER_TYPES or q != 0:
             other = self._product(_conjugate(y_bar), q, node)
@@ -113,10 +112,10 @@ class Elementwise(Operation):
         return bar
 
     def _product(self, bar: Any, p: Any, node: Node) -> Any:
-        """bar * p; where the partial can be infinite, or the trace selects, 0 times infinity is 0."""
+        """bar * p; in a trace in which something was selected, 0 times infinity is 0."""
         if type(p) in NUMBER_TYPES:
             return bar if p == 1 else -bar if p == -1 else bar * p
-        return scaled(bar, p) if self.singular or node.trace.guarded else bar * p
+        return scaled(bar, p) if node.trace.guarded else bar * p
 
     def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
         y_dot = None
@@ -126,8 +125,8 @@ class Elementwise(Operation):
             p, q = self._partials_at(k, v, params, node)
             if lead:
                 x_dot = padded(x_dot, lead, node.ndim)
-            for coefficient, dot in ((p, x_dot), (q, None)):
-                if type(coefficient) in NUMBER_TYPES and coefficient == 0:
+            for coefficient, dot, absent in ((p, x_dot, self.absent[k]), (q, None, True)):
+                if absent and type(coefficient) in NUMBER_TYPES and coefficient == 0:
                     continue
                 term = self._product(_conjugate(x_dot) if dot is None else dot, coefficient, node)
                 y_dot = term if y_dot is None else y_dot + term
@@ -141,7 +140,7 @@ def _conjugate(x: Any) -> Any:
 
 
 def scaled(bar: Any, p: Any) -> Any:
-    """bar * p with 0 * infinity = 0: the product of walks through operations whose partial can be infinite."""
+    """bar * p with 0 * infinity = 0: the product of walks through a trace in which something was selected."""
     if type(p) in NUMBER_TYPES:
         return bar * p
     return OPERATIONS["scale"].apply((bar, p))

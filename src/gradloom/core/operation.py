@@ -44,10 +44,10 @@ class Operation:
     overwrites = False  # writes at params["index"]: a raw walk undoes it in the memory that it owns
     reads_at: Any = None  # of operations that can read one row along axis 0: which, from the parameters
     writes_at: Any = None  # of operations that can write one
-    selects = False  # by a condition: what is not selected must not reach a derivative, were it infinite
 
     def __init__(self, name: str, kernel: Callable[..., Any], inputs: Sequence[str], *, hidden: Sequence[str] = (), outputs: int = 1,
-                 axes: Any = None, domain: tuple[float, float] = (-2.0, 2.0), samples: Any = None, matlab: str | None = None, own: bool = False):
+                 axes: Any = None, domain: tuple[float, float] = (-2.0, 2.0), samples: Any = None, matlab: str | None = None, own: bool = False,
+                 selects: bool = False):
         self.name = name
         self.kernel = kernel
         self.inputs = tuple(inputs)
@@ -56,6 +56,7 @@ class Operation:
         self.single = len(self.inputs) == 1 == outputs and not self.hidden
         self.axes = axes
         self.domain = domain
+        self.selects = selects  # some of its inputs' entries, which marks the trace: what was not selected counts for nothing, were it infinite
         self.samples = samples
         self.matlab = matlab
         self.public: Callable[..., Any] | None = None
@@ -96,8 +97,6 @@ class Operation:
             else:
                 if node is None or not node.trace.open:
                     return _made(result, None, labels)
-                if self.selects:
-                    node.trace.guarded = True
                 return _made(result, Node(self, node.trace, (node,), self.kept((node,), [value], result), params, result, user_site(2)), labels)
         values: list[Any] = []
         nodes: list[Node | None] = []
@@ -140,8 +139,6 @@ class Operation:
         node = None
         if trace is not None:
             node = Node(self, trace, nodes, self.kept(nodes, values, result, hidden), params, result, user_site(2))
-            if self.selects:
-                trace.guarded = True
         if self.outputs > 1:
             return tuple(item(result, node, k, labels[k] if labels else None) for k in range(self.outputs))
         return _made(result, node, labels)

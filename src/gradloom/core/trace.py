@@ -5,11 +5,12 @@ constants among its inputs are kept by reference, so that what a walk dropped ca
 """
 from __future__ import annotations
 
+import contextlib
 import gc
 import operator
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .errors import Site, TraceError, line_of, user_site
@@ -26,16 +27,26 @@ SMALL = 256  # a walk through arrays of fewer elements drops nothing
 class Trace:
     """All nodes made during one outermost `dlfeval`."""
 
-    __slots__ = ("__weakref__", "closing", "collect_at", "guarded", "nodes", "number", "open", "prune_at")
+    __slots__ = ("__weakref__", "closing", "collect_at", "guarded", "nodes", "number", "open", "prune_at", "walking")
 
     def __init__(self) -> None:
         self.open = True
-        self.guarded = False  # something was selected by a condition: what was not selected may be infinite, and counts for nothing
+        self.guarded = False  # something was selected: what was not may be infinite, and counts for nothing (0 times infinity is 0)
+        self.walking = False  # a walk is recorded: what its rules select is no selection of the user's
         self.number = 0
         self.nodes: list[weakref.ref[Node]] = []
         self.prune_at = 4096
         self.collect_at = COLLECT_EVERY
         self.closing: list[Callable[[], None]] = []  # what returned results forget with the trace
+
+    @contextlib.contextmanager
+    def recording(self) -> Iterator[None]:
+        """While a walk is recorded on this trace."""
+        before, self.walking = self.walking, True
+        try:
+            yield
+        finally:
+            self.walking = before
 
     def prune(self) -> None:
         """Forget references to nodes that are gone; in long traces, let Python look for the user's own cycles among what is new."""
@@ -79,6 +90,8 @@ class Node:
             self.dtype: Any = output.dtype
         else:  # several outputs: each has a node of its own
             self.shape = self.dtype = None
+        if operation.selects and not trace.walking:
+            trace.guarded = True
         self.number = number = trace.number
         trace.number = number + 1
         trace.nodes.append(_weak(self))

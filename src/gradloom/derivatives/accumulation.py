@@ -152,10 +152,8 @@ class Accumulation:
             product[...] = partial
             return
         np.multiply(before, partial, out=product)
-        if operation.singular:
-            product[np.broadcast_to(before == 0, product.shape)] = 0
-        elif step.selects:
-            product[np.broadcast_to(partial == 0, product.shape)] = 0
+        if node.trace.guarded or step.selects:
+            product[np.broadcast_to((before == 0) | (partial == 0), product.shape)] = 0
 
 
 def partial_of(node: Node, operand: int) -> tuple[Any, int | None]:

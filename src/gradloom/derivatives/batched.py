@@ -20,6 +20,7 @@ from .jacobian import jacobian_object
 from .operators import check_leads_to, marked, one_trace, output_node, recorded_result, target_node
 from .planning import Partners, independence
 from .reverse import pull
+from .structural_zeros import cleared
 
 WORTHWHILE = 1 << 15  # numbers in a result for which structure is worth looking at
 
@@ -77,6 +78,7 @@ def dljacobian(u: Any, x: Any, axis: Any = None, /, *, enable_higher_derivatives
         (bar,) = pull({u_node: dlarray._made(seed, None) if recorded else seed}, [x_node], recorded=recorded, lead=lead)
     if bar is None:
         bar = torch.zeros((*lead, *x.shape), dtype=x.dtype, device=x.device)
+    bar = cleared(bar, u_node, x_node, axes)
     return recorded_result(bar, tidy(labels), [x_node]) if recorded else marked(bar, tidy(labels), u_node)
 
 

@@ -53,7 +53,8 @@ def _route(x: Node, axes: Sequence[int], order: Sequence[Node]) -> Route:
     for node in order:
         if any(p in active for p in node.parents):
             active.add(node)
-    bent = [node is not x and node in active and bends(node, active) for node in order]
+    with x.trace.recording():
+        bent = [node is not x and node in active and bends(node, active) for node in order]
     needed = dict.fromkeys(order, False)
     for node, bending in zip(reversed(order), reversed(bent), strict=True):
         for parent in node.parents:
@@ -131,16 +132,21 @@ class Walk:
         """(directions, *u.shape): how u moves along each."""
         self.route = Route(self.route.ties, [False] * len(self.order), [True] * len(self.order))
         self.bending = self.cut = False
-        found = self._tangents(0, {})
-        if found is None:
-            return None
-        tangent, tied = found
-        for k in [k for k in self.axes if k in tied]:
-            tangent, tied = self._untied(tangent, tied, k, self.u, len(self.order) - 1)
-        return whole(tangent, self.u.shape)
+        with self.x.trace.recording():
+            found = self._tangents(0, {})
+            if found is None:
+                return None
+            tangent, tied = found
+            for k in [k for k in self.axes if k in tied]:
+                tangent, tied = self._untied(tangent, tied, k, self.u, len(self.order) - 1)
+            return whole(tangent, self.u.shape)
 
     def second(self) -> Any:
         """The sum of second derivatives of u over the directions, None where it is zero."""
+        with self.x.trace.recording():
+            return self._second()
+
+    def _second(self) -> Any:
         self._tangents(0, {})
         ddots: dict[Node, Any] = {}
         for k, node in enumerate(self.order):
@@ -236,7 +242,7 @@ class Walk:
         self.made.add(node)
         parent, tangent, p = node.parents[moving[0]], parts[moving[0]], ps[moving[0]] if ps else None
         if (p is None or len(moving) > 1 or parent not in self.made or parent not in self.ending.get(k, ()) or type(tangent) is not Tensor
-                or node.operation.singular or tangent.shape[1:] != node.shape or 0 in tangent.stride() or p.dtype is not tangent.dtype):  # type: ignore[attr-defined]
+                or node.trace.guarded or tangent.shape[1:] != node.shape or 0 in tangent.stride() or p.dtype is not tangent.dtype):  # type: ignore[attr-defined]
             return None
         return tangent.mul_(p)
 

@@ -18,6 +18,14 @@ def push(outputs: Sequence[Node], seeds: dict[Node, Any], *, recorded: bool = Fa
     Tangents are tensors, dlarrays (`recorded`) or Blocks. `values_of` gives a node's values where they are not the recorded ones.
     """
     order = ancestors(outputs, min([n.number for n in seeds]))
+    if recorded:
+        with next(iter(seeds)).trace.recording():
+            return _push(outputs, seeds, order, True, lead, values_of)
+    return _push(outputs, seeds, order, False, lead, values_of)
+
+
+def _push(outputs: Sequence[Node], seeds: dict[Node, Any], order: Sequence[Node], recorded: bool, lead: tuple[int, ...],
+          values_of: Callable[[Node], list[Any]] | None) -> list[Any]:
     last: dict[Any, int] = {}  # the last reader of each tangent
     for k, node in enumerate(order):
         for parent in node.parents:
@@ -28,7 +36,7 @@ def push(outputs: Sequence[Node], seeds: dict[Node, Any], *, recorded: bool = Fa
     known: dict[Node, Any] = {}
     for k, node in enumerate(order):
         y_dot = _through(node, dots, recorded, lead, values_of, known)
-        if lead and type(y_dot) is Tensor and node.parents[0] in seeds and len(node.parents) == 1 and not y_dot.any():
+        if lead and type(y_dot) is Tensor and node.operation.selects and node.parents[0] in seeds and not y_dot.any():
             y_dot = None  # a part of x in which none of these directions goes
         seed = seeds.get(node)
         if seed is not None:

@@ -116,11 +116,11 @@ def _content(value: Tensor) -> int:
 
 
 def _number(operation: Any, k: int, value: Any) -> Any:
-    """Of a number among the operands: a rule that reads it may decide by it, and a product with 0 depends on nothing."""
+    """Of a number among the operands: a rule that reads it may decide by it; where the partial is the number itself, only 0 decides."""
     stated = getattr(operation, "stated", None)
     decides = stated is None or k >= len(operation.inputs) or any(
         callable(p) and operation.inputs[k] in b.reads for p, b in zip(stated, operation.partials, strict=True))
-    return _exactly(value) if decides or value in (-1, 0, 1) or value != value else type(value)
+    return _exactly(value) if decides or value == 0 else type(value)
 
 
 def _exactly(value: Any) -> Any:

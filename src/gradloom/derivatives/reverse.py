@@ -1,6 +1,7 @@
 """The pull walk: cotangents backwards."""
 from __future__ import annotations
 
+import cmath
 import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
@@ -11,11 +12,14 @@ import torch
 from ..core.array import dlarray
 from ..core.blocks.block import Block
 from ..core.errors import TraceError, line_of, user_site
+from ..core.finite import checking
 from ..core.operation import ITEM, OPERATIONS, PUBLIC, item
 from ..core.trace import SMALL, Node
 from ..kernels import Tensor
 
 _number = operator.attrgetter("number")
+HALF = (torch.float16, torch.bfloat16)  # whose sums overflow early
+FEW = 32  # numbers that are quicker looked at one by one
 
 
 def pull(outputs: dict[Node, Any], targets: Sequence[Node], *, recorded: bool = False, lead: tuple[int, ...] = (), release: bool = False,
@@ -29,15 +33,19 @@ def pull(outputs: dict[Node, Any], targets: Sequence[Node], *, recorded: bool = 
     order, active = between(outputs, asked)
     bars = {node: bar for node, bar in outputs.items() if node in active}
     if recorded:
-        found = _plain(bars, order, active, asked, handles, lead)
+        with targets[0].trace.recording():
+            found = _plain(bars, order, active, asked, handles, lead)
     elif lead or values_of is not None:
         found = _plain(bars, order, active, asked, values_of or (lambda node: node.values), lead)
     else:
         guard = bool(order) and order[0].trace.guarded
+        if guard and checking():  # which sees each product, and is not to see the first walk's
+            found = _raw(bars, order, active, asked, release, guarded=True)
+            return [found.get(t) for t in targets]
         seeds = bars.copy() if guard else bars
         found = _raw(bars, order, active, asked, release)
-        if guard and not all(_finite(bar) for bar in found.values()):
-            found = _raw(seeds, order, active, asked, release, guarded=True)  # what `where` did not select may have been infinite
+        if guard and not finite(found.values()):  # what was not selected may have been infinite: once more, with 0 times infinity as 0
+            found = _raw(seeds, order, active, asked, release, guarded=True)
     return [found.get(t) for t in targets]
 
 
@@ -157,8 +165,18 @@ def _raw(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: set[
     return found
 
 
-def _finite(bar: Tensor) -> bool:
-    return bool(torch.isfinite(bar.sum()))
+def finite(bars: Iterable[Tensor]) -> bool:
+    """Whether there is surely neither infinity nor NaN in any: one pass that only reads, and one question for all that are not small."""
+    sums = []
+    bars = [bar for bar in bars if not bar.is_meta]
+    for bar in bars:
+        if bar.is_cpu and bar.numel() <= FEW:  # quick way; the sums below say the same
+            if not all(map(cmath.isfinite, bar.reshape(-1).tolist())):
+                return False
+        else:
+            sums.append(bar.sum(dtype=torch.float32) if bar.dtype in HALF else bar.sum())
+    total = sums[0] if len(sums) == 1 else sum(sums[1:], sums[0]) if sums else None
+    return total is None or cmath.isfinite(total.item())
 
 
 def between(outputs: Iterable[Node], asked: set[Node]) -> tuple[list[Node], set[Any]]:

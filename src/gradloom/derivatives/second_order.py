@@ -75,6 +75,7 @@ def partials_of(node: Node, moving: Sequence[bool], recorded: bool, values: list
     """
     operation: Any = node.operation
     trace = node.trace if recorded else Trace()
+    trace.guarded = node.trace.guarded
     device = max((v for v in values if isinstance(v, Tensor)), key=_rank, default=_NOWHERE).device  # a node keeps none where no partial reads any
     if recorded and len(moving) == 1 and len(getattr(operation.partials[0], "reads", ())) == 1:  # nothing else moves its partial: no variable is needed
         places: list[Node | None] = [*node.parents]
@@ -137,14 +138,14 @@ def elementwise_partials(node: Node, values: list[Any], recorded: bool, known: d
 def elementwise_push(node: Node, dots: Sequence[Any], ps: Sequence[Any], n: int) -> Any:
     """sum p_i x_dot_i, with n leading axes; tangents keep size 1 where they are constant."""
     y_dot = None
-    for dot, p in zip(dots, ps, strict=True):
-        if dot is None or type(p) in NUMBER_TYPES and p == 0:
+    for dot, p, absent in zip(dots, ps, node.operation.absent, strict=True):  # type: ignore[attr-defined]
+        if dot is None or absent:
             continue
         dot = padded(dot, tuple(dot.shape[:n]), node.ndim)
         if type(p) in NUMBER_TYPES:
             part = dot if p == 1 else -dot if p == -1 else dot * p
         else:
-            part = scaled(dot, p) if node.operation.singular else dot * p  # type: ignore[attr-defined]
+            part = scaled(dot, p) if node.trace.guarded else dot * p
         y_dot = part if y_dot is None else y_dot + part
     return y_dot
 
@@ -175,10 +176,10 @@ def source(node: Node, values: list[Any], dots: Sequence[Any], recorded: bool, k
 def elementwise_source(node: Node, sums: dict[tuple[int, int], Any], seconds: dict[tuple[int, int], Any], total: Any) -> Any:
     """What the sums of products give with the second partials, added to a second order that is there already."""
     for (i, j), p in seconds.items():
-        if total is not None and i == j and not node.operation.singular and type(p) not in NUMBER_TYPES:  # type: ignore[attr-defined]
+        if total is not None and i == j and not node.trace.guarded and type(p) not in NUMBER_TYPES:
             total = OPERATIONS["multiply_add"].apply((total, sums[i, j], p))
             continue
-        part = scaled(sums[i, j], p) if node.operation.singular else sums[i, j] * p  # type: ignore[attr-defined]
+        part = sums[i, j] * p if type(p) in NUMBER_TYPES or not node.trace.guarded else scaled(sums[i, j], p)
         part = part if i == j else 2 * part
         total = part if total is None else total + part
     return total

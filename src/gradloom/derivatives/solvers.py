@@ -21,6 +21,7 @@ from .functions import _as_variable, _own_trace, _place
 from .operators import dlfeval, dlgradient, refuse_suspended
 from .planning import free_memory
 from .reverse import pull
+from .structural_zeros import cleared
 
 PIECE = 1 << 20  # bytes of the widest tangent of one walk
 
@@ -212,7 +213,8 @@ def jacobian_of(u: Any, x: dlarray, record: bool = False) -> Any:
         found = pushed(order, torch.eye(n, dtype=x.dtype, device=x.device)).T
     else:
         found = pulled(order, torch.eye(m, dtype=u.dtype, device=u.device))
-    return dlarray._made(found.to(dtype).reshape(shape), None)
+    found = cleared(found.to(dtype).reshape(shape), order[-1], order[0], range(u.ndim))
+    return dlarray._made(found, None)
 
 
 def _hessian_of(y: Any, x: dlarray, record: bool) -> Any:

@@ -7,6 +7,7 @@ None where an operation, a shape, a type or a place differs from what it was wri
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -46,7 +47,8 @@ class _Writer:
         self.order, self.active = between((y,), {target}) if y.number - target.number < LONGEST else ([], set())
         (value,) = target.values
         one = torch.ones((), dtype=y.dtype, device=value.device)
-        self.known: dict[str, Any] = {"ONE": one, "device": value.device, "dtype": y.dtype, "stack": torch.stack, "Tensor": Tensor}
+        self.known: dict[str, Any] = {"ONE": one, "device": value.device, "dtype": y.dtype, "stack": torch.stack, "Tensor": Tensor,
+                                      "isfinite": math.isfinite}
         self.names = {node: "t" if node is target else f"n{k}" for k, node in enumerate(self.order)}
         self.named = {y, target}
         self.bars: dict[Node, str] = {y: "ONE"}
@@ -79,7 +81,8 @@ class _Writer:
         rows = [reads.get(k, "zero") for k in range(self.target.shape[0])]
         self.known |= {"shape": self.target.shape, "zero": torch.zeros_like(self.known["ONE"])}
         lines = [*self.checks, "if t.shape != shape or t.values[0].device != device: return None", *self.steps,
-                 f"bar = stack(({', '.join(rows)},))", "return bar if bar.dtype is dtype else None"]
+                 f"bar = stack(({', '.join(rows)},))",
+                 "if n0.trace.guarded and not (bar.is_meta or all(map(isfinite, bar.tolist()))): return None", "return bar if bar.dtype is dtype else None"]
         exec("def walk(n0, t):\n    " + "\n    ".join(lines), self.known)
         return self.known["walk"]
 
@@ -112,7 +115,7 @@ class _Writer:
         for k, parent in enumerate(node.parents):
             if parent is None:
                 continue
-            stated = operation.stated[k] if operation.fused_pull is None and not operation.singular else None
+            stated = operation.stated[k] if operation.fused_pull is None else None
             if stated == 0:
                 continue
             if stated == 1:

@@ -79,7 +79,8 @@ _WHERE = torch.tensor([[2, 0, 0], [1, 1, 3]])
 _SAMPLES = [((2, 4), {"where": _WHERE, "axis": -1}), ((3, 2), {"where": _WHERE[:, :2] % 3, "axis": -2}), ((3,), {"where": _WHERE[0, :1], "axis": -1}),
             ((2, 0), {"where": _WHERE[:, :0], "axis": -1}), ((1, 1), {"where": _WHERE[:1, 1:2], "axis": -1})]
 _pick = multilinear("take_along_axis", _pick_kernel, act=_pick_on_block, samples=_SAMPLES,
-                    transposes={"x": lambda y_bar, where, axis, x_shape: put_along(y_bar, where, axis, x_shape[axis])})
+                    transposes={"x": lambda y_bar, where, axis, x_shape: put_along(y_bar, where, axis, x_shape[axis])},
+                    selects=True)
 _put = multilinear("put_along_axis", _put_kernel, transposes={"x": lambda y_bar, where, axis: pick_along(y_bar, where, axis)}, act=_put_on_block,
                    samples=[((2, 3), {"where": _WHERE, "axis": -1, "size": 4}), ((2, 3), {"where": _WHERE % 2, "axis": -2, "size": 2}),
                             ((1,), {"where": _WHERE[0, :1], "axis": -1, "size": 3}), ((2, 0), {"where": _WHERE[:, :0], "axis": -1, "size": 2})])

@@ -28,7 +28,7 @@ def _multiply_on_block(operation: Elementwise, inputs: Any, params: dict[str, An
     a, b = inputs
     block, other = (a, b) if type(a) is Block else (b, a)
     if type(other) in NUMBER_TYPES:
-        return block.times(other)
+        return block.times(other) if other != 0 or not block.is_finite() else block.made([], block.shape)
     if type(other) is Block:
         raise TypeError("the product of two structured Jacobians is not linear")
     return block.scaled(other)
@@ -52,9 +52,9 @@ scale = elementwise("scale", _guarded, "b", "a", singular=True,
 
 
 def _scale_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]) -> Block:
-    """Where a partial is not finite, each term's factors are folded first, so that 0 times infinity is 0 entry by entry."""
+    """Where a partial, or what it meets, is not finite, each term's factors are folded first, so that 0 times infinity is 0 entry by entry."""
     block, p = inputs
-    if type(p) is Block or type(block) is not Block or p.is_meta or bool(torch.isfinite(p).all()):
+    if type(p) is Block or type(block) is not Block or p.is_meta or block.finite and bool(torch.isfinite(p.sum())):
         return _multiply_on_block(operation, inputs, params)
     return block.guarded(p, _guarded)
 
@@ -87,11 +87,10 @@ def fused_product(a: Tensor, b: Tensor, factor: float = 1) -> Tensor:
 
 
 def fused_quotient(y_bar: Tensor, b: Any, factor: float = 1) -> Tensor:
-    """factor * y_bar / b in one pass, for a pull; where that is not finite, by `scale`, for which 0 times infinity is 0."""
+    """factor * y_bar / b in one pass, for a pull."""
     if type(b) in NUMBER_TYPES:
         return y_bar * (factor * _inverse(b))
-    bar = torch.addcdiv(number_like(0, y_bar), y_bar, b, value=factor)
-    return bar if finite(bar) else _guarded(y_bar, factor / b)
+    return torch.addcdiv(number_like(0, y_bar), y_bar, b, value=factor)
 
 
 def finite(bar: Tensor) -> bool:
@@ -101,10 +100,7 @@ def finite(bar: Tensor) -> bool:
 
 def _divide_fused(y_bar: Tensor, y: Tensor, b: Any) -> Tensor:
     """The pull of the denominator."""
-    if type(b) in NUMBER_TYPES:
-        return _guarded(y_bar, -y / b)
-    bar = fused_product(y_bar, y, -1).div_(b)
-    return bar if finite(bar) else _guarded(y_bar, -y / b)
+    return fused_product(y_bar, y, -1).div_(b)
 
 
 divide = elementwise("divide", operator.truediv, lambda b: _inverse(b), lambda y, b: -y / b, singular=True,
@@ -137,13 +133,10 @@ def _power_base(a: Any, b: Any) -> Any:
 
 
 def _power_fused(y_bar: Tensor, a: Any, b: Any) -> Any:
-    """Two passes where the exponent is a number, and no look for infinities where there are none at 0."""
+    """Two passes where the exponent is a number."""
     if type(b) not in NUMBER_TYPES or isinstance(b, complex):
-        return scale(y_bar, _power_base(a, b))
-    if b == 0:
-        return None
-    bar = fused_product(y_bar, torch.pow(a, b - 1), b)
-    return bar if b >= 1 or finite(bar) else scale(y_bar, _power_base(a, b))
+        return y_bar * _power_base(a, b)
+    return y_bar * 0 if b == 0 else fused_product(y_bar, torch.pow(a, b - 1), b)
 
 
 def _power_exponent(y: Any, a: Any, b: Any) -> Any:

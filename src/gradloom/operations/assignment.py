@@ -138,7 +138,7 @@ def _read(y_bar: Any, index: Any, lead: int) -> Any:
 
 
 _assign = _Assign("assign", _assign_kernel, ("x", "value"), [("x",), ("value",)], {},
-                  samples=[((4, 3), (2,), {"index": (slice(1, 3), 0)}), ((4, 3), (3,), {"index": (2,)})])
+                  samples=[((4, 3), (2,), {"index": (slice(1, 3), 0)}), ((4, 3), (3,), {"index": (2,)})], selects=True)
 
 
 _assign.act = lambda operation, inputs, params: _assign_on_blocks(params["index"], inputs[0].shape, inputs[0], None)  # zeros: how a pull runs it
@@ -195,7 +195,7 @@ def _assign_at_block(operation: Any, inputs: Any, params: Any) -> Block:
 
 
 _assign_at = _AssignAt("assign_at", _assign_at_kernel, ("x", "value"), [("x",), ("value",)], {},
-                       samples=[((4, 3), (2,), {"positions": torch.tensor([7, 0])})])
+                       samples=[((4, 3), (2,), {"positions": torch.tensor([7, 0])})], selects=True)
 _assign_at.act = _assign_at_block
 
 

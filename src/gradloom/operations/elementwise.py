@@ -20,14 +20,6 @@ aten = torch.ops.aten
 TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
 
 
-# ----- for fused pulls, on tensors -----
-
-
-def _checked(bar: Tensor, y_bar: Tensor, partial: Any) -> Tensor:
-    """The product of a cotangent and a partial that can be infinite, unless it is not finite: then by `scale`."""
-    return bar if finite(bar) else scale(y_bar, partial())
-
-
 # ----- mathematics -----
 
 
@@ -47,9 +39,9 @@ log10 = elementwise("log10", torch.log10, lambda x: 1 / (x * math.log(10)), sing
 sqrt = elementwise("sqrt", torch.sqrt, lambda y: 0.5 / y, singular=True, domain=(0.5, 3), doc="The square root.", matlab="sqrt",
                    fused_pull=lambda y_bar, y: fused_quotient(y_bar, y, 0.5))
 rsqrt = elementwise("rsqrt", torch.rsqrt, lambda y, x: -0.5 * y / x, singular=True, domain=(0.5, 3), doc="1 / sqrt(x).",
-                    fused_pull=lambda y_bar, y, x: _checked(fused_product(y_bar, y, -0.5).div_(x), y_bar, lambda: -0.5 * y / x))
+                    fused_pull=lambda y_bar, y, x: fused_product(y_bar, y, -0.5).div_(x))
 reciprocal = elementwise("reciprocal", torch.reciprocal, lambda y: -scale(y, y), singular=True, domain=(0.5, 3), doc="1 / x.",
-                         fused_pull=lambda y_bar, y: _checked(fused_product(y_bar, y, -1).mul_(y), y_bar, lambda: -y * y))
+                         fused_pull=lambda y_bar, y: fused_product(y_bar, y, -1).mul_(y))
 
 sin = elementwise("sin", torch.sin, lambda x: cos(x), fused_pull=lambda y_bar, x: y_bar * torch.cos(x), doc="The sine; x in radians.", matlab="sin")
 cos = elementwise("cos", torch.cos, lambda x: -sin(x), fused_pull=lambda y_bar, x: fused_product(y_bar, torch.sin(x), -1),
@@ -83,7 +75,7 @@ erfc = elementwise("erfc", torch.erfc, lambda x: -TWO_OVER_ROOT_PI * bell(x), fu
 sigmoid = elementwise("sigmoid", torch.sigmoid, lambda y: logistic_slope(y), fused_pull=lambda y_bar, y: aten.sigmoid_backward(y_bar, y),
                       doc="1 / (1 + exp(-x)).", matlab="sigmoid")
 relu = elementwise("relu", torch.relu, lambda y: _step(y), fused_pull=lambda y_bar, y: aten.threshold_backward(y_bar, y, 0),
-                   doc="max(x, 0), with derivative 0 at 0.", matlab="relu")
+                   doc="max(x, 0), with derivative 0 at 0.", matlab="relu", selects=True)
 softplus = elementwise("softplus", lambda x: torch.logaddexp(x, torch.zeros((), dtype=x.dtype, device=x.device)), lambda x: sigmoid(x),
                        doc="log(1 + exp(x)), stable for every x.")
 silu = elementwise("silu", torch._C._nn.silu, lambda x: silu_slope(x), fused_pull=lambda y_bar, x: aten.silu_backward(y_bar, x),
@@ -91,9 +83,10 @@ silu = elementwise("silu", torch._C._nn.silu, lambda x: silu_slope(x), fused_pul
 
 
 def _step(y: Any) -> Any:
-    """1 where y > 0, else 0, in y's type: a constant."""
+    """0 where y <= 0, else 1, in y's type: a constant, by the kernel of the fused pull, so that they agree on what is no number."""
     if isinstance(y, Tensor):
-        return torch.gt(y, 0, out=torch.empty_like(y))  # straight in y's type
+        one = torch.ones((), dtype=y.dtype, device=y.device).expand(y.shape)
+        return aten.threshold_backward.grad_input(one, y, 0, grad_input=torch.empty_like(y))
     return dlarray._made(_step(y._value), None, y._labels)
 
 
@@ -113,12 +106,14 @@ def apply_unary(operation: Elementwise, x: Any, params: dict[str, Any]) -> Any:
 
 _leakyrelu = _unary_with_options("leakyrelu", lambda x, scale: torch._C._nn.leaky_relu(x, scale), lambda x, scale: _leaky_slope(x, scale),
                                  fused_pull=lambda y_bar, x, scale: aten.leaky_relu_backward(y_bar, x, scale, False), samples=[{"scale": 0.1}],
-                                 matlab="leakyrelu")
+                                 matlab="leakyrelu", selects=True)
 
 
 def _leaky_slope(x: Any, scale: float) -> Any:
-    step = _step(x)
-    return step + scale * (1 - step)
+    """1 where x > 0, else the scale: a constant, by the kernel of the fused pull."""
+    if isinstance(x, Tensor):
+        return aten.leaky_relu_backward(torch.ones((), dtype=x.dtype, device=x.device).expand(x.shape), x, scale, False)
+    return dlarray._made(_leaky_slope(x._value, scale), None, x._labels)
 
 
 @public(_leakyrelu)
@@ -136,7 +131,8 @@ def leakyrelu(x: Any, scale: float = 0.01) -> Any:
 
 
 _elu = _unary_with_options("elu", lambda x, alpha: torch._C._nn.elu(x, alpha), lambda x, y, alpha: _elu_slope(x, y, alpha), samples=[{"alpha": 1.5}],
-                           fused_pull=lambda y_bar, x, alpha: aten.elu_backward(y_bar, alpha, 1, 1, False, x))
+                           fused_pull=lambda y_bar, x, alpha: aten.elu_backward(y_bar, alpha, 1, 1, False, x),
+                           selects=True)
 
 
 def _elu_slope(x: Any, y: Any, alpha: float) -> Any:
@@ -215,9 +211,11 @@ def _pair(kernel: Any) -> Any:
 
 
 maximum = elementwise("maximum", _pair(torch.maximum), lambda a, b: _first(a, b, torch.ge), lambda a, b: 1 - _first(a, b, torch.ge),
-                      doc="The larger of a and b; the derivative goes to a where they are equal.", matlab="max")
+                      doc="The larger of a and b; the derivative goes to a where they are equal.", matlab="max",
+                      selects=True)
 minimum = elementwise("minimum", _pair(torch.minimum), lambda a, b: _first(a, b, torch.le), lambda a, b: 1 - _first(a, b, torch.le),
-                      doc="The smaller of a and b; the derivative goes to a where they are equal.", matlab="min")
+                      doc="The smaller of a and b; the derivative goes to a where they are equal.", matlab="min",
+                      selects=True)
 atan2 = elementwise("atan2", _pair(torch.atan2), lambda a, b: divide(b, a * a + b * b), lambda a, b: divide(-a, a * a + b * b),
                     singular=True, domain=(0.5, 2), doc="The angle of the point (b, a), in radians.", matlab="atan2")
 hypot = elementwise("hypot", _pair(torch.hypot), lambda y, a: _ratio(a, y), lambda y, b: _ratio(b, y), singular=True, domain=(0.5, 2),
@@ -233,7 +231,7 @@ def _ratio(a: Any, y: Any) -> Any:
 def _share_of(y_bar: Tensor, a: Any, y: Tensor) -> Tensor:
     """y_bar a / y, 0 where y is 0."""
     bar = (y_bar * a).div_(y)
-    return bar if finite(bar) else scale(y_bar, _ratio(a, y))
+    return bar if finite(bar) else y_bar * _ratio(a, y)
 
 
 def _first(a: Any, b: Any, compare: Any) -> Any:
@@ -253,8 +251,6 @@ def _where(condition: Any, a: Any, b: Any) -> Any:
 
 class _Where(Elementwise):
     """Selection: the condition carries no derivative, and a cotangent is selected, never multiplied."""
-
-    selects = True
 
     def __init__(self, *args: Any, **rest: Any):
         super().__init__(*args, **rest)
@@ -281,7 +277,8 @@ class _Where(Elementwise):
 
 _MASK = torch.tensor([[True, False, True], [False, False, True]])
 _where_operation = _Where("where", _where, [0, 1, 1], ("condition", "a", "b"),
-                          samples=[(_MASK, (2, 3), (2, 3), {}), (_MASK[0], (2, 1), (2, 3), {}), (_MASK, (3,), 0.5, {}), (_MASK, 0.5, (2, 1), {})])
+                          samples=[(_MASK, (2, 3), (2, 3), {}), (_MASK[0], (2, 1), (2, 3), {}), (_MASK, (3,), 0.5, {}), (_MASK, 0.5, (2, 1), {})],
+                          selects=True)
 
 
 def _where_on_block(operation: Any, inputs: Any, params: Any) -> Any:
@@ -324,7 +321,7 @@ def where(condition: Any, a: Any, b: Any, /) -> Any:
 
 
 _clip = Elementwise("clip", lambda x, low, high: torch.clamp(x, low, high), [lambda x, low, high: _inside(x, low, high)], ("x",),
-                    samples=[{"low": -0.5, "high": 0.7}])
+                    samples=[{"low": -0.5, "high": 0.7}], selects=True)
 
 
 def _inside(x: Any, low: Any, high: Any) -> Any:

@@ -72,7 +72,7 @@ def _scatter_kernel(x: Tensor, place: Tensor, size: int) -> Tensor:
 _PLACE = torch.tensor([[1], [0]])
 _gather = multilinear("gather", _gather_kernel, transposes={"x": lambda y_bar, place, x_shape: _spread(y_bar, place, x_shape[-1])},
                       act=lambda operation, inputs, params: action.gathered_at(inputs[0], [raw(params["place"]).squeeze(-1)], ()),
-                      samples=[((2, 3), {"place": _PLACE})])
+                      samples=[((2, 3), {"place": _PLACE})], selects=True)
 _scatter = multilinear("scatter", _scatter_kernel, transposes={"x": lambda y_bar, place: _pick(y_bar, place)},
                        act=lambda operation, inputs, params: action.scattered_to(inputs[0], [raw(params["place"]).squeeze(-1)], (params["size"],), 0),
                        samples=[((2,), {"place": _PLACE, "size": 3})])
@@ -105,7 +105,7 @@ def _extreme(name: str, find: Any) -> Any:
         x_bar = torch.zeros(x_shape, dtype=y_bar.dtype, device=y_bar.device)
         return x_bar.scatter_(axis[0], place.movedim(-1, axis[0]), y_bar if keepdims else y_bar.unsqueeze(axis[0]))
 
-    return general(name, kernel, hidden=("place",), push=push, pull=pull, fused_pull=fused_pull, samples=_SAMPLES, matlab=name)
+    return general(name, kernel, hidden=("place",), push=push, pull=pull, fused_pull=fused_pull, samples=_SAMPLES, matlab=name, selects=True)
 
 
 _max = _extreme("max", torch.max)

@@ -117,7 +117,8 @@ _index = multilinear(
     transposes={"x": lambda y_bar, index, x_shape, lead: _embed.apply((y_bar,), {"index": index, "shape": tuple(x_shape), "lead": len(lead)})},
     fused_pull=lambda y_bar, index, x_shape: (_embed_kernel(y_bar, index, x_shape, 0),),
     reads_at=lambda params: params["index"] if type(params["index"]) is int else None, act=_index_on_block,
-    samples=[((4, 3), {"index": (slice(1, 3), 0)}), ((4, 3), {"index": (None, slice(0, 4, 2), slice(None))}), ((4,), {"index": 2})])
+    samples=[((4, 3), {"index": (slice(1, 3), 0)}), ((4, 3), {"index": (None, slice(0, 4, 2), slice(None))}), ((4,), {"index": 2})],
+    selects=True)
 
 
 def _embed_kernel(x: Tensor, index: Any, shape: Any, lead: int) -> Tensor:

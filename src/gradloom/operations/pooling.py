@@ -122,7 +122,8 @@ _PLACE = torch.tensor([[[0, 3], [3, 5]], [[1, 1], [2, 4]]])
 _put: Any
 _pick = multilinear(
     "pool_pick", _pick_kernel, act=_pick_on_block, samples=[((2, 2, 3), {"place": _PLACE, "d": 2})],
-    transposes={"x": lambda y_bar, place, d, x_shape: _put.apply((y_bar,), {"place": place, "spatial": tuple(x_shape[-d:])})})
+    transposes={"x": lambda y_bar, place, d, x_shape: _put.apply((y_bar,), {"place": place, "spatial": tuple(x_shape[-d:])})},
+    selects=True)
 _put = multilinear(
     "maxunpool", _put_kernel, matlab="maxunpool", act=_put_on_block, samples=[((2, 2, 2), {"place": _PLACE, "spatial": (2, 3)})],
     transposes={"x": lambda y_bar, place, spatial: _pick.apply((y_bar,), {"place": place, "d": len(spatial)})})
@@ -176,7 +177,8 @@ _maxpool = general(
     samples=[((2, 3, 4, 5), _WINDOWS), ((2, 4, 5), _WINDOWS | {"before": (0, 1), "after": (1, 1)}),
              ((4, 5), _WINDOWS | {"stride": (1, 1), "before": (1, 0), "after": (0, 1)}),
              ((2, 7), {"size": (3,), "stride": (2,), "before": (0,), "after": (2,)}),
-             ((1, 2, 3, 4, 3), {"size": (2, 2, 2), "stride": (1, 2, 1), "before": (0, 0, 0), "after": (0, 0, 0)})])
+             ((1, 2, 3, 4, 3), {"size": (2, 2, 2), "stride": (1, 2, 1), "before": (0, 0, 0), "after": (0, 0, 0)})],
+    selects=True)
 
 
 def _line_kernel(x: Tensor, size: Sizes, stride: Sizes, before: Sizes, after: Sizes) -> Tensor:

@@ -25,7 +25,7 @@ _take = multilinear(
     transposes={"x": lambda y_bar, where, axis, x_shape: _put.apply((y_bar,), {"where": where, "axis": axis, "size": x_shape[axis]})},
     fused_pull=lambda y_bar, where, axis, x_shape: (_index_add(y_bar, where, axis, x_shape[axis]),),
     act=lambda operation, inputs, params: action.selected(inputs[0], inputs[0].ndim + params["axis"], params["where"].cpu()),
-    samples=[((4, 3), {"where": torch.tensor([2, 0, 0]), "axis": -2})])
+    samples=[((4, 3), {"where": torch.tensor([2, 0, 0]), "axis": -2})], selects=True)
 
 
 def _index_add(x: Tensor, where: Tensor, axis: int, size: int) -> Tensor:
@@ -85,7 +85,7 @@ _take_at = multilinear(
     transposes={"x": lambda y_bar, where, axis, sizes: _put_at.apply((y_bar,), {"where": where, "axis": axis, "sizes": sizes})},
     fused_pull=lambda y_bar, where, axis, sizes: (_put_at_kernel(y_bar, where, axis, sizes),),
     samples=[((2, 3), _AT), ((2, 2, 3, 1), _AT | {"axis": -3}), ((3, 2), {"where": torch.tensor(2), "axis": -2, "sizes": (3,)}),
-             ((2, 1), {"where": torch.zeros(0, 1, dtype=torch.int64), "axis": -2, "sizes": (2, 1)})])
+             ((2, 1), {"where": torch.zeros(0, 1, dtype=torch.int64), "axis": -2, "sizes": (2, 1)})], selects=True)
 _put_at = multilinear(
     "put_at", _put_at_kernel, act=_put_at_on_block,
     transposes={"x": lambda y_bar, where, axis, sizes: _take_at.apply((y_bar,), {"where": where, "axis": axis, "sizes": sizes})},
@@ -302,7 +302,7 @@ _slice = multilinear(
     transposes={"x": lambda y_bar, axis, start, stop, x_shape: pad_axis(y_bar, axis, start, x_shape[axis] - stop)},
     fused_pull=lambda y_bar, axis, start, stop, x_shape: (_zero_pad(y_bar, ((start, x_shape[axis] - stop), *((0, 0),) * (-axis - 1))),),
     act=lambda operation, inputs, params: action.selected(inputs[0], inputs[0].ndim + params["axis"], torch.arange(params["start"], params["stop"])),
-    samples=[((4, 3), {"axis": -2, "start": 1, "stop": 3})])
+    samples=[((4, 3), {"axis": -2, "start": 1, "stop": 3})], selects=True)
 
 
 def _zero_pad(x: Tensor, pairs: tuple[tuple[int, int], ...]) -> Tensor:

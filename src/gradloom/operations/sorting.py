@@ -36,7 +36,7 @@ _ORDERS = [((2, 5), {"axis": -1, "descending": False}), ((4, 2), {"axis": -2, "d
            ((0, 2), {"axis": -2, "descending": False})]
 _sort = general("sort", _sort_kernel, hidden=("place",), push=lambda x_dot, place, axis: pick_along(x_dot, place, axis),
                 pull=lambda y_bar, place, axis, x_shape: put_along(y_bar, place, axis, x_shape[axis]), fused_pull=_sort_fused, samples=_ORDERS,
-                matlab="sort")
+                matlab="sort", selects=True)
 _argsort = discrete("argsort", lambda x, axis, descending: _sort_kernel(x, axis, descending)[1])
 
 
@@ -114,7 +114,8 @@ def _topk_fused(y_bar: Tensor, place: Tensor, axis: int, x_shape: Any) -> Tensor
 _topk = general("topk", _topk_kernel, hidden=("place",), push=lambda x_dot, place, axis: pick_along(x_dot, place, axis),
                 pull=lambda y_bar, place, axis, x_shape: put_along(y_bar, place, axis, x_shape[axis]), matlab="maxk", fused_pull=_topk_fused,
                 samples=[((2, 5), {"axis": -1, "k": 2, "largest": True}), ((4, 2), {"axis": -2, "k": 3, "largest": False}),
-                         ((3,), {"axis": -1, "k": 0, "largest": True}), ((1,), {"axis": -1, "k": 1, "largest": True})])
+                         ((3,), {"axis": -1, "k": 0, "largest": True}), ((1,), {"axis": -1, "k": 1, "largest": True})],
+                selects=True)
 
 
 @public(_topk)
@@ -187,7 +188,8 @@ def _selected_kernel(x: Tensor, ranks: tuple[int, ...]) -> tuple[Tensor, Tensor]
 
 _selected = general("order_statistics", _selected_kernel, hidden=("place",), push=lambda x_dot, place: pick_along(x_dot, place, -1),
                     pull=lambda y_bar, place, x_shape: put_along(y_bar, place, -1, x_shape[-1]),
-                    samples=[((2, 5), {"ranks": (2,)}), ((3, 4), {"ranks": (1, 2)}), ((1,), {"ranks": (0,)}), ((0, 3), {"ranks": (1,)})])
+                    samples=[((2, 5), {"ranks": (2,)}), ((3, 4), {"ranks": (1, 2)}), ((1,), {"ranks": (0,)}), ((0, 3), {"ranks": (1,)})],
+                    selects=True)
 
 
 @public(_selected)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ..core.array import dlarray
-from ..core.elementwise import Elementwise, elementwise, scaled
+from ..core.elementwise import Elementwise, elementwise
 from ..core.errors import ShapeError, line_of, user_site
 from ..core.operation import public
 from ..kernels import NUMBER_TYPES, Tensor
@@ -64,10 +64,10 @@ acot = elementwise("acot", _of_reciprocal(torch.atan), lambda x: -1 / (1 + squar
 sech = elementwise("sech", lambda x: 1 / torch.cosh(x), lambda y, x: -y * tanh(x), fused_pull=_sech_fused,
                    doc="The hyperbolic secant, 1 / cosh(x).", matlab="sech")
 csch = elementwise("csch", lambda x: 1 / torch.sinh(x), lambda y, x: -scale(y, coth(x)), singular=True, domain=(0.5, 2),
-                   fused_pull=lambda y_bar, y: scaled(y_bar, (y * y).add_(1).sqrt_().mul_(y.abs()).neg_()),
+                   fused_pull=lambda y_bar, y: (y * y).add_(1).sqrt_().mul_(y.abs()).neg_().mul_(y_bar),
                    doc="The hyperbolic cosecant, 1 / sinh(x).", matlab="csch")
 coth = elementwise("coth", lambda x: 1 / torch.tanh(x), lambda x: -scale(csch(x), csch(x)), singular=True,
-                   fused_pull=lambda y_bar, y: scaled(y_bar, 1 - y * y), domain=(0.5, 2),
+                   fused_pull=lambda y_bar, y: y_bar * (1 - y * y), domain=(0.5, 2),
                    doc="The hyperbolic cotangent, 1 / tanh(x).", matlab="coth")
 asech = elementwise("asech", _of_reciprocal(torch.acosh), lambda x: divide(-1, x * sqrt(1 - x) * sqrt(1 + x)), singular=True, domain=(0.2, 0.8),
                     doc="The inverse hyperbolic secant, acosh(1 / x).", matlab="asech")
@@ -172,11 +172,11 @@ def polygamma(n: int, x: Any, /) -> Any:
 # ----- error functions -----
 
 erfinv = elementwise("erfinv", torch.erfinv, lambda y: _unbounded(y, lambda y: (ROOT_PI / 2) * exp(square(y))), singular=True, domain=(-0.9, 0.9),
-                     fused_pull=lambda y_bar, y: scaled(y_bar, torch.exp(y * y).mul_(ROOT_PI / 2)),
+                     fused_pull=lambda y_bar, y: torch.exp(y * y).mul_(y_bar).mul_(ROOT_PI / 2),
                      doc="The inverse of erf, from -1 to 1.", matlab="erfinv")
 erfcinv = elementwise("erfcinv", lambda x: torch.special.ndtri(x / 2) * -math.sqrt(0.5),
                       lambda y: -_unbounded(y, lambda y: (ROOT_PI / 2) * exp(square(y))), singular=True, domain=(0.3, 1.5),
-                      fused_pull=lambda y_bar, y: scaled(y_bar, torch.exp(y * y).mul_(-ROOT_PI / 2)),
+                      fused_pull=lambda y_bar, y: torch.exp(y * y).mul_(y_bar).mul_(-ROOT_PI / 2),
                       doc="The inverse of erfc, from 0 to 2, accurate near 0.", matlab="erfcinv")
 
 FAR, TERMS = 2.0, 40

@@ -30,7 +30,7 @@ def _triangle(name: str, kernel: Any) -> Any:
         return OPERATIONS["where"].apply((mask, block, 0))
 
     return multilinear(name, lambda x, k: kernel(x, k), transposes={"x": lambda y_bar, k: OPERATIONS[name].apply((y_bar,), {"k": k})}, act=act,
-                       fused_pull=lambda y_bar, k: (kernel(y_bar, k),), matlab=name,
+                       fused_pull=lambda y_bar, k: (kernel(y_bar, k),), matlab=name, selects=True,
                        samples=[((3, 4), {"k": 0}), ((2, 4, 3), {"k": 1}), ((2, 3), {"k": -1}), ((1, 1), {"k": 1}), ((0, 2), {"k": 0})])
 
 
@@ -118,7 +118,8 @@ def _diagonal_transpose(y_bar: Any, offset: int, x_shape: Any) -> Any:
 _diagonal = multilinear(
     "diagonal", lambda x, offset: x.diagonal(offset, -2, -1), transposes={"x": _diagonal_transpose}, act=_diagonal_on_block, matlab="diag",
     fused_pull=lambda y_bar, offset, x_shape: (_on_diagonal_kernel(y_bar, x_shape[-2], x_shape[-1], offset),),
-    samples=[((3, 4), {"offset": 0}), ((2, 3, 2), {"offset": -1}), ((1, 3), {"offset": 2}), ((2, 2), {"offset": 2}), ((0, 3), {"offset": 0})])
+    samples=[((3, 4), {"offset": 0}), ((2, 3, 2), {"offset": -1}), ((1, 3), {"offset": 2}), ((2, 2), {"offset": 2}), ((0, 3), {"offset": 0})],
+    selects=True)
 _on_diagonal = multilinear(
     "on_diagonal", _on_diagonal_kernel, transposes={"x": lambda y_bar, offset: _diagonal.apply((y_bar,), {"offset": offset})}, act=_on_diagonal_on_block,
     fused_pull=lambda y_bar, offset: (y_bar.diagonal(offset, -2, -1),),
@@ -147,7 +148,7 @@ _trace = multilinear(
     "trace", _trace_kernel, transposes={"x": _trace_transpose}, fused_pull=_trace_fused, matlab="trace",
     act=lambda operation, inputs, params: OPERATIONS["sum"].apply((_diagonal.apply(inputs, params),), {"axis": (-1,), "keepdims": False}),
     samples=[((3, 3), {"offset": 0}), ((3, 4), {"offset": 1}), ((2, 3, 2), {"offset": -1}), ((1, 3), {"offset": 2}), ((2, 2), {"offset": 2}),
-             ((0, 3), {"offset": 0})])
+             ((0, 3), {"offset": 0})], selects=True)
 
 
 @composite

@@ -18,7 +18,7 @@ from .term import Term
 class Block(Operand):
     """d out / d in as a sum of terms. `shape` is the out shape: to a rule, a Block is a tangent of that shape."""
 
-    __slots__ = ("complex_in", "device", "dtype", "images", "in_shape", "shape", "terms", "untied")
+    __slots__ = ("complex_in", "device", "dtype", "finite", "images", "in_shape", "shape", "terms", "untied")
 
     def __init__(self, terms: Sequence[Term], shape: Sequence[int], in_shape: Sequence[int], dtype: torch.dtype, device: Any,
                  untied: tuple[str, ...] = (), complex_in: bool | None = None):
@@ -29,6 +29,7 @@ class Block(Operand):
         self.device = device
         self.images: Block | None = None  # the same with its last axes whole, which convolutions ask for more than once
         self.untied = untied
+        self.finite = True  # no infinite or undefined partial was folded into it
         self.complex_in = dtype.is_complex if complex_in is None else complex_in
 
     @property
@@ -49,7 +50,9 @@ class Block(Operand):
     def made(self, terms: Sequence[Term], shape: Sequence[int], dtype: Any = None, untied: tuple[str, ...] = ()) -> Block:
         """A Block of the same inputs."""
         untied = self.untied + tuple(u for u in untied if u not in self.untied)
-        return Block(terms, shape, self.in_shape, dtype or self.dtype, self.device, untied, self.complex_in)
+        made = Block(terms, shape, self.in_shape, dtype or self.dtype, self.device, untied, self.complex_in)
+        made.finite = self.finite
+        return made
 
     # ----- the vector space -----
 
@@ -62,7 +65,9 @@ class Block(Operand):
         """The sum, broadcasting."""
         shape = broadcast_shapes(self.shape, other.shape)
         terms = self.broadcast(shape).terms + other.broadcast(shape).terms
-        return self.made(terms, shape, torch.promote_types(self.dtype, other.dtype), other.untied)
+        made = self.made(terms, shape, torch.promote_types(self.dtype, other.dtype), other.untied)
+        made.finite = self.finite and other.finite
+        return made
 
     def conjugated(self) -> Block:
         """conj of what it stands for: factors conjugated, and terms of a complex x_dot become terms of conj(x_dot)."""
@@ -104,7 +109,9 @@ class Block(Operand):
             folded = term.values(order, self.like).expand([i.size for i in order])
             spread = factor.permute([ids.index(i) for i in order if i in ids]).reshape([i.size if i in ids else 1 for i in order])
             terms.append(term.replaced(factors=((product(folded, spread), order),), coefficient=1))
-        return self.made(terms, shape)
+        made = self.made(terms, shape)
+        made.finite = False
+        return made
 
     def is_finite(self) -> bool:
         """Whether every factor is finite; without data it is taken to be."""

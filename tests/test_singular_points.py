@@ -1,0 +1,185 @@
+"""Every walk gives the same number where slopes are infinite or undefined, at ties, and for numbers that are not finite.
+
+In a trace in which something was selected 0 times infinity is 0, in every walk; in any other it is NaN, in every walk: never a silent 0
+in one of them where another has NaN or the right number.
+"""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from test_operations import CHECKED
+
+import gradloom as gl
+from gradloom.core.array import dlarray
+from gradloom.core.elementwise import Elementwise
+from gradloom.core.operation import OPERATIONS, PUBLIC
+
+POINTS = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.0, math.inf, -math.inf, math.nan]
+ELEMENTWISE = [n for n, o in CHECKED.items() if isinstance(o, Elementwise) and o.kind == "elementwise"]
+# Of real arrays they make, or take, nothing real.
+COMPLEX_ONLY = {"complex", "imag"}
+
+
+def callable_of(name):
+    """An elementwise operation on dlarrays, with the options of its first sample."""
+    operation = OPERATIONS[name]
+    params = next((dict(s) if isinstance(s, dict) else dict(s[-1]) for s in operation.samples or ()), {}) if not callable(operation.samples) else {}
+    return lambda *xs: operation.apply(xs, params)
+
+
+AROUND = {
+    "alone": lambda f: f,
+    "squared": lambda f: lambda *xs: PUBLIC["square"](f(*xs)),
+    "of a square root": lambda f: lambda x, *xs: f(gl.sqrt(x), *xs),
+    "times a factor of 0": lambda f: lambda *xs: f(*xs) * dlarray(0.0),
+    "in an exponential": lambda f: lambda *xs: gl.exp(f(*xs)),
+}
+
+
+def walks(f, xs, k, marked):
+    """The derivative with respect to argument k at each point, by every walk."""
+    n = len(xs[k])
+
+    def run(word):
+        def fun(x):
+            if marked:
+                gl.where(x == x, x, 0.0)
+            given = [x if j == k else dlarray(v) for j, v in enumerate(xs)]
+            return word(f(*given), x)
+
+        return gl.dlfeval(fun, dlarray(xs[k]))
+
+    ones = np.ones(n)
+    found = {
+        "pull": run(lambda y, x: gl.dlgradient(gl.sum(y), x)),
+        "recorded pull": run(lambda y, x: gl.dlgradient(gl.sum(y), x, enable_higher_derivatives=True)),
+        "vjp": run(lambda y, x: gl.vjp(y, x, ones)),
+        "push": run(lambda y, x: gl.jvp(y, x, ones)),
+        "recorded push": run(lambda y, x: gl.jvp(y, x, ones, enable_higher_derivatives=True)),
+        "rows": gl.diagonal(run(lambda y, x: gl.dljacobian(y, x, 0, enable_higher_derivatives=False))),
+        "recorded rows": gl.diagonal(run(lambda y, x: gl.dljacobian(y, x, 0))),
+        "Block": gl.diagonal(run(gl.dljacobian).dense()),
+        "matrix": np.diagonal(run(gl.dljacobian).matrix()),
+    }
+    return {way: np.asarray(v) for way, v in found.items()}
+
+
+def seconds(f, xs, k, marked):
+    """The second derivative at each point, by every pair of walks."""
+    n = len(xs[k])
+
+    def run(word):
+        def fun(x):
+            if marked:
+                gl.where(x == x, x, 0.0)
+            given = [x if j == k else dlarray(v) for j, v in enumerate(xs)]
+            return word(f(*given), x)
+
+        return gl.dlfeval(fun, dlarray(xs[k]))
+
+    ones, higher = np.ones(n), dict(enable_higher_derivatives=True)
+    found = {
+        "pull of pull": run(lambda y, x: gl.dlgradient(gl.sum(gl.dlgradient(gl.sum(y), x, **higher)), x)),
+        "push of pull": run(lambda y, x: gl.hvp(gl.sum(y), x, ones)),
+        "pull of push": run(lambda y, x: gl.dlgradient(gl.sum(gl.jvp(y, x, ones, **higher)), x)),
+        "push of push": run(lambda y, x: gl.jvp(gl.jvp(y, x, ones, **higher), x, ones)),
+    }
+    return {way: np.asarray(v) for way, v in found.items()}
+
+
+def agree_where_defined(found, what):
+    """NaN says that there is no answer; two answers are the same."""
+    for (first, a), (way, b) in itertools.combinations(found.items(), 2):
+        bad = ~(np.isnan(a) | np.isnan(b) | (a == b) | (np.abs(a - b) <= 1e-10 * np.maximum(1, np.maximum(np.abs(a), np.abs(b)))))
+        assert not bad.any(), f"{what}: at {np.flatnonzero(bad).tolist()} {first} gives {a[bad]}, {way} {b[bad]}"
+
+
+def agree(found, what):
+    (first, expected), *others = found.items()
+    for way, numbers in others:
+        bad = ~((numbers == expected) | np.isnan(numbers) & np.isnan(expected) | (np.abs(numbers - expected) <= 1e-13 * np.abs(expected)))
+        assert not bad.any(), f"{what}: at {np.flatnonzero(bad).tolist()} {first} gives {expected[bad]}, {way} {numbers[bad]}"
+
+
+def arguments(name):
+    count = len(OPERATIONS[name].inputs)
+    if count == 1:
+        return [np.array(POINTS)]
+    few = POINTS[:4] + [2.0, math.inf, math.nan]
+    return [np.array(v) for v in zip(*itertools.product(few, repeat=count))]
+
+
+@pytest.mark.parametrize("marked", [False, True], ids=["unmarked", "marked"])
+@pytest.mark.parametrize("name", [n for n in ELEMENTWISE if n not in COMPLEX_ONLY and n != "where"])
+def test_walks_agree(name, marked):
+    xs = arguments(name)
+    for around in AROUND:
+        f = AROUND[around](callable_of(name))
+        for k in range(len(xs)):
+            with np.errstate(all="ignore"):
+                agree(walks(f, xs, k, marked), f"{name}, argument {k}, {around}")
+                agree_where_defined(seconds(f, xs, k, marked), f"{name}, argument {k}, {around}, second order")
+
+
+INVERSES = {
+    "the square of a square root": lambda x: gl.sqrt(x) ** 2,
+    "the exponential of a logarithm": lambda x: gl.exp(gl.log(x)),
+    "one over one over": lambda x: 1 / (1 / x),
+    "the square root of a square": lambda x: gl.sqrt(gl.square(x)),
+}
+
+
+@pytest.mark.parametrize("name", INVERSES)
+def test_a_silent_zero_is_no_answer(name):
+    """Each is x (or |x|): its slope at 0 may be undefined to a walk, but is not 0; a selection says that it counts for nothing."""
+    for way, numbers in walks(INVERSES[name], [np.array([0.0, 1.0])], 0, False).items():
+        assert np.isnan(numbers[0]) and numbers[1] == 1, way
+    for way, numbers in walks(INVERSES[name], [np.array([0.0, 1.0])], 0, True).items():
+        assert numbers.tolist() == [0, 1], way
+
+
+SELECTING = {
+    "where": lambda x: gl.where(x > -1, x, 0.0), "clip": lambda x: gl.clip(x, -9, 9), "maximum": lambda x: gl.maximum(x, -9.0), "relu": gl.relu,
+    "an index": lambda x: x[0:1], "two indices": lambda x: gl.reshape(x, (1, -1))[0, 0], "positions": lambda x: x[[0, 1]], "sort": gl.sort,
+    "max": gl.max, "median": gl.median, "topk": lambda x: gl.topk(x, 1), "a triangle": lambda x: gl.tril(gl.reshape(x, (1, -1))),
+    "pooling": lambda x: gl.maxpool(gl.reshape(x, (1, 1, -1)), 2, data_format="BCS"), "a mask": lambda x: x[x > -1], "cummax": gl.cummax,
+    "dropout": lambda x: gl.dropout(x, 0.5), "take_along_axis": lambda x: gl.take_along_axis(x, gl.dlarray([0], dtype="int64")),
+}
+
+
+@pytest.mark.parametrize("name", SELECTING)
+def test_what_selects_marks_the_trace(name):
+    def fun(x):
+        assert not x._node.trace.guarded
+        SELECTING[name](x)
+        assert x._node.trace.guarded
+
+    gl.dlfeval(fun, dlarray([0.0, 1.0]))
+
+
+def test_what_rules_select_marks_nothing():
+    """The rules of recorded walks select too; that is no selection of the user's."""
+    names = [n for n in ELEMENTWISE if not OPERATIONS[n].selects and n not in COMPLEX_ONLY and len(OPERATIONS[n].inputs) == 1]
+    for f in [*map(callable_of, names), lambda x: gl.norm(x, axis=0), lambda x: gl.prod(x, axis=0), lambda x: gl.softmax(x, axis=0), lambda x: x ** 2.5]:
+        def fun(x, f=f):
+            y = gl.sum(f(x))
+            before = x._node.trace.guarded
+            g = gl.dlgradient(y, x, enable_higher_derivatives=True)
+            gl.dllaplacian(y, x, 0)
+            gl.jvp(g, x, np.ones(2), enable_higher_derivatives=True)
+            assert x._node.trace.guarded is before
+
+        gl.dlfeval(fun, dlarray([0.3, 0.7]))
+
+
+def test_zeros_of_a_jacobian_that_structure_proves():
+    x = np.array([0.0, 1.0])
+    assert gl.jacobian(gl.sqrt)(x).tolist() == [[math.inf, 0], [0, 0.5]]
+    assert gl.hessian(lambda x: gl.sum(x ** 1.5))(x).tolist() == [[math.inf, 0], [0, 0.75]]
+    for recorded in (False, True):
+        rows = gl.dlfeval(lambda x, recorded=recorded: gl.dljacobian(gl.sqrt(x), x, 0, enable_higher_derivatives=recorded), dlarray(x))
+        assert rows.tolist() == [[math.inf, 0], [0, 0.5]]
+        batch = gl.dlfeval(lambda x, recorded=recorded: gl.dljacobian(gl.sqrt(x), x, 1, enable_higher_derivatives=recorded), dlarray([[0.0, 1.0], [4.0, 0.0]]))
+        assert batch.tolist() == [[[math.inf, 0], [0.25, 0]], [[0, 0.5], [0, math.inf]]]
