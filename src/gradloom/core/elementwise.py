@@ -68,18 +68,16 @@ class Elementwise(Operation):
         return read if fused is None else read | fused.reads
 
     def _partials_at(self, k: int, v: list[Any], params: dict[str, Any], node: Node) -> tuple[Any, Any]:
-        """(p, q) of input k: q is 0 where only the real derivative or a holomorphic one matters."""
+        """(p, q) of input k, None where there is none: q where only the real derivative or a holomorphic one matters, p of conj."""
         parent = node.parents[k]
         p: Any
-        q: Any = 0
+        q: Any = None
         if self.complex_partials is not None and parent is not None and parent.dtype.is_complex:
             p, q = self.complex_partials[k]
         else:
             p = self.partials[k]
-        if isinstance(p, BoundRule):
-            p = p.call(v, params, node, None, (), None)
-        if isinstance(q, BoundRule):
-            q = q.call(v, params, node, None, (), None)
+        p, q = (a.call(v, params, node, None, (), None) if isinstance(a, BoundRule) else None if type(a) in NUMBER_TYPES and a == 0 else a
+                for a in (p, q))  # a partial that is declared 0 is none; one that happens to be is a factor
         return p, q
 
     def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any, lead: tuple[int, ...], wanted: Sequence[bool]) -> Sequence[Any]:
@@ -104,9 +102,9 @@ class Elementwise(Operation):
     def _complex_pull(self, k: int, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any) -> Any:
         p, q = self._partials_at(k, v, params, node)
         bar = None
-        if type(p) not in NUMBER_TYPES or not self.absent[k]:
+        if p is not None:
             bar = self._product(y_bar, _conjugate(p), node)
-        if type(q) not in NUMBER_TYPES or q != 0:
+        if q is not None:
             other = self._product(_conjugate(y_bar), q, node)
             bar = other if bar is None else bar + other
         return bar
@@ -125,8 +123,8 @@ class Elementwise(Operation):
             p, q = self._partials_at(k, v, params, node)
             if lead:
                 x_dot = padded(x_dot, lead, node.ndim)
-            for coefficient, dot, absent in ((p, x_dot, self.absent[k]), (q, None, True)):
-                if absent and type(coefficient) in NUMBER_TYPES and coefficient == 0:
+            for coefficient, dot in ((p, x_dot), (q, None)):
+                if coefficient is None:
                     continue
                 term = self._product(_conjugate(x_dot) if dot is None else dot, coefficient, node)
                 y_dot = term if y_dot is None else y_dot + term

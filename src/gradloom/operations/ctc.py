@@ -92,6 +92,7 @@ def _occupancy(x: Any, targets: Any, steps: Any, sizes: Any, blank: int) -> Any:
         backwards.append(b)
     total = [f + b for f, b in zip(forwards, reversed(backwards), strict=True)]
     z = logsumexp(total[0], axis=-1, keepdims=True)
+    possible = possible & ((z._value if type(z) is dlarray else z) > NEVER / 2)  # nor what has probability 0
     share = exp(stack(total, axis=0) - where(possible, z, 0.0))
     inside = possible & (torch.arange(time, device=device)[:, None, None] < length)
     share = reshape(where(inside, share, 0.0), (time, batch * count))
