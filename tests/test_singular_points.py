@@ -87,6 +87,8 @@ def seconds(f, xs, k, marked):
         "push of pull": run(lambda y, x: gl.hvp(gl.sum(y), x, ones)),
         "pull of push": run(lambda y, x: gl.dlgradient(gl.sum(gl.jvp(y, x, ones, **higher)), x)),
         "push of push": run(lambda y, x: gl.jvp(gl.jvp(y, x, ones, **higher), x, ones)),
+        "Laplacian": run(lambda y, x: gl.dllaplacian(y, x, 0, enable_higher_derivatives=False)),
+        "recorded Laplacian": run(lambda y, x: gl.dllaplacian(y, x, 0)),
     }
     return {way: np.asarray(v) for way, v in found.items()}
 
