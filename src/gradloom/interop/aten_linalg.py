@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 
-from ..core.array import dlarray
+from ..core.array import dlarray, raw
 from ..core.errors import TypeRefused, line_of, user_site
 from .aten_rules import constant, rule, total
+from .numpy_mathematics import as_read
 from .protocol import gl
 
 # ----- products -----
@@ -109,12 +110,12 @@ def _solve_triangular(a: Any, b: Any, *, upper: bool, left: bool = True, unitria
 
 @rule("linalg_cholesky_ex")
 def _cholesky(a: Any, *, upper: bool = False, check_errors: bool = False) -> Any:
-    return gl.cholesky(a, upper=upper), _fine(a)
+    return gl.cholesky(as_read(a, "U" if upper else "L"), upper=upper), _fine(a)
 
 
 @rule("cholesky")
 def _old_cholesky(a: Any, upper: bool = False) -> Any:
-    return gl.cholesky(a, upper=upper)
+    return gl.cholesky(as_read(a, "U" if upper else "L"), upper=upper)
 
 
 @rule("linalg_qr")
@@ -131,27 +132,38 @@ def _svd(a: Any, full_matrices: bool = False, compute_uv: bool = True, *, driver
 
 @rule("_linalg_eigh")
 def _eigh(a: Any, UPLO: str = "L", compute_v: bool = True) -> Any:
-    if not compute_v:
-        return gl.eigvalsh(a), _unread(a)
-    return tuple(gl.eigh(a))
+    a = as_read(a, UPLO)
+    return tuple(gl.eigh(a)) if compute_v else (gl.eigvalsh(a), _unread(a))
 
 
 @rule("linalg_pinv.atol_rtol_tensor")
 def _pinv(a: Any, *, atol: Any = None, rtol: Any = None, hermitian: bool = False) -> Any:
     if atol is not None and bool((atol._value != 0).any()):
         raise TypeRefused(f"pinv(atol=) has no derivative in gradloom, at {line_of(user_site())}; write rtol=")
-    return gl.pinv(a, rtol=None if rtol is None else float(rtol._value.max()))
+    return gl.pinv(as_read(a, "L") if hermitian else a, rtol=None if rtol is None else float(rtol._value.max()))
 
 
 @rule("linalg_lstsq")
 def _lstsq(a: Any, b: Any, rcond: Any = None, *, driver: Any = None) -> Any:
-    return gl.lstsq(a, b, rtol=rcond), _unread(b), _fine(a), _unread(b)
+    """The solution; the sums of squares that are left, where torch gives them (by shapes, rank and driver); rank, singular values."""
+    theirs = torch.linalg.lstsq(raw(a), raw(b), rcond=rcond, driver=driver)
+    vector = b.ndim == 1 or b.ndim == a.ndim - 1 and b.shape == a.shape[:-1]
+    right = gl.expand_dims(b, axis=-1) if vector else b
+    y = gl.lstsq(a, right, rtol=rcond)
+    residuals: Any = constant(theirs.residuals)
+    if theirs.residuals.numel():
+        away = gl.matmul(a, y) - right
+        residuals = gl.reshape(gl.sum(gl.real(away * gl.conj(away)), axis=-2), theirs.residuals.shape)
+    return gl.squeeze(y, axis=-1) if vector else y, residuals, constant(theirs.rank), constant(theirs.singular_values)
 
 
 @rule("cholesky_inverse")
 def _cholesky_inverse(a: Any, upper: bool = False) -> Any:
-    inverse = gl.inv(a)
-    return gl.matmul(inverse, gl.matrix_transpose(inverse)) if upper else gl.matmul(gl.matrix_transpose(inverse), inverse)
+    """The inverse of u.H u or of l l.H: one triangle is read, with torch's derivative, that of a whole factor."""
+    value = raw(a)
+    inverse = gl.inv(a + constant((value.triu() if upper else value.tril()) - value))
+    adjoint = gl.conj(gl.matrix_transpose(inverse))
+    return gl.matmul(inverse, adjoint) if upper else gl.matmul(adjoint, inverse)
 
 
 @rule("linalg_matrix_exp")

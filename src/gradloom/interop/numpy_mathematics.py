@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..core.array import dlarray, raw
 from ..core.errors import TypeRefused, line_of, user_site
 from ..operations.softmax import floating
 from .numpy_table import FUNCTIONS, _np, _refuse, ravel
@@ -166,12 +167,21 @@ FUNCTIONS["linalg.outer"] = lambda a, b, /: gl.outer(a, b)
 FUNCTIONS["linalg.cross"] = lambda a, b, /, *, axis=-1: cross(a, b, axis=axis)
 FUNCTIONS["linalg.trace"] = lambda x, /, *, offset=0, dtype=None: gl.trace(x, offset=offset, dtype=dtype)
 FUNCTIONS["linalg.diagonal"] = lambda x, /, *, offset=0: gl.diagonal(x, offset=offset)
-FUNCTIONS["linalg.cholesky"] = lambda a, /, *, upper=False: linalg.cholesky(a, upper=upper)
+FUNCTIONS["linalg.cholesky"] = lambda a, /, *, upper=False: linalg.cholesky(
+    as_read(floating(array(a)), "U" if upper else "L"), upper=upper)
 FUNCTIONS["linalg.qr"] = lambda a, mode="reduced": linalg.qr(a, mode=mode)
 FUNCTIONS["linalg.pinv"] = lambda a, rcond=None, *, rtol=None: linalg.pinv(a, rtol=rcond if rtol is None else rtol)
 FUNCTIONS["linalg.matrix_power"] = lambda a, n: linalg.matrix_power(a, n)
 FUNCTIONS["linalg.matrix_rank"] = lambda A, *, rtol=None: linalg.matrix_rank(A, rtol=rtol)
 FUNCTIONS["linalg.eigvalsh"] = lambda a, UPLO="L": linalg.eigvalsh(_hermitian(a, UPLO))
+
+
+def as_read(a: Any, triangle: str) -> Any:
+    """The Hermitian matrix that one triangle of a says, with the derivative of (a + a.H) / 2."""
+    value = raw(a)
+    half = value.triu(1) if triangle.upper() == "U" else value.tril(-1)
+    said = half + half.mH + torch.diag_embed(torch.real(value.diagonal(dim1=-2, dim2=-1)).to(value.dtype))
+    return (a + gl.conj(gl.matrix_transpose(a))) / 2 + dlarray._made(said - (value + value.mH) / 2, None)
 
 
 def _hermitian(a: Any, triangle: str) -> Any:

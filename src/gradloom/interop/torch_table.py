@@ -268,18 +268,8 @@ FUNCTIONS["linalg.multi_dot"] = lambda tensors: NUMPY["linalg.multi_dot"](tensor
 
 for _name in ("inv", "det", "slogdet", "svdvals"):
     FUNCTIONS[f"linalg.{_name}"] = lambda A, _name=_name: getattr(linalg, _name)(A)
-FUNCTIONS["linalg.solve"] = lambda A, B, *, left=True: linalg.solve(A, B) if left else _right(A, B)
-
-
-def _right(a: Any, b: Any) -> Any:
-    return gl.matrix_transpose(linalg.solve(gl.matrix_transpose(a), gl.matrix_transpose(b)))
-
-
-FUNCTIONS["linalg.cholesky"] = lambda A, *, upper=False: linalg.cholesky(A, upper=upper)
 FUNCTIONS["linalg.qr"] = lambda A, mode="reduced": linalg.qr(A, mode=mode)
 FUNCTIONS["linalg.svd"] = lambda A, full_matrices=True, *, driver=None: linalg.svd(A, full_matrices=full_matrices)
-FUNCTIONS["linalg.eigh"] = lambda A, UPLO="L": NUMPY["linalg.eigh"](A, UPLO)
-FUNCTIONS["linalg.eigvalsh"] = lambda A, UPLO="L": NUMPY["linalg.eigvalsh"](A, UPLO)
 FUNCTIONS["linalg.matrix_power"] = lambda A, n: linalg.matrix_power(A, n)
 FUNCTIONS["linalg.vector_norm"] = lambda x, ord=2, dim=None, keepdim=False, *, dtype=None: NUMPY["linalg.vector_norm"](
     cast(x, dtype), axis=dim, keepdims=keepdim, ord=ord)

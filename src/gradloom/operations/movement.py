@@ -177,7 +177,7 @@ def _adjoint(x: Any) -> Any:
 
 dlarray.T = property(_transposed, doc="All axes in reverse order.")  # type: ignore[attr-defined]
 dlarray.mT = property(_matrix_transposed, doc="The last two axes exchanged.")  # type: ignore[attr-defined]
-dlarray.H = property(_adjoint, doc="The conjugate of mT.")  # type: ignore[attr-defined]
+dlarray.H = dlarray.mH = property(_adjoint, doc="The conjugate of mT.")  # type: ignore[attr-defined]
 
 
 @composite
