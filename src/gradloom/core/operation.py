@@ -12,6 +12,7 @@ tangents and cotangents carry over their primal's shape), `wanted` (which inputs
 from __future__ import annotations
 
 import inspect
+import weakref
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
@@ -44,10 +45,11 @@ class Operation:
     overwrites = False  # writes at params["index"]: a raw walk undoes it in the memory that it owns
     reads_at: Any = None  # of operations that can read one row along axis 0: which, from the parameters
     writes_at: Any = None  # of operations that can write one
+    meeting: Any = None  # of operations with vectors that belong to values: rules that the walks complete where values meet
 
     def __init__(self, name: str, kernel: Callable[..., Any], inputs: Sequence[str], *, hidden: Sequence[str] = (), outputs: int = 1,
                  axes: Any = None, domain: tuple[float, float] = (-2.0, 2.0), samples: Any = None, matlab: str | None = None, own: bool = False,
-                 selects: bool = False):
+                 selects: bool = False, meeting: Any = None):
         self.name = name
         self.kernel = kernel
         self.inputs = tuple(inputs)
@@ -59,6 +61,7 @@ class Operation:
         self.selects = selects  # some of its inputs' entries, which marks the trace: what was not selected counts for nothing, were it infinite
         self.samples = samples
         self.matlab = matlab
+        self.meeting = meeting
         self.public: Callable[..., Any] | None = None
         self.act: Callable[..., Any] | None = None
         self._keepers: dict[tuple[bool, ...], Callable[..., list[Any]]] = {}
@@ -139,6 +142,8 @@ class Operation:
         node = None
         if trace is not None:
             node = Node(self, trace, nodes, self.kept(nodes, values, result, hidden), params, result, user_site(2))
+            if self.meeting is not None and self.meeting.meets(result):
+                trace.meetings.append(weakref.ref(node))
         if self.outputs > 1:
             return tuple(item(result, node, k, labels[k] if labels else None) for k in range(self.outputs))
         return _made(result, node, labels)

@@ -27,12 +27,13 @@ SMALL = 256  # a walk through arrays of fewer elements drops nothing
 class Trace:
     """All nodes made during one outermost `dlfeval`."""
 
-    __slots__ = ("__weakref__", "closing", "collect_at", "guarded", "nodes", "number", "open", "prune_at", "walking")
+    __slots__ = ("__weakref__", "closing", "collect_at", "guarded", "meetings", "nodes", "number", "open", "prune_at", "walking")
 
     def __init__(self) -> None:
         self.open = True
         self.guarded = False  # something was selected: what was not may be infinite, and counts for nothing (0 times infinity is 0)
         self.walking = False  # a walk is recorded: what its rules select is no selection of the user's
+        self.meetings: list[weakref.ref[Node]] = []  # operations with vectors of values that are equal, or nearly
         self.number = 0
         self.nodes: list[weakref.ref[Node]] = []
         self.prune_at = 4096
@@ -54,6 +55,7 @@ class Trace:
             gc.collect(1)
             self.collect_at = self.number + COLLECT_EVERY
         self.nodes = [r for r in self.nodes if r() is not None]
+        self.meetings = [r for r in self.meetings if r() is not None]
         self.prune_at = self.number + max(4096, len(self.nodes))
 
     def close(self) -> None:

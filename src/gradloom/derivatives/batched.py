@@ -17,9 +17,9 @@ from ..core.errors import BatchDependenceWarning, ShapeError, TypeRefused, line_
 from ..core.labels import axes_of, described, positions, tidy
 from ..core.trace import Node, ancestors
 from .jacobian import jacobian_object
+from .meetings import pull
 from .operators import check_leads_to, marked, one_trace, output_node, recorded_result, target_node
 from .planning import Partners, independence
-from .reverse import pull
 from .structural_zeros import cleared
 
 WORTHWHILE = 1 << 15  # numbers in a result for which structure is worth looking at

@@ -16,6 +16,9 @@ from ..core.operation import PUBLIC
 from ..core.trace import Node, live
 from ..kernels import Tensor
 from .carrier import Walk
+from .meetings import meets
+from .meetings import second as second_apart
+from .meetings import tangents as tangents_apart
 from .operators import check_leads_to, marked, one_trace, output_node, recorded_result, target_node
 from .planning import depends, independence
 
@@ -54,7 +57,10 @@ def dldivergence(u: Any, x: Any, axis: Any, /, *, enable_higher_derivatives: boo
     if count and depends(u_node, x_node):
         assert u_node is not None
         order = sorted(range(len(x_axes)), key=lambda d: x_axes[d])
-        tangents = Walk(u_node, x_node, x_axes, _one(x), True, enable_higher_derivatives).tangents()
+        if meets(u_node, x_node):
+            tangents = tangents_apart(u_node, x_node, x_axes, _one(x), True, enable_higher_derivatives)
+        else:
+            tangents = Walk(u_node, x_node, x_axes, _one(x), True, enable_higher_derivatives).tangents()
         if tangents is not None:
             # Directions count the axes of x in their order; each meets the entry of u that it belongs to.
             hot = torch.eye(count, dtype=u.dtype, device=u._value.device).reshape(count, *[sizes[d] for d in order])
@@ -104,8 +110,10 @@ def dllaplacian(u: Any, x: Any, axis: Any, /, *, weights: Any = None, directions
     total: Any = None
     if all(x.shape[k] for k in summed) and depends(u_node, x_node):
         assert u_node is not None
+        apart = meets(u_node, x_node)  # of such a trace only two walks in a row know the second derivatives
         for sign, seed, tied in seeds:
-            found = Walk(u_node, x_node, summed, seed, tied, enable_higher_derivatives).second()
+            found = (second_apart(u_node, x_node, summed, seed, tied, enable_higher_derivatives) if apart else
+                     Walk(u_node, x_node, summed, seed, tied, enable_higher_derivatives).second())
             if found is not None:
                 found = found if sign > 0 else -found
                 total = found if total is None else total + found

@@ -18,12 +18,11 @@ from ..core.trace import Node
 from ..kernels import NAMES, Tensor, readable_bytes, to_numpy
 from . import jacobian_products as products
 from .directions import distributed
-from .forward import push
 from .jacobian_large import write_large, written_whole
 from .jacobian_source import SMALL, Leaf, Source
 from .jacobian_words import explained, shown
+from .meetings import pull, push
 from .operators import check_leads_to, marked, one_trace, recorded_result
-from .reverse import pull
 
 OPTION = "dljacobian(u, x, enable_higher_derivatives=True)"
 

@@ -21,9 +21,9 @@ from ..core.errors import GradloomError, ShapeError, TypeRefused, line_of, user_
 from ..core.labels import described
 from ..core.operation import PUBLIC
 from ..kernels import NAMES, readable_bytes, to_numpy
-from .forward import push
 from .jacobian_source import SMALL
 from .jacobian_words import described_term
+from .meetings import push
 from .planning import in_order
 
 if TYPE_CHECKING:

@@ -10,10 +10,9 @@ from ..core.blocks.block import Block, identity
 from ..core.errors import GradloomError, ShapeError, TraceError, line_of, user_site
 from ..core.trace import Node, ancestors
 from ..kernels import readable_bytes
-from .forward import push
+from .meetings import pull, push
 from .planning import free_memory, remembered, stand_ins, structure
 from .plans import Way, ways
-from .reverse import pull
 
 SMALL = 1 << 28  # what is dense smaller than this is made without asking how much memory is free
 

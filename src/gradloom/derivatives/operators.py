@@ -16,7 +16,7 @@ from ..core.labels import described
 from ..core.operation import NO_PARAMS, Operation
 from ..core.trace import Node, Trace, ancestors, current_trace, different_traces, live, set_current_trace
 from ..kernels import Tensor, differentiable
-from .reverse import pull
+from .meetings import pull
 from .straight import written_out
 
 VARIABLE = Operation("variable", lambda: None, ())

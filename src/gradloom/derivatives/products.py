@@ -10,9 +10,8 @@ from ..core.array import dlarray
 from ..core.containers import Structure, flatten, unflatten
 from ..core.trace import Node
 from .directions import direction, matched
-from .forward import push
+from .meetings import pull, push
 from .operators import check_leads_to, dlgradient, marked, one_trace, output_node, recorded_result, target_node
-from .reverse import pull
 
 
 def _directions(xs: Sequence[dlarray], structure: Structure, v: Any, word: str, recorded: bool) -> tuple[list[dlarray], list[Any]]:

@@ -16,11 +16,10 @@ from ..core.operation import PUBLIC
 from ..core.trace import Node, ancestors, current_trace, live
 from ..kernels import NAMES, NUMBER_TYPES, Tensor, differentiable, readable_bytes
 from .batched import dljacobian
-from .forward import push
 from .functions import _as_variable, _own_trace, _place
+from .meetings import pull, push
 from .operators import dlfeval, dlgradient, refuse_suspended
 from .planning import free_memory
-from .reverse import pull
 from .structural_zeros import cleared
 
 PIECE = 1 << 20  # bytes of the widest tangent of one walk

@@ -125,7 +125,7 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
     """The norm of the matrices in the last two axes: "fro" (of all entries), "nuc" (sum of singular values), 2 and -2 (largest and smallest
     singular value), 1 and -1 (column sums), inf and -inf (row sums).
 
-    Its derivative at a zero matrix is 0.
+    Its derivative at a zero matrix is 0; for "nuc", 2 and -2, at a singular value 0, it is that of one of the two sides.
     Raises ShapeError for another `ord`.
 
     >>> import gradloom as gl

@@ -1,42 +1,25 @@
 """Eigenvalues of Hermitian matrices, and singular values, of stacks of matrices in the last two axes.
 
 Each eigenvector or left singular vector is turned so that its largest entry is real and positive: it is one function of the matrix, and
-its derivative needs no choice. Where values are equal, 1 / (their difference) counts as 0: first derivatives of what does
-not depend on the choice of vectors (sums over the equal ones, spectral functions) are right there, higher ones and those of single
-vectors are not, and a recorded walk warns. Structured Jacobians are untied by the matrix products.
+its derivative needs no choice. Where values are equal, or nearly, the rules leave out how their vectors turn into each other
+(meetings.py), and the walks put it back. Structured Jacobians are untied by the matrix products.
 """
 from __future__ import annotations
 
-import warnings
 from typing import Any, NamedTuple
 
 import torch
 
-from ..core.array import dlarray, raw, relabelled
-from ..core.errors import GradloomWarning, line_of, user_site
+from ..core.array import dlarray, relabelled
 from ..core.general import general
 from ..core.operation import public
 from ..core.trace import live
 from ..kernels import Tensor
-from .arithmetic import imag, real
-from .elementwise import where
+from .arithmetic import real
 from .factorizations import _qr
 from .joining import concat
-from .matrices import (
-    adjoint,
-    both_types,
-    column,
-    diagonal_of,
-    failed,
-    hermitian,
-    imaginary_diagonal,
-    leading,
-    masked,
-    matrices,
-    on_diagonal,
-    product,
-    row,
-)
+from .matrices import adjoint, both_types, diagonal_of, failed, hermitian, leading, masked, matrices, product, row
+from .meetings import Eigenvectors, SingularVectors, over_gaps
 from .movement import array
 from .reduction import sum
 from .selection import slice_axis
@@ -53,32 +36,9 @@ def _turned(u: Tensor) -> tuple[Tensor, Tensor]:
     return entry.sgn().conj(), torch.zeros_like(u, dtype=torch.bool).scatter_(-2, at, True)
 
 
-def _largest(u: Any, pivots: Any) -> Any:
-    return sum(masked(real(u), raw(pivots)), axis=-2)
-
-
-def _phase_push(u_dot: Any, u: Any, pivots: Any) -> Any:
-    """How the phases turn so that the largest entries stay real: times 1j, for each column."""
-    return row(sum(masked(imag(u_dot), raw(pivots)), axis=-2) / _largest(u, pivots)) * -1j
-
-
-def _phase_pull(turn_bar: Any, u: Any, pivots: Any) -> Any:
-    return masked(row(turn_bar / _largest(u, pivots)) * -1j, raw(pivots))
-
-
-def _inverse_gaps(x: Any, y: Any, largest: Tensor) -> Any:
-    """1 / (y[j] - x[i]) for the pairs that differ by more than rounding, 0 for the others."""
-    gaps = row(y) - column(x)
-    value = raw(gaps)
-    if value.is_meta:
-        return 1 / gaps
-    n = value.shape[-1]
-    equal = value.abs() <= torch.finfo(value.dtype).eps * n * largest[..., None, None]
-    if type(gaps) is dlarray and live(gaps._node) is not None and int(equal.sum()) > equal.numel() // (n or 1):
-        warnings.warn(f"singular or eigenvalues are equal, at {line_of(user_site())}: first derivatives of what does not depend on the choice of "
-                      "their vectors are right, second derivatives are not; write a function of the matrix (inv, det, expm, ...) for those",
-                      GradloomWarning, stacklevel=2)
-    return where(equal, 0.0, 1 / where(equal, 1.0, gaps))
+def _values_dot(turn: Any) -> Any:
+    """How values move: the diagonal of how the matrix does, among its vectors."""
+    return real(sum(masked(turn, torch.eye(turn.shape[-1], device=turn.device)), axis=-1))
 
 
 # ----- eigenvalues -----
@@ -93,35 +53,24 @@ def _eigh_kernel(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return w, v * phases, pivots
 
 
-def _eigen_gaps(w: Any) -> Any:
-    return _inverse_gaps(w, w, raw(w).abs().amax(-1) if w.shape[-1] else raw(w).sum(-1))
+_EIGENVECTORS, _SINGULAR_VECTORS = Eigenvectors(), SingularVectors()
 
 
 def _eigh_push(x_dot: Any, y: Any, pivots: Any) -> Any:
-    w, v = y
-    moved = product(hermitian(x_dot), v)
-    v_dot = product(v, product(adjoint(v), moved) * _eigen_gaps(w))
-    if v.dtype.is_complex:
-        v_dot = v_dot + v * _phase_push(v_dot, v, pivots)
-    return real(diagonal_of(v, moved)), v_dot
+    rules = _EIGENVECTORS
+    turns = rules.turns(y, x_dot)
+    return _values_dot(turns[0]), rules.turned(y, over_gaps(turns, rules.inverses(y)), pivots)[1]
 
 
 def _eigh_pull(y_bar: Any, y: Any, pivots: Any) -> Any:
-    (w, v), (w_bar, v_bar) = y, y_bar
-    inner = None
-    if v_bar is not None:
-        if v.dtype.is_complex:
-            v_bar = v_bar + _phase_pull(imag(diagonal_of(v, v_bar)), v, pivots)
-        inner = product(adjoint(v), v_bar) * _eigen_gaps(w)
-    if w_bar is None:
-        return hermitian(product(v, inner, adjoint(v)))
-    if inner is None:
-        return product(v * row(w_bar), adjoint(v))
-    return hermitian(product(v, inner + on_diagonal(w_bar), adjoint(v)))
+    rules = _EIGENVECTORS
+    if y_bar[1] is None:
+        return product(y[1] * row(y_bar[0]), adjoint(y[1]))
+    return rules.assembled(y, over_gaps(rules.numerators(y, y_bar, pivots), rules.inverses(y)), y_bar[0])
 
 
-_eigh = general("eigh", _eigh_kernel, outputs=2, hidden=("pivots",), push=_eigh_push, pull=_eigh_pull, matlab="eig",
-                samples=lambda: [(a, {}) for a in both_types((3,), (2, 2), (1,), (0,))])
+_eigh = general("eigh", _eigh_kernel, outputs=2, hidden=("pivots",), push=_eigh_push, pull=_eigh_pull,
+                meeting=_EIGENVECTORS, matlab="eig", samples=lambda: [(a, {}) for a in both_types((3,), (2, 2), (1,), (0,))])
 _eigvalsh = general("eigvalsh", lambda x: torch.linalg.eigvalsh((x + x.mH) / 2),
                     push=lambda x_dot, x: _eigenvalues_push(x_dot, _eigh.apply((x,))[1]),
                     pull=lambda y_bar, x: _eigh_pull((y_bar, None), _eigh.apply((x,)), None),
@@ -144,8 +93,9 @@ def eigh(x: Any, /) -> Any:
     """Eigenvalues, ascending, and orthonormal eigenvectors of Hermitian matrices, as a named tuple.
 
     Formula: x v[:, k] = w[k] v[:, k]; dw[k] = v[:, k].H dx v[:, k]. x: (..., n, n), of which (x + x.H) / 2 is taken; eigenvalues: (..., n),
-    real; eigenvectors: (..., n, n), the columns; the largest entry of each is real and positive. Where eigenvalues are equal,
-    only first derivatives of what does not depend on the choice of their vectors are right.
+    real; eigenvectors: (..., n, n), the columns; the largest entry of each is real and positive. Where eigenvalues are
+    equal, first and second derivatives of what does not depend on the choice of their vectors are right; what does depend on
+    it, and third ones, warn.
 
     >>> import gradloom as gl
     >>> gl.eigh(gl.dlarray([[2.0, 1.0], [1.0, 2.0]])).eigenvalues
@@ -166,7 +116,8 @@ def _traced(x: Any) -> bool:
 def eigvalsh(x: Any, /) -> Any:
     """The eigenvalues of Hermitian matrices, ascending: `eigh` without the vectors.
 
-    Where eigenvalues are equal, first derivatives of what treats them alike (sums over them) are right, and no higher ones.
+    Where eigenvalues are equal, derivatives up to the third of what treats them alike (sums over them) are right; fourth
+    ones warn.
 
     >>> import gradloom as gl
     >>> gl.eigvalsh(gl.dlarray([[2.0, 1.0], [1.0, 2.0]]))
@@ -193,74 +144,18 @@ def _svd_kernel(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return u * phases, s, phases.mH * vh, pivots
 
 
-def _singular_gaps(s: Any) -> tuple[Any, Any]:
-    """1 / (s[j]**2 - s[i]**2), and 1 / s; 0 where that is infinite."""
-    value = raw(s)
-    largest = value.amax(-1) if value.shape[-1] else value.sum(-1)
-    total = row(s) + column(s)
-    if value.is_meta:
-        return _inverse_gaps(s, s, largest) / total, 1 / s
-    nothing = raw(total) == 0
-    zero = value <= torch.finfo(value.dtype).eps * value.shape[-1] * largest[..., None]
-    return _inverse_gaps(s, s, largest) * where(nothing, 0.0, 1 / where(nothing, 1.0, total)), where(zero, 0.0, 1 / where(zero, 1.0, s))
+def _svd_push(x_dot: Any, y: Any, pivots: Any) -> Any:
+    rules = _SINGULAR_VECTORS
+    turns = rules.turns(y, x_dot)
+    u_dot, _, vh_dot = rules.turned(y, over_gaps(turns, rules.inverses(y)), pivots)
+    return u_dot, _values_dot(turns[0]), vh_dot
 
 
-def _svd_push(x_dot: Any, y: Any, pivots: Any, x_shape: Any) -> Any:
-    u, s, vh = y
-    v, k = adjoint(vh), s.shape[-1]
-    right, left = product(x_dot, v), product(adjoint(x_dot), u)
-    inside = product(adjoint(u), right)
-    star = adjoint(inside)
-    gaps, inverse = _singular_gaps(s)
-    turn = (inside * row(s) + star * column(s)) * gaps
-    if u.dtype.is_complex:
-        turn = turn + imaginary_diagonal(inside * row(inverse))
-    u_dot, v_dot = product(u, turn), product(v, (inside * column(s) + star * row(s)) * gaps)
-    if x_shape[-2] > k:
-        u_dot = u_dot + (right - product(u, inside)) * row(inverse)
-    if x_shape[-1] > k:
-        v_dot = v_dot + (left - product(v, star)) * row(inverse)
-    if u.dtype.is_complex:
-        phase = _phase_push(u_dot, u, pivots)
-        u_dot, v_dot = u_dot + u * phase, v_dot + v * phase
-    return u_dot, real(diagonal_of(u, right)), adjoint(v_dot)
-
-
-def _svd_pull(y_bar: Any, y: Any, pivots: Any, x_shape: Any) -> Any:
-    (u, s, vh), (u_bar, s_bar, vh_bar) = y, y_bar
-    if u_bar is None and vh_bar is None:
-        return product(u * row(s_bar), vh)
-    v, k = adjoint(vh), s.shape[-1]
-    v_bar = None if vh_bar is None else adjoint(vh_bar)
-    gaps, inverse = _singular_gaps(s)
-    if u.dtype.is_complex:
-        turns = [imag(diagonal_of(a, bar)) for a, bar in ((u, u_bar), (v, v_bar)) if bar is not None]
-        fixed = _phase_pull(turns[0] if len(turns) == 1 else turns[0] + turns[1], u, pivots)
-        u_bar = fixed if u_bar is None else u_bar + fixed
-    parts: list[Any] = [] if s_bar is None else [on_diagonal(s_bar)]
-    outside: list[Any] = []
-    if u_bar is not None:
-        turn = product(adjoint(u), u_bar)
-        inner = turn * gaps
-        parts.append((inner + adjoint(inner)) * row(s))
-        if u.dtype.is_complex:
-            parts.append(imaginary_diagonal(turn * row(inverse)))
-        if x_shape[-2] > k:
-            w = u_bar * row(inverse)
-            outside.append(product(w - product(u, product(adjoint(u), w)), vh))
-    if v_bar is not None:
-        inner = product(vh, v_bar) * gaps
-        parts.append((inner + adjoint(inner)) * column(s))
-        if x_shape[-1] > k:
-            w = v_bar * row(inverse)
-            outside.append(product(u, adjoint(w - product(v, product(vh, w)))))
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
-    x_bar = product(u, total, vh)
-    for part in outside:
-        x_bar = x_bar + part
-    return x_bar
+def _svd_pull(y_bar: Any, y: Any, pivots: Any) -> Any:
+    rules = _SINGULAR_VECTORS
+    if y_bar[0] is None and y_bar[2] is None:
+        return product(y[0] * row(y_bar[1]), y[2])
+    return rules.assembled(y, over_gaps(rules.numerators(y, y_bar, pivots), rules.inverses(y)), y_bar[1])
 
 
 def _svd_samples() -> list[Any]:
@@ -268,7 +163,8 @@ def _svd_samples() -> list[Any]:
     return [(a, {}) for a in (*both_types((3,)), *tall, *[a.mH.resolve_conj() for a in tall], torch.zeros(0, 2, dtype=torch.float64))]
 
 
-_svd = general("svd", _svd_kernel, outputs=3, hidden=("pivots",), push=_svd_push, pull=_svd_pull, samples=_svd_samples, matlab="svd")
+_svd = general("svd", _svd_kernel, outputs=3, hidden=("pivots",), push=_svd_push, pull=_svd_pull,
+               meeting=_SINGULAR_VECTORS, samples=_svd_samples, matlab="svd")
 
 
 def _values_push(x_dot: Any, y: Any) -> Any:
@@ -276,7 +172,7 @@ def _values_push(x_dot: Any, y: Any) -> Any:
 
 
 _svdvals = general("svdvals", torch.linalg.svdvals, push=lambda x_dot, x: _values_push(x_dot, _svd.apply((x,))),
-                   pull=lambda y_bar, x, x_shape: _svd_pull((None, y_bar, None), _svd.apply((x,)), None, x_shape), samples=_svd_samples)
+                   pull=lambda y_bar, x: _svd_pull((None, y_bar, None), _svd.apply((x,)), None), samples=_svd_samples)
 
 
 class SVDResult(NamedTuple):
@@ -293,8 +189,8 @@ def svd(x: Any, /, *, full_matrices: bool = True) -> Any:
 
     x: (..., m, n); with k = min(m, n), S: (..., k), real; U: (..., m, m) and Vh: (..., n, n), or with `full_matrices=False`
     U: (..., m, k) and Vh: (..., k, n). The largest entry of each column of U is real and positive. Where singular values are equal
-    or 0, only first derivatives of what does not depend on the choice of vectors are right; so are those of the columns that
-    `full_matrices=True` adds.
+    or 0, first and second derivatives of what does not depend on the choice of vectors are right, also of the columns
+    that `full_matrices=True` adds; what does depend on it, and third ones, warn.
 
     >>> import gradloom as gl
     >>> gl.svd(gl.dlarray([[3.0, 0.0], [0.0, -4.0]])).S
@@ -320,7 +216,8 @@ def _completed(u: Any) -> Any:
 def svdvals(x: Any, /) -> Any:
     """The singular values, descending: `svd` without the vectors.
 
-    Where singular values are equal, first derivatives of what treats them alike (sums over them) are right, and no higher ones.
+    Where singular values are equal, derivatives up to the third of what treats them alike (sums over them) are right;
+    fourth ones warn.
 
     >>> import gradloom as gl
     >>> gl.svdvals(gl.dlarray([[3.0, 0.0], [0.0, -4.0]]))
