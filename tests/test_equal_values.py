@@ -118,8 +118,9 @@ def all_close(found, expected, tol):
         np.testing.assert_allclose(value, expected, rtol=tol, atol=tol * max(1e-3, np.abs(expected).max()), err_msg=name)
 
 
-@pytest.mark.parametrize(("name", "kind"), [*((n, k) for n in FUNCTIONS for k in ("float64", "complex128")), ("exp", "float32"), ("sqrt", "complex64")])
-@EACH
+@pytest.mark.parametrize(("name", "kind", "spectrum"), [
+    *(("exp", k, s) for k in ("float64", "complex128") for s in SPECTRA), *(("sqrt", k, s) for k in ("float32", "complex64") for s in SPECTRA),
+    *((n, "complex128", s) for n in ("cube", "sqrt", "inverse") for s in ("all equal", "a pair", "half zero", "1e-9"))])
 def test_spectral_functions(name, spectrum, kind):
     """Right to 1e-9 relative at every distance of the values, and to rounding where they are equal."""
     f, _, divided = FUNCTIONS[name]
@@ -202,8 +203,8 @@ POWERS = {  # sums over s**p, as functions of the matrix and their derivatives a
 }
 
 
-@pytest.mark.parametrize(("power", "kind", "full"), [*((p, k, k == "float64") for p in POWERS for k in ("float64", "complex128")), ("x", "complex128", True),
-                                                     ("x x.H", "float32", False), ("x x.H x", "complex64", False)])
+@pytest.mark.parametrize(("power", "kind", "full"), [("x", "float64", True), ("x", "complex128", False), ("x x.H x", "float64", False), ("x x.H x", "complex128", True),
+                                                     ("x x.H", "complex128", False), ("x.H x", "float64", True), ("x x.H", "float32", False), ("x x.H x", "complex64", False)])
 @pytest.mark.parametrize("name", MATRICES)
 def test_functions_of_singular_values_and_vectors(power, name, kind, full):
     of_factors, derivative = POWERS[power]
