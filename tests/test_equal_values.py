@@ -146,6 +146,19 @@ def test_stacks(complex_):
     np.testing.assert_allclose(np.asarray(gl.dlfeval(lambda x: gl.dljacobian(rebuilt(f)(x), x) @ e, x)), expected, rtol=1e-8, atol=1e-8)
 
 
+@pytest.mark.parametrize(("distance", "first", "second"), [(0.0, 1e-13, 1e-12), (1e-9, 1e-12, 1e-7), (1e-6, 1e-10, 1e-4), (1e-4, 1e-8, 1e-3), (1e-2, 1e-11, 1e-7)])
+def test_many_values_near_each_other(distance, first, second):
+    """A cloud of 24 eigenvalues around one: the exponential is the referee."""
+    n = 24
+    x, w, e = np.eye(n) + distance * hermitian(noise((n, n), False)) / 5, noise((n, n), False), noise((n, n), False)
+    exponential = lambda x: gl.expm((x + x.mT) / 2)
+    expected = np.asarray(gl.dlfeval(lambda x: gl.jvp(exponential(x), x, gl.dlarray(w)), gl.dlarray(x)))
+    all_close(against(rebuilt(gl.exp), x, w), expected, first)
+    np.testing.assert_allclose(gl.dlfeval(lambda x: gl.jvp(rebuilt(gl.exp)(x), x, gl.dlarray(w)), gl.dlarray(x)), expected, atol=first)
+    expected = twice(exponential, x, e)
+    np.testing.assert_allclose(twice(rebuilt(gl.exp), x, e), expected, atol=second * np.abs(expected).max())
+
+
 def test_the_examples():
     x = gl.dlarray(np.eye(2))
 
