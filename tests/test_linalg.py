@@ -208,6 +208,14 @@ def test_a_stack_with_one_singular_matrix():
     np.testing.assert_allclose(g, [minors_gradient(m) for m in a], atol=1e-12)
 
 
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_stack_with_a_matrix_that_is_not_finite(recorded):
+    a = np.stack([[[np.nan, 1.0], [2.0, 3.0]], [[np.inf, 1.0], [0.0, 1.0]], [[1.0, 2.0], [2.0, 4.0]], [[1.0, 2.0], [3.0, 4.0]]])
+    g = gl.dlfeval(lambda x: gl.dlgradient(gl.sum(gl.det(x)), x, enable_higher_derivatives=recorded), gl.dlarray(a))
+    assert np.isnan(np.asarray(g)[:2]).all()
+    np.testing.assert_allclose(np.asarray(g)[2:], [minors_gradient(m) for m in a[2:]], atol=1e-14)
+
+
 @pytest.mark.parametrize("kind", [real, complex_])
 def test_determinants_of_matrices_in_every_order_of_memory(kind):
     """The factors of the forward pass serve the derivative, whichever way the matrix lies."""

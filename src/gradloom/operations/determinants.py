@@ -53,7 +53,8 @@ def _cofactors(x: Any, y: Any, lu: Any, pivots: Any) -> Any:
 
 def _singular_cofactors(x: Any, value: Tensor, n: int, limit: float) -> Any:
     """In the basis of the singular vectors (constants) the regular part is inverted; what is left is small and treated as a polynomial."""
-    u, s, vh = torch.linalg.svd(value)
+    finite = torch.isfinite(value).all(-1, keepdim=True).all(-2, keepdim=True)
+    u, s, vh = torch.linalg.svd(torch.where(finite, value, 0))  # what is not finite stays so below
     small = max(1, int((s * limit <= s[..., :1]).sum(-1).max()) if s.numel() else 0)
     k = n - small
     z = product(constant_like(u.mH, x), x, constant_like(vh.mH, x))
