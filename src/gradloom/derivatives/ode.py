@@ -17,7 +17,7 @@ from ..core.errors import GradloomError, LabelError, ShapeError, TraceError, Typ
 from ..core.labels import checked, described
 from ..core.multilinear import Multilinear
 from ..core.operation import Operation, composite
-from ..core.trace import Node, live
+from ..core.trace import Node, ancestors, current_trace, live
 from ..kernels import Tensor
 from ..operations.arithmetic import astype, negative
 from ..operations.joining import stack
@@ -163,6 +163,15 @@ class _Right:
         return [self.leaves[k] for k in self.places]
 
     def __call__(self, t: float, y: dlarray, parameters: Sequence[dlarray]) -> dlarray:
+        try:
+            return self._slope(t, y, parameters)
+        except TraceError:
+            if current_trace() is None or all(live(x._node) is not None for x in (y, *parameters)):
+                raise
+        # It takes a derivative with respect to one of them, which is a constant so far.
+        return dlfeval(lambda y, *parameters: self._slope(t, y, parameters), y, *parameters)  # type: ignore[no-any-return]
+
+    def _slope(self, t: float, y: dlarray, parameters: Sequence[dlarray]) -> dlarray:
         leaves = list(self.leaves)
         for k, p in zip(self.places, parameters, strict=True):
             leaves[k] = dlarray._made(p._value, p._node, self.leaves[k]._labels)
@@ -191,13 +200,19 @@ class _Problem:
     times: tuple[float, ...]
     options: _Options
 
-    def solve(self, y: dlarray, parameters: Sequence[dlarray], check: bool = False) -> dlarray:
+    def solve(self, y: dlarray, parameters: Sequence[dlarray], given: bool = False) -> dlarray:
+        """The states; `given` says that odefun may use no other traced array."""
         def slope(t: float, state: State) -> State:
+            trace = current_trace()
+            start = trace.number if trace is not None else 0
             k = self.right(t, state[0], parameters)
-            if check and live(k._node) is not None:
+            if not given:
+                return [k]
+            made = live(k._node)  # by a derivative inside odefun; anything older is not odefun's own
+            if made is not None and (made.trace is not trace or any(node.number < start for node in ancestors([made]))):
                 raise TraceError(f"dlode45 with gradient_mode=\"adjoint\": odefun uses a traced array that it was not given, at {line_of(user_site())}; "
                                  "pass it in theta, or write gradient_mode=\"direct\"")
-            return [k]
+            return [dlarray._made(k._value, None, k._labels)]
 
         states = [s[0] for s in _solve(slope, self.times, [y], self.options)]
         return states[0] if len(self.times) == 2 else stack(states, axis=-1)
@@ -253,8 +268,7 @@ def _along_last(x: dlarray) -> list[dlarray]:
 
 def _adjoint_kernel(*values: Tensor, problem: _Problem) -> Tensor:
     y, *parameters = [dlarray._made(v, None) for v in values]
-    with _own_trace(True):
-        return problem.solve(y, parameters, check=True)._value
+    return problem.solve(y, parameters, given=True)._value
 
 
 class _Adjoint(Operation):
