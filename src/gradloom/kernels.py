@@ -141,6 +141,39 @@ def out_of_memory(error: BaseException) -> str | None:
     return "over 9 EB" if overflowed or isinstance(error, MemoryError) else None
 
 
+# ----- how arrays lie in memory -------------------------------------------------------------------------------------------
+
+_TOGETHER = {4: ((0, 2, 3, 1), torch.channels_last), 5: ((0, 2, 3, 4, 1), torch.channels_last_3d)}
+
+
+def settled(x: Tensor) -> Tensor:
+    """The same memory with strides along axes of size 1 as they are where an array of its layout is new.
+
+    There strides mean nothing, but torch reads the layout off them too, and kernels that ask for one take the array for what it is not:
+    they refuse it, or, where two operands differ, compute wrong numbers in silence.
+    """
+    shape = x.shape
+    if 1 not in shape:
+        return x
+    order: Sequence[int] = range(x.ndim)
+    if not x.is_contiguous():
+        order, layout = _TOGETHER.get(x.ndim, ((), torch.contiguous_format))
+        if not order or not x.is_contiguous(memory_format=layout):
+            return x
+    strides, step = [0] * x.ndim, 1
+    for k in reversed(order):
+        strides[k] = step
+        step *= shape[k]
+    return x.as_strided(shape, strides)
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """The same images laid out with their channels together; with one channel, the same memory with strides that say so."""
+    if 1 not in x.shape:
+        return x.contiguous(memory_format=torch.channels_last)
+    return settled(x.movedim(1, -1).contiguous()).movedim(-1, 1)
+
+
 # ----- random numbers: own generators, one per device and thread -----------------------------------------------------
 
 _streams = threading.local()
