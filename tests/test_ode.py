@@ -248,7 +248,8 @@ def test_a_derivative_inside_odefun_that_cannot_be_taken():
 
     for mode in MODES:
         with pytest.raises(gl.TraceError, match="enable_higher_derivatives=True"):
-            gl.dlfeval(lambda y0: gl.dlgradient(gl.sum(gl.dlode45(plain, (0.0, 1.0), y0, gl.dlarray(1.0), gradient_mode=mode)), y0), gl.dlarray([1.0]))
+            gl.dlfeval(lambda y0, mode: gl.dlgradient(gl.sum(gl.dlode45(plain, (0.0, 1.0), y0, gl.dlarray(1.0), gradient_mode=mode)), y0),
+                       gl.dlarray([1.0]), mode)
 
     def run(k):
         return gl.dlode45(lambda t, y: -gl.dlgradient(k * gl.sum(y * y), y, enable_higher_derivatives=True), (0.0, 1.0), [1.0], gradient_mode="adjoint")

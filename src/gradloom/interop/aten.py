@@ -20,6 +20,7 @@ from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
+from ..core import finite
 from ..core.array import constant, dlarray, refuse_computed
 from ..core.errors import GradloomError, TypeRefused, line_of, nearest, user_site
 from ..core.trace import live
@@ -257,7 +258,10 @@ def supported() -> set[str]:
 def on_constants(func: Any, args: Any, kwargs: Any) -> Any:
     """Torch's own kernel on plain tensors."""
     args, kwargs = mapped(raw_of, (args, kwargs))
-    return mapped(as_array, func(*args, **kwargs))
+    result = func(*args, **kwargs)
+    if finite.checking() and "empty" not in opname(func):  # memory that nobody has written may hold anything
+        finite.check(opname(func), [x for x in leaves_of((args, kwargs)) if isinstance(x, (Tensor, float))], leaves_of(result))
+    return mapped(as_array, result)
 
 
 def array_of(x: Any) -> Any:
