@@ -24,7 +24,7 @@ from ..operations.joining import stack
 from ..operations.movement import permute_dims, reshape
 from ..operations.selection import slice_axis
 from ..operations.softmax import floating
-from .functions import _own_trace
+from .functions import apart
 from .operators import dlfeval
 from .products import jvp, vjp
 
@@ -284,10 +284,9 @@ class _Adjoint(Operation):
         raw = type(y_bar) is Tensor
         values = [dlarray._made(x, None) if type(x) is Tensor else x for x in v]
         y_bar = dlarray._made(y_bar, None) if raw else y_bar
-        with _own_trace(raw):
-            rows = reshape(y_bar, (-1, *node.shape)) if lead else [y_bar]
-            columns = list(zip(*[params["problem"].pulled(values, row, not raw) for row in rows], strict=True))
-            bars = [reshape(stack(list(c)), (*lead, *c[0].shape)) if lead else c[0] for c in columns]
+        rows = reshape(y_bar, (-1, *node.shape)) if lead else [y_bar]
+        columns = list(zip(*[apart(raw, params["problem"].pulled, values, row, not raw) for row in rows], strict=True))
+        bars = [reshape(stack(list(c)), (*lead, *c[0].shape)) if lead else c[0] for c in columns]
         return [bar._value if raw else bar for bar in bars]
 
     def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
@@ -318,9 +317,8 @@ class _Adjoint(Operation):
             nothing = torch.zeros((*lead, *node.shape), dtype=node.dtype)
             return nothing if raw else dlarray._made(nothing, None)
         parts = [None if d is None else _rows(d, rows, lead) for d in seeds]
-        with _own_trace(raw):
-            found = problem.pushed(values, [[None if p is None else p[r] for p in parts] for r in range(rows)], not raw)
-            y_dot = reshape(stack(found), (*lead, *node.shape)) if lead else found[0]
+        found = apart(raw, problem.pushed, values, [[None if p is None else p[r] for p in parts] for r in range(rows)], not raw)
+        y_dot = reshape(stack(found), (*lead, *node.shape)) if lead else found[0]
         return y_dot._value if raw else y_dot
 
 
