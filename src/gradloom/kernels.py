@@ -10,11 +10,13 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import numpy as np
 import torch
+from torch.utils import _python_dispatch
 
 Tensor = torch.Tensor
 NUMBERS = (bool, int, float, complex)
@@ -174,6 +176,31 @@ def channels_last(x: Tensor) -> Tensor:
     return settled(x.movedim(1, -1).contiguous()).movedim(-1, 1)
 
 
+# ----- modes of torch ----------------------------------------------------------------------------------------------------
+
+
+def under(modes: Sequence[AbstractContextManager[Any]], function: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
+    """Run a function under modes of torch, which are off afterwards.
+
+    Their exits are written in Python: an interrupt that comes just before one would leave its mode on for good. What is on afterwards, and
+    was not before, is therefore taken off here.
+    """
+    marks = {name: mark for name, mark in vars(_python_dispatch).items() if name.startswith("_is_in_")}
+    dispatching, overriding, gradients = torch._C._len_torch_dispatch_stack(), torch._C._len_torch_function_stack(), torch.is_grad_enabled()
+    try:
+        with ExitStack() as stack:
+            for mode in modes:
+                stack.enter_context(mode)
+            return function(*args, **options)
+    finally:
+        vars(_python_dispatch).update(marks)
+        torch._C._set_grad_enabled(gradients)
+        while torch._C._len_torch_dispatch_stack() > dispatching:
+            torch._C._pop_torch_dispatch_stack(None)
+        while torch._C._len_torch_function_stack() > overriding:
+            torch._C._pop_torch_function_stack()
+
+
 # ----- random numbers: own generators, one per device and thread -----------------------------------------------------
 
 _streams = threading.local()
@@ -187,8 +214,9 @@ def generator(device: Any = "cpu") -> torch.Generator:
     key = str(device)
     table = _streams.__dict__
     if key not in table:
-        table[key] = torch.Generator(device=device)
-        table[key].manual_seed(table.get("seed", 0))
+        stream = torch.Generator(device=device)
+        stream.manual_seed(table.get("seed", 0))
+        table[key] = stream
     return table[key]
 
 
