@@ -56,10 +56,10 @@ def jacobians():
 
 def adjoints():
     def fun(y0, k):
-        y = gl.dlode45(lambda t, y, k: -gl.dlgradient(k * gl.sum(y * y) / 2, y, enable_higher_derivatives=True), (0.0, 0.2), y0, k, gradient_mode="adjoint")
+        y = gl.dlode45(lambda t, y, k: -gl.dlgradient(k * gl.sum(y * y) / 2, y, enable_higher_derivatives=True), (0.0, 0.02), y0, k, gradient_mode="adjoint", max_step_size=0.02)
         return gl.dlgradient(gl.sum(y), y0)
 
-    return np.allclose(gl.dlfeval(fun, X, gl.dlarray(0.5)), np.exp(-0.1), rtol=1e-3)
+    return np.allclose(gl.dlfeval(fun, X, gl.dlarray(0.5)), np.exp(-0.01), rtol=1e-3)
 
 
 def torch_code():
@@ -78,6 +78,7 @@ def bars():
     return np.array_equal(out, np.diag(2 * np.arange(6.0)))
 
 
+FEWER = {jacobians: 150, adjoints: 60}  # at how many places the longer programs are interrupted
 PROGRAMS = [gradients, checked, functions_in_functions, jacobians, adjoints, torch_code, bars]
 
 
@@ -112,20 +113,20 @@ class Bar:
 def test_an_interrupt_at_any_place_leaves_nothing(program):
     assert program()
     places = 0
-    for _ in interrupted_everywhere(program, 400):
+    for _ in interrupted_everywhere(program, FEWER.get(program, 400)):
         assert_nothing_is_left(ESCAPED)
         assert Bar.shown == 0, "a progress bar stayed"
         ESCAPED.clear()
         places += 1
-    assert places > 100
+    assert places >= 60
     assert program()
     assert_nothing_is_left(ESCAPED)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.__name__)
-def test_an_interrupt_at_every_place_leaves_nothing(program):
-    for _ in interrupted_everywhere(program, 10**6):
+def test_an_interrupt_at_many_places_leaves_nothing(program):
+    for _ in interrupted_everywhere(program, 4000):
         assert_nothing_is_left(ESCAPED)
         ESCAPED.clear()
         assert Bar.shown == 0 and program()

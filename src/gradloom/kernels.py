@@ -151,8 +151,8 @@ _TOGETHER = {4: ((0, 2, 3, 1), torch.channels_last), 5: ((0, 2, 3, 4, 1), torch.
 def settled(x: Tensor) -> Tensor:
     """The same memory with strides along axes of size 1 as they are where an array of its layout is new.
 
-    There strides mean nothing, but torch reads the layout off them too, and kernels that ask for one take the array for what it is not:
-    they refuse it, or, where two operands differ, compute wrong numbers in silence.
+    There strides mean nothing, but torch reads the layout off them too, and kernels that ask for one take the array for what
+    it is not: they refuse it, or, where two operands differ, compute wrong numbers in silence.
     """
     shape = x.shape
     if 1 not in shape:
@@ -182,11 +182,12 @@ def channels_last(x: Tensor) -> Tensor:
 def under(modes: Sequence[AbstractContextManager[Any]], function: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
     """Run a function under modes of torch, which are off afterwards.
 
-    Their exits are written in Python: an interrupt that comes just before one would leave its mode on for good. What is on afterwards, and
-    was not before, is therefore taken off here.
+    Their exits are written in Python: an interrupt that comes just before one would leave its mode on for good. What is on
+    afterwards, and was not before, is therefore taken off here.
     """
     marks = {name: mark for name, mark in vars(_python_dispatch).items() if name.startswith("_is_in_")}
-    dispatching, overriding, gradients = torch._C._len_torch_dispatch_stack(), torch._C._len_torch_function_stack(), torch.is_grad_enabled()
+    gradients = torch.is_grad_enabled()
+    dispatching, overriding = torch._C._len_torch_dispatch_stack(), torch._C._len_torch_function_stack()
     try:
         with ExitStack() as stack:
             for mode in modes:

@@ -62,7 +62,7 @@ class Trace:
         self.prune_at = self.number + max(4096, len(self.nodes))
 
     def close(self) -> None:
-        """Empty every node that is still alive; arrays that escaped become ordinary ones. What an interrupt cut short can be done again."""
+        """Empty every node that is still alive; arrays that escaped become ordinary ones. Cut short, it can be done again."""
         self.open = False
         for forget in self.closing:
             forget()
@@ -189,9 +189,8 @@ def current_trace() -> Trace | None:
 def within(trace: Trace | None, function: Callable[..., Any], /, *args: Any) -> Any:
     """Run a function with another trace, or none, as the one that this thread is running.
 
-    What sets state back does so in a `finally`, by assignments, before its first call: Python lets an interrupt in at calls, so that one
-    which comes before them finds them still ahead, and one which comes after finds them done. A context manager written in
-    Python is one call too late.
+    What sets state back does so in a `finally`, by assignments, before its first call: Python lets an interrupt in at calls.
+    A context manager that is written in Python is one call too late.
     """
     outer = active.trace
     try:

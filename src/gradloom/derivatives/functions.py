@@ -102,7 +102,7 @@ def _as_variable(x: Any) -> Any:
 
 
 def apart(own: bool, function: Callable[..., Any], /, *args: Any) -> Any:
-    """Run a function, its trace apart from the one that this thread is running: what is returned as NumPy cannot be a constant of that one by accident."""
+    """Run a function, its trace apart from the one that this thread is running, of which a result in NumPy would be a constant."""
     return within(None, function, *args) if own else function(*args)
 
 

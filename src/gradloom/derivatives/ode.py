@@ -169,7 +169,8 @@ class _Right:
             if current_trace() is None or all(live(x._node) is not None for x in (y, *parameters)):
                 raise
         # It takes a derivative with respect to one of them, which is a constant so far.
-        return dlfeval(lambda y, *parameters: self._slope(t, y, parameters), y, *parameters)  # type: ignore[no-any-return]
+        slope: dlarray = dlfeval(lambda y, *parameters: self._slope(t, y, parameters), y, *parameters)
+        return slope
 
     def _slope(self, t: float, y: dlarray, parameters: Sequence[dlarray]) -> dlarray:
         leaves = list(self.leaves)
@@ -317,7 +318,8 @@ class _Adjoint(Operation):
             nothing = torch.zeros((*lead, *node.shape), dtype=node.dtype)
             return nothing if raw else dlarray._made(nothing, None)
         parts = [None if d is None else _rows(d, rows, lead) for d in seeds]
-        found = apart(raw, problem.pushed, values, [[None if p is None else p[r] for p in parts] for r in range(rows)], not raw)
+        tangents = [[None if p is None else p[r] for p in parts] for r in range(rows)]
+        found = apart(raw, problem.pushed, values, tangents, not raw)
         y_dot = reshape(stack(found), (*lead, *node.shape)) if lead else found[0]
         return y_dot._value if raw else y_dot
 

@@ -106,7 +106,8 @@ class Functional(TorchDispatchMode):
             return on_constants(func, args, kwargs)
         decomposition = decompositions().get(func)
         if decomposition is not None or func._can_decompose():
-            result = under([self], decomposition or func.decompose, *mapped(as_wrapped, args), **mapped(as_wrapped, kwargs))
+            args, kwargs = mapped(as_wrapped, (args, kwargs))
+            result = under([self], decomposition or func.decompose, *args, **kwargs)
             return mapped(array_of, result)
         return self._without_rule(func, args, kwargs)
 
@@ -255,7 +256,8 @@ def on_constants(func: Any, args: Any, kwargs: Any) -> Any:
     args, kwargs = mapped(raw_of, (args, kwargs))
     result = func(*args, **kwargs)
     if finite.checking() and "empty" not in opname(func):  # memory that nobody has written may hold anything
-        finite.check(opname(func), [x for x in leaves_of((args, kwargs)) if isinstance(x, (Tensor, float))], leaves_of(result))
+        given = [x for x in leaves_of((args, kwargs)) if isinstance(x, (Tensor, float))]
+        finite.check(opname(func), given, leaves_of(result))
     return mapped(as_array, result)
 
 

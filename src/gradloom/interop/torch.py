@@ -134,13 +134,14 @@ class TorchNetwork(dlnetwork):
         try:
             for place, x in zip(held.places, values, strict=True):
                 place._cell.value = _made(x._value, x._node if carries(x) else None, None)
-            result, state = dispatched(type(structure.module).__name__, self._run_module, held, training, return_state, xs, options)
+            word = type(structure.module).__name__
+            result, state = dispatched(word, self._run_module, held, training, return_state, xs, options)
         finally:
             held.restore()
         structure.idle.append(held)
         return (result, state) if return_state else result
 
-    def _run_module(self, held: Copy, training: bool, return_state: bool, xs: Any, options: dict[str, Any]) -> tuple[Any, Any]:
+    def _run_module(self, held: Copy, training: bool, return_state: bool, xs: Any, options: dict[str, Any]) -> Any:
         module = held.module
         if not training:
             module.eval()
