@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 
 import gradloom as gl
@@ -78,6 +79,9 @@ def interrupted_at_random(program: Callable[[], Any], count: int, seed: int = 0)
         signal.signal(signal.SIGALRM, before)
 
 
+ERRORS = np.geterr()
+
+
 def assert_nothing_is_left(escaped: list[Any]) -> None:
     """No trace, no mode, no check is on, the collector is; what was appended to a list has become an ordinary array."""
     assert current_trace() is None, "a trace stayed open"
@@ -85,6 +89,7 @@ def assert_nothing_is_left(escaped: list[Any]) -> None:
     assert gl.log(gl.dlarray(0.0)).item() == -float("inf"), "check_finite stayed on"
     assert "__getattribute__" not in vars(Operation)
     assert torch.is_grad_enabled() and not torch._C._len_torch_dispatch_stack() and not torch._C._len_torch_function_stack(), "a mode of torch stayed on"
+    assert np.geterr() == ERRORS, "NumPy stayed quiet"
     assert not any(x.traced or (x + 1).traced or x._node is not None and (x._node.values or x._node.parents) for x in escaped), "a node stayed full"
     assert (gl.dlarray([1.0]) * 2).traced is False
 

@@ -1,7 +1,10 @@
 """Ctrl-C at any moment leaves nothing behind: interface.md 6.2."""
 
+import warnings
+
 import numpy as np
 import pytest
+import scipy.sparse
 import torch
 from interrupts import assert_nothing_is_left, collector_on, interrupted, interrupted_at_random, interrupted_everywhere
 
@@ -15,6 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 ESCAPED: list = []
 X, V = gl.dlarray([1.0, 2.0]), np.array([1.0, 2.0, 3.0])
+SEQUENCE, WEIGHTS = gl.dlarray(np.ones((3, 1, 2), "float32")), gl.dlarray(np.ones((8, 2), "float32") / 4)
 NET = from_torch(torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh()))
 
 
@@ -78,8 +82,16 @@ def bars():
     return np.array_equal(out, np.diag(2 * np.arange(6.0)))
 
 
+def libraries():
+    y, _, _ = gl.lstm(SEQUENCE, gl.zeros((2, 1), dtype="float32"), gl.zeros((2, 1), dtype="float32"), WEIGHTS, WEIGHTS, gl.zeros(8, dtype="float32"),
+                      data_format="TBC")
+    z = gl.matmul(scipy.sparse.csr_array(np.eye(3)), gl.dlarray(V))
+    J = gl.sparse_jacobian(lambda x: x[1:] * x[:-1])(V)
+    return y.shape == (3, 1, 2) and z.tolist() == [1, 2, 3] and J.toarray().tolist() == [[2, 1, 0], [0, 3, 2]]
+
+
 FEWER = {jacobians: 150, adjoints: 60}  # at how many places the longer programs are interrupted
-PROGRAMS = [gradients, checked, functions_in_functions, jacobians, adjoints, torch_code, bars]
+PROGRAMS = [gradients, checked, functions_in_functions, jacobians, adjoints, torch_code, bars, libraries]
 
 
 @pytest.fixture(autouse=True)
@@ -112,10 +124,11 @@ class Bar:
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.__name__)
 def test_an_interrupt_at_any_place_leaves_nothing(program):
     assert program()
-    places = 0
+    places, filters = 0, warnings.filters
     for _ in interrupted_everywhere(program, FEWER.get(program, 400)):
         assert_nothing_is_left(ESCAPED)
         assert Bar.shown == 0, "a progress bar stayed"
+        assert warnings.filters is filters, "warnings stayed filtered"
         ESCAPED.clear()
         places += 1
     assert places >= 60
@@ -141,12 +154,17 @@ def test_interrupts_at_random_moments_leave_nothing(program):
     assert program()
 
 
+MANY = {gradients: 12_000, checked: 9_000, functions_in_functions: 9_000, bars: 5_000, torch_code: 2_000, libraries: 1_000, jacobians: 1_500, adjoints: 500}
+
+
 @pytest.mark.slow
 def test_forty_thousand_interrupts_leave_nothing():
-    for k, program in enumerate(PROGRAMS):
-        for _ in interrupted_at_random(program, 40_000 // len(PROGRAMS) + 1, seed=k):
+    assert sum(MANY.values()) == 40_000 and set(MANY) == set(PROGRAMS)
+    for program, count in MANY.items():
+        for _ in interrupted_at_random(program, count):
             assert_nothing_is_left(ESCAPED)
             ESCAPED.clear()
+            assert Bar.shown == 0
         assert program()
 
 

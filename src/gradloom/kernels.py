@@ -4,6 +4,7 @@ Everything right of this module handles `torch.Tensor` values that never require
 """
 from __future__ import annotations
 
+import contextvars
 import ctypes
 import math
 import os
@@ -200,6 +201,15 @@ def under(modes: Sequence[AbstractContextManager[Any]], function: Callable[..., 
             torch._C._pop_torch_dispatch_stack(None)
         while torch._C._len_torch_function_stack() > overriding:
             torch._C._pop_torch_function_stack()
+
+
+def without_complaints(function: Callable[..., Any], /, *args: Any) -> Any:
+    """Run a function while NumPy says nothing of infinities and NaN: in a context of its own, which an interrupt ends too."""
+    def quiet() -> Any:
+        with np.errstate(all="ignore"):
+            return function(*args)
+
+    return contextvars.copy_context().run(quiet)
 
 
 # ----- random numbers: own generators, one per device and thread -----------------------------------------------------
