@@ -85,8 +85,11 @@ def layouts(x: Any, collapsing: bool) -> list[Any]:
     return found
 
 
-def check_layouts(case: Case, draws: int, collapsing: bool = True) -> None:
-    """Each argument laid out in each way, then `draws` random choices for all arguments and cotangents; forwards and backwards."""
+def check_layouts(case: Case, draws: int, collapsing: bool = True, most: int | None = None) -> None:
+    """Each argument laid out in each way, then `draws` random choices for all arguments and cotangents; forwards and backwards.
+
+    At `most` so many, drawn from all.
+    """
     for dtype in (torch.float64, torch.float32):
         own = case if dtype is torch.float64 else case.at([x.to(SINGLE[x.dtype]) for x in case.values()])
         arrays = [k for k, x in enumerate(own.inputs) if isinstance(x, torch.Tensor)]
@@ -96,7 +99,7 @@ def check_layouts(case: Case, draws: int, collapsing: bool = True) -> None:
         picks = [[lay if j == place else plain for j in range(len(choices))] for place, ways in enumerate(choices) for lay in ways]
         if len(choices) > 1 or draws < len(picks):
             picks += [[stream.choice(ways) for ways in choices] for _ in range(draws)]
-        for pick in picks:
+        for pick in picks if most is None or len(picks) <= most else stream.sample(picks, most):
             inputs = list(own.inputs)
             for k, lay in zip(arrays, pick, strict=False):
                 inputs[k] = lay(inputs[k])
