@@ -12,7 +12,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -180,27 +180,34 @@ def channels_last(x: Tensor) -> Tensor:
 # ----- modes of torch ----------------------------------------------------------------------------------------------------
 
 
+_MARKS = [name for name in vars(_python_dispatch) if name.startswith("_is_in_")]
+
+
 def under(modes: Sequence[AbstractContextManager[Any]], function: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
     """Run a function under modes of torch, which are off afterwards.
 
     Their exits are written in Python: an interrupt that comes just before one would leave its mode on for good. What is on
     afterwards, and was not before, is therefore taken off here.
     """
-    marks = {name: mark for name, mark in vars(_python_dispatch).items() if name.startswith("_is_in_")}
-    gradients = torch.is_grad_enabled()
+    state = vars(_python_dispatch)
+    marks, gradients = {name: state[name] for name in _MARKS}, torch.is_grad_enabled()
     dispatching, overriding = torch._C._len_torch_dispatch_stack(), torch._C._len_torch_function_stack()
     try:
-        with ExitStack() as stack:
-            for mode in modes:
-                stack.enter_context(mode)
-            return function(*args, **options)
+        return _entered(modes, function, args, options)
     finally:
-        vars(_python_dispatch).update(marks)
+        state.update(marks)
         torch._C._set_grad_enabled(gradients)
         while torch._C._len_torch_dispatch_stack() > dispatching:
             torch._C._pop_torch_dispatch_stack(None)
         while torch._C._len_torch_function_stack() > overriding:
             torch._C._pop_torch_function_stack()
+
+
+def _entered(modes: Sequence[AbstractContextManager[Any]], function: Callable[..., Any], args: Any, options: Any) -> Any:
+    if not modes:
+        return function(*args, **options)
+    with modes[0]:
+        return _entered(modes[1:], function, args, options)
 
 
 def without_complaints(function: Callable[..., Any], /, *args: Any) -> Any:
