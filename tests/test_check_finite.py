@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import gradloom as gl
+from gradloom.core import finite
 from gradloom.core.operation import Operation
 from gradloom.interop.torch import from_torch
 
@@ -189,6 +190,10 @@ def test_blocks_nest_end_and_decorate():
     def infinite():
         return math.isinf(gl.log(gl.dlarray(0.0)).item())
 
+    for _ in range(50):
+        with gl.check_finite():
+            gl.exp(gl.dlarray(0.0))
+    assert len(finite._blocks) <= 2  # what is over is forgotten
     block = gl.check_finite()
     assert infinite()  # not entered yet
     with block, gl.check_finite(), pytest.raises(gl.NotFinite):

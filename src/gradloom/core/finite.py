@@ -67,7 +67,7 @@ def check_finite() -> _Block:
     """
     block = _Block()
     with _switching:
-        _blocks.append(weakref.ref(block))
+        _blocks[:] = [*[reference for reference in _blocks if reference() is not None], weakref.ref(block)]
         Operation.__getattribute__ = _answered  # type: ignore[method-assign, assignment]
     return block
 
