@@ -364,7 +364,8 @@ def dlode45(odefun: Any, tspan: Any, y0: Any, theta: Any = None, /, *, gradient_
     theta: any container of arrays. tspan: times, increasing or decreasing; of two times the result is the state at the last, in y0's shape
     and labels; of more, the states at tspan[1:] along a last axis T. Steps are chosen so that the error of each is at most
     max(absolute_tolerance, relative_tolerance |y|) everywhere, and are at most `max_step_size` long, a tenth of tspan unless given; states
-    between them are interpolated. All are in the units of tspan and y. tspan and the choice of steps carry no derivative.
+    between them are interpolated. All are in the units of tspan and y. tspan and the choice of steps carry no derivative. Inside `dlfeval`
+    odefun may itself take derivatives: `dlgradient(energy(y), y, enable_higher_derivatives=True)`.
 
     `gradient_mode="direct"` differentiates the steps, to any order and in every walk. "adjoint" solves the adjoint equation backwards:
     memory does not grow with the number of steps, gradients agree with direct ones to the tolerance, and odefun may use no traced
