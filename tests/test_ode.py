@@ -198,6 +198,66 @@ def test_unlabelled_tensors_and_a_slope_in_another_order():
     assert gl.dlode45(lambda t, y: -y, (0.0, 1.0, 2.0), torch.ones(0, 3)).shape == (0, 3, 2)
 
 
+def rotation(t, y, theta):
+    """The flow of the energy theta (q^2 + p^2) / 2, its slopes by a derivative inside odefun."""
+    energy = theta * gl.sum(y * y) / 2
+    q_dot, p_dot = gl.dlgradient(energy, y, enable_higher_derivatives=True)
+    return gl.stack([p_dot, -q_dot])
+
+
+@pytest.mark.parametrize("traced", ["both", "theta", "y0", "neither"])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_derivative_inside_odefun(mode, traced):
+    y0, theta, other = gl.dlarray([2.0, 0.3]), gl.dlarray(1.5), gl.dlarray(1.0)
+    names = {"both": ["y0", "theta"], "theta": ["theta"], "y0": ["y0"], "neither": []}[traced]
+
+    def run(given):
+        y = gl.dlode45(rotation, (0.0, 2.0), given.get("y0", y0), given.get("theta", theta), gradient_mode=mode, **TIGHT)
+        loss = gl.sum(y * gl.dlarray([1.0, 3.0])) + 0 * given["other"]
+        return y, gl.dlgradient(loss, {name: given[name] for name in names}) if names else {}
+
+    y, found = gl.dlfeval(run, {"other": other, **{name: {"y0": y0, "theta": theta}[name] for name in names}})
+    c, s = math.cos(3.0), math.sin(3.0)
+    np.testing.assert_allclose(y, [2 * c + 0.3 * s, 0.3 * c - 2 * s], atol=1e-7)
+    expected = {"y0": [c - 3 * s, s + 3 * c], "theta": 2 * (-2 * s + 0.3 * c + 3 * (-0.3 * s - 2 * c))}
+    for name, g in found.items():
+        np.testing.assert_allclose(g, expected[name], atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_functions_that_differentiate_inside_odefun(mode):
+    def slope(t, y, theta):
+        return -gl.value_and_gradient(lambda y: theta * gl.sum(y * y) / 2)(y)[1]
+
+    def run(y0, theta):
+        y = gl.dlode45(slope, (0.0, 1.0), y0, theta, gradient_mode=mode, **TIGHT)
+        return gl.dlgradient(gl.sum(y), y0, theta)
+
+    g, g_theta = gl.dlfeval(run, gl.dlarray([1.0, 2.0]), gl.dlarray(0.5))
+    np.testing.assert_allclose(g, [math.exp(-0.5)] * 2, rtol=1e-6)
+    assert g_theta.item() == pytest.approx(-3 * math.exp(-0.5), rel=1e-6)
+
+
+def test_a_derivative_inside_odefun_that_cannot_be_taken():
+    """Outside dlfeval the remedy is dlfeval; a derivative that was not recorded, and one of a captured array, say what they say elsewhere."""
+    with pytest.raises(gl.TraceError, match=r"write dlfeval\(fun, x"):
+        gl.dlode45(rotation, (0.0, 1.0), [1.0, 0.0], gl.dlarray(1.0), gradient_mode="adjoint")
+
+    def plain(t, y, theta):
+        return -gl.dlgradient(theta * gl.sum(y * y) / 2, y)
+
+    for mode in MODES:
+        with pytest.raises(gl.TraceError, match="enable_higher_derivatives=True"):
+            gl.dlfeval(lambda y0, mode: gl.dlgradient(gl.sum(gl.dlode45(plain, (0.0, 1.0), y0, gl.dlarray(1.0), gradient_mode=mode)), y0),
+                       gl.dlarray([1.0]), mode)
+
+    def run(k):
+        return gl.dlode45(lambda t, y: -gl.dlgradient(k * gl.sum(y * y), y, enable_higher_derivatives=True), (0.0, 1.0), [1.0], gradient_mode="adjoint")
+
+    with pytest.raises(gl.TraceError, match="traced array that it was not given"):
+        gl.dlfeval(run, gl.dlarray(2.0))
+
+
 # ----- errors --------------------------------------------------------------------------------------------------------------
 
 

@@ -4,17 +4,20 @@ Everything right of this module handles `torch.Tensor` values that never require
 """
 from __future__ import annotations
 
+import contextvars
 import ctypes
 import math
 import os
 import re
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 import torch
+from torch.utils import _python_dispatch
 
 Tensor = torch.Tensor
 NUMBERS = (bool, int, float, complex)
@@ -141,6 +144,81 @@ def out_of_memory(error: BaseException) -> str | None:
     return "over 9 EB" if overflowed or isinstance(error, MemoryError) else None
 
 
+# ----- how arrays lie in memory -------------------------------------------------------------------------------------------
+
+_TOGETHER = {4: ((0, 2, 3, 1), torch.channels_last), 5: ((0, 2, 3, 4, 1), torch.channels_last_3d)}
+
+
+def settled(x: Tensor) -> Tensor:
+    """The same memory with strides along axes of size 1 as they are where an array of its layout is new.
+
+    There strides mean nothing, but torch reads the layout off them too, and kernels that ask for one take the array for what
+    it is not: they refuse it, or, where two operands differ, compute wrong numbers in silence.
+    """
+    shape = x.shape
+    if 1 not in shape:
+        return x
+    order: Sequence[int] = range(x.ndim)
+    if not x.is_contiguous():
+        order, layout = _TOGETHER.get(x.ndim, ((), torch.contiguous_format))
+        if not order or not x.is_contiguous(memory_format=layout):
+            return x
+    strides, step = [0] * x.ndim, 1
+    for k in reversed(order):
+        strides[k] = step
+        step *= shape[k]
+    return x.as_strided(shape, strides)
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """The same images laid out with their channels together; with one channel, the same memory with strides that say so."""
+    if 1 not in x.shape:
+        return x.contiguous(memory_format=torch.channels_last)
+    return settled(x.movedim(1, -1).contiguous()).movedim(-1, 1)
+
+
+# ----- modes of torch ----------------------------------------------------------------------------------------------------
+
+
+_MARKS = [name for name in vars(_python_dispatch) if name.startswith("_is_in_")]
+
+
+def under(modes: Sequence[AbstractContextManager[Any]], function: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
+    """Run a function under modes of torch, which are off afterwards.
+
+    Their exits are written in Python: an interrupt that comes just before one would leave its mode on for good. What is on
+    afterwards, and was not before, is therefore taken off here.
+    """
+    state = vars(_python_dispatch)
+    marks, gradients = {name: state[name] for name in _MARKS}, torch.is_grad_enabled()
+    dispatching, overriding = torch._C._len_torch_dispatch_stack(), torch._C._len_torch_function_stack()
+    try:
+        return _entered(modes, function, args, options)
+    finally:
+        state.update(marks)
+        torch._C._set_grad_enabled(gradients)
+        while torch._C._len_torch_dispatch_stack() > dispatching:
+            torch._C._pop_torch_dispatch_stack(None)
+        while torch._C._len_torch_function_stack() > overriding:
+            torch._C._pop_torch_function_stack()
+
+
+def _entered(modes: Sequence[AbstractContextManager[Any]], function: Callable[..., Any], args: Any, options: Any) -> Any:
+    if not modes:
+        return function(*args, **options)
+    with modes[0]:
+        return _entered(modes[1:], function, args, options)
+
+
+def without_complaints(function: Callable[..., Any], /, *args: Any) -> Any:
+    """Run a function while NumPy says nothing of infinities and NaN: in a context of its own, which an interrupt ends too."""
+    def quiet() -> Any:
+        with np.errstate(all="ignore"):
+            return function(*args)
+
+    return contextvars.copy_context().run(quiet)
+
+
 # ----- random numbers: own generators, one per device and thread -----------------------------------------------------
 
 _streams = threading.local()
@@ -154,8 +232,9 @@ def generator(device: Any = "cpu") -> torch.Generator:
     key = str(device)
     table = _streams.__dict__
     if key not in table:
-        table[key] = torch.Generator(device=device)
-        table[key].manual_seed(table.get("seed", 0))
+        stream = torch.Generator(device=device)
+        stream.manual_seed(table.get("seed", 0))
+        table[key] = stream
     return table[key]
 
 

@@ -1,32 +1,58 @@
-"""check_finite: who first made a NaN or an infinity. Off, it costs nothing: switching it on wraps the kernels and rules themselves."""
+"""check_finite: who first made a NaN or an infinity. Off, it costs nothing.
+
+On, it stands between every operation, a user's own too and those that are declared while it is on, and whoever asks for
+its kernel or rules: the class `Operation` then answers such questions itself. It is on while a thread holds the lock of a
+block. An interrupt at any moment leaves nothing on: a lock is taken and given back in one instruction, and the rest goes
+when an operation is next asked for something.
+"""
 from __future__ import annotations
 
+import _thread
 import functools
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import ContextDecorator
 from typing import Any
 
 import torch
 
 from ..kernels import NUMBER_TYPES, Tensor
 from .array import dlarray
+from .blocks.block import Block
 from .errors import NotFinite, line_of, user_site
 from .labels import described
-from .operation import OPERATIONS, Operation
+from .operation import Operation
 
-_thread = threading.local()  # `depth`: how many check_finite this thread is in; `rule`: how many derivative rules
-_lock = threading.Lock()
-_users = 0
-_originals: dict[Operation, dict[str, Any]] = {}
 _REMEDY = "guard what is undefined with gl.where or gl.clip, or add a small number before the operation"
 
 
-@contextmanager
-def check_finite() -> Iterator[None]:
+class _Block(_thread.RLock, ContextDecorator):  # type: ignore[misc, name-defined, unused-ignore]
+    """One `check_finite` block: a lock that the thread in it holds."""
+
+    def _recreate_cm(self) -> _Block:  # as a decorator: a block for each call
+        return check_finite()
+
+    @property
+    def held(self) -> bool:
+        """Whether this thread is in it."""
+        return self._is_owned()  # type: ignore[attr-defined, no-any-return, unused-ignore]
+
+
+class _Local(threading.local):
+    ruling = False  # whether a derivative rule is running: what it makes is checked as a whole
+
+
+_local = _Local()
+_blocks: list[weakref.ref[_Block]] = []
+_switching = threading.RLock()  # for `_blocks`, and for whether `Operation` answers itself
+
+
+def check_finite() -> _Block:
     """Inside it, the operation that first makes a NaN or an infinity is an error that names it and the line, in walks too.
 
     An infinity that was given (a mask of -inf) may pass; a NaN that was given is an error where it is first used.
+    Operations of your own, DifferentiableFunctions and layers with a backward of their own are seen as the library's are.
     It holds for this thread, and makes every operation slower.
 
     Raises NotFinite.
@@ -39,92 +65,93 @@ def check_finite() -> Iterator[None]:
 
     Source: PyTorch detect_anomaly.
     """
-    _thread.depth = checking() + 1
-    _enter()
-    try:
-        yield
-    finally:
-        _leave()
-        _thread.depth -= 1
+    block = _Block()
+    with _switching:
+        _blocks[:] = [*[reference for reference in _blocks if reference() is not None], weakref.ref(block)]
+        Operation.__getattribute__ = _answered  # type: ignore[method-assign, assignment]
+    return block
 
 
-def checking() -> int:
-    """How many `check_finite` blocks this thread is in."""
-    return getattr(_thread, "depth", 0)
+def checking() -> bool:
+    """Whether this thread is in a `check_finite` block."""
+    return any([block is not None and block.held for block in [reference() for reference in _blocks]])
 
 
-def _enter() -> None:
-    global _users
-    with _lock:
-        _users += 1
-        for operation in list(OPERATIONS.values()):
-            if operation not in _originals:
-                _wrap(operation)
-
-
-def _leave() -> None:
-    global _users
-    with _lock:
-        _users -= 1
-        if not _users:
-            for operation, original in _originals.items():
-                for name, value in original.items():
-                    setattr(operation, name, value)
-                for name in {"pull", "push"} - set(original):
-                    vars(operation).pop(name, None)
-            _originals.clear()
-
-
-def _wrap(operation: Operation) -> None:
-    """Put checks around an operation's kernel and rules."""
-    its = vars(operation)
-    _originals[operation] = {name: its[name] for name in ("kernel", "raw_pulls", "factors", "pull", "push") if name in its}
-    operation.kernel = _checked_kernel(operation, operation.kernel)
-    if operation.raw_pulls is not None:
-        operation.raw_pulls = [_checked_rule(operation, "cotangent", rule, lambda v, p, node, g: node) for rule in operation.raw_pulls]
-        operation.factors = [None] * len(operation.raw_pulls)  # so that every cotangent is seen
-    operation.pull = _checked_rule(operation, "cotangent", operation.pull, lambda v, p, node, *_: node)  # type: ignore[method-assign]
-    operation.push = _checked_rule(operation, "tangent", operation.push, lambda v, p, node, *_: node)  # type: ignore[method-assign]
+def _answered(operation: Operation, name: str) -> Any:
+    """What an operation is asked for, while there are blocks."""
+    value = object.__getattribute__(operation, name)
+    if name not in _CHECKED or value is None or _local.ruling:
+        return value
+    if checking():
+        return _CHECKED[name](operation, value)
+    with _switching:
+        _blocks[:] = [reference for reference in _blocks if reference() is not None]
+        if not _blocks and "__getattribute__" in vars(Operation):
+            del Operation.__getattribute__
+    return value
 
 
 def _checked_kernel(operation: Operation, kernel: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(kernel)
     def run(*values: Any, **params: Any) -> Any:
         result = kernel(*values, **params)
-        if checking() and not getattr(_thread, "rule", 0):
-            outputs = result[:operation.outputs] if isinstance(result, tuple) else (result,)
-            found = _made([v for v in values if v is not None], outputs)
-            if found is not None:
-                operands = ", ".join(f"{name} {(described(v.shape, None) if v.ndim else format(v.item(), 'g')) if isinstance(v, Tensor) else repr(v)}"
-                                     for name, v in zip(operation.inputs, values, strict=False) if v is not None)
-                raise NotFinite(f"{operation.name}({operands}) {found}, at {line_of(user_site())}; {_REMEDY}")
+        outputs = result[:operation.outputs] if isinstance(result, tuple) else (result,)
+        check(operation.name, values, outputs, operation.inputs)
         return result
 
     return run
 
 
-def _checked_rule(operation: Operation, what: str, rule: Callable[..., Any], node_of: Callable[..., Any]) -> Callable[..., Any]:
+def check(name: str, values: Sequence[Any], outputs: Sequence[Any], inputs: Sequence[str] = ()) -> None:
+    """What a kernel made of values, where this thread is in a block; kernels that are no operation's are checked here too."""
+    if not checking() or _local.ruling:
+        return
+    found = _made([v for v in values if v is not None], outputs)
+    if found is not None:
+        words = [f"{word} " for word in inputs] or [""] * len(values)
+        operands = ", ".join(f"{word}{_operand(v)}" for word, v in zip(words, values, strict=False) if v is not None)
+        raise NotFinite(f"{name}({operands}) {found}, at {line_of(user_site())}; {_REMEDY}")
+
+
+def _checked_rule(operation: Operation, what: str, rule: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(rule)
-    def run(*args: Any) -> Any:
-        if not checking():
-            return rule(*args)
-        _thread.rule = getattr(_thread, "rule", 0) + 1
+    def run(v: Any, params: Any, node: Any, given: Any, *rest: Any) -> Any:
+        outer = _local.ruling
+        if outer or not checking():
+            return rule(v, params, node, given, *rest)
         try:
-            bars = rule(*args)
+            _local.ruling = True
+            bars = rule(v, params, node, given, *rest)
         finally:
-            _thread.rule -= 1
-        found = None if _thread.rule else _made(_arrays(args[3]), _arrays(bars))
+            _local.ruling = outer
+        found = _made(_arrays(given), _arrays(bars))
         if found is not None:
-            raise NotFinite(f"the derivative of {operation.name} (computed in {line_of(node_of(*args).site)}) {found} of its {what}, "
-                            f"at {line_of(user_site())}; {_REMEDY}")
+            raise NotFinite(f"the derivative of {operation.name} (computed in {line_of(node.site)}) "
+                            f"{found} of its {what}, at {line_of(user_site())}; {_REMEDY}")
         return bars
 
     return run
 
 
+# What an operation is asked for when it runs, or when a walk comes through it.
+_CHECKED: dict[str, Callable[[Operation, Any], Any]] = {
+    "kernel": _checked_kernel,
+    "raw_pulls": lambda operation, pulls: [_checked_rule(operation, "cotangent", pull) for pull in pulls],
+    "factors": lambda operation, factors: [None] * len(factors),  # so that every cotangent is seen
+    "pull": lambda operation, pull: _checked_rule(operation, "cotangent", pull),
+    "push": lambda operation, push: _checked_rule(operation, "tangent", push),
+    "unwatched": lambda operation, unwatched: False,
+}
+
+
+def _operand(x: Any) -> str:
+    return repr(x) if not isinstance(x, Tensor) else described(x.shape, None) if x.ndim else format(x.item(), "g")
+
+
 def _arrays(x: Any) -> list[Any]:
     parts = x if isinstance(x, (list, tuple)) else (x,)
-    return [part._value if type(part) is dlarray else part for part in parts if isinstance(part, (dlarray, Tensor))]
+    found = [part._value if type(part) is dlarray else part for part in parts if isinstance(part, (dlarray, Tensor))]
+    return found + [array for part in parts if type(part) is Block for term in part.terms for array, _ in term.factors]
 
 
 def _made(inputs: Sequence[Any], outputs: Sequence[Any]) -> str | None:

@@ -46,6 +46,7 @@ class Operation:
     reads_at: Any = None  # of operations that can read one row along axis 0: which, from the parameters
     writes_at: Any = None  # of operations that can write one
     meeting: Any = None  # of operations with vectors that belong to values: rules that the walks complete where values meet
+    unwatched = True  # False where each kernel and rule has to be asked for anew: a walk that was written out does not
 
     def __init__(self, name: str, kernel: Callable[..., Any], inputs: Sequence[str], *, hidden: Sequence[str] = (), outputs: int = 1,
                  axes: Any = None, domain: tuple[float, float] = (-2.0, 2.0), samples: Any = None, matlab: str | None = None, own: bool = False,

@@ -22,20 +22,22 @@ def progress(steps: Iterable[Step], total: int, what: str) -> Iterator[Step]:
         return
     start, shown = time.monotonic(), 0.0
     bar: Any = None
-    for k, step in enumerate(steps):
-        yield step
-        now = time.monotonic()
-        if now - start < AFTER:
-            continue
-        if bar is None and not shown:
-            bar = _bar(total, what, k)
+    try:
+        for k, step in enumerate(steps):
+            yield step
+            now = time.monotonic()
+            if now - start < AFTER:
+                continue
+            if bar is None and not shown:
+                bar = _bar(total, what, k)
+            if bar is not None:
+                bar.update(1)
+            elif now - shown > AFTER:
+                shown = now
+                print(f"{what}: {k + 1} of {total}", file=sys.stderr, flush=True)
+    finally:  # an interrupt too takes the bar away
         if bar is not None:
-            bar.update(1)
-        elif now - shown > AFTER:
-            shown = now
-            print(f"{what}: {k + 1} of {total}", file=sys.stderr, flush=True)
-    if bar is not None:
-        bar.close()
+            bar.close()
 
 
 def _bar(total: int, what: str, done: int) -> Any:

@@ -18,7 +18,12 @@ from .errors import Site, TraceError, line_of, user_site
 if TYPE_CHECKING:
     from .operation import Operation
 
-_active = threading.local()
+
+class _Active(threading.local):
+    trace: Trace | None = None  # of the outermost `dlfeval` that this thread is running
+
+
+active = _Active()
 _weak = weakref.ref
 COLLECT_EVERY = 1 << 17  # nodes
 SMALL = 256  # a walk through arrays of fewer elements drops nothing
@@ -59,18 +64,18 @@ class Trace:
         self.prune_at = self.number + max(4096, len(self.nodes))
 
     def close(self) -> None:
-        """Empty every node that is still alive; arrays that escaped become ordinary ones."""
+        """Empty every node that is still alive; arrays that escaped become ordinary ones. Cut short, it can be done again."""
         self.open = False
-        nodes, self.nodes = self.nodes, []
-        closing, self.closing = self.closing, []
-        for forget in closing:
+        for forget in self.closing:
             forget()
-        for reference in nodes:
+        for reference in self.nodes:
             node = reference()
             if node is not None:
                 node.parents = ()
                 node.values = []
                 node.params = {}
+        self.closing = []
+        self.nodes = []
 
 
 class Node:
@@ -180,12 +185,21 @@ def evaluated(node: Node, known: dict[Node, Any]) -> tuple[list[Any], tuple[Any,
 
 def current_trace() -> Trace | None:
     """The trace of the outermost `dlfeval` that this thread is running."""
-    return getattr(_active, "trace", None)
+    return active.trace
 
 
-def set_current_trace(trace: Trace | None) -> None:
-    """Called by `dlfeval` alone."""
-    _active.trace = trace
+def within(trace: Trace | None, function: Callable[..., Any], /, *args: Any) -> Any:
+    """Run a function with another trace, or none, as the one that this thread is running.
+
+    What sets state back does so in a `finally`, by assignments, before its first call: Python lets an interrupt in at calls.
+    A context manager that is written in Python is one call too late.
+    """
+    outer = active.trace
+    try:
+        active.trace = trace
+        return function(*args)
+    finally:
+        active.trace = outer
 
 
 def live(node: Node | None) -> Node | None:

@@ -17,7 +17,7 @@ import scipy.sparse
 import torch
 
 from ..core.trace import Node
-from ..kernels import NUMBER_TYPES, Tensor
+from ..kernels import NUMBER_TYPES, Tensor, without_complaints
 from .entries import Entries, Indices, Part, Places, whole
 
 Place = tuple[int, int]  # of a partial: the node, in the order of the trace, and the operand
@@ -108,12 +108,14 @@ class Accumulation:
             return constant.copy()
         slots = np.empty(self.count)
         slots[0] = 1
-        with np.errstate(all="ignore"):  # as in every walk: infinities are results
-            for step in self.steps:
-                self._take(step, order[step.place[0]], slots)
+        without_complaints(self._take_all, order, slots)  # as in every walk: infinities are results
         values = constant.copy()
         values[varying] = sums.values(slots)
         return values
+
+    def _take_all(self, order: Sequence[Node], slots: np.ndarray) -> None:
+        for step in self.steps:
+            self._take(step, order[step.place[0]], slots)
 
     def _result(self) -> tuple[np.ndarray, Indices | None, Sums]:
         """The entries that are constant; the places of those that vary, None without any, and their values from the slots."""

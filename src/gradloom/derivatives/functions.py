@@ -3,8 +3,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from ..core.array import dlarray
 from ..core.containers import flatten, unflatten
 from ..core.errors import TypeRefused
-from ..core.trace import current_trace, live, set_current_trace
+from ..core.trace import current_trace, live, within
 from ..kernels import NUMBER_TYPES, Tensor
 from .operators import dlfeval, dlgradient, refuse_suspended
 
@@ -68,8 +67,7 @@ def value_and_gradient(function: Callable[..., Any], /, *, argument: int | str |
         if not any(type(x) is dlarray for x in variables):
             raise TypeRefused(f"argument {argument!r} holds no array to differentiate with respect to; "
                               "pass a dlarray, a NumPy array or numbers")
-        with _own_trace(not record):
-            y, gradients = dlfeval(run, variables)
+        y, gradients = apart(not record, dlfeval, run, variables)
         found = iter(gradients)
         filled = [_returned(next(found), x) if type(v) is dlarray else x for v, x in zip(variables, leaves, strict=True)]
         result = unflatten(structure, filled)
@@ -103,16 +101,9 @@ def _as_variable(x: Any) -> Any:
     return dlarray(x)
 
 
-@contextmanager
-def _own_trace(own: bool) -> Iterator[None]:
-    """A trace apart from the one that this thread is running: what is returned as NumPy cannot be a constant of that one by accident."""
-    outer = current_trace()
-    if own:
-        set_current_trace(None)
-    try:
-        yield
-    finally:
-        set_current_trace(outer)
+def apart(own: bool, function: Callable[..., Any], /, *args: Any) -> Any:
+    """Run a function, its trace apart from the one that this thread is running, of which a result in NumPy would be a constant."""
+    return within(None, function, *args) if own else function(*args)
 
 
 def _returned(g: dlarray, x: Any) -> Any:

@@ -17,14 +17,14 @@ from ..core.errors import GradloomError, LabelError, ShapeError, TraceError, Typ
 from ..core.labels import checked, described
 from ..core.multilinear import Multilinear
 from ..core.operation import Operation, composite
-from ..core.trace import Node, live
+from ..core.trace import Node, ancestors, current_trace, live
 from ..kernels import Tensor
 from ..operations.arithmetic import astype, negative
 from ..operations.joining import stack
 from ..operations.movement import permute_dims, reshape
 from ..operations.selection import slice_axis
 from ..operations.softmax import floating
-from .functions import _own_trace
+from .functions import apart
 from .operators import dlfeval
 from .products import jvp, vjp
 
@@ -163,6 +163,16 @@ class _Right:
         return [self.leaves[k] for k in self.places]
 
     def __call__(self, t: float, y: dlarray, parameters: Sequence[dlarray]) -> dlarray:
+        try:
+            return self._slope(t, y, parameters)
+        except TraceError:
+            if current_trace() is None or all(live(x._node) is not None for x in (y, *parameters)):
+                raise
+        # It takes a derivative with respect to one of them, which is a constant so far.
+        slope: dlarray = dlfeval(lambda y, *parameters: self._slope(t, y, parameters), y, *parameters)
+        return slope
+
+    def _slope(self, t: float, y: dlarray, parameters: Sequence[dlarray]) -> dlarray:
         leaves = list(self.leaves)
         for k, p in zip(self.places, parameters, strict=True):
             leaves[k] = dlarray._made(p._value, p._node, self.leaves[k]._labels)
@@ -191,13 +201,19 @@ class _Problem:
     times: tuple[float, ...]
     options: _Options
 
-    def solve(self, y: dlarray, parameters: Sequence[dlarray], check: bool = False) -> dlarray:
+    def solve(self, y: dlarray, parameters: Sequence[dlarray], given: bool = False) -> dlarray:
+        """The states; `given` says that odefun may use no other traced array."""
         def slope(t: float, state: State) -> State:
+            trace = current_trace()
+            start = trace.number if trace is not None else 0
             k = self.right(t, state[0], parameters)
-            if check and live(k._node) is not None:
+            if not given:
+                return [k]
+            made = live(k._node)  # by a derivative inside odefun; anything older is not odefun's own
+            if made is not None and (made.trace is not trace or any(node.number < start for node in ancestors([made]))):
                 raise TraceError(f"dlode45 with gradient_mode=\"adjoint\": odefun uses a traced array that it was not given, at {line_of(user_site())}; "
                                  "pass it in theta, or write gradient_mode=\"direct\"")
-            return [k]
+            return [dlarray._made(k._value, None, k._labels)]
 
         states = [s[0] for s in _solve(slope, self.times, [y], self.options)]
         return states[0] if len(self.times) == 2 else stack(states, axis=-1)
@@ -253,8 +269,7 @@ def _along_last(x: dlarray) -> list[dlarray]:
 
 def _adjoint_kernel(*values: Tensor, problem: _Problem) -> Tensor:
     y, *parameters = [dlarray._made(v, None) for v in values]
-    with _own_trace(True):
-        return problem.solve(y, parameters, check=True)._value
+    return problem.solve(y, parameters, given=True)._value
 
 
 class _Adjoint(Operation):
@@ -270,10 +285,9 @@ class _Adjoint(Operation):
         raw = type(y_bar) is Tensor
         values = [dlarray._made(x, None) if type(x) is Tensor else x for x in v]
         y_bar = dlarray._made(y_bar, None) if raw else y_bar
-        with _own_trace(raw):
-            rows = reshape(y_bar, (-1, *node.shape)) if lead else [y_bar]
-            columns = list(zip(*[params["problem"].pulled(values, row, not raw) for row in rows], strict=True))
-            bars = [reshape(stack(list(c)), (*lead, *c[0].shape)) if lead else c[0] for c in columns]
+        rows = reshape(y_bar, (-1, *node.shape)) if lead else [y_bar]
+        columns = list(zip(*[apart(raw, params["problem"].pulled, values, row, not raw) for row in rows], strict=True))
+        bars = [reshape(stack(list(c)), (*lead, *c[0].shape)) if lead else c[0] for c in columns]
         return [bar._value if raw else bar for bar in bars]
 
     def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
@@ -304,9 +318,9 @@ class _Adjoint(Operation):
             nothing = torch.zeros((*lead, *node.shape), dtype=node.dtype)
             return nothing if raw else dlarray._made(nothing, None)
         parts = [None if d is None else _rows(d, rows, lead) for d in seeds]
-        with _own_trace(raw):
-            found = problem.pushed(values, [[None if p is None else p[r] for p in parts] for r in range(rows)], not raw)
-            y_dot = reshape(stack(found), (*lead, *node.shape)) if lead else found[0]
+        tangents = [[None if p is None else p[r] for p in parts] for r in range(rows)]
+        found = apart(raw, problem.pushed, values, tangents, not raw)
+        y_dot = reshape(stack(found), (*lead, *node.shape)) if lead else found[0]
         return y_dot._value if raw else y_dot
 
 
@@ -350,7 +364,8 @@ def dlode45(odefun: Any, tspan: Any, y0: Any, theta: Any = None, /, *, gradient_
     theta: any container of arrays. tspan: times, increasing or decreasing; of two times the result is the state at the last, in y0's shape
     and labels; of more, the states at tspan[1:] along a last axis T. Steps are chosen so that the error of each is at most
     max(absolute_tolerance, relative_tolerance |y|) everywhere, and are at most `max_step_size` long, a tenth of tspan unless given; states
-    between them are interpolated. All are in the units of tspan and y. tspan and the choice of steps carry no derivative.
+    between them are interpolated. All are in the units of tspan and y. tspan and the choice of steps carry no derivative. Inside `dlfeval`
+    odefun may itself take derivatives: `dlgradient(energy(y), y, enable_higher_derivatives=True)`.
 
     `gradient_mode="direct"` differentiates the steps, to any order and in every walk. "adjoint" solves the adjoint equation backwards:
     memory does not grow with the number of steps, gradients agree with direct ones to the tolerance, and odefun may use no traced

@@ -14,7 +14,7 @@ from ..core.containers import Structure, flatten, unflatten
 from ..core.errors import ShapeError, Site, TraceError, TypeRefused, line_of, user_site
 from ..core.labels import described
 from ..core.operation import NO_PARAMS, Operation
-from ..core.trace import Node, Trace, ancestors, current_trace, different_traces, live, set_current_trace
+from ..core.trace import Node, Trace, active, ancestors, current_trace, different_traces, live
 from ..kernels import Tensor, differentiable
 from .meetings import pull
 from .straight import written_out
@@ -68,8 +68,7 @@ def dlfeval(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     Source: MATLAB Deep Learning Toolbox, dlfeval.
     """
     refuse_suspended(function)
-    outer = current_trace()
-    trace = outer
+    trace = outer = active.trace
     leaves: list[Any] | tuple[Any, ...]
     structure: Structure | None
     if not kwargs and all([type(arg) is dlarray for arg in args]):  # the common case, without containers
@@ -87,7 +86,7 @@ def dlfeval(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     # A trace has no cycles, so Python's search for cycles would only walk it, again and again: it waits until the trace is gone.
     collecting = owner and gc.isenabled()
     try:
-        set_current_trace(trace)
+        active.trace = trace
         if collecting:
             gc.disable()
         site = user_site()
@@ -102,11 +101,18 @@ def dlfeval(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
             result = _left(result)
         return result
     finally:
-        set_current_trace(outer)
+        active.trace = outer  # assignments before calls: see `within`
         if owner:
-            trace.close()
-        if collecting:
-            gc.enable()
+            trace.open = False
+            try:
+                if collecting:
+                    gc.enable()
+                trace.close()
+            except BaseException:  # an interrupt in here, and what it cut short is done again
+                if collecting:
+                    gc.enable()
+                trace.close()
+                raise
 
 
 SUSPENDED = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR

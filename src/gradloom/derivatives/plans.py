@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..core.blocks.block import identity
 from ..core.trace import Node, ancestors
-from ..kernels import Tensor
+from ..kernels import Tensor, under
 from .forward import push
 from .planning import remembered, selects, stand_ins
 from .reverse import pull
@@ -131,8 +131,7 @@ def _forwards(u: Node, x: Node, limit: float) -> tuple[Cost | None, int]:
     """The cost of a walk from x, None where it is more than `limit` seconds, or cannot be followed without data; and what it makes."""
     meter = _Meter(limit)
     try:
-        with meter:
-            (block,) = push([u], {x: identity(x.shape, x.dtype, "meta")}, values_of=stand_ins)
+        (block,) = under([meter], push, [u], {x: identity(x.shape, x.dtype, "meta")}, values_of=stand_ins)
     except Exception:
         return None, 0
     return meter.cost, 0 if block is None else block.nbytes
@@ -148,8 +147,7 @@ def _backwards(u: Node, xs: Sequence[Node]) -> tuple[dict[Node, Cost | None], di
         return stand_ins(node)
 
     try:
-        with meter:
-            blocks = pull({u: identity(u.shape, u.dtype, "meta")}, xs, values_of=counted)
+        blocks = under([meter], pull, {u: identity(u.shape, u.dtype, "meta")}, xs, values_of=counted)
     except Exception:
         return dict.fromkeys(xs), {}
     found: dict[Node, Cost | None] = {}

@@ -16,7 +16,7 @@ from ..core.operation import PUBLIC
 from ..core.trace import Node, ancestors, current_trace, live
 from ..kernels import NAMES, NUMBER_TYPES, Tensor, differentiable, readable_bytes
 from .batched import dljacobian
-from .functions import _as_variable, _own_trace, _place
+from .functions import _as_variable, _place, apart
 from .meetings import pull, push
 from .operators import dlfeval, dlgradient, refuse_suspended
 from .planning import free_memory
@@ -149,9 +149,7 @@ def _derivative(function: Callable[..., Any], argument: int | str, derive: Calla
             u = function(*filled, **named)
             return derive(dlarray(u) if isinstance(u, (list, tuple)) else u, variable, record)
 
-        with _own_trace(not record):
-            found = dlfeval(run, x)
-        return _as_given(found, given)
+        return _as_given(apart(not record, dlfeval, run, x), given)
 
     return derivative
 

@@ -22,7 +22,7 @@ from ..core.blocks.sparse import places
 from ..core.elementwise import Elementwise
 from ..core.operation import ITEM, BoundRule, padded
 from ..core.trace import Node
-from ..kernels import Tensor
+from ..kernels import Tensor, without_complaints
 from .accumulation import Accumulation, Place, Step, Sums, added, number_of, partial_of, values_of
 from .alike import same
 from .entries import MOST_ENTRIES, Dense, Entries, Indices, Part, Places, count_of, joined, moved, multiplied, read, whole
@@ -54,8 +54,7 @@ def pattern_of(order: Sequence[Node], device: Any = None, free: Collection[Place
     x, u = order[0], order[-1]
     try:
         walk = _Walk(x, device, free)
-        with np.errstate(invalid="ignore"):  # probes that meet NaN
-            found = walk.entries_of(u, order)
+        found = without_complaints(walk.entries_of, u, order)  # probes may meet NaN
     except Dense:
         return None
     m, n = math.prod(u.shape), math.prod(x.shape)

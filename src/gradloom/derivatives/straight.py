@@ -25,7 +25,7 @@ _walks: dict[tuple[int, int, int], Any] = {}  # by place: how often it was met, 
 
 def written_out(y: Node, target: Node) -> Tensor | None:
     """The gradient of a scalar with respect to a variable, where its walk has been written out; None where the ordinary walk has to be taken."""
-    if y.shape or y.site is None:
+    if y.shape or y.site is None or not y.operation.unwatched:
         return None
     code, instruction = y.site
     place = (id(code), instruction, y.number)

@@ -10,20 +10,19 @@ value to its own. A write puts a new value into the cell; views that are read la
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
-from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
+from ..core import finite
 from ..core.array import constant, dlarray, refuse_computed
 from ..core.errors import GradloomError, TypeRefused, line_of, nearest, user_site
 from ..core.trace import live
-from ..kernels import Tensor, differentiable
+from ..kernels import Tensor, differentiable, under
 from .aten_overloads import DISCRETE, LIKE, OTHER_IN_PRIMS, RESIZING, decompositions, functional_of, opname, with_generator
 from .protocol import gl
 from .wrapped import Step, Wrapped, leaves_of, mapped, strided, wrapped, wrapped_whole
@@ -107,8 +106,8 @@ class Functional(TorchDispatchMode):
             return on_constants(func, args, kwargs)
         decomposition = decompositions().get(func)
         if decomposition is not None or func._can_decompose():
-            with self:
-                result = (decomposition or func.decompose)(*mapped(as_wrapped, args), **mapped(as_wrapped, kwargs))
+            args, kwargs = mapped(as_wrapped, (args, kwargs))
+            result = under([self], decomposition or func.decompose, *args, **kwargs)
             return mapped(array_of, result)
         return self._without_rule(func, args, kwargs)
 
@@ -189,8 +188,7 @@ class Functional(TorchDispatchMode):
                                   "write it in operations that return new arrays")
             inputs = args if name.endswith("_") else args[:len(plain._schema.arguments)]
             options = {k: v for k, v in kwargs.items() if k in {a.name for a in plain._schema.arguments}}
-            with self:
-                made = plain(*inputs, **options)
+            made = under([self], plain, *inputs, **options)
             results = [array_of(x) for x in (made if isinstance(made, (tuple, list)) else (made,))]
         for target, result in zip(targets, results, strict=True):
             self.put(target, result)
@@ -201,8 +199,7 @@ class Functional(TorchDispatchMode):
         place = args[0]
         names = [a.name for a in func._schema.arguments]
         view = self.viewed(functional_of(func, names, [True, *names[1:]]), args, kwargs)
-        with no_dispatch():
-            func(*args, **kwargs)
+        undispatched(func, *args, **kwargs)
         place._steps, place._known = view._steps, view._known
         return place
 
@@ -257,7 +254,11 @@ def supported() -> set[str]:
 def on_constants(func: Any, args: Any, kwargs: Any) -> Any:
     """Torch's own kernel on plain tensors."""
     args, kwargs = mapped(raw_of, (args, kwargs))
-    return mapped(as_array, func(*args, **kwargs))
+    result = func(*args, **kwargs)
+    if finite.checking() and "empty" not in opname(func):  # memory that nobody has written may hold anything
+        given = [x for x in leaves_of((args, kwargs)) if isinstance(x, (Tensor, float))]
+        finite.check(opname(func), given, leaves_of(result))
+    return mapped(as_array, result)
 
 
 def array_of(x: Any) -> Any:
@@ -323,8 +324,7 @@ def run(func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         return x
 
     args, kwargs = tree_map(entered, (tuple(args), dict(kwargs or {})))
-    with dispatched(word):
-        result = func(*args, **kwargs)
+    result = dispatched(word, func, *args, **kwargs)
     for _, place in places.values():
         if place._cell.version:
             raise TypeRefused(f"{word} writes into an array that it was given, at {line_of(user_site())}; values never change: "
@@ -350,28 +350,35 @@ class Whole(TorchFunctionMode):
             constants = not torch.is_grad_enabled()
             if constants:
                 refuse_own_backward()
-            with no_dispatch():
-                result = rule(*mapped(constant_of if constants else array_of, args))
+            result = undispatched(lambda: rule(*mapped(constant_of if constants else array_of, args)))
             if result is not NotImplemented:
                 return mapped(as_wrapped, result)
         return func(*args, **(kwargs or {}))
 
 
-@contextmanager
-def dispatched(word: str) -> Iterator[None]:
-    """Torch code that runs in here is answered by the rules."""
+def dispatched(word: str, function: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
+    """Run torch code, answered by the rules."""
     from . import aten_layers, aten_linalg, aten_moving, aten_rules  # noqa: F401  the tables
 
     mode = Functional(word)
     try:
-        with torch.enable_grad(), mode, Whole():
-            yield
+        return under((torch.enable_grad(), mode, Whole()), function, *args, **options)
     except TypeError as error:
         if mode.error is None or isinstance(error, GradloomError):
             raise
         raise mode.error from None
     finally:
         mode.error = None  # it holds the frames it went through, and they the mode
+
+
+def undispatched(function: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
+    """Run a function outside the modes that answer torch."""
+    guards: list[Any] = []
+    try:
+        guards.append(torch._C._DisableTorchDispatch())  # it ends when nothing refers to it
+        return function(*args, **options)
+    finally:
+        guards.clear()
 
 
 def name_of(func: Any) -> str:
@@ -381,4 +388,4 @@ def name_of(func: Any) -> str:
     return f"{str(module).replace('torch._C._', 'torch.')}.{name}"
 
 
-_RUN = dispatched.__wrapped__.__code__  # type: ignore[attr-defined]
+_RUN = dispatched.__code__

@@ -134,18 +134,21 @@ class TorchNetwork(dlnetwork):
         try:
             for place, x in zip(held.places, values, strict=True):
                 place._cell.value = _made(x._value, x._node if carries(x) else None, None)
-            with dispatched(type(structure.module).__name__):
-                module = held.module
-                if not training:
-                    module.eval()
-                elif not structure.training:
-                    module.train()
-                result = tree_map(left, module(*xs, **options))
-                state = self._state_of(held) if return_state else None
+            word = type(structure.module).__name__
+            result, state = dispatched(word, self._run_module, held, training, return_state, xs, options)
         finally:
             held.restore()
         structure.idle.append(held)
         return (result, state) if return_state else result
+
+    def _run_module(self, held: Copy, training: bool, return_state: bool, xs: Any, options: dict[str, Any]) -> Any:
+        module = held.module
+        if not training:
+            module.eval()
+        elif not self._structure.training:
+            module.train()
+        result = tree_map(left, module(*xs, **options))
+        return result, self._state_of(held) if return_state else None
 
     def _state_of(self, held: Copy) -> Learnables:
         """Buffers as the call left them, replaced ones included."""

@@ -10,7 +10,7 @@ from ..core.errors import ShapeError, line_of, user_site
 from ..core.general import General, general
 from ..core.operation import Operation, public
 from ..core.trace import Node, live
-from ..kernels import Tensor
+from ..kernels import Tensor, settled
 from .elementwise import rsqrt
 from .reduction import sum
 from .standardizing import affine_pull, affine_push, all_but, over_channels, real_and_axis, standardized, through, with_parameters
@@ -62,8 +62,8 @@ def _batchnorm_pull(y_bar: Any, x: Any, scale: Any, saved_mean: Any, inverse: An
 def _batchnorm_fused(y_bar: Tensor, x: Tensor, scale: Tensor, saved_mean: Tensor, inverse: Tensor, axis: int, epsilon: float,
                      wanted: Any) -> Any:
     x_bar, scale_bar, offset_bar = aten.native_batch_norm_backward(
-        _channels_second(y_bar, axis), _channels_second(x, axis), scale.contiguous(), None, None, saved_mean, inverse, True, epsilon,
-        (wanted[0], wanted[2], wanted[1]))
+        settled(_channels_second(y_bar, axis)), settled(_channels_second(x, axis)), scale.contiguous(), None, None, saved_mean,
+        inverse, True, epsilon, (wanted[0], wanted[2], wanted[1]))
     return _channels_back(x_bar, x, axis) if wanted[0] else None, offset_bar if wanted[1] else None, scale_bar if wanted[2] else None
 
 

@@ -126,9 +126,13 @@ def _sparse_samples() -> list[Any]:
 
 
 def _csr(starts: Tensor, columns: Tensor, data: Tensor, size: tuple[int, ...]) -> Tensor:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch says once that these matrices are in beta
-        return torch.sparse_csr_tensor(starts, columns, data, size=size, check_invariants=False)
+    filters = warnings.filters
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch says once that these matrices are in beta
+            return torch.sparse_csr_tensor(starts, columns, data, size=size, check_invariants=False)
+    finally:
+        warnings.filters = filters  # an interrupt may have come before the block's own end
 
 
 _sparse = multilinear("sparse_matmul", _sparse_kernel, act=action.untying, samples=_sparse_samples,

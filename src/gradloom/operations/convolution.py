@@ -17,11 +17,11 @@ from ..core.errors import ShapeError, line_of, user_site
 from ..core.labels import described
 from ..core.multilinear import multilinear
 from ..core.operation import public
-from ..kernels import Tensor
+from ..kernels import Tensor, channels_last, settled
 from .arithmetic import conj
 from .contraction import layout_of, promoted_arrays
 from .convolution_blocks import act_convolution, act_transposed, act_weight, imaged
-from .convolution_kernels import _forward, _to_input, _to_weight, better_laid_out, beyond, channels_last
+from .convolution_kernels import _forward, _to_input, _to_weight, better_laid_out, beyond
 from .movement import array, reshape
 from .spatial import Layout, Pairs, Sizes, fixed, layout, padded, padding_of, per_axis, spatial_axes
 
@@ -39,7 +39,7 @@ def _kernel(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Sizes, paddi
     if stride == dilation == (1, 1) and better_laid_out(x, weight):
         x, weight = channels_last(x), channels_last(weight)
     if bias is not None and _plain(x, weight, bias, d):
-        return torch.convolution(x, weight, bias, stride, padding, dilation, False, (0,) * d, groups)
+        return torch.convolution(settled(x), settled(weight), bias, stride, padding, dilation, False, (0,) * d, groups)
     return _with_bias(_forward(x, weight, stride, padding, dilation, groups), bias, d)
 
 
@@ -49,7 +49,7 @@ def _transposed_kernel(x: Tensor, weight: Tensor, bias: Tensor | None, stride: S
         x, weight = channels_last(x), channels_last(weight)
     if bias is not None and _plain(x, weight, bias, d):
         extra = beyond(sizes, x.shape[2:], weight.shape[2:], stride, padding, dilation)
-        return torch.convolution(x, weight, bias, stride, padding, dilation, True, extra, groups)
+        return torch.convolution(settled(x), settled(weight), bias, stride, padding, dilation, True, extra, groups)
     return _with_bias(_to_input(x, weight, stride, padding, dilation, groups, sizes), bias, d)
 
 
@@ -87,9 +87,9 @@ def _fused_transposed(y_bar: Tensor, x: Any, weight: Any, x_shape: Any, weight_s
 
 def _backward(y_bar: Tensor, x: Any, weight: Any, x_shape: Any, weight_shape: Any, wanted: Any, transposed: bool, extra: Sizes, stride: Sizes,
               padding: Sizes, dilation: Sizes, groups: int) -> Any:
-    x = x if x is not None else y_bar.new_empty(1).expand(x_shape)
-    weight = weight if weight is not None else y_bar.new_empty(1).expand(weight_shape)
-    return aten.convolution_backward(y_bar, x, weight, [y_bar.shape[1]], stride, padding, dilation, transposed, extra, groups, tuple(wanted))
+    x = settled(x) if x is not None else y_bar.new_empty(1).expand(x_shape)
+    weight = settled(weight) if weight is not None else y_bar.new_empty(1).expand(weight_shape)
+    return aten.convolution_backward(settled(y_bar), x, weight, [y_bar.shape[1]], stride, padding, dilation, transposed, extra, groups, tuple(wanted))
 
 
 def _input_bar(y_bar: Any, weight: Any, x_shape: Any, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int, wanted: Any = ()) -> Any:

@@ -15,9 +15,9 @@ from ..core.blocks.axis import Axis, Index, plain
 from ..core.blocks.block import Block
 from ..core.blocks.factors import contracted, spread_over, without_repeats
 from ..core.blocks.term import Term
-from ..kernels import Tensor
+from ..kernels import Tensor, channels_last
 from .convolution_columns import few_columns, transposed_of_product
-from .convolution_kernels import _forward, _to_input, better_laid_out, channels_last
+from .convolution_kernels import _forward, _to_input, better_laid_out
 from .spatial import Sizes
 
 PIECE = 1 << 23  # bytes of images convolved at once

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ..kernels import Tensor
+from ..kernels import Tensor, settled
 from .spatial import Sizes
 
 aten = torch.ops.aten
@@ -20,17 +20,6 @@ def better_laid_out(x: Tensor, weight: Tensor) -> bool:
     """Whether torch's convolution of these is faster with their channels together in memory: float32 images on a CPU, where it takes two
     thirds of the time, transposed a third and less."""
     return x.ndim == 4 and weight.ndim == 4 and x.dtype is torch.float32 and x.device.type == "cpu"
-
-
-def channels_last(x: Tensor) -> Tensor:
-    """The same images laid out with their channels together.
-
-    With one channel both layouts are the same memory, and the strides have to say which is meant.
-    """
-    n, c, h, w = x.shape
-    if c == 1 and x.is_contiguous():
-        return x.as_strided((n, c, h, w), (h * w, 1, w, 1))
-    return x.contiguous(memory_format=torch.channels_last)
 
 
 def _lead_of(x: Tensor, ndim: int) -> Sizes:
@@ -93,7 +82,7 @@ def _forward(x: Tensor, weight: Tensor, stride: Sizes, padding: Sizes, dilation:
     ndim = len(stride) + 2
 
     def run(x: Tensor, w: Tensor, g: int) -> Tensor:
-        return torch.convolution(x, w, None, stride, padding, dilation, False, (0,) * len(stride), g)
+        return torch.convolution(settled(x), settled(w), None, stride, padding, dilation, False, (0,) * len(stride), g)
 
     def fold_x(x: Tensor, w: Tensor) -> Tensor:
         return _by_parts(run, x.flatten(0, 1), w, groups).unflatten(0, x.shape[:2])
@@ -121,7 +110,7 @@ def _to_input(y_bar: Tensor, weight: Tensor, stride: Sizes, padding: Sizes, dila
     extra = beyond(sizes, y_bar.shape[-len(stride):], kernel, stride, padding, dilation)
 
     def run(g_: Tensor, w: Tensor, g: int) -> Tensor:
-        return torch.convolution(g_, w, None, stride, padding, dilation, True, extra, g)
+        return torch.convolution(settled(g_), settled(w), None, stride, padding, dilation, True, extra, g)
 
     def fold_y(y: Tensor, w: Tensor) -> Tensor:
         return _by_parts(run, y.flatten(0, 1), w, groups).unflatten(0, y.shape[:2])
@@ -144,7 +133,7 @@ def _to_weight(x: Tensor, y_bar: Tensor, stride: Sizes, padding: Sizes, dilation
     def run(x: Tensor, y: Tensor, g: int) -> Tensor:
         shape = (y.shape[1], x.shape[1] // g, *kernel)
         weight = x.new_empty(1).expand(shape)
-        return aten.convolution_backward(y, x, weight, None, stride, padding, dilation, False, (0,) * d, g, (False, True, False))[1]
+        return aten.convolution_backward(settled(y), settled(x), weight, None, stride, padding, dilation, False, (0,) * d, g, (False, True, False))[1]
 
     def fold_x(x: Tensor, y: Tensor) -> Tensor:
         n = x.shape[0]

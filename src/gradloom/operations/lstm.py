@@ -13,7 +13,7 @@ import torch
 from ..core.array import dlarray
 from ..core.general import General
 from ..core.operation import item
-from ..kernels import Tensor
+from ..kernels import Tensor, under
 from .contraction import matmul
 from .elementwise import sigmoid, tanh
 from .joining import concat
@@ -119,10 +119,9 @@ def _by_onednn(differentiated: bool, x: Tensor, h0: Tensor, c0: Tensor, *weights
     if x.dtype is not torch.float32 or x.device.type != "cpu" or not x.numel() or not h0.numel() or not torch.backends.mkldnn.is_available():
         return None
     x, h0, c0, *parameters = (a.contiguous() for a in (x, h0, c0, *weights))  # the kernel does not read strides
-    with torch.enable_grad():  # or it keeps nothing for the pull
-        y, _, cell, workspace = aten.mkldnn_rnn_layer(
-            x, *parameters, torch.zeros_like(parameters[-1]), h0.unsqueeze(0), c0.unsqueeze(0), False, [], LSTM_MODE, h0.shape[-1], 1, True, False,
-            False, differentiated)
+    y, _, cell, workspace = under(  # without gradients it keeps nothing for the pull
+        [torch.enable_grad()], aten.mkldnn_rnn_layer, x, *parameters, torch.zeros_like(parameters[-1]), h0.unsqueeze(0),
+        c0.unsqueeze(0), False, [], LSTM_MODE, h0.shape[-1], 1, True, False, False, differentiated)
     return None if workspace is None and differentiated else (y, cell.squeeze(0), workspace)
 
 

@@ -11,7 +11,7 @@ from ..core.array import labels_of
 from ..core.errors import ShapeError, line_of, user_site
 from ..core.general import general
 from ..core.operation import composite, public
-from ..kernels import Tensor
+from ..kernels import Tensor, settled
 from .batchnorm import batchnorm
 from .movement import reshape
 from .standardizing import Axes, affine_pull, affine_push, over_channels, real_and_axis, standardized, through, with_parameters
@@ -97,7 +97,7 @@ def _grouped(x: Tensor, axis: int, rest: Axes) -> Tensor:
     if batches != 1:
         moved = moved.reshape(math.prod(moved.shape[:batches]), *moved.shape[batches:])
     if moved.is_contiguous() or moved.ndim == 4 and moved.is_contiguous(memory_format=torch.channels_last):
-        return moved
+        return settled(moved)
     return moved.contiguous()
 
 

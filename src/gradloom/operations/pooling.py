@@ -15,7 +15,7 @@ from ..core.errors import ShapeError, line_of, user_site
 from ..core.general import general
 from ..core.multilinear import multilinear
 from ..core.operation import discrete, public
-from ..kernels import Tensor
+from ..kernels import Tensor, channels_last
 from .extremes import max as largest
 from .pooling_plan import Plan, arranged, know_apart, planned, put_back
 from .reduction import mean
@@ -39,7 +39,7 @@ def _folded(x: Tensor, d: int, laid_out: bool = True) -> Tensor:
         x = x.reshape(math.prod(rest[:-1]), *(rest[-1:] or (1,)), *spatial)
     x = x.unsqueeze(-2) if d == 1 else x
     if laid_out and x.ndim == 4 and x.shape[1] >= MANY and x.device.type == "cpu" and x.dtype in LAID_OUT:
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = channels_last(x)
     return x
 
 

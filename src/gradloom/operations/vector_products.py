@@ -11,7 +11,7 @@ from ..core.blocks import action
 from ..core.multilinear import Multilinear
 from ..core.operation import OPERATIONS, Rule, padded
 from ..core.trace import Node
-from ..kernels import Tensor, matrix_product
+from ..kernels import Tensor, matrix_product, settled
 from .arithmetic import conj
 from .movement import matrix_transpose, reshape
 
@@ -112,7 +112,7 @@ def _kron_of(a: Any, b: Any, ndim: int) -> Any:
 
 
 def _kron_kernel(a: Tensor, b: Tensor, ndim: int) -> Any:
-    return torch.kron(a.contiguous(), b.contiguous()) if a.ndim == ndim == b.ndim else _kron_of(a, b, ndim)
+    return torch.kron(settled(a.contiguous()), settled(b.contiguous())) if a.ndim == ndim == b.ndim else _kron_of(a, b, ndim)
 
 
 def _kron_transpose(y_bar: Any, other: Any, a_shape: Any, b_shape: Any, ndim: int, first: bool) -> Any:
