@@ -9,7 +9,8 @@ import torch
 from ..core.array import dlarray, raw
 from ..core.errors import TypeRefused, line_of, user_site
 from ..core.operation import OPERATIONS
-from .aten import WHOLE, WRITERS, array_of
+from .aten import WHOLE
+from .aten_mode import WRITERS, array_of
 from .aten_moving import gathered
 from .aten_rules import constant, rule
 from .protocol import gl

@@ -18,6 +18,8 @@ def opname(func: Any) -> str:
 RESIZING = frozenset(("set_", "resize_", "resize_as_", "swap_"))
 OTHER_IN_PRIMS = frozenset(("transpose", "squeeze", "sum", "prod", "amax", "amin", "var", "cat", "clone", "reshape", "slice", "slice_in_dim", "select"))
 
+BY_STRIDES = frozenset(("view", "_unsafe_view", "_reshape_alias", "as_strided", "view_as_complex"))  # whose result depends on where in memory elements lie
+
 # Piecewise constant, or made without reading the values.
 LIKE = frozenset(("bernoulli", "rand_like", "randn_like", "randint_like"))
 _DISCRETE = """

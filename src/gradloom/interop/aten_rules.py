@@ -8,7 +8,7 @@ import torch
 
 from ..core.array import dlarray, raw
 from ..core.operation import PUBLIC
-from .aten import RULES, carries, detached
+from .aten_mode import RULES, carries, detached
 from .protocol import gl
 
 _made = dlarray._made

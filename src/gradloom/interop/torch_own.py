@@ -1,0 +1,197 @@
+"""torch.autograd.Function inside torch code that runs here: its forward runs on plain tensors, its backward becomes an own backward."""
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.autograd.function import FunctionCtx, _SingleLevelFunction
+from torch.nn.modules import _functions as hooks
+from torch.utils import checkpoint
+from torch.utils._mode_utils import no_dispatch
+from torch.utils._pytree import tree_leaves, tree_map
+
+from ..core.array import dlarray
+from ..core.errors import TypeRefused, line_of, user_site
+from ..core.trace import live
+from ..derivatives.differentiable_function import _remembered
+from ..derivatives.own_backward import OwnBackward, OwnBackwardOperation
+from ..kernels import Tensor, differentiable
+from .wrapped import Wrapped, running, wrapped
+
+_made = dlarray._made
+
+
+class Context(FunctionCtx):
+    """What forward and backward share: torch's own, and what it adds in C++."""
+
+    saved_tensors: tuple[Any, ...] = ()
+    needs_input_grad: tuple[bool, ...] = ()
+
+    @property
+    def saved_variables(self) -> tuple[Any, ...]:
+        return self.saved_tensors
+
+
+class FunctionCall(OwnBackward):
+    """One call of a torch.autograd.Function."""
+
+    kind = "Function"
+
+    def __init__(self, function: Any, args: Sequence[Any], needs: Sequence[bool], aten: Any):
+        super().__init__()
+        self.function, self.aten = function, aten
+        self.word = f"{function.__name__}.backward"
+        self.places = [k for k, a in enumerate(args) if type(a) is dlarray]
+        self.names = [f"argument {k}" for k in self.places]
+        self.shapes = [args[k].shape for k in self.places]
+        self.labels = [None] * len(self.places)
+        self.nodes = tuple(args[k]._node for k in self.places if live(args[k]._node) is not None)
+        self.context = Context()
+        self.context.needs_input_grad = tuple(needs)
+        self.inputs = [a._value.detach() if type(a) is dlarray else a for a in args]  # fresh handles: what forward saves is found by them
+        self.results: tuple[Any, ...] = ()
+        self.one = False
+
+    def forward(self) -> None:
+        """Run it, once."""
+        function, context, inputs = self.function, self.context, self.inputs
+        with torch._C.DisableTorchFunction(), no_dispatch(), torch.no_grad():
+            if function.setup_context is not torch.autograd.Function.setup_context:
+                result = function.forward(*inputs)
+                function.setup_context(context, tuple(inputs), result)
+            else:
+                result = function.forward(context, *inputs)
+        self.one = not isinstance(result, (tuple, list))
+        self.results = (result,) if self.one else tuple(result)
+        context.saved_tensors = tuple(getattr(context, "to_save", None) or ())
+        without = {id(x) for x in getattr(context, "non_differentiable", ())}
+        self.outputs = [k for k, y in enumerate(self.results) if isinstance(y, Tensor) and differentiable(y.dtype) and id(y) not in without]
+        self.y_labels = [None] * len(self.outputs)
+        self.y_likes = [self.results[k].to("meta") for k in self.outputs]
+        held = {id(x) for x in tree_leaves(context.__dict__) if isinstance(x, Tensor)}
+        self.keeps = any(id(self.inputs[k]) in held for k in self.places), any(id(self.results[k]) in held for k in self.outputs)
+        self.ran = tuple(self.results[k] for k in self.outputs) if len(self.outputs) > 1 else self.results[self.outputs[0]] if self.outputs else None
+
+    def run(self, values: Sequence[Tensor]) -> Any:
+        raise NotImplementedError  # `forward` has run
+
+    def backward(self, xs: Sequence[Any], ys: Sequence[Any], y_bars: Sequence[Any], wanted: Sequence[bool], recorded: bool) -> Any:
+        needs = list(self.context.needs_input_grad)
+        for k, want in zip(self.places, wanted, strict=True):
+            needs[k] = want
+        bars: list[Any] = [torch.zeros_like(y) if isinstance(y, Tensor) and differentiable(y.dtype) else None for y in self.results]
+        if recorded:
+            with self.aten.dispatched(self.word):
+                for k, bar in zip(self.outputs, y_bars, strict=True):
+                    bars[k] = wrapped(_made(bar._value, bar._node, None), True)
+                made = self.function.backward(self._in_terms_of(xs, ys, needs), *bars)
+                found = [self.aten.left(g) for g in (made if isinstance(made, (tuple, list)) else (made,))]
+        else:
+            for k, bar in zip(self.outputs, y_bars, strict=True):
+                bars[k] = bar._value
+            context = Context()
+            context.__dict__.update(self.context.__dict__, needs_input_grad=tuple(needs))
+            with torch._C.DisableTorchFunction(), no_dispatch(), torch.no_grad():
+                made = self.function.backward(context, *bars)
+            found = [_made(g, None, None) if isinstance(g, Tensor) else g for g in (made if isinstance(made, (tuple, list)) else (made,))]
+        found += [None] * (len(self.inputs) - len(found))
+        return [found[k] for k in self.places]
+
+    def _in_terms_of(self, xs: Sequence[Any], ys: Sequence[Any], needs: Sequence[bool]) -> Context:
+        """The context with inputs and outputs as they were recorded; what else it holds counts as a number that is not known to be constant."""
+        known = {id(self.inputs[k]): x for k, x in zip(self.places, xs, strict=True)} | {
+            id(self.results[k]): y for k, y in zip(self.outputs, ys, strict=True)}
+        made: dict[int, Any] = {}
+
+        def entered(x: Any) -> Any:
+            if not isinstance(x, Tensor):
+                return x
+            if id(x) not in made:
+                array = known.get(id(x))
+                if array is None:
+                    array = _remembered(_made(x, None, None), self.nodes)
+                made[id(x)] = wrapped(_made(array._value, array._node, None), live(array._node) is not None)
+            return made[id(x)]
+
+        context = Context()
+        context.__dict__.update(tree_map(entered, self.context.__dict__), needs_input_grad=tuple(needs))
+        return context
+
+
+@functools.cache
+def _operation(function: Any, outputs: int, keeps: tuple[bool, bool]) -> OwnBackwardOperation:
+    made = OwnBackwardOperation(function.__name__, outputs=outputs, own=True)
+    made.keeps = keeps
+    return made
+
+
+def applied(function: Any, args: Sequence[Any], aten: Any) -> Any:
+    """Function.apply on wrapped tensors."""
+    if function is checkpoint.CheckpointFunction:  # what it computes again is dropped here anyhow
+        return args[0](*args[2:])
+    if function is getattr(checkpoint, "_NoopSaveInputs", None):
+        return wrapped(_made(torch.empty(0), None, None))
+    if function in (hooks.BackwardHookFunction,):
+        raise TypeRefused(f"a backward hook of a module works on torch's own graph, at {line_of(user_site())}; remove the hook before from_torch, "
+                          "and write a torch.autograd.Function to change a gradient on its way")
+    graded = torch.is_grad_enabled()
+    arrays = [aten.array_of(a) if isinstance(a, Tensor) else a for a in args]
+    if not graded:
+        arrays = [_made(a._value, None, None) if type(a) is dlarray else a for a in arrays]
+    needs = [graded and isinstance(a, Wrapped) and a.requires_grad for a in args]
+    call = FunctionCall(function, arrays, needs, aten)
+    call.forward()
+    found: list[Any] = [_made(y, None, None) if isinstance(y, Tensor) else y for y in call.results]
+    if call.outputs and any(type(a) is dlarray and live(a._node) is not None and differentiable(a.dtype) for a in arrays):
+        made = _operation(function, len(call.outputs), call.keeps).apply([arrays[k] for k in call.places], {"call": call})
+        for k, y in zip(call.outputs, made if isinstance(made, tuple) else (made,), strict=True):
+            found[k] = y
+    differentiated = set(call.outputs)
+    found = [wrapped(y, any(needs) and k in differentiated) if type(y) is dlarray else y for k, y in enumerate(found)]
+    dirty = {id(x) for x in getattr(call.context, "dirty_tensors", None) or ()}
+    for k, (x, given) in enumerate(zip(call.inputs, args, strict=True)):
+        if id(x) in dirty and isinstance(given, Wrapped):
+            at = next((j for j, y in enumerate(call.results) if y is x), None)
+            value = found[at].array() if at is not None else _made(x, None, None)
+            running().mode.put(given, value, any(needs))  # type: ignore[union-attr]
+            if at is not None:
+                found[at] = given
+    return found[0] if call.one else tuple(found)
+
+
+# ----- where torch asks: Function.apply calls the apply of its own base, however it was reached -----
+
+_lock = threading.Lock()
+_inside = 0
+
+
+def _answer(cls: Any, *args: Any) -> Any:
+    if running() is None:
+        return super(_SingleLevelFunction, cls).apply(*args)
+    from . import aten
+
+    return applied(cls, args, aten)
+
+
+@contextmanager
+def own_functions() -> Iterator[None]:
+    """While a thread is in here, what `torch.autograd.Function.apply` does in its runs is answered."""
+    global _inside
+    with _lock:
+        _inside += 1
+        if _inside == 1:
+            _SingleLevelFunction.apply = classmethod(_answer)  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if _inside == 0:
+                del _SingleLevelFunction.apply  # type: ignore[attr-defined]
+
+
+__all__ = ["applied", "own_functions"]
