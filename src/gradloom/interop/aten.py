@@ -79,12 +79,20 @@ class Whole(TorchFunctionMode):
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        try:
+            return self.answered(func, args, kwargs)
+        except GradloomError as error:
+            running().mode.error = error  # the operators of tensors take a TypeError for "not implemented"
+            raise
+
+    def answered(self, func: Any, args: Any, kwargs: Any) -> Any:
         interpreter = _transform()
         if interpreter is not None:
             refuse_transform(interpreter)
         answered = ANSWERED.get(func)
         if answered is not None:
-            return answered(*args, **(kwargs or {}))
+            with no_dispatch():
+                return answered(*args, **(kwargs or {}))
         if kwargs and kwargs.get("requires_grad"):
             return func(*args, **{**kwargs, "requires_grad": False}).requires_grad_()
         rule = WHOLE.get(getattr(func, "__name__", ""))

@@ -19,7 +19,7 @@ from ..core.array import constant, dlarray
 from ..core.errors import GradloomError, TypeRefused, line_of, nearest, user_site
 from ..core.trace import live
 from ..kernels import Tensor, differentiable
-from .aten_overloads import BY_STRIDES, DISCRETE, LIKE, OTHER_IN_PRIMS, RESIZING, decompositions, functional_of, opname, with_generator
+from .aten_overloads import BY_STRIDES, DISCRETE, LIKE, MADE, OTHER_IN_PRIMS, RESIZING, decompositions, functional_of, opname, with_generator
 from .protocol import Unsupported, gl
 from .torch_table import FUNCTIONS
 from .torch_autograd import NeedsTrace
@@ -70,7 +70,8 @@ class Functional(TorchDispatchMode):
 
     def answered(self, func: Any, args: Any, kwargs: Any) -> Any:
         graded = torch.is_grad_enabled()
-        varies = graded and any(type(x) is Wrapped and x._cell.varies and not x._constant for x in leaves_of((args, kwargs)))
+        varies = graded and opname(func) not in MADE and any(
+            type(x) is Wrapped and x._cell.varies and not x._constant for x in leaves_of((args, kwargs)))
         writer = WRITERS.get(opname(func))
         if writer is not None:
             return mapped(as_varying if varies else as_wrapped, writer(self, *args, **kwargs))
@@ -151,7 +152,7 @@ class Functional(TorchDispatchMode):
         shape = torch.empty_strided(base.shape, base.stride(), dtype=base.dtype, device="meta")
         outline = func(*before, shape, *after, **kwargs)
         steps = base._steps
-        constant = base._constant or not torch.is_grad_enabled() or opname(func) == "detach"
+        constant = base._constant or opname(func) == "detach"  # torch says of a view under no_grad that it requires gradients
         if not torch.is_grad_enabled():
             steps = (*steps, Step(self, torch.ops.aten.detach.default, (), (), {}, None))
         value = base.array() if torch.is_grad_enabled() else detached(base.array())

@@ -24,11 +24,12 @@ BY_STRIDES = frozenset(("view", "_unsafe_view", "_reshape_alias", "as_strided", 
 LIKE = frozenset(("bernoulli", "rand_like", "randn_like", "randint_like"))
 _DISCRETE = """
 eq ne lt le gt ge isnan isinf isfinite isposinf isneginf signbit logical_not logical_and logical_or logical_xor any all argmax argmin
-argsort nonzero count_nonzero floor ceil round trunc fix heaviside floor_divide searchsorted bucketize isin histc equal isclose allclose
-zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_empty new_empty_strided empty_strided scalar_tensor sym_size
+argsort nonzero count_nonzero floor ceil round trunc fix heaviside floor_divide searchsorted bucketize isin histc equal isclose allclose sym_size
 sym_stride sym_numel size stride is_same_size histogram bincount unique_dim _unique2 unique_consecutive
 """
-DISCRETE = frozenset(_DISCRETE.split())
+MADE = LIKE | frozenset("zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_empty new_empty_strided empty_strided "
+                        "scalar_tensor".split())
+DISCRETE = frozenset(_DISCRETE.split()) | (MADE - LIKE)
 
 
 def decompositions() -> dict[Any, Callable[..., Any]]:

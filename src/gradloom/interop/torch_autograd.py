@@ -27,7 +27,7 @@ def _arrays(x: Any) -> list[Any]:
 
 
 def _gradients(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
-               allow_unused: bool | None = None, is_grads_batched: bool = False, materialize_grads: bool = False) -> Any:
+               only_inputs: bool = True, allow_unused: bool | None = None, is_grads_batched: bool = False, materialize_grads: bool = False) -> Any:
     """torch.autograd.grad; a result is a constant unless create_graph=True, as in torch."""
     if is_grads_batched:
         raise TypeRefused(f"torch.autograd.grad(is_grads_batched=True) is a vmap, which has no meaning here, at {line_of(user_site())}; "

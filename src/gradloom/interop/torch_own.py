@@ -131,18 +131,19 @@ def _operation(function: Any, outputs: int, keeps: tuple[bool, bool]) -> OwnBack
 
 def applied(function: Any, args: Sequence[Any], aten: Any) -> Any:
     """Function.apply on wrapped tensors."""
-    if function is checkpoint.CheckpointFunction:  # what it computes again is dropped here anyhow
-        return args[0](*args[2:])
+    graded = torch.is_grad_enabled()
+    needs = [graded and isinstance(a, Wrapped) and a.requires_grad for a in args]
+    if function is checkpoint.CheckpointFunction:  # it has no derivative where no argument has one
+        with torch.set_grad_enabled(any(needs)):
+            return args[0](*args[2:])
     if function is getattr(checkpoint, "_NoopSaveInputs", None):
         return wrapped(_made(torch.empty(0), None, None))
     if function in (hooks.BackwardHookFunction,):
         raise TypeRefused(f"a backward hook of a module works on torch's own graph, at {line_of(user_site())}; remove the hook before from_torch, "
                           "and write a torch.autograd.Function to change a gradient on its way")
-    graded = torch.is_grad_enabled()
     arrays = [aten.array_of(a) if isinstance(a, Tensor) else a for a in args]
     if not graded:
         arrays = [_made(a._value, None, None) if type(a) is dlarray else a for a in arrays]
-    needs = [graded and isinstance(a, Wrapped) and a.requires_grad for a in args]
     call = FunctionCall(function, arrays, needs, aten)
     call.forward()
     found: list[Any] = [_made(y, None, None) if isinstance(y, Tensor) else y for y in call.results]

@@ -111,7 +111,7 @@ class Wrapped(Tensor):
         cell.value = value
         cell.version += 1
         cell.varies = cell.varies or varies
-        cell.leaf = False
+        cell.leaf = cell.leaf and not varies
 
     # What torch's autograd knows of a tensor.
 
@@ -203,7 +203,8 @@ class Wrapped(Tensor):
         return format(self.array(), spec) if not self.ndim else object.__format__(self, spec)
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
-        return f"<a torch function's {self.array()!r}>"
+        cell = self._cell
+        return f"<a torch function's {tuple(self.shape)}>" if cell.run is not None and cell.run.over else f"<a torch function's {self.array()!r}>"
 
     def __deepcopy__(self, memo: Any) -> Wrapped:
         return wrapped(self.array(), self.requires_grad)
