@@ -199,7 +199,8 @@ class Functional(TorchDispatchMode):
         """squeeze_, t_ and their like: the place becomes its own view."""
         place = args[0]
         names = [a.name for a in func._schema.arguments]
-        view = self.viewed(functional_of(func, names, [True, *names[1:]]), args, kwargs)
+        with torch.enable_grad():
+            view = self.viewed(functional_of(func, names, [True, *names[1:]]), args, kwargs)
         with no_dispatch():
             func(*args, **kwargs)
         place._steps, place._known, place._constant = view._steps, view._known, view._constant
@@ -228,17 +229,16 @@ class Functional(TorchDispatchMode):
                                   "derivative would be lost; make the tensor inside the function, or with torch.zeros_like of the array")
             target.copy_(value._value)
             return
-        if not torch.is_grad_enabled():  # torch's meaning: other numbers, the same derivative
-            value, old = detached(value), target.array()
-            if carries(old):
-                value = gl.add(old, detached(gl.subtract(gl.astype(value, old.dtype), detached(old))))
+        unseen = target._constant or not torch.is_grad_enabled()
+        if unseen:
+            value = detached(value)
         if value.dtype is not target.dtype:
             if value.dtype.is_complex and not target.dtype.is_complex:
                 value = gl.real(value)
             value = gl.astype(value, target.dtype)
         if value.shape != tuple(target.shape):
             value = gl.broadcast_to(value, tuple(target.shape))
-        target.write(value, varies)
+        target.write(value, varies, unseen)
 
 
 def rule_of(func: Any, name: str) -> Callable[..., Any] | None:

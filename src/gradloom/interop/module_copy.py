@@ -18,7 +18,7 @@ from ..core.errors import TypeRefused, line_of, user_site
 from ..kernels import Tensor
 
 # Shared by a copy with its module: code, and what stands for something outside.
-_SHARED = (types.ModuleType, type, logging.Logger, types.BuiltinFunctionType, types.CodeType, type(__import__("threading").Lock()),
+_SHARED = (types.ModuleType, type, logging.Logger, types.CodeType, type(__import__("threading").Lock()),
            type(__import__("threading").RLock()))
 _ATOMS = (int, float, complex, str, bytes, bool, type(None), range, slice, type(Ellipsis), torch.dtype, torch.device, torch.layout, torch.memory_format)
 _CONTAINERS = (dict, list, set, deque, bytearray)
@@ -43,15 +43,27 @@ def parts_of(x: Any) -> Iterator[Any]:
         yield x.__func__
     elif isinstance(x, functools.partial):
         yield from (x.func, x.args, x.keywords)
+    elif isinstance(x, types.BuiltinFunctionType):
+        yield x.__self__
     elif isinstance(x, np.ndarray) and x.dtype.hasobject:
         yield from x.flat
     yield getattr(x, "__dict__", None)
     for name in _slots(type(x)):
         yield getattr(x, name, None)
-    if not type(x).__module__.startswith(("torch.", "builtins", "collections", "numpy")):  # what a user's class keeps for all its objects
-        for kind in type(x).__mro__:
-            if not kind.__module__.startswith(("torch.", "builtins", "typing", "collections", "abc")):
-                yield from (value for value in vars(kind).values() if isinstance(value, (*_CONTAINERS, Tensor, np.ndarray)))
+    for kind in users_classes(type(x)):  # what a class keeps for all its objects
+        for value in vars(kind).values():
+            if isinstance(value, (*_CONTAINERS, Tensor, np.ndarray, functools._lru_cache_wrapper)):
+                yield value
+            elif isinstance(value, types.FunctionType):
+                yield from value.__defaults__ or ()
+                yield value.__kwdefaults__
+
+
+@functools.cache
+def users_classes(kind: type) -> tuple[type, ...]:
+    """The class and its bases, as far as users wrote them."""
+    return tuple(base for base in kind.__mro__ if base.__module__.partition(".")[0] not in (
+        "torch", "builtins", "typing", "collections", "abc", "numpy", "functools", "types", "enum", "dataclasses"))
 
 
 def _filled(cell: Any) -> bool:
@@ -97,15 +109,21 @@ def copied(module: Any, memo: dict[int, Any]) -> Any:
     """
     closures: list[tuple[types.FunctionType, types.FunctionType]] = []
     cells: dict[int, Any] = {}
+    caches: list[Any] = []
     for x in reached(module):
         if isinstance(x, types.FunctionType) and (x.__closure__ or x.__defaults__ or x.__kwdefaults__ or x.__dict__):
             closure = tuple(cells.setdefault(id(cell), types.CellType()) for cell in x.__closure__ or ())
             made = types.FunctionType(x.__code__, x.__globals__, x.__name__, None, closure or None)
             memo[id(x)] = made
             closures.append((x, made))
+        elif isinstance(x, functools._lru_cache_wrapper):
+            caches.append(x)
         for part in parts_of(x):
             if isinstance(part, _SHARED):
                 memo[id(part)] = part
+    for x in caches:
+        if id(x.__wrapped__) in memo:
+            memo[id(x)] = functools.lru_cache(**x.cache_parameters())(memo[id(x.__wrapped__)])
     try:
         result = copy.deepcopy(module, memo)
         for old, new in closures:
@@ -145,15 +163,23 @@ class Contents:
     `whole` says whether all of it can be put back; a copy of which this is not true serves one call.
     """
 
-    def __init__(self, module: Any, places: Sequence[Tensor]):
+    def __init__(self, module: Any, places: Sequence[Tensor], original: Any):
         self.whole = True
         self.dicts: list[tuple[dict[Any, Any], list[Any], list[Any]]] = []
         self.lists: list[tuple[list[Any], list[Any]]] = []
         self.others: list[tuple[Any, Any]] = []  # how it is put back, and what
         known = {id(place) for place in places}
+        theirs = {id(x) for x in (*original.modules(), *original.parameters(), *original.buffers())}
+        classes: set[type] = set()
         for x in reached(module):
+            if id(x) in theirs:
+                raise TypeRefused(f"{type(original).__name__} is held by something that cannot be copied with it, at {line_of(user_site())}; "
+                                  "a cache or a built-in method of one of its objects, perhaps: reach it through an attribute in forward instead")
             if id(x) not in known:
                 self._read(x)
+            classes.update(users_classes(type(x)))
+        for kind in classes:
+            self.others.append((functools.partial(_class_restored, kind), {k: v for k, v in vars(kind).items() if not k.startswith("__")}))
 
     def _read(self, x: Any) -> None:
         if isinstance(x, dict):
@@ -181,13 +207,14 @@ class Contents:
             for cell in x.__closure__ or ():
                 if _filled(cell):
                     self.others.append((functools.partial(_closed, cell), cell.cell_contents))
+        elif isinstance(x, functools._lru_cache_wrapper):
+            self.others.append((functools.partial(_forgotten, x), x.cache_info().misses))
         elif isinstance(x, Iterator):
             self.whole = False  # where it stands is its own secret
         if type(x).__flags__ & 1 << 9 and hasattr(x, "__dict__"):  # made by a class statement: it may have become another class's
             self.others.append((functools.partial(_classed, x), type(x)))
         for name in _slots(type(x)):
-            if hasattr(x, name):
-                self.others.append((functools.partial(_slot, x, name), getattr(x, name)))
+            self.others.append((functools.partial(_slot, x, name), getattr(x, name, _ABSENT)))
 
     def restore(self) -> None:
         """Forget what was changed."""
@@ -232,9 +259,28 @@ def _classed(x: Any, before: type) -> None:
         x.__class__ = before
 
 
+_ABSENT = object()
+
+
 def _slot(x: Any, name: str, before: Any) -> None:
-    if getattr(x, name, None) is not before:
-        object.__setattr__(x, name, before)
+    if getattr(x, name, _ABSENT) is not before:
+        if before is _ABSENT:
+            object.__delattr__(x, name)
+        else:
+            object.__setattr__(x, name, before)
+
+
+def _class_restored(kind: type, before: dict[str, Any]) -> None:
+    for name in [name for name in vars(kind) if not name.startswith("__") and name not in before]:
+        delattr(kind, name)
+    for name, value in before.items():
+        if vars(kind).get(name, _ABSENT) is not value:
+            setattr(kind, name, value)
+
+
+def _forgotten(cache: Any, misses: int) -> None:
+    if cache.cache_info().misses != misses:
+        cache.cache_clear()  # its count of misses is 0 from now on: it is cleared after every call
 
 
 __all__ = ["Contents", "copied", "reached"]

@@ -61,7 +61,7 @@ class Copy:
         for place, _ in zip(self.places, structure.learnable_keys, strict=False):
             place._is_param = True  # type: ignore[attr-defined]
         self.module = copied(structure.module, dict(zip(structure.places, self.places, strict=True)))
-        self.contents = Contents(self.module, self.places)
+        self.contents = Contents(self.module, self.places, structure.module)
 
     def fits(self, values: Sequence[dlarray]) -> bool:
         """Whether its places have the shapes, types and devices of these values."""

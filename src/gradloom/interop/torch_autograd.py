@@ -13,7 +13,7 @@ from ..derivatives.operators import derivative
 from ..derivatives.reverse import pull
 from ..kernels import Tensor
 from .protocol import gl
-from .wrapped import Wrapped, wrapped
+from .wrapped import OVERWRITTEN, Wrapped, wrapped
 
 _made = dlarray._made
 
@@ -39,7 +39,7 @@ def _gradients(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph
             raise RuntimeError(f"element {k} of tensors does not require grad and does not have a grad_fn")
     if not all(isinstance(x, Wrapped) and x.requires_grad for x in xs):
         raise RuntimeError("One of the differentiated Tensors does not require grad")
-    nodes = [live(x.array()._node) for x in xs]
+    nodes = [_place(live(x.array()._node)) for x in xs]
     results = [live(y.array()._node) for y in ys]
     if None in nodes or None in results:
         raise NeedsTrace
@@ -52,6 +52,13 @@ def _gradients(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph
         part = gl.sum(gl.real(part) if part.dtype.is_complex else part)
         total = part if total is None else gl.add(total, part)
     return _walked(total, xs, nodes, create_graph, (allow_unused or materialize_grads) is True, materialize_grads)
+
+
+def _place(node: Node | None) -> Node | None:
+    """The variable, however often torch's code put other numbers into it."""
+    while node is not None and node.operation is OVERWRITTEN:
+        node = node.parents[0]
+    return node
 
 
 def _array(x: Any, graded: bool) -> dlarray:

@@ -9,7 +9,7 @@ import torch
 
 from ..core.array import dlarray
 from ..core.errors import TraceError, TypeRefused, line_of, user_site
-from ..core.operation import NO_PARAMS
+from ..core.operation import NO_PARAMS, Operation
 from ..core.trace import Node, live
 from ..derivatives.operators import VARIABLE
 from ..kernels import Tensor, differentiable
@@ -17,6 +17,11 @@ from .aten_overloads import opname
 from .protocol import gl
 
 _made = dlarray._made
+
+OVERWRITTEN = Operation("overwritten", lambda x: x, ("x",))
+OVERWRITTEN.recomputable = False  # its value is not its parent's
+OVERWRITTEN.pull = lambda v, params, node, y_bar, lead, wanted: [y_bar]  # type: ignore[method-assign]
+OVERWRITTEN.push = lambda v, params, node, dots, lead: dots[0]  # type: ignore[method-assign]
 
 
 class Run:
@@ -99,15 +104,18 @@ class Wrapped(Tensor):
             self._known = (cell.version, value)
         return self._known[1]
 
-    def write(self, value: dlarray, varies: bool) -> None:
-        """Put a value of this shape and type into the place."""
+    def write(self, value: dlarray, varies: bool, unseen: bool) -> None:
+        """Put a value of this shape and type into the place; one that torch's autograd does not see changes numbers and no derivative."""
         cell = self._cell
         if self._steps:
             base = cell.value
             where = torch.arange(base.size, device=base.device).reshape(base.shape)
             for step in self._steps:
                 where = step.positions(where)
-            value = written_at(base, where, value)
+            value = written_at(_made(base._value, None, None) if unseen else base, where, value)
+        node = live(cell.value._node) if unseen else None
+        if node is not None:
+            value = _made(value._value, Node(OVERWRITTEN, node.trace, (node,), [None, value._value], NO_PARAMS, value._value, user_site()), None)
         cell.value = value
         cell.version += 1
         cell.varies = cell.varies or varies
@@ -158,6 +166,10 @@ class Wrapped(Tensor):
         elif live(value._node) is None and run is not None and run.trace is not None:
             value = variable(value, run.trace)
         self._cell, self._steps, self._known, self._constant = Cell(value, requires_grad, True), (), None, False
+        return self
+
+    def detach_(self) -> Any:
+        self._cell, self._steps, self._known, self._constant = Cell(_made(self.array()._value, None, None)), (), None, False
         return self
 
     def retain_grad(self) -> None:
