@@ -69,18 +69,28 @@ class Functional(TorchDispatchMode):
             raise
 
     def answered(self, func: Any, args: Any, kwargs: Any) -> Any:
-        graded = torch.is_grad_enabled()
-        varies = graded and opname(func) not in MADE and any(
-            type(x) is Wrapped and x._cell.varies and not x._constant for x in leaves_of((args, kwargs)))
         writer = WRITERS.get(opname(func))
         if writer is not None:
+            varies = requires_gradients(args, kwargs)
             return mapped(as_varying if varies else as_wrapped, writer(self, *args, **kwargs))
         if func._schema.is_mutable:
-            return self.written(func, args, kwargs, varies)
+            return self.written(func, args, kwargs, requires_gradients(args, kwargs))
         if func.is_view:
             return self.viewed(func, args, kwargs)
-        args, kwargs = mapped(array_of if graded else constant_of, (args, kwargs))
-        return mapped(as_varying if varies else as_wrapped, self.computed(func, args, kwargs))
+        if not torch.is_grad_enabled():
+            args, kwargs = mapped(constant_of, (args, kwargs))
+            return mapped(as_wrapped, self.computed(func, args, kwargs))
+        varies = False
+
+        def entered(x: Any) -> Any:
+            nonlocal varies
+            if type(x) is Wrapped:
+                varies = varies or x._cell.varies and not x._constant
+                return x.array()
+            return array_of(x)
+
+        args, kwargs = mapped(entered, (args, kwargs))
+        return mapped(as_varying if varies and opname(func) not in MADE else as_wrapped, self.computed(func, args, kwargs))
 
     # ----- values -----
 
@@ -239,6 +249,11 @@ class Functional(TorchDispatchMode):
         if value.shape != tuple(target.shape):
             value = gl.broadcast_to(value, tuple(target.shape))
         target.write(value, varies, unseen)
+
+
+def requires_gradients(args: Any, kwargs: Any) -> bool:
+    """Whether torch would say so of a result."""
+    return torch.is_grad_enabled() and any(type(x) is Wrapped and x._cell.varies and not x._constant for x in leaves_of((args, kwargs)))
 
 
 def rule_of(func: Any, name: str) -> Callable[..., Any] | None:

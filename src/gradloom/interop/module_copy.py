@@ -8,14 +8,16 @@ import operator
 import random
 import types
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 
+from ..core.array import dlarray
 from ..core.errors import TypeRefused, line_of, user_site
 from ..kernels import Tensor
+from .wrapped import Wrapped
 
 # Shared by a copy with its module: code, and what stands for something outside.
 _SHARED = (types.ModuleType, type, logging.Logger, types.CodeType, type(__import__("threading").Lock()),
@@ -96,7 +98,8 @@ def reached(*roots: Any) -> Iterator[Any]:
             continue
         seen[id(x)] = x
         yield x
-        pending += parts_of(x)
+        if not isinstance(x, (Wrapped, dlarray)):  # places of a copy, which its owner fills
+            pending += parts_of(x)
 
 
 # ----- copies -----
@@ -163,27 +166,31 @@ class Contents:
     `whole` says whether all of it can be put back; a copy of which this is not true serves one call.
     """
 
-    def __init__(self, module: Any, places: Sequence[Tensor], original: Any):
+    def __init__(self, module: Any, original: Any):
         self.whole = True
+        self.empty: list[dict[Any, Any]] = []  # most of torch's
         self.dicts: list[tuple[dict[Any, Any], list[Any], list[Any]]] = []
         self.lists: list[tuple[list[Any], list[Any]]] = []
         self.others: list[tuple[Any, Any]] = []  # how it is put back, and what
-        known = {id(place) for place in places}
         theirs = {id(x) for x in (*original.modules(), *original.parameters(), *original.buffers())}
         classes: set[type] = set()
         for x in reached(module):
             if id(x) in theirs:
                 raise TypeRefused(f"{type(original).__name__} is held by something that cannot be copied with it, at {line_of(user_site())}; "
                                   "a cache or a built-in method of one of its objects, perhaps: reach it through an attribute in forward instead")
-            if id(x) not in known:
-                self._read(x)
+            self._read(x)
             classes.update(users_classes(type(x)))
         for kind in classes:
             self.others.append((functools.partial(_class_restored, kind), {k: v for k, v in vars(kind).items() if not k.startswith("__")}))
 
     def _read(self, x: Any) -> None:
+        if isinstance(x, (Wrapped, dlarray)):
+            return
         if isinstance(x, dict):
-            self.dicts.append((x, list(x.keys()), list(x.values())))
+            if x:
+                self.dicts.append((x, list(x.keys()), list(x.values())))
+            else:
+                self.empty.append(x)
         elif isinstance(x, list):
             self.lists.append((x, list(x)))
         elif isinstance(x, (set, deque)):
@@ -218,8 +225,11 @@ class Contents:
 
     def restore(self) -> None:
         """Forget what was changed."""
+        for x in self.empty:
+            if x:
+                (OrderedDict if isinstance(x, OrderedDict) else dict).clear(x)
         for x, keys, values in self.dicts:
-            if len(x) == len(keys) and (not keys or all(map(operator.is_, x.values(), values)) and all(map(operator.is_, x, keys))):
+            if len(x) == len(keys) and all(map(operator.is_, x.values(), values)) and all(map(operator.is_, x, keys)):
                 continue
             kind: Any = OrderedDict if isinstance(x, OrderedDict) else dict
             kind.clear(x)

@@ -54,14 +54,16 @@ class Module:
 class Copy:
     """A copy of a module whose parameters and buffers are places for dlarrays. One call uses it at a time."""
 
-    __slots__ = ("contents", "module", "places")
+    __slots__ = ("contents", "module", "modes", "places")
 
     def __init__(self, structure: Module, values: Sequence[dlarray]):
         self.places = [wrapped(_made(x._value, None, None)) for x in values]
         for place, _ in zip(self.places, structure.learnable_keys, strict=False):
             place._is_param = True  # type: ignore[attr-defined]
         self.module = copied(structure.module, dict(zip(structure.places, self.places, strict=True)))
-        self.contents = Contents(self.module, self.places, structure.module)
+        self.modes = [(m, m.training) for m in self.module.modules()]
+        self.module.eval()
+        self.contents = Contents(self.module, structure.module)
 
     def fits(self, values: Sequence[dlarray]) -> bool:
         """Whether its places have the shapes, types and devices of these values."""
@@ -186,9 +188,10 @@ class TorchNetwork(dlnetwork):
                 inputs = [wrapped(_made(x._value, x._node if carries(x) else None, None), varying, not carries(x) or not x._node.parents)
                           for x, varying in zip(given, varies, strict=True)]
                 xs, options = tree_map(lambda x: inputs[x.index] if type(x) is _Place else x, arguments)
-                if not training:
-                    module.eval()
-                elif not structure.training:
+                if training and structure.training:
+                    for m, mode in held.modes:
+                        m.training = mode
+                elif training:
                     module.train()
                 seen = Watched(module, outputs)
                 result = module(*xs, **options)
