@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -17,7 +17,8 @@ from ..core.array import dlarray, refuse_computed
 from ..core.errors import GradloomError, TraceError, TypeRefused, line_of, user_site
 from ..core.trace import current_trace
 from ..kernels import Tensor
-from .aten_mode import Functional, array_of, as_varying, as_wrapped, carries, constant_of
+from .aten_mode import Functional, array_of, as_varying, as_wrapped, carries, constant_of, requires_gradients
+from .protocol import Unsupported
 from .torch_autograd import ANSWERED, NeedsTrace, refuse_transform
 from .torch_own import own_functions
 from .wrapped import Run, Wrapped, leaves_of, mapped, running, set_running, wrapped
@@ -96,11 +97,14 @@ class Whole(TorchFunctionMode):
         if kwargs and kwargs.get("requires_grad"):
             return func(*args, **{**kwargs, "requires_grad": False}).requires_grad_()
         rule = WHOLE.get(getattr(func, "__name__", ""))
-        if rule is not None and not kwargs and any(isinstance(x, Wrapped) for x in leaves_of(args)):
-            graded = torch.is_grad_enabled()
-            varies = graded and any(isinstance(x, Wrapped) and x.requires_grad for x in leaves_of(args))
+        if rule is not None and any(isinstance(x, Wrapped) for x in leaves_of((args, kwargs or {}))):
+            varies = requires_gradients(args, kwargs or {})
             with no_dispatch():
-                result = rule(*mapped(array_of if graded else constant_of, args))
+                positional, named = mapped(array_of if torch.is_grad_enabled() else constant_of, (args, kwargs or {}))
+                result = NotImplemented
+                if rule is WHOLE["linear"] or any(carries(x) for x in leaves_of((positional, named))):
+                    with suppress(Unsupported):
+                        result = rule(*positional, **named)
             if result is not NotImplemented:
                 return mapped(as_varying if varies else as_wrapped, result)
         return func(*args, **(kwargs or {}))

@@ -8,6 +8,7 @@ value to its own. A write puts a new value into the cell; views that are read la
 """
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -21,12 +22,11 @@ from ..core.trace import live
 from ..kernels import Tensor, differentiable
 from .aten_overloads import BY_STRIDES, DISCRETE, LIKE, MADE, OTHER_IN_PRIMS, RESIZING, decompositions, functional_of, opname, with_generator
 from .protocol import Unsupported, gl
-from .torch_table import FUNCTIONS
 from .torch_autograd import NeedsTrace
+from .torch_neural import FUNCTIONS
+from .torch_table import RULES, WRITERS
 from .wrapped import Step, Wrapped, leaves_of, mapped, strided, wrapped, wrapped_whole
 
-RULES: dict[str, Callable[..., Any]] = {}  # of ATen alone: "_softmax" or "sum.dim_IntList" or "prims.sum": a function of dlarrays
-WRITERS: dict[str, Callable[..., Any]] = {}  # operations that write without saying so, or in a way of their own: a function of Wrapped tensors
 _made = dlarray._made
 
 
@@ -219,7 +219,7 @@ class Functional(TorchDispatchMode):
     def _drawn_in_place(self, func: Any, args: Any, kwargs: Any) -> dlarray:
         from ..kernels import generator
 
-        rule = RULES.get(f"{opname(func)}.{func._overloadname}") or RULES.get(opname(func))
+        rule = rule_of(func, opname(func))
         target = args[0]
         own = kwargs.get("generator")
         if rule is not None and own is None:
@@ -257,9 +257,18 @@ def requires_gradients(args: Any, kwargs: Any) -> bool:
 
 
 def rule_of(func: Any, name: str) -> Callable[..., Any] | None:
+    """What answers an operation: the rule for its overload, for its name, or what torch's function of that name is here."""
     if func.namespace == "prims":
-        return RULES.get(f"prims.{name}") or (RULES.get(name) if name not in OTHER_IN_PRIMS else None)
-    return RULES.get(f"{name}.{func._overloadname}") or RULES.get(name)
+        rule = RULES.get(f"prims.{name}")
+        if rule is not None or name in OTHER_IN_PRIMS:
+            return rule
+    rule = RULES.get(f"{name}.{func._overloadname}") or RULES.get(name)
+    if rule is None and name not in DISCRETE and name not in MADE:
+        rule = FUNCTIONS.get(_FAMILY.sub(r"\1.", name))
+    return rule
+
+
+_FAMILY = re.compile("^(linalg|fft|special)_")
 
 
 def supported() -> set[str]:

@@ -27,8 +27,10 @@ eq ne lt le gt ge isnan isinf isfinite isposinf isneginf signbit logical_not log
 argsort nonzero count_nonzero floor ceil round trunc fix heaviside floor_divide searchsorted bucketize isin histc equal isclose allclose sym_size
 sym_stride sym_numel size stride is_same_size histogram bincount unique_dim _unique2 unique_consecutive
 """
-MADE = LIKE | frozenset("zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_empty new_empty_strided empty_strided "
-                        "scalar_tensor".split())
+_MADE = """
+zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_empty new_empty_strided empty_strided scalar_tensor
+"""
+MADE = LIKE | frozenset(_MADE.split())
 DISCRETE = frozenset(_DISCRETE.split()) | (MADE - LIKE)
 
 

@@ -23,6 +23,7 @@ from .wrapped import Wrapped
 _SHARED = (types.ModuleType, type, logging.Logger, types.CodeType, type(__import__("threading").Lock()),
            type(__import__("threading").RLock()))
 _ATOMS = (int, float, complex, str, bytes, bool, type(None), range, slice, type(Ellipsis), torch.dtype, torch.device, torch.layout, torch.memory_format)
+_ABSENT = object()
 _CONTAINERS = (dict, list, set, deque, bytearray)
 
 
@@ -70,10 +71,9 @@ def users_classes(kind: type) -> tuple[type, ...]:
 
 def _filled(cell: Any) -> bool:
     try:
-        cell.cell_contents
+        return cell.cell_contents is not _ABSENT
     except ValueError:
         return False
-    return True
 
 
 @functools.cache
@@ -267,9 +267,6 @@ def _closed(cell: Any, before: Any) -> None:
 def _classed(x: Any, before: type) -> None:
     if type(x) is not before:
         x.__class__ = before
-
-
-_ABSENT = object()
 
 
 def _slot(x: Any, name: str, before: Any) -> None:

@@ -54,7 +54,7 @@ class Module:
 class Copy:
     """A copy of a module whose parameters and buffers are places for dlarrays. One call uses it at a time."""
 
-    __slots__ = ("contents", "module", "modes", "places")
+    __slots__ = ("contents", "modes", "module", "places")
 
     def __init__(self, structure: Module, values: Sequence[dlarray]):
         self.places = [wrapped(_made(x._value, None, None)) for x in values]

@@ -154,7 +154,7 @@ def applied(function: Any, args: Sequence[Any], aten: Any) -> Any:
     differentiated = set(call.outputs)
     found = [wrapped(y, any(needs) and k in differentiated) if type(y) is dlarray else y for k, y in enumerate(found)]
     dirty = {id(x) for x in getattr(call.context, "dirty_tensors", None) or ()}
-    for k, (x, given) in enumerate(zip(call.inputs, args, strict=True)):
+    for x, given in zip(call.inputs, args, strict=True):
         if id(x) in dirty and isinstance(given, Wrapped):
             at = next((j for j, y in enumerate(call.results) if y is x), None)
             value = found[at].array() if at is not None else _made(x, None, None)

@@ -14,7 +14,7 @@ from ..core.trace import Node, live
 from ..derivatives.operators import VARIABLE
 from ..kernels import Tensor, differentiable
 from .aten_overloads import opname
-from .protocol import gl
+from .by_position import written_at
 
 _made = dlarray._made
 
@@ -300,13 +300,6 @@ def contiguous_strides(shape: Any) -> list[int]:
         strides[k] = step
         step *= max(shape[k], 1)
     return strides
-
-
-def written_at(base: dlarray, where: Tensor, value: Any) -> dlarray:
-    """A copy of base with a value at positions of the flattened array."""
-    flat: Any = gl.reshape(base, (-1,)) if base.ndim != 1 else base.copy()
-    flat[where.reshape(-1)] = gl.reshape(value, (-1,)) if getattr(value, "ndim", 0) else value
-    return gl.reshape(_made(flat._value, flat._node, None), base.shape)
 
 
 # ----- trees of arguments and results -----
