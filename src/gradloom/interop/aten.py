@@ -23,6 +23,7 @@ from .torch_autograd import ANSWERED, NeedsTrace, refuse_transform
 from .torch_own import own_functions
 from .wrapped import Run, Wrapped, leaves_of, mapped, running, set_running, wrapped
 
+ALWAYS = frozenset(("linear", "ctc_loss"))  # of them, those that constants take too: the first is quicker so, the second writes behind torch's dispatcher
 WHOLE: dict[str, Callable[..., Any]] = {}  # torch functions that are one operation here: a function of dlarrays
 _made = dlarray._made
 
@@ -102,7 +103,7 @@ class Whole(TorchFunctionMode):
             with no_dispatch():
                 positional, named = mapped(array_of if torch.is_grad_enabled() else constant_of, (args, kwargs or {}))
                 result = NotImplemented
-                if rule is WHOLE["linear"] or any(carries(x) for x in leaves_of((positional, named))):
+                if func.__name__ in ALWAYS or any(carries(x) for x in leaves_of((positional, named))):
                     with suppress(Unsupported):
                         result = rule(*positional, **named)
             if result is not NotImplemented:

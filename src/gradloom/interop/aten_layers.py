@@ -14,7 +14,8 @@ from .aten_mode import array_of, detached
 from .aten_rules import rule
 from .by_position import put_at
 from .protocol import constant, gl
-from .torch_neural import FUNCTIONS, per_axis
+from .torch_losses import FUNCTIONS
+from .torch_neural import per_axis
 from .torch_table import WRITERS
 
 aten = torch.ops.aten
@@ -241,4 +242,5 @@ def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
 
 
 WHOLE.update(linear=_linear, lstm=_recurrent(_lstm, 2, 4), gru=_recurrent(_gru, 1, 3))
-WHOLE.update({name: FUNCTIONS[name] for name in ("layer_norm", "group_norm", "scaled_dot_product_attention", "cosine_similarity")})
+WHOLE.update({name: FUNCTIONS[name] for name in ("layer_norm", "group_norm", "scaled_dot_product_attention", "cosine_similarity")},
+             ctc_loss=FUNCTIONS["nn.functional.ctc_loss"])

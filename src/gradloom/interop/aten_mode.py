@@ -23,7 +23,7 @@ from ..kernels import Tensor, differentiable
 from .aten_overloads import BY_STRIDES, DISCRETE, LIKE, MADE, OTHER_IN_PRIMS, RESIZING, decompositions, functional_of, opname, with_generator
 from .protocol import Unsupported, gl
 from .torch_autograd import NeedsTrace
-from .torch_neural import FUNCTIONS
+from .torch_losses import FUNCTIONS  # the last part of the table
 from .torch_table import RULES, WRITERS
 from .wrapped import Step, Wrapped, leaves_of, mapped, strided, wrapped, wrapped_whole
 
@@ -119,6 +119,13 @@ class Functional(TorchDispatchMode):
             with self:
                 result = (decomposition or func.decompose)(*mapped(as_wrapped, args), **mapped(as_wrapped, kwargs))
             return mapped(array_of, result)
+        if not kwargs and func.namespace not in ("aten", "prims"):
+            from .torch_own import registered_backward
+
+            with no_dispatch():
+                result = registered_backward(func, args)
+            if result is not NotImplemented:
+                return result
         return self._without_rule(func, args, kwargs)
 
     def _without_rule(self, func: Any, args: Any, kwargs: Any) -> Any:
@@ -155,6 +162,9 @@ class Functional(TorchDispatchMode):
         """A part of a place, which shares its cell."""
         k = next(i for i, a in enumerate(func._schema.arguments) if a.alias_info is not None)
         base = args[k]
+        if opname(func) == "as_strided" and not base._cell.value._value.is_contiguous():
+            raise TypeRefused(f"{self.word}: as_strided reads an array by where its elements lie in memory, which is not in order here, "
+                              f"at {line_of(user_site())}; write x.contiguous().as_strided(...), or index x")
         if opname(func) == "as_strided" and base._steps:
             return self.viewed(func, (wrapped_whole(base), *strided(base, *args[1:], **kwargs)), {})
         args, kwargs = mapped(lambda x: x if x is base else array_of(x), args), mapped(array_of, kwargs)

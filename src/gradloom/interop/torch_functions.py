@@ -10,7 +10,7 @@ from typing import Any
 from ..core.array import dlarray
 from ..core.errors import TypeRefused, line_of, user_site
 from .protocol import Unsupported, adapted, unknown
-from .torch_neural import FUNCTIONS
+from .torch_losses import FUNCTIONS  # the last part of the table
 
 _PREFIXES = ("linalg_", "fft_", "special_")
 

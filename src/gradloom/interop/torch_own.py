@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch._library import custom_ops
 from torch.autograd.function import FunctionCtx, _SingleLevelFunction
 from torch.nn.modules import _functions as hooks
 from torch.utils import checkpoint
@@ -144,15 +145,8 @@ def applied(function: Any, args: Sequence[Any], aten: Any) -> Any:
     arrays = [aten.array_of(a) if isinstance(a, Tensor) else a for a in args]
     if not graded:
         arrays = [_made(a._value, None, None) if type(a) is dlarray else a for a in arrays]
-    call = FunctionCall(function, arrays, needs, aten)
-    call.forward()
-    found: list[Any] = [_made(y, None, None) if isinstance(y, Tensor) else y for y in call.results]
-    if call.outputs and any(type(a) is dlarray and live(a._node) is not None and differentiable(a.dtype) for a in arrays):
-        made = _operation(function, len(call.outputs), call.keeps).apply([arrays[k] for k in call.places], {"call": call})
-        for k, y in zip(call.outputs, made if isinstance(made, tuple) else (made,), strict=True):
-            found[k] = y
-    differentiated = set(call.outputs)
-    found = [wrapped(y, any(needs) and k in differentiated) if type(y) is dlarray else y for k, y in enumerate(found)]
+    call, found = recorded(function, arrays, needs, aten)
+    found = [wrapped(y, any(needs) and k in call.outputs) if type(y) is dlarray else y for k, y in enumerate(found)]
     dirty = {id(x) for x in getattr(call.context, "dirty_tensors", None) or ()}
     for x, given in zip(call.inputs, args, strict=True):
         if id(x) in dirty and isinstance(given, Wrapped):
@@ -161,6 +155,46 @@ def applied(function: Any, args: Sequence[Any], aten: Any) -> Any:
             running().mode.put(given, value, any(needs))  # type: ignore[union-attr]
             if at is not None:
                 found[at] = given
+    return found[0] if call.one else tuple(found)
+
+
+def recorded(function: Any, arrays: Sequence[Any], needs: Sequence[bool], aten: Any) -> tuple[FunctionCall, list[Any]]:
+    """A call of a function with a backward of its own on dlarrays and options, and its results."""
+    call = FunctionCall(function, arrays, needs, aten)
+    call.forward()
+    found: list[Any] = [_made(y, None, None) if isinstance(y, Tensor) else y for y in call.results]
+    if call.outputs and any(type(a) is dlarray and live(a._node) is not None and differentiable(a.dtype) for a in arrays):
+        made = _operation(function, len(call.outputs), call.keeps).apply([arrays[k] for k in call.places], {"call": call})
+        for k, y in zip(call.outputs, made if isinstance(made, tuple) else (made,), strict=True):
+            found[k] = y
+    return call, found
+
+
+@functools.cache
+def registered(operation: Any) -> Any:
+    """The backward that was registered for an operation of torch.library, as a Function; None where there is none."""
+    definition = custom_ops.OPDEFS.get(operation._schema.name)
+    if definition is None or definition._backward_fn is None or any(a.kwarg_only for a in operation._schema.arguments):
+        return None
+    defaults = [a.default_value for a in operation._schema.arguments]
+
+    def setup_context(context: Any, inputs: Any, output: Any) -> None:
+        if definition._setup_context_fn is not None:
+            definition._setup_context_fn(context, (*inputs, *defaults[len(inputs):]), output)
+
+    return type(definition._name, (torch.autograd.Function,), {
+        "forward": staticmethod(lambda *inputs: operation(*inputs)), "setup_context": staticmethod(setup_context),
+        "backward": staticmethod(lambda context, *grads: definition._backward_fn(context, *grads))})
+
+
+def registered_backward(operation: Any, args: Any) -> Any:
+    """An operation of torch.library on dlarrays, by the backward that was registered for it."""
+    from . import aten
+
+    function = registered(operation)
+    if function is None:
+        return NotImplemented
+    call, found = recorded(function, args, [aten.carries(a) for a in args], aten)
     return found[0] if call.one else tuple(found)
 
 
@@ -195,4 +229,4 @@ def own_functions() -> Iterator[None]:
                 del _SingleLevelFunction.apply  # type: ignore[attr-defined]
 
 
-__all__ = ["applied", "own_functions"]
+__all__ = ["applied", "own_functions", "registered_backward"]

@@ -8,7 +8,8 @@ import torch
 from ..core.array import dlarray
 from .numpy_mathematics import FUNCTIONS as NUMPY
 from .protocol import array, cast, gl, linalg
-from .torch_table import FUNCTIONS, only
+from .torch_shapes import FUNCTIONS
+from .torch_table import only
 
 # ----- products -----
 
