@@ -13,7 +13,7 @@ from ..core.containers import register
 from ..core.errors import TraceError, TypeRefused, line_of, nearest, user_site
 from ..derivatives.operators import dlfeval
 from ..kernels import random_state, restore_random_state
-from ..networks.learnables import Key, Learnables, aligned_rows, html_table, value_described
+from ..networks.learnables import Key, Learnables, UnknownName, aligned_rows, html_table, value_described
 from ..networks.network import dlnetwork
 from ..operations.arithmetic import astype
 from .aten import dispatched, left
@@ -271,7 +271,7 @@ class Watched:
             layer = name.partition("/")[0]
             if not layer or layer not in modules:
                 known = [n for n in modules if n]
-                raise KeyError(f"outputs={name!r}: the module has no part {layer!r}{nearest(layer, known)}, at {line_of(user_site())}; "
+                raise UnknownName(f"outputs={name!r}: the module has no part {layer!r}{nearest(layer, known)}, at {line_of(user_site())}; "
                                f"it has {', '.join(known[:12])}{', ...' if len(known) > 12 else ''}")
             if layer not in self.seen:
                 self.seen[layer] = []
@@ -298,7 +298,7 @@ class Watched:
         try:
             return result[int(which)] if which.isdecimal() else result[which] if isinstance(result, dict) else getattr(result, which)
         except (IndexError, KeyError, AttributeError, TypeError):
-            raise KeyError(f"outputs={name!r}: the part {layer!r} has no output {which!r}, at {line_of(user_site())}") from None
+            raise UnknownName(f"outputs={name!r}: the part {layer!r} has no output {which!r}, at {line_of(user_site())}") from None
 
 
 register(TorchNetwork, lambda net: (net._values, net._structure), TorchNetwork._made, lambda net: net._structure.keys)

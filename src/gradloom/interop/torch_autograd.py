@@ -12,7 +12,7 @@ from ..core.trace import Node, ancestors, live
 from ..derivatives.operators import derivative
 from ..derivatives.reverse import pull
 from ..kernels import Tensor
-from .protocol import gl
+from .protocol import cast, gl
 from .wrapped import OVERWRITTEN, Wrapped, wrapped
 
 _made = dlarray._made
@@ -43,15 +43,16 @@ def _gradients(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph
     results = [live(y.array()._node) for y in ys]
     if None in nodes or None in results:
         raise NeedsTrace
-    total: Any = None
-    for y, seed in zip(ys, seeds, strict=True):
+    starts: dict[Node, Any] = {}
+    for y, seed, node in zip(ys, seeds, results, strict=True):
         value = y.array()
         if seed is None and value.size != 1:
             raise RuntimeError("grad can be implicitly created only for scalar outputs")
-        part = value if seed is None else gl.multiply(gl.conj(_array(seed, create_graph)), value)
-        part = gl.sum(gl.real(part) if part.dtype.is_complex else part)
-        total = part if total is None else gl.add(total, part)
-    return _walked(total, xs, nodes, create_graph, (allow_unused or materialize_grads) is True, materialize_grads)
+        if seed is not None and tuple(seed.shape) != value.shape:
+            raise RuntimeError(f"Mismatch in shape: grad_output has a shape of {tuple(seed.shape)} and output has a shape of {value.shape}.")
+        bar = _made(torch.ones_like(value._value), None, None) if seed is None else cast(_array(seed, create_graph), value.dtype)
+        starts[node] = gl.add(starts[node], bar) if node in starts else bar  # type: ignore[index]
+    return _walked(starts, xs, nodes, create_graph, (allow_unused or materialize_grads) is True, materialize_grads)
 
 
 def _place(node: Node | None) -> Node | None:
@@ -66,15 +67,13 @@ def _array(x: Any, graded: bool) -> dlarray:
     return x if graded else _made(x._value, None, None)
 
 
-def _walked(total: dlarray, xs: Sequence[Any], nodes: Sequence[Any], recorded: bool, unused: bool, zeros: bool) -> tuple[Any, ...]:
-    start: Node = total._node  # type: ignore[assignment]
-    one = torch.ones_like(total._value)
-    bars = pull({start: _made(one, None) if recorded else one}, nodes, recorded=recorded, release=False)
+def _walked(starts: dict[Node, Any], xs: Sequence[Any], nodes: Sequence[Any], recorded: bool, unused: bool, zeros: bool) -> tuple[Any, ...]:
+    bars = pull(starts if recorded else {node: bar._value for node, bar in starts.items()}, nodes, recorded=recorded, release=False)
     leading: set[Node] | None = None
     found: list[Any] = []
     for bar, x, node in zip(bars, xs, nodes, strict=True):
         if bar is None and not zeros:
-            leading = set(ancestors([start])) if leading is None else leading
+            leading = set(ancestors(starts)) if leading is None else leading
             if node not in leading:
                 if not unused:
                     raise RuntimeError("One of the differentiated Tensors appears to not have been used in the graph. "
@@ -82,7 +81,7 @@ def _walked(total: dlarray, xs: Sequence[Any], nodes: Sequence[Any], recorded: b
                 found.append(None)
                 continue
         if recorded:
-            found.append(wrapped(derivative(bar, x.array(), node, start, True), True))
+            found.append(wrapped(derivative(bar, x.array(), node, None, True), True))
         else:
             found.append(wrapped(_made(torch.zeros_like(x.array()._value) if bar is None else bar, None, None)))
     return tuple(found)

@@ -74,6 +74,9 @@ class Wrapped(Tensor):
     def __new__(cls, cell: Cell, steps: tuple[Step, ...] = (), known: dlarray | None = None, strides: Any = None,
                 constant: bool = False) -> Wrapped:
         value = cell.value._value if known is None else known._value
+        if torch.is_inference_mode_enabled():  # what is made there cannot be written later
+            with torch.inference_mode(False):
+                return cls(cell, steps, known, strides, constant)
         made: Any = Tensor._make_wrapper_subclass(
             cls, value.shape, strides=contiguous_strides(value.shape) if strides is None else strides, dtype=value.dtype, device=value.device)
         made._cell = cell
