@@ -51,9 +51,10 @@ def parts_of(x: Any) -> Iterator[Any]:
     elif isinstance(x, np.ndarray) and x.dtype.hasobject:
         yield from x.flat
     yield getattr(x, "__dict__", None)
-    for name in _slots(type(x)):
+    its: Any = type(x)
+    for name in _slots(its):
         yield getattr(x, name, None)
-    for kind in users_classes(type(x)):  # what a class keeps for all its objects
+    for kind in users_classes(its):  # what a class keeps for all its objects
         for value in vars(kind).values():
             if isinstance(value, (*_CONTAINERS, Tensor, np.ndarray, functools._lru_cache_wrapper)):
                 yield value
@@ -63,7 +64,7 @@ def parts_of(x: Any) -> Iterator[Any]:
 
 
 @functools.cache
-def users_classes(kind: type) -> tuple[type, ...]:
+def users_classes(kind: Any) -> tuple[type, ...]:
     """The class and its bases, as far as users wrote them."""
     return tuple(base for base in kind.__mro__ if base.__module__.partition(".")[0] not in (
         "torch", "builtins", "typing", "collections", "abc", "numpy", "functools", "types", "enum", "dataclasses"))
@@ -77,7 +78,7 @@ def _filled(cell: Any) -> bool:
 
 
 @functools.cache
-def _slots(kind: type) -> tuple[str, ...]:
+def _slots(kind: Any) -> tuple[str, ...]:
     """The slots of a class that holds them (torch's and Python's own have none that a call changes)."""
     names = []
     for base in kind.__mro__:
@@ -179,7 +180,8 @@ class Contents:
                 raise TypeRefused(f"{type(original).__name__} is held by something that cannot be copied with it, at {line_of(user_site())}; "
                                   "a cache or a built-in method of one of its objects, perhaps: reach it through an attribute in forward instead")
             self._read(x)
-            classes.update(users_classes(type(x)))
+            its: Any = type(x)
+            classes.update(users_classes(its))
         for kind in classes:
             self.others.append((functools.partial(_class_restored, kind), {k: v for k, v in vars(kind).items() if not k.startswith("__")}))
 
@@ -220,7 +222,8 @@ class Contents:
             self.whole = False  # where it stands is its own secret
         if type(x).__flags__ & 1 << 9 and hasattr(x, "__dict__"):  # made by a class statement: it may have become another class's
             self.others.append((functools.partial(_classed, x), type(x)))
-        for name in _slots(type(x)):
+        its: Any = type(x)
+        for name in _slots(its):
             self.others.append((functools.partial(_slot, x, name), getattr(x, name, _ABSENT)))
 
     def restore(self) -> None:

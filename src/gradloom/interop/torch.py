@@ -185,7 +185,7 @@ class TorchNetwork(dlnetwork):
         try:
             with dispatched(type(structure.module).__name__, trace):
                 held.fill(values, len(structure.learnable_keys))
-                inputs = [wrapped(_made(x._value, x._node if carries(x) else None, None), varying, not carries(x) or not x._node.parents)
+                inputs = [wrapped(_made(x._value, x._node if carries(x) else None, None), varying, x._node is None or not x._node.parents)
                           for x, varying in zip(given, varies, strict=True)]
                 xs, options = tree_map(lambda x: inputs[x.index] if type(x) is _Place else x, arguments)
                 if training and structure.training:

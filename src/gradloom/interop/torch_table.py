@@ -204,7 +204,8 @@ _extreme("min", "minimum")
 def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool | None = False) -> Any:
     where = torch.sort(raw(input), dim=dim, descending=descending, stable=bool(stable))[1]
     places = dlarray(where, labels_of(input))
-    return torch.return_types.sort((gl.take_along_axis(input, where, axis=dim) if input.ndim else input, places))
+    values: Any = gl.take_along_axis(input, where, axis=dim) if input.ndim else input
+    return torch.return_types.sort((values, places))  # type: ignore[arg-type]
 
 
 FUNCTIONS["argsort"] = lambda input, dim=-1, descending=False, stable=False: gl.argsort(input, axis=dim, descending=descending)
