@@ -175,6 +175,8 @@ CALLS = {
         lambda i2: F.cross_entropy(i2[:, :, :2, 0], IMAGE_CLASSES, reduction="sum"), lambda x, p: F.cross_entropy(x, p), lambda v: F.cross_entropy(v, CLASSES[0]),
         lambda x: F.cross_entropy(x, CLASSES, ignore_index=0), lambda x, p, w: F.cross_entropy(x, p, weight=w, reduction="sum")],
     "cosine_similarity": [lambda x, y: F.cosine_similarity(x, y)], "pairwise_distance": [lambda x, y: F.pairwise_distance(x, y)],
+    "nn.functional.ctc_loss": [lambda q: F.ctc_loss(
+        torch.log_softmax(torch.permute(q, (1, 0, 2)), 2), torch.tensor([[1, 3], [2, 2]]), (3, 3), (2, 2), reduction="sum", zero_infinity=True)],
     "log_sigmoid": [F.logsigmoid], "__getitem__": [lambda x: x[:, 1]],
 }
 

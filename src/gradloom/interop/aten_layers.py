@@ -59,7 +59,7 @@ def _layout(x: Any) -> str:
 @rule("native_layer_norm")
 def _layer_norm(x: Any, normalized_shape: Any, weight: Any, bias: Any, eps: float) -> Any:
     axes = tuple(range(-len(normalized_shape), 0))
-    return FUNCTIONS["layer_norm"](x, normalized_shape, weight, bias, eps), *_statistics(x, axes, eps, True)
+    return FUNCTIONS["layer_norm"](x, normalized_shape, weight, bias, eps), *_statistics(detached(x), axes, eps, True)  # without derivative, in torch
 
 
 @rule("native_group_norm")
@@ -69,8 +69,7 @@ def _group_norm(x: Any, weight: Any, bias: Any, N: int, C: int, HxW: int, group:
 
 
 def _statistics(x: Any, axes: Any, eps: float, keepdims: bool) -> tuple[Any, Any]:
-    """The mean and the inverse of the standard deviation, constants as they are in torch."""
-    x = detached(x)
+    """The mean and the inverse of the standard deviation."""
     return gl.mean(x, axis=axes, keepdims=keepdims), 1 / gl.sqrt(gl.var(x, axis=axes, correction=0, keepdims=keepdims) + eps)
 
 

@@ -140,7 +140,7 @@ def _logcumsumexp(x: Any, dim: int) -> Any:
 @rule("_softmax")
 def _softmax(x: Any, dim: int, half_to_float: bool = False) -> Any:
     x = cast(x, torch.float32 if half_to_float else None)
-    return gl.softmax(x, axis=dim) if x.ndim else gl.exp(x - x)
+    return FUNCTIONS["softmax"](x, dim)
 
 
 @rule("_safe_softmax")
@@ -153,7 +153,7 @@ def _safe_softmax(x: Any, dim: int, dtype: Any = None) -> Any:
 
 @rule("_log_softmax")
 def _log_softmax(x: Any, dim: int, half_to_float: bool = False) -> Any:
-    return gl.log_softmax(cast(x, torch.float32 if half_to_float else None), axis=dim) if x.ndim else x - x
+    return FUNCTIONS["log_softmax"](x, dim, dtype=torch.float32 if half_to_float else None)
 
 
 @rule("_cdist_forward")

@@ -69,10 +69,22 @@ def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
     return gl.where(constant(beyond), input, y) if bool(beyond.any()) else y
 
 
-FUNCTIONS["softmax"] = lambda input, dim=None, _stacklevel=3, dtype=None: gl.softmax(cast(input, dtype), axis=_axis(input, dim))
-FUNCTIONS["softmin"] = lambda input, dim=None, _stacklevel=3, dtype=None: gl.softmax(-cast(input, dtype), axis=_axis(input, dim))
-FUNCTIONS["log_softmax"] = lambda input, dim=None, _stacklevel=3, dtype=None: gl.log_softmax(cast(input, dtype), axis=_axis(input, dim))
-FUNCTIONS["special.softmax"], FUNCTIONS["special.log_softmax"] = FUNCTIONS["softmax"], FUNCTIONS["log_softmax"]
+
+
+@of_torch
+def softmax(input: Any, dim: Any = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
+    x = cast(input, dtype)
+    return gl.softmax(x, axis=_axis(x, dim)) if x.ndim else gl.exp(x - x)
+
+
+@of_torch
+def log_softmax(input: Any, dim: Any = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
+    x = cast(input, dtype)
+    return gl.log_softmax(x, axis=_axis(x, dim)) if x.ndim else x - x
+
+
+FUNCTIONS["softmin"] = lambda input, dim=None, _stacklevel=3, dtype=None: softmax(-input, dim, dtype=dtype)
+FUNCTIONS["special.softmax"], FUNCTIONS["special.log_softmax"] = softmax, log_softmax
 
 
 def _axis(x: Any, dim: Any) -> Any:

@@ -42,7 +42,15 @@ FUNCTIONS["t"] = lambda input: gl.matrix_transpose(input) if input.ndim == 2 els
 FUNCTIONS["adjoint"] = lambda input: gl.conj(gl.matrix_transpose(input))
 FUNCTIONS["broadcast_to"] = lambda input, size: gl.broadcast_to(input, size)
 FUNCTIONS["broadcast_tensors"] = lambda *tensors: NUMPY["broadcast_arrays"](*(tensors[0] if isinstance(tensors[0], (list, tuple)) else tensors))
-FUNCTIONS["flip"] = lambda input, *dims: gl.flip(input, axis=axes(dims[0] if len(dims) == 1 else dims)) if dims != ((),) and dims != ([],) else input
+
+
+@of_torch
+def flip(input: Any, *dims: Any, **named: Any) -> Any:
+    """The axes one by one, in a list, or as dims=."""
+    axis = named["dims"] if named else dims[0] if len(dims) == 1 else dims
+    return gl.flip(input, axis=axes(axis)) if isinstance(axis, int) or len(axis) else input
+
+
 FUNCTIONS["fliplr"], FUNCTIONS["flipud"] = NUMPY["fliplr"], NUMPY["flipud"]
 
 
@@ -70,8 +78,8 @@ FUNCTIONS["index_select"] = lambda input, dim, index: gl.take(input, raw(index).
 def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> Any:
     index = raw(index)
     if not input.ndim:
-        return input
-    if all(k == dim % input.ndim or n == input.shape[k] for k, n in enumerate(index.shape)):
+        return input if not index.ndim else gl.reshape(input, tuple(index.shape))
+    if index.ndim == input.ndim and all(k == dim % input.ndim or n == input.shape[k] for k, n in enumerate(index.shape)):
         return gl.take_along_axis(input, index, axis=dim)
     return taken(input, positions(input).gather(dim, index))
 
@@ -125,7 +133,8 @@ for _name in ("vstack", "hstack", "dstack", "column_stack"):
     FUNCTIONS[_name] = lambda tensors, _name=_name: NUMPY[_name](list(tensors))
 FUNCTIONS["row_stack"] = FUNCTIONS["vstack"]
 for _name in ("atleast_1d", "atleast_2d"):
-    FUNCTIONS[_name] = lambda *tensors, _name=_name: NUMPY[_name](*tensors)
+    FUNCTIONS[_name] = lambda *tensors, _name=_name: (
+        tuple(NUMPY[_name](x) for x in tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else NUMPY[_name](*tensors))
 FUNCTIONS["meshgrid"] = lambda *tensors, indexing="ij": NUMPY["meshgrid"](
     *(tensors[0] if isinstance(tensors[0], (list, tuple)) else tensors), indexing=indexing)
 

@@ -154,7 +154,7 @@ def axes(dim: Any) -> Any:
 
 def _reduction(name: str, public: str) -> None:
     def call(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
-        return getattr(gl, public)(cast(input, dtype), axis=axes(dim), keepdims=keepdim)
+        return getattr(gl, public)(cast(input, dtype), axis=axes(dim) if input.ndim else None, keepdims=keepdim)
 
     FUNCTIONS[name] = call
 
