@@ -338,10 +338,26 @@ class Dirty(torch.autograd.Function):
         return 2 * g
 
 
+class Nested(torch.autograd.Function):
+    """One whose forward and backward use another, a matrix of constants, and only the arguments that ask."""
+
+    @staticmethod
+    def forward(ctx, x, w, flag=True):
+        ctx.save_for_backward(x, w)
+        return Cubed.apply(x) @ w, None
+
+    @staticmethod
+    def backward(ctx, g, _):
+        x, w = ctx.saved_tensors
+        x_bar = 3 * x ** 2 * (g @ w.mT) if ctx.needs_input_grad[0] else None
+        return x_bar, (Cubed.apply(x).mT @ g if ctx.needs_input_grad[1] else None), None
+
+
 early = Cubed.apply
 
 
 @pytest.mark.parametrize("function", [
+    lambda x: Nested.apply(x, x.mT)[0], lambda x: Nested.apply(x.t(), torch.ones(3, 2, dtype=double))[0], lambda x: Nested.apply(torch.ones(2, 3, dtype=double), x, False)[0] ** 2,
     Cubed.apply, early, lambda x: early(x * 2) + x, lambda x: Cubed.apply(torch.linalg.inv(x @ x.mT + 1)),
     lambda x: sum(Modern.apply(x, x * 2, 3)[::2]) + Modern.apply(x, x, 2)[1], lambda x: Dirty.apply(x * 1) ** 2, lambda x: (y := x * 1, Dirty.apply(y), y ** 3)[2],
 ])

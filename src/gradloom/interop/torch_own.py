@@ -21,9 +21,21 @@ from ..core.trace import live
 from ..derivatives.differentiable_function import _remembered
 from ..derivatives.own_backward import OwnBackward, OwnBackwardOperation
 from ..kernels import Tensor, differentiable
-from .wrapped import Wrapped, running, wrapped
+from .wrapped import Wrapped, running, set_running, wrapped
 
 _made = dlarray._made
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """Torch code that runs in here is torch's own, on plain tensors."""
+    run = running()
+    set_running(None)
+    try:
+        with torch._C.DisableTorchFunction(), no_dispatch(), torch.no_grad():
+            yield
+    finally:
+        set_running(run)
 
 
 class Context(FunctionCtx):
@@ -60,7 +72,7 @@ class FunctionCall(OwnBackward):
     def forward(self) -> None:
         """Run it, once."""
         function, context, inputs = self.function, self.context, self.inputs
-        with torch._C.DisableTorchFunction(), no_dispatch(), torch.no_grad():
+        with plainly():
             if function.setup_context is not torch.autograd.Function.setup_context:
                 result = function.forward(*inputs)
                 function.setup_context(context, tuple(inputs), result)
@@ -96,7 +108,7 @@ class FunctionCall(OwnBackward):
                 bars[k] = bar._value
             context = Context()
             context.__dict__.update(self.context.__dict__, needs_input_grad=tuple(needs))
-            with torch._C.DisableTorchFunction(), no_dispatch(), torch.no_grad():
+            with plainly():
                 made = self.function.backward(context, *bars)
             found = [_made(g, None, None) if isinstance(g, Tensor) else g for g in (made if isinstance(made, (tuple, list)) else (made,))]
         found += [None] * (len(self.inputs) - len(found))
