@@ -1,6 +1,7 @@
 """torch's own derivatives inside torch modules: flags, torch.autograd's functions and Functions as torch has them, transforms refused by name."""
 
 import copy
+import dataclasses
 import threading
 
 import pytest
@@ -324,3 +325,29 @@ def test_attention_with_grouped_heads_and_masked_rows(heads, options):
         for a, b in zip(g, wanted, strict=True):
             torch.testing.assert_close(a._value, b)
         torch.testing.assert_close(function(*map(gl.dlarray, (q, k, v)))._value, expected.detach())
+
+
+def test_a_mask_made_from_indices_by_vmap():
+    """As language models make theirs: no numbers that could be differentiated go through the transform."""
+    def masked(x):
+        k = torch.arange(x.shape[-1])
+        mask = torch.vmap(torch.vmap(lambda q, k: (k <= q) & (k != 1), in_dims=(None, 0)), in_dims=(0, None))(k, k)
+        return torch.where(mask, x, 0.0)
+
+    x = torch.randn(4, 4, dtype=double)
+    y, g = gl.dlfeval(lambda x: ((y := from_torch(doing_on(masked))(x)), gl.dlgradient(gl.sum(y), x)), gl.dlarray(x))
+    torch.testing.assert_close(y._value, masked(x))
+    torch.testing.assert_close(g._value, masked(torch.ones_like(x)))
+
+
+def test_results_in_a_dataclass():
+    @dataclasses.dataclass
+    class Result:
+        value: torch.Tensor
+        states: list
+        name: str
+
+    net = from_torch(Module(lambda s, x: Result(x * s.w, [x, {"w": s.w}], "r")))
+    found, g = gl.dlfeval(lambda net, x: ((r := net(x)), gl.dlgradient(gl.sum(r.value), net.learnables)), net, gl.dlarray([3.0, 5.0]))
+    assert found.name == "r" and found.value.tolist() == [3.0, 10.0] and found.states[1]["w"].tolist() == [1.0, 2.0]
+    assert g["", "w"].tolist() == [3.0, 5.0]

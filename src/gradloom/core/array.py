@@ -312,7 +312,7 @@ def _stacked(x: Any) -> dlarray:
 def refuse_computed(x: Tensor) -> None:
     """A torch tensor whose derivative torch is about to take would be a constant by accident; a masked one would lose its mask."""
     refuse_transform(x)
-    if hasattr(x, "_masked_mask"):
+    if type(x) is not Tensor and hasattr(x, "_masked_mask"):
         raise TypeRefused(f"a masked tensor has no mask as a dlarray, at {line_of(user_site())}; write x.to_tensor(value), "
                           "or pass x.get_data() and the mask and write gl.where(mask, x, value)")
     if x.requires_grad and not x.is_leaf:

@@ -4,6 +4,7 @@
 """
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -16,8 +17,8 @@ from torch.utils._pytree import tree_map
 from ..core.array import dlarray, refuse_computed
 from ..core.errors import GradloomError, TraceError, TypeRefused, line_of, user_site
 from ..core.trace import current_trace
-from ..kernels import Tensor
-from .aten_mode import Functional, array_of, as_varying, as_wrapped, carries, constant_of, requires_gradients
+from ..kernels import Tensor, differentiable
+from .aten_mode import Functional, array_of, as_varying, as_wrapped, carries, constant_of
 from .protocol import Unsupported
 from .torch_autograd import ANSWERED, NeedsTrace, refuse_transform
 from .torch_own import own_functions
@@ -69,7 +70,10 @@ def run(func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
 
 
 def left(x: Any) -> Any:
-    """A result of a torch function as a dlarray."""
+    """A result of a torch function as a dlarray; a dataclass with such results in its fields."""
+    if dataclasses.is_dataclass(x) and not isinstance(x, type):
+        fields = {f.name: tree_map(left, getattr(x, f.name)) for f in dataclasses.fields(x) if f.init}
+        return dataclasses.replace(x, **fields)
     x = array_of(x)
     return _made(x._value, x._node, None) if type(x) is dlarray else x
 
@@ -90,7 +94,10 @@ class Whole(TorchFunctionMode):
     def answered(self, func: Any, args: Any, kwargs: Any) -> Any:
         interpreter = _transform()
         if interpreter is not None:
-            refuse_transform(interpreter)
+            if interpreter.key().name != "Vmap" or any(
+                    isinstance(x, Tensor) and differentiable(x.dtype) for x in leaves_of((args, kwargs or {}))):
+                refuse_transform(interpreter)
+            return func(*args, **(kwargs or {}))  # masks made from indices
         answered = ANSWERED.get(func)
         if answered is not None:
             with no_dispatch():
@@ -98,12 +105,23 @@ class Whole(TorchFunctionMode):
         if kwargs and kwargs.get("requires_grad"):
             return func(*args, **{**kwargs, "requires_grad": False}).requires_grad_()
         rule = WHOLE.get(getattr(func, "__name__", ""))
-        if rule is not None and any(isinstance(x, Wrapped) for x in leaves_of((args, kwargs or {}))):
-            varies = requires_gradients(args, kwargs or {})
+        if rule is not None:
+            graded = torch.is_grad_enabled()
+            wrapped_there = varies = recorded = False
+
+            def entered(x: Any) -> Any:
+                nonlocal wrapped_there, varies, recorded
+                if type(x) is Wrapped:
+                    wrapped_there = True
+                    varies = varies or graded and x._cell.varies and not x._constant
+                array = array_of(x) if graded else constant_of(x)
+                recorded = recorded or carries(array)
+                return array
+
             with no_dispatch():
-                positional, named = mapped(array_of if torch.is_grad_enabled() else constant_of, (args, kwargs or {}))
+                positional, named = mapped(entered, args), mapped(entered, kwargs or {})
                 result = NotImplemented
-                if func.__name__ in ALWAYS or any(carries(x) for x in leaves_of((positional, named))):
+                if wrapped_there and (recorded or func.__name__ in ALWAYS):
                     with suppress(Unsupported):
                         result = rule(*positional, **named)
             if result is not NotImplemented:

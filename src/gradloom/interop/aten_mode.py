@@ -8,6 +8,7 @@ value to its own. A write puts a new value into the cell; views that are read la
 """
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from typing import Any
@@ -266,6 +267,7 @@ def requires_gradients(args: Any, kwargs: Any) -> bool:
     return torch.is_grad_enabled() and any(type(x) is Wrapped and x._cell.varies and not x._constant for x in leaves_of((args, kwargs)))
 
 
+@functools.cache
 def rule_of(func: Any, name: str) -> Callable[..., Any] | None:
     """What answers an operation: the rule for its overload, for its name, or what torch's function of that name is here."""
     if func.namespace == "prims":
@@ -328,6 +330,8 @@ def as_wrapped(x: Any) -> Any:
 
 def as_varying(x: Any) -> Any:
     """As a tensor that requires gradients, where it is a floating one."""
+    if type(x) is dlarray:
+        return wrapped(x, True)
     x = as_wrapped(x)
     if isinstance(x, Wrapped) and not x._steps and differentiable(x.dtype):
         x._cell.varies = True

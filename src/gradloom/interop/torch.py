@@ -145,7 +145,8 @@ class TorchNetwork(dlnetwork):
         for x in (*xs, *options.values()):
             if hasattr(x, "batch_sizes"):
                 dlarray(x)  # a packed sequence: refused with what to write instead
-        arguments = tree_map(enter, (xs, options))
+        simple = not options and all([type(x) is dlarray for x in xs])  # torch's trees take their time
+        arguments = ([enter(x) for x in xs], options) if simple else tree_map(enter, (xs, options))
         varies = [carries(x) for x in given]
 
         def run(values: Sequence[dlarray], given: Sequence[dlarray]) -> Any:
@@ -187,15 +188,22 @@ class TorchNetwork(dlnetwork):
                 held.fill(values, len(structure.learnable_keys))
                 inputs = [wrapped(_made(x._value, x._node if carries(x) else None, None), varying, x._node is None or not x._node.parents)
                           for x, varying in zip(given, varies, strict=True)]
-                xs, options = tree_map(lambda x: inputs[x.index] if type(x) is _Place else x, arguments)
+                xs, options = arguments
+                if not options and all([type(x) is _Place for x in xs]):
+                    xs = [inputs[x.index] for x in xs]
+                else:
+                    xs, options = tree_map(lambda x: inputs[x.index] if type(x) is _Place else x, arguments)
                 if training and structure.training:
                     for m, mode in held.modes:
                         m.training = mode
                 elif training:
                     module.train()
-                seen = Watched(module, outputs)
+                seen: Any = None if outputs is None else Watched(module, outputs)
                 result = module(*xs, **options)
-                result = tree_map(left, result) if outputs is None else seen.chosen()
+                if outputs is not None:
+                    result = seen.chosen()
+                else:
+                    result = left(result) if type(result) is Wrapped else tree_map(left, result)
                 state = self._state_of(held) if return_state else None
         finally:
             held.restore()
