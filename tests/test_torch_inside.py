@@ -351,3 +351,47 @@ def test_results_in_a_dataclass():
     found, g = gl.dlfeval(lambda net, x: ((r := net(x)), gl.dlgradient(gl.sum(r.value), net.learnables)), net, gl.dlarray([3.0, 5.0]))
     assert found.name == "r" and found.value.tolist() == [3.0, 10.0] and found.states[1]["w"].tolist() == [1.0, 2.0]
     assert g["", "w"].tolist() == [3.0, 5.0]
+
+
+class Cube(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x ** 3
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return 3 * x ** 2 * g
+
+
+WORDS_OF_RESULTS = {
+    "jacobian": lambda net, x: gl.dljacobian(net(x), net.learnables), "jacobian of x": lambda net, x: gl.dljacobian(net(x), x),
+    "along an axis": lambda net, x: gl.dljacobian(net(x), x, 1), "laplacian": lambda net, x: gl.dllaplacian(net(x), x, 1),
+    "laplacian, differentiated": lambda net, x: [*gl.dlgradient(gl.sum(gl.dllaplacian(net(x), x, 1) ** 2), net.learnables).values()],
+    "hvp": lambda net, x: gl.hvp(gl.sum(net(x) ** 2), x, gl.ones(x.shape)), "jvp": lambda net, x: gl.jvp(net(x), x, gl.ones(x.shape)),
+    "vjp": lambda net, x: gl.vjp(net(x), x, gl.ones((4, 1))), "divergence": lambda net, x: gl.dldivergence(net(x) * x, x, 1),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*cannot be proved from the trace")  # what a Function reads of other observations is not known
+@pytest.mark.parametrize("word", WORDS_OF_RESULTS)
+def test_every_derivative_goes_through_a_function_with_its_own_backward(word):
+    torch.manual_seed(0)
+    a, b = nn.Linear(2, 3).double(), nn.Linear(3, 1).double()
+
+    class Net(nn.Module):
+        def __init__(self, power):
+            super().__init__()
+            self.a, self.b, self.power = a, b, power
+
+        def forward(self, x):
+            return self.b(self.power(torch.tanh(self.a(x))))
+
+    def found(power):
+        result = gl.dlfeval(WORDS_OF_RESULTS[word], from_torch(Net(power)), gl.dlarray(torch.linspace(-1, 1, 8, dtype=double).reshape(4, 2)))
+        result = result.matrix() if hasattr(result, "matrix") else result
+        return [torch.as_tensor(gl.extractdata(gl.dlarray(r)).copy()) for r in (result if isinstance(result, list) else [result])]
+
+    for ours, plain in zip(found(Cube.apply), found(cube), strict=True):
+        torch.testing.assert_close(ours, plain)

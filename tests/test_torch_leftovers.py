@@ -208,6 +208,8 @@ DOERS = {
     "counter": doing(dict, counted), "hook": doing(dict, hooked), "module": doing(dict, grown), "mode": doing(dict, flipped), "type": doing(Plain, changed_class),
     "module list": doing(dict, lambda s, x: (s.parts.append(nn.Identity()), x * s.w * len(s.parts))[1], parts=property(lambda s: s._modules.setdefault("parts", nn.ModuleList()))),
     "tensor": doing(lambda: torch.zeros(2, dtype=double), lambda s, x: (s.kept.add_(1), x * s.kept * s.w)[1]),
+    "large tensor": doing(lambda: torch.zeros(1 << 18, dtype=double), lambda s, x: (s.kept.add_(1), x * s.kept[:2] * s.w)[1]),
+    "class's tensor": doing(dict, lambda s, x: (s.shared.add_(1), x * s.shared * s.w)[1], shared=torch.zeros(2, dtype=double)),
     "list of tensors": doing(lambda: [torch.zeros(2, dtype=double)], lambda s, x: (s.kept[0].add_(1), x * s.kept[0] * s.w)[1]),
     "numpy": doing(lambda: np.zeros(2), lambda s, x: (s.kept.__iadd__(1), x * torch.tensor(s.kept) * s.w)[1]),
     "bytes": doing(lambda: bytearray(1), lambda s, x: (s.kept.append(1), x * len(s.kept) * s.w)[1]),

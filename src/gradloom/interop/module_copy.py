@@ -161,6 +161,9 @@ def _culprit(module: Any) -> str:
 # ----- what a call changes, and how it is put back -----
 
 
+LARGE = 1 << 20  # bytes
+
+
 class Contents:
     """All that can be reached from a module, as it is now, except for the values of its places.
 
@@ -173,6 +176,7 @@ class Contents:
         self.dicts: list[tuple[dict[Any, Any], list[Any], list[Any]]] = []
         self.lists: list[tuple[list[Any], list[Any]]] = []
         self.others: list[tuple[Any, Any]] = []  # how it is put back, and what
+        self.shared = {id(x) for x in reached(original) if isinstance(x, Tensor)}  # those of classes, that all copies have
         theirs = {id(x) for x in (*original.modules(), *original.parameters(), *original.buffers())}
         classes: set[type] = set()
         for x in reached(module):
@@ -200,7 +204,10 @@ class Contents:
         elif isinstance(x, bytearray):
             self.others.append((functools.partial(_overwritten, x), bytes(x)))
         elif isinstance(x, Tensor):
-            self.others.append((functools.partial(_tensor, x, x._version), x.detach().clone()))
+            if x.nbytes <= LARGE or id(x) in self.shared:
+                self.others.append((functools.partial(_tensor, x, x._version), x.detach().clone()))
+            else:
+                self.others.append((self._spent, (x, x._version)))
         elif isinstance(x, np.ndarray):
             if x.flags.writeable:
                 self.others.append((functools.partial(np.copyto, x), x.copy()))
@@ -225,6 +232,11 @@ class Contents:
         its: Any = type(x)
         for name in _slots(its):
             self.others.append((functools.partial(_slot, x, name), getattr(x, name, _ABSENT)))
+
+    def _spent(self, tensor: tuple[Tensor, int]) -> None:
+        """A large tensor has no second copy: where it was written, the module's copy is spent."""
+        if tensor[0]._version != tensor[1]:
+            self.whole = False
 
     def restore(self) -> None:
         """Forget what was changed."""

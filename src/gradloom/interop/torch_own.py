@@ -84,7 +84,8 @@ class FunctionCall(OwnBackward):
         without = {id(x) for x in getattr(context, "non_differentiable", ())}
         self.outputs = [k for k, y in enumerate(self.results) if isinstance(y, Tensor) and differentiable(y.dtype) and id(y) not in without]
         self.y_labels = [None] * len(self.outputs)
-        self.y_likes = [self.results[k].to("meta") for k in self.outputs]
+        with plainly():
+            self.y_likes = [torch.empty_like(self.results[k], device="meta") for k in self.outputs]
         held = {id(x) for x in tree_leaves(context.__dict__) if isinstance(x, Tensor)}
         self.keeps = any(id(self.inputs[k]) in held for k in self.places), any(id(self.results[k]) in held for k in self.outputs)
         self.ran = tuple(self.results[k] for k in self.outputs) if len(self.outputs) > 1 else self.results[self.outputs[0]] if self.outputs else None
