@@ -24,7 +24,8 @@ from .torch_autograd import ANSWERED, NeedsTrace, refuse_transform
 from .torch_own import own_functions
 from .wrapped import Run, Wrapped, leaves_of, mapped, running, set_running, wrapped
 
-ALWAYS = frozenset(("linear", "ctc_loss"))  # of them, those that constants take too: the first is quicker so, the second writes behind torch's dispatcher
+# Of them, those that constants take too: the first is quicker so, the second writes behind torch's dispatcher.
+ALWAYS = frozenset(("linear", "ctc_loss"))
 WHOLE: dict[str, Callable[..., Any]] = {}  # torch functions that are one operation here: a function of dlarrays
 _made = dlarray._made
 
@@ -60,7 +61,8 @@ def run(func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         try:
             result = func(*args, **kwargs)
         except NeedsTrace:
-            raise TraceError(f"{word} differentiates what is not recorded, at {line_of(user_site())}; write dlfeval(fun, x, ...) with it in fun") from None
+            raise TraceError(f"{word} differentiates what is not recorded, at {line_of(user_site())}; write "
+                             "dlfeval(fun, x, ...) with it in fun") from None
         result = tree_map(left, result)
     for _, place in places.values():
         if place._cell.version:

@@ -35,7 +35,8 @@ def _convolution(x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dila
     d = weight.ndim - 2
     single = x.ndim == d + 1
     x = gl.expand_dims(x, axis=0) if single else x
-    params: dict[str, Any] = {"stride": per_axis(stride, d), "padding": per_axis(padding, d), "dilation": per_axis(dilation, d), "groups": groups}
+    params: dict[str, Any] = {"stride": per_axis(stride, d), "padding": per_axis(padding, d),
+                              "dilation": per_axis(dilation, d), "groups": groups}
     if not transposed:
         y = OPERATIONS["dlconv"].apply((x, weight, bias), params)
     else:
@@ -59,7 +60,8 @@ def _layout(x: Any) -> str:
 @rule("native_layer_norm")
 def _layer_norm(x: Any, normalized_shape: Any, weight: Any, bias: Any, eps: float) -> Any:
     axes = tuple(range(-len(normalized_shape), 0))
-    return FUNCTIONS["layer_norm"](x, normalized_shape, weight, bias, eps), *_statistics(detached(x), axes, eps, True)  # without derivative, in torch
+    y = FUNCTIONS["layer_norm"](x, normalized_shape, weight, bias, eps)
+    return y, *_statistics(detached(x), axes, eps, True)  # without derivative, in torch
 
 
 @rule("native_group_norm")

@@ -164,7 +164,8 @@ class Functional(TorchDispatchMode):
         k = next(i for i, a in enumerate(func._schema.arguments) if a.alias_info is not None)
         base = args[k]
         if opname(func) == "as_strided" and not base._cell.value._value.is_contiguous():
-            raise TypeRefused(f"{self.word}: as_strided reads an array by where its elements lie in memory, which is not in order here, "
+            raise TypeRefused(f"{self.word}: as_strided reads an array by where its elements lie in memory, which is "
+                              "not in order here, "
                               f"at {line_of(user_site())}; write x.contiguous().as_strided(...), or index x")
         if opname(func) == "as_strided" and base._steps:
             return self.viewed(func, (wrapped_whole(base), *strided(base, *args[1:], **kwargs)), {})

@@ -33,8 +33,8 @@ def named(theirs: str, ours: str) -> None:
 
 # ----- pointwise -----
 
-for _theirs, _ours in {"logaddexp2": "logaddexp2", "fmax": "maximum", "fmin": "minimum", "_conj": "conj", "_conj_physical": "conj", "prims.conj": "conj",
-                       "special_erfcx": "erfcx", "prims.lgamma": "gammaln", "prims.erf_inv": "erfinv", "prims.erfcx": "erfcx"}.items():
+for _theirs, _ours in {"logaddexp2": "logaddexp2", "fmax": "maximum", "fmin": "minimum", "_conj": "conj", "_conj_physical": "conj",
+                       "prims.conj": "conj", "special_erfcx": "erfcx", "prims.lgamma": "gammaln", "prims.erf_inv": "erfinv", "prims.erfcx": "erfcx"}.items():
     named(_theirs, _ours)
 
 

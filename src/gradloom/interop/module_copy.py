@@ -6,6 +6,7 @@ import functools
 import logging
 import operator
 import random
+import threading
 import types
 from collections import OrderedDict, deque
 from collections.abc import Iterator
@@ -20,9 +21,9 @@ from ..kernels import Tensor
 from .wrapped import Wrapped
 
 # Shared by a copy with its module: code, and what stands for something outside.
-_SHARED = (types.ModuleType, type, logging.Logger, types.CodeType, type(__import__("threading").Lock()),
-           type(__import__("threading").RLock()))
-_ATOMS = (int, float, complex, str, bytes, bool, type(None), range, slice, type(Ellipsis), torch.dtype, torch.device, torch.layout, torch.memory_format)
+_SHARED = (types.ModuleType, type, logging.Logger, types.CodeType, type(threading.Lock()), type(threading.RLock()))
+_ATOMS = (int, float, complex, str, bytes, bool, type(None), range, slice, type(Ellipsis),
+          torch.dtype, torch.device, torch.layout, torch.memory_format)
 _ABSENT = object()
 _CONTAINERS = (dict, list, set, deque, bytearray)
 
@@ -140,7 +141,8 @@ def copied(module: Any, memo: dict[int, Any]) -> Any:
             new.__qualname__, new.__module__, new.__doc__ = old.__qualname__, old.__module__, old.__doc__
             new.__annotations__ = old.__annotations__
     except (TypeError, RuntimeError, NotImplementedError, AttributeError) as error:
-        raise TypeRefused(f"from_torch cannot copy {_culprit(module)}: {error}, at {line_of(user_site())}; make it inside forward, or pass it as an argument; "
+        raise TypeRefused(f"from_torch cannot copy {_culprit(module)}: {error}, at {line_of(user_site())}; make it "
+                          "inside forward, or pass it as an argument; "
                           "a tensor that was computed wants detach()") from None
     return result
 
@@ -181,13 +183,16 @@ class Contents:
         classes: set[type] = set()
         for x in reached(module):
             if id(x) in theirs:
-                raise TypeRefused(f"{type(original).__name__} is held by something that cannot be copied with it, at {line_of(user_site())}; "
-                                  "a cache or a built-in method of one of its objects, perhaps: reach it through an attribute in forward instead")
+                raise TypeRefused(f"{type(original).__name__} is held by something that cannot be copied with it, at "
+                                  f"{line_of(user_site())}; "
+                                  "a cache or a built-in method of one of its objects, perhaps: reach it through an "
+                                  "attribute in forward instead")
             self._read(x)
             its: Any = type(x)
             classes.update(users_classes(its))
         for kind in classes:
-            self.others.append((functools.partial(_class_restored, kind), {k: v for k, v in vars(kind).items() if not k.startswith("__")}))
+            own = {k: v for k, v in vars(kind).items() if not k.startswith("__")}
+            self.others.append((functools.partial(_class_restored, kind), own))
 
     def _read(self, x: Any) -> None:
         if isinstance(x, (Wrapped, dlarray)):

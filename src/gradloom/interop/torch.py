@@ -101,7 +101,8 @@ class TorchNetwork(dlnetwork):
     def __init__(self, module: torch.nn.Module):
         for name, x in (*module.named_parameters(), *module.named_buffers()):
             if torch.nn.parameter.is_lazy(x):
-                raise TypeRefused(f"the shape of {name} is not known yet, at {line_of(user_site())}; run the module on an example first: "
+                raise TypeRefused(f"the shape of {name} is not known yet, at {line_of(user_site())}; run the module "
+                                  "on an example first: "
                                   f"module(x), then from_torch(module)")
         structure = Module(copied(module, {}))
         _set(self, "_structure", structure)
@@ -156,7 +157,8 @@ class TorchNetwork(dlnetwork):
             try:
                 return dlfeval(run, values, given)
             except NeedsTrace:
-                raise TraceError(f"{type(structure.module).__name__} takes a derivative with respect to a value that was made outside the call, "
+                raise TraceError(f"{type(structure.module).__name__} takes a derivative with respect to a value that "
+                                 "was made outside the call, "
                                  f"at {line_of(user_site())}; pass it as an argument, or make it in forward") from None
 
         if structure.differentiates:
@@ -170,8 +172,8 @@ class TorchNetwork(dlnetwork):
             structure.differentiates = True
             return recorded()
 
-    def _ran(self, values: Sequence[dlarray], given: Sequence[dlarray], varies: Sequence[bool], arguments: Any, training: bool, outputs: Any,
-             return_state: bool) -> Any:
+    def _ran(self, values: Sequence[dlarray], given: Sequence[dlarray], varies: Sequence[bool], arguments: Any,
+             training: bool, outputs: Any, return_state: bool) -> Any:
         """One call, on a copy of the module that nobody else uses meanwhile."""
         structure = self._structure
         held: Copy | None
@@ -279,7 +281,8 @@ class Watched:
             layer = name.partition("/")[0]
             if not layer or layer not in modules:
                 known = [n for n in modules if n]
-                raise UnknownName(f"outputs={name!r}: the module has no part {layer!r}{nearest(layer, known)}, at {line_of(user_site())}; "
+                raise UnknownName(f"outputs={name!r}: the module has no part {layer!r}{nearest(layer, known)}, at "
+                                  f"{line_of(user_site())}; "
                                f"it has {', '.join(known[:12])}{', ...' if len(known) > 12 else ''}")
             if layer not in self.seen:
                 self.seen[layer] = []
@@ -298,7 +301,8 @@ class Watched:
         layer, _, which = name.partition("/")
         seen = self.seen[layer]
         if len(seen) != 1:
-            raise TypeRefused(f"outputs={name!r}: this part ran {len(seen)} times in the call, at {line_of(user_site())}; "
+            raise TypeRefused(f"outputs={name!r}: this part ran {len(seen)} times in the call, at "
+                              f"{line_of(user_site())}; "
                               "give the uses parts of their own, or return the value from the module")
         result = seen[0]
         if not which:
@@ -306,7 +310,8 @@ class Watched:
         try:
             return result[int(which)] if which.isdecimal() else result[which] if isinstance(result, dict) else getattr(result, which)
         except (IndexError, KeyError, AttributeError, TypeError):
-            raise UnknownName(f"outputs={name!r}: the part {layer!r} has no output {which!r}, at {line_of(user_site())}") from None
+            raise UnknownName(f"outputs={name!r}: the part {layer!r} has no output {which!r}, at "
+                              f"{line_of(user_site())}") from None
 
 
 register(TorchNetwork, lambda net: (net._values, net._structure), TorchNetwork._made, lambda net: net._structure.keys)

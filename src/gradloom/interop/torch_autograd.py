@@ -1,4 +1,7 @@
-"""torch's own derivatives inside torch code that runs here: `torch.autograd.grad` is a walk over our trace, transforms are refused by name."""
+"""torch's own derivatives inside torch code that runs here.
+
+`torch.autograd.grad` is a walk over our trace; transforms are refused by name.
+"""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -26,11 +29,13 @@ def _arrays(x: Any) -> list[Any]:
     return [x] if isinstance(x, Tensor) else list(x)
 
 
-def _gradients(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
-               only_inputs: bool = True, allow_unused: bool | None = None, is_grads_batched: bool = False, materialize_grads: bool = False) -> Any:
+def _gradients(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None,
+               create_graph: bool = False, only_inputs: bool = True, allow_unused: bool | None = None,
+               is_grads_batched: bool = False, materialize_grads: bool = False) -> Any:
     """torch.autograd.grad; a result is a constant unless create_graph=True, as in torch."""
     if is_grads_batched:
-        raise TypeRefused(f"torch.autograd.grad(is_grads_batched=True) is a vmap, which has no meaning here, at {line_of(user_site())}; "
+        raise TypeRefused(f"torch.autograd.grad(is_grads_batched=True) is a vmap, which has no meaning here, at "
+                          f"{line_of(user_site())}; "
                           "write one call for each row of grad_outputs")
     ys, xs = _arrays(outputs), _arrays(inputs)
     seeds = [None] * len(ys) if grad_outputs is None else _arrays(grad_outputs)
@@ -49,7 +54,8 @@ def _gradients(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph
         if seed is None and value.size != 1:
             raise RuntimeError("grad can be implicitly created only for scalar outputs")
         if seed is not None and tuple(seed.shape) != value.shape:
-            raise RuntimeError(f"Mismatch in shape: grad_output has a shape of {tuple(seed.shape)} and output has a shape of {value.shape}.")
+            raise RuntimeError(f"Mismatch in shape: grad_output has a shape of {tuple(seed.shape)} and output has a "
+                               f"shape of {value.shape}.")
         bar = _made(torch.ones_like(value._value), None, None) if seed is None else cast(_array(seed, create_graph), value.dtype)
         starts[node] = gl.add(starts[node], bar) if node in starts else bar  # type: ignore[index]
     return _walked(starts, xs, nodes, create_graph, (allow_unused or materialize_grads) is True, materialize_grads)
@@ -67,8 +73,10 @@ def _array(x: Any, graded: bool) -> dlarray:
     return x if graded else _made(x._value, None, None)
 
 
-def _walked(starts: dict[Node, Any], xs: Sequence[Any], nodes: Sequence[Any], recorded: bool, unused: bool, zeros: bool) -> tuple[Any, ...]:
-    bars = pull(starts if recorded else {node: bar._value for node, bar in starts.items()}, nodes, recorded=recorded, release=False)
+def _walked(starts: dict[Node, Any], xs: Sequence[Any], nodes: Sequence[Any], recorded: bool, unused: bool,
+            zeros: bool) -> tuple[Any, ...]:
+    seeds = starts if recorded else {node: bar._value for node, bar in starts.items()}
+    bars = pull(seeds, nodes, recorded=recorded, release=False)
     leading: set[Node] | None = None
     found: list[Any] = []
     for bar, x, node in zip(bars, xs, nodes, strict=True):
@@ -88,12 +96,14 @@ def _walked(starts: dict[Node, Any], xs: Sequence[Any], nodes: Sequence[Any], re
 
 
 def _backward(*args: Any, **options: Any) -> Any:
-    raise TypeRefused(f"torch.autograd.backward fills .grad, which a value of gradloom has not, at {line_of(user_site())}; "
+    raise TypeRefused(f"torch.autograd.backward fills .grad, which a value of gradloom has not, at "
+                      f"{line_of(user_site())}; "
                       "write torch.autograd.grad(y, x, create_graph=True) inside, gl.dlgradient(y, x) outside")
 
 
 def _dual(*args: Any, **options: Any) -> Any:
-    raise TypeRefused(f"torch.autograd.forward_ad does not run on values of gradloom, at {line_of(user_site())}; write gl.jvp(y, x, v) outside the module, "
+    raise TypeRefused(f"torch.autograd.forward_ad does not run on values of gradloom, at {line_of(user_site())}; "
+                      "write gl.jvp(y, x, v) outside the module, "
                       "or torch.autograd.functional.jvp(f, x, v, create_graph=True) inside")
 
 
@@ -102,9 +112,11 @@ ANSWERED: dict[Any, Callable[..., Any]] = {torch.autograd.grad: _gradients, torc
 
 _INSTEAD = {
     "Vmap": ("torch.func.vmap", "write the batch as an axis, which torch's operations take"),
-    "Grad": ("torch.func.grad, vjp or jacrev", "write torch.autograd.grad(y, x, create_graph=True) or torch.autograd.functional.jacobian inside the module, "
+    "Grad": ("torch.func.grad, vjp or jacrev", "write torch.autograd.grad(y, x, create_graph=True) or "
+                                               "torch.autograd.functional.jacobian inside the module, "
              "gl.dlgradient or gl.dljacobian outside"),
-    "Jvp": ("torch.func.jvp or jacfwd", "write torch.autograd.functional.jvp(f, x, v, create_graph=True) inside the module, gl.jvp outside"),
+    "Jvp": ("torch.func.jvp or jacfwd", "write torch.autograd.functional.jvp(f, x, v, create_graph=True) inside the "
+                                        "module, gl.jvp outside"),
     "Functionalize": ("torch.func.functionalize", "leave it out: writes are functional here"),
 }
 

@@ -1,4 +1,4 @@
-"""Operations on torch tensors that require gradients, where torch cannot differentiate the kernel: our rules become part of torch's graph."""
+"""Operations on torch tensors that require gradients: where torch cannot differentiate the kernel, our rules join its graph."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -42,7 +42,8 @@ def _pulled(function: Callable[..., Any], count: int, wanted: Sequence[int]) -> 
     def pulled(*arrays: dlarray) -> tuple[Any, ...]:
         def inside(xs: Any, bars: Any) -> Any:
             ys = [y for y in function(*xs) if differentiable(y.dtype)]
-            total = sum_of([gl.sum(gl.real(gl.conj(bar) * y)) if y.dtype.is_complex else gl.sum(bar * y) for bar, y in zip(bars, ys, strict=True)])
+            total = sum_of([gl.sum(gl.real(gl.conj(bar) * y)) if y.dtype.is_complex else gl.sum(bar * y)
+                            for bar, y in zip(bars, ys, strict=True)])
             if not total.traced:
                 return [gl.zeros(xs[k].shape, like=xs[k]) for k in wanted]
             return [dlgradient(total, xs[k], retain_data=True, enable_higher_derivatives=True) for k in wanted]

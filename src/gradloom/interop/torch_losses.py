@@ -48,8 +48,10 @@ def _smooth(y: Any, target: Any, beta: float = 1.0) -> Any:
     return gl.where(distance < beta, 0.5 / beta * gl.square(distance), distance - 0.5 * beta) if beta else distance
 
 
-FUNCTIONS["nn.functional.huber_loss"] = lambda input, target, reduction="mean", delta=1.0, weight=None: FUNCTIONS["nn.functional.smooth_l1_loss"](
-    input, target, reduction=reduction, beta=delta, weight=weight) * delta
+@of_functional
+def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Any:
+    smooth = FUNCTIONS["nn.functional.smooth_l1_loss"]
+    return smooth(input, target, reduction=reduction, beta=delta, weight=weight) * delta
 
 
 @of_functional
@@ -141,11 +143,13 @@ def ctc_loss(log_probs: Any, targets: Any, input_lengths: Any, target_lengths: A
     x = gl.expand_dims(x, axis=1) if single else x
     within = torch.arange(x.shape[0], device=x.device)[:, None] < steps
     if x.size and bool((raw(x).logsumexp(-1).abs() > 1e-3).logical_and(within).any()):
-        raise TypeRefused(f"ctc_loss takes the results of log_softmax, and these do not sum to 1, at {line_of(user_site())}; "
+        raise TypeRefused(f"ctc_loss takes the results of log_softmax, and these do not sum to 1, at "
+                          f"{line_of(user_site())}; "
                           "torch's derivative is that of the numbers before log_softmax: write x.log_softmax(-1)")
     if words.ndim == 1:  # one after the other
         words = torch.nn.utils.rnn.pad_sequence(list(words.split(sizes.tolist())), batch_first=True, padding_value=blank)
-    y = OPERATIONS["ctc"].apply((x, constant(words.contiguous()), constant(steps), constant(sizes)), {"blank": blank, "from_logits": True})
+    y = OPERATIONS["ctc"].apply((x, constant(words.contiguous()), constant(steps), constant(sizes)),
+                                {"blank": blank, "from_logits": True})
     y = gl.where(constant(raw(y) == math.inf), 0.0, y) if zero_infinity else y
     if reduction in ("mean", 1):
         return gl.mean(y / constant(sizes.clamp(min=1).to(y.dtype)))

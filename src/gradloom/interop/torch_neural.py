@@ -114,7 +114,8 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = F
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     """One operation on unlabelled arrays; labelled ones keep their labels."""
     x, w = array(input), array(weight)
-    if labels_of(x) is not None or labels_of(w) is not None or w.ndim != 2 or not x.ndim or x.shape[-1] != w.shape[1] or x.dtype is not w.dtype:
+    fits = w.ndim == 2 and x.ndim > 0 and x.shape[-1] == w.shape[1] and x.dtype is w.dtype
+    if not fits or labels_of(x) is not None or labels_of(w) is not None:
         y = gl.matmul(x, gl.matrix_transpose(w) if w.ndim > 1 else w)
         return y if bias is None else gl.add(y, bias)
     b = None if bias is None else array(bias)
@@ -155,7 +156,7 @@ def scaled_dot_product_attention(query: Any, key: Any, value: Any, attn_mask: An
 
 
 def _score_bias(bias: Any, q: Any, k: Any, four: Any) -> Any:
-    bias = gl.broadcast_to(bias, (*bias.shape[:-2], q.shape[-2], k.shape[-2])) if bias.ndim > 1 else gl.broadcast_to(bias, (q.shape[-2], k.shape[-2]))
+    bias = gl.broadcast_to(bias, (*bias.shape[:-2], q.shape[-2], k.shape[-2]))
     return four(gl.astype(bias, q.dtype) if bias.dtype is not q.dtype else bias)
 
 
@@ -241,7 +242,8 @@ def _windows(d: int) -> None:
         return call
 
     FUNCTIONS[f"conv{d}d"], FUNCTIONS[f"nn.functional.max_pool{d}d"], FUNCTIONS[f"avg_pool{d}d"] = convolution, maxpool, avgpool
-    FUNCTIONS[f"nn.functional.adaptive_avg_pool{d}d"], FUNCTIONS[f"nn.functional.adaptive_max_pool{d}d"] = adaptive("mean"), adaptive("max")
+    FUNCTIONS[f"nn.functional.adaptive_avg_pool{d}d"] = adaptive("mean")
+    FUNCTIONS[f"nn.functional.adaptive_max_pool{d}d"] = adaptive("max")
 
 
 for _d in (1, 2, 3):

@@ -1,4 +1,4 @@
-"""torch.autograd.Function inside torch code that runs here: its forward runs on plain tensors, its backward becomes an own backward."""
+"""torch.autograd.Function inside torch code that runs here: forward on plain tensors, backward as an own backward."""
 from __future__ import annotations
 
 import functools
@@ -82,13 +82,15 @@ class FunctionCall(OwnBackward):
         self.results = (result,) if self.one else tuple(result)
         context.saved_tensors = tuple(getattr(context, "to_save", None) or ())
         without = {id(x) for x in getattr(context, "non_differentiable", ())}
-        self.outputs = [k for k, y in enumerate(self.results) if isinstance(y, Tensor) and differentiable(y.dtype) and id(y) not in without]
+        self.outputs = [k for k, y in enumerate(self.results)
+                        if isinstance(y, Tensor) and differentiable(y.dtype) and id(y) not in without]
         self.y_labels = [None] * len(self.outputs)
         with plainly():
             self.y_likes = [torch.empty_like(self.results[k], device="meta") for k in self.outputs]
         held = {id(x) for x in tree_leaves(context.__dict__) if isinstance(x, Tensor)}
         self.keeps = any(id(self.inputs[k]) in held for k in self.places), any(id(self.results[k]) in held for k in self.outputs)
-        self.ran = tuple(self.results[k] for k in self.outputs) if len(self.outputs) > 1 else self.results[self.outputs[0]] if self.outputs else None
+        outputs = tuple(self.results[k] for k in self.outputs)
+        self.ran = outputs[0] if len(outputs) == 1 else outputs
 
     def run(self, values: Sequence[Tensor]) -> Any:
         raise NotImplementedError  # `forward` has run
@@ -116,7 +118,7 @@ class FunctionCall(OwnBackward):
         return [found[k] for k in self.places]
 
     def _in_terms_of(self, xs: Sequence[Any], ys: Sequence[Any], needs: Sequence[bool]) -> Context:
-        """The context with inputs and outputs as they were recorded; what else it holds counts as a number that is not known to be constant."""
+        """The context with inputs and outputs as they were recorded; what else it holds is a number, not known to be constant."""
         known = {id(self.inputs[k]): x for k, x in zip(self.places, xs, strict=True)} | {
             id(self.results[k]): y for k, y in zip(self.outputs, ys, strict=True)}
         made: dict[int, Any] = {}
@@ -153,7 +155,8 @@ def applied(function: Any, args: Sequence[Any], aten: Any) -> Any:
     if function is getattr(checkpoint, "_NoopSaveInputs", None):
         return wrapped(_made(torch.empty(0), None, None))
     if function in (hooks.BackwardHookFunction,):
-        raise TypeRefused(f"a backward hook of a module works on torch's own graph, at {line_of(user_site())}; remove the hook before from_torch, "
+        raise TypeRefused(f"a backward hook of a module works on torch's own graph, at {line_of(user_site())}; "
+                          "remove the hook before from_torch, "
                           "and write a torch.autograd.Function to change a gradient on its way")
     arrays = [aten.array_of(a) if isinstance(a, Tensor) else a for a in args]
     if not graded:

@@ -58,7 +58,9 @@ FUNCTIONS["fliplr"], FUNCTIONS["flipud"] = NUMPY["fliplr"], NUMPY["flipud"]
 def roll(input: Any, shifts: Any, dims: Any = None) -> Any:
     shifts = tuple(shifts) if isinstance(shifts, (list, tuple)) else (shifts,)
     axis = axes(dims)
-    return gl.roll(input, shifts[0], axis=None) if axis is None else gl.roll(input, shifts, axis=axis if isinstance(axis, tuple) else (axis,))
+    if axis is None:
+        return gl.roll(input, shifts[0], axis=None)
+    return gl.roll(input, shifts, axis=axis if isinstance(axis, tuple) else (axis,))
 
 
 FUNCTIONS["rot90"] = lambda input, k=1, dims=(0, 1): NUMPY["rot90"](input, k, dims)

@@ -96,7 +96,8 @@ class Wrapped(Tensor):
         """The value, as it is now."""
         cell = self._cell
         if cell.varies and cell.run is not None and cell.run.over:
-            raise TraceError(f"a value of {cell.run.word} that was kept from an earlier call, in a global or a cache, is read at {line_of(user_site())}; "
+            raise TraceError(f"a value of {cell.run.word} that was kept from an earlier call, in a global or a "
+                             f"cache, is read at {line_of(user_site())}; "
                              "keep it in the module, or compute it again")
         if not self._steps:
             return cell.value
@@ -118,7 +119,8 @@ class Wrapped(Tensor):
             value = written_at(_made(base._value, None, None) if unseen else base, where, value)
         node = live(cell.value._node) if unseen else None
         if node is not None:
-            value = _made(value._value, Node(OVERWRITTEN, node.trace, (node,), [None, value._value], NO_PARAMS, value._value, user_site()), None)
+            made = Node(OVERWRITTEN, node.trace, (node,), [None, value._value], NO_PARAMS, value._value, user_site())
+            value = _made(value._value, made, None)
         cell.value = value
         cell.version += 1
         cell.varies = cell.varies or varies
@@ -179,8 +181,10 @@ class Wrapped(Tensor):
         pass  # there is no .grad to keep
 
     def _refused(self, *args: Any, **options: Any) -> Any:
-        raise TypeRefused("backward() and hooks on gradients work on torch's own graph, which a value of gradloom has not, "
-                          f"at {line_of(user_site())}; write torch.autograd.grad(y, x, create_graph=True) inside, gl.dlgradient(y, x) outside, "
+        raise TypeRefused("backward() and hooks on gradients work on torch's own graph, which a value of gradloom "
+                          "has not, "
+                          f"at {line_of(user_site())}; write torch.autograd.grad(y, x, create_graph=True) inside, "
+                          "gl.dlgradient(y, x) outside, "
                           "and a torch.autograd.Function to change a gradient on its way")
 
     backward = register_hook = register_post_accumulate_grad_hook = _refused  # type: ignore[assignment]
@@ -219,7 +223,8 @@ class Wrapped(Tensor):
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         cell = self._cell
-        return f"<a torch function's {tuple(self.shape)}>" if cell.run is not None and cell.run.over else f"<a torch function's {self.array()!r}>"
+        over = cell.run is not None and cell.run.over
+        return f"<a torch function's {tuple(self.shape)}>" if over else f"<a torch function's {self.array()!r}>"
 
     def __deepcopy__(self, memo: Any) -> Wrapped:
         return wrapped(self.array(), self.requires_grad)
