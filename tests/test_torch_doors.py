@@ -124,6 +124,44 @@ def test_torch_s_gradient_of_an_operation_on_tensors_is_ours(operation, found):
     assert not refused or operation.name in UNDIFFERENTIATED
 
 
+def forwards(loss, values, directions):
+    return torch.func.jvp(loss, tuple(values), tuple(directions))[1]
+
+
+def backwards(loss, values, directions):
+    gradients = torch.func.grad(loss, tuple(range(len(values))))(*values)
+    return sum((g.conj() * v).real.sum() for g, v in zip(gradients, directions, strict=True))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("operation", "found"), list(differentiable_cases()))
+def test_torch_s_transforms_of_an_operation_on_tensors_are_right_or_refused(operation, found):
+    for case in found:
+        values = case.values()
+        directions = [torch.randn(v.shape, dtype=v.dtype, generator=torch.Generator().manual_seed(k)) for k, v in enumerate(values)]
+
+        def loss(*xs, case=case):
+            inputs = list(case.inputs)
+            for k, x in zip(case.variables, xs, strict=True):
+                inputs[k] = x
+            array = isinstance(xs[0], gl.dlarray)
+            result = operation.apply(tuple(gl.dlarray(v) if array and isinstance(v, torch.Tensor) else v for v in inputs), case.params)
+            outputs = [y for y in (result if isinstance(result, tuple) else (result,)) if not array or y.traced]
+            return total(outputs, gl.sum, gl.real, gl.imag) if array else total(outputs, torch.sum, torch.real, torch.imag)
+
+        try:
+            gradients = gl.dlfeval(lambda *xs, loss=loss: gl.dlgradient(loss(*xs), list(xs)), *map(gl.dlarray, values))
+        except gl.GradloomError:
+            continue
+        along = sum((g._value.conj() * v).real.sum() for g, v in zip(gradients, directions, strict=True))
+        for transform in (forwards, backwards):
+            try:
+                theirs = transform(loss, values, directions)
+            except (RuntimeError, NotImplementedError, gl.GradloomError, ValueError, TypeError, AttributeError):
+                continue  # torch has no such derivative, or it is refused
+            torch.testing.assert_close(torch.as_tensor(theirs).to(along.dtype), along, rtol=1e-6, atol=1e-8, equal_nan=True)
+
+
 @pytest.mark.parametrize("function", [
     lambda t: gl.erfcx(t), gl.sinpi, lambda t: gl.polygamma(1, t.abs() + 1), lambda t: gl.attention(t.reshape(1, 2, 3), t.reshape(1, 2, 3), t.reshape(1, 2, 3), 1, data_format="BTC"),
     lambda t: gl.lstm(t.reshape(3, 2), t[:2] * 0, t[:2] * 0, t.repeat(2)[:8].outer(t[:1]).expand(8, 2) * 0.3, t[:1].expand(8, 2) * 0.2, t.repeat(2)[:8], data_format="TC")[0],
