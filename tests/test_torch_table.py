@@ -145,6 +145,21 @@ def test_unpooling_takes_the_last_of_several():
     assert g.tolist() == [[[0.0, 4.0, 6.0]]]
 
 
+def test_a_complex_logarithm_is_on_torch_s_branch():
+    z = torch.complex(made(0, 5), 3 * made(1, 5))
+    leaf = z.clone().requires_grad_()
+    expected = torch.logcumsumexp(leaf, 0)
+    (wanted,) = torch.autograd.grad((expected.real * made(2, 5) + expected.imag * made(3, 5)).sum(), leaf)
+
+    def fun(z):
+        y = torch.logcumsumexp(z, 0)
+        return y, gl.dlgradient(gl.sum(gl.real(y) * made(2, 5) + gl.imag(y) * made(3, 5)), z)
+
+    y, g = gl.dlfeval(fun, gl.dlarray(z))
+    torch.testing.assert_close(y._value, expected.detach())
+    torch.testing.assert_close(g._value, wanted)
+
+
 def test_ctc_of_other_numbers_is_refused():
     with pytest.raises(gl.TypeRefused, match="log_softmax"):
         gl.dlfeval(lambda x: F.ctc_loss(x, torch.tensor([[1]]), (3,), (1,)), gl.dlarray(made(0, 3, 1, 2)))

@@ -134,7 +134,8 @@ def _logcumsumexp(x: Any, dim: int) -> Any:
     parts = [gl.take(x, [k], axis=dim) for k in range(x.shape[dim])]
     for k in range(1, len(parts)):
         parts[k] = gl.logsumexp(gl.concat([parts[k - 1], parts[k]], axis=dim), axis=dim, keepdims=True)
-    return gl.concat(parts, axis=dim)
+    y = gl.concat(parts, axis=dim)
+    return y + constant(torch.logcumsumexp(raw(x), dim) - raw(y)) if y.dtype.is_complex else y  # torch's branch of the logarithm
 
 
 @rule("_softmax")
