@@ -265,6 +265,9 @@ def test_labels_are_kept():
     assert F.relu(x).dims == "CB" and torch.cat([x, x], dim=1).dims == "CB" and F.softmax(x, dim=0).dims == "CB" and torch.t(x).dims == "BC"
     image = gl.dlarray(FIXTURES["i2"], "BCSS")
     weights = torch.tensor(FIXTURES["k2"])
+    line = gl.dlarray(FIXTURES["i1"], "BCS")
+    assert F.adaptive_avg_pool1d(line, 1).dims == "BCS" == F.max_pool1d(line, 2).dims and F.avg_pool2d(image, 2).dims == "BCSS"
+    assert torch.embedding(gl.dlarray(FIXTURES["e"]), IDS).shape == (2, 2, 3)  # whose arguments are the other way round
     assert F.conv2d(image, weights).dims == "BCSS" and F.max_pool2d(image, 2).dims == "BCSS" and F.layer_norm(image, (5, 6)).dims == "BCSS"
 
 
