@@ -17,10 +17,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.autograd.function import _SingleLevelFunction
 
 import gradloom as gl
 from gradloom.core.operation import Operation
 from gradloom.core.trace import current_trace
+from gradloom.interop.wrapped import running
 
 PLACES = ("call", "c_return")
 
@@ -89,6 +91,7 @@ def assert_nothing_is_left(escaped: list[Any]) -> None:
     assert gl.log(gl.dlarray(0.0)).item() == -float("inf"), "check_finite stayed on"
     assert "__getattribute__" not in vars(Operation)
     assert torch.is_grad_enabled() and not torch._C._len_torch_dispatch_stack() and not torch._C._len_torch_function_stack(), "a mode of torch stayed on"
+    assert running() is None and "apply" not in vars(_SingleLevelFunction), "a run of torch code stayed on"
     assert np.geterr() == ERRORS, "NumPy stayed quiet"
     assert not any(x.traced or (x + 1).traced or x._node is not None and (x._node.values or x._node.parents) for x in escaped), "a node stayed full"
     assert (gl.dlarray([1.0]) * 2).traced is False

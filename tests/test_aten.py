@@ -283,30 +283,111 @@ def test_a_write_without_gradients_keeps_the_derivative():
     assert x.requires_grad
 
 
-def test_a_function_with_its_own_backward_is_refused():
-    class Step(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, x):
-            return (x > 0).to(x.dtype) * x.abs().sqrt()
+class Cubed(torch.autograd.Function):
+    """Its backward says twice the truth, so that it is seen whose is taken."""
 
-        @staticmethod
-        def backward(ctx, g):
-            return g
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x ** 3
 
-    with pytest.raises(TypeError, match="own backward"):
-        gradient(Step.apply, X)
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return 6 * x ** 2 * g
 
-    class Whole(torch.autograd.Function):  # all that it does is one operation here
-        @staticmethod
-        def forward(ctx, x):
-            return F.linear(x, x.new_ones(2, x.shape[-1]))
 
-        @staticmethod
-        def backward(ctx, g):
-            return g
+class Modern(torch.autograd.Function):
+    """Several outputs, one of them without a derivative, an option, what forward kept as an attribute, and an absent cotangent."""
 
-    with pytest.raises(TypeError, match="own backward"):
-        gradient(Whole.apply, X)
+    @staticmethod
+    def forward(x, y, power):
+        return x * y, (x > 0), torch.sin(y) ** power
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.x, ctx.y, ctx.power = inputs
+        ctx.mark_non_differentiable(output[1])
+
+    @staticmethod
+    def backward(ctx, g, _, h):
+        assert ctx.needs_input_grad == (True, True, False)
+        return g * ctx.y, g * ctx.x + h * ctx.power * torch.sin(ctx.y) ** (ctx.power - 1) * torch.cos(ctx.y), None
+
+
+class Once(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.kept = torch.exp(x)
+        return ctx.kept * 1
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, g):
+        return g * ctx.kept
+
+
+class Dirty(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.mark_dirty(x)
+        return x.mul_(2)
+
+    @staticmethod
+    def backward(ctx, g):
+        return 2 * g
+
+
+class Nested(torch.autograd.Function):
+    """One whose forward and backward use another, a matrix of constants, and only the arguments that ask."""
+
+    @staticmethod
+    def forward(ctx, x, w, flag=True):
+        ctx.save_for_backward(x, w)
+        return Cubed.apply(x) @ w, None
+
+    @staticmethod
+    def backward(ctx, g, _):
+        x, w = ctx.saved_tensors
+        x_bar = 3 * x ** 2 * (g @ w.mT) if ctx.needs_input_grad[0] else None
+        return x_bar, (Cubed.apply(x).mT @ g if ctx.needs_input_grad[1] else None), None
+
+
+early = Cubed.apply
+
+
+@pytest.mark.parametrize("function", [
+    lambda x: Nested.apply(x, x.mT)[0], lambda x: Nested.apply(x.t(), torch.ones(3, 2, dtype=double))[0], lambda x: Nested.apply(torch.ones(2, 3, dtype=double), x, False)[0] ** 2,
+    Cubed.apply, early, lambda x: early(x * 2) + x, lambda x: Cubed.apply(torch.linalg.inv(x @ x.mT + 1)),
+    lambda x: sum(Modern.apply(x, x * 2, 3)[::2]) + Modern.apply(x, x, 2)[1], lambda x: Dirty.apply(x * 1) ** 2, lambda x: (y := x * 1, Dirty.apply(y), y ** 3)[2],
+])
+def test_a_function_with_its_own_backward_keeps_it(function):
+    x = X.clone().requires_grad_()
+    y = function(x)
+    (first,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+    (second,) = torch.autograd.grad((first ** 2).sum(), x)
+
+    def fun(x):
+        y = aten.run(function, (x,), {})
+        g = gl.dlgradient(gl.sum(y), x, enable_higher_derivatives=True)
+        return y, g, gl.dlgradient(gl.sum(g ** 2), x)
+
+    for ours, theirs in zip(gl.dlfeval(fun, gl.dlarray(X)), (y, first, second), strict=True):
+        torch.testing.assert_close(ours._value, theirs.detach())
+    torch.testing.assert_close(aten.run(function, (gl.dlarray(X),), {})._value, y.detach())
+
+
+def test_a_backward_that_is_differentiable_once_is_taken_once():
+    torch.testing.assert_close(gradient(Once.apply, X), X.exp())
+
+    def twice(x):
+        g = gl.dlgradient(gl.sum(aten.run(Once.apply, (x,), {})), x, enable_higher_derivatives=True)
+        return gl.dlgradient(gl.sum(g), x)
+
+    with pytest.raises(gl.TraceError, match=r"Once.backward"):
+        gl.dlfeval(twice, gl.dlarray(X))
+    x = X.clone().requires_grad_()
+    torch.testing.assert_close(torch.autograd.grad(Cubed.apply(x).sum(), x)[0], 6 * X ** 2)  # torch's own is as it was
 
 
 def test_linear_is_one_operation_and_torchs_refusals_stay():

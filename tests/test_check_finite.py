@@ -250,3 +250,23 @@ def test_a_masked_score_may_be_infinite_in_torch_code():
     with gl.check_finite():
         assert from_torch(Masked())(X).shape == (2,)
 
+
+
+@pytest.mark.parametrize("traced", [True, False])
+def test_a_function_with_its_own_backward_in_torch_code_is_seen(traced):
+    class Log(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return torch.log(x)
+
+        @staticmethod
+        def backward(ctx, y_bar):
+            return y_bar * 0
+
+    class Layer(torch.nn.Module):
+        def forward(self, x):
+            return Log.apply(x)
+
+    net, x = from_torch(Layer()), gl.dlarray([1.0, -1.0])
+    with gl.check_finite(), pytest.raises(gl.NotFinite, match="Log.* made a NaN in 1 of 2 elements"):
+        gl.dlfeval(net, x) if traced else net(x)

@@ -427,16 +427,6 @@ def test_reference_to_a_method_and_a_list_of_modules():
     agree(Indirect(), made(0, 2, 3))
 
 
-class Rounded(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x):
-        return x.round()
-
-    @staticmethod
-    def backward(ctx, g):
-        return g
-
-
 class Leaks(nn.Module):
     def __init__(self, how):
         super().__init__()
@@ -456,8 +446,10 @@ class Leaks(nn.Module):
             return x * y.tolist()[0][0]
         elif self.how == "float":
             return x * float(y.sum())
-        elif self.how == "function":
-            return Rounded.apply(y)
+        elif self.how == "backward":
+            y.sum().backward()
+        elif self.how == "hook":
+            y.register_hook(lambda g: g * 2)
         elif self.how == "resize":
             return y.resize_(1)
         return y
@@ -465,7 +457,7 @@ class Leaks(nn.Module):
 
 @pytest.mark.parametrize("how, words", [
     ("plain", "plain tensor"), ("item", "item"), ("numpy", "constant of a traced array"), ("tolist", "tolist"), ("float", "float"),
-    ("function", "own backward"), ("resize", "returns a new one")])
+    ("backward", "torch.autograd.grad"), ("hook", "hooks on gradients"), ("resize", "returns a new one")])
 def test_what_would_lose_a_derivative_is_an_error(how, words):
     net = from_torch(Leaks(how))
     x = gl.ones((1, 2), dtype="float32")

@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse
 import torch
 from interrupts import assert_nothing_is_left, collector_on, interrupted, interrupted_at_random, interrupted_everywhere
+from torch.utils.checkpoint import checkpoint
 
 import gradloom as gl
 from gradloom.core import progress
@@ -19,6 +20,41 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 ESCAPED: list = []
 X, V = gl.dlarray([1.0, 2.0]), np.array([1.0, 2.0, 3.0])
 SEQUENCE, WEIGHTS = gl.dlarray(np.ones((3, 1, 2), "float32")), gl.dlarray(np.ones((8, 2), "float32") / 4)
+
+
+class Squared(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx, y_bar):
+        return 2 * ctx.saved_tensors[0] * y_bar
+
+
+class OwnDerivatives(torch.nn.Module):
+    """Functions with a backward of their own, torch's derivatives, gradients off and on, numbers that a call leaves behind."""
+
+    calls = 0
+
+    def __init__(self):
+        super().__init__()
+        self.steps = torch.nn.Buffer(torch.zeros(2, dtype=torch.float64))
+        self.seen = torch.zeros(2)
+
+    def forward(self, x):
+        type(self).calls += 1
+        self.seen += 1
+        with torch.no_grad():
+            self.steps += x
+        y = checkpoint(torch.sin, Squared.apply(x), use_reentrant=True) - torch.sin(x * x)
+        y = y + Squared.apply(x)
+        y.data = y.data + 1
+        return torch.autograd.grad(y.sum(), x, create_graph=True)[0] + torch.squeeze(self.steps.clone().unsqueeze_(0), 0) * 0
+
+
+OWN = from_torch(OwnDerivatives())
 NET = from_torch(torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh()))
 
 
@@ -75,6 +111,15 @@ def torch_code():
     return np.isfinite(np.asarray(gl.dlfeval(fun, X))).all()
 
 
+def derivatives_in_torch_code():
+    def fun(x):
+        y = OWN(x)
+        ESCAPED.append(y)
+        return gl.dlgradient(gl.sum(y * y), x)
+
+    return [round(g, 6) for g in gl.dlfeval(fun, X).tolist()] == [8, 16]
+
+
 def bars():
     J = gl.dlfeval(lambda x: gl.dljacobian(x * x, x), gl.dlarray(np.arange(6.0)))
     out = np.zeros((6, 6))
@@ -90,8 +135,8 @@ def libraries():
     return y.shape == (3, 1, 2) and z.tolist() == [1, 2, 3] and J.toarray().tolist() == [[2, 1, 0], [0, 3, 2]]
 
 
-FEWER = {jacobians: 150, adjoints: 60}  # at how many places the longer programs are interrupted
-PROGRAMS = [gradients, checked, functions_in_functions, jacobians, adjoints, torch_code, bars, libraries]
+FEWER = {jacobians: 150, adjoints: 60, derivatives_in_torch_code: 250}  # at how many places the longer programs are interrupted
+PROGRAMS = [gradients, checked, functions_in_functions, jacobians, adjoints, torch_code, derivatives_in_torch_code, bars, libraries]
 
 
 @pytest.fixture(autouse=True)
@@ -136,6 +181,7 @@ def test_an_interrupt_at_any_place_leaves_nothing(program):
         assert_nothing_is_left(ESCAPED)
         assert Bar.shown == 0, "a progress bar stayed"
         assert warnings.filters is filters, "warnings stayed filtered"
+        assert OwnDerivatives.calls == 0, "a module's class stayed changed"
         ESCAPED.clear()
         places += 1
     assert places >= 60
@@ -161,7 +207,8 @@ def test_interrupts_at_random_moments_leave_nothing(program):
     assert program()
 
 
-MANY = {gradients: 12_000, checked: 9_000, functions_in_functions: 9_000, bars: 5_000, torch_code: 2_000, libraries: 1_000, jacobians: 1_500, adjoints: 500}
+MANY = {gradients: 12_000, checked: 9_000, functions_in_functions: 9_000, bars: 4_000, torch_code: 2_000, derivatives_in_torch_code: 1_000, libraries: 1_000,
+        jacobians: 1_500, adjoints: 500}
 
 
 @pytest.mark.slow

@@ -145,25 +145,25 @@ CALLS = {
     "linear": [lambda x, m: F.linear(x, m), lambda x, m, v: F.linear(x, m, v), lambda q, e: F.linear(q, e.T), lambda v, m, w: F.linear(v, m, w)],
     "scaled_dot_product_attention": [lambda q: F.scaled_dot_product_attention(q, q * 2, q + 1), lambda q: F.scaled_dot_product_attention(q, q, q, is_causal=True),
                                      lambda q, m: F.scaled_dot_product_attention(q, q, q, attn_mask=m, scale=0.3)],
-    "embedding": [lambda e: F.embedding(IDS, e)],
+    "nn.functional.embedding": [lambda e: F.embedding(IDS, e)],
     "conv1d": [lambda i1, k1: F.conv1d(i1, k1), lambda i1, k1, v: F.conv1d(i1, k1, v, padding="same")],
     "conv2d": [lambda i2, k2, v: F.conv2d(i2, k2, v, stride=(2, 1), padding=(1, 0), dilation=(1, 2)), lambda i2, g2: F.conv2d(i2, g2, groups=2),
                lambda i2, k2: F.conv2d(i2[0], k2)],
     "conv3d": [lambda i3, k3: F.conv3d(i3, k3)],
-    "max_pool1d": [lambda i1: F.max_pool1d(i1, 2)], "max_pool2d": [lambda i2: F.max_pool2d(i2, (3, 2), stride=2, padding=(1, 0)), lambda i2: F.max_pool2d(i2[0], 2)],
-    "max_pool3d": [lambda i3: F.max_pool3d(i3, 2)], "avg_pool1d": [lambda i1: F.avg_pool1d(i1, 2, padding=1)],
+    "nn.functional.max_pool1d": [lambda i1: F.max_pool1d(i1, 2)], "nn.functional.max_pool2d": [lambda i2: F.max_pool2d(i2, (3, 2), stride=2, padding=(1, 0)), lambda i2: F.max_pool2d(i2[0], 2)],
+    "nn.functional.max_pool3d": [lambda i3: F.max_pool3d(i3, 2)], "avg_pool1d": [lambda i1: F.avg_pool1d(i1, 2, padding=1)],
     "avg_pool2d": [lambda i2: F.avg_pool2d(i2, 3, 2, padding=1), lambda i2: F.avg_pool2d(i2, 3, 2, padding=1, count_include_pad=False)],
-    "avg_pool3d": [lambda i3: F.avg_pool3d(i3, 2)], "adaptive_avg_pool1d": [lambda i1: F.adaptive_avg_pool1d(i1, 1)],
-    "adaptive_avg_pool2d": [lambda i2: F.adaptive_avg_pool2d(i2, (1, 1))], "adaptive_avg_pool3d": [lambda i3: F.adaptive_avg_pool3d(i3, 1)],
-    "adaptive_max_pool1d": [lambda i1: F.adaptive_max_pool1d(i1, 1)], "adaptive_max_pool2d": [lambda i2: F.adaptive_max_pool2d(i2, 1)],
-    "adaptive_max_pool3d": [lambda i3: F.adaptive_max_pool3d(i3, 1)],
+    "avg_pool3d": [lambda i3: F.avg_pool3d(i3, 2)], "nn.functional.adaptive_avg_pool1d": [lambda i1: F.adaptive_avg_pool1d(i1, 1)],
+    "nn.functional.adaptive_avg_pool2d": [lambda i2: F.adaptive_avg_pool2d(i2, (1, 1))], "nn.functional.adaptive_avg_pool3d": [lambda i3: F.adaptive_avg_pool3d(i3, 1)],
+    "nn.functional.adaptive_max_pool1d": [lambda i1: F.adaptive_max_pool1d(i1, 1)], "nn.functional.adaptive_max_pool2d": [lambda i2: F.adaptive_max_pool2d(i2, 1)],
+    "nn.functional.adaptive_max_pool3d": [lambda i3: F.adaptive_max_pool3d(i3, 1)],
     "pad": [lambda x: F.pad(x, (1, 2)), lambda i2: F.pad(i2, (1, 0, 0, 2), value=0.5)],
     "layer_norm": [lambda x, v, w: F.layer_norm(x, (3,), v, w), lambda i2: F.layer_norm(i2, (5, 6), eps=1e-3)],
     "group_norm": [lambda i2, s2, o2: F.group_norm(i2, 2, s2, o2), lambda i2: F.group_norm(i2, 1)],
     "nn.functional.batch_norm": [lambda i2, s2, o2: F.batch_norm(i2, o2 * 0.1, s2, s2, o2), lambda i2, s2: F.batch_norm(i2, None, None, s2, training=True)],
     "nn.functional.instance_norm": [lambda i2, s2, o2: F.instance_norm(i2, weight=s2, bias=o2)],
-    "mse_loss": [lambda x, y: F.mse_loss(x, y), lambda x, y: F.mse_loss(x, y, reduction="none")], "l1_loss": [lambda x, y: F.l1_loss(x, y, reduction="sum")],
-    "smooth_l1_loss": [lambda x, y: F.smooth_l1_loss(x, y, beta=0.5)], "huber_loss": [lambda x, y: F.huber_loss(x, y, delta=0.45)],
+    "nn.functional.mse_loss": [lambda x, y: F.mse_loss(x, y), lambda x, y: F.mse_loss(x, y, reduction="none")], "nn.functional.l1_loss": [lambda x, y: F.l1_loss(x, y, reduction="sum")],
+    "nn.functional.smooth_l1_loss": [lambda x, y: F.smooth_l1_loss(x, y, beta=0.5)], "nn.functional.huber_loss": [lambda x, y: F.huber_loss(x, y, delta=0.45)],
     "nn.functional.binary_cross_entropy": [lambda p, x: F.binary_cross_entropy(p, torch.sigmoid(x)), lambda p: F.binary_cross_entropy(p, B.double(), reduction="sum")],
     "nn.functional.binary_cross_entropy_with_logits": [
         lambda x, p: F.binary_cross_entropy_with_logits(x, p), lambda x, p: F.binary_cross_entropy_with_logits(x, p, reduction="sum"),
@@ -175,6 +175,8 @@ CALLS = {
         lambda i2: F.cross_entropy(i2[:, :, :2, 0], IMAGE_CLASSES, reduction="sum"), lambda x, p: F.cross_entropy(x, p), lambda v: F.cross_entropy(v, CLASSES[0]),
         lambda x: F.cross_entropy(x, CLASSES, ignore_index=0), lambda x, p, w: F.cross_entropy(x, p, weight=w, reduction="sum")],
     "cosine_similarity": [lambda x, y: F.cosine_similarity(x, y)], "pairwise_distance": [lambda x, y: F.pairwise_distance(x, y)],
+    "nn.functional.ctc_loss": [lambda q: F.ctc_loss(
+        torch.log_softmax(torch.permute(q, (1, 0, 2)), 2), torch.tensor([[1, 3], [2, 2]]), (3, 3), (2, 2), reduction="sum", zero_infinity=True)],
     "log_sigmoid": [F.logsigmoid], "__getitem__": [lambda x: x[:, 1]],
 }
 
@@ -263,6 +265,9 @@ def test_labels_are_kept():
     assert F.relu(x).dims == "CB" and torch.cat([x, x], dim=1).dims == "CB" and F.softmax(x, dim=0).dims == "CB" and torch.t(x).dims == "BC"
     image = gl.dlarray(FIXTURES["i2"], "BCSS")
     weights = torch.tensor(FIXTURES["k2"])
+    line = gl.dlarray(FIXTURES["i1"], "BCS")
+    assert F.adaptive_avg_pool1d(line, 1).dims == "BCS" == F.max_pool1d(line, 2).dims and F.avg_pool2d(image, 2).dims == "BCSS"
+    assert torch.embedding(gl.dlarray(FIXTURES["e"]), IDS).shape == (2, 2, 3)  # whose arguments are the other way round
     assert F.conv2d(image, weights).dims == "BCSS" and F.max_pool2d(image, 2).dims == "BCSS" and F.layer_norm(image, (5, 6)).dims == "BCSS"
 
 

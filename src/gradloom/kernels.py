@@ -117,6 +117,17 @@ def as_tensor(x: Any, dtype: Any = None, device: Any = None, copy: bool = True) 
     return value
 
 
+def transform_of(x: Tensor) -> str | None:
+    """Which of torch's transforms is running on this tensor: it would differentiate or batch what is computed from it."""
+    if torch._C._functorch.is_functorch_wrapped_tensor(x):
+        kind = "vmap" if torch._C._functorch.is_batchedtensor(x) else "grad, jacrev, vjp, jvp or another transform"
+        return f"torch.func's {kind}"
+    forward = sys.modules.get("torch.autograd.forward_ad")
+    if forward is not None and forward._current_level >= 0 and torch._VF._unpack_dual(x, level=forward._current_level)[1] is not None:
+        return "a forward-mode dual level of torch"
+    return None
+
+
 def to_numpy(value: Tensor) -> np.ndarray:
     """The values as NumPy sees them: shared on the CPU, a copy from elsewhere."""
     if value.dtype is torch.bfloat16:
@@ -208,6 +219,16 @@ def _entered(modes: Sequence[AbstractContextManager[Any]], function: Callable[..
         return function(*args, **options)
     with modes[0]:
         return _entered(modes[1:], function, args, options)
+
+
+def undispatched(function: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
+    """Run a function outside the modes that answer torch's operations."""
+    guards: list[Any] = []
+    try:
+        guards.append(torch._C._DisableTorchDispatch())  # it ends when nothing refers to it
+        return function(*args, **options)
+    finally:
+        guards.clear()
 
 
 def without_complaints(function: Callable[..., Any], /, *args: Any) -> Any:

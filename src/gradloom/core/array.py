@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..kernels import NAMES, NUMBER_TYPES, NUMBERS, Tensor, as_tensor, differentiable, dtype_named, to_numpy
+from ..kernels import NAMES, NUMBER_TYPES, NUMBERS, Tensor, as_tensor, differentiable, dtype_named, to_numpy, transform_of
 from .errors import LabelError, ShapeError, TraceError, TypeRefused, line_of, user_site
 from .labels import axes_of, checked, described, positions
 from .trace import Node, current_trace, live
@@ -22,6 +22,7 @@ class Operand:
     __slots__ = ()
     __array_ufunc__ = None  # ndarray * x and np.float64(2) * x reach our operators
     __array_priority__ = 1000
+    __pandas_priority__ = 10000  # so do those of Series and DataFrame
 
 
 class dlarray(Operand):
@@ -67,6 +68,8 @@ class dlarray(Operand):
             return
         if isinstance(x, Tensor):
             refuse_computed(x)
+        else:
+            refuse_masked(x)
         try:
             self._value = as_tensor(x, dtype, device, copy)
         except (TypeError, ValueError, RuntimeError, AssertionError) as error:  # the last where torch has no CUDA
@@ -281,6 +284,8 @@ class dlarray(Operand):
         return f"{self._heading()}\n{np.array2string(shown, threshold=200, edgeitems=3)}"
 
     def __format__(self, spec: str) -> str:
+        if not self.ndim:  # a number, as NumPy and torch write it
+            return format(self._value.item(), spec)
         return format(self._one(f"format {spec!r}"), spec) if spec else str(self)
 
 
@@ -305,10 +310,36 @@ def _stacked(x: Any) -> dlarray:
 
 
 def refuse_computed(x: Tensor) -> None:
-    """A torch tensor that was computed from others that require gradients would be a constant by accident."""
+    """A torch tensor whose derivative torch is about to take would be a constant by accident; a masked one would lose its mask."""
+    refuse_transform(x)
+    if type(x) is not Tensor and hasattr(x, "_masked_mask"):
+        raise TypeRefused(f"a masked tensor has no mask as a dlarray, at {line_of(user_site())}; write "
+                          "x.to_tensor(value), "
+                          "or pass x.get_data() and the mask and write gl.where(mask, x, value)")
     if x.requires_grad and not x.is_leaf:
         raise TypeRefused("this torch tensor was computed from tensors that require gradients; as a dlarray it would be a constant, "
                           f"at {line_of(user_site())}; write dlarray(tensor.detach()) to mean that")
+
+
+def refuse_transform(x: Tensor) -> None:
+    """A tensor of a transform of torch that is running: it would differentiate, or batch, what is computed from it."""
+    transform = transform_of(x)
+    if transform is not None:
+        raise TypeRefused(f"this torch tensor belongs to {transform}, which is running; here it would be a constant, "
+                          f"at {line_of(user_site())}; "
+                          "take the derivative with gradloom (value_and_gradient, jacobian, jvp) on x.detach(), or "
+                          "stay with torch's functions")
+
+
+def refuse_masked(x: Any) -> None:
+    """NumPy's masked arrays, and lists of them, would lose their masks."""
+    if isinstance(x, (list, tuple)):
+        for part in x:
+            if type(part) not in NUMBER_TYPES:
+                refuse_masked(part)
+    elif isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
+        raise TypeRefused(f"a masked array has no mask as a dlarray, at {line_of(user_site())}; write x.filled(value), "
+                          "or pass x.data and x.mask and write gl.where(mask, value, x)")
 
 
 def constant(x: Any) -> Any:
@@ -331,6 +362,7 @@ def operand(x: Any) -> Any:
     if isinstance(x, (np.bool_, np.integer, np.floating, np.complexfloating)):
         return x.item()
     if isinstance(x, np.ndarray) and not x.ndim and x.dtype.kind in "biufc":
+        refuse_masked(x)
         return x.item()
     if x is None:
         raise TypeRefused(f"an array is needed, not None, at {line_of(user_site())}")

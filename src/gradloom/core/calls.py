@@ -29,7 +29,7 @@ def unary(operation: Elementwise) -> Callable[..., Any]:
     def call(x: Any, /) -> Any:
         if type(x) is not dlarray:
             if type(x) is Tensor:
-                return operation.kernel(x)
+                return operation.apply((x,)) if operation.opaque else operation.kernel(x)
             x = operand(x)
             if type(x) in NUMBER_TYPES:
                 x = dlarray(x)

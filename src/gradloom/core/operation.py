@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from ..kernels import NUMBER_TYPES, Tensor, out_of_memory
-from .array import Operand, constant, dlarray, foreign
+from .array import Operand, constant, dlarray, foreign, refuse_transform
 from .blocks.block import Block
 from .errors import GradloomError, ShapeError, TypeRefused, line_of, nearest, user_site
 from .labels import described
@@ -47,6 +47,8 @@ class Operation:
     writes_at: Any = None  # of operations that can write one
     meeting: Any = None  # of operations with vectors that belong to values: rules that the walks complete where values meet
     unwatched = True  # False where each kernel and rule has to be asked for anew: a walk that was written out does not
+    opaque = False  # torch's autograd cannot follow the kernel, or not rightly: on tensors with gradients the rules stand in for it
+    on_graph: Any = None  # how they do, set where torch's autograd is known
 
     def __init__(self, name: str, kernel: Callable[..., Any], inputs: Sequence[str], *, hidden: Sequence[str] = (), outputs: int = 1,
                  axes: Any = None, domain: tuple[float, float] = (-2.0, 2.0), samples: Any = None, matlab: str | None = None, own: bool = False,
@@ -126,6 +128,12 @@ class Operation:
                 tensors = tensors or isinstance(x, Tensor)
                 values.append(x)
                 nodes.append(None)
+        if tensors and not array and self.opaque:
+            for v in values:
+                if isinstance(v, Tensor):
+                    refuse_transform(v)
+            if torch.is_grad_enabled() and any(isinstance(v, Tensor) and v.requires_grad for v in values):
+                return Operation.on_graph(self, values, params)
         if tensors and array:
             values = [constant(v) if isinstance(x, Tensor) else v for x, v in zip(inputs, values, strict=True)]
         try:

@@ -9,10 +9,14 @@ import torch
 from ..core.array import dlarray, raw
 from ..core.errors import TypeRefused, line_of, user_site
 from ..core.operation import OPERATIONS
-from .aten import WHOLE, WRITERS, array_of
-from .aten_moving import gathered
-from .aten_rules import constant, rule
-from .protocol import gl
+from .aten import WHOLE
+from .aten_mode import array_of, detached
+from .aten_rules import rule
+from .by_position import put_at
+from .protocol import constant, gl
+from .torch_losses import FUNCTIONS
+from .torch_neural import per_axis
+from .torch_table import WRITERS
 
 aten = torch.ops.aten
 
@@ -25,23 +29,19 @@ def _absent(x: Any) -> dlarray:
 # ----- convolution -----
 
 
-def _per_axis(numbers: Any, d: int) -> tuple[int, ...]:
-    numbers = tuple(numbers) if isinstance(numbers, (list, tuple)) else (numbers,)
-    return numbers * d if len(numbers) == 1 else numbers
-
-
 @rule("convolution", "_convolution", "convolution_overrideable")
 def _convolution(x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool, output_padding: Any, groups: int,
                  *flags: Any) -> Any:
     d = weight.ndim - 2
     single = x.ndim == d + 1
     x = gl.expand_dims(x, axis=0) if single else x
-    params: dict[str, Any] = {"stride": _per_axis(stride, d), "padding": _per_axis(padding, d), "dilation": _per_axis(dilation, d), "groups": groups}
+    params: dict[str, Any] = {"stride": per_axis(stride, d), "padding": per_axis(padding, d),
+                              "dilation": per_axis(dilation, d), "groups": groups}
     if not transposed:
         y = OPERATIONS["dlconv"].apply((x, weight, bias), params)
     else:
         sizes = tuple((n - 1) * s - 2 * p + e * (k - 1) + o + 1 for n, s, p, e, k, o in zip(
-            x.shape[2:], params["stride"], params["padding"], params["dilation"], weight.shape[2:], _per_axis(output_padding, d), strict=True))
+            x.shape[2:], params["stride"], params["padding"], params["dilation"], weight.shape[2:], per_axis(output_padding, d), strict=True))
         y = OPERATIONS["dltranspconv"].apply((x, weight, bias), {**params, "sizes": sizes})
     return gl.squeeze(y, axis=0) if single else y
 
@@ -59,16 +59,20 @@ def _layout(x: Any) -> str:
 
 @rule("native_layer_norm")
 def _layer_norm(x: Any, normalized_shape: Any, weight: Any, bias: Any, eps: float) -> Any:
-    size = math.prod(normalized_shape)
-    flat = gl.reshape(x, (math.prod(x.shape[:x.ndim - len(normalized_shape)]), size))
-    y = gl.layernorm(flat, _or_constant(bias, 0.0, size, x), _or_constant(weight, 1.0, size, x), epsilon=eps, data_format="BC")
-    return gl.reshape(y, x.shape), _absent(x), _absent(x)
+    axes = tuple(range(-len(normalized_shape), 0))
+    y = FUNCTIONS["layer_norm"](x, normalized_shape, weight, bias, eps)
+    return y, *_statistics(detached(x), axes, eps, True)  # without derivative, in torch
 
 
 @rule("native_group_norm")
 def _group_norm(x: Any, weight: Any, bias: Any, N: int, C: int, HxW: int, group: int, eps: float) -> Any:
-    y = gl.groupnorm(gl.reshape(x, (N, C, HxW)), group, _or_constant(bias, 0.0, C, x), _or_constant(weight, 1.0, C, x), epsilon=eps, data_format="BCS")
-    return gl.reshape(y, x.shape), _absent(x), _absent(x)
+    y = FUNCTIONS["group_norm"](gl.reshape(x, (N, C, HxW)), group, weight, bias, eps)
+    return gl.reshape(y, x.shape), *_statistics(gl.reshape(x, (N, group, C // group * HxW)), -1, eps, False)
+
+
+def _statistics(x: Any, axes: Any, eps: float, keepdims: bool) -> tuple[Any, Any]:
+    """The mean and the inverse of the standard deviation."""
+    return gl.mean(x, axis=axes, keepdims=keepdims), 1 / gl.sqrt(gl.var(x, axis=axes, correction=0, keepdims=keepdims) + eps)
 
 
 def _batch_norm(mode: Any, x: Any, weight: Any, bias: Any, mean: Any, variance: Any, training: bool, momentum: float, eps: float,
@@ -125,7 +129,7 @@ def _max_pool(name: str, d: int) -> None:
     def pooled(x: Any, *args: Any, **kwargs: Any) -> Any:
         values, where = func(x._value, *[raw(a) for a in args], **kwargs)
         flat = gl.reshape(x, (*x.shape[:x.ndim - d], -1))
-        y = gathered(flat, -1, where.reshape(*where.shape[:where.ndim - d], -1))
+        y = FUNCTIONS["gather"](flat, -1, where.reshape(*where.shape[:where.ndim - d], -1))
         return gl.reshape(y, tuple(values.shape)), constant(where)
 
     rule(name)(pooled)
@@ -138,38 +142,13 @@ for _name, _d in (("max_pool2d_with_indices", 2), ("max_pool3d_with_indices", 3)
 
 @rule("max_unpool2d", "max_unpool3d")
 def _max_unpool(x: Any, indices: Any, output_size: Any, *rest: Any) -> Any:
+    """Zeros, and values at their places; of several at one place the last."""
     d = len(output_size)
-    lead = x.shape[:x.ndim - d]
-    flat, where = gl.reshape(x, (*lead, -1)), raw(indices).reshape(*lead, -1)
-    y = OPERATIONS["put_along_axis"].apply((flat,), {"where": where, "axis": -1, "size": math.prod(output_size)})
-    return gl.reshape(y, (*lead, *output_size))
-
-
-def _mean_pool(name: str, d: int) -> None:
-    func = getattr(aten, name)
-
-    def pooled(x: Any, kernel_size: Any, stride: Any = (), padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True,
-               divisor_override: Any = None) -> Any:
-        size = _per_axis(kernel_size, d)
-        strides = _per_axis(stride, d) if stride not in ((), []) else size
-        pads = _per_axis(padding, d)
-        if not ceil_mode and divisor_override is None:
-            return OPERATIONS["avgpool"].apply((x,), {"size": size, "stride": strides, "padding": pads, "count_padding": count_include_pad})
-        outline = x._value.new_ones((1, *x.shape[-d:]))
-        means = func(outline, size, strides, pads, ceil_mode, count_include_pad, divisor_override)
-        after = [max((o - 1) * s + k - n - p, 0) for o, s, k, n, p in zip(means.shape[1:], strides, size, x.shape[-d:], pads, strict=True)]
-        widths = [(0, 0), *zip(pads, after, strict=True)]
-        params = {"size": size, "stride": strides, "padding": (0,) * d, "count_padding": True}
-        plain = OPERATIONS["avgpool"].run((raw(gl.pad(constant(outline), widths)),), params)[0]
-        ratio = torch.where(plain == 0, torch.ones_like(plain), means / plain)
-        y = OPERATIONS["avgpool"].apply((gl.pad(x, [(0, 0)] * (x.ndim - len(widths)) + widths),), params)
-        return y * constant(ratio if x.ndim > d else ratio[0])
-
-    rule(name)(pooled)
-
-
-_mean_pool("avg_pool2d", 2)
-_mean_pool("avg_pool3d", 3)
+    lead, count = tuple(x.shape[:x.ndim - d]), math.prod(output_size)
+    rows = torch.arange(math.prod(lead), device=x.device).reshape(-1, 1) * count
+    where = raw(indices).reshape(math.prod(lead), -1) + rows
+    zeros = constant(torch.zeros((*lead, *output_size), dtype=x.dtype, device=x.device))
+    return put_at(zeros, where.reshape(x.shape), x)
 
 
 @rule("_adaptive_avg_pool2d", "_adaptive_avg_pool3d")
@@ -199,16 +178,7 @@ def _fused_choice(*args: Any, **kwargs: Any) -> int:
 
 @rule("_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_efficient_attention", "_scaled_dot_product_flash_attention")
 def _attention(q: Any, k: Any, v: Any, dropout_p: float = 0.0, is_causal: bool = False, *, attn_mask: Any = None, scale: Any = None) -> Any:
-    scores = gl.matmul(q * (1 / math.sqrt(q.shape[-1]) if scale is None else scale), gl.matrix_transpose(k))
-    if is_causal:
-        allowed = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()
-        scores = gl.where(constant(allowed), scores, -math.inf)
-    if attn_mask is not None:
-        scores = gl.where(attn_mask, scores, -math.inf) if attn_mask.dtype is torch.bool else scores + attn_mask
-    weights = gl.softmax(scores, axis=-1)
-    if dropout_p:
-        weights = gl.dropout(weights, dropout_p)
-    return gl.matmul(weights, v), _absent(q)
+    return FUNCTIONS["scaled_dot_product_attention"](q, k, v, attn_mask, dropout_p, is_causal, scale, True), _absent(q)
 
 
 # ----- recurrent layers: torch's fused kernel for one layer and direction -----
@@ -225,9 +195,6 @@ def _rnn_layer(x: Any, input_weights: Any, recurrent_weights: Any, input_bias: A
     y, h, c = gl.lstm(x, hx, cx, input_weights, recurrent_weights, bias, data_format="TBC")
     y = gl.flip(y, axis=0) if reverse else y
     return y, gl.reshape(h, hx.shape), gl.reshape(c, cx.shape), _absent(x)
-
-
-
 
 
 def _recurrent(step: Any, states: int, gates: int) -> Any:
@@ -269,14 +236,12 @@ def _gru(x: Any, h: Any, w: Any, r: Any, input_bias: Any, recurrent_bias: Any) -
 
 
 def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
-    """One operation instead of a view and a product."""
-    if weight.ndim != 2 or x.ndim < 1 or x.shape[-1] != weight.shape[1] or x.dtype is not weight.dtype:
-        return NotImplemented  # which torch has a message for
-    if bias is not None and (bias.shape != weight.shape[:1] or bias.dtype is not x.dtype):
+    """Torch refuses two types, which this library would promote."""
+    if any(a.dtype is not x.dtype for a in (weight, bias) if a is not None):
         return NotImplemented
-    flat = x if x.ndim == 2 else gl.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
-    y = OPERATIONS["linear"].apply((flat, weight, bias))
-    return y if x.ndim == 2 else gl.reshape(y, (*x.shape[:-1], weight.shape[0]))
+    return FUNCTIONS["linear"](x, weight, bias)
 
 
 WHOLE.update(linear=_linear, lstm=_recurrent(_lstm, 2, 4), gru=_recurrent(_gru, 1, 3))
+WHOLE.update({name: FUNCTIONS[name] for name in ("layer_norm", "group_norm", "scaled_dot_product_attention", "cosine_similarity")},
+             ctc_loss=FUNCTIONS["nn.functional.ctc_loss"])

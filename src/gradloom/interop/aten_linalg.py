@@ -11,43 +11,19 @@ from ..core.errors import TypeRefused, line_of, user_site
 from .aten_rules import constant, rule, total
 from .numpy_mathematics import as_read
 from .protocol import gl
+from .torch_table import plus
 
 # ----- products -----
 
 
-@rule("mm", "bmm", "mv", "matmul")
-def _mm(a: Any, b: Any) -> Any:
-    return gl.matmul(a, b)
-
-
-@rule("dot")
-def _dot(a: Any, b: Any) -> Any:
-    return gl.sum(a * b)
-
-
-@rule("vdot")
-def _vdot(a: Any, b: Any) -> Any:
-    return gl.sum(gl.conj(a) * b)
-
-
-@rule("addmm", "addmv", "baddbmm")
-def _addmm(x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
-    return _plus(x, gl.matmul(a, b), beta, alpha)
-
-
 @rule("addbmm")
 def _addbmm(x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
-    return _plus(x, gl.sum(gl.matmul(a, b), axis=0), beta, alpha)
+    return plus(x, gl.sum(gl.matmul(a, b), axis=0), beta, alpha)
 
 
 @rule("addr")
 def _addr(x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
-    return _plus(x, gl.outer(a, b), beta, alpha)
-
-
-def _plus(x: Any, product: Any, beta: Any, alpha: Any) -> Any:
-    product = product if alpha == 1 else product * alpha
-    return product if beta == 0 else gl.add(product, x if beta == 1 else x * beta)
+    return plus(x, gl.outer(a, b), beta, alpha)
 
 
 @rule("_trilinear")
@@ -116,11 +92,6 @@ def _cholesky(a: Any, *, upper: bool = False, check_errors: bool = False) -> Any
 @rule("cholesky")
 def _old_cholesky(a: Any, upper: bool = False) -> Any:
     return gl.cholesky(as_read(a, "U" if upper else "L"), upper=upper)
-
-
-@rule("linalg_qr")
-def _qr(a: Any, mode: str = "reduced") -> Any:
-    return tuple(gl.qr(a, mode=mode))
 
 
 @rule("_linalg_svd")

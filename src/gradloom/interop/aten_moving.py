@@ -9,53 +9,20 @@ import torch
 from ..core.array import raw
 from ..core.errors import TypeRefused, line_of, user_site
 from ..core.operation import OPERATIONS
-from .aten_rules import cast, constant, rule
-from .protocol import gl
-from .wrapped import written_at
+from .aten_rules import constant, rule
+from .by_position import added, positions, put_at, taken
+from .protocol import cast, gl
+from .torch_shapes import FUNCTIONS
 
 aten = torch.ops.aten
-
-
-# ----- by position: what has no operation of its own -----
-
-
-def positions(x: Any) -> torch.Tensor:
-    """The place of each element in the flattened array."""
-    return torch.arange(math.prod(x.shape), device=x.device).reshape(x.shape)
-
-
-def taken(x: Any, where: torch.Tensor) -> Any:
-    """The elements at positions of the flattened array."""
-    flat = gl.reshape(x, (-1,)) if x.ndim != 1 else x
-    return gl.reshape(OPERATIONS["take"].apply((flat,), {"where": where.reshape(-1), "axis": -1}), tuple(where.shape))
-
-
-def added(x: Any, where: torch.Tensor, values: Any) -> Any:
-    """x with values added at positions, repeated ones each time."""
-    values = gl.broadcast_to(values, tuple(where.shape)) if tuple(values.shape) != tuple(where.shape) else values
-    flat = gl.reshape(cast(values, x.dtype), (-1,))
-    total = OPERATIONS["put"].apply((flat,), {"where": where.reshape(-1), "axis": -1, "size": math.prod(x.shape)})
-    return x + gl.reshape(total, x.shape)
-
-
-def put_at(x: Any, where: torch.Tensor, values: Any) -> Any:
-    """x with values written at positions; of repeated ones the last wins."""
-    if hasattr(values, "shape"):
-        values = cast(values, x.dtype)
-        values = gl.broadcast_to(values, tuple(where.shape)) if tuple(values.shape) != tuple(where.shape) else values
-    return written_at(x, where, values)
 
 
 # ----- views -----
 
 
-@rule("view.default", "reshape", "_unsafe_view", "_reshape_alias", "prims.reshape")
+@rule("view.default", "_unsafe_view", "_reshape_alias", "prims.reshape")
 def _view(x: Any, size: Any, stride: Any = None) -> Any:
-    size = tuple(size)
-    if -1 in size:
-        rest = math.prod(n for n in size if n != -1)
-        size = tuple(math.prod(x.shape) // max(rest, 1) if n == -1 else n for n in size)
-    return x if size == tuple(x.shape) else gl.reshape(x, size)
+    return FUNCTIONS["reshape"](x, size)
 
 
 @rule("view.dtype")
@@ -63,23 +30,9 @@ def _bits(x: Any, dtype: Any) -> Any:
     raise TypeRefused(f"view({dtype}) reads the bits of an array that is differentiated, at {line_of(user_site())}; write x.to({dtype}) or detach(x)")
 
 
-@rule("permute", "prims.transpose")
+@rule("prims.transpose")
 def _permute(x: Any, dims: Any) -> Any:
     return gl.permute_dims(x, tuple(dims))
-
-
-@rule("transpose.int")
-def _transpose(x: Any, dim0: int, dim1: int) -> Any:
-    if not x.ndim:
-        return x
-    order = list(range(x.ndim))
-    order[dim0], order[dim1] = order[dim1], order[dim0]
-    return gl.permute_dims(x, tuple(order))
-
-
-@rule("t")
-def _t(x: Any) -> Any:
-    return _transpose(x, 0, 1) if x.ndim == 2 else x
 
 
 @rule("expand")
@@ -97,21 +50,11 @@ def _broadcast_in_dim(x: Any, shape: Any, broadcast_dimensions: Any) -> Any:
     return _expand(_view(x, sizes), tuple(shape))
 
 
-@rule("squeeze", "prims.squeeze")
+@rule("prims.squeeze")
 def _squeeze(x: Any, dim: Any = None) -> Any:
     dims = range(x.ndim) if dim is None else dim if isinstance(dim, (list, tuple)) else (dim,)
     gone = {d % x.ndim for d in dims if x.ndim and x.shape[d] == 1}
     return _view(x, [n for k, n in enumerate(x.shape) if k not in gone])
-
-
-@rule("unsqueeze")
-def _unsqueeze(x: Any, dim: int) -> Any:
-    return gl.expand_dims(x, axis=dim)
-
-
-@rule("select.int")
-def _select(x: Any, dim: int, index: int) -> Any:
-    return x[(slice(None),) * (dim % x.ndim) + (int(index),)]
 
 
 @rule("slice.Tensor")
@@ -119,24 +62,13 @@ def _slice(x: Any, dim: int = 0, start: Any = None, end: Any = None, step: int =
     return x[(slice(None),) * (dim % x.ndim) + (slice(start, end, step),)]
 
 
-@rule("split.Tensor")
-def _split(x: Any, split_size: int, dim: int = 0) -> Any:
-    n = x.shape[dim]
-    return [_slice(x, dim, k, min(k + split_size, n)) for k in range(0, n, split_size)] or [x]
-
-
-@rule("split_with_sizes", "split.sizes")
+@rule("split_with_sizes")
 def _split_with_sizes(x: Any, split_sizes: Any, dim: int = 0) -> Any:
     parts, at = [], 0
     for size in split_sizes:
         parts.append(_slice(x, dim, at, at + size))
         at += size
     return parts
-
-
-@rule("unbind.int")
-def _unbind(x: Any, dim: int = 0) -> Any:
-    return [_select(x, dim, k) for k in range(x.shape[dim])]
 
 
 def _by_positions(name: str) -> None:
@@ -150,13 +82,13 @@ def _by_positions(name: str) -> None:
 
 
 _BY_POSITIONS = """
-diagonal unfold as_strided diagonal_copy unfold_copy rot90 masked_select take
+unfold as_strided diagonal_copy unfold_copy masked_select take
 prims.collapse_view prims.split_dim prims.slice prims.rev prims.as_strided channel_shuffle pixel_shuffle pixel_unshuffle
 """
 for _name in _BY_POSITIONS.split():
     _by_positions(_name)
 
-@rule("alias", "clone", "lift_fresh", "lift_fresh_copy", "lift", "_lazy_clone", "prims.clone", "prims.view_of", "contiguous", "resolve_conj",
+@rule("alias", "lift_fresh", "lift_fresh_copy", "lift", "_lazy_clone", "prims.clone", "prims.view_of", "contiguous", "resolve_conj",
       "resolve_neg", "view_as")
 def _same(x: Any, *args: Any, **options: Any) -> Any:
     return x
@@ -174,33 +106,15 @@ def _view_as_real(x: Any) -> Any:
 
 @rule("view_as_complex")
 def _view_as_complex(x: Any) -> Any:
-    return gl.complex(_select(x, -1, 0), _select(x, -1, 1))
+    return gl.complex(FUNCTIONS["select"](x, -1, 0), FUNCTIONS["select"](x, -1, 1))
 
 
 # ----- rearranged copies -----
 
 
-@rule("cat", "prims.cat")
+@rule("prims.cat")
 def _cat(tensors: Any, dim: int = 0) -> Any:
-    parts = [x for x in tensors if tuple(x.shape) != (0,)] or [tensors[0]]
-    return gl.concat(parts, axis=dim)
-
-
-@rule("stack")
-def _stack(tensors: Any, dim: int = 0) -> Any:
-    return gl.stack(list(tensors), axis=dim)
-
-
-@rule("flip")
-def _flip(x: Any, dims: Any) -> Any:
-    return gl.flip(x, axis=tuple(dims)) if dims else x
-
-
-@rule("roll")
-def _roll(x: Any, shifts: Any, dims: Any = ()) -> Any:
-    shifts = tuple(shifts) if isinstance(shifts, (list, tuple)) else (shifts,)
-    dims = tuple(dims) if isinstance(dims, (list, tuple)) else (dims,)
-    return gl.roll(x, shifts, axis=dims) if dims else gl.roll(x, shifts[0])
+    return FUNCTIONS["cat"](tensors, dim)
 
 
 @rule("repeat")
@@ -230,22 +144,6 @@ def _index(x: Any, indices: Any) -> Any:
     if len(used) == 1 and tables[used[0]].ndim == 1 and tables[used[0]].dtype is not torch.bool:
         return gl.take(x, tables[used[0]], axis=used[0])
     return taken(x, aten.index.Tensor(positions(x), tables))
-
-
-@rule("index_select")
-def _index_select(x: Any, dim: int, index: Any) -> Any:
-    return gl.take(x, raw(index).reshape(-1), axis=dim) if x.ndim else x
-
-
-@rule("gather")
-def gathered(x: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> Any:
-    index = raw(index)
-    if not x.ndim:
-        return x
-    dim %= x.ndim
-    if all(k == dim or n == x.shape[k] for k, n in enumerate(index.shape)):
-        return OPERATIONS["take_along_axis"].apply((x,), {"where": index, "axis": dim - x.ndim})
-    return taken(x, positions(x).gather(dim, index))
 
 
 @rule("embedding")
@@ -297,7 +195,7 @@ def _chosen(name: str, count: int = 2) -> None:
         given = {**named, **dict(zip([n for n in named if n != "self"], args, strict=False)), **kwargs}
         dim = given["dim"]
         keep = given.get("keepdim", True)
-        y = gathered(x, dim, where if keep else where.unsqueeze(dim))
+        y = FUNCTIONS["gather"](x, dim, where if keep else where.unsqueeze(dim))
         return (y if keep else _squeeze(y, dim)), constant(where)
 
     rule(name)(chosen)
@@ -313,7 +211,7 @@ def _overload_of(packet: Any, args: Any, kwargs: Any) -> Any:
     raise LookupError(packet)
 
 
-for _name in ["max", "min", "median", "nanmedian", "kthvalue", "mode", "cummax", "cummin", "topk", "sort"]:
+for _name in ["median", "nanmedian", "kthvalue", "mode", "cummax", "cummin", "topk"]:
     _chosen(_name)
 
 

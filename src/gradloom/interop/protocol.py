@@ -45,9 +45,16 @@ def array(x: Any) -> Any:
     return x if type(x) is dlarray else dlarray(x)
 
 
+def constant(x: Any) -> dlarray:
+    """A tensor made by an adapter as an array that carries no derivative."""
+    return dlarray._made(x, None, None)
+
+
 def cast(x: Any, dtype: Any) -> Any:
-    """x in another type, where one is given."""
-    return x if dtype is None else gl.astype(x, dtype)
+    """x in another type, where one is given; of complex numbers the real part, where that is real."""
+    if dtype is None or x.dtype is dtype:
+        return x
+    return gl.astype(gl.real(x) if x.dtype.is_complex and not dtype.is_complex else x, dtype)
 
 
 def arrays_in(arguments: Any) -> list[dlarray]:

@@ -7,10 +7,12 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import torch
+
 from ..core.array import dlarray
 from ..core.errors import TypeRefused, line_of, user_site
 from .protocol import Unsupported, adapted, unknown
-from .torch_neural import FUNCTIONS
+from .torch_losses import FUNCTIONS  # the last part of the table
 
 _PREFIXES = ("linalg_", "fft_", "special_")
 
@@ -22,7 +24,8 @@ def name_of(function: Any) -> str:
     for prefix in _PREFIXES:
         if name.startswith(prefix):
             return f"{prefix[:-1]}.{name[len(prefix):]}"
-    if getattr(function, "__module__", None) == "torch.nn.functional" and f"nn.functional.{name}" in FUNCTIONS:
+    its = getattr(function, "__module__", None) == "torch.nn.functional" or getattr(torch.nn.functional, name, None) is function
+    if its and f"nn.functional.{name}" in FUNCTIONS:
         return f"nn.functional.{name}"
     return name
 

@@ -6,9 +6,12 @@ from typing import Any
 
 import torch
 
-from ..core.array import dlarray, labels_of
-from .protocol import Unsupported, array, cast, gl
-from .torch_table import FUNCTIONS, of_torch, only
+from ..core.array import dlarray, labels_of, raw
+from ..core.operation import OPERATIONS
+from ..kernels import broadcast_shapes
+from .protocol import Unsupported, array, cast, constant, gl
+from .torch_products import FUNCTIONS
+from .torch_table import of_functional, of_torch, only
 
 # ----- activations -----
 
@@ -17,28 +20,71 @@ def _activation(name: str) -> Any:
     return lambda input, inplace=False: getattr(gl, name)(input)
 
 
-for _name in ("relu", "silu", "mish"):
+for _name in ("relu", "silu"):
     FUNCTIONS[_name] = _activation(_name)
+
+
+@of_torch
+def hardtanh(input: Any, min_val: Any = -1.0, max_val: Any = 1.0, inplace: bool = False) -> Any:
+    """Between the bounds; on them torch's slope is 0, that of `clamp` 1."""
+    x = raw(input)
+    return gl.where(constant((x > min_val) & (x < max_val)), input, constant(x.clamp(min_val, max_val)))
+
+
+FUNCTIONS["relu6"] = lambda input, inplace=False: hardtanh(input, 0.0, 6.0)
+FUNCTIONS["hardsigmoid"] = lambda input, inplace=False: hardtanh(input + 3.0, 0.0, 6.0) / 6.0
+FUNCTIONS["hardswish"] = lambda input, inplace=False: input * (hardtanh(input + 3.0, 0.0, 6.0) / 6.0)
 FUNCTIONS["mish"] = lambda input, inplace=False: input * gl.tanh(gl.softplus(input))
-FUNCTIONS["relu6"] = lambda input, inplace=False: gl.clip(input, 0.0, 6.0)
-FUNCTIONS["hardtanh"] = lambda input, min_val=-1.0, max_val=1.0, inplace=False: gl.clip(input, min_val, max_val)
 FUNCTIONS["leaky_relu"] = lambda input, negative_slope=0.01, inplace=False: gl.leakyrelu(input, negative_slope)
-FUNCTIONS["elu"] = lambda input, alpha=1.0, inplace=False: gl.elu(input, alpha)
 FUNCTIONS["gelu"] = lambda input, *, approximate="none": gl.gelu(input, approximation=approximate)
-FUNCTIONS["selu"] = lambda input, inplace=False: 1.0507009873554804934193349852946 * gl.elu(input, 1.6732632423543772848170429916717)
-FUNCTIONS["celu"] = lambda input, alpha=1.0, inplace=False: alpha * gl.elu(input / alpha)
+FUNCTIONS["selu"] = lambda input, inplace=False: elu(input, 1.6732632423543772848170429916717, 1.0507009873554804934193349852946)
 FUNCTIONS["logsigmoid"] = lambda input: -gl.softplus(-input)
 FUNCTIONS["log_sigmoid"] = FUNCTIONS["logsigmoid"]
-FUNCTIONS["hardsigmoid"] = lambda input, inplace=False: gl.clip(input / 6 + 0.5, 0.0, 1.0)
-FUNCTIONS["hardswish"] = lambda input, inplace=False: input * gl.clip(input / 6 + 0.5, 0.0, 1.0)
 FUNCTIONS["softsign"] = lambda input: input / (1 + gl.abs(input))
 FUNCTIONS["tanhshrink"] = lambda input: input - gl.tanh(input)
-FUNCTIONS["threshold"] = lambda input, threshold, value, inplace=False: gl.where(input > threshold, input, value)
-FUNCTIONS["softplus"] = lambda input, beta=1.0, threshold=20.0: gl.softplus(input * beta) / beta if beta != 1 else gl.softplus(input)
-FUNCTIONS["softmax"] = lambda input, dim=None, _stacklevel=3, dtype=None: gl.softmax(cast(input, dtype), axis=_axis(input, dim))
-FUNCTIONS["softmin"] = lambda input, dim=None, _stacklevel=3, dtype=None: gl.softmax(-cast(input, dtype), axis=_axis(input, dim))
-FUNCTIONS["log_softmax"] = lambda input, dim=None, _stacklevel=3, dtype=None: gl.log_softmax(cast(input, dtype), axis=_axis(input, dim))
-FUNCTIONS["special.softmax"], FUNCTIONS["special.log_softmax"] = FUNCTIONS["softmax"], FUNCTIONS["log_softmax"]
+FUNCTIONS["threshold"] = lambda input, threshold, value, inplace=False: gl.where(constant(raw(input) > threshold), input, value)
+
+
+@of_torch
+def elu(input: Any, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0, inplace: bool = False) -> Any:
+    """scale x, below 0 scale alpha (exp(input_scale x) - 1)."""
+    if input_scale != 1:
+        raise Unsupported("input_scale")
+    y = gl.elu(input, alpha)
+    return y if scale == 1 else y * scale
+
+
+@of_torch
+def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
+    """x, below 0 alpha (exp(x / alpha) - 1)."""
+    above = constant(raw(input) > 0)
+    return gl.where(above, input, alpha * gl.expm1(gl.where(above, 0.0, input) / alpha))
+
+
+@of_torch
+def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
+    """log(1 + exp(beta x)) / beta; x itself where beta x is above the threshold."""
+    y = gl.softplus(input) if beta == 1 else gl.softplus(input * beta) / beta
+    beyond = raw(input) * beta > threshold
+    return gl.where(constant(beyond), input, y) if bool(beyond.any()) else y
+
+
+
+
+@of_torch
+def softmax(input: Any, dim: Any = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
+    x = cast(input, dtype)
+    return gl.softmax(x, axis=_axis(x, dim)) if x.ndim else gl.exp(x - x)
+
+
+@of_torch
+def log_softmax(input: Any, dim: Any = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
+    x = cast(input, dtype)
+    return gl.log_softmax(x, axis=_axis(x, dim)) if x.ndim else x - x
+
+
+FUNCTIONS["softmin"] = lambda input, dim=None, _stacklevel=3, dtype=None: softmax(-input, dim, dtype=dtype)
+FUNCTIONS["special.softmax"], FUNCTIONS["special.log_softmax"] = softmax, log_softmax
 
 
 def _axis(x: Any, dim: Any) -> Any:
@@ -66,29 +112,55 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = F
 
 @of_torch
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
-    y = gl.matmul(input, gl.matrix_transpose(weight)) if labels_of(array(input)) is not None or array(weight).ndim != 2 or input.ndim < 2 else (
-        gl.fullyconnect(input, weight, bias, data_format="B" * (input.ndim > 1) + "T" * (input.ndim > 2) + "C") if input.ndim <= 3 else None)
-    if y is None:
-        flat = gl.reshape(input, (-1, input.shape[-1]))
-        return gl.reshape(linear(flat, weight, bias), (*input.shape[:-1], weight.shape[0]))
-    return y if bias is None or input.ndim >= 2 and labels_of(array(input)) is None else gl.add(y, bias)
+    """One operation on unlabelled arrays; labelled ones keep their labels."""
+    x, w = array(input), array(weight)
+    fits = w.ndim == 2 and x.ndim > 0 and x.shape[-1] == w.shape[1] and x.dtype is w.dtype
+    if not fits or labels_of(x) is not None or labels_of(w) is not None:
+        y = gl.matmul(x, gl.matrix_transpose(w) if w.ndim > 1 else w)
+        return y if bias is None else gl.add(y, bias)
+    b = None if bias is None else array(bias)
+    if b is not None and (b.shape != w.shape[:1] or b.dtype is not x.dtype or labels_of(b) is not None):
+        return gl.add(linear(x, w), b)
+    flat = x if x.ndim == 2 else gl.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
+    y = OPERATIONS["linear"].apply((flat, w, b))
+    return y if x.ndim == 2 else gl.reshape(y, (*x.shape[:-1], w.shape[0]))
 
 
 @of_torch
 def scaled_dot_product_attention(query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
                                  scale: float | None = None, enable_gqa: bool = False) -> Any:
-    only(enable_gqa=(enable_gqa, False))
-    scores = gl.matmul(query, gl.matrix_transpose(key)) * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
-    if is_causal:
-        attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
-    if attn_mask is not None:
-        attn_mask = array(attn_mask)
-        scores = gl.where(attn_mask, scores, -math.inf) if attn_mask.dtype is torch.bool else scores + attn_mask
-    weights = gl.softmax(scores, axis=-1)
-    return gl.matmul(gl.dropout(weights, dropout_p) if dropout_p else weights, value)
+    """softmax(query key' scale + mask) value; a query that no key is open to gives 0, with derivative 0."""
+    q, k, v = (gl.stripdims(array(x)) for x in (query, key, value))
+    if enable_gqa:
+        k, v = (x if x.shape[-3] == q.shape[-3] else gl.repeat(x, q.shape[-3] // x.shape[-3], axis=-3) for x in (k, v))
+    scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    bias = None if attn_mask is None else gl.stripdims(array(attn_mask))
+    if bias is not None and bias.dtype is torch.bool:
+        bias = gl.where(bias, 0.0, constant(torch.full((), -math.inf, dtype=q.dtype, device=q.device)))
+    if not dropout_p:
+        lead = broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2], () if bias is None else bias.shape[:-2])
+        heads = (1,) * (2 - len(lead)) + (math.prod(lead[:-1]) if len(lead) > 2 else lead[0] if len(lead) == 2 else 1, *lead[-1:])
+        heads = heads if len(lead) else (1, 1)
+
+        def four(x: Any) -> Any:
+            """As (batch, heads, positions, channels)."""
+            x = x if x.shape[:-2] == lead else gl.broadcast_to(x, (*lead, *x.shape[-2:]))
+            return x if x.ndim == 4 else gl.reshape(x, (*heads[-2:], *x.shape[-2:]))
+
+        y = OPERATIONS["attention"].apply((four(q), four(k), four(v), None if bias is None else _score_bias(bias, q, k, four)),
+                                          {"scale": float(scale), "causal": bool(is_causal)})
+        return y if len(lead) == 2 else gl.reshape(y, (*lead, *y.shape[-2:]))
+    scores = gl.matmul(q * scale, gl.matrix_transpose(k))
+    weights = OPERATIONS["attention_weights"].apply((scores if bias is None else scores + bias,), {"causal": bool(is_causal)})
+    return gl.matmul(gl.dropout(weights, dropout_p), v)
 
 
-@of_torch
+def _score_bias(bias: Any, q: Any, k: Any, four: Any) -> Any:
+    bias = gl.broadcast_to(bias, (*bias.shape[:-2], q.shape[-2], k.shape[-2]))
+    return four(gl.astype(bias, q.dtype) if bias.dtype is not q.dtype else bias)
+
+
+@of_functional
 def embedding(input: Any, weight: Any, padding_idx: Any = None, max_norm: Any = None, norm_type: float = 2.0, scale_grad_by_freq: bool = False,
               sparse: bool = False) -> Any:
     if padding_idx is not None and padding_idx != -1:
@@ -112,6 +184,30 @@ def _sizes(option: Any) -> Any:
     return option if isinstance(option, (int, str)) else tuple(option) if len(option) > 1 else option[0]
 
 
+def per_axis(numbers: Any, d: int) -> tuple[int, ...]:
+    """An option for each spatial axis."""
+    numbers = tuple(numbers) if isinstance(numbers, (list, tuple)) else (numbers,)
+    return numbers * d if len(numbers) == 1 else numbers
+
+
+def _mean_pool(x: Any, size: Any, strides: Any, pads: Any, ceil_mode: bool, count_include_pad: bool, divisor: Any) -> Any:
+    """Means over windows; where the last ones reach beyond the padding, or another divisor counts, means of a padded array, rescaled."""
+    d = len(size)
+    if not ceil_mode and divisor is None:
+        return OPERATIONS["avgpool"].apply((x,), {"size": size, "stride": strides, "padding": pads, "count_padding": count_include_pad})
+    outline = raw(x).new_ones((1, *x.shape[-d:]))
+    if d == 1:  # torch's kernel has no divisor there
+        means = torch.nn.functional.avg_pool1d(outline, size, strides, pads, ceil_mode, count_include_pad)
+    else:
+        means = getattr(torch.ops.aten, f"avg_pool{d}d")(outline, size, strides, pads, ceil_mode, count_include_pad, divisor)
+    after = [max((o - 1) * s + k - n - p, 0) for o, s, k, n, p in zip(means.shape[1:], strides, size, x.shape[-d:], pads, strict=True)]
+    widths = [(0, 0), *zip(pads, after, strict=True)]
+    params = {"size": size, "stride": strides, "padding": (0,) * d, "count_padding": True}
+    plain = OPERATIONS["avgpool"].run((raw(gl.pad(constant(outline), widths)),), params)[0]
+    ratio = torch.where(plain == 0, torch.ones_like(plain), means / plain)
+    return OPERATIONS["avgpool"].apply((gl.pad(x, [(0, 0)] * (x.ndim - len(widths)) + widths),), params) * constant(ratio)
+
+
 def _windows(d: int) -> None:
     def convolution(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Any:
         padding = 0 if padding == "valid" else _sizes(padding)
@@ -127,9 +223,14 @@ def _windows(d: int) -> None:
 
     def avgpool(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True,
                 divisor_override: Any = None) -> Any:
-        only(ceil_mode=(ceil_mode, False), divisor_override=(divisor_override, None))
-        return gl.avgpool(input, _sizes(kernel_size), stride=_sizes(stride or kernel_size), padding=_sizes(padding),
-                          padding_value=0 if count_include_pad else "mean", data_format=_images(input, d))
+        size = per_axis(kernel_size, d)
+        strides, pads = per_axis(stride, d) if stride not in (None, (), []) else size, per_axis(padding, d)
+        if labels_of(array(input)) is not None:
+            only(ceil_mode=(ceil_mode, False), divisor_override=(divisor_override, None))
+            return gl.avgpool(input, size, stride=strides, padding=pads, padding_value=0 if count_include_pad else "mean")
+        x = input if input.ndim > d + 1 else gl.expand_dims(input, axis=0)
+        y = _mean_pool(x, size, strides, pads, ceil_mode, count_include_pad, divisor_override)
+        return y if input.ndim > d + 1 else gl.squeeze(y, axis=0)
 
     def adaptive(pool: str) -> Any:
         def call(input: Any, output_size: Any, return_indices: bool = False) -> Any:
@@ -140,8 +241,9 @@ def _windows(d: int) -> None:
 
         return call
 
-    FUNCTIONS[f"conv{d}d"], FUNCTIONS[f"max_pool{d}d"], FUNCTIONS[f"avg_pool{d}d"] = convolution, maxpool, avgpool
-    FUNCTIONS[f"adaptive_avg_pool{d}d"], FUNCTIONS[f"adaptive_max_pool{d}d"] = adaptive("mean"), adaptive("max")
+    FUNCTIONS[f"conv{d}d"], FUNCTIONS[f"nn.functional.max_pool{d}d"], FUNCTIONS[f"avg_pool{d}d"] = convolution, maxpool, avgpool
+    FUNCTIONS[f"nn.functional.adaptive_avg_pool{d}d"] = adaptive("mean")
+    FUNCTIONS[f"nn.functional.adaptive_max_pool{d}d"] = adaptive("max")
 
 
 for _d in (1, 2, 3):
@@ -190,7 +292,7 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
     return gl.groupnorm(input, num_groups, offset, scale, epsilon=eps, data_format=layout)
 
 
-@of_torch
+@of_functional
 def batch_norm(input: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None, training: bool = False,
                momentum: float = 0.1, eps: float = 1e-5) -> Any:
     offset, scale, layout = _channels(input, weight, bias)
@@ -201,131 +303,9 @@ def batch_norm(input: Any, running_mean: Any, running_var: Any, weight: Any = No
     return gl.batchnorm(input, offset, scale, epsilon=eps, data_format=layout)[0]
 
 
-FUNCTIONS["nn.functional.batch_norm"] = FUNCTIONS.pop("batch_norm")  # torch.batch_norm has another order
-
-
-@of_torch
+@of_functional
 def instance_norm(input: Any, running_mean: Any = None, running_var: Any = None, weight: Any = None, bias: Any = None,
                   use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5) -> Any:
     only(use_input_stats=(use_input_stats, True), running_mean=(running_mean, None))
     offset, scale, layout = _channels(input, weight, bias)
     return gl.instancenorm(input, offset, scale, epsilon=eps, data_format=layout)
-
-
-FUNCTIONS["nn.functional.instance_norm"] = FUNCTIONS.pop("instance_norm")
-
-
-# ----- losses -----
-
-
-def _reduced(loss: Any, reduction: str) -> Any:
-    return loss if reduction == "none" else gl.mean(loss) if reduction == "mean" else gl.sum(loss)
-
-
-def _loss(name: str) -> Any:
-    def declare(element: Any) -> Any:
-        def call(input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean", **options: Any) -> Any:
-            only(size_average=(size_average, None), reduce=(reduce, None))
-            weight = options.pop("weight", None)
-            loss = element(input, target, **options)
-            return _reduced(loss if weight is None else loss * weight, reduction)
-
-        FUNCTIONS[name] = call
-        return element
-
-    return declare
-
-
-@_loss("mse_loss")
-def _squared(y: Any, target: Any) -> Any:
-    return gl.square(gl.subtract(y, target))
-
-
-@_loss("l1_loss")
-def _absolute(y: Any, target: Any) -> Any:
-    return gl.abs(gl.subtract(y, target))
-
-
-@_loss("smooth_l1_loss")
-def _smooth(y: Any, target: Any, beta: float = 1.0) -> Any:
-    distance = gl.abs(gl.subtract(y, target))
-    return gl.where(distance < beta, 0.5 / beta * gl.square(distance), distance - 0.5 * beta) if beta else distance
-
-
-FUNCTIONS["huber_loss"] = lambda input, target, reduction="mean", delta=1.0, weight=None: FUNCTIONS["smooth_l1_loss"](
-    input, target, reduction=reduction, beta=delta, weight=weight) * delta
-
-
-def binary_cross_entropy(input: Any, target: Any, weight: Any = None, size_average: Any = None, reduce: Any = None, reduction: str = "mean") -> Any:
-    target = array(target)
-    loss = -(target * gl.maximum(gl.log(input), -100.0) + (1 - target) * gl.maximum(gl.log1p(-input), -100.0))
-    return _reduced(loss if weight is None else loss * weight, reduction)
-
-
-def binary_cross_entropy_with_logits(input: Any, target: Any, weight: Any = None, size_average: Any = None, reduce: Any = None,
-                                     reduction: str = "mean", pos_weight: Any = None) -> Any:
-    target = array(target)
-    alike = tuple(target.shape) == tuple(input.shape) and target.dtype == input.dtype and math.prod(input.shape) > 0
-    if alike and weight is None and pos_weight is None and reduction != "none":  # one operation
-        x, t = (gl.stripdims(gl.reshape(a, (1, -1))) for a in (array(input), target))
-        return gl.crossentropy(x, t, classification_mode="multilabel", from_logits=True, data_format="BC",
-                               normalization_factor="all-elements" if reduction == "mean" else "none")
-    per_positive = 1 if pos_weight is None else 1 + (gl.subtract(pos_weight, 1)) * target
-    loss = (1 - target) * input + per_positive * gl.softplus(-input)
-    return _reduced(loss if weight is None else loss * weight, reduction)
-
-
-def kl_div(input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean", log_target: bool = False) -> Any:
-    target = array(target)
-    loss = gl.exp(target) * (target - input) if log_target else FUNCTIONS["xlogy"](target, target) - target * input
-    return gl.sum(loss) / input.shape[0] if reduction == "batchmean" else _reduced(loss, reduction)
-
-
-def nll_loss(input: Any, target: Any, weight: Any = None, size_average: Any = None, ignore_index: int = -100, reduce: Any = None,
-             reduction: str = "mean") -> Any:
-    """The log-probabilities (B, C, ...) at the target classes (B, ...)."""
-    target = array(target)._value
-    x = input if input.ndim == 1 else gl.reshape(gl.moveaxis(gl.stripdims(array(input)), 1, -1), (-1, input.shape[1]))
-    ids = target.reshape(-1)
-    kept = ids != ignore_index
-    ids = torch.where(kept, ids, 0)
-    picked = x[ids] if x.ndim == 1 else x[torch.arange(ids.numel()), ids]
-    w = gl.astype(dlarray(kept), input.dtype) if weight is None else gl.take(weight, ids, axis=0) * dlarray(kept)
-    loss = -picked * w
-    if reduction == "mean":
-        return gl.sum(loss) / gl.sum(w)
-    return gl.sum(loss) if reduction == "sum" else gl.reshape(loss, tuple(target.shape))
-
-
-def cross_entropy(input: Any, target: Any, weight: Any = None, size_average: Any = None, ignore_index: int = -100, reduce: Any = None,
-                  reduction: str = "mean", label_smoothing: float = 0.0) -> Any:
-    only(label_smoothing=(label_smoothing, 0.0))
-    target = array(target)
-    if input.ndim == 2 and input.shape[0] and weight is None and reduction != "none" and target.dtype is torch.int64 and target.ndim == 1 and (
-            not bool((target._value == ignore_index).any())):  # one operation
-        return gl.crossentropy(gl.stripdims(array(input)), target, from_logits=True, data_format="BC",
-                               normalization_factor="batch-size" if reduction == "mean" else "none")
-    logarithm = gl.log_softmax(input, axis=0 if input.ndim == 1 else 1)
-    if not target.dtype.is_floating_point:
-        return nll_loss(logarithm, target, weight, ignore_index=ignore_index, reduction=reduction)
-    axis = 0 if input.ndim == 1 else 1
-    products = logarithm * target
-    if weight is not None:
-        products = products * gl.reshape(weight, tuple(-1 if k == axis else 1 for k in range(input.ndim)))
-    loss = -gl.sum(products, axis=axis)
-    return gl.sum(loss) / (math.prod(loss.shape) or math.nan) if reduction == "mean" else _reduced(loss, reduction)
-
-
-for _function in (binary_cross_entropy, binary_cross_entropy_with_logits, kl_div, nll_loss, cross_entropy):
-    FUNCTIONS[f"nn.functional.{_function.__name__}"] = _function
-
-
-@of_torch
-def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
-    lengths = gl.maximum(gl.norm(x1, axis=dim), eps) * gl.maximum(gl.norm(x2, axis=dim), eps)
-    return gl.sum(gl.multiply(x1, x2), axis=dim) / lengths
-
-
-@of_torch
-def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Any:
-    return FUNCTIONS["linalg.vector_norm"](gl.subtract(x1, x2) + eps, p, -1, keepdim)

@@ -81,6 +81,7 @@ _batchnorm = _BatchNorm("batchnorm", _batchnorm_kernel, ("x", "offset", "scale")
                         fused_pull=_batchnorm_fused, hidden=("saved_mean", "inverse"), outputs=3, matlab="batchnorm",
                         samples=[((2, 3, 4), (3,), (3,), {"axis": -2, "epsilon": 1e-5}), ((4, 3), (3,), (3,), {"axis": -1, "epsilon": 0.1}),
                                  ((3, 2, 4), (3,), (3,), {"axis": -3, "epsilon": 0.1})])
+_batchnorm.opaque = True  # the kernel writes in place
 
 _STATISTICS = Operation("batch statistics", lambda x: x, ("x",))
 _STATISTICS.barrier = "the statistic taken"
@@ -164,6 +165,7 @@ _batchnorm_given = general(
     fused_pull=_given_fused, domain=(0.5, 2),
     samples=[((2, 3, 4), (3,), (3,), (3,), (3,), {"axis": -2, "epsilon": 1e-5}),
              ((4, 3), (3,), (3,), (3,), (3,), {"axis": -1, "epsilon": 0.1})])
+_batchnorm_given.opaque = True  # torch's wants no derivative in the statistics
 
 
 @public(_batchnorm)

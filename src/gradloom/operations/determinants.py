@@ -85,6 +85,7 @@ _det = general("det", lambda x: tuple(aten._linalg_det(_transposed(x))), hidden=
                push=lambda x_dot, x, y, lu, pivots: sum(_cofactors(x, y, lu, pivots) * x_dot, axis=(-2, -1)),
                pull=lambda y_bar, x, y, lu, pivots: column(column(y_bar)) * conj(_cofactors(x, y, lu, pivots)), samples=lambda: [
                    *((a, {}) for a in (*both_types((3,), (2, 2), (1,), (0,)), *_singular_samples()))])
+_det.opaque = True  # torch's forward derivative at a singular matrix is 0
 
 
 def _singular_samples() -> list[Tensor]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..core.array import dlarray, labels_of
+from ..core.array import dlarray, labels_of, refuse_masked
 from ..core.blocks import action
 from ..core.blocks.block import Block
 from ..core.errors import ShapeError, TypeRefused, _inside, line_of, user_site
@@ -61,6 +61,7 @@ def _entry(e: Any) -> Any:
     if type(e) is dlarray:
         e = e._value
     elif isinstance(e, (list, np.ndarray, range, tuple)):
+        refuse_masked(e)
         e = np.asarray(e)
         e = torch.from_numpy(np.require(e, requirements=("C", "W")) if e.size else e.astype(np.int64))  # torch warns of memory that is read-only
     if isinstance(e, Tensor) and e.dtype is torch.bool and not e.ndim:

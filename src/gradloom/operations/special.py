@@ -9,7 +9,7 @@ import torch
 from ..core.array import dlarray
 from ..core.elementwise import Elementwise, elementwise
 from ..core.errors import ShapeError, line_of, user_site
-from ..core.operation import public
+from ..core.operation import OPERATIONS, public
 from ..kernels import NUMBER_TYPES, Tensor
 from .arithmetic import divide, finite, fused_product, scale, square
 from .creation import full_like
@@ -97,6 +97,7 @@ sinpi = elementwise("sinpi", _sinpi_kernel, lambda x: math.pi * cospi(x), fused_
                     doc="sin(pi x), exactly 0 at integers.", matlab="sinpi")
 cospi = elementwise("cospi", _cospi_kernel, lambda x: -math.pi * sinpi(x), fused_pull=lambda y_bar, x: fused_product(y_bar, _sinpi_kernel(x), -math.pi),
                     doc="cos(pi x), exactly 0 halfway between integers.", matlab="cospi")
+OPERATIONS["sinpi"].opaque = OPERATIONS["cospi"].opaque = True  # their kernels write in place
 
 # ----- gamma -----
 
@@ -141,6 +142,7 @@ def _polygamma_kernel(x: Tensor, n: int) -> Tensor:
 
 _polygamma = Elementwise("polygamma", _polygamma_kernel, [lambda x, n: _polygamma.apply((x,), {"n": n + 1})], ("x",), singular=True,
                          domain=(0.5, 3), samples=[{"n": 1}, {"n": 2}], matlab="psi")
+_polygamma.opaque = True  # the kernel writes in place
 digamma = elementwise("digamma", torch.digamma, lambda x: _polygamma.apply((x,), {"n": 1}), singular=True, domain=(0.5, 3),
                       doc="The derivative of gammaln, gamma'(x) / gamma(x).", matlab="psi")
 gammaln = elementwise("gammaln", torch.lgamma, lambda x: digamma(x), singular=True, domain=(0.5, 3),
@@ -211,6 +213,7 @@ def _erfcx_fused(y_bar: Tensor, x: Tensor, y: Tensor, n: int) -> Tensor:
 
 _erfcx = Elementwise("erfcx", _scaled_integral, [lambda x, n: -2 * (n + 1) * _erfcx.apply((x,), {"n": n + 1})], ("x",),
                      fused_pull=_erfcx_fused, samples=[{"n": 0}, {"n": 2}], domain=(-1, 5), matlab="erfcx")
+_erfcx.opaque = True  # the kernel writes in place
 
 
 @public(_erfcx)
