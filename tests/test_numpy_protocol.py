@@ -1,8 +1,12 @@
 """NumPy's functions and ufuncs on dlarrays: each entry of the table against NumPy itself, its derivatives against differences."""
 
+import inspect
+import math
+import warnings
+
 import numpy as np
 import pytest
-from protocol_checks import arguments, check
+from protocol_checks import arguments, check, leaves, numbers
 
 import gradloom as gl
 from gradloom.interop.numpy_functions import FUNCTIONS, UFUNCS
@@ -277,6 +281,39 @@ def test_functions_are_numpys(name, k):
     check(call, call, arrays, differentiable=not is_question)
 
 
+def by_name(call, arrays, defaults):
+    """What a call gives where each argument of NumPy's functions is given by its name, and every default too."""
+    plain = gl.dlarray.__array_function__
+
+    def named(self, function, types, args, kwargs):
+        try:
+            signature = inspect.signature(function)
+        except (TypeError, ValueError):
+            return plain(self, function, types, args, kwargs)  # written in C
+        if any(p.kind is p.VAR_POSITIONAL for p in signature.parameters.values()):
+            return plain(self, function, types, args, kwargs)
+        bound = signature.bind(*args, **kwargs)
+        if defaults:
+            bound.apply_defaults()
+        first = [k for k, p in signature.parameters.items() if p.kind is p.POSITIONAL_ONLY]
+        others = next((k for k, p in signature.parameters.items() if p.kind is p.VAR_KEYWORD), None)
+        rest = {k: v for k, v in bound.arguments.items() if k not in (*first, others)} | bound.arguments.get(others, {})
+        return plain(self, function, types, tuple(bound.arguments[k] for k in first if k in bound.arguments), rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gl.dlarray, "__array_function__", named)
+        return gl.dlfeval(call, *map(gl.dlarray, arrays))
+
+
+@pytest.mark.parametrize("defaults", [False, True], ids=["named", "with every default"])
+@pytest.mark.parametrize("name", CALLS)
+def test_arguments_have_numpys_names_and_defaults(name, defaults):
+    for call in CALLS[name]:
+        arrays = arguments(call, FIXTURES)
+        for found, expected in zip(leaves(by_name(call, arrays, defaults)), leaves(call(*arrays)), strict=True):
+            np.testing.assert_allclose(numbers(found), numbers(expected), rtol=1e-9, atol=1e-9)
+
+
 # Where the arguments of a ufunc may be; (0.2, 0.8) otherwise. Integers and bools are drawn as such.
 DOMAINS = {"arccosh": (1.2, 2.0), "mod": (2.1, 2.9), "remainder": (0.2, 0.8)}
 INTEGERS = {"bitwise_and", "bitwise_or", "bitwise_xor", "invert", "left_shift", "right_shift", "bitwise_count"}
@@ -527,3 +564,38 @@ def test_widths_are_integers(widths, mode):
     for pad in (np.pad, gl.pad):
         with pytest.raises(gl.ShapeError, match="pad of 2 x 3"):
             pad(gl.dlarray(np.ones((2, 3))), widths, mode=mode)
+
+
+OF_NOTHING = {
+    **{name: lambda x, name=name, **options: getattr(np, name)(x, **options)
+       for name in ["sum", "prod", "mean", "var", "std", "any", "all", "max", "min", "ptp", "median", "nansum", "nanprod", "nanmean", "count_nonzero", "argmax"]},
+    **{f"norm, ord {o}": lambda x, o=o, **options: np.linalg.vector_norm(x, ord=o, **options) for o in (0, 0.5, 1, 2, 3, math.inf, -math.inf)},
+    **{name: lambda x, name=name, axis=None, keepdims=False: getattr(np, name)(x, axis=axis) for name in ["cumsum", "cumprod", "sort", "flip"]},
+    "quantile": lambda x, **options: np.quantile(x, [0.2, 0.5], **options),
+    "diff": lambda x, axis=None, keepdims=False: np.diff(x, axis=-1 if axis is None else axis),
+}
+REFUSED_OF_NOTHING = {"norm, ord inf", "norm, ord -inf", "median", "quantile"}  # the largest of nothing, the middle of nothing
+
+
+@pytest.mark.parametrize("name", OF_NOTHING)
+def test_reductions_of_no_elements_have_numpys_shapes_and_numbers(name):
+    checked = 0
+    for shape in ((0,), (2, 0), (0, 3), (2, 0, 1)):
+        for axis in (None, *range(len(shape))):
+            for keepdims in (False, True):
+                x = np.zeros(shape)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    try:
+                        expected = OF_NOTHING[name](x, axis=axis, keepdims=keepdims)
+                    except (ValueError, IndexError):
+                        continue  # NumPy has none either
+                try:
+                    found = OF_NOTHING[name](gl.dlarray(x), axis=axis, keepdims=keepdims)
+                except gl.ShapeError:
+                    assert name in REFUSED_OF_NOTHING, f"{name}, {shape}, axis={axis}"
+                    continue
+                np.testing.assert_array_equal(numbers(found), expected, err_msg=f"{name}, {shape}, axis={axis}, keepdims={keepdims}")
+                assert numbers(found).shape == np.shape(expected), f"{name}, {shape}, axis={axis}, keepdims={keepdims}"
+                checked += 1
+    assert checked

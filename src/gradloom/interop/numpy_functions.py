@@ -1,6 +1,9 @@
 """NumPy's protocols: np.sin(x), np.sum(x, axis=0), np.stack([x, y]), np.add.reduce(x) record the library's operations."""
 from __future__ import annotations
 
+import functools
+import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -30,7 +33,7 @@ _COMPOSED: dict[str, Callable[..., Any]] = {
     "modf": lambda x: (x - gl.trunc(x), gl.trunc(x)),
     "fmax": lambda a, b: gl.where(gl.isnan(a), b, gl.where(gl.isnan(b), a, gl.maximum(a, b))),
     "fmin": lambda a, b: gl.where(gl.isnan(a), b, gl.where(gl.isnan(b), a, gl.minimum(a, b))),
-    "logaddexp2": lambda a, b: gl.logaddexp(gl.multiply(a, np.log(2)), gl.multiply(b, np.log(2))) / np.log(2),
+    "logaddexp2": lambda a, b: gl.logaddexp(a * math.log(2), b * math.log(2)) / math.log(2),
     "heaviside": lambda x, at_zero: gl.where(gl.equal(x, 0), at_zero, (gl.sign(x) + 1) / 2),
     "ldexp": lambda x, n: x * gl.exp2(n * 1.0),
     "logit": lambda p: gl.log(p) - gl.log1p(-p),
@@ -75,6 +78,16 @@ def _named(word: str, options: dict[str, Any]) -> dict[str, Any]:
         raise TypeRefused(f"{word} with where= has no operation, at {line_of(user_site())}; select with np.where(mask, {word}(x), other), "
                           "or x[mask]")
     return {k: v for k, v in options.items() if k not in ("out", "where", "casting", "subok", "order", "like") and v is not np._NoValue}
+
+
+@functools.cache
+def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    """What NumPy takes where an argument is not given: said aloud, it means the same."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return {}
+    return {name: p.default for name, p in parameters.items() if p.default is not p.empty}
 
 
 def _constants(function: Callable[..., Any], word: str, name: str, args: Any, kwargs: Any) -> Any:
@@ -126,7 +139,10 @@ def array_function(self: dlarray, function: Any, types: Any, args: Any, kwargs: 
     word = f"np.{name}"
     if adapter is None:
         return _constants(function, word, name, args, kwargs)
-    options = _named(word, kwargs)
+    options = kwargs
+    if kwargs:
+        usual = _defaults(function)
+        options = _named(word, {k: v for k, v in kwargs.items() if k not in usual or v is not usual[k]})
     if name in _ORDERED and "order" in kwargs:
         options["order"] = kwargs["order"]
     return adapted(word, adapter, args, options)

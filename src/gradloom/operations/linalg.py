@@ -102,7 +102,8 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: flo
     if ord == 1:
         return sum(a, axis=axis, keepdims=keepdims)
     values = raw(a)
-    largest = raw(max(relabelled(dlarray(values) if type(a) is dlarray else values, labels_of(a)), axis=axis, keepdims=True)) if values.numel() else values
+    found = relabelled(dlarray(values) if type(a) is dlarray else values, labels_of(a))
+    largest = raw(max(found, axis=axis, keepdims=True)) if values.numel() else values.new_zeros(())
     scale = torch.where((largest == 0) | torch.isinf(largest), largest.new_ones(()), largest)
     scale = scale if type(a) is not dlarray else relabelled(dlarray._made(scale, None), labels_of(a))
     scaled = a / scale
