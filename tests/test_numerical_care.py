@@ -31,7 +31,7 @@ def close(found, expected, dtype, loose=1.0):
     found, expected = torch.as_tensor(found).detach(), torch.as_tensor(np.asarray(expected, dtype=np.float64))
     assert found.dtype == dtype, f"{found.dtype}, not {dtype}"
     info = torch.finfo(dtype)
-    torch.testing.assert_close(found.double(), expected, rtol=16 * loose * info.eps, atol=4 * info.tiny if loose == 1 else loose * info.eps)
+    torch.testing.assert_close(found.double(), expected, rtol=16 * loose * info.eps, atol=4 * info.tiny if loose == 1 else loose * info.eps, equal_nan=True)
 
 
 def walks(function, x, weights=None, direction=None, loose=1.0):
@@ -53,7 +53,8 @@ def walks(function, x, weights=None, direction=None, loose=1.0):
     tolerance = {"rtol": 64 * torch.finfo(x.dtype).eps, "atol": float(64 * loose * torch.finfo(x.dtype).eps * size)}
     torch.testing.assert_close(raw, g, **tolerance)
     torch.testing.assert_close((pushed * w).sum(), (g * direction).sum(), rtol=tolerance["rtol"], atol=tolerance["atol"] * max(1, x.numel()))
-    torch.testing.assert_close(pushed_twice, curved, rtol=tolerance["rtol"], atol=float(tolerance["atol"] * (1 + (curved.abs().max() if x.numel() else 0))))
+    bend = curved.nan_to_num().abs().max() if x.numel() else 0
+    torch.testing.assert_close(pushed_twice, curved, rtol=tolerance["rtol"], atol=float(tolerance["atol"] * (1 + bend)), equal_nan=True)
     torch.testing.assert_close(torch.tensordot(w, jacobian(function, x), w.ndim), g, **tolerance)
     return y, g, curved
 
@@ -350,10 +351,10 @@ def at_vectors(test):
 
 
 def exact_norm(x):
-    """Norm, gradient, derivative of the gradient along 1 ... 2; all 0 at 0."""
+    """Norm, gradient, derivative of the gradient along 1 ... 2; at 0 the gradient is 0 by convention, which has no derivative."""
     n, v = np.sqrt((x * x).sum()), np.linspace(1, 2, x.size, dtype=LONG)
     if n == 0:
-        return n, 0 * x, 0 * x
+        return n, 0 * x, np.nan * x
     return n, x / n, v / n - x * (x * v).sum() / n**3
 
 
@@ -377,7 +378,7 @@ def test_vector_norms_of_every_order(name, order, dtype):
     y, g, h = walks(lambda x: gl.vector_norm(x, ord=order), x, torch.ones((), dtype=dtype))
     exact = x.numpy().astype(LONG)
     close(y, np.linalg.norm(exact.astype(np.float64), order), dtype, 4)
-    assert torch.isfinite(g).all() and torch.isfinite(h).all()
+    assert torch.isfinite(g).all() and (torch.isnan(h).all() if name == "zeros" and order in (3, 2.5) else torch.isfinite(h).all())
     close((g * x).sum(), y.double(), dtype, 16)  # of degree 1
 
 
@@ -400,7 +401,7 @@ def test_variance_and_deviation(name, correction, dtype):
     value, first, second = exact_norm(centred)
     close(y, value / np.sqrt(LONG(n)), dtype, 4)
     close(g, first / np.sqrt(LONG(n)), dtype, 8)
-    assert torch.isfinite(h).all()
+    assert torch.isfinite(h).all() if value else torch.isnan(h).all()
 
 
 @EACH_TYPE
@@ -493,7 +494,7 @@ def test_hypot_and_atan2(pair, dtype):
 @EACH_TYPE
 def test_hypot_at_the_origin(dtype):
     found = walks(lambda x: gl.hypot(x[0], x[1]), torch.zeros(2, dtype=dtype), torch.ones((), dtype=dtype))
-    assert not any(a.any() for a in found)
+    assert not found[0].any() and not found[1].any() and torch.isnan(found[2]).all()
 
 
 @EACH_TYPE
@@ -505,7 +506,7 @@ def test_logaddexp(pair, dtype):
     p = 0.5 if a == b else logistic(LONG(a - b))
     close(y, np.logaddexp(a, b), dtype)
     close(g, [0, 0] if a == b == -INF else [p, 1 - p], dtype, 4)
-    close(h, [0, 0] if a == b and math.isinf(a) else [-p * (1 - p), p * (1 - p)], dtype, 4)
+    close(h, [0, 0] if a == b == -INF else [-p * (1 - p), p * (1 - p)], dtype, 4)
 
 
 @EACH_TYPE

@@ -13,7 +13,7 @@ from ..core.trace import Node, live
 from ..kernels import Tensor, settled
 from .elementwise import rsqrt
 from .reduction import sum
-from .standardizing import affine_pull, affine_push, all_but, over_channels, real_and_axis, standardized, through, with_parameters
+from .standardizing import affine_pull, affine_push, all_but, far, first_entries, over_channels, real_and_axis, standardized, through, with_parameters
 
 aten = torch.ops.aten
 
@@ -35,13 +35,19 @@ def _batchnorm_kernel(x: Tensor, offset: Tensor, scale: Tensor, axis: int, epsil
     count = x.numel() // max(x.shape[axis], 1)
     mean, variance = scale.new_zeros((2, scale.shape[0])).unbind()
     y, saved_mean, inverse = torch.native_batch_norm(moved, scale, offset, mean, variance, True, 1.0, epsilon)
+    if far(saved_mean, inverse):
+        first = first_entries(moved, (0, *range(2, moved.ndim)))
+        y, saved_mean, inverse = torch.native_batch_norm(moved - first, scale, offset, mean, variance, True, 1.0, epsilon)
+        saved_mean, mean = saved_mean + first.reshape(-1), mean + first.reshape(-1)
     variance = variance.mul_((count - 1) / count) if count > 1 else variance.zero_()
     return _channels_back(y, x, axis), mean, variance, saved_mean, inverse
 
 
 def _saved(x: Any, saved_mean: Any, inverse: Any, axis: int) -> tuple[Any, Any] | None:
-    """What the kernel saved, where the walk is not itself recorded."""
-    return (over_channels(saved_mean, axis, x.ndim), over_channels(inverse, axis, x.ndim)) if type(x) is Tensor else None
+    """What the kernel saved, where the walk is not itself recorded and that has digits enough."""
+    if type(x) is not Tensor or far(saved_mean, inverse):
+        return None
+    return over_channels(saved_mean, axis, x.ndim), over_channels(inverse, axis, x.ndim)
 
 
 def _batchnorm_push(x_dot: Any, offset_dot: Any, scale_dot: Any, x: Any, scale: Any, saved_mean: Any, inverse: Any, axis: int,
@@ -61,6 +67,8 @@ def _batchnorm_pull(y_bar: Any, x: Any, scale: Any, saved_mean: Any, inverse: An
 
 def _batchnorm_fused(y_bar: Tensor, x: Tensor, scale: Tensor, saved_mean: Tensor, inverse: Tensor, axis: int, epsilon: float,
                      wanted: Any) -> Any:
+    if far(saved_mean, inverse):
+        return _batchnorm_pull(y_bar, x, scale, saved_mean, inverse, axis, epsilon, wanted)
     x_bar, scale_bar, offset_bar = aten.native_batch_norm_backward(
         settled(_channels_second(y_bar, axis)), settled(_channels_second(x, axis)), scale.contiguous(), None, None, saved_mean,
         inverse, True, epsilon, (wanted[0], wanted[2], wanted[1]))

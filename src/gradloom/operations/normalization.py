@@ -14,7 +14,7 @@ from ..core.operation import composite, public
 from ..kernels import Tensor, settled
 from .batchnorm import batchnorm
 from .movement import reshape
-from .standardizing import Axes, affine_pull, affine_push, over_channels, real_and_axis, standardized, through, with_parameters
+from .standardizing import Axes, affine_pull, affine_push, far, first_entries, over_channels, real_and_axis, standardized, through, with_parameters
 
 aten = torch.ops.aten
 
@@ -124,6 +124,11 @@ def _groupnorm_kernel(x: Tensor, offset: Tensor, scale: Tensor, axis: int, rest:
     n, c = moved.shape[:2]
     scale, offset = scale.contiguous(), offset.contiguous()  # the kernel does not read their strides
     y, saved_mean, inverse = torch.native_group_norm(moved, scale, offset, n, c, math.prod(moved.shape[2:]), groups, epsilon)
+    if far(saved_mean, inverse):
+        parts = moved.reshape(n, groups, -1)
+        first = first_entries(parts, (2,))
+        y, saved_mean, inverse = torch.native_group_norm((parts - first).reshape(moved.shape), scale, offset, n, c, math.prod(moved.shape[2:]), groups, epsilon)
+        saved_mean = saved_mean + first.squeeze(2)
     return _ungrouped(y, x, axis, rest), saved_mean, inverse
 
 
@@ -166,7 +171,9 @@ def _groupnorm_pull(y_bar: Any, x: Any, scale: Any, axis: int, rest: Axes, group
 
 
 def _groupnorm_fused(y_bar: Tensor, x: Tensor, scale: Tensor, saved_mean: Tensor, inverse: Tensor, axis: int, rest: Axes, groups: int,
-                     wanted: Any) -> Any:
+                     epsilon: float, wanted: Any) -> Any:
+    if far(saved_mean, inverse):
+        return _groupnorm_pull(y_bar, x, scale, axis, rest, groups, epsilon, wanted)
     moved = _grouped(x, axis, rest)
     bar = _grouped(y_bar, axis, rest)
     if moved.stride() != bar.stride():
