@@ -13,6 +13,12 @@ import gradloom as gl
 from gradloom.core.array import dlarray
 from gradloom.core.operation import OPERATIONS
 
+
+def at(x: Any, k: int) -> Any:
+    """A coordinate, not selected: in a trace in which something was, 0 times what is no number is 0."""
+    return gl.sum(x * np.eye(3)[k])
+
+
 CENTRING = np.eye(3) - 1 / 3
 LENGTHS: dict[str, tuple[Any, Any]] = {  # of three coordinates; and the matrix M of the quadratic form x' M x that its square is, if it is one
     "norm": (gl.norm, np.eye(3)),
@@ -26,9 +32,9 @@ LENGTHS: dict[str, tuple[Any, Any]] = {  # of three coordinates; and the matrix 
     "std": (gl.std, CENTRING / 3),
     "std with a correction": (lambda x: gl.std(x, correction=1), CENTRING / 2),
     "np.std": (lambda x: np.std(x), CENTRING / 3),
-    "hypot": (lambda x: gl.hypot(x[0], x[1]), np.diag([1.0, 1, 0])),
-    "np.hypot": (lambda x: np.hypot(x[0], 2 * x[2]), np.diag([1.0, 0, 4])),
-    "hypot of a hypot": (lambda x: gl.hypot(gl.hypot(x[0], x[1]), x[2]), np.eye(3)),
+    "hypot": (lambda x: gl.hypot(at(x, 0), at(x, 1)), np.diag([1.0, 1, 0])),
+    "np.hypot": (lambda x: np.hypot(at(x, 0), 2 * at(x, 2)), np.diag([1.0, 0, 4])),
+    "hypot of a hypot": (lambda x: gl.hypot(gl.hypot(at(x, 0), at(x, 1)), at(x, 2)), np.eye(3)),
 }
 OPERATIONS_HERE = {"norm", "std", "hypot", "abs"}  # abs has a second derivative at 0 by convention too, 0: see test_special_values
 

@@ -56,13 +56,18 @@ def standardized(x: Any, axes: Axes, epsilon: float, saved: tuple[Any, Any] | No
     """(x - mean) / deviation and 1 / deviation; in a raw walk from what the kernel saved."""
     if saved is not None:
         return (x - saved[0]) * saved[1], saved[1]
-    centre = mean(x, axis=axes, keepdims=True)
-    centred = x - centre
-    inverse = rsqrt(mean(square(centred), axis=axes, keepdims=True) + epsilon)
+    centre, centred, inverse = _centred(x, axes, epsilon)
     if far(raw(centre), raw(inverse)):
         first = first_entries(raw(x), axes)
-        return standardized(x - (dlarray._made(first, None) if type(x) is dlarray else first), axes, epsilon)
+        _, centred, inverse = _centred(x - (dlarray._made(first, None) if type(x) is dlarray else first), axes, epsilon)
     return centred * inverse, inverse
+
+
+def _centred(x: Any, axes: Axes, epsilon: float) -> tuple[Any, Any, Any]:
+    """The mean, what is left without it, and 1 / deviation."""
+    centre = mean(x, axis=axes, keepdims=True)
+    centred = x - centre
+    return centre, centred, rsqrt(mean(square(centred), axis=axes, keepdims=True) + epsilon)
 
 
 def through(g: Any, z: Any, inverse: Any, axes: Axes) -> Any:
