@@ -75,7 +75,8 @@ atan = elementwise("atan", torch.atan, lambda x: atan_slope(x), fused_pull=lambd
                    doc="The inverse tangent, in radians.", matlab="atan")
 sinh = elementwise("sinh", torch.sinh, lambda x: cosh(x), doc="The hyperbolic sine.", matlab="sinh")
 cosh = elementwise("cosh", torch.cosh, lambda x: sinh(x), doc="The hyperbolic cosine.", matlab="cosh")
-tanh = elementwise("tanh", torch.tanh, lambda y, x: tanh_slope(x, y), fused_pull=tanh_fused, doc="The hyperbolic tangent.", matlab="tanh")
+tanh = elementwise("tanh", torch.tanh, lambda y, x: tanh_slope(x, y), fused_pull=tanh_fused, finds_output=True,
+                   doc="The hyperbolic tangent.", matlab="tanh")
 asinh = elementwise("asinh", torch.asinh, lambda x: asinh_slope(x), fused_pull=lambda y_bar, x: asinh_slope(x).mul_(y_bar),
                     doc="The inverse hyperbolic sine.", matlab="asinh")
 acosh = elementwise("acosh", torch.acosh, lambda x: 1 / (sqrt(x - 1) * sqrt(x + 1)), singular=True, domain=(1.5, 3),
