@@ -194,6 +194,18 @@ def test_gelu_far_from_0(dtype, approximation):
     assert torch.equal(y, torch.relu(x)) and torch.equal(g, (x > 0).to(dtype)) and not h.any()
 
 
+@pytest.mark.parametrize("order", [None, 1, INF])
+def test_complex_absolute_values_at_0(order):
+    """The second derivative there is 0, as that of the real absolute value."""
+    def bent(x):
+        y = gl.sum(gl.abs(x)) if order is None else gl.vector_norm(x, ord=order)
+        g = dlgradient(y, x, enable_higher_derivatives=True)
+        return g, dlgradient(gl.sum(gl.real(g)), x, retain_data=True), jvp(g, x, gl.ones(2, dtype=x.dtype))
+
+    for dtype in (torch.complex128, torch.float64):
+        assert not any(bool(a._value.any()) for a in dlfeval(bent, dlarray(torch.zeros(2, dtype=dtype))))
+
+
 # ----- sums of exponentials ------------------------------------------------------------------------------------------------------
 
 LOGITS = {
@@ -255,6 +267,21 @@ def test_logsumexp(name, dtype):
     close(y, exact.max() + np.log(np.exp(exact - exact.max()).sum()) if x.numel() else -INF, dtype, 4)
     close(g, p, dtype, 4)
     close(h, p * (w - (w * p).sum()), dtype, 16)
+
+
+@EACH_TYPE
+@pytest.mark.parametrize(
+    ("x", "expected"), [([3.0, INF], [0, 1]), ([INF, 3.0, INF], [0.5, 0, 0.5]), ([-INF, INF], [0, 1]), ([-INF, -INF], [0, 0])], ids=str
+)
+def test_logsumexp_of_infinities(x, expected, dtype):
+    """As `logaddexp`, by every walk; what is infinite stays so, that the shares do not change."""
+    x = torch.tensor(x, dtype=dtype)
+    functions = [gl.logsumexp] + [lambda x: gl.logaddexp(x[0], x[1])] * (x.numel() == 2)
+    for function in functions:
+        _, g, h = walks(function, x, torch.ones((), dtype=dtype))
+        close(g, expected, dtype)
+        if expected.count(0.5) == 0:
+            close(h, [0] * x.numel(), dtype)
 
 
 @pytest.mark.parametrize("index", [False, True], ids=["probabilities", "indices"])
@@ -412,6 +439,26 @@ def test_variance_far_from_0(dtype):
         one = torch.ones((), dtype=dtype)
         for a, b in zip(walks(function, x + 8192, one), walks(function, x, one), strict=True):
             close(a, b.double(), dtype, 8)
+
+
+@EACH_TYPE
+@pytest.mark.parametrize("count", [4, 7, 100])
+@pytest.mark.parametrize("value", [1e10, -3.3e9, 7e15])
+def test_a_constant_channel_is_0(value, count, dtype):
+    """Whatever it is, and its derivatives by every walk are those at 0; beside 1024 deviations nothing is lost either."""
+    for name in ("layernorm", "groupnorm", "instancenorm", "batchnorm"):
+        function = NORMALIZATIONS[name]
+        for constant in (value, 0.0):
+            x = torch.full((2, count) if name in ("batchnorm", "instancenorm") else (count, 2), constant, dtype=dtype)
+            found = walks(function, x, loose=16)
+            if constant:
+                far = found
+        assert not far[0].any(), name
+        for a, b in zip(far[1:], found[1:], strict=True):
+            close(a, b.double(), dtype, 64)
+        x = torch.linspace(-1, 1, x.numel(), dtype=dtype).reshape(x.shape) * 64
+        moved = function(x.round() + 2.0**20)
+        close(moved._value, function(x.round())._value.double(), dtype, 64)
 
 
 NORMALIZATIONS = {

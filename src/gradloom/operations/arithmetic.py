@@ -122,9 +122,10 @@ _square = elementwise("square", lambda x: x * x, lambda x: x + x, fused_pull=lam
 
 @public(_square.operation, operators=())  # type: ignore[attr-defined]
 def square(x: Any, /) -> Any:
-    """x * x, element by element; of a length, such as `norm(x)` or `abs(x)`, from what it is the length of, which has all derivatives at 0.
+    """x * x, element by element.
 
-    Any shape and labels, which the result keeps.
+    Any shape and labels, which the result keeps. The square of a length, such as `norm(x)`, `hypot(a, b)` or `abs(x)`, is made from what it is
+    the length of: so it has all derivatives at 0, where the length has none.
 
     >>> import gradloom as gl
     >>> gl.square(gl.dlarray(3.0))

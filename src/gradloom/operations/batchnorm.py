@@ -35,7 +35,7 @@ def _batchnorm_kernel(x: Tensor, offset: Tensor, scale: Tensor, axis: int, epsil
     count = x.numel() // max(x.shape[axis], 1)
     mean, variance = scale.new_zeros((2, scale.shape[0])).unbind()
     y, saved_mean, inverse = torch.native_batch_norm(moved, scale, offset, mean, variance, True, 1.0, epsilon)
-    if far(saved_mean, inverse):
+    if far(x, saved_mean, inverse):
         first = first_entries(moved, (0, *range(2, moved.ndim)))
         y, saved_mean, inverse = torch.native_batch_norm(moved - first, scale, offset, mean, variance, True, 1.0, epsilon)
         saved_mean, mean = saved_mean + first.reshape(-1), mean + first.reshape(-1)
@@ -45,7 +45,7 @@ def _batchnorm_kernel(x: Tensor, offset: Tensor, scale: Tensor, axis: int, epsil
 
 def _saved(x: Any, saved_mean: Any, inverse: Any, axis: int) -> tuple[Any, Any] | None:
     """What the kernel saved, where the walk is not itself recorded and that has digits enough."""
-    if type(x) is not Tensor or far(saved_mean, inverse):
+    if type(x) is not Tensor or far(x, saved_mean, inverse):
         return None
     return over_channels(saved_mean, axis, x.ndim), over_channels(inverse, axis, x.ndim)
 
@@ -67,7 +67,7 @@ def _batchnorm_pull(y_bar: Any, x: Any, scale: Any, saved_mean: Any, inverse: An
 
 def _batchnorm_fused(y_bar: Tensor, x: Tensor, scale: Tensor, saved_mean: Tensor, inverse: Tensor, axis: int, epsilon: float,
                      wanted: Any) -> Any:
-    if far(saved_mean, inverse):
+    if far(x, saved_mean, inverse):
         return _batchnorm_pull(y_bar, x, scale, saved_mean, inverse, axis, epsilon, wanted)
     x_bar, scale_bar, offset_bar = aten.native_batch_norm_backward(
         settled(_channels_second(y_bar, axis)), settled(_channels_second(x, axis)), scale.contiguous(), None, None, saved_mean,

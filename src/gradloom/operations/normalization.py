@@ -22,27 +22,39 @@ aten = torch.ops.aten
 
 
 def _layernorm_kernel(x: Tensor, offset: Tensor, scale: Tensor, axis: int, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
+    moved = x if axis == -1 else x.movedim(axis, -1)
+    y, saved_mean, inverse = torch.native_layer_norm(moved, moved.shape[-1:], scale, offset, epsilon)
+    if far(x, saved_mean, inverse):
+        first = first_entries(moved, (-1,))
+        y, saved_mean, inverse = torch.native_layer_norm(moved - first, moved.shape[-1:], scale, offset, epsilon)
+        saved_mean = saved_mean + first
     if axis == -1:
-        return torch.native_layer_norm(x, x.shape[-1:], scale, offset, epsilon)
-    y, saved_mean, inverse = torch.native_layer_norm(x.movedim(axis, -1), (x.shape[axis],), scale, offset, epsilon)
+        return y, saved_mean, inverse
     return y.movedim(-1, axis), saved_mean.movedim(-1, axis), inverse.movedim(-1, axis)
+
+
+def _saved(x: Any, saved_mean: Any, inverse: Any) -> tuple[Any, Any] | None:
+    """What the kernel saved, where the walk is not itself recorded and that has digits enough."""
+    return None if type(x) is not Tensor or far(x, saved_mean, inverse) else (saved_mean, inverse)
 
 
 def _layernorm_push(x_dot: Any, offset_dot: Any, scale_dot: Any, x: Any, scale: Any, saved_mean: Any, inverse: Any, axis: int,
                     epsilon: float) -> Any:
-    z, inverse = standardized(x, (axis,), epsilon, (saved_mean, inverse) if type(x) is Tensor else None)
+    z, inverse = standardized(x, (axis,), epsilon, _saved(x, saved_mean, inverse))
     z_dot = None if x_dot is None else through(x_dot, z, inverse, (axis,))
     return affine_push(z_dot, offset_dot, scale_dot, z, scale, axis, x.ndim)
 
 
 def _layernorm_pull(y_bar: Any, x: Any, scale: Any, saved_mean: Any, inverse: Any, axis: int, epsilon: float, wanted: Any) -> Any:
-    z, inverse = standardized(x, (axis,), epsilon, (saved_mean, inverse) if type(x) is Tensor else None)
+    z, inverse = standardized(x, (axis,), epsilon, _saved(x, saved_mean, inverse))
     x_bar = through(y_bar * over_channels(scale, axis, x.ndim), z, inverse, (axis,)) if wanted[0] else None
     return x_bar, *affine_pull(y_bar, z, axis, x.ndim, wanted)
 
 
 def _layernorm_fused(y_bar: Tensor, x: Tensor, offset: Tensor, scale: Tensor, saved_mean: Tensor, inverse: Tensor, axis: int,
-                     wanted: Any) -> Any:
+                     epsilon: float, wanted: Any) -> Any:
+    if far(x, saved_mean, inverse):
+        return _layernorm_pull(y_bar, x, scale, saved_mean, inverse, axis, epsilon, wanted)
     if axis != -1:
         y_bar, x, saved_mean, inverse = (a.movedim(axis, -1) for a in (y_bar, x, saved_mean, inverse))
     x_bar, scale_bar, offset_bar = aten.native_layer_norm_backward(y_bar, x, x.shape[-1:], saved_mean, inverse, scale, offset,
@@ -124,7 +136,7 @@ def _groupnorm_kernel(x: Tensor, offset: Tensor, scale: Tensor, axis: int, rest:
     n, c = moved.shape[:2]
     scale, offset = scale.contiguous(), offset.contiguous()  # the kernel does not read their strides
     y, saved_mean, inverse = torch.native_group_norm(moved, scale, offset, n, c, math.prod(moved.shape[2:]), groups, epsilon)
-    if far(saved_mean, inverse):
+    if far(x, saved_mean, inverse):
         parts = moved.reshape(n, groups, -1)
         first = first_entries(parts, (2,))
         y, saved_mean, inverse = torch.native_group_norm((parts - first).reshape(moved.shape), scale, offset, n, c, math.prod(moved.shape[2:]), groups, epsilon)
@@ -172,7 +184,7 @@ def _groupnorm_pull(y_bar: Any, x: Any, scale: Any, axis: int, rest: Axes, group
 
 def _groupnorm_fused(y_bar: Tensor, x: Tensor, scale: Tensor, saved_mean: Tensor, inverse: Tensor, axis: int, rest: Axes, groups: int,
                      epsilon: float, wanted: Any) -> Any:
-    if far(saved_mean, inverse):
+    if far(x, saved_mean, inverse):
         return _groupnorm_pull(y_bar, x, scale, axis, rest, groups, epsilon, wanted)
     moved = _grouped(x, axis, rest)
     bar = _grouped(y_bar, axis, rest)

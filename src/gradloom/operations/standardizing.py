@@ -40,9 +40,9 @@ def all_but(ndim: int, axis: int) -> Axes:
 FAR = 1024.0  # deviations
 
 
-def far(mean: Tensor, inverse: Tensor) -> bool:
+def far(x: Tensor, mean: Tensor, inverse: Tensor) -> bool:
     """Whether some mean is so many deviations from 0 that x - mean has the rounding of the mean for its digits; asked on the CPU alone."""
-    return mean.device.type == "cpu" and mean.numel() > 0 and not torch.linalg.vector_norm(mean * inverse, math.inf).item() <= FAR  # or is NaN
+    return mean.device.type == "cpu" and x.numel() > 0 and not torch.linalg.vector_norm(mean * inverse, math.inf).item() <= FAR  # or is NaN
 
 
 def first_entries(x: Tensor, axes: Axes) -> Tensor:
@@ -57,7 +57,7 @@ def standardized(x: Any, axes: Axes, epsilon: float, saved: tuple[Any, Any] | No
     if saved is not None:
         return (x - saved[0]) * saved[1], saved[1]
     centre, centred, inverse = _centred(x, axes, epsilon)
-    if far(raw(centre), raw(inverse)):
+    if far(raw(x), raw(centre), raw(inverse)):
         first = first_entries(raw(x), axes)
         _, centred, inverse = _centred(x - (dlarray._made(first, None) if type(x) is dlarray else first), axes, epsilon)
     return centred * inverse, inverse
