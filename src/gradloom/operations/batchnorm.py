@@ -30,7 +30,7 @@ def _channels_back(y: Tensor, x: Tensor, axis: int) -> Tensor:
     return y if x.ndim > 1 else y.squeeze(0)
 
 
-def _batchnorm_kernel(x: Tensor, offset: Tensor, scale: Tensor, axis: int, epsilon: float) -> tuple[Tensor, ...]:
+def _batchnorm_kernel(x: Tensor, offset: Tensor, scale: Tensor, axis: int, epsilon: float) -> tuple[Tensor | None, ...]:
     moved = _channels_second(x, axis)
     count = x.numel() // max(x.shape[axis], 1)
     mean, variance = scale.new_zeros((2, scale.shape[0])).unbind()
@@ -38,14 +38,14 @@ def _batchnorm_kernel(x: Tensor, offset: Tensor, scale: Tensor, axis: int, epsil
     if far(x, saved_mean, inverse):
         first = first_entries(moved, (0, *range(2, moved.ndim)))
         y, saved_mean, inverse = torch.native_batch_norm(moved - first, scale, offset, mean, variance, True, 1.0, epsilon)
-        saved_mean, mean = saved_mean + first.reshape(-1), mean + first.reshape(-1)
+        saved_mean, mean = None, mean + first.reshape(-1)  # type: ignore[assignment]
     variance = variance.mul_((count - 1) / count) if count > 1 else variance.zero_()
     return _channels_back(y, x, axis), mean, variance, saved_mean, inverse
 
 
 def _saved(x: Any, saved_mean: Any, inverse: Any, axis: int) -> tuple[Any, Any] | None:
     """What the kernel saved, where the walk is not itself recorded and that has digits enough."""
-    if type(x) is not Tensor or far(x, saved_mean, inverse):
+    if type(x) is not Tensor or saved_mean is None:
         return None
     return over_channels(saved_mean, axis, x.ndim), over_channels(inverse, axis, x.ndim)
 
@@ -65,9 +65,9 @@ def _batchnorm_pull(y_bar: Any, x: Any, scale: Any, saved_mean: Any, inverse: An
     return x_bar, *affine_pull(y_bar, z, axis, x.ndim, wanted)
 
 
-def _batchnorm_fused(y_bar: Tensor, x: Tensor, scale: Tensor, saved_mean: Tensor, inverse: Tensor, axis: int, epsilon: float,
+def _batchnorm_fused(y_bar: Tensor, x: Tensor, scale: Tensor, saved_mean: Tensor | None, inverse: Tensor, axis: int, epsilon: float,
                      wanted: Any) -> Any:
-    if far(x, saved_mean, inverse):
+    if saved_mean is None:
         return _batchnorm_pull(y_bar, x, scale, saved_mean, inverse, axis, epsilon, wanted)
     x_bar, scale_bar, offset_bar = aten.native_batch_norm_backward(
         settled(_channels_second(y_bar, axis)), settled(_channels_second(x, axis)), scale.contiguous(), None, None, saved_mean,

@@ -21,21 +21,21 @@ aten = torch.ops.aten
 # ----- layernorm over the channels of each place -----
 
 
-def _layernorm_kernel(x: Tensor, offset: Tensor, scale: Tensor, axis: int, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
+def _layernorm_kernel(x: Tensor, offset: Tensor, scale: Tensor, axis: int, epsilon: float) -> tuple[Tensor, Tensor | None, Tensor]:
     moved = x if axis == -1 else x.movedim(axis, -1)
     y, saved_mean, inverse = torch.native_layer_norm(moved, moved.shape[-1:], scale, offset, epsilon)
     if far(x, saved_mean, inverse):
         first = first_entries(moved, (-1,))
         y, saved_mean, inverse = torch.native_layer_norm(moved - first, moved.shape[-1:], scale, offset, epsilon)
-        saved_mean = saved_mean + first
+        saved_mean = None  # type: ignore[assignment]
     if axis == -1:
         return y, saved_mean, inverse
-    return y.movedim(-1, axis), saved_mean.movedim(-1, axis), inverse.movedim(-1, axis)
+    return y.movedim(-1, axis), None if saved_mean is None else saved_mean.movedim(-1, axis), inverse.movedim(-1, axis)
 
 
 def _saved(x: Any, saved_mean: Any, inverse: Any) -> tuple[Any, Any] | None:
     """What the kernel saved, where the walk is not itself recorded and that has digits enough."""
-    return None if type(x) is not Tensor or far(x, saved_mean, inverse) else (saved_mean, inverse)
+    return None if type(x) is not Tensor or saved_mean is None else (saved_mean, inverse)
 
 
 def _layernorm_push(x_dot: Any, offset_dot: Any, scale_dot: Any, x: Any, scale: Any, saved_mean: Any, inverse: Any, axis: int,
@@ -53,7 +53,7 @@ def _layernorm_pull(y_bar: Any, x: Any, scale: Any, saved_mean: Any, inverse: An
 
 def _layernorm_fused(y_bar: Tensor, x: Tensor, offset: Tensor, scale: Tensor, saved_mean: Tensor, inverse: Tensor, axis: int,
                      epsilon: float, wanted: Any) -> Any:
-    if far(x, saved_mean, inverse):
+    if saved_mean is None:
         return _layernorm_pull(y_bar, x, scale, saved_mean, inverse, axis, epsilon, wanted)
     if axis != -1:
         y_bar, x, saved_mean, inverse = (a.movedim(axis, -1) for a in (y_bar, x, saved_mean, inverse))
@@ -131,7 +131,7 @@ def _order(n: int, axis: int, rest: Axes) -> tuple[Axes | None, Axes | None, int
 
 
 def _groupnorm_kernel(x: Tensor, offset: Tensor, scale: Tensor, axis: int, rest: Axes, groups: int,
-                      epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
+                      epsilon: float) -> tuple[Tensor, Tensor | None, Tensor]:
     moved = _grouped(x, axis, rest)
     n, c = moved.shape[:2]
     scale, offset = scale.contiguous(), offset.contiguous()  # the kernel does not read their strides
@@ -140,7 +140,7 @@ def _groupnorm_kernel(x: Tensor, offset: Tensor, scale: Tensor, axis: int, rest:
         parts = moved.reshape(n, groups, -1)
         first = first_entries(parts, (2,))
         y, saved_mean, inverse = torch.native_group_norm((parts - first).reshape(moved.shape), scale, offset, n, c, math.prod(moved.shape[2:]), groups, epsilon)
-        saved_mean = saved_mean + first.squeeze(2)
+        saved_mean = None  # type: ignore[assignment]
     return _ungrouped(y, x, axis, rest), saved_mean, inverse
 
 
@@ -184,7 +184,7 @@ def _groupnorm_pull(y_bar: Any, x: Any, scale: Any, axis: int, rest: Axes, group
 
 def _groupnorm_fused(y_bar: Tensor, x: Tensor, scale: Tensor, saved_mean: Tensor, inverse: Tensor, axis: int, rest: Axes, groups: int,
                      epsilon: float, wanted: Any) -> Any:
-    if far(x, saved_mean, inverse):
+    if saved_mean is None:
         return _groupnorm_pull(y_bar, x, scale, axis, rest, groups, epsilon, wanted)
     moved = _grouped(x, axis, rest)
     bar = _grouped(y_bar, axis, rest)

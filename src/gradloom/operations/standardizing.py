@@ -41,7 +41,10 @@ FAR = 1024.0  # deviations
 
 
 def far(x: Tensor, mean: Tensor, inverse: Tensor) -> bool:
-    """Whether some mean is so many deviations from 0 that x - mean has the rounding of the mean for its digits; asked on the CPU alone."""
+    """Whether some mean is so many deviations from 0 that x - mean has the rounding of the mean for its digits; asked on the CPU alone.
+
+    A kernel then works on x without its first entries, and saves None for the mean: the walks do the same.
+    """
     return mean.device.type == "cpu" and x.numel() > 0 and not torch.linalg.vector_norm(mean * inverse, math.inf).item() <= FAR  # or is NaN
 
 
