@@ -150,3 +150,12 @@ def test_the_square_of_a_complex_number():
         g, h = gl.dlfeval(bent, dlarray(at))
         np.testing.assert_allclose(np.asarray(g), 2 * np.array(at))
         np.testing.assert_allclose(np.asarray(h), 2)
+
+
+def test_a_convention_that_is_differentiated_is_found(monkeypatch):
+    """Planted: the slope 0 at 0 taken for a constant."""
+    operation: Any = OPERATIONS["inverse_length"]
+    kernel = operation.kernel
+    monkeypatch.setattr(operation, "kernel", lambda x, n: kernel(x, n).nan_to_num(0.0))
+    with pytest.raises(AssertionError, match="a silent number"):
+        test_second_derivatives_at_0_are_right_or_not_a_number("norm", "itself")
