@@ -442,6 +442,18 @@ def test_variance_far_from_0(dtype):
 
 
 @EACH_TYPE
+@pytest.mark.parametrize("labels", ["BCSS", "BSSC", "CB", "BC"])
+@pytest.mark.parametrize("value", [1e10, -3.3e9, 3.3e5])
+def test_a_constant_channel_is_0_with_given_statistics(value, labels, dtype):
+    shape = tuple({"B": 9, "C": 3, "S": 5}[letter] for letter in labels)
+    x, one = dlarray(torch.full(shape, value, dtype=dtype), labels), torch.ones(3, dtype=dtype)
+    for variance in (0.0, 1.0):
+        assert not gl.batchnorm(x, 0.0, 1.0, one * value, one * variance)._value.any()
+        beside = gl.batchnorm(x + 2.0**12, 0.0, 1.0, one * value, one * variance)
+        close(beside._value, ((x._value + 2.0**12) - x._value).double() / math.sqrt(variance + 1e-5), dtype, 4)
+
+
+@EACH_TYPE
 @pytest.mark.parametrize("count", [4, 7, 100])
 @pytest.mark.parametrize("value", [1e10, -3.3e9, 7e15])
 def test_a_constant_channel_is_0(value, count, dtype):

@@ -1,6 +1,7 @@
 """Batch normalization: with the statistics of the batch in training, with given ones in prediction."""
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from ..core.trace import Node, live
 from ..kernels import Tensor, settled
 from .elementwise import rsqrt
 from .reduction import sum
-from .standardizing import affine_pull, affine_push, all_but, far, first_entries, over_channels, real_and_axis, standardized, through, with_parameters
+from .standardizing import FAR, affine_pull, affine_push, all_but, far, first_entries, over_channels, real_and_axis, standardized, through, with_parameters
 
 aten = torch.ops.aten
 
@@ -112,7 +113,12 @@ def _untraced(x: Any) -> Any:
 
 
 def _given_kernel(x: Tensor, offset: Tensor, scale: Tensor, mean: Tensor, variance: Tensor, axis: int, epsilon: float) -> Tensor:
-    y = torch.native_batch_norm(_channels_second(x, axis), scale, offset, mean, variance, False, 0.0, epsilon)[0]
+    moved = _channels_second(x, axis)
+    limit = FAR * epsilon ** 0.5  # a mean below it is not far from 0, whatever the variance
+    near = mean.device.type != "cpu" or not mean.numel() or torch.linalg.vector_norm(mean, math.inf).item() <= limit
+    if not near and far(x, mean, (variance + epsilon).rsqrt_()):  # the kernel computes x * a + b for each channel
+        moved, mean = moved - over_channels(mean, 1 - moved.ndim, moved.ndim), torch.zeros_like(mean)
+    y = torch.native_batch_norm(moved, scale, offset, mean, variance, False, 0.0, epsilon)[0]
     return _channels_back(y, x, axis)
 
 
