@@ -171,7 +171,7 @@ MISTAKES = {  # what is planted: the operation, how, and the check that must cat
         checks.check_leads,
     ),
     "a fused kernel of another function": ("relu", fused("relu", lambda y_bar, y: torch.ops.aten.threshold_backward(y_bar, y, 1)), "fused"),
-    "a value that no rule reads": ("tanh", replaced(OPERATIONS["tanh"], "_keepers", {(True,): lambda v, y, hidden: [v[0], y]}), checks.check_kept),
+    "a value that no rule reads": ("exp", replaced(OPERATIONS["exp"], "_keepers", {(True,): lambda v, y, hidden: [v[0], y]}), checks.check_kept),
     "a value that is not kept": ("exp", replaced(OPERATIONS["exp"], "_keepers", {(True,): lambda v, y, hidden: [None, None]}), checks.check_kept),
     "a type that widens": ("mean", transpose("mean", "x", lambda rule, *given: gl.astype(rule(*given), "float32")), checks.check_adjoint),
     "a Block without its factor": ("tanh", replaced(Block, "scaled", lambda self, array: self), check_block),

@@ -50,7 +50,7 @@ class Operation:
 
     def __init__(self, name: str, kernel: Callable[..., Any], inputs: Sequence[str], *, hidden: Sequence[str] = (), outputs: int = 1,
                  axes: Any = None, domain: tuple[float, float] = (-2.0, 2.0), samples: Any = None, matlab: str | None = None, own: bool = False,
-                 selects: bool = False, meeting: Any = None):
+                 selects: bool = False, meeting: Any = None, squared: Rule | None = None):
         self.name = name
         self.kernel = kernel
         self.inputs = tuple(inputs)
@@ -65,6 +65,7 @@ class Operation:
         self.meeting = meeting
         self.public: Callable[..., Any] | None = None
         self.act: Callable[..., Any] | None = None
+        self.squared = None if squared is None else BoundRule(squared, self)  # its square from its inputs, smooth where it is not
         self._keepers: dict[tuple[bool, ...], Callable[..., list[Any]]] = {}
         if "y" in self.inputs:
             raise ValueError(f"operation {name!r}: y is the output's name in rules; call the input something else")
@@ -258,6 +259,16 @@ class BoundRule:
 
 def constant_shape(value: Any) -> Any:
     return torch.Size(()) if type(value) in NUMBER_TYPES else value.shape
+
+
+def square_of(y: dlarray) -> Any:
+    """The square of what an operation that states it has made; None where what it reads is no longer kept."""
+    node = y._node
+    if node is None or not node.trace.open or node.dropped is not None or node.operation.squared is None:
+        return None
+    inputs = [_made(v, parent) if isinstance(v, Tensor) else v for v, parent in zip(node.values, node.parents, strict=False)]
+    squared = node.operation.squared.call(inputs, node.params, node, None, (), None)
+    return _made(squared._value, squared._node, y._labels)
 
 
 def padded(dot: Any, lead: tuple[int, ...], ndim: int) -> Any:

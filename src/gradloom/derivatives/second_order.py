@@ -77,7 +77,8 @@ def partials_of(node: Node, moving: Sequence[bool], recorded: bool, values: list
     trace = node.trace if recorded else Trace()
     trace.guarded = node.trace.guarded
     device = max((v for v in values if isinstance(v, Tensor)), key=_rank, default=_NOWHERE).device  # a node keeps none where no partial reads any
-    if recorded and len(moving) == 1 and len(getattr(operation.partials[0], "reads", ())) == 1:  # nothing else moves its partial: no variable is needed
+    alone = operation.finds_output or len(getattr(operation.partials[0], "reads", ())) == 1  # nothing else moves its partial: no variable is needed
+    if recorded and len(moving) == 1 and alone:
         places: list[Node | None] = [*node.parents]
         output: Any = node
     else:

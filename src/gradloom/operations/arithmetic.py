@@ -11,7 +11,7 @@ import torch
 from ..core.array import dlarray, operand
 from ..core.blocks.block import Block
 from ..core.elementwise import Elementwise, elementwise
-from ..core.operation import OPERATIONS, composite, public
+from ..core.operation import OPERATIONS, composite, public, square_of
 from ..kernels import COMPLEX_OF, NUMBER_TYPES, Tensor, dtype_named
 
 add = elementwise("add", operator.add, 1, 1, operators=("__add__", "__radd__"), doc="a + b.", matlab="plus")
@@ -117,7 +117,23 @@ def _divide_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]
 
 divide.operation.act = _divide_on_block  # type: ignore[attr-defined]
 
-square = elementwise("square", lambda x: x * x, lambda x: x + x, fused_pull=lambda y_bar, x: fused_product(y_bar, x, 2), doc="x * x, element by element.")
+_square = elementwise("square", lambda x: x * x, lambda x: x + x, fused_pull=lambda y_bar, x: fused_product(y_bar, x, 2))
+
+
+@public(_square.operation, operators=())  # type: ignore[attr-defined]
+def square(x: Any, /) -> Any:
+    """x * x, element by element.
+
+    Any shape and labels, which the result keeps. The square of a length, such as `norm(x)`, `hypot(a, b)` or `abs(x)`, is made from what it is
+    the length of: so it has all derivatives at 0, where the length has none.
+
+    >>> import gradloom as gl
+    >>> gl.square(gl.dlarray(3.0))
+    dlarray float64 9.0
+    """
+    if type(x) is dlarray and x._node is not None and x._node.operation.squared is not None and (squared := square_of(x)) is not None:
+        return squared
+    return _square(x)
 
 
 def _power(a: Any, b: Any) -> Any:
@@ -129,7 +145,7 @@ def _power(a: Any, b: Any) -> Any:
 def _power_base(a: Any, b: Any) -> Any:
     if type(b) in NUMBER_TYPES:
         return 0 if b == 0 else b * power(a, b - 1)
-    return OPERATIONS["where"].public(b == 0, 0.0, scale(power(a, b - 1), b))  # type: ignore[misc]
+    return scale(power(a, b - 1), b)
 
 
 def _power_fused(y_bar: Tensor, a: Any, b: Any) -> Any:
@@ -139,19 +155,30 @@ def _power_fused(y_bar: Tensor, a: Any, b: Any) -> Any:
     return y_bar * 0 if b == 0 else fused_product(y_bar, torch.pow(a, b - 1), b)
 
 
+PAIRS_OF_ARRAYS: list[Any] = [((3,), (3,), {}), ((2, 1), (1, 3), {}), ((), (2, 3), {}), ((0, 1), (1,), {})]  # samples of slopes in two arrays
+
+
 def _power_exponent(y: Any, a: Any, b: Any) -> Any:
-    where, log = OPERATIONS["where"].public, OPERATIONS["log"].public
-    assert where is not None and log is not None
     if type(a) in NUMBER_TYPES:
         if a == 0:
             return 0 * y
         if not isinstance(a, complex) and a > 0:
             return y * math.log(a)
         return y * (cmath.log(a) if y.dtype.is_complex else math.nan)  # real powers of a negative number are at single exponents
-    zero = a == 0
-    return where(zero, 0.0, y * log(where(zero, 1.0, a)))
+    return _power_log.apply((a, b))
 
 
+def _power_log_kernel(a: Tensor, b: Any) -> Tensor:
+    return (torch.pow(a, b) * torch.log(a)).masked_fill(a == 0, 0)
+
+
+def _log(a: Any) -> Any:
+    return OPERATIONS["log"].public(a)  # type: ignore[misc]
+
+
+# a ** b log(a), the slope of a power in its exponent, 0 where a is 0
+_power_log = Elementwise("power_log", _power_log_kernel, [lambda a, b: scale(power(a, b - 1), 1 + b * _log(a)), lambda y, a: scale(y, _log(a))], ("a", "b"),
+                         singular=True, domain=(0.5, 2), samples=PAIRS_OF_ARRAYS)
 any_power = elementwise("power", _power, _power_base, _power_exponent, singular=True, fused_pull=(_power_fused, None),
                         doc="a ** b.", matlab="power", domain=(0.5, 2.0))
 
@@ -169,8 +196,11 @@ def power(a: Any, b: Any, /) -> Any:
 
     Source: MATLAB power, array API power.
     """
-    if type(b) in NUMBER_TYPES and b == 2 and type(a) is not float:
-        return square(a)
+    if type(b) in NUMBER_TYPES and type(a) is not float:
+        if b == 2:
+            return square(a)
+        if type(a) is dlarray and a._node is not None and a._node.operation.squared is not None and type(b) in (int, float) and b > 2 and b % 2 == 0:
+            return any_power(square(a), b // 2)
     return any_power(a, b)
 
 

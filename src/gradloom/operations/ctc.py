@@ -17,8 +17,9 @@ from .contraction import layout_of
 from .crossentropy import _check_probabilities, _like, _log, _log_slope, _tiny
 from .elementwise import clip, exp, where
 from .joining import concat, stack
+from .logsumexp import logsumexp
 from .movement import array, expand_dims, permute_dims, reshape
-from .reduction import logsumexp, sum
+from .reduction import sum
 from .selection import _put, _take, slice_axis
 from .softmax import log_softmax, softmax
 from .weighted_sums import predictions_of, targets_of
