@@ -124,6 +124,11 @@ def to_numpy(value: Tensor) -> np.ndarray:
     return value.detach().resolve_conj().resolve_neg().cpu().numpy()
 
 
+def entry_type(dtype: torch.dtype) -> torch.dtype:
+    """The type of a sparse matrix's entries: SciPy has none in half precision."""
+    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
+
+
 def readable_bytes(count: int) -> str:
     """A byte count as people read it: 23.9 MB."""
     if count < 1000:

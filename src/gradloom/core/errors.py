@@ -1,6 +1,7 @@
 """Errors and warnings, and the user's line: where in somebody's code an array came from."""
 from __future__ import annotations
 
+import importlib
 import linecache
 import os
 import sys
@@ -36,6 +37,10 @@ class TypeRefused(GradloomError, TypeError):
 
 class NotFinite(GradloomError, FloatingPointError):
     """A NaN or an infinity, where `check_finite` was on."""
+
+
+class MissingPackage(GradloomError, ImportError):
+    """A package that gradloom does without is not installed."""
 
 
 class GradloomWarning(UserWarning):
@@ -80,6 +85,16 @@ def line_of(site: Site | None) -> str:
     text = linecache.getline(code.co_filename, number).strip()
     name = code.co_filename if code.co_filename.startswith("<") else os.path.basename(code.co_filename)
     return f"{name}:{number}" + (f": {text}" if text else "")
+
+
+def needed(module: str, word: str) -> Any:
+    """A module of a package that not everybody has, for a word that cannot do without it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise MissingPackage(f"{word} needs {package}, which cannot be imported ({error}), at {line_of(user_site())}; "
+                             f"write pip install \"gradloom[{package}]\"") from None
 
 
 def nearest(name: str, names: Any, count: int = 3) -> str:
