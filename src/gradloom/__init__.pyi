@@ -573,7 +573,7 @@ def pow(a: Any, b: Any, /) -> Any:
 def power(a: Any, b: Any, /) -> Any:
     """a ** b, element by element."""
 def prod(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: Any = False) -> Any:
-    """The product over axes. Its derivative is the product of the other elements, right also where elements are zero."""
+    """The product over axes, of bools and integers in int64. Its derivative is the product of the other elements, right also where elements are zero."""
 def qr(x: Any, /, *, mode: Any = 'reduced') -> Any:
     """x = Q R with orthonormal columns in Q and an upper triangular R, as a named tuple."""
 def quantile(x: Any, q: Any, /, *, axis: Any = None, keepdims: Any = False, method: Any = 'linear') -> Any:
@@ -719,7 +719,7 @@ def value_and_gradient(function: Any, /, *, argument: Any = 0) -> Any:
 def var(x: Any, /, *, axis: Any = None, correction: Any = 0.0, keepdims: Any = False) -> Any:
     """The variance over axes: the mean square distance from the mean, with n - correction in the denominator."""
 def vecdot(a: Any, b: Any, /, *, axis: Any = -1) -> Any:
-    """sum(conj(a) b) along an axis."""
+    """sum(conj(a) b) along an axis, which has one size in both; the other axes broadcast. Labels match by name."""
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: Any = False, ord: Any = 2) -> Any:
     """The norm of vectors over axes: (sum abs(x)**ord)**(1/ord); their largest entry for infinity, how many are not 0 for 0."""
 def vjp(u: Any, x: Any, w: Any, /, *, enable_higher_derivatives: Any = False, retain_data: Any = True) -> Any:

@@ -22,6 +22,7 @@ from torch.utils import _python_dispatch
 Tensor = torch.Tensor
 NUMBERS = (bool, int, float, complex)
 NUMBER_TYPES = frozenset(NUMBERS)
+NUMBER_DTYPES = {bool: torch.bool, int: torch.int64, float: torch.float64, complex: torch.complex128}
 
 DTYPES = {
     "bool": torch.bool, "uint8": torch.uint8, "int8": torch.int8, "int16": torch.int16, "int32": torch.int32, "int64": torch.int64,
@@ -37,14 +38,8 @@ def dtype_named(dtype: Any) -> torch.dtype:
     """A torch dtype from a torch dtype, a NumPy dtype, a Python type or a name."""
     if isinstance(dtype, torch.dtype):
         return dtype
-    if dtype is bool:
-        return torch.bool
-    if dtype is int:
-        return torch.int64
-    if dtype is float:
-        return torch.float64
-    if dtype is complex:
-        return torch.complex128
+    if isinstance(dtype, type) and dtype in NUMBER_DTYPES:
+        return NUMBER_DTYPES[dtype]
     name = dtype if isinstance(dtype, str) and dtype in DTYPES else None
     if name is None:
         name = {"single": "float32", "double": "float64", "half": "float16", "logical": "bool"}.get(dtype) if isinstance(dtype, str) else None
@@ -69,6 +64,30 @@ def promoted(*dtypes: torch.dtype) -> torch.dtype:
     for dtype in dtypes[1:]:
         if dtype is not result:
             result = torch.promote_types(result, dtype)
+    return result
+
+
+def kind_of(dtype: torch.dtype) -> int:
+    """The kind, in order: bools, integers, floating and complex numbers."""
+    return 3 if dtype.is_complex else 2 if dtype.is_floating_point else 0 if dtype is torch.bool else 1
+
+
+def computed_in(*groups: Sequence[torch.dtype]) -> torch.dtype:
+    """The type that operands are computed in together: types of arrays, of arrays without axes, of Python numbers.
+
+    Each group promotes by torch's table; a later one moves the result to another kind only: floating and complex numbers beside integers to
+    double precision.
+    """
+    result: torch.dtype | None = None
+    for dtype in [promoted(*group) for group in groups if group]:
+        if result is None:
+            result = dtype
+        elif kind_of(dtype) > kind_of(result):
+            if differentiable(result):
+                result = promoted(result, torch.complex64)
+            else:
+                result = torch.complex128 if dtype.is_complex else torch.float64 if dtype.is_floating_point else dtype
+    assert result is not None
     return result
 
 

@@ -22,7 +22,7 @@ class Elementwise(Operation):
 
     def __init__(self, name: str, kernel: Callable[..., Any], partials: Sequence[Any], inputs: Sequence[str], *, complex_partials: Any = None,
                  fused_pull: Rule | Sequence[Rule | None] | None = None, singular: bool = False, complex_fused: bool = False,
-                 own: bool = False, **rest: Any):
+                 own: bool = False, floating: bool = True, **rest: Any):
         super().__init__(name, kernel, inputs, own=own, **rest)
         self.complex_fused = complex_fused  # whether the fused pulls are right for complex numbers too
         self.singular = singular
@@ -35,8 +35,7 @@ class Elementwise(Operation):
         self.factors = [self.inputs.index(p) if isinstance(p, str) and self.fused(k) is None else None for k, p in enumerate(partials)]
         self.makes = [self.fused(k) is None or not own for k in range(len(partials))]
         self.linear = all(type(p) in NUMBER_TYPES for p in partials) and complex_partials is None
-        self.floating = name not in ("add", "subtract", "multiply", "negative", "positive", "square", "abs", "sign", "mod", "floor_divide", "maximum",
-                                     "minimum", "power")
+        self.floating = floating  # whether integers are computed with as float64; else they stay integers
 
     def _bound(self, partial: Any) -> Any:
         if isinstance(partial, str):

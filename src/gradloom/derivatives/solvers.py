@@ -73,7 +73,8 @@ def sparse_jacobian(function: Callable[..., Any], /, *, argument: int | str = 0,
     Formula: J[i, j] = d f(x)[i] / d x[j], of shape (f(x).size, x.size), CSR, rows and columns in C order. The pattern is found from the
     operations of `function`; where these multiply and move elements only, the entries follow at once, otherwise they come from as
     many walks, taken together, as the pattern has colours. Both are kept for the next call, as long as `function` takes the same
-    branch. The pattern may hold entries that are zero; those of half precision are float32, since SciPy has none. Where it is dense, a GradloomWarning says so and all columns are computed.
+    branch. The pattern may hold entries that are zero; those of half precision are float32, since SciPy has none. Where it is
+    dense, a GradloomWarning says so and all columns are computed.
 
     `check=True` compares each result with plain walks in random directions. `scipy.optimize.least_squares`, `solve_ivp(jac=)` and
     `NonlinearConstraint(jac=)` take it as it is.

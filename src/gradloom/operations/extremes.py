@@ -13,7 +13,7 @@ from ..core.general import general
 from ..core.labels import described
 from ..core.multilinear import multilinear
 from ..core.operation import discrete, public
-from ..kernels import Tensor
+from ..kernels import Tensor, differentiable
 from .arithmetic import astype, conj
 from .movement import array, expand_dims, fresh, permute_dims, reshape
 from .reduction import _arguments, _without_trace, sum
@@ -118,8 +118,8 @@ def _reduced(operation: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     x, params, labels = _arguments(x, axis, keepdims)
     if 0 in x.shape and operation is not _prod and 0 in [x.shape[a] for a in params["axis"]]:  # the product of nothing is 1
         raise ShapeError(f"{operation.name} of no elements: {described(x.shape, labels_of(x))}, at {line_of(user_site())}")
-    if not params["axis"] and operation.kind != "discrete":
-        return fresh(x)
+    if not params["axis"] and operation.kind != "discrete" and not (x.dtype.is_complex and operation in _alone):
+        return fresh(x) if operation is not _prod or differentiable(x.dtype) else astype(x, "int64")
     if operation in _alone and not (type(x) is dlarray and x.traced) and not x.dtype.is_complex:
         operation = _alone[operation]
     return operation.apply((x,), params, labels)
@@ -223,7 +223,7 @@ _prod = general("prod", _prod_kernel, push=_prod_push, pull=_prod_pull, fused_pu
 
 @public(_prod, method=True)
 def prod(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
-    """The product over axes. Its derivative is the product of the other elements, right also where elements are zero.
+    """The product over axes, of bools and integers in int64. Its derivative is the product of the other elements, right also where elements are zero.
 
     >>> import gradloom as gl
     >>> gl.prod(gl.dlarray([2.0, 3.0]))
@@ -231,7 +231,7 @@ def prod(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = Fal
 
     Source: array API prod, MATLAB prod.
     """
-    return _reduced(_prod, x if dtype is None else astype(x, dtype), axis, keepdims)
+    return _reduced(_prod, x, axis, keepdims) if dtype is None else astype(_reduced(_prod, astype(x, dtype), axis, keepdims), dtype)
 
 
 __all__ = ["argmax", "argmin", "max", "min", "prod"]

@@ -44,13 +44,13 @@ def _scanned(x: Any, axis: Any, dtype: Any, word: str) -> tuple[Any, int]:
         raise ShapeError(f"{word} of a scalar, at {line_of(user_site())}; write reshape(x, (1,)), which has an axis")
     if dtype is not None:
         x = astype(x, dtype)
-    elif x.dtype is torch.bool:
-        x = astype(x, torch.int64)
     return x, single_axis(x, axis, word)
 
 
-def _begun(y: Any, axis: int, first: Any, include_initial: bool) -> Any:
-    """With the value before the first element in front, where that is asked for."""
+def _begun(y: Any, axis: int, first: Any, include_initial: bool, dtype: Any) -> Any:
+    """In the type, and with the value before the first element in front, where these are asked for."""
+    if dtype is not None:
+        y = astype(y, dtype)
     if not include_initial:
         return y
     labels = labels_of(y)
@@ -72,7 +72,7 @@ def cumulative_sum(x: Any, /, *, axis: Any = None, dtype: Any = None, include_in
     Source: array API cumulative_sum, MATLAB cumsum.
     """
     x, k = _scanned(x, axis, dtype, "cumulative_sum")
-    return _begun(_cumsum.apply((x,), {"axis": k, "reverse": False}, labels_of(x)), k, zeros, include_initial)
+    return _begun(_cumsum.apply((x,), {"axis": k, "reverse": False}, labels_of(x)), k, zeros, include_initial, dtype)
 
 
 @composite
@@ -211,7 +211,7 @@ def cumulative_prod(x: Any, /, *, axis: Any = None, dtype: Any = None, include_i
     Source: array API cumulative_prod, MATLAB cumprod.
     """
     x, k = _scanned(x, axis, dtype, "cumulative_prod")
-    return _begun(_cumprod.apply((x,), {"axis": k, "reverse": False}, labels_of(x)), k, ones, include_initial)
+    return _begun(_cumprod.apply((x,), {"axis": k, "reverse": False}, labels_of(x)), k, ones, include_initial, dtype)
 
 
 @composite

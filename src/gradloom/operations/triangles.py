@@ -244,7 +244,7 @@ def kron(a: Any, b: Any, /) -> Any:
 
     Source: MATLAB kron, NumPy kron.
     """
-    a, b = unlabelled(array(a)), unlabelled(array(b))
+    a, b = promoted_arrays(unlabelled(array(a)), unlabelled(array(b)))
     rank = max(a.ndim, b.ndim)
     a, b = [x if x.ndim == rank else reshape(x, (*(1,) * (rank - x.ndim), *x.shape)) for x in (a, b)]
     return _kron.apply((a, b), {"ndim": rank})
