@@ -130,10 +130,15 @@ def as_tensor(x: Any, dtype: Any = None, device: Any = None, copy: bool = True) 
         x = x.astype(x.dtype.newbyteorder("="))
     if copy or not x.flags.writeable or any(s < 0 for s in x.strides):
         x = np.array(x, copy=True, order="C")
-    value = torch.from_numpy(x) if isinstance(x, np.ndarray) else torch.as_tensor(x)
+    value = torch.from_numpy(x) if isinstance(x, np.ndarray) else torch.as_tensor(x, device="cpu")
     if dtype is not None or device is not None:
         value = value.to(device=device, dtype=None if dtype is None else dtype_named(dtype))
     return value
+
+
+def listed(x: Any) -> Tensor:
+    """Positions as a tensor: those in a list or a NumPy array are on the CPU."""
+    return x if isinstance(x, Tensor) else torch.as_tensor(x, device="cpu")
 
 
 def to_numpy(value: Tensor) -> np.ndarray:

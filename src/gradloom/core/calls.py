@@ -151,9 +151,11 @@ def number(value: Any, dtype: torch.dtype) -> Any:
         if len(_numbers) >= 1024:
             _numbers.clear()
         try:
-            scalar = _numbers[value, dtype] = torch.tensor(float(value), dtype=dtype)
+            scalar = torch.tensor(float(value), dtype=dtype, device="cpu")  # wherever torch has its default: it goes with arrays of any device
         except OverflowError:
             return value  # larger than any float: the kernel refuses it, with the user's line
+        if type(scalar) is Tensor:  # not what one of torch's modes makes of it
+            _numbers[value, dtype] = scalar
     return scalar
 
 

@@ -166,7 +166,7 @@ def documented(operation: Operation, doc: str) -> str:
     """A docstring with shapes and an example, for an operation of one line."""
     low, high = operation.domain
     values = [round(low + (high - low) * part, 2) for part in (0.75, 0.6, 0.4)][:len(operation.inputs)]
-    arrays = [torch.tensor(v, dtype=torch.float64) for v in values]
+    arrays = [torch.tensor(v, dtype=torch.float64, device="cpu") for v in values]
     shown = ", ".join(f"gl.dlarray({v})" for v in values)
     broadcast = "Any shape and labels, which the result keeps." if len(values) == 1 else "Shapes broadcast; labels match by name."
     made = repr(dlarray._made(operation.kernel(*arrays), None))

@@ -171,7 +171,7 @@ def probe(J: Jacobian, seed: int = 0) -> None:
     source, stream = J._source, torch.Generator().manual_seed(seed)
     for j in J._columns:
         x = source.xs[j]
-        v = torch.randn(x.shape, dtype=x.dtype, generator=stream).to(x.device)
+        v = torch.randn(x.shape, dtype=x.dtype, generator=stream, device="cpu").to(x.device)
         outputs = [u.node for u in J._us if u.node is not None]
         assert x.node is not None
         plain = dict(zip(outputs, push(outputs, {x.node: v}), strict=True)) if outputs else {}

@@ -125,8 +125,8 @@ def _sparse_kernel(x: Tensor, matrix: Tensor) -> Tensor:
 
 
 def _sparse_samples() -> list[Any]:
-    places = torch.tensor([0, 2, 2, 3, 4]), torch.tensor([0, 2, 1, 2])
-    real, complex_ = (_csr(*places, torch.tensor([1.0, -2.0, 0.5, 3.0 * unit], dtype=dtype), (4, 3))
+    places = torch.tensor([0, 2, 2, 3, 4], device="cpu"), torch.tensor([0, 2, 1, 2], device="cpu")
+    real, complex_ = (_csr(*places, torch.tensor([1.0, -2.0, 0.5, 3.0 * unit], dtype=dtype, device="cpu"), (4, 3))
                       for unit, dtype in ((1, torch.float64), (1j, torch.complex128)))
     return [((3, 2), {"matrix": real}), ((2, 3, 2), {"matrix": real}), ((3, 1), {"matrix": real}), ((0, 3, 2), {"matrix": real}),
             ((3, 2), {"matrix": complex_})]
@@ -137,7 +137,7 @@ def _csr(starts: Tensor, columns: Tensor, data: Tensor, size: tuple[int, ...]) -
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch says once that these matrices are in beta
-            return torch.sparse_csr_tensor(starts, columns, data, size=size, check_invariants=False)
+            return torch.sparse_csr_tensor(starts, columns, data, size=size, check_invariants=False, device="cpu")
     finally:
         warnings.filters = filters  # an interrupt may have come before the block's own end
 

@@ -275,7 +275,7 @@ class _Where(Elementwise):
         return {"condition"}
 
 
-_MASK = torch.tensor([[True, False, True], [False, False, True]])
+_MASK = torch.tensor([[True, False, True], [False, False, True]], device="cpu")
 _where_operation = _Where("where", _where, [0, 1, 1], ("condition", "a", "b"),
                           samples=[(_MASK, (2, 3), (2, 3), {}), (_MASK[0], (2, 1), (2, 3), {}), (_MASK, (3,), 0.5, {}), (_MASK, 0.5, (2, 1), {})],
                           selects=True)

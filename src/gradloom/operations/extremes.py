@@ -69,7 +69,7 @@ def _scatter_kernel(x: Tensor, place: Tensor, size: int) -> Tensor:
     return torch.zeros((*x.shape, size), dtype=x.dtype, device=x.device).scatter_(-1, place.expand(*x.shape, 1), x.unsqueeze(-1))
 
 
-_PLACE = torch.tensor([[1], [0]])
+_PLACE = torch.tensor([[1], [0]], device="cpu")
 _gather = multilinear("gather", _gather_kernel, transposes={"x": lambda y_bar, place, x_shape: _spread(y_bar, place, x_shape[-1])},
                       act=lambda operation, inputs, params: action.gathered_at(inputs[0], [raw(params["place"]).squeeze(-1)], ()),
                       samples=[((2, 3), {"place": _PLACE})], selects=True)
@@ -87,7 +87,7 @@ def _extreme(name: str, find: Any) -> Any:
         alone = len(axis) == 1 and not x.is_meta
         flat = x if alone else _flattened(x, axis)
         if x.is_meta:  # the place is an integer selector, which must be real
-            y, place = flat.new_empty(flat.shape[:-1]), torch.zeros(flat.shape[:-1], dtype=torch.int64)
+            y, place = flat.new_empty(flat.shape[:-1]), torch.zeros(flat.shape[:-1], dtype=torch.int64, device="cpu")
         else:
             y, place = find(flat, axis[0] if alone else -1)
         return _kept(y, axis, keepdims, x.shape), place.unsqueeze(-1)

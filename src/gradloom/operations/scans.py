@@ -183,7 +183,7 @@ def _cumprod_fused(y_bar: Tensor, x: Tensor, y: Tensor, axis: int, reverse: bool
     return _cumsum_kernel(y_bar * y.conj(), axis, not reverse) / x.conj()
 
 
-_THROUGH_ZEROS = torch.tensor([2.0, 0.0, -3.0, 0.0, 1.0], dtype=torch.float64)
+_THROUGH_ZEROS = torch.tensor([2.0, 0.0, -3.0, 0.0, 1.0], dtype=torch.float64, device="cpu")
 _cumprod = general("cumulative_prod", _cumprod_kernel, push=_cumprod_push, pull=_cumprod_pull, fused_pull=_cumprod_fused, matlab="cumprod",
                    samples=[((2, 5), {"axis": -1, "reverse": False}), ((3, 2), {"axis": -2, "reverse": True}), ((1,), {"axis": -1, "reverse": False}),
                             ((2, 0), {"axis": -1, "reverse": False}), (_THROUGH_ZEROS, {"axis": -1, "reverse": False})])
