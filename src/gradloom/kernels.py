@@ -37,6 +37,8 @@ COMPLEX_OF = {torch.float16: torch.complex64, torch.bfloat16: torch.complex64, t
 def dtype_named(dtype: Any) -> torch.dtype:
     """A torch dtype from a torch dtype, a NumPy dtype, a Python type or a name."""
     if isinstance(dtype, torch.dtype):
+        if dtype not in NAMES:
+            raise TypeError(f"there are no arrays of {str(dtype)[6:]}; write one of {', '.join(DTYPES)}")
         return dtype
     if isinstance(dtype, type) and dtype in NUMBER_DTYPES:
         return NUMBER_DTYPES[dtype]
@@ -104,12 +106,36 @@ def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
     return tuple(result)
 
 
+def device_named(device: Any) -> torch.device:
+    """A device that holds values."""
+    named = torch.device(device)
+    if named.type == "meta":
+        raise TypeError('the device "meta" holds no values; write device="cpu", or that of another array')
+    return named
+
+
+def refuse_strange(x: Tensor, converted: bool = False) -> None:
+    """A tensor that is no array of numbers in a type that there is; `converted`: to another type as it is taken."""
+    if x.is_nested:
+        raise TypeError("a nested tensor has rows of unequal length; write x.to_padded_tensor(0.0), and mask what is beyond each length")
+    if x.layout is not torch.strided:
+        raise TypeError(f"the tensor is sparse ({str(x.layout)[6:]}); write x.to_dense(), or gl.matmul(A, x) with a SciPy sparse A")
+    if x.is_quantized:
+        raise TypeError(f"the tensor is quantized ({str(x.dtype)[6:]}); write x.dequantize()")
+    if x.is_meta:
+        raise TypeError('the tensor is on the device "meta" and holds no values; write torch.empty_like(x, device="cpu"), and fill it')
+    if x.dtype not in NAMES and not converted:
+        wanted = "complex64" if x.dtype.is_complex else "float32" if x.dtype.is_floating_point else "int64"
+        raise TypeError(f"there are no arrays of {str(x.dtype)[6:]}; write x.to(torch.{wanted})")
+
+
 def as_tensor(x: Any, dtype: Any = None, device: Any = None, copy: bool = True) -> Tensor:
     """A tensor with the values of `x`: Python numbers and lists of them are float64, arrays keep their type."""
     if isinstance(x, Tensor):
+        refuse_strange(x, dtype is not None)
         value = x.detach()
         wanted = value.dtype if dtype is None else dtype_named(dtype)
-        return value.to(device=device or value.device, dtype=wanted, copy=copy)
+        return value.to(device=value.device if device is None else device_named(device), dtype=wanted, copy=copy)
     if hasattr(x, "batch_sizes"):
         raise TypeError("a packed sequence is no array; pad it with torch.nn.utils.rnn.pad_packed_sequence(x), and mask what is beyond each length")
     if not isinstance(x, (np.ndarray, np.generic)):
@@ -132,7 +158,7 @@ def as_tensor(x: Any, dtype: Any = None, device: Any = None, copy: bool = True) 
         x = np.array(x, copy=True, order="C")
     value = torch.from_numpy(x) if isinstance(x, np.ndarray) else torch.as_tensor(x, device="cpu")
     if dtype is not None or device is not None:
-        value = value.to(device=device, dtype=None if dtype is None else dtype_named(dtype))
+        value = value.to(device=None if device is None else device_named(device), dtype=None if dtype is None else dtype_named(dtype))
     return value
 
 

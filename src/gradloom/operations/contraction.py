@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ..core.array import dlarray, labels_of, unlabelled
+from ..core.array import among_dlarrays, dlarray, labels_of, unlabelled
 from ..core.blocks import action
 from ..core.calls import broadcast_operands
 from ..core.errors import LabelError, ShapeError, line_of, user_site
@@ -25,6 +25,7 @@ from .vector_products import _matvec, _outer, _vecdot
 
 def promoted_arrays(*arrays: Any) -> list[Any]:
     """Arrays (None passes) in their common type: a recorded cast before the kernel."""
+    arrays = tuple(among_dlarrays(arrays))
     dtypes = {a.dtype for a in arrays if a is not None}
     if len(dtypes) == 1:
         return list(arrays)
@@ -79,6 +80,7 @@ def matmul(a: Any, b: Any, /) -> Any:
         raise ShapeError(f"the matrix product needs axes, at {line_of(user_site())}; write a * b for scalars")
     contracted = a.shape[-1], b.shape[-2] if b.ndim > 1 else b.shape[0]
     if contracted[0] != contracted[1]:
+        among_dlarrays((a, b))  # which refuses what is no array at all
         raise ShapeError(f"the matrix product of {described(a.shape, la)} and {described(b.shape, lb)}: {contracted[0]} columns meet "
                          f"{contracted[1]} rows, at {line_of(user_site())}")
     a, b = promoted_arrays(a, b)
@@ -236,7 +238,7 @@ def einsum(equation: str, /, *operands: Any) -> Any:
 
     Source: NumPy einsum.
     """
-    arrays = [array(x) for x in operands]
+    arrays = list(among_dlarrays([array(x) for x in operands]))
     left, arrow, out = equation.replace(" ", "").partition("->")
     inputs = left.split(",")
     if len(inputs) != len(arrays):
