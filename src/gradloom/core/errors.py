@@ -66,6 +66,14 @@ def user_site(depth: int = 1) -> Site | None:
     return None
 
 
+def is_inside(file: str) -> bool:
+    """Whether a file is gradloom's, or of a library that it calls: not the user's."""
+    found = _inside.get(file)
+    if found is None:
+        found = _inside[file] = _is_inside(file)
+    return found
+
+
 def _is_inside(file: str) -> bool:
     if file.startswith(_HERE):
         return True
