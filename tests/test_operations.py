@@ -184,10 +184,10 @@ def test_blocks(operation):
         check_block(case)
 
 
-@pytest.mark.parametrize("surroundings", list(SURROUNDINGS))
-@each(CHECKED)
+AMONG = [(name, s) for name in CHECKED for s in SURROUNDINGS if s not in OUTSIDE.get(name, ())]
+
+
+@pytest.mark.parametrize(("operation", "surroundings"), [(TABLE[n], s) for n, s in AMONG], ids=[f"{n}-{s}" for n, s in AMONG])
 def test_blocks_between_others(operation, surroundings):
-    if surroundings in OUTSIDE.get(operation.name, ()):
-        return
     for case in all_cases(operation):
         check_block(case, *SURROUNDINGS[surroundings])
