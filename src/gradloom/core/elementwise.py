@@ -22,7 +22,7 @@ class Elementwise(Operation):
 
     def __init__(self, name: str, kernel: Callable[..., Any], partials: Sequence[Any], inputs: Sequence[str], *, complex_partials: Any = None,
                  fused_pull: Rule | Sequence[Rule | None] | None = None, singular: bool = False, complex_fused: bool = False,
-                 own: bool = False, finds_output: bool = False, **rest: Any):
+                 own: bool = False, finds_output: bool = False, floating: bool = True, **rest: Any):
         super().__init__(name, kernel, inputs, own=own, **rest)
         self.finds_output = finds_output  # its partial is a function of the input, and reads y to find it again further on
         self.complex_fused = complex_fused  # whether the fused pulls are right for complex numbers too
@@ -36,8 +36,7 @@ class Elementwise(Operation):
         self.factors = [self.inputs.index(p) if isinstance(p, str) and self.fused(k) is None else None for k, p in enumerate(partials)]
         self.makes = [self.fused(k) is None or not own for k in range(len(partials))]
         self.linear = all(type(p) in NUMBER_TYPES for p in partials) and complex_partials is None
-        self.floating = name not in ("add", "subtract", "multiply", "negative", "positive", "square", "abs", "sign", "mod", "floor_divide", "maximum",
-                                     "minimum", "power")
+        self.floating = floating  # whether integers are computed with as float64; else they stay integers
 
     def _bound(self, partial: Any) -> Any:
         if isinstance(partial, str):
@@ -168,7 +167,7 @@ def documented(operation: Operation, doc: str) -> str:
     """A docstring with shapes and an example, for an operation of one line."""
     low, high = operation.domain
     values = [round(low + (high - low) * part, 2) for part in (0.75, 0.6, 0.4)][:len(operation.inputs)]
-    arrays = [torch.tensor(v, dtype=torch.float64) for v in values]
+    arrays = [torch.tensor(v, dtype=torch.float64, device="cpu") for v in values]
     shown = ", ".join(f"gl.dlarray({v})" for v in values)
     broadcast = "Any shape and labels, which the result keeps." if len(values) == 1 else "Shapes broadcast; labels match by name."
     made = repr(dlarray._made(operation.kernel(*arrays), None))

@@ -182,11 +182,7 @@ class Operation:
         """What went wrong in a kernel, with the operands and the user's line."""
         operands = ", ".join(f"{n} {described(x.shape, getattr(x, '_labels', None))}" if hasattr(x, "shape") else f"{n} {x!r}"
                              for n, x in zip(self.inputs, inputs, strict=False))
-        wanted = out_of_memory(error)
-        reason = (f"it takes {wanted} of memory, which is not there; work in parts, or take a smaller type" if wanted else
-                  _mismatch(self.inputs, inputs) if "size of tensor" in str(error) else str(error).split("\n")[0])
-        kind: type[GradloomError] = TypeRefused if isinstance(error, TypeError) or "dtype" in reason or "not implemented for" in reason or (
-            "not support" in reason) else ShapeError
+        kind, reason = reason_of(error, _mismatch(self.inputs, inputs) if "size of tensor" in str(error) else None)
         return kind(f"{self.name}({operands}) cannot be computed, at {line_of(user_site())}: {reason}")
 
     # ----- derivatives -----
@@ -204,6 +200,15 @@ class Operation:
         if self.act is None:
             raise TypeRefused(f"{self.name} is not linear and cannot act on a structured Jacobian; use it on arrays")
         return self.act(self, inputs, params)
+
+
+def reason_of(error: BaseException, mismatch: str | None = None) -> tuple[type[GradloomError], str]:
+    """What a kernel's error is, and what it says: its first line, unless something better is known."""
+    wanted = out_of_memory(error)
+    reason = (f"it takes {wanted} of memory, which is not there; work in parts, or take a smaller type" if wanted else
+              mismatch or str(error).split("\n")[0])
+    refused = isinstance(error, TypeError) or any(words in reason for words in ("dtype", "not implemented for", "not support"))
+    return TypeRefused if refused else ShapeError, reason
 
 
 def _mismatch(names: Sequence[str], inputs: Sequence[Any]) -> str:

@@ -25,6 +25,7 @@ from ..core.blocks.block import Block, identity
 from ..core.operation import ITEM, OPERATIONS, padded
 from ..core.trace import Node, ancestors
 from ..kernels import Tensor
+from .failures import FAILURES, refuse_in_words
 from .forward import push
 from .planning import remembered, stand_ins
 from .reverse import cast, handles, unrecorded
@@ -143,8 +144,12 @@ class Walk:
 
     def second(self) -> Any:
         """The sum of second derivatives of u over the directions, None where it is zero."""
-        with self.x.trace.recording():
-            return self._second()
+        try:
+            with self.x.trace.recording():
+                return self._second()
+        except FAILURES as error:
+            refuse_in_words(error)
+            raise
 
     def _second(self) -> Any:
         self._tangents(0, {})

@@ -231,7 +231,7 @@ def _same_places(a: Axis, b: Axis) -> bool:
 
 def in_order(axis: Axis) -> bool:
     """Whether an axis of one index is at that index itself."""
-    return axis.positions is None or torch.equal(axis.positions, torch.arange(axis.size))
+    return axis.positions is None or torch.equal(axis.positions, torch.arange(axis.size, device="cpu"))
 
 
 def _matching(choices: list[list[int]]) -> bool:

@@ -101,7 +101,7 @@ def _fmod(a: Any, b: Any) -> Any:
     """a - trunc(a / b) b, with torch's own value."""
     a_raw, b_raw = raw(a), raw(b)
     value = torch.fmod(a_raw, b_raw)
-    b = b if type(b) is dlarray else constant(torch.as_tensor(b, dtype=a.dtype))
+    b = b if type(b) is dlarray else constant(torch.as_tensor(b, dtype=a.dtype, device=a.device))
     return constant(value) + (a - detached(a)) - constant(torch.trunc(a_raw / b_raw)) * (b - detached(b))
 
 
@@ -362,7 +362,7 @@ def _euclidean(a: Any, b: Any) -> Any:
 
 @rule("_pdist_forward")
 def _pdist(x: Any, p: float = 2) -> Any:
-    i, j = torch.triu_indices(x.shape[0], x.shape[0], 1)
+    i, j = torch.triu_indices(x.shape[0], x.shape[0], 1, device="cpu")
     return _norm(gl.take(x, i, axis=0) - gl.take(x, j, axis=0), p, -1)
 
 

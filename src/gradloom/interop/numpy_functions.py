@@ -15,17 +15,18 @@ from ..core.errors import TypeRefused, line_of, user_site
 from ..core.operation import PUBLIC
 from . import numpy_selection, numpy_statistics  # noqa: F401 - which fill the table
 from .numpy_table import FUNCTIONS
-from .protocol import adapted, gl, traced_in, unknown
+from .protocol import adapted, gl, in_double, traced_in, unknown
 
 # NumPy's ufuncs that are spelled differently here; the others have the name of their operation.
 _SPELLED = {
     "absolute": "abs", "fabs": "abs", "arccos": "acos", "arccosh": "acosh", "arcsin": "asin", "arcsinh": "asinh", "arctan": "atan",
     "arctan2": "atan2", "arctanh": "atanh", "conjugate": "conj", "invert": "bitwise_invert", "left_shift": "bitwise_left_shift",
-    "right_shift": "bitwise_right_shift", "float_power": "power", "rint": "round", "true_divide": "divide",
+    "right_shift": "bitwise_right_shift", "rint": "round", "true_divide": "divide",
     "expit": "sigmoid", "psi": "digamma",  # of scipy.special, whose ufuncs come here as well
 }
 # Written in other operations.
 _COMPOSED: dict[str, Callable[..., Any]] = {
+    "float_power": lambda a, b: gl.power(in_double(a), in_double(b)),
     "cbrt": lambda x: gl.sign(x) * gl.abs(x) ** (1 / 3),
     "deg2rad": lambda x: x * (np.pi / 180), "radians": lambda x: x * (np.pi / 180),
     "rad2deg": lambda x: x * (180 / np.pi), "degrees": lambda x: x * (180 / np.pi),

@@ -73,7 +73,7 @@ class Copy:
             before["_buffers"].update(buffers)
 
 
-_EMPTY = _made(torch.empty(0), None, None)
+_EMPTY = _made(torch.empty(0, device="cpu"), None, None)
 
 
 def _key(name: str) -> Key:

@@ -80,7 +80,7 @@ def scaled_dot_product_attention(query: Any, key: Any, value: Any, attn_mask: An
     only(enable_gqa=(enable_gqa, False))
     scores = gl.matmul(query, gl.matrix_transpose(key)) * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
     if is_causal:
-        attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
+        attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
     if attn_mask is not None:
         attn_mask = array(attn_mask)
         scores = gl.where(attn_mask, scores, -math.inf) if attn_mask.dtype is torch.bool else scores + attn_mask
@@ -289,7 +289,7 @@ def nll_loss(input: Any, target: Any, weight: Any = None, size_average: Any = No
     ids = target.reshape(-1)
     kept = ids != ignore_index
     ids = torch.where(kept, ids, 0)
-    picked = x[ids] if x.ndim == 1 else x[torch.arange(ids.numel()), ids]
+    picked = x[ids] if x.ndim == 1 else x[torch.arange(ids.numel(), device="cpu"), ids]
     w = gl.astype(dlarray(kept), input.dtype) if weight is None else gl.take(weight, ids, axis=0) * dlarray(kept)
     loss = -picked * w
     if reduction == "mean":

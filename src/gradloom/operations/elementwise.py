@@ -13,7 +13,7 @@ from ..core.elementwise import Elementwise, elementwise
 from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.operation import public
 from ..kernels import NUMBER_TYPES, Tensor
-from .arithmetic import add, divide, finite, fused_product, fused_quotient, multiply, positive, real, scale, square
+from .arithmetic import add, divide, finite, fused_product, fused_quotient, multiply, positive, real, scale, square, tensor_beside
 from .slopes import (
     asinh_slope,
     atan2_slope,
@@ -194,12 +194,12 @@ def gelu(x: Any, *, approximation: str = "none") -> Any:
 
 sign = elementwise("sign", torch.sgn, 0, complex_partials=[(lambda x: 0.5 * inverse_length(absolute(x)),
                                                             lambda y, x: -0.5 * y * y * inverse_length(absolute(x)))],
-                   singular=True, doc="x / abs(x), 0 at 0.", matlab="sign")
+                   singular=True, doc="x / abs(x), 0 at 0.", matlab="sign", floating=False)
 absolute = elementwise("abs", torch.abs, lambda x: sign(x),
                        complex_partials=[(lambda x: 0.5 * _conj(sign(x)), lambda x: 0.5 * sign(x))],
                        fused_pull=lambda y_bar, x: torch.sgn(x).mul_(y_bar), complex_fused=True, operators=("__abs__",),
                        squared=lambda x: real(_conj(x) * x) if x.dtype.is_complex else square(x),
-                       doc="The absolute value, with derivative 0 at 0.", matlab="abs")
+                       doc="The absolute value, with derivative 0 at 0.", matlab="abs", floating=False)
 angle = elementwise("angle", torch.angle, 0, complex_partials=[(lambda x: divide(-0.5j, x), lambda x: divide(0.5j, _conj(x)))], singular=True,
                     doc="The phase of a complex number, in radians.", matlab="angle")
 
@@ -218,9 +218,9 @@ def _pair(kernel: Any) -> Any:
 
     def run(a: Any, b: Any) -> Any:
         if not isinstance(a, Tensor):
-            a = torch.as_tensor(a, dtype=b.dtype, device=b.device)
+            a = tensor_beside(a, b)
         elif not isinstance(b, Tensor):
-            b = torch.as_tensor(b, dtype=a.dtype, device=a.device)
+            b = tensor_beside(b, a)
         return kernel(a, b)
 
     return run
@@ -228,10 +228,10 @@ def _pair(kernel: Any) -> Any:
 
 maximum = elementwise("maximum", _pair(torch.maximum), lambda a, b: _first(a, b, torch.ge), lambda a, b: 1 - _first(a, b, torch.ge),
                       doc="The larger of a and b; the derivative goes to a where they are equal.", matlab="max",
-                      selects=True)
+                      selects=True, floating=False)
 minimum = elementwise("minimum", _pair(torch.minimum), lambda a, b: _first(a, b, torch.le), lambda a, b: 1 - _first(a, b, torch.le),
                       doc="The smaller of a and b; the derivative goes to a where they are equal.", matlab="min",
-                      selects=True)
+                      selects=True, floating=False)
 atan2 = elementwise("atan2", _pair(torch.atan2), lambda a, b: atan2_slope(a, b), lambda a, b: -atan2_slope(b, a),
                     singular=True, domain=(0.5, 2), doc="The angle of the point (b, a), in radians.", matlab="atan2")
 hypot = elementwise("hypot", _pair(torch.hypot), lambda a, b: hypot_slope(a, b), lambda a, b: hypot_slope(b, a), domain=(0.5, 2),
@@ -286,7 +286,7 @@ class _Where(Elementwise):
         return {"condition"}
 
 
-_MASK = torch.tensor([[True, False, True], [False, False, True]])
+_MASK = torch.tensor([[True, False, True], [False, False, True]], device="cpu")
 _where_operation = _Where("where", _where, [0, 1, 1], ("condition", "a", "b"),
                           samples=[(_MASK, (2, 3), (2, 3), {}), (_MASK[0], (2, 1), (2, 3), {}), (_MASK, (3,), 0.5, {}), (_MASK, 0.5, (2, 1), {})],
                           selects=True)
@@ -359,7 +359,7 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
     """
     if min is None and max is None:
         return positive(x)
-    if all(bound is None or type(bound) in NUMBER_TYPES for bound in (min, max)):
+    if all(bound is None or type(bound) in NUMBER_TYPES for bound in (min, max)) and getattr(x, "dtype", None) is not torch.bool:
         if float not in (type(min), type(max)) and hasattr(x, "dtype"):
             return _clip.apply((operand(x),), {"low": min, "high": max}, getattr(x, "_labels", None))  # integers stay integers
         return apply_unary(_clip, x, {"low": min, "high": max})
@@ -369,15 +369,13 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
 
 
 def _same(a: Any, b: Any) -> Any:
-    like = a if isinstance(a, Tensor) else b
-    a, b = (x if isinstance(x, Tensor) else torch.as_tensor(x, dtype=like.dtype) for x in (a, b))
-    dtype = torch.promote_types(a.dtype, b.dtype)
+    dtype = torch.result_type(a, b)
     if dtype in (torch.float16, torch.bfloat16):
         raise TypeError("there are no complex numbers in half precision; write x.astype('float32') first")
     return torch.broadcast_tensors(a.to(dtype), b.to(dtype))
 
 
-_complex = elementwise("complex", lambda a, b: torch.complex(*_same(a, b)), 1, 1j, complex_fused=True, doc="a + b i.", matlab="complex",
+_complex = elementwise("complex", _pair(lambda a, b: torch.complex(*_same(a, b))), 1, 1j, complex_fused=True, doc="a + b i.", matlab="complex",
                        fused_pull=(lambda y_bar: y_bar.real, lambda y_bar: y_bar.imag))
 
 

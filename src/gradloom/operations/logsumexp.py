@@ -9,6 +9,7 @@ from ..core.general import general
 from ..core.operation import public
 from ..kernels import Tensor
 from .arithmetic import conj, finite
+from .movement import fresh
 from .reduction import _SAMPLES, _arguments, _as_double, _restored, sum
 
 
@@ -68,7 +69,8 @@ def logsumexp(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     Source: SciPy logsumexp.
     """
     x, params, labels = _arguments(x, axis, keepdims)
-    return _logsumexp.apply((_as_double(x),), params, labels)
+    x = _as_double(x)
+    return _logsumexp.apply((x,), params, labels) if params["axis"] or not x.ndim else fresh(x)  # of no axes, which torch takes for all
 
 
 __all__ = ["logsumexp"]

@@ -13,7 +13,7 @@ from ..core.general import general
 from ..core.labels import axes_of, without
 from ..core.multilinear import multilinear
 from ..core.operation import discrete, public
-from ..kernels import Tensor
+from ..kernels import Tensor, differentiable
 from .arithmetic import astype, conj, real, square
 from .movement import array, reshape
 from .slopes import inverse_length
@@ -75,7 +75,12 @@ def _restored(y_bar: Any, axis: tuple[int, ...], keepdims: bool, ndim: int) -> A
 def _sum_kernel(x: Tensor, axis: tuple[int, ...], keepdims: bool) -> Tensor:
     if len(axis) == x.ndim and axis and not keepdims:
         return torch.sum(x)
-    return torch.sum(x, axis, keepdim=keepdims) if axis else x
+    return torch.sum(x, axis, keepdim=keepdims) if axis else as_sum(x)
+
+
+def as_sum(x: Tensor) -> Tensor:
+    """An array in the type of its sums and products: bools and integers are int64."""
+    return x if differentiable(x.dtype) else x.to(torch.int64)
 
 
 def _sum_transpose(y_bar: Any, axis: Any, keepdims: Any, x_shape: Any, lead: Any) -> Any:
@@ -102,7 +107,7 @@ _sum = multilinear("sum", _sum_kernel, transposes={"x": _sum_transpose},
 def sum(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
     """The sum over axes: an integer, a label letter, several, or all of them.
 
-    Formula: y = sum over i of x[i], in x's type or the `dtype` asked for. The axes are dropped, or kept with size 1.
+    Formula: y = sum over i of x[i], in x's type (bools and integers in int64) or the `dtype` asked for. The axes are dropped, or kept with size 1.
 
     >>> import gradloom as gl
     >>> gl.sum(gl.dlarray([[1.0, 2.0], [3.0, 4.0]], "CB"), axis="C")
@@ -112,7 +117,7 @@ def sum(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = Fals
     Source: array API sum, MATLAB sum.
     """
     x, params, labels = _arguments(x, axis, keepdims)
-    return _sum.apply((x if dtype is None else astype(x, dtype),), params, labels)
+    return _sum.apply((x,), params, labels) if dtype is None else astype(_sum.apply((astype(x, dtype),), params, labels), dtype)
 
 
 def _mean_kernel(x: Tensor, axis: tuple[int, ...], keepdims: bool) -> Tensor:

@@ -135,7 +135,7 @@ def _gamma_kernel(x: Tensor) -> Tensor:
     return torch.where(whole, _FACTORIALS.to(y)[torch.where(whole, x - 1, 0).to(torch.int64)], y)
 
 
-_FACTORIALS = torch.tensor([float(math.factorial(n)) for n in range(171)], dtype=torch.float64)
+_FACTORIALS = torch.tensor([float(math.factorial(n)) for n in range(171)], dtype=torch.float64, device="cpu")
 
 
 def _beta_kernel(a: Tensor, b: Tensor) -> Tensor:
@@ -336,11 +336,11 @@ def _whole_quotient(a: Tensor, b: Tensor) -> Tensor:
     return torch.div(a, b, rounding_mode="trunc")
 
 
-_NUMBERS = torch.tensor([5.0, -5.0, 0.7], dtype=torch.float64)  # no multiple of each other: there fmod jumps
-_REMAINDERS: list[Any] = [(_NUMBERS, 3.0, {}), (7.6, _NUMBERS, {}), (_NUMBERS, torch.tensor([[1.9], [-2.2]], dtype=torch.float64), {})]
+_NUMBERS = torch.tensor([5.0, -5.0, 0.7], dtype=torch.float64, device="cpu")  # no multiple of each other: there fmod jumps
+_REMAINDERS: list[Any] = [(_NUMBERS, 3.0, {}), (7.6, _NUMBERS, {}), (_NUMBERS, torch.tensor([[1.9], [-2.2]], dtype=torch.float64, device="cpu"), {})]
 fmod = elementwise("fmod", _pair(torch.fmod), 1, lambda a, b: -trunc(a / b), domain=(0.6, 0.9), matlab="rem", samples=_REMAINDERS,
                    fused_pull=(None, lambda y_bar, a, b: fused_product(y_bar, _pair(_whole_quotient)(a, b), -1)),
-                   doc="a - trunc(a / b) b, with the sign of a.")
+                   doc="a - trunc(a / b) b, with the sign of a.", floating=False)
 
 __all__ = ["acot", "acoth", "acsc", "acsch", "asec", "asech", "beta", "copysign", "cospi", "cot", "coth", "csc", "csch", "digamma", "erfcinv", "erfcx",
            "erfinv", "fmod", "gamma", "gammaln", "logaddexp", "nextafter", "polygamma", "sec", "sech", "sinpi", "xlogy"]
