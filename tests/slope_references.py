@@ -264,7 +264,7 @@ REFERENCES: dict[str, Reference] = {
     "density": one(density, near, ulps=8, second_ulps=64, second_cancels=1.0, lost=1e4, why="a derivative of a derivative"),
     "silu_slope": one(lambda x: logistic(x) * (1 + x * logistic(-x)), ulps=8, second_ulps=64, cancels=0.3, second_cancels=1.0, lost=1000, why=SMALL),
     "inverse_length": one(lambda x, n: x**-n, lambda x: 1e-8 < abs(x) < 1e8, ulps=8, second_ulps=16, why="torch's pow has up to 2 units"),
-    "root": one(root, lambda x: 1e-8 < x < 1e8, ulps=32, second_ulps=64, why="the exponents are rounded"),
+    "norm_root": one(root, lambda x: 1e-8 < x < 1e8, ulps=32, second_ulps=64, why="the exponents are rounded"),
     "elu_slope": one(lambda x, alpha: mp.mpf(alpha) * mp.exp(x) if x <= 0 else mp.mpf(1), not_zero),
     "atan2_slope": one(lambda a, b: b / (a * a + b * b), lambda a, b: a != 0 and b != 0 and moderate(a, b), ulps=16, second_ulps=128, second_cancels=1e-3,
                        why="a second and a third derivative"),

@@ -1,6 +1,7 @@
 """Elementwise operations: partial derivatives stated once."""
 from __future__ import annotations
 
+import cmath
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -111,8 +112,8 @@ class Elementwise(Operation):
 
     def _product(self, bar: Any, p: Any, node: Node) -> Any:
         """bar * p; in a trace in which something was selected, 0 times infinity is 0."""
-        if type(p) in NUMBER_TYPES:
-            return bar if p == 1 else -bar if p == -1 else bar * p
+        if type(p) in NUMBER_TYPES and (p == 1 or p == -1):
+            return bar if p == 1 else -bar
         return scaled(bar, p) if node.trace.guarded else bar * p
 
     def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
@@ -140,7 +141,13 @@ def _conjugate(x: Any) -> Any:
 def scaled(bar: Any, p: Any) -> Any:
     """bar * p with 0 * infinity = 0: the product of walks through a trace in which something was selected."""
     if type(p) in NUMBER_TYPES:
-        return bar * p
+        if p != 0 and cmath.isfinite(p):
+            return bar * p
+        if type(bar) is Block and p == 0:
+            return bar.made([], bar.shape)
+        dtype = bar.dtype if type(p) is not complex else torch.promote_types(bar.dtype, torch.complex64)
+        p = torch.full((), p, dtype=dtype, device=bar.device)
+        p = dlarray._made(p, None) if type(bar) is dlarray else p
     return OPERATIONS["scale"].apply((bar, p))
 
 

@@ -148,7 +148,10 @@ class _Walk:
             partial, at = partial_of(node, j)
             number = number_of(partial) if (k, j) not in self.free and _constant(node, operation.partials[j]) else None
             if number is not None:
-                folded = [p.times(number) for p in entries]
+                if number == 0 and node.trace.guarded:  # whatever it meets
+                    folded = [p._replace(slots=0, coefficients=p.coefficients * 0.0) for p in entries]
+                else:
+                    folded = [p.times(number) for p in entries]
                 if number == 0 or all(_represented(p.coefficients, q.coefficients) for p, q in zip(entries, folded, strict=True)):
                     self.accumulation.numbers.append(((k, j), at, number))
                     return folded

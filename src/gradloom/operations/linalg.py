@@ -124,7 +124,7 @@ def _root_kernel(x: Tensor, exponent: float, n: int) -> Tensor:
     return y.masked_fill_(x == 0, 0 if n == 1 else math.nan) if n and exponent < 1 else y
 
 
-_root_operation = Elementwise("root", _root_kernel, [lambda x, exponent, n: _root(x, exponent, n + 1)], ("x",), domain=(0.5, 2),
+_root_operation = Elementwise("norm_root", _root_kernel, [lambda x, exponent, n: _root(x, exponent, n + 1)], ("x",), domain=(0.5, 2),
                               samples=[{"exponent": 3.0, "n": 0}, {"exponent": 1 / 3, "n": 0}, {"exponent": 0.5, "n": 1}])
 
 
