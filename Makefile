@@ -42,7 +42,7 @@ types: .venv/.installed-dev ## mypy
 bench: .venv/.installed-bench ## gradloom beside its rivals
 	$(PY) -m benchmarks
 
-stub: .venv/.installed-dev ## write src/gradloom/__init__.pyi anew
+stub: .venv/.installed-dev ## write the stub files anew
 	$(PY) tools/make_stub.py
 
 table: .venv/.installed-dev ## write docs/operations.md anew

@@ -180,6 +180,7 @@ EDGES = {
     "max": [((3,), over(-1)), ((2, 1), over(-1)), ((0, 3), over(-1)), ((2, 0, 3), over(-1, -3))],
     "min": [((3,), over(-1)), ((2, 1), over(-2, keepdims=True)), ((0, 3), over(-1)), ((2, 0, 3), over(-1, -3, keepdims=True))],
     "prod": [((3,), over(-1)), ((2, 1), over(-1)), ((2, 0), over(-1)), ((0, 2), over(-2, keepdims=True)), ((2, 3, 2), over(-2, -3))],
+    "logsumexp_share": [((3, 1), {"axis": (-1,)}), ((3,), {"axis": (-1,)}), ((0, 3), {"axis": (-1,)}), ((2, 0), {"axis": (-1,)})],
     "logsumexp": [((3, 1), over(-1)), ((3,), over(-1, keepdims=True)), ((2, 3), over(-1, -2)), ((0, 3), over(-1))],
     "gather": [
         ((3,), {"place": at(1)}), ((1, 3), {"place": at(2).reshape(1, 1)}),

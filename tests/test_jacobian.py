@@ -89,6 +89,44 @@ def test_dense_out_is_overwritten_whole(reference, kind, tmp_path):
             close(out, reference[key])
 
 
+def reversed_axes(shape):
+    return np.full(shape[::-1], np.nan).T
+
+
+LAYOUTS = {
+    "negative strides": lambda shape: np.full(shape, np.nan)[::-1, ..., ::-1],
+    "foreign byte order": lambda shape: np.full(shape, np.nan, dtype=np.dtype("f8").newbyteorder()),
+    "both": lambda shape: np.full(shape, np.nan, dtype=np.dtype("f8").newbyteorder())[..., ::-1],
+    "a part of a wider array": lambda shape: np.full((*shape[:-1], 2 * shape[-1]), np.nan)[..., ::2],
+    "axes reversed": reversed_axes,
+    "a field between others": lambda shape: np.zeros(shape, dtype="f4,f8,i2")["f1"],
+    "not aligned": lambda shape: np.frombuffer(bytearray(8 * int(np.prod(shape)) + 1), np.uint8)[1:].view("f8").reshape(shape),
+    "masked": lambda shape: np.ma.masked_array(np.zeros(shape), mask=True),
+    "torch, transposed": lambda shape: torch.full(shape[::-1], torch.nan, dtype=D).permute(*range(len(shape))[::-1]),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_out_is_written_right_however_it_lies_in_memory(reference, layout):
+    J = structured()
+    for key in ("w1", "w2", "b2"):
+        out = LAYOUTS[layout](tuple(reference[key].shape))
+        assert J[key].dense(out=out) is out
+        close(np.ma.filled(out, np.nan).astype("f8") if isinstance(out, np.ndarray) else out, reference[key])
+    number = gl.dlfeval(lambda x: gl.dljacobian(x**2, x), gl.dlarray(3.0))
+    assert number.dense(out=np.zeros((), np.dtype("f8").newbyteorder())) == number.dense(out=np.zeros(())) == 6
+
+
+@pytest.mark.parametrize("out", [np.lib.stride_tricks.as_strided(np.zeros(99), (6, 4), (8, 8)), torch.zeros(1, 4, dtype=D).expand(6, 4),
+                                 torch.zeros(6, 4, dtype=D, device="meta"), torch.zeros(6, 4, dtype=D).to_sparse(),
+                                 torch.zeros(6, 4, dtype=torch.complex128).conj().imag, np.zeros((6, 4), "f8,f8"), np.zeros((6, 4), object)],
+                         ids=["overlapping", "expanded", "meta", "sparse", "negative", "structured", "objects"])
+def test_out_that_cannot_be_written_is_refused(out):
+    J = gl.dlfeval(lambda x: gl.dljacobian(gl.concat([x, x[:2]]) ** 2, x), gl.dlarray(np.arange(4.0)))
+    with pytest.raises((gl.ShapeError, gl.TypeRefused), match=r"out .*(give|needed)"):
+        J.dense(out=out)
+
+
 def test_a_buffer_is_right_for_other_values_and_returns_to_the_pool():
     parts = [gl.dlfeval(lambda p: gl.dljacobian(mlp(p, gl.dlarray(POINTS)), p), traced(p))["w2"]
              for p in (PARAMETERS, {k: v + 1 for k, v in PARAMETERS.items()})]

@@ -43,7 +43,7 @@ def variants(operation):
                 if (other := altered(value)) is not None:
                     runs.append(type(case)(operation, case.inputs, {**case.params, name: other}))
             yield x, [(k, c.inputs, c.params) for c in runs]
-    if isinstance(operation, Elementwise) and len(operation.inputs) == 2:
+    if isinstance(operation, Elementwise) and len(operation.inputs) == 2 and operation.samples is None:  # others are of arrays alone
         low, high = operation.domain
         x = torch.linspace(max(low, 0.1), high, 6, dtype=torch.float64).reshape(2, 3)
         for k in (0, 1):

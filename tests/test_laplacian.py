@@ -453,7 +453,7 @@ def test_a_tangent_is_scaled_in_place_only_where_nothing_else_reads_it(name, pie
 def test_a_slope_is_computed_once_for_gradient_and_laplacian(activation, monkeypatch):
     """While the recorded gradient lives the Laplacian finds its slopes; once nothing needs them they are computed again; the numbers are the same."""
     fun = getattr(gl, activation)
-    slope = {"tanh": "one_minus_square", "sigmoid": "logistic_slope", "silu": "silu_slope", "gelu": "gelu_slope", "erf": "bell"}.get(activation,
+    slope = {"tanh": "tanh_slope", "sigmoid": "logistic_slope", "silu": "silu_slope", "gelu": "gelu_slope", "erf": "bell", "atan": "atan_slope"}.get(activation,
                                                                                                                           "one_plus_square")
     operation, calls = OPERATIONS[slope], []
     kernel = operation.kernel

@@ -1,8 +1,12 @@
 """NumPy's functions and ufuncs on dlarrays: each entry of the table against NumPy itself, its derivatives against differences."""
 
+import inspect
+import math
+import warnings
+
 import numpy as np
 import pytest
-from protocol_checks import arguments, check
+from protocol_checks import arguments, check, leaves, numbers
 
 import gradloom as gl
 from gradloom.interop.numpy_functions import FUNCTIONS, UFUNCS
@@ -53,7 +57,7 @@ CALLS = {
     "sort": [lambda x: np.sort(x), lambda x: np.sort(x, axis=None)],
     "argsort": [lambda x: np.argsort(x, axis=1)],
     "searchsorted": [lambda w: np.searchsorted(w, np.array([0.3, 0.6]))],
-    "moveaxis": [lambda t: np.moveaxis(t, 0, -1)],
+    "moveaxis": [lambda t: np.moveaxis(t, 0, -1), lambda t: np.moveaxis(t, source=(0, 1), destination=(-1, 0))],
     "broadcast_to": [lambda v: np.broadcast_to(v, (2, 3))],
     "tile": [lambda x: np.tile(x, (2, 1))],
     "tensordot": [lambda t, b: np.tensordot(t, b, axes=([1], [0])), lambda t, b: np.tensordot(t, b, ([1], [0]))],
@@ -101,7 +105,7 @@ CALLS = {
     "take": [lambda x: np.take(x, INDEX, axis=1), lambda x: np.take(x, 4)],
     "take_along_axis": [lambda x: np.take_along_axis(x, INDEX, axis=1)],
     "clip": [lambda x: np.clip(x, -0.5, 0.5), lambda x: np.clip(x, None, 0.5), lambda x: np.clip(x, min=0.1)],
-    "nan_to_num": [lambda x: np.nan_to_num(x)],
+    "nan_to_num": [lambda x: np.nan_to_num(x), lambda z: np.nan_to_num(z, nan=0.3), lambda z, x: np.nan_to_num(z[:2, :3] + 1j * x, nan=0.3)],
     "pad": [lambda x: np.pad(x, 1), lambda x: np.pad(x, ((1, 0), (0, 2)), constant_values=2.0), lambda x: np.pad(x, ((0, 0), (5, 1)), mode="edge"),
             lambda x: np.pad(x, (1, 4), mode="reflect"), lambda x: np.pad(x, 3, mode="symmetric"), lambda x: np.pad(x, (2, 4), mode="wrap")],
     "nansum": [lambda x: np.nansum(np.where(x > 0, np.log(np.abs(x)), np.nan), axis=1), lambda x: np.nansum(x, keepdims=True),
@@ -120,14 +124,15 @@ CALLS = {
     "dot": [lambda x, v: np.dot(x, v), lambda x, t: np.dot(x, t), lambda c, x: np.dot(c, x)],
     "inner": [lambda x, y: np.inner(x, y)],
     "vdot": [lambda x, y: np.vdot(x, y)],
-    "einsum": [lambda x, m: np.einsum("ij,jk->ik", x, m)],
+    "einsum": [lambda x, m: np.einsum("ij,jk->ik", x, m), lambda x, m: np.einsum(x, [0, 1], m, [1, 2]), lambda x, m: np.einsum(x, [0, 1], m, [1, 2], [2, 0]),
+               lambda t, w: np.einsum(t, [..., 0, 1], w, [0])],
     "kron": [lambda x, v: np.kron(x, v), lambda m, x: np.kron(m, x)],
     "cross": [lambda x, y: np.cross(x, y)],
     "diff": [lambda x: np.diff(x), lambda x: np.diff(x, axis=0), lambda v: np.diff(v, n=2), lambda x: np.diff(x, prepend=0.5)],
-    "ediff1d": [lambda x: np.ediff1d(x)],
+    "ediff1d": [lambda x: np.ediff1d(x), lambda x, v: np.ediff1d(x, to_end=v, to_begin=2.0)],
     "trapezoid": [lambda x: np.trapezoid(x, dx=0.5), lambda x, w: np.trapezoid(x, w)],
     "polyval": [lambda v, x: np.polyval(v, x)],
-    "round": [lambda x: np.round(x), lambda x: np.round(x * 1.234567, 2)],
+    "round": [lambda x: np.round(x), lambda x, y: np.round(x * 3 + 1j * y, 1), lambda x: np.round(x * 1.234567, 2)],
     "around": [lambda x: np.around(x)],
     "fix": [lambda x: np.fix(x * 3)],
     "angle": [lambda x: np.angle(x + 1j), lambda x: np.angle(x + 1j, deg=True)],
@@ -162,7 +167,7 @@ CALLS = {
     "linalg.trace": [lambda m: np.linalg.trace(m, offset=1)],
     "linalg.diagonal": [lambda m: np.linalg.diagonal(m, offset=1)],
     "linalg.cholesky": [lambda m: np.linalg.cholesky(m @ m.T)],
-    "linalg.qr": [lambda m: np.abs(np.linalg.qr(m)[1])],
+    "linalg.qr": [lambda m: np.abs(np.linalg.qr(m)[1]), lambda m: np.abs(np.linalg.qr(m, mode="r"))],
     "linalg.pinv": [lambda b: np.linalg.pinv(b)],
     "linalg.matrix_power": [lambda m: np.linalg.matrix_power(m, 3)],
     "linalg.matrix_rank": [lambda m: np.linalg.matrix_rank(m)],
@@ -275,6 +280,39 @@ def test_functions_are_numpys(name, k):
     arrays = arguments(call, FIXTURES)
     is_question = name in CONSTANT or name == "where" and k == 1
     check(call, call, arrays, differentiable=not is_question)
+
+
+def by_name(call, arrays, defaults):
+    """What a call gives where each argument of NumPy's functions is given by its name, and every default too."""
+    plain = gl.dlarray.__array_function__
+
+    def named(self, function, types, args, kwargs):
+        try:
+            signature = inspect.signature(function)
+        except (TypeError, ValueError):
+            return plain(self, function, types, args, kwargs)  # written in C
+        if any(p.kind is p.VAR_POSITIONAL for p in signature.parameters.values()):
+            return plain(self, function, types, args, kwargs)
+        bound = signature.bind(*args, **kwargs)
+        if defaults:
+            bound.apply_defaults()
+        first = [k for k, p in signature.parameters.items() if p.kind is p.POSITIONAL_ONLY]
+        others = next((k for k, p in signature.parameters.items() if p.kind is p.VAR_KEYWORD), None)
+        rest = {k: v for k, v in bound.arguments.items() if k not in (*first, others)} | bound.arguments.get(others, {})
+        return plain(self, function, types, tuple(bound.arguments[k] for k in first if k in bound.arguments), rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gl.dlarray, "__array_function__", named)
+        return gl.dlfeval(call, *map(gl.dlarray, arrays))
+
+
+@pytest.mark.parametrize("defaults", [False, True], ids=["named", "with every default"])
+@pytest.mark.parametrize("name", CALLS)
+def test_arguments_have_numpys_names_and_defaults(name, defaults):
+    for call in CALLS[name]:
+        arrays = arguments(call, FIXTURES)
+        for found, expected in zip(leaves(by_name(call, arrays, defaults)), leaves(call(*arrays)), strict=True):
+            np.testing.assert_allclose(numbers(found), numbers(expected), rtol=1e-9, atol=1e-9)
 
 
 # Where the arguments of a ufunc may be; (0.2, 0.8) otherwise. Integers and bools are drawn as such.
@@ -527,3 +565,38 @@ def test_widths_are_integers(widths, mode):
     for pad in (np.pad, gl.pad):
         with pytest.raises(gl.ShapeError, match="pad of 2 x 3"):
             pad(gl.dlarray(np.ones((2, 3))), widths, mode=mode)
+
+
+OF_NOTHING = {
+    **{name: lambda x, name=name, **options: getattr(np, name)(x, **options)
+       for name in ["sum", "prod", "mean", "var", "std", "any", "all", "max", "min", "ptp", "median", "nansum", "nanprod", "nanmean", "count_nonzero", "argmax"]},
+    **{f"norm, ord {o}": lambda x, o=o, **options: np.linalg.vector_norm(x, ord=o, **options) for o in (0, 0.5, 1, 2, 3, math.inf, -math.inf)},
+    **{name: lambda x, name=name, axis=None, keepdims=False: getattr(np, name)(x, axis=axis) for name in ["cumsum", "cumprod", "sort", "flip"]},
+    "quantile": lambda x, **options: np.quantile(x, [0.2, 0.5], **options),
+    "diff": lambda x, axis=None, keepdims=False: np.diff(x, axis=-1 if axis is None else axis),
+}
+REFUSED_OF_NOTHING = {"norm, ord inf", "norm, ord -inf", "median", "quantile"}  # the largest of nothing, the middle of nothing
+
+
+@pytest.mark.parametrize("name", OF_NOTHING)
+def test_reductions_of_no_elements_have_numpys_shapes_and_numbers(name):
+    checked = 0
+    for shape in ((0,), (2, 0), (0, 3), (2, 0, 1)):
+        for axis in (None, *range(len(shape))):
+            for keepdims in (False, True):
+                x = np.zeros(shape)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    try:
+                        expected = OF_NOTHING[name](x, axis=axis, keepdims=keepdims)
+                    except (ValueError, IndexError):
+                        continue  # NumPy has none either
+                try:
+                    found = OF_NOTHING[name](gl.dlarray(x), axis=axis, keepdims=keepdims)
+                except gl.ShapeError:
+                    assert name in REFUSED_OF_NOTHING, f"{name}, {shape}, axis={axis}"
+                    continue
+                np.testing.assert_array_equal(numbers(found), expected, err_msg=f"{name}, {shape}, axis={axis}, keepdims={keepdims}")
+                assert numbers(found).shape == np.shape(expected), f"{name}, {shape}, axis={axis}, keepdims={keepdims}"
+                checked += 1
+    assert checked

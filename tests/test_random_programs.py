@@ -167,6 +167,7 @@ def check_program(seed, length):
     (pushed,) = forward.push([y._node], {node: torch.eye(n, dtype=x.dtype).reshape(n, *x.shape)}, lead=(n,))
     (pulled,) = reverse.pull({y._node: torch.eye(m, dtype=x.dtype).reshape(m, *y.shape)}, [node], lead=(m,))
     (block,) = forward.push([y._node], {node: identity(x.shape, x.dtype, x.device)})
+    pushed = pushed if pushed is not None else torch.zeros(n, *y.shape, dtype=y.dtype)  # absent: zero in every direction
     close(pushed.movedim(0, -1).reshape(expected.shape), expected, "push")
     close(pulled.reshape(expected.shape), expected, "pull")
     close(dense(block), expected, "the Block")

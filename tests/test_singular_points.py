@@ -251,3 +251,19 @@ def every_walk(f, x, w, v):
         "product": gl.dlfeval(lambda x: gl.dljacobian(f(x), x) @ v, x),
     }
     return [{way: np.asarray(g) for way, g in family.items()} for family in (backwards, forwards)]
+
+
+def test_factors_that_are_numbers_in_a_marked_trace():
+    """0 as a Python number, and numbers that are infinite, are factors as arrays of them are."""
+    for f, point, expected in ((lambda x: 0 * gl.sqrt(x[0:2]), [0.0, 1.0], [0, 0]), (lambda x: gl.where(x > 0, x, x / 0.0), [-1.0, 2.0], [math.inf, 1]),
+                               (lambda x: gl.where(x > 0, x, x * math.nan), [-1.0, 2.0], [math.nan, 1]), (lambda x: gl.relu(gl.sqrt(x)) * 0.0, [0.0, 1.0], [0, 0])):
+        found = walks(f, [np.array(point)], 0, False)
+        found["sparse"] = gl.sparse_jacobian(f)(np.array(point)).diagonal()
+        for way, numbers in found.items():
+            np.testing.assert_array_equal(numbers, expected, err_msg=way)
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_divergence_is_made_of_the_entries_on_the_diagonal(recorded):
+    found = gl.dlfeval(lambda x: gl.dldivergence(gl.sqrt(x), x, 0, enable_higher_derivatives=recorded), dlarray([0.0, 1.0]))
+    assert found.tolist() == [math.inf]  # the zeros beside it are not multiplied with it

@@ -117,6 +117,33 @@ def test_derivatives_of_gammaln(n):
     np.testing.assert_allclose(np.asarray(gl.polygamma(n, x)), sp.polygamma(n, x), rtol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_polygamma_at_infinity(n, dtype):
+    x = dlarray([INF, 2.0], dtype=dtype)
+    assert np.asarray(gl.polygamma(n, x))[0] == 0
+    g = gl.dlfeval(lambda x: gl.dlgradient(gl.sum(gl.digamma(x) if n == 1 else gl.polygamma(n - 1, x)), x), x)
+    assert np.asarray(g)[0] == 0 and np.isfinite(np.asarray(g)).all()
+    assert math.isnan(gl.polygamma(n, NAN).item())
+
+
+@pytest.mark.parametrize(
+    ("function", "a", "b", "expected"),
+    [
+        (gl.xlogy, 0.0, 3.0, 1 / 3),  # the slope of log(b) at a = 0, which is 0 by convention where b is 0 too
+        (gl.power, 2.0, 0.0, 1 / 2),  # that of b a ** (b - 1) at b = 0
+    ],
+)
+def test_a_special_point_of_a_slope_is_not_differentiated(function, a, b, expected):
+
+    def mixed(a, b):
+        first = gl.dlgradient(function(a, b), a, enable_higher_derivatives=True)
+        second = gl.dlgradient(function(a, b), b, enable_higher_derivatives=True)
+        return gl.dlgradient(first, b, retain_data=True), gl.dlgradient(second, a, retain_data=True), gl.jvp(first, b, dlarray(1.0))
+
+    assert [g.item() for g in gl.dlfeval(mixed, dlarray(a), dlarray(b))] == pytest.approx([expected] * 3)
+
+
 def test_polygamma_left_of_zero():
     x = np.array([-0.5, -3.7, -20.2, -1e9 + 0.5])
     np.testing.assert_allclose(np.asarray(gl.polygamma(1, x)), np.pi**2 / np.sin(np.pi * (x % 1)) ** 2 - sp.polygamma(1, 1 - x), rtol=1e-12)

@@ -45,6 +45,8 @@ FUNCTIONS = {
     "constants": lambda x: np.float64(2.0) * x[0] + gl.dlarray(3.0) * x[1] / gl.dlarray(0.5),
     "zero partial": lambda x: x[0] * x[1] + gl.sign(x[2]) * x[2],
     "power": lambda x: x[0] ** 3 * 2.0 ** x[1],
+    "exponent 0": lambda x: x[0] ** 0 * x[1] + x[2] ** 0.0 + 3 * x[0],
+    "imaginary part": lambda x: x[0] * x[1] + gl.imag(x[2]) * x[2],
 }
 
 

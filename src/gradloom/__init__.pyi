@@ -21,8 +21,10 @@ from .networks.layer import State as State
 from .core.errors import TraceError as TraceError
 from .core.errors import TypeRefused as TypeRefused
 from .networks.learnables import UnknownName as UnknownName
+from .interop import array_api as array_api
 from .networks.network import dlnetwork as dlnetwork
 from .networks import layers as layers
+from .operations import linalg as linalg
 
 __version__: str
 __all__: list[str]
@@ -49,7 +51,7 @@ class dlarray:
     def __deepcopy__(self, memo: Any) -> Any: ...
     def __dlpack__(self, *, copy: Any = None, **options: Any) -> Any: ...
     def __dlpack_device__(self) -> Any: ...
-    def __eq__(self, b: Any, /) -> Any: ...  # type: ignore[override]
+    def __eq__(self, b: Any, /) -> Any: ...
     def __float__(self) -> float: ...
     def __floor__(self, /) -> Any: ...
     def __floordiv__(self, b: Any, /) -> Any: ...
@@ -68,7 +70,7 @@ class dlarray:
     def __matmul__(self, b: Any, /) -> Any: ...
     def __mod__(self, b: Any, /) -> Any: ...
     def __mul__(self, b: Any, /) -> Any: ...
-    def __ne__(self, b: Any, /) -> Any: ...  # type: ignore[override]
+    def __ne__(self, b: Any, /) -> Any: ...
     def __neg__(self, /) -> Any: ...
     def __or__(self, b: Any, /) -> Any: ...
     def __pos__(self, /) -> Any: ...
@@ -573,7 +575,7 @@ def pow(a: Any, b: Any, /) -> Any:
 def power(a: Any, b: Any, /) -> Any:
     """a ** b, element by element."""
 def prod(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: Any = False) -> Any:
-    """The product over axes. Its derivative is the product of the other elements, right also where elements are zero."""
+    """The product over axes, of bools and integers in int64. Its derivative is the product of the other elements, right also where elements are zero."""
 def qr(x: Any, /, *, mode: Any = 'reduced') -> Any:
     """x = Q R with orthonormal columns in Q and an upper triangular R, as a named tuple."""
 def quantile(x: Any, q: Any, /, *, axis: Any = None, keepdims: Any = False, method: Any = 'linear') -> Any:
@@ -719,7 +721,7 @@ def value_and_gradient(function: Any, /, *, argument: Any = 0) -> Any:
 def var(x: Any, /, *, axis: Any = None, correction: Any = 0.0, keepdims: Any = False) -> Any:
     """The variance over axes: the mean square distance from the mean, with n - correction in the denominator."""
 def vecdot(a: Any, b: Any, /, *, axis: Any = -1) -> Any:
-    """sum(conj(a) b) along an axis."""
+    """sum(conj(a) b) along an axis, which has one size in both; the other axes broadcast. Labels match by name."""
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: Any = False, ord: Any = 2) -> Any:
     """The norm of vectors over axes: (sum abs(x)**ord)**(1/ord); their largest entry for infinity, how many are not 0 for 0."""
 def vjp(u: Any, x: Any, w: Any, /, *, enable_higher_derivatives: Any = False, retain_data: Any = True) -> Any:

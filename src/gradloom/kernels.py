@@ -22,6 +22,7 @@ from torch.utils import _python_dispatch
 Tensor = torch.Tensor
 NUMBERS = (bool, int, float, complex)
 NUMBER_TYPES = frozenset(NUMBERS)
+NUMBER_DTYPES = {bool: torch.bool, int: torch.int64, float: torch.float64, complex: torch.complex128}
 
 DTYPES = {
     "bool": torch.bool, "uint8": torch.uint8, "int8": torch.int8, "int16": torch.int16, "int32": torch.int32, "int64": torch.int64,
@@ -36,15 +37,11 @@ COMPLEX_OF = {torch.float16: torch.complex64, torch.bfloat16: torch.complex64, t
 def dtype_named(dtype: Any) -> torch.dtype:
     """A torch dtype from a torch dtype, a NumPy dtype, a Python type or a name."""
     if isinstance(dtype, torch.dtype):
+        if dtype not in NAMES:
+            raise TypeError(f"there are no arrays of {str(dtype)[6:]}; write one of {', '.join(DTYPES)}")
         return dtype
-    if dtype is bool:
-        return torch.bool
-    if dtype is int:
-        return torch.int64
-    if dtype is float:
-        return torch.float64
-    if dtype is complex:
-        return torch.complex128
+    if isinstance(dtype, type) and dtype in NUMBER_DTYPES:
+        return NUMBER_DTYPES[dtype]
     name = dtype if isinstance(dtype, str) and dtype in DTYPES else None
     if name is None:
         name = {"single": "float32", "double": "float64", "half": "float16", "logical": "bool"}.get(dtype) if isinstance(dtype, str) else None
@@ -72,6 +69,30 @@ def promoted(*dtypes: torch.dtype) -> torch.dtype:
     return result
 
 
+def kind_of(dtype: torch.dtype) -> int:
+    """The kind, in order: bools, integers, floating and complex numbers."""
+    return 3 if dtype.is_complex else 2 if dtype.is_floating_point else 0 if dtype is torch.bool else 1
+
+
+def computed_in(*groups: Sequence[torch.dtype]) -> torch.dtype:
+    """The type that operands are computed in together: types of arrays, of arrays without axes, of Python numbers.
+
+    Each group promotes by torch's table; a later one moves the result to another kind only: floating and complex numbers beside integers to
+    double precision.
+    """
+    result: torch.dtype | None = None
+    for dtype in [promoted(*group) for group in groups if group]:
+        if result is None:
+            result = dtype
+        elif kind_of(dtype) > kind_of(result):
+            if differentiable(result):
+                result = promoted(result, torch.complex64)
+            else:
+                result = torch.complex128 if dtype.is_complex else torch.float64 if dtype.is_floating_point else dtype
+    assert result is not None
+    return result
+
+
 def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
     """The shape that arrays of these shapes broadcast to (torch's own function takes 60 us)."""
     rank = max(len(s) for s in shapes)
@@ -85,12 +106,36 @@ def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
     return tuple(result)
 
 
+def device_named(device: Any) -> torch.device:
+    """A device that holds values."""
+    named = torch.device(device)
+    if named.type == "meta":
+        raise TypeError('the device "meta" holds no values; write device="cpu", or that of another array')
+    return named
+
+
+def refuse_strange(x: Tensor, converted: bool = False) -> None:
+    """A tensor that is no array of numbers in a type that there is; `converted`: to another type as it is taken."""
+    if x.is_nested:
+        raise TypeError("a nested tensor has rows of unequal length; write x.to_padded_tensor(0.0), and mask what is beyond each length")
+    if x.layout is not torch.strided:
+        raise TypeError(f"the tensor is sparse ({str(x.layout)[6:]}); write x.to_dense(), or gl.matmul(A, x) with a SciPy sparse A")
+    if x.is_quantized:
+        raise TypeError(f"the tensor is quantized ({str(x.dtype)[6:]}); write x.dequantize()")
+    if x.is_meta:
+        raise TypeError('the tensor is on the device "meta" and holds no values; write torch.empty_like(x, device="cpu"), and fill it')
+    if x.dtype not in NAMES and not converted:
+        wanted = "complex64" if x.dtype.is_complex else "float32" if x.dtype.is_floating_point else "int64"
+        raise TypeError(f"there are no arrays of {str(x.dtype)[6:]}; write x.to(torch.{wanted})")
+
+
 def as_tensor(x: Any, dtype: Any = None, device: Any = None, copy: bool = True) -> Tensor:
     """A tensor with the values of `x`: Python numbers and lists of them are float64, arrays keep their type."""
     if isinstance(x, Tensor):
+        refuse_strange(x, dtype is not None)
         value = x.detach()
         wanted = value.dtype if dtype is None else dtype_named(dtype)
-        return value.to(device=device or value.device, dtype=wanted, copy=copy)
+        return value.to(device=value.device if device is None else device_named(device), dtype=wanted, copy=copy)
     if hasattr(x, "batch_sizes"):
         raise TypeError("a packed sequence is no array; pad it with torch.nn.utils.rnn.pad_packed_sequence(x), and mask what is beyond each length")
     if not isinstance(x, (np.ndarray, np.generic)):
@@ -111,9 +156,9 @@ def as_tensor(x: Any, dtype: Any = None, device: Any = None, copy: bool = True) 
         x = x.astype(x.dtype.newbyteorder("="))
     if copy or not x.flags.writeable or any(s < 0 for s in x.strides):
         x = np.array(x, copy=True, order="C")
-    value = torch.from_numpy(x) if isinstance(x, np.ndarray) else torch.as_tensor(x)
+    value = torch.from_numpy(x) if isinstance(x, np.ndarray) else torch.as_tensor(x, device="cpu")
     if dtype is not None or device is not None:
-        value = value.to(device=device, dtype=None if dtype is None else dtype_named(dtype))
+        value = value.to(device=None if device is None else device_named(device), dtype=None if dtype is None else dtype_named(dtype))
     return value
 
 
@@ -128,11 +173,21 @@ def transform_of(x: Tensor) -> str | None:
     return None
 
 
+def listed(x: Any) -> Tensor:
+    """Positions as a tensor: those in a list or a NumPy array are on the CPU."""
+    return x if isinstance(x, Tensor) else torch.as_tensor(x, device="cpu")
+
+
 def to_numpy(value: Tensor) -> np.ndarray:
     """The values as NumPy sees them: shared on the CPU, a copy from elsewhere."""
     if value.dtype is torch.bfloat16:
         raise TypeError("NumPy has no bfloat16; write x.astype('float32') first")
     return value.detach().resolve_conj().resolve_neg().cpu().numpy()
+
+
+def entry_type(dtype: torch.dtype) -> torch.dtype:
+    """The type of a sparse matrix's entries: SciPy has none in half precision."""
+    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
 
 
 def readable_bytes(count: int) -> str:

@@ -1,13 +1,13 @@
 """The array: a handle that holds a value, its place in the trace, and its labels."""
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from ..kernels import NAMES, NUMBER_TYPES, NUMBERS, Tensor, as_tensor, differentiable, dtype_named, to_numpy, transform_of
+from ..kernels import NAMES, NUMBER_TYPES, NUMBERS, Tensor, as_tensor, differentiable, dtype_named, refuse_strange, to_numpy, transform_of
 from .errors import LabelError, ShapeError, TraceError, TypeRefused, line_of, user_site
 from .labels import axes_of, checked, described, positions
 from .trace import Node, current_trace, live
@@ -73,7 +73,7 @@ class dlarray(Operand):
         try:
             self._value = as_tensor(x, dtype, device, copy)
         except (TypeError, ValueError, RuntimeError, AssertionError) as error:  # the last where torch has no CUDA
-            raise TypeRefused(f"dlarray cannot hold this {type(x).__name__}: {error}") from None
+            raise TypeRefused(f"dlarray cannot hold this {type(x).__name__}, at {line_of(user_site())}: {error}") from None
         try:
             self._labels = checked(labels, self._value.ndim)
         except LabelError as error:
@@ -347,7 +347,18 @@ def constant(x: Any) -> Any:
     if not isinstance(x, Tensor):
         return x
     refuse_computed(x)
+    try:
+        refuse_strange(x)
+    except TypeError as error:
+        raise TypeRefused(f"{error}, at {line_of(user_site())}") from None
     return x.detach().clone()
+
+
+def among_dlarrays(arrays: Sequence[Any]) -> Sequence[Any]:
+    """Operands together: where there is a dlarray, tensors beside it are constants."""
+    if dlarray in map(type, arrays) and any([isinstance(x, Tensor) for x in arrays]):
+        return [dlarray._made(constant(x), None) if isinstance(x, Tensor) else x for x in arrays]
+    return arrays
 
 
 def operand(x: Any) -> Any:

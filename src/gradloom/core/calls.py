@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..kernels import NUMBER_TYPES, Tensor
+from ..kernels import NUMBER_DTYPES, NUMBER_TYPES, Tensor, computed_in, differentiable
 from .array import Operand, constant, dlarray, operand
 from .errors import GradloomError, ShapeError, _inside, line_of, user_site
 from .labels import aligned, described
@@ -151,9 +151,11 @@ def number(value: Any, dtype: torch.dtype) -> Any:
         if len(_numbers) >= 1024:
             _numbers.clear()
         try:
-            scalar = _numbers[value, dtype] = torch.tensor(float(value), dtype=dtype)
+            scalar = torch.tensor(float(value), dtype=dtype, device="cpu")  # wherever torch has its default: it goes with arrays of any device
         except OverflowError:
             return value  # larger than any float: the kernel refuses it, with the user's line
+        if type(scalar) is Tensor:  # not what one of torch's modes makes of it
+            _numbers[value, dtype] = scalar
     return scalar
 
 
@@ -170,13 +172,22 @@ def nary(operation: Elementwise) -> Callable[..., Any]:
 def mixed(inputs: Sequence[Any]) -> Sequence[Any]:
     """Operands of several kinds: integers beside floating or complex numbers, or 0-d arrays of them, are computed in double precision.
 
-    Half precision beside complex numbers, of which it has none, is complex64. All else promotes in the kernel, by torch's table.
+    Half precision beside complex numbers, of which it has none, is complex64; bools beside numbers are numbers. All else promotes in the
+    kernel, by torch's table.
     """
     kinds = {x._value.dtype for x in inputs if type(x) is dlarray}
+    if bool in map(type, inputs) and torch.bool not in kinds:
+        inputs = [int(x) if type(x) is bool else x for x in inputs]  # which torch does not subtract
     if kinds <= FULL:
         return inputs
     sized = {x._value.dtype for x in inputs if type(x) is dlarray and x._value.ndim} or kinds
     numbers = {*map(type, inputs)}
+    if torch.bool in kinds and (len(kinds) > 1 or not numbers <= {dlarray, bool}):
+        types = [NUMBER_DTYPES[t] for t in numbers if t in NUMBER_DTYPES]
+        wanted = computed_in(list(sized), list(kinds), types)
+        astype = OPERATIONS["astype"].apply
+        inputs = [astype((x,), {"dtype": wanted}, x._labels) if type(x) is dlarray and x._value.dtype is torch.bool else x for x in inputs]
+        return mixed(inputs)
     complex_ = complex in numbers or any(d.is_complex for d in kinds - sized)
     if sized <= INTEGRAL and (complex_ or float in numbers or not kinds <= INTEGRAL):
         wanted = torch.complex128 if complex_ else torch.float64
@@ -189,12 +200,11 @@ def mixed(inputs: Sequence[Any]) -> Sequence[Any]:
 
 
 def _floating(x: Any, inputs: Sequence[Any]) -> Any:
-    """Integers in a floating operation are float64, unless a floating array decides the type."""
+    """Integers in a floating operation are of the type that it is computed in: float64, unless a floating array decides."""
     if type(x) is dlarray and x._node is None and not (x._value.dtype.is_floating_point or x._value.dtype.is_complex):
-        for other in inputs:
-            if type(other) is dlarray and other._value.ndim and (other._value.dtype.is_floating_point or other._value.dtype.is_complex):
-                return x
-        return dlarray._made(x._value.to(torch.float64), None, x._labels)
+        arrays = [o._value for o in inputs or (x,) if type(o) is dlarray]
+        dtype = computed_in([v.dtype for v in arrays if v.ndim], [v.dtype for v in arrays if not v.ndim])
+        return dlarray._made(x._value.to(dtype if differentiable(dtype) else torch.float64), None, x._labels)
     return x
 
 

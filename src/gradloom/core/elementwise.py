@@ -1,6 +1,7 @@
 """Elementwise operations: partial derivatives stated once."""
 from __future__ import annotations
 
+import cmath
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,8 +23,9 @@ class Elementwise(Operation):
 
     def __init__(self, name: str, kernel: Callable[..., Any], partials: Sequence[Any], inputs: Sequence[str], *, complex_partials: Any = None,
                  fused_pull: Rule | Sequence[Rule | None] | None = None, singular: bool = False, complex_fused: bool = False,
-                 own: bool = False, **rest: Any):
+                 own: bool = False, finds_output: bool = False, floating: bool = True, **rest: Any):
         super().__init__(name, kernel, inputs, own=own, **rest)
+        self.finds_output = finds_output  # its partial is a function of the input, and reads y to find it again further on
         self.complex_fused = complex_fused  # whether the fused pulls are right for complex numbers too
         self.singular = singular
         self.stated = tuple(partials)
@@ -35,8 +37,7 @@ class Elementwise(Operation):
         self.factors = [self.inputs.index(p) if isinstance(p, str) and self.fused(k) is None else None for k, p in enumerate(partials)]
         self.makes = [self.fused(k) is None or not own for k in range(len(partials))]
         self.linear = all(type(p) in NUMBER_TYPES for p in partials) and complex_partials is None
-        self.floating = name not in ("add", "subtract", "multiply", "negative", "positive", "square", "abs", "sign", "mod", "floor_divide", "maximum",
-                                     "minimum", "power")
+        self.floating = floating  # whether integers are computed with as float64; else they stay integers
 
     def _bound(self, partial: Any) -> Any:
         if isinstance(partial, str):
@@ -111,8 +112,8 @@ class Elementwise(Operation):
 
     def _product(self, bar: Any, p: Any, node: Node) -> Any:
         """bar * p; in a trace in which something was selected, 0 times infinity is 0."""
-        if type(p) in NUMBER_TYPES:
-            return bar if p == 1 else -bar if p == -1 else bar * p
+        if type(p) in NUMBER_TYPES and (p == 1 or p == -1):
+            return bar if p == 1 else -bar
         return scaled(bar, p) if node.trace.guarded else bar * p
 
     def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
@@ -140,7 +141,13 @@ def _conjugate(x: Any) -> Any:
 def scaled(bar: Any, p: Any) -> Any:
     """bar * p with 0 * infinity = 0: the product of walks through a trace in which something was selected."""
     if type(p) in NUMBER_TYPES:
-        return bar * p
+        if p != 0 and cmath.isfinite(p):
+            return bar * p
+        if type(bar) is Block and p == 0:
+            return bar.made([], bar.shape)
+        dtype = bar.dtype if type(p) is not complex else torch.promote_types(bar.dtype, torch.complex64)
+        p = torch.full((), p, dtype=dtype, device=bar.device)
+        p = dlarray._made(p, None) if type(bar) is dlarray else p
     return OPERATIONS["scale"].apply((bar, p))
 
 
@@ -167,7 +174,7 @@ def documented(operation: Operation, doc: str) -> str:
     """A docstring with shapes and an example, for an operation of one line."""
     low, high = operation.domain
     values = [round(low + (high - low) * part, 2) for part in (0.75, 0.6, 0.4)][:len(operation.inputs)]
-    arrays = [torch.tensor(v, dtype=torch.float64) for v in values]
+    arrays = [torch.tensor(v, dtype=torch.float64, device="cpu") for v in values]
     shown = ", ".join(f"gl.dlarray({v})" for v in values)
     broadcast = "Any shape and labels, which the result keeps." if len(values) == 1 else "Shapes broadcast; labels match by name."
     made = repr(dlarray._made(operation.kernel(*arrays), None))

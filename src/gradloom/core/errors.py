@@ -1,6 +1,7 @@
 """Errors and warnings, and the user's line: where in somebody's code an array came from."""
 from __future__ import annotations
 
+import importlib
 import linecache
 import os
 import sys
@@ -38,6 +39,10 @@ class NotFinite(GradloomError, FloatingPointError):
     """A NaN or an infinity, where `check_finite` was on."""
 
 
+class MissingPackage(GradloomError, ImportError):
+    """A package that gradloom does without is not installed."""
+
+
 class GradloomWarning(UserWarning):
     """The root of gradloom's warnings."""
 
@@ -61,6 +66,14 @@ def user_site(depth: int = 1) -> Site | None:
     return None
 
 
+def is_inside(file: str) -> bool:
+    """Whether a file is gradloom's, or of a library that it calls: not the user's."""
+    found = _inside.get(file)
+    if found is None:
+        found = _inside[file] = _is_inside(file)
+    return found
+
+
 def _is_inside(file: str) -> bool:
     if file.startswith(_HERE):
         return True
@@ -80,6 +93,16 @@ def line_of(site: Site | None) -> str:
     text = linecache.getline(code.co_filename, number).strip()
     name = code.co_filename if code.co_filename.startswith("<") else os.path.basename(code.co_filename)
     return f"{name}:{number}" + (f": {text}" if text else "")
+
+
+def needed(module: str, word: str) -> Any:
+    """A module of a package that not everybody has, for a word that cannot do without it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise MissingPackage(f"{word} needs {package}, which cannot be imported ({error}), at {line_of(user_site())}; "
+                             f"write pip install \"gradloom[{package}]\"") from None
 
 
 def nearest(name: str, names: Any, count: int = 3) -> str:

@@ -170,7 +170,7 @@ def _made(inputs: Sequence[Any], outputs: Sequence[Any]) -> str | None:
 
 def _holds(test: Callable[[Tensor], Tensor], x: Any) -> bool:
     if type(x) in NUMBER_TYPES:
-        x = torch.tensor(x)
+        x = torch.tensor(x, device="cpu")
     return _strided(x) and bool(test(x).any())
 
 

@@ -52,7 +52,7 @@ class Operation:
 
     def __init__(self, name: str, kernel: Callable[..., Any], inputs: Sequence[str], *, hidden: Sequence[str] = (), outputs: int = 1,
                  axes: Any = None, domain: tuple[float, float] = (-2.0, 2.0), samples: Any = None, matlab: str | None = None, own: bool = False,
-                 selects: bool = False, meeting: Any = None):
+                 selects: bool = False, meeting: Any = None, squared: Rule | None = None):
         self.name = name
         self.kernel = kernel
         self.inputs = tuple(inputs)
@@ -67,6 +67,7 @@ class Operation:
         self.meeting = meeting
         self.public: Callable[..., Any] | None = None
         self.act: Callable[..., Any] | None = None
+        self.squared = None if squared is None else BoundRule(squared, self)  # its square from its inputs, smooth where it is not
         self._keepers: dict[tuple[bool, ...], Callable[..., list[Any]]] = {}
         if "y" in self.inputs:
             raise ValueError(f"operation {name!r}: y is the output's name in rules; call the input something else")
@@ -189,11 +190,7 @@ class Operation:
         """What went wrong in a kernel, with the operands and the user's line."""
         operands = ", ".join(f"{n} {described(x.shape, getattr(x, '_labels', None))}" if hasattr(x, "shape") else f"{n} {x!r}"
                              for n, x in zip(self.inputs, inputs, strict=False))
-        wanted = out_of_memory(error)
-        reason = (f"it takes {wanted} of memory, which is not there; work in parts, or take a smaller type" if wanted else
-                  _mismatch(self.inputs, inputs) if "size of tensor" in str(error) else str(error).split("\n")[0])
-        kind: type[GradloomError] = TypeRefused if isinstance(error, TypeError) or "dtype" in reason or "not implemented for" in reason or (
-            "not support" in reason) else ShapeError
+        kind, reason = reason_of(error, _mismatch(self.inputs, inputs) if "size of tensor" in str(error) else None)
         return kind(f"{self.name}({operands}) cannot be computed, at {line_of(user_site())}: {reason}")
 
     # ----- derivatives -----
@@ -211,6 +208,15 @@ class Operation:
         if self.act is None:
             raise TypeRefused(f"{self.name} is not linear and cannot act on a structured Jacobian; use it on arrays")
         return self.act(self, inputs, params)
+
+
+def reason_of(error: BaseException, mismatch: str | None = None) -> tuple[type[GradloomError], str]:
+    """What a kernel's error is, and what it says: its first line, unless something better is known."""
+    wanted = out_of_memory(error)
+    reason = (f"it takes {wanted} of memory, which is not there; work in parts, or take a smaller type" if wanted else
+              mismatch or str(error).split("\n")[0])
+    refused = isinstance(error, TypeError) or any(words in reason for words in ("dtype", "not implemented for", "not support"))
+    return TypeRefused if refused else ShapeError, reason
 
 
 def _mismatch(names: Sequence[str], inputs: Sequence[Any]) -> str:
@@ -266,6 +272,16 @@ class BoundRule:
 
 def constant_shape(value: Any) -> Any:
     return torch.Size(()) if type(value) in NUMBER_TYPES else value.shape
+
+
+def square_of(y: dlarray) -> Any:
+    """The square of what an operation that states it has made; None where what it reads is no longer kept."""
+    node = y._node
+    if node is None or not node.trace.open or node.dropped is not None or node.operation.squared is None:
+        return None
+    inputs = [_made(v, parent) if isinstance(v, Tensor) else v for v, parent in zip(node.values, node.parents, strict=False)]
+    squared = node.operation.squared.call(inputs, node.params, node, None, (), None)
+    return _made(squared._value, squared._node, y._labels)
 
 
 def padded(dot: Any, lead: tuple[int, ...], ndim: int) -> Any:

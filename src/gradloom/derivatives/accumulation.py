@@ -140,7 +140,7 @@ class Accumulation:
         operation: Any = node.operation
         k, operand = step.place
         if step.selects:
-            ones = [torch.ones((), dtype=p.dtype) if j == operand and p is not None else None for j, p in enumerate(node.parents)]
+            ones = [torch.ones((), dtype=p.dtype, device="cpu") if j == operand and p is not None else None for j, p in enumerate(node.parents)]
             partial = operation.push(node.values, node.params, node, ones, ())
         else:
             partial = _partial(node, operand, step.read)

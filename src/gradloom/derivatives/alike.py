@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..core.array import dlarray
 from ..core.elementwise import Elementwise
 from ..core.trace import Node
 from ..kernels import Tensor
 
-PLAIN = (bool, int, float, complex, str, slice, torch.dtype, type(None), type(Ellipsis))  # compared by ==
+PLAIN = frozenset((bool, int, float, complex, str, slice, torch.dtype, type(None), type(Ellipsis)))  # compared by ==
 
 
 NOWHERE, OUTSIDE = -1, -2  # a parent that is a constant; one that is older than x
@@ -75,7 +76,7 @@ class Signature:
 def _has_arrays(value: Any) -> bool:
     if isinstance(value, dict):
         return any(map(_has_arrays, value.values()))
-    return any(map(_has_arrays, value)) if isinstance(value, (tuple, list)) else not isinstance(value, PLAIN)
+    return any(map(_has_arrays, value)) if isinstance(value, (tuple, list)) else type(value) not in PLAIN
 
 
 def _selecting(values: Sequence[Any]) -> list[Any]:
@@ -90,10 +91,7 @@ def _selects(value: Any) -> bool:
 
 def _equal(a: Any, b: Any) -> bool:
     """Whether two parameters are equal, of which the second holds no arrays."""
-    try:
-        return bool(a == b)
-    except (RuntimeError, ValueError):  # the first does: torch's words and NumPy's for a truth value of many
-        return False
+    return not _has_arrays(a) and bool(a == b)
 
 
 def same(a: Any, b: Any) -> bool:
@@ -108,13 +106,16 @@ def same(a: Any, b: Any) -> bool:
         if a.layout is torch.sparse_csr:
             return all(torch.equal(f(a), f(b)) for f in (Tensor.crow_indices, Tensor.col_indices, Tensor.values))
         return torch.equal(a, b)
+    if isinstance(a, dlarray):
+        return a._labels == b._labels and same(a._value, b._value)
     if isinstance(a, np.ndarray):
         return a.dtype == b.dtype and np.array_equal(a, b)
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
     if isinstance(a, (tuple, list)):
         return len(a) == len(b) and all(map(same, a, b))
-    return bool(a == b)
+    equal = a == b
+    return isinstance(equal, (bool, np.bool_)) and bool(equal)  # what answers with an array is not known to be equal
 
 
 __all__ = ["Signature", "same"]

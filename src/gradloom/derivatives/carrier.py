@@ -25,6 +25,7 @@ from ..core.blocks.block import Block, identity
 from ..core.operation import ITEM, OPERATIONS, padded
 from ..core.trace import Node, ancestors
 from ..kernels import Tensor
+from .failures import FAILURES, refuse_in_words
 from .forward import push
 from .planning import remembered, stand_ins
 from .reverse import cast, handles, unrecorded
@@ -143,8 +144,12 @@ class Walk:
 
     def second(self) -> Any:
         """The sum of second derivatives of u over the directions, None where it is zero."""
-        with self.x.trace.recording():
-            return self._second()
+        try:
+            with self.x.trace.recording():
+                return self._second()
+        except FAILURES as error:
+            refuse_in_words(error)
+            raise
 
     def _second(self) -> Any:
         self._tangents(0, {})
@@ -291,11 +296,14 @@ class Walk:
         after = math.prod(self.x.shape[a] for a in self.axes if a > axis and a not in tied and a not in self.cut_axes)
         before = tangent.shape[0] // after
         shape = tuple(tangent.shape[1:])
-        hot = torch.eye(size, dtype=node.dtype, device=tangent.device)
+        hot = torch.eye(size, dtype=torch.bool, device=tangent.device)
         hot = hot.reshape(size, 1, size, 1).expand(size, outer, size, inner).reshape(size, outer * size * inner)
         hot = hot.reshape(1, size, 1, *(1,) * out, outer * size * inner, *(1,) * (len(shape) - out - 1))
         split = OPERATIONS["reshape"].apply((tangent,), {"shape": (before, 1, after, *shape)})
-        made = split * (dlarray._made(hot, None) if self.recorded else hot)
+        if self.recorded:  # chosen, not multiplied: a tangent may be infinite
+            made = OPERATIONS["where"].apply((dlarray._made(hot, None), split, 0))
+        else:
+            made = torch.where(hot, split, torch.zeros((), dtype=split.dtype, device=split.device))
         return OPERATIONS["reshape"].apply((made,), {"shape": (before * size * after, *made.shape[3:])}), tied - {axis}
 
     # ----- pieces -----

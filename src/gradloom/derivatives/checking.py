@@ -154,8 +154,8 @@ class _Checker:
     def draw(self, like: Tensor) -> Tensor:
         """Entries between 0.5 and 1.5, of either sign: none is nearly 0."""
         def one() -> Tensor:
-            sign = torch.randint(0, 2, like.shape, generator=self.stream) * 2.0 - 1
-            return (torch.rand(like.shape, generator=self.stream, dtype=torch.float64) + 0.5) * sign
+            sign = torch.randint(0, 2, like.shape, generator=self.stream, device="cpu") * 2.0 - 1
+            return (torch.rand(like.shape, generator=self.stream, dtype=torch.float64, device="cpu") + 0.5) * sign
 
         return torch.complex(one(), one()) if like.is_complex() else one()
 
@@ -199,10 +199,10 @@ class _Checker:
         gradients, results = self.gradient(self.values), []
         for k, (x, g) in enumerate(zip(self.values, gradients, strict=True)):
             n = x.numel()
-            chosen = torch.randperm(n, generator=self.stream)[:self.limit].sort().values.tolist()
+            chosen = torch.randperm(n, generator=self.stream, device="cpu")[:self.limit].sort().values.tolist()
             found, expected, rough = [], [], 0
             for entry in chosen:
-                unit = torch.zeros(n, dtype=x.dtype)
+                unit = torch.zeros(n, dtype=x.dtype, device="cpu")
                 unit[entry] = 1
                 want: complex
                 want, doubt = self.slope_of_potential(k, unit.reshape(x.shape))

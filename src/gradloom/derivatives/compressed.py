@@ -13,7 +13,7 @@ import torch
 from ..core.array import dlarray
 from ..core.errors import GradloomError, GradloomWarning, line_of, user_site
 from ..core.trace import Node, live
-from ..kernels import NAMES, Tensor
+from ..kernels import NAMES, Tensor, entry_type
 from .accumulation import Place
 from .alike import Signature
 from .coloring import Coloring, colored, symmetric
@@ -21,6 +21,8 @@ from .solvers import jacobian_of, pulled, pushed, trace_between
 from .sparsity import Pattern, pattern_of
 
 SMALL = 1 << 10  # entries of a Jacobian that is small even where it is dense
+PROBES = 8  # random directions in which a result is checked
+SLACK = 8  # times what rounding has been seen to do
 KEPT = 8  # branches of a function whose patterns are kept
 
 
@@ -32,7 +34,7 @@ class Prepared:
         self.square = square
         self.free: set[Place] = set()  # numbers that have changed between calls
         self.shape = math.prod(order[-1].shape), math.prod(order[0].shape)
-        self.dtype = np.dtype(NAMES[order[0].dtype]) if order[0].dtype is not torch.bfloat16 else np.dtype("float32")
+        self.dtype = np.dtype(NAMES[entry_type(order[0].dtype)])
         self.pattern = pattern_of(order, device)
         if self.pattern is not None and square and self.pattern.accumulation is None:
             self.pattern = _symmetrized(self.pattern)
@@ -77,10 +79,10 @@ class Prepared:
         if not coloring.count:
             return np.zeros(0)
         if self.seeds is None:
-            self.seeds = torch.from_numpy(coloring.colors) == torch.arange(coloring.count)[:, None]
+            self.seeds = torch.from_numpy(coloring.colors) == torch.arange(coloring.count, device="cpu")[:, None]
         seeds = self.seeds.to(device, order[-1 if backwards else 0].dtype)
         compressed = (pulled if backwards else pushed)(order, seeds)
-        return compressed.cpu().numpy().reshape(-1).take(coloring.gather)
+        return compressed.to("cpu", entry_type(compressed.dtype)).numpy().reshape(-1).take(coloring.gather)
 
 
 def _symmetrized(p: Pattern) -> Pattern:
@@ -113,7 +115,8 @@ def sparse(kept: list[Prepared], u: Any, x: dlarray, square: bool, check: bool) 
                           f"{'hessian' if square else 'jacobian'}, or dljacobian(u, x), which keeps other structure too", GradloomWarning, stacklevel=2)
     pattern = prepared.pattern
     if pattern is None:
-        found = scipy.sparse.csr_array(jacobian_of(u, x)._value.reshape(prepared.shape).cpu().numpy())
+        entries = jacobian_of(u, x)._value.reshape(prepared.shape)
+        found = scipy.sparse.csr_array(entries.to("cpu", entry_type(entries.dtype)).numpy())
     else:
         found = copy.copy(prepared.empty)  # cheaper than making and checking a new one; all its arrays are fresh
         found.data = prepared.values(order, x.device).astype(prepared.dtype, copy=False)
@@ -125,18 +128,38 @@ def sparse(kept: list[Prepared], u: Any, x: dlarray, square: bool, check: bool) 
 
 def _empty(u: Any, x: dlarray) -> Any:
     m = math.prod(u.shape if type(u) is dlarray else np.shape(u))
-    return scipy.sparse.csr_array((m, math.prod(x.shape)), dtype=NAMES[x.dtype] if x.dtype is not torch.bfloat16 else "float32")
+    return scipy.sparse.csr_array((m, math.prod(x.shape)), dtype=NAMES[entry_type(x.dtype)])
 
 
 def _probe(found: Any, order: list[Node], device: Any) -> None:
-    """Compare with a plain walk in a random direction."""
+    """Compare with plain walks in random directions.
+
+    How far rounding alone moves a walk is measured: in a sum of two directions it would give the sum of what it gives in each.
+    """
     x, u = order[0], order[-1]
-    v = torch.randn(x.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(0))
-    expected = pushed(order, v.to(device).reshape(1, -1)).cpu().numpy().reshape(-1)
-    worst = float(np.abs(found @ v.numpy().reshape(-1) - expected).max(initial=0))
-    limit = 1e3 * torch.finfo(u.dtype).eps * max(float(np.abs(expected).max(initial=0)), 1)
-    if not worst <= limit:
-        raise GradloomError(f"the sparse Jacobian differs from a plain walk by {worst:.1e}; please report it, and use jacobian meanwhile")
+    a, b = _directions(x.dtype, (PROBES, *x.shape))
+    walked = pushed(order, torch.cat((a, b, a + b)).to(device).reshape(3 * PROBES, -1)).to("cpu", torch.float64).numpy()
+    parts, expected = walked[:2 * PROBES].reshape(2, PROBES, -1), walked[2 * PROBES:]
+    v = (a + b).to(torch.float64).numpy().reshape(PROBES, -1)
+    with np.errstate(invalid="ignore", over="ignore"):
+        matrix = found.astype(np.float64)
+        product = (matrix @ v.T).T
+        rounding = np.nan_to_num(np.abs(parts.sum(0) - expected), nan=np.inf).max(0, initial=0)
+        size = (abs(matrix) @ np.abs(v).T).T + np.abs(expected)
+        limit = SLACK * (2 * rounding + torch.finfo(u.dtype).eps * size + torch.finfo(u.dtype).tiny)
+        error = np.abs(product - expected)
+    wrong = np.isfinite(expected) & ~(error <= limit)  # a walk that is not finite says nothing
+    if wrong.any():
+        raise GradloomError(f"the sparse Jacobian differs from a plain walk by {error[wrong].max():.1e}; please report it, and use jacobian meanwhile")
+
+
+def _directions(dtype: torch.dtype, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Two random directions of one sign each that have no zero and are added without rounding."""
+    stream = torch.Generator("cpu").manual_seed(0)
+    count = int(torch.finfo(dtype).eps ** -0.5)
+    a, b = (torch.randint(1, count, shape, generator=stream, device="cpu") for _ in range(2))
+    sign = torch.randint(0, 2, shape, generator=stream, device="cpu") * 2 - 1
+    return (a * sign).to(dtype) / count, (b * sign).to(dtype) / count
 
 
 __all__ = ["Prepared", "sparse"]

@@ -12,7 +12,7 @@ import torch
 from ..core.array import dlarray
 from ..core.errors import BatchDependenceWarning, ShapeError, TraceError, TypeRefused, line_of, user_site
 from ..core.labels import axes_of, described, positions
-from ..core.operation import PUBLIC
+from ..core.operation import OPERATIONS, PUBLIC
 from ..core.trace import Node, live
 from ..kernels import Tensor
 from .carrier import Walk
@@ -63,15 +63,17 @@ def dldivergence(u: Any, x: Any, axis: Any, /, *, enable_higher_derivatives: boo
             tangents = Walk(u_node, x_node, x_axes, _one(x), True, enable_higher_derivatives).tangents()
         if tangents is not None:
             # Directions count the axes of x in their order; each meets the entry of u that it belongs to.
-            hot = torch.eye(count, dtype=u.dtype, device=u._value.device).reshape(count, *[sizes[d] for d in order])
+            hot = torch.eye(count, dtype=torch.bool, device=u._value.device).reshape(count, *[sizes[d] for d in order])
             where = sorted(range(len(u_axes)), key=lambda d: u_axes[d])
             hot = hot.permute(0, *[1 + order.index(d) for d in where])
             hot = hot.reshape(count, *[u.shape[k] if k in u_axes else 1 for k in range(u.ndim)])
             if enable_higher_derivatives:
-                found = PUBLIC["sum"](tangents * dlarray._made(hot, None), axis=(0, *[1 + k for k in u_axes]))
-                found = PUBLIC["reshape"](found, shape)
+                with u_node.trace.recording():  # chosen, not multiplied: other derivatives may be infinite
+                    chosen = OPERATIONS["where"].apply((dlarray._made(hot, None), tangents, 0))
+                    found = PUBLIC["reshape"](PUBLIC["sum"](chosen, axis=(0, *[1 + k for k in u_axes])), shape)
             else:
-                found = (tangents * hot).sum((0, *[1 + k for k in u_axes])).reshape(shape)
+                zero = torch.zeros((), dtype=tangents.dtype, device=tangents.device)
+                found = torch.where(hot, tangents, zero).sum((0, *[1 + k for k in u_axes])).reshape(shape)
     return _result(found, shape, u, u_node, x_node, enable_higher_derivatives)
 
 

@@ -8,6 +8,7 @@ from ..core.blocks.block import Block
 from ..core.operation import ITEM, OPERATIONS, padded
 from ..core.trace import Node, ancestors
 from ..kernels import Tensor
+from .failures import FAILURES, refuse_in_words
 from .reverse import cast, handles, unrecorded
 
 
@@ -18,10 +19,14 @@ def push(outputs: Sequence[Node], seeds: dict[Node, Any], *, recorded: bool = Fa
     Tangents are tensors, dlarrays (`recorded`) or Blocks. `values_of` gives a node's values where they are not the recorded ones.
     """
     order = ancestors(outputs, min([n.number for n in seeds]))
-    if recorded:
-        with next(iter(seeds)).trace.recording():
-            return _push(outputs, seeds, order, True, lead, values_of)
-    return _push(outputs, seeds, order, False, lead, values_of)
+    try:
+        if recorded:
+            with next(iter(seeds)).trace.recording():
+                return _push(outputs, seeds, order, True, lead, values_of)
+        return _push(outputs, seeds, order, False, lead, values_of)
+    except FAILURES as error:
+        refuse_in_words(error)
+        raise
 
 
 def _push(outputs: Sequence[Node], seeds: dict[Node, Any], order: Sequence[Node], recorded: bool, lead: tuple[int, ...],

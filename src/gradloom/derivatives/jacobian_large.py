@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from ..core.blocks.block import Block
 from ..core.blocks.dense import dense, lent_memory, write, written
 from ..core.errors import ShapeError, TypeRefused
 from ..core.progress import progress
-from ..kernels import NAMES, Tensor, to_numpy
+from ..kernels import DTYPES, NAMES, Tensor, to_numpy
 
 PIECE = 1 << 27  # bytes written at once
 
@@ -42,8 +42,8 @@ def write_large(block: Block | None, out: Any, shape: tuple[int, ...], dtype: to
             if memory is not None:
                 written_whole(piece, memory[rows], kind, conjugate, zeroed=lent is not None, clean=False)
             else:
-                part = torch.zeros((rows.stop - rows.start, *shape[1:]), dtype=dtype)
-                out[rows] = to_numpy(written_whole(piece, part, kind, conjugate))
+                part = torch.zeros((rows.stop - rows.start, *shape[1:]) if shape else (), dtype=dtype, device="cpu" if block is None else block.device)
+                out[rows if shape else ()] = to_numpy(written_whole(piece, part, kind, conjugate))
     if lent is not None:
         written(out, lent)
     return out
@@ -51,7 +51,9 @@ def write_large(block: Block | None, out: Any, shape: tuple[int, ...], dtype: to
 
 def _rows(block: Block, rows: slice) -> Block:
     """Some rows along u's first axis."""
-    return block if rows.stop - rows.start == block.shape[0] else action.selected(block, 0, torch.arange(rows.start, rows.stop))
+    if not block.ndim or rows.stop - rows.start == block.shape[0]:
+        return block
+    return action.selected(block, 0, torch.arange(rows.start, rows.stop, device="cpu"))
 
 
 def _pieces(shape: tuple[int, ...], dtype: torch.dtype, chunks: Any) -> Iterator[slice]:
@@ -68,15 +70,33 @@ def _memory(out: Any, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor | No
     """A tensor over the memory of `out`; None for an array that only takes `out[a:b] = values`."""
     memory: Tensor | None = None
     if isinstance(out, Tensor):
+        if out.layout is not torch.strided or out.is_meta or out.is_quantized or out.is_conj() or out.is_neg():
+            raise TypeRefused("out has no memory of its own numbers to write to; give a dense tensor, as torch.empty(shape, dtype=) makes one")
         memory = out.detach()
     elif isinstance(out, np.ndarray):
         if not out.flags.writeable:
             raise TypeRefused("out is read-only; give an array that can be written")
-        memory = torch.from_numpy(np.asarray(out))
+        if out.dtype.name not in DTYPES:
+            raise TypeRefused(f"out is an array of {out.dtype}; {NAMES[dtype]} is needed")
+        shared = out.dtype.isnative and all(s >= 0 and s % out.itemsize == 0 for s in out.strides)  # what torch takes
+        if shared and type(out) in (np.ndarray, np.memmap):
+            memory = torch.from_numpy(np.asarray(out))
     elif not (hasattr(out, "shape") and hasattr(out, "dtype") and hasattr(out, "__setitem__") and shape) or hasattr(out, "_value"):
         raise TypeRefused(f"out is a NumPy array (memory-mapped ones too), a torch tensor, or an array that takes out[a:b] = values (zarr, h5py), "
                           f"not {type(out).__name__}")
-    its = str(out.dtype) if memory is None else NAMES.get(memory.dtype, str(memory.dtype))
-    if tuple(out.shape) != shape or np.dtype(its) != np.dtype(NAMES[dtype]) if its != "bfloat16" else memory is None or memory.dtype is not dtype:
+    its = np.dtype(str(out.dtype)).name if memory is None else NAMES.get(memory.dtype, str(memory.dtype))
+    if tuple(out.shape) != shape or its != NAMES[dtype]:
         raise ShapeError(f"out has shape {tuple(out.shape)} and type {its}; {shape} and {NAMES[dtype]} are needed")
+    if isinstance(out, Tensor) and _overlaps(out.stride(), shape, 1) or isinstance(out, np.ndarray) and _overlaps(out.strides, shape, out.itemsize):
+        raise ShapeError("several elements of out lie in the same memory; give an array of its own, not one that was expanded")
     return memory
+
+
+def _overlaps(strides: Sequence[int], shape: Sequence[int], size: int) -> bool:
+    """Whether elements of this size may share memory: they do not where each stride passes over all that the smaller ones reach."""
+    reach = size
+    for stride, n in sorted((abs(s), n) for s, n in zip(strides, shape, strict=True) if n > 1):
+        if stride < reach:
+            return 0 not in shape
+        reach += stride * (n - 1)
+    return False

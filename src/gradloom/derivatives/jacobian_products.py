@@ -17,10 +17,10 @@ from ..core.blocks.dense import dense
 from ..core.blocks.sparse import sparse_of
 from ..core.blocks.term import Term
 from ..core.containers import flatten, unflatten
-from ..core.errors import GradloomError, ShapeError, TypeRefused, line_of, user_site
+from ..core.errors import GradloomError, ShapeError, TypeRefused, line_of, needed, user_site
 from ..core.labels import described
 from ..core.operation import PUBLIC
-from ..kernels import NAMES, readable_bytes, to_numpy
+from ..kernels import NAMES, entry_type, readable_bytes, to_numpy
 from .jacobian_source import SMALL
 from .jacobian_words import described_term
 from .meetings import push
@@ -141,31 +141,29 @@ def diagonal(J: Jacobian, i: int, j: int) -> dlarray:
 
 def sparse(J: Jacobian) -> Any:
     """The matrix as a SciPy CSR array."""
-    import scipy.sparse
-
+    scipy_sparse = needed("scipy.sparse", "J.tosparse()")
     _real(J, "J.tosparse()")
     strips: dict[int, list[Any]] = {i: [] for i in J._rows}
     for i, j, (rows, columns) in J._places():
         block = J._source.block(i, j)
         shape = (rows.stop - rows.start, columns.stop - columns.start)
-        strips[i].append(scipy.sparse.csr_array(shape, dtype=NAMES[J.dtype]) if block is None else sparse_of(block))
+        strips[i].append(scipy_sparse.csr_array(shape, dtype=NAMES[entry_type(J.dtype)]) if block is None else sparse_of(block))
     parts = list(strips.values())
-    return parts[0][0] if len(parts) == len(parts[0]) == 1 else scipy.sparse.block_array(parts, format="csr")
+    return parts[0][0] if len(parts) == len(parts[0]) == 1 else scipy_sparse.block_array(parts, format="csr")
 
 
 def linear_operator(J: Jacobian) -> Any:
     """As a SciPy LinearOperator on flat vectors."""
-    from scipy.sparse.linalg import LinearOperator
-
+    linalg, dtype = needed("scipy.sparse.linalg", "J.aslinearoperator()"), np.dtype(NAMES[entry_type(J.dtype)])
     _real(J, "J.aslinearoperator()")
 
     def flat(tree: Any) -> np.ndarray:
-        return np.concatenate([to_numpy(leaf._value).reshape(-1) for leaf in flatten(tree)[0]])
+        return np.concatenate([to_numpy(leaf._value.to(entry_type(leaf.dtype))).reshape(-1) for leaf in flatten(tree)[0]])
 
     def times(product: Callable[[Any], Any]) -> Callable[[Any], np.ndarray]:
-        return lambda v: flat(product(dlarray(np.asarray(v).reshape(-1).astype(NAMES[J.dtype]))))
+        return lambda v: flat(product(dlarray(np.asarray(v).reshape(-1), dtype=J.dtype)))
 
-    return LinearOperator(J.shape, matvec=times(lambda v: J @ v), rmatvec=times(lambda w: J.T @ w), dtype=np.dtype(NAMES[J.dtype]))
+    return linalg.LinearOperator(J.shape, matvec=times(lambda v: J @ v), rmatvec=times(lambda w: J.T @ w), dtype=dtype)
 
 
 def probe(J: Jacobian, seed: int = 0) -> None:
@@ -173,7 +171,7 @@ def probe(J: Jacobian, seed: int = 0) -> None:
     source, stream = J._source, torch.Generator().manual_seed(seed)
     for j in J._columns:
         x = source.xs[j]
-        v = torch.randn(x.shape, dtype=x.dtype, generator=stream).to(x.device)
+        v = torch.randn(x.shape, dtype=x.dtype, generator=stream, device="cpu").to(x.device)
         outputs = [u.node for u in J._us if u.node is not None]
         assert x.node is not None
         plain = dict(zip(outputs, push(outputs, {x.node: v}), strict=True)) if outputs else {}

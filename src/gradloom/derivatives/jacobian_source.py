@@ -86,11 +86,13 @@ class Source:
             self.check_open("a structured Jacobian")
             try:
                 self._make(i, j)
-            except (RuntimeError, MemoryError) as error:
-                if isinstance(error, GradloomError) or isinstance(error, RuntimeError) and "memory" not in str(error):
+            except (RuntimeError, MemoryError, ShapeError) as error:
+                kernels = error.__cause__ if isinstance(error, ShapeError) else error  # a walk has put it in words
+                if kernels is None or isinstance(kernels, GradloomError) or isinstance(kernels, RuntimeError) and "memory" not in str(kernels):
                     raise
+                said = (str(kernels) or type(kernels).__name__).splitlines()[0][:120]
                 raise ShapeError(f"the structured Jacobian of {line_of(self.site)} with respect to {self.xs[j].key!r} does not fit in memory on the way: "
-                                 f"{str(error).splitlines()[0][:120]}; take fewer outputs, or use J @ v and J.T @ w inside dlfeval") from error
+                                 f"{said}; take fewer outputs, or use J @ v and J.T @ w inside dlfeval") from error
         return self.blocks[i, j]
 
     def _make(self, i: int, j: int) -> None:

@@ -315,7 +315,7 @@ class _Adjoint(Operation):
         values, seeds = arrays(v), arrays(dots)
         rows = math.prod(lead)
         if not rows:
-            nothing = torch.zeros((*lead, *node.shape), dtype=node.dtype)
+            nothing = torch.zeros((*lead, *node.shape), dtype=node.dtype, device=next(d.device for d in dots if d is not None))
             return nothing if raw else dlarray._made(nothing, None)
         parts = [None if d is None else _rows(d, rows, lead) for d in seeds]
         tangents = [[None if p is None else p[r] for p in parts] for r in range(rows)]

@@ -48,7 +48,7 @@ def stand_ins(node: Node) -> list[Any]:
 
 def _stand_in(value: Any) -> Any:
     if isinstance(value, Tensor) and (value.dtype.is_floating_point or value.dtype.is_complex or value.dtype is torch.bool):
-        return torch.empty_like(value, device="meta")
+        return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")  # repeated where the value is
     return value
 
 
@@ -231,7 +231,7 @@ def _same_places(a: Axis, b: Axis) -> bool:
 
 def in_order(axis: Axis) -> bool:
     """Whether an axis of one index is at that index itself."""
-    return axis.positions is None or torch.equal(axis.positions, torch.arange(axis.size))
+    return axis.positions is None or torch.equal(axis.positions, torch.arange(axis.size, device="cpu"))
 
 
 def _matching(choices: list[list[int]]) -> bool:

@@ -16,6 +16,7 @@ from ..core.finite import checking
 from ..core.operation import ITEM, OPERATIONS, PUBLIC, item
 from ..core.trace import SMALL, Node
 from ..kernels import Tensor
+from .failures import FAILURES, refuse_in_words
 
 _number = operator.attrgetter("number")
 HALF = (torch.float16, torch.bfloat16)  # whose sums overflow early
@@ -29,6 +30,15 @@ def pull(outputs: dict[Node, Any], targets: Sequence[Node], *, recorded: bool = 
     Cotangents are tensors, dlarrays (`recorded`: the walk is itself traced) or Blocks (then `values_of` gives a node's values). `lead`: sizes of
     leading axes that every cotangent carries. `release`: drop what the walk has used, which a walk of tensors without leading axes can do.
     """
+    try:
+        return _pulled(outputs, targets, recorded, lead, release, values_of)
+    except FAILURES as error:
+        refuse_in_words(error)
+        raise
+
+
+def _pulled(outputs: dict[Node, Any], targets: Sequence[Node], recorded: bool, lead: tuple[int, ...], release: bool,
+            values_of: Callable[[Node], list[Any]] | None) -> list[Any]:
     asked = set(targets)
     order, active = between(outputs, asked)
     bars = {node: bar for node, bar in outputs.items() if node in active}

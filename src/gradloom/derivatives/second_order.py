@@ -77,7 +77,8 @@ def partials_of(node: Node, moving: Sequence[bool], recorded: bool, values: list
     trace = node.trace if recorded else Trace()
     trace.guarded = node.trace.guarded
     device = max((v for v in values if isinstance(v, Tensor)), key=_rank, default=_NOWHERE).device  # a node keeps none where no partial reads any
-    if recorded and len(moving) == 1 and len(getattr(operation.partials[0], "reads", ())) == 1:  # nothing else moves its partial: no variable is needed
+    alone = operation.finds_output or len(getattr(operation.partials[0], "reads", ())) == 1  # nothing else moves its partial: no variable is needed
+    if recorded and len(moving) == 1 and alone:
         places: list[Node | None] = [*node.parents]
         output: Any = node
     else:
@@ -142,8 +143,8 @@ def elementwise_push(node: Node, dots: Sequence[Any], ps: Sequence[Any], n: int)
         if dot is None or absent:
             continue
         dot = padded(dot, tuple(dot.shape[:n]), node.ndim)
-        if type(p) in NUMBER_TYPES:
-            part = dot if p == 1 else -dot if p == -1 else dot * p
+        if type(p) in NUMBER_TYPES and (p == 1 or p == -1):
+            part = dot if p == 1 else -dot
         else:
             part = scaled(dot, p) if node.trace.guarded else dot * p
         y_dot = part if y_dot is None else y_dot + part
@@ -179,7 +180,7 @@ def elementwise_source(node: Node, sums: dict[tuple[int, int], Any], seconds: di
         if total is not None and i == j and not node.trace.guarded and type(p) not in NUMBER_TYPES:
             total = OPERATIONS["multiply_add"].apply((total, sums[i, j], p))
             continue
-        part = sums[i, j] * p if type(p) in NUMBER_TYPES or not node.trace.guarded else scaled(sums[i, j], p)
+        part = scaled(sums[i, j], p) if node.trace.guarded else sums[i, j] * p
         part = part if i == j else 2 * part
         total = part if total is None else total + part
     return total

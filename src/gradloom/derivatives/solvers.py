@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..core.array import dlarray
-from ..core.errors import ShapeError, TraceError, TypeRefused, line_of, user_site
+from ..core.errors import ShapeError, TraceError, TypeRefused, line_of, needed, user_site
 from ..core.labels import described
 from ..core.operation import PUBLIC
 from ..core.trace import Node, ancestors, current_trace, live
@@ -73,12 +73,14 @@ def sparse_jacobian(function: Callable[..., Any], /, *, argument: int | str = 0,
     Formula: J[i, j] = d f(x)[i] / d x[j], of shape (f(x).size, x.size), CSR, rows and columns in C order. The pattern is found from the
     operations of `function`; where these multiply and move elements only, the entries follow at once, otherwise they come from as
     many walks, taken together, as the pattern has colours. Both are kept for the next call, as long as `function` takes the same
-    branch. The pattern may hold entries that are zero. Where it is dense, a GradloomWarning says so and all columns are computed.
+    branch. The pattern may hold entries that are zero; those of half precision are float32, since SciPy has none. Where it is
+    dense, a GradloomWarning says so and all columns are computed.
 
-    `check=True` compares each result with a plain walk in a random direction. `scipy.optimize.least_squares`, `solve_ivp(jac=)` and
+    `check=True` compares each result with plain walks in random directions. `scipy.optimize.least_squares`, `solve_ivp(jac=)` and
     `NonlinearConstraint(jac=)` take it as it is.
 
-    Raises TypeRefused for integer or complex arrays, TraceError inside a trace of the argument (nothing is recorded).
+    Raises TypeRefused for integer or complex arrays, TraceError inside a trace of the argument (nothing is recorded), MissingPackage (an
+    ImportError) without SciPy.
 
     >>> import gradloom as gl, numpy as np
     >>> J = gl.sparse_jacobian(lambda x: x[1:] * x[:-1])(np.array([1.0, 2.0, 3.0]))
@@ -88,7 +90,8 @@ def sparse_jacobian(function: Callable[..., Any], /, *, argument: int | str = 0,
 
     Source: Gebremedhin, Manne, Pothen, "What color is your Jacobian?", SIAM Review 47 (2005).
     """
-    from .compressed import sparse  # SciPy is loaded where it is asked for
+    needed("scipy.sparse", "sparse_jacobian")  # SciPy is loaded where it is asked for
+    from .compressed import sparse
 
     kept: list[Any] = []
     return _derivative(function, argument, lambda u, x, record: sparse(kept, u, x, False, check), "sparse_jacobian")
@@ -111,6 +114,7 @@ def sparse_hessian(function: Callable[..., Any], /, *, argument: int | str = 0, 
 
     Source: Gebremedhin, Tarafdar, Manne, Pothen, "New acyclic and star coloring algorithms", SIAM J. Sci. Comput. 29 (2007).
     """
+    needed("scipy.sparse", "sparse_hessian")
     from .compressed import sparse
 
     kept: list[Any] = []

@@ -148,7 +148,10 @@ class _Walk:
             partial, at = partial_of(node, j)
             number = number_of(partial) if (k, j) not in self.free and _constant(node, operation.partials[j]) else None
             if number is not None:
-                folded = [p.times(number) for p in entries]
+                if number == 0 and node.trace.guarded:  # whatever it meets
+                    folded = [p._replace(slots=0, coefficients=p.coefficients * 0.0) for p in entries]
+                else:
+                    folded = [p.times(number) for p in entries]
                 if number == 0 or all(_represented(p.coefficients, q.coefficients) for p, q in zip(entries, folded, strict=True)):
                     self.accumulation.numbers.append(((k, j), at, number))
                     return folded
@@ -216,8 +219,8 @@ class _Walk:
     def _probes(self, n: int) -> tuple[Tensor, np.ndarray]:
         """All ones, positions, and random numbers: where the operation runs, and as NumPy."""
         if n not in self.probes:
-            draws = torch.rand(n, dtype=torch.float64, generator=torch.Generator().manual_seed(n))
-            probes = torch.stack([torch.ones(n, dtype=torch.float64), torch.arange(n, dtype=torch.float64), draws])
+            draws = torch.rand(n, dtype=torch.float64, generator=torch.Generator().manual_seed(n), device="cpu")
+            probes = torch.stack([torch.ones(n, dtype=torch.float64, device="cpu"), torch.arange(n, dtype=torch.float64, device="cpu"), draws])
             self.probes[n] = probes.to(self.device), probes.numpy()
         return self.probes[n]
 
@@ -329,7 +332,7 @@ def _own_patterns(node: Node, j: int) -> Any:
 def _outputs(node: Node) -> Sequence[Any]:
     value = next((v for v in node.values[len(node.parents):] if type(v) is tuple), None)
     if value is None:  # not kept: the shapes are known where it is run again
-        value = node.operation.run([v if v is not None else torch.zeros(p.shape, dtype=p.dtype) for v, p in  # type: ignore[union-attr]
+        value = node.operation.run([v if v is not None else torch.zeros(p.shape, dtype=p.dtype, device="cpu") for v, p in  # type: ignore[union-attr]
                                     zip(node.values[:len(node.parents)], node.parents, strict=True)], node.params)[0]
     return value  # type: ignore[no-any-return]
 

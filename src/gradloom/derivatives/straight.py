@@ -127,11 +127,13 @@ class _Writer:
                 its = f"({factor} if type({factor}) is Tensor else ONE * {factor})" if bar == "ONE" else f"{bar} * {factor}"
             else:
                 self.known[f"pull_{name}_{k}"] = operation.raw_pulls[k]
-                its = f"pull_{name}_{k}({name}.values, {name}.params, {name}, {bar})"
+                its = f"bar_{name}_{k}"
+                self.steps += [f"{its} = pull_{name}_{k}({name}.values, {name}.params, {name}, {bar})",
+                               f"if {its} is None: return None"]  # as for an exponent of 0: the ordinary walk knows what to do
             before = self.bars.get(parent)
             if before is not None:
                 its = f"{before} + {its}"
-            if its != bar:
+            if its not in (bar, f"bar_{name}_{k}"):
                 self.steps.append(f"bar_{name}_{k} = {its}")
                 its = f"bar_{name}_{k}"
             self.bars[parent] = its

@@ -37,7 +37,7 @@ def cleared(found: Any, u: Node, x: Node, axes: Sequence[int]) -> Any:
 
 def _possible(u: Node, x: Node, axes: Sequence[int]) -> Tensor:
     """Where the rows along some axes of u can be other than zero, whatever the values."""
-    there = torch.zeros((math.prod(u.shape), math.prod(x.shape)), dtype=torch.bool)
+    there = torch.zeros((math.prod(u.shape), math.prod(x.shape)), dtype=torch.bool, device="cpu")
     block = remembered("structure", [u], [x], lambda: structure(u, x))
     for term in block.terms if block is not None else ():
         rows, columns, _ = places(term, block)

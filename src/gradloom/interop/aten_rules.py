@@ -170,7 +170,7 @@ def _euclidean(a: Any, b: Any) -> Any:
 
 @rule("_pdist_forward")
 def _pdist(x: Any, p: float = 2) -> Any:
-    i, j = torch.triu_indices(x.shape[0], x.shape[0], 1)
+    i, j = torch.triu_indices(x.shape[0], x.shape[0], 1, device="cpu")
     return FUNCTIONS["norm"](gl.take(x, i, axis=0) - gl.take(x, j, axis=0), p, -1)
 
 

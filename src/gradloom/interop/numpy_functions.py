@@ -1,6 +1,9 @@
 """NumPy's protocols: np.sin(x), np.sum(x, axis=0), np.stack([x, y]), np.add.reduce(x) record the library's operations."""
 from __future__ import annotations
 
+import functools
+import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,17 +15,18 @@ from ..core.errors import TypeRefused, line_of, user_site
 from ..core.operation import PUBLIC
 from . import numpy_selection, numpy_statistics  # noqa: F401 - which fill the table
 from .numpy_table import FUNCTIONS
-from .protocol import adapted, gl, traced_in, unknown
+from .protocol import adapted, gl, in_double, traced_in, unknown
 
 # NumPy's ufuncs that are spelled differently here; the others have the name of their operation.
 _SPELLED = {
     "absolute": "abs", "fabs": "abs", "arccos": "acos", "arccosh": "acosh", "arcsin": "asin", "arcsinh": "asinh", "arctan": "atan",
     "arctan2": "atan2", "arctanh": "atanh", "conjugate": "conj", "invert": "bitwise_invert", "left_shift": "bitwise_left_shift",
-    "right_shift": "bitwise_right_shift", "float_power": "power", "rint": "round", "true_divide": "divide",
+    "right_shift": "bitwise_right_shift", "rint": "round", "true_divide": "divide",
     "expit": "sigmoid", "psi": "digamma",  # of scipy.special, whose ufuncs come here as well
 }
 # Written in other operations.
 _COMPOSED: dict[str, Callable[..., Any]] = {
+    "float_power": lambda a, b: gl.power(in_double(a), in_double(b)),
     "cbrt": lambda x: gl.sign(x) * gl.abs(x) ** (1 / 3),
     "deg2rad": lambda x: x * (np.pi / 180), "radians": lambda x: x * (np.pi / 180),
     "rad2deg": lambda x: x * (180 / np.pi), "degrees": lambda x: x * (180 / np.pi),
@@ -30,7 +34,7 @@ _COMPOSED: dict[str, Callable[..., Any]] = {
     "modf": lambda x: (x - gl.trunc(x), gl.trunc(x)),
     "fmax": lambda a, b: gl.where(gl.isnan(a), b, gl.where(gl.isnan(b), a, gl.maximum(a, b))),
     "fmin": lambda a, b: gl.where(gl.isnan(a), b, gl.where(gl.isnan(b), a, gl.minimum(a, b))),
-    "logaddexp2": lambda a, b: gl.logaddexp(gl.multiply(a, np.log(2)), gl.multiply(b, np.log(2))) / np.log(2),
+    "logaddexp2": lambda a, b: gl.logaddexp(a * math.log(2), b * math.log(2)) / math.log(2),
     "heaviside": lambda x, at_zero: gl.where(gl.equal(x, 0), at_zero, (gl.sign(x) + 1) / 2),
     "ldexp": lambda x, n: x * gl.exp2(n * 1.0),
     "logit": lambda p: gl.log(p) - gl.log1p(-p),
@@ -75,6 +79,16 @@ def _named(word: str, options: dict[str, Any]) -> dict[str, Any]:
         raise TypeRefused(f"{word} with where= has no operation, at {line_of(user_site())}; select with np.where(mask, {word}(x), other), "
                           "or x[mask]")
     return {k: v for k, v in options.items() if k not in ("out", "where", "casting", "subok", "order", "like") and v is not np._NoValue}
+
+
+@functools.cache
+def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    """What NumPy takes where an argument is not given: said aloud, it means the same."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return {}
+    return {name: p.default for name, p in parameters.items() if p.default is not p.empty}
 
 
 def _constants(function: Callable[..., Any], word: str, name: str, args: Any, kwargs: Any) -> Any:
@@ -126,7 +140,10 @@ def array_function(self: dlarray, function: Any, types: Any, args: Any, kwargs: 
     word = f"np.{name}"
     if adapter is None:
         return _constants(function, word, name, args, kwargs)
-    options = _named(word, kwargs)
+    options = kwargs
+    if kwargs:
+        usual = _defaults(function)
+        options = _named(word, {k: v for k, v in kwargs.items() if k not in usual or v is not usual[k]})
     if name in _ORDERED and "order" in kwargs:
         options["order"] = kwargs["order"]
     return adapted(word, adapter, args, options)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+import string
 from typing import Any
 
 import numpy as np
@@ -36,10 +37,14 @@ def vdot(a: Any, b: Any) -> Any:
 
 
 @_np
-def einsum(equation: Any, *operands: Any, optimize: Any = False) -> Any:
-    if not isinstance(equation, str):
-        raise TypeRefused(f"np.einsum with lists of axes has no operation, at {line_of(user_site())}; write the letters, \"ij,jk->ik\"")
-    return gl.einsum(equation, *operands)
+def einsum(*operands: Any, optimize: Any = False) -> Any:
+    if isinstance(operands[0], str):
+        return gl.einsum(*operands)
+    arrays, axes = operands[:len(operands) // 2 * 2:2], operands[1::2]  # each array with the list of its axes, and then that of the result
+    words = ["".join("..." if k is Ellipsis else string.ascii_letters[k] for k in its) for its in axes]
+    to = operands[-1] if len(operands) % 2 else None
+    result = "" if to is None else "->" + "".join("..." if k is Ellipsis else string.ascii_letters[k] for k in to)
+    return gl.einsum(",".join(words) + result, *arrays)
 
 
 @_np
@@ -66,7 +71,13 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     return gl.diff(a, axis=axis, n=n, prepend=ends[0], append=ends[1])
 
 
-FUNCTIONS["ediff1d"] = lambda ary: gl.diff(ravel(ary))
+@_np
+def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
+    steps = gl.diff(ravel(ary))
+    ends = [None if e is None else gl.astype(ravel(e), steps.dtype) for e in (to_begin, to_end)]
+    return gl.concat([part for part in (ends[0], steps, ends[1]) if part is not None])
+
+
 FUNCTIONS["trapezoid"] = lambda y, x=None, dx=1.0, axis=-1: gl.trapz(y, x=x, dx=dx, axis=axis)
 
 
@@ -80,6 +91,8 @@ def polyval(p: Any, x: Any) -> Any:
 
 @_np
 def round(a: Any, decimals: int = 0) -> Any:
+    if array(a).dtype.is_complex:  # each part for itself
+        return gl.complex(round(gl.real(a), decimals), round(gl.imag(a), decimals))
     return gl.round(a) if not decimals else gl.round(a * 10.0 ** decimals) / 10.0 ** decimals
 
 
@@ -158,8 +171,11 @@ def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retste
 
 # ----- linear algebra -----
 
-for _name in ("inv", "det", "slogdet", "solve", "svdvals", "vecdot"):
-    FUNCTIONS[f"linalg.{_name}"] = lambda *args, _name=_name, **options: getattr(linalg, _name)(*args, **options)
+for _name in ("inv", "det", "slogdet"):
+    FUNCTIONS[f"linalg.{_name}"] = lambda a, _name=_name: getattr(linalg, _name)(a)
+FUNCTIONS["linalg.solve"] = lambda a, b: linalg.solve(a, b)
+FUNCTIONS["linalg.svdvals"] = lambda x, /: linalg.svdvals(x)
+FUNCTIONS["linalg.vecdot"] = lambda x1, x2, /, *, axis=-1: linalg.vecdot(x1, x2, axis=axis)
 FUNCTIONS["linalg.matmul"] = lambda a, b, /: gl.matmul(a, b)
 FUNCTIONS["linalg.matrix_transpose"] = lambda x, /: gl.matrix_transpose(x)
 FUNCTIONS["linalg.tensordot"] = lambda a, b, /, *, axes=2: gl.tensordot(a, b, axes=axes)
@@ -169,7 +185,7 @@ FUNCTIONS["linalg.trace"] = lambda x, /, *, offset=0, dtype=None: gl.trace(x, of
 FUNCTIONS["linalg.diagonal"] = lambda x, /, *, offset=0: gl.diagonal(x, offset=offset)
 FUNCTIONS["linalg.cholesky"] = lambda a, /, *, upper=False: linalg.cholesky(
     as_read(floating(array(a)), "U" if upper else "L"), upper=upper)
-FUNCTIONS["linalg.qr"] = lambda a, mode="reduced": linalg.qr(a, mode=mode)
+FUNCTIONS["linalg.qr"] = lambda a, mode="reduced": linalg.qr(a, mode=mode) if mode != "r" else linalg.qr(a).R
 FUNCTIONS["linalg.pinv"] = lambda a, rcond=None, *, rtol=None: linalg.pinv(a, rtol=rcond if rtol is None else rtol)
 FUNCTIONS["linalg.matrix_power"] = lambda a, n: linalg.matrix_power(a, n)
 FUNCTIONS["linalg.matrix_rank"] = lambda A, *, rtol=None: linalg.matrix_rank(A, rtol=rtol)

@@ -99,7 +99,7 @@ def argpartition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", or
     return FUNCTIONS["argsort"](a, axis)
 
 
-FUNCTIONS["dsplit"] = lambda ary, sections: split(ary, sections, 2)
+FUNCTIONS["dsplit"] = lambda ary, indices_or_sections: split(ary, indices_or_sections, 2)
 
 
 @_np

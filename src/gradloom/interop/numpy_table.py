@@ -11,6 +11,8 @@ import numpy as np
 from ..core.errors import TypeRefused, line_of, user_site
 from .protocol import array, cast, gl
 
+_array = array  # where an argument has its name
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
 
 
@@ -105,10 +107,14 @@ def argsort(a: Any, axis: Any = -1, kind: Any = None, *, stable: Any = None) -> 
     return gl.argsort(ravel(a) if axis is None else a, axis=0 if axis is None else axis)
 
 
-# ----- shapes: those whose arguments are the same here -----
+# ----- shapes: those whose arguments are the same here, under NumPy's names -----
 
-for _name in ("moveaxis", "broadcast_to", "tile", "outer", "conj", "real", "imag", "matrix_transpose"):
-    FUNCTIONS[_name] = lambda *args, _name=_name, **options: getattr(gl, _name)(*args, **options)
+FUNCTIONS["moveaxis"] = lambda a, source, destination: gl.moveaxis(a, source, destination)
+FUNCTIONS["broadcast_to"] = lambda array, shape: gl.broadcast_to(array, shape)
+FUNCTIONS["tile"] = lambda A, reps: gl.tile(A, reps)
+FUNCTIONS["conj"] = lambda x: gl.conj(x)
+FUNCTIONS["real"], FUNCTIONS["imag"] = lambda val: gl.real(val), lambda val: gl.imag(val)
+FUNCTIONS["matrix_transpose"] = lambda x, /: gl.matrix_transpose(x)
 FUNCTIONS["tensordot"] = lambda a, b, axes=2: gl.tensordot(a, b, axes=axes)
 FUNCTIONS["expand_dims"] = lambda a, axis: gl.expand_dims(a, axis=axis)
 FUNCTIONS["squeeze"] = lambda a, axis=None: gl.squeeze(a, axis=axis)
@@ -266,8 +272,8 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     return array_split(ary, indices_or_sections, axis)
 
 
-FUNCTIONS["vsplit"] = lambda ary, sections: split(ary, sections, 0)
-FUNCTIONS["hsplit"] = lambda ary, sections: split(ary, sections, 0 if array(ary).ndim == 1 else 1)
+FUNCTIONS["vsplit"] = lambda ary, indices_or_sections: split(ary, indices_or_sections, 0)
+FUNCTIONS["hsplit"] = lambda ary, indices_or_sections: split(ary, indices_or_sections, 0 if array(ary).ndim == 1 else 1)
 FUNCTIONS["unstack"] = lambda x, /, *, axis=0: tuple(gl.moveaxis(x, axis, 0))
 
 
@@ -332,6 +338,8 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, min: 
 @_np
 def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
     x = array(x)
+    if x.dtype.is_complex:  # each part for itself
+        return gl.complex(nan_to_num(gl.real(x), copy, nan, posinf, neginf), nan_to_num(gl.imag(x), copy, nan, posinf, neginf))
     largest = float(np.finfo(str(x.dtype)[6:]).max) if x.dtype.is_floating_point else math.inf
     x = gl.where(gl.isnan(x), nan, x)
     x = gl.where(x == math.inf, largest if posinf is None else posinf, x)
@@ -339,8 +347,8 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
 
 
 @_np
-def pad(a: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Any:
-    a = array(a)
+def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Any:
+    a = _array(array)
     if isinstance(pad_width, dict):
         pad_width = [pad_width.get(k, pad_width.get(k - a.ndim, 0)) for k in range(a.ndim)]
         pad_width = [(w, w) if np.ndim(w) == 0 else tuple(w) for w in pad_width]

@@ -8,7 +8,7 @@ from ..core.array import dlarray
 from ..core.containers import flatten
 from ..core.errors import TypeRefused, line_of, nearest, user_site
 from ..core.operation import PUBLIC
-from ..kernels import differentiable
+from ..kernels import NUMBER_TYPES, differentiable
 
 
 class _Operations:
@@ -55,6 +55,11 @@ def cast(x: Any, dtype: Any) -> Any:
     if dtype is None or x.dtype is dtype:
         return x
     return gl.astype(gl.real(x) if x.dtype.is_complex and not dtype.is_complex else x, dtype)
+
+
+def in_double(x: Any) -> Any:
+    """In double precision, complex where x is; Python numbers are that already."""
+    return x if type(x) in NUMBER_TYPES else gl.astype(array(x), "complex128" if array(x).dtype.is_complex else "float64")
 
 
 def arrays_in(arguments: Any) -> list[dlarray]:

@@ -97,7 +97,7 @@ class Copy:
         self.contents.restore()
 
 
-_EMPTY = Cell(_made(torch.empty(0), None, None))
+_EMPTY = Cell(_made(torch.empty(0, device="cpu"), None, None))
 
 
 def _key(name: str) -> Key:

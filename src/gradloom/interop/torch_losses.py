@@ -91,7 +91,7 @@ def nll_loss(input: Any, target: Any, weight: Any = None, size_average: Any = No
     ids = target.reshape(-1)
     kept = ids != ignore_index
     ids = torch.where(kept, ids, 0)
-    picked = x[ids] if x.ndim == 1 else x[torch.arange(ids.numel()), ids]
+    picked = x[ids] if x.ndim == 1 else x[torch.arange(ids.numel(), device="cpu"), ids]
     w = gl.astype(dlarray(kept), input.dtype) if weight is None else gl.take(weight, ids, axis=0) * dlarray(kept)
     loss = -picked * w
     if reduction == "mean":

@@ -163,7 +163,7 @@ def _score_bias(bias: Any, q: Any, k: Any, four: Any) -> Any:
 @of_functional
 def embedding(input: Any, weight: Any, padding_idx: Any = None, max_norm: Any = None, norm_type: float = 2.0, scale_grad_by_freq: bool = False,
               sparse: bool = False) -> Any:
-    if padding_idx is not None and padding_idx != -1:
+    if padding_idx is not None:
         raise Unsupported("padding_idx")
     only(max_norm=(max_norm, None), scale_grad_by_freq=(scale_grad_by_freq, False))
     ids = array(input)

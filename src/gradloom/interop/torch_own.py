@@ -151,7 +151,7 @@ def applied(function: Any, args: Sequence[Any], aten: Any) -> Any:
     if function is checkpoint.CheckpointFunction:  # it has no derivative where no argument has one
         return under([] if any(needs) else [torch.no_grad()], args[0], *args[2:])
     if function is getattr(checkpoint, "_NoopSaveInputs", None):
-        return wrapped(_made(torch.empty(0), None, None))
+        return wrapped(_made(torch.empty(0, device="cpu"), None, None))
     if function in (hooks.BackwardHookFunction,):
         raise TypeRefused(f"a backward hook of a module works on torch's own graph, at {line_of(user_site())}; "
                           "remove the hook before from_torch, "

@@ -10,7 +10,7 @@ import torch
 
 from ..core.array import dlarray, labels_of, raw
 from .numpy_mathematics import FUNCTIONS as NUMPY
-from .protocol import Unsupported, cast, gl
+from .protocol import Unsupported, cast, gl, in_double
 
 
 class Table(dict[str, Callable[..., Any]]):
@@ -93,8 +93,8 @@ _BINARY = {
 }
 for _name, _public in _BINARY.items():
     FUNCTIONS[_name] = lambda input, other, _public=_public: getattr(gl, _public)(input, other)
-for _name in ("pow", "float_power"):
-    FUNCTIONS[_name] = lambda input, exponent: gl.power(input, exponent)
+FUNCTIONS["pow"] = lambda input, exponent: gl.power(input, exponent)
+FUNCTIONS["float_power"] = lambda input, exponent: gl.power(in_double(input), in_double(exponent))
 for _name in ("mm", "bmm"):
     FUNCTIONS[_name] = lambda input, mat2: gl.matmul(input, mat2)
 FUNCTIONS["mv"] = lambda input, vec: gl.matmul(input, vec)

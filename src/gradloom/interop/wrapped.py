@@ -292,7 +292,7 @@ def wrapped_whole(part: Wrapped) -> Wrapped:
 def strided(part: Wrapped, size: Any, stride: Any, storage_offset: int | None = None) -> tuple[Any, Any, int]:
     """as_strided of a view in terms of the whole array."""
     if storage_offset is None:
-        where = torch.arange(part._cell.value.size).reshape(part._cell.value.shape)
+        where = torch.arange(part._cell.value.size, device="cpu").reshape(part._cell.value.shape)
         for step in part._steps:
             where = step.positions(where)
         storage_offset = int(where.reshape(-1)[0]) if where.numel() else 0

@@ -111,7 +111,7 @@ def _array(example: Any) -> dlarray:
 def _zeros(layout: Layout, dtype: torch.dtype) -> dlarray:
     labels = layout.labels
     shape = [1 if letter == "B" else n for letter, n in zip(labels or "U" * len(layout.shape), layout.shape, strict=True)]
-    return dlarray._made(torch.zeros(shape, dtype=dtype), None, labels)
+    return dlarray._made(torch.zeros(shape, dtype=dtype, device="cpu"), None, labels)
 
 
 def layout_of(x: dlarray) -> Layout:

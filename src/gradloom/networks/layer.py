@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, field
-from typing import Annotated, Any, ClassVar, dataclass_transform, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args
 
 from ..core.errors import TypeRefused, line_of, nearest, user_site
 from ..core.labels import described, positions
@@ -41,7 +41,6 @@ class Layout:
         return described(self.shape, self.labels)
 
 
-@dataclass_transform(field_specifiers=(field,))
 class Layer:
     """A layer of a network. A custom layer is a subclass, which is a frozen dataclass without being decorated.
 
@@ -78,6 +77,11 @@ class Layer:
     roles: ClassVar[dict[str, str]] = {}
     default_name: ClassVar[str] = "layer"
     output_names: ClassVar[tuple[str, ...]] = ("out",)
+
+    if TYPE_CHECKING:  # no type checker knows that a Learnable field is an option by keyword, None where it is left out
+        __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+        def __init__(self, *options: Any, **named: Any) -> None: ...
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

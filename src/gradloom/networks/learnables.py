@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.array import dlarray
 from ..core.containers import register
-from ..core.errors import GradloomError, ShapeError, TypeRefused, line_of, nearest, user_site
+from ..core.errors import GradloomError, ShapeError, TypeRefused, line_of, nearest, needed, user_site
 from ..core.labels import described
 from ..kernels import NAMES
 
@@ -105,8 +105,8 @@ class Learnables(Mapping[Key, Any]):
     def table(self) -> Any:
         """The same as a pandas DataFrame with columns Layer, Parameter and Value, which gradloom takes wherever it takes this."""
         import numpy as np
-        import pandas as pd
 
+        pd = needed("pandas", "table()")
         column = np.empty(len(self), dtype=object)
         for k, value in enumerate(self.values()):
             column[k] = value

@@ -28,6 +28,7 @@ from . import (
     joining,
     labelling,
     linalg,
+    logsumexp,
     losses,
     matrices,
     movement,

@@ -13,7 +13,7 @@ from ..core.errors import LabelError, ShapeError, line_of, user_site
 from ..core.labels import described
 from ..core.multilinear import multilinear
 from ..core.operation import public
-from ..kernels import Tensor, broadcast_shapes
+from ..kernels import Tensor, broadcast_shapes, listed
 from .movement import array, broadcast_to, negative_axes
 
 
@@ -54,8 +54,8 @@ def _flat(where: Tensor, axis: int, size: int) -> Tensor:
     where = where.cpu()
     inner = math.prod(where.shape[where.ndim + axis + 1:])
     outer = math.prod(where.shape[:where.ndim + axis])
-    rows = torch.arange(outer)[:, None, None] * size + where.reshape(outer, where.shape[axis], inner)
-    return (rows * inner + torch.arange(inner)).reshape(-1)
+    rows = torch.arange(outer, device="cpu")[:, None, None] * size + where.reshape(outer, where.shape[axis], inner)
+    return (rows * inner + torch.arange(inner, device="cpu")).reshape(-1)
 
 
 def _pick_on_block(operation: Any, inputs: Any, params: Any) -> Block:
@@ -75,7 +75,7 @@ def _put_on_block(operation: Any, inputs: Any, params: Any) -> Block:
     return action.reshaped(action.placed(flat, 0, _flat(where, axis, size), math.prod(shape)), shape)
 
 
-_WHERE = torch.tensor([[2, 0, 0], [1, 1, 3]])
+_WHERE = torch.tensor([[2, 0, 0], [1, 1, 3]], device="cpu")
 _SAMPLES = [((2, 4), {"where": _WHERE, "axis": -1}), ((3, 2), {"where": _WHERE[:, :2] % 3, "axis": -2}), ((3,), {"where": _WHERE[0, :1], "axis": -1}),
             ((2, 0), {"where": _WHERE[:, :0], "axis": -1}), ((1, 1), {"where": _WHERE[:1, 1:2], "axis": -1})]
 _pick = multilinear("take_along_axis", _pick_kernel, act=_pick_on_block, samples=_SAMPLES,
@@ -114,7 +114,7 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: Any = -1) -> Any:
     Source: array API take_along_axis.
     """
     x = array(x)
-    where = raw(indices) if isinstance(indices, (dlarray, Tensor)) else torch.as_tensor(indices)
+    where = raw(indices) if isinstance(indices, (dlarray, Tensor)) else listed(indices)
     where = where if where.numel() else where.to(torch.int64)
     k = single_axis(x, axis, "take_along_axis")
     shown = f"positions {described(where.shape, None)} for x {described(x.shape, labels_of(x))} along axis {k + x.ndim}"

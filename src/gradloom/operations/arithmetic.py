@@ -11,17 +11,20 @@ import torch
 from ..core.array import dlarray, operand
 from ..core.blocks.block import Block
 from ..core.elementwise import Elementwise, elementwise
-from ..core.operation import OPERATIONS, composite, public
-from ..kernels import COMPLEX_OF, NUMBER_TYPES, Tensor, dtype_named
+from ..core.operation import OPERATIONS, composite, public, square_of
+from ..kernels import COMPLEX_OF, NUMBER_TYPES, Tensor, differentiable, dtype_named
 
-add = elementwise("add", operator.add, 1, 1, operators=("__add__", "__radd__"), doc="a + b.", matlab="plus")
-subtract = elementwise("subtract", operator.sub, 1, -1, operators=("__sub__", "__rsub__"), doc="a - b.", matlab="minus")
-negative = elementwise("negative", operator.neg, -1, operators=("__neg__",), doc="-x.", matlab="uminus")
-positive = elementwise("positive", lambda x: x, 1, operators=("__pos__",), doc="x.", matlab="uplus")
+add = elementwise("add", operator.add, 1, 1, operators=("__add__", "__radd__"), doc="a + b.", matlab="plus",
+                  floating=False)
+subtract = elementwise("subtract", operator.sub, 1, -1, operators=("__sub__", "__rsub__"), doc="a - b.", matlab="minus",
+                       floating=False)
+negative = elementwise("negative", operator.neg, -1, operators=("__neg__",), doc="-x.", matlab="uminus",
+                       floating=False)
+positive = elementwise("positive", lambda x: x, 1, operators=("__pos__",), doc="x.", matlab="uplus", floating=False)
 
 
 multiply = elementwise("multiply", operator.mul, "b", "a", operators=("__mul__", "__rmul__"), doc="a * b, element by element.",
-                       matlab="times")
+                       matlab="times", floating=False)
 
 
 def _multiply_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]) -> Block:
@@ -117,19 +120,46 @@ def _divide_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]
 
 divide.operation.act = _divide_on_block  # type: ignore[attr-defined]
 
-square = elementwise("square", lambda x: x * x, lambda x: x + x, fused_pull=lambda y_bar, x: fused_product(y_bar, x, 2), doc="x * x, element by element.")
+_square = elementwise("square", lambda x: x * x if x.dtype is not torch.bool else x.to(torch.int64), lambda x: x + x,
+                      fused_pull=lambda y_bar, x: fused_product(y_bar, x, 2), floating=False)
+
+
+@public(_square.operation, operators=())  # type: ignore[attr-defined]
+def square(x: Any, /) -> Any:
+    """x * x, element by element.
+
+    Any shape and labels, which the result keeps. The square of a length, such as `norm(x)`, `hypot(a, b)` or `abs(x)`, is made from what it is
+    the length of: so it has all derivatives at 0, where the length has none.
+
+    >>> import gradloom as gl
+    >>> gl.square(gl.dlarray(3.0))
+    dlarray float64 9.0
+    """
+    if type(x) is dlarray and x._node is not None and x._node.operation.squared is not None and (squared := square_of(x)) is not None:
+        return squared
+    return _square(x)
+
+
+def tensor_beside(number: Any, like: Tensor) -> Tensor:
+    """A number as a tensor in an array's type, or in that of its own kind where the array's cannot hold it."""
+    kind = type(number)
+    if like.dtype is torch.bool and kind is not bool or kind is complex:
+        dtype = torch.result_type(like, number) if like.dtype not in HALF else torch.complex64
+    else:
+        dtype = like.dtype
+    return torch.as_tensor(number, dtype=dtype, device=like.device)
 
 
 def _power(a: Any, b: Any) -> Any:
     if type(a) in NUMBER_TYPES and isinstance(b, Tensor):
-        return torch.pow(torch.as_tensor(a, dtype=b.dtype if not isinstance(a, complex) else None, device=b.device), b)
-    return torch.pow(a, b)
+        return torch.pow(tensor_beside(a, b), b)
+    return torch.pow(a, tensor_beside(b, a) if type(b) is bool else b)
 
 
 def _power_base(a: Any, b: Any) -> Any:
     if type(b) in NUMBER_TYPES:
         return 0 if b == 0 else b * power(a, b - 1)
-    return OPERATIONS["where"].public(b == 0, 0.0, scale(power(a, b - 1), b))  # type: ignore[misc]
+    return scale(power(a, b - 1), b)
 
 
 def _power_fused(y_bar: Tensor, a: Any, b: Any) -> Any:
@@ -139,21 +169,32 @@ def _power_fused(y_bar: Tensor, a: Any, b: Any) -> Any:
     return y_bar * 0 if b == 0 else fused_product(y_bar, torch.pow(a, b - 1), b)
 
 
+PAIRS_OF_ARRAYS: list[Any] = [((3,), (3,), {}), ((2, 1), (1, 3), {}), ((), (2, 3), {}), ((0, 1), (1,), {})]  # samples of slopes in two arrays
+
+
 def _power_exponent(y: Any, a: Any, b: Any) -> Any:
-    where, log = OPERATIONS["where"].public, OPERATIONS["log"].public
-    assert where is not None and log is not None
     if type(a) in NUMBER_TYPES:
         if a == 0:
             return 0 * y
         if not isinstance(a, complex) and a > 0:
             return y * math.log(a)
         return y * (cmath.log(a) if y.dtype.is_complex else math.nan)  # real powers of a negative number are at single exponents
-    zero = a == 0
-    return where(zero, 0.0, y * log(where(zero, 1.0, a)))
+    return _power_log.apply((a, b))
 
 
+def _power_log_kernel(a: Tensor, b: Any) -> Tensor:
+    return (torch.pow(a, b) * torch.log(a)).masked_fill(a == 0, 0)
+
+
+def _log(a: Any) -> Any:
+    return OPERATIONS["log"].public(a)  # type: ignore[misc]
+
+
+# a ** b log(a), the slope of a power in its exponent, 0 where a is 0
+_power_log = Elementwise("power_log", _power_log_kernel, [lambda a, b: scale(power(a, b - 1), 1 + b * _log(a)), lambda y, a: scale(y, _log(a))], ("a", "b"),
+                         singular=True, domain=(0.5, 2), samples=PAIRS_OF_ARRAYS)
 any_power = elementwise("power", _power, _power_base, _power_exponent, singular=True, fused_pull=(_power_fused, None),
-                        doc="a ** b.", matlab="power", domain=(0.5, 2.0))
+                        doc="a ** b.", matlab="power", domain=(0.5, 2.0), floating=False)
 
 
 @public(any_power.operation, operators=("__pow__", "__rpow__"))  # type: ignore[attr-defined]
@@ -169,8 +210,11 @@ def power(a: Any, b: Any, /) -> Any:
 
     Source: MATLAB power, array API power.
     """
-    if type(b) in NUMBER_TYPES and b == 2 and type(a) is not float:
-        return square(a)
+    if type(b) is int or type(b) is float:
+        if b == 2 and hasattr(a, "dtype") and (type(b) is int or differentiable(a.dtype)):
+            return square(a)
+        if type(a) is dlarray and a._node is not None and a._node.operation.squared is not None and b > 2 and b % 2 == 0:
+            return any_power(square(a), b // 2)
     return any_power(a, b)
 
 
@@ -188,13 +232,13 @@ def pow(a: Any, b: Any, /) -> Any:
 
 
 conj = elementwise("conj", torch.conj, 1, complex_partials=[(0, 1)], fused_pull=lambda y_bar: y_bar.conj(), complex_fused=True,
-                   doc="The complex conjugate.", matlab="conj")
+                   doc="The complex conjugate.", matlab="conj", floating=False)
 real = elementwise("real", lambda x: x.real.clone() if x.is_complex() else x, 1, complex_partials=[(0.5, 0.5)], fused_pull=lambda y_bar: y_bar,
-                   complex_fused=True, doc="The real part.", matlab="real")
+                   complex_fused=True, doc="The real part.", matlab="real", floating=False)
 imag = elementwise("imag", lambda x: x.imag.clone() if x.is_complex() else torch.zeros_like(x), 0, complex_partials=[(-0.5j, 0.5j)],
                    fused_pull=lambda y_bar: None if y_bar.dtype in HALF else y_bar * 1j,  # of which the walk takes the real part for a real x
                    complex_fused=True,
-                   doc="The imaginary part.", matlab="imag")
+                   doc="The imaginary part.", matlab="imag", floating=False)
 
 
 def _conj_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]) -> Block:
@@ -250,7 +294,8 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> A
 
 
 floor_divide = elementwise("floor_divide", operator.floordiv, 0, 0, operators=("__floordiv__", "__rfloordiv__"), domain=(0.6, 0.9),
-                           doc="The largest integer not above a / b, consistent with mod; derivative 0.")
+                           doc="The largest integer not above a / b, consistent with mod; derivative 0.",
+                           floating=False)
 
 
 @composite
@@ -266,7 +311,7 @@ def remainder(a: Any, b: Any, /) -> Any:
 
 
 mod = elementwise("mod", operator.mod, 1, lambda a, b: -_floor(a / b), doc="a - floor(a / b) b, with the sign of b.",
-                  operators=("__mod__", "__rmod__"), matlab="mod", domain=(0.6, 0.9))
+                  operators=("__mod__", "__rmod__"), matlab="mod", domain=(0.6, 0.9), floating=False)
 
 
 def _floor(x: Any) -> Any:

@@ -114,10 +114,10 @@ def _embedded(block: Block, index: Any, shape: tuple[int, ...]) -> Block:
             continue
         if type(e) is int:
             axes.append(None)
-            where.append(torch.tensor([e % shape[axis]]))
+            where.append(torch.tensor([e % shape[axis]], device="cpu"))
         else:
             axes.append(k)
-            where.append(torch.arange(shape[axis])[e])
+            where.append(torch.arange(shape[axis], device="cpu")[e])
             k += 1
         axis += 1
     block = block.with_axes(axes, [1 if a is None else block.shape[a] for a in axes])
@@ -187,7 +187,7 @@ def _assign_at_block(operation: Any, inputs: Any, params: Any) -> Block:
     if type(value) is Block:
         shape = tuple(params["shape"])
         own, count = math.prod(shape[n:]), math.prod(shape[:n])
-        where = (torch.arange(count)[:, None] * own + params["positions"].cpu()).reshape(-1)
+        where = (torch.arange(count, device="cpu")[:, None] * own + params["positions"].cpu()).reshape(-1)
         return action.reshaped(action.placed(action.reshaped(value, (where.numel(),)), 0, where, own * count), shape)
     mask = torch.ones(x.shape, dtype=x.dtype, device=x.device)
     _write(mask, params, 0, n)
@@ -195,7 +195,7 @@ def _assign_at_block(operation: Any, inputs: Any, params: Any) -> Block:
 
 
 _assign_at = _AssignAt("assign_at", _assign_at_kernel, ("x", "value"), [("x",), ("value",)], {},
-                       samples=[((4, 3), (2,), {"positions": torch.tensor([7, 0])})], selects=True)
+                       samples=[((4, 3), (2,), {"positions": torch.tensor([7, 0], device="cpu")})], selects=True)
 _assign_at.act = _assign_at_block
 
 
@@ -329,7 +329,7 @@ def _references(x: dlarray) -> tuple[int, int]:
     return sys.getrefcount(value), torch._C._storage_Use_Count(value.untyped_storage()._cdata)  # type: ignore[attr-defined]
 
 
-_ALONE = _references(dlarray._made(torch.zeros(1), None))  # what a handle that shares with nobody sees, in this Python
+_ALONE = _references(dlarray._made(torch.zeros(1, device="cpu"), None))  # what a handle that shares with nobody sees, in this Python
 
 
 def _private(x: dlarray) -> bool:

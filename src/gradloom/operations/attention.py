@@ -44,7 +44,7 @@ def _weights_push(x_dot: Any, y: Any) -> Any:
     return vy - sum(vy, axis=-1, keepdims=True) * y
 
 
-_SOME = torch.tensor([[0.3, -torch.inf, 1.0], [-torch.inf] * 3, [0.0, 0.5, -0.5]], dtype=torch.float64)
+_SOME = torch.tensor([[0.3, -torch.inf, 1.0], [-torch.inf] * 3, [0.0, 0.5, -0.5]], dtype=torch.float64, device="cpu")
 _weights = general("attention_weights", _weights_kernel, push=_weights_push, pull=lambda y_bar, y: _weights_push(y_bar, y),
                    fused_pull=lambda y_bar, y: aten._softmax_backward_data(y_bar, y, -1, y.dtype),
                    samples=[((2, 3, 4), {"causal": False}), ((3, 3), {"causal": True}), ((2, 1), {"causal": True}), ((2, 0), {"causal": False}),

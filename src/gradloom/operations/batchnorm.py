@@ -1,6 +1,7 @@
 """Batch normalization: with the statistics of the batch in training, with given ones in prediction."""
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from ..core.trace import Node, live
 from ..kernels import Tensor, settled
 from .elementwise import rsqrt
 from .reduction import sum
-from .standardizing import affine_pull, affine_push, all_but, over_channels, real_and_axis, standardized, through, with_parameters
+from .standardizing import FAR, affine_pull, affine_push, all_but, far, first_entries, over_channels, real_and_axis, standardized, through, with_parameters
 
 aten = torch.ops.aten
 
@@ -30,18 +31,24 @@ def _channels_back(y: Tensor, x: Tensor, axis: int) -> Tensor:
     return y if x.ndim > 1 else y.squeeze(0)
 
 
-def _batchnorm_kernel(x: Tensor, offset: Tensor, scale: Tensor, axis: int, epsilon: float) -> tuple[Tensor, ...]:
+def _batchnorm_kernel(x: Tensor, offset: Tensor, scale: Tensor, axis: int, epsilon: float) -> tuple[Tensor | None, ...]:
     moved = _channels_second(x, axis)
     count = x.numel() // max(x.shape[axis], 1)
     mean, variance = scale.new_zeros((2, scale.shape[0])).unbind()
     y, saved_mean, inverse = torch.native_batch_norm(moved, scale, offset, mean, variance, True, 1.0, epsilon)
+    if far(x, saved_mean, inverse):
+        first = first_entries(moved, (0, *range(2, moved.ndim)))
+        y, saved_mean, inverse = torch.native_batch_norm(moved - first, scale, offset, mean, variance, True, 1.0, epsilon)
+        saved_mean, mean = None, mean + first.reshape(-1)  # type: ignore[assignment]
     variance = variance.mul_((count - 1) / count) if count > 1 else variance.zero_()
     return _channels_back(y, x, axis), mean, variance, saved_mean, inverse
 
 
 def _saved(x: Any, saved_mean: Any, inverse: Any, axis: int) -> tuple[Any, Any] | None:
-    """What the kernel saved, where the walk is not itself recorded."""
-    return (over_channels(saved_mean, axis, x.ndim), over_channels(inverse, axis, x.ndim)) if type(x) is Tensor else None
+    """What the kernel saved, where the walk is not itself recorded and that has digits enough."""
+    if type(x) is not Tensor or saved_mean is None:
+        return None
+    return over_channels(saved_mean, axis, x.ndim), over_channels(inverse, axis, x.ndim)
 
 
 def _batchnorm_push(x_dot: Any, offset_dot: Any, scale_dot: Any, x: Any, scale: Any, saved_mean: Any, inverse: Any, axis: int,
@@ -59,8 +66,10 @@ def _batchnorm_pull(y_bar: Any, x: Any, scale: Any, saved_mean: Any, inverse: An
     return x_bar, *affine_pull(y_bar, z, axis, x.ndim, wanted)
 
 
-def _batchnorm_fused(y_bar: Tensor, x: Tensor, scale: Tensor, saved_mean: Tensor, inverse: Tensor, axis: int, epsilon: float,
+def _batchnorm_fused(y_bar: Tensor, x: Tensor, scale: Tensor, saved_mean: Tensor | None, inverse: Tensor, axis: int, epsilon: float,
                      wanted: Any) -> Any:
+    if saved_mean is None:
+        return _batchnorm_pull(y_bar, x, scale, saved_mean, inverse, axis, epsilon, wanted)
     x_bar, scale_bar, offset_bar = aten.native_batch_norm_backward(
         settled(_channels_second(y_bar, axis)), settled(_channels_second(x, axis)), scale.contiguous(), None, None, saved_mean,
         inverse, True, epsilon, (wanted[0], wanted[2], wanted[1]))
@@ -105,7 +114,12 @@ def _untraced(x: Any) -> Any:
 
 
 def _given_kernel(x: Tensor, offset: Tensor, scale: Tensor, mean: Tensor, variance: Tensor, axis: int, epsilon: float) -> Tensor:
-    y = torch.native_batch_norm(_channels_second(x, axis), scale, offset, mean, variance, False, 0.0, epsilon)[0]
+    moved = _channels_second(x, axis)
+    limit = FAR * epsilon ** 0.5  # a mean below it is not far from 0, whatever the variance
+    near = mean.device.type != "cpu" or not mean.numel() or torch.linalg.vector_norm(mean, math.inf).item() <= limit
+    if not near and far(x, mean, (variance + epsilon).rsqrt_()):  # the kernel computes x * a + b for each channel
+        moved, mean = moved - over_channels(mean, 1 - moved.ndim, moved.ndim), torch.zeros_like(mean)
+    y = torch.native_batch_norm(moved, scale, offset, mean, variance, False, 0.0, epsilon)[0]
     return _channels_back(y, x, axis)
 
 

@@ -10,25 +10,33 @@ from typing import Any
 
 import torch
 
-from ..core.array import dlarray, labels_of, unlabelled
+from ..core.array import among_dlarrays, dlarray, labels_of, unlabelled
 from ..core.blocks import action
+from ..core.calls import broadcast_operands
 from ..core.errors import LabelError, ShapeError, line_of, user_site
 from ..core.labels import axes_of, channel_last_order, checked, described, tidy, without
 from ..core.multilinear import Multilinear, multilinear
-from ..core.operation import composite, public
-from ..kernels import Tensor, affine_product, differentiable, matrix_product, promoted
+from ..core.operation import OPERATIONS, composite, public
+from ..kernels import Tensor, affine_product, broadcast_shapes, computed_in, differentiable, matrix_product, promoted
 from .arithmetic import astype, conj
-from .movement import array, expand_dims, matrix_transpose, moveaxis, negative_axes, permute_dims, reshape
+from .movement import array, expand_dims, matrix_transpose, moveaxis, permute_dims, reshape
 from .vector_products import _matvec, _outer, _vecdot
 
 
 def promoted_arrays(*arrays: Any) -> list[Any]:
     """Arrays (None passes) in their common type: a recorded cast before the kernel."""
+    arrays = tuple(among_dlarrays(arrays))
     dtypes = {a.dtype for a in arrays if a is not None}
     if len(dtypes) == 1:
         return list(arrays)
-    dtype = promoted(*dtypes)
+    dtype = common_type(arrays)
     return [a if a is None or a.dtype is dtype else astype(a, dtype) for a in arrays]
+
+
+def common_type(arrays: Sequence[Any]) -> torch.dtype:
+    """The type that arrays (None passes) are computed in: those without axes promote to another kind only."""
+    there = [a for a in arrays if a is not None]
+    return computed_in([a.dtype for a in there if a.ndim], [a.dtype for a in there if not a.ndim])
 
 
 def _adjoint(x: Any) -> Any:
@@ -72,6 +80,7 @@ def matmul(a: Any, b: Any, /) -> Any:
         raise ShapeError(f"the matrix product needs axes, at {line_of(user_site())}; write a * b for scalars")
     contracted = a.shape[-1], b.shape[-2] if b.ndim > 1 else b.shape[0]
     if contracted[0] != contracted[1]:
+        among_dlarrays((a, b))  # which refuses what is no array at all
         raise ShapeError(f"the matrix product of {described(a.shape, la)} and {described(b.shape, lb)}: {contracted[0]} columns meet "
                          f"{contracted[1]} rows, at {line_of(user_site())}")
     a, b = promoted_arrays(a, b)
@@ -118,8 +127,8 @@ def _sparse_kernel(x: Tensor, matrix: Tensor) -> Tensor:
 
 
 def _sparse_samples() -> list[Any]:
-    places = torch.tensor([0, 2, 2, 3, 4]), torch.tensor([0, 2, 1, 2])
-    real, complex_ = (_csr(*places, torch.tensor([1.0, -2.0, 0.5, 3.0 * unit], dtype=dtype), (4, 3))
+    places = torch.tensor([0, 2, 2, 3, 4], device="cpu"), torch.tensor([0, 2, 1, 2], device="cpu")
+    real, complex_ = (_csr(*places, torch.tensor([1.0, -2.0, 0.5, 3.0 * unit], dtype=dtype, device="cpu"), (4, 3))
                       for unit, dtype in ((1, torch.float64), (1j, torch.complex128)))
     return [((3, 2), {"matrix": real}), ((2, 3, 2), {"matrix": real}), ((3, 1), {"matrix": real}), ((0, 3, 2), {"matrix": real}),
             ((3, 2), {"matrix": complex_})]
@@ -130,7 +139,7 @@ def _csr(starts: Tensor, columns: Tensor, data: Tensor, size: tuple[int, ...]) -
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch says once that these matrices are in beta
-            return torch.sparse_csr_tensor(starts, columns, data, size=size, check_invariants=False)
+            return torch.sparse_csr_tensor(starts, columns, data, size=size, check_invariants=False, device="cpu")
     finally:
         warnings.filters = filters  # an interrupt may have come before the block's own end
 
@@ -208,7 +217,7 @@ def _letters_besides(names: Sequence[str], count: int) -> str:
 
 
 def _einsum_kernel(*operands: Tensor, letters: Any) -> Tensor:
-    dtype = promoted(*[x.dtype for x in operands])
+    dtype = common_type(operands)
     return torch.einsum(",".join(letters[0]) + "->" + letters[1], *[x.to(dtype) for x in operands])
 
 
@@ -229,7 +238,7 @@ def einsum(equation: str, /, *operands: Any) -> Any:
 
     Source: NumPy einsum.
     """
-    arrays = [array(x) for x in operands]
+    arrays = list(among_dlarrays([array(x) for x in operands]))
     left, arrow, out = equation.replace(" ", "").partition("->")
     inputs = left.split(",")
     if len(inputs) != len(arrays):
@@ -357,8 +366,8 @@ def outer(a: Any, b: Any, /) -> Any:
     [[3.]
      [6.]]
     """
-    a, b = [x if x.ndim == 1 else reshape(x, (-1,)) for x in (unlabelled(array(a)), unlabelled(array(b)))]
-    return _outer.apply(promoted_arrays(a, b))
+    a, b = promoted_arrays(unlabelled(array(a)), unlabelled(array(b)))
+    return _outer.apply([x if x.ndim == 1 else reshape(x, (-1,)) for x in (a, b)])
 
 
 @composite
@@ -371,11 +380,18 @@ def tensordot(a: Any, b: Any, /, *, axes: Any = 2) -> Any:
 
     Source: array API tensordot.
     """
-    a, b = array(a), array(b)
+    a, b = promoted_arrays(array(a), array(b))
     if isinstance(axes, int):
+        if not 0 <= axes <= min(a.ndim, b.ndim):
+            raise ShapeError(f"tensordot of {described(a.shape, labels_of(a))} and {described(b.shape, labels_of(b))} over {axes} axes, at "
+                             f"{line_of(user_site())}; write axes=1, or name them in pairs: axes=([...], [...])")
         left, right = tuple(range(a.ndim - axes, a.ndim)), tuple(range(axes))
     else:
         left, right = (axes_of(tuple(s) if isinstance(s, (tuple, list)) else s, x.ndim, labels_of(x)) for s, x in zip(axes, (a, b), strict=True))
+    sizes = [a.shape[k] for k in left], [b.shape[k] for k in right]
+    if sizes[0] != sizes[1]:
+        raise ShapeError(f"tensordot of {described(a.shape, labels_of(a))} and {described(b.shape, labels_of(b))}: axes of sizes {tuple(sizes[0])} meet "
+                         f"axes of sizes {tuple(sizes[1])}, at {line_of(user_site())}; name axes of equal sizes in pairs: axes=([...], [...])")
     rest_a, rest_b = [k for k in range(a.ndim) if k not in left], [k for k in range(b.ndim) if k not in right]
     count = math.prod(a.shape[k] for k in left)
     y = matmul(reshape(permute_dims(a, (*rest_a, *left)), (-1, count)), reshape(permute_dims(b, (*right, *rest_b)), (count, -1)))
@@ -384,7 +400,7 @@ def tensordot(a: Any, b: Any, /, *, axes: Any = 2) -> Any:
 
 @public(_vecdot)
 def vecdot(a: Any, b: Any, /, *, axis: Any = -1) -> Any:
-    """sum(conj(a) b) along an axis.
+    """sum(conj(a) b) along an axis, which has one size in both; the other axes broadcast. Labels match by name.
 
     >>> import gradloom as gl
     >>> gl.vecdot(gl.dlarray([1.0, 2.0]), gl.dlarray([3.0, 4.0]))
@@ -392,15 +408,20 @@ def vecdot(a: Any, b: Any, /, *, axis: Any = -1) -> Any:
 
     Source: array API vecdot.
     """
-    from .reduction import sum
-
     a, b = array(a), array(b)
+    shown = f"vecdot of {described(a.shape, labels_of(a))} and {described(b.shape, labels_of(b))} along axis {axis!r}"
+    (a, b), labels = broadcast_operands(OPERATIONS["vecdot"], (a, b))
+    try:
+        shape = broadcast_shapes(a.shape, b.shape)
+    except ValueError:
+        shape = ()
+    axes = [k - len(shape) for k in axes_of(axis, len(shape), labels, shape)] if shape else []
+    if len(axes) != 1 or min(a.ndim, b.ndim) < -axes[0] or a.shape[axes[0]] != b.shape[axes[0]]:
+        raise ShapeError(f"{shown}: vectors of one size are needed along one axis, in shapes that broadcast, at {line_of(user_site())}; "
+                         "write sum(a * b, axis=...) where one of them is stretched")
+    a, b = promoted_arrays(a, b)
     a = conj(a) if a.dtype.is_complex else a
-    if a.dtype is b.dtype and labels_of(a) == labels_of(b) and a.shape == b.shape and a.ndim:
-        axes = negative_axes(axis, a)
-        if len(axes) == 1:
-            return _vecdot.apply((a, b), {"axis": axes[0]}, without(labels_of(a), [axes[0] + a.ndim]))
-    return sum(a * b, axis=axis)
+    return _vecdot.apply((a, b), {"axis": axes[0]}, without(labels, [axes[0] + len(shape)]))
 
 
 __all__ = ["einsum", "fullyconnect", "layout_of", "matmul", "outer", "promoted_arrays", "sparse_matmul", "tensordot",

@@ -23,6 +23,7 @@ from .contraction import layout_of, promoted_arrays
 from .convolution_blocks import act_convolution, act_transposed, act_weight, imaged
 from .convolution_kernels import _forward, _to_input, _to_weight, better_laid_out, beyond
 from .movement import array, reshape
+from .selection import pad_axis, slice_axis
 from .spatial import Layout, Pairs, Sizes, fixed, layout, padded, padding_of, per_axis, spatial_axes
 
 aten = torch.ops.aten
@@ -79,8 +80,9 @@ def _fused_transposed(y_bar: Tensor, x: Any, weight: Any, x_shape: Any, weight_s
                       sizes: Sizes, wanted: Any) -> Any:
     options: Any = dict(stride=stride, padding=padding, dilation=dilation, groups=groups)
     if _stated_only(y_bar, x_shape, weight_shape, len(stride)):
-        return (_transposed_x_bar(y_bar, weight, **options) if wanted[0] else None,
-                _transposed_weight_bar(y_bar, x, weight_shape, **options) if wanted[1] else None, _bias_bar(y_bar, stride) if wanted[2] else None)
+        return (_transposed_x_bar(y_bar, weight, x_shape, y_bar.shape, weight_shape, **options) if wanted[0] else None,
+                _transposed_weight_bar(y_bar, x, x_shape, y_bar.shape, weight_shape, **options) if wanted[1] else None,
+                _bias_bar(y_bar, stride) if wanted[2] else None)
     extra = beyond(sizes, x_shape[2:], weight_shape[2:], stride, padding, dilation)
     return _backward(y_bar, x, weight, x_shape, weight_shape, wanted, True, extra, **options)
 
@@ -104,11 +106,26 @@ def _weight_bar(y_bar: Any, x: Any, weight_shape: Any, stride: Sizes, padding: S
                                                              kernel=tuple(weight_shape[-len(stride):])))
 
 
-def _transposed_x_bar(y_bar: Any, weight: Any, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Any:
-    return _convolution.apply((y_bar, _conj(weight), None), dict(stride=stride, padding=padding, dilation=dilation, groups=groups))
+def _windows(y_shape: Any, weight_shape: Any, stride: Sizes, padding: Sizes, dilation: Sizes) -> Sizes:
+    """How many windows a convolution of a transposed one's result finds along each axis: more than its x had, where the result reaches far beyond."""
+    d = len(stride)
+    return tuple((n + 2 * p - q * (e - 1) - 1) // s + 1
+                 for n, e, s, p, q in zip(y_shape[-d:], weight_shape[-d:], stride, padding, dilation, strict=True))
 
 
-def _transposed_weight_bar(y_bar: Any, x: Any, weight_shape: Any, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Any:
+def _transposed_x_bar(y_bar: Any, weight: Any, x_shape: Any, y_shape: Any, weight_shape: Any, stride: Sizes, padding: Sizes, dilation: Sizes,
+                      groups: int) -> Any:
+    x_bar = _convolution.apply((y_bar, _conj(weight), None), dict(stride=stride, padding=padding, dilation=dilation, groups=groups))
+    for k, (m, found) in enumerate(zip(x_shape[-len(stride):], _windows(y_shape, weight_shape, stride, padding, dilation), strict=True)):
+        if found > m:
+            x_bar = slice_axis(x_bar, k - len(stride), 0, m)
+    return x_bar
+
+
+def _transposed_weight_bar(y_bar: Any, x: Any, x_shape: Any, y_shape: Any, weight_shape: Any, stride: Sizes, padding: Sizes, dilation: Sizes,
+                           groups: int) -> Any:
+    for k, (m, found) in enumerate(zip(x_shape[-len(stride):], _windows(y_shape, weight_shape, stride, padding, dilation), strict=True)):
+        x = pad_axis(x, k - len(stride), 0, found - m)
     return _convolution_weight.apply((y_bar, _conj(x)), dict(stride=stride, padding=padding, dilation=dilation, groups=groups,
                                                              kernel=tuple(weight_shape[-len(stride):])))
 
@@ -137,7 +154,8 @@ _transposed = multilinear(
     "dltranspconv", _transposed_kernel, ("x", "weight", "bias"), terms=[("x", "weight"), ("bias",)], broadcast=True,
     transposes={"x": _transposed_x_bar, "weight": _transposed_weight_bar, "bias": _bias_bar}, monomials={("bias",): _channel_axes},
     fused_pull=_fused_transposed, act=act_transposed, matlab="dltranspconv",
-    samples=[((2, 6, 3, 2), (6, 2, 2, 3), (4,), {**_STRIDED, "sizes": (5, 6)}), ((2, 3, 5), (3, 4, 3), (4,), {**_OPTIONS, "sizes": (5,)})])
+    samples=[((2, 6, 3, 2), (6, 2, 2, 3), (4,), {**_STRIDED, "sizes": (5, 6)}), ((2, 3, 5), (3, 4, 3), (4,), {**_OPTIONS, "sizes": (5,)}),
+             ((2, 4, 3), (4, 1, 2), (2,), {"stride": (1,), "padding": (0,), "dilation": (3,), "groups": 2, "sizes": (8,)})])
 
 _convolution_weight = multilinear(
     "convolution_weight", _to_weight, ("x", "bar"), act=act_weight,

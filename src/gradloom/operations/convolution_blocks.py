@@ -180,7 +180,7 @@ def _position_of(axis: Axis) -> Tensor | None:
     places = axis.positions[axis.positions >= 0]
     if len(places) != len(torch.unique(places)):
         return None
-    values = torch.full((axis.size,), -1)
+    values = torch.full((axis.size,), -1, device="cpu")
     values[places] = torch.nonzero(axis.positions >= 0).reshape(-1)
     return values
 
@@ -212,7 +212,7 @@ def _output_sizes(sizes: Sequence[int], kernel: Sequence[int], params: dict[str,
 
 def _places(n: int, m: int, k: int, stride: int, padding: int, dilation: int) -> Tensor:
     """(m, k): where in n places window o has its position k, -1 where outside."""
-    where = (torch.arange(m) * stride).unsqueeze(1) + torch.arange(k) * dilation - padding
+    where = (torch.arange(m, device="cpu") * stride).unsqueeze(1) + torch.arange(k, device="cpu") * dilation - padding
     return torch.where((where < 0) | (where >= n), -1, where)
 
 
@@ -245,7 +245,7 @@ def _patched(block: Block, kernel: Sizes, params: dict[str, Any]) -> Block:
 
 def _whole(index: Index) -> Axis:
     """An axis of one index, which it keeps where its size is 1."""
-    return Axis((index,), index.size) if index.size > 1 else Axis((index,), 1, torch.zeros(1, dtype=torch.int64))
+    return Axis((index,), index.size) if index.size > 1 else Axis((index,), 1, torch.zeros(1, dtype=torch.int64, device="cpu"))
 
 
 def _windowed(block: Block, weight: Tensor, params: dict[str, Any]) -> Block:

@@ -10,7 +10,7 @@ import torch
 from ..core.array import dlarray, labels_of
 from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.operation import composite
-from ..kernels import NUMBER_TYPES, Tensor, dtype_named, out_of_memory
+from ..kernels import NUMBER_TYPES, Tensor, device_named, dtype_named, out_of_memory
 from .arithmetic import astype
 from .movement import array, broadcast_to
 
@@ -42,11 +42,16 @@ def allocated(word: str, shape: Any, make: Callable[[], Tensor]) -> Tensor:
 
 def type_and_device(like: Any, dtype: Any, device: Any) -> dict[str, Any]:
     """What a new array is made of: its own dtype and device where given, else those of `like`, else float64 on the CPU."""
+    if device is not None:
+        try:
+            device = device_named(device)
+        except (RuntimeError, TypeError) as error:
+            raise TypeRefused(f"no device {device!r:.40}, at {line_of(user_site())}: {error}") from None
     if like is not None:
         like = array(like)
         dtype = like.dtype if dtype is None else dtype
         device = like.device if device is None else device
-    return {"dtype": torch.float64 if dtype is None else dtype_named(dtype), "device": torch.device("cpu" if device is None else device)}
+    return {"dtype": torch.float64 if dtype is None else dtype_named(dtype), "device": torch.device("cpu") if device is None else device}
 
 
 def constant(value: Tensor, labels: Any, like: Any, word: str) -> Any:

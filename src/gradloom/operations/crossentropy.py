@@ -184,7 +184,7 @@ def _options(**changed: Any) -> dict[str, Any]:
 
 
 _MODES = [{"mode": mode, "from_logits": logits} for mode in ("single-label", "multilabel") for logits in (False, True)]
-_INDEX = torch.tensor([2, 0, 1, 2])
+_INDEX = torch.tensor([2, 0, 1, 2], device="cpu")
 _crossentropy = general(
     "crossentropy", _crossentropy_kernel, ("x", "targets", "weights"), push=_crossentropy_push, pull=_crossentropy_pull,
     fused_pull=_crossentropy_fused, hidden=("logs",), domain=(0.2, 0.8), matlab="crossentropy",

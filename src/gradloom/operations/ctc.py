@@ -17,8 +17,9 @@ from .contraction import layout_of
 from .crossentropy import _check_probabilities, _like, _log, _log_slope, _tiny
 from .elementwise import clip, exp, where
 from .joining import concat, stack
+from .logsumexp import logsumexp
 from .movement import array, expand_dims, permute_dims, reshape
-from .reduction import logsumexp, sum
+from .reduction import sum
 from .selection import _put, _take, slice_axis
 from .softmax import log_softmax, softmax
 from .weighted_sums import predictions_of, targets_of
@@ -132,7 +133,7 @@ def _fused(y_bar: Tensor, x: Tensor, y: Tensor, log_alpha: Tensor, logs: Tensor,
 
 
 def _of(*rows: Any) -> Tensor:
-    return torch.tensor(rows, dtype=torch.int64)
+    return torch.tensor(rows, dtype=torch.int64, device="cpu")
 
 
 _ctc = general(
@@ -142,7 +143,7 @@ _ctc = general(
                                 ((1, 1, 2), _of((1,)), _of(1), _of(1), {"blank": 0, "from_logits": False}),
                                 ((3, 2, 2), _of((), ()), _of(3, 0), _of(0, 0), {"blank": 1, "from_logits": True}),
                                 ((0, 2, 3), _of((), ()), _of(0, 0), _of(0, 0), {"blank": 0, "from_logits": False}),
-                                ((2, 0, 3), torch.zeros((0, 1), dtype=torch.int64), _of(), _of(), {"blank": 0, "from_logits": True})])
+                                ((2, 0, 3), torch.zeros((0, 1), dtype=torch.int64, device="cpu"), _of(), _of(), {"blank": 0, "from_logits": True})])
 _ctc.opaque = True  # torch's derivative is that of something else
 
 # ----- operands ---------------------------------------------------------------------------------------------------------

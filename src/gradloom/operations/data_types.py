@@ -8,7 +8,7 @@ import torch
 from ..core.array import dlarray
 from ..core.errors import TypeRefused, line_of, user_site
 from ..core.operation import composite
-from ..kernels import NAMES, NUMBER_TYPES, Tensor, differentiable, dtype_named, promoted
+from ..kernels import NAMES, NUMBER_DTYPES, NUMBER_TYPES, Tensor, computed_in, differentiable, dtype_named, promoted
 
 _KINDS = {
     "bool": {"bool"}, "signed integer": {"int8", "int16", "int32", "int64"}, "unsigned integer": {"uint8", "uint16", "uint32", "uint64"},
@@ -31,11 +31,6 @@ def _named(x: Any) -> torch.dtype:
         raise TypeRefused(f"{error}, at {line_of(user_site())}") from None
 
 
-def _rank(dtype: torch.dtype) -> int:
-    """The kind, ordered: bools, integers, floating and complex numbers."""
-    return 0 if dtype is torch.bool else 3 if dtype.is_complex else 2 if dtype.is_floating_point else 1
-
-
 @composite
 def result_type(*arrays_and_dtypes: Any) -> torch.dtype:
     """The type that arrays, types and numbers are computed in together.
@@ -54,21 +49,10 @@ def result_type(*arrays_and_dtypes: Any) -> torch.dtype:
     ranked: list[list[torch.dtype]] = [[], [], []]
     for x in arrays_and_dtypes:
         if type(x) in NUMBER_TYPES:
-            ranked[2].append({bool: torch.bool, int: torch.int64, float: torch.float64, complex: torch.complex128}[type(x)])
+            ranked[2].append(NUMBER_DTYPES[type(x)])
         else:
             ranked[1 if isinstance(x, (dlarray, Tensor)) and not x.ndim else 0].append(_dtype_of(x))
-    result: torch.dtype | None = None
-    for group in (g for g in ranked if g):
-        dtype = promoted(*group)
-        if result is None:
-            result = dtype
-        elif _rank(dtype) > _rank(result):
-            if differentiable(result):
-                result = promoted(result, torch.complex64)
-            else:  # integers beside floating or complex numbers: double precision
-                result = torch.complex128 if dtype.is_complex else torch.float64 if dtype.is_floating_point else dtype
-    assert result is not None
-    return result
+    return computed_in(*ranked)
 
 
 @composite

@@ -92,7 +92,7 @@ def _singular_samples() -> list[Tensor]:
     a, b = sample_matrix(3), sample_matrix(3, dtype=torch.complex128)
     two = torch.stack([a, a])
     two[1, 2] = two[1, 0] - two[1, 1]
-    return [a[:, :1] * a[:1], torch.stack([b[0], b[1], b[0] + 2j * b[1]]), torch.zeros(2, 2, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.float64), two]
+    return [a[:, :1] * a[:1], torch.stack([b[0], b[1], b[0] + 2j * b[1]]), a.new_zeros(2, 2), a.new_zeros(1, 1), two]
 
 
 @public(_det)

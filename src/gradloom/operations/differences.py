@@ -60,7 +60,8 @@ def diff(x: Any, /, *, axis: Any = -1, n: int = 1, prepend: Any = None, append: 
 
     Source: array API diff, MATLAB diff.
     """
-    x, k = _scanned(x, axis, None, "diff")
+    x = array(x)
+    x, k = _scanned(x, axis, "int64" if x.dtype is torch.bool else None, "diff")
     if n < 0:
         raise ShapeError(f"diff is taken n >= 0 times, not {n}, at {line_of(user_site())}; the inverse is cumulative_sum")
     if not n:

@@ -64,10 +64,10 @@ signbit = _declared("signbit", torch.signbit, "x is negative.", ("x",))
 
 
 def _rounding(name: str, kernel: Callable[..., Any], doc: str, matlab: str | None = None, operators: tuple[str, ...] = ()) -> Callable[..., Any]:
-    """A piecewise constant function: its derivative is 0, which is recorded, so that it is never a constant by accident."""
+    """A piecewise constant function: its derivative is 0, which is recorded, so that it is never a constant by accident. Integers stay what they are."""
     from ..core.elementwise import elementwise
 
-    return elementwise(name, kernel, 0, doc=doc, matlab=matlab, operators=operators)
+    return elementwise(name, lambda x: x if x.dtype is torch.bool else kernel(x), 0, doc=doc, matlab=matlab, operators=operators, floating=False)
 
 
 floor = _rounding("floor", torch.floor, "The largest integer not above x; derivative 0.", "floor", ("__floor__",))

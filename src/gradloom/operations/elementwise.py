@@ -13,8 +13,28 @@ from ..core.elementwise import Elementwise, elementwise
 from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.operation import public
 from ..kernels import NUMBER_TYPES, Tensor
-from .arithmetic import add, divide, finite, fused_product, fused_quotient, multiply, positive, scale
-from .slopes import bell, gelu_slope, logistic_slope, one_minus_square, one_plus_square, silu_slope
+from .arithmetic import add, divide, finite, fused_product, fused_quotient, multiply, positive, real, scale, square, tensor_beside
+from .slopes import (
+    asinh_slope,
+    atan2_slope,
+    atan_slope,
+    bell,
+    elu_slope,
+    gelu_fused,
+    gelu_slope,
+    hypot_slope,
+    inverse_length,
+    logistic,
+    logistic_fused,
+    logistic_slope,
+    one_minus_square,
+    one_plus_square,
+    scaled_logistic,
+    silu_fused,
+    silu_slope,
+    tanh_fused,
+    tanh_slope,
+)
 
 aten = torch.ops.aten
 TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
@@ -24,7 +44,7 @@ TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
 
 
 exp = elementwise("exp", torch.exp, lambda y: y, doc="e ** x.", matlab="exp")
-expm1 = elementwise("expm1", torch.expm1, lambda y: y + 1, fused_pull=lambda y_bar, y: torch.addcmul(y_bar, y_bar, y),
+expm1 = elementwise("expm1", torch.expm1, lambda x: exp(x), fused_pull=lambda y_bar, x: torch.exp(x).mul_(y_bar),
                     doc="e ** x - 1, accurate near 0.", matlab="expm1")
 exp2 = elementwise("exp2", torch.exp2, lambda y: y * math.log(2), fused_pull=lambda y_bar, y: fused_product(y_bar, y, math.log(2)),
                    doc="2 ** x.", matlab="pow2")
@@ -32,9 +52,9 @@ log = elementwise("log", torch.log, lambda x: 1 / x, singular=True, domain=(0.5,
                   doc="The natural logarithm.", matlab="log")
 log1p = elementwise("log1p", torch.log1p, lambda x: 1 / (1 + x), singular=True, domain=(-0.5, 2),
                     fused_pull=lambda y_bar, x: fused_quotient(y_bar, 1 + x), doc="log(1 + x), accurate near 0.", matlab="log1p")
-log2 = elementwise("log2", torch.log2, lambda x: 1 / (x * math.log(2)), singular=True, domain=(0.5, 3),
+log2 = elementwise("log2", torch.log2, lambda x: divide(1 / math.log(2), x), singular=True, domain=(0.5, 3),
                    fused_pull=lambda y_bar, x: fused_quotient(y_bar, x, 1 / math.log(2)), doc="The logarithm to base 2.", matlab="log2")
-log10 = elementwise("log10", torch.log10, lambda x: 1 / (x * math.log(10)), singular=True, domain=(0.5, 3),
+log10 = elementwise("log10", torch.log10, lambda x: divide(1 / math.log(10), x), singular=True, domain=(0.5, 3),
                     fused_pull=lambda y_bar, x: fused_quotient(y_bar, x, 1 / math.log(10)), doc="The logarithm to base 10.", matlab="log10")
 sqrt = elementwise("sqrt", torch.sqrt, lambda y: 0.5 / y, singular=True, domain=(0.5, 3), doc="The square root.", matlab="sqrt",
                    fused_pull=lambda y_bar, y: fused_quotient(y_bar, y, 0.5))
@@ -51,13 +71,13 @@ asin = elementwise("asin", torch.asin, lambda x: 1 / sqrt(one_minus_square(x)), 
                    fused_pull=lambda y_bar, x: fused_quotient(y_bar, one_minus_square(x).sqrt_()), doc="The inverse sine, in radians.", matlab="asin")
 acos = elementwise("acos", torch.acos, lambda x: -1 / sqrt(one_minus_square(x)), singular=True, domain=(-0.9, 0.9),
                    fused_pull=lambda y_bar, x: fused_quotient(y_bar, one_minus_square(x).sqrt_(), -1), doc="The inverse cosine, in radians.", matlab="acos")
-atan = elementwise("atan", torch.atan, lambda x: 1 / one_plus_square(x), fused_pull=lambda y_bar, x: y_bar / one_plus_square(x),
+atan = elementwise("atan", torch.atan, lambda x: atan_slope(x), fused_pull=lambda y_bar, x: atan_slope(x).mul_(y_bar),
                    doc="The inverse tangent, in radians.", matlab="atan")
 sinh = elementwise("sinh", torch.sinh, lambda x: cosh(x), doc="The hyperbolic sine.", matlab="sinh")
 cosh = elementwise("cosh", torch.cosh, lambda x: sinh(x), doc="The hyperbolic cosine.", matlab="cosh")
-tanh = elementwise("tanh", torch.tanh, lambda y: one_minus_square(y), fused_pull=lambda y_bar, y: aten.tanh_backward(y_bar, y), doc="The hyperbolic tangent.",
-                   matlab="tanh")
-asinh = elementwise("asinh", torch.asinh, lambda x: 1 / sqrt(one_plus_square(x)), fused_pull=lambda y_bar, x: one_plus_square(x).rsqrt_().mul_(y_bar),
+tanh = elementwise("tanh", torch.tanh, lambda y, x: tanh_slope(x, y), fused_pull=tanh_fused, finds_output=True,
+                   doc="The hyperbolic tangent.", matlab="tanh")
+asinh = elementwise("asinh", torch.asinh, lambda x: asinh_slope(x), fused_pull=lambda y_bar, x: asinh_slope(x).mul_(y_bar),
                     doc="The inverse hyperbolic sine.", matlab="asinh")
 acosh = elementwise("acosh", torch.acosh, lambda x: 1 / (sqrt(x - 1) * sqrt(x + 1)), singular=True, domain=(1.5, 3),
                     fused_pull=lambda y_bar, x: fused_quotient(y_bar, (x - 1).sqrt_().mul_((x + 1).sqrt_())),
@@ -72,13 +92,13 @@ erfc = elementwise("erfc", torch.erfc, lambda x: -TWO_OVER_ROOT_PI * bell(x), fu
 
 # ----- activations -----
 
-sigmoid = elementwise("sigmoid", torch.sigmoid, lambda y: logistic_slope(y), fused_pull=lambda y_bar, y: aten.sigmoid_backward(y_bar, y),
+sigmoid = elementwise("sigmoid", torch.sigmoid, lambda x: logistic_slope(x), fused_pull=logistic_fused,
                       doc="1 / (1 + exp(-x)).", matlab="sigmoid")
 relu = elementwise("relu", torch.relu, lambda y: _step(y), fused_pull=lambda y_bar, y: aten.threshold_backward(y_bar, y, 0),
                    doc="max(x, 0), with derivative 0 at 0.", matlab="relu", selects=True)
-softplus = elementwise("softplus", lambda x: torch.logaddexp(x, torch.zeros((), dtype=x.dtype, device=x.device)), lambda x: sigmoid(x),
-                       doc="log(1 + exp(x)), stable for every x.")
-silu = elementwise("silu", torch._C._nn.silu, lambda x: silu_slope(x), fused_pull=lambda y_bar, x: aten.silu_backward(y_bar, x),
+softplus = elementwise("softplus", lambda x: torch.logaddexp(x, torch.zeros((), dtype=x.dtype, device=x.device)), lambda x: logistic(x),
+                       fused_pull=lambda y_bar, x: scaled_logistic(y_bar, x), doc="log(1 + exp(x)), stable for every x.")
+silu = elementwise("silu", torch._C._nn.silu, lambda x: silu_slope(x), fused_pull=silu_fused,
                    doc="x sigmoid(x), also called swish.", matlab="swish")
 
 
@@ -130,14 +150,8 @@ def leakyrelu(x: Any, scale: float = 0.01) -> Any:
     return apply_unary(_leakyrelu, x, {"scale": scale})
 
 
-_elu = _unary_with_options("elu", lambda x, alpha: torch._C._nn.elu(x, alpha), lambda x, y, alpha: _elu_slope(x, y, alpha), samples=[{"alpha": 1.5}],
-                           fused_pull=lambda y_bar, x, alpha: aten.elu_backward(y_bar, alpha, 1, 1, False, x),
-                           selects=True)
-
-
-def _elu_slope(x: Any, y: Any, alpha: float) -> Any:
-    step = _step(x)
-    return step + (1 - step) * (y + alpha)
+_elu = _unary_with_options("elu", lambda x, alpha: torch._C._nn.elu(x, alpha), lambda x, alpha: elu_slope(x, alpha), samples=[{"alpha": 1.5}],
+                           fused_pull=lambda y_bar, x, alpha: aten.elu_backward(y_bar, alpha, 1, 1, False, x), selects=True)
 
 
 @public(_elu)
@@ -156,7 +170,7 @@ def elu(x: Any, alpha: float = 1.0) -> Any:
 
 _gelu = _unary_with_options("gelu", lambda x, approximation: torch._C._nn.gelu(x, approximate=approximation),
                             lambda x, approximation: gelu_slope(x, approximation),
-                            fused_pull=lambda y_bar, x, approximation: aten.gelu_backward(y_bar, x, approximate=approximation),
+                            fused_pull=gelu_fused,
                             samples=[{"approximation": "none"}, {"approximation": "tanh"}], matlab="gelu")
 
 
@@ -178,12 +192,14 @@ def gelu(x: Any, *, approximation: str = "none") -> Any:
 
 # ----- not holomorphic -----
 
-sign = elementwise("sign", torch.sgn, 0, complex_partials=[(lambda y, x: divide(0.5, absolute(x)), lambda y, x: divide(-0.5 * y * y, absolute(x)))],
-                   singular=True, doc="x / abs(x), 0 at 0.", matlab="sign")
+sign = elementwise("sign", torch.sgn, 0, complex_partials=[(lambda x: 0.5 * inverse_length(absolute(x)),
+                                                            lambda y, x: -0.5 * y * y * inverse_length(absolute(x)))],
+                   singular=True, doc="x / abs(x), 0 at 0.", matlab="sign", floating=False)
 absolute = elementwise("abs", torch.abs, lambda x: sign(x),
                        complex_partials=[(lambda x: 0.5 * _conj(sign(x)), lambda x: 0.5 * sign(x))],
                        fused_pull=lambda y_bar, x: torch.sgn(x).mul_(y_bar), complex_fused=True, operators=("__abs__",),
-                       doc="The absolute value, with derivative 0 at 0.", matlab="abs")
+                       squared=lambda x: real(_conj(x) * x) if x.dtype.is_complex else square(x),
+                       doc="The absolute value, with derivative 0 at 0.", matlab="abs", floating=False)
 angle = elementwise("angle", torch.angle, 0, complex_partials=[(lambda x: divide(-0.5j, x), lambda x: divide(0.5j, _conj(x)))], singular=True,
                     doc="The phase of a complex number, in radians.", matlab="angle")
 
@@ -202,9 +218,9 @@ def _pair(kernel: Any) -> Any:
 
     def run(a: Any, b: Any) -> Any:
         if not isinstance(a, Tensor):
-            a = torch.as_tensor(a, dtype=b.dtype, device=b.device)
+            a = tensor_beside(a, b)
         elif not isinstance(b, Tensor):
-            b = torch.as_tensor(b, dtype=a.dtype, device=a.device)
+            b = tensor_beside(b, a)
         return kernel(a, b)
 
     return run
@@ -212,26 +228,21 @@ def _pair(kernel: Any) -> Any:
 
 maximum = elementwise("maximum", _pair(torch.maximum), lambda a, b: _first(a, b, torch.ge), lambda a, b: 1 - _first(a, b, torch.ge),
                       doc="The larger of a and b; the derivative goes to a where they are equal.", matlab="max",
-                      selects=True)
+                      selects=True, floating=False)
 minimum = elementwise("minimum", _pair(torch.minimum), lambda a, b: _first(a, b, torch.le), lambda a, b: 1 - _first(a, b, torch.le),
                       doc="The smaller of a and b; the derivative goes to a where they are equal.", matlab="min",
-                      selects=True)
-atan2 = elementwise("atan2", _pair(torch.atan2), lambda a, b: divide(b, a * a + b * b), lambda a, b: divide(-a, a * a + b * b),
+                      selects=True, floating=False)
+atan2 = elementwise("atan2", _pair(torch.atan2), lambda a, b: atan2_slope(a, b), lambda a, b: -atan2_slope(b, a),
                     singular=True, domain=(0.5, 2), doc="The angle of the point (b, a), in radians.", matlab="atan2")
-hypot = elementwise("hypot", _pair(torch.hypot), lambda y, a: _ratio(a, y), lambda y, b: _ratio(b, y), singular=True, domain=(0.5, 2),
+hypot = elementwise("hypot", _pair(torch.hypot), lambda a, b: hypot_slope(a, b), lambda a, b: hypot_slope(b, a), domain=(0.5, 2),
                     fused_pull=(lambda y_bar, y, a: _share_of(y_bar, a, y), lambda y_bar, y, b: _share_of(y_bar, b, y)),
-                    doc="sqrt(a**2 + b**2) without overflow; derivative 0 at (0, 0).", matlab="hypot")
-
-
-def _ratio(a: Any, y: Any) -> Any:
-    """a / y, 0 where y is 0."""
-    return where(y == 0, 0.0, divide(a, y))
+                    squared=lambda a, b: square(a) + square(b), doc="sqrt(a**2 + b**2) without overflow; derivative 0 at (0, 0).", matlab="hypot")
 
 
 def _share_of(y_bar: Tensor, a: Any, y: Tensor) -> Tensor:
     """y_bar a / y, 0 where y is 0."""
     bar = (y_bar * a).div_(y)
-    return bar if finite(bar) else y_bar * _ratio(a, y)
+    return bar if finite(bar) else y_bar * (a / y.masked_fill(y == 0, 1))
 
 
 def _first(a: Any, b: Any, compare: Any) -> Any:
@@ -275,7 +286,7 @@ class _Where(Elementwise):
         return {"condition"}
 
 
-_MASK = torch.tensor([[True, False, True], [False, False, True]])
+_MASK = torch.tensor([[True, False, True], [False, False, True]], device="cpu")
 _where_operation = _Where("where", _where, [0, 1, 1], ("condition", "a", "b"),
                           samples=[(_MASK, (2, 3), (2, 3), {}), (_MASK[0], (2, 1), (2, 3), {}), (_MASK, (3,), 0.5, {}), (_MASK, 0.5, (2, 1), {})],
                           selects=True)
@@ -348,7 +359,7 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
     """
     if min is None and max is None:
         return positive(x)
-    if all(bound is None or type(bound) in NUMBER_TYPES for bound in (min, max)):
+    if all(bound is None or type(bound) in NUMBER_TYPES for bound in (min, max)) and getattr(x, "dtype", None) is not torch.bool:
         if float not in (type(min), type(max)) and hasattr(x, "dtype"):
             return _clip.apply((operand(x),), {"low": min, "high": max}, getattr(x, "_labels", None))  # integers stay integers
         return apply_unary(_clip, x, {"low": min, "high": max})
@@ -358,15 +369,13 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
 
 
 def _same(a: Any, b: Any) -> Any:
-    like = a if isinstance(a, Tensor) else b
-    a, b = (x if isinstance(x, Tensor) else torch.as_tensor(x, dtype=like.dtype) for x in (a, b))
-    dtype = torch.promote_types(a.dtype, b.dtype)
+    dtype = torch.result_type(a, b)
     if dtype in (torch.float16, torch.bfloat16):
         raise TypeError("there are no complex numbers in half precision; write x.astype('float32') first")
     return torch.broadcast_tensors(a.to(dtype), b.to(dtype))
 
 
-_complex = elementwise("complex", lambda a, b: torch.complex(*_same(a, b)), 1, 1j, complex_fused=True, doc="a + b i.", matlab="complex",
+_complex = elementwise("complex", _pair(lambda a, b: torch.complex(*_same(a, b))), 1, 1j, complex_fused=True, doc="a + b i.", matlab="complex",
                        fused_pull=(lambda y_bar: y_bar.real, lambda y_bar: y_bar.imag))
 
 

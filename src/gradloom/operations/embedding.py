@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..core.array import dlarray, labels_of, unlabelled
@@ -35,7 +36,7 @@ def _indices(x: Any, count: int) -> Tensor:
 
 
 def _place(x: Tensor, k: int) -> str:
-    return f"at {tuple(int(i) for i in torch.unravel_index(torch.tensor(k), x.shape))}" if x.ndim else "given"
+    return f"at {tuple(int(i) for i in np.unravel_index(k, x.shape))}" if x.ndim else "given"
 
 
 @composite

@@ -13,7 +13,7 @@ from ..core.general import general
 from ..core.labels import described
 from ..core.multilinear import multilinear
 from ..core.operation import discrete, public
-from ..kernels import Tensor
+from ..kernels import Tensor, differentiable
 from .arithmetic import astype, conj
 from .movement import array, expand_dims, fresh, permute_dims, reshape
 from .reduction import _arguments, _without_trace, sum
@@ -69,7 +69,7 @@ def _scatter_kernel(x: Tensor, place: Tensor, size: int) -> Tensor:
     return torch.zeros((*x.shape, size), dtype=x.dtype, device=x.device).scatter_(-1, place.expand(*x.shape, 1), x.unsqueeze(-1))
 
 
-_PLACE = torch.tensor([[1], [0]])
+_PLACE = torch.tensor([[1], [0]], device="cpu")
 _gather = multilinear("gather", _gather_kernel, transposes={"x": lambda y_bar, place, x_shape: _spread(y_bar, place, x_shape[-1])},
                       act=lambda operation, inputs, params: action.gathered_at(inputs[0], [raw(params["place"]).squeeze(-1)], ()),
                       samples=[((2, 3), {"place": _PLACE})], selects=True)
@@ -87,7 +87,7 @@ def _extreme(name: str, find: Any) -> Any:
         alone = len(axis) == 1 and not x.is_meta
         flat = x if alone else _flattened(x, axis)
         if x.is_meta:  # the place is an integer selector, which must be real
-            y, place = flat.new_empty(flat.shape[:-1]), torch.zeros(flat.shape[:-1], dtype=torch.int64)
+            y, place = flat.new_empty(flat.shape[:-1]), torch.zeros(flat.shape[:-1], dtype=torch.int64, device="cpu")
         else:
             y, place = find(flat, axis[0] if alone else -1)
         return _kept(y, axis, keepdims, x.shape), place.unsqueeze(-1)
@@ -118,8 +118,8 @@ def _reduced(operation: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     x, params, labels = _arguments(x, axis, keepdims)
     if 0 in x.shape and operation is not _prod and 0 in [x.shape[a] for a in params["axis"]]:  # the product of nothing is 1
         raise ShapeError(f"{operation.name} of no elements: {described(x.shape, labels_of(x))}, at {line_of(user_site())}")
-    if not params["axis"] and operation.kind != "discrete":
-        return fresh(x)
+    if not params["axis"] and operation.kind != "discrete" and not (x.dtype.is_complex and operation in _alone):
+        return fresh(x) if operation is not _prod or differentiable(x.dtype) else astype(x, "int64")
     if operation in _alone and not (type(x) is dlarray and x.traced) and not x.dtype.is_complex:
         operation = _alone[operation]
     return operation.apply((x,), params, labels)
@@ -223,7 +223,7 @@ _prod = general("prod", _prod_kernel, push=_prod_push, pull=_prod_pull, fused_pu
 
 @public(_prod, method=True)
 def prod(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
-    """The product over axes. Its derivative is the product of the other elements, right also where elements are zero.
+    """The product over axes, of bools and integers in int64. Its derivative is the product of the other elements, right also where elements are zero.
 
     >>> import gradloom as gl
     >>> gl.prod(gl.dlarray([2.0, 3.0]))
@@ -231,7 +231,7 @@ def prod(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = Fal
 
     Source: array API prod, MATLAB prod.
     """
-    return _reduced(_prod, x if dtype is None else astype(x, dtype), axis, keepdims)
+    return _reduced(_prod, x, axis, keepdims) if dtype is None else astype(_reduced(_prod, astype(x, dtype), axis, keepdims), dtype)
 
 
 __all__ = ["argmax", "argmin", "max", "min", "prod"]

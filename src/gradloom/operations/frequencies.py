@@ -31,7 +31,7 @@ def fftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None)
 
     Source: array API fft.fftfreq.
     """
-    k = torch.arange(n, dtype=torch.float64)
+    k = torch.arange(n, dtype=torch.float64, device="cpu")
     return _frequencies(torch.where(k < (n + 1) // 2, k, k - n), n, d, dtype, device)
 
 
@@ -46,7 +46,7 @@ def rfftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None
 
     Source: array API fft.rfftfreq.
     """
-    return _frequencies(torch.arange(n // 2 + 1, dtype=torch.float64), n, d, dtype, device)
+    return _frequencies(torch.arange(n // 2 + 1, dtype=torch.float64, device="cpu"), n, d, dtype, device)
 
 
 def _shifted(x: Any, axes: Any, forwards: bool) -> Any:

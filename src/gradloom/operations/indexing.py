@@ -102,9 +102,9 @@ def _index_on_block(operation: Any, inputs: Any, params: Any) -> Block:
             continue
         n = block.shape[k]
         if type(e) is int:
-            block = action.selected(block, k, torch.tensor([e % n]))
+            block = action.selected(block, k, torch.tensor([e % n], device="cpu"))
         else:
-            where = torch.arange(n)[e] if e.step is None or e.step > 0 else torch.tensor(range(n)[e])
+            where = torch.arange(n, device="cpu")[e] if e.step is None or e.step > 0 else torch.tensor(range(n)[e], device="cpu")
             if len(where) != n:
                 block = action.selected(block, k, where)
             order.append(k)
@@ -138,7 +138,7 @@ def _embed_on_block(operation: Any, inputs: Any, params: Any) -> Block:
         if e is not None:
             n = shape[len(places)]
             order.append(None if type(e) is int else k)
-            places.append(torch.tensor([e % n] if type(e) is int else range(n)[e], dtype=torch.int64))
+            places.append(torch.tensor([e % n] if type(e) is int else range(n)[e], dtype=torch.int64, device="cpu"))
         k += type(e) is not int
     order += range(k, block.ndim)
     block = block.with_axes(order, [1 if o is None else block.shape[o] for o in order])
@@ -355,13 +355,13 @@ def _positions(x: Tensor, entries: list[Any]) -> Tensor:
     offset, axis = 0, 0
     for e in entries:
         if e is None:
-            parts.append((torch.zeros(1, dtype=torch.int64), False))
+            parts.append((torch.zeros(1, dtype=torch.int64, device="cpu"), False))
             continue
         tables = torch.nonzero(e.cpu(), as_tuple=True) if isinstance(e, Tensor) and e.dtype is torch.bool else (e,)
         for table in tables:
             n, stride = x.shape[axis], math.prod(x.shape[axis + 1:])
             if isinstance(table, slice):
-                parts.append((torch.tensor(range(n)[table], dtype=torch.int64) * stride, False))
+                parts.append((torch.tensor(range(n)[table], dtype=torch.int64, device="cpu") * stride, False))
             elif isinstance(table, int):
                 offset += (table % n) * stride
             else:
@@ -373,7 +373,7 @@ def _positions(x: Tensor, entries: list[Any]) -> Tensor:
         first = next(k for k, e in enumerate(entries) if isinstance(e, (int, Tensor)))
         groups.insert(0 if _split_by_basic(entries) else first, torch.broadcast_tensors(*[part for part, block in parts if block]))
     ndim = sum(group[0].ndim for group in groups)
-    flat, at = torch.tensor(offset), 0
+    flat, at = torch.tensor(offset, device="cpu"), 0
     for group in groups:
         at += group[0].ndim
         for part in group:

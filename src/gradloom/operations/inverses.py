@@ -90,11 +90,12 @@ def _right_side(a: Any, b: Any, word: str) -> tuple[Any, Any, bool, str | None]:
     if la is not None and lb is not None:
         raise LabelError(f"{word} of {described(a.shape, la)} and {described(b.shape, lb)} is refused, at {line_of(user_site())}; "
                          "write stripdims on one side")
+    a, b = promoted_arrays(a, b)
     a, b = matrices(a, word), floating(b)
     if not b.ndim or b.shape[-1 if b.ndim == 1 else -2] != a.shape[-2]:
         raise ShapeError(f"{word}: a {described(a.shape, la)} has {a.shape[-2]} rows, b is {described(b.shape, lb)}, at {line_of(user_site())}; "
                          "b is a vector of as many entries, or a stack of matrices of as many rows")
-    a, b = promoted_arrays(a, unlabelled(b))
+    b = unlabelled(b)
     vector = b.ndim == 1
     b = expand_dims(b, axis=-1) if vector else b
     n = max(a.ndim, b.ndim)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..core.array import labels_of, unlabelled
+from ..core.array import among_dlarrays, labels_of, unlabelled
 from ..core.errors import LabelError, ShapeError, line_of, user_site
 from ..core.labels import axes_of
 from ..core.multilinear import Multilinear
@@ -27,6 +27,7 @@ def _alike(arrays: list[Any], what: str) -> tuple[list[Any], str | None]:
     """Arrays that are there, and their labels, which are the same or none."""
     if not arrays:
         raise ShapeError(f"{what} needs at least one array, at {line_of(user_site())}")
+    arrays = list(among_dlarrays(arrays))
     first = None
     for labels in [labels_of(a) for a in arrays]:
         if labels is not None and labels != first:

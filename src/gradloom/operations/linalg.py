@@ -1,6 +1,7 @@
 """Linear algebra in the array API's names, `gradloom.linalg`: the rest of it, and all of it in one place."""
 from __future__ import annotations
 
+import math
 from builtins import max as builtin_max
 from builtins import min as builtin_min
 from typing import Any
@@ -9,16 +10,17 @@ import torch
 
 from ..core.array import dlarray, labels_of, raw, relabelled
 from ..core.blocks import action
+from ..core.elementwise import Elementwise
 from ..core.errors import ShapeError, line_of, user_site
 from ..core.general import general
 from ..core.labels import described
 from ..core.operation import composite, discrete, padded, public
 from ..kernels import Tensor, broadcast_shapes
-from .arithmetic import astype, power
+from .arithmetic import astype
 from .contraction import matmul, outer, tensordot, vecdot
 from .determinants import det, slogdet
 from .discrete import not_equal
-from .elementwise import absolute, where
+from .elementwise import absolute
 from .extremes import max, min
 from .factorizations import cholesky, qr
 from .inverses import _inv, inv, lstsq, pinv, solve, solve_triangular
@@ -102,22 +104,32 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: flo
     if ord == 1:
         return sum(a, axis=axis, keepdims=keepdims)
     values = raw(a)
-    largest = raw(max(relabelled(dlarray(values) if type(a) is dlarray else values, labels_of(a)), axis=axis, keepdims=True)) if values.numel() else values
+    found = relabelled(dlarray(values) if type(a) is dlarray else values, labels_of(a))
+    largest = raw(max(found, axis=axis, keepdims=True)) if values.numel() else values.new_zeros(())
     scale = torch.where((largest == 0) | torch.isinf(largest), largest.new_ones(()), largest)
     scale = scale if type(a) is not dlarray else relabelled(dlarray._made(scale, None), labels_of(a))
     scaled = a / scale
-    total = sum(_except_at_zero(scaled, ord, 0.0 if ord > 0 else float("inf")), axis=axis, keepdims=True)
-    y = _except_at_zero(total, 1 / ord, 0.0) * scale
+    total = sum(_root(scaled, ord), axis=axis, keepdims=True)
+    y = _root(total, 1 / ord) * scale
     return y if keepdims else sum(y, axis=axis)
 
 
-def _except_at_zero(x: Any, exponent: float, there: float) -> Any:
-    """x ** exponent, a constant where x is 0."""
-    zero = raw(x) == 0
-    if not bool(zero.any()):
-        return power(x, exponent)
-    zero = relabelled(dlarray._made(zero, None), labels_of(x)) if type(x) is dlarray else zero
-    return where(zero, there, power(where(zero, 1.0, x), exponent))
+def _root_kernel(x: Tensor, exponent: float, n: int) -> Tensor:
+    """The n-th derivative of x ** exponent; at 0, where that has no first one, it is 0 by convention, and there are no further ones."""
+    factor = math.prod(exponent - k for k in range(n))
+    if not factor:
+        return torch.zeros_like(x)
+    y = torch.pow(x, exponent - n)
+    y = y.mul_(factor) if n else y
+    return y.masked_fill_(x == 0, 0 if n == 1 else math.nan) if n and exponent < 1 else y
+
+
+_root_operation = Elementwise("norm_root", _root_kernel, [lambda x, exponent, n: _root(x, exponent, n + 1)], ("x",), domain=(0.5, 2),
+                              samples=[{"exponent": 3.0, "n": 0}, {"exponent": 1 / 3, "n": 0}, {"exponent": 0.5, "n": 1}])
+
+
+def _root(x: Any, exponent: float, n: int = 0) -> Any:
+    return _root_operation.apply((x,), {"exponent": exponent, "n": n}, labels_of(x))
 
 
 @composite

@@ -97,10 +97,10 @@ def imaginary_diagonal(x: Any) -> Any:
 
 def sample_matrix(n: int, *batch: int, dtype: Any = torch.float64) -> Tensor:
     """Well-conditioned matrices, all different, for the generated tests."""
-    x = torch.cos(torch.arange(math.prod(batch) * n * n, dtype=torch.float64) * 1.7 + 0.3).reshape(*batch, n, n)
+    x = torch.cos(torch.arange(math.prod(batch) * n * n, dtype=torch.float64, device="cpu") * 1.7 + 0.3).reshape(*batch, n, n)
     if dtype.is_complex:
         x = torch.complex(x, torch.sin(2.3 * x.flatten().cumsum(0)).reshape(x.shape) * 0.7)
-    return x + torch.diag(torch.arange(n, dtype=torch.float64) * 1.5 + 2)
+    return x + torch.diag(torch.arange(n, dtype=torch.float64, device="cpu") * 1.5 + 2)
 
 
 def both_types(*shapes: Any) -> list[Tensor]:
@@ -109,5 +109,5 @@ def both_types(*shapes: Any) -> list[Tensor]:
 
 def sample_side(a: Tensor, k: int) -> Tensor:
     """A right-hand side for it, of its type."""
-    x = torch.sin(torch.arange(math.prod(a.shape[:-1]) * k, dtype=torch.float64) * 2.3 + 0.1).reshape(*a.shape[:-1], k)
+    x = torch.sin(torch.arange(math.prod(a.shape[:-1]) * k, dtype=torch.float64, device="cpu") * 2.3 + 0.1).reshape(*a.shape[:-1], k)
     return x.to(a.dtype) * (1 + 0.5j if a.is_complex() else 1)

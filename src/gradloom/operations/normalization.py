@@ -14,35 +14,47 @@ from ..core.operation import composite, public
 from ..kernels import Tensor, settled
 from .batchnorm import batchnorm
 from .movement import reshape
-from .standardizing import Axes, affine_pull, affine_push, over_channels, real_and_axis, standardized, through, with_parameters
+from .standardizing import Axes, affine_pull, affine_push, far, first_entries, over_channels, real_and_axis, standardized, through, with_parameters
 
 aten = torch.ops.aten
 
 # ----- layernorm over the channels of each place -----
 
 
-def _layernorm_kernel(x: Tensor, offset: Tensor, scale: Tensor, axis: int, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
+def _layernorm_kernel(x: Tensor, offset: Tensor, scale: Tensor, axis: int, epsilon: float) -> tuple[Tensor, Tensor | None, Tensor]:
+    moved = x if axis == -1 else x.movedim(axis, -1)
+    y, saved_mean, inverse = torch.native_layer_norm(moved, moved.shape[-1:], scale, offset, epsilon)
+    if far(x, saved_mean, inverse):
+        first = first_entries(moved, (-1,))
+        y, saved_mean, inverse = torch.native_layer_norm(moved - first, moved.shape[-1:], scale, offset, epsilon)
+        saved_mean = None  # type: ignore[assignment]
     if axis == -1:
-        return torch.native_layer_norm(x, x.shape[-1:], scale, offset, epsilon)
-    y, saved_mean, inverse = torch.native_layer_norm(x.movedim(axis, -1), (x.shape[axis],), scale, offset, epsilon)
-    return y.movedim(-1, axis), saved_mean.movedim(-1, axis), inverse.movedim(-1, axis)
+        return y, saved_mean, inverse
+    return y.movedim(-1, axis), None if saved_mean is None else saved_mean.movedim(-1, axis), inverse.movedim(-1, axis)
+
+
+def _saved(x: Any, saved_mean: Any, inverse: Any) -> tuple[Any, Any] | None:
+    """What the kernel saved, where the walk is not itself recorded and that has digits enough."""
+    return None if type(x) is not Tensor or saved_mean is None else (saved_mean, inverse)
 
 
 def _layernorm_push(x_dot: Any, offset_dot: Any, scale_dot: Any, x: Any, scale: Any, saved_mean: Any, inverse: Any, axis: int,
                     epsilon: float) -> Any:
-    z, inverse = standardized(x, (axis,), epsilon, (saved_mean, inverse) if type(x) is Tensor else None)
+    z, inverse = standardized(x, (axis,), epsilon, _saved(x, saved_mean, inverse))
     z_dot = None if x_dot is None else through(x_dot, z, inverse, (axis,))
     return affine_push(z_dot, offset_dot, scale_dot, z, scale, axis, x.ndim)
 
 
 def _layernorm_pull(y_bar: Any, x: Any, scale: Any, saved_mean: Any, inverse: Any, axis: int, epsilon: float, wanted: Any) -> Any:
-    z, inverse = standardized(x, (axis,), epsilon, (saved_mean, inverse) if type(x) is Tensor else None)
+    z, inverse = standardized(x, (axis,), epsilon, _saved(x, saved_mean, inverse))
     x_bar = through(y_bar * over_channels(scale, axis, x.ndim), z, inverse, (axis,)) if wanted[0] else None
     return x_bar, *affine_pull(y_bar, z, axis, x.ndim, wanted)
 
 
 def _layernorm_fused(y_bar: Tensor, x: Tensor, offset: Tensor, scale: Tensor, saved_mean: Tensor, inverse: Tensor, axis: int,
-                     wanted: Any) -> Any:
+                     epsilon: float, wanted: Any) -> Any:
+    if saved_mean is None:
+        return _layernorm_pull(y_bar, x, scale, saved_mean, inverse, axis, epsilon, wanted)
     if axis != -1:
         y_bar, x, saved_mean, inverse = (a.movedim(axis, -1) for a in (y_bar, x, saved_mean, inverse))
     x_bar, scale_bar, offset_bar = aten.native_layer_norm_backward(y_bar, x, x.shape[-1:], saved_mean, inverse, scale, offset,
@@ -119,11 +131,16 @@ def _order(n: int, axis: int, rest: Axes) -> tuple[Axes | None, Axes | None, int
 
 
 def _groupnorm_kernel(x: Tensor, offset: Tensor, scale: Tensor, axis: int, rest: Axes, groups: int,
-                      epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
+                      epsilon: float) -> tuple[Tensor, Tensor | None, Tensor]:
     moved = _grouped(x, axis, rest)
     n, c = moved.shape[:2]
     scale, offset = scale.contiguous(), offset.contiguous()  # the kernel does not read their strides
     y, saved_mean, inverse = torch.native_group_norm(moved, scale, offset, n, c, math.prod(moved.shape[2:]), groups, epsilon)
+    if far(x, saved_mean, inverse):
+        parts = moved.reshape(n, groups, -1)
+        first = first_entries(parts, (2,))
+        y, saved_mean, inverse = torch.native_group_norm((parts - first).reshape(moved.shape), scale, offset, n, c, math.prod(moved.shape[2:]), groups, epsilon)
+        saved_mean = None  # type: ignore[assignment]
     return _ungrouped(y, x, axis, rest), saved_mean, inverse
 
 
@@ -166,7 +183,9 @@ def _groupnorm_pull(y_bar: Any, x: Any, scale: Any, axis: int, rest: Axes, group
 
 
 def _groupnorm_fused(y_bar: Tensor, x: Tensor, scale: Tensor, saved_mean: Tensor, inverse: Tensor, axis: int, rest: Axes, groups: int,
-                     wanted: Any) -> Any:
+                     epsilon: float, wanted: Any) -> Any:
+    if saved_mean is None:
+        return _groupnorm_pull(y_bar, x, scale, axis, rest, groups, epsilon, wanted)
     moved = _grouped(x, axis, rest)
     bar = _grouped(y_bar, axis, rest)
     if moved.stride() != bar.stride():

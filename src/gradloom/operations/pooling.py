@@ -118,7 +118,7 @@ def _put_on_block(operation: Any, inputs: Any, params: Any) -> Block:
     return action.scattered_to(block, _unravelled(params["place"], spatial), spatial, len(spatial))
 
 
-_PLACE = torch.tensor([[[0, 3], [3, 5]], [[1, 1], [2, 4]]])
+_PLACE = torch.tensor([[[0, 3], [3, 5]], [[1, 1], [2, 4]]], device="cpu")
 _put: Any
 _pick = multilinear(
     "pool_pick", _pick_kernel, act=_pick_on_block, samples=[((2, 2, 3), {"place": _PLACE, "d": 2})],

@@ -13,10 +13,10 @@ from ..core.general import general
 from ..core.labels import axes_of, without
 from ..core.multilinear import multilinear
 from ..core.operation import discrete, public
-from ..kernels import Tensor
-from .arithmetic import astype, conj, divide
-from .elementwise import exp, where
+from ..kernels import Tensor, differentiable
+from .arithmetic import astype, conj, real, square
 from .movement import array, reshape
+from .slopes import inverse_length
 
 
 def _as_double(x: Any) -> Any:
@@ -75,7 +75,12 @@ def _restored(y_bar: Any, axis: tuple[int, ...], keepdims: bool, ndim: int) -> A
 def _sum_kernel(x: Tensor, axis: tuple[int, ...], keepdims: bool) -> Tensor:
     if len(axis) == x.ndim and axis and not keepdims:
         return torch.sum(x)
-    return torch.sum(x, axis, keepdim=keepdims) if axis else x
+    return torch.sum(x, axis, keepdim=keepdims) if axis else as_sum(x)
+
+
+def as_sum(x: Tensor) -> Tensor:
+    """An array in the type of its sums and products: bools and integers are int64."""
+    return x if differentiable(x.dtype) else x.to(torch.int64)
 
 
 def _sum_transpose(y_bar: Any, axis: Any, keepdims: Any, x_shape: Any, lead: Any) -> Any:
@@ -102,7 +107,7 @@ _sum = multilinear("sum", _sum_kernel, transposes={"x": _sum_transpose},
 def sum(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
     """The sum over axes: an integer, a label letter, several, or all of them.
 
-    Formula: y = sum over i of x[i], in x's type or the `dtype` asked for. The axes are dropped, or kept with size 1.
+    Formula: y = sum over i of x[i], in x's type (bools and integers in int64) or the `dtype` asked for. The axes are dropped, or kept with size 1.
 
     >>> import gradloom as gl
     >>> gl.sum(gl.dlarray([[1.0, 2.0], [3.0, 4.0]], "CB"), axis="C")
@@ -112,7 +117,7 @@ def sum(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = Fals
     Source: array API sum, MATLAB sum.
     """
     x, params, labels = _arguments(x, axis, keepdims)
-    return _sum.apply((x if dtype is None else astype(x, dtype),), params, labels)
+    return _sum.apply((x,), params, labels) if dtype is None else astype(_sum.apply((astype(x, dtype),), params, labels), dtype)
 
 
 def _mean_kernel(x: Tensor, axis: tuple[int, ...], keepdims: bool) -> Tensor:
@@ -176,8 +181,6 @@ def _var_push(x_dot: Any, x: Any, axis: Any, keepdims: Any, correction: float, x
     n = math.prod(x_shape[a] for a in axis)
     factor = 2 / (n - correction) if n > correction else math.nan
     if x.dtype.is_complex:
-        from .arithmetic import real
-
         return real(sum(conj(centred) * x_dot, axis=axis, keepdims=keepdims)) * factor
     return sum(x_dot * (centred * factor), axis=axis, keepdims=keepdims)
 
@@ -218,24 +221,20 @@ def _std_kernel(x: Tensor, axis: tuple[int, ...], keepdims: bool, correction: fl
     return _moment(torch.std, x, axis, keepdims, correction)
 
 
-def _inverse(y: Any) -> Any:
-    """1 / y, and 0 where y is 0: where a length vanishes, its derivative is 0."""
-    return where(y == 0, 0.0, divide(1, y))
-
-
 def _std_push(x_dot: Any, x: Any, y: Any, axis: Any, keepdims: Any, correction: float, x_shape: Any) -> Any:
-    return _var_push(x_dot, x, axis, keepdims, correction, x_shape) * (0.5 * _inverse(y))
+    return _var_push(x_dot, x, axis, keepdims, correction, x_shape) * (0.5 * inverse_length(y))
 
 
 def _std_pull(y_bar: Any, x: Any, y: Any, axis: Any, keepdims: Any, correction: float, x_shape: Any) -> Any:
-    return _var_pull(y_bar * (0.5 * _inverse(y)), x, axis, keepdims, correction, x_shape)
+    return _var_pull(y_bar * (0.5 * inverse_length(y)), x, axis, keepdims, correction, x_shape)
 
 
 def _std_fused(y_bar: Tensor, x: Tensor, y: Tensor, axis: tuple[int, ...], keepdims: bool, correction: float, x_shape: Any) -> Tensor:
-    return _var_fused((y_bar / y).masked_fill_(y == 0, 0).mul_(0.5), x, axis, keepdims, correction, x_shape)
+    return _var_fused(y_bar * inverse_length(y).mul_(0.5), x, axis, keepdims, correction, x_shape)
 
 
 _std = general("std", _std_kernel, push=_std_push, pull=_std_pull, fused_pull=_std_fused, matlab="std",
+               squared=lambda x, axis, keepdims, correction: var(x, axis=axis, keepdims=keepdims, correction=correction),
                samples=[((4, 3), {"axis": (-2,), "keepdims": False, "correction": 1})])
 
 
@@ -251,53 +250,6 @@ def std(x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool 
     """
     x, params, labels = _arguments(x, axis, keepdims)
     return _std.apply((_as_double(x),), {**params, "correction": correction}, labels)
-
-
-# ----- logsumexp -----
-
-
-def _softmax_of(x: Any, y: Any, axis: Any, keepdims: Any, x_shape: Any) -> Any:
-    """exp(x) over its sum, summed again: exp(x - y) alone has the rounding of y. Where all are -infinity it is 0, not NaN."""
-    y = _restored(y, axis, keepdims, len(x_shape))
-    if y.dtype.is_complex:
-        e = exp(x - y)
-        return e / sum(e, axis=axis, keepdims=True)
-    nothing = y == -math.inf
-    e = exp(x - where(nothing, 0.0, y))
-    return e / where(nothing, 1.0, sum(e, axis=axis, keepdims=True))
-
-
-def _logsumexp_fused(y_bar: Tensor, x: Tensor, y: Tensor, axis: Any, keepdims: Any, x_shape: Any) -> Tensor:
-    if not keepdims:
-        shape = [1 if k - len(x_shape) in axis else n for k, n in enumerate(x_shape)]
-        y, y_bar = y.reshape(shape), y_bar.reshape(shape)
-    if y.is_complex():
-        return y_bar * _softmax_of(x, y, axis, True, x_shape).conj()
-    nothing = y == -math.inf
-    e = (x - y.masked_fill(nothing, 0)).exp_()
-    return e.mul_(y_bar / e.sum(axis, keepdim=True).masked_fill_(nothing, 1))
-
-
-_logsumexp = general(
-    "logsumexp", lambda x, axis, keepdims: torch.logsumexp(x, axis, keepdim=keepdims),
-    push=lambda x_dot, x, y, axis, keepdims, x_shape: sum(x_dot * _softmax_of(x, y, axis, keepdims, x_shape), axis=axis, keepdims=keepdims),
-    pull=lambda y_bar, x, y, axis, keepdims, x_shape:
-        _restored(y_bar, axis, keepdims, len(x_shape)) * conj(_softmax_of(x, y, axis, keepdims, x_shape)),
-    fused_pull=_logsumexp_fused, samples=_SAMPLES)
-
-
-@public(_logsumexp)
-def logsumexp(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
-    """log(sum(exp(x))) over axes, without overflow.
-
-    >>> import gradloom as gl
-    >>> gl.logsumexp(gl.dlarray([1000.0, -1000.0]))
-    dlarray float64 1000.0
-
-    Source: SciPy logsumexp.
-    """
-    x, params, labels = _arguments(x, axis, keepdims)
-    return _logsumexp.apply((_as_double(x),), params, labels)
 
 
 # ----- without derivatives -----
@@ -364,21 +316,23 @@ def _norm_kernel(x: Tensor, axis: tuple[int, ...], keepdims: bool) -> Tensor:
 
 
 def _norm_push(x_dot: Any, x: Any, y: Any, axis: Any, keepdims: Any) -> Any:
-    from .arithmetic import real
-
     along = sum(conj(x) * x_dot, axis=axis, keepdims=keepdims)
-    return (real(along) if x.dtype.is_complex else along) * _inverse(y)
+    return (real(along) if x.dtype.is_complex else along) * inverse_length(y)
 
 
 def _norm_pull(y_bar: Any, x: Any, y: Any, axis: Any, keepdims: Any, x_shape: Any) -> Any:
-    return x * _restored(y_bar * _inverse(y), axis, keepdims, len(x_shape))
+    return x * _restored(y_bar * inverse_length(y), axis, keepdims, len(x_shape))
 
 
 def _norm_fused(y_bar: Tensor, x: Tensor, y: Tensor, axis: Any, keepdims: Any, x_shape: Any) -> Tensor:
-    return x * _spread((y_bar / y).masked_fill_(y == 0, 0), axis, keepdims, x_shape)
+    return x * _spread(y_bar * inverse_length(y), axis, keepdims, x_shape)
 
 
-_norm = general("norm", _norm_kernel, push=_norm_push, pull=_norm_pull, fused_pull=_norm_fused, samples=_SAMPLES, matlab="vecnorm")
+def _norm_squared(x: Any, axis: Any, keepdims: Any) -> Any:
+    return sum(real(conj(x) * x) if x.dtype.is_complex else square(x), axis=axis, keepdims=keepdims)
+
+
+_norm = general("norm", _norm_kernel, push=_norm_push, pull=_norm_pull, fused_pull=_norm_fused, squared=_norm_squared, samples=_SAMPLES, matlab="vecnorm")
 
 
 @public(_norm)
@@ -395,4 +349,4 @@ def norm(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     return _norm.apply((_as_double(x),), params, labels)
 
 
-__all__ = ["all", "any", "logsumexp", "mean", "norm", "std", "sum", "var"]
+__all__ = ["all", "any", "mean", "norm", "std", "sum", "var"]

@@ -44,13 +44,13 @@ def _scanned(x: Any, axis: Any, dtype: Any, word: str) -> tuple[Any, int]:
         raise ShapeError(f"{word} of a scalar, at {line_of(user_site())}; write reshape(x, (1,)), which has an axis")
     if dtype is not None:
         x = astype(x, dtype)
-    elif x.dtype is torch.bool:
-        x = astype(x, torch.int64)
     return x, single_axis(x, axis, word)
 
 
-def _begun(y: Any, axis: int, first: Any, include_initial: bool) -> Any:
-    """With the value before the first element in front, where that is asked for."""
+def _begun(y: Any, axis: int, first: Any, include_initial: bool, dtype: Any) -> Any:
+    """In the type, and with the value before the first element in front, where these are asked for."""
+    if dtype is not None:
+        y = astype(y, dtype)
     if not include_initial:
         return y
     labels = labels_of(y)
@@ -72,7 +72,7 @@ def cumulative_sum(x: Any, /, *, axis: Any = None, dtype: Any = None, include_in
     Source: array API cumulative_sum, MATLAB cumsum.
     """
     x, k = _scanned(x, axis, dtype, "cumulative_sum")
-    return _begun(_cumsum.apply((x,), {"axis": k, "reverse": False}, labels_of(x)), k, zeros, include_initial)
+    return _begun(_cumsum.apply((x,), {"axis": k, "reverse": False}, labels_of(x)), k, zeros, include_initial, dtype)
 
 
 @composite
@@ -183,7 +183,7 @@ def _cumprod_fused(y_bar: Tensor, x: Tensor, y: Tensor, axis: int, reverse: bool
     return _cumsum_kernel(y_bar * y.conj(), axis, not reverse) / x.conj()
 
 
-_THROUGH_ZEROS = torch.tensor([2.0, 0.0, -3.0, 0.0, 1.0], dtype=torch.float64)
+_THROUGH_ZEROS = torch.tensor([2.0, 0.0, -3.0, 0.0, 1.0], dtype=torch.float64, device="cpu")
 _cumprod = general("cumulative_prod", _cumprod_kernel, push=_cumprod_push, pull=_cumprod_pull, fused_pull=_cumprod_fused, matlab="cumprod",
                    samples=[((2, 5), {"axis": -1, "reverse": False}), ((3, 2), {"axis": -2, "reverse": True}), ((1,), {"axis": -1, "reverse": False}),
                             ((2, 0), {"axis": -1, "reverse": False}), (_THROUGH_ZEROS, {"axis": -1, "reverse": False})])
@@ -211,7 +211,7 @@ def cumulative_prod(x: Any, /, *, axis: Any = None, dtype: Any = None, include_i
     Source: array API cumulative_prod, MATLAB cumprod.
     """
     x, k = _scanned(x, axis, dtype, "cumulative_prod")
-    return _begun(_cumprod.apply((x,), {"axis": k, "reverse": False}, labels_of(x)), k, ones, include_initial)
+    return _begun(_cumprod.apply((x,), {"axis": k, "reverse": False}, labels_of(x)), k, ones, include_initial, dtype)
 
 
 @composite

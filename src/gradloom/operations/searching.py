@@ -9,7 +9,7 @@ from ..core.array import dlarray, labels_of, raw
 from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.labels import described
 from ..core.operation import NO_PARAMS, composite, discrete, public
-from ..kernels import Tensor, promoted
+from ..kernels import Tensor, listed, promoted
 from .movement import array
 from .reduction import _torch_axes, _without_trace
 
@@ -106,7 +106,7 @@ def searchsorted(a: Any, b: Any, /, *, side: str = "left", sorter: Any = None) -
     if side not in ("left", "right"):
         raise TypeRefused(f"searchsorted has side \"left\" or \"right\", not {side!r:.40}, at {line_of(user_site())}")
     if sorter is not None:
-        order = raw(sorter) if isinstance(sorter, (dlarray, Tensor)) else torch.as_tensor(sorter)
+        order = raw(sorter) if isinstance(sorter, (dlarray, Tensor)) else listed(sorter)
         a = _like(raw(a)[order.to(torch.int64)], a)
     labels = labels_of(b)
     return _searchsorted.apply((dlarray._made(a._value, None) if type(a) is dlarray else a, b), {"side": side}, labels)

@@ -14,7 +14,7 @@ from ..core.errors import ShapeError, line_of, user_site
 from ..core.labels import described
 from ..core.multilinear import multilinear
 from ..core.operation import OPERATIONS, composite, public
-from ..kernels import Tensor
+from ..kernels import Tensor, listed
 from .creation import allocated
 from .movement import array, expand_dims, flatten, fresh, negative_axes, reshape
 
@@ -25,7 +25,7 @@ _take = multilinear(
     transposes={"x": lambda y_bar, where, axis, x_shape: _put.apply((y_bar,), {"where": where, "axis": axis, "size": x_shape[axis]})},
     fused_pull=lambda y_bar, where, axis, x_shape: (_index_add(y_bar, where, axis, x_shape[axis]),),
     act=lambda operation, inputs, params: action.selected(inputs[0], inputs[0].ndim + params["axis"], params["where"].cpu()),
-    samples=[((4, 3), {"where": torch.tensor([2, 0, 0]), "axis": -2})], selects=True)
+    samples=[((4, 3), {"where": torch.tensor([2, 0, 0], device="cpu"), "axis": -2})], selects=True)
 
 
 def _index_add(x: Tensor, where: Tensor, axis: int, size: int) -> Tensor:
@@ -42,7 +42,8 @@ def _put_on_block(operation: Any, inputs: Any, params: Any) -> Block:
 
 _put = multilinear(
     "put", _index_add, transposes={"x": lambda y_bar, where, axis: _take.apply((y_bar,), {"where": where, "axis": axis})}, act=_put_on_block,
-    samples=[((3, 2), {"where": torch.tensor([3, 0, 1]), "axis": -2, "size": 5}), ((3, 2), {"where": torch.tensor([1, 1, 0]), "axis": -2, "size": 3})])
+    samples=[((3, 2), {"where": torch.tensor([3, 0, 1], device="cpu"), "axis": -2, "size": 5}),
+             ((3, 2), {"where": torch.tensor([1, 1, 0], device="cpu"), "axis": -2, "size": 3})])
 
 
 # ----- selections from several axes read as one, at positions of any shape -----
@@ -79,18 +80,18 @@ def _put_at_on_block(operation: Any, inputs: Any, params: Any) -> Block:
     return action.reshaped(action.placed(flat, len(before), where.reshape(-1).cpu(), math.prod(sizes)), (*before, *sizes, *after))
 
 
-_AT = {"where": torch.tensor([[5, 0, 5], [2, 4, 1]]), "axis": -2, "sizes": (2, 3)}
+_AT = {"where": torch.tensor([[5, 0, 5], [2, 4, 1]], device="cpu"), "axis": -2, "sizes": (2, 3)}
 _take_at = multilinear(
     "take_at", _take_at_kernel, act=_take_at_on_block,
     transposes={"x": lambda y_bar, where, axis, sizes: _put_at.apply((y_bar,), {"where": where, "axis": axis, "sizes": sizes})},
     fused_pull=lambda y_bar, where, axis, sizes: (_put_at_kernel(y_bar, where, axis, sizes),),
-    samples=[((2, 3), _AT), ((2, 2, 3, 1), _AT | {"axis": -3}), ((3, 2), {"where": torch.tensor(2), "axis": -2, "sizes": (3,)}),
-             ((2, 1), {"where": torch.zeros(0, 1, dtype=torch.int64), "axis": -2, "sizes": (2, 1)})], selects=True)
+    samples=[((2, 3), _AT), ((2, 2, 3, 1), _AT | {"axis": -3}), ((3, 2), {"where": torch.tensor(2, device="cpu"), "axis": -2, "sizes": (3,)}),
+             ((2, 1), {"where": torch.zeros(0, 1, dtype=torch.int64, device="cpu"), "axis": -2, "sizes": (2, 1)})], selects=True)
 _put_at = multilinear(
     "put_at", _put_at_kernel, act=_put_at_on_block,
     transposes={"x": lambda y_bar, where, axis, sizes: _take_at.apply((y_bar,), {"where": where, "axis": axis, "sizes": sizes})},
-    samples=[((2, 3), _AT), ((2, 2, 3, 1), _AT | {"axis": -3}), ((2,), {"where": torch.tensor(2), "axis": -2, "sizes": (3,)}),
-             ((0, 1), {"where": torch.zeros(0, 1, dtype=torch.int64), "axis": -2, "sizes": (2, 1)})])
+    samples=[((2, 3), _AT), ((2, 2, 3, 1), _AT | {"axis": -3}), ((2,), {"where": torch.tensor(2, device="cpu"), "axis": -2, "sizes": (3,)}),
+             ((0, 1), {"where": torch.zeros(0, 1, dtype=torch.int64, device="cpu"), "axis": -2, "sizes": (2, 1)})])
 
 
 @public(_take)
@@ -114,7 +115,7 @@ def take(x: Any, indices: Any, /, *, axis: Any = None) -> Any:
 
 def positions_vector(indices: Any, size: int, device: Any) -> Tensor:
     """Integer positions as a tensor, negatives resolved, checked against the size."""
-    raw = indices._value if type(indices) is dlarray else torch.as_tensor(indices)
+    raw = indices._value if type(indices) is dlarray else listed(indices)
     if not raw.numel():
         raw = raw.to(torch.int64)
     if raw.dtype.is_floating_point or raw.dtype is torch.bool or raw.ndim != 1:
@@ -152,7 +153,7 @@ def _selected_on_block(where: Any) -> Any:
 _flip = multilinear(
     "flip", lambda x, axis: x.flip(axis), transposes={"x": lambda y_bar, axis: _flip.apply((y_bar,), {"axis": axis})},
     fused_pull=lambda y_bar, axis: (y_bar.flip(axis),),
-    act=_selected_on_block(lambda n, k, params: torch.arange(n - 1, -1, -1) if k in params["axis"] else None),
+    act=_selected_on_block(lambda n, k, params: torch.arange(n - 1, -1, -1, device="cpu") if k in params["axis"] else None),
     samples=[((2, 3), {"axis": (-1,)}), ((2, 3, 2), {"axis": (-3, -1)}), ((0, 1), {"axis": (-2, -1)})])
 
 
@@ -174,7 +175,7 @@ def flip(x: Any, /, *, axis: Any = None) -> Any:
 
 def _rolled(n: int, k: int, params: Any) -> Any:
     shift = sum(s for a, s in zip(params["axis"], params["shift"], strict=True) if a == k)
-    return (torch.arange(n) - shift) % n if n and shift % n else None
+    return (torch.arange(n, device="cpu") - shift) % n if n and shift % n else None
 
 
 _roll = multilinear(
@@ -195,7 +196,7 @@ def _rolled_behind(x: Any, shift: int, lead: tuple[int, ...]) -> Any:
 
 def _roll_all_on_block(operation: Any, inputs: Any, params: Any) -> Block:
     (block,), n = inputs, math.prod(inputs[0].shape)
-    return action.reshaped(action.selected(action.reshaped(block, (n,)), 0, (torch.arange(n) - params["shift"]) % max(n, 1)), block.shape)
+    return action.reshaped(action.selected(action.reshaped(block, (n,)), 0, (torch.arange(n, device="cpu") - params["shift"]) % max(n, 1)), block.shape)
 
 
 _roll_all = multilinear(
@@ -266,7 +267,7 @@ def _tile_transpose(y_bar: Any, counts: tuple[int, ...], x_shape: Any, lead: tup
 def _tile_on_block(operation: Any, inputs: Any, params: Any) -> Block:
     (block,), counts = inputs, params["counts"]
     for k, (count, n) in enumerate(zip(counts, block.shape, strict=True)):
-        block = action.selected(block, k, torch.arange(n).repeat(count)) if count != 1 else block
+        block = action.selected(block, k, torch.arange(n, device="cpu").repeat(count)) if count != 1 else block
     return block
 
 
@@ -301,7 +302,8 @@ _slice = multilinear(
     "slice", lambda x, axis, start, stop: x.narrow(axis, start, stop - start),
     transposes={"x": lambda y_bar, axis, start, stop, x_shape: pad_axis(y_bar, axis, start, x_shape[axis] - stop)},
     fused_pull=lambda y_bar, axis, start, stop, x_shape: (_zero_pad(y_bar, ((start, x_shape[axis] - stop), *((0, 0),) * (-axis - 1))),),
-    act=lambda operation, inputs, params: action.selected(inputs[0], inputs[0].ndim + params["axis"], torch.arange(params["start"], params["stop"])),
+    act=lambda operation, inputs, params: action.selected(inputs[0], inputs[0].ndim + params["axis"],
+                                                          torch.arange(params["start"], params["stop"], device="cpu")),
     samples=[((4, 3), {"axis": -2, "start": 1, "stop": 3})], selects=True)
 
 
@@ -314,7 +316,7 @@ def _pad_on_block(operation: Any, inputs: Any, params: Any) -> Block:
     for k, (before, after) in enumerate(pairs, block.ndim - len(pairs)):
         if before or after:
             n = block.shape[k]
-            block = action.placed(block, k, torch.arange(n) + before, n + before + after)
+            block = action.placed(block, k, torch.arange(n, device="cpu") + before, n + before + after)
     return block
 
 

@@ -97,7 +97,7 @@ def _alone(x: Tensor, y: Tensor, axis: int) -> bool:
 
 def _topk_kernel(x: Tensor, k: int, axis: int, largest: bool) -> tuple[Tensor, Tensor]:
     """torch.topk, whose choice among equal ones is its own: where there are some, or a NaN, a stable sort."""
-    if k and x.numel() and not x.is_meta:
+    if k and x.numel() and not x.is_meta and x.dtype is not torch.bool:
         y, place = torch.topk(x, k, dim=axis, largest=largest)
         distinct = k < 2 or bool((y.narrow(axis, 1, k - 1) != y.narrow(axis, 0, k - 1)).all())
         if distinct and bool(torch.isfinite(y.sum())) and _alone(x, y.narrow(axis, k - 1, 1), axis):

@@ -140,7 +140,7 @@ _NATIVE = {"replicate": "replication", "symmetric-exclude-edge": "reflection"}
 
 def _continued(n: int, before: int, after: int, border: str) -> Tensor:
     """Positions that continue 0 ... n - 1 on both sides: held at the ends, or reflected with the end twice (1) or once (0)."""
-    at, edge = torch.arange(-before, n + after), BORDERS[border]
+    at, edge = torch.arange(-before, n + after, device="cpu"), BORDERS[border]
     if edge is None:
         return at.clamp(0, n - 1)
     period = max(2 * n - 2 + 2 * edge, 1)

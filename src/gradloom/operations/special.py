@@ -10,24 +10,13 @@ from ..core.array import dlarray
 from ..core.elementwise import Elementwise, elementwise
 from ..core.errors import ShapeError, line_of, user_site
 from ..core.operation import OPERATIONS, public
-from ..kernels import NUMBER_TYPES, Tensor
-from .arithmetic import divide, finite, fused_product, scale, square
-from .creation import full_like
-from .discrete import isinf, trunc
-from .elementwise import _pair, apply_unary, exp, log, sigmoid, sqrt, tan, tanh, where
+from ..kernels import Tensor
+from .arithmetic import HALF, PAIRS_OF_ARRAYS, divide, finite, fused_product, number_like, scale
+from .discrete import trunc
+from .elementwise import _pair, apply_unary, sqrt, tan, tanh
+from .slopes import asinh_slope, atan_slope, one_plus_square, scaled_logistic
 
 ROOT_PI = math.sqrt(math.pi)
-
-
-def _unbounded(y: Any, slope: Any) -> Any:
-    """slope(y) for a y that can be infinite, where the slope is infinite too: its own derivative stays away from there."""
-    far = isinf(y)
-    return where(far, math.inf, slope(where(far, 0.0, y)))
-
-
-def _array(a: Any, like: Any) -> Any:
-    """A number as an array, which rules need."""
-    return full_like(like, a) if type(a) in NUMBER_TYPES else a
 
 
 # ----- trigonometric and hyperbolic functions and their inverses -----
@@ -44,6 +33,29 @@ def _of_reciprocal(function: Any) -> Any:
     return lambda x: function(1 / x)
 
 
+def _asec_slope(x: Any) -> Any:
+    """1 / (x * x * sqrt(1 - 1 / (x * x))), without a square that overflows or a difference that loses the digits of x close to 1."""
+    w = divide(1, x)
+    return divide(w * w, sqrt((x - 1) * w) * sqrt((x + 1) * w))
+
+
+def _sech_kernel(x: Tensor) -> Tensor:
+    """Real numbers from exp(-|x|), which does not overflow: 2 e / (1 + e * e)."""
+    if x.is_complex():
+        return 1 / torch.cosh(x)
+    e = x.abs().neg_().exp_()
+    return (e + e).div_(one_plus_square(e))
+
+
+def _csch_kernel(x: Tensor) -> Tensor:
+    """Real numbers from e = exp(-|x|) again: 2 e / (1 - e * e)."""
+    if x.is_complex():
+        return 1 / torch.sinh(x)
+    negative = torch.copysign(x, number_like(-1, x))
+    e = torch.exp(negative)
+    return torch.copysign((e + e).div_(negative.mul_(2).expm1_()), x)
+
+
 def _sech_fused(y_bar: Tensor, y: Tensor, x: Tensor) -> Tensor:
     """tanh(x) as sinh(x) y, which takes half of the time, where that does not overflow."""
     bar = torch.sinh(x).mul_(y).mul_(y).mul_(y_bar).neg_()
@@ -55,25 +67,25 @@ csc = elementwise("csc", lambda x: 1 / torch.sin(x), lambda y, x: -scale(y, cot(
                   doc="The cosecant, 1 / sin(x); x in radians.", matlab="csc")
 cot = elementwise("cot", lambda x: 1 / torch.tan(x), lambda y: -1 - scale(y, y), singular=True, domain=(0.5, 2),
                   doc="The cotangent, 1 / tan(x); x in radians.", matlab="cot")
-asec = elementwise("asec", _of_reciprocal(torch.acos), lambda x: divide(1, square(x) * sqrt(1 - 1 / square(x))), singular=True, domain=(1.5, 3),
+asec = elementwise("asec", _of_reciprocal(torch.acos), lambda x: _asec_slope(x), singular=True, domain=(1.5, 3),
                    doc="The inverse secant, acos(1 / x), in radians.", matlab="asec")
-acsc = elementwise("acsc", _of_reciprocal(torch.asin), lambda x: divide(-1, square(x) * sqrt(1 - 1 / square(x))), singular=True, domain=(1.5, 3),
+acsc = elementwise("acsc", _of_reciprocal(torch.asin), lambda x: -_asec_slope(x), singular=True, domain=(1.5, 3),
                    doc="The inverse cosecant, asin(1 / x), in radians.", matlab="acsc")
-acot = elementwise("acot", _of_reciprocal(torch.atan), lambda x: -1 / (1 + square(x)), doc="The inverse cotangent, atan(1 / x), in radians.",
+acot = elementwise("acot", _of_reciprocal(torch.atan), lambda x: -atan_slope(x), doc="The inverse cotangent, atan(1 / x), in radians.",
                    matlab="acot", domain=(0.5, 3))
-sech = elementwise("sech", lambda x: 1 / torch.cosh(x), lambda y, x: -y * tanh(x), fused_pull=_sech_fused,
+sech = elementwise("sech", _sech_kernel, lambda y, x: -y * tanh(x), fused_pull=_sech_fused,
                    doc="The hyperbolic secant, 1 / cosh(x).", matlab="sech")
-csch = elementwise("csch", lambda x: 1 / torch.sinh(x), lambda y, x: -scale(y, coth(x)), singular=True, domain=(0.5, 2),
+csch = elementwise("csch", _csch_kernel, lambda y, x: -scale(y, coth(x)), singular=True, domain=(0.5, 2),
                    fused_pull=lambda y_bar, y: (y * y).add_(1).sqrt_().mul_(y.abs()).neg_().mul_(y_bar),
                    doc="The hyperbolic cosecant, 1 / sinh(x).", matlab="csch")
 coth = elementwise("coth", lambda x: 1 / torch.tanh(x), lambda x: -scale(csch(x), csch(x)), singular=True,
-                   fused_pull=lambda y_bar, y: y_bar * (1 - y * y), domain=(0.5, 2),
+                   fused_pull=lambda y_bar, x: _csch_kernel(x).square_().neg_().mul_(y_bar), domain=(0.5, 2),
                    doc="The hyperbolic cotangent, 1 / tanh(x).", matlab="coth")
-asech = elementwise("asech", _of_reciprocal(torch.acosh), lambda x: divide(-1, x * sqrt(1 - x) * sqrt(1 + x)), singular=True, domain=(0.2, 0.8),
+asech = elementwise("asech", _of_reciprocal(torch.acosh), lambda x: divide(-divide(1, x), sqrt(1 - x) * sqrt(1 + x)), singular=True, domain=(0.2, 0.8),
                     doc="The inverse hyperbolic secant, acosh(1 / x).", matlab="asech")
-acsch = elementwise("acsch", _of_reciprocal(torch.asinh), lambda x: divide(-1, x * _side(x) * sqrt(1 + square(x))), singular=True, domain=(0.5, 2),
+acsch = elementwise("acsch", _of_reciprocal(torch.asinh), lambda x: divide(-asinh_slope(x), x * _side(x)), singular=True, domain=(0.5, 2),
                     doc="The inverse hyperbolic cosecant, asinh(1 / x).", matlab="acsch")
-acoth = elementwise("acoth", _of_reciprocal(torch.atanh), lambda x: divide(1, 1 - square(x)), singular=True, domain=(1.5, 3),
+acoth = elementwise("acoth", _of_reciprocal(torch.atanh), lambda x: divide(divide(1, 1 - x), 1 + x), singular=True, domain=(1.5, 3),
                     doc="The inverse hyperbolic cotangent, atanh(1 / x).", matlab="acoth")
 
 
@@ -97,7 +109,7 @@ sinpi = elementwise("sinpi", _sinpi_kernel, lambda x: math.pi * cospi(x), fused_
                     doc="sin(pi x), exactly 0 at integers.", matlab="sinpi")
 cospi = elementwise("cospi", _cospi_kernel, lambda x: -math.pi * sinpi(x), fused_pull=lambda y_bar, x: fused_product(y_bar, _sinpi_kernel(x), -math.pi),
                     doc="cos(pi x), exactly 0 halfway between integers.", matlab="cospi")
-OPERATIONS["sinpi"].opaque = OPERATIONS["cospi"].opaque = True  # their kernels write in place
+OPERATIONS["sinpi"].opaque = OPERATIONS["cospi"].opaque = OPERATIONS["csch"].opaque = True  # their kernels write in place
 
 # ----- gamma -----
 
@@ -124,7 +136,7 @@ def _gamma_kernel(x: Tensor) -> Tensor:
     return torch.where(whole, _FACTORIALS.to(y)[torch.where(whole, x - 1, 0).to(torch.int64)], y)
 
 
-_FACTORIALS = torch.tensor([float(math.factorial(n)) for n in range(171)], dtype=torch.float64)
+_FACTORIALS = torch.tensor([float(math.factorial(n)) for n in range(171)], dtype=torch.float64, device="cpu")
 
 
 def _beta_kernel(a: Tensor, b: Tensor) -> Tensor:
@@ -132,7 +144,12 @@ def _beta_kernel(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _polygamma_kernel(x: Tensor, n: int) -> Tensor:
-    """torch.polygamma(1, x) has only nine digits; in double precision Hurwitz' zeta function has all."""
+    """torch.polygamma(1, x) has only nine digits; in double precision Hurwitz' zeta function has all. Both are NaN at infinity, where it is 0."""
+    y = _polygamma_of_numbers(x, n)
+    return y if finite(y) or x.is_meta else y.masked_fill_(x == math.inf, 0)
+
+
+def _polygamma_of_numbers(x: Tensor, n: int) -> Tensor:
     if n > 1 or x.dtype is not torch.float64:
         return torch.polygamma(n, x)
     left = x < 0  # reflected there, where zeta would sum one term for each integer up to 0
@@ -173,12 +190,33 @@ def polygamma(n: int, x: Any, /) -> Any:
 
 # ----- error functions -----
 
-erfinv = elementwise("erfinv", torch.erfinv, lambda y: _unbounded(y, lambda y: (ROOT_PI / 2) * exp(square(y))), singular=True, domain=(-0.9, 0.9),
-                     fused_pull=lambda y_bar, y: torch.exp(y * y).mul_(y_bar).mul_(ROOT_PI / 2),
+def _over_tail(y_bar: Tensor, y: Tensor, tail: Tensor) -> Tensor:
+    """y_bar sqrt(pi) / 2 exp(y * y) where erfc(|y|) is the tail, a number that has digits where y has lost them: exp(y * y) is erfcx(|y|) / tail."""
+    distance = y.abs().clamp_(max=30)  # erfcx(inf) is 0, as the tail is
+    return torch.special.erfcx(distance.float() if y.dtype in HALF else distance).to(y.dtype).mul_(ROOT_PI / 2).div_(tail).mul_(y_bar)
+
+
+def _erfinv_fused(y_bar: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    return _over_tail(y_bar, y, 1 - x.abs())
+
+
+def _erfcinv_fused(y_bar: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    return _over_tail(y_bar, y, -torch.minimum(x, 2 - x))
+
+
+def _erfcinv_kernel(x: Tensor) -> Tensor:
+    return torch.special.ndtri(x / 2) * -math.sqrt(0.5)
+
+
+# their slopes: s = sqrt(pi) / 2 exp(y * y), and s' = 2 y s * s
+_erfinv_slope = Elementwise("erfinv_slope", lambda x: _erfinv_fused(number_like(1, x), x, torch.erfinv(x)), [lambda y, x: 2 * ((erfinv(x) * y) * y)],
+                            ("x",), singular=True, domain=(-0.9, 0.9))
+_erfcinv_slope = Elementwise("erfcinv_slope", lambda x: _erfcinv_fused(number_like(1, x), x, _erfcinv_kernel(x)),
+                             [lambda y, x: 2 * ((erfcinv(x) * y) * y)], ("x",), singular=True, domain=(0.3, 1.5))
+_erfinv_slope.opaque = _erfcinv_slope.opaque = True  # their kernels write in place
+erfinv = elementwise("erfinv", torch.erfinv, lambda x: _erfinv_slope.apply((x,)), singular=True, domain=(-0.9, 0.9), fused_pull=_erfinv_fused,
                      doc="The inverse of erf, from -1 to 1.", matlab="erfinv")
-erfcinv = elementwise("erfcinv", lambda x: torch.special.ndtri(x / 2) * -math.sqrt(0.5),
-                      lambda y: -_unbounded(y, lambda y: (ROOT_PI / 2) * exp(square(y))), singular=True, domain=(0.3, 1.5),
-                      fused_pull=lambda y_bar, y: torch.exp(y * y).mul_(y_bar).mul_(-ROOT_PI / 2),
+erfcinv = elementwise("erfcinv", _erfcinv_kernel, lambda x: _erfcinv_slope.apply((x,)), singular=True, domain=(0.3, 1.5), fused_pull=_erfcinv_fused,
                       doc="The inverse of erfc, from 0 to 2, accurate near 0.", matlab="erfcinv")
 
 FAR, TERMS = 2.0, 40
@@ -234,35 +272,59 @@ def erfcx(x: Any, /) -> Any:
 # ----- two operands -----
 
 
-def _share(y: Any, a: Any, b: Any) -> Any:
-    """exp(a) / (exp(a) + exp(b)), from the difference, because exp(a - y) has y's rounding; 0 where both are -infinity."""
-    a, b = _array(a, b), _array(b, a)  # `where` of two numbers is in single precision
-    same = isinf(a) & (a == b)
-    return where(y == -math.inf, 0.0, sigmoid(where(same, 0.0, a - where(same, 0.0, b))))
+def _share_kernel(a: Any, b: Any) -> Tensor:
+    """exp(a) / (exp(a) + exp(b)), a half each where both are infinity, 0 where both are -infinity."""
+    like = a if isinstance(a, Tensor) else b
+    return _shared_out(number_like(1, like), a, b)
 
 
-def _share_fused(y_bar: Tensor, y: Tensor, a: Any, b: Any) -> Tensor:
+def _shared_out(y_bar: Tensor, a: Any, b: Any) -> Tensor:
+    """y_bar exp(a) / (exp(a) + exp(b)) from the difference, because exp(a - y) has y's rounding, and from what the difference loses in rounding."""
     difference = a - b
-    return difference.sigmoid_().mul_(y_bar) if finite(difference) else y_bar * _share(y, a, b)
+    if difference.is_complex():
+        return y_bar * torch.sigmoid(difference)
+    if finite(difference):
+        away = difference - a
+        lost = (a - (difference - away)).sub_(away.add_(b))
+        bar = scaled_logistic(y_bar, difference)
+        return bar.addcmul_(bar, scaled_logistic(lost, difference, -1))
+    a, b = torch.broadcast_tensors(*(torch.as_tensor(v, dtype=difference.dtype, device=difference.device) for v in (a, b)))
+    same = torch.isinf(a) & (a == b)
+    return scaled_logistic(y_bar, difference.masked_fill(same & (a > 0), 0).masked_fill(same & (a < 0), -math.inf))
 
 
-logaddexp = elementwise("logaddexp", _pair(torch.logaddexp), lambda y, a, b: _share(y, a, b), lambda y, a, b: _share(y, b, a),
-                        fused_pull=(lambda y_bar, y, a, b: _share_fused(y_bar, y, a, b), lambda y_bar, y, a, b: _share_fused(y_bar, y, b, a)),
+_logaddexp_share = Elementwise(
+    "logaddexp_share", _share_kernel, [lambda y, a, b: y * _share(b, a), lambda y, a, b: -y * _share(b, a)], ("a", "b"),
+    samples=PAIRS_OF_ARRAYS)
+_logaddexp_share.opaque = True  # the kernel writes in place
+
+
+def _share(a: Any, b: Any) -> Any:
+    return _logaddexp_share.apply((a, b))
+
+
+logaddexp = elementwise("logaddexp", _pair(torch.logaddexp), lambda a, b: _share(a, b), lambda a, b: _share(b, a),
+                        fused_pull=(_shared_out, lambda y_bar, a, b: _shared_out(y_bar, b, a)),
                         doc="log(exp(a) + exp(b)), without overflow.")
 
 
-def _xlogy_first(a: Any, b: Any) -> Any:
-    b = _array(b, a)
-    none = (a == 0) & (b <= 0)
-    return where(none, 0.0, log(where(none, 1.0, b)))
+def _log_kernel(a: Tensor, b: Tensor) -> Tensor:
+    return torch.log(b).masked_fill((a == 0) & (b <= 0), 0)
 
 
-def _xlogy_second(a: Any, b: Any) -> Any:
-    a = _array(a, b)
-    return where(a == 0, 0.0, divide(a, b))
+def _quotient_kernel(a: Tensor, b: Tensor) -> Tensor:
+    return torch.where((a == 0) & (b == 0), torch.zeros((), dtype=a.dtype, device=a.device), a / b)
 
 
-xlogy = elementwise("xlogy", _pair(torch.xlogy), _xlogy_first, _xlogy_second, singular=True, domain=(0.5, 2),
+# the slopes of xlogy, log(b) and a / b, 0 by convention where a is 0 and b has no logarithm: their own slopes are those of log(b) and a / b there too
+_xlogy_first = Elementwise(
+    "xlogy_first", _pair(_log_kernel), [0, lambda b: divide(1, b)], ("a", "b"),
+    singular=True, domain=(0.5, 2), samples=PAIRS_OF_ARRAYS)
+_xlogy_second = Elementwise(
+    "xlogy_second", _pair(_quotient_kernel), [lambda b: divide(1, b), lambda a, b: -divide(divide(a, b), b)], ("a", "b"),
+    singular=True, domain=(0.5, 2), samples=PAIRS_OF_ARRAYS)
+xlogy = elementwise("xlogy", _pair(torch.xlogy), lambda a, b: _xlogy_first.apply((a, b)),
+                    lambda a, b: _xlogy_second.apply((a, b)), singular=True, domain=(0.5, 2),
                     doc="a log(b), 0 where a is 0, as in entropies.")
 
 
@@ -279,11 +341,11 @@ def _whole_quotient(a: Tensor, b: Tensor) -> Tensor:
     return torch.div(a, b, rounding_mode="trunc")
 
 
-_NUMBERS = torch.tensor([5.0, -5.0, 0.7], dtype=torch.float64)  # no multiple of each other: there fmod jumps
-_REMAINDERS: list[Any] = [(_NUMBERS, 3.0, {}), (7.6, _NUMBERS, {}), (_NUMBERS, torch.tensor([[1.9], [-2.2]], dtype=torch.float64), {})]
+_NUMBERS = torch.tensor([5.0, -5.0, 0.7], dtype=torch.float64, device="cpu")  # no multiple of each other: there fmod jumps
+_REMAINDERS: list[Any] = [(_NUMBERS, 3.0, {}), (7.6, _NUMBERS, {}), (_NUMBERS, torch.tensor([[1.9], [-2.2]], dtype=torch.float64, device="cpu"), {})]
 fmod = elementwise("fmod", _pair(torch.fmod), 1, lambda a, b: -trunc(a / b), domain=(0.6, 0.9), matlab="rem", samples=_REMAINDERS,
                    fused_pull=(None, lambda y_bar, a, b: fused_product(y_bar, _pair(_whole_quotient)(a, b), -1)),
-                   doc="a - trunc(a / b) b, with the sign of a.")
+                   doc="a - trunc(a / b) b, with the sign of a.", floating=False)
 
 __all__ = ["acot", "acoth", "acsc", "acsch", "asec", "asech", "beta", "copysign", "cospi", "cot", "coth", "csc", "csch", "digamma", "erfcinv", "erfcx",
            "erfinv", "fmod", "gamma", "gammaln", "logaddexp", "nextafter", "polygamma", "sec", "sech", "sinpi", "xlogy"]

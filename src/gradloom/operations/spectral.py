@@ -160,7 +160,7 @@ def _svd_pull(y_bar: Any, y: Any, pivots: Any) -> Any:
 
 def _svd_samples() -> list[Any]:
     tall = [torch.cat([a, 0.5 * a[..., :1, :]], -2) for a in both_types((2,), (2, 2), (1,))]
-    return [(a, {}) for a in (*both_types((3,)), *tall, *[a.mH.resolve_conj() for a in tall], torch.zeros(0, 2, dtype=torch.float64))]
+    return [(a, {}) for a in (*both_types((3,)), *tall, *[a.mH.resolve_conj() for a in tall], torch.zeros(0, 2, dtype=torch.float64, device="cpu"))]
 
 
 _svd = general("svd", _svd_kernel, outputs=3, hidden=("pivots",), push=_svd_push, pull=_svd_pull,

@@ -9,10 +9,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 from ..core.array import dlarray, labels_of, raw, unlabelled
 from ..core.errors import LabelError, ShapeError, TypeRefused, line_of, user_site
 from ..core.labels import described, positions
-from ..kernels import NUMBER_TYPES
+from ..kernels import NUMBER_TYPES, Tensor
 from .arithmetic import square
 from .contraction import layout_of, promoted_arrays
 from .creation import full
@@ -35,13 +37,40 @@ def all_but(ndim: int, axis: int) -> Axes:
     return tuple(k for k in range(-ndim, 0) if k != axis)
 
 
+FAR = 1024.0  # deviations
+
+
+def far(x: Tensor, mean: Tensor, inverse: Tensor) -> bool:
+    """Whether some mean is so many deviations from 0 that x - mean has the rounding of the mean for its digits; asked on the CPU alone.
+
+    A kernel then works on x without its first entries, and saves None for the mean: the walks do the same.
+    """
+    return mean.device.type == "cpu" and x.numel() > 0 and not torch.linalg.vector_norm(mean * inverse, math.inf).item() <= FAR  # or is NaN
+
+
+def first_entries(x: Tensor, axes: Axes) -> Tensor:
+    """The first entry along axes, with size 1: x less these has the same deviations, and digits for them."""
+    for k in axes:
+        x = x.narrow(k, 0, 1)
+    return x
+
+
 def standardized(x: Any, axes: Axes, epsilon: float, saved: tuple[Any, Any] | None = None) -> tuple[Any, Any]:
     """(x - mean) / deviation and 1 / deviation; in a raw walk from what the kernel saved."""
     if saved is not None:
         return (x - saved[0]) * saved[1], saved[1]
-    centred = x - mean(x, axis=axes, keepdims=True)
-    inverse = rsqrt(mean(square(centred), axis=axes, keepdims=True) + epsilon)
+    centre, centred, inverse = _centred(x, axes, epsilon)
+    if far(raw(x), raw(centre), raw(inverse)):
+        first = first_entries(raw(x), axes)
+        _, centred, inverse = _centred(x - (dlarray._made(first, None) if type(x) is dlarray else first), axes, epsilon)
     return centred * inverse, inverse
+
+
+def _centred(x: Any, axes: Axes, epsilon: float) -> tuple[Any, Any, Any]:
+    """The mean, what is left without it, and 1 / deviation."""
+    centre = mean(x, axis=axes, keepdims=True)
+    centred = x - centre
+    return centre, centred, rsqrt(mean(square(centred), axis=axes, keepdims=True) + epsilon)
 
 
 def through(g: Any, z: Any, inverse: Any, axes: Axes) -> Any:

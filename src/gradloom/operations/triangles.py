@@ -88,7 +88,7 @@ def _count(rows: int, columns: int, offset: int) -> int:
 
 def _places(rows: int, columns: int, offset: int) -> Tensor:
     """Where a diagonal is in a flattened matrix."""
-    return torch.arange(_count(rows, columns, offset)) * (columns + 1) + (offset if offset > 0 else -offset * columns)
+    return torch.arange(_count(rows, columns, offset), device="cpu") * (columns + 1) + (offset if offset > 0 else -offset * columns)
 
 
 def _on_diagonal_kernel(x: Tensor, rows: int, columns: int, offset: int) -> Tensor:
@@ -183,7 +183,7 @@ def _cross_kernel(a: Tensor, b: Tensor, axis: int) -> Tensor:
 
 
 def _turned(x: Any, axis: int, by: int) -> Any:
-    where = torch.tensor([by % 3, (1 + by) % 3, (2 + by) % 3])
+    where = torch.tensor([by % 3, (1 + by) % 3, (2 + by) % 3], device="cpu")
     return _take.apply((x,), {"where": where.to(x.device) if isinstance(x, Tensor) and not x.is_meta else where, "axis": axis})
 
 
@@ -244,7 +244,7 @@ def kron(a: Any, b: Any, /) -> Any:
 
     Source: MATLAB kron, NumPy kron.
     """
-    a, b = unlabelled(array(a)), unlabelled(array(b))
+    a, b = promoted_arrays(unlabelled(array(a)), unlabelled(array(b)))
     rank = max(a.ndim, b.ndim)
     a, b = [x if x.ndim == rank else reshape(x, (*(1,) * (rank - x.ndim), *x.shape)) for x in (a, b)]
     return _kron.apply((a, b), {"ndim": rank})

@@ -70,11 +70,11 @@ def _pull(y_bar: Any, lower: Any, middle: Any, upper: Any, y: Any, wanted: Any) 
 
 def _samples() -> list[Any]:
     def bands(n: int, dtype: Any = torch.float64) -> list[Tensor]:
-        wave = torch.sin(torch.arange(3 * n, dtype=torch.float64).reshape(3, n, 1) * 1.3 + 0.4).to(dtype) * (1 + 0.3j if dtype.is_complex else 1)
+        wave = torch.sin(torch.arange(3 * n, dtype=torch.float64, device="cpu").reshape(3, n, 1) * 1.3 + 0.4).to(dtype) * (1 + 0.3j if dtype.is_complex else 1)
         return [wave[0, 1:], wave[1] + 4, wave[2, 1:]]
 
     return [*((*bands(n), (n, 2), {}) for n in (4, 5, 1, 2)), (*bands(3), (3, 0), {}), (*bands(7), (3, 7, 1), {}),
-            (*bands(3, torch.complex128), torch.ones(3, 2, dtype=torch.complex128), {})]
+            (*bands(3, torch.complex128), torch.ones(3, 2, dtype=torch.complex128, device="cpu"), {})]
 
 
 _tridiagonal = general("solve_tridiagonal", _kernel, ("lower", "middle", "upper", "b"), push=_push, pull=_pull, samples=_samples)

@@ -11,6 +11,7 @@ from ..core.array import dlarray, labels_of
 from ..core.errors import ShapeError, line_of, user_site
 from ..core.labels import described
 from ..core.operation import public
+from ..kernels import listed
 from .contraction import layout_of
 from .pooling import _put
 from .pooling_plan import Plan, arranged, known_apart, pooled_axes, put_back
@@ -38,7 +39,7 @@ def maxunpool(y: Any, indices: Any, size: Any, /, *, pool_format: str | None = N
     layout = layout_of(y, data_format, "maxunpool")
     size = tuple(int(n) for n in size)
     axes = pooled_axes(layout, tuple(y.shape), pool_format, "maxunpool")
-    where = indices._value if type(indices) is dlarray else torch.as_tensor(indices)
+    where = indices._value if type(indices) is dlarray else listed(indices)
 
     def shown() -> str:
         return f"maxunpool of y {described(y.shape, layout)} with indices {described(where.shape, labels_of(indices))} to {size}, at {line_of(user_site())}"

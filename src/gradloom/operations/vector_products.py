@@ -11,7 +11,7 @@ from ..core.blocks import action
 from ..core.multilinear import Multilinear
 from ..core.operation import OPERATIONS, Rule, padded
 from ..core.trace import Node
-from ..kernels import Tensor, matrix_product, settled
+from ..kernels import Tensor, matrix_product, promoted, settled
 from .arithmetic import conj
 from .movement import matrix_transpose, reshape
 
@@ -70,7 +70,7 @@ _outer = _Product(
 def _vecdot_kernel(a: Tensor, b: Tensor, axis: int) -> Tensor:
     if a.ndim == 1 == b.ndim and a.dtype is b.dtype and (a.is_floating_point() or a.is_complex()):
         return torch.dot(a, b)
-    return (a * b).sum(axis)
+    return (a * b).sum(axis, dtype=promoted(a.dtype, b.dtype))
 
 
 def _vecdot_axes(inputs: Any, params: Any) -> Any:

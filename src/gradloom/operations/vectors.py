@@ -66,7 +66,7 @@ def ravel(tree: Any, /) -> tuple[Any, Callable[[Any], Any]]:
         return unflatten(structure, filled)
 
     if not arrays:
-        return dlarray._made(torch.zeros(0, dtype=torch.float64), None), back
+        return dlarray._made(torch.zeros(0, dtype=torch.float64, device="cpu"), None), back
     return raveled([unlabelled(x) for x in arrays]), back
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..core.array import dlarray, labels_of, raw
+from ..core.array import among_dlarrays, dlarray, labels_of, raw
 from ..core.errors import LabelError, ShapeError, TypeRefused, line_of, user_site
 from ..core.general import General
 from ..core.labels import aligned, described, tidy
@@ -110,6 +110,7 @@ def labels_for(y: Any, targets: Any, data_format: str | None, word: str, default
 
 def placed(a: Any, y: Any, labels: str, what: str, word: str, data_format: str | None = None) -> Any:
     """a with y's axes in y's order, of size 1 where it has none; `data_format` says what the axes of an unlabelled a are."""
+    a, _ = among_dlarrays((a, y))
     its = labels_of(a) if data_format is None else layout_of(a, data_format, f"{word}: {what}")
     if its is None:
         if raw(a).shape == raw(y).shape or not a.ndim:

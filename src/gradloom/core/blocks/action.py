@@ -110,12 +110,12 @@ def _selected(term: Term, k: int, where: Tensor, index: Index, like: Tensor) -> 
         return [_with_out(term, k, plain(size))]
     if axis.positions is None:
         term = term.substituted(axis.indices[0], where, (index,))
-        return [_with_out(term, k, Axis((index,), size) if size != 1 else Axis((index,), 1, torch.zeros(1, dtype=torch.int64)))]
+        return [_with_out(term, k, Axis((index,), size) if size != 1 else Axis((index,), 1, torch.zeros(1, dtype=torch.int64, device="cpu")))]
     if len(torch.unique(where)) < len(where):
         term = term.untied(k, like)
         return _selected(term, k, where, index, like)
-    inverse = torch.full((axis.size + 1,), -1)
-    inverse[where] = torch.arange(size)
+    inverse = torch.full((axis.size + 1,), -1, device="cpu")
+    inverse[where] = torch.arange(size, device="cpu")
     landed = inverse[axis.positions]  # position -1 reads the last entry, which is -1
     if not axis.indices:
         return [_with_out(term, k, Axis((), size, landed))] if int(landed) >= 0 else []
@@ -242,7 +242,7 @@ def refinement(a: Sequence[int], b: Sequence[int]) -> list[tuple[list[int], list
 def _retabled(sources: Sequence[Axis], sizes: Sequence[int]) -> list[Axis]:
     """Axes that are read at positions, regrouped: the same indices at other positions."""
     ids = tuple(dict.fromkeys(i for a in sources for i in a.indices))
-    flat, absent = torch.zeros([i.size for i in ids], dtype=torch.int64), torch.zeros([i.size for i in ids], dtype=torch.bool)
+    flat, absent = torch.zeros([i.size for i in ids], dtype=torch.int64, device="cpu"), torch.zeros([i.size for i in ids], dtype=torch.bool, device="cpu")
     for axis in sources:
         table, its = without_repeats(axis.table(), axis.indices)
         table = spread_over(table, its, ids)

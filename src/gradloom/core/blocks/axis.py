@@ -44,7 +44,7 @@ class Axis:
         """Positions over the grid of the indices."""
         if self.positions is not None:
             return self.positions
-        return torch.arange(self.size).reshape([i.size for i in self.indices])
+        return torch.arange(self.size, device="cpu").reshape([i.size for i in self.indices])
 
     @property
     def absent(self) -> bool:

@@ -107,10 +107,10 @@ def _join_smallest(factors: list[Factor]) -> None:
 def _scatter(term: Term, out: Tensor, like: Tensor, order: Sequence[Index], steps: dict[Index, int], start: int, tables: Any) -> None:
     """Positions that do not grow evenly, or meet: linear offsets of every entry, absent ones left out."""
     sizes = [i.size for i in order]
-    where = torch.full(sizes, start, dtype=torch.int64)
-    present = torch.ones(sizes, dtype=torch.bool)
+    where = torch.full(sizes, start, dtype=torch.int64, device="cpu")
+    present = torch.ones(sizes, dtype=torch.bool, device="cpu")
     for d, i in enumerate(order):
-        where += (torch.arange(i.size) * steps[i]).reshape([-1 if k == d else 1 for k in range(len(order))])
+        where += (torch.arange(i.size, device="cpu") * steps[i]).reshape([-1 if k == d else 1 for k in range(len(order))])
     for axis, stride in tables:
         table = axis.positions.permute([axis.indices.index(i) for i in order if i in axis.indices])
         table = table.reshape([i.size if i in axis.indices else 1 for i in order])

@@ -149,7 +149,7 @@ def gathered(array: Tensor, ids: Ids, tables: dict[Index, tuple[Tensor, Ids]]) -
     order = tuple(dict.fromkeys(j for d in moved for j in (tables[ids[d]][1] if ids[d] in tables else (ids[d],))))
     where: list[Any] = []
     for d in moved:
-        table, its = tables.get(ids[d], (torch.arange(ids[d].size), (ids[d],)))
+        table, its = tables.get(ids[d], (torch.arange(ids[d].size, device="cpu"), (ids[d],)))
         where.append(spread_over(table, its, order).to(array.device) if order else int(table))
     return array[tuple(where)], (*order, *(ids[d] for d in free))
 

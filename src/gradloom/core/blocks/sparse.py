@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...kernels import NAMES, Tensor
+from ...kernels import NAMES, Tensor, entry_type
+from ..errors import needed
 from .axis import Axis, Index
 from .block import Block
 from .factors import spread_over, without_repeats
@@ -17,18 +18,17 @@ from .term import Term
 
 def sparse_of(block: Block) -> Any:
     """The matrix of shape (out size, in size) as a SciPy CSR array; entries that several terms have are added."""
-    import scipy.sparse
-
+    scipy_sparse = needed("scipy.sparse", "J.tosparse()")
     rows, columns, values = [], [], []
     for term in block.terms:
         where = entries(term, block)
         rows.append(where[0].numpy())
         columns.append(where[1].numpy())
-        values.append(where[2].cpu().numpy())
+        values.append(where[2].to("cpu", entry_type(block.dtype)).numpy())
     shape = (math.prod(block.shape), math.prod(block.in_shape))
     if not rows:
-        return scipy.sparse.csr_array(shape, dtype=NAMES[block.dtype])
-    coo = scipy.sparse.coo_array((np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), shape=shape)
+        return scipy_sparse.csr_array(shape, dtype=NAMES[entry_type(block.dtype)])
+    coo = scipy_sparse.coo_array((np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), shape=shape)
     return coo.tocsr()
 
 
@@ -51,7 +51,7 @@ def places(term: Term, block: Block) -> tuple[Tensor, Tensor, Tensor]:
 
 def _flat(axes: Sequence[Axis], shape: Sequence[int], order: Sequence[Index]) -> tuple[Tensor, Tensor]:
     """The position in a flattened array over the indices, and whether there is one."""
-    flat, there = torch.zeros([1] * len(order), dtype=torch.int64), torch.ones([1] * len(order), dtype=torch.bool)
+    flat, there = torch.zeros([1] * len(order), dtype=torch.int64, device="cpu"), torch.ones([1] * len(order), dtype=torch.bool, device="cpu")
     for axis, n in zip(axes, shape, strict=True):
         table, ids = without_repeats(axis.table(), axis.indices)
         table = spread_over(table, ids, order)

@@ -184,14 +184,14 @@ class Term:
     def joined(self, indices: Ids) -> tuple[Term, Index]:
         """Write several indices as one that counts them together (C order): a flattened axis that is read at positions."""
         whole = Index(math.prod(i.size for i in indices))
-        count = torch.arange(whole.size).reshape([i.size for i in indices])
+        count = torch.arange(whole.size, device="cpu").reshape([i.size for i in indices])
 
         def place(ids: Ids) -> Tensor:
             """Where each value of the whole falls among the values of some of its parts."""
             table = torch.zeros_like(count)
             for i in ids:
                 shape = [-1 if k is i else 1 for k in indices]
-                table = table * i.size + torch.arange(i.size).reshape(shape)
+                table = table * i.size + torch.arange(i.size, device="cpu").reshape(shape)
             return table.reshape(-1)
 
         def of_array(array: Tensor, ids: Ids) -> tuple[Tensor, Ids]:
@@ -244,7 +244,7 @@ class Term:
         hit = [f for f in self.factors if not set(gone).isdisjoint(f[1])]
         rest = tuple(dict.fromkeys(i for _, its in hit for i in its if i not in ids))
         sizes = [i.size for i in (*stay, *gone)]
-        flat, there = torch.zeros((), dtype=torch.int64), torch.ones((), dtype=torch.bool)
+        flat, there = torch.zeros((), dtype=torch.int64, device="cpu"), torch.ones((), dtype=torch.bool, device="cpu")
         for k in axes:
             axis = self.out[k]
             table = spread_over(*without_repeats(axis.present(), axis.indices), (*stay, *gone))
@@ -258,7 +258,7 @@ class Term:
         array = Term(hit, (), ()).values(order, like).expand([i.size for i in order]) if hit else torch.ones(sizes, dtype=like.dtype, device=like.device)
         result = torch.zeros((count * whole, math.prod(i.size for i in rest)), dtype=array.dtype, device=array.device)
         if not result.is_meta:
-            start = (torch.arange(count) * whole).reshape([i.size for i in stay] + [1] * len(gone))
+            start = (torch.arange(count, device="cpu") * whole).reshape([i.size for i in stay] + [1] * len(gone))
             flat = (flat + start).expand(sizes).reshape(-1)
             rows = array.reshape(flat.numel(), result.shape[1])
             if there.ndim:
@@ -279,7 +279,7 @@ class Term:
             if axis.positions is None or math.prod(i.size for i in axis.indices) <= axis.size or shared & set(axis.indices):
                 continue
             fresh = plain(axis.size)
-            hot = (axis.positions.unsqueeze(-1) == torch.arange(axis.size)).to(like.device, like.dtype)
+            hot = (axis.positions.unsqueeze(-1) == torch.arange(axis.size, device="cpu")).to(like.device, like.dtype)
             factor = (hot if fresh.indices else hot.squeeze(-1), (*axis.indices, *fresh.indices))
             term = term.replaced(factors=(*term.factors, factor), inn=(*term.inn[:k], fresh, *term.inn[k + 1:]))
         return term
