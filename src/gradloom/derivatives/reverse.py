@@ -178,12 +178,12 @@ def _raw(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: set[
 def finite(bars: Iterable[Tensor]) -> bool:
     """Whether there is surely neither infinity nor NaN in any: one pass that only reads, and one question for all that are not small."""
     sums = []
-    bars = [bar for bar in bars if not bar.is_meta]
     for bar in bars:
         if bar.is_cpu and bar.numel() <= FEW:  # quick way; the sums below say the same
-            if not all(map(cmath.isfinite, bar.reshape(-1).tolist())):
+            numbers = bar.tolist() if bar.ndim == 1 else bar.reshape(-1).tolist()
+            if not all(map(cmath.isfinite, numbers)):
                 return False
-        else:
+        elif not bar.is_meta:
             sums.append(bar.sum(dtype=torch.float32) if bar.dtype in HALF else bar.sum())
     total = sums[0] if len(sums) == 1 else sum(sums[1:], sums[0]) if sums else None
     return total is None or cmath.isfinite(total.item())

@@ -211,6 +211,8 @@ def power(a: Any, b: Any, /) -> Any:
     Source: MATLAB power, array API power.
     """
     if type(b) is int or type(b) is float:
+        if b == 2 and type(a) is dlarray and a._node is not None and a._node.operation.squared is None:
+            return _square(a)  # quick way: a traced array that is no length; the plain one is below
         if b == 2 and hasattr(a, "dtype") and (type(b) is int or differentiable(a.dtype)):
             return square(a)
         if type(a) is dlarray and a._node is not None and a._node.operation.squared is not None and b > 2 and b % 2 == 0:
