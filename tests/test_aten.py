@@ -495,3 +495,17 @@ def test_types_are_kept(dtype):
     for function in (F.mish, lambda x: F.softmax(x, -1), lambda x: x * 2.5, lambda x: torch.mul(x, torch.tensor(2.0, dtype=double)), lambda x: F.layer_norm(x, (4,))):
         y, g = gl.dlfeval(lambda x, f=function: (y := aten.run(f, (x,), {}), gl.dlgradient(gl.sum(y), x)), gl.dlarray(x))
         assert y.dtype is dtype and g.dtype is dtype
+
+
+@pytest.mark.parametrize("padding_idx", [-1, 3, -4])
+def test_rows_of_an_embedding_that_are_not_learned(padding_idx):
+    w, ids = torch.arange(8.0).reshape(4, 2), torch.tensor([0, 3, 3])
+    rival = w.clone().requires_grad_()
+    F.embedding(ids, rival, padding_idx=padding_idx).sum().backward()
+    g = gl.dlfeval(lambda w: gl.dlgradient(gl.sum(F.embedding(ids, w, padding_idx=padding_idx)), w), gl.dlarray(w))
+    assert torch.equal(g._value, rival.grad)
+
+
+def test_an_embedding_s_scaled_gradient_is_refused():
+    with pytest.raises(gl.TypeRefused, match="scale_grad_by_freq.*divide the gradient"):
+        gl.dlfeval(lambda w: F.embedding(torch.tensor([0, 3, 3]), w, scale_grad_by_freq=True), gl.dlarray(torch.ones(4, 2)))

@@ -40,6 +40,7 @@ REFUSED = {
         special.scaled_modified_bessel_k0 special.scaled_modified_bessel_k1 special.shifted_chebyshev_polynomial_t
         special.shifted_chebyshev_polynomial_u special.shifted_chebyshev_polynomial_v special.shifted_chebyshev_polynomial_w
         special.spherical_bessel_j0""",
+    "the array given would be written to, or the gradient is that of nothing": "nn.functional.embedding",
     "running statistics would be written to": """
         _batch_norm_with_update native_batch_norm _native_batch_norm_legit nn.functional.instance_norm nn.functional.batch_norm""",
     "a draw from an array that is differentiated": "multinomial normal normal.number_mean bernoulli",

@@ -149,7 +149,8 @@ def _index(x: Any, indices: Any) -> Any:
 @rule("embedding")
 def _embedding(weight: Any, indices: Any, padding_idx: int = -1, scale_grad_by_freq: bool = False, sparse: bool = False) -> Any:
     if scale_grad_by_freq:
-        return NotImplemented
+        raise TypeRefused("embedding(scale_grad_by_freq=True) divides its gradient by how often a row is used, which is "
+                          f"the derivative of nothing, at {line_of(user_site())}; leave it out, and divide the gradient")
     where = raw(indices)
     y = gl.reshape(gl.take(weight, where.reshape(-1), axis=0), (*where.shape, *weight.shape[1:]))
     if padding_idx >= 0:  # that row is not learned
