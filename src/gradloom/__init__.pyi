@@ -619,7 +619,7 @@ def round(x: Any, /) -> Any:
 def rsqrt(x: Any, /) -> Any:
     """1 / sqrt(x)."""
 def scale(a: Any, b: Any, /) -> Any:
-    """a * b where 0 times infinity is 0: how a walk multiplies a cotangent `a` with a partial `b` that can be infinite."""
+    """a * b where 0 times infinity is 0: how a walk multiplies a cotangent `a` with a partial `b` where something was selected."""
 def searchsorted(a: Any, b: Any, /, *, side: Any = 'left', sorter: Any = None) -> Any:
     """The positions in the sorted vector a where the elements of b would keep it sorted."""
 def sec(x: Any, /) -> Any:

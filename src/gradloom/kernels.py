@@ -31,6 +31,7 @@ DTYPES = {
 }
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 REAL_OF = {torch.complex64: torch.float32, torch.complex128: torch.float64}
+HALF = (torch.float16, torch.bfloat16)  # of which there are no complex numbers, and whose sums overflow early
 COMPLEX_OF = {torch.float16: torch.complex64, torch.bfloat16: torch.complex64, torch.float32: torch.complex64, torch.float64: torch.complex128}
 
 
@@ -187,7 +188,7 @@ def to_numpy(value: Tensor) -> np.ndarray:
 
 def entry_type(dtype: torch.dtype) -> torch.dtype:
     """The type of a sparse matrix's entries: SciPy has none in half precision."""
-    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
+    return torch.float32 if dtype in HALF else dtype
 
 
 def readable_bytes(count: int) -> str:

@@ -260,9 +260,10 @@ def _mixer(u: Node, x: Node, seed: Block) -> int | None:
     return None
 
 
-def selects(order: Iterable[Node]) -> bool:
+def rests_on_positions(order: Iterable[Node]) -> bool:
     """Whether some structure rests on positions, which a plan that is kept without contents does not know."""
     return any(_positions(v) for node in order for v in (*node.values, *node.params.values()))
 
 
-__all__ = ["depends", "free_memory", "identity", "independence", "remembered", "selects", "signature", "stand_ins", "structure"]
+__all__ = ["depends", "free_memory", "identity", "independence", "remembered", "rests_on_positions", "signature", "stand_ins",
+           "structure"]

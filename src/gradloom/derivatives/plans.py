@@ -15,7 +15,7 @@ from ..core.blocks.block import identity
 from ..core.trace import Node, ancestors
 from ..kernels import Tensor, under
 from .forward import push
-from .planning import remembered, selects, stand_ins
+from .planning import remembered, rests_on_positions, stand_ins
 from .reverse import pull
 
 SHORT = 5  # operations from x to u: so near, forwards is what its own layer does, and planning would cost more than it saves
@@ -119,7 +119,7 @@ def _ways(u: Node, nodes: list[Node]) -> list[Way]:
         total = walk.seconds + math.fsum(c.seconds for c in alone if c is not None)
         if total < best:
             best, cut = total, count
-    if selects(reached):  # how much a Block holds may be another number at other positions
+    if rests_on_positions(reached):  # how much a Block holds may be another number at other positions
         held, held_forwards = {}, {}
     chosen = set(newest_first[:cut])
     return [Way(True, backwards.get(x), forwards.get(x), held.get(x)) if x in chosen else

@@ -15,11 +15,10 @@ from ..core.errors import TraceError, line_of, user_site
 from ..core.finite import checking
 from ..core.operation import ITEM, OPERATIONS, PUBLIC, item
 from ..core.trace import SMALL, Node
-from ..kernels import Tensor
+from ..kernels import HALF, Tensor
 from .failures import FAILURES, refuse_in_words
 
 _number = operator.attrgetter("number")
-HALF = (torch.float16, torch.bfloat16)  # whose sums overflow early
 FEW = 32  # numbers that are quicker looked at one by one
 
 

@@ -129,7 +129,7 @@ class _Writer:
                 self.known[f"pull_{name}_{k}"] = operation.raw_pulls[k]
                 its = f"bar_{name}_{k}"
                 self.steps += [f"{its} = pull_{name}_{k}({name}.values, {name}.params, {name}, {bar})",
-                               f"if {its} is None: return None"]  # as for an exponent of 0: the ordinary walk knows what to do
+                               f"if {its} is None: return None"]  # no derivative after all: the ordinary walk knows what to do
             before = self.bars.get(parent)
             if before is not None:
                 its = f"{before} + {its}"

@@ -12,7 +12,7 @@ from ..core.array import dlarray, operand
 from ..core.blocks.block import Block
 from ..core.elementwise import Elementwise, elementwise
 from ..core.operation import OPERATIONS, composite, public, square_of
-from ..kernels import COMPLEX_OF, NUMBER_TYPES, Tensor, differentiable, dtype_named
+from ..kernels import COMPLEX_OF, HALF, NUMBER_TYPES, Tensor, differentiable, dtype_named
 
 add = elementwise("add", operator.add, 1, 1, operators=("__add__", "__radd__"), doc="a + b.", matlab="plus",
                   floating=False)
@@ -51,13 +51,13 @@ def _guarded(a: Any, b: Any) -> Any:
 
 
 scale = elementwise("scale", _guarded, "b", "a", singular=True,
-                    doc="a * b where 0 times infinity is 0: how a walk multiplies a cotangent `a` with a partial `b` that can be infinite.")
+                    doc="a * b where 0 times infinity is 0: how a walk multiplies a cotangent `a` with a partial `b` where something was selected.")
 
 
 def _scale_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]) -> Block:
     """Where a partial, or what it meets, is not finite, each term's factors are folded first, so that 0 times infinity is 0 entry by entry."""
     block, p = inputs
-    if type(p) is Block or type(block) is not Block or p.is_meta or block.finite and bool(torch.isfinite(p.sum())):
+    if type(p) is Block or type(block) is not Block or p.is_meta or not block.folded and bool(torch.isfinite(p.sum())):
         return _multiply_on_block(operation, inputs, params)
     return block.guarded(p, _guarded)
 
@@ -72,7 +72,6 @@ def _inverse(b: Any) -> Any:
     return math.copysign(math.inf, b) if type(b) in NUMBER_TYPES and b == 0 and not isinstance(b, complex) else 1 / b
 
 
-HALF = (torch.float16, torch.bfloat16)  # which no complex numbers are made of
 _numbers: dict[Any, Tensor] = {}
 
 
@@ -148,6 +147,19 @@ def tensor_beside(number: Any, like: Tensor) -> Tensor:
     else:
         dtype = like.dtype
     return torch.as_tensor(number, dtype=dtype, device=like.device)
+
+
+def pair(kernel: Any) -> Any:
+    """A kernel that needs tensors, given a number on one side."""
+
+    def run(a: Any, b: Any) -> Any:
+        if not isinstance(a, Tensor):
+            a = tensor_beside(a, b)
+        elif not isinstance(b, Tensor):
+            b = tensor_beside(b, a)
+        return kernel(a, b)
+
+    return run
 
 
 def _power(a: Any, b: Any) -> Any:

@@ -12,8 +12,8 @@ from ..core.calls import broadcast_operands, mixed
 from ..core.elementwise import Elementwise, elementwise
 from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.operation import public
-from ..kernels import NUMBER_TYPES, Tensor
-from .arithmetic import add, divide, finite, fused_product, fused_quotient, multiply, positive, real, scale, square, tensor_beside
+from ..kernels import HALF, NUMBER_TYPES, Tensor
+from .arithmetic import add, divide, finite, fused_product, fused_quotient, multiply, pair, positive, real, square
 from .slopes import (
     asinh_slope,
     atan2_slope,
@@ -60,7 +60,7 @@ sqrt = elementwise("sqrt", torch.sqrt, lambda y: 0.5 / y, singular=True, domain=
                    fused_pull=lambda y_bar, y: fused_quotient(y_bar, y, 0.5))
 rsqrt = elementwise("rsqrt", torch.rsqrt, lambda y, x: -0.5 * y / x, singular=True, domain=(0.5, 3), doc="1 / sqrt(x).",
                     fused_pull=lambda y_bar, y, x: fused_product(y_bar, y, -0.5).div_(x))
-reciprocal = elementwise("reciprocal", torch.reciprocal, lambda y: -scale(y, y), singular=True, domain=(0.5, 3), doc="1 / x.",
+reciprocal = elementwise("reciprocal", torch.reciprocal, lambda y: -(y * y), singular=True, domain=(0.5, 3), doc="1 / x.",
                          fused_pull=lambda y_bar, y: fused_product(y_bar, y, -1).mul_(y))
 
 sin = elementwise("sin", torch.sin, lambda x: cos(x), fused_pull=lambda y_bar, x: y_bar * torch.cos(x), doc="The sine; x in radians.", matlab="sin")
@@ -213,28 +213,15 @@ def _conj(x: Any) -> Any:
 # ----- two operands -----
 
 
-def _pair(kernel: Any) -> Any:
-    """A kernel that needs tensors, given a number on one side."""
-
-    def run(a: Any, b: Any) -> Any:
-        if not isinstance(a, Tensor):
-            a = tensor_beside(a, b)
-        elif not isinstance(b, Tensor):
-            b = tensor_beside(b, a)
-        return kernel(a, b)
-
-    return run
-
-
-maximum = elementwise("maximum", _pair(torch.maximum), lambda a, b: _first(a, b, torch.ge), lambda a, b: 1 - _first(a, b, torch.ge),
+maximum = elementwise("maximum", pair(torch.maximum), lambda a, b: _first(a, b, torch.ge), lambda a, b: 1 - _first(a, b, torch.ge),
                       doc="The larger of a and b; the derivative goes to a where they are equal.", matlab="max",
                       selects=True, floating=False)
-minimum = elementwise("minimum", _pair(torch.minimum), lambda a, b: _first(a, b, torch.le), lambda a, b: 1 - _first(a, b, torch.le),
+minimum = elementwise("minimum", pair(torch.minimum), lambda a, b: _first(a, b, torch.le), lambda a, b: 1 - _first(a, b, torch.le),
                       doc="The smaller of a and b; the derivative goes to a where they are equal.", matlab="min",
                       selects=True, floating=False)
-atan2 = elementwise("atan2", _pair(torch.atan2), lambda a, b: atan2_slope(a, b), lambda a, b: -atan2_slope(b, a),
+atan2 = elementwise("atan2", pair(torch.atan2), lambda a, b: atan2_slope(a, b), lambda a, b: -atan2_slope(b, a),
                     singular=True, domain=(0.5, 2), doc="The angle of the point (b, a), in radians.", matlab="atan2")
-hypot = elementwise("hypot", _pair(torch.hypot), lambda a, b: hypot_slope(a, b), lambda a, b: hypot_slope(b, a), domain=(0.5, 2),
+hypot = elementwise("hypot", pair(torch.hypot), lambda a, b: hypot_slope(a, b), lambda a, b: hypot_slope(b, a), domain=(0.5, 2),
                     fused_pull=(lambda y_bar, y, a: _share_of(y_bar, a, y), lambda y_bar, y, b: _share_of(y_bar, b, y)),
                     squared=lambda a, b: square(a) + square(b), doc="sqrt(a**2 + b**2) without overflow; derivative 0 at (0, 0).", matlab="hypot")
 
@@ -249,7 +236,7 @@ def _first(a: Any, b: Any, compare: Any) -> Any:
     """1 where compare(a, b), else 0: a constant in the operands' type."""
     raw = [x._value if type(x) is dlarray else x for x in (a, b)]
     like = next(x for x in raw if isinstance(x, Tensor))
-    mask = _pair(compare)(*raw).to(like.dtype)
+    mask = pair(compare)(*raw).to(like.dtype)
     return dlarray._made(mask, None) if dlarray in (type(a), type(b)) else mask
 
 
@@ -370,12 +357,12 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
 
 def _same(a: Any, b: Any) -> Any:
     dtype = torch.result_type(a, b)
-    if dtype in (torch.float16, torch.bfloat16):
+    if dtype in HALF:
         raise TypeError("there are no complex numbers in half precision; write x.astype('float32') first")
     return torch.broadcast_tensors(a.to(dtype), b.to(dtype))
 
 
-_complex = elementwise("complex", _pair(lambda a, b: torch.complex(*_same(a, b))), 1, 1j, complex_fused=True, doc="a + b i.", matlab="complex",
+_complex = elementwise("complex", pair(lambda a, b: torch.complex(*_same(a, b))), 1, 1j, complex_fused=True, doc="a + b i.", matlab="complex",
                        fused_pull=(lambda y_bar: y_bar.real, lambda y_bar: y_bar.imag))
 
 

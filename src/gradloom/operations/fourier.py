@@ -18,7 +18,7 @@ from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.labels import described
 from ..core.multilinear import multilinear
 from ..core.operation import composite, public
-from ..kernels import Tensor
+from ..kernels import HALF, Tensor
 from .arithmetic import conj, real
 from .movement import array, negative_axes
 from .selection import pad_axis, slice_axis
@@ -37,7 +37,7 @@ def _on_axes(operation: Any, inputs: Any, params: Any) -> Block:
 
 
 def _refuse_half(x: Tensor) -> None:
-    if x.dtype in (torch.float16, torch.bfloat16):
+    if x.dtype in HALF:
         raise TypeError("there are no transforms in half precision; write x.astype('float32')")
 
 

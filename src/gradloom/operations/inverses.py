@@ -16,7 +16,7 @@ from ..core.errors import LabelError, ShapeError, line_of, user_site
 from ..core.general import general
 from ..core.labels import described, tidy
 from ..core.operation import composite, padded, public
-from ..kernels import Tensor
+from ..kernels import HALF, Tensor
 from .contraction import promoted_arrays
 from .matrices import adjoint, both_types, failed, leading, matrices, product, sample_matrix, sample_side, triangle
 from .movement import array, expand_dims, reshape
@@ -51,7 +51,7 @@ def _factored(lu: Tensor, pivots: Tensor, b: Tensor, adjoint: bool = False) -> T
 
 
 def _solve_kernel(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    if a.dtype in (torch.float16, torch.bfloat16):
+    if a.dtype in HALF:
         raise TypeError("there are no solutions in half precision; write a.astype('float32')")
     lu, pivots, info = torch.linalg.lu_factor_ex(a)
     if not info.is_meta and bool((info != 0).any()):

@@ -28,8 +28,8 @@ def elementwise(name: str, kernel: Callable[..., Any], /, *partials: Any, comple
     `kernel` computes it on torch tensors. One partial derivative for each input: a number, or a function whose parameter names say what it
     reads, the inputs by the kernel's names and the result as `y`. What follows the inputs in the kernel's signature are parameters,
     given by keyword. `complex_partials` are pairs (d/dz, d/dconj z) where the operation is not holomorphic; `fused_pull` is a faster pull on
-    tensors; `singular=True` says that a partial can be infinite (then 0 times infinity is 0); `pure=True` that the kernel gives the same
-    for the same (then memory can be saved by computing it again).
+    tensors; `singular=True` says that a partial can be infinite (0 times infinity is 0 in a trace in which something was selected, for
+    every operation, said or not); `pure=True` that the kernel gives the same for the same (then memory can be saved by computing it again).
     The function broadcasts, keeps labels, and differentiates to any order in every walk, structured Jacobians included.
     Raises ValueError for a name of this library, TypeRefused where kernel, partials or rules do not fit together.
 

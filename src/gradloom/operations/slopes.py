@@ -19,7 +19,7 @@ from ..core.calls import unary
 from ..core.elementwise import Elementwise
 from ..core.trace import Node
 from ..kernels import Tensor
-from .arithmetic import PAIRS_OF_ARRAYS, finite, fused_product, number_like, square
+from .arithmetic import PAIRS_OF_ARRAYS, finite, fused_product, number_like, pair, square
 
 aten = torch.ops.aten
 
@@ -81,11 +81,11 @@ asinh_slope = _slope("asinh_slope", lambda x: _over_length(x, 1), lambda y, x: -
 # of two coordinates: b / (a * a + b * b), which is the slope of their angle in a, and a / sqrt(a * a + b * b), that of their length in a
 
 _atan2_slope = Elementwise(
-    "atan2_slope", lambda a, b: _over_squares(a, b),
+    "atan2_slope", pair(lambda a, b: _over_squares(a, b)),
     [lambda a, b: -2 * (atan2_slope(a, b) * atan2_slope(b, a)), lambda a, b: _atan2_bend(a, b)],
     ("a", "b"), singular=True, domain=(0.5, 2), samples=PAIRS_OF_ARRAYS)
 _hypot_slope = Elementwise(
-    "hypot_slope", lambda a, b: _share(a, b),
+    "hypot_slope", pair(lambda a, b: _share(a, b)),
     [lambda a, b: _turn(a, b, hypot_slope(b, a)), lambda a, b: -_turn(a, b, hypot_slope(a, b))],
     ("a", "b"), domain=(0.5, 2), samples=PAIRS_OF_ARRAYS)
 _hypot_slope.opaque = True  # the kernel writes in place
@@ -114,20 +114,12 @@ def _turn(a: Any, b: Any, share: Any) -> Any:
     return (hypot_slope(b, a) / hypot(a, b)) * share
 
 
-def _both(a: Any, b: Any) -> tuple[Tensor, Tensor]:
-    like = a if isinstance(a, Tensor) else b
-    a, b = (x if isinstance(x, Tensor) else torch.as_tensor(x, dtype=like.dtype, device=like.device) for x in (a, b))
-    return a, b
-
-
-def _over_squares(a: Any, b: Any) -> Tensor:
-    a, b = _both(a, b)
+def _over_squares(a: Tensor, b: Tensor) -> Tensor:
     length = torch.hypot(a, b)
     return b / length / length
 
 
-def _share(a: Any, b: Any) -> Tensor:
-    a, b = _both(a, b)
+def _share(a: Tensor, b: Tensor) -> Tensor:
     length = torch.hypot(a, b)
     return a / length.masked_fill_(length == 0, 1)
 

@@ -10,10 +10,10 @@ from ..core.array import dlarray
 from ..core.elementwise import Elementwise, elementwise
 from ..core.errors import ShapeError, line_of, user_site
 from ..core.operation import OPERATIONS, public
-from ..kernels import Tensor
-from .arithmetic import HALF, PAIRS_OF_ARRAYS, divide, finite, fused_product, number_like, scale
+from ..kernels import HALF, Tensor
+from .arithmetic import PAIRS_OF_ARRAYS, divide, finite, fused_product, number_like, pair, scale
 from .discrete import trunc
-from .elementwise import _pair, apply_unary, sqrt, tan, tanh
+from .elementwise import apply_unary, sqrt, tan, tanh
 from .slopes import asinh_slope, atan_slope, one_plus_square, scaled_logistic
 
 ROOT_PI = math.sqrt(math.pi)
@@ -63,9 +63,9 @@ def _sech_fused(y_bar: Tensor, y: Tensor, x: Tensor) -> Tensor:
 
 
 sec = elementwise("sec", lambda x: 1 / torch.cos(x), lambda y, x: y * tan(x), domain=(-1, 1), doc="The secant, 1 / cos(x); x in radians.", matlab="sec")
-csc = elementwise("csc", lambda x: 1 / torch.sin(x), lambda y, x: -scale(y, cot(x)), singular=True, domain=(0.5, 2),
+csc = elementwise("csc", lambda x: 1 / torch.sin(x), lambda y, x: -(y * cot(x)), singular=True, domain=(0.5, 2),
                   doc="The cosecant, 1 / sin(x); x in radians.", matlab="csc")
-cot = elementwise("cot", lambda x: 1 / torch.tan(x), lambda y: -1 - scale(y, y), singular=True, domain=(0.5, 2),
+cot = elementwise("cot", lambda x: 1 / torch.tan(x), lambda y: -1 - y * y, singular=True, domain=(0.5, 2),
                   doc="The cotangent, 1 / tan(x); x in radians.", matlab="cot")
 asec = elementwise("asec", _of_reciprocal(torch.acos), lambda x: _asec_slope(x), singular=True, domain=(1.5, 3),
                    doc="The inverse secant, acos(1 / x), in radians.", matlab="asec")
@@ -75,10 +75,10 @@ acot = elementwise("acot", _of_reciprocal(torch.atan), lambda x: -atan_slope(x),
                    matlab="acot", domain=(0.5, 3))
 sech = elementwise("sech", _sech_kernel, lambda y, x: -y * tanh(x), fused_pull=_sech_fused,
                    doc="The hyperbolic secant, 1 / cosh(x).", matlab="sech")
-csch = elementwise("csch", _csch_kernel, lambda y, x: -scale(y, coth(x)), singular=True, domain=(0.5, 2),
+csch = elementwise("csch", _csch_kernel, lambda y, x: -(y * coth(x)), singular=True, domain=(0.5, 2),
                    fused_pull=lambda y_bar, y: (y * y).add_(1).sqrt_().mul_(y.abs()).neg_().mul_(y_bar),
                    doc="The hyperbolic cosecant, 1 / sinh(x).", matlab="csch")
-coth = elementwise("coth", lambda x: 1 / torch.tanh(x), lambda x: -scale(csch(x), csch(x)), singular=True,
+coth = elementwise("coth", lambda x: 1 / torch.tanh(x), lambda x: -(csch(x) * csch(x)), singular=True,
                    fused_pull=lambda y_bar, x: _csch_kernel(x).square_().neg_().mul_(y_bar), domain=(0.5, 2),
                    doc="The hyperbolic cotangent, 1 / tanh(x).", matlab="coth")
 asech = elementwise("asech", _of_reciprocal(torch.acosh), lambda x: divide(-divide(1, x), sqrt(1 - x) * sqrt(1 + x)), singular=True, domain=(0.2, 0.8),
@@ -166,7 +166,7 @@ gammaln = elementwise("gammaln", torch.lgamma, lambda x: digamma(x), singular=Tr
                       doc="The logarithm of the absolute value of the gamma function, without overflow.", matlab="gammaln")
 gamma = elementwise("gamma", _gamma_kernel, lambda y, x: scale(y, digamma(x)), singular=True, domain=(0.5, 3),
                     doc="The gamma function: (x - 1)! at integers from 1, where it is exact; infinite at 0 and negative integers.", matlab="gamma")
-beta = elementwise("beta", _pair(_beta_kernel), lambda y, a, b: scale(y, digamma(a) - digamma(a + b)),
+beta = elementwise("beta", pair(_beta_kernel), lambda y, a, b: scale(y, digamma(a) - digamma(a + b)),
                    lambda y, a, b: scale(y, digamma(b) - digamma(a + b)), singular=True, domain=(0.5, 3),
                    doc="The beta function, gamma(a) gamma(b) / gamma(a + b), computed by logarithms.", matlab="beta")
 
@@ -303,7 +303,7 @@ def _share(a: Any, b: Any) -> Any:
     return _logaddexp_share.apply((a, b))
 
 
-logaddexp = elementwise("logaddexp", _pair(torch.logaddexp), lambda a, b: _share(a, b), lambda a, b: _share(b, a),
+logaddexp = elementwise("logaddexp", pair(torch.logaddexp), lambda a, b: _share(a, b), lambda a, b: _share(b, a),
                         fused_pull=(_shared_out, lambda y_bar, a, b: _shared_out(y_bar, b, a)),
                         doc="log(exp(a) + exp(b)), without overflow.")
 
@@ -318,12 +318,12 @@ def _quotient_kernel(a: Tensor, b: Tensor) -> Tensor:
 
 # the slopes of xlogy, log(b) and a / b, 0 by convention where a is 0 and b has no logarithm: their own slopes are those of log(b) and a / b there too
 _xlogy_first = Elementwise(
-    "xlogy_first", _pair(_log_kernel), [0, lambda b: divide(1, b)], ("a", "b"),
+    "xlogy_first", pair(_log_kernel), [0, lambda b: divide(1, b)], ("a", "b"),
     singular=True, domain=(0.5, 2), samples=PAIRS_OF_ARRAYS)
 _xlogy_second = Elementwise(
-    "xlogy_second", _pair(_quotient_kernel), [lambda b: divide(1, b), lambda a, b: -divide(divide(a, b), b)], ("a", "b"),
+    "xlogy_second", pair(_quotient_kernel), [lambda b: divide(1, b), lambda a, b: -divide(divide(a, b), b)], ("a", "b"),
     singular=True, domain=(0.5, 2), samples=PAIRS_OF_ARRAYS)
-xlogy = elementwise("xlogy", _pair(torch.xlogy), lambda a, b: _xlogy_first.apply((a, b)),
+xlogy = elementwise("xlogy", pair(torch.xlogy), lambda a, b: _xlogy_first.apply((a, b)),
                     lambda a, b: _xlogy_second.apply((a, b)), singular=True, domain=(0.5, 2),
                     doc="a log(b), 0 where a is 0, as in entropies.")
 
@@ -331,20 +331,20 @@ xlogy = elementwise("xlogy", _pair(torch.xlogy), lambda a, b: _xlogy_first.apply
 def _turned(a: Any, b: Any) -> Any:
     """The sign of a times that of b, 0 where a is 0: a constant."""
     raw = [x._value if type(x) is dlarray else x for x in (a, b)]
-    turned = _pair(lambda a, b: torch.sign(a) * torch.copysign(torch.ones_like(a), b))(*raw)
+    turned = pair(lambda a, b: torch.sign(a) * torch.copysign(torch.ones_like(a), b))(*raw)
     return dlarray._made(turned, None) if dlarray in (type(a), type(b)) else turned
 
 
-copysign = elementwise("copysign", _pair(torch.copysign), _turned, 0, doc="The absolute value of a with the sign of b; derivative 0 where a is 0.")
-nextafter = elementwise("nextafter", _pair(torch.nextafter), 1, 0, doc="The floating number next to a in the direction of b; derivative 1 in a.")
+copysign = elementwise("copysign", pair(torch.copysign), _turned, 0, doc="The absolute value of a with the sign of b; derivative 0 where a is 0.")
+nextafter = elementwise("nextafter", pair(torch.nextafter), 1, 0, doc="The floating number next to a in the direction of b; derivative 1 in a.")
 def _whole_quotient(a: Tensor, b: Tensor) -> Tensor:
     return torch.div(a, b, rounding_mode="trunc")
 
 
 _NUMBERS = torch.tensor([5.0, -5.0, 0.7], dtype=torch.float64, device="cpu")  # no multiple of each other: there fmod jumps
 _REMAINDERS: list[Any] = [(_NUMBERS, 3.0, {}), (7.6, _NUMBERS, {}), (_NUMBERS, torch.tensor([[1.9], [-2.2]], dtype=torch.float64, device="cpu"), {})]
-fmod = elementwise("fmod", _pair(torch.fmod), 1, lambda a, b: -trunc(a / b), domain=(0.6, 0.9), matlab="rem", samples=_REMAINDERS,
-                   fused_pull=(None, lambda y_bar, a, b: fused_product(y_bar, _pair(_whole_quotient)(a, b), -1)),
+fmod = elementwise("fmod", pair(torch.fmod), 1, lambda a, b: -trunc(a / b), domain=(0.6, 0.9), matlab="rem", samples=_REMAINDERS,
+                   fused_pull=(None, lambda y_bar, a, b: fused_product(y_bar, pair(_whole_quotient)(a, b), -1)),
                    doc="a - trunc(a / b) b, with the sign of a.", floating=False)
 
 __all__ = ["acot", "acoth", "acsc", "acsch", "asec", "asech", "beta", "copysign", "cospi", "cot", "coth", "csc", "csch", "digamma", "erfcinv", "erfcx",

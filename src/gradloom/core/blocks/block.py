@@ -18,7 +18,7 @@ from .term import Term
 class Block(Operand):
     """d out / d in as a sum of terms. `shape` is the out shape: to a rule, a Block is a tangent of that shape."""
 
-    __slots__ = ("complex_in", "device", "dtype", "finite", "images", "in_shape", "shape", "terms", "untied")
+    __slots__ = ("complex_in", "device", "dtype", "folded", "images", "in_shape", "shape", "terms", "untied")
 
     def __init__(self, terms: Sequence[Term], shape: Sequence[int], in_shape: Sequence[int], dtype: torch.dtype, device: Any,
                  untied: tuple[str, ...] = (), complex_in: bool | None = None):
@@ -29,7 +29,7 @@ class Block(Operand):
         self.device = device
         self.images: Block | None = None  # the same with its last axes whole, which convolutions ask for more than once
         self.untied = untied
-        self.finite = True  # no infinite or undefined partial was folded into it
+        self.folded = False  # whether an infinite or undefined partial was folded into it
         self.complex_in = dtype.is_complex if complex_in is None else complex_in
 
     @property
@@ -51,7 +51,7 @@ class Block(Operand):
         """A Block of the same inputs."""
         untied = self.untied + tuple(u for u in untied if u not in self.untied)
         made = Block(terms, shape, self.in_shape, dtype or self.dtype, self.device, untied, self.complex_in)
-        made.finite = self.finite
+        made.folded = self.folded
         return made
 
     # ----- the vector space -----
@@ -66,7 +66,7 @@ class Block(Operand):
         shape = broadcast_shapes(self.shape, other.shape)
         terms = self.broadcast(shape).terms + other.broadcast(shape).terms
         made = self.made(terms, shape, torch.promote_types(self.dtype, other.dtype), other.untied)
-        made.finite = self.finite and other.finite
+        made.folded = self.folded or other.folded
         return made
 
     def conjugated(self) -> Block:
@@ -110,7 +110,7 @@ class Block(Operand):
             spread = factor.permute([ids.index(i) for i in order if i in ids]).reshape([i.size if i in ids else 1 for i in order])
             terms.append(term.replaced(factors=((product(folded, spread), order),), coefficient=1))
         made = self.made(terms, shape)
-        made.finite = False
+        made.folded = True
         return made
 
     def is_finite(self) -> bool:
