@@ -10,6 +10,7 @@ from operation_cases import cases, complex_cases
 from operation_samples import EDGES
 
 import gradloom as gl
+import gradloom.interop.torch  # whose operations are in the table too
 from gradloom.core import trace
 from gradloom.core.elementwise import Elementwise
 from gradloom.core.operation import OPERATIONS, Operation
@@ -24,6 +25,7 @@ EXEMPT = {
     "unrecorded derivative": "refuses to be walked: tested with dlgradient",
     "recorded derivative": "what dlgradient returns: checked wherever a derivative is taken again",
     "limit at equal values": "what the walks put in where eigenvalues meet: tested with those, in test_equal_values",
+    "overwritten": "an array that torch code has written into: tested with from_torch",
     "ode": "as exact as its solver's tolerance: tested with dlode45",
     "layer": "a layer with its own backward, whose rule is its author's: tested with networks",
 }

@@ -4,6 +4,7 @@ In a trace in which something was selected 0 times infinity is 0, in every walk;
 in one of them where another has NaN or the right number.
 """
 
+import concurrent.futures
 import itertools
 import math
 
@@ -271,3 +272,52 @@ def test_factors_that_are_numbers_in_a_marked_trace():
 def test_a_divergence_is_made_of_the_entries_on_the_diagonal(recorded):
     found = gl.dlfeval(lambda x: gl.dldivergence(gl.sqrt(x), x, 0, enable_higher_derivatives=recorded), dlarray([0.0, 1.0]))
     assert found.tolist() == [math.inf]  # the zeros beside it are not multiplied with it
+
+
+MASKED = {
+    "mse": lambda a: gl.mse(a, np.ones((2, 2)), mask=np.array([[1, 0], [1, 1]]), data_format="CB"),
+    "weights of 0": lambda a: gl.mse(a, np.ones((2, 2)), np.array([[1.0, 0.0], [1.0, 1.0]]), data_format="CB", weights_format="CB"),
+    "l1loss": lambda a: gl.l1loss(a, np.ones((2, 2)), mask=np.array([[1, 0], [1, 1]]), data_format="CB"),
+    "huber": lambda a: gl.huber(a, np.ones((2, 2)), mask=np.array([[1, 0], [1, 1]]), data_format="CB"),
+    "indexcrossentropy": lambda a: gl.indexcrossentropy(gl.softmax(a, axis=0), np.array([0, -1]), mask_index=-1, data_format="CB"),
+    "padding of attention": lambda a: gl.sum(gl.attention(np.full((2, 2, 1), 0.3), np.full((2, 2, 1), 0.2), gl.reshape(a, (2, 2, 1)), 1,
+                                                          data_format="CTB", padding_mask=np.array([[True], [False]]))),
+    "attention of torch": lambda a: gl.sum(torch.nn.functional.scaled_dot_product_attention(
+        gl.ones((1, 2, 2)), gl.ones((1, 2, 2)), gl.reshape(gl.permute_dims(a, (1, 0)), (1, 2, 2)), attn_mask=gl.dlarray([[True, False], [True, False]]))),
+}
+
+
+@pytest.mark.parametrize("name", MASKED)
+def test_what_a_mask_hides_counts_for_nothing(name):
+    """The second column is hidden; the slope there is infinite."""
+    found = gl.dlfeval(lambda x: gl.dlgradient(MASKED[name](gl.sqrt(x)), x), dlarray([[1.0, 0.0], [2.0, 0.0]] if name != "mse" else [[1.0, 0.0], [2.0, 3.0]]))
+    assert np.isfinite(np.asarray(found)[:, 0]).all() and np.asarray(found)[0, 1] == 0, np.asarray(found)
+
+
+class OwnEntropy(gl.DifferentiableFunction):
+    def forward(self, x):
+        x = np.asarray(x)
+        return np.where(x > 0, x * np.log(np.where(x > 0, x, 1.0)) - x, 0.0)
+
+    def backward(self, y_bar, inputs):
+        return gl.where(inputs[0] > 0, gl.log(inputs[0]), 0.0) * y_bar
+
+
+def test_what_an_own_backward_selects_is_a_selection():
+    found = gl.dlfeval(lambda x: gl.dlgradient(gl.sum(gl.dlgradient(gl.sum(OwnEntropy()(x)), x, enable_higher_derivatives=True)), x), dlarray([0.0, 1.0, 2.0]))
+    assert found.tolist() == [0, 1, 0.5]
+
+
+def test_walks_in_several_threads_leave_no_trace_deaf_to_selections():
+    def fun(x):
+        def gradient(k):
+            return gl.dlgradient(gl.sum(gl.tanh(x) ** k), x, enable_higher_derivatives=True)
+
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            list(pool.map(gradient, range(2, 40)))
+        assert not x._node.trace.guarded
+        gl.relu(x)
+        assert x._node.trace.guarded
+
+    for _ in range(5):
+        gl.dlfeval(fun, dlarray([0.3, 0.7]))

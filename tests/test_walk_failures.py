@@ -54,3 +54,25 @@ def test_a_users_own_rule_keeps_its_own_error():
     mine = gl.elementwise("mine_fails", torch.sin, lambda x: [][0])
     with pytest.raises(IndexError, match="list index out of range"):
         gl.dlfeval(lambda x: gl.dlgradient(gl.sum(mine(x)), x), gl.dlarray([1.0, 2.0]))
+
+
+FAILING = {
+    "sin": (lambda x: gl.sin(x), lambda y, x: gl.dlgradient(gl.sum(y), x)),
+    "exp": (lambda x: gl.exp(x), lambda y, x: gl.dlgradient(gl.sum(y), x)),
+    "tanh": (lambda x: gl.tanh(x), lambda y, x: gl.dlgradient(gl.sum(y), x)),
+    "softmax": (lambda x: gl.softmax(x, axis=0), lambda y, x: gl.dlgradient(gl.sum(y), x, enable_higher_derivatives=True)),
+}
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_a_kernel_that_really_fails_is_that_of_its_operation(name):
+    """In the pull as it is written out, and in a rule that runs other operations of the library."""
+    fun, word = FAILING[name]
+
+    def f(x):
+        y = fun(x)
+        y._node.values = [None if v is None else torch.ones(7, dtype=torch.float64) for v in y._node.values]  # of another shape than it has
+        return word(y, x)
+
+    with pytest.raises(gl.ShapeError, match=rf"the derivative of {name}\(3\), made in test_walk_failures.py.*cannot be computed, at test_walk_failures.py"):
+        gl.dlfeval(f, gl.dlarray([1.0, 2.0, 3.0]))

@@ -225,16 +225,21 @@ def settled(x: Tensor) -> Tensor:
     shape = x.shape
     if 1 not in shape:
         return x
-    order: Sequence[int] = range(x.ndim)
-    if not x.is_contiguous():
-        order, layout = _TOGETHER.get(x.ndim, ((), torch.contiguous_format))
-        if not order or not x.is_contiguous(memory_format=layout):
-            return x
-    strides, step = [0] * x.ndim, 1
+    order, layout = _TOGETHER.get(x.ndim, ((), torch.contiguous_format))
+    if order and x.stride() == (together := _strides(shape, order)):
+        return x  # with one channel the memory is that of both layouts, and the strides say which was meant
+    if x.is_contiguous():
+        return x.as_strided(shape, _strides(shape, range(x.ndim)))
+    return x.as_strided(shape, together) if order and x.is_contiguous(memory_format=layout) else x
+
+
+def _strides(shape: Sequence[int], order: Sequence[int]) -> tuple[int, ...]:
+    """Those of new memory in which the axes lie in an order."""
+    strides, step = [0] * len(shape), 1
     for k in reversed(order):
         strides[k] = step
         step *= shape[k]
-    return x.as_strided(shape, strides)
+    return tuple(strides)
 
 
 def channels_last(x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from .array import dlarray
 from .blocks.block import Block
 from .calls import binary, nary, unary
 from .errors import TypeRefused
-from .operation import OPERATIONS, BoundRule, Operation, Rule, constant_shape, dressed, padded
+from .operation import OPERATIONS, BoundRule, Operation, Rule, dressed, padded, written
 from .trace import Node
 
 
@@ -41,7 +41,7 @@ class Elementwise(Operation):
 
     def _bound(self, partial: Any) -> Any:
         if isinstance(partial, str):
-            partial = eval(f"lambda {partial}: {partial}")
+            partial = written(f"lambda {partial}: {partial}")
         return BoundRule(partial, self) if callable(partial) else partial
 
     def fused(self, k: int) -> BoundRule | None:
@@ -52,14 +52,14 @@ class Elementwise(Operation):
         """The pull of one input on real tensors, as one function."""
         fused = self.fused(k)
         if fused is not None:
-            return eval(f"lambda v, p, node, g: rule({fused.arguments})", {"rule": fused.rule, "shape_of": constant_shape})
+            return written(f"lambda v, p, node, g: rule({fused.arguments})", rule=fused.rule)
         if isinstance(partial, str):
-            return eval(f"lambda v, p, node, g: g * v[{self.inputs.index(partial)}]")
+            return written(f"lambda v, p, node, g: g * v[{self.inputs.index(partial)}]")
         if not callable(partial):
             return {1: lambda v, p, node, g: g, -1: lambda v, p, node, g: -g, 0: lambda v, p, node, g: None}.get(
                 partial, lambda v, p, node, g: g * partial)
         source = BoundRule(partial, self).arguments
-        return eval(f"lambda v, p, node, g: g * rule({source})", {"rule": partial, "shape_of": constant_shape})
+        return written(f"lambda v, p, node, g: g * rule({source})", rule=partial)
 
     def reads(self, name: str) -> set[str]:
         k = self.inputs.index(name)

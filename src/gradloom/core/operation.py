@@ -171,7 +171,7 @@ class Operation:
         n = len(mask)
         places = [f"values[{k}]" for k in range(n)] + ["output"] + [f"hidden[{k}]" for k in range(len(self.hidden))]
         source = ", ".join(place if keep else "None" for place, keep in zip(places, self.kept_for(mask), strict=True))
-        return eval(f"lambda values, output, hidden: [{source}]")
+        return written(f"lambda values, output, hidden: [{source}]")
 
     def kept_for(self, mask: tuple[bool, ...]) -> tuple[bool, ...]:
         """Of inputs, output and hidden outputs, which are kept when `mask` says which inputs are traced."""
@@ -266,8 +266,12 @@ class BoundRule:
             else:
                 arguments.append(f"p[{name!r}]")
         self.arguments = ", ".join(arguments)
-        source = f"lambda v, p, node, g, lead, wanted: rule({self.arguments})"
-        self.call: Callable[..., Any] = eval(compile(source, __file__, "eval"), {"rule": rule, "shape_of": constant_shape})
+        self.call = written(f"lambda v, p, node, g, lead, wanted: rule({self.arguments})", rule=rule)
+
+
+def written(source: str, **known: Any) -> Callable[..., Any]:
+    """A function written out once; its frames are this library's, not the user's."""
+    return eval(compile(source, __file__, "eval"), {**known, "shape_of": constant_shape})  # type: ignore[no-any-return]
 
 
 def constant_shape(value: Any) -> Any:

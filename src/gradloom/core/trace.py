@@ -5,12 +5,11 @@ constants among its inputs are kept by reference, so that what a walk dropped ca
 """
 from __future__ import annotations
 
-import contextlib
 import gc
 import operator
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .errors import Site, TraceError, line_of, user_site
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
 class _Active(threading.local):
     trace: Trace | None = None  # of the outermost `dlfeval` that this thread is running
+    walking = False  # this thread records a walk: what its rules select is no selection of the user's
 
 
 active = _Active()
@@ -32,27 +32,17 @@ SMALL = 256  # a walk through arrays of fewer elements drops nothing
 class Trace:
     """All nodes made during one outermost `dlfeval`."""
 
-    __slots__ = ("__weakref__", "closing", "collect_at", "guarded", "meetings", "nodes", "number", "open", "prune_at", "walking")
+    __slots__ = ("__weakref__", "closing", "collect_at", "guarded", "meetings", "nodes", "number", "open", "prune_at")
 
     def __init__(self) -> None:
         self.open = True
         self.guarded = False  # something was selected: what was not may be infinite, and counts for nothing (0 times infinity is 0)
-        self.walking = False  # a walk is recorded: what its rules select is no selection of the user's
         self.meetings: list[weakref.ref[Node]] = []  # operations with vectors of values that are equal, or nearly
         self.number = 0
         self.nodes: list[weakref.ref[Node]] = []
         self.prune_at = 4096
         self.collect_at = COLLECT_EVERY
         self.closing: list[Callable[[], None]] = []  # what returned results forget with the trace
-
-    @contextlib.contextmanager
-    def recording(self) -> Iterator[None]:
-        """While a walk is recorded on this trace."""
-        before, self.walking = self.walking, True
-        try:
-            yield
-        finally:
-            self.walking = before
 
     def prune(self) -> None:
         """Forget references to nodes that are gone; in long traces, let Python look for the user's own cycles among what is new."""
@@ -97,7 +87,7 @@ class Node:
             self.dtype: Any = output.dtype
         else:  # several outputs: each has a node of its own
             self.shape = self.dtype = None
-        if operation.selects and not trace.walking:
+        if operation.selects and not active.walking:
             trace.guarded = True
         self.number = number = trace.number
         trace.number = number + 1
@@ -200,6 +190,24 @@ def within(trace: Trace | None, function: Callable[..., Any], /, *args: Any) -> 
         return function(*args)
     finally:
         active.trace = outer
+
+
+def walking(function: Callable[..., Any], /, *args: Any, walk: bool = True) -> Any:
+    """Run what records a walk: what its rules select marks no trace. `walk=False`: what an author states in it marks it again."""
+    outer = active.walking
+    try:
+        active.walking = walk
+        return function(*args)
+    finally:
+        active.walking = outer
+
+
+def selected(*xs: Any) -> None:
+    """Mark the traces of arrays of which a mask, or weights that may be 0, select."""
+    for x in xs:
+        node = live(getattr(x, "_node", None))
+        if node is not None and not active.walking:
+            node.trace.guarded = True
 
 
 def live(node: Node | None) -> Node | None:

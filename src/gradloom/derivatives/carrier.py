@@ -23,7 +23,7 @@ import torch
 from ..core.array import dlarray
 from ..core.blocks.block import Block, identity
 from ..core.operation import ITEM, OPERATIONS, padded
-from ..core.trace import Node, ancestors
+from ..core.trace import Node, ancestors, walking
 from ..kernels import Tensor
 from .failures import FAILURES, refuse_in_words
 from .forward import push
@@ -54,8 +54,7 @@ def _route(x: Node, axes: Sequence[int], order: Sequence[Node]) -> Route:
     for node in order:
         if any(p in active for p in node.parents):
             active.add(node)
-    with x.trace.recording():
-        bent = [node is not x and node in active and bends(node, active) for node in order]
+    bent = [node is not x and node in active and walking(bends, node, active) for node in order]
     needed = dict.fromkeys(order, False)
     for node, bending in zip(reversed(order), reversed(bent), strict=True):
         for parent in node.parents:
@@ -133,20 +132,21 @@ class Walk:
         """(directions, *u.shape): how u moves along each."""
         self.route = Route(self.route.ties, [False] * len(self.order), [True] * len(self.order))
         self.bending = self.cut = False
-        with self.x.trace.recording():
-            found = self._tangents(0, {})
-            if found is None:
-                return None
-            tangent, tied = found
-            for k in [k for k in self.axes if k in tied]:
-                tangent, tied = self._untied(tangent, tied, k, self.u, len(self.order) - 1)
-            return whole(tangent, self.u.shape)
+        return walking(self._all_tangents)
+
+    def _all_tangents(self) -> Any:
+        found = self._tangents(0, {})
+        if found is None:
+            return None
+        tangent, tied = found
+        for k in [k for k in self.axes if k in tied]:
+            tangent, tied = self._untied(tangent, tied, k, self.u, len(self.order) - 1)
+        return whole(tangent, self.u.shape)
 
     def second(self) -> Any:
         """The sum of second derivatives of u over the directions, None where it is zero."""
         try:
-            with self.x.trace.recording():
-                return self._second()
+            return walking(self._second)
         except FAILURES as error:
             refuse_in_words(error)
             raise

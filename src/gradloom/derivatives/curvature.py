@@ -13,7 +13,7 @@ from ..core.array import dlarray
 from ..core.errors import BatchDependenceWarning, ShapeError, TraceError, TypeRefused, line_of, user_site
 from ..core.labels import axes_of, described, positions
 from ..core.operation import OPERATIONS, PUBLIC
-from ..core.trace import Node, live
+from ..core.trace import Node, live, walking
 from ..kernels import Tensor
 from .carrier import Walk
 from .meetings import meets
@@ -68,9 +68,9 @@ def dldivergence(u: Any, x: Any, axis: Any, /, *, enable_higher_derivatives: boo
             hot = hot.permute(0, *[1 + order.index(d) for d in where])
             hot = hot.reshape(count, *[u.shape[k] if k in u_axes else 1 for k in range(u.ndim)])
             if enable_higher_derivatives:
-                with u_node.trace.recording():  # chosen, not multiplied: other derivatives may be infinite
-                    chosen = OPERATIONS["where"].apply((dlarray._made(hot, None), tangents, 0))
-                    found = PUBLIC["reshape"](PUBLIC["sum"](chosen, axis=(0, *[1 + k for k in u_axes])), shape)
+                # Chosen, not multiplied: other derivatives may be infinite.
+                chosen = walking(OPERATIONS["where"].apply, (dlarray._made(hot, None), tangents, 0))
+                found = PUBLIC["reshape"](PUBLIC["sum"](chosen, axis=(0, *[1 + k for k in u_axes])), shape)
             else:
                 zero = torch.zeros((), dtype=tangents.dtype, device=tangents.device)
                 found = torch.where(hot, tangents, zero).sum((0, *[1 + k for k in u_axes])).reshape(shape)

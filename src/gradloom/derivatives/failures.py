@@ -22,7 +22,7 @@ def refuse_in_words(error: Exception) -> None:
         if not is_inside(at.tb_frame.f_code.co_filename):
             return  # a user's own rule, whose line the traceback shows
         visited = at.tb_frame.f_locals.get("node")
-        node = visited if isinstance(visited, Node) else node
+        node = visited if node is None and isinstance(visited, Node) else node  # the walk's; rules run operations, which have nodes too
         at = at.tb_next
     if node is None or not node.parents:
         return

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..core.blocks.block import Block
 from ..core.operation import ITEM, OPERATIONS, padded
-from ..core.trace import Node, ancestors
+from ..core.trace import Node, ancestors, walking
 from ..kernels import Tensor
 from .failures import FAILURES, refuse_in_words
 from .reverse import cast, handles, unrecorded
@@ -21,8 +21,7 @@ def push(outputs: Sequence[Node], seeds: dict[Node, Any], *, recorded: bool = Fa
     order = ancestors(outputs, min([n.number for n in seeds]))
     try:
         if recorded:
-            with next(iter(seeds)).trace.recording():
-                return _push(outputs, seeds, order, True, lead, values_of)
+            return walking(_push, outputs, seeds, order, True, lead, values_of)  # type: ignore[no-any-return]
         return _push(outputs, seeds, order, False, lead, values_of)
     except FAILURES as error:
         refuse_in_words(error)

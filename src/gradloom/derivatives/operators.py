@@ -87,6 +87,7 @@ def dlfeval(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     collecting = owner and gc.isenabled()
     try:
         active.trace = trace
+        active.walking = active.walking and not owner
         if collecting:
             gc.disable()
         site = user_site()
@@ -318,7 +319,9 @@ def _one(like: Tensor) -> Tensor:
     """The seed of a walk from a scalar: never written to."""
     one = _ones.get(like.dtype)
     if one is None or one.device != like.device:
-        one = _ones[like.dtype] = torch.ones((), dtype=like.dtype, device=like.device)
+        one = torch.ones((), dtype=like.dtype, device=like.device)
+        if type(one) is Tensor:  # not one of a mode of torch's, which ends
+            _ones[like.dtype] = one
     return one
 
 

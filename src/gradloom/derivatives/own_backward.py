@@ -18,7 +18,7 @@ from ..core.blocks.block import Block
 from ..core.errors import ShapeError, TraceError
 from ..core.labels import described
 from ..core.operation import Operation
-from ..core.trace import Node, live
+from ..core.trace import Node, live, walking
 from ..kernels import Tensor
 from ..operations.arithmetic import conj, real
 from ..operations.joining import stack
@@ -52,12 +52,12 @@ class OwnBackward:
         """Cotangents of the inputs in their shapes, dlarrays; marked where they cannot be differentiated as asked."""
         n = len(self.labels)
         if not recorded:
-            return self._fitted(self.backward(*self._handles(values, y_bars), wanted, False))
+            return self._fitted(walking(self.backward, *self._handles(values, y_bars), wanted, False, walk=False))
         trace, constants = node.trace, [_constant(v) for v in (*values[:n], values[n])]
         seeds = [y_bar if live(y_bar._node) is not None else
                  dlarray._made(y_bar._value, Node(VARIABLE, trace, (), [y_bar._value], {}, y_bar._value, node.site)) for y_bar in y_bars]
         try:
-            bars = self._fitted(self.backward(*self._handles(values, seeds), wanted, True))
+            bars = self._fitted(walking(self.backward, *self._handles(values, seeds), wanted, True, walk=False))
             if all(bar is None or live(bar._node) is not None or not bool(bar._value.any()) for bar in bars):
                 return bars  # an array without a trace has lost it: a cotangent depends on y_bar
         except TraceError:

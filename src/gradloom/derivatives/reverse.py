@@ -14,7 +14,7 @@ from ..core.blocks.block import Block
 from ..core.errors import TraceError, line_of, user_site
 from ..core.finite import checking
 from ..core.operation import ITEM, OPERATIONS, PUBLIC, item
-from ..core.trace import SMALL, Node
+from ..core.trace import SMALL, Node, walking
 from ..kernels import HALF, Tensor
 from .failures import FAILURES, refuse_in_words
 
@@ -42,8 +42,7 @@ def _pulled(outputs: dict[Node, Any], targets: Sequence[Node], recorded: bool, l
     order, active = between(outputs, asked)
     bars = {node: bar for node, bar in outputs.items() if node in active}
     if recorded:
-        with targets[0].trace.recording():
-            found = _plain(bars, order, active, asked, handles, lead)
+        found = walking(_plain, bars, order, active, asked, handles, lead)
     elif lead or values_of is not None:
         found = _plain(bars, order, active, asked, values_of or (lambda node: node.values), lead)
     else:

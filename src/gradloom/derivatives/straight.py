@@ -83,7 +83,7 @@ class _Writer:
         lines = [*self.checks, "if t.shape != shape or t.values[0].device != device: return None", *self.steps,
                  f"bar = stack(({', '.join(rows)},))",
                  "if n0.trace.guarded and not (bar.is_meta or all(map(isfinite, bar.tolist()))): return None", "return bar if bar.dtype is dtype else None"]
-        exec("def walk(n0, t):\n    " + "\n    ".join(lines), self.known)
+        exec(compile("def walk(n0, t):\n    " + "\n    ".join(lines), __file__, "exec"), self.known)
         return self.known["walk"]
 
     def _check(self, node: Node, reading: bool) -> None:

@@ -14,7 +14,7 @@ import torch
 from ..core.array import dlarray
 from ..core.blocks.sparse import places
 from ..core.operation import PUBLIC
-from ..core.trace import Node
+from ..core.trace import Node, walking
 from ..kernels import Tensor
 from .planning import remembered, structure
 from .reverse import finite
@@ -31,8 +31,7 @@ def cleared(found: Any, u: Node, x: Node, axes: Sequence[int]) -> Any:
         return found
     if type(found) is not dlarray:
         return torch.where(possible, raw, torch.zeros((), dtype=raw.dtype, device=raw.device))
-    with u.trace.recording():
-        return PUBLIC["where"](dlarray._made(possible, None), found, 0.0)
+    return walking(PUBLIC["where"], dlarray._made(possible, None), found, 0.0)
 
 
 def _possible(u: Node, x: Node, axes: Sequence[int]) -> Tensor:

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from ..core.array import dlarray, raw
-from ..core.errors import TypeRefused, line_of, user_site
+from ..core.errors import ShapeError, TypeRefused, line_of, user_site
+from ..core.labels import described
 from ..core.operation import OPERATIONS
 from .aten import WHOLE
 from .aten_mode import array_of, detached
@@ -78,8 +79,12 @@ def _statistics(x: Any, axes: Any, eps: float, keepdims: bool) -> tuple[Any, Any
 def _batch_norm(mode: Any, x: Any, weight: Any, bias: Any, mean: Any, variance: Any, training: bool, momentum: float, eps: float,
                 *flags: Any) -> Any:
     """The running statistics are written to, as torch does without saying so."""
-    a, channels = array_of(x), x.shape[1]
+    a = array_of(x)
     shape = a.shape
+    if len(shape) < 2:
+        raise ShapeError(f"batch_norm of an array {described(shape, None)} has no axis of channels, at {line_of(user_site())}; "
+                         "write reshape(x, (1, -1)) for one observation")
+    channels = shape[1]
     a = a if a.ndim <= 5 else gl.reshape(a, (*shape[:2], -1))
     offset, scale = _or_constant(array_of(bias), 0.0, channels, a), _or_constant(array_of(weight), 1.0, channels, a)
     if not training:
@@ -90,7 +95,7 @@ def _batch_norm(mode: Any, x: Any, weight: Any, bias: Any, mean: Any, variance: 
         n = math.prod(a.shape) // max(channels, 1)
         for running, batch in ((mean, batch_mean), (variance, batch_variance * (n / max(n - 1, 1)))):
             mode.put(running, constant(torch.lerp(raw(array_of(running)), raw(batch).to(running.dtype), momentum)))
-    return gl.reshape(y, shape), batch_mean, batch_variance
+    return gl.reshape(y, shape), batch_mean, 1 / gl.sqrt(batch_variance + eps)
 
 
 def _without_statistics(mode: Any, x: Any, weight: Any, bias: Any, training: bool, momentum: float, eps: float) -> Any:

@@ -7,7 +7,10 @@ from typing import Any
 import torch
 
 from ..core.array import dlarray, labels_of, raw
+from ..core.errors import ShapeError, line_of, user_site
+from ..core.labels import described
 from ..core.operation import OPERATIONS
+from ..core.trace import selected
 from ..kernels import broadcast_shapes
 from .protocol import Unsupported, array, cast, constant, gl
 from .torch_products import FUNCTIONS
@@ -135,6 +138,8 @@ def scaled_dot_product_attention(query: Any, key: Any, value: Any, attn_mask: An
         k, v = (x if x.shape[-3] == q.shape[-3] else gl.repeat(x, q.shape[-3] // x.shape[-3], axis=-3) for x in (k, v))
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
     bias = None if attn_mask is None else gl.stripdims(array(attn_mask))
+    if bias is not None or is_causal:
+        selected(q, k, v)
     if bias is not None and bias.dtype is torch.bool:
         bias = gl.where(bias, 0.0, constant(torch.full((), -math.inf, dtype=q.dtype, device=q.device)))
     if not dropout_p:
@@ -281,6 +286,9 @@ def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any 
 
 def _channels(x: Any, weight: Any, bias: Any) -> tuple[Any, Any, str | None]:
     x = array(x)
+    if x.ndim < 2:
+        raise ShapeError(f"a normalization of channels needs an axis of them, x is {described(x.shape, labels_of(x))}, at {line_of(user_site())}; "
+                         "write reshape(x, (1, -1)) for one observation")
     layout = None if labels_of(x) is not None else "BC" + "S" * (x.ndim - 2)
     n = x.shape[(labels_of(x) or layout or "").index("C")]
     return (gl.zeros((n,), like=x) if bias is None else bias), (gl.ones((n,), like=x) if weight is None else weight), layout

@@ -39,8 +39,16 @@ FUNCTIONS["linalg.vector_norm"] = lambda x, ord=2, dim=None, keepdim=False, *, d
 FUNCTIONS["linalg.matrix_norm"] = lambda A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None: NUMPY["linalg.norm"](
     cast(A, dtype), ord, dim, keepdim)
 FUNCTIONS["linalg.norm"] = lambda A, ord=None, dim=None, keepdim=False, *, dtype=None: NUMPY["linalg.norm"](cast(A, dtype), ord, dim, keepdim)
-FUNCTIONS["norm"] = lambda input, p="fro", dim=None, keepdim=False, out=None, dtype=None: NUMPY["linalg.vector_norm"](
-    cast(input, dtype), axis=dim, keepdims=keepdim, ord=2 if p in ("fro", None) else p)
+
+
+def _norm(input: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: Any = None, dtype: Any = None) -> Any:
+    x = cast(input, dtype)
+    if p == "nuc":
+        return FUNCTIONS["linalg.matrix_norm"](x, "nuc", (-2, -1) if dim is None else dim, keepdim)
+    return NUMPY["linalg.vector_norm"](x, axis=dim, keepdims=keepdim, ord=2 if p in ("fro", None) else p)
+
+
+FUNCTIONS["norm"] = _norm
 for _name in ("inverse", "det", "slogdet"):
     FUNCTIONS[_name] = FUNCTIONS[f"linalg.{'inv' if _name == 'inverse' else _name}"]
 

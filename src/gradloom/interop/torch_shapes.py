@@ -153,4 +153,5 @@ def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> Any:
 
 
 FUNCTIONS["chunk"] = lambda input, chunks, dim=0: split(input, max(-(-input.shape[dim] // chunks), 1), dim)
-FUNCTIONS["tensor_split"] = lambda input, indices_or_sections, dim=0: tuple(NUMPY["array_split"](input, indices_or_sections, dim))
+FUNCTIONS["tensor_split"] = lambda input, indices_or_sections, dim=0: tuple(NUMPY["array_split"](
+    input, raw(indices_or_sections).tolist() if hasattr(indices_or_sections, "tolist") else indices_or_sections, dim))

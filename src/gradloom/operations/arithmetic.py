@@ -45,7 +45,7 @@ def _guarded(a: Any, b: Any) -> Any:
     product = a * b
     if not isinstance(product, Tensor) or product.is_meta or not isinstance(a, Tensor):
         return product
-    if product.device.type == "cpu" and bool(torch.isfinite(product.sum())):
+    if product.device.type == "cpu" and cmath.isfinite(product.sum().item()):
         return product
     return torch.where((a == 0) | (b == 0), torch.zeros((), dtype=product.dtype, device=product.device), product)
 
@@ -57,7 +57,7 @@ scale = elementwise("scale", _guarded, "b", "a", singular=True,
 def _scale_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]) -> Block:
     """Where a partial, or what it meets, is not finite, each term's factors are folded first, so that 0 times infinity is 0 entry by entry."""
     block, p = inputs
-    if type(p) is Block or type(block) is not Block or p.is_meta or not block.folded and bool(torch.isfinite(p.sum())):
+    if type(p) is Block or type(block) is not Block or p.is_meta or not block.folded and cmath.isfinite(p.sum().item()):
         return _multiply_on_block(operation, inputs, params)
     return block.guarded(p, _guarded)
 
@@ -79,7 +79,9 @@ def number_like(value: int, like: Tensor) -> Tensor:
     """A number as a scalar tensor, made once: what a fused sum starts from."""
     number = _numbers.get((value, like.dtype, like.device))
     if number is None:
-        number = _numbers[value, like.dtype, like.device] = torch.full((), value, dtype=like.dtype, device=like.device)
+        number = torch.full((), value, dtype=like.dtype, device=like.device)
+        if type(number) is Tensor:  # not one of a mode of torch's, which ends
+            _numbers[value, like.dtype, like.device] = number
     return number
 
 
@@ -97,7 +99,7 @@ def fused_quotient(y_bar: Tensor, b: Any, factor: float = 1) -> Tensor:
 
 def finite(bar: Tensor) -> bool:
     """Whether there is surely neither infinity nor NaN: one pass that only reads, on the CPU."""
-    return bar.device.type == "cpu" and bool(torch.isfinite(bar.sum()))
+    return bar.device.type == "cpu" and cmath.isfinite(bar.sum().item())
 
 
 def _divide_fused(y_bar: Tensor, y: Tensor, b: Any) -> Tensor:

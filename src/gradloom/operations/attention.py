@@ -11,6 +11,7 @@ from ..core.errors import LabelError, ShapeError, TypeRefused, line_of, user_sit
 from ..core.general import general
 from ..core.labels import described, positions, tidy
 from ..core.operation import public
+from ..core.trace import selected
 from ..kernels import NUMBER_TYPES, Tensor, differentiable
 from .contraction import layout_of, matmul, promoted_arrays
 from .elementwise import where
@@ -261,6 +262,8 @@ def attention(q: Any, k: Any, v: Any, num_heads: int, /, *, scale: Any = "auto",
     padding = None if padding_mask is None else _padding(padding_mask, k, layouts[1])
     pairs = None if attention_mask is None or isinstance(attention_mask, str) else _pairs(
         attention_mask, layouts[0].batch, heads, layouts[0].length, layouts[1].length)
+    if causal or padding is not None or pairs is not None:
+        selected(q, k, v)
     labels, has_batch = labels_of(q), "B" in layouts[0].labels
     q, k, v, added = promoted_arrays(q, k, v, pairs if pairs is not None and differentiable(pairs.dtype) else None)
     bias = _bias(q, padding, pairs if added is None else added)

@@ -11,7 +11,7 @@ from ..core.array import dlarray, labels_of
 from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.labels import described, without
 from ..core.operation import Operation, composite, discrete, public
-from ..core.trace import live
+from ..core.trace import selected
 from ..kernels import NUMBER_TYPES, Tensor, differentiable, dtype_named, generator, random_state, restore_random_state, seed
 from .arithmetic import astype
 from .creation import allocated, constant, sizes_of, type_and_device
@@ -283,9 +283,7 @@ def dropout(x: Any, probability: float = 0.5, /) -> Any:
     real = x.dtype.to_real() if x.dtype.is_complex else x.dtype
     keep = 1 - probability
     mask = _bernoulli.apply((keep,), {"shape": tuple(x.shape), "dtype": real, "device": x.device, "factor": 1 / keep if keep else 1})
-    node = live(x._node) if type(x) is dlarray else None
-    if node is not None:
-        node.trace.guarded = True  # the mask selects
+    selected(x)
     return x * (dlarray._made(mask, None, x._labels) if type(x) is dlarray else mask)
 
 

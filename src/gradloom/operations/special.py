@@ -154,6 +154,7 @@ def _polygamma_of_numbers(x: Tensor, n: int) -> Tensor:
         return torch.polygamma(n, x)
     left = x < 0  # reflected there, where zeta would sum one term for each integer up to 0
     y = torch.special.zeta(2.0, torch.where(left, 1 - x, x))
+    y = torch.where(x > 1e9, (1 + 0.5 / x) / x, y)  # where zeta gives 0 at last
     return torch.where(left, (math.pi / _sinpi_kernel(x)) ** 2 - y, y)
 
 

@@ -16,6 +16,7 @@ from ..core.array import among_dlarrays, dlarray, labels_of, raw
 from ..core.errors import LabelError, ShapeError, TypeRefused, line_of, user_site
 from ..core.general import General
 from ..core.labels import aligned, described, tidy
+from ..core.trace import selected
 from ..kernels import Tensor, differentiable
 from .arithmetic import astype, scale
 from .contraction import layout_of, promoted_arrays
@@ -163,6 +164,8 @@ def finished(operation: General, y: Any, targets: Any, weights: Any, mask: Any, 
         mask = placed(array(mask), y, labels, "mask", word)
         mask = mask if mask.dtype == y.dtype else astype(mask, y.dtype)
         weights = mask if weights is None else scale(mask, weights)
+    if weights is not None:
+        selected(y, targets)
     count, divide_by = 1, None
     if reduction == "sum":
         if normalization_factor == "batch-size":
