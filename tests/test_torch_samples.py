@@ -52,7 +52,7 @@ REFUSED = {
         linalg.solve nn.functional.cosine_similarity msort topk""",
 }
 NOTHING_NAMES = """
-    arange sparse.sampled_addmm sparse.mm.reduce linspace linspace.tensor_overload logspace logspace.tensor_overload randn randint ones zeros full
+    arange broadcast_shapes sparse.sampled_addmm sparse.mm.reduce linspace linspace.tensor_overload logspace logspace.tensor_overload randn randint ones zeros full
     empty_strided empty eye empty_permuted scalar_tensor jiterator_unary jiterator_binary jiterator_4inputs_with_extra_args
     jiterator_binary_return_by_ref jiterator_2inputs_2outputs signal.windows.hamming signal.windows.hann signal.windows.bartlett
     signal.windows.blackman signal.windows.cosine signal.windows.exponential signal.windows.gaussian signal.windows.kaiser
