@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -233,7 +234,8 @@ def settled(x: Tensor) -> Tensor:
     return x.as_strided(shape, together) if order and x.is_contiguous(memory_format=layout) else x
 
 
-def _strides(shape: Sequence[int], order: Sequence[int]) -> tuple[int, ...]:
+@lru_cache(maxsize=1024)
+def _strides(shape: tuple[int, ...], order: Sequence[int]) -> tuple[int, ...]:
     """Those of new memory in which the axes lie in an order."""
     strides, step = [0] * len(shape), 1
     for k in reversed(order):

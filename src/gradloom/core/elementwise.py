@@ -114,7 +114,9 @@ class Elementwise(Operation):
         """bar * p; in a trace in which something was selected, 0 times infinity is 0."""
         if type(p) in NUMBER_TYPES and (p == 1 or p == -1):
             return bar if p == 1 else -bar
-        return scaled(bar, p) if node.trace.guarded else bar * p
+        if not node.trace.guarded or type(bar) is Block and self.selects and not bar.folded:
+            return bar * p  # quick way for what selects: its partial is 0, 1 or a finite factor, and meets nothing infinite
+        return scaled(bar, p)
 
     def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
         y_dot = None
