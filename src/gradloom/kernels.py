@@ -248,6 +248,11 @@ def channels_last(x: Tensor) -> Tensor:
     """The same images laid out with their channels together; with one channel, the same memory with strides that say so."""
     if 1 not in x.shape:
         return x.contiguous(memory_format=torch.channels_last)
+    together = _strides(x.shape, _TOGETHER[4][0])
+    if x.stride() == together:
+        return x
+    if x.shape[1] == 1 and x.is_contiguous():  # quick way: the same memory; the plain one is below
+        return x.as_strided(x.shape, together)
     return settled(x.movedim(1, -1).contiguous()).movedim(-1, 1)
 
 

@@ -13,7 +13,7 @@ from ..core.elementwise import Elementwise, elementwise
 from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.operation import public
 from ..kernels import HALF, NUMBER_TYPES, Tensor
-from .arithmetic import add, divide, finite, fused_product, fused_quotient, multiply, pair, positive, real, square
+from .arithmetic import add, divide, finite, fused_product, fused_quotient, multiply, number_like, pair, positive, real, square
 from .slopes import (
     asinh_slope,
     atan2_slope,
@@ -102,11 +102,13 @@ silu = elementwise("silu", torch._C._nn.silu, lambda x: silu_slope(x), fused_pul
                    doc="x sigmoid(x), also called swish.", matlab="swish")
 
 
+_threshold_into = aten.threshold_backward.grad_input
+
+
 def _step(y: Any) -> Any:
     """0 where y <= 0, else 1, in y's type: a constant, by the kernel of the fused pull, so that they agree on what is no number."""
     if isinstance(y, Tensor):
-        one = torch.ones((), dtype=y.dtype, device=y.device).expand(y.shape)
-        return aten.threshold_backward.grad_input(one, y, 0, grad_input=torch.empty_like(y))
+        return _threshold_into(number_like(1, y), y, 0, grad_input=torch.empty_like(y))
     return dlarray._made(_step(y._value), None, y._labels)
 
 
