@@ -118,14 +118,20 @@ def normalised(r, x, b, p):
     return gl.stripdims(gl.layernorm(dlarray(x, "CB" if a == 0 else "BC"), offset, scale, epsilon=0.1)), b
 
 
-def convolved(r, x, b, p):
-    """A convolution over one axis of three, in any order of labels."""
+def image_axes(r, x, b):
+    """The axes of channels and of space, in any order; None where x is no batch of lines."""
     if x.ndim != 3 or b is None:
         return None
     s = other(r, x, b)
     (c,) = {0, 1, 2} - {b, s}
-    if x.shape[s] < 2:
+    return None if x.shape[s] < 2 else (c, s)
+
+
+def convolved(r, x, b, p):
+    """A convolution over one axis of three, in any order of labels."""
+    if (axes := image_axes(r, x, b)) is None:
         return None
+    c, s = axes
     transposed = r.random() < 0.4
     w = drawn(r, (x.shape[c], 2, 2) if transposed else (2, x.shape[c], 2))
     options = {"stride": r.choice([1, 2])}
@@ -137,12 +143,9 @@ def convolved(r, x, b, p):
 
 
 def pooled(r, x, b, p):
-    if x.ndim != 3 or b is None:
+    if (axes := image_axes(r, x, b)) is None:
         return None
-    s = other(r, x, b)
-    (c,) = {0, 1, 2} - {b, s}
-    if x.shape[s] < 2:
-        return None
+    c, s = axes
     largest = r.random() < 0.5
     if is_tensor(x):
         run = torch.nn.functional.max_pool1d if largest else torch.nn.functional.avg_pool1d
