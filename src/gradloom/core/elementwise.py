@@ -23,7 +23,8 @@ class Elementwise(Operation):
 
     def __init__(self, name: str, kernel: Callable[..., Any], partials: Sequence[Any], inputs: Sequence[str], *, complex_partials: Any = None,
                  fused_pull: Rule | Sequence[Rule | None] | None = None, singular: bool = False, complex_fused: bool = False,
-                 own: bool = False, finds_output: bool = False, floating: bool = True, **rest: Any):
+                 own: bool = False, finds_output: bool = False, floating: bool = True, leaves: str = "", **rest: Any):
+        self.leaves = leaves
         super().__init__(name, kernel, inputs, own=own, **rest)
         self.finds_output = finds_output  # its partial is a function of the input, and reads y to find it again further on
         self.complex_fused = complex_fused  # whether the fused pulls are right for complex numbers too

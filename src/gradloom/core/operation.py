@@ -6,8 +6,8 @@ on dlarrays (and is itself traced) and on Blocks (and keeps their structure).
 
 A rule is a function whose parameter names say what it reads, and only that is kept in the trace:
 the operation's inputs (`x`, `a`, `b`, `weight`, ...), its output `y`, its hidden outputs, its parameters (`axis`, ...),
-`y_bar` (a cotangent, in a pull), `x_dot` (a tangent, in a push), `y_shape`, `x_shape`, `lead` (the sizes of leading axes that
-tangents and cotangents carry over their primal's shape), `wanted` (which inputs' cotangents are asked for).
+`y_bar` (a cotangent, in a pull), `x_dot` (a tangent, in a push), `y_shape`, `x_shape`, `y_place`, `x_place` (their nodes), `lead` (the
+sizes of leading axes that tangents and cotangents carry over their primal's shape), `wanted` (which inputs' cotangents are asked for).
 """
 from __future__ import annotations
 
@@ -49,6 +49,7 @@ class Operation:
     unwatched = True  # False where each kernel and rule has to be asked for anew: a walk that was written out does not
     opaque = False  # torch's autograd cannot follow the kernel, or not rightly: on tensors with gradients the rules stand in for it
     on_graph: Any = None  # how they do, set where torch's autograd is known
+    leaves = ""  # what a recorded rule may leave at the node for a later walk: rules that read this name get it, or None
 
     def __init__(self, name: str, kernel: Callable[..., Any], inputs: Sequence[str], *, hidden: Sequence[str] = (), outputs: int = 1,
                  axes: Any = None, domain: tuple[float, float] = (-2.0, 2.0), samples: Any = None, matlab: str | None = None, own: bool = False,
@@ -261,8 +262,14 @@ class BoundRule:
             elif name.endswith("_shape") and stem in slots:
                 k = slots[stem]
                 arguments.append(f"(node.parents[{k}].shape if node.parents[{k}] is not None else shape_of(v[{k}]))")
+            elif name == "y_place":
+                arguments.append("node")
+            elif name.endswith("_place") and stem in slots:
+                arguments.append(f"node.parents[{slots[stem]}]")
             elif name in ("lead", "wanted"):
                 arguments.append(name)
+            elif name == operation.leaves:
+                arguments.append(f"(v[{len(slots)}] if len(v) > {len(slots)} else None)")
             else:
                 arguments.append(f"p[{name!r}]")
         self.arguments = ", ".join(arguments)

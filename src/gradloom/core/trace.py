@@ -87,7 +87,7 @@ class Node:
             self.dtype: Any = output.dtype
         else:  # several outputs: each has a node of its own
             self.shape = self.dtype = None
-        if operation.selects and not active.walking:
+        if operation.selects and not trace.guarded and not active.walking:
             trace.guarded = True
         self.number = number = trace.number
         trace.number = number + 1
@@ -108,12 +108,12 @@ class Node:
         parents = self.parents
         if self.dropped is not None or not self.operation.recomputable:
             return
-        values = self.values
         n = len(parents)
+        values = self.values[:n + 1 + len(self.operation.hidden)]  # what a rule left here beside them is not computed again
         hollow = [k for k, v in enumerate(values) if v is not None and (k >= n or parents[k] is not None)]
         if hollow:
             self.dropped = tuple(hollow)
-            self.values = values = values.copy()
+            self.values = values
             for k in hollow:
                 values[k] = None
 

@@ -78,11 +78,13 @@ class _Writer:
                 reads[at] = f"{reads[at]} + {bar}" if at in reads else bar
         if self.target.dtype is not dtype or dtype.is_complex:
             return False
+        (value,) = self.target.values
+        guard = [] if value.is_meta else ["if n0.trace.guarded and not all(map(isfinite, bar.tolist())): return None"]
         rows = [reads.get(k, "zero") for k in range(self.target.shape[0])]
         self.known |= {"shape": self.target.shape, "zero": torch.zeros_like(self.known["ONE"])}
         lines = [*self.checks, "if t.shape != shape or t.values[0].device != device: return None", *self.steps,
                  f"bar = stack(({', '.join(rows)},))",
-                 "if n0.trace.guarded and not (bar.is_meta or all(map(isfinite, bar.tolist()))): return None", "return bar if bar.dtype is dtype else None"]
+                 *guard, "return bar if bar.dtype is dtype else None"]
         exec(compile("def walk(n0, t):\n    " + "\n    ".join(lines), __file__, "exec"), self.known)
         return self.known["walk"]
 

@@ -24,6 +24,7 @@ from .slopes import (
     gelu_slope,
     hypot_slope,
     inverse_length,
+    left,
     logistic,
     logistic_fused,
     logistic_slope,
@@ -75,7 +76,7 @@ atan = elementwise("atan", torch.atan, lambda x: atan_slope(x), fused_pull=lambd
                    doc="The inverse tangent, in radians.", matlab="atan")
 sinh = elementwise("sinh", torch.sinh, lambda x: cosh(x), doc="The hyperbolic sine.", matlab="sinh")
 cosh = elementwise("cosh", torch.cosh, lambda x: sinh(x), doc="The hyperbolic cosine.", matlab="cosh")
-tanh = elementwise("tanh", torch.tanh, lambda y, x: tanh_slope(x, y), fused_pull=tanh_fused, finds_output=True,
+tanh = elementwise("tanh", torch.tanh, lambda y, x, y_place: left(y_place, tanh_slope(x, y)), fused_pull=tanh_fused, finds_output=True, leaves="slope",
                    doc="The hyperbolic tangent.", matlab="tanh")
 asinh = elementwise("asinh", torch.asinh, lambda x: asinh_slope(x), fused_pull=lambda y_bar, x: asinh_slope(x).mul_(y_bar),
                     doc="The inverse hyperbolic sine.", matlab="asinh")
@@ -92,13 +93,17 @@ erfc = elementwise("erfc", torch.erfc, lambda x: -TWO_OVER_ROOT_PI * bell(x), fu
 
 # ----- activations -----
 
-sigmoid = elementwise("sigmoid", torch.sigmoid, lambda x: logistic_slope(x), fused_pull=logistic_fused,
+sigmoid = elementwise("sigmoid", torch.sigmoid, lambda x, y_place: left(y_place, logistic_slope(x)), leaves="slope",
+                      fused_pull=lambda y_bar, x, slope: logistic_fused(y_bar, x) if slope is None else y_bar * slope,
                       doc="1 / (1 + exp(-x)).", matlab="sigmoid")
 relu = elementwise("relu", torch.relu, lambda y: _step(y), fused_pull=lambda y_bar, y: aten.threshold_backward(y_bar, y, 0),
                    doc="max(x, 0), with derivative 0 at 0.", matlab="relu", selects=True)
-softplus = elementwise("softplus", lambda x: torch.logaddexp(x, torch.zeros((), dtype=x.dtype, device=x.device)), lambda x: logistic(x),
-                       fused_pull=lambda y_bar, x: scaled_logistic(y_bar, x), doc="log(1 + exp(x)), stable for every x.")
-silu = elementwise("silu", torch._C._nn.silu, lambda x: silu_slope(x), fused_pull=silu_fused,
+softplus = elementwise("softplus", lambda x: torch.logaddexp(x, torch.zeros((), dtype=x.dtype, device=x.device)),
+                       lambda x, y_place: left(y_place, logistic(x)), leaves="slope",
+                       fused_pull=lambda y_bar, x, slope: scaled_logistic(y_bar, x) if slope is None else y_bar * slope,
+                       doc="log(1 + exp(x)), stable for every x.")
+silu = elementwise("silu", torch._C._nn.silu, lambda x, y_place: left(y_place, silu_slope(x)), leaves="slope",
+                   fused_pull=lambda y_bar, x, slope: silu_fused(y_bar, x) if slope is None else y_bar * slope,
                    doc="x sigmoid(x), also called swish.", matlab="swish")
 
 
@@ -170,9 +175,13 @@ def elu(x: Any, alpha: float = 1.0) -> Any:
     return apply_unary(_elu, x, {"alpha": alpha})
 
 
+def _gelu_fused(y_bar: Tensor, x: Tensor, approximation: str, slope: Tensor | None) -> Tensor:
+    return gelu_fused(y_bar, x, approximation) if slope is None else y_bar * slope
+
+
 _gelu = _unary_with_options("gelu", lambda x, approximation: torch._C._nn.gelu(x, approximate=approximation),
-                            lambda x, approximation: gelu_slope(x, approximation),
-                            fused_pull=gelu_fused,
+                            lambda x, approximation, y_place: left(y_place, gelu_slope(x, approximation)), leaves="slope",
+                            fused_pull=_gelu_fused,
                             samples=[{"approximation": "none"}, {"approximation": "tanh"}], matlab="gelu")
 
 

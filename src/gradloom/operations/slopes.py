@@ -48,8 +48,31 @@ def _shared(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def keep(place: Node, y: Any) -> None:
         known[place] = weakref.ref(y._node), weakref.ref(y._value)
 
-    call.keep = keep  # type: ignore[attr-defined]
+    def value_at(place: Node) -> Tensor | None:
+        found = known.get(place)
+        return None if found is None else found[1]()
+
+    call.keep, call.value_at = keep, value_at  # type: ignore[attr-defined]
     return call
+
+
+def left(node: Node, slope: Any) -> Any:
+    """The slope, left at the node that it is the slope of where a walk records it: the last pull, of tensors, finds it there."""
+    its = slope._node if type(slope) is dlarray else None
+    if its is not None and its.trace is node.trace and node.dropped is None and len(node.values) == 2:
+        node.values.append(slope._value)
+    return slope
+
+
+_product = Elementwise(
+    "product_times", lambda a, b, factor: fused_product(a, b, factor), [lambda b, factor: factor * b, lambda a, factor: factor * a], ("a", "b"),
+    fused_pull=[lambda y_bar, b, factor: fused_product(y_bar, b, factor), lambda y_bar, a, factor: fused_product(y_bar, a, factor)],
+    samples=[(a, b, {"factor": -2.0}) for a, b, _ in PAIRS_OF_ARRAYS])
+
+
+def product_times(a: Any, b: Any, factor: float) -> Any:
+    """factor * a * b in one pass and one node."""
+    return _product.apply((a, b), {"factor": factor}, getattr(a, "_labels", None))
 
 
 # ----- of a square and 1 -----
@@ -189,9 +212,9 @@ def logistic_fused(y_bar: Tensor, x: Tensor) -> Tensor:
     return _logistic_twice(y_bar, x, 1)
 
 
-def tanh_fused(y_bar: Tensor, x: Tensor) -> Tensor:
+def tanh_fused(y_bar: Tensor, x: Tensor, slope: Tensor | None) -> Tensor:
     """y_bar times the slope of tanh, which is 4 logistic(2 x) logistic(-2 x)."""
-    return _logistic_twice(y_bar, x, 2).mul_(4)
+    return _logistic_twice(y_bar, x, 2).mul_(4) if slope is None else y_bar * slope
 
 
 def _logistic_slope_kernel(x: Tensor) -> Tensor:
@@ -202,7 +225,7 @@ def _logistic_slope_kernel(x: Tensor) -> Tensor:
 
 
 def _tanh_slope_kernel(x: Tensor) -> Tensor:
-    return 1 - torch.tanh(x).square_() if x.is_complex() else tanh_fused(number_like(1, x), x)
+    return 1 - torch.tanh(x).square_() if x.is_complex() else _logistic_twice(number_like(4, x), x, 2)
 
 
 def _tanh(x: Any) -> Any:
@@ -212,11 +235,18 @@ def _tanh(x: Any) -> Any:
 
 
 _tanh_there = _shared(_tanh)
-_tanh_slope = _slope("tanh_slope", _tanh_slope_kernel, lambda y, x: -2 * (_tanh_there(x) * y))
+
+
+def _tanh_slope_fused(y_bar: Tensor, y: Tensor, x: Tensor, x_place: Node) -> Tensor:
+    there = _tanh_there.value_at(x_place)  # type: ignore[attr-defined]
+    return fused_product(y_bar, y, -2).mul_(torch.tanh(x) if there is None else there)
+
+
+_tanh_slope = _slope("tanh_slope", _tanh_slope_kernel, lambda y, x: product_times(_tanh_there(x), y, -2), fused_pull=_tanh_slope_fused)
 
 
 def tanh_slope(x: Any, y: Any) -> Any:
-    """The slope of tanh at x, where tanh is y: that is found again for the derivative of the slope."""
+    """The slope of tanh at x, where tanh is y, which is found again for the derivative of the slope."""
     if type(x) is dlarray and x._node is not None and type(y) is dlarray and y._node is not None:
         _tanh_there.keep(x._node, y)  # type: ignore[attr-defined]
     return _tanh_slope(x)
