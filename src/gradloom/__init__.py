@@ -38,7 +38,8 @@ from .training.updates import dlupdate, sgdmupdate
 __version__ = "0.1.0"
 
 globals().update(_PUBLIC)
-for _word in (check_derivatives, dldivergence, dlgradient, dljacobian, dllaplacian, hessian, hvp, jacobian, jvp, sgdmupdate, sparse_hessian,
+for _word in (check_derivatives, dldivergence, dlgradient, dljacobian, dllaplacian, hessian,
+              hvp, jacobian, jvp, sgdmupdate, sparse_hessian,
               sparse_jacobian, value_and_gradient, vjp):
     _word.__module__ = "gradloom"
     globals()[_word.__name__] = _explained(_word)

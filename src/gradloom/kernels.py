@@ -26,14 +26,16 @@ NUMBER_TYPES = frozenset(NUMBERS)
 NUMBER_DTYPES = {bool: torch.bool, int: torch.int64, float: torch.float64, complex: torch.complex128}
 
 DTYPES = {
-    "bool": torch.bool, "uint8": torch.uint8, "int8": torch.int8, "int16": torch.int16, "int32": torch.int32, "int64": torch.int64,
+    "bool": torch.bool, "uint8": torch.uint8, "int8": torch.int8, "int16": torch.int16, "int32": torch.int32,
+    "int64": torch.int64,
     "float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64,
     "complex64": torch.complex64, "complex128": torch.complex128,
 }
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 REAL_OF = {torch.complex64: torch.float32, torch.complex128: torch.float64}
 HALF = (torch.float16, torch.bfloat16)  # of which there are no complex numbers, and whose sums overflow early
-COMPLEX_OF = {torch.float16: torch.complex64, torch.bfloat16: torch.complex64, torch.float32: torch.complex64, torch.float64: torch.complex128}
+COMPLEX_OF = {torch.float16: torch.complex64, torch.bfloat16: torch.complex64, torch.float32: torch.complex64,
+              torch.float64: torch.complex128}
 
 
 def dtype_named(dtype: Any) -> torch.dtype:
@@ -46,7 +48,8 @@ def dtype_named(dtype: Any) -> torch.dtype:
         return NUMBER_DTYPES[dtype]
     name = dtype if isinstance(dtype, str) and dtype in DTYPES else None
     if name is None:
-        name = {"single": "float32", "double": "float64", "half": "float16", "logical": "bool"}.get(dtype) if isinstance(dtype, str) else None
+        name = ({"single": "float32", "double": "float64", "half": "float16", "logical": "bool"}.get(dtype)
+                if isinstance(dtype, str) else None)
     if name is None:
         try:
             name = np.dtype(dtype).name
@@ -79,8 +82,8 @@ def kind_of(dtype: torch.dtype) -> int:
 def computed_in(*groups: Sequence[torch.dtype]) -> torch.dtype:
     """The type that operands are computed in together: types of arrays, of arrays without axes, of Python numbers.
 
-    Each group promotes by torch's table; a later one moves the result to another kind only: floating and complex numbers beside integers to
-    double precision.
+    Each group promotes by torch's table; a later one moves the result to another kind only: floating and complex
+    numbers beside integers to double precision.
     """
     result: torch.dtype | None = None
     for dtype in [promoted(*group) for group in groups if group]:
@@ -119,13 +122,16 @@ def device_named(device: Any) -> torch.device:
 def refuse_strange(x: Tensor, converted: bool = False) -> None:
     """A tensor that is no array of numbers in a type that there is; `converted`: to another type as it is taken."""
     if x.is_nested:
-        raise TypeError("a nested tensor has rows of unequal length; write x.to_padded_tensor(0.0), and mask what is beyond each length")
+        raise TypeError(
+            "a nested tensor has rows of unequal length; write x.to_padded_tensor(0.0), and mask what is beyond each length")
     if x.layout is not torch.strided:
-        raise TypeError(f"the tensor is sparse ({str(x.layout)[6:]}); write x.to_dense(), or gl.matmul(A, x) with a SciPy sparse A")
+        raise TypeError(
+            f"the tensor is sparse ({str(x.layout)[6:]}); write x.to_dense(), or gl.matmul(A, x) with a SciPy sparse A")
     if x.is_quantized:
         raise TypeError(f"the tensor is quantized ({str(x.dtype)[6:]}); write x.dequantize()")
     if x.is_meta:
-        raise TypeError('the tensor is on the device "meta" and holds no values; write torch.empty_like(x, device="cpu"), and fill it')
+        raise TypeError(
+            'the tensor is on the device "meta" and holds no values; write torch.empty_like(x, device="cpu"), and fill it')
     if x.dtype not in NAMES and not converted:
         wanted = "complex64" if x.dtype.is_complex else "float32" if x.dtype.is_floating_point else "int64"
         raise TypeError(f"there are no arrays of {str(x.dtype)[6:]}; write x.to(torch.{wanted})")
@@ -139,7 +145,8 @@ def as_tensor(x: Any, dtype: Any = None, device: Any = None, copy: bool = True) 
         wanted = value.dtype if dtype is None else dtype_named(dtype)
         return value.to(device=value.device if device is None else device_named(device), dtype=wanted, copy=copy)
     if hasattr(x, "batch_sizes"):
-        raise TypeError("a packed sequence is no array; pad it with torch.nn.utils.rnn.pad_packed_sequence(x), and mask what is beyond each length")
+        raise TypeError(
+            "a packed sequence is no array; pad it with torch.nn.utils.rnn.pad_packed_sequence(x), and mask what is beyond each length")
     if not isinstance(x, (np.ndarray, np.generic)):
         x = np.asarray(x)
         if x.dtype.kind in "iu" and dtype is None:
@@ -153,14 +160,16 @@ def as_tensor(x: Any, dtype: Any = None, device: Any = None, copy: bool = True) 
         elif x.dtype.kind == "f":
             raise TypeError(f"arrays of {x.dtype.name} are not supported; write x.astype('float64')")
         else:
-            raise TypeError(f"an array of numbers is needed, not of {x.dtype.name}; rows of unequal length or text are not arrays")
+            raise TypeError(
+                f"an array of numbers is needed, not of {x.dtype.name}; rows of unequal length or text are not arrays")
     if not x.dtype.isnative:
         x = x.astype(x.dtype.newbyteorder("="))
     if copy or not x.flags.writeable or any(s < 0 for s in x.strides):
         x = np.array(x, copy=True, order="C")
     value = torch.from_numpy(x) if isinstance(x, np.ndarray) else torch.as_tensor(x, device="cpu")
     if dtype is not None or device is not None:
-        value = value.to(device=None if device is None else device_named(device), dtype=None if dtype is None else dtype_named(dtype))
+        value = value.to(device=None if device is None else device_named(device), dtype=None
+                         if dtype is None else dtype_named(dtype))
     return value
 
 
@@ -170,7 +179,8 @@ def transform_of(x: Tensor) -> str | None:
         kind = "vmap" if torch._C._functorch.is_batchedtensor(x) else "grad, jacrev, vjp, jvp or another transform"
         return f"torch.func's {kind}"
     forward = sys.modules.get("torch.autograd.forward_ad")
-    if forward is not None and forward._current_level >= 0 and torch._VF._unpack_dual(x, level=forward._current_level)[1] is not None:
+    if (forward is not None and forward._current_level >= 0
+        and torch._VF._unpack_dual(x, level=forward._current_level)[1] is not None):
         return "a forward-mode dual level of torch"
     return None
 
@@ -200,7 +210,8 @@ def readable_bytes(count: int) -> str:
     return f"{count / 1000 ** power:.3g} {['', 'kB', 'MB', 'GB', 'TB', 'PB'][power]}"
 
 
-_WANTED = re.compile(r"(?:you tried|Unable|Tried) to allocate (?:(\d+) bytes|([\d.]+ ?[KMGTPE]iB))")  # torch's words on a CPU, NumPy's, and torch's on a GPU
+# torch's words on a CPU, NumPy's, and torch's on a GPU
+_WANTED = re.compile(r"(?:you tried|Unable|Tried) to allocate (?:(\d+) bytes|([\d.]+ ?[KMGTPE]iB))")
 
 
 def out_of_memory(error: BaseException) -> str | None:
@@ -208,11 +219,12 @@ def out_of_memory(error: BaseException) -> str | None:
     found = _WANTED.search(str(error))
     if found is not None:
         return readable_bytes(int(found[1])) if found[1] else found[2]
-    overflowed = isinstance(error, RuntimeError) and ("Storage size calculation overflowed" in str(error) or "possible overflow" in str(error))
+    overflowed = (isinstance(error, RuntimeError) and ("Storage size calculation overflowed" in str(error)
+                                                       or "possible overflow" in str(error)))
     return "over 9 EB" if overflowed or isinstance(error, MemoryError) else None
 
 
-# ----- how arrays lie in memory -------------------------------------------------------------------------------------------
+# ----- how arrays lie in memory ---------------------------------------------------------------------------------------
 
 _TOGETHER = {4: ((0, 2, 3, 1), torch.channels_last), 5: ((0, 2, 3, 4, 1), torch.channels_last_3d)}
 
@@ -220,8 +232,8 @@ _TOGETHER = {4: ((0, 2, 3, 1), torch.channels_last), 5: ((0, 2, 3, 4, 1), torch.
 def settled(x: Tensor) -> Tensor:
     """The same memory with strides along axes of size 1 as they are where an array of its layout is new.
 
-    There strides mean nothing, but torch reads the layout off them too, and kernels that ask for one take the array for what
-    it is not: they refuse it, or, where two operands differ, compute wrong numbers in silence.
+    There strides mean nothing, but torch reads the layout off them too, and kernels that ask for one take the array for
+    what it is not: they refuse it, or, where two operands differ, compute wrong numbers in silence.
     """
     shape = x.shape
     if 1 not in shape:
@@ -256,17 +268,18 @@ def channels_last(x: Tensor) -> Tensor:
     return settled(x.movedim(1, -1).contiguous()).movedim(-1, 1)
 
 
-# ----- modes of torch ----------------------------------------------------------------------------------------------------
+# ----- modes of torch -------------------------------------------------------------------------------------------------
 
 
 _MARKS = [name for name in vars(_python_dispatch) if name.startswith("_is_in_")]
 
 
-def under(modes: Sequence[AbstractContextManager[Any]], function: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
+def under(modes: Sequence[AbstractContextManager[Any]], function: Callable[..., Any], /, *args: Any,
+          **options: Any) -> Any:
     """Run a function under modes of torch, which are off afterwards.
 
-    Their exits are written in Python: an interrupt that comes just before one would leave its mode on for good. What is on
-    afterwards, and was not before, is therefore taken off here.
+    Their exits are written in Python: an interrupt that comes just before one would leave its mode on for good. What is
+    on afterwards, and was not before, is therefore taken off here.
     """
     state = vars(_python_dispatch)
     marks, gradients = {name: state[name] for name in _MARKS}, torch.is_grad_enabled()
@@ -282,7 +295,8 @@ def under(modes: Sequence[AbstractContextManager[Any]], function: Callable[..., 
             torch._C._pop_torch_function_stack()
 
 
-def _entered(modes: Sequence[AbstractContextManager[Any]], function: Callable[..., Any], args: Any, options: Any) -> Any:
+def _entered(modes: Sequence[AbstractContextManager[Any]], function: Callable[..., Any], args: Any,
+             options: Any) -> Any:
     if not modes:
         return function(*args, **options)
     with modes[0]:
@@ -340,7 +354,8 @@ def random_state() -> dict[str, Any]:
     """The state of this thread's generators, for `restore_random_state`."""
     generator("cpu")
     table = _streams.__dict__
-    return {"seed": table.get("seed", 0), "streams": {k: s.get_state() for k, s in table.items() if isinstance(s, torch.Generator)}}
+    return {"seed": table.get("seed", 0), "streams": {k: s.get_state() for k, s in table.items()
+                                                      if isinstance(s, torch.Generator)}}
 
 
 def restore_random_state(state: dict[str, Any]) -> None:
@@ -350,12 +365,13 @@ def restore_random_state(state: dict[str, Any]) -> None:
         generator(key).set_state(value)
 
 
-# ----- matrix products ----------------------------------------------------------------------------------------------------
+# ----- matrix products ------------------------------------------------------------------------------------------------
 
 
 def _slow_library() -> bool:
     """On AMD's processors with AVX-512, torch's matrix product (MKL) uses half of the width and oneDNN, which torch has too, all of it."""
-    if torch.backends.cpu.get_cpu_capability() != "AVX512" or not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+    if (torch.backends.cpu.get_cpu_capability() != "AVX512" or not torch.backends.mkldnn.is_available()
+        or not hasattr(torch.ops.mkldnn, "_linear_pointwise")):
         return False
     try:
         with open("/proc/cpuinfo") as info:
@@ -380,11 +396,14 @@ def matrix_product(a: Tensor, b: Tensor) -> Tensor:
         return a * b  # an outer product
     if a.ndim > 2 and b.ndim > 1 and b.shape[-1] == 1 and a.stride(-2) == 1 < a.stride(-1):
         return torch.matmul(b.mT, a.mT).mT  # transposed matrices times a column: read in order, 8 times as fast
-    if a.ndim == b.ndim == 2 and b.shape[1] < min(a.shape[0], 8) and a.stride(0) == 1 == b.stride(1) and a.stride(1) > 1:
-        return torch.matmul(b.mT, a.mT).mT  # the wide one of two tall matrices, transposed, times the narrow one: 2 to 10 times as fast the other way round
+    if (a.ndim == b.ndim == 2 and b.shape[1] < min(a.shape[0], 8) and a.stride(0) == 1 == b.stride(1)
+        and a.stride(1) > 1):
+        # the wide one of two tall matrices, transposed, times the narrow one: 2 to 10 times as fast the other way round
+        return torch.matmul(b.mT, a.mT).mT
     if a.ndim == 2 and b.ndim > 2 and b.shape[-1] == 1:
         return matrix_product(b.mT, a.mT).mT  # many columns by one matrix: one product, not one for each
-    if _WIDER and a.dtype is torch.float32 and b.dtype is torch.float32 and b.ndim == 2 and a.ndim > 1 and a.is_cpu and b.is_cpu:
+    if (_WIDER and a.dtype is torch.float32 and b.dtype is torch.float32 and b.ndim == 2 and a.ndim > 1
+        and a.is_cpu and b.is_cpu):
         n = b.shape[1]
         if n >= 8 and a.shape[-1] > 1 and a.numel() * n >= _WORTHWHILE and a.shape[-1] == b.shape[0] and _dense(b):
             if a.ndim == 2 and a.stride(1) != 1:
@@ -399,14 +418,16 @@ def matrix_product(a: Tensor, b: Tensor) -> Tensor:
 
 def affine_product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """x weight' + bias of a matrix x, by the faster of the libraries that torch has."""
-    if _WIDER and x.dtype is torch.float32 and x.is_cpu and weight.is_cpu and weight.dtype is torch.float32 and (bias is None or bias.dtype is torch.float32):
+    if (_WIDER and x.dtype is torch.float32 and x.is_cpu and weight.is_cpu and weight.dtype is torch.float32
+        and (bias is None or bias.dtype is torch.float32)):
         n = weight.shape[0]
-        if n >= 8 and x.shape[1] > 1 and x.numel() * n >= _WORTHWHILE and x.shape[1] == weight.shape[1] and _dense(weight):
+        if (n >= 8 and x.shape[1] > 1 and x.numel() * n >= _WORTHWHILE and x.shape[1] == weight.shape[1]
+            and _dense(weight)):
             return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")  # type: ignore[no-any-return]
     return torch._C._nn.linear(x, weight, bias)
 
 
-# ----- memory that arrays have given back ------------------------------------------------------------------------------
+# ----- memory that arrays have given back -----------------------------------------------------------------------------
 
 KEPT = 256 << 20  # bytes at the end of the heap that stay with the process
 SHARED = 32 << 20  # arrays below this come from the heap: the most that the C library takes by itself
@@ -414,12 +435,14 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # the numbers of glibc's mallopt
 
 
 def keep_freed_memory() -> bool:
-    """Have glibc keep what arrays gave back, for the next ones: a page that is new to the process costs ten times one that is not.
+    """Have glibc keep what arrays gave back, for the next ones: a page that is new to the process costs ten times one
+    that is not.
 
     False where there is no glibc, where the user has set its allocator, or has set GRADLOOM_KEEP_MEMORY=0.
     """
     if not sys.platform.startswith("linux") or os.environ.get("GRADLOOM_KEEP_MEMORY") == "0" or any(
-            name in os.environ for name in ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_", "GLIBC_TUNABLES")):
+            name in os.environ for name in ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_",
+                                            "MALLOC_TOP_PAD_", "GLIBC_TUNABLES")):
         return False
     try:
         mallopt = ctypes.CDLL(None).mallopt

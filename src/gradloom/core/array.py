@@ -28,9 +28,9 @@ class Operand:
 class dlarray(Operand):
     """An array with labelled axes whose operations can be traced and differentiated.
 
-    `dlarray(x, labels)` takes NumPy arrays, tensors, lists and numbers; `labels` has one letter per axis of S (spatial),
-    C (channel), B (batch), T (time), U (unspecified), in the order of the axes: nothing is moved. Python numbers become
-    float64, arrays keep their type. The memory is copied; `copy=False` shares it, on the caller's word.
+    `dlarray(x, labels)` takes NumPy arrays, tensors, lists and numbers; `labels` has one letter per axis of S
+    (spatial), C (channel), B (batch), T (time), U (unspecified), in the order of the axes: nothing is moved. Python
+    numbers become float64, arrays keep their type. The memory is copied; `copy=False` shares it, on the caller's word.
     A dlarray gives a new handle to the same place; a list of dlarrays is stacked, and both are recorded.
 
     Raises LabelError for labels that do not fit, TypeRefused for what is not an array of numbers.
@@ -63,7 +63,8 @@ class dlarray(Operand):
             if dtype is not None and dtype_named(dtype) != x._value.dtype or device is not None:
                 x = x.to(dtype=dtype, device=device)  # type: ignore[attr-defined]
             self._value, self._node = x._value, x._node
-            self._note = x._note if x._note is not None and x._note[0] == "made" else None  # this handle was not written into
+            # this handle was not written into
+            self._note = x._note if x._note is not None and x._note[0] == "made" else None
             self._labels = checked(labels, x._value.ndim) if labels is not None else x._labels
             return
         if isinstance(x, Tensor):
@@ -73,7 +74,8 @@ class dlarray(Operand):
         try:
             self._value = as_tensor(x, dtype, device, copy)
         except (TypeError, ValueError, RuntimeError, AssertionError) as error:  # the last where torch has no CUDA
-            raise TypeRefused(f"dlarray cannot hold this {type(x).__name__}, at {line_of(user_site())}: {error}") from None
+            raise TypeRefused(
+                f"dlarray cannot hold this {type(x).__name__}, at {line_of(user_site())}: {error}") from None
         try:
             self._labels = checked(labels, self._value.ndim)
         except LabelError as error:
@@ -154,7 +156,8 @@ class dlarray(Operand):
             axes = axes_of(letter, self.ndim, self._labels, self.shape)
             entries = entry if isinstance(entry, tuple) else (entry,)
             if len(entries) != len(axes):
-                raise LabelError(f"at({letter}=...) needs {len(axes)} entries, one per axis {letter} of {described(self.shape, self._labels)}, "
+                raise LabelError(
+                    f"at({letter}=...) needs {len(axes)} entries, one per axis {letter} of {described(self.shape, self._labels)}, "
                                  f"not {len(entries)}; write {letter}=(i, j)")
             for axis, e in zip(axes, entries, strict=True):
                 where[axis] = e
@@ -164,7 +167,8 @@ class dlarray(Operand):
 
     def _refuse_traced(self, what: str) -> None:
         if live(self._node) is not None:
-            raise TraceError(f"{what} would make a constant of a traced array, at {line_of(user_site())}; write extractdata(x) or detach(x) to mean "
+            raise TraceError(
+                f"{what} would make a constant of a traced array, at {line_of(user_site())}; write extractdata(x) or detach(x) to mean "
                              "that, gl.stack([...]) instead of np.array([...]), np.zeros_like(x) or gl.zeros(shape, like=x) for a buffer, "
                              "gl.matmul(A, x) for a sparse A")
 
@@ -174,7 +178,8 @@ class dlarray(Operand):
 
     def _one(self, what: str) -> Any:
         if self._value.numel() != 1:
-            raise ShapeError(f"{what} needs one element, the array is {described(self.shape, self._labels)}; index it first, or use any() or all()")
+            raise ShapeError(
+                f"{what} needs one element, the array is {described(self.shape, self._labels)}; index it first, or use any() or all()")
         return self._value.item()
 
     def __bool__(self) -> bool:
@@ -264,7 +269,8 @@ class dlarray(Operand):
         return (self[k] for k in range(self._value.shape[0]))  # type: ignore[index]
 
     def __contains__(self, item: Any) -> bool:
-        return bool((self._value == item).any()) if isinstance(item, NUMBERS) else any(bool((row == item).all()) for row in self)  # type: ignore
+        return (bool((self._value == item).any()) if isinstance(item, NUMBERS)
+                else any(bool((row == item).all()) for row in self))  # type: ignore
 
     # ----- printing -----
 
@@ -317,7 +323,8 @@ def refuse_computed(x: Tensor) -> None:
                           "x.to_tensor(value), "
                           "or pass x.get_data() and the mask and write gl.where(mask, x, value)")
     if x.requires_grad and not x.is_leaf:
-        raise TypeRefused("this torch tensor was computed from tensors that require gradients; as a dlarray it would be a constant, "
+        raise TypeRefused(
+            "this torch tensor was computed from tensors that require gradients; as a dlarray it would be a constant, "
                           f"at {line_of(user_site())}; write dlarray(tensor.detach()) to mean that")
 
 
@@ -367,7 +374,8 @@ def operand(x: Any) -> Any:
         try:
             return float(x)
         except OverflowError:
-            raise TypeRefused(f"an integer of {x.bit_length()} bits is larger than any float, at {line_of(user_site())}") from None
+            raise TypeRefused(
+                f"an integer of {x.bit_length()} bits is larger than any float, at {line_of(user_site())}") from None
     if isinstance(x, (Operand, Tensor)) or type(x) in NUMBER_TYPES:
         return x
     if isinstance(x, (np.bool_, np.integer, np.floating, np.complexfloating)):

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 REAL_TYPES = frozenset((bool, int, float))
 INTEGRAL = frozenset((torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64))
-FULL = frozenset((torch.float32, torch.float64, torch.complex64, torch.complex128))  # of which the kernels promote as stated
+# of which the kernels promote as stated
+FULL = frozenset((torch.float32, torch.float64, torch.complex64, torch.complex128))
 _made = dlarray._made
 _getframe = sys._getframe
 
@@ -97,7 +98,8 @@ def _binary(operation: Elementwise, general: Callable[..., Any]) -> Callable[...
                     a_value = number(a, b_value.dtype)
             b_node = b._node
             labels = b._labels
-        elif type(a) is Tensor and (type(b) is Tensor or type(b) in NUMBER_TYPES) or type(b) is Tensor and type(a) in NUMBER_TYPES:
+        elif (type(a) is Tensor and (type(b) is Tensor or type(b) in NUMBER_TYPES) or type(b) is Tensor
+              and type(a) in NUMBER_TYPES):
             return operation.kernel(a, b)
         else:
             return general(a, b)
@@ -151,7 +153,8 @@ def number(value: Any, dtype: torch.dtype) -> Any:
         if len(_numbers) >= 1024:
             _numbers.clear()
         try:
-            scalar = torch.tensor(float(value), dtype=dtype, device="cpu")  # wherever torch has its default: it goes with arrays of any device
+            # wherever torch has its default: it goes with arrays of any device
+            scalar = torch.tensor(float(value), dtype=dtype, device="cpu")
         except OverflowError:
             return value  # larger than any float: the kernel refuses it, with the user's line
         if type(scalar) is Tensor:  # not what one of torch's modes makes of it
@@ -170,10 +173,11 @@ def nary(operation: Elementwise) -> Callable[..., Any]:
 
 
 def mixed(inputs: Sequence[Any]) -> Sequence[Any]:
-    """Operands of several kinds: integers beside floating or complex numbers, or 0-d arrays of them, are computed in double precision.
+    """Operands of several kinds: integers beside floating or complex numbers, or 0-d arrays of them, are computed in
+    double precision.
 
-    Half precision beside complex numbers, of which it has none, is complex64; bools beside numbers are numbers. All else promotes in the
-    kernel, by torch's table.
+    Half precision beside complex numbers, of which it has none, is complex64; bools beside numbers are numbers. All
+    else promotes in the kernel, by torch's table.
     """
     kinds = {x._value.dtype for x in inputs if type(x) is dlarray}
     if bool in map(type, inputs) and torch.bool not in kinds:
@@ -186,7 +190,8 @@ def mixed(inputs: Sequence[Any]) -> Sequence[Any]:
         types = [NUMBER_DTYPES[t] for t in numbers if t in NUMBER_DTYPES]
         wanted = computed_in(list(sized), list(kinds), types)
         astype = OPERATIONS["astype"].apply
-        inputs = [astype((x,), {"dtype": wanted}, x._labels) if type(x) is dlarray and x._value.dtype is torch.bool else x for x in inputs]
+        inputs = [astype((x,), {"dtype": wanted}, x._labels) if type(x) is dlarray and x._value.dtype is torch.bool
+                  else x for x in inputs]
         return mixed(inputs)
     complex_ = complex in numbers or any(d.is_complex for d in kinds - sized)
     if sized <= INTEGRAL and (complex_ or float in numbers or not kinds <= INTEGRAL):
@@ -196,7 +201,8 @@ def mixed(inputs: Sequence[Any]) -> Sequence[Any]:
     else:
         return list(inputs)
     astype = OPERATIONS["astype"].apply
-    return [astype((x,), {"dtype": wanted}, x._labels) if type(x) is dlarray and x._value.dtype in sized else x for x in inputs]
+    return [astype((x,), {"dtype": wanted}, x._labels) if type(x) is dlarray and x._value.dtype in sized
+            else x for x in inputs]
 
 
 def _floating(x: Any, inputs: Sequence[Any]) -> Any:
@@ -236,7 +242,8 @@ def broadcast_operands(operation: Operation, args: Sequence[Any]) -> tuple[list[
             labels = its
     if labels is None:
         return inputs, None
-    inputs = [placed(x, labels) if type(x) is dlarray and x._labels is not None and x._labels != labels else x for x in inputs]
+    inputs = [placed(x, labels) if type(x) is dlarray and x._labels is not None and x._labels != labels
+              else x for x in inputs]
     rank = max(x.ndim for x in inputs if hasattr(x, "ndim"))
     if rank > len(labels):
         labels = "U" * (rank - len(labels)) + labels
@@ -244,8 +251,10 @@ def broadcast_operands(operation: Operation, args: Sequence[Any]) -> tuple[list[
     for x in inputs:
         if type(x) is dlarray and x._labels is None and x.ndim:
             for k in range(1, x.ndim + 1):
-                if x.shape[-k] != 1 and any(o.ndim >= k for o in labelled) and all(o.ndim < k or o.shape[-k] == 1 for o in labelled):
-                    raise ShapeError(f"{_operands(operation, inputs)}: an unlabelled operand may not stretch a labelled axis of size 1, "
+                if (x.shape[-k] != 1 and any(o.ndim >= k for o in labelled)
+                    and all(o.ndim < k or o.shape[-k] == 1 for o in labelled)):
+                    raise ShapeError(
+                        f"{_operands(operation, inputs)}: an unlabelled operand may not stretch a labelled axis of size 1, "
                                      f"at {line_of(user_site())}; label it, as in dlarray(x, \"B\"), or reshape it")
     return inputs, labels
 

@@ -1,4 +1,5 @@
-"""Containers: what holds several arrays. Lists, tuples, named tuples, dicts (in insertion order), dataclasses, tables, Mappings.
+"""Containers: what holds several arrays. Lists, tuples, named tuples, dicts (in insertion order), dataclasses, tables,
+Mappings.
 
 A leaf is whatever is not a container. `flatten` gives the leaves and a structure that `unflatten` fills again.
 """
@@ -49,7 +50,8 @@ def register(cls: type, flatten: Callable[[Any], tuple[list[Any], Any]], unflatt
         children, rest = flatten(x)
         return (tuple(children), rest, tuple(keys(x))) if keys else (tuple(children), rest)
 
-    optree.register_pytree_node(cls, flatten_with_keys, lambda rest, children: unflatten(rest, list(children)), namespace=NAMESPACE)
+    optree.register_pytree_node(cls, flatten_with_keys, lambda rest, children: unflatten(rest, list(children)),
+                                namespace=NAMESPACE)
 
 
 def _register_dataclass(cls: type) -> None:
@@ -66,7 +68,8 @@ def _register_dataclass(cls: type) -> None:
 
 def _register_mapping(cls: type) -> None:
     rebuild = getattr(cls, "from_items", None) or cls
-    register(cls, lambda x: (list(x.values()), tuple(x.keys())), lambda keys, children: rebuild(dict(zip(keys, children, strict=True))),
+    register(cls, lambda x: (list(x.values()), tuple(x.keys())),
+             lambda keys, children: rebuild(dict(zip(keys, children, strict=True))),
              lambda x: list(x.keys()))
 
 
@@ -76,7 +79,8 @@ def _register_table(cls: type) -> None:
         table["Value"] = sys.modules["pandas"].Series(children, index=table.index, dtype=object)
         return table
 
-    register(cls, lambda x: (list(x["Value"]), _Opaque(x)), unflatten, lambda x: list(zip(x["Layer"], x["Parameter"], strict=True)))
+    register(cls, lambda x: (list(x["Value"]), _Opaque(x)), unflatten,
+             lambda x: list(zip(x["Layer"], x["Parameter"], strict=True)))
 
 
 class _Opaque:

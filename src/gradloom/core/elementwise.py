@@ -21,21 +21,29 @@ class Elementwise(Operation):
 
     kind = "elementwise"
 
-    def __init__(self, name: str, kernel: Callable[..., Any], partials: Sequence[Any], inputs: Sequence[str], *, complex_partials: Any = None,
-                 fused_pull: Rule | Sequence[Rule | None] | None = None, singular: bool = False, complex_fused: bool = False,
+    def __init__(self, name: str, kernel: Callable[..., Any], partials: Sequence[Any], inputs: Sequence[str],
+                 *, complex_partials: Any = None,
+                 fused_pull: Rule | Sequence[Rule | None] | None = None, singular: bool = False,
+                 complex_fused: bool = False,
                  own: bool = False, finds_output: bool = False, floating: bool = True, leaves: str = "", **rest: Any):
         self.leaves = leaves
         super().__init__(name, kernel, inputs, own=own, **rest)
-        self.finds_output = finds_output  # its partial is a function of the input, and reads y to find it again further on
+        # its partial is a function of the input, and reads y to find it again further on
+        self.finds_output = finds_output
         self.complex_fused = complex_fused  # whether the fused pulls are right for complex numbers too
         self.singular = singular
         self.stated = tuple(partials)
         self.partials = [self._bound(p) for p in partials]
-        self.absent = [type(p) in NUMBER_TYPES and p == 0 for p in partials]  # no derivative at all; a factor that happens to be 0 is one
-        self.complex_partials = None if complex_partials is None else [(self._bound(p), self._bound(q)) for p, q in complex_partials]
-        self.fused_pull: Any = BoundRule(fused_pull, self) if callable(fused_pull) else fused_pull and [f and BoundRule(f, self) for f in fused_pull]
-        self.raw_pulls = None if complex_partials is not None else [self._raw_pull(p, k) for k, p in enumerate(partials)]
-        self.factors = [self.inputs.index(p) if isinstance(p, str) and self.fused(k) is None else None for k, p in enumerate(partials)]
+        # no derivative at all; a factor that happens to be 0 is one
+        self.absent = [type(p) in NUMBER_TYPES and p == 0 for p in partials]
+        self.complex_partials = (None if complex_partials is None else [(self._bound(p), self._bound(q))
+                                                                        for p, q in complex_partials])
+        self.fused_pull: Any = (BoundRule(fused_pull, self) if callable(fused_pull) else fused_pull
+                                and [f and BoundRule(f, self) for f in fused_pull])
+        self.raw_pulls = (None if complex_partials is not None else [self._raw_pull(p, k)
+                                                                     for k, p in enumerate(partials)])
+        self.factors = [self.inputs.index(p) if isinstance(p, str) and self.fused(k) is None
+                        else None for k, p in enumerate(partials)]
         self.makes = [self.fused(k) is None or not own for k in range(len(partials))]
         self.linear = all(type(p) in NUMBER_TYPES for p in partials) and complex_partials is None
         self.floating = floating  # whether integers are computed with as float64; else they stay integers
@@ -78,11 +86,13 @@ class Elementwise(Operation):
             p, q = self.complex_partials[k]
         else:
             p = self.partials[k]
-        p, q = (a.call(v, params, node, None, (), None) if isinstance(a, BoundRule) else None if type(a) in NUMBER_TYPES and a == 0 else a
+        p, q = (a.call(v, params, node, None, (), None) if isinstance(a, BoundRule) else None
+                if type(a) in NUMBER_TYPES and a == 0 else a
                 for a in (p, q))  # a partial that is declared 0 is none; one that happens to be is a factor
         return p, q
 
-    def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any, lead: tuple[int, ...], wanted: Sequence[bool]) -> Sequence[Any]:
+    def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any, lead: tuple[int, ...],
+             wanted: Sequence[bool]) -> Sequence[Any]:
         complex_ = node.dtype.is_complex or self.complex_partials is not None
         raw = type(y_bar) is Tensor and not lead and (self.complex_fused or not complex_) and not node.trace.guarded
         bars: list[Any] = []
@@ -116,7 +126,8 @@ class Elementwise(Operation):
         if type(p) in NUMBER_TYPES and (p == 1 or p == -1):
             return bar if p == 1 else -bar
         if not node.trace.guarded or type(bar) is Block and self.selects and not bar.folded:
-            return bar * p  # quick way for what selects: its partial is 0, 1 or a finite factor, and meets nothing infinite
+            # quick way for what selects: its partial is 0, 1 or a finite factor, and meets nothing infinite
+            return bar * p
         return scaled(bar, p)
 
     def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
@@ -154,11 +165,13 @@ def scaled(bar: Any, p: Any) -> Any:
     return OPERATIONS["scale"].apply((bar, p))
 
 
-def elementwise(name: str, kernel: Callable[..., Any], *partials: Any, inputs: Sequence[str] | None = None, doc: str = "",
+def elementwise(name: str, kernel: Callable[..., Any], *partials: Any, inputs: Sequence[str] | None = None,
+                doc: str = "",
                 operators: Sequence[str] = (), **rest: Any) -> Callable[..., Any]:
     """Declare an elementwise operation and return its public function.
 
-    A partial is a number, the name of an input, or a rule such as `lambda y: 1 - y * y`. `operators` are the special methods that it provides.
+    A partial is a number, the name of an input, or a rule such as `lambda y: 1 - y * y`. `operators` are the special
+    methods that it provides.
     """
     inputs = tuple(inputs or (("x",), ("a", "b"), ("a", "b", "c"))[len(partials) - 1])
     operation = Elementwise(name, kernel, partials, inputs, **rest)
@@ -179,7 +192,8 @@ def documented(operation: Operation, doc: str) -> str:
     values = [round(low + (high - low) * part, 2) for part in (0.75, 0.6, 0.4)][:len(operation.inputs)]
     arrays = [torch.tensor(v, dtype=torch.float64, device="cpu") for v in values]
     shown = ", ".join(f"gl.dlarray({v})" for v in values)
-    broadcast = "Any shape and labels, which the result keeps." if len(values) == 1 else "Shapes broadcast; labels match by name."
+    broadcast = ("Any shape and labels, which the result keeps." if len(values) == 1
+                 else "Shapes broadcast; labels match by name.")
     made = repr(dlarray._made(operation.kernel(*arrays), None))
     return f"{doc}\n\n    {broadcast}\n\n    >>> import gradloom as gl\n    >>> gl.{operation.name}({shown})\n    {made}\n    "
 

@@ -77,7 +77,8 @@ def is_inside(file: str) -> bool:
 def _is_inside(file: str) -> bool:
     if file.startswith(_HERE):
         return True
-    folders = [os.path.dirname(getattr(sys.modules[name], "__file__", None) or "") for name in _CALLERS if name in sys.modules]
+    folders = [os.path.dirname(getattr(sys.modules[name], "__file__", None) or "") for name in _CALLERS
+               if name in sys.modules]
     return any(file.startswith(folder + os.sep) for folder in folders if folder)
 
 

@@ -1,9 +1,9 @@
 """check_finite: who first made a NaN or an infinity. Off, it costs nothing.
 
 On, it stands between every operation, a user's own too and those that are declared while it is on, and whoever asks for
-its kernel or rules: the class `Operation` then answers such questions itself. It is on while a thread holds the lock of a
-block. An interrupt at any moment leaves nothing on: a lock is taken and given back in one instruction, and the rest goes
-when an operation is next asked for something.
+its kernel or rules: the class `Operation` then answers such questions itself. It is on while a thread holds the lock of
+a block. An interrupt at any moment leaves nothing on: a lock is taken and given back in one instruction, and the rest
+goes when an operation is next asked for something.
 """
 from __future__ import annotations
 
@@ -49,11 +49,12 @@ _switching = threading.RLock()  # for `_blocks`, and for whether `Operation` ans
 
 
 def check_finite() -> _Block:
-    """Inside it, the operation that first makes a NaN or an infinity is an error that names it and the line, in walks too.
+    """Inside it, the operation that first makes a NaN or an infinity is an error that names it and the line, in walks
+    too.
 
     An infinity that was given (a mask of -inf) may pass; a NaN that was given is an error where it is first used.
-    Operations of your own, DifferentiableFunctions and layers with a backward of their own are seen as the library's are.
-    It holds for this thread, and makes every operation slower.
+    Operations of your own, DifferentiableFunctions and layers with a backward of their own are seen as the library's
+    are. It holds for this thread, and makes every operation slower.
 
     Raises NotFinite.
 

@@ -14,7 +14,8 @@ class General(Operation):
 
     kind = "general"
 
-    def __init__(self, name: str, kernel: Callable[..., Any], inputs: Sequence[str], push: Rule, pull: Rule, *, fused_pull: Rule | None = None,
+    def __init__(self, name: str, kernel: Callable[..., Any], inputs: Sequence[str], push: Rule,
+                 pull: Rule, *, fused_pull: Rule | None = None,
                  **rest: Any):
         super().__init__(name, kernel, inputs, **rest)
         self.push_rule = BoundRule(push, self)
@@ -24,7 +25,8 @@ class General(Operation):
     def reads(self, name: str) -> set[str]:
         return self.push_rule.reads | self.pull_rule.reads | (self.fused_pull.reads if self.fused_pull else set())
 
-    def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any, lead: tuple[int, ...], wanted: Sequence[bool]) -> Sequence[Any]:
+    def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any, lead: tuple[int, ...],
+             wanted: Sequence[bool]) -> Sequence[Any]:
         if self.fused_pull is not None and type(y_bar) is Tensor and not lead:
             bars = self.fused_pull.call(v, params, node, y_bar, lead, wanted)
         else:
@@ -35,6 +37,7 @@ class General(Operation):
         return self.push_rule.call(v, params, node, dots, lead, None)
 
 
-def general(name: str, kernel: Callable[..., Any], inputs: Sequence[str] = ("x",), *, push: Rule, pull: Rule, **rest: Any) -> General:
+def general(name: str, kernel: Callable[..., Any], inputs: Sequence[str] = ("x",), *, push: Rule,
+            pull: Rule, **rest: Any) -> General:
     """Declare an operation whose push and pull are stated by hand."""
     return General(name, kernel, inputs, push, pull, **rest)

@@ -1,7 +1,7 @@
 """The algebra of axis labels: plain strings in, plain tuples out. No array library is imported here.
 
-An array's labels are a string with one letter per axis of S (spatial), C (channel), B (batch), T (time), U (unspecified),
-or None: unlabelled, which is also what a string of U alone means. C, B and T occur at most once.
+An array's labels are a string with one letter per axis of S (spatial), C (channel), B (batch), T (time), U
+(unspecified), or None: unlabelled, which is also what a string of U alone means. C, B and T occur at most once.
 """
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ def checked(labels: str | None, ndim: int) -> str | None:
         raise LabelError(f"labels are a string with one letter per axis, such as \"SSCB\", not {labels!r}")
     for letter in labels:
         if letter not in LETTERS:
-            raise LabelError(f"no label {letter!r} in {labels!r}; labels are S (spatial), C (channel), B (batch), T (time), U (unspecified)")
+            raise LabelError(
+                f"no label {letter!r} in {labels!r}; labels are S (spatial), C (channel), B (batch), T (time), U (unspecified)")
     for letter in "CBT":
         if labels.count(letter) > 1:
-            raise LabelError(f"label {letter!r} occurs {labels.count(letter)} times in {labels!r}; C, B and T at most once, use S or U")
+            raise LabelError(
+                f"label {letter!r} occurs {labels.count(letter)} times in {labels!r}; C, B and T at most once, use S or U")
     if len(labels) != ndim:
         raise LabelError(f"labels {labels!r} name {len(labels)} axes, the array has {ndim}; write one letter per axis")
     return None if labels.strip("U") == "" else labels
@@ -55,7 +57,8 @@ def _letter_axes(labels: str | None, letters: str, shape: str) -> tuple[int, ...
         found = positions(labels, letter)
         if not found:
             raise LabelError(f"no axis carries the label {letter!r}: the array is {shape}"
-                             + ("; it is unlabelled, give axis= as an integer or label it with dlarray(x, labels)" if labels is None else ""))
+                             + ("; it is unlabelled, give axis= as an integer or label it with dlarray(x, labels)"
+                                if labels is None else ""))
         axes += found
     if len(set(axes)) != len(axes):
         raise LabelError(f"axis {letters!r} names a letter twice; name each once")
@@ -86,9 +89,11 @@ def axes_of(axis: object, ndim: int, labels: str | None, shape: Sequence[int] = 
 
 @lru_cache(maxsize=4096)
 def aligned(a: str, b: str) -> tuple[str, tuple[int | None, ...], tuple[int | None, ...]]:
-    """Match two labelled operands by label: result labels, and for each operand the axis to use at each result axis (None: size 1).
+    """Match two labelled operands by label: result labels, and for each operand the axis to use at each result axis
+    (None: size 1).
 
-    Several S (or U) match in order; they must be equally many, or absent on one side. The left operand's labels come first.
+    Several S (or U) match in order; they must be equally many, or absent on one side. The left operand's labels come
+    first.
     """
     for letter in "SU":
         na, nb = a.count(letter), b.count(letter)

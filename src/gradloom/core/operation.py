@@ -1,13 +1,14 @@
 """Operations: what a kernel computes, and its derivative stated once.
 
-Three kinds. `elementwise` states partial derivatives; `multilinear` states its monomials and a transpose for each input;
-`general` states a push and a pull by hand. Rules are written in library operations, so that one rule runs on tensors (fast),
-on dlarrays (and is itself traced) and on Blocks (and keeps their structure).
+Three kinds. `elementwise` states partial derivatives; `multilinear` states its monomials and a transpose for each
+input; `general` states a push and a pull by hand. Rules are written in library operations, so that one rule runs on
+tensors (fast), on dlarrays (and is itself traced) and on Blocks (and keeps their structure).
 
 A rule is a function whose parameter names say what it reads, and only that is kept in the trace:
 the operation's inputs (`x`, `a`, `b`, `weight`, ...), its output `y`, its hidden outputs, its parameters (`axis`, ...),
-`y_bar` (a cotangent, in a pull), `x_dot` (a tangent, in a push), `y_shape`, `x_shape`, `y_place`, `x_place` (their nodes), `lead` (the
-sizes of leading axes that tangents and cotangents carry over their primal's shape), `wanted` (which inputs' cotangents are asked for).
+`y_bar` (a cotangent, in a pull), `x_dot` (a tangent, in a push), `y_shape`, `x_shape`, `y_place`, `x_place` (their
+nodes), `lead` (the sizes of leading axes that tangents and cotangents carry over their primal's shape), `wanted` (which
+inputs' cotangents are asked for).
 """
 from __future__ import annotations
 
@@ -45,14 +46,19 @@ class Operation:
     overwrites = False  # writes at params["index"]: a raw walk undoes it in the memory that it owns
     reads_at: Any = None  # of operations that can read one row along axis 0: which, from the parameters
     writes_at: Any = None  # of operations that can write one
-    meeting: Any = None  # of operations with vectors that belong to values: rules that the walks complete where values meet
+    # of operations with vectors that belong to values: rules that the walks complete where values meet
+    meeting: Any = None
     unwatched = True  # False where each kernel and rule has to be asked for anew: a walk that was written out does not
-    opaque = False  # torch's autograd cannot follow the kernel, or not rightly: on tensors with gradients the rules stand in for it
+    # torch's autograd cannot follow the kernel, or not rightly: on tensors with gradients the rules stand in for it
+    opaque = False
     on_graph: Any = None  # how they do, set where torch's autograd is known
-    leaves = ""  # what a recorded rule may leave at the node for a later walk: rules that read this name get it, or None
+    # what a recorded rule may leave at the node for a later walk: rules that read this name get it, or None
+    leaves = ""
 
-    def __init__(self, name: str, kernel: Callable[..., Any], inputs: Sequence[str], *, hidden: Sequence[str] = (), outputs: int = 1,
-                 axes: Any = None, domain: tuple[float, float] = (-2.0, 2.0), samples: Any = None, matlab: str | None = None, own: bool = False,
+    def __init__(self, name: str, kernel: Callable[..., Any], inputs: Sequence[str], *, hidden: Sequence[str] = (),
+                 outputs: int = 1,
+                 axes: Any = None, domain: tuple[float, float] = (-2.0, 2.0), samples: Any = None,
+                 matlab: str | None = None, own: bool = False,
                  selects: bool = False, meeting: Any = None, squared: Rule | None = None):
         self.name = name
         self.kernel = kernel
@@ -62,13 +68,15 @@ class Operation:
         self.single = len(self.inputs) == 1 == outputs and not self.hidden
         self.axes = axes
         self.domain = domain
-        self.selects = selects  # some of its inputs' entries, which marks the trace: what was not selected counts for nothing, were it infinite
+        # some of its inputs' entries, which marks the trace: what was not selected counts for nothing, were it infinite
+        self.selects = selects
         self.samples = samples
         self.matlab = matlab
         self.meeting = meeting
         self.public: Callable[..., Any] | None = None
         self.act: Callable[..., Any] | None = None
-        self.squared = None if squared is None else BoundRule(squared, self)  # its square from its inputs, smooth where it is not
+        # its square from its inputs, smooth where it is not
+        self.squared = None if squared is None else BoundRule(squared, self)
         self._keepers: dict[tuple[bool, ...], Callable[..., list[Any]]] = {}
         if "y" in self.inputs:
             raise ValueError(f"operation {name!r}: y is the output's name in rules; call the input something else")
@@ -83,7 +91,8 @@ class Operation:
     @cached_property
     def ordinary(self) -> bool:
         """Whether a raw walk asks nothing of it but its pull."""
-        return self.reads_at is None and self.writes_at is None and not self.overwrites and not self.barrier and self is not ITEM
+        return (self.reads_at is None and self.writes_at is None and not self.overwrites and not self.barrier
+                and self is not ITEM)
 
     # ----- running -----
 
@@ -105,7 +114,8 @@ class Operation:
             else:
                 if node is None or not node.trace.open:
                     return _made(result, None, labels)
-                return _made(result, Node(self, node.trace, (node,), self.kept((node,), [value], result), params, result, user_site(2)), labels)
+                return _made(result, Node(self, node.trace, (node,), self.kept((node,), [value], result),
+                                          params, result, user_site(2)), labels)
         values: list[Any] = []
         nodes: list[Node | None] = []
         trace = None
@@ -142,7 +152,8 @@ class Operation:
             result = self.kernel(*values, **params)
         except GradloomError:
             raise
-        except (RuntimeError, TypeError, ValueError, IndexError, OverflowError, NotImplementedError, AssertionError) as error:
+        except (RuntimeError, TypeError, ValueError, IndexError, OverflowError, NotImplementedError,
+                AssertionError) as error:
             raise self.refusal(inputs, error) from error
         hidden: Sequence[Any] = ()
         if self.hidden:
@@ -159,7 +170,8 @@ class Operation:
             return tuple(item(result, node, k, labels[k] if labels else None) for k in range(self.outputs))
         return _made(result, node, labels)
 
-    def kept(self, nodes: Sequence[Node | None], values: list[Any], output: Any, hidden: Sequence[Any] = ()) -> list[Any]:
+    def kept(self, nodes: Sequence[Node | None], values: list[Any], output: Any,
+             hidden: Sequence[Any] = ()) -> list[Any]:
         """The values that a node keeps: constants, and what the rules of its traced inputs read."""
         mask = tuple([n is not None for n in nodes])
         keeper = self._keepers.get(mask)
@@ -189,14 +201,16 @@ class Operation:
 
     def refusal(self, inputs: Sequence[Any], error: Exception) -> GradloomError:
         """What went wrong in a kernel, with the operands and the user's line."""
-        operands = ", ".join(f"{n} {described(x.shape, getattr(x, '_labels', None))}" if hasattr(x, "shape") else f"{n} {x!r}"
+        operands = ", ".join(f"{n} {described(x.shape, getattr(x, '_labels', None))}" if hasattr(x, "shape")
+                             else f"{n} {x!r}"
                              for n, x in zip(self.inputs, inputs, strict=False))
         kind, reason = reason_of(error, _mismatch(self.inputs, inputs) if "size of tensor" in str(error) else None)
         return kind(f"{self.name}({operands}) cannot be computed, at {line_of(user_site())}: {reason}")
 
     # ----- derivatives -----
 
-    def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any, lead: tuple[int, ...], wanted: Sequence[bool]) -> Sequence[Any]:
+    def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any, lead: tuple[int, ...],
+             wanted: Sequence[bool]) -> Sequence[Any]:
         """Cotangents of the inputs, None where absent."""
         return [None] * len(wanted)
 
@@ -216,7 +230,8 @@ def reason_of(error: BaseException, mismatch: str | None = None) -> tuple[type[G
     wanted = out_of_memory(error)
     reason = (f"it takes {wanted} of memory, which is not there; work in parts, or take a smaller type" if wanted else
               mismatch or str(error).split("\n")[0])
-    refused = isinstance(error, TypeError) or any(words in reason for words in ("dtype", "not implemented for", "not support"))
+    refused = (isinstance(error, TypeError) or any(words in reason
+                                                   for words in ("dtype", "not implemented for", "not support")))
     return TypeRefused if refused else ShapeError, reason
 
 
@@ -224,11 +239,13 @@ def _mismatch(names: Sequence[str], inputs: Sequence[Any]) -> str:
     """Which axes do not broadcast, and what to do about it."""
     arrays = [(n, x, getattr(x, "_labels", None)) for n, x in zip(names, inputs, strict=False) if hasattr(x, "shape")]
     for k in range(1, max(x.ndim for _, x, _ in arrays) + 1):
-        sized = [(n, x.shape[-k], labels[-k] if labels else None) for n, x, labels in arrays if x.ndim >= k and x.shape[-k] != 1]
+        sized = [(n, x.shape[-k], labels[-k] if labels else None) for n, x, labels in arrays
+                 if x.ndim >= k and x.shape[-k] != 1]
         if len({size for _, size, _ in sized}) > 1:
             where = next((f"axis {label}" for _, _, label in sized if label), f"axis {-k}")
             unlabelled = next((n for n, x, labels in arrays if labels is None and x.ndim), None)
-            remedy = (f"label it, as in dlarray({unlabelled}, \"C\"), so that it is matched by name" if unlabelled and any(la for _, _, la in arrays)
+            remedy = (f"label it, as in dlarray({unlabelled}, \"C\"), so that it is matched by name"
+                      if unlabelled and any(la for _, _, la in arrays)
                       else "make them equal, or give one of them size 1 with expand_dims or reshape")
             return f"{where} has size " + " and ".join(f"{size} in {n}" for n, size, _ in sized) + f"; {remedy}"
     return "their shapes do not broadcast"
@@ -290,7 +307,8 @@ def square_of(y: dlarray) -> Any:
     node = y._node
     if node is None or not node.trace.open or node.dropped is not None or node.operation.squared is None:
         return None
-    inputs = [_made(v, parent) if isinstance(v, Tensor) else v for v, parent in zip(node.values, node.parents, strict=False)]
+    inputs = [_made(v, parent) if isinstance(v, Tensor) else v
+              for v, parent in zip(node.values, node.parents, strict=False)]
     squared = node.operation.squared.call(inputs, node.params, node, None, (), None)
     return _made(squared._value, squared._node, y._labels)
 
@@ -307,7 +325,8 @@ def item(result: Any, node: Node | None, k: int, labels: str | None) -> dlarray:
     """One output of an operation that has several."""
     if node is None or not result[k].dtype.is_floating_point and not result[k].dtype.is_complex:
         return dlarray._made(result[k], None, labels)
-    return dlarray._made(result[k], Node(ITEM, node.trace, (node,), [None, None], {"k": k}, result[k], node.site), labels)
+    return dlarray._made(result[k], Node(ITEM, node.trace, (node,), [None, None], {"k": k}, result[k], node.site),
+                         labels)
 
 
 class _Item(Operation):
@@ -324,7 +343,7 @@ def discrete(name: str, kernel: Callable[..., Any], inputs: Sequence[str] = ("x"
     return Operation(name, kernel, inputs, **rest)
 
 
-# ----- public functions -------------------------------------------------------------------------------------------------
+# ----- public functions -----------------------------------------------------------------------------------------------
 
 
 def public(operation: Operation, *, operators: Sequence[str] = (), method: bool = False) -> Callable[[Any], Any]:
@@ -363,13 +382,15 @@ def explained(function: Any) -> Any:
         way = f"write {name}{inspect.Signature(plain)}"
         word = next((w for w in kwargs if w not in parameters), None)
         if word in ("dim", "dims", "axes") and "axis" in parameters:
-            raise TypeRefused(f"{name} has no {word}=, at {line_of(user_site())}; the word is axis, an integer counted from 0, a label letter "
+            raise TypeRefused(
+                f"{name} has no {word}=, at {line_of(user_site())}; the word is axis, an integer counted from 0, a label letter "
                               f"or several: write {name}(..., axis={kwargs[word]!r})")
         if word is not None:
             raise TypeRefused(f"{name} has no {word}=, at {line_of(user_site())}{nearest(word, options, 1)}; {way}")
         if by_keyword and "were given" in str(refused):
             other = f", or {name}imum(a, b) for the {name} of two arrays" if name in ("max", "min") else ""
-            raise TypeRefused(f"{refused}, at {line_of(user_site())}; axis is given by keyword and counts from 0: write {name}(x, axis=0) "
+            raise TypeRefused(
+                f"{refused}, at {line_of(user_site())}; axis is given by keyword and counts from 0: write {name}(x, axis=0) "
                               f"for the first axis, MATLAB's 1{other}")
         raise TypeRefused(f"{refused}, at {line_of(user_site())}; {way}")
 
@@ -389,7 +410,8 @@ def dressed(function: Any, operation: Operation, doc: str, operators: Sequence[s
     for name in operators:
         two = len(operation.inputs) == 2
         method_ = getattr(function, "operator", None) or (left_to_the_other(function) if two else function)
-        direct = operation.name in ("add", "multiply") or f"__{name[3:]}" not in operators  # not __radd__, of which there is an __add__
+        # not __radd__, of which there is an __add__
+        direct = operation.name in ("add", "multiply") or f"__{name[3:]}" not in operators
         setattr(Operand, name, method_ if direct else _reflected(method_))
     if method:
         setattr(dlarray, function.__name__, shown)
@@ -397,13 +419,15 @@ def dressed(function: Any, operation: Operation, doc: str, operators: Sequence[s
 
 
 def left_to_the_other(function: Callable[..., Any], repeats: bool = False) -> Callable[..., Any]:
-    """A function of two operands as an operator: what is no array of numbers is asked for its own method (Python's NotImplemented).
+    """A function of two operands as an operator: what is no array of numbers is asked for its own method (Python's
+    NotImplemented).
 
     Not text and lists in a product, which Python would repeat.
     """
 
     def method(a: Any, b: Any, /) -> Any:
-        return NotImplemented if foreign(b) and not (repeats and isinstance(b, (str, bytes, list, tuple))) else function(a, b)
+        return (NotImplemented if foreign(b) and not (repeats and isinstance(b, (str, bytes, list, tuple)))
+                else function(a, b))
 
     return method
 

@@ -1,7 +1,7 @@
 """The trace: what was computed, from what, so that it can be walked backwards and forwards.
 
-A node is one operation that ran. It refers to its parents, never to handles, and keeps only the values that its rules read;
-constants among its inputs are kept by reference, so that what a walk dropped can be computed again.
+A node is one operation that ran. It refers to its parents, never to handles, and keeps only the values that its rules
+read; constants among its inputs are kept by reference, so that what a walk dropped can be computed again.
 """
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ class Trace:
 
     def __init__(self) -> None:
         self.open = True
-        self.guarded = False  # something was selected: what was not may be infinite, and counts for nothing (0 times infinity is 0)
+        # something was selected: what was not may be infinite, and counts for nothing (0 times infinity is 0)
+        self.guarded = False
         self.meetings: list[weakref.ref[Node]] = []  # operations with vectors of values that are equal, or nearly
         self.number = 0
         self.nodes: list[weakref.ref[Node]] = []
@@ -71,9 +72,11 @@ class Trace:
 class Node:
     """One operation that ran: `values` are its inputs, output and hidden outputs, each None where no rule reads it."""
 
-    __slots__ = ("__weakref__", "dropped", "dtype", "number", "operation", "params", "parents", "shape", "site", "trace", "values")
+    __slots__ = ("__weakref__", "dropped", "dtype", "number", "operation", "params", "parents",
+                 "shape", "site", "trace", "values")
 
-    def __init__(self, operation: Operation, trace: Trace, parents: Sequence[Node | None], values: list[Any], params: dict[str, Any],
+    def __init__(self, operation: Operation, trace: Trace, parents: Sequence[Node | None],
+                 values: list[Any], params: dict[str, Any],
                  output: Any, site: Site | None):
         self.operation = operation
         self.trace = trace
@@ -109,7 +112,8 @@ class Node:
         if self.dropped is not None or not self.operation.recomputable:
             return
         n = len(parents)
-        values = self.values[:n + 1 + len(self.operation.hidden)]  # what a rule left here beside them is not computed again
+        # what a rule left here beside them is not computed again
+        values = self.values[:n + 1 + len(self.operation.hidden)]
         hollow = [k for k, v in enumerate(values) if v is not None and (k >= n or parents[k] is not None)]
         if hollow:
             self.dropped = tuple(hollow)
@@ -166,8 +170,10 @@ def value_of(node: Node, known: dict[Node, Any]) -> Any:
 def evaluated(node: Node, known: dict[Node, Any]) -> tuple[list[Any], tuple[Any, ...]]:
     """Inputs and outputs (hidden ones last) of a node, run again."""
     if not node.operation.recomputable:
-        raise TraceError(f"the value of {node.operation.name} (made in {line_of(node.site)}) is no longer kept; write dlgradient(..., retain_data=True)")
-    inputs = [node.values[k] if p is None or node.values[k] is not None else value_of(p, known) for k, p in enumerate(node.parents)]
+        raise TraceError(
+            f"the value of {node.operation.name} (made in {line_of(node.site)}) is no longer kept; write dlgradient(..., retain_data=True)")
+    inputs = [node.values[k] if p is None or node.values[k] is not None else value_of(p, known)
+              for k, p in enumerate(node.parents)]
     outputs = node.operation.run(inputs, node.params)
     known[node] = outputs[0]
     return inputs, outputs
@@ -181,8 +187,8 @@ def current_trace() -> Trace | None:
 def within(trace: Trace | None, function: Callable[..., Any], /, *args: Any) -> Any:
     """Run a function with another trace, or none, as the one that this thread is running.
 
-    What sets state back does so in a `finally`, by assignments, before its first call: Python lets an interrupt in at calls.
-    A context manager that is written in Python is one call too late.
+    What sets state back does so in a `finally`, by assignments, before its first call: Python lets an interrupt in at
+    calls. A context manager that is written in Python is one call too late.
     """
     outer = active.trace
     try:
@@ -232,5 +238,6 @@ _number = operator.attrgetter("number")
 
 def different_traces(a: Node, b: Node) -> TraceError:
     """The error for operands of two traces."""
-    return TraceError(f"two arrays of different traces meet: one made in {line_of(a.site)}, one in {line_of(b.site)}, at {line_of(user_site())}; "
+    return TraceError(
+        f"two arrays of different traces meet: one made in {line_of(a.site)}, one in {line_of(b.site)}, at {line_of(user_site())}; "
                       "pass both through the same dlfeval")

@@ -1,9 +1,9 @@
 """The values of a Jacobian's entries from the partials of a trace.
 
-An entry is a sum of coefficient * slot: slot 0 is the number 1, and each elementwise operation with a partial that depends on
-values fills new slots, entries so far times its partial. `Accumulation` keeps these steps, so that the Jacobian of another trace
-alike is evaluated without any walk. Numbers (the 2 in 2 * x) are multiplied into the coefficients; each evaluation looks whether
-they are still the same.
+An entry is a sum of coefficient * slot: slot 0 is the number 1, and each elementwise operation with a partial that
+depends on values fills new slots, entries so far times its partial. `Accumulation` keeps these steps, so that the
+Jacobian of another trace alike is evaluated without any walk. Numbers (the 2 in 2 * x) are multiplied into the
+coefficients; each evaluation looks whether they are still the same.
 """
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ Place = tuple[int, int]  # of a partial: the node, in the order of the trace, an
 
 def added(entry: Indices, coefficients: Any, count: int) -> np.ndarray:
     """The sum of the coefficients at each entry."""
-    return np.bincount(entry, coefficients, minlength=count).astype(np.float64, copy=False)  # it counts integers where there are none
+    # it counts integers where there are none
+    return np.bincount(entry, coefficients, minlength=count).astype(np.float64, copy=False)
 
 
 class Sums:
@@ -41,7 +42,8 @@ class Sums:
         """Entries of one column in each row."""
         constant = [p.coefficients for p in entries if type(p.slots) is int]
         return cls(sum(constant) if constant else None,
-                   [(p.coefficients, slice(p.slots.start, p.slots.stop) if type(p.slots) is range else p.slots) for p in entries if type(p.slots) is not int])
+                   [(p.coefficients, slice(p.slots.start, p.slots.stop) if type(p.slots) is range else p.slots)
+                    for p in entries if type(p.slots) is not int])
 
     @classmethod
     def of(cls, entry: Indices, count: int, p: Part, constant: np.ndarray | None = None) -> Sums:
@@ -57,9 +59,11 @@ class Sums:
             return cls(constant, [(1.0 if (p.coefficients == 1).all() else p.coefficients, p.slots)])  # type: ignore[union-attr]
         coefficients, places, slots = p.coefficients, entry, p.slots
         if constant is not None:
-            coefficients, places, slots = (np.concatenate(two) for two in ((coefficients, constant), (places, np.arange(count)),
+            coefficients, places, slots = (np.concatenate(two) for two in ((coefficients, constant),
+                                                                           (places, np.arange(count)),
                                                                            (slots, np.zeros(count, dtype=np.int64))))
-        return cls(None, matrix=scipy.sparse.csr_array((coefficients, (places, slots)), shape=(count, int(np.max(slots)) + 1)))
+        return cls(None, matrix=scipy.sparse.csr_array((coefficients, (places, slots)),
+                                                       shape=(count, int(np.max(slots)) + 1)))
 
     def values(self, slots: np.ndarray) -> Any:
         """The vector, or the one number of which it consists; not to be written to."""
@@ -92,14 +96,16 @@ class Accumulation:
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
-        self.numbers: list[tuple[Place, int | None, float]] = []  # partials that are in the coefficients: where, which value they are, the number
+        # partials that are in the coefficients: where, which value they are, the number
+        self.numbers: list[tuple[Place, int | None, float]] = []
         self.count = 1
         self.ends: tuple[Entries, Places] | None = None  # the entries in the end, and their places
         self.result: Any = None  # what `_result` makes of them
 
     def changed(self, order: Sequence[Node]) -> set[Place]:
         """Which numbers are not what they were."""
-        return {place for place, at, number in self.numbers if number_of(_partial(order[place[0]], place[1], at)) != number}
+        return {place for place, at, number in self.numbers
+                if number_of(_partial(order[place[0]], place[1], at)) != number}
 
     def values(self, order: Sequence[Node]) -> np.ndarray:
         """The entries of the pattern, in its order."""
@@ -130,7 +136,8 @@ class Accumulation:
             there = np.zeros(count, dtype=bool)
             there[entry[varies]] = True
             varying = np.flatnonzero(there)
-            sums = Sums.of((np.cumsum(there) - 1)[entry[varies]], len(varying), p.taken(varies, None), constant[varying])
+            sums = Sums.of((np.cumsum(there) - 1)[entry[varies]], len(varying), p.taken(varies, None),
+                           constant[varying])
         self.result = constant, varying, sums
         self.ends = None
         return constant, varying, sums
@@ -140,7 +147,8 @@ class Accumulation:
         operation: Any = node.operation
         k, operand = step.place
         if step.selects:
-            ones = [torch.ones((), dtype=p.dtype, device="cpu") if j == operand and p is not None else None for j, p in enumerate(node.parents)]
+            ones = [torch.ones((), dtype=p.dtype, device="cpu") if j == operand and p is not None
+                    else None for j, p in enumerate(node.parents)]
             partial = operation.push(node.values, node.params, node, ones, ())
         else:
             partial = _partial(node, operand, step.read)
@@ -176,7 +184,8 @@ def _partial(node: Node, operand: int, at: int | None) -> Any:
 
 def number_of(partial: Any) -> float | None:
     """A partial that is one finite real number, else None."""
-    if type(partial) is Tensor and not partial.ndim and partial.dtype.is_floating_point or type(partial) in (bool, int, float):
+    if (type(partial) is Tensor and not partial.ndim and partial.dtype.is_floating_point
+        or type(partial) in (bool, int, float)):
         number = float(partial)
         return number if math.isfinite(number) else None
     return None

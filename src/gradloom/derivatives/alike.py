@@ -34,7 +34,8 @@ class Signature:
             places = tuple([place.get(p, OUTSIDE) for p in node.parents])
             elementwise = isinstance(node.operation, Elementwise)
             follows = elementwise and all(p >= 0 for p in places)  # shape and type do, from those of the parents
-            self.nodes.append((k, node.operation, node.params, _has_arrays(node.params), places, None if follows else (node.shape, node.dtype),
+            self.nodes.append((k, node.operation, node.params, _has_arrays(node.params), places,
+                               None if follows else (node.shape, node.dtype),
                                None if elementwise else _selecting(node.values)))
 
     def order(self, u: Node, x: Node) -> list[Node] | None:
@@ -53,7 +54,8 @@ class Signature:
             parents = node.parents
             if node.dropped is not None:
                 node.restore(known)
-            if node.operation is not operation or len(parents) != len(places) or kind is not None and (node.shape, node.dtype) != kind:
+            if (node.operation is not operation or len(parents) != len(places) or kind is not None
+                and (node.shape, node.dtype) != kind):
                 return None
             if params and not (same if arrays else _equal)(node.params, params):
                 return None

@@ -25,19 +25,20 @@ from .structural_zeros import cleared
 WORTHWHILE = 1 << 15  # numbers in a result for which structure is worth looking at
 
 
-def dljacobian(u: Any, x: Any, axis: Any = None, /, *, enable_higher_derivatives: bool | None = None, check: bool = False,
+def dljacobian(u: Any, x: Any, axis: Any = None, /, *, enable_higher_derivatives: bool | None = None,
+               check: bool = False,
                memory_limit: int | None = None) -> Any:
     """The Jacobian of u with respect to x.
 
-    `dljacobian(u, x, axis)`: an array of shape (u.shape[axis], *x.shape), labelled "U" + x's labels; the other axes of u are
-    batches. Formula: J[i, j] = d (sum over the other axes of u[i, ...]) / d x[j]. `axis` is an integer or a label letter (several
-    give one leading axis each). Recorded unless `enable_higher_derivatives=False`. Where observations are not independent along
-    the batches a BatchDependenceWarning names the operation that mixes them.
+    `dljacobian(u, x, axis)`: an array of shape (u.shape[axis], *x.shape), labelled "U" + x's labels; the other axes of
+    u are batches. Formula: J[i, j] = d (sum over the other axes of u[i, ...]) / d x[j]. `axis` is an integer or a label
+    letter (several give one leading axis each). Recorded unless `enable_higher_derivatives=False`. Where observations
+    are not independent along the batches a BatchDependenceWarning names the operation that mixes them.
 
-    `dljacobian(u, x)`: a Jacobian object for any container x (and u), which keeps its structure: `J[key]`, `J.dense(out=)`,
-    `J.matrix()`, `J @ v`, `J.T @ w`, `J.gram()`, `J.row_norms()`, `J.explain()`. `check=True` compares it with random probes;
-    `memory_limit` bytes are the most that its factors or its dense form may take (default: what is free). With
-    `enable_higher_derivatives=True` what it gives inside dlfeval can be differentiated.
+    `dljacobian(u, x)`: a Jacobian object for any container x (and u), which keeps its structure: `J[key]`,
+    `J.dense(out=)`, `J.matrix()`, `J @ v`, `J.T @ w`, `J.gram()`, `J.row_norms()`, `J.explain()`. `check=True` compares
+    it with random probes; `memory_limit` bytes are the most that its factors or its dense form may take (default: what
+    is free). With `enable_higher_derivatives=True` what it gives inside dlfeval can be differentiated.
 
     Raises ShapeError where x has no axis that matches a batch of u, TraceError for targets that are not traced.
 
@@ -56,7 +57,8 @@ def dljacobian(u: Any, x: Any, axis: Any = None, /, *, enable_higher_derivatives
     recorded = True if enable_higher_derivatives is None else enable_higher_derivatives
     u_node, x_node = output_node(u, "dljacobian"), target_node(x, "dljacobian")
     if u.dtype.is_complex:
-        raise TypeRefused("dljacobian(u, x, axis) differentiates real u; write gl.real(u) and gl.imag(u), or dljacobian(u, x)")
+        raise TypeRefused(
+            "dljacobian(u, x, axis) differentiates real u; write gl.real(u) and gl.imag(u), or dljacobian(u, x)")
     axes = _axes(u, x, axis)
     check_leads_to(u_node, [x_node], "dljacobian")
     one_trace([u_node] if u_node is not None else [], [x_node])
@@ -83,10 +85,11 @@ def dljacobian(u: Any, x: Any, axis: Any = None, /, *, enable_higher_derivatives
 
 
 def _rows_from_factors(u: dlarray, u_node: Node, x_node: Node, axes: Sequence[int]) -> Any:
-    """The same rows by one walk of a Block whose in axes are u's `axes`: what does not differ from row to row, or from observation to
-    observation, is not repeated on the way."""
+    """The same rows by one walk of a Block whose in axes are u's `axes`: what does not differ from row to row, or from
+    observation to observation, is not repeated on the way."""
     out = [plain(n) for n in u_node.shape]
-    seed = Block([Term((), out, [out[k] for k in axes])], u_node.shape, [u_node.shape[k] for k in axes], u_node.dtype, u.device)
+    seed = Block([Term((), out, [out[k] for k in axes])], u_node.shape, [u_node.shape[k] for k in axes],
+                 u_node.dtype, u.device)
     (bar,) = pull({u_node: seed}, [x_node], values_of=lambda node: node.values)
     return None if bar is None else dense(bar.transposed())
 
@@ -105,7 +108,8 @@ def rows_of_ones(value: Any, axes: Sequence[int]) -> Any:
 def _axes(u: dlarray, x: dlarray, axis: Any) -> tuple[int, ...]:
     axes = axes_of(axis, u.ndim, u._labels, u.shape)
     if not axes:
-        raise ShapeError(f"dljacobian needs an axis of u, which is {described(u.shape, u._labels)}; leave axis out for a Jacobian object")
+        raise ShapeError(
+            f"dljacobian needs an axis of u, which is {described(u.shape, u._labels)}; leave axis out for a Jacobian object")
     return axes
 
 
@@ -123,7 +127,8 @@ def _partners(u: dlarray, x: dlarray, others: Sequence[int], word: str) -> Partn
             js = [j for j, n in enumerate(x.shape) if n == u.shape[k]]
         found[k] = js
     if not any(found.values()):
-        raise ShapeError(f"{word} of u {described(u.shape, u._labels)}: its other axes are batches, and x {described(x.shape, x._labels)} has no axis that "
+        raise ShapeError(
+            f"{word} of u {described(u.shape, u._labels)}: its other axes are batches, and x {described(x.shape, x._labels)} has no axis that "
                          f"matches one, at {line_of(user_site())}; leave axis out for the Jacobian of everything: dljacobian(u, x)")
     return found
 

@@ -2,14 +2,15 @@
 
 Along direction r a value moves by x_dot[r], and the sum over r of its second derivatives is x_ddot. An operation gives
 
-    y_dot[r] = sum_i p_i x_dot_i[r]        y_ddot = sum_i p_i x_ddot_i + source,   source = sum_r sum_ij p_ij x_dot_i[r] x_dot_j[r],
+    y_dot[r] = sum_i p_i x_dot_i[r]        y_ddot = sum_i p_i x_ddot_i + source,   source = sum_r sum_ij p_ij x_dot_i[r]
+    x_dot_j[r],
 
-so the second order is one linear push that picks up sources on its way. Tangents are pushed only as far as some operation still
-bends them, keep size 1 along axes where they are constant (behind the first layer they are the weights themselves), and, when nothing is
-recorded, go in pieces of a few directions that stay in cache.
+so the second order is one linear push that picks up sources on its way. Tangents are pushed only as far as some
+operation still bends them, keep size 1 along axes where they are constant (behind the first layer they are the weights
+themselves), and, when nothing is recorded, go in pieces of a few directions that stay in cache.
 
-A direction for each entry of an axis of x is not needed as long as no operation has mixed the entries: all of them move at once, tied to their
-place, and are untied (given a direction each) in front of the first operation that mixes them.
+A direction for each entry of an axis of x is not needed as long as no operation has mixed the entries: all of them move
+at once, tied to their place, and are untied (given a direction each) in front of the first operation that mixes them.
 """
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ from .reverse import cast, handles, unrecorded
 from .second_order import bends, elementwise_partials, elementwise_push, elementwise_source, is_plain, plus, source, take_rows, whole
 
 PIECE = 1 << 20  # bytes of a tangent that stay in cache
-Ties = dict[int, tuple[int, int, int]]  # of an axis of x: the node's axis at whose place it is, entries around it in that axis, entries inside
+# of an axis of x: the node's axis at whose place it is, entries around it in that axis, entries inside
+Ties = dict[int, tuple[int, int, int]]
 
 
 @dataclass
@@ -64,7 +66,8 @@ def _route(x: Node, axes: Sequence[int], order: Sequence[Node]) -> Route:
         blocks = push(order, {x: identity(x.shape, x.dtype, "meta")}, values_of=stand_ins)
     except Exception:  # an operation that cannot run without data: every entry gets a direction of its own
         blocks = [None] * len(order)
-    ties = [_ties(block, axes, x) if node is not x else {k: (k, 1, 1) for k in axes} for node, block in zip(order, blocks, strict=True)]
+    ties = [_ties(block, axes, x) if node is not x else {k: (k, 1, 1) for k in axes}
+            for node, block in zip(order, blocks, strict=True)]
     return Route(ties, bent, [needed[node] for node in order])
 
 
@@ -99,7 +102,8 @@ def _place(term: Any, k: int, size: int) -> tuple[int, int, int] | None:
 class Walk:
     """One walk from x to u.
 
-    `seed`: tangents of shape (directions, *x.shape), 1 where constant; where `tied` it is one, and each entry along `axes` moves alone by it.
+    `seed`: tangents of shape (directions, *x.shape), 1 where constant; where `tied` it is one, and each entry along
+    `axes` moves alone by it.
     """
 
     def __init__(self, u: Node, x: Node, axes: Sequence[int], seed: Any, tied: bool, recorded: bool):
@@ -192,7 +196,8 @@ class Walk:
     def _reduce(self, dots: dict[Node, Any]) -> None:
         """With more directions than entries that move, a factor of the smaller rank: only sums over directions matter."""
         (node, (tangent, tied)), = dots.items()
-        if tied or type(tangent) is tuple or type(tangent) is dlarray and tangent._node is not None or node.dtype not in (torch.float32, torch.float64):
+        if (tied or type(tangent) is tuple or type(tangent) is dlarray and tangent._node is not None
+            or node.dtype not in (torch.float32, torch.float64)):
             return
         raw = tangent._value if type(tangent) is dlarray else tangent
         rows, entries = raw.shape[0], math.prod(raw.shape[1:])
@@ -225,7 +230,8 @@ class Walk:
                 self.sums.pop(node, None)
             found = source(node, self._values(node), parts, self.recorded, self.partials, self.sums)
             if found is not None:
-                self.sources[node] = plus(self.sources[node], found) if node in self.in_pieces and node in self.sources else found
+                self.sources[node] = (plus(self.sources[node], found) if node in self.in_pieces
+                                      and node in self.sources else found)
         if not self.route.needed[k]:
             return None
         y_dot = self._in_place(k, node, parts)
@@ -246,8 +252,10 @@ class Walk:
             return None
         self.made.add(node)
         parent, tangent, p = node.parents[moving[0]], parts[moving[0]], ps[moving[0]] if ps else None
-        if (p is None or len(moving) > 1 or parent not in self.made or parent not in self.ending.get(k, ()) or type(tangent) is not Tensor
-                or node.trace.guarded or tangent.shape[1:] != node.shape or 0 in tangent.stride() or p.dtype is not tangent.dtype):  # type: ignore[attr-defined]
+        if (p is None or len(moving) > 1 or parent not in self.made or parent not in self.ending.get(k, ())
+            or type(tangent) is not Tensor
+                or node.trace.guarded or tangent.shape[1:] != node.shape or 0 in tangent.stride()
+                or p.dtype is not tangent.dtype):  # type: ignore[attr-defined]
             return None
         return tangent.mul_(p)
 
@@ -273,12 +281,15 @@ class Walk:
             y_dot = self._folded(node, parts[0], n) if operation.name == "matmul" and parts[1] is None else None
             if y_dot is None:
                 y_dot = operation.push(self._values(node), node.params, node, parts, lead)
-            if y_dot is not None and node.shape is not None and operation.kind != "elementwise" and not _broadcasts(node, parts, n):
+            if (y_dot is not None and node.shape is not None and operation.kind != "elementwise"
+                and not _broadcasts(node, parts, n)):
                 y_dot = whole(padded(y_dot, lead, node.ndim), node.shape, n)
         if y_dot is None or node.shape is None:
             return y_dot
         if y_dot.ndim < n + node.ndim:
-            y_dot = OPERATIONS["reshape"].apply((y_dot,), {"shape": (*y_dot.shape[:n], *(1,) * (n + node.ndim - y_dot.ndim), *y_dot.shape[n:])})
+            y_dot = OPERATIONS["reshape"].apply((y_dot,),
+                                                {"shape": (*y_dot.shape[:n], *(1,) * (n + node.ndim - y_dot.ndim),
+                                                           *y_dot.shape[n:])})
         return y_dot if y_dot.dtype is node.dtype else cast(y_dot, node.dtype)
 
     def _folded(self, node: Node, tangent: Any, n: int) -> Any:
@@ -287,7 +298,8 @@ class Walk:
         if b.ndim != 2 or not n:
             return None
         rows = OPERATIONS["reshape"].apply((tangent,), {"shape": (math.prod(tangent.shape[:-1]), tangent.shape[-1])})
-        return OPERATIONS["reshape"].apply((node.operation.apply((rows, b)),), {"shape": (*tangent.shape[:-1], b.shape[-1])})
+        return OPERATIONS["reshape"].apply((node.operation.apply((rows, b)),),
+                                           {"shape": (*tangent.shape[:-1], b.shape[-1])})
 
     def _untied(self, tangent: Any, tied: frozenset[int], axis: int, node: Node, k: int) -> tuple[Any, frozenset[int]]:
         """A direction for each entry of an axis that all moved at once so far."""
@@ -336,7 +348,8 @@ def _broadcasts(node: Node, parts: Sequence[Any], n: int) -> bool:
     if operation.kind == "elementwise":
         return True
     axis = node.params.get("axis")
-    mixed = {"matmul": (-1, -2), "linear": (-1, None, None), "matvec": (-1, -1), "vecdot": (axis, axis), "concat": (axis,) * len(parts)}.get(operation.name)
+    mixed = {"matmul": (-1, -2), "linear": (-1, None, None), "matvec": (-1, -1), "vecdot": (axis, axis),
+             "concat": (axis,) * len(parts)}.get(operation.name)
     if mixed is None:
         return False
     for d, p, c in zip(parts, node.parents, mixed, strict=True):

@@ -80,19 +80,22 @@ class DerivativeCheck:
     __repr__ = __str__
 
 
-def check_derivatives(function: Callable[..., Any], /, *args: Any, order: int | None = None, tolerance: float = 1e-6, entries: int = 100,
+def check_derivatives(function: Callable[..., Any], /, *args: Any, order: int | None = None,
+                      tolerance: float = 1e-6, entries: int = 100,
                       seed: int = 0, raises: bool = True) -> DerivativeCheck:
-    """Compare every derivative of a function with finite differences: of any function, an own operation, a DifferentiableFunction.
+    """Compare every derivative of a function with finite differences: of any function, an own operation, a
+    DifferentiableFunction.
 
-    `function(*args)` returns arrays, alone or in containers; each floating or complex array in the arguments is a variable, in double
-    precision. Checked are pull (gradients), push (tangents), that each is the transpose of the other, and with `order` 2 their derivatives, by
-    both walks. `order=None` takes second derivatives where they can be had. Differences are of fourth order, in two steps, so that places
-    near a kink are noticed and left out; where a complex step agrees with them it is taken instead, as it is exact. At most `entries` entries
-    of an input are checked, drawn at random; `tolerance` is relative to the largest expected entry, or to 1. Random numbers that the function
-    draws are the same in every evaluation.
+    `function(*args)` returns arrays, alone or in containers; each floating or complex array in the arguments is a
+    variable, in double precision. Checked are pull (gradients), push (tangents), that each is the transpose of the
+    other, and with `order` 2 their derivatives, by both walks. `order=None` takes second derivatives where they can be
+    had. Differences are of fourth order, in two steps, so that places near a kink are noticed and left out; where a
+    complex step agrees with them it is taken instead, as it is exact. At most `entries` entries of an input are
+    checked, drawn at random; `tolerance` is relative to the largest expected entry, or to 1. Random numbers that the
+    function draws are the same in every evaluation.
 
-    Returns a report; with `raises` a wrong derivative is an error, whose message is the report: which input, the worst entry, what was found,
-    what was expected. Raises DerivativeMismatch, ShapeError where there is nothing to check.
+    Returns a report; with `raises` a wrong derivative is an error, whose message is the report: which input, the worst
+    entry, what was found, what was expected. Raises DerivativeMismatch, ShapeError where there is nothing to check.
 
     >>> import gradloom as gl
     >>> report = gl.check_derivatives(lambda a, b: gl.sin(a) @ b, gl.dlarray([[1.0, 2.0]]), gl.dlarray([3.0, 4.0]))
@@ -116,7 +119,8 @@ def check_derivatives(function: Callable[..., Any], /, *args: Any, order: int | 
                 raise
             report.comparisons.append(Comparison("second order", "", note=f"not to be had: {error}"))
     if raises and not report.ok:
-        raise DerivativeMismatch(f"{len(report.failures)} of {len(report.comparisons)} derivatives of {_name(function)} are wrong, "
+        raise DerivativeMismatch(
+            f"{len(report.failures)} of {len(report.comparisons)} derivatives of {_name(function)} are wrong, "
                                  f"at {line_of(user_site())}; mend the rules of those below\n{report}")
     return report
 
@@ -133,17 +137,20 @@ class _Checker:
         self.leaves, self.structure = flatten(args)
         self.at = [k for k, leaf in enumerate(self.leaves) if _is_variable(leaf)]
         if not self.at:
-            raise ShapeError(f"check_derivatives of {_name(function)}: no argument is a floating array, at {line_of(user_site())}; "
+            raise ShapeError(
+                f"check_derivatives of {_name(function)}: no argument is a floating array, at {line_of(user_site())}; "
                              "pass dlarrays or NumPy arrays of floating numbers")
         arrays = [leaf if isinstance(leaf, dlarray) else dlarray(leaf) for leaf in (self.leaves[k] for k in self.at)]
         self.labels = [x._labels for x in arrays]
         self.values = [x._value.to(torch.complex128 if x.dtype.is_complex else torch.float64) for x in arrays]
-        self.names = [f"input {path}" for path, k in zip(self._paths(), range(len(self.leaves)), strict=True) if k in self.at]
+        self.names = [f"input {path}" for path, k in zip(self._paths(), range(len(self.leaves)), strict=True)
+                      if k in self.at]
         self.stream = torch.Generator().manual_seed(seed)
         self.random = random_state()
         self.outputs = self.evaluate(self.values)
         if not self.outputs:
-            raise TypeRefused(f"check_derivatives: {_name(function)} returns no floating dlarray, at {line_of(user_site())}")
+            raise TypeRefused(
+                f"check_derivatives: {_name(function)} returns no floating dlarray, at {line_of(user_site())}")
         self.weights = [self.draw(y) for y in self.outputs]
         self.directions = [self.draw(x) for x in self.values]
 
@@ -213,7 +220,8 @@ class _Checker:
                 found.append(g.reshape(-1)[entry].item())
                 expected.append(want if doubt <= SMOOTH * max(1.0, abs(want)) else found[-1])
             note = f"{rough} entries near a kink left out" if rough else ""
-            results.append(self.compared("pull", self.names[k], np.array(found), np.array(expected), chosen, tuple(x.shape), note))
+            results.append(self.compared("pull", self.names[k], np.array(found), np.array(expected),
+                                         chosen, tuple(x.shape), note))
         return results
 
     def slope_of_potential(self, k: int, way: Tensor) -> tuple[float, float]:
@@ -221,11 +229,13 @@ class _Checker:
         scale = max(1.0, float(self.values[k].abs().max()))
 
         def at(t: float) -> float:
-            return float(self.potential(self.evaluate([x + t * way if j == k else x for j, x in enumerate(self.values)])))
+            return float(self.potential(self.evaluate([x + t * way if j == k else x
+                                                       for j, x in enumerate(self.values)])))
 
         slope, doubt = _slope(at, scale)
         exact = self.complex_step(k, way)
-        return (exact, doubt) if exact is not None and abs(exact - slope) <= self.tolerance * max(1.0, abs(slope)) else (slope, doubt)
+        return ((exact, doubt) if exact is not None and abs(exact - slope) <= self.tolerance * max(1.0, abs(slope))
+                else (slope, doubt))
 
     def complex_step(self, k: int, way: Tensor) -> float | None:
         """The derivative by a step in the imaginary direction; None where the function does not take complex numbers."""
@@ -233,7 +243,8 @@ class _Checker:
             return None
         try:
             outputs = self.evaluate([x + TINY * 1j * way if j == k else x for j, x in enumerate(self.values)])
-            total = math.fsum(float((w * y).sum().imag) for w, y in zip(self.weights, outputs, strict=True) if y.is_complex())
+            total = math.fsum(float((w * y).sum().imag) for w, y in zip(self.weights, outputs, strict=True)
+                              if y.is_complex())
         except (GradloomError, RuntimeError, TypeError, ValueError, NotImplementedError):
             return None
         return total / TINY if math.isfinite(total) else None
@@ -245,7 +256,8 @@ class _Checker:
             ways = [way if j == k else torch.zeros_like(x) for j, x in enumerate(self.values)]
 
             def tangents(xs: list[dlarray], ys: list[dlarray], ways: list[Tensor] = ways) -> Any:
-                return tuple(jvp(y, xs, [dlarray._made(w, None, its) for w, its in zip(ways, self.labels, strict=True)]) for y in ys)
+                return tuple(jvp(y, xs, [dlarray._made(w, None, its)
+                                         for w, its in zip(ways, self.labels, strict=True)]) for y in ys)
 
             found = [d._value for d in self.traced(tangents)]
             scale = max(1.0, float(self.values[k].abs().max())) if self.values[k].numel() else 1.0
@@ -259,7 +271,8 @@ class _Checker:
                 note = f"{int((~smooth).sum())} entries near a kink left out" if not bool(smooth.all()) else ""
                 results.append(self.compared("push", of, _flat(d), _flat(want), range(d.numel()), tuple(d.shape), note))
             one, other = float(_inner(self.weights, found)), float(_inner([way], [gradients[k]]))
-            results.append(self.compared("transpose", self.names[k], np.array([other]), np.array([one]), (0,), (), "pull against push", 1e-8))
+            results.append(self.compared("transpose", self.names[k], np.array([other]), np.array([one]),
+                                         (0,), (), "pull against push", 1e-8))
         return results
 
     def seconds(self) -> list[Comparison]:
@@ -274,7 +287,8 @@ class _Checker:
             return tuple(jvp(g, list(xs), ways) for g in self.gradients(list(xs), True))
 
         scale = max([1.0, *(float(x.abs().max()) for x in self.values if x.numel())])
-        sampled = [self.gradient([x + t * w for x, w in zip(self.values, self.directions, strict=True)]) for t in _POINTS * scale]
+        sampled = [self.gradient([x + t * w for x, w in zip(self.values, self.directions, strict=True)])
+                   for t in _POINTS * scale]
         results = []
         for walk, run in (("pull of pull", by_pull), ("push of pull", by_push)):
             for k, found in enumerate(dlfeval(run, *self.handles(self.values))):
@@ -282,10 +296,12 @@ class _Checker:
                 smooth = doubt <= SMOOTH * (1 + want.abs())
                 note = f"{int((~smooth).sum())} entries near a kink left out" if not bool(smooth.all()) else ""
                 want = torch.where(smooth, want, found._value)
-                results.append(self.compared(walk, self.names[k], _flat(found._value), _flat(want), range(want.numel()), tuple(want.shape), note))
+                results.append(self.compared(walk, self.names[k], _flat(found._value), _flat(want),
+                                             range(want.numel()), tuple(want.shape), note))
         return results
 
-    def compared(self, walk: str, of: str, found: Any, expected: Any, chosen: Sequence[int], shape: tuple[int, ...], note: str,
+    def compared(self, walk: str, of: str, found: Any, expected: Any, chosen: Sequence[int],
+                 shape: tuple[int, ...], note: str,
                  tolerance: float | None = None) -> Comparison:
         if not len(chosen):
             return Comparison(walk, of, note="no entries")

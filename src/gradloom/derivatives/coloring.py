@@ -1,9 +1,10 @@
 """Colourings: columns (or rows) of a sparse matrix that never meet share a colour, and are found by one walk together.
 
-Greedy: each column takes the first colour that none of its rows has met; the colours that a row has met are the bits of one
-number. Where x is a grid and the pattern the same all over it, colours that are linear in the position (modulo the number of
-colours, with steps that close evenly around a periodic axis) need fewer. A star colouring serves symmetric matrices: two colours
-never alternate along a path of four columns, so that each entry can be read from one of its two places.
+Greedy: each column takes the first colour that none of its rows has met; the colours that a row has met are the bits of
+one number. Where x is a grid and the pattern the same all over it, colours that are linear in the position (modulo the
+number of colours, with steps that close evenly around a periodic axis) need fewer. A star colouring serves symmetric
+matrices: two colours never alternate along a path of four columns, so that each entry can be read from one of its two
+places.
 """
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ import numpy as np
 Indices = np.ndarray
 SOME_ROWS = 64  # of which the offsets may tell those of all
 TRIES = 8  # linear colourings of one number of colours that are tried
-Line = tuple[np.ndarray, dict[int, tuple[int, int]]]  # colours along an axis; for each offset the bits of what it changes them by, and of the negatives
+# colours along an axis; for each offset the bits of what it changes them by, and of the negatives
+Line = tuple[np.ndarray, dict[int, tuple[int, int]]]
 MOST_OFFSETS = 128  # of a pattern that is the same all over a grid
 FURTHER_ORDERS = 1 << 16  # entries up to which greedy colouring is tried in other orders
 
@@ -29,7 +31,8 @@ class Coloring:
     by: str
     colors: Indices
     count: int
-    gather: Indices  # of each entry, in the order of the pattern: its place in the compressed array, (count, other size) in C order
+    # of each entry, in the order of the pattern: its place in the compressed array, (count, other size) in C order
+    gather: Indices
 
 
 def transposed(starts: Indices, columns: Indices, n: int) -> tuple[Indices, Indices, Indices]:
@@ -40,7 +43,8 @@ def transposed(starts: Indices, columns: Indices, n: int) -> tuple[Indices, Indi
     return np.concatenate([[0], np.cumsum(counts)]), rows[order], order
 
 
-def colored(starts: Indices, columns: Indices, shape: tuple[int, int], grid: Sequence[int] = (), backwards: float = 2.0) -> Coloring:
+def colored(starts: Indices, columns: Indices, shape: tuple[int, int], grid: Sequence[int] = (),
+            backwards: float = 2.0) -> Coloring:
     """Columns or rows, whichever costs less: a walk backwards costs `backwards` times one forwards."""
     m, n = shape
     rows = np.repeat(np.arange(m), np.diff(starts))
@@ -78,7 +82,7 @@ def valid(starts: Indices, columns: Indices, colors: Indices) -> bool:
     return bool(np.bincount(key).max(initial=0) <= 1)
 
 
-# ----- columns ------------------------------------------------------------------------------------------------------------
+# ----- columns --------------------------------------------------------------------------------------------------------
 
 
 def column_colors(starts: Indices, columns: Indices, n: int, grid: Sequence[int] = ()) -> Indices:
@@ -127,7 +131,7 @@ def _greedy(down: Indices, rows: Indices, m: int, order: Indices) -> Indices:
     return colors
 
 
-# ----- grids --------------------------------------------------------------------------------------------------------------
+# ----- grids ----------------------------------------------------------------------------------------------------------
 
 
 def linear_colors(starts: Indices, columns: Indices, n: int, grid: Sequence[int], least: int) -> Indices | None:
@@ -136,7 +140,8 @@ def linear_colors(starts: Indices, columns: Indices, n: int, grid: Sequence[int]
     if len(axes) < 2 or math.prod(grid) != n:
         return None
     sizes = [grid[k] for k in axes]
-    some = np.unique(np.linspace(0, len(starts) - 2, SOME_ROWS).astype(np.int64))  # the first and the last row are in corners of the grid
+    # the first and the last row are in corners of the grid
+    some = np.unique(np.linspace(0, len(starts) - 2, SOME_ROWS).astype(np.int64))
     for chosen in (some, None) if len(some) < len(starts) - 1 else (None,):
         offsets = _offsets(starts, columns, sizes, chosen)
         if offsets is None:
@@ -150,7 +155,8 @@ def linear_colors(starts: Indices, columns: Indices, n: int, grid: Sequence[int]
 def _linear(sizes: Sequence[int], offsets: Sequence[tuple[int, ...]], least: int) -> Iterator[Indices]:
     """Linear colourings that tell apart what is at one of the offsets, up to TRIES with each number of colours, from the least up."""
     periodic = [any(abs(d[k]) > size // 2 for d in offsets) for k, size in enumerate(sizes)]
-    wrapped = sorted({tuple(_nearest(d, size) if p else d for d, size, p in zip(o, sizes, periodic, strict=True)) for o in offsets})
+    wrapped = sorted({tuple(_nearest(d, size) if p else d for d, size, p in zip(o, sizes, periodic, strict=True))
+                      for o in offsets})
     wrapped = [o for o in wrapped if any(o) and o > tuple(-d for d in o)]
     for count in range(least, 2 * least + 1):
         choices = [_lines(size, count, p, k, wrapped) for k, (size, p) in enumerate(zip(sizes, periodic, strict=True))]
@@ -175,7 +181,8 @@ def _nearest(d: int, size: int) -> int:
     return (d + size // 2) % size - size // 2
 
 
-def _offsets(starts: Indices, columns: Indices, sizes: Sequence[int], chosen: Indices | None) -> list[tuple[int, ...]] | None:
+def _offsets(starts: Indices, columns: Indices, sizes: Sequence[int], chosen: Indices
+             | None) -> list[tuple[int, ...]] | None:
     """Differences between positions of columns in one row, of all rows or of some; None where there are many."""
     counts = np.diff(starts)
     if chosen is not None:
@@ -183,7 +190,8 @@ def _offsets(starts: Indices, columns: Indices, sizes: Sequence[int], chosen: In
         columns = columns[np.repeat(starts - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())]
     rows = np.repeat(np.arange(len(counts)), counts)
     span = [2 * s - 1 for s in sizes]
-    place = np.ravel_multi_index(np.unravel_index(columns, sizes), span)  # where differences tell offsets apart; columns are in order
+    # where differences tell offsets apart; columns are in order
+    place = np.ravel_multi_index(np.unravel_index(columns, sizes), span)
     there = np.zeros(math.prod(span), dtype=bool)
     for step in range(1, int(counts.max(initial=0))):
         there[(place[step:] - place[:-step]) * (rows[step:] == rows[:-step])] = True
@@ -195,17 +203,21 @@ def _offsets(starts: Indices, columns: Indices, sizes: Sequence[int], chosen: In
         return None
     middle = [s - 1 for s in sizes]
     key = key + np.ravel_multi_index(middle, span)
-    return [tuple(int(d) - c for d, c in zip(offset, middle, strict=True)) for offset in np.stack(np.unravel_index(key, span)).T.tolist()]
+    return [tuple(int(d) - c for d, c in zip(offset, middle, strict=True))
+            for offset in np.stack(np.unravel_index(key, span)).T.tolist()]
 
 
 def _lines(size: int, count: int, periodic: bool, axis: int, offsets: Sequence[tuple[int, ...]]) -> list[Line]:
-    """Colours along one axis that tell apart the offsets along it alone, and by how much the colour changes for each offset there is.
+    """Colours along one axis that tell apart the offsets along it alone, and by how much the colour changes for each
+    offset there is.
 
-    Around a periodic axis the colours go round a whole number of times: in even steps where that is possible, else in steps of two sizes.
+    Around a periodic axis the colours go round a whole number of times: in even steps where that is possible, else in
+    steps of two sizes.
     """
     turns: Sequence[int] = range(count)
     if periodic:
-        turns = sorted({t for a in range(count) for t in (-(-a * size // count), a * size // count + 1, ((a + 1) * size - 1) // count) if 0 < t < size})
+        turns = sorted({t for a in range(count) for t in (-(-a * size // count), a * size // count + 1,
+                                                          ((a + 1) * size - 1) // count) if 0 < t < size})
     lines = np.arange(size) * np.array(turns, dtype=np.int64)[:, None]
     lines = (lines * count // size if periodic else lines) % count
     lines = lines[list({line.tobytes(): k for k, line in enumerate(lines)}.values())]
@@ -250,14 +262,14 @@ def _sums(a: int, b: int, count: int) -> int:
     return (found | found >> count) & ((1 << count) - 1)
 
 
-# ----- star colouring -----------------------------------------------------------------------------------------------------
+# ----- star colouring -------------------------------------------------------------------------------------------------
 
 
 def star_colors(starts: Indices, columns: Indices, n: int) -> Indices:
     """Neighbours differ, and no path of four vertices has only two colours; greedy, the most neighbours first.
 
-    A vertex v may not take the colour of a neighbour w; nor that of w's neighbour z where that completes a path of two colours:
-    w' - v - w - z with another neighbour w' of w's colour, or v - w - z - q with q of w's colour.
+    A vertex v may not take the colour of a neighbour w; nor that of w's neighbour z where that completes a path of two
+    colours: w' - v - w - z with another neighbour w' of w's colour, or v - w - z - q with q of w's colour.
     """
     neighbours = [[int(w) for w in columns[starts[v]:starts[v + 1]] if w != v] for v in range(n)]
     colors = [-1] * n

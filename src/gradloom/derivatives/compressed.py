@@ -51,7 +51,8 @@ class Prepared:
         if self._coloring is None:
             p = self.pattern
             assert p is not None
-            self._coloring = symmetric(p.starts, p.columns, p.shape[0], p.grid) if self.square else colored(p.starts, p.columns, p.shape, p.grid)
+            self._coloring = (symmetric(p.starts, p.columns, p.shape[0], p.grid) if self.square
+                              else colored(p.starts, p.columns, p.shape, p.grid))
         return self._coloring
 
     def slow(self) -> str:
@@ -111,7 +112,8 @@ def sparse(kept: list[Prepared], u: Any, x: dlarray, square: bool, check: bool) 
         del kept[:-KEPT]
         if math.prod(prepared.shape) > SMALL and (why := prepared.slow()):
             m, n = prepared.shape
-            warnings.warn(f"the {'Hessian' if square else 'Jacobian'} of {m} by {n} {why}, at {line_of(user_site())}; write "
+            warnings.warn(
+                f"the {'Hessian' if square else 'Jacobian'} of {m} by {n} {why}, at {line_of(user_site())}; write "
                           f"{'hessian' if square else 'jacobian'}, or dljacobian(u, x), which keeps other structure too", GradloomWarning, stacklevel=2)
     pattern = prepared.pattern
     if pattern is None:
@@ -134,7 +136,8 @@ def _empty(u: Any, x: dlarray) -> Any:
 def _probe(found: Any, order: list[Node], device: Any) -> None:
     """Compare with plain walks in random directions.
 
-    How far rounding alone moves a walk is measured: in a sum of two directions it would give the sum of what it gives in each.
+    How far rounding alone moves a walk is measured: in a sum of two directions it would give the sum of what it gives
+    in each.
     """
     x, u = order[0], order[-1]
     a, b = _directions(x.dtype, (PROBES, *x.shape))
@@ -150,7 +153,8 @@ def _probe(found: Any, order: list[Node], device: Any) -> None:
         error = np.abs(product - expected)
     wrong = np.isfinite(expected) & ~(error <= limit)  # a walk that is not finite says nothing
     if wrong.any():
-        raise GradloomError(f"the sparse Jacobian differs from a plain walk by {error[wrong].max():.1e}; please report it, and use jacobian meanwhile")
+        raise GradloomError(
+            f"the sparse Jacobian differs from a plain walk by {error[wrong].max():.1e}; please report it, and use jacobian meanwhile")
 
 
 def _directions(dtype: torch.dtype, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,7 @@
 """Entries of a Jacobian as they come: in parts, which are moved about together and put in order once, in the end.
 
-An entry is coefficient * slot at a row and a column. What the slots are is said in `accumulation`; slot 0 is the number 1.
+An entry is coefficient * slot at a row and a column. What the slots are is said in `accumulation`; slot 0 is the number
+1.
 """
 from __future__ import annotations
 
@@ -29,8 +30,10 @@ class Part(NamedTuple):
         """The same with four arrays."""
         n = len(self.columns)
         slots: Any = self.slots
-        slots = np.full(n, slots) if type(slots) is int else np.arange(slots.start, slots.stop) if type(slots) is range else slots
-        return Part(np.arange(n) if self.rows is None else self.rows, self.columns, slots, np.broadcast_to(self.coefficients, n))
+        slots = (np.full(n, slots) if type(slots) is int else np.arange(slots.start, slots.stop)
+                 if type(slots) is range else slots)
+        return Part(np.arange(n) if self.rows is None else self.rows, self.columns, slots,
+                    np.broadcast_to(self.coefficients, n))
 
     def taken(self, which: Any, rows: Indices | None) -> Part:
         """Some of them, in other rows."""
@@ -39,7 +42,8 @@ class Part(NamedTuple):
             slots = which + slots.start
         elif type(slots) is not int:
             slots = slots[which]  # type: ignore[index]
-        return Part(rows, self.columns[which], slots, coefficients[which] if isinstance(coefficients, np.ndarray) else coefficients)
+        return Part(rows, self.columns[which], slots, coefficients[which] if isinstance(coefficients, np.ndarray)
+                    else coefficients)
 
     def times(self, factor: np.ndarray | float) -> Part:
         """The entries times a number, or times one each."""
@@ -78,7 +82,8 @@ def moved(entries: Entries, target: Indices, coefficients: np.ndarray | None = N
     return found
 
 
-def read(entries: Entries, source: Indices, size: int, coefficients: np.ndarray | None = None, present: bool = False) -> Entries:
+def read(entries: Entries, source: Indices, size: int, coefficients: np.ndarray | None = None,
+         present: bool = False) -> Entries:
     """Row r is what row source[r] was, times coefficients[r]; -1 reads zero. `size`: how many rows there were; `present`: no row is -1."""
     there: Indices | None = None  # which rows there are, where some are not
     if not present and len(source) and source.min() < 0:
@@ -145,12 +150,14 @@ class Places:
 
     def __init__(self, entries: Entries, m: int, n: int):
         ends = np.cumsum([len(p.columns) for p in entries])
-        key = np.empty(ends[-1] if entries else 0, dtype=np.int32 if m * n < 1 << 31 else np.int64)  # fresh memory is dear
+        # fresh memory is dear
+        key = np.empty(ends[-1] if entries else 0, dtype=np.int32 if m * n < 1 << 31 else np.int64)
         before: dict[int, Indices] = {}  # of rows, which several parts share
         for p, end in zip(entries, ends, strict=True):
             count = len(p.columns)
             if id(p.rows) not in before:
-                before[id(p.rows)] = (np.arange(count, dtype=key.dtype) if p.rows is None else p.rows.astype(key.dtype)) * n
+                before[id(p.rows)] = (np.arange(count, dtype=key.dtype) if p.rows is None
+                                      else p.rows.astype(key.dtype)) * n
             np.add(before[id(p.rows)], p.columns, out=key[end - count:end], casting="same_kind")
         self._order = np.argsort(key, kind="stable")
         key = key.take(self._order)
@@ -167,4 +174,5 @@ class Places:
         return found
 
 
-__all__ = ["MOST_ENTRIES", "Dense", "Entries", "Indices", "Part", "Places", "count_of", "joined", "moved", "multiplied", "read", "whole"]
+__all__ = ["MOST_ENTRIES", "Dense", "Entries", "Indices", "Part", "Places", "count_of", "joined",
+           "moved", "multiplied", "read", "whole"]

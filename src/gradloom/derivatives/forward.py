@@ -16,7 +16,8 @@ def push(outputs: Sequence[Node], seeds: dict[Node, Any], *, recorded: bool = Fa
          values_of: Callable[[Node], list[Any]] | None = None) -> list[Any]:
     """Tangents of the outputs from tangents of the seeds; None where an output depends on no seed.
 
-    Tangents are tensors, dlarrays (`recorded`) or Blocks. `values_of` gives a node's values where they are not the recorded ones.
+    Tangents are tensors, dlarrays (`recorded`) or Blocks. `values_of` gives a node's values where they are not the
+    recorded ones.
     """
     order = ancestors(outputs, min([n.number for n in seeds]))
     try:
@@ -53,7 +54,8 @@ def _push(outputs: Sequence[Node], seeds: dict[Node, Any], order: Sequence[Node]
     return [dots.get(node) for node in outputs]
 
 
-def _through(node: Node, dots: dict[Node, Any], recorded: bool, lead: tuple[int, ...], values_of: Any, known: dict[Node, Any]) -> Any:
+def _through(node: Node, dots: dict[Node, Any], recorded: bool, lead: tuple[int, ...], values_of: Any,
+             known: dict[Node, Any]) -> Any:
     inputs = [dots.get(p) for p in node.parents]  # type: ignore[arg-type]
     if not any([d is not None for d in inputs]):
         return None

@@ -16,16 +16,19 @@ from ..kernels import NUMBER_TYPES, Tensor
 from .operators import dlfeval, dlgradient, refuse_suspended
 
 
-def value_and_gradient(function: Callable[..., Any], /, *, argument: int | str | tuple[int | str, ...] = 0) -> Callable[..., Any]:
-    """The function that returns `function`'s value and its gradient with respect to one argument; the others are passed through.
+def value_and_gradient(function: Callable[..., Any], /, *, argument: int | str
+                       | tuple[int | str, ...] = 0) -> Callable[..., Any]:
+    """The function that returns `function`'s value and its gradient with respect to one argument; the others are passed
+    through.
 
-    Formula: x, ... -> (f(x, ...), df/dx). `argument` is the position or name of the argument, or several of them for a tuple of
-    gradients. `function` receives it as dlarrays and returns a scalar dlarray.
+    Formula: x, ... -> (f(x, ...), df/dx). `argument` is the position or name of the argument, or several of them for a
+    tuple of gradients. `function` receives it as dlarrays and returns a scalar dlarray.
 
-    The result is of the kind that was given: for NumPy arrays (alone or in containers) the value is a Python number and the
-    gradient fresh writable NumPy arrays; for numbers, numbers; for torch tensors, tensors; for dlarrays, dlarrays. It has the
-    argument's container, shapes and types. `scipy.optimize.minimize(value_and_gradient(f), x0, jac=True)` takes it as it is.
-    Called with traced arrays inside `dlfeval`, the gradient is recorded and can be differentiated again.
+    The result is of the kind that was given: for NumPy arrays (alone or in containers) the value is a Python number and
+    the gradient fresh writable NumPy arrays; for numbers, numbers; for torch tensors, tensors; for dlarrays, dlarrays.
+    It has the argument's container, shapes and types. `scipy.optimize.minimize(value_and_gradient(f), x0, jac=True)`
+    takes it as it is. Called with traced arrays inside `dlfeval`, the gradient is recorded and can be differentiated
+    again.
 
     Raises ShapeError where the value is not a scalar, TypeRefused for integer arrays.
 
@@ -41,7 +44,8 @@ def value_and_gradient(function: Callable[..., Any], /, *, argument: int | str |
     refuse_suspended(function)
     wanted = argument if isinstance(argument, tuple) else (argument,)
     if not wanted or not all(isinstance(a, (int, str)) and not isinstance(a, bool) for a in wanted):
-        raise TypeRefused(f"argument is the position or name of an argument, or a tuple of them, not {argument!r}; write argument=0")
+        raise TypeRefused(
+            f"argument is the position or name of an argument, or a tuple of them, not {argument!r}; write argument=0")
 
     @functools.wraps(function)
     def both(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
@@ -69,14 +73,16 @@ def value_and_gradient(function: Callable[..., Any], /, *, argument: int | str |
                               "pass a dlarray, a NumPy array or numbers")
         y, gradients = apart(not record, dlfeval, run, variables)
         found = iter(gradients)
-        filled = [_returned(next(found), x) if type(v) is dlarray else x for v, x in zip(variables, leaves, strict=True)]
+        filled = [_returned(next(found), x) if type(v) is dlarray else x
+                  for v, x in zip(variables, leaves, strict=True)]
         result = unflatten(structure, filled)
         return _value(y, leaves), result[0] if not isinstance(argument, tuple) else tuple(result)
 
     return both
 
 
-def _place(function: Callable[..., Any], argument: int | str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | str:
+def _place(function: Callable[..., Any], argument: int | str, args: tuple[Any, ...],
+           kwargs: dict[str, Any]) -> int | str:
     """Where an argument is in a call: its position, or its name among the keywords."""
     if isinstance(argument, int):
         if -len(args) <= argument < len(args):

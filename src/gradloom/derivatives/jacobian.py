@@ -30,16 +30,17 @@ OPTION = "dljacobian(u, x, enable_higher_derivatives=True)"
 class Jacobian:
     """The derivative of u with respect to x as a linear map that keeps its structure: made by `dljacobian(u, x)`.
 
-    `J[key]` and `J.blocks` are its parts, `J.dense(out=)` a part as an array of shape (*u.shape, *x.shape), `J.matrix()` the
-    whole with rows in C order and columns leaf by leaf. `J @ v`, `J.T @ w` and `J1 @ J2.T` are its products, `J.gram()` is J J',
-    `J.row_norms()` the norms of its rows, `J.diagonal()` what is on the diagonal where there is nothing else. Inside dlfeval it is
-    lazy; returned from dlfeval it holds its factors and no trace.
+    `J[key]` and `J.blocks` are its parts, `J.dense(out=)` a part as an array of shape (*u.shape, *x.shape),
+    `J.matrix()` the whole with rows in C order and columns leaf by leaf. `J @ v`, `J.T @ w` and `J1 @ J2.T` are its
+    products, `J.gram()` is J J', `J.row_norms()` the norms of its rows, `J.diagonal()` what is on the diagonal where
+    there is nothing else. Inside dlfeval it is lazy; returned from dlfeval it holds its factors and no trace.
     """
 
     __gradloom_leaf__ = True
     __array_ufunc__ = None
 
-    def __init__(self, source: Source, rows: Sequence[int], columns: Sequence[int], u_structure: Structure, x_structure: Structure):
+    def __init__(self, source: Source, rows: Sequence[int], columns: Sequence[int], u_structure: Structure,
+                 x_structure: Structure):
         self._source = source
         self._rows = tuple(rows)
         self._columns = tuple(columns)
@@ -131,7 +132,8 @@ class Jacobian:
         """Without the parts of which u provably does not depend: `{key: part}` order is kept."""
         source = self._source
         keep = [k for k, j in enumerate(self._columns)
-                if any(source.blocks[i, j] is not None if (i, j) in source.blocks else source.leads(i, j) for i in self._rows)]
+                if any(source.blocks[i, j] is not None if (i, j) in source.blocks else source.leads(i, j)
+                       for i in self._rows)]
         paths = self._x_structure.paths()
         _, structure_ = flatten({paths[k][0] if len(paths[k]) == 1 else paths[k]: 0 for k in keep})
         return Jacobian(self._source, self._rows, [self._columns[k] for k in keep], self._u_structure, structure_)
@@ -141,7 +143,8 @@ class Jacobian:
     def _single(self, what: str) -> tuple[int, int]:
         if len(self._rows) != 1 or len(self._columns) != 1:
             keys = [p[0] if len(p) == 1 else p for p in self._x_structure.paths()]
-            raise ShapeError(f"{what} is for one part; write J[{keys[0]!r}].{what}, or J.matrix() for the whole" if keys else f"{what} of an empty Jacobian")
+            raise ShapeError(f"{what} is for one part; write J[{keys[0]!r}].{what}, or J.matrix() for the whole"
+                             if keys else f"{what} of an empty Jacobian")
         return self._rows[0], self._columns[0]
 
     def _entries(self, block: Block | None, i: int, j: int, conjugate: bool) -> tuple[str, bool]:
@@ -152,16 +155,17 @@ class Jacobian:
         if not u.dtype.is_complex:
             return "gradient", False
         if not conjugate and any(t.conjugate for t in block.terms):
-            raise TypeRefused("u depends on conj(x) as well, so du/dx alone does not describe it; use J @ v, or dense(conjugate=True) for du/dconj(x)")
+            raise TypeRefused(
+                "u depends on conj(x) as well, so du/dx alone does not describe it; use J @ v, or dense(conjugate=True) for du/dconj(x)")
         return "terms", conjugate
 
     def dense(self, out: Any = None, *, conjugate: bool = False) -> Any:
         """One part as an array of shape (*u.shape, *x.shape), written whole into `out` where it is given.
 
-        `out` is any array of that shape and type that takes `out[a:b] = values`: NumPy's, memory-mapped ones, torch's, zarr's; or
-        `J.buffer()`, the fast way. What is large is written in pieces, with a progress bar, and can be interrupted. For real u of
-        complex x an entry is the gradient; for complex u it is du/dx, an error where u depends on conj(x) too; `conjugate=True`
-        gives du/dconj(x).
+        `out` is any array of that shape and type that takes `out[a:b] = values`: NumPy's, memory-mapped ones, torch's,
+        zarr's; or `J.buffer()`, the fast way. What is large is written in pieces, with a progress bar, and can be
+        interrupted. For real u of complex x an entry is the gradient; for complex u it is du/dx, an error where u
+        depends on conj(x) too; `conjugate=True` gives du/dconj(x).
         """
         i, j = self._single("dense()")
         u, x = self._source.us[i], self._source.xs[j]
@@ -173,13 +177,15 @@ class Jacobian:
             return write_large(block, out, shape, self.dtype, kind, conj)
         needed = math.prod(shape) * self.dtype.itemsize
         if needed > SMALL and needed > self._source.memory:
-            raise ShapeError(f"the dense Jacobian of shape {shape} needs {readable_bytes(needed)}, {readable_bytes(self._source.memory)} are free; "
+            raise ShapeError(
+                f"the dense Jacobian of shape {shape} needs {readable_bytes(needed)}, {readable_bytes(self._source.memory)} are free; "
                              "keep the structure (J @ v, J.T @ w, J[key]), or give out= a memory-mapped array")
         if self._recorded:
             return self._recorded_rows(i, j)
         block = self._source.block(i, j)
         kind, conj = self._entries(block, i, j, conjugate)
-        return self._result(written_whole(block, torch.zeros(shape, dtype=self.dtype, device=u.device), kind, conj), None)
+        return self._result(written_whole(block, torch.zeros(shape, dtype=self.dtype, device=u.device), kind, conj),
+                            None)
 
     @property
     def _recorded(self) -> bool:
@@ -190,7 +196,8 @@ class Jacobian:
         """A part by one recorded walk backwards with every row as a leading axis."""
         u, x = self._source.us[i], self._source.xs[j]
         if u.dtype.is_complex:
-            raise TypeRefused("a recorded Jacobian of complex u is not an array of gradients; take those of gl.real(u) and gl.imag(u)")
+            raise TypeRefused(
+                "a recorded Jacobian of complex u is not an array of gradients; take those of gl.real(u) and gl.imag(u)")
         bar: Any = None
         if self._source.leads(i, j):
             seed = torch.eye(u.size, dtype=u.dtype, device=u.device).reshape((*u.shape, *u.shape))
@@ -213,18 +220,21 @@ class Jacobian:
         rows, columns = self.shape
         needed = self.dense_nbytes
         if needed > self._source.memory:
-            raise ShapeError(f"the matrix of {rows} x {columns} needs {readable_bytes(needed)}, {readable_bytes(self._source.memory)} are free; keep the "
+            raise ShapeError(
+                f"the matrix of {rows} x {columns} needs {readable_bytes(needed)}, {readable_bytes(self._source.memory)} are free; keep the "
                              "structure: J @ v, J.T @ w, J[key].dense(out=)")
         if self._recorded:
             reshape, concat = PUBLIC["reshape"], PUBLIC["concat"]
-            strips = [[reshape(self._recorded_rows(i, j), (self._source.us[i].size, self._source.xs[j].size)) for j in self._columns] for i in self._rows]
+            strips = [[reshape(self._recorded_rows(i, j), (self._source.us[i].size, self._source.xs[j].size))
+                       for j in self._columns] for i in self._rows]
             return concat([concat(strip, axis=1) for strip in strips], axis=0)
         result = torch.zeros((rows, columns), dtype=self.dtype, device=self._us[0].device)
         for i, j, there in self._places():
             block = self._source.block(i, j)
             if block is not None:
                 part = torch.zeros((*block.shape, *block.in_shape), dtype=self.dtype, device=block.device)
-                result[there] = written_whole(block, part, *self._entries(block, i, j, False)).reshape(result[there].shape)
+                result[there] = written_whole(block, part, *self._entries(block, i, j,
+                                                                          False)).reshape(result[there].shape)
         return self._result(result, None)
 
     def _places(self) -> Iterator[tuple[int, int, tuple[slice, slice]]]:
@@ -253,16 +263,19 @@ class Jacobian:
     # ----- by-products: from the factors, never from the dense Jacobian -----
 
     def gram(self) -> dlarray:
-        """J J' with shape (*u.shape, *u.shape): for u the outputs of a network and x its learnables, the neural tangent kernel.
+        """J J' with shape (*u.shape, *u.shape): for u the outputs of a network and x its learnables, the neural tangent
+        kernel.
 
         Formula: G[i, j] = sum_k J[i, k] J[j, k]. `J.T.gram()` is J' J. Source: Jacot, Gabriel and Hongler 2018.
         """
         return self @ self.T
 
     def row_norms(self) -> Any:
-        """The Euclidean norm of each row over all of x, in u's shape: for u the losses of observations, their gradients' norms.
+        """The Euclidean norm of each row over all of x, in u's shape: for u the losses of observations, their
+        gradients' norms.
 
-        Formula: n[i] = sqrt(sum_k J[i, k]^2). The gradients are never written. Source: Goodfellow 2015, arXiv:1510.01799.
+        Formula: n[i] = sqrt(sum_k J[i, k]^2). The gradients are never written. Source: Goodfellow 2015,
+        arXiv:1510.01799.
         """
         return products.row_norms(self)
 
@@ -283,7 +296,8 @@ class Jacobian:
     def _refuse_open(self, what: str) -> None:
         """What leaves the library while the trace is open would be a constant."""
         if self._source.open and any(u.node is not None for u in self._source.us):
-            raise TraceError(f"{what} would make a constant of a derivative, at {line_of(user_site())}; return J from dlfeval and write it out there, or use "
+            raise TraceError(
+                f"{what} would make a constant of a derivative, at {line_of(user_site())}; return J from dlfeval and write it out there, or use "
                              "J.dense() and J.matrix(), which cannot be differentiated by accident")
 
     # ----- products -----
@@ -294,7 +308,8 @@ class Jacobian:
             return products.times_transposed(self, v.T)
         given = distributed(v, self._xs, self._x_structure, "J @ v")
         directions = [d._value for d in given]
-        if self._recorded or self._source.open and not all((i, j) in self._source.blocks for i in self._rows for j in self._columns):
+        if (self._recorded or self._source.open and not all((i, j) in self._source.blocks
+                                                            for i in self._rows for j in self._columns)):
             seeds: dict[Node, Any] = {}
             for x, d in zip(self._xs, given if self._recorded else directions, strict=True):
                 assert x.node is not None
@@ -303,7 +318,8 @@ class Jacobian:
             dots = dict(zip(outputs, push(outputs, seeds, recorded=self._recorded), strict=True)) if outputs else {}
             values = [dots.get(u.node) if u.node is not None else None for u in self._us]
         else:
-            values = [self._summed([self._product(i, j, d) for j, d in zip(self._columns, directions, strict=True)]) for i in self._rows]
+            values = [self._summed([self._product(i, j, d) for j, d in zip(self._columns, directions, strict=True)])
+                      for i in self._rows]
         made = [self._walked(torch.zeros(u.shape, dtype=u.dtype, device=u.device) if y is None else y, u.labels, given)
                 for u, y in zip(self._us, values, strict=True)]
         return unflatten(self._u_structure, made)
@@ -348,11 +364,12 @@ class Jacobian:
         import html
 
         head, *rest = repr(self).split("\n")
-        return f"<b>{html.escape(head)}</b><ul>" + "".join(f"<li>{html.escape(line.strip())}</li>" for line in rest) + "</ul>"
+        return f"<b>{html.escape(head)}</b><ul>" + "".join(f"<li>{html.escape(line.strip())}</li>"
+                                                           for line in rest) + "</ul>"
 
     def explain(self) -> str:
-        """The plan: for each part the way of the walk with its operations and bytes, the rejected one, what is held, and where and
-        why structure was given up."""
+        """The plan: for each part the way of the walk with its operations and bytes, the rejected one, what is held,
+        and where and why structure was given up."""
         return explained(self)
 
 
@@ -403,7 +420,8 @@ class TransposedJacobian:
                     parts.append(None if block is None else dense(block.transposed().applied(bar)))
                 total = J._summed(parts)
                 x = source.xs[j]
-                values.append(total if total is None else (total.real if total.is_complex() and not x.dtype.is_complex else total).to(x.dtype))
+                values.append(total if total is None else (total.real if total.is_complex()
+                                                           and not x.dtype.is_complex else total).to(x.dtype))
         made = [J._walked(torch.zeros(x.shape, dtype=x.dtype, device=x.device) if bar is None else bar, x.labels, given)
                 for x, bar in zip(J._xs, values, strict=True)]
         return unflatten(J._x_structure, made)
@@ -413,13 +431,16 @@ class TransposedJacobian:
         return self @ self.T
 
 
-def jacobian_object(u: Any, x: Any, output: Callable[..., Any], target: Callable[..., Any], check: bool, recorded: bool, memory_limit: int | None) -> Jacobian:
+def jacobian_object(u: Any, x: Any, output: Callable[..., Any], target: Callable[..., Any],
+                    check: bool, recorded: bool, memory_limit: int | None) -> Jacobian:
     """`dljacobian(u, x)` without an axis."""
     us, u_structure = flatten(u)
     xs, x_structure = flatten(x)
     u_leaves = [Leaf(a, output(a, "dljacobian"), path) for a, path in zip(us, u_structure.paths(), strict=True)]
-    x_leaves = [Leaf(a, target(a, "dljacobian"), path[0] if len(path) == 1 else path) for a, path in zip(xs, x_structure.paths(), strict=True)]
-    results, targets = [leaf.node for leaf in u_leaves if leaf.node is not None], [leaf.node for leaf in x_leaves if leaf.node is not None]
+    x_leaves = [Leaf(a, target(a, "dljacobian"), path[0] if len(path) == 1 else path)
+                for a, path in zip(xs, x_structure.paths(), strict=True)]
+    results, targets = [leaf.node for leaf in u_leaves
+                        if leaf.node is not None], [leaf.node for leaf in x_leaves if leaf.node is not None]
     check_leads_to(results, targets, "dljacobian")
     one_trace(results, targets)
     source = Source(u_leaves, x_leaves, recorded, memory_limit)

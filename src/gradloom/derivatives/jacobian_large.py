@@ -18,7 +18,8 @@ from ..kernels import DTYPES, NAMES, Tensor, to_numpy
 PIECE = 1 << 27  # bytes written at once
 
 
-def written_whole(block: Block | None, memory: Tensor, kind: str, conjugate: bool, *, zeroed: bool = True, clean: bool = True) -> Tensor:
+def written_whole(block: Block | None, memory: Tensor, kind: str, conjugate: bool, *, zeroed: bool = True,
+                  clean: bool = True) -> Tensor:
     """The entries in `memory`: the terms in x_dot alone, or added to those in conj(x_dot) (`kind` "sum"), as gradients ("gradient")."""
     if block is None:
         return memory if clean else memory.zero_()
@@ -28,7 +29,8 @@ def written_whole(block: Block | None, memory: Tensor, kind: str, conjugate: boo
     return memory.copy_((plain if kind == "sum" else plain.conj()) + other)
 
 
-def write_large(block: Block | None, out: Any, shape: tuple[int, ...], dtype: torch.dtype, kind: str, conjugate: bool) -> Any:
+def write_large(block: Block | None, out: Any, shape: tuple[int, ...], dtype: torch.dtype,
+                kind: str, conjugate: bool) -> Any:
     """Overwrite `out` whole, in pieces of rows where it is large."""
     lent = lent_memory(out, block) if block is not None else None
     memory = lent if lent is not None else _memory(out, shape, dtype)
@@ -42,7 +44,8 @@ def write_large(block: Block | None, out: Any, shape: tuple[int, ...], dtype: to
             if memory is not None:
                 written_whole(piece, memory[rows], kind, conjugate, zeroed=lent is not None, clean=False)
             else:
-                part = torch.zeros((rows.stop - rows.start, *shape[1:]) if shape else (), dtype=dtype, device="cpu" if block is None else block.device)
+                part = torch.zeros((rows.stop - rows.start, *shape[1:]) if shape else (), dtype=dtype,
+                                   device="cpu" if block is None else block.device)
                 out[rows if shape else ()] = to_numpy(written_whole(piece, part, kind, conjugate))
     if lent is not None:
         written(out, lent)
@@ -71,7 +74,8 @@ def _memory(out: Any, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor | No
     memory: Tensor | None = None
     if isinstance(out, Tensor):
         if out.layout is not torch.strided or out.is_meta or out.is_quantized or out.is_conj() or out.is_neg():
-            raise TypeRefused("out has no memory of its own numbers to write to; give a dense tensor, as torch.empty(shape, dtype=) makes one")
+            raise TypeRefused(
+                "out has no memory of its own numbers to write to; give a dense tensor, as torch.empty(shape, dtype=) makes one")
         memory = out.detach()
     elif isinstance(out, np.ndarray):
         if not out.flags.writeable:
@@ -81,14 +85,18 @@ def _memory(out: Any, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor | No
         shared = out.dtype.isnative and all(s >= 0 and s % out.itemsize == 0 for s in out.strides)  # what torch takes
         if shared and type(out) in (np.ndarray, np.memmap):
             memory = torch.from_numpy(np.asarray(out))
-    elif not (hasattr(out, "shape") and hasattr(out, "dtype") and hasattr(out, "__setitem__") and shape) or hasattr(out, "_value"):
-        raise TypeRefused(f"out is a NumPy array (memory-mapped ones too), a torch tensor, or an array that takes out[a:b] = values (zarr, h5py), "
+    elif (not (hasattr(out, "shape") and hasattr(out, "dtype") and hasattr(out, "__setitem__") and shape)
+          or hasattr(out, "_value")):
+        raise TypeRefused(
+            f"out is a NumPy array (memory-mapped ones too), a torch tensor, or an array that takes out[a:b] = values (zarr, h5py), "
                           f"not {type(out).__name__}")
     its = np.dtype(str(out.dtype)).name if memory is None else NAMES.get(memory.dtype, str(memory.dtype))
     if tuple(out.shape) != shape or its != NAMES[dtype]:
         raise ShapeError(f"out has shape {tuple(out.shape)} and type {its}; {shape} and {NAMES[dtype]} are needed")
-    if isinstance(out, Tensor) and _overlaps(out.stride(), shape, 1) or isinstance(out, np.ndarray) and _overlaps(out.strides, shape, out.itemsize):
-        raise ShapeError("several elements of out lie in the same memory; give an array of its own, not one that was expanded")
+    if (isinstance(out, Tensor) and _overlaps(out.stride(), shape, 1) or isinstance(out, np.ndarray)
+        and _overlaps(out.strides, shape, out.itemsize)):
+        raise ShapeError(
+            "several elements of out lie in the same memory; give an array of its own, not one that was expanded")
     return memory
 
 

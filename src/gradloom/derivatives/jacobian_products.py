@@ -1,4 +1,5 @@
-"""What users ask of a Jacobian besides its entries, from its factors: kernels, norms of rows, the diagonal, sparse matrices.
+"""What users ask of a Jacobian besides its entries, from its factors: kernels, norms of rows, the diagonal, sparse
+matrices.
 
 Where a Jacobian is recorded, the same from its recorded rows, so that it can be differentiated.
 """
@@ -38,7 +39,8 @@ def _real(J: Jacobian, what: str) -> None:
 def _fits(J: Jacobian, rows: int, columns: int, what: str) -> None:
     needed = rows * columns * J.dtype.itemsize
     if needed > SMALL and needed > J._source.memory:
-        raise ShapeError(f"{what} of {rows} x {columns} needs {readable_bytes(needed)}, {readable_bytes(J._source.memory)} are free; use products with "
+        raise ShapeError(
+            f"{what} of {rows} x {columns} needs {readable_bytes(needed)}, {readable_bytes(J._source.memory)} are free; use products with "
                          "vectors, or parts J[key]")
 
 
@@ -49,16 +51,20 @@ def times_transposed(J: Jacobian, other: Jacobian) -> dlarray:
     mine, theirs = J._x_structure.paths(), other._x_structure.paths()
     keyed = [()] not in (mine, theirs)  # not a part on its own
     if keyed and set(mine) != set(theirs):
-        raise ShapeError(f"J1 @ J2.T needs two Jacobians with respect to the same x; only one of them has {sorted(map(str, {*mine} ^ {*theirs}))[0]}, "
+        raise ShapeError(
+            f"J1 @ J2.T needs two Jacobians with respect to the same x; only one of them has {sorted(map(str, {*mine} ^ {*theirs}))[0]}, "
                          f"at {line_of(user_site())}; leave .nonzero out, or take the same parts J[key] of both")
     if keyed and mine != theirs:  # the same container in another order
-        other = type(other)(other._source, other._rows, [other._columns[theirs.index(path)] for path in mine], other._u_structure, J._x_structure)
+        other = type(other)(other._source, other._rows, [other._columns[theirs.index(path)] for path in mine],
+                            other._u_structure, J._x_structure)
     shapes = [[x.shape for x in which._xs] for which in (J, other)]
     if shapes[0] != shapes[1]:
-        raise ShapeError(f"J1 @ J2.T needs two Jacobians with respect to the same x, not of {shapes[0]} and {shapes[1]}, at {line_of(user_site())}; "
+        raise ShapeError(
+            f"J1 @ J2.T needs two Jacobians with respect to the same x, not of {shapes[0]} and {shapes[1]}, at {line_of(user_site())}; "
                          "take both with respect to one x")
     if len(J._rows) != 1 or len(other._rows) != 1:
-        raise ShapeError("J1 @ J2.T and J.gram() are for one u, not a container; write dljacobian(u[0], x), or stack them")
+        raise ShapeError(
+            "J1 @ J2.T and J.gram() are for one u, not a container; write dljacobian(u[0], x), or stack them")
     u, v = J._us[0], other._us[0]
     _fits(J, u.size, v.size, "J1 @ J2.T")
     if J._recorded or other._recorded:
@@ -77,19 +83,23 @@ def transposed_times(J: Jacobian, other: Jacobian) -> dlarray:
     _real(J, "J1.T @ J2")
     _real(other, "J1.T @ J2")
     if [u.shape for u in J._us] != [u.shape for u in other._us]:
-        raise ShapeError(f"J1.T @ J2 needs two Jacobians of the same u, not of {[u.shape for u in J._us]} and {[u.shape for u in other._us]}, "
+        raise ShapeError(
+            f"J1.T @ J2 needs two Jacobians of the same u, not of {[u.shape for u in J._us]} and {[u.shape for u in other._us]}, "
                          f"at {line_of(user_site())}")
     _fits(J, J.shape[1], other.shape[1], "J1.T @ J2")
     if J._recorded or other._recorded:
         result = PUBLIC["matmul"](PUBLIC["matrix_transpose"](J.matrix()), other.matrix())
     else:
-        value = torch.zeros((J.shape[1], other.shape[1]), dtype=torch.promote_types(J.dtype, other.dtype), device=J._us[0].device)
+        value = torch.zeros((J.shape[1], other.shape[1]), dtype=torch.promote_types(J.dtype, other.dtype),
+                            device=J._us[0].device)
         for i, j, (_, rows) in J._places():
             for r, k, (_, columns) in other._places():
                 if J._rows.index(i) == other._rows.index(r):
                     a, b = J._source.block(i, j), other._source.block(r, k)
                     if a is not None and b is not None:
-                        value[rows, columns] += dense(composed(a.transposed(), b)).reshape(rows.stop - rows.start, columns.stop - columns.start)
+                        value[rows, columns] += dense(composed(a.transposed(),
+                                                               b)).reshape(rows.stop - rows.start,
+                                                                           columns.stop - columns.start)
         result = J._result(value, None)
     single = len(J._columns) == len(other._columns) == 1
     return PUBLIC["reshape"](result, (*J._xs[0].shape, *other._xs[0].shape)) if single else result
@@ -118,13 +128,15 @@ def diagonal(J: Jacobian, i: int, j: int) -> dlarray:
     """The diagonal, proved from the structure to be all there is."""
     u, x = J._source.us[i], J._source.xs[j]
     if u.shape != x.shape:
-        raise ShapeError(f"diagonal() is for u and x of one shape, not {described(u.shape, u.labels)} and {described(x.shape, x.labels)}")
+        raise ShapeError(
+            f"diagonal() is for u and x of one shape, not {described(u.shape, u.labels)} and {described(x.shape, x.labels)}")
     block = J._source.block(i, j)
     total = torch.zeros(u.shape, dtype=J.dtype, device=u.device)
     for term in block.terms if block is not None else ():
         for k, (a, b) in enumerate(zip(term.out, term.inn, strict=True)):
             if a.indices != b.indices or not (in_order(a) and in_order(b) or a.table_key == b.table_key):
-                raise ShapeError(f"this Jacobian is not proved to be diagonal: u's axis {k} is not tied to x's axis {k} ({described_term(term, u, x)}); "
+                raise ShapeError(
+                    f"this Jacobian is not proved to be diagonal: u's axis {k} is not tied to x's axis {k} ({described_term(term, u, x)}); "
                                  "write J.dense(), or dljacobian(u, x, axis) for batches")
         if term.conjugate:
             raise TypeRefused("u depends on conj(x) too, so its Jacobian is not a diagonal of numbers; use J @ v")
@@ -147,7 +159,8 @@ def sparse(J: Jacobian) -> Any:
     for i, j, (rows, columns) in J._places():
         block = J._source.block(i, j)
         shape = (rows.stop - rows.start, columns.stop - columns.start)
-        strips[i].append(scipy_sparse.csr_array(shape, dtype=NAMES[entry_type(J.dtype)]) if block is None else sparse_of(block))
+        strips[i].append(scipy_sparse.csr_array(shape, dtype=NAMES[entry_type(J.dtype)]) if block is None
+                         else sparse_of(block))
     parts = list(strips.values())
     return parts[0][0] if len(parts) == len(parts[0]) == 1 else scipy_sparse.block_array(parts, format="csr")
 
@@ -158,7 +171,8 @@ def linear_operator(J: Jacobian) -> Any:
     _real(J, "J.aslinearoperator()")
 
     def flat(tree: Any) -> np.ndarray:
-        return np.concatenate([to_numpy(leaf._value.to(entry_type(leaf.dtype))).reshape(-1) for leaf in flatten(tree)[0]])
+        return np.concatenate([to_numpy(leaf._value.to(entry_type(leaf.dtype))).reshape(-1)
+                               for leaf in flatten(tree)[0]])
 
     def times(product: Callable[[Any], Any]) -> Callable[[Any], np.ndarray]:
         return lambda v: flat(product(dlarray(np.asarray(v).reshape(-1), dtype=J.dtype)))
@@ -178,9 +192,11 @@ def probe(J: Jacobian, seed: int = 0) -> None:
         for i, u in zip(J._rows, J._us, strict=True):
             expected = plain.get(u.node) if u.node is not None else None
             found = J._product(i, j, v)
-            expected, found = (torch.zeros(u.shape, dtype=u.dtype, device=u.device) if t is None else t for t in (expected, found))
+            expected, found = (torch.zeros(u.shape, dtype=u.dtype, device=u.device) if t is None
+                               else t for t in (expected, found))
             limit = 1e3 * torch.finfo(u.dtype).eps * max(float(expected.abs().max()) if expected.numel() else 0, 1)
             worst = float((found - expected).abs().max()) if found.numel() else 0.0
             if not worst <= limit:
-                raise GradloomError(f"the structured Jacobian with respect to {x.key!r} differs from a plain walk by {worst:.1e}; please report it, "
+                raise GradloomError(
+                    f"the structured Jacobian with respect to {x.key!r} differs from a plain walk by {worst:.1e}; please report it, "
                                     "and use dljacobian(u, x, axis) or dlgradient meanwhile")

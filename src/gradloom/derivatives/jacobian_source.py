@@ -57,7 +57,8 @@ class Source:
     def check_open(self, what: str) -> None:
         """An error where the trace has ended."""
         if not self.open:
-            raise TraceError(f"{what}: this Jacobian (of {line_of(self.site)}) escaped from its dlfeval and is closed; return it from dlfeval")
+            raise TraceError(
+                f"{what}: this Jacobian (of {line_of(self.site)}) escaped from its dlfeval and is closed; return it from dlfeval")
 
     @property
     def memory(self) -> int:
@@ -68,7 +69,8 @@ class Source:
         """How d u_i / d x_j is made."""
         if i not in self._ways:
             u = self.us[i].node
-            self._ways[i] = [Way(False)] * len(self.xs) if u is None or self.closed else ways(u, [x.node for x in self.xs], self._reached.get(i))
+            self._ways[i] = ([Way(False)] * len(self.xs) if u is None or self.closed
+                             else ways(u, [x.node for x in self.xs], self._reached.get(i)))
         return self._ways[i][j]
 
     def leads(self, i: int, j: int) -> bool:
@@ -88,10 +90,12 @@ class Source:
                 self._make(i, j)
             except (RuntimeError, MemoryError, ShapeError) as error:
                 kernels = error.__cause__ if isinstance(error, ShapeError) else error  # a walk has put it in words
-                if kernels is None or isinstance(kernels, GradloomError) or isinstance(kernels, RuntimeError) and "memory" not in str(kernels):
+                if (kernels is None or isinstance(kernels, GradloomError) or isinstance(kernels, RuntimeError)
+                    and "memory" not in str(kernels)):
                     raise
                 said = (str(kernels) or type(kernels).__name__).splitlines()[0][:120]
-                raise ShapeError(f"the structured Jacobian of {line_of(self.site)} with respect to {self.xs[j].key!r} does not fit in memory on the way: "
+                raise ShapeError(
+                    f"the structured Jacobian of {line_of(self.site)} with respect to {self.xs[j].key!r} does not fit in memory on the way: "
                                  f"{said}; take fewer outputs, or use J @ v and J.T @ w inside dlfeval") from error
         return self.blocks[i, j]
 
@@ -102,14 +106,16 @@ class Source:
             return
         assert u is not None and x is not None
         if self.way(i, j).backwards:  # one walk gives all parts that are made backwards
-            columns = [c for c in range(len(self.xs)) if (i, c) not in self.blocks and self.way(i, c).backwards and self.leads(i, c)]
+            columns = [c for c in range(len(self.xs)) if (i, c) not in self.blocks and self.way(i, c).backwards
+                       and self.leads(i, c)]
             self.fit(columns, [i])
             nodes = [self.xs[c].node for c in columns]
             pulled = pull({u: identity(u.shape, u.dtype, self.us[i].device)}, nodes, values_of=lambda node: node.values)  # type: ignore[arg-type]
             for c, block in zip(columns, pulled, strict=True):
                 self.blocks[i, c] = None if block is None else block.transposed()
             return
-        rows = [r for r in range(len(self.us)) if (r, j) not in self.blocks and self.leads(r, j) and not self.way(r, j).backwards]
+        rows = [r for r in range(len(self.us)) if (r, j) not in self.blocks and self.leads(r, j)
+                and not self.way(r, j).backwards]
         self.fit([j], rows)
         outputs = list(dict.fromkeys(leaf.node for leaf in (self.us[r] for r in rows) if leaf.node is not None))
         pushed = dict(zip(outputs, push(outputs, {x: identity(x.shape, x.dtype, self.xs[j].device)}), strict=True))
@@ -139,7 +145,8 @@ class Source:
         memory = self.memory
         needed = sum(self._bytes(i, j) for i in rows for j in columns)
         if needed > memory:
-            raise ShapeError(f"the structured Jacobian of {line_of(self.site)} holds {readable_bytes(needed)}, and {readable_bytes(memory)} of memory are free "
+            raise ShapeError(
+                f"the structured Jacobian of {line_of(self.site)} holds {readable_bytes(needed)}, and {readable_bytes(memory)} of memory are free "
                              f"(dense: {readable_bytes(dense_bytes)}); take fewer outputs, use J @ v and J.T @ w inside dlfeval, or dljacobian(u, x, axis)")
 
     def _bytes(self, i: int, j: int) -> int:
@@ -154,7 +161,8 @@ class Source:
         if self.closed:
             return
         self.check_open("returning a Jacobian")
-        self.fit([j for j in columns if (0, j) not in self.blocks and any(self.leads(i, j) for i in range(len(self.us)))])
+        self.fit([j for j in columns if (0, j) not in self.blocks and any(self.leads(i, j)
+                                                                          for i in range(len(self.us)))])
         for j in columns:
             for i in range(len(self.us)):
                 self.block(i, j)

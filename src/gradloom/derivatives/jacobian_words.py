@@ -30,11 +30,13 @@ def described_term(term: Term, u: Leaf, x: Leaf) -> str:
     factors = {0: nothing, 1: "one array"}.get(len(term.factors), f"a product of {len(term.factors)} arrays")
     if term.factors and selection:
         factors += " at selected places"
-    if len(term.factors) == 2 and any(not set(ids) & inn for _, ids in term.factors) and any(not set(ids) & out for _, ids in term.factors):
+    if (len(term.factors) == 2 and any(not set(ids) & inn for _, ids in term.factors)
+        and any(not set(ids) & out for _, ids in term.factors)):
         factors = "an outer product"
     parts = [factors]
     if ties:
-        parts.append("diagonal along " + ", ".join(f"u's axis {_axis_name(k, u)} and x's axis {_axis_name(j, x)}" for k, j in ties))
+        parts.append("diagonal along " + ", ".join(f"u's axis {_axis_name(k, u)} and x's axis {_axis_name(j, x)}"
+                                                   for k, j in ties))
     summed = {i for _, ids in term.factors for i in ids} - inn - out
     if summed:
         parts.append(f"summed over {' x '.join(str(i.size) for i in summed)}")
@@ -51,9 +53,11 @@ def way_words(way: Way) -> str:
     """The way to a part, and what the other one would cost."""
     if way.cost is None and way.other is None:
         return "forwards from it, its own layer or near it"
-    chosen, other = ("backwards from u, in one walk with all that are", "forwards") if way.backwards else ("forwards from it", "backwards")
+    chosen, other = (("backwards from u, in one walk with all that are", "forwards") if way.backwards
+                     else ("forwards from it", "backwards"))
     text = chosen + (f" ({way.cost})" if way.cost is not None else "")
-    return text + (f", not {other} ({way.other})" if way.other is not None else f", not {other} (dearer, or it cannot be followed without data)")
+    return text + (f", not {other} ({way.other})" if way.other is not None
+                   else f", not {other} (dearer, or it cannot be followed without data)")
 
 
 def shown(J: Any) -> str:
@@ -67,7 +71,8 @@ def shown(J: Any) -> str:
     for k, j in enumerate(J._columns):
         for i in J._rows:
             name = "" if paths[k] == () else f"{paths[k][0] if len(paths[k]) == 1 else paths[k]!r}: "
-            lines.append(f"  {name}{source.us[i].shape} by {source.xs[j].shape}: {words(source.planned(i, j), source.us[i], source.xs[j])}")
+            lines.append(
+                f"  {name}{source.us[i].shape} by {source.xs[j].shape}: {words(source.planned(i, j), source.us[i], source.xs[j])}")
     return "\n".join(lines)
 
 

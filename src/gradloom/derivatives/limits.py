@@ -214,7 +214,8 @@ def check(met: Met, pairs: Pairs, outputs: Sequence[Node], turns: Sequence[Any] 
         _warn(met.node, CHOICE)
         return
     reason = str(pairs.unseen).splitlines()[0][:120]
-    _warn(met.node, f"what is made of their vectors cannot be differentiated twice ({reason}), so how equal values part is "
+    _warn(met.node,
+          f"what is made of their vectors cannot be differentiated twice ({reason}), so how equal values part is "
                     "left out and even its first derivative is not right; use operations with derivatives of every order")
 
 

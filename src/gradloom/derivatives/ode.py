@@ -28,16 +28,19 @@ from .functions import apart
 from .operators import dlfeval
 from .products import jvp, vjp
 
-# Dormand and Prince: when each stage is, and its weights of the slopes before it; the last stage is the solution of order 5.
+# Dormand and Prince: when each stage is, and its weights of the slopes before it; the last stage is the solution of
+# order 5.
 STAGES = (
     (1 / 5, (1 / 5,)), (3 / 10, (3 / 40, 9 / 40)), (4 / 5, (44 / 45, -56 / 15, 32 / 9)),
-    (8 / 9, (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729)), (1.0, (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656)),
+    (8 / 9, (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729)),
+    (1.0, (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656)),
     (1.0, (35 / 384, 0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84)))
 # The solutions of order 5 and 4, subtracted.
 ERROR = (71 / 57600, 0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
 # Shampine's continuous extension of order 4: for each slope, coefficients of powers 1 to 4 of the part of the step.
 DENSE = (
-    (1, -183 / 64, 37 / 12, -145 / 128), (0, 0, 0, 0), (0, 1500 / 371, -1000 / 159, 1000 / 371), (0, -125 / 32, 125 / 12, -375 / 64),
+    (1, -183 / 64, 37 / 12, -145 / 128), (0, 0, 0, 0), (0, 1500 / 371, -1000 / 159, 1000 / 371),
+    (0, -125 / 32, 125 / 12, -375 / 64),
     (0, 9477 / 3392, -729 / 106, 25515 / 6784), (0, -11 / 7, 11 / 3, -55 / 28), (0, 3 / 2, -4, 5 / 2))
 
 
@@ -66,7 +69,8 @@ def _combined_kernel(*arrays: Tensor, weights: tuple[float, ...]) -> Tensor:
 
 
 _combination = _Combination("combination", _combined_kernel, ("arrays",), [("arrays",)], {}, samples=[
-    ((2, 3), (2, 3), (2, 3), {"weights": (1.0, -0.5, 2.0)}), ((), {"weights": (3.0,)}), ((0, 1), (0, 1), {"weights": (1.0, 2.0)})])
+    ((2, 3), (2, 3), (2, 3), {"weights": (1.0, -0.5, 2.0)}), ((), {"weights": (3.0,)}),
+    ((0, 1), (0, 1), {"weights": (1.0, 2.0)})])
 
 State = list[Any]  # arrays: the solution, and in the adjoint equation what goes with it
 Slope = Callable[[float, State], State]
@@ -83,7 +87,8 @@ class _Options:
 def _moved(y: State, slopes: Sequence[State], weights: Sequence[float], step: float) -> State:
     """y + step * sum of weighted slopes."""
     used = [(k, w * step) for k, w in zip(slopes, weights, strict=False) if w]
-    return [_combination.apply((x, *[k[j] for k, _ in used]), {"weights": (1.0, *[w for _, w in used])}, x._labels) for j, x in enumerate(y)]
+    return [_combination.apply((x, *[k[j] for k, _ in used]), {"weights": (1.0, *[w for _, w in used])}, x._labels)
+            for j, x in enumerate(y)]
 
 
 def _largest_ratio(sizes: Sequence[Sequence[Tensor]], errors: Sequence[Tensor], options: _Options) -> float:
@@ -100,7 +105,8 @@ def _largest_ratio(sizes: Sequence[Sequence[Tensor]], errors: Sequence[Tensor], 
 def _first_step(y: State, slope: State, options: _Options, span: float) -> float:
     if options.initial is not None:
         return options.initial
-    rate = _largest_ratio([(x._value,) for x in y], [k._value for k in slope], options) * options.relative / (0.8 * options.relative ** 0.2)
+    rate = _largest_ratio([(x._value,) for x in y], [k._value for k in slope],
+                          options) * options.relative / (0.8 * options.relative ** 0.2)
     return min(span, 1 / rate) if 0 < rate < math.inf else span
 
 
@@ -123,12 +129,14 @@ def _solve(f: Slope, times: Sequence[float], y: State, options: _Options) -> lis
             for at, weights in STAGES:
                 new = _moved(y, slopes, weights, step)
                 slopes.append(f(end if last and at == 1 else t + at * step, new))
-            errors = [_combined_kernel(*[k[j]._value for k in slopes], weights=tuple(w * step for w in ERROR)) for j in range(len(y))]
+            errors = [_combined_kernel(*[k[j]._value for k in slopes], weights=tuple(w * step for w in ERROR))
+                      for j in range(len(y))]
             ratio = _largest_ratio([(a._value, b._value) for a, b in zip(y, new, strict=True)], errors, options)
             if ratio <= 1:
                 break
             if h <= smallest:
-                raise GradloomError(f"dlode45 cannot keep the tolerance at t = {t:.6g} with steps of {h:.1e}, at {line_of(user_site())}: the solution "
+                raise GradloomError(
+                    f"dlode45 cannot keep the tolerance at t = {t:.6g} with steps of {h:.1e}, at {line_of(user_site())}: the solution "
                                     "may be singular there, or odefun not smooth; write larger relative_tolerance and absolute_tolerance, or a shorter tspan")
             h = max(smallest, h * (0.5 if failed else max(0.1, 0.8 * ratio ** -0.2)))
             failed = True
@@ -143,7 +151,7 @@ def _solve(f: Slope, times: Sequence[float], y: State, options: _Options) -> lis
     return found
 
 
-# ----- the function of the right-hand side ---------------------------------------------------------------------------------
+# ----- the function of the right-hand side ----------------------------------------------------------------------------
 
 
 class _Right:
@@ -180,17 +188,20 @@ class _Right:
         y = dlarray._made(y._value, y._node, self.labels)
         slope = network(y) if self.network else self.odefun(t, y, theta) if self.with_theta else self.odefun(t, y)
         if not isinstance(slope, (dlarray, np.ndarray, Tensor, float)):
-            raise TypeRefused(f"dlode45: odefun returns an array with the shape of y, not {type(slope).__name__}, at {line_of(user_site())}")
+            raise TypeRefused(
+                f"dlode45: odefun returns an array with the shape of y, not {type(slope).__name__}, at {line_of(user_site())}")
         slope = slope if isinstance(slope, dlarray) else dlarray(slope)
-        if labels_of(slope) not in (None, self.labels) and self.labels is not None and sorted(slope.dims) == sorted(self.labels):
+        if (labels_of(slope) not in (None, self.labels) and self.labels is not None
+            and sorted(slope.dims) == sorted(self.labels)):
             slope = permute_dims(slope, self.labels)
         if slope.shape != y.shape:
-            raise ShapeError(f"dlode45: odefun returned {described(slope.shape, slope._labels)} for y {described(y.shape, self.labels)}, "
+            raise ShapeError(
+                f"dlode45: odefun returned {described(slope.shape, slope._labels)} for y {described(y.shape, self.labels)}, "
                              f"at {line_of(user_site())}; it returns dy/dt, in the shape of y")
         return astype(slope, y.dtype) if slope.dtype is not y.dtype else slope
 
 
-# ----- the adjoint equation ------------------------------------------------------------------------------------------------
+# ----- the adjoint equation -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -211,7 +222,8 @@ class _Problem:
                 return [k]
             made = live(k._node)  # by a derivative inside odefun; anything older is not odefun's own
             if made is not None and (made.trace is not trace or any(node.number < start for node in ancestors([made]))):
-                raise TraceError(f"dlode45 with gradient_mode=\"adjoint\": odefun uses a traced array that it was not given, at {line_of(user_site())}; "
+                raise TraceError(
+                    f"dlode45 with gradient_mode=\"adjoint\": odefun uses a traced array that it was not given, at {line_of(user_site())}; "
                                  "pass it in theta, or write gradient_mode=\"direct\"")
             return [dlarray._made(k._value, None, k._labels)]
 
@@ -239,7 +251,8 @@ class _Problem:
         return [a, *others]
 
 
-    def pushed(self, values: Sequence[dlarray], rows: Sequence[Sequence[dlarray | None]], recorded: bool) -> list[dlarray]:
+    def pushed(self, values: Sequence[dlarray], rows: Sequence[Sequence[dlarray | None]],
+               recorded: bool) -> list[dlarray]:
         """Tangents of the solution from each row of tangents of the initial state and the parameters: the tangent equation, alongside."""
         y0, *parameters, _ = values
         moving = [k for k, dot in enumerate(rows[0]) if dot is not None and k]
@@ -278,10 +291,12 @@ class _Adjoint(Operation):
     kind = "general"
     recomputable = False  # it may draw random numbers
 
-    def kept(self, nodes: Sequence[Node | None], values: list[Any], output: Any, hidden: Sequence[Any] = ()) -> list[Any]:
+    def kept(self, nodes: Sequence[Node | None], values: list[Any], output: Any,
+             hidden: Sequence[Any] = ()) -> list[Any]:
         return [*values, output]
 
-    def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any, lead: tuple[int, ...], wanted: Sequence[bool]) -> Sequence[Any]:
+    def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any, lead: tuple[int, ...],
+             wanted: Sequence[bool]) -> Sequence[Any]:
         raw = type(y_bar) is Tensor
         values = [dlarray._made(x, None) if type(x) is Tensor else x for x in v]
         y_bar = dlarray._made(y_bar, None) if raw else y_bar
@@ -300,9 +315,11 @@ class _Adjoint(Operation):
                 if array.is_meta:  # the structure of a dense Block is its shape
                     return array.new_empty((*lead, *node.shape), dtype=node.dtype)
                 only: list[Any] = [array if j == k else None for j in range(len(dots))]
-                return self._tangents([x._value if type(x) is dlarray else x for x in v], params["problem"], node, only, lead)
+                return self._tangents([x._value if type(x) is dlarray else x for x in v], params["problem"],
+                                      node, only, lead)
 
-            part = action.through_arrays(block, rows, range(block.ndim), "dlode45 in adjoint mode mixes all entries of its state")
+            part = action.through_arrays(block, rows, range(block.ndim),
+                                         "dlode45 in adjoint mode mixes all entries of its state")
             y_dot = part if y_dot is None else y_dot.plus(part)
         return y_dot
 
@@ -315,7 +332,8 @@ class _Adjoint(Operation):
         values, seeds = arrays(v), arrays(dots)
         rows = math.prod(lead)
         if not rows:
-            nothing = torch.zeros((*lead, *node.shape), dtype=node.dtype, device=next(d.device for d in dots if d is not None))
+            nothing = torch.zeros((*lead, *node.shape), dtype=node.dtype,
+                                  device=next(d.device for d in dots if d is not None))
             return nothing if raw else dlarray._made(nothing, None)
         parts = [None if d is None else _rows(d, rows, lead) for d in seeds]
         tangents = [[None if p is None else p[r] for p in parts] for r in range(rows)]
@@ -334,14 +352,16 @@ def _rows(x: dlarray, rows: int, lead: tuple[int, ...]) -> list[dlarray]:
 ADJOINT = _Adjoint("ode", _adjoint_kernel, ("y0",))
 
 
-# ----- the public function -------------------------------------------------------------------------------------------------
+# ----- the public function --------------------------------------------------------------------------------------------
 
 
 def _times(tspan: Any) -> tuple[float, ...]:
     times = np.asarray(tspan, dtype=np.float64)
     steps = np.diff(times.reshape(-1))
-    if times.ndim != 1 or len(times) < 2 or not np.isfinite(times).all() or not ((steps > 0).all() or (steps < 0).all()):
-        raise ShapeError(f"dlode45: tspan is a vector of at least two times, all increasing or all decreasing, not {tspan!r}, at {line_of(user_site())}; "
+    if (times.ndim != 1 or len(times) < 2 or not np.isfinite(times).all()
+        or not ((steps > 0).all() or (steps < 0).all())):
+        raise ShapeError(
+            f"dlode45: tspan is a vector of at least two times, all increasing or all decreasing, not {tspan!r}, at {line_of(user_site())}; "
                          "write (0.0, 1.0)")
     return tuple(float(t) for t in times)
 
@@ -355,24 +375,28 @@ def _positive(value: Any, name: str, optional: bool = False) -> Any:
 
 
 @composite
-def dlode45(odefun: Any, tspan: Any, y0: Any, theta: Any = None, /, *, gradient_mode: str = "direct", relative_tolerance: float = 1e-3,
-            absolute_tolerance: float = 1e-6, initial_step_size: float | None = None, max_step_size: float | None = None,
+def dlode45(odefun: Any, tspan: Any, y0: Any, theta: Any = None, /, *, gradient_mode: str = "direct",
+            relative_tolerance: float = 1e-3,
+            absolute_tolerance: float = 1e-6, initial_step_size: float | None = None,
+            max_step_size: float | None = None,
             data_format: str | None = None) -> Any:
-    """The solution of dy/dt = odefun(t, y, theta) with y(tspan[0]) = y0, by steps of Dormand and Prince's method of order 4(5).
+    """The solution of dy/dt = odefun(t, y, theta) with y(tspan[0]) = y0, by steps of Dormand and Prince's method of
+    order 4(5).
 
-    `odefun(t, y, theta)`, or `odefun(t, y)` without theta, takes a number t and returns dy/dt in the shape of y; a network is called with y.
-    theta: any container of arrays. tspan: times, increasing or decreasing; of two times the result is the state at the last, in y0's shape
-    and labels; of more, the states at tspan[1:] along a last axis T. Steps are chosen so that the error of each is at most
-    max(absolute_tolerance, relative_tolerance |y|) everywhere, and are at most `max_step_size` long, a tenth of tspan unless given; states
-    between them are interpolated. All are in the units of tspan and y. tspan and the choice of steps carry no derivative. Inside `dlfeval`
-    odefun may itself take derivatives: `dlgradient(energy(y), y, enable_higher_derivatives=True)`.
+    `odefun(t, y, theta)`, or `odefun(t, y)` without theta, takes a number t and returns dy/dt in the shape of y; a
+    network is called with y. theta: any container of arrays. tspan: times, increasing or decreasing; of two times the
+    result is the state at the last, in y0's shape and labels; of more, the states at tspan[1:] along a last axis T.
+    Steps are chosen so that the error of each is at most max(absolute_tolerance, relative_tolerance |y|) everywhere,
+    and are at most `max_step_size` long, a tenth of tspan unless given; states between them are interpolated. All are
+    in the units of tspan and y. tspan and the choice of steps carry no derivative. Inside `dlfeval` odefun may itself
+    take derivatives: `dlgradient(energy(y), y, enable_higher_derivatives=True)`.
 
-    `gradient_mode="direct"` differentiates the steps, to any order and in every walk. "adjoint" solves the adjoint equation backwards:
-    memory does not grow with the number of steps, gradients agree with direct ones to the tolerance, and odefun may use no traced
-    array that is neither y nor in theta. Forwards (jvp, hvp, structured Jacobians) it solves the tangent equation alongside, once for each
-    direction; there "direct" is quicker.
-    Raises ShapeError for a tspan that is not monotone and where odefun returns another shape, GradloomError where steps become too
-    small, TraceError for a captured traced array in adjoint mode.
+    `gradient_mode="direct"` differentiates the steps, to any order and in every walk. "adjoint" solves the adjoint
+    equation backwards: memory does not grow with the number of steps, gradients agree with direct ones to the
+    tolerance, and odefun may use no traced array that is neither y nor in theta. Forwards (jvp, hvp, structured
+    Jacobians) it solves the tangent equation alongside, once for each direction; there "direct" is quicker.
+    Raises ShapeError for a tspan that is not monotone and where odefun returns another shape, GradloomError where steps
+    become too small, TraceError for a captured traced array in adjoint mode.
 
     >>> import gradloom as gl
     >>> y = gl.dlode45(lambda t, y, theta: -theta * y, (0.0, 1.0), [1.0], gl.dlarray(2.0), relative_tolerance=1e-6)
@@ -383,16 +407,21 @@ def dlode45(odefun: Any, tspan: Any, y0: Any, theta: Any = None, /, *, gradient_
     """
     times = _times(tspan)
     if gradient_mode not in ("direct", "adjoint"):
-        raise ShapeError(f"dlode45: gradient_mode is \"direct\" or \"adjoint\", not {gradient_mode!r}, at {line_of(user_site())}")
-    options = _Options(_positive(relative_tolerance, "relative_tolerance"), _positive(absolute_tolerance, "absolute_tolerance"),
-                       _positive(initial_step_size, "initial_step_size", True), _positive(max_step_size, "max_step_size", True))
+        raise ShapeError(
+            f"dlode45: gradient_mode is \"direct\" or \"adjoint\", not {gradient_mode!r}, at {line_of(user_site())}")
+    options = _Options(_positive(relative_tolerance, "relative_tolerance"),
+                       _positive(absolute_tolerance, "absolute_tolerance"),
+                       _positive(initial_step_size, "initial_step_size", True),
+                       _positive(max_step_size, "max_step_size", True))
     given, y0 = y0, floating(y0)
     y0 = dlarray(y0) if isinstance(y0, Tensor) else y0
     labels = labels_of(y0)
     if labels is not None and data_format not in (None, labels):
-        raise LabelError(f"dlode45: y0 is labelled {labels!r} already, data_format={data_format!r} contradicts it; leave data_format out")
+        raise LabelError(
+            f"dlode45: y0 is labelled {labels!r} already, data_format={data_format!r} contradicts it; leave data_format out")
     if "T" in (labels or checked(data_format, y0.ndim) or ""):
-        raise LabelError(f"dlode45: T is the time of the solution, y0 is {described(y0.shape, labels or data_format)}, at {line_of(user_site())}; "
+        raise LabelError(
+            f"dlode45: T is the time of the solution, y0 is {described(y0.shape, labels or data_format)}, at {line_of(user_site())}; "
                          "label that axis S or U")
     problem = _Problem(_Right(odefun, theta, labels), times, options)
     if gradient_mode == "adjoint":

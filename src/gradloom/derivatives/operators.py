@@ -32,7 +32,8 @@ UNRECORDED.recomputable = False
 class _Descends(Operation):
     """A recorded derivative: its value, descending from its targets even where it is constant."""
 
-    def kept(self, nodes: Sequence[Node | None], values: list[Any], output: Any, hidden: Sequence[Any] = ()) -> list[Any]:
+    def kept(self, nodes: Sequence[Node | None], values: list[Any], output: Any,
+             hidden: Sequence[Any] = ()) -> list[Any]:
         return [v if n is None else None for v, n in zip(values, nodes, strict=True)] + [None]
 
     def pull(self, v: Any, params: Any, node: Node, y_bar: Any, lead: Any, wanted: Sequence[bool]) -> Sequence[Any]:
@@ -45,16 +46,16 @@ class _Descends(Operation):
 DESCENDS = _Descends("recorded derivative", lambda x, *targets: x, ("x",))
 
 
-# ----- dlfeval ----------------------------------------------------------------------------------------------------------
+# ----- dlfeval --------------------------------------------------------------------------------------------------------
 
 
 def dlfeval(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Run a function with its arrays traced, so that derivatives can be taken inside it.
 
-    `dlfeval(fun, x, ...)` returns whatever fun returns, without the trace. Every floating or complex dlarray in the arguments
-    (alone, in containers, in networks) becomes a variable of the trace, each place in them one of its own, also where the same
-    array is passed twice; NumPy arrays, tensors and numbers are constants, and so is what the function reaches through a closure
-    or a global. When it returns, everything of the trace is freed.
+    `dlfeval(fun, x, ...)` returns whatever fun returns, without the trace. Every floating or complex dlarray in the
+    arguments (alone, in containers, in networks) becomes a variable of the trace, each place in them one of its own,
+    also where the same array is passed twice; NumPy arrays, tensors and numbers are constants, and so is what the
+    function reaches through a closure or a global. When it returns, everything of the trace is freed.
 
     >>> import gradloom as gl
     >>> def rosenbrock(x):
@@ -83,7 +84,8 @@ def dlfeval(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     owner = trace is None
     if trace is None:
         trace = Trace()
-    # A trace has no cycles, so Python's search for cycles would only walk it, again and again: it waits until the trace is gone.
+    # A trace has no cycles, so Python's search for cycles would only walk it, again and again: it waits until the trace
+    # is gone.
     collecting = owner and gc.isenabled()
     try:
         active.trace = trace
@@ -122,10 +124,12 @@ SUSPENDED = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENER
 def refuse_suspended(function: Callable[..., Any]) -> None:
     code = getattr(function, "__code__", None)
     if code is not None and code.co_flags & SUSPENDED:
-        raise TypeRefused(f"{function.__name__} is a generator or coroutine function: it would run after the trace has ended; "
+        raise TypeRefused(
+            f"{function.__name__} is a generator or coroutine function: it would run after the trace has ended; "
                           "write an ordinary function that returns its values")
     if not callable(function):
-        raise TypeRefused(f"dlfeval needs a function as its first argument, not {type(function).__name__}; write dlfeval(fun, x, ...)")
+        raise TypeRefused(
+            f"dlfeval needs a function as its first argument, not {type(function).__name__}; write dlfeval(fun, x, ...)")
 
 
 def _variable(x: dlarray, trace: Trace, site: Site | None) -> dlarray:
@@ -135,7 +139,8 @@ def _variable(x: dlarray, trace: Trace, site: Site | None) -> dlarray:
         return dlarray._made(value, None, x._labels)
     parent = live(x._node)
     if parent is not None and parent.trace is not trace:
-        raise TraceError(f"an argument of dlfeval belongs to another trace (made in {line_of(parent.site)}); pass it through the outer dlfeval")
+        raise TraceError(
+            f"an argument of dlfeval belongs to another trace (made in {line_of(parent.site)}); pass it through the outer dlfeval")
     if parent is None:
         node = Node(VARIABLE, trace, (), [value], NO_PARAMS, value, site)
     else:
@@ -160,12 +165,13 @@ def _left_leaf(leaf: Any) -> Any:
     if type(leaf) in (GeneratorType, CoroutineType, AsyncGeneratorType):
         if type(leaf) is not AsyncGeneratorType:
             leaf.close()
-        raise TypeRefused("dlfeval got a generator or coroutine back: it would run after the trace has ended; return a list or the values")
+        raise TypeRefused(
+            "dlfeval got a generator or coroutine back: it would run after the trace has ended; return a list or the values")
     leave = getattr(type(leaf), "__leave_trace__", None)
     return leave(leaf) if leave is not None else leaf
 
 
-# ----- what a derivative is taken of, and with respect to ----------------------------------------------------------------
+# ----- what a derivative is taken of, and with respect to -------------------------------------------------------------
 
 
 def output_node(y: Any, word: str) -> Node | None:
@@ -175,7 +181,8 @@ def output_node(y: Any, word: str) -> Node | None:
                           "is a step computed in NumPy or torch? use gradloom's functions")
     node = live(y._node)
     if node is None and current_trace() is None:
-        raise TraceError(f"{word} is used inside a function that dlfeval runs: write dlfeval(fun, x, ...) with {word} in fun; "
+        raise TraceError(
+            f"{word} is used inside a function that dlfeval runs: write dlfeval(fun, x, ...) with {word} in fun; "
                          "value_and_gradient(fun) takes the function itself")
     return node
 
@@ -183,20 +190,26 @@ def output_node(y: Any, word: str) -> Node | None:
 def target_node(x: Any, word: str) -> Node:
     """The node of a target, or an error that says why it is none."""
     if not isinstance(x, dlarray):
-        raise TypeRefused(f"{word} differentiates with respect to dlarrays, not {type(x).__name__}; pass it to dlfeval as dlarray(x)")
+        raise TypeRefused(
+            f"{word} differentiates with respect to dlarrays, not {type(x).__name__}; pass it to dlfeval as dlarray(x)")
     if not differentiable(x._value.dtype):
-        raise TypeRefused(f"{word} with respect to an array of {str(x._value.dtype)[6:]} has no meaning; write dlarray(x, dtype=\"float64\")")
+        raise TypeRefused(
+            f"{word} with respect to an array of {str(x._value.dtype)[6:]} has no meaning; write dlarray(x, dtype=\"float64\")")
     if x._note is not None and x._note[0] == "assigned":
-        raise TraceError(f"{word} with respect to an array that was assigned into (x[...] = v in {line_of(x._note[1])}): it is no longer what was passed; "
+        raise TraceError(
+            f"{word} with respect to an array that was assigned into (x[...] = v in {line_of(x._note[1])}): it is no longer what was passed; "
                          "copy first with buffer = x.copy(), and write into the copy")
     node = live(x._node)
     if node is None:
         if current_trace() is None:
-            raise TraceError(f"{word} is used inside a function that dlfeval runs: write dlfeval(fun, x, ...) with {word} in fun")
+            raise TraceError(
+                f"{word} is used inside a function that dlfeval runs: write dlfeval(fun, x, ...) with {word} in fun")
         if x._note is not None and x._note[0] == "made":
-            raise TraceError(f"{word} with respect to an array made inside the function, in {line_of(x._note[1])}: it is a constant there; "
+            raise TraceError(
+                f"{word} with respect to an array made inside the function, in {line_of(x._note[1])}: it is a constant there; "
                              "pass it to dlfeval as an argument")
-        raise TraceError(f"{word} with respect to an array that came from outside dlfeval (captured): pass it as an argument")
+        raise TraceError(
+            f"{word} with respect to an array that came from outside dlfeval (captured): pass it as an argument")
     return node
 
 
@@ -209,7 +222,8 @@ def check_leads_to(results: Node | Sequence[Node] | None, nodes: Sequence[Node],
     found = set(ancestors(results, min(n.number for n in computed)))
     for node in computed:
         if node not in found and node.operation is not DESCENDS:
-            raise TraceError(f"{word}: the result does not depend on the target computed in {line_of(node.site)}; it was made from something else. "
+            raise TraceError(
+                f"{word}: the result does not depend on the target computed in {line_of(node.site)}; it was made from something else. "
                              "Compute the result from this very array (x = X[:, 0]; u = net(x), not net(X))")
 
 
@@ -220,19 +234,20 @@ def one_trace(results: Sequence[Node], targets: Sequence[Node]) -> None:
             raise different_traces(results[0], node)
 
 
-def dlgradient(y: Any, /, *targets: Any, retain_data: bool = False, enable_higher_derivatives: bool = False, allow_complex: bool = True) -> Any:
+def dlgradient(y: Any, /, *targets: Any, retain_data: bool = False, enable_higher_derivatives: bool = False,
+               allow_complex: bool = True) -> Any:
     """The gradient of a scalar with respect to targets: leaves or intermediate results, arrays or containers of them.
 
     Formula: g[i] = dy / dx[i]; for complex x = a + i b, g = dy/da + i dy/db, the direction of steepest ascent.
-    One target gives its gradient, several a tuple, a container the same container; each has its target's shape, labels and type.
-    Use it inside a function that `dlfeval` runs.
+    One target gives its gradient, several a tuple, a container the same container; each has its target's shape, labels
+    and type. Use it inside a function that `dlfeval` runs.
 
-    `retain_data=False` drops what the walk has used, so that memory falls as it goes; a later derivative computes it again.
-    `enable_higher_derivatives=True` records the walk, so that the gradient can be differentiated; without it, doing so is an
-    error, never a silent constant. `allow_complex=False` refuses complex targets.
+    `retain_data=False` drops what the walk has used, so that memory falls as it goes; a later derivative computes it
+    again. `enable_higher_derivatives=True` records the walk, so that the gradient can be differentiated; without it,
+    doing so is an error, never a silent constant. `allow_complex=False` refuses complex targets.
 
-    Raises ShapeError for a y of more than one element, TypeRefused for complex y and integer targets, TraceError for targets
-    that are not traced.
+    Raises ShapeError for a y of more than one element, TypeRefused for complex y and integer targets, TraceError for
+    targets that are not traced.
 
     >>> import gradloom as gl
     >>> gl.dlfeval(lambda x: gl.dlgradient(gl.sum(x ** 3), x), gl.dlarray([1, 2]))
@@ -246,15 +261,19 @@ def dlgradient(y: Any, /, *targets: Any, retain_data: bool = False, enable_highe
     y_node = output_node(y, "dlgradient")
     value = y._value
     if value.numel() != 1:
-        raise ShapeError(f"dlgradient differentiates a scalar, y is {described(y.shape, y._labels)}; write dlgradient(gl.sum(y), x) for the gradient of its "
+        raise ShapeError(
+            f"dlgradient differentiates a scalar, y is {described(y.shape, y._labels)}; write dlgradient(gl.sum(y), x) for the gradient of its "
                          "sum, dljacobian(y, x) for all its elements")
     if value.dtype.is_complex:
         raise TypeRefused("dlgradient differentiates a real scalar, y is complex; write dlgradient(gl.real(y), x)")
-    if y_node is not None and not enable_higher_derivatives and allow_complex and (variables := _variables(targets, y_node.trace)) is not None:
+    if (y_node is not None and not enable_higher_derivatives and allow_complex
+        and (variables := _variables(targets, y_node.trace)) is not None):
         bar = written_out(y_node, variables[0]) if len(variables) == 1 else None  # the common case, without containers
-        bars = pull({y_node: torch.ones_like(value) if value.ndim else _one(value)}, variables, release=not retain_data) if bar is None else (bar,)
+        bars = (pull({y_node: torch.ones_like(value) if value.ndim else _one(value)}, variables,
+                     release=not retain_data) if bar is None else (bar,))
         site = user_site(2)
-        found = [marked(torch.zeros_like(x._value) if bar is None else bar, x._labels, y_node, site=site) for x, bar in zip(targets, bars, strict=True)]
+        found = [marked(torch.zeros_like(x._value) if bar is None else bar, x._labels, y_node, site=site)
+                 for x, bar in zip(targets, bars, strict=True)]
         return found[0] if len(found) == 1 else tuple(found)
     xs: Sequence[Any]
     if all([type(x) is dlarray for x in targets]):
@@ -265,14 +284,17 @@ def dlgradient(y: Any, /, *targets: Any, retain_data: bool = False, enable_highe
     if not allow_complex:
         for x in xs:
             if x._value.dtype.is_complex:
-                raise TypeRefused("dlgradient(..., allow_complex=False) with respect to a complex array; write allow_complex=True, or make it real")
+                raise TypeRefused(
+                    "dlgradient(..., allow_complex=False) with respect to a complex array; write allow_complex=True, or make it real")
     if [n for n in nodes if n.operation is not VARIABLE]:
         check_leads_to(y_node, nodes, "dlgradient")
-    gradients = gradient_of(y_node, value, xs, nodes, recorded=enable_higher_derivatives, release=not (retain_data or enable_higher_derivatives))
+    gradients = gradient_of(y_node, value, xs, nodes, recorded=enable_higher_derivatives,
+                            release=not (retain_data or enable_higher_derivatives))
     if structures is None:
         return gradients[0] if len(gradients) == 1 else tuple(gradients)
     following = iter(gradients)
-    filled = [unflatten(structure, [leaf if passes else next(following) for leaf, passes in leaves]) for structure, leaves in structures]
+    filled = [unflatten(structure, [leaf if passes else next(following) for leaf, passes in leaves])
+              for structure, leaves in structures]
     return filled[0] if len(filled) == 1 else tuple(filled)
 
 
@@ -301,7 +323,8 @@ def _flat_targets(targets: Sequence[Any]) -> tuple[list[Any], list[tuple[Structu
     return xs, structures
 
 
-def gradient_of(y_node: Node | None, value: Tensor, xs: Sequence[dlarray], nodes: Sequence[Node], recorded: bool, release: bool) -> list[dlarray]:
+def gradient_of(y_node: Node | None, value: Tensor, xs: Sequence[dlarray], nodes: Sequence[Node],
+                recorded: bool, release: bool) -> list[dlarray]:
     """Gradients as arrays: nodes that descend from their targets where recorded, marked where not."""
     bars: Sequence[Any] = [None] * len(nodes)
     if y_node is not None and nodes:
@@ -325,7 +348,8 @@ def _one(like: Tensor) -> Tensor:
     return one
 
 
-def derivative(bar: Any, x: dlarray, node: Node, y_node: Node | None, recorded: bool, site: Site | None = None) -> dlarray:
+def derivative(bar: Any, x: dlarray, node: Node, y_node: Node | None, recorded: bool,
+               site: Site | None = None) -> dlarray:
     """A derivative in the shape and labels of x, as a result of `dlgradient` and its like."""
     if bar is None:
         bar = torch.zeros_like(x._value)
@@ -335,7 +359,8 @@ def derivative(bar: Any, x: dlarray, node: Node, y_node: Node | None, recorded: 
 def recorded_result(bar: Any, labels: str | None, nodes: Sequence[Node]) -> dlarray:
     """A recorded derivative: a node that descends from its targets."""
     raw, parent = (bar._value, live(bar._node)) if type(bar) is dlarray else (bar, None)
-    made = Node(DESCENDS, nodes[0].trace, (parent, *nodes), [None if parent is not None else raw, *[None] * len(nodes), None], NO_PARAMS, raw, user_site())
+    made = Node(DESCENDS, nodes[0].trace, (parent, *nodes), [None if parent is not None else raw,
+                                                             *[None] * len(nodes), None], NO_PARAMS, raw, user_site())
     return dlarray._made(raw, made, labels)
 
 
@@ -351,7 +376,8 @@ def marked(value: Tensor, labels: str | None, source: Node | Sequence[Node], opt
         parents = (*parents, *[d._node for d in directions if live(d._node) is not None])  # type: ignore[arg-type]
     values = [*[None] * len(parents), value]  # kept: it cannot be computed again
     params = _WITH_ENABLE if option is ENABLE else {"option": option}
-    return dlarray._made(value, Node(UNRECORDED, parents[0].trace, parents, values, params, value, site or user_site(2)), labels)
+    return dlarray._made(value, Node(UNRECORDED, parents[0].trace, parents, values, params,
+                                     value, site or user_site(2)), labels)
 
 
 def detach(x: Any, /) -> dlarray:

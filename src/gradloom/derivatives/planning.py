@@ -47,8 +47,10 @@ def stand_ins(node: Node) -> list[Any]:
 
 
 def _stand_in(value: Any) -> Any:
-    if isinstance(value, Tensor) and (value.dtype.is_floating_point or value.dtype.is_complex or value.dtype is torch.bool):
-        return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")  # repeated where the value is
+    if (isinstance(value, Tensor) and (value.dtype.is_floating_point or value.dtype.is_complex
+                                       or value.dtype is torch.bool)):
+        # repeated where the value is
+        return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")
     return value
 
 
@@ -77,13 +79,14 @@ def free_memory() -> int:
         return 4 << 30
 
 
-# ----- signatures ---------------------------------------------------------------------------------------------------------
+# ----- signatures -----------------------------------------------------------------------------------------------------
 
 
 def signature(outputs: Sequence[Node], inputs: Sequence[Node], contents: bool = True) -> Any:
     """Equal for traces with the same operations, parameters, shapes and types; None where it cannot be told cheaply.
 
-    `contents`: integers that select belong to it; without them it is enough to choose between walks, not to tell what they find.
+    `contents`: integers that select belong to it; without them it is enough to choose between walks, not to tell what
+    they find.
     """
     order = ancestors(outputs, min(n.number for n in inputs))
     place = {node: k for k, node in enumerate(order)}
@@ -92,15 +95,18 @@ def signature(outputs: Sequence[Node], inputs: Sequence[Node], contents: bool = 
         params = _frozen(node.params, contents)
         if params is None:
             return None
-        rows.append((node.operation, params, tuple(-1 if p is None else place.get(p, -1) for p in node.parents), node.shape, node.dtype,
-                     tuple([_kind(v, contents) if type(v) not in NUMBER_TYPES else _number(node.operation, k, v) for k, v in enumerate(node.values)])))
+        rows.append((node.operation, params, tuple(-1 if p is None else place.get(p, -1) for p in node.parents),
+                     node.shape, node.dtype,
+                     tuple([_kind(v, contents) if type(v) not in NUMBER_TYPES else _number(node.operation, k, v)
+                            for k, v in enumerate(node.values)])))
     return tuple(rows), tuple(place[n] for n in outputs), tuple(place.get(n, -1) for n in inputs)
 
 
 def _kind(value: Any, contents: bool) -> Any:
     """Of a constant: shape and type; positions belong to the structure, as `stand_ins` leaves them as they are."""
     if isinstance(value, Tensor):
-        return (value.shape, value.dtype, _content(value)) if contents and _positions(value) else (value.shape, value.dtype)
+        return ((value.shape, value.dtype, _content(value)) if contents and _positions(value)
+                else (value.shape, value.dtype))
     if type(value) is tuple:
         return tuple([_kind(v, contents) for v in value])
     return None if value is None else _exactly(value)
@@ -108,7 +114,8 @@ def _kind(value: Any, contents: bool) -> Any:
 
 def _positions(value: Any) -> bool:
     """Whether it is an array that stays real where others are replaced by stand-ins."""
-    return isinstance(value, Tensor) and not (value.dtype.is_floating_point or value.dtype.is_complex or value.dtype is torch.bool)
+    return (isinstance(value, Tensor) and not (value.dtype.is_floating_point or value.dtype.is_complex
+                                               or value.dtype is torch.bool))
 
 
 def _content(value: Tensor) -> int:
@@ -140,7 +147,8 @@ def _frozen(value: Any, contents: bool) -> Any:
     if isinstance(value, Tensor) and not contents:
         return value.shape, value.dtype
     if isinstance(value, Tensor):
-        return None if value.numel() > 1 << 16 or value.layout is not torch.strided else (value.shape, value.dtype, _content(value))
+        return (None if value.numel() > 1 << 16 or value.layout is not torch.strided
+                else (value.shape, value.dtype, _content(value)))
     if isinstance(value, (float, complex)):
         return _exactly(value)
     if value is None or isinstance(value, (bool, int, str, torch.dtype, torch.Size)) or value is Ellipsis:
@@ -148,7 +156,8 @@ def _frozen(value: Any, contents: bool) -> Any:
     return None
 
 
-def remembered(kind: str, outputs: Sequence[Node], inputs: Sequence[Node], find: Any, extra: Any = (), contents: bool = True) -> Any:
+def remembered(kind: str, outputs: Sequence[Node], inputs: Sequence[Node], find: Any, extra: Any = (),
+               contents: bool = True) -> Any:
     """What `find()` says, kept by the trace's signature."""
     key = signature(outputs, inputs, contents)
     if key is None:
@@ -166,14 +175,15 @@ def remembered(kind: str, outputs: Sequence[Node], inputs: Sequence[Node], find:
     return found
 
 
-# ----- independence of observations ---------------------------------------------------------------------------------------
+# ----- independence of observations -----------------------------------------------------------------------------------
 
 
 Partners = dict[int, list[int]]  # for each batch axis of u, the axes of x that may carry the same observations
 
 
 def independence(u: Node, x: Node, partners: Partners) -> tuple[str, str]:
-    """("proved" | "disproved" | "unknown", reason): whether u at each position of its batch axes depends on x there alone.
+    """("proved" | "disproved" | "unknown", reason): whether u at each position of its batch axes depends on x there
+    alone.
 
     A tangent that differs from observation to observation is pushed through the trace's structure: if its tie to the
     observation survives, no operation mixed them.
@@ -236,7 +246,8 @@ def in_order(axis: Axis) -> bool:
 
 def _matching(choices: list[list[int]]) -> bool:
     """Whether every batch axis of u can have an axis of x of its own."""
-    return not choices or any(_matching([[j for j in other if j != first] for other in choices[1:]]) for first in choices[0])
+    return (not choices or any(_matching([[j for j in other if j != first] for other in choices[1:]])
+                               for first in choices[0]))
 
 
 def _mixer(u: Node, x: Node, seed: Block) -> int | None:
@@ -265,5 +276,6 @@ def rests_on_positions(order: Iterable[Node]) -> bool:
     return any(_positions(v) for node in order for v in (*node.values, *node.params.values()))
 
 
-__all__ = ["depends", "free_memory", "identity", "independence", "remembered", "rests_on_positions", "signature", "stand_ins",
+__all__ = ["depends", "free_memory", "identity", "independence", "remembered", "rests_on_positions",
+           "signature", "stand_ins",
            "structure"]

@@ -1,7 +1,9 @@
-"""Which way to walk for each part of a Jacobian: forwards from it, or backwards from u, shared by all that are taken so.
+"""Which way to walk for each part of a Jacobian: forwards from it, or backwards from u, shared by all that are taken
+so.
 
-Both walks run on structure alone, and what they would do is counted: kernel calls, operations, bytes written. A factored Block
-is a lazy product, so that a walk meets at the narrowest place by itself: a product is formed where it is smaller than its factors.
+Both walks run on structure alone, and what they would do is counted: kernel calls, operations, bytes written. A
+factored Block is a lazy product, so that a walk meets at the narrowest place by itself: a product is formed where it is
+smaller than its factors.
 """
 from __future__ import annotations
 
@@ -18,8 +20,10 @@ from .forward import push
 from .planning import remembered, rests_on_positions, stand_ins
 from .reverse import pull
 
-SHORT = 5  # operations from x to u: so near, forwards is what its own layer does, and planning would cost more than it saves
-LONG, TINY = 64, 1 << 14  # operations, and numbers in what a walk carries: either way only its calls would count, and the plan costs as many
+# operations from x to u: so near, forwards is what its own layer does, and planning would cost more than it saves
+SHORT = 5
+# operations, and numbers in what a walk carries: either way only its calls would count, and the plan costs as many
+LONG, TINY = 64, 1 << 14
 SECONDS = {"calls": 3e-6, "operations": 1e-11, "bytes": 2e-10}  # of one, roughly: only ratios matter
 
 
@@ -91,7 +95,8 @@ def ways(u: Node, xs: Sequence[Node | None], between: Collection[Node] | None = 
     plain = Way(False)
     if len(order) - len(nodes) <= SHORT or any(n.dtype is not None and n.dtype.is_complex for n in order):
         return [plain] * len(xs)
-    if len(order) > LONG and max([math.prod(n.shape) for n in order if n.shape is not None]) * math.prod(u.shape) <= TINY:
+    if (len(order) > LONG and max([math.prod(n.shape) for n in order if n.shape is not None])
+        * math.prod(u.shape) <= TINY):
         backwards = len(nodes) > 1 or math.prod(u.shape) <= math.prod(nodes[0].shape)
         return [plain if x is None else Way(backwards) for x in xs]
     found = dict(zip(nodes, remembered("ways", [u], nodes, lambda: _ways(u, nodes), contents=False), strict=True))
@@ -109,7 +114,8 @@ def _ways(u: Node, nodes: list[Node]) -> list[Way]:
         forwards[x], held_forwards[x] = _forwards(u, x, math.inf if whole is None else whole.seconds)
         if forwards[x] is None:
             break  # dearer than everything backwards; what is older is dearer still
-    # Backwards is shared: everything down to some x comes with one walk. The best cut between what is taken so and what is not:
+    # Backwards is shared: everything down to some x comes with one walk. The best cut between what is taken so and what
+    # is not:
     best, cut = math.inf, 0
     for count in range(len(newest_first) + 1):
         walk = backwards[newest_first[count - 1]] if count else Cost(0, 0, 0)

@@ -14,13 +14,16 @@ from .meetings import pull, push
 from .operators import check_leads_to, dlgradient, marked, one_trace, output_node, recorded_result, target_node
 
 
-def _directions(xs: Sequence[dlarray], structure: Structure, v: Any, word: str, recorded: bool) -> tuple[list[dlarray], list[Any]]:
+def _directions(xs: Sequence[dlarray], structure: Structure, v: Any, word: str,
+                recorded: bool) -> tuple[list[dlarray], list[Any]]:
     """A direction for each array, and what a walk carries of them."""
-    directions = [direction(d, x.shape, x._labels, x.dtype, word) for x, d in zip(xs, matched(v, structure, word), strict=True)]
+    directions = [direction(d, x.shape, x._labels, x.dtype, word)
+                  for x, d in zip(xs, matched(v, structure, word), strict=True)]
     return directions, [d if recorded else d._value for d in directions]
 
 
-def _ends(u: Any, x: Any, word: str) -> tuple[tuple[list[Any], Structure, list[Node | None], list[Node]], tuple[list[Any], Structure, list[Node]]]:
+def _ends(u: Any, x: Any, word: str) -> tuple[tuple[list[Any], Structure, list[Node | None], list[Node]],
+                                              tuple[list[Any], Structure, list[Node]]]:
     """The results with their container, nodes and those that are traced; the targets with theirs; both checked."""
     outputs, u_structure = flatten(u)
     xs, structure = flatten(x)
@@ -41,10 +44,12 @@ def _seeds(nodes: Sequence[Node | None], carried: Sequence[Any]) -> dict[Node, A
     return seeds
 
 
-def _product(found: Any, like: dlarray, targets: Sequence[Node], recorded: bool, source: Node, directions: Sequence[dlarray]) -> dlarray:
+def _product(found: Any, like: dlarray, targets: Sequence[Node], recorded: bool, source: Node,
+             directions: Sequence[dlarray]) -> dlarray:
     """What a walk found, zero where it found nothing, in the shape and labels of `like`."""
     raw = torch.zeros_like(like._value) if found is None else found
-    return recorded_result(raw, like._labels, targets) if recorded else marked(raw, like._labels, source, directions=directions)
+    return (recorded_result(raw, like._labels, targets) if recorded
+            else marked(raw, like._labels, source, directions=directions))
 
 
 def jvp(u: Any, x: Any, v: Any, /, *, enable_higher_derivatives: bool = False) -> Any:
@@ -62,13 +67,15 @@ def jvp(u: Any, x: Any, v: Any, /, *, enable_higher_derivatives: bool = False) -
     (outputs, u_structure, u_nodes, live_nodes), (xs, structure, nodes) = _ends(u, x, "jvp")
     recorded = enable_higher_derivatives
     directions, carried = _directions(xs, structure, v, "jvp", recorded)
-    pushed: dict[Node | None, Any] = dict(zip(live_nodes, push(live_nodes, _seeds(nodes, carried), recorded=recorded), strict=True)) if live_nodes else {}
+    pushed: dict[Node | None, Any] = (dict(zip(live_nodes, push(live_nodes, _seeds(nodes, carried), recorded=recorded),
+                                               strict=True)) if live_nodes else {})
     return unflatten(u_structure, [_product(pushed.get(u_node), o, nodes, recorded, u_node or nodes[0], directions)
                                    for o, u_node in zip(outputs, u_nodes, strict=True)])
 
 
 def vjp(u: Any, x: Any, w: Any, /, *, enable_higher_derivatives: bool = False, retain_data: bool = True) -> Any:
-    """The transposed Jacobian of u with respect to x times w, by one walk backwards: the gradient of sum(real(conj(w) u)).
+    """The transposed Jacobian of u with respect to x times w, by one walk backwards: the gradient of sum(real(conj(w)
+    u)).
 
     w has u's container and shapes, the result x's.
 
@@ -83,8 +90,10 @@ def vjp(u: Any, x: Any, w: Any, /, *, enable_higher_derivatives: bool = False, r
     recorded = enable_higher_derivatives
     directions, carried = _directions(outputs, u_structure, w, "vjp", recorded)
     bars = _seeds(u_nodes, carried)
-    pulled: Sequence[Any] = pull(bars, nodes, recorded=recorded, release=not (retain_data or recorded)) if bars else [None] * len(nodes)
-    return unflatten(structure, [_product(bar, t, [node], recorded, node if bar is None else live_nodes[-1], [*directions, *outputs])
+    pulled: Sequence[Any] = (pull(bars, nodes, recorded=recorded, release=not (retain_data or recorded))
+                             if bars else [None] * len(nodes))
+    return unflatten(structure, [_product(bar, t, [node], recorded, node if bar is None else live_nodes[-1],
+                                          [*directions, *outputs])
                                  for bar, t, node in zip(pulled, xs, nodes, strict=True)])
 
 

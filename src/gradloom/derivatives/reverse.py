@@ -22,12 +22,14 @@ _number = operator.attrgetter("number")
 FEW = 32  # numbers that are quicker looked at one by one
 
 
-def pull(outputs: dict[Node, Any], targets: Sequence[Node], *, recorded: bool = False, lead: tuple[int, ...] = (), release: bool = False,
+def pull(outputs: dict[Node, Any], targets: Sequence[Node], *, recorded: bool = False, lead: tuple[int, ...] = (),
+         release: bool = False,
          values_of: Callable[[Node], list[Any]] | None = None) -> list[Any]:
     """Cotangents of the targets from cotangents of the outputs; None where no output depends on a target.
 
-    Cotangents are tensors, dlarrays (`recorded`: the walk is itself traced) or Blocks (then `values_of` gives a node's values). `lead`: sizes of
-    leading axes that every cotangent carries. `release`: drop what the walk has used, which a walk of tensors without leading axes can do.
+    Cotangents are tensors, dlarrays (`recorded`: the walk is itself traced) or Blocks (then `values_of` gives a node's
+    values). `lead`: sizes of leading axes that every cotangent carries. `release`: drop what the walk has used, which a
+    walk of tensors without leading axes can do.
     """
     try:
         return _pulled(outputs, targets, recorded, lead, release, values_of)
@@ -52,12 +54,14 @@ def _pulled(outputs: dict[Node, Any], targets: Sequence[Node], recorded: bool, l
             return [found.get(t) for t in targets]
         seeds = bars.copy() if guard else bars
         found = _raw(bars, order, active, asked, release)
-        if guard and not finite(found.values()):  # what was not selected may have been infinite: once more, with 0 times infinity as 0
+        # what was not selected may have been infinite: once more, with 0 times infinity as 0
+        if guard and not finite(found.values()):
             found = _raw(seeds, order, active, asked, release, guarded=True)
     return [found.get(t) for t in targets]
 
 
-def _plain(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: set[Node], values_of: Callable[[Node], list[Any]],
+def _plain(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: set[Node],
+           values_of: Callable[[Node], list[Any]],
            lead: tuple[int, ...]) -> dict[Node, Any]:
     """The walk as it is meant."""
     found: dict[Node, Any] = {}
@@ -66,7 +70,8 @@ def _plain(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: se
     for node in order:
         y_bar = bars.pop(node, None)
         if node in rows:
-            if node.operation.writes_at is not None and node not in asked and _write_of_row(node, rows, y_bar, active, bars, None):
+            if (node.operation.writes_at is not None and node not in asked
+                and _write_of_row(node, rows, y_bar, active, bars, None)):
                 continue
             y_bar = rows.pop(node).whole(node, y_bar)
         if y_bar is None:
@@ -79,7 +84,8 @@ def _plain(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: se
             if at is not None and parents[0] in active:
                 rows.setdefault(parents[0], Rows(None)).add(at % parents[0].shape[0], y_bar)  # type: ignore[arg-type, union-attr]
                 continue
-            if node.operation.writes_at is not None and node not in asked and _write_of_row(node, rows, y_bar, active, bars, None):
+            if (node.operation.writes_at is not None and node not in asked
+                and _write_of_row(node, rows, y_bar, active, bars, None)):
                 continue
         wanted = [p in active for p in parents]
         if True not in wanted:
@@ -92,15 +98,17 @@ def _plain(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: se
             continue
         if node.dropped is not None:
             node.restore(known)
-        for parent, bar in zip(parents, operation.pull(values_of(node), node.params, node, y_bar, lead, wanted), strict=True):
+        for parent, bar in zip(parents, operation.pull(values_of(node), node.params, node, y_bar, lead, wanted),
+                               strict=True):
             if bar is not None and parent in active:
                 _hand(bars, None, parent, bar, lead)
     return found
 
 
-def _raw(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: set[Node], release: bool, guarded: bool = False) -> dict[Node, Any]:
-    """The same on tensors without leading axes: it owns the memory it accumulates in, keeps the cotangents of rows that were read
-    or written one by one as rows, and undoes other writes in place."""
+def _raw(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: set[Node], release: bool,
+         guarded: bool = False) -> dict[Node, Any]:
+    """The same on tensors without leading axes: it owns the memory it accumulates in, keeps the cotangents of rows that
+    were read or written one by one as rows, and undoes other writes in place."""
     found: dict[Node, Any] = {}
     known: dict[Node, Any] = {}
     owned: set[Node] = set()
@@ -108,7 +116,8 @@ def _raw(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: set[
     for node in order:
         y_bar = bars.pop(node, None)
         if rows and node in rows:
-            if node.operation.writes_at is not None and node not in asked and _write_of_row(node, rows, y_bar, active, bars, owned):
+            if (node.operation.writes_at is not None and node not in asked
+                and _write_of_row(node, rows, y_bar, active, bars, owned)):
                 continue
             y_bar = rows.pop(node).whole(node, y_bar)
             owned.add(node)
@@ -150,10 +159,12 @@ def _raw(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: set[
                         its = rows[source] = Rows(None)  # type: ignore[index]
                     its.add(at if at >= 0 else at + source.shape[0], y_bar)  # type: ignore[union-attr]
                 continue
-            if operation.writes_at is not None and node not in asked and _write_of_row(node, rows, y_bar, active, bars, owned):
+            if (operation.writes_at is not None and node not in asked
+                and _write_of_row(node, rows, y_bar, active, bars, owned)):
                 continue
             if operation.overwrites:
-                _undo_write(node, y_bar if node in owned else y_bar.clone(memory_format=torch.contiguous_format), active, bars, owned)
+                _undo_write(node, y_bar if node in owned else y_bar.clone(memory_format=torch.contiguous_format),
+                            active, bars, owned)
                 if release:
                     node.drop()
                 continue
@@ -165,7 +176,8 @@ def _raw(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: set[
                 continue
         wanted = [p in active for p in parents]
         if True in wanted:  # not of a target that was computed from what is not asked for
-            for parent, bar in zip(parents, operation.pull(node.values, node.params, node, y_bar, (), wanted), strict=True):
+            for parent, bar in zip(parents, operation.pull(node.values, node.params, node, y_bar, (), wanted),
+                                   strict=True):
                 if bar is not None and parent in active:
                     _hand(bars, owned, parent, bar)
         if release:
@@ -252,7 +264,8 @@ def _add_product(total: Tensor, operation: Any, k: int, values: list[Any], y_bar
 
 
 class Rows:
-    """A cotangent as rows along axis 0: those of an array, but for those that were taken away, and those that were added.
+    """A cotangent as rows along axis 0: those of an array, but for those that were taken away, and those that were
+    added.
 
     Reads and writes of single rows in a loop only move rows in and out; the array is put together once.
     """
@@ -313,7 +326,8 @@ class Rows:
         return mask
 
 
-def _write_of_row(node: Node, rows: dict[Node, Rows], y_bar: Any, active: set[Any], bars: dict[Node, Any], owned: set[Node] | None) -> bool:
+def _write_of_row(node: Node, rows: dict[Node, Rows], y_bar: Any, active: set[Any], bars: dict[Node, Any],
+                  owned: set[Node] | None) -> bool:
     """y = x with y[at] = value, backwards: the row at `at` is value's, the others are x's. False where it is not a row that was written."""
     at = node.operation.writes_at(node.params)
     if at is None:
@@ -379,7 +393,8 @@ def fitted(bar: Any, node: Node, lead: tuple[int, ...]) -> Any:
     own = tuple(bar.shape[n:])
     if own != tuple(node.shape):
         extra = len(own) - node.ndim
-        axes = tuple(range(n, n + extra)) + tuple(n + extra + k for k, size in enumerate(node.shape) if size == 1 and own[extra + k] != 1)
+        axes = tuple(range(n, n + extra)) + tuple(n + extra + k for k, size in enumerate(node.shape)
+                                                  if size == 1 and own[extra + k] != 1)
         if any([bar.shape[k] != 1 for k in axes]):
             bar = bar.sum(axes) if type(bar) is Tensor else _function("sum")(bar, axis=axes, keepdims=False)
         if tuple(bar.shape[n:]) != tuple(node.shape):
@@ -405,5 +420,6 @@ def _function(name: str) -> Any:
 def unrecorded(node: Node) -> TraceError:
     """The error for a walk through a derivative that was not recorded."""
     option = node.params.get("option", "enable_higher_derivatives=True")
-    return TraceError(f"{node.operation.barrier} in {line_of(node.site)} was not recorded, so it cannot be differentiated at {line_of(user_site())}; "
+    return TraceError(
+        f"{node.operation.barrier} in {line_of(node.site)} was not recorded, so it cannot be differentiated at {line_of(user_site())}; "
                       f"write {option} there, or detach(g) to mean a constant")

@@ -1,7 +1,8 @@
 """How much an operation bends: the sum over directions r and pairs of inputs i, j of p_ij x_dot_i[r] x_dot_j[r].
 
-Elementwise operations state their partials p_i in library operations, so p_ij is the push of p_i; a product of two tangents is the
-operation itself applied to both; every other operation is pushed through its own push, direction by direction.
+Elementwise operations state their partials p_i in library operations, so p_ij is the push of p_i; a product of two
+tangents is the operation itself applied to both; every other operation is pushed through its own push, direction by
+direction.
 """
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ def is_plain(node: Node) -> bool:
 
 
 def _complex(node: Node) -> bool:
-    return node.dtype is not None and node.dtype.is_complex or any(p is not None and p.dtype is not None and p.dtype.is_complex for p in node.parents)
+    return (node.dtype is not None and node.dtype.is_complex or any(p is not None and p.dtype is not None
+                                                                    and p.dtype.is_complex for p in node.parents))
 
 
 def bends(node: Node, active: set[Node]) -> bool:
@@ -61,31 +63,37 @@ def bends(node: Node, active: set[Node]) -> bool:
 def replica(node: Node, moving: Sequence[bool], recorded: bool, values: list[Any]) -> tuple[Node, list[Node | None]]:
     """The node once more, over variables in the places of the inputs that move: its rules can be pushed through alone."""
     trace = node.trace  # where a backward of the author's own is run
-    variables = [_variable(trace, parent, recorded) if moves else parent if recorded else None for parent, moves in zip(node.parents, moving, strict=True)]
+    variables = [_variable(trace, parent, recorded) if moves else parent if recorded else None
+                 for parent, moves in zip(node.parents, moving, strict=True)]
     return Node(node.operation, trace, tuple(variables), values, node.params, node, node.site), variables
 
 
-# ----- elementwise --------------------------------------------------------------------------------------------------------
+# ----- elementwise ----------------------------------------------------------------------------------------------------
 
 
 def partials_of(node: Node, moving: Sequence[bool], recorded: bool, values: list[Any]) -> Partials:
     """Partials p_i and second partials p_ij (i <= j) of an elementwise operation at its values.
 
-    A rule reads inputs and output; the output moves by p_j when input j does, so that the operation itself need not run again.
+    A rule reads inputs and output; the output moves by p_j when input j does, so that the operation itself need not run
+    again.
     """
     operation: Any = node.operation
     trace = node.trace if recorded else Trace()
     trace.guarded = node.trace.guarded
-    device = max((v for v in values if isinstance(v, Tensor)), key=_rank, default=_NOWHERE).device  # a node keeps none where no partial reads any
-    alone = operation.finds_output or len(getattr(operation.partials[0], "reads", ())) == 1  # nothing else moves its partial: no variable is needed
+    # a node keeps none where no partial reads any
+    device = max((v for v in values if isinstance(v, Tensor)), key=_rank, default=_NOWHERE).device
+    # nothing else moves its partial: no variable is needed
+    alone = operation.finds_output or len(getattr(operation.partials[0], "reads", ())) == 1
     if recorded and len(moving) == 1 and alone:
         places: list[Node | None] = [*node.parents]
         output: Any = node
     else:
-        places = [_variable(trace, parent if moves else None, recorded) for parent, moves in zip(node.parents, moving, strict=True)]
+        places = [_variable(trace, parent if moves else None, recorded)
+                  for parent, moves in zip(node.parents, moving, strict=True)]
         output = _variable(trace, node, recorded)
     n = len(places)
-    v: list[Any] = [dlarray._made(value, places[k] or (node.parents[k] if recorded else None) if k < n else output if k == n else None)
+    v: list[Any] = [dlarray._made(value, places[k] or (node.parents[k] if recorded else None)
+                                  if k < n else output if k == n else None)
                     if isinstance(value, Tensor) else value for k, value in enumerate(values)]
     ps: list[Any] = [p.call(v, node.params, node, None, (), None) if moves and isinstance(p, BoundRule) else p
                      for p, moves in zip(operation.partials, moving, strict=True)]
@@ -131,7 +139,8 @@ def elementwise_partials(node: Node, values: list[Any], recorded: bool, known: d
     """The partials of an elementwise operation, computed once in a walk."""
     if node not in known:
         operation: Any = node.operation
-        known[node] = [p.call(values, node.params, node, None, (), None) if isinstance(p, BoundRule) and parent is not None else p
+        known[node] = [p.call(values, node.params, node, None, (), None) if isinstance(p, BoundRule)
+                       and parent is not None else p
                        for p, parent in zip(operation.partials, node.parents, strict=True)], {}
     return known[node][0]
 
@@ -151,10 +160,11 @@ def elementwise_push(node: Node, dots: Sequence[Any], ps: Sequence[Any], n: int)
     return y_dot
 
 
-# ----- the source ---------------------------------------------------------------------------------------------------------
+# ----- the source -----------------------------------------------------------------------------------------------------
 
 
-def source(node: Node, values: list[Any], dots: Sequence[Any], recorded: bool, known: dict[Node, Partials], sums: dict[Node, Any]) -> Any:
+def source(node: Node, values: list[Any], dots: Sequence[Any], recorded: bool, known: dict[Node, Partials],
+           sums: dict[Node, Any]) -> Any:
     """sum over r, i, j of p_ij x_dot_i[r] x_dot_j[r]; None where it is zero. The tangents `dots` have one leading axis.
 
     Of elementwise operations only the sums of products go into `sums`: pieces of the directions add to them.
@@ -174,7 +184,8 @@ def source(node: Node, values: list[Any], dots: Sequence[Any], recorded: bool, k
     return _pushed_twice(node, node.values, dots, moving, recorded)
 
 
-def elementwise_source(node: Node, sums: dict[tuple[int, int], Any], seconds: dict[tuple[int, int], Any], total: Any) -> Any:
+def elementwise_source(node: Node, sums: dict[tuple[int, int], Any], seconds: dict[tuple[int, int], Any],
+                       total: Any) -> Any:
     """What the sums of products give with the second partials, added to a second order that is there already."""
     for (i, j), p in seconds.items():
         if total is not None and i == j and not node.trace.guarded and type(p) not in NUMBER_TYPES:
@@ -232,7 +243,8 @@ def _product_source(node: Node, values: list[Any], dots: Sequence[Any], moving: 
             part = None
             for r in range(dots[i].shape[0]):
                 filled = [row(dots[i], r) if k == i else v for k, v in enumerate(values)]
-                one = operation.push(filled, node.params, node, [row(dots[j], r) if k == j else None for k in range(len(dots))], ())
+                one = operation.push(filled, node.params, node, [row(dots[j], r) if k == j
+                                                                 else None for k in range(len(dots))], ())
                 part = one if part is None else part + one
         part = 2 * part
         total = part if total is None else total + part
@@ -276,7 +288,8 @@ def _pushed_twice(node: Node, values: list[Any], dots: Sequence[Any], moving: Se
         asked = [n for n in nodes if n is not None]
         if not asked:  # the push was taken, and is the same whatever the inputs are
             return None
-        seeds: dict[Node, Any] = {v: d for v, d in zip(variables, along, strict=True) if v is not None and d is not None}
+        seeds: dict[Node, Any] = {v: d for v, d in zip(variables, along, strict=True) if v is not None
+                                  and d is not None}
         pushed = dict(zip(asked, push(asked, seeds, recorded=recorded), strict=True))
         found: Any = tuple(pushed.get(n) if n is not None else None for n in nodes)
         if all(f is None for f in found):
@@ -286,4 +299,5 @@ def _pushed_twice(node: Node, values: list[Any], dots: Sequence[Any], moving: Se
     return total
 
 
-__all__ = ["bends", "elementwise_partials", "elementwise_push", "elementwise_source", "is_plain", "plus", "source", "take_rows", "whole"]
+__all__ = ["bends", "elementwise_partials", "elementwise_push", "elementwise_source", "is_plain",
+           "plus", "source", "take_rows", "whole"]

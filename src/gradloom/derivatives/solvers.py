@@ -26,15 +26,16 @@ PIECE = 1 << 20  # bytes of the widest tangent of one walk
 
 
 def jacobian(function: Callable[..., Any], /, *, argument: int | str = 0) -> Callable[..., Any]:
-    """The function that returns the Jacobian of `function`'s value with respect to one argument; the others are passed through.
+    """The function that returns the Jacobian of `function`'s value with respect to one argument; the others are passed
+    through.
 
-    Formula: J[i, j] = d f(x)[i] / d x[j], of shape (*f(x).shape, *x.shape). `argument` is the position or name of the argument.
-    `function` receives it as a dlarray and returns a dlarray, or a list of scalars. The walks go forwards where x has no more
-    elements than f(x), else backwards, many directions at once, in pieces.
+    Formula: J[i, j] = d f(x)[i] / d x[j], of shape (*f(x).shape, *x.shape). `argument` is the position or name of the
+    argument. `function` receives it as a dlarray and returns a dlarray, or a list of scalars. The walks go forwards
+    where x has no more elements than f(x), else backwards, many directions at once, in pieces.
 
-    NumPy in, fresh writable NumPy out; torch tensors in, a tensor out; a dlarray in, a dlarray out, recorded where it is traced.
-    `scipy.optimize.least_squares(f, x0, jac=gl.jacobian(f))` and `scipy.integrate.solve_ivp(f, ..., jac=gl.jacobian(f, argument=1))`
-    take it as it is.
+    NumPy in, fresh writable NumPy out; torch tensors in, a tensor out; a dlarray in, a dlarray out, recorded where it
+    is traced. `scipy.optimize.least_squares(f, x0, jac=gl.jacobian(f))` and `scipy.integrate.solve_ivp(f, ...,
+    jac=gl.jacobian(f, argument=1))` take it as it is.
 
     Raises TypeRefused for integer or complex arrays, ShapeError where the result does not fit in memory.
 
@@ -49,11 +50,12 @@ def jacobian(function: Callable[..., Any], /, *, argument: int | str = 0) -> Cal
 
 
 def hessian(function: Callable[..., Any], /, *, argument: int | str = 0) -> Callable[..., Any]:
-    """The function that returns the Hessian of a scalar `function` with respect to one argument; the others are passed through.
+    """The function that returns the Hessian of a scalar `function` with respect to one argument; the others are passed
+    through.
 
-    Formula: H[i, j] = d2 f(x) / d x[i] d x[j], of shape (*x.shape, *x.shape): the gradient's Jacobian. What comes in goes out as for
-    `jacobian`. `scipy.optimize.minimize(f, x0, method="trust-exact", jac=..., hess=gl.hessian(f))` takes it as it is, and
-    `NonlinearConstraint(c, low, high, hess=gl.hessian(lambda x, v: gl.sum(v * c(x))))`.
+    Formula: H[i, j] = d2 f(x) / d x[i] d x[j], of shape (*x.shape, *x.shape): the gradient's Jacobian. What comes in
+    goes out as for `jacobian`. `scipy.optimize.minimize(f, x0, method="trust-exact", jac=..., hess=gl.hessian(f))`
+    takes it as it is, and `NonlinearConstraint(c, low, high, hess=gl.hessian(lambda x, v: gl.sum(v * c(x))))`.
 
     Raises ShapeError where the value is not a scalar, TypeRefused for integer or complex arrays.
 
@@ -67,20 +69,22 @@ def hessian(function: Callable[..., Any], /, *, argument: int | str = 0) -> Call
     return _derivative(function, argument, _hessian_of, "hessian")
 
 
-def sparse_jacobian(function: Callable[..., Any], /, *, argument: int | str = 0, check: bool = False) -> Callable[..., Any]:
-    """The function that returns the Jacobian of `function`'s value as a SciPy sparse array, for stencils, residuals and the like.
+def sparse_jacobian(function: Callable[..., Any], /, *, argument: int | str = 0,
+                    check: bool = False) -> Callable[..., Any]:
+    """The function that returns the Jacobian of `function`'s value as a SciPy sparse array, for stencils, residuals and
+    the like.
 
-    Formula: J[i, j] = d f(x)[i] / d x[j], of shape (f(x).size, x.size), CSR, rows and columns in C order. The pattern is found from the
-    operations of `function`; where these multiply and move elements only, the entries follow at once, otherwise they come from as
-    many walks, taken together, as the pattern has colours. Both are kept for the next call, as long as `function` takes the same
-    branch. The pattern may hold entries that are zero; those of half precision are float32, since SciPy has none. Where it is
-    dense, a GradloomWarning says so and all columns are computed.
+    Formula: J[i, j] = d f(x)[i] / d x[j], of shape (f(x).size, x.size), CSR, rows and columns in C order. The pattern
+    is found from the operations of `function`; where these multiply and move elements only, the entries follow at once,
+    otherwise they come from as many walks, taken together, as the pattern has colours. Both are kept for the next call,
+    as long as `function` takes the same branch. The pattern may hold entries that are zero; those of half precision are
+    float32, since SciPy has none. Where it is dense, a GradloomWarning says so and all columns are computed.
 
-    `check=True` compares each result with plain walks in random directions. `scipy.optimize.least_squares`, `solve_ivp(jac=)` and
-    `NonlinearConstraint(jac=)` take it as it is.
+    `check=True` compares each result with plain walks in random directions. `scipy.optimize.least_squares`,
+    `solve_ivp(jac=)` and `NonlinearConstraint(jac=)` take it as it is.
 
-    Raises TypeRefused for integer or complex arrays, TraceError inside a trace of the argument (nothing is recorded), MissingPackage (an
-    ImportError) without SciPy.
+    Raises TypeRefused for integer or complex arrays, TraceError inside a trace of the argument (nothing is recorded),
+    MissingPackage (an ImportError) without SciPy.
 
     >>> import gradloom as gl, numpy as np
     >>> J = gl.sparse_jacobian(lambda x: x[1:] * x[:-1])(np.array([1.0, 2.0, 3.0]))
@@ -97,11 +101,12 @@ def sparse_jacobian(function: Callable[..., Any], /, *, argument: int | str = 0,
     return _derivative(function, argument, lambda u, x, record: sparse(kept, u, x, False, check), "sparse_jacobian")
 
 
-def sparse_hessian(function: Callable[..., Any], /, *, argument: int | str = 0, check: bool = False) -> Callable[..., Any]:
+def sparse_hessian(function: Callable[..., Any], /, *, argument: int | str = 0,
+                   check: bool = False) -> Callable[..., Any]:
     """The function that returns the Hessian of a scalar `function` as a SciPy sparse array.
 
-    Formula: H[i, j] = d2 f(x) / d x[i] d x[j], of shape (x.size, x.size), CSR. As `sparse_jacobian` of the gradient; where walks are
-    needed, a star colouring makes use of the symmetry.
+    Formula: H[i, j] = d2 f(x) / d x[i] d x[j], of shape (x.size, x.size), CSR. As `sparse_jacobian` of the gradient;
+    where walks are needed, a star colouring makes use of the symmetry.
 
     Raises ShapeError where the value is not a scalar, TypeRefused for integer or complex arrays.
 
@@ -112,19 +117,22 @@ def sparse_hessian(function: Callable[..., Any], /, *, argument: int | str = 0, 
            [2., 6., 4.],
            [0., 4., 0.]])
 
-    Source: Gebremedhin, Tarafdar, Manne, Pothen, "New acyclic and star coloring algorithms", SIAM J. Sci. Comput. 29 (2007).
+    Source: Gebremedhin, Tarafdar, Manne, Pothen, "New acyclic and star coloring algorithms", SIAM J. Sci. Comput. 29
+    (2007).
     """
     needed("scipy.sparse", "sparse_hessian")
     from .compressed import sparse
 
     kept: list[Any] = []
-    return _derivative(function, argument, lambda y, x, record: sparse(kept, _gradient(y, x), x, True, check), "sparse_hessian")
+    return _derivative(function, argument, lambda y, x, record: sparse(kept, _gradient(y, x), x, True, check),
+                       "sparse_hessian")
 
 
-# ----- what goes in and out -----------------------------------------------------------------------------------------------
+# ----- what goes in and out -------------------------------------------------------------------------------------------
 
 
-def _derivative(function: Callable[..., Any], argument: int | str, derive: Callable[[Any, dlarray, bool], Any], word: str) -> Callable[..., Any]:
+def _derivative(function: Callable[..., Any], argument: int | str, derive: Callable[[Any, dlarray, bool], Any],
+                word: str) -> Callable[..., Any]:
     refuse_suspended(function)
     if not isinstance(argument, (int, str)) or isinstance(argument, bool):
         raise TypeRefused(f"argument is the position or name of one argument, not {argument!r}; write argument=0")
@@ -135,14 +143,18 @@ def _derivative(function: Callable[..., Any], argument: int | str, derive: Calla
         given = args[place] if isinstance(place, int) else kwargs[place]
         x = _as_variable(given)
         if type(x) is not dlarray:
-            raise TypeRefused(f"{word} differentiates with respect to one array, and argument {argument!r} is a {type(given).__name__}; "
+            raise TypeRefused(
+                f"{word} differentiates with respect to one array, and argument {argument!r} is a {type(given).__name__}; "
                               "pass a NumPy array: ravel(tree) makes one vector of a container")
         if not differentiable(x.dtype) or x.dtype.is_complex:
-            raise TypeRefused(f"{word} is for real floating-point arrays, and argument {argument!r} is {NAMES[x.dtype]}; "
-                              + ("write a function of its real and imaginary parts" if x.dtype.is_complex else 'write x.astype("float64")'))
+            raise TypeRefused(
+                f"{word} is for real floating-point arrays, and argument {argument!r} is {NAMES[x.dtype]}; "
+                              + ("write a function of its real and imaginary parts" if x.dtype.is_complex
+                                 else 'write x.astype("float64")'))
         record = type(given) is dlarray and (current_trace() is not None or live(given._node) is not None)
         if record and word.startswith("sparse"):
-            raise TraceError(f"{word} is not recorded, at {line_of(user_site())}; write {word[7:]}, or dljacobian(u, x), inside dlfeval")
+            raise TraceError(
+                f"{word} is not recorded, at {line_of(user_site())}; write {word[7:]}, or dljacobian(u, x), inside dlfeval")
 
         def run(variable: dlarray) -> Any:
             filled, named = list(args), dict(kwargs)
@@ -175,7 +187,8 @@ def trace_between(u: Any, x: dlarray) -> list[Node]:
     if type(u) is not dlarray or (u_node := live(u._node)) is None:
         return []
     if u.dtype.is_complex:
-        raise TypeRefused(f"the function's value is complex, at {line_of(user_site())}; return gl.real(u) and gl.imag(u), for example by concat")
+        raise TypeRefused(
+            f"the function's value is complex, at {line_of(user_site())}; return gl.real(u) and gl.imag(u), for example by concat")
     assert x._node is not None
     order = ancestors([u_node], x._node.number)
     return order if order[0] is x._node and differentiable(u.dtype) else []
@@ -190,7 +203,7 @@ def _gradient(y: Any, x: dlarray) -> Any:
     return dlgradient(y, x, enable_higher_derivatives=True)
 
 
-# ----- dense --------------------------------------------------------------------------------------------------------------
+# ----- dense ----------------------------------------------------------------------------------------------------------
 
 
 def jacobian_of(u: Any, x: dlarray, record: bool = False) -> Any:
@@ -205,7 +218,8 @@ def jacobian_of(u: Any, x: dlarray, record: bool = False) -> Any:
     dtype = torch.promote_types(u.dtype, x.dtype) if differentiable(u.dtype) else x.dtype
     needed = m * n * dtype.itemsize
     if needed > 1 << 28 and needed > free_memory():
-        raise ShapeError(f"the Jacobian of {described(u.shape, None)} by {described(x.shape, None)} needs {readable_bytes(needed)}, "
+        raise ShapeError(
+            f"the Jacobian of {described(u.shape, None)} by {described(x.shape, None)} needs {readable_bytes(needed)}, "
                          f"{readable_bytes(free_memory())} are free, at {line_of(user_site())}; write sparse_jacobian, or dljacobian(u, x), which keeps "
                          "structure")
     if not order or not m * n:
@@ -225,13 +239,15 @@ def _hessian_of(y: Any, x: dlarray, record: bool) -> Any:
 def pushed(order: list[Node], seeds: Tensor) -> Tensor:
     """Tangents (directions, u.size) along seeds (directions, x.size), in pieces."""
     x, u = order[0], order[-1]
-    return _together([push([u], {x: piece.reshape(-1, *x.shape)}, lead=(len(piece),))[0] for piece in _pieces(order, seeds)], seeds, u)
+    return _together([push([u], {x: piece.reshape(-1, *x.shape)}, lead=(len(piece),))[0]
+                      for piece in _pieces(order, seeds)], seeds, u)
 
 
 def pulled(order: list[Node], seeds: Tensor) -> Tensor:
     """Cotangents (directions, x.size) from seeds (directions, u.size), in pieces."""
     x, u = order[0], order[-1]
-    return _together([pull({u: piece.reshape(-1, *u.shape)}, [x], lead=(len(piece),))[0] for piece in _pieces(order, seeds)], seeds, x)
+    return _together([pull({u: piece.reshape(-1, *u.shape)}, [x], lead=(len(piece),))[0]
+                      for piece in _pieces(order, seeds)], seeds, x)
 
 
 def _together(pieces: Sequence[Tensor | None], seeds: Tensor, node: Node) -> Tensor:

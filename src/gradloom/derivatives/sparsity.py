@@ -1,10 +1,11 @@
 """Where the Jacobian of a trace can be other than zero, and, where that is cheap, what its entries are.
 
-A walk forwards carries, for every node, the entries (row, column) of its Jacobian with respect to x, as integer arrays over all
-of them at once. An elementwise operation keeps the entries of its inputs and multiplies them; an operation that only moves or adds
-elements moves the rows, as running it once on probes says; of every other operation the structure comes from its own push, run on a
-Block without data. The pattern holds for every trace with the same operations, parameters and positions (`alike.Signature`). As
-long as all operations are of the first two kinds, the values of the entries are known too (`accumulation`).
+A walk forwards carries, for every node, the entries (row, column) of its Jacobian with respect to x, as integer arrays
+over all of them at once. An elementwise operation keeps the entries of its inputs and multiplies them; an operation
+that only moves or adds elements moves the rows, as running it once on probes says; of every other operation the
+structure comes from its own push, run on a Block without data. The pattern holds for every trace with the same
+operations, parameters and positions (`alike.Signature`). As long as all operations are of the first two kinds, the
+values of the entries are known too (`accumulation`).
 """
 from __future__ import annotations
 
@@ -49,7 +50,8 @@ class Pattern:
 def pattern_of(order: Sequence[Node], device: Any = None, free: Collection[Place] = ()) -> Pattern | None:
     """The pattern of d u / d x in the trace from x to u; None where it is dense, or has too many entries to be listed.
 
-    A dense one that comes with its values is a pattern too. `free` are the partials that are known to change though they are numbers.
+    A dense one that comes with its values is a pattern too. `free` are the partials that are known to change though
+    they are numbers.
     """
     x, u = order[0], order[-1]
     try:
@@ -136,7 +138,8 @@ class _Walk:
         entries: Entries = self.known[parent]
         if parent.shape != node.shape:
             size = math.prod(parent.shape)
-            entries = read(entries, np.broadcast_to(np.arange(size).reshape(parent.shape), tuple(node.shape)).reshape(-1), size)
+            entries = read(entries, np.broadcast_to(np.arange(size).reshape(parent.shape),
+                                                    tuple(node.shape)).reshape(-1), size)
         partial = operation.partials[j]
         selects = type(operation).push is not Elementwise.push
         if not isinstance(partial, BoundRule) and not selects:
@@ -152,7 +155,8 @@ class _Walk:
                     folded = [p._replace(slots=0, coefficients=p.coefficients * 0.0) for p in entries]
                 else:
                     folded = [p.times(number) for p in entries]
-                if number == 0 or all(_represented(p.coefficients, q.coefficients) for p, q in zip(entries, folded, strict=True)):
+                if (number == 0 or all(_represented(p.coefficients, q.coefficients)
+                                       for p, q in zip(entries, folded, strict=True))):
                     self.accumulation.numbers.append(((k, j), at, number))
                     return folded
         rows: Indices | None
@@ -196,7 +200,8 @@ class _Walk:
         if self.accumulation is not None:  # the matrix is constant
             return multiplied(pattern, entries)
         p = whole(entries)
-        ones = scipy.sparse.csr_array((np.ones(len(p.columns), dtype=bool), (p.rows, p.columns)), shape=(pattern.shape[1], self.n))
+        ones = scipy.sparse.csr_array((np.ones(len(p.columns), dtype=bool), (p.rows, p.columns)),
+                                      shape=(pattern.shape[1], self.n))
         reach = np.diff(ones.indptr)[pattern.indices].sum() if pattern.nnz else 0
         if reach > 8 * MOST_ENTRIES:
             raise Dense
@@ -209,7 +214,8 @@ class _Walk:
         """`_selected`, found once where nothing but parameters and shapes decides."""
         if any(v is not None for v in node.values):
             return _selected(node, j, self._probes)
-        alike = self.selections.setdefault((node.operation, j, node.shape, node.dtype, *[p and (p.shape, p.dtype) for p in node.parents]), [])
+        alike = self.selections.setdefault((node.operation, j, node.shape, node.dtype,
+                                            *[p and (p.shape, p.dtype) for p in node.parents]), [])
         for params, found in alike:
             if same(params, node.params):
                 return found  # type: ignore[no-any-return]
@@ -220,7 +226,8 @@ class _Walk:
         """All ones, positions, and random numbers: where the operation runs, and as NumPy."""
         if n not in self.probes:
             draws = torch.rand(n, dtype=torch.float64, generator=torch.Generator().manual_seed(n), device="cpu")
-            probes = torch.stack([torch.ones(n, dtype=torch.float64, device="cpu"), torch.arange(n, dtype=torch.float64, device="cpu"), draws])
+            probes = torch.stack([torch.ones(n, dtype=torch.float64, device="cpu"),
+                                  torch.arange(n, dtype=torch.float64, device="cpu"), draws])
             self.probes[n] = probes.to(self.device), probes.numpy()
         return self.probes[n]
 
@@ -250,14 +257,17 @@ def _sparse_pattern(matrix: Tensor, node: Node) -> Any:
     return a
 
 
-Selection = tuple[Indices | None, np.ndarray | None, bool, bool]  # places, None where all stay; coefficients; whether outputs read; whether none is -1
+# places, None where all stay; coefficients; whether outputs read; whether none is -1
+Selection = tuple[Indices | None, np.ndarray | None, bool, bool]
 LEAD = (3,)  # probes
 
 
 def _selected(node: Node, j: int, probes: Callable[[int], tuple[Tensor, np.ndarray]]) -> Selection | None:
-    """Of an operation that is linear in input j alone: the element that each output reads, or the output that each element is added to.
+    """Of an operation that is linear in input j alone: the element that each output reads, or the output that each
+    element is added to.
 
-    Told from probes: all ones, positions, and random numbers, which must fit; where the probes meet another input, they meet NaN.
+    Told from probes: all ones, positions, and random numbers, which must fit; where the probes meet another input, they
+    meet NaN.
     """
     if node.operation.kind != "multilinear" or node.shape is None:
         return None
@@ -265,7 +275,8 @@ def _selected(node: Node, j: int, probes: Callable[[int], tuple[Tensor, np.ndarr
     assert parent is not None
     if not (node.dtype.is_floating_point and parent.dtype.is_floating_point):
         return None
-    grows = math.prod(node.shape) > math.prod(parent.shape)  # the smaller of the two is more likely to be a plain selection of the other
+    # the smaller of the two is more likely to be a plain selection of the other
+    grows = math.prod(node.shape) > math.prod(parent.shape)
     for reads in (False, True) if grows else (True, False):
         source, target = (parent, node) if reads else (node, parent)
         n = math.prod(source.shape)
@@ -298,7 +309,8 @@ def _selected(node: Node, j: int, probes: Callable[[int], tuple[Tensor, np.ndarr
 def _linear(node: Node, j: int, probes: Tensor, forwards: bool) -> Any:
     """The operation's push, or pull, of arrays through input j."""
     given: list[Any] = [None] * len(node.parents)
-    values = [torch.full_like(v, math.nan) if isinstance(v, Tensor) and v.dtype.is_floating_point else math.nan if type(v) is float else v
+    values = [torch.full_like(v, math.nan) if isinstance(v, Tensor) and v.dtype.is_floating_point
+              else math.nan if type(v) is float else v
               for v in node.values]
     if forwards:
         given[j] = probes
@@ -332,7 +344,8 @@ def _own_patterns(node: Node, j: int) -> Any:
 def _outputs(node: Node) -> Sequence[Any]:
     value = next((v for v in node.values[len(node.parents):] if type(v) is tuple), None)
     if value is None:  # not kept: the shapes are known where it is run again
-        value = node.operation.run([v if v is not None else torch.zeros(p.shape, dtype=p.dtype, device="cpu") for v, p in  # type: ignore[union-attr]
+        value = node.operation.run([v if v is not None else torch.zeros(p.shape, dtype=p.dtype, device="cpu")
+                                    for v, p in  # type: ignore[union-attr]
                                     zip(node.values[:len(node.parents)], node.parents, strict=True)], node.params)[0]
     return value  # type: ignore[no-any-return]
 

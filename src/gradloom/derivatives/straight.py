@@ -1,9 +1,10 @@
 """The pull walk of scalar code, written out.
 
-A function of single numbers read from a vector (Rosenbrock's, the right-hand side of an ODE) spends more on the bookkeeping of
-its walk than on arithmetic. When the same walk is taken again and again it is therefore written out once as a Python function
-without loops or dictionaries. The function trusts nothing: it goes through the trace that it is given node by node, and returns
-None where an operation, a shape, a type or a place differs from what it was written for; then the ordinary walk is taken.
+A function of single numbers read from a vector (Rosenbrock's, the right-hand side of an ODE) spends more on the
+bookkeeping of its walk than on arithmetic. When the same walk is taken again and again it is therefore written out once
+as a Python function without loops or dictionaries. The function trusts nothing: it goes through the trace that it is
+given node by node, and returns None where an operation, a shape, a type or a place differs from what it was written
+for; then the ordinary walk is taken.
 """
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ from .reverse import between
 
 WORTHWHILE = 16  # walks from one place in a program, before its walk is written out
 LONGEST = 256  # nodes
-_walks: dict[tuple[int, int, int], Any] = {}  # by place: how often it was met, then its function, False where it is none
+# by place: how often it was met, then its function, False where it is none
+_walks: dict[tuple[int, int, int], Any] = {}
 
 
 def written_out(y: Node, target: Node) -> Tensor | None:
@@ -47,7 +49,8 @@ class _Writer:
         self.order, self.active = between((y,), {target}) if y.number - target.number < LONGEST else ([], set())
         (value,) = target.values
         one = torch.ones((), dtype=y.dtype, device=value.device)
-        self.known: dict[str, Any] = {"ONE": one, "device": value.device, "dtype": y.dtype, "stack": torch.stack, "Tensor": Tensor,
+        self.known: dict[str, Any] = {"ONE": one, "device": value.device, "dtype": y.dtype,
+                                      "stack": torch.stack, "Tensor": Tensor,
                                       "isfinite": math.isfinite}
         self.names = {node: "t" if node is target else f"n{k}" for k, node in enumerate(self.order)}
         self.named = {y, target}
@@ -64,9 +67,11 @@ class _Writer:
         reads: dict[int, str] = {}
         for node in nodes:
             operation, bar = node.operation, self.bars.get(node)
-            at = operation.reads_at(node.params) if operation.reads_at is not None and node.parents[0] is self.target else None
+            at = (operation.reads_at(node.params) if operation.reads_at is not None and node.parents[0] is self.target
+                  else None)
             scalar = not node.shape and node.dtype is dtype and node.dropped is None
-            if bar is None or not scalar or at is None and (operation.raw_pulls is None or not isinstance(operation, Elementwise)):
+            if (bar is None or not scalar or at is None and (operation.raw_pulls is None
+                                                             or not isinstance(operation, Elementwise))):
                 return False
             if any(p is not None and p not in self.names for p in node.parents):
                 return False
@@ -92,7 +97,8 @@ class _Writer:
         """That a node is what it was, and its parents where they were."""
         name = self.names[node]
         self.known[f"operation_{name}"] = node.operation
-        differs = [f"{name} is None", f"{name}.operation is not operation_{name}", f"{name}.dtype is not dtype", f"{name}.shape", f"{name}.dropped is not None"]
+        differs = [f"{name} is None", f"{name}.operation is not operation_{name}", f"{name}.dtype is not dtype",
+                   f"{name}.shape", f"{name}.dropped is not None"]
         if reading:
             self.known[f"params_{name}"] = node.params
             differs.append(f"{name}.params != params_{name}")
@@ -126,12 +132,14 @@ class _Writer:
                 its = f"-{bar}"
             elif isinstance(stated, str):
                 factor = f"{name}.values[{operation.inputs.index(stated)}]"
-                its = f"({factor} if type({factor}) is Tensor else ONE * {factor})" if bar == "ONE" else f"{bar} * {factor}"
+                its = (f"({factor} if type({factor}) is Tensor else ONE * {factor})" if bar == "ONE"
+                       else f"{bar} * {factor}")
             else:
                 self.known[f"pull_{name}_{k}"] = operation.raw_pulls[k]
                 its = f"bar_{name}_{k}"
                 self.steps += [f"{its} = pull_{name}_{k}({name}.values, {name}.params, {name}, {bar})",
-                               f"if {its} is None: return None"]  # no derivative after all: the ordinary walk knows what to do
+                               # no derivative after all: the ordinary walk knows what to do
+                               f"if {its} is None: return None"]
             before = self.bars.get(parent)
             if before is not None:
                 its = f"{before} + {its}"

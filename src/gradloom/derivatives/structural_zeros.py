@@ -1,7 +1,8 @@
 """Entries of a Jacobian that its structure proves to be zero, where a walk cannot tell.
 
-A walk with a direction for each row or column carries many zeros. Where a slope on the way is infinite, such a zero times infinity is
-NaN, though the direction does not go there at all: d sqrt(x[1]) / d x[0] is 0, also at x[0] = 0. A structured Jacobian has no such entry.
+A walk with a direction for each row or column carries many zeros. Where a slope on the way is infinite, such a zero
+times infinity is NaN, though the direction does not go there at all: d sqrt(x[1]) / d x[0] is 0, also at x[0] = 0. A
+structured Jacobian has no such entry.
 """
 from __future__ import annotations
 

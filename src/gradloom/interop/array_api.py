@@ -1,7 +1,7 @@
 """The array API standard's namespace (2024.12): what `x.__array_namespace__()` is.
 
-The functions are gradloom's own. Where the standard differs from the rest of the library, it is the standard that holds here: Python integers
-are int64 and not float64, `squeeze` takes its axis by position, shapes may be given by name.
+The functions are gradloom's own. Where the standard differs from the rest of the library, it is the standard that holds
+here: Python integers are int64 and not float64, `squeeze` takes its axis by position, shapes may be given by name.
 """
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: Any = N
 
 def any_arrays(obj: Any) -> Any:
     """Whether arrays are in a list, at any depth."""
-    return isinstance(obj, (dlarray, torch.Tensor, np.ndarray)) or isinstance(obj, (list, tuple)) and builtins.any(map(any_arrays, obj))
+    return (isinstance(obj, (dlarray, torch.Tensor, np.ndarray)) or isinstance(obj, (list, tuple))
+            and builtins.any(map(any_arrays, obj)))
 
 
 def _filled(value: float) -> Any:
@@ -196,7 +197,8 @@ def _extension(family: Any, words: str) -> SimpleNamespace:
     return SimpleNamespace(**found)
 
 
-linalg = _extension(_linalg, "cholesky cross det diagonal eigh eigvalsh inv matmul matrix_norm matrix_power matrix_rank matrix_transpose outer "
+linalg = _extension(_linalg,
+                    "cholesky cross det diagonal eigh eigvalsh inv matmul matrix_norm matrix_power matrix_rank matrix_transpose outer "
                              "pinv qr slogdet solve svd svdvals tensordot trace vecdot vector_norm")
 fft = _extension(_fft, "fft ifft fftn ifftn rfft irfft rfftn irfftn hfft ihfft fftfreq rfftfreq fftshift ifftshift")
 
@@ -204,7 +206,8 @@ fft = _extension(_fft, "fft ifft fftn ifftn rfft irfft rfftn irfftn hfft ihfft f
 # ----- what there is -----
 
 _KINDS = {
-    "bool": "bool", "signed integer": "int8 int16 int32 int64", "unsigned integer": "uint8", "real floating": "float32 float64",
+    "bool": "bool", "signed integer": "int8 int16 int32 int64", "unsigned integer": "uint8",
+    "real floating": "float32 float64",
     "complex floating": "complex64 complex128",
 }
 _KINDS["integral"] = f"{_KINDS['signed integer']} {_KINDS['unsigned integer']}"
@@ -228,7 +231,8 @@ class _Information:
 
     def default_dtypes(self, *, device: Any = None) -> dict[str, Any]:
         """The types of new arrays."""
-        return {"real floating": torch.float64, "complex floating": torch.complex128, "integral": torch.int64, "indexing": torch.int64}
+        return {"real floating": torch.float64, "complex floating": torch.complex128, "integral": torch.int64,
+                "indexing": torch.int64}
 
     def dtypes(self, *, device: Any = None, kind: Any = None) -> dict[str, Any]:
         """The types there are, of one kind or of several."""
@@ -247,9 +251,11 @@ def _array_namespace(self: dlarray, /, *, api_version: str | None = None) -> Any
     import sys
 
     if api_version is not None and api_version not in VERSIONS:
-        raise TypeRefused(f"no array API version {api_version!r}, at {line_of(user_site())}; write one of {', '.join(VERSIONS)}")
+        raise TypeRefused(
+            f"no array API version {api_version!r}, at {line_of(user_site())}; write one of {', '.join(VERSIONS)}")
     if self._labels is not None:
-        raise LabelError(f"the array API standard knows no labels, x is {described(self.shape, self._labels)}, at {line_of(user_site())}; "
+        raise LabelError(
+            f"the array API standard knows no labels, x is {described(self.shape, self._labels)}, at {line_of(user_site())}; "
                          "write stripdims(x)")
     return sys.modules[__name__]
 
@@ -262,5 +268,6 @@ def _to_device(self: dlarray, device: Any, /, *, stream: Any = None) -> dlarray:
 dlarray.__array_namespace__ = _array_namespace  # type: ignore[attr-defined]
 dlarray.to_device = _to_device  # type: ignore[attr-defined]
 
-__all__ = [*(name for name in STANDARD if name in _namespace), *_TYPES, "e", "pi", "inf", "nan", "newaxis", "linalg", "fft",
+__all__ = [*(name for name in STANDARD if name in _namespace), *_TYPES, "e", "pi", "inf", "nan",
+           "newaxis", "linalg", "fft",
            "__array_api_version__", "__array_namespace_info__"]

@@ -1,6 +1,7 @@
 """Torch functions on dlarrays, recorded through the ATen operations that they are made of.
 
-`run` calls a torch function with every dlarray as a `Wrapped` tensor, under a mode that answers each ATen operation (`aten_mode`).
+`run` calls a torch function with every dlarray as a `Wrapped` tensor, under a mode that answers each ATen operation
+(`aten_mode`).
 """
 from __future__ import annotations
 
@@ -28,14 +29,15 @@ WHOLE: dict[str, Callable[..., Any]] = {}  # torch functions that are one operat
 _made = dlarray._made
 
 
-# ----- running a function --------------------------------------------------------------------------------------------------------
+# ----- running a function ---------------------------------------------------------------------------------------------
 
 
 def run(func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """A torch function on dlarrays, recorded through the ATen operations that it is made of.
 
-    Plain tensors are constants. Floating results are dlarrays without labels. Raises TypeRefused where an operation has no rule
-    and where a value would be written into an argument, TraceError where a value that is differentiated would leave the trace.
+    Plain tensors are constants. Floating results are dlarrays without labels. Raises TypeRefused where an operation has
+    no rule and where a value would be written into an argument, TraceError where a value that is differentiated would
+    leave the trace.
     """
     word = name_of(func)
     places: dict[int, tuple[dlarray, Wrapped]] = {}
@@ -66,7 +68,8 @@ def run(func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
                          "dlfeval(fun, x, ...) with it in fun") from None
     for _, place in places.values():
         if place._cell.version:
-            raise TypeRefused(f"{word} writes into an array that it was given, at {line_of(user_site())}; values never change: "
+            raise TypeRefused(
+                f"{word} writes into an array that it was given, at {line_of(user_site())}; values never change: "
                               "write the form that returns a new one (without inplace=True, out= or a trailing _)")
     return result
 
@@ -148,7 +151,8 @@ def dispatched(word: str, trace: Any, function: Callable[..., Any], /, *args: An
     outer, run = running(), Run(word, mode, current_trace() or trace)
     try:
         thread.run = run
-        return under((torch._C._ForceDispatchKeyGuard(*mode.keys), torch.enable_grad(), mode, Whole()), own_functions, function, *args)
+        return under((torch._C._ForceDispatchKeyGuard(*mode.keys), torch.enable_grad(), mode, Whole()),
+                     own_functions, function, *args)
     except TypeError as error:
         if mode.error is None or isinstance(error, GradloomError):
             raise
@@ -162,5 +166,6 @@ def dispatched(word: str, trace: Any, function: Callable[..., Any], /, *args: An
 def name_of(func: Any) -> str:
     """`torch.nn.functional.relu`, for messages."""
     name = getattr(func, "__name__", None) or getattr(func, "__qualname__", None) or type(func).__name__
-    module = getattr(func, "__module__", None) or getattr(getattr(func, "__objclass__", None), "__name__", None) or "torch"
+    module = (getattr(func, "__module__", None) or getattr(getattr(func, "__objclass__", None), "__name__", None)
+              or "torch")
     return f"{str(module).replace('torch._C._', 'torch.')}.{name}"

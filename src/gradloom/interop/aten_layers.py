@@ -31,7 +31,8 @@ def _absent(x: Any) -> dlarray:
 
 
 @rule("convolution", "_convolution", "convolution_overrideable")
-def _convolution(x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool, output_padding: Any, groups: int,
+def _convolution(x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any,
+                 transposed: bool, output_padding: Any, groups: int,
                  *flags: Any) -> Any:
     d = weight.ndim - 2
     single = x.ndim == d + 1
@@ -42,7 +43,8 @@ def _convolution(x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dila
         y = OPERATIONS["dlconv"].apply((x, weight, bias), params)
     else:
         sizes = tuple((n - 1) * s - 2 * p + e * (k - 1) + o + 1 for n, s, p, e, k, o in zip(
-            x.shape[2:], params["stride"], params["padding"], params["dilation"], weight.shape[2:], per_axis(output_padding, d), strict=True))
+            x.shape[2:], params["stride"], params["padding"], params["dilation"], weight.shape[2:],
+            per_axis(output_padding, d), strict=True))
         y = OPERATIONS["dltranspconv"].apply((x, weight, bias), {**params, "sizes": sizes})
     return gl.squeeze(y, axis=0) if single else y
 
@@ -51,7 +53,8 @@ def _convolution(x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dila
 
 
 def _or_constant(x: Any, value: float, size: int, like: Any) -> Any:
-    return constant(torch.full((size,), value, dtype=like.dtype, device=like.device)) if x is None else gl.reshape(x, (-1,))
+    return (constant(torch.full((size,), value, dtype=like.dtype, device=like.device)) if x is None
+            else gl.reshape(x, (-1,)))
 
 
 def _layout(x: Any) -> str:
@@ -73,16 +76,19 @@ def _group_norm(x: Any, weight: Any, bias: Any, N: int, C: int, HxW: int, group:
 
 def _statistics(x: Any, axes: Any, eps: float, keepdims: bool) -> tuple[Any, Any]:
     """The mean and the inverse of the standard deviation."""
-    return gl.mean(x, axis=axes, keepdims=keepdims), 1 / gl.sqrt(gl.var(x, axis=axes, correction=0, keepdims=keepdims) + eps)
+    return gl.mean(x, axis=axes, keepdims=keepdims), 1 / gl.sqrt(gl.var(x, axis=axes, correction=0, keepdims=keepdims)
+                                                                 + eps)
 
 
-def _batch_norm(mode: Any, x: Any, weight: Any, bias: Any, mean: Any, variance: Any, training: bool, momentum: float, eps: float,
+def _batch_norm(mode: Any, x: Any, weight: Any, bias: Any, mean: Any, variance: Any, training: bool,
+                momentum: float, eps: float,
                 *flags: Any) -> Any:
     """The running statistics are written to, as torch does without saying so."""
     a = array_of(x)
     shape = a.shape
     if len(shape) < 2:
-        raise ShapeError(f"batch_norm of an array {described(shape, None)} has no axis of channels, at {line_of(user_site())}; "
+        raise ShapeError(
+            f"batch_norm of an array {described(shape, None)} has no axis of channels, at {line_of(user_site())}; "
                          "write reshape(x, (1, -1)) for one observation")
     channels = shape[1]
     a = a if a.ndim <= 5 else gl.reshape(a, (*shape[:2], -1))
@@ -103,26 +109,31 @@ def _without_statistics(mode: Any, x: Any, weight: Any, bias: Any, training: boo
 
 
 def _legit(mode: Any, x: Any, weight: Any, bias: Any, *rest: Any) -> Any:
-    return _without_statistics(mode, x, weight, bias, *rest) if len(rest) == 3 else _batch_norm(mode, x, weight, bias, *rest)
+    return (_without_statistics(mode, x, weight, bias, *rest) if len(rest) == 3
+            else _batch_norm(mode, x, weight, bias, *rest))
 
 
-def _with_update(mode: Any, x: Any, weight: Any, bias: Any, mean: Any, variance: Any, momentum: float, eps: float) -> Any:
+def _with_update(mode: Any, x: Any, weight: Any, bias: Any, mean: Any, variance: Any, momentum: float,
+                 eps: float) -> Any:
     y, *statistics = _batch_norm(mode, x, weight, bias, mean, variance, True, momentum, eps)
     return (y, *statistics, _absent(array_of(x)))
 
 
-def _rrelu(mode: Any, x: Any, noise: Any, lower: Any = 0.125, upper: Any = 1 / 3, training: bool = False, generator: Any = None) -> Any:
+def _rrelu(mode: Any, x: Any, noise: Any, lower: Any = 0.125, upper: Any = 1 / 3, training: bool = False,
+           generator: Any = None) -> Any:
     """A slope drawn for each element below 0, also written to `noise`; their mean in evaluation."""
     a = array_of(x)
     if not training:
         return gl.leakyrelu(a, (lower + upper) / 2)
-    slopes = gl.where(constant(a._value > 0), 1.0, gl.rand(a.shape, dtype=a.dtype, device=a.device) * (upper - lower) + lower)
+    slopes = gl.where(constant(a._value > 0), 1.0, gl.rand(a.shape, dtype=a.dtype, device=a.device)
+                      * (upper - lower) + lower)
     mode.put(noise, slopes)
     return a * slopes
 
 
 WRITERS.update(rrelu_with_noise=_rrelu, _batch_norm_with_update=_with_update,
-               native_batch_norm=_batch_norm, cudnn_batch_norm=_batch_norm, miopen_batch_norm=_batch_norm, _native_batch_norm_legit=_legit)
+               native_batch_norm=_batch_norm, cudnn_batch_norm=_batch_norm, miopen_batch_norm=_batch_norm,
+               _native_batch_norm_legit=_legit)
 
 
 # ----- pooling -----
@@ -140,7 +151,8 @@ def _max_pool(name: str, d: int) -> None:
     rule(name)(pooled)
 
 
-for _name, _d in (("max_pool2d_with_indices", 2), ("max_pool3d_with_indices", 3), ("adaptive_max_pool2d", 2), ("adaptive_max_pool3d", 3),
+for _name, _d in (("max_pool2d_with_indices", 2), ("max_pool3d_with_indices", 3), ("adaptive_max_pool2d", 2),
+                  ("adaptive_max_pool3d", 3),
                   ("fractional_max_pool2d", 2), ("fractional_max_pool3d", 3)):
     _max_pool(_name, _d)
 
@@ -162,7 +174,8 @@ def _adaptive_avg_pool(x: Any, output_size: Any) -> Any:
     d = len(output_size)
     if all(m and n % m == 0 for n, m in zip(x.shape[-d:], output_size, strict=True)):
         size = tuple(n // m for n, m in zip(x.shape[-d:], output_size, strict=True))
-        return OPERATIONS["avgpool"].apply((x,), {"size": size, "stride": size, "padding": (0,) * d, "count_padding": True})
+        return OPERATIONS["avgpool"].apply((x,), {"size": size, "stride": size, "padding": (0,) * d,
+                                                  "count_padding": True})
     for k, m in enumerate(output_size):
         n = x.shape[k - d]
         means = torch.zeros(n, m, dtype=x.dtype, device=x.device)
@@ -181,8 +194,10 @@ def _fused_choice(*args: Any, **kwargs: Any) -> int:
     return 0  # made of matrix products and a softmax
 
 
-@rule("_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_efficient_attention", "_scaled_dot_product_flash_attention")
-def _attention(q: Any, k: Any, v: Any, dropout_p: float = 0.0, is_causal: bool = False, *, attn_mask: Any = None, scale: Any = None) -> Any:
+@rule("_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_efficient_attention",
+      "_scaled_dot_product_flash_attention")
+def _attention(q: Any, k: Any, v: Any, dropout_p: float = 0.0, is_causal: bool = False, *,
+               attn_mask: Any = None, scale: Any = None) -> Any:
     return FUNCTIONS["scaled_dot_product_attention"](q, k, v, attn_mask, dropout_p, is_causal, scale, True), _absent(q)
 
 
@@ -190,12 +205,15 @@ def _attention(q: Any, k: Any, v: Any, dropout_p: float = 0.0, is_causal: bool =
 
 
 @rule("mkldnn_rnn_layer")
-def _rnn_layer(x: Any, input_weights: Any, recurrent_weights: Any, input_bias: Any, recurrent_bias: Any, hx: Any, cx: Any, reverse: bool, batch_sizes: Any,
-               mode: int, hidden_size: int, num_layers: int, has_biases: bool, bidirectional: bool, batch_first: bool, train: bool) -> Any:
+def _rnn_layer(x: Any, input_weights: Any, recurrent_weights: Any, input_bias: Any, recurrent_bias: Any,
+               hx: Any, cx: Any, reverse: bool, batch_sizes: Any,
+               mode: int, hidden_size: int, num_layers: int, has_biases: bool, bidirectional: bool,
+               batch_first: bool, train: bool) -> Any:
     if mode != 2 or num_layers != 1 or batch_sizes:
         raise TypeRefused(f"this fused recurrent kernel has no derivative in gradloom, at {line_of(user_site())}; "
                           "write torch.backends.mkldnn.enabled = False")
-    bias = input_bias + recurrent_bias if has_biases else constant(torch.zeros(4 * hidden_size, dtype=x.dtype, device=x.device))
+    bias = (input_bias + recurrent_bias if has_biases
+            else constant(torch.zeros(4 * hidden_size, dtype=x.dtype, device=x.device)))
     x = gl.flip(x, axis=0) if reverse else x
     y, h, c = gl.lstm(x, hx, cx, input_weights, recurrent_weights, bias, data_format="TBC")
     y = gl.flip(y, axis=0) if reverse else y
@@ -205,7 +223,8 @@ def _rnn_layer(x: Any, input_weights: Any, recurrent_weights: Any, input_bias: A
 def _recurrent(step: Any, states: int, gates: int) -> Any:
     """torch.lstm and torch.gru: layers of one direction or two, time first or second."""
 
-    def layers(x: Any, hx: Any, weights: Any, has_biases: bool, num_layers: int, dropout: float, train: bool, bidirectional: bool,
+    def layers(x: Any, hx: Any, weights: Any, has_biases: bool, num_layers: int, dropout: float,
+               train: bool, bidirectional: bool,
                batch_first: bool) -> Any:
         hx = hx if states > 1 else (hx,)
         each, ways = 4 if has_biases else 2, 2 if bidirectional else 1
@@ -237,7 +256,8 @@ def _lstm(x: Any, h: Any, c: Any, w: Any, r: Any, input_bias: Any, recurrent_bia
 
 
 def _gru(x: Any, h: Any, w: Any, r: Any, input_bias: Any, recurrent_bias: Any) -> Any:
-    return gl.gru(x, h, w, r, gl.concat([input_bias, recurrent_bias]), reset_gate_mode="recurrent-bias-after-multiplication", data_format="TBC")
+    return gl.gru(x, h, w, r, gl.concat([input_bias, recurrent_bias]),
+                  reset_gate_mode="recurrent-bias-after-multiplication", data_format="TBC")
 
 
 def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
@@ -248,5 +268,6 @@ def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
 
 
 WHOLE.update(linear=_linear, lstm=_recurrent(_lstm, 2, 4), gru=_recurrent(_gru, 1, 3))
-WHOLE.update({name: FUNCTIONS[name] for name in ("layer_norm", "group_norm", "scaled_dot_product_attention", "cosine_similarity")},
+WHOLE.update({name: FUNCTIONS[name] for name in ("layer_norm", "group_norm", "scaled_dot_product_attention",
+                                                 "cosine_similarity")},
              ctc_loss=FUNCTIONS["nn.functional.ctc_loss"])

@@ -27,7 +27,8 @@ def _addr(x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
 
 
 @rule("_trilinear")
-def _trilinear(a: Any, b: Any, c: Any, expand1: Any, expand2: Any, expand3: Any, sumdim: Any, unroll_dim: int = 1) -> Any:
+def _trilinear(a: Any, b: Any, c: Any, expand1: Any, expand2: Any, expand3: Any, sumdim: Any,
+               unroll_dim: int = 1) -> Any:
     for expand, k in ((expand1, 0), (expand2, 1), (expand3, 2)):
         x = (a, b, c)[k]
         for axis in expand:
@@ -67,7 +68,8 @@ def _slogdet(a: Any) -> Any:
 @rule("_linalg_solve_ex")
 def _solve(a: Any, b: Any, *, left: bool = True, check_errors: bool = False) -> Any:
     if not left:
-        return (gl.matrix_transpose(gl.solve(gl.matrix_transpose(a), gl.matrix_transpose(b))), _unread(a), _fine(a), _fine(a))
+        return (gl.matrix_transpose(gl.solve(gl.matrix_transpose(a), gl.matrix_transpose(b))),
+                _unread(a), _fine(a), _fine(a))
     vector = b.ndim == 1 or b.ndim == a.ndim - 1 and b.shape == a.shape[:-1]
     y = gl.solve(a, gl.expand_dims(b, axis=-1) if vector else b)
     return gl.squeeze(y, axis=-1) if vector else y, _unread(a), _fine(a), _fine(a)

@@ -1,10 +1,11 @@
 """The mode that answers ATen operations with functions of dlarrays.
 
-Each operation is answered by its rule (a function of dlarrays, see `torch_table` and `aten_rules`), else by torch's own decomposition
-into others, else by an error. What is computed from constants alone runs on plain tensors.
+Each operation is answered by its rule (a function of dlarrays, see `torch_table` and `aten_rules`), else by torch's own
+decomposition into others, else by an error. What is computed from constants alone runs on plain tensors.
 
-Values never change, so writes are functional. A wrapped tensor is a place: a cell, which views share, and the steps from the cell's
-value to its own. A write puts a new value into the cell; views that are read later follow their steps again.
+Values never change, so writes are functional. A wrapped tensor is a place: a cell, which views share, and the steps
+from the cell's value to its own. A write puts a new value into the cell; views that are read later follow their steps
+again.
 """
 from __future__ import annotations
 
@@ -30,10 +31,11 @@ from .wrapped import Step, Wrapped, leaves_of, mapped, running, strided, wrapped
 
 _made = dlarray._made
 # What `undispatched` excludes; a run that begins under it dispatches nevertheless.
-_PYTHON = torch._C.DispatchKeySet(torch._C.DispatchKey.Python) | torch._C.DispatchKeySet(torch._C.DispatchKey.PythonTLSSnapshot)
+_PYTHON = torch._C.DispatchKeySet(
+    torch._C.DispatchKey.Python) | torch._C.DispatchKeySet(torch._C.DispatchKey.PythonTLSSnapshot)
 
 
-# ----- the mode ------------------------------------------------------------------------------------------------------------------
+# ----- the mode -------------------------------------------------------------------------------------------------------
 
 
 def carries(x: Any) -> bool:
@@ -64,7 +66,8 @@ class Functional(TorchDispatchMode):
         kwargs = kwargs or {}
         run = running()
         waits = run is not None and run.mode is not self  # for a run that began inside its own
-        if (waits or func.is_view or func._schema.is_mutable) and not any(isinstance(x, Wrapped) for x in leaves_of((args, kwargs))):
+        if ((waits or func.is_view or func._schema.is_mutable) and not any(isinstance(x, Wrapped)
+                                                                           for x in leaves_of((args, kwargs)))):
             return func(*args, **kwargs)  # memory of plain tensors
         try:
             with torch._C._ForceDispatchKeyGuard(*self.keys):
@@ -95,7 +98,8 @@ class Functional(TorchDispatchMode):
             return array_of(x)
 
         args, kwargs = mapped(entered, (args, kwargs))
-        return mapped(as_varying if varies and opname(func) not in MADE else as_wrapped, self.computed(func, args, kwargs))
+        return mapped(as_varying if varies and opname(func) not in MADE else as_wrapped,
+                      self.computed(func, args, kwargs))
 
     # ----- values -----
 
@@ -138,7 +142,8 @@ class Functional(TorchDispatchMode):
             result = on_constants(func, args, kwargs)
         except NotImplementedError:
             result = None
-        if result is None or any(type(x) is float or type(x) is dlarray and differentiable(x._value.dtype) for x in leaves_of(result)):
+        if (result is None or any(type(x) is float or type(x) is dlarray and differentiable(x._value.dtype)
+                                  for x in leaves_of(result))):
             own = opname(func)
             via = "" if own == self.word.rsplit(".", 1)[-1] else f" (through aten::{own})"
             raise TypeRefused(f"{self.word}{via} has no derivative in gradloom, at {line_of(user_site())}"
@@ -149,7 +154,8 @@ class Functional(TorchDispatchMode):
     def _drawn(self, func: Any, args: Any, kwargs: Any, traced: bool) -> Any:
         """A random draw from this library's own generator: a constant, however often it is walked."""
         if traced and (opname(func) not in LIKE or (opname(func), func._overloadname) == ("bernoulli", "default")):
-            raise TypeRefused(f"{self.word}: a draw from an array that is differentiated carries no derivative, at {line_of(user_site())}; "
+            raise TypeRefused(
+                f"{self.word}: a draw from an array that is differentiated carries no derivative, at {line_of(user_site())}; "
                               "give it detach(x)")
         from ..kernels import generator
 
@@ -177,13 +183,15 @@ class Functional(TorchDispatchMode):
         shape = torch.empty_strided(base.shape, base.stride(), dtype=base.dtype, device="meta")
         outline = func(*before, shape, *after, **kwargs)
         steps = base._steps
-        constant = base._constant or opname(func) == "detach"  # torch says of a view under no_grad that it requires gradients
+        # torch says of a view under no_grad that it requires gradients
+        constant = base._constant or opname(func) == "detach"
         if not torch.is_grad_enabled():
             steps = (*steps, Step(self, torch.ops.aten.detach.default, (), (), {}, None))
         value = base.array() if torch.is_grad_enabled() else detached(base.array())
         result = self.computed(func, (*before, value, *after), kwargs)
         if isinstance(outline, Tensor):
-            return Wrapped(base._cell, (*steps, Step(self, func, before, after, kwargs, None)), result, outline.stride(), constant)
+            return Wrapped(base._cell, (*steps, Step(self, func, before, after, kwargs, None)),
+                           result, outline.stride(), constant)
         return [Wrapped(base._cell, (*steps, Step(self, func, before, after, kwargs, i)), part, line.stride(), constant)
                 for i, (part, line) in enumerate(zip(result, outline, strict=True))]
 
@@ -192,10 +200,12 @@ class Functional(TorchDispatchMode):
         if torch.Tag.inplace_view in func.tags and opname(func) not in RESIZING:
             return self._reshaped(func, args, kwargs)
         if opname(func) in RESIZING:
-            raise TypeRefused(f"{self.word}: {opname(func)} changes the shape of an array in its place, at {line_of(user_site())}; "
+            raise TypeRefused(
+                f"{self.word}: {opname(func)} changes the shape of an array in its place, at {line_of(user_site())}; "
                               f"write the form that returns a new one, {opname(func).rstrip('_')}")
         if any(r.alias_info is None for r in func._schema.returns):
-            raise TypeRefused(f"{self.word}: aten::{opname(func)} writes to its arguments beside its result, at {line_of(user_site())}; "
+            raise TypeRefused(
+                f"{self.word}: aten::{opname(func)} writes to its arguments beside its result, at {line_of(user_site())}; "
                               "write it in operations that return new arrays")
         places = [a.alias_info is not None and a.alias_info.is_write for a in func._schema.arguments]
         names = [a.name for a in func._schema.arguments]
@@ -209,7 +219,8 @@ class Functional(TorchDispatchMode):
         else:
             plain = functional_of(func, names, places)
             if plain is None:
-                raise TypeRefused(f"{self.word}: aten::{name} writes to its arguments and has no other form, at {line_of(user_site())}; "
+                raise TypeRefused(
+                    f"{self.word}: aten::{name} writes to its arguments and has no other form, at {line_of(user_site())}; "
                                   "write it in operations that return new arrays")
             inputs = args if name.endswith("_") else args[:len(plain._schema.arguments)]
             options = {k: v for k, v in kwargs.items() if k in {a.name for a in plain._schema.arguments}}
@@ -237,17 +248,20 @@ class Functional(TorchDispatchMode):
         if rule is not None and own is None:
             return rule(*mapped(array_of, args), **{k: array_of(v) for k, v in kwargs.items() if k != "generator"})
         if any(carries(array_of(x)) for x in leaves_of((args[1:], kwargs))):
-            raise TypeRefused(f"{self.word}: a draw from an array that is differentiated carries no derivative, at {line_of(user_site())}; "
+            raise TypeRefused(
+                f"{self.word}: a draw from an array that is differentiated carries no derivative, at {line_of(user_site())}; "
                               "give it detach(x)")
         made = torch.empty(target.shape, dtype=target.dtype, device=target.device)
-        func(made, *mapped(raw_of, args[1:]), **{**mapped(raw_of, kwargs), "generator": own or generator(target.device)})
+        func(made, *mapped(raw_of, args[1:]), **{**mapped(raw_of, kwargs), "generator": own
+                                                 or generator(target.device)})
         return _made(made, None, None)
 
     def put(self, target: Any, value: dlarray, varies: bool = False) -> None:
         """Write a value, cast and broadcast, to a place."""
         if not isinstance(target, Wrapped):
             if carries(value):
-                raise TypeRefused(f"{self.word} writes a value that is differentiated into a plain tensor, at {line_of(user_site())}, where its "
+                raise TypeRefused(
+                    f"{self.word} writes a value that is differentiated into a plain tensor, at {line_of(user_site())}, where its "
                                   "derivative would be lost; make the tensor inside the function, or with torch.zeros_like of the array")
             target.copy_(value._value)
             return
@@ -265,7 +279,8 @@ class Functional(TorchDispatchMode):
 
 def requires_gradients(args: Any, kwargs: Any) -> bool:
     """Whether torch would say so of a result."""
-    return torch.is_grad_enabled() and any(type(x) is Wrapped and x._cell.varies and not x._constant for x in leaves_of((args, kwargs)))
+    return (torch.is_grad_enabled() and any(type(x) is Wrapped and x._cell.varies and not x._constant
+                                            for x in leaves_of((args, kwargs))))
 
 
 @functools.cache
@@ -286,7 +301,8 @@ _FAMILY = re.compile("^(linalg|fft|special)_")
 
 def supported() -> set[str]:
     """The ATen operations that have a derivative here."""
-    names = {opname(f) for f in decompositions() if hasattr(f, "_schema") and f.namespace == "aten"} | {name.partition(".")[0] for name in RULES}
+    names = {opname(f) for f in decompositions() if hasattr(f, "_schema")
+             and f.namespace == "aten"} | {name.partition(".")[0] for name in RULES}
     return {name for name in names if not name.startswith("_") and not name.endswith(("_", "_backward", "prims"))}
 
 

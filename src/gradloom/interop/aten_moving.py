@@ -27,7 +27,8 @@ def _view(x: Any, size: Any, stride: Any = None) -> Any:
 
 @rule("view.dtype")
 def _bits(x: Any, dtype: Any) -> Any:
-    raise TypeRefused(f"view({dtype}) reads the bits of an array that is differentiated, at {line_of(user_site())}; write x.to({dtype}) or detach(x)")
+    raise TypeRefused(
+        f"view({dtype}) reads the bits of an array that is differentiated, at {line_of(user_site())}; write x.to({dtype}) or detach(x)")
 
 
 @rule("prims.transpose")
@@ -88,7 +89,8 @@ prims.collapse_view prims.split_dim prims.slice prims.rev prims.as_strided chann
 for _name in _BY_POSITIONS.split():
     _by_positions(_name)
 
-@rule("alias", "lift_fresh", "lift_fresh_copy", "lift", "_lazy_clone", "prims.clone", "prims.view_of", "contiguous", "resolve_conj",
+@rule("alias", "lift_fresh", "lift_fresh_copy", "lift", "_lazy_clone", "prims.clone", "prims.view_of",
+      "contiguous", "resolve_conj",
       "resolve_neg", "view_as")
 def _same(x: Any, *args: Any, **options: Any) -> Any:
     return x
@@ -127,10 +129,12 @@ def _constant_pad(x: Any, pad: Any, value: Any = 0) -> Any:
     pairs = [(pad[k], pad[k + 1]) for k in range(0, len(pad), 2)]
     for k, (before, after) in enumerate(pairs):
         x = _slice(x, -1 - k, -min(before, 0), x.shape[-1 - k] + min(after, 0))
-    y = gl.pad(x, [(0, 0)] * (x.ndim - len(pairs)) + [(max(before, 0), max(after, 0)) for before, after in reversed(pairs)])
+    y = gl.pad(x, [(0, 0)] * (x.ndim - len(pairs)) + [(max(before, 0), max(after, 0))
+                                                      for before, after in reversed(pairs)])
     if value != 0:
         grown = [max(n, 0) for pair in pairs for n in pair]
-        y = gl.where(constant(torch.constant_pad_nd(torch.ones(x.shape, dtype=torch.bool, device=x.device), grown, False)), y, value)
+        y = gl.where(constant(torch.constant_pad_nd(torch.ones(x.shape, dtype=torch.bool, device=x.device),
+                                                    grown, False)), y, value)
     return y
 
 
@@ -147,9 +151,11 @@ def _index(x: Any, indices: Any) -> Any:
 
 
 @rule("embedding")
-def _embedding(weight: Any, indices: Any, padding_idx: int = -1, scale_grad_by_freq: bool = False, sparse: bool = False) -> Any:
+def _embedding(weight: Any, indices: Any, padding_idx: int = -1, scale_grad_by_freq: bool = False,
+               sparse: bool = False) -> Any:
     if scale_grad_by_freq:
-        raise TypeRefused("embedding(scale_grad_by_freq=True) divides its gradient by how often a row is used, which is "
+        raise TypeRefused(
+            "embedding(scale_grad_by_freq=True) divides its gradient by how often a row is used, which is "
                           f"the derivative of nothing, at {line_of(user_site())}; leave it out, and divide the gradient")
     where = raw(indices)
     y = gl.reshape(gl.take(weight, where.reshape(-1), axis=0), (*where.shape, *weight.shape[1:]))
@@ -159,14 +165,16 @@ def _embedding(weight: Any, indices: Any, padding_idx: int = -1, scale_grad_by_f
 
 
 @rule("_embedding_bag", "_embedding_bag_forward_only")
-def _embedding_bag(weight: Any, indices: Any, offsets: Any, scale_grad_by_freq: bool = False, mode: int = 0, sparse: bool = False,
+def _embedding_bag(weight: Any, indices: Any, offsets: Any, scale_grad_by_freq: bool = False,
+                   mode: int = 0, sparse: bool = False,
                    per_sample_weights: Any = None, include_last_offset: bool = False, padding_idx: int = -1) -> Any:
     """Sums (mode 0) or means (1) of the rows in each bag."""
     if scale_grad_by_freq or mode == 2 or padding_idx >= 0:
         return NotImplemented
     starts = raw(offsets)[:-1] if include_last_offset else raw(offsets)
     count = raw(indices).numel()
-    bag = torch.searchsorted(starts.contiguous(), torch.arange(count, dtype=starts.dtype, device=starts.device), right=True) - 1
+    bag = torch.searchsorted(starts.contiguous(), torch.arange(count, dtype=starts.dtype, device=starts.device),
+                             right=True) - 1
     rows = gl.take(weight, raw(indices).reshape(-1), axis=0)
     if per_sample_weights is not None:
         rows = rows * gl.expand_dims(per_sample_weights, axis=-1)
@@ -228,7 +236,8 @@ def _scatter(x: Any, dim: int, index: Any, src: Any) -> Any:
 
 def _shaped(src: Any, index: torch.Tensor) -> Any:
     """The part of a source that an index reads."""
-    return src[tuple(slice(0, n) for n in index.shape)] if hasattr(src, "shape") and src.ndim and tuple(src.shape) != tuple(index.shape) else src
+    return (src[tuple(slice(0, n) for n in index.shape)] if hasattr(src, "shape") and src.ndim
+            and tuple(src.shape) != tuple(index.shape) else src)
 
 
 @rule("scatter_add")
@@ -248,12 +257,14 @@ def _scatter_reduce(x: Any, dim: int, index: Any, src: Any, reduce: str, *, incl
     where = positions(x).gather(dim, index)
     src = _shaped(src, index)
     if not include_self:
-        x = put_at(x, where, 0.0 if reduce in ("sum", "mean") else 1.0 if reduce == "prod" else -math.inf if reduce == "amax" else math.inf)
+        x = put_at(x, where, 0.0 if reduce in ("sum", "mean") else 1.0 if reduce == "prod"
+                   else -math.inf if reduce == "amax" else math.inf)
     if reduce == "sum":
         return added(x, where, src)
     if reduce == "mean":
         ones = torch.ones_like(where, dtype=x.dtype).reshape(-1)
-        count = torch.full((math.prod(x.shape),), 1.0 if include_self else 0.0, dtype=x.dtype, device=x.device).index_add_(0, where.reshape(-1), ones)
+        count = torch.full((math.prod(x.shape),), 1.0 if include_self else 0.0, dtype=x.dtype,
+                           device=x.device).index_add_(0, where.reshape(-1), ones)
         return added(x, where, src) / constant(count.clamp(min=1).reshape(x.shape))
     return NotImplemented
 
@@ -287,4 +298,5 @@ def _masked_scatter(x: Any, mask: Any, source: Any) -> Any:
 @rule("put")
 def _put(x: Any, index: Any, source: Any, accumulate: bool = False) -> Any:
     where = positions(x).take(raw(index))
-    return added(x, where, gl.reshape(source, where.shape)) if accumulate else put_at(x, where, gl.reshape(source, where.shape))
+    return (added(x, where, gl.reshape(source, where.shape)) if accumulate
+            else put_at(x, where, gl.reshape(source, where.shape)))

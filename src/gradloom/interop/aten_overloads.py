@@ -16,7 +16,8 @@ def opname(func: Any) -> str:
 
 
 RESIZING = frozenset(("set_", "resize_", "resize_as_", "swap_"))
-OTHER_IN_PRIMS = frozenset(("transpose", "squeeze", "sum", "prod", "amax", "amin", "var", "cat", "clone", "reshape", "slice", "slice_in_dim", "select"))
+OTHER_IN_PRIMS = frozenset(("transpose", "squeeze", "sum", "prod", "amax", "amin", "var", "cat",
+                            "clone", "reshape", "slice", "slice_in_dim", "select"))
 
 # Whose result depends on where in memory the elements lie.
 BY_STRIDES = frozenset(("view", "_unsafe_view", "_reshape_alias", "as_strided", "view_as_complex"))

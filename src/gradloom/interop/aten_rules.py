@@ -33,8 +33,10 @@ def named(theirs: str, ours: str) -> None:
 
 # ----- pointwise -----
 
-for _theirs, _ours in {"logaddexp2": "logaddexp2", "fmax": "maximum", "fmin": "minimum", "_conj": "conj", "_conj_physical": "conj",
-                       "prims.conj": "conj", "special_erfcx": "erfcx", "prims.lgamma": "gammaln", "prims.erf_inv": "erfinv", "prims.erfcx": "erfcx"}.items():
+for _theirs, _ours in {"logaddexp2": "logaddexp2", "fmax": "maximum", "fmin": "minimum", "_conj": "conj",
+                       "_conj_physical": "conj",
+                       "prims.conj": "conj", "special_erfcx": "erfcx", "prims.lgamma": "gammaln",
+                       "prims.erf_inv": "erfinv", "prims.erfcx": "erfcx"}.items():
     named(_theirs, _ours)
 
 
@@ -50,7 +52,8 @@ def _multilabel_margin(x: Any, target: Any, reduction: int) -> Any:
     n = rows.shape[1]
     listed = (where >= 0).cumprod(1).bool()
     place = where.clamp(min=0)
-    chosen = torch.zeros(tuple(rows.shape), dtype=torch.int64, device=x.device).scatter_add_(1, place, listed.to(torch.int64)) > 0
+    chosen = torch.zeros(tuple(rows.shape), dtype=torch.int64,
+                         device=x.device).scatter_add_(1, place, listed.to(torch.int64)) > 0
     at = gl.take_along_axis(rows, constant(place), axis=1)
     margins = gl.relu(1 - gl.expand_dims(at, axis=2) + gl.expand_dims(rows, axis=1))
     counted = gl.where(constant(listed[:, :, None] & ~chosen[:, None, :]), margins, 0.0)
@@ -75,7 +78,8 @@ def _polygamma(n: int, x: Any) -> Any:
 
 
 @rule("_to_copy", "prims.convert_element_type")
-def _to_copy(x: Any, dtype: Any = None, *, layout: Any = None, device: Any = None, pin_memory: Any = None, non_blocking: bool = False,
+def _to_copy(x: Any, dtype: Any = None, *, layout: Any = None, device: Any = None, pin_memory: Any = None,
+             non_blocking: bool = False,
              memory_format: Any = None) -> Any:
     if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
         return constant(x._value.to(device=device, dtype=dtype))
@@ -135,7 +139,8 @@ def _logcumsumexp(x: Any, dim: int) -> Any:
     for k in range(1, len(parts)):
         parts[k] = gl.logsumexp(gl.concat([parts[k - 1], parts[k]], axis=dim), axis=dim, keepdims=True)
     y = gl.concat(parts, axis=dim)
-    return y + constant(torch.logcumsumexp(raw(x), dim) - raw(y)) if y.dtype.is_complex else y  # torch's branch of the logarithm
+    # torch's branch of the logarithm
+    return y + constant(torch.logcumsumexp(raw(x), dim) - raw(y)) if y.dtype.is_complex else y
 
 
 @rule("_softmax")
@@ -148,7 +153,8 @@ def _softmax(x: Any, dim: int, half_to_float: bool = False) -> Any:
 def _safe_softmax(x: Any, dim: int, dtype: Any = None) -> Any:
     """0 where the whole row is -infinity, with derivative 0."""
     x = cast(x, dtype)
-    y = OPERATIONS["attention_weights"].apply((gl.moveaxis(x, dim, -1) if x.ndim else gl.reshape(x, (1,)),), {"causal": False})
+    y = OPERATIONS["attention_weights"].apply((gl.moveaxis(x, dim, -1) if x.ndim else gl.reshape(x, (1,)),),
+                                              {"causal": False})
     return gl.moveaxis(y, -1, dim) if x.ndim else gl.reshape(y, ())
 
 

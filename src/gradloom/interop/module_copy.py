@@ -85,7 +85,8 @@ def _slots(kind: Any) -> tuple[str, ...]:
     for base in kind.__mro__:
         its = vars(base).get("__slots__", ())
         names += [n for n in ((its,) if isinstance(its, str) else its) if n not in ("__dict__", "__weakref__")]
-    return tuple(f"_{kind.__name__.lstrip('_')}{n}" if n.startswith("__") and not n.endswith("__") else n for n in names)
+    return tuple(f"_{kind.__name__.lstrip('_')}{n}" if n.startswith("__") and not n.endswith("__")
+                 else n for n in names)
 
 
 def reached(*roots: Any) -> Iterator[Any]:
@@ -182,7 +183,8 @@ class Contents:
         self.dicts: list[tuple[dict[Any, Any], list[Any], list[Any]]] = []
         self.lists: list[tuple[list[Any], list[Any]]] = []
         self.others: list[tuple[Any, Any]] = []  # how it is put back, and what
-        self.shared = {id(x) for x in reached(original) if isinstance(x, Tensor)}  # those of classes, that all copies have
+        # those of classes, that all copies have
+        self.shared = {id(x) for x in reached(original) if isinstance(x, Tensor)}
         theirs = {id(x) for x in (*original.modules(), *original.parameters(), *original.buffers())}
         classes: set[type] = set()
         for x in reached(module):
@@ -225,7 +227,8 @@ class Contents:
         elif isinstance(x, random.Random):
             self.others.append((x.setstate, x.getstate()))
         elif isinstance(x, np.random.Generator):
-            self.others.append((functools.partial(setattr, x.bit_generator, "state"), copy.deepcopy(x.bit_generator.state)))
+            self.others.append((functools.partial(setattr, x.bit_generator, "state"),
+                                copy.deepcopy(x.bit_generator.state)))
         elif isinstance(x, np.random.RandomState):
             self.others.append((x.set_state, x.get_state()))
         elif isinstance(x, types.FunctionType):
@@ -236,7 +239,8 @@ class Contents:
             self.others.append((functools.partial(_forgotten, x), x.cache_info().misses))
         elif isinstance(x, Iterator):
             self.whole = False  # where it stands is its own secret
-        if type(x).__flags__ & 1 << 9 and hasattr(x, "__dict__"):  # made by a class statement: it may have become another class's
+        # made by a class statement: it may have become another class's
+        if type(x).__flags__ & 1 << 9 and hasattr(x, "__dict__"):
             self.others.append((functools.partial(_classed, x), type(x)))
         its: Any = type(x)
         for name in _slots(its):

@@ -19,8 +19,10 @@ from .protocol import adapted, gl, in_double, traced_in, unknown
 
 # NumPy's ufuncs that are spelled differently here; the others have the name of their operation.
 _SPELLED = {
-    "absolute": "abs", "fabs": "abs", "arccos": "acos", "arccosh": "acosh", "arcsin": "asin", "arcsinh": "asinh", "arctan": "atan",
-    "arctan2": "atan2", "arctanh": "atanh", "conjugate": "conj", "invert": "bitwise_invert", "left_shift": "bitwise_left_shift",
+    "absolute": "abs", "fabs": "abs", "arccos": "acos", "arccosh": "acosh", "arcsin": "asin",
+    "arcsinh": "asinh", "arctan": "atan",
+    "arctan2": "atan2", "arctanh": "atanh", "conjugate": "conj", "invert": "bitwise_invert",
+    "left_shift": "bitwise_left_shift",
     "right_shift": "bitwise_right_shift", "rint": "round", "true_divide": "divide",
     "expit": "sigmoid", "psi": "digamma",  # of scipy.special, whose ufuncs come here as well
 }
@@ -52,10 +54,12 @@ def ufunc_operation(name: str) -> Callable[..., Any] | None:
     return PUBLIC.get(_SPELLED.get(name, name)) or _COMPOSED.get(name)
 
 
-UFUNCS = tuple(sorted({f.__name__ for f in vars(np).values() if isinstance(f, np.ufunc) and ufunc_operation(f.__name__)}))
+UFUNCS = tuple(sorted({f.__name__ for f in vars(np).values() if isinstance(f, np.ufunc)
+                       and ufunc_operation(f.__name__)}))
 
 # ufunc.reduce and ufunc.accumulate of these are reductions of ours.
-_REDUCED = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min", "logical_and": "all", "logical_or": "any",
+_REDUCED = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min", "logical_and": "all",
+            "logical_or": "any",
             "logaddexp": "logsumexp"}
 _ACCUMULATED = {"add": "cumsum", "multiply": "cumprod", "maximum": "cummax", "minimum": "cummin"}
 
@@ -76,9 +80,11 @@ def _named(word: str, options: dict[str, Any]) -> dict[str, Any]:
         raise TypeRefused(f"{word} with out= would write a recorded value into an array, at {line_of(user_site())}; "
                           f"write y = {word}(...), and a = a + x instead of a += x")
     if "where" in options and options["where"] is not True:
-        raise TypeRefused(f"{word} with where= has no operation, at {line_of(user_site())}; select with np.where(mask, {word}(x), other), "
+        raise TypeRefused(
+            f"{word} with where= has no operation, at {line_of(user_site())}; select with np.where(mask, {word}(x), other), "
                           "or x[mask]")
-    return {k: v for k, v in options.items() if k not in ("out", "where", "casting", "subok", "order", "like") and v is not np._NoValue}
+    return {k: v for k, v in options.items() if k not in ("out", "where", "casting", "subok", "order", "like")
+            and v is not np._NoValue}
 
 
 @functools.cache
@@ -94,7 +100,8 @@ def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
 def _constants(function: Callable[..., Any], word: str, name: str, args: Any, kwargs: Any) -> Any:
     """A function without an operation: on untraced arrays it computes with their values, as it does on any other constant."""
     if traced_in((args, kwargs)):
-        raise unknown(word, name, (*UFUNCS, *FUNCTIONS), "write it in other operations, or extractdata(x) to mean a constant")
+        raise unknown(word, name, (*UFUNCS, *FUNCTIONS),
+                      "write it in other operations, or extractdata(x) to mean a constant")
     leaves, structure = flatten((args, kwargs))
     args, kwargs = unflatten(structure, [np.asarray(leaf) if type(leaf) is dlarray else leaf for leaf in leaves])
     return function(*args, **kwargs)

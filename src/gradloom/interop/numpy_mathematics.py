@@ -22,7 +22,8 @@ def dot(a: Any, b: Any) -> Any:
     a, b = array(a), array(b)
     if not a.ndim or not b.ndim:
         return gl.multiply(a, b)
-    return gl.matmul(a, b) if a.ndim <= 2 and b.ndim <= 2 else gl.tensordot(a, b, axes=((a.ndim - 1,), (max(b.ndim - 2, 0),)))
+    return (gl.matmul(a, b) if a.ndim <= 2 and b.ndim <= 2
+            else gl.tensordot(a, b, axes=((a.ndim - 1,), (max(b.ndim - 2, 0),))))
 
 
 @_np
@@ -40,7 +41,8 @@ def vdot(a: Any, b: Any) -> Any:
 def einsum(*operands: Any, optimize: Any = False) -> Any:
     if isinstance(operands[0], str):
         return gl.einsum(*operands)
-    arrays, axes = operands[:len(operands) // 2 * 2:2], operands[1::2]  # each array with the list of its axes, and then that of the result
+    # each array with the list of its axes, and then that of the result
+    arrays, axes = operands[:len(operands) // 2 * 2:2], operands[1::2]
     words = ["".join("..." if k is Ellipsis else string.ascii_letters[k] for k in its) for its in axes]
     to = operands[-1] if len(operands) % 2 else None
     result = "" if to is None else "->" + "".join("..." if k is Ellipsis else string.ascii_letters[k] for k in to)
@@ -67,7 +69,8 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axi
 @_np
 def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
     a = array(a)
-    ends = [e if e is None or np.ndim(e) else gl.full((*a.shape[:axis % a.ndim], 1, *a.shape[axis % a.ndim + 1:]), e) for e in (prepend, append)]
+    ends = [e if e is None or np.ndim(e) else gl.full((*a.shape[:axis % a.ndim], 1, *a.shape[axis % a.ndim + 1:]), e)
+            for e in (prepend, append)]
     return gl.diff(a, axis=axis, n=n, prepend=ends[0], append=ends[1])
 
 
@@ -119,7 +122,8 @@ def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: b
     return gl.logical_or(same, gl.logical_and(gl.isnan(a), gl.isnan(b))) if equal_nan else same
 
 
-FUNCTIONS["allclose"] = lambda a, b, rtol=1e-5, atol=1e-8, equal_nan=False: bool(gl.all(isclose(a, b, rtol, atol, equal_nan)))
+FUNCTIONS[
+    "allclose"] = lambda a, b, rtol=1e-5, atol=1e-8, equal_nan=False: bool(gl.all(isclose(a, b, rtol, atol, equal_nan)))
 
 
 FUNCTIONS["array_equal"] = lambda a1, a2, equal_nan=False: gl.array_equal(a1, a2, equal_nan=equal_nan)
@@ -139,7 +143,8 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
 
 def _like(fill: float | None) -> Any:
     def call(a: Any, *more: Any, **options: Any) -> Any:
-        value, more = (fill, more) if fill is not None else (more[0], more[1:]) if more else (options.pop("fill_value"), more)
+        value, more = ((fill, more) if fill is not None else (more[0], more[1:]) if more
+                       else (options.pop("fill_value"), more))
         dtype, shape = more[0] if more else options.get("dtype"), options.get("shape")
         a = array(a)
         if shape is None:
@@ -155,13 +160,15 @@ FUNCTIONS["copy"] = lambda a, order="K", subok=False: array(a).copy()
 FUNCTIONS["astype"] = lambda x, dtype, /, *, copy=True, device=None: gl.astype(x, dtype)
 FUNCTIONS["shape"] = lambda a: a.shape
 FUNCTIONS["ndim"] = lambda a: a.ndim
-FUNCTIONS["size"] = lambda a, axis=None: a.size if axis is None else math.prod(np.take(a.shape, axis).reshape(-1).tolist())
+FUNCTIONS[
+    "size"] = lambda a, axis=None: a.size if axis is None else math.prod(np.take(a.shape, axis).reshape(-1).tolist())
 FUNCTIONS["iscomplexobj"] = lambda x: array(x).dtype.is_complex
 FUNCTIONS["isrealobj"] = lambda x: not array(x).dtype.is_complex
 
 
 @_np
-def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0) -> Any:
+def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False,
+             dtype: Any = None, axis: int = 0) -> Any:
     _refuse("linspace", retstep=(retstep, False), axis=(axis, 0))
     start, stop = array(start), array(stop)
     rank = max(start.ndim, stop.ndim)
@@ -219,7 +226,8 @@ def eigh(a: Any, UPLO: str = "L") -> Any:
 
 @_np
 def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
-    raise TypeRefused(f"np.linalg.lstsq returns four things, at {line_of(user_site())}; write gl.linalg.lstsq(a, b), the solution alone")
+    raise TypeRefused(
+        f"np.linalg.lstsq returns four things, at {line_of(user_site())}; write gl.linalg.lstsq(a, b), the solution alone")
 
 
 @_np
@@ -237,19 +245,25 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     if ord is None or len(axes) == 1:
         return gl.vector_norm(x, axis=axes, keepdims=keepdims, ord=2 if ord is None else ord)
     y = gl.matrix_norm(gl.moveaxis(x, axes, (-2, -1)), ord=ord)
-    return gl.reshape(y, tuple(1 if k in [a % x.ndim for a in axes] else n for k, n in enumerate(x.shape))) if keepdims else y
+    return (gl.reshape(y, tuple(1 if k in [a % x.ndim for a in axes] else n for k, n in enumerate(x.shape)))
+            if keepdims else y)
 
 
 @_np
 def gradient(f: Any, *spacing: Any, axis: Any = None, edge_order: int = 1) -> Any:
     """Central differences, and at both ends one-sided ones of order `edge_order`, for one spacing of each axis or the places along it."""
     f = floating(array(f))
-    axes = tuple(range(f.ndim)) if axis is None else tuple(k % f.ndim for k in (axis if isinstance(axis, (tuple, list)) else (axis,)))
-    if edge_order not in (1, 2) or len(spacing) not in (0, 1, len(axes)) or any(f.shape[k] < edge_order + 1 for k in axes):
-        raise TypeRefused(f"np.gradient takes a spacing for each axis or one for all, edge_order 1 or 2, and one entry more than that along each axis, "
+    axes = (tuple(range(f.ndim)) if axis is None else tuple(k % f.ndim
+                                                            for k in (axis if isinstance(axis, (tuple, list))
+                                                                      else (axis,))))
+    if (edge_order not in (1, 2) or len(spacing) not in (0, 1, len(axes))
+        or any(f.shape[k] < edge_order + 1 for k in axes)):
+        raise TypeRefused(
+            f"np.gradient takes a spacing for each axis or one for all, edge_order 1 or 2, and one entry more than that along each axis, "
                           f"at {line_of(user_site())}; write differences of slices for others")
     steps = spacing * len(axes) if len(spacing) == 1 else spacing or (1.0,) * len(axes)
-    parts = [gl.moveaxis(_slope(gl.moveaxis(f, k, 0), array(h), edge_order), 0, k) for k, h in zip(axes, steps, strict=True)]
+    parts = [gl.moveaxis(_slope(gl.moveaxis(f, k, 0), array(h), edge_order), 0, k)
+             for k, h in zip(axes, steps, strict=True)]
     return parts[0] if len(parts) == 1 else tuple(parts)
 
 
@@ -259,7 +273,8 @@ def _slope(f: Any, h: Any, edge_order: int) -> Any:
     h = gl.reshape(gl.astype(h, f.dtype), (-1, *(1,) * (f.ndim - 1)))
     slope = (f[1:] - f[:-1]) / h
     inner = (h[1:] * slope[:-1] + h[:-1] * slope[1:]) / (h[:-1] + h[1:])
-    first, last = (slope[:1], slope[-1:]) if edge_order == 1 else (2 * slope[:1] - inner[:1], 2 * slope[-1:] - inner[-1:])
+    first, last = ((slope[:1], slope[-1:]) if edge_order == 1 else (2 * slope[:1] - inner[:1],
+                                                                    2 * slope[-1:] - inner[-1:]))
     return gl.concat([first, inner, last], axis=0)
 
 
@@ -275,8 +290,11 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
     return y if mode == "full" else y[m - 1:n] if mode == "valid" else y[(m - 1) // 2:(m - 1) // 2 + n]
 
 
-FUNCTIONS["linalg.vector_norm"] = lambda x, /, *, axis=None, keepdims=False, ord=2: gl.vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)
-FUNCTIONS["linalg.matrix_norm"] = lambda x, /, *, keepdims=False, ord="fro": gl.matrix_norm(x, keepdims=keepdims, ord=ord)
+FUNCTIONS[
+    "linalg.vector_norm"] = lambda x, /, *, axis=None, keepdims=False, ord=2: gl.vector_norm(
+        x, axis=axis, keepdims=keepdims, ord=ord)
+FUNCTIONS[
+    "linalg.matrix_norm"] = lambda x, /, *, keepdims=False, ord="fro": gl.matrix_norm(x, keepdims=keepdims, ord=ord)
 
 for _name in ("svd", "eigh", "lstsq", "multi_dot", "norm"):
     FUNCTIONS[f"linalg.{_name}"] = FUNCTIONS.pop(_name)

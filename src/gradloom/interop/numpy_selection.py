@@ -32,7 +32,8 @@ def insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
     a, k = _flat_or(arr, axis)
     new, places = array(values), np.arange(a.shape[k])
     new = gl.reshape(new, (*(1,) * (a.ndim - new.ndim), *new.shape))
-    one = not isinstance(obj, slice) and np.size(obj) == 1 and np.asarray(obj).dtype != bool  # place, for as many as there are
+    # place, for as many as there are
+    one = not isinstance(obj, slice) and np.size(obj) == 1 and np.asarray(obj).dtype != bool
     if one and np.ndim(obj) == 0:
         new = gl.moveaxis(new, 0, k)
     count = new.shape[k] if one else np.insert(places, obj, -1).size - places.size
@@ -45,7 +46,8 @@ def resize(a: Any, new_shape: Any) -> Any:
     flat = ravel(a)
     shape = tuple(new_shape) if np.ndim(new_shape) else (new_shape,)
     size = math.prod(shape)
-    return gl.reshape(gl.take(flat, np.arange(size) % max(flat.size, 1), axis=0), shape) if flat.size else gl.zeros(shape, like=flat)
+    return (gl.reshape(gl.take(flat, np.arange(size) % max(flat.size, 1), axis=0), shape)
+            if flat.size else gl.zeros(shape, like=flat))
 
 
 @_np
@@ -64,7 +66,8 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
     _refuse("choose", mode=(mode, "raise"))
     a, choices = array(a), [array(c) for c in choices]
     if bool(gl.any(gl.logical_or(a < 0, a >= len(choices)))):
-        raise ShapeError(f"np.choose among {len(choices)} arrays needs indices from 0 to {len(choices) - 1}, at {line_of(user_site())}; "
+        raise ShapeError(
+            f"np.choose among {len(choices)} arrays needs indices from 0 to {len(choices) - 1}, at {line_of(user_site())}; "
                          "write np.clip(a, 0, ...)")
     y = choices[0]
     for k, choice in enumerate(choices[1:], 1):
@@ -76,11 +79,13 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
 def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Any:
     """Each function is called with the elements where its condition holds, of several the last."""
     x = array(x)
-    masks = [np.broadcast_to(np.asarray(c, dtype=bool), x.shape).copy() for c in (condlist if isinstance(condlist, (list, tuple)) else [condlist])]
+    masks = [np.broadcast_to(np.asarray(c, dtype=bool), x.shape).copy()
+             for c in (condlist if isinstance(condlist, (list, tuple)) else [condlist])]
     if len(funclist) == len(masks) + 1:
         masks.append(~np.any(masks, axis=0))
     if len(funclist) != len(masks):
-        raise ShapeError(f"np.piecewise has {len(masks)} conditions and {len(funclist)} functions, at {line_of(user_site())}; write one for each, "
+        raise ShapeError(
+            f"np.piecewise has {len(masks)} conditions and {len(funclist)} functions, at {line_of(user_site())}; write one for each, "
                          "and one more for the others")
     y = gl.zeros(x.shape, like=x)
     for mask, function in zip(masks, funclist, strict=True):
@@ -115,14 +120,16 @@ def apply_along_axis(func1d: Any, axis: int, arr: Any, *args: Any, **kwargs: Any
 
 
 @_np
-def sliding_window_view(x: Any, window_shape: Any, axis: Any = None, *, subok: bool = False, writeable: bool = False) -> Any:
+def sliding_window_view(x: Any, window_shape: Any, axis: Any = None, *, subok: bool = False,
+                        writeable: bool = False) -> Any:
     x = array(x)
     sizes = tuple(window_shape) if np.ndim(window_shape) else (window_shape,)
     axes = tuple(range(x.ndim)) if axis is None else tuple(k % x.ndim for k in (axis if np.ndim(axis) else (axis,)))
     for size, k in zip(sizes, axes, strict=True):
         n = x.shape[k] - size + 1
         if n < 1:
-            raise ShapeError(f"sliding_window_view: windows of {size} along an axis of {x.shape[k]}, at {line_of(user_site())}; write a smaller window")
+            raise ShapeError(
+                f"sliding_window_view: windows of {size} along an axis of {x.shape[k]}, at {line_of(user_site())}; write a smaller window")
         places = (np.arange(n)[:, None] + np.arange(size)).ravel()
         x = gl.take(x, places, axis=k)
         x = gl.moveaxis(gl.reshape(x, (*x.shape[:k], n, size, *x.shape[k + 1:])), k + 1, -1)
@@ -148,7 +155,8 @@ def put_along_axis(arr: Any, indices: Any, values: Any, axis: int = -1) -> None:
     indices = np.broadcast_to(indices, shape)
     places: list[Any] = list(np.ogrid[tuple(slice(n) for n in shape)])
     places[axis] = indices
-    arr[tuple(places)] = gl.broadcast_to(array(values), shape) if isinstance(values, dlarray) else np.broadcast_to(values, shape)
+    arr[tuple(places)] = (gl.broadcast_to(array(values), shape) if isinstance(values, dlarray)
+                          else np.broadcast_to(values, shape))
 
 
 @_np
@@ -220,7 +228,8 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
 
 
 @_np
-def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None, axis: int = 0) -> Any:
+def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0,
+             dtype: Any = None, axis: int = 0) -> Any:
     return cast(gl.power(base, linspace(start, stop, num, endpoint, axis=axis)), dtype)
 
 
@@ -262,7 +271,8 @@ FUNCTIONS["isreal"] = lambda x: gl.equal(gl.imag(array(x)), 0)
 FUNCTIONS["iscomplex"] = lambda x: gl.not_equal(gl.imag(array(x)), 0)
 FUNCTIONS["isposinf"] = lambda x, out=None: gl.equal(x, math.inf)
 FUNCTIONS["isneginf"] = lambda x, out=None: gl.equal(x, -math.inf)
-FUNCTIONS["result_type"] = lambda *given: np.result_type(*[np.dtype(str(x.dtype)[6:]) if isinstance(x, dlarray) else x for x in given])
+FUNCTIONS["result_type"] = lambda *given: np.result_type(*[np.dtype(str(x.dtype)[6:]) if isinstance(x, dlarray)
+                                                           else x for x in given])
 
 
 @_np

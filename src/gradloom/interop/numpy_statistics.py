@@ -55,29 +55,35 @@ def nanmean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdi
 
 
 @_np
-def nanvar(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: Any = False, *, correction: Any = None) -> Any:
+def nanvar(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: Any = False,
+           *, correction: Any = None) -> Any:
     filled, gone = _without_nan(a, dtype, 0)
     keepdims = _kept(keepdims)
     away = gl.where(gone, 0, filled - nanmean(a, axis, dtype, keepdims=True))
     count = gl.astype(gl.count_nonzero(gl.logical_not(gone), axis=axis, keepdims=keepdims), gl.real(filled).dtype)
-    return gl.sum(gl.real(away * gl.conj(away)), axis=axis, keepdims=keepdims) / (count - (ddof if correction is None else correction))
+    return gl.sum(gl.real(away * gl.conj(away)), axis=axis,
+                  keepdims=keepdims) / (count - (ddof if correction is None else correction))
 
 
 @_np
-def nanstd(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: Any = False, *, correction: Any = None) -> Any:
+def nanstd(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: Any = False,
+           *, correction: Any = None) -> Any:
     return gl.sqrt(nanvar(a, axis, dtype, ddof=ddof, keepdims=keepdims, correction=correction))
 
 
 def _extreme(name: str, far: float) -> None:
     def call(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, initial: Any = None) -> Any:
         filled, gone = _without_nan(a, None, far if differentiable(array(a).dtype) else 0)
-        y = FUNCTIONS[name](filled, axis=axis, keepdims=_kept(keepdims), initial=None if initial is np._NoValue else initial)
-        return gl.where(gl.all(gone, axis=axis, keepdims=_kept(keepdims)), math.nan, y) if differentiable(filled.dtype) else y
+        y = FUNCTIONS[name](filled, axis=axis, keepdims=_kept(keepdims), initial=None if initial is np._NoValue
+                            else initial)
+        return (gl.where(gl.all(gone, axis=axis, keepdims=_kept(keepdims)), math.nan, y)
+                if differentiable(filled.dtype) else y)
 
     def place(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> Any:
         filled, gone = _without_nan(a, None, far if differentiable(array(a).dtype) else 0)
         if bool(gl.any(gl.all(gone, axis=axis))):
-            raise ShapeError(f"np.nanarg{name} where all are NaN, at {line_of(user_site())}; leave them out, as with x[mask]")
+            raise ShapeError(
+                f"np.nanarg{name} where all are NaN, at {line_of(user_site())}; leave them out, as with x[mask]")
         return FUNCTIONS[f"arg{name}"](filled, axis=axis, keepdims=_kept(keepdims))
 
     FUNCTIONS[f"nan{name}"], FUNCTIONS[f"nanarg{name}"] = call, place
@@ -90,27 +96,32 @@ _extreme("min", math.inf)
 
 
 @_np
-def quantile(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, method: str = "linear", keepdims: Any = False, *,
+def quantile(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False,
+             method: str = "linear", keepdims: Any = False, *,
              weights: Any = None) -> Any:
     _refuse("quantile", weights=(weights, None))
     return gl.quantile(a, q, axis=axis, keepdims=_kept(keepdims), method=method)
 
 
 @_np
-def percentile(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, method: str = "linear", keepdims: Any = False, *,
+def percentile(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False,
+               method: str = "linear", keepdims: Any = False, *,
                weights: Any = None) -> Any:
     return quantile(a, np.asarray(q) / 100, axis, method=method, keepdims=keepdims, weights=weights)
 
 
 @_np
-def nanquantile(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, method: str = "linear", keepdims: Any = False, *,
+def nanquantile(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False,
+                method: str = "linear", keepdims: Any = False, *,
                 weights: Any = None) -> Any:
     """NaN come last in order, and each row has its own number of others."""
     _refuse("nanquantile", method=(method, "linear"), weights=(weights, None))
     a, parts = floating(array(a)), np.asarray(q, dtype=np.float64)
     if not ((parts >= 0) & (parts <= 1)).all():
-        raise ShapeError(f"np.nanquantile needs q from 0 to 1, not {q}, at {line_of(user_site())}; percentages are for np.nanpercentile")
-    axes = tuple(range(a.ndim)) if axis is None else tuple(k % a.ndim for k in (axis if isinstance(axis, tuple) else (axis,)))
+        raise ShapeError(
+            f"np.nanquantile needs q from 0 to 1, not {q}, at {line_of(user_site())}; percentages are for np.nanpercentile")
+    axes = (tuple(range(a.ndim)) if axis is None else tuple(k % a.ndim
+                                                            for k in (axis if isinstance(axis, tuple) else (axis,))))
     rest = [k for k in range(a.ndim) if k not in axes]
     shape = tuple(a.shape[k] for k in rest)
     ordered = gl.sort(gl.reshape(gl.permute_dims(a, (*rest, *axes)), (*shape, -1)))
@@ -125,18 +136,22 @@ def nanquantile(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_inp
 
 
 @_np
-def nanpercentile(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, method: str = "linear", keepdims: Any = False, *,
+def nanpercentile(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False,
+                  method: str = "linear", keepdims: Any = False, *,
                   weights: Any = None) -> Any:
     return nanquantile(a, np.asarray(q) / 100, axis, method=method, keepdims=keepdims, weights=weights)
 
 
-FUNCTIONS["nanmedian"] = lambda a, axis=None, out=None, overwrite_input=False, keepdims=False: nanquantile(a, 0.5, axis, keepdims=keepdims)
+FUNCTIONS[
+    "nanmedian"] = lambda a, axis=None, out=None, overwrite_input=False, keepdims=False: nanquantile(
+        a, 0.5, axis, keepdims=keepdims)
 
 # ----- covariances and counts -----
 
 
 @_np
-def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: Any = None, fweights: Any = None, aweights: Any = None, *,
+def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: Any = None, fweights: Any = None,
+        aweights: Any = None, *,
         dtype: Any = None) -> Any:
     _refuse("cov", fweights=(fweights, None), aweights=(aweights, None))
 
@@ -146,7 +161,8 @@ def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: An
 
     x = rows(m) if y is None else gl.concat([rows(m), rows(y)], axis=0)
     away = x - gl.mean(x, axis=1, keepdims=True)
-    return gl.squeeze(gl.matmul(away, gl.conj(gl.matrix_transpose(away))) / (x.shape[1] - ((0 if bias else 1) if ddof is None else ddof)))
+    return gl.squeeze(gl.matmul(away, gl.conj(gl.matrix_transpose(away)))
+                      / (x.shape[1] - ((0 if bias else 1) if ddof is None else ddof)))
 
 
 @_np
@@ -170,7 +186,8 @@ def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
 def digitize(x: Any, bins: Any, right: bool = False) -> Any:
     bins, side = np.asarray(bins), "left" if right else "right"
     falling = bins.size > 1 and bins[0] > bins[-1]
-    return gl.subtract(bins.size, gl.searchsorted(bins[::-1].copy(), x, side=side)) if falling else gl.searchsorted(bins, x, side=side)
+    return (gl.subtract(bins.size, gl.searchsorted(bins[::-1].copy(), x, side=side)) if falling
+            else gl.searchsorted(bins, x, side=side))
 
 
 @_np
@@ -186,7 +203,8 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: float = 2 * m
 
 
 @_np
-def isin(element: Any, test_elements: Any, assume_unique: bool = False, invert: bool = False, *, kind: Any = None) -> Any:
+def isin(element: Any, test_elements: Any, assume_unique: bool = False, invert: bool = False,
+         *, kind: Any = None) -> Any:
     element, others = array(element), ravel(test_elements)
     found = gl.any(gl.equal(gl.reshape(element, (*element.shape, 1)), others), axis=-1)
     return gl.logical_not(found) if invert else found

@@ -25,8 +25,10 @@ def _np(function: Any) -> Any:
 def _refuse(word: str, **options: Any) -> None:
     """Options at any value but their default, which none of our operations has."""
     for name, (value, default) in options.items():
-        if value is not default and value is not np._NoValue and not (isinstance(value, (str, int)) and value == default):
-            raise TypeRefused(f"np.{word} with {name}={value!r:.30} has no operation, at {line_of(user_site())}; leave {name} out")
+        if (value is not default and value is not np._NoValue and not (isinstance(value, (str, int))
+                                                                       and value == default)):
+            raise TypeRefused(
+                f"np.{word} with {name}={value!r:.30} has no operation, at {line_of(user_site())}; leave {name} out")
 
 
 # ----- reductions -----
@@ -339,7 +341,8 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, min: 
 def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
     x = array(x)
     if x.dtype.is_complex:  # each part for itself
-        return gl.complex(nan_to_num(gl.real(x), copy, nan, posinf, neginf), nan_to_num(gl.imag(x), copy, nan, posinf, neginf))
+        return gl.complex(nan_to_num(gl.real(x), copy, nan, posinf, neginf),
+                          nan_to_num(gl.imag(x), copy, nan, posinf, neginf))
     largest = float(np.finfo(str(x.dtype)[6:]).max) if x.dtype.is_floating_point else math.inf
     x = gl.where(gl.isnan(x), nan, x)
     x = gl.where(x == math.inf, largest if posinf is None else posinf, x)
@@ -362,7 +365,8 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: 
     return gl.where(gl.pad(gl.ones(a.shape), tuple(tuple(w) for w in widths)) == 1, padded, constant_values)
 
 
-FUNCTIONS["diagonal"] = lambda a, offset=0, axis1=0, axis2=1: gl.diagonal(gl.moveaxis(a, (axis1, axis2), (-2, -1)), offset=offset)
+FUNCTIONS["diagonal"] = lambda a, offset=0, axis1=0, axis2=1: gl.diagonal(gl.moveaxis(a, (axis1, axis2), (-2, -1)),
+                                                                          offset=offset)
 FUNCTIONS["trace"] = lambda a, offset=0, axis1=0, axis2=1, dtype=None: gl.trace(
     gl.moveaxis(a, (axis1, axis2), (-2, -1)), offset=offset, dtype=dtype)
 FUNCTIONS["diag"] = lambda v, k=0: gl.diag(v, k=k)

@@ -21,7 +21,8 @@ class _Operations:
         function = getattr(_module(self._family), name, None) if self._family else None
         function = function or PUBLIC.get(name)
         if function is None:
-            raise TypeRefused(f"gradloom.{self._family}{name} is not there yet, at {line_of(user_site())}; write it in other operations")
+            raise TypeRefused(
+                f"gradloom.{self._family}{name} is not there yet, at {line_of(user_site())}; write it in other operations")
         return function
 
 
@@ -59,7 +60,8 @@ def cast(x: Any, dtype: Any) -> Any:
 
 def in_double(x: Any) -> Any:
     """In double precision, complex where x is; Python numbers are that already."""
-    return x if type(x) in NUMBER_TYPES else gl.astype(array(x), "complex128" if array(x).dtype.is_complex else "float64")
+    return (x if type(x) in NUMBER_TYPES else gl.astype(array(x), "complex128" if array(x).dtype.is_complex
+                                                        else "float64"))
 
 
 def arrays_in(arguments: Any) -> list[dlarray]:
@@ -74,7 +76,8 @@ def traced_in(arguments: Any) -> bool:
 
 def unknown(word: str, name: str, known: Iterable[str], way: str) -> TypeRefused:
     """The error for a function that has no operation, with the nearest that has one."""
-    return TypeRefused(f"{word} has no operation in gradloom, at {line_of(user_site())}{nearest(name, list(known))}; {way}")
+    return TypeRefused(
+        f"{word} has no operation in gradloom, at {line_of(user_site())}{nearest(name, list(known))}; {way}")
 
 
 def adapted(word: str, adapter: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
@@ -85,4 +88,5 @@ def adapted(word: str, adapter: Callable[..., Any], args: Any, kwargs: dict[str,
         if error.__traceback__ is None or error.__traceback__.tb_next is not None:
             raise  # from inside
         refused = str(error).split("() ", 1)[-1]
-    raise TypeRefused(f"{word}: {refused}, at {line_of(user_site())}; the operation has no such argument: write it without")
+    raise TypeRefused(
+        f"{word}: {refused}, at {line_of(user_site())}; the operation has no such argument: write it without")

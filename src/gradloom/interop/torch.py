@@ -29,11 +29,13 @@ _set = object.__setattr__
 class Module:
     """What of a torch module does not change from step to step: the module without its values, and where each value is."""
 
-    __slots__ = ("differentiates", "idle", "keys", "learnable_keys", "module", "places", "stages", "state_keys", "training")
+    __slots__ = ("differentiates", "idle", "keys", "learnable_keys", "module", "places", "stages",
+                 "state_keys", "training")
 
     def __init__(self, module: torch.nn.Module):
         self.training = module.training
-        names = {id(x): (name, k) for k, (name, x) in reversed(list(enumerate([*module.named_parameters(), *module.named_buffers()])))}
+        names = {id(x): (name, k)
+                 for k, (name, x) in reversed(list(enumerate([*module.named_parameters(), *module.named_buffers()])))}
         parameters = [x for x in module.parameters() if x.requires_grad]
         states = [x for x in module.parameters() if not x.requires_grad] + list(module.buffers())
         self.learnable_keys = tuple(_key(names[id(x)][0]) for x in parameters)
@@ -43,7 +45,8 @@ class Module:
         self.stages: tuple[Any, ...] = ()
         self.module = module
         self.idle: list[Copy] = []
-        self.differentiates = False  # it takes derivatives itself, and is recorded even where the caller records nothing
+        # it takes derivatives itself, and is recorded even where the caller records nothing
+        self.differentiates = False
 
     def values(self) -> list[dlarray]:
         """The module's own, copied."""
@@ -121,22 +124,27 @@ class TorchNetwork(dlnetwork):
         _set(self, "_structure", structure)
         _set(self, "_values", structure.values())
 
-    def __call__(self, *xs: Any, outputs: str | Sequence[str] | None = None, return_state: bool = False, **options: Any) -> Any:
+    def __call__(self, *xs: Any, outputs: str | Sequence[str] | None = None, return_state: bool = False,
+                 **options: Any) -> Any:
         """What `predict` returns."""
         return self._called(xs, options, False, outputs, return_state)
 
-    def predict(self, *xs: Any, outputs: str | Sequence[str] | None = None, return_state: bool = False, **options: Any) -> Any:
+    def predict(self, *xs: Any, outputs: str | Sequence[str] | None = None, return_state: bool = False,
+                **options: Any) -> Any:
         """The module in evaluation; options are the module's own.
 
-        `outputs` names modules inside ("encoder.0", or "lstm/0" where one has several outputs): one name gives one array, a list a tuple.
+        `outputs` names modules inside ("encoder.0", or "lstm/0" where one has several outputs): one name gives one
+        array, a list a tuple.
         """
         return self._called(xs, options, False, outputs, return_state)
 
-    def forward(self, *xs: Any, outputs: str | Sequence[str] | None = None, return_state: bool = False, **options: Any) -> Any:
+    def forward(self, *xs: Any, outputs: str | Sequence[str] | None = None, return_state: bool = False,
+                **options: Any) -> Any:
         """The module in training; options as in `predict`. `y, state = net.forward(x, return_state=True)`."""
         return self._called(xs, options, True, outputs, return_state)
 
-    def _called(self, xs: tuple[Any, ...], options: dict[str, Any], training: bool, outputs: Any, return_state: bool) -> Any:
+    def _called(self, xs: tuple[Any, ...], options: dict[str, Any], training: bool, outputs: Any,
+                return_state: bool) -> Any:
         structure, values = self._structure, self._values
         dtype = self._dtype()
         places: dict[int, int] = {}
@@ -200,7 +208,8 @@ class TorchNetwork(dlnetwork):
 
         def answered() -> Any:
             held.fill(values, len(structure.learnable_keys))
-            inputs = [wrapped(_made(x._value, x._node if carries(x) else None, None), varying, x._node is None or not x._node.parents)
+            inputs = [wrapped(_made(x._value, x._node if carries(x) else None, None), varying,
+                              x._node is None or not x._node.parents)
                       for x, varying in zip(given, varies, strict=True)]
             xs, options = arguments
             if not options and all([type(x) is _Place for x in xs]):
@@ -238,7 +247,8 @@ class TorchNetwork(dlnetwork):
     @property
     def layers(self) -> Any:
         """A torch module has none of this library's layers."""
-        raise TypeRefused(f"this network is a torch module, at {line_of(user_site())}; its parameters are in net.learnables")
+        raise TypeRefused(
+            f"this network is a torch module, at {line_of(user_site())}; its parameters are in net.learnables")
 
     def reset_state(self) -> Any:
         """The network with the buffers that the module came with."""
@@ -247,7 +257,8 @@ class TorchNetwork(dlnetwork):
         return type(self)._made(structure, [*self._values[:n], *structure.values()[n:]])
 
     def __reduce__(self) -> Any:
-        raise TypeRefused("a network made from a torch module is not pickled; save net.learnables and net.state, and make it again with from_torch(module)")
+        raise TypeRefused(
+            "a network made from a torch module is not pickled; save net.learnables and net.state, and make it again with from_torch(module)")
 
     def __copy__(self) -> Any:
         return type(self)._made(self._structure, self._values)
@@ -256,7 +267,8 @@ class TorchNetwork(dlnetwork):
         return type(self)._made(self._structure, [copy.deepcopy(x, memo) for x in self._values])
 
     def _rows(self) -> list[Any]:
-        return [(layer, parameter, value_described(x)) for (layer, parameter), x in zip(self._structure.keys, self._values, strict=True)]
+        return [(layer, parameter, value_described(x))
+                for (layer, parameter), x in zip(self._structure.keys, self._values, strict=True)]
 
     def _heading(self) -> str:
         count = sum(x.size for x in self._values[:len(self._structure.learnable_keys)])
@@ -317,7 +329,8 @@ class Watched:
         if not which:
             return result
         try:
-            return result[int(which)] if which.isdecimal() else result[which] if isinstance(result, dict) else getattr(result, which)
+            return (result[int(which)] if which.isdecimal() else result[which] if isinstance(result, dict)
+                    else getattr(result, which))
         except (IndexError, KeyError, AttributeError, TypeError):
             raise UnknownName(f"outputs={name!r}: the part {layer!r} has no output {which!r}, at "
                               f"{line_of(user_site())}") from None
@@ -327,12 +340,14 @@ register(TorchNetwork, lambda net: (net._values, net._structure), TorchNetwork._
 
 
 def from_torch(module: torch.nn.Module, /) -> TorchNetwork:
-    """A torch module as a network: a value with learnables and state that runs on dlarrays and is differentiated to any order.
+    """A torch module as a network: a value with learnables and state that runs on dlarrays and is differentiated to any
+    order.
 
-    The module is copied and never changed. `net(x)`, `net.predict(x)` run it in evaluation, `net.forward(x)` in training;
-    `return_state=True` adds the buffers as they are afterwards. `net.learnables` holds the parameters that require gradients, keyed
-    (module, parameter) by torch's names; `net.state` holds the others and the buffers. Where the module was given in training,
-    `forward` leaves its parts in the modes that they had. Results carry no labels; axes are the module's own.
+    The module is copied and never changed. `net(x)`, `net.predict(x)` run it in evaluation, `net.forward(x)` in
+    training; `return_state=True` adds the buffers as they are afterwards. `net.learnables` holds the parameters that
+    require gradients, keyed (module, parameter) by torch's names; `net.state` holds the others and the buffers. Where
+    the module was given in training, `forward` leaves its parts in the modes that they had. Results carry no labels;
+    axes are the module's own.
 
     Raises TypeRefused for what is no module, and for torch operations that have no derivative here.
 
@@ -348,7 +363,8 @@ def from_torch(module: torch.nn.Module, /) -> TorchNetwork:
     Source: PyTorch, torch.nn.Module.
     """
     if not isinstance(module, torch.nn.Module):
-        raise TypeRefused(f"from_torch takes a torch.nn.Module, not {type(module).__name__}, at {line_of(user_site())}; "
+        raise TypeRefused(
+            f"from_torch takes a torch.nn.Module, not {type(module).__name__}, at {line_of(user_site())}; "
                           "torch functions take dlarrays as they are")
     return TorchNetwork(module)
 

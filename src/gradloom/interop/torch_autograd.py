@@ -56,7 +56,8 @@ def _gradients(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph
         if seed is not None and tuple(seed.shape) != value.shape:
             raise RuntimeError(f"Mismatch in shape: grad_output has a shape of {tuple(seed.shape)} and output has a "
                                f"shape of {value.shape}.")
-        bar = _made(torch.ones_like(value._value), None, None) if seed is None else cast(_array(seed, create_graph), value.dtype)
+        bar = (_made(torch.ones_like(value._value), None, None) if seed is None
+               else cast(_array(seed, create_graph), value.dtype))
         starts[node] = gl.add(starts[node], bar) if node in starts else bar  # type: ignore[index]
     return _walked(starts, xs, nodes, create_graph, (allow_unused or materialize_grads) is True, materialize_grads)
 

@@ -24,7 +24,8 @@ def name_of(function: Any) -> str:
     for prefix in _PREFIXES:
         if name.startswith(prefix):
             return f"{prefix[:-1]}.{name[len(prefix):]}"
-    its = getattr(function, "__module__", None) == "torch.nn.functional" or getattr(torch.nn.functional, name, None) is function
+    its = (getattr(function, "__module__", None) == "torch.nn.functional"
+           or getattr(torch.nn.functional, name, None) is function)
     if its and f"nn.functional.{name}" in FUNCTIONS:
         return f"nn.functional.{name}"
     return name
@@ -45,10 +46,12 @@ def handle(function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any
     name = name_of(function)
     word = f"torch.{name}"
     if name.endswith("_") and not name.endswith("__") or name in ("__setitem__", "__set__"):
-        raise TypeRefused(f"{word} would write a recorded value into a tensor, at {line_of(user_site())}; write t = t + x instead of "
+        raise TypeRefused(
+            f"{word} would write a recorded value into a tensor, at {line_of(user_site())}; write t = t + x instead of "
                           "t.add_(x), and make t a dlarray before t[i] = x")
     if kwargs.get("out") is not None:
-        raise TypeRefused(f"{word} with out= would write a recorded value into a tensor, at {line_of(user_site())}; write y = {word}(...)")
+        raise TypeRefused(
+            f"{word} with out= would write a recorded value into a tensor, at {line_of(user_site())}; write y = {word}(...)")
     adapter = FUNCTIONS.get(name)
     if adapter is None:
         return fallback(function, args, kwargs, word, "")

@@ -29,7 +29,8 @@ class Recorded(torch.autograd.Function):
     def backward(ctx: Any, *bars: Any) -> Any:  # type: ignore[override]
         xs = ctx.saved_tensors
         wanted = [k for k, want in enumerate(ctx.needs_input_grad[1:]) if want]
-        made = Recorded.apply(_pulled(ctx.function, len(xs), wanted), *xs, *[bar for bar in bars if differentiable(bar.dtype)])
+        made = Recorded.apply(_pulled(ctx.function, len(xs), wanted), *xs,
+                              *[bar for bar in bars if differentiable(bar.dtype)])
         grads: list[Any] = [None] * len(xs)
         for k, g in zip(wanted, made, strict=True):
             grads[k] = g

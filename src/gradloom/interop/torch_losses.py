@@ -20,7 +20,8 @@ def _reduced(loss: Any, reduction: str) -> Any:
 
 def _loss(name: str) -> Any:
     def declare(element: Any) -> Any:
-        def call(input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean", **options: Any) -> Any:
+        def call(input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
+                 **options: Any) -> Any:
             only(size_average=(size_average, None), reduce=(reduce, None))
             weight = options.pop("weight", None)
             loss = element(input, target, **options)
@@ -55,14 +56,16 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
 
 
 @of_functional
-def binary_cross_entropy(input: Any, target: Any, weight: Any = None, size_average: Any = None, reduce: Any = None, reduction: str = "mean") -> Any:
+def binary_cross_entropy(input: Any, target: Any, weight: Any = None, size_average: Any = None,
+                         reduce: Any = None, reduction: str = "mean") -> Any:
     target = array(target)
     loss = -(target * gl.maximum(gl.log(input), -100.0) + (1 - target) * gl.maximum(gl.log1p(-input), -100.0))
     return _reduced(loss if weight is None else loss * weight, reduction)
 
 
 @of_functional
-def binary_cross_entropy_with_logits(input: Any, target: Any, weight: Any = None, size_average: Any = None, reduce: Any = None,
+def binary_cross_entropy_with_logits(input: Any, target: Any, weight: Any = None, size_average: Any = None,
+                                     reduce: Any = None,
                                      reduction: str = "mean", pos_weight: Any = None) -> Any:
     target = array(target)
     alike = tuple(target.shape) == tuple(input.shape) and target.dtype == input.dtype and math.prod(input.shape) > 0
@@ -76,14 +79,17 @@ def binary_cross_entropy_with_logits(input: Any, target: Any, weight: Any = None
 
 
 @of_functional
-def kl_div(input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean", log_target: bool = False) -> Any:
+def kl_div(input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
+           log_target: bool = False) -> Any:
     target = array(target)
     loss = gl.exp(target) * (target - input) if log_target else FUNCTIONS["xlogy"](target, target) - target * input
-    return gl.sum(loss) / (input.shape[0] if input.ndim else 1) if reduction == "batchmean" else _reduced(loss, reduction)
+    return (gl.sum(loss) / (input.shape[0] if input.ndim else 1) if reduction == "batchmean"
+            else _reduced(loss, reduction))
 
 
 @of_functional
-def nll_loss(input: Any, target: Any, weight: Any = None, size_average: Any = None, ignore_index: int = -100, reduce: Any = None,
+def nll_loss(input: Any, target: Any, weight: Any = None, size_average: Any = None, ignore_index: int = -100,
+             reduce: Any = None,
              reduction: str = "mean") -> Any:
     """The log-probabilities (B, C, ...) at the target classes (B, ...)."""
     target = array(target)._value
@@ -100,11 +106,13 @@ def nll_loss(input: Any, target: Any, weight: Any = None, size_average: Any = No
 
 
 @of_functional
-def cross_entropy(input: Any, target: Any, weight: Any = None, size_average: Any = None, ignore_index: int = -100, reduce: Any = None,
+def cross_entropy(input: Any, target: Any, weight: Any = None, size_average: Any = None, ignore_index: int = -100,
+                  reduce: Any = None,
                   reduction: str = "mean", label_smoothing: float = 0.0) -> Any:
     only(label_smoothing=(label_smoothing, 0.0))
     target = array(target)
-    if input.ndim == 2 and input.shape[0] and weight is None and reduction != "none" and target.dtype is torch.int64 and target.ndim == 1 and (
+    if input.ndim == 2 and input.shape[
+            0] and weight is None and reduction != "none" and target.dtype is torch.int64 and target.ndim == 1 and (
             not bool((target._value == ignore_index).any())):  # one operation
         return gl.crossentropy(gl.stripdims(array(input)), target, from_logits=True, data_format="BC",
                                normalization_factor="batch-size" if reduction == "mean" else "none")
@@ -133,11 +141,13 @@ def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepd
 
 
 @of_functional
-def ctc_loss(log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any, blank: int = 0, reduction: Any = "mean",
+def ctc_loss(log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any, blank: int = 0,
+             reduction: Any = "mean",
              zero_infinity: bool = False) -> Any:
     """As torch has it, with the derivative in what went into log_softmax; of other numbers than its results that would be none."""
     x = gl.stripdims(array(log_probs))
-    steps, sizes = (torch.as_tensor(raw(n), dtype=torch.int64, device=x.device).reshape(-1) for n in (input_lengths, target_lengths))
+    steps, sizes = (torch.as_tensor(raw(n), dtype=torch.int64, device=x.device).reshape(-1)
+                    for n in (input_lengths, target_lengths))
     words = torch.as_tensor(raw(targets), device=x.device).to(torch.int64)
     single = x.ndim == 2
     x = gl.expand_dims(x, axis=1) if single else x
@@ -147,7 +157,8 @@ def ctc_loss(log_probs: Any, targets: Any, input_lengths: Any, target_lengths: A
                           f"{line_of(user_site())}; "
                           "torch's derivative is that of the numbers before log_softmax: write x.log_softmax(-1)")
     if words.ndim == 1:  # one after the other
-        words = torch.nn.utils.rnn.pad_sequence(list(words.split(sizes.tolist())), batch_first=True, padding_value=blank)
+        words = torch.nn.utils.rnn.pad_sequence(list(words.split(sizes.tolist())), batch_first=True,
+                                                padding_value=blank)
     y = OPERATIONS["ctc"].apply((x, constant(words.contiguous()), constant(steps), constant(sizes)),
                                 {"blank": blank, "from_logits": True})
     y = gl.where(constant(raw(y) == math.inf), 0.0, y) if zero_infinity else y

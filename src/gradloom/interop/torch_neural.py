@@ -40,12 +40,15 @@ FUNCTIONS["hardswish"] = lambda input, inplace=False: input * (hardtanh(input + 
 FUNCTIONS["mish"] = lambda input, inplace=False: input * gl.tanh(gl.softplus(input))
 FUNCTIONS["leaky_relu"] = lambda input, negative_slope=0.01, inplace=False: gl.leakyrelu(input, negative_slope)
 FUNCTIONS["gelu"] = lambda input, *, approximate="none": gl.gelu(input, approximation=approximate)
-FUNCTIONS["selu"] = lambda input, inplace=False: elu(input, 1.6732632423543772848170429916717, 1.0507009873554804934193349852946)
+FUNCTIONS["selu"] = lambda input, inplace=False: elu(input, 1.6732632423543772848170429916717,
+                                                     1.0507009873554804934193349852946)
 FUNCTIONS["logsigmoid"] = lambda input: -gl.softplus(-input)
 FUNCTIONS["log_sigmoid"] = FUNCTIONS["logsigmoid"]
 FUNCTIONS["softsign"] = lambda input: input / (1 + gl.abs(input))
 FUNCTIONS["tanhshrink"] = lambda input: input - gl.tanh(input)
-FUNCTIONS["threshold"] = lambda input, threshold, value, inplace=False: gl.where(constant(raw(input) > threshold), input, value)
+FUNCTIONS[
+    "threshold"] = lambda input, threshold, value, inplace=False: gl.where(constant(raw(input) > threshold),
+                                                                           input, value)
 
 
 @of_torch
@@ -130,7 +133,8 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
 
 
 @of_torch
-def scaled_dot_product_attention(query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
+def scaled_dot_product_attention(query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0,
+                                 is_causal: bool = False,
                                  scale: float | None = None, enable_gqa: bool = False) -> Any:
     """softmax(query key' scale + mask) value; a query that no key is open to gives 0, with derivative 0."""
     q, k, v = (gl.stripdims(array(x)) for x in (query, key, value))
@@ -144,7 +148,8 @@ def scaled_dot_product_attention(query: Any, key: Any, value: Any, attn_mask: An
         bias = gl.where(bias, 0.0, constant(torch.full((), -math.inf, dtype=q.dtype, device=q.device)))
     if not dropout_p:
         lead = broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2], () if bias is None else bias.shape[:-2])
-        heads = (1,) * (2 - len(lead)) + (math.prod(lead[:-1]) if len(lead) > 2 else lead[0] if len(lead) == 2 else 1, *lead[-1:])
+        heads = (1,) * (2 - len(lead)) + (math.prod(lead[:-1]) if len(lead) > 2 else lead[0] if len(lead) == 2 else 1,
+                                          *lead[-1:])
         heads = heads if len(lead) else (1, 1)
 
         def four(x: Any) -> Any:
@@ -152,11 +157,13 @@ def scaled_dot_product_attention(query: Any, key: Any, value: Any, attn_mask: An
             x = x if x.shape[:-2] == lead else gl.broadcast_to(x, (*lead, *x.shape[-2:]))
             return x if x.ndim == 4 else gl.reshape(x, (*heads[-2:], *x.shape[-2:]))
 
-        y = OPERATIONS["attention"].apply((four(q), four(k), four(v), None if bias is None else _score_bias(bias, q, k, four)),
+        y = OPERATIONS["attention"].apply((four(q), four(k), four(v), None if bias is None
+                                           else _score_bias(bias, q, k, four)),
                                           {"scale": float(scale), "causal": bool(is_causal)})
         return y if len(lead) == 2 else gl.reshape(y, (*lead, *y.shape[-2:]))
     scores = gl.matmul(q * scale, gl.matrix_transpose(k))
-    weights = OPERATIONS["attention_weights"].apply((scores if bias is None else scores + bias,), {"causal": bool(is_causal)})
+    weights = OPERATIONS["attention_weights"].apply((scores if bias is None else scores + bias,),
+                                                    {"causal": bool(is_causal)})
     return gl.matmul(gl.dropout(weights, dropout_p), v)
 
 
@@ -166,7 +173,8 @@ def _score_bias(bias: Any, q: Any, k: Any, four: Any) -> Any:
 
 
 @of_functional
-def embedding(input: Any, weight: Any, padding_idx: Any = None, max_norm: Any = None, norm_type: float = 2.0, scale_grad_by_freq: bool = False,
+def embedding(input: Any, weight: Any, padding_idx: Any = None, max_norm: Any = None, norm_type: float = 2.0,
+              scale_grad_by_freq: bool = False,
               sparse: bool = False) -> Any:
     if padding_idx is not None:
         raise Unsupported("padding_idx")
@@ -195,44 +203,54 @@ def per_axis(numbers: Any, d: int) -> tuple[int, ...]:
     return numbers * d if len(numbers) == 1 else numbers
 
 
-def _mean_pool(x: Any, size: Any, strides: Any, pads: Any, ceil_mode: bool, count_include_pad: bool, divisor: Any) -> Any:
+def _mean_pool(x: Any, size: Any, strides: Any, pads: Any, ceil_mode: bool, count_include_pad: bool,
+               divisor: Any) -> Any:
     """Means over windows; where the last ones reach beyond the padding, or another divisor counts, means of a padded array, rescaled."""
     d = len(size)
     if not ceil_mode and divisor is None:
-        return OPERATIONS["avgpool"].apply((x,), {"size": size, "stride": strides, "padding": pads, "count_padding": count_include_pad})
+        return OPERATIONS["avgpool"].apply((x,), {"size": size, "stride": strides, "padding": pads,
+                                                  "count_padding": count_include_pad})
     outline = raw(x).new_ones((1, *x.shape[-d:]))
     if d == 1:  # torch's kernel has no divisor there
         means = torch.nn.functional.avg_pool1d(outline, size, strides, pads, ceil_mode, count_include_pad)
     else:
-        means = getattr(torch.ops.aten, f"avg_pool{d}d")(outline, size, strides, pads, ceil_mode, count_include_pad, divisor)
-    after = [max((o - 1) * s + k - n - p, 0) for o, s, k, n, p in zip(means.shape[1:], strides, size, x.shape[-d:], pads, strict=True)]
+        means = getattr(torch.ops.aten, f"avg_pool{d}d")(outline, size, strides, pads, ceil_mode,
+                                                         count_include_pad, divisor)
+    after = [max((o - 1) * s + k - n - p, 0) for o, s, k, n, p in zip(means.shape[1:], strides,
+                                                                      size, x.shape[-d:], pads, strict=True)]
     widths = [(0, 0), *zip(pads, after, strict=True)]
     params = {"size": size, "stride": strides, "padding": (0,) * d, "count_padding": True}
     plain = OPERATIONS["avgpool"].run((raw(gl.pad(constant(outline), widths)),), params)[0]
     ratio = torch.where(plain == 0, torch.ones_like(plain), means / plain)
-    return OPERATIONS["avgpool"].apply((gl.pad(x, [(0, 0)] * (x.ndim - len(widths)) + widths),), params) * constant(ratio)
+    return OPERATIONS["avgpool"].apply((gl.pad(x, [(0, 0)] * (x.ndim - len(widths)) + widths),),
+                                       params) * constant(ratio)
 
 
 def _windows(d: int) -> None:
-    def convolution(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Any:
+    def convolution(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0,
+                    dilation: Any = 1, groups: int = 1) -> Any:
         padding = 0 if padding == "valid" else _sizes(padding)
         return gl.dlconv(input, weight, bias, stride=_sizes(stride), padding=padding, dilation_factor=_sizes(dilation),
                          data_format=_images(input, d))
 
-    def maxpool(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
+    def maxpool(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+                ceil_mode: bool = False,
                 return_indices: bool = False) -> Any:
         only(ceil_mode=(ceil_mode, False), return_indices=(return_indices, False))
         if any(n != 1 for n in ((dilation,) if isinstance(dilation, int) else dilation)):
             raise Unsupported("dilation")
-        return gl.maxpool(input, _sizes(kernel_size), stride=_sizes(stride or kernel_size), padding=_sizes(padding), data_format=_images(input, d))
+        return gl.maxpool(input, _sizes(kernel_size), stride=_sizes(stride or kernel_size),
+                          padding=_sizes(padding), data_format=_images(input, d))
 
-    def avgpool(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True,
+    def avgpool(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+                count_include_pad: bool = True,
                 divisor_override: Any = None) -> Any:
         size = per_axis(kernel_size, d)
         strides, pads = per_axis(stride, d) if stride not in (None, (), []) else size, per_axis(padding, d)
         if labels_of(array(input)) is not None:
             only(ceil_mode=(ceil_mode, False), divisor_override=(divisor_override, None))
-            return gl.avgpool(input, size, stride=strides, padding=pads, padding_value=0 if count_include_pad else "mean")
+            return gl.avgpool(input, size, stride=strides, padding=pads, padding_value=0 if count_include_pad
+                              else "mean")
         x = input if input.ndim > d + 1 else gl.expand_dims(input, axis=0)
         y = _mean_pool(x, size, strides, pads, ceil_mode, count_include_pad, divisor_override)
         return y if input.ndim > d + 1 else gl.squeeze(y, axis=0)
@@ -246,7 +264,9 @@ def _windows(d: int) -> None:
 
         return call
 
-    FUNCTIONS[f"conv{d}d"], FUNCTIONS[f"nn.functional.max_pool{d}d"], FUNCTIONS[f"avg_pool{d}d"] = convolution, maxpool, avgpool
+    FUNCTIONS[
+        f"conv{d}d"], FUNCTIONS[
+            f"nn.functional.max_pool{d}d"], FUNCTIONS[f"avg_pool{d}d"] = convolution, maxpool, avgpool
     FUNCTIONS[f"nn.functional.adaptive_avg_pool{d}d"] = adaptive("mean")
     FUNCTIONS[f"nn.functional.adaptive_max_pool{d}d"] = adaptive("max")
 
@@ -269,13 +289,15 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
 
 
 @of_torch
-def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5, cudnn_enable: bool = True) -> Any:
+def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5,
+               cudnn_enable: bool = True) -> Any:
     shape = tuple(normalized_shape)
     n = math.prod(shape)
     labels = labels_of(array(input))
     x = gl.stripdims(array(input))
     if len(shape) > 1:
-        x, weight, bias = gl.reshape(x, (-1, n)), weight if weight is None else gl.reshape(weight, (n,)), bias if bias is None else gl.reshape(bias, (n,))
+        x, weight, bias = (gl.reshape(x, (-1, n)), weight if weight is None else gl.reshape(weight, (n,)),
+                           bias if bias is None else gl.reshape(bias, (n,)))
     scale = gl.ones((n,), like=x) if weight is None else weight
     offset = gl.zeros((n,), like=x) if bias is None else bias
     y = gl.layernorm(x, offset, scale, epsilon=eps, data_format="U" * (x.ndim - 1) + "C")
@@ -287,21 +309,25 @@ def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any 
 def _channels(x: Any, weight: Any, bias: Any) -> tuple[Any, Any, str | None]:
     x = array(x)
     if x.ndim < 2:
-        raise ShapeError(f"a normalization of channels needs an axis of them, x is {described(x.shape, labels_of(x))}, at {line_of(user_site())}; "
+        raise ShapeError(
+            f"a normalization of channels needs an axis of them, x is {described(x.shape, labels_of(x))}, at {line_of(user_site())}; "
                          "write reshape(x, (1, -1)) for one observation")
     layout = None if labels_of(x) is not None else "BC" + "S" * (x.ndim - 2)
     n = x.shape[(labels_of(x) or layout or "").index("C")]
-    return (gl.zeros((n,), like=x) if bias is None else bias), (gl.ones((n,), like=x) if weight is None else weight), layout
+    return (gl.zeros((n,), like=x) if bias is None else bias), (gl.ones((n,), like=x) if weight is None
+                                                                else weight), layout
 
 
 @of_torch
-def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5, cudnn_enabled: bool = True) -> Any:
+def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5,
+               cudnn_enabled: bool = True) -> Any:
     offset, scale, layout = _channels(input, weight, bias)
     return gl.groupnorm(input, num_groups, offset, scale, epsilon=eps, data_format=layout)
 
 
 @of_functional
-def batch_norm(input: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None, training: bool = False,
+def batch_norm(input: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None,
+               training: bool = False,
                momentum: float = 0.1, eps: float = 1e-5) -> Any:
     offset, scale, layout = _channels(input, weight, bias)
     if not training:

@@ -61,7 +61,8 @@ class FunctionCall(OwnBackward):
         self.nodes = tuple(args[k]._node for k in self.places if live(args[k]._node) is not None)
         self.context = Context()
         self.context.needs_input_grad = tuple(needs)
-        self.inputs = [a._value.detach() if type(a) is dlarray else a for a in args]  # fresh handles: what forward saves is found by them
+        # fresh handles: what forward saves is found by them
+        self.inputs = [a._value.detach() if type(a) is dlarray else a for a in args]
         self.results: tuple[Any, ...] = ()
         self.one = False
 
@@ -78,7 +79,8 @@ class FunctionCall(OwnBackward):
         self.y_labels = [None] * len(self.outputs)
         self.y_likes = plainly(lambda: [torch.empty_like(self.results[k], device="meta") for k in self.outputs])
         held = {id(x) for x in tree_leaves(context.__dict__) if isinstance(x, Tensor)}
-        self.keeps = any(id(self.inputs[k]) in held for k in self.places), any(id(self.results[k]) in held for k in self.outputs)
+        self.keeps = any(id(self.inputs[k]) in held
+                         for k in self.places), any(id(self.results[k]) in held for k in self.outputs)
 
     def _ran(self) -> Any:
         function, context, inputs = self.function, self.context, self.inputs
@@ -93,11 +95,13 @@ class FunctionCall(OwnBackward):
         outputs = tuple(self.results[k] for k in self.outputs)
         return outputs[0] if len(outputs) == 1 else outputs
 
-    def backward(self, xs: Sequence[Any], ys: Sequence[Any], y_bars: Sequence[Any], wanted: Sequence[bool], recorded: bool) -> Any:
+    def backward(self, xs: Sequence[Any], ys: Sequence[Any], y_bars: Sequence[Any], wanted: Sequence[bool],
+                 recorded: bool) -> Any:
         needs = list(self.context.needs_input_grad)
         for k, want in zip(self.places, wanted, strict=True):
             needs[k] = want
-        bars: list[Any] = [torch.zeros_like(y) if isinstance(y, Tensor) and differentiable(y.dtype) else None for y in self.results]
+        bars: list[Any] = [torch.zeros_like(y) if isinstance(y, Tensor) and differentiable(y.dtype)
+                           else None for y in self.results]
         if recorded:
             def backward() -> list[Any]:
                 for k, bar in zip(self.outputs, y_bars, strict=True):
@@ -112,7 +116,8 @@ class FunctionCall(OwnBackward):
             context = Context()
             context.__dict__.update(self.context.__dict__, needs_input_grad=tuple(needs))
             made = plainly(self.function.backward, context, *bars)
-            found = [_made(g, None, None) if isinstance(g, Tensor) else g for g in (made if isinstance(made, (tuple, list)) else (made,))]
+            found = [_made(g, None, None) if isinstance(g, Tensor) else g
+                     for g in (made if isinstance(made, (tuple, list)) else (made,))]
         found += [None] * (len(self.inputs) - len(found))
         return [found[k] for k in self.places]
 
@@ -177,8 +182,10 @@ def recorded(function: Any, arrays: Sequence[Any], needs: Sequence[bool], aten: 
     call = FunctionCall(function, arrays, needs, aten)
     call.forward()
     found: list[Any] = [_made(y, None, None) if isinstance(y, Tensor) else y for y in call.results]
-    if call.outputs and any(type(a) is dlarray and live(a._node) is not None and differentiable(a.dtype) for a in arrays):
-        made = _operation(function, len(call.outputs), call.keeps).apply([arrays[k] for k in call.places], {"call": call})
+    if (call.outputs and any(type(a) is dlarray and live(a._node) is not None and differentiable(a.dtype)
+                             for a in arrays)):
+        made = _operation(function, len(call.outputs), call.keeps).apply([arrays[k] for k in call.places],
+                                                                         {"call": call})
         for k, y in zip(call.outputs, made if isinstance(made, tuple) else (made,), strict=True):
             found[k] = y
     else:
@@ -233,7 +240,8 @@ _APPLY = classmethod(_answer)
 def own_functions(function: Callable[..., Any], /, *args: Any) -> Any:
     """Run a function in whose runs what `torch.autograd.Function.apply` does is answered.
 
-    What is counted and assigned here is so without a call between: neither an interrupt nor another thread comes in there.
+    What is counted and assigned here is so without a call between: neither an interrupt nor another thread comes in
+    there.
     """
     global _inside
     try:

@@ -25,7 +25,8 @@ def reshape(input: Any, shape: Any) -> Any:
 
 FUNCTIONS["ravel"] = lambda input: gl.reshape(input, (-1,))
 FUNCTIONS["permute"] = lambda input, dims: gl.permute_dims(input, tuple(dims))
-FUNCTIONS["movedim"] = FUNCTIONS["moveaxis"] = lambda input, source, destination: gl.moveaxis(input, source, destination)
+FUNCTIONS[
+    "movedim"] = FUNCTIONS["moveaxis"] = lambda input, source, destination: gl.moveaxis(input, source, destination)
 FUNCTIONS["unsqueeze"] = lambda input, dim: gl.expand_dims(input, axis=dim)
 
 
@@ -41,7 +42,10 @@ def squeeze(input: Any, dim: Any = None) -> Any:
 FUNCTIONS["t"] = lambda input: gl.matrix_transpose(input) if input.ndim == 2 else input
 FUNCTIONS["adjoint"] = lambda input: gl.conj(gl.matrix_transpose(input))
 FUNCTIONS["broadcast_to"] = lambda input, size: gl.broadcast_to(input, size)
-FUNCTIONS["broadcast_tensors"] = lambda *tensors: NUMPY["broadcast_arrays"](*(tensors[0] if isinstance(tensors[0], (list, tuple)) else tensors))
+FUNCTIONS[
+    "broadcast_tensors"] = lambda *tensors: NUMPY["broadcast_arrays"](*(tensors[0]
+                                                                        if isinstance(tensors[0], (list, tuple))
+                                                                        else tensors))
 
 
 @of_torch
@@ -73,7 +77,8 @@ FUNCTIONS["triu"] = lambda input, diagonal=0: NUMPY["triu"](input, diagonal)
 FUNCTIONS["narrow"] = lambda input, dim, start, length: _sliced(input, dim, start, start + length)
 FUNCTIONS["select"] = lambda input, dim, index: input[(*(slice(None),) * (dim % input.ndim), int(index))]
 FUNCTIONS["unbind"] = lambda input, dim=0: tuple(FUNCTIONS["select"](input, dim, k) for k in range(input.shape[dim]))
-FUNCTIONS["index_select"] = lambda input, dim, index: gl.take(input, raw(index).reshape(-1), axis=dim) if input.ndim else input
+FUNCTIONS["index_select"] = lambda input, dim, index: gl.take(input, raw(index).reshape(-1),
+                                                              axis=dim) if input.ndim else input
 
 
 @of_torch
@@ -81,14 +86,16 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> An
     index = raw(index)
     if not input.ndim:
         return input if not index.ndim else gl.reshape(input, tuple(index.shape))
-    if index.ndim == input.ndim and all(k == dim % input.ndim or n == input.shape[k] for k, n in enumerate(index.shape)):
+    if (index.ndim == input.ndim and all(k == dim % input.ndim or n == input.shape[k]
+                                         for k, n in enumerate(index.shape))):
         return gl.take_along_axis(input, index, axis=dim)
     return taken(input, positions(input).gather(dim, index))
 
 
 FUNCTIONS["take_along_dim"] = lambda input, indices, dim: gl.take_along_axis(input, indices, axis=dim)
 FUNCTIONS["__getitem__"] = lambda input, index: array(input)[index]
-FUNCTIONS["repeat_interleave"] = lambda input, repeats, dim=None, *, output_size=None: gl.repeat(input, repeats, axis=dim)
+FUNCTIONS[
+    "repeat_interleave"] = lambda input, repeats, dim=None, *, output_size=None: gl.repeat(input, repeats, axis=dim)
 
 
 def _sliced(x: Any, dim: int, start: int, stop: int) -> Any:
@@ -136,7 +143,8 @@ for _name in ("vstack", "hstack", "dstack", "column_stack"):
 FUNCTIONS["row_stack"] = FUNCTIONS["vstack"]
 for _name in ("atleast_1d", "atleast_2d"):
     FUNCTIONS[_name] = lambda *tensors, _name=_name: (
-        tuple(NUMPY[_name](x) for x in tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else NUMPY[_name](*tensors))
+        tuple(NUMPY[_name](x) for x in tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], (list, tuple))
+        else NUMPY[_name](*tensors))
 FUNCTIONS["meshgrid"] = lambda *tensors, indexing="ij": NUMPY["meshgrid"](
     *(tensors[0] if isinstance(tensors[0], (list, tuple)) else tensors), indexing=indexing)
 

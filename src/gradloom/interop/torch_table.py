@@ -35,9 +35,11 @@ class Table(dict[str, Callable[..., Any]]):
 
 
 _PREFIX = re.compile(r"^(linalg|fft|special)\.")
-FUNCTIONS = Table()  # what torch.* and torch.nn.functional.* have, with torch's arguments; ATen's operations of these names have them too
+# what torch.* and torch.nn.functional.* have, with torch's arguments; ATen's operations of these names have them too
+FUNCTIONS = Table()
 RULES = Table(of_aten=True)  # of ATen alone: "_softmax" or "sum.dim_IntList" or "prims.sum"
-WRITERS = Table(of_aten=True)  # ATen's operations that write without saying so, or in a way of their own: functions of wrapped tensors
+# ATen's operations that write without saying so, or in a way of their own: functions of wrapped tensors
+WRITERS = Table(of_aten=True)
 
 
 def of_torch(function: Any) -> Any:
@@ -67,10 +69,14 @@ log10 log1p log2 logical_not negative positive real reciprocal rsqrt sigmoid sig
 """
 _UNARY = {
     **{name: name for name in _UNARY_SAME.split()},
-    "absolute": "abs", "arccos": "acos", "arccosh": "acosh", "arcsin": "asin", "arcsinh": "asinh", "arctan": "atan", "arctanh": "atanh",
-    "neg": "negative", "bitwise_not": "bitwise_invert", "fix": "trunc", "conj_physical": "conj", "sgn": "sign", "lgamma": "gammaln",
-    "special.expit": "sigmoid", "special.erf": "erf", "special.erfc": "erfc", "special.erfinv": "erfinv", "special.exp2": "exp2",
-    "special.expm1": "expm1", "special.log1p": "log1p", "special.gammaln": "gammaln", "special.digamma": "digamma", "special.psi": "digamma",
+    "absolute": "abs", "arccos": "acos", "arccosh": "acosh", "arcsin": "asin", "arcsinh": "asinh",
+    "arctan": "atan", "arctanh": "atanh",
+    "neg": "negative", "bitwise_not": "bitwise_invert", "fix": "trunc", "conj_physical": "conj",
+    "sgn": "sign", "lgamma": "gammaln",
+    "special.expit": "sigmoid", "special.erf": "erf", "special.erfc": "erfc", "special.erfinv": "erfinv",
+    "special.exp2": "exp2",
+    "special.expm1": "expm1", "special.log1p": "log1p", "special.gammaln": "gammaln", "special.digamma": "digamma",
+    "special.psi": "digamma",
 }
 for _name, _public in _UNARY.items():
     FUNCTIONS[_name] = lambda input, _public=_public: getattr(gl, _public)(input)
@@ -79,7 +85,9 @@ FUNCTIONS["deg2rad"] = lambda input: input * (math.pi / 180)
 FUNCTIONS["rad2deg"] = lambda input: input * (180 / math.pi)
 FUNCTIONS["round"] = lambda input, *, decimals=0: NUMPY["round"](input, decimals)
 FUNCTIONS["sinc"] = FUNCTIONS["special.sinc"] = lambda input: NUMPY["sinc"](input)
-FUNCTIONS["nan_to_num"] = lambda input, nan=None, posinf=None, neginf=None: NUMPY["nan_to_num"](input, True, nan or 0.0, posinf, neginf)
+FUNCTIONS[
+    "nan_to_num"] = lambda input, nan=None, posinf=None, neginf=None: NUMPY[
+        "nan_to_num"](input, True, nan or 0.0, posinf, neginf)
 
 _BINARY_SAME = """
 atan2 floor_divide hypot logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor maximum minimum not_equal copysign nextafter
@@ -87,8 +95,10 @@ fmod logaddexp xlogy multiply greater greater_equal less less_equal matmul
 """
 _BINARY = {
     **{name: name for name in _BINARY_SAME.split()},
-    "arctan2": "atan2", "special.xlogy": "xlogy", "eq": "equal", "ne": "not_equal", "gt": "greater", "ge": "greater_equal", "lt": "less",
-    "le": "less_equal", "mul": "multiply", "true_divide": "divide", "remainder": "mod", "__and__": "bitwise_and", "__or__": "bitwise_or",
+    "arctan2": "atan2", "special.xlogy": "xlogy", "eq": "equal", "ne": "not_equal", "gt": "greater",
+    "ge": "greater_equal", "lt": "less",
+    "le": "less_equal", "mul": "multiply", "true_divide": "divide", "remainder": "mod", "__and__": "bitwise_and",
+    "__or__": "bitwise_or",
     "__xor__": "bitwise_xor", "__matmul__": "matmul", "__floordiv__": "floor_divide",
 }
 for _name, _public in _BINARY.items():
@@ -101,9 +111,15 @@ FUNCTIONS["mv"] = lambda input, vec: gl.matmul(input, vec)
 FUNCTIONS["dot"] = lambda input, tensor: gl.matmul(input, tensor)
 FUNCTIONS["vdot"] = lambda input, other: gl.matmul(gl.conj(input), other)
 FUNCTIONS["add"] = lambda input, other, *, alpha=1: gl.add(input, other if alpha == 1 else gl.multiply(other, alpha))
-FUNCTIONS["sub"] = FUNCTIONS["subtract"] = lambda input, other, *, alpha=1: gl.subtract(input, other if alpha == 1 else gl.multiply(other, alpha))
-FUNCTIONS["rsub"] = FUNCTIONS["__rsub__"] = lambda input, other, *, alpha=1: gl.subtract(other, input if alpha == 1 else input * alpha)
-for _name, _public in {"__rpow__": "power", "__rdiv__": "divide", "__rtruediv__": "divide", "__rmul__": "multiply", "__radd__": "add",
+FUNCTIONS[
+    "sub"] = FUNCTIONS[
+        "subtract"] = lambda input, other, *, alpha=1: gl.subtract(input, other if alpha == 1
+                                                                   else gl.multiply(other, alpha))
+FUNCTIONS[
+    "rsub"] = FUNCTIONS[
+        "__rsub__"] = lambda input, other, *, alpha=1: gl.subtract(other, input if alpha == 1 else input * alpha)
+for _name, _public in {"__rpow__": "power", "__rdiv__": "divide", "__rtruediv__": "divide",
+                       "__rmul__": "multiply", "__radd__": "add",
                        "__rmod__": "mod", "__rmatmul__": "matmul", "__rfloordiv__": "floor_divide"}.items():
     FUNCTIONS[_name] = lambda input, other, _public=_public: getattr(gl, _public)(other, input)
 
@@ -140,7 +156,8 @@ FUNCTIONS["clamp_min"] = lambda input, min: gl.clip(input, min, None)
 FUNCTIONS["clamp_max"] = lambda input, max: gl.clip(input, None, max)
 FUNCTIONS["where"] = lambda condition, input=None, other=None: (
     gl.nonzero(condition) if input is None and other is None else gl.where(condition, input, other))
-FUNCTIONS["masked_fill"] = lambda input, mask, value: gl.where(mask, cast(value, input.dtype) if type(value) is dlarray else value, input)
+FUNCTIONS["masked_fill"] = lambda input, mask, value: gl.where(mask, cast(value, input.dtype)
+                                                               if type(value) is dlarray else value, input)
 
 # ----- reductions -----
 
@@ -159,8 +176,10 @@ def _reduction(name: str, public: str) -> None:
     FUNCTIONS[name] = call
 
 
-for _name, _public in {"sum": "sum", "mean": "mean", "any": "any", "all": "all", "argmax": "argmax", "argmin": "argmin", "amax": "max",
-                       "amin": "min", "logsumexp": "logsumexp", "prod": "prod", "special.logsumexp": "logsumexp"}.items():
+for _name, _public in {"sum": "sum", "mean": "mean", "any": "any", "all": "all", "argmax": "argmax",
+                       "argmin": "argmin", "amax": "max",
+                       "amin": "min", "logsumexp": "logsumexp", "prod": "prod",
+                       "special.logsumexp": "logsumexp"}.items():
     _reduction(_name, _public)
 
 
@@ -191,7 +210,8 @@ def _extreme(name: str, other_name: str) -> None:
             return getattr(gl, other_name)(input, dim if other is None else other)
         if not input.ndim:
             return result((input, dlarray(0, dtype="int64")))
-        return result((getattr(gl, name)(input, axis=dim, keepdims=keepdim), getattr(gl, f"arg{name}")(input, axis=dim, keepdims=keepdim)))
+        return result((getattr(gl, name)(input, axis=dim, keepdims=keepdim),
+                       getattr(gl, f"arg{name}")(input, axis=dim, keepdims=keepdim)))
 
     FUNCTIONS[name] = call
 
@@ -208,7 +228,11 @@ def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool | Non
     return torch.return_types.sort((values, places))  # type: ignore[arg-type]
 
 
-FUNCTIONS["argsort"] = lambda input, dim=-1, descending=False, stable=False: gl.argsort(input, axis=dim, descending=descending)
-FUNCTIONS["cumsum"] = lambda input, dim, *, dtype=None: gl.cumsum(cast(input, dtype), axis=dim) if input.ndim else cast(input, dtype)
-FUNCTIONS["cumprod"] = lambda input, dim, *, dtype=None: gl.cumprod(cast(input, dtype), axis=dim) if input.ndim else cast(input, dtype)
+FUNCTIONS[
+    "argsort"] = lambda input, dim=-1, descending=False, stable=False: gl.argsort(
+        input, axis=dim, descending=descending)
+FUNCTIONS["cumsum"] = lambda input, dim, *, dtype=None: gl.cumsum(cast(input, dtype),
+                                                                  axis=dim) if input.ndim else cast(input, dtype)
+FUNCTIONS["cumprod"] = lambda input, dim, *, dtype=None: gl.cumprod(cast(input, dtype),
+                                                                    axis=dim) if input.ndim else cast(input, dtype)
 FUNCTIONS["count_nonzero"] = lambda input, dim=None: gl.count_nonzero(input, axis=dim)

@@ -77,7 +77,8 @@ class Wrapped(Tensor):
             with torch._C._InferenceMode(False):
                 return cls(cell, steps, known, strides, constant)
         made: Any = Tensor._make_wrapper_subclass(
-            cls, value.shape, strides=contiguous_strides(value.shape) if strides is None else strides, dtype=value.dtype, device=value.device)
+            cls, value.shape, strides=contiguous_strides(value.shape) if strides is None else strides,
+            dtype=value.dtype, device=value.device)
         made._cell = cell
         made._constant = constant
         made._steps = steps
@@ -172,7 +173,8 @@ class Wrapped(Tensor):
         return self
 
     def detach_(self) -> Any:
-        self._cell, self._steps, self._known, self._constant = Cell(_made(self.array()._value, None, None)), (), None, False
+        self._cell, self._steps, self._known, self._constant = Cell(_made(self.array()._value,
+                                                                          None, None)), (), None, False
         return self
 
     def retain_grad(self) -> None:
@@ -236,7 +238,8 @@ class Step:
 
     __slots__ = ("after", "before", "func", "kwargs", "mode", "which")
 
-    def __init__(self, mode: Any, func: Any, before: tuple[Any, ...], after: tuple[Any, ...], kwargs: dict[str, Any], which: int | None):
+    def __init__(self, mode: Any, func: Any, before: tuple[Any, ...], after: tuple[Any, ...],
+                 kwargs: dict[str, Any], which: int | None):
         self.mode = mode
         self.func = func
         self.before = before
@@ -250,7 +253,8 @@ class Step:
 
     def positions(self, where: Tensor) -> Tensor:
         name = opname(self.func)
-        if name in ("view_as_real", "view_as_complex", "real", "imag") or name == "view" and self.func._overloadname == "dtype":
+        if (name in ("view_as_real", "view_as_complex", "real", "imag") or name == "view"
+            and self.func._overloadname == "dtype"):
             raise TypeRefused(f"a write through {name} of an array that is differentiated, at {line_of(user_site())}; "
                               "compute the real and imaginary parts and join them with torch.complex")
         if name in ("_conj", "_neg_view", "detach", "alias"):

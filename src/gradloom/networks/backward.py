@@ -39,21 +39,24 @@ class Call(OwnBackward):
         self.states, self.y_labels, self.y_likes = layer, [y._labels], [y._value.to("meta")]
         return y._value
 
-    def backward(self, xs: Sequence[Any], ys: Sequence[Any], y_bars: Sequence[dlarray], wanted: Sequence[bool], recorded: bool) -> Any:
+    def backward(self, xs: Sequence[Any], ys: Sequence[Any], y_bars: Sequence[dlarray], wanted: Sequence[bool],
+                 recorded: bool) -> Any:
         return self.bound(xs[self.count:]).backward(*xs[:self.count], ys[0], y_bars[0])
 
 
 LAYER = OwnBackwardOperation("layer")
 
 
-def called(layer: Layer, method: Callable[..., Any], xs: Sequence[dlarray], fields: Sequence[str], parameters: Sequence[dlarray],
+def called(layer: Layer, method: Callable[..., Any], xs: Sequence[dlarray], fields: Sequence[str],
+           parameters: Sequence[dlarray],
            wrapped: Callable[[Any], Any]) -> tuple[dlarray, Layer]:
     """Run a layer as one operation: its output, and the copy that holds its new states."""
 
     def single(y: Any) -> dlarray:
         y = wrapped(y)
         if isinstance(y, tuple):
-            raise TypeRefused(f"{type(layer).__name__} has its own backward and several outputs; return one output, or leave backward out")
+            raise TypeRefused(
+                f"{type(layer).__name__} has its own backward and several outputs; return one output, or leave backward out")
         return y
 
     call = Call(layer, method, xs, fields, parameters, single)

@@ -17,7 +17,8 @@ def construct(layers: Any, examples: Sequence[Any], dtype: Any) -> tuple[Structu
     """The structure of a sequential network and the values of its parameters, learnables first."""
     dtype = dtype_named(dtype)
     if not dtype.is_floating_point:
-        raise TypeRefused(f"the parameters of a network are floating numbers, not {str(dtype)[6:]}; write dtype=\"float32\"")
+        raise TypeRefused(
+            f"the parameters of a network are floating numbers, not {str(dtype)[6:]}; write dtype=\"float32\"")
     layers = checked_layers(layers)
     names = unique_names(layers)
     inputs = first_inputs(layers, examples, dtype)
@@ -27,7 +28,8 @@ def construct(layers: Any, examples: Sequence[Any], dtype: Any) -> tuple[Structu
     states: list[Any] = []
     for layer, name in zip(layers, names, strict=True):
         layer = initialized(layer, name, inputs, dtype)
-        by_role = {role: [f for f, r in layer.roles.items() if r == role and getattr(layer, f) is not None] for role in (LEARNABLE, STATE)}
+        by_role = {role: [f for f, r in layer.roles.items() if r == role and getattr(layer, f) is not None]
+                   for role in (LEARNABLE, STATE)}
         outputs = None if inputs is None else outputs_of(layer, name, inputs)
         layouts = None if outputs is None else tuple(layout_of(y) for y in outputs)
         stages.append(Stage(layer, name, by_role[LEARNABLE], by_role[STATE], layouts))
@@ -42,9 +44,11 @@ def checked_layers(layers: Any) -> list[Layer]:
     if isinstance(layers, Layer):
         layers = [layers]
     if not isinstance(layers, (list, tuple)):
-        raise TypeRefused(f"dlnetwork takes a list of layers, not {type(layers).__name__}; write dlnetwork([layers.FeatureInput(3), ...])")
+        raise TypeRefused(
+            f"dlnetwork takes a list of layers, not {type(layers).__name__}; write dlnetwork([layers.FeatureInput(3), ...])")
     if not layers:
-        raise TypeRefused("dlnetwork needs at least one layer; write dlnetwork([layers.FeatureInput(3), layers.FullyConnected(2)])")
+        raise TypeRefused(
+            "dlnetwork needs at least one layer; write dlnetwork([layers.FeatureInput(3), layers.FullyConnected(2)])")
     for k, layer in enumerate(layers):
         if isinstance(layer, type) and issubclass(layer, Layer):
             raise TypeRefused(f"layer {k} is the class {layer.__name__}, not a layer; write {layer.__name__}(...)")
@@ -93,13 +97,16 @@ def first_inputs(layers: Sequence[Layer], examples: Sequence[Any], dtype: torch.
     """Zeros like what enters the network, with a batch of 1; None where nothing says it and nobody needs it."""
     if is_input(layers[0]):
         if examples:
-            raise TypeRefused(f"the network begins with {layers[0]!r}, which says what enters it; leave the examples out, or that layer")
+            raise TypeRefused(
+                f"the network begins with {layers[0]!r}, which says what enters it; leave the examples out, or that layer")
         return (_zeros(layers[0].layout, dtype),)  # type: ignore[attr-defined]
     if examples:
-        return tuple(_zeros(example if isinstance(example, Layout) else layout_of(_array(example)), dtype) for example in examples)
+        return tuple(_zeros(example if isinstance(example, Layout) else layout_of(_array(example)), dtype)
+                     for example in examples)
     for layer in layers:
         if type(layer).initialize is not Layer.initialize and any(getattr(layer, f, None) is None for f in layer.roles):
-            raise ShapeError(f"the size of its input is needed to initialise {layer!r}; begin with an input layer (layers.ImageInput, "
+            raise ShapeError(
+                f"the size of its input is needed to initialise {layer!r}; begin with an input layer (layers.ImageInput, "
                              "layers.FeatureInput), or give an example: dlnetwork(layers, dlarray(x, \"CB\"))")
     return None
 
@@ -110,7 +117,8 @@ def _array(example: Any) -> dlarray:
 
 def _zeros(layout: Layout, dtype: torch.dtype) -> dlarray:
     labels = layout.labels
-    shape = [1 if letter == "B" else n for letter, n in zip(labels or "U" * len(layout.shape), layout.shape, strict=True)]
+    shape = [1 if letter == "B" else n for letter, n in zip(labels or "U" * len(layout.shape),
+                                                            layout.shape, strict=True)]
     return dlarray._made(torch.zeros(shape, dtype=dtype, device="cpu"), None, labels)
 
 
@@ -127,7 +135,8 @@ def initialized(layer: Layer, name: str, inputs: tuple[Any, ...] | None, dtype: 
         try:
             made.initialize(*[layout_of(x) for x in inputs])
         except Exception as error:
-            error.add_note(f"while initialising the layer {name!r}, {layer!r}, for {', '.join(str(layout_of(x)) for x in inputs)}")
+            error.add_note(
+                f"while initialising the layer {name!r}, {layer!r}, for {', '.join(str(layout_of(x)) for x in inputs)}")
             raise
     fields = {f: getattr(made, f) for f in layer.roles} | given
     return copied(made, {f: None if v is None else parameter(v, name, f, dtype) for f, v in fields.items()}, ())
@@ -138,7 +147,8 @@ def parameter(value: Any, layer: str, field: str, dtype: torch.dtype) -> dlarray
     try:
         value = value if isinstance(value, dlarray) else dlarray(value)
     except GradloomError as error:
-        raise TypeRefused(f"the parameter {(layer, field)!r} is {type(value).__name__}, not an array: {error}") from None
+        raise TypeRefused(
+            f"the parameter {(layer, field)!r} is {type(value).__name__}, not an array: {error}") from None
     wanted = COMPLEX_OF[dtype] if value.dtype.is_complex else dtype
     return dlarray._made(value._value.to(wanted), None, value._labels)
 
@@ -150,11 +160,13 @@ def outputs_of(layer: Layer, name: str, inputs: tuple[Any, ...]) -> tuple[Any, .
         y = copied(layer, {}, states).predict(*inputs)
     except Exception as error:
         seen = ", ".join(str(layout_of(x)) for x in inputs)
-        error.add_note(f"in the layer {name!r}, {layer!r}, run on zeros ({seen}) to find its output's size, at {line_of(user_site())}")
+        error.add_note(
+            f"in the layer {name!r}, {layer!r}, run on zeros ({seen}) to find its output's size, at {line_of(user_site())}")
         raise
     outputs = tuple(y) if isinstance(y, (tuple, list)) else (y,)
     if not outputs or not all(isinstance(part, dlarray) for part in outputs):
-        raise TypeRefused(f"the layer {name!r} ({type(layer).__name__}) returned {kind_of(y)}; return a dlarray (or a tuple of them) "
+        raise TypeRefused(
+            f"the layer {name!r} ({type(layer).__name__}) returned {kind_of(y)}; return a dlarray (or a tuple of them) "
                           "that is computed from its inputs")
     return outputs
 

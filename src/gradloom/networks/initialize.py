@@ -17,7 +17,8 @@ Initializer = str | Callable[[tuple[int, ...]], Any]
 def fans(shape: Sequence[int]) -> tuple[int, int]:
     """How many inputs each output has, and how many outputs each input has, for weights (outputs, inputs, *spatial)."""
     if len(shape) < 2:
-        raise ShapeError(f"weights are (outputs, inputs, *spatial), not {tuple(shape)}; initialise vectors with zeros or ones")
+        raise ShapeError(
+            f"weights are (outputs, inputs, *spatial), not {tuple(shape)}; initialise vectors with zeros or ones")
     window = math.prod(shape[2:])
     return shape[1] * window, shape[0] * window
 
@@ -62,20 +63,23 @@ def ones(shape: Sequence[int], *, dtype: Any = "float32", device: Any = "cpu") -
     return dlarray._made(torch.ones(tuple(shape), dtype=dtype_named(dtype), device=device), None)
 
 
-INITIALIZERS: dict[str, Callable[[tuple[int, ...]], dlarray]] = {"glorot": glorot, "he": he, "zeros": zeros, "ones": ones}
+INITIALIZERS: dict[str, Callable[[tuple[int, ...]], dlarray]] = {"glorot": glorot, "he": he,
+                                                                 "zeros": zeros, "ones": ones}
 
 
 def initial(initializer: Initializer, shape: Sequence[int]) -> Any:
     """Values of a shape from an initializer: its name, or a function of the shape."""
     if isinstance(initializer, str):
         if initializer not in INITIALIZERS:
-            raise ValueError(f"no initializer {initializer!r}{nearest(initializer, INITIALIZERS)}; write one of {', '.join(INITIALIZERS)}, "
+            raise ValueError(
+                f"no initializer {initializer!r}{nearest(initializer, INITIALIZERS)}; write one of {', '.join(INITIALIZERS)}, "
                              "or a function of the shape")
         return INITIALIZERS[initializer](tuple(shape))
     value = initializer(tuple(shape))
     its = tuple(getattr(value, "shape", ()))
     if its != tuple(shape):
-        raise ShapeError(f"an initializer returned shape {its} for {tuple(shape)}; return an array of the shape that it is given")
+        raise ShapeError(
+            f"an initializer returned shape {its} for {tuple(shape)}; return an array of the shape that it is given")
     return value
 
 

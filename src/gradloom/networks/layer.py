@@ -44,15 +44,16 @@ class Layout:
 class Layer:
     """A layer of a network. A custom layer is a subclass, which is a frozen dataclass without being decorated.
 
-    Its annotated fields are its options. Fields of type `Learnable` are what training changes, fields of type `State` what
-    is carried from call to call; both are keyword options that are None until `initialize` (or the caller) sets them.
+    Its annotated fields are its options. Fields of type `Learnable` are what training changes, fields of type `State`
+    what is carried from call to call; both are keyword options that are None until `initialize` (or the caller) sets
+    them.
 
     `predict(self, x)` is what the layer does: labelled arrays in, labelled arrays out. Optional are
     `forward(self, x)`: what it does in training, where that differs; assigning a State field there returns a new state;
-    `initialize(self, layout)`: assigns the parameters that are unset, from the layout (`layout.sizes["C"]`) of its input;
-    `reset_state(self)`: assigns State fields their initial values;
-    `backward(self, x, y, y_bar)`: its own derivative, the cotangent of x (and then of each learnable field, as a tuple)
-    from the cotangent of y; written in operations of this library it can be differentiated to any order.
+    `initialize(self, layout)`: assigns the parameters that are unset, from the layout (`layout.sizes["C"]`) of its
+    input; `reset_state(self)`: assigns State fields their initial values; `backward(self, x, y, y_bar)`: its own
+    derivative, the cotangent of x (and then of each learnable field, as a tuple) from the cotangent of y; written in
+    operations of this library it can be differentiated to any order.
 
     A layer is a value and never changes: every call of a network works on a copy.
 
@@ -135,7 +136,8 @@ def _assign(layer: Layer, name: str, value: Any) -> None:
 
 
 def _delete(layer: Layer, name: str) -> None:
-    raise TypeRefused(f"a layer is a value: {type(layer).__name__}.{name} cannot be deleted; write dataclasses.replace(layer, {name}=...)")
+    raise TypeRefused(
+        f"a layer is a value: {type(layer).__name__}.{name} cannot be deleted; write dataclasses.replace(layer, {name}=...)")
 
 
 dataclass(frozen=True, eq=False, repr=False)(Layer)
@@ -169,7 +171,7 @@ def _refused_assignment(layer: Layer, name: str, in_call: bool) -> str:
             f"use a local variable, or declare {name}: gl.State for a value that is carried from call to call")
 
 
-# ----- which fields are parameters ----------------------------------------------------------------------------------------
+# ----- which fields are parameters ------------------------------------------------------------------------------------
 
 
 def _roles_declared(cls: type[Layer]) -> dict[str, str]:
@@ -215,7 +217,7 @@ def _assign_through_layer(cls: type) -> None:
             delattr(cls, method)
 
 
-# ----- copies that carry parameters ----------------------------------------------------------------------------------------
+# ----- copies that carry parameters -----------------------------------------------------------------------------------
 
 
 def options_of(layer: Layer) -> dict[str, Any]:

@@ -22,7 +22,8 @@ class UnknownName(GradloomError, KeyError):
 
 
 class Learnables(Mapping[Key, Any]):
-    """Learnables, states, gradients or velocities of a network: {(layer, parameter): dlarray}, read-only, in layer order.
+    """Learnables, states, gradients or velocities of a network: {(layer, parameter): dlarray}, read-only, in layer
+    order.
 
     It prints as MATLAB's table, `table()` is the same for pandas. `dlgradient(loss, net.learnables)` returns one.
 
@@ -95,7 +96,8 @@ class Learnables(Mapping[Key, Any]):
         return self is other
 
     def __setitem__(self, key: Key, value: Any) -> None:
-        raise TypeRefused(f"parameters are read-only, at {line_of(user_site())}; write net = net.replace(learnables={{{key!r}: value}})")
+        raise TypeRefused(
+            f"parameters are read-only, at {line_of(user_site())}; write net = net.replace(learnables={{{key!r}: value}})")
 
     def __reduce__(self) -> Any:
         return _rebuilt, (self._keys, self._values)
@@ -110,10 +112,12 @@ class Learnables(Mapping[Key, Any]):
         column = np.empty(len(self), dtype=object)
         for k, value in enumerate(self.values()):
             column[k] = value
-        return pd.DataFrame({"Layer": [k[0] for k in self._keys], "Parameter": [k[1] for k in self._keys], "Value": column})
+        return pd.DataFrame({"Layer": [k[0] for k in self._keys], "Parameter": [k[1] for k in self._keys],
+                             "Value": column})
 
     def _rows(self) -> list[tuple[str, str, str]]:
-        return [(str(layer), str(parameter), value_described(x)) for (layer, parameter), x in zip(self._keys, self._values, strict=True)]
+        return [(str(layer), str(parameter), value_described(x))
+                for (layer, parameter), x in zip(self._keys, self._values, strict=True)]
 
     def __repr__(self) -> str:
         return aligned_rows([("Layer", "Parameter", "Value"), *self._rows()]) if self._keys else "no parameters"
@@ -148,16 +152,18 @@ def fresh(value: Any) -> Any:
     return dlarray._made(value._value, value._node, value._labels) if type(value) is dlarray else value
 
 
-# ----- from what callers give ------------------------------------------------------------------------------------------------
+# ----- from what callers give -----------------------------------------------------------------------------------------
 
 
 def items_of(given: Any, word: str) -> dict[Key, Any]:
     """{key: value} from a Mapping, or from a pandas table with Layer, Parameter and Value."""
     if isinstance(given, Mapping):
         return dict(given)
-    if type(given).__module__.startswith("pandas") and {"Layer", "Parameter", "Value"} <= set(getattr(given, "columns", ())):
+    if (type(given).__module__.startswith("pandas") and {"Layer", "Parameter",
+                                                         "Value"} <= set(getattr(given, "columns", ()))):
         return dict(zip(zip(given["Layer"], given["Parameter"], strict=True), given["Value"], strict=True))
-    raise TypeRefused(f"{word} is a {type(given).__name__}, at {line_of(user_site())}; give a Mapping {{(layer, parameter): array}}, "
+    raise TypeRefused(
+        f"{word} is a {type(given).__name__}, at {line_of(user_site())}; give a Mapping {{(layer, parameter): array}}, "
                       "such as net.learnables, net.state or what dlgradient returned for them")
 
 
@@ -170,8 +176,10 @@ def placed(given: Any, keys: tuple[Key, ...], word: str) -> list[tuple[int, Any]
     for key, value in items_of(given, word).items():
         if key not in places:
             if not keys:
-                raise UnknownName(f"{word}: the network has none, {key!r} was given, at {line_of(user_site())}; leave it out")
-            raise UnknownName(f"{word}: the network has no parameter {key!r}{nearest_key(key, keys)}, at {line_of(user_site())}; "
+                raise UnknownName(
+                    f"{word}: the network has none, {key!r} was given, at {line_of(user_site())}; leave it out")
+            raise UnknownName(
+                f"{word}: the network has no parameter {key!r}{nearest_key(key, keys)}, at {line_of(user_site())}; "
                               f"keys are (layer, parameter), such as {keys[0]!r}")
         found.append((places[key], value))
     return found
@@ -195,7 +203,7 @@ def nearest_key(key: Any, keys: Sequence[Key]) -> str:
     return "; a key is a pair (layer, parameter)"
 
 
-# ----- printing --------------------------------------------------------------------------------------------------------------
+# ----- printing -------------------------------------------------------------------------------------------------------
 
 
 def value_described(value: Any) -> str:
@@ -208,7 +216,8 @@ def value_described(value: Any) -> str:
 def aligned_rows(rows: Sequence[Sequence[str]]) -> str:
     """Rows as a text table; columns are as wide as they need to be."""
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+                     for row in rows)
 
 
 def html_table(rows: Sequence[Sequence[str]]) -> str:

@@ -26,12 +26,13 @@ _made = dlarray._made
 class dlnetwork:
     """A sequence of layers with parameters that can be traced, differentiated and replaced.
 
-    `dlnetwork(layers)` initialises what is unset, in float32 unless `dtype` says otherwise; layers that do not begin with an
-    input layer are initialised for example arrays: `dlnetwork(layers, dlarray(x, "CB"))`. Layers without a name get MATLAB's.
+    `dlnetwork(layers)` initialises what is unset, in float32 unless `dtype` says otherwise; layers that do not begin
+    with an input layer are initialised for example arrays: `dlnetwork(layers, dlarray(x, "CB"))`. Layers without a name
+    get MATLAB's.
 
-    A network is a value. `net(x)` is `net.predict(x)`; `net.forward(x)` is the same in training. `net.learnables` and `net.state`
-    are read-only Mappings {(layer, parameter): array}; `net.replace(state=..., learnables=...)` is a new network. Inputs are cast
-    to the type of the learnables, and the cast is recorded.
+    A network is a value. `net(x)` is `net.predict(x)`; `net.forward(x)` is the same in training. `net.learnables` and
+    `net.state` are read-only Mappings {(layer, parameter): array}; `net.replace(state=..., learnables=...)` is a new
+    network. Inputs are cast to the type of the learnables, and the cast is recorded.
 
     >>> import gradloom as gl
     >>> net = gl.dlnetwork([gl.layers.FeatureInput(3), gl.layers.FullyConnected(2), gl.layers.Softmax()])
@@ -71,8 +72,8 @@ class dlnetwork:
     def predict(self, *xs: Any, outputs: str | Sequence[str] | None = None, return_state: bool = False) -> Any:
         """The network in use: nothing is dropped, normalization uses trained statistics.
 
-        `outputs` names layers ("relu1", or "layer/output"): one name gives one array, a list a tuple. `return_state=True` gives
-        the pair (outputs, state), state a Mapping for `net.replace(state=state)`.
+        `outputs` names layers ("relu1", or "layer/output"): one name gives one array, a list a tuple.
+        `return_state=True` gives the pair (outputs, state), state a Mapping for `net.replace(state=state)`.
         """
         return self._run(xs, False, outputs, return_state)
 
@@ -181,7 +182,8 @@ class dlnetwork:
         """The network on another device, or with parameters of another type ("float64", "bfloat16"; complex ones stay complex)."""
         wanted = None if dtype is None else dtype_named(dtype)
         if wanted is not None and not wanted.is_floating_point:
-            raise TypeRefused(f"the parameters of a network are floating numbers, not {NAMES[wanted]}; write dtype=\"float32\"")
+            raise TypeRefused(
+                f"the parameters of a network are floating numbers, not {NAMES[wanted]}; write dtype=\"float32\"")
         values = []
         for x in self._values:
             if wanted is not None and differentiable(x._value.dtype):
@@ -209,7 +211,8 @@ class dlnetwork:
         if name in words:
             raise TypeRefused(f"a network is a value, and net.{name} cannot be assigned, at {line_of(user_site())}; "
                               f"write net = net.replace({words[name]}={words[name]})")
-        raise TypeRefused(f"a network is a value, and net.{name} cannot be assigned{nearest(name, words)}, at {line_of(user_site())}; "
+        raise TypeRefused(
+            f"a network is a value, and net.{name} cannot be assigned{nearest(name, words)}, at {line_of(user_site())}; "
                           "write net = net.replace(state=state, learnables=learnables)")
 
     def __delattr__(self, name: str) -> None:
@@ -239,7 +242,8 @@ class dlnetwork:
         where = ", ".join(dict.fromkeys(str(x._value.device) for x in arrays if x._value.device.type != "cpu"))
         traced = "traced" if any(live(x._node) is not None for x in arrays) else ""
         layers = len(self._structure.stages)
-        return " ".join(w for w in (f"dlnetwork of {layers} layer{'s' * (layers != 1)}, {count:,} learnables", kinds, where, traced) if w)
+        return " ".join(w for w in (f"dlnetwork of {layers} layer{'s' * (layers != 1)}, {count:,} learnables",
+                                    kinds, where, traced) if w)
 
     def __repr__(self) -> str:
         return f"{self._heading()}\n{aligned_rows([('Layer', 'Kind', 'Output', 'Learnables'), *self._rows()])}"

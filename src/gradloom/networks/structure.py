@@ -17,9 +17,11 @@ _made = dlarray._made
 class Stage:
     """One layer in its place in the network."""
 
-    __slots__ = ("forward", "kind", "layer", "layouts", "learnables", "name", "options", "own_backward", "parameters", "predict", "states")
+    __slots__ = ("forward", "kind", "layer", "layouts", "learnables", "name", "options", "own_backward",
+                 "parameters", "predict", "states")
 
-    def __init__(self, layer: Layer, name: str, learnables: Sequence[str], states: Sequence[str], layouts: Sequence[Layout] | None):
+    def __init__(self, layer: Layer, name: str, learnables: Sequence[str], states: Sequence[str],
+                 layouts: Sequence[Layout] | None):
         kind = type(layer)
         self.kind = kind
         self.name = name
@@ -38,7 +40,8 @@ class Stage:
         self.learnables = [(field, learnables[self.name, field]) for field, _ in self.learnables]
         self.states = [(field, states[self.name, field]) for field, _ in self.states]
         self.parameters = [*self.learnables, *self.states]
-        self.options = {**self.options, **{field: None for field in self.kind.roles}, ALLOWED: frozenset(field for field, _ in self.states)}
+        self.options = {**self.options, **{field: None for field in self.kind.roles},
+                        ALLOWED: frozenset(field for field, _ in self.states)}
         self.layer = copied(self.layer, self.options, self.options[ALLOWED])
 
     def bound(self, values: Sequence[Any]) -> Any:
@@ -73,12 +76,14 @@ class Stage:
             return y
         if isinstance(y, (tuple, list)) and len(y) and all(isinstance(part, dlarray) for part in y):
             return tuple(y)
-        raise TypeRefused(f"the layer {self.name!r} ({self.kind.__name__}) returned {kind_of(y)}; return a dlarray (or a tuple of them) "
+        raise TypeRefused(
+            f"the layer {self.name!r} ({self.kind.__name__}) returned {kind_of(y)}; return a dlarray (or a tuple of them) "
                           "that is computed from its inputs")
 
     def complete(self, values: Sequence[Any]) -> Layer:
         """The layer with its parameters, as the caller sees it."""
-        return copied(self.layer, {field: _made(values[k]._value, values[k]._node, values[k]._labels) for field, k in self.parameters})
+        return copied(self.layer, {field: _made(values[k]._value, values[k]._node, values[k]._labels)
+                                   for field, k in self.parameters})
 
 
 def kind_of(y: Any) -> str:
@@ -116,17 +121,20 @@ class Structure:
 
     def _output(self, name: Any) -> tuple[int, int | None]:
         if not isinstance(name, str):
-            raise TypeRefused(f"outputs are names of layers, not {name!r}, at {line_of(user_site())}; write outputs=[\"relu\", \"fc\"]")
+            raise TypeRefused(
+                f"outputs are names of layers, not {name!r}, at {line_of(user_site())}; write outputs=[\"relu\", \"fc\"]")
         layer, _, output = name.partition("/")
         if layer not in self.places:
-            raise UnknownName(f"no layer {layer!r} in this network{nearest(layer, self.places)}, at {line_of(user_site())}; "
+            raise UnknownName(
+                f"no layer {layer!r} in this network{nearest(layer, self.places)}, at {line_of(user_site())}; "
                               f"its layers are {', '.join(self.places)}")
         k = self.places[layer]
         names = self.stages[k].kind.output_names
         if not output:
             return k, None
         if output not in names:
-            raise UnknownName(f"the layer {layer!r} has no output {output!r}{nearest(output, names)}, at {line_of(user_site())}; "
+            raise UnknownName(
+                f"the layer {layer!r} has no output {output!r}{nearest(output, names)}, at {line_of(user_site())}; "
                               f"its outputs are {', '.join(names)}")
         return k, names.index(output)
 
@@ -137,9 +145,11 @@ def one_output(y: Any, stage: Stage, which: int | None) -> Any:
         return _made(y._value, y._node, y._labels)
     if which is None:
         names = ", ".join(f"{stage.name}/{name}" for name in stage.kind.output_names)
-        raise UnknownName(f"the layer {stage.name!r} has {len(y)} outputs, at {line_of(user_site())}; write one of {names}")
+        raise UnknownName(
+            f"the layer {stage.name!r} has {len(y)} outputs, at {line_of(user_site())}; write one of {names}")
     if which >= len(y):
-        raise GradloomError(f"the layer {stage.name!r} returned {len(y)} outputs and names {len(stage.kind.output_names)}; "
+        raise GradloomError(
+            f"the layer {stage.name!r} returned {len(y)} outputs and names {len(stage.kind.output_names)}; "
                             "give it as many output_names as it returns")
     return y[which]
 

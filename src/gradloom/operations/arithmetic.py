@@ -23,7 +23,8 @@ negative = elementwise("negative", operator.neg, -1, operators=("__neg__",), doc
 positive = elementwise("positive", lambda x: x, 1, operators=("__pos__",), doc="x.", matlab="uplus", floating=False)
 
 
-multiply = elementwise("multiply", operator.mul, "b", "a", operators=("__mul__", "__rmul__"), doc="a * b, element by element.",
+multiply = elementwise("multiply", operator.mul, "b", "a", operators=("__mul__", "__rmul__"),
+                       doc="a * b, element by element.",
                        matlab="times", floating=False)
 
 
@@ -64,7 +65,8 @@ def _scale_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any])
 
 scale.operation.act = _scale_on_block  # type: ignore[attr-defined]
 
-multiply_add = Elementwise("multiply_add", lambda a, b, c: torch.addcmul(a, b, c), [1, "c", "b"], ("a", "b", "c"))  # a + b * c, in one pass
+# a + b * c, in one pass
+multiply_add = Elementwise("multiply_add", lambda a, b, c: torch.addcmul(a, b, c), [1, "c", "b"], ("a", "b", "c"))
 
 
 def _inverse(b: Any) -> Any:
@@ -109,7 +111,8 @@ def _divide_fused(y_bar: Tensor, y: Tensor, b: Any) -> Tensor:
 
 divide = elementwise("divide", operator.truediv, lambda b: _inverse(b), lambda y, b: -y / b, singular=True,
                      fused_pull=(lambda y_bar, b: fused_quotient(y_bar, b), _divide_fused),
-                     operators=("__truediv__", "__rtruediv__"), doc="a / b, element by element.", matlab="rdivide", domain=(0.5, 2.0))
+                     operators=("__truediv__", "__rtruediv__"), doc="a / b, element by element.",
+                     matlab="rdivide", domain=(0.5, 2.0))
 
 
 def _divide_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]) -> Block:
@@ -129,14 +132,15 @@ _square = elementwise("square", lambda x: x * x if x.dtype is not torch.bool els
 def square(x: Any, /) -> Any:
     """x * x, element by element.
 
-    Any shape and labels, which the result keeps. The square of a length, such as `norm(x)`, `hypot(a, b)` or `abs(x)`, is made from what it is
-    the length of: so it has all derivatives at 0, where the length has none.
+    Any shape and labels, which the result keeps. The square of a length, such as `norm(x)`, `hypot(a, b)` or `abs(x)`,
+    is made from what it is the length of: so it has all derivatives at 0, where the length has none.
 
     >>> import gradloom as gl
     >>> gl.square(gl.dlarray(3.0))
     dlarray float64 9.0
     """
-    if type(x) is dlarray and x._node is not None and x._node.operation.squared is not None and (squared := square_of(x)) is not None:
+    if (type(x) is dlarray and x._node is not None and x._node.operation.squared is not None
+        and (squared := square_of(x)) is not None):
         return squared
     return _square(x)
 
@@ -183,7 +187,8 @@ def _power_fused(y_bar: Tensor, a: Any, b: Any) -> Any:
     return y_bar * 0 if b == 0 else fused_product(y_bar, torch.pow(a, b - 1), b)
 
 
-PAIRS_OF_ARRAYS: list[Any] = [((3,), (3,), {}), ((2, 1), (1, 3), {}), ((), (2, 3), {}), ((0, 1), (1,), {})]  # samples of slopes in two arrays
+# samples of slopes in two arrays
+PAIRS_OF_ARRAYS: list[Any] = [((3,), (3,), {}), ((2, 1), (1, 3), {}), ((), (2, 3), {}), ((0, 1), (1,), {})]
 
 
 def _power_exponent(y: Any, a: Any, b: Any) -> Any:
@@ -192,7 +197,8 @@ def _power_exponent(y: Any, a: Any, b: Any) -> Any:
             return 0 * y
         if not isinstance(a, complex) and a > 0:
             return y * math.log(a)
-        return y * (cmath.log(a) if y.dtype.is_complex else math.nan)  # real powers of a negative number are at single exponents
+        # real powers of a negative number are at single exponents
+        return y * (cmath.log(a) if y.dtype.is_complex else math.nan)
     return _power_log.apply((a, b))
 
 
@@ -205,7 +211,8 @@ def _log(a: Any) -> Any:
 
 
 # a ** b log(a), the slope of a power in its exponent, 0 where a is 0
-_power_log = Elementwise("power_log", _power_log_kernel, [lambda a, b: scale(power(a, b - 1), 1 + b * _log(a)), lambda y, a: scale(y, _log(a))], ("a", "b"),
+_power_log = Elementwise("power_log", _power_log_kernel, [lambda a, b: scale(power(a, b - 1), 1 + b * _log(a)),
+                                                          lambda y, a: scale(y, _log(a))], ("a", "b"),
                          singular=True, domain=(0.5, 2), samples=PAIRS_OF_ARRAYS)
 any_power = elementwise("power", _power, _power_base, _power_exponent, singular=True, fused_pull=(_power_fused, None),
                         doc="a ** b.", matlab="power", domain=(0.5, 2.0), floating=False)
@@ -215,7 +222,8 @@ any_power = elementwise("power", _power, _power_base, _power_exponent, singular=
 def power(a: Any, b: Any, /) -> Any:
     """a ** b, element by element.
 
-    Formula: y = a ** b; dy/da = b a ** (b - 1), dy/db = y log(a), with 0 where b, or a, is 0. Shapes broadcast; labels match by name.
+    Formula: y = a ** b; dy/da = b a ** (b - 1), dy/db = y log(a), with 0 where b, or a, is 0. Shapes broadcast; labels
+    match by name.
 
     >>> import gradloom as gl
     >>> gl.power(gl.dlarray([1.0, 2.0, 3.0]), 2)
@@ -229,7 +237,8 @@ def power(a: Any, b: Any, /) -> Any:
             return _square(a)  # quick way: a traced array that is no length; the plain one is below
         if b == 2 and hasattr(a, "dtype") and (type(b) is int or differentiable(a.dtype)):
             return square(a)
-        if type(a) is dlarray and a._node is not None and a._node.operation.squared is not None and b > 2 and b % 2 == 0:
+        if (type(a) is dlarray and a._node is not None and a._node.operation.squared is not None
+            and b > 2 and b % 2 == 0):
             return any_power(square(a), b // 2)
     return any_power(a, b)
 
@@ -247,12 +256,16 @@ def pow(a: Any, b: Any, /) -> Any:
     return power(a, b)
 
 
-conj = elementwise("conj", torch.conj, 1, complex_partials=[(0, 1)], fused_pull=lambda y_bar: y_bar.conj(), complex_fused=True,
+conj = elementwise("conj", torch.conj, 1, complex_partials=[(0, 1)], fused_pull=lambda y_bar: y_bar.conj(),
+                   complex_fused=True,
                    doc="The complex conjugate.", matlab="conj", floating=False)
-real = elementwise("real", lambda x: x.real.clone() if x.is_complex() else x, 1, complex_partials=[(0.5, 0.5)], fused_pull=lambda y_bar: y_bar,
+real = elementwise("real", lambda x: x.real.clone() if x.is_complex() else x, 1, complex_partials=[(0.5, 0.5)],
+                   fused_pull=lambda y_bar: y_bar,
                    complex_fused=True, doc="The real part.", matlab="real", floating=False)
-imag = elementwise("imag", lambda x: x.imag.clone() if x.is_complex() else torch.zeros_like(x), 0, complex_partials=[(-0.5j, 0.5j)],
-                   fused_pull=lambda y_bar: None if y_bar.dtype in HALF else y_bar * 1j,  # of which the walk takes the real part for a real x
+imag = elementwise("imag", lambda x: x.imag.clone() if x.is_complex() else torch.zeros_like(x),
+                   0, complex_partials=[(-0.5j, 0.5j)],
+                   # of which the walk takes the real part for a real x
+                   fused_pull=lambda y_bar: None if y_bar.dtype in HALF else y_bar * 1j,
                    complex_fused=True,
                    doc="The imaginary part.", matlab="imag", floating=False)
 
@@ -281,7 +294,8 @@ def _cast_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]) 
     block, dtype = inputs[0], params["dtype"]
     if block.dtype.is_complex and not dtype.is_complex:
         block = block.real_part()
-        dtype = COMPLEX_OF[dtype] if block.dtype.is_complex else dtype  # real values of a complex x: p x_dot + conj(p x_dot)
+        # real values of a complex x: p x_dot + conj(p x_dot)
+        dtype = COMPLEX_OF[dtype] if block.dtype.is_complex else dtype
     terms = [t.replaced(factors=tuple((a.to(dtype), ids) for a, ids in t.factors)) for t in block.terms]
     return block.made(terms, block.shape, dtype)
 
@@ -291,7 +305,8 @@ _astype.act = _cast_on_block
 
 @public(_astype, method=True)
 def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
-    """The same values in another type, on another device where one is given; recorded, so that a gradient has the type of x.
+    """The same values in another type, on another device where one is given; recorded, so that a gradient has the type
+    of x.
 
     A complex array that becomes real loses its imaginary part. Values never change, so that `copy` makes no difference.
 
@@ -309,7 +324,8 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> A
     return _astype.apply((x,), {"dtype": wanted}, getattr(x, "_labels", None))
 
 
-floor_divide = elementwise("floor_divide", operator.floordiv, 0, 0, operators=("__floordiv__", "__rfloordiv__"), domain=(0.6, 0.9),
+floor_divide = elementwise("floor_divide", operator.floordiv, 0, 0, operators=("__floordiv__", "__rfloordiv__"),
+                           domain=(0.6, 0.9),
                            doc="The largest integer not above a / b, consistent with mod; derivative 0.",
                            floating=False)
 
@@ -334,5 +350,6 @@ def _floor(x: Any) -> Any:
     return OPERATIONS["floor"].public(x)  # type: ignore[misc]
 
 
-__all__ = ["add", "astype", "conj", "divide", "floor_divide", "imag", "mod", "multiply", "negative", "positive", "pow", "power", "real",
+__all__ = ["add", "astype", "conj", "divide", "floor_divide", "imag", "mod", "multiply", "negative",
+           "positive", "pow", "power", "real",
            "remainder", "scale", "square", "subtract"]

@@ -27,7 +27,8 @@ def unstack(x: Any, /, *, axis: Any = 0) -> tuple[Any, ...]:
     x = array(x)
     axes = negative_axes(axis, x)
     if len(axes) != 1:
-        raise ShapeError(f"unstack works along one axis, axis={axis!r} names {len(axes)} of {described(x.shape, labels_of(x))}, at {line_of(user_site())}")
+        raise ShapeError(
+            f"unstack works along one axis, axis={axis!r} names {len(axes)} of {described(x.shape, labels_of(x))}, at {line_of(user_site())}")
     k = axes[0] + x.ndim
     labels = without(labels_of(x), [k])
     places = [(*(slice(None),) * k, i) if k else i for i in range(x.shape[k])]
@@ -37,7 +38,8 @@ def unstack(x: Any, /, *, axis: Any = 0) -> tuple[Any, ...]:
     if node is None:
         return tuple([dlarray._made(part, None, labels) for part in parts])
     index, site = OPERATIONS["index"], user_site()  # the nodes that so many reads make
-    return tuple([dlarray._made(part, Node(index, node.trace, (node,), [None, None], {"index": place}, part, site), labels)
+    return tuple([dlarray._made(part, Node(index, node.trace, (node,), [None, None], {"index": place}, part, site),
+                                labels)
                   for part, place in zip(parts, places, strict=True)])
 
 
@@ -61,13 +63,15 @@ def broadcast_arrays(*arrays: Any) -> list[Any]:
         shape = broadcast_shapes(*[x.shape for x in inputs])
     except ValueError:
         shown = ", ".join(described(x.shape, labels_of(x)) for x in inputs)
-        raise ShapeError(f"the shapes {shown} do not broadcast, at {line_of(user_site())}; make them equal, or give axes size 1 with expand_dims") from None
+        raise ShapeError(
+            f"the shapes {shown} do not broadcast, at {line_of(user_site())}; make them equal, or give axes size 1 with expand_dims") from None
     return [relabelled(broadcast_to(unlabelled(x), shape), labels) for x in inputs]
 
 
 @composite
 def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Any]:
-    """The coordinates of a grid from those along each of its axes, all vectors: one array per axis, all of the grid's shape.
+    """The coordinates of a grid from those along each of its axes, all vectors: one array per axis, all of the grid's
+    shape.
 
     With indexing="ij" axis k of the grid belongs to vector k; with "xy" the first two axes are exchanged. Unlabelled.
 
@@ -85,13 +89,15 @@ def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Any]:
     vectors = [unlabelled(array(a)) for a in arrays]
     for v in vectors:
         if v.ndim > 1:
-            raise ShapeError(f"meshgrid takes vectors, not {described(v.shape, None)}, at {line_of(user_site())}; write flatten(x)")
+            raise ShapeError(
+                f"meshgrid takes vectors, not {described(v.shape, None)}, at {line_of(user_site())}; write flatten(x)")
     n = len(vectors)
     place = [1, 0, *range(2, n)] if indexing == "xy" and n > 1 else list(range(n))
     sizes = [v.shape[0] if v.ndim else 1 for v in vectors]
     shape = tuple([sizes[k] for k in place])  # the exchange is its own inverse
     apply = OPERATIONS["reshape"].apply
-    columns = [apply((v,), {"shape": (size, *(1,) * (n - 1 - k))}) if k < n - 1 or not v.ndim else v for k, v, size in zip(place, vectors, sizes, strict=True)]
+    columns = [apply((v,), {"shape": (size, *(1,) * (n - 1 - k))}) if k < n - 1 or not v.ndim
+               else v for k, v, size in zip(place, vectors, sizes, strict=True)]
     return [broadcast_to(v, shape) for v in columns]
 
 

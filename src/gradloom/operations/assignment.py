@@ -1,7 +1,7 @@
 """Writing elements: x[index] = value makes a new array from the old one and the values, and rebinds the handle.
 
-Integers and slices write to a strided place, arrays and masks to positions. Memory that nobody else can see is written to
-where it is; everything else is copied first, so that no other array ever changes.
+Integers and slices write to a strided place, arrays and masks to positions. Memory that nobody else can see is written
+to where it is; everything else is copied first, so that no other array ever changes.
 """
 from __future__ import annotations
 
@@ -44,8 +44,11 @@ def _written(x: Tensor, value: Any, params: dict[str, Any], lead: int) -> Tensor
 
 def _value_fitted(value: Any, index: Any, x_shape: Any, lead: int) -> Any:
     """A tangent of the written value given the axes of the place it is written to."""
-    missing = len(_basic_place(x_shape, [*index, *[slice(None)] * (len(x_shape) - sum(e is not None for e in index))])) + lead - value.ndim
-    return reshape(value, (*value.shape[:lead], *(1,) * missing, *value.shape[lead:])) if missing > 0 and lead else value
+    missing = len(_basic_place(x_shape,
+                               [*index, *[slice(None)]
+                                * (len(x_shape) - sum(e is not None for e in index))])) + lead - value.ndim
+    return (reshape(value, (*value.shape[:lead], *(1,) * missing, *value.shape[lead:])) if missing > 0
+            and lead else value)
 
 
 class _Assign(Multilinear):
@@ -141,7 +144,8 @@ _assign = _Assign("assign", _assign_kernel, ("x", "value"), [("x",), ("value",)]
                   samples=[((4, 3), (2,), {"index": (slice(1, 3), 0)}), ((4, 3), (3,), {"index": (2,)})], selects=True)
 
 
-_assign.act = lambda operation, inputs, params: _assign_on_blocks(params["index"], inputs[0].shape, inputs[0], None)  # zeros: how a pull runs it
+# zeros: how a pull runs it
+_assign.act = lambda operation, inputs, params: _assign_on_blocks(params["index"], inputs[0].shape, inputs[0], None)
 
 
 class _AssignAt(Multilinear):
@@ -163,7 +167,8 @@ class _AssignAt(Multilinear):
     def push(self, v: Any, params: Any, node: Any, dots: Any, lead: Any) -> Any:
         x_dot, value_dot = dots
         if Block in (type(x_dot), type(value_dot)):
-            parts = [_assign_at_block(self, inputs, {**params, "shape": node.shape}) for inputs in ((x_dot, 0), (None, value_dot))
+            parts = [_assign_at_block(self, inputs, {**params, "shape": node.shape})
+                     for inputs in ((x_dot, 0), (None, value_dot))
                      if type(inputs[0]) is Block or type(inputs[1]) is Block]
             return parts[0] if len(parts) == 1 else parts[0] + parts[1]  # type: ignore[operator]
         if x_dot is None:
@@ -279,7 +284,8 @@ def _value_placed(x: dlarray, value: Any, place: tuple[int, ...], labels: str | 
         kind = _kind(value.dtype)
     if kind > _kind(dtype):
         needed = ("bool", "int64", "float64", "complex128")[kind]
-        raise TypeRefused(f"{('bools', 'integers', 'real numbers', 'complex numbers')[kind]} cannot be written into an array of {str(dtype)[6:]} "
+        raise TypeRefused(
+            f"{('bools', 'integers', 'real numbers', 'complex numbers')[kind]} cannot be written into an array of {str(dtype)[6:]} "
                           f"without loss, at {line_of(user_site())}; write x = x.astype({needed!r}) first")
     if type(value) in NUMBER_TYPES:
         return value
@@ -290,7 +296,8 @@ def _value_placed(x: dlarray, value: Any, place: tuple[int, ...], labels: str | 
             except LabelError:
                 fits = False
             if not fits:
-                raise LabelError(f"values {described(value.shape, value._labels)} do not fit the place {described(place, labels)}, "
+                raise LabelError(
+                    f"values {described(value.shape, value._labels)} do not fit the place {described(place, labels)}, "
                                  f"at {line_of(user_site())}; their labels must be among those of the place, or write stripdims(value)")
             value = placed(value, labels)
         else:
@@ -304,7 +311,8 @@ def _value_placed(x: dlarray, value: Any, place: tuple[int, ...], labels: str | 
     except ValueError:
         fits = False
     if not fits:
-        raise ShapeError(f"values of shape {described(value.shape, None)} do not fit the place {described(place, labels or None)}, "
+        raise ShapeError(
+            f"values of shape {described(value.shape, None)} do not fit the place {described(place, labels or None)}, "
                          f"at {line_of(user_site())}; they must have its shape, or broadcast to it")
     return value
 
@@ -329,7 +337,8 @@ def _references(x: dlarray) -> tuple[int, int]:
     return sys.getrefcount(value), torch._C._storage_Use_Count(value.untyped_storage()._cdata)  # type: ignore[attr-defined]
 
 
-_ALONE = _references(dlarray._made(torch.zeros(1, device="cpu"), None))  # what a handle that shares with nobody sees, in this Python
+# what a handle that shares with nobody sees, in this Python
+_ALONE = _references(dlarray._made(torch.zeros(1, device="cpu"), None))
 
 
 def _private(x: dlarray) -> bool:
@@ -348,7 +357,8 @@ def _assigned_in_place(x: dlarray, operation: Multilinear, value: Any, params: d
             raise different_traces(node, value_node)
     _write(x._value, params, raw)
     nodes = (node, value_node)
-    made = Node(operation, node.trace, nodes, [None, None if value_node is not None else raw, None], params, x._value, user_site())
+    made = Node(operation, node.trace, nodes, [None, None if value_node is not None else raw, None],
+                params, x._value, user_site())
     return dlarray._made(x._value, made, None)
 
 
@@ -359,9 +369,11 @@ def _setitem_checked(x: Any, index: Any, value: Any) -> None:
     if sys.getrefcount(x) == _TEMPORARY:
         frame = sys._getframe(1)
         if frame.f_code.co_code[frame.f_lasti] == STORE_SUBSCR:  # not x.__setitem__(i, v)
-            raise TraceError(f"x[i][j] = v would write to a copy that nobody holds: there are no views, at {line_of(user_site())}; "
+            raise TraceError(
+                f"x[i][j] = v would write to a copy that nobody holds: there are no views, at {line_of(user_site())}; "
                              "write x[i, j] = v")
-    if type(index) is int and len(x._value.shape) == 1 and (type(value) is dlarray and not value._value.shape or type(value) is float):
+    if (type(index) is int and len(x._value.shape) == 1 and (type(value) is dlarray and not value._value.shape
+                                                             or type(value) is float)):
         _set_element(x, index, value)
     else:
         _setitem(x, index, value)
@@ -381,7 +393,8 @@ def _set_element(x: dlarray, index: int, value: Any) -> None:
         return _setitem(x, index, value)  # what is wrong, or a cast that must be recorded
     site = user_site(2)
     place = (index,)
-    mine = x._note is not None and x._note[0] == "assigned" and buffer.is_contiguous() and (trace is not None or value_trace is None)
+    mine = (x._note is not None and x._note[0] == "assigned" and buffer.is_contiguous()
+            and (trace is not None or value_trace is None))
     del buffer
     if not mine or _references(x) != _ALONE:
         old = x._value
@@ -391,7 +404,8 @@ def _set_element(x: dlarray, index: int, value: Any) -> None:
     x._value[index] = raw
     if trace is not None or value_trace is not None:
         values = [old if trace is None else None, None if value_trace is not None else raw, None]
-        x._node = Node(_assign, trace or value_trace, (node if trace is not None else None, value_node if value_trace is not None else None), values,  # type: ignore[arg-type]
+        x._node = Node(_assign, trace or value_trace, (node if trace is not None else None,
+                                                       value_node if value_trace is not None else None), values,  # type: ignore[arg-type]
                        {"index": place}, x._value, site)
     else:
         x._node = None

@@ -22,7 +22,7 @@ from .softmax import floating
 
 aten = torch.ops.aten
 
-# ----- weights: softmax over the last axis of scores that may be -infinity, throughout a row too ------------------------
+# ----- weights: softmax over the last axis of scores that may be -infinity, throughout a row too ----------------------
 
 
 def _hide_later(scores: Tensor) -> Tensor:
@@ -46,13 +46,15 @@ def _weights_push(x_dot: Any, y: Any) -> Any:
 
 
 _SOME = torch.tensor([[0.3, -torch.inf, 1.0], [-torch.inf] * 3, [0.0, 0.5, -0.5]], dtype=torch.float64, device="cpu")
-_weights = general("attention_weights", _weights_kernel, push=_weights_push, pull=lambda y_bar, y: _weights_push(y_bar, y),
+_weights = general("attention_weights", _weights_kernel, push=_weights_push,
+                   pull=lambda y_bar, y: _weights_push(y_bar, y),
                    fused_pull=lambda y_bar, y: aten._softmax_backward_data(y_bar, y, -1, y.dtype),
-                   samples=[((2, 3, 4), {"causal": False}), ((3, 3), {"causal": True}), ((2, 1), {"causal": True}), ((2, 0), {"causal": False}),
+                   samples=[((2, 3, 4), {"causal": False}), ((3, 3), {"causal": True}), ((2, 1), {"causal": True}),
+                            ((2, 0), {"causal": False}),
                             (_SOME, {"causal": False})])
 _weights.opaque = True  # the kernel writes in place
 
-# ----- attention: q, k, v are (batch, heads, positions, channels); bias is added to the scores, by broadcasting ---------
+# ----- attention: q, k, v are (batch, heads, positions, channels); bias is added to the scores, by broadcasting -------
 
 
 def _fused(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> bool:
@@ -68,10 +70,12 @@ def _rows(x: Tensor, size: int) -> Tensor:
     return x if x.stride(-1) == 1 else x.contiguous()
 
 
-def _attention_kernel(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float, causal: bool) -> tuple[Tensor, Tensor]:
+def _attention_kernel(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float,
+                      causal: bool) -> tuple[Tensor, Tensor]:
     if _fused(q, k, v, bias):
         d = max(q.shape[-1], v.shape[-1])
-        y, logsumexp = aten._scaled_dot_product_flash_attention_for_cpu(_rows(q, d), _rows(k, d), _rows(v, d), 0.0, causal, attn_mask=bias, scale=scale)
+        y, logsumexp = aten._scaled_dot_product_flash_attention_for_cpu(_rows(q, d), _rows(k, d), _rows(v, d),
+                                                                        0.0, causal, attn_mask=bias, scale=scale)
         return y[..., :v.shape[-1]], logsumexp
     scores = (q * scale) @ k.mT
     return _weights_kernel(scores if bias is None else scores + bias, causal) @ v, q.new_empty(0)
@@ -87,7 +91,8 @@ def attention_weights(q: Any, k: Any, bias: Any, scale: float, causal: bool) -> 
     return _weights.apply((scores if bias is None else scores + bias,), {"causal": causal})
 
 
-def _attention_push(q_dot: Any, k_dot: Any, v_dot: Any, bias_dot: Any, q: Any, k: Any, v: Any, bias: Any, scale: float, causal: bool) -> Any:
+def _attention_push(q_dot: Any, k_dot: Any, v_dot: Any, bias_dot: Any, q: Any, k: Any, v: Any,
+                    bias: Any, scale: float, causal: bool) -> Any:
     p = attention_weights(q, k, bias, scale, causal)
     parts = []
     if q_dot is not None:
@@ -115,30 +120,38 @@ def _attention_pull(y_bar: Any, q: Any, k: Any, v: Any, bias: Any, scale: float,
     if not (wanted[0] or wanted[1] or wanted[3]):
         return None, None, v_bar, None
     s_bar = _weights_push(matmul(y_bar, _transposed(v)), p)
-    return (matmul(s_bar, k * scale) if wanted[0] else None, matmul(_transposed(s_bar), q * scale) if wanted[1] else None, v_bar,
+    return (matmul(s_bar, k * scale) if wanted[0] else None, matmul(_transposed(s_bar), q * scale)
+            if wanted[1] else None, v_bar,
             s_bar if wanted[3] else None)
 
 
-def _attention_fused(y_bar: Tensor, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, y: Tensor, logsumexp: Tensor, scale: float,
+def _attention_fused(y_bar: Tensor, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, y: Tensor,
+                     logsumexp: Tensor, scale: float,
                      causal: bool, wanted: Any) -> Any:
     if not logsumexp.numel() or wanted[3]:
         return _attention_pull(y_bar, q, k, v, bias, scale, causal, wanted)
     d = max(q.shape[-1], v.shape[-1])
-    bars = aten._scaled_dot_product_flash_attention_for_cpu_backward(*(_rows(x, d) for x in (y_bar, q, k, v, y)), logsumexp, 0.0, causal,
+    bars = aten._scaled_dot_product_flash_attention_for_cpu_backward(*(_rows(x, d) for x in (y_bar, q, k, v, y)),
+                                                                     logsumexp, 0.0, causal,
                                                                     attn_mask=bias, scale=scale)
-    return (*[bar[..., :x.shape[-1]] if want else None for bar, x, want in zip(bars, (q, k, v), wanted[:3], strict=True)], None)
+    return (*[bar[..., :x.shape[-1]] if want else None
+              for bar, x, want in zip(bars, (q, k, v), wanted[:3], strict=True)], None)
 
 
 _PLAIN = {"scale": 0.6, "causal": False}
 _attention = general(
-    "attention", _attention_kernel, ("q", "k", "v", "bias"), hidden=("logsumexp",), push=_attention_push, pull=_attention_pull,
+    "attention", _attention_kernel, ("q", "k", "v", "bias"), hidden=("logsumexp",), push=_attention_push,
+    pull=_attention_pull,
     fused_pull=_attention_fused, matlab="attention",
-    samples=[((2, 2, 3, 2), (2, 2, 4, 2), (2, 2, 4, 2), None, _PLAIN), ((1, 2, 3, 2), (1, 2, 3, 2), (1, 2, 3, 3), None, _PLAIN | {"causal": True}),
-             ((2, 1, 3, 2), (2, 1, 3, 2), (2, 1, 3, 2), _SOME.reshape(1, 1, 3, 3), _PLAIN), ((1, 1, 2, 1), (1, 1, 2, 1), (1, 1, 2, 2), (1, 1, 1, 2), _PLAIN),
-             ((1, 1, 1, 1), (1, 1, 1, 1), (1, 1, 1, 1), None, _PLAIN), ((1, 1, 2, 2), (1, 1, 0, 2), (1, 1, 0, 2), None, _PLAIN)])
+    samples=[((2, 2, 3, 2), (2, 2, 4, 2), (2, 2, 4, 2), None, _PLAIN),
+             ((1, 2, 3, 2), (1, 2, 3, 2), (1, 2, 3, 3), None, _PLAIN | {"causal": True}),
+             ((2, 1, 3, 2), (2, 1, 3, 2), (2, 1, 3, 2), _SOME.reshape(1, 1, 3, 3), _PLAIN),
+             ((1, 1, 2, 1), (1, 1, 2, 1), (1, 1, 2, 2), (1, 1, 1, 2), _PLAIN),
+             ((1, 1, 1, 1), (1, 1, 1, 1), (1, 1, 1, 1), None, _PLAIN),
+             ((1, 1, 2, 2), (1, 1, 0, 2), (1, 1, 0, 2), None, _PLAIN)])
 _attention.opaque = True  # torch's has no second derivative, and refuses a bias that broadcasts
 
-# ----- operands ---------------------------------------------------------------------------------------------------------
+# ----- operands -------------------------------------------------------------------------------------------------------
 
 
 class _Layout:
@@ -148,7 +161,8 @@ class _Layout:
         self.labels = layout_of(x, None if labels_of(x) is not None else data_format, f"attention: {name}")
         rest = set(self.labels) - {"C", "B"}
         if "C" not in self.labels or len(rest) != 1:
-            raise LabelError(f"attention: {name} {described(x.shape, self.labels)} needs C and positions, which are T, or S, or U, "
+            raise LabelError(
+                f"attention: {name} {described(x.shape, self.labels)} needs C and positions, which are T, or S, or U, "
                              f"at {line_of(user_site())}; write dlarray({name}, \"BTC\") or data_format=\"BTC\"")
         self.places = positions(self.labels, rest.pop())
         self.order = (*positions(self.labels, "B"), *self.places, *positions(self.labels, "C"))
@@ -178,7 +192,8 @@ def _padding(mask: Any, k: Any, layout: _Layout) -> Any:
     if labels is not None:
         unknown = set(labels) - set(layout.labels)
         if unknown:
-            raise LabelError(f"attention: padding_mask {described(mask.shape, labels)} has axes that k {described(k.shape, layout.labels)} lacks, "
+            raise LabelError(
+                f"attention: padding_mask {described(mask.shape, labels)} has axes that k {described(k.shape, layout.labels)} lacks, "
                              f"at {line_of(user_site())}; label it as k, without C")
         mask = permute_dims(mask, "".join(sorted(labels, key=layout.labels.index)))
         sizes = dict(zip(labels_of(mask) or "", mask.shape, strict=True)) if len(layout.places) == 1 else None
@@ -188,9 +203,11 @@ def _padding(mask: Any, k: Any, layout: _Layout) -> Any:
     channel = layout.order[-1]
     if len(shape) == k.ndim - 1:
         shape = (*shape[:channel], 1, *shape[channel:])
-    fits = len(shape) == k.ndim and all(n == m or n == 1 and j not in layout.places for j, (n, m) in enumerate(zip(shape, k.shape, strict=True)))
+    fits = (len(shape) == k.ndim and all(n == m or n == 1 and j not in layout.places
+                                         for j, (n, m) in enumerate(zip(shape, k.shape, strict=True))))
     if not fits or shape[channel] != 1:
-        raise ShapeError(f"attention: padding_mask {described(mask.shape, labels)} for k {described(k.shape, layout.labels)}, "
+        raise ShapeError(
+            f"attention: padding_mask {described(mask.shape, labels)} for k {described(k.shape, layout.labels)}, "
                          f"at {line_of(user_site())}; it has k's shape without C, 1 for what is there and 0 for padding")
     mask = permute_dims(reshape(unlabelled(mask), shape), layout.order)
     return reshape(mask, (mask.shape[0] if "B" in layout.labels else 1, 1, 1, layout.length))
@@ -200,8 +217,10 @@ def _pairs(mask: Any, batch: int, heads: int, queries: int, keys: int) -> Any:
     """The attention mask with four axes."""
     mask = unlabelled(array(mask))
     shape = (*(1,) * (4 - mask.ndim), *mask.shape)
-    if mask.ndim < 2 or any(n not in (1, m) for n, m in zip(shape, (batch, heads, queries, keys), strict=False)) or len(shape) > 4:
-        raise ShapeError(f"attention: attention_mask {described(mask.shape, None)} for {queries} queries, {keys} keys, {heads} heads and "
+    if (mask.ndim < 2 or any(n not in (1, m) for n, m in zip(shape, (batch, heads, queries, keys), strict=False))
+        or len(shape) > 4):
+        raise ShapeError(
+            f"attention: attention_mask {described(mask.shape, None)} for {queries} queries, {keys} keys, {heads} heads and "
                          f"{batch} observations, at {line_of(user_site())}; it is ({queries}, {keys}), heads and before them the batch may lead")
     return reshape(mask, shape)
 
@@ -227,21 +246,25 @@ def _bias(q: Any, padding: Any, pairs: Any) -> Any:
 
 
 @public(_attention)
-def attention(q: Any, k: Any, v: Any, num_heads: int, /, *, scale: Any = "auto", padding_mask: Any = None, attention_mask: Any = "none",
+def attention(q: Any, k: Any, v: Any, num_heads: int, /, *, scale: Any = "auto", padding_mask: Any = None,
+              attention_mask: Any = "none",
               dropout_probability: float = 0.0, return_weights: bool = False, data_format: str | None = None) -> Any:
-    """Scaled dot-product attention: for each query the mean of the values, weighted by how well their keys match it, in each head.
+    """Scaled dot-product attention: for each query the mean of the values, weighted by how well their keys match it, in
+    each head.
 
-    Formula: y = softmax(scale q k' + mask) v in each head, the softmax over the keys. The channels of q, k and v are split into
-    `num_heads` heads and joined again; scale is "auto", 1 / sqrt(channels of q / num_heads), or a number.
+    Formula: y = softmax(scale q k' + mask) v in each head, the softmax over the keys. The channels of q, k and v are
+    split into `num_heads` heads and joined again; scale is "auto", 1 / sqrt(channels of q / num_heads), or a number.
 
-    q: C, positions and maybe B, in any order; positions are T, or S (all of them), or U. k, v: as many observations as q, and as many
-    positions as one another; k has q's channels. y: q's layout with v's channels. Unlabelled q, k, v need `data_format=`.
-    padding_mask: k's shape without C, 1 for what is there, 0 for padding. attention_mask: "none"; "causal", no query sees a later key; or
-    an array (queries, keys), before them heads and batch if they matter: bools and integers say what may be seen, floating numbers are
-    added to the scores and may be learned. A query from which everything is hidden gets zeros, with derivative 0.
-    dropout_probability: of each weight, as `dropout`. return_weights=True: (y, weights), (batch, heads, queries, keys), no batch without B.
+    q: C, positions and maybe B, in any order; positions are T, or S (all of them), or U. k, v: as many observations as
+    q, and as many positions as one another; k has q's channels. y: q's layout with v's channels. Unlabelled q, k, v
+    need `data_format=`. padding_mask: k's shape without C, 1 for what is there, 0 for padding. attention_mask: "none";
+    "causal", no query sees a later key; or an array (queries, keys), before them heads and batch if they matter: bools
+    and integers say what may be seen, floating numbers are added to the scores and may be learned. A query from which
+    everything is hidden gets zeros, with derivative 0. dropout_probability: of each weight, as `dropout`.
+    return_weights=True: (y, weights), (batch, heads, queries, keys), no batch without B.
 
-    Raises ShapeError where heads, channels, positions, observations or masks do not fit, LabelError where labels are missing.
+    Raises ShapeError where heads, channels, positions, observations or masks do not fit, LabelError where labels are
+    missing.
 
     >>> import gradloom as gl
     >>> q = gl.dlarray([[[1.0, 0.0]]], "BTC")
@@ -257,7 +280,8 @@ def attention(q: Any, k: Any, v: Any, num_heads: int, /, *, scale: Any = "auto",
     heads = _checked(q, k, v, layouts, num_heads)
     causal = isinstance(attention_mask, str) and attention_mask == "causal"
     if isinstance(attention_mask, str) and attention_mask not in ("none", "causal"):
-        raise ShapeError(f"attention: attention_mask is \"none\", \"causal\" or an array, not {attention_mask!r}, at {line_of(user_site())}")
+        raise ShapeError(
+            f"attention: attention_mask is \"none\", \"causal\" or an array, not {attention_mask!r}, at {line_of(user_site())}")
     _probability(dropout_probability, "attention: dropout_probability")
     padding = None if padding_mask is None else _padding(padding_mask, k, layouts[1])
     pairs = None if attention_mask is None or isinstance(attention_mask, str) else _pairs(
@@ -296,9 +320,12 @@ def _checked(q: Any, k: Any, v: Any, layouts: list[_Layout], num_heads: Any) -> 
     """The number of heads, where everything fits."""
     a, b, c = layouts
     if q.dtype.is_complex or k.dtype.is_complex or v.dtype.is_complex:
-        raise TypeRefused(f"attention takes real numbers, not complex ones, at {line_of(user_site())}; write attention(real(q), real(k), real(v), ...)")
-    if type(num_heads) is bool or not isinstance(num_heads, int) or num_heads < 1 or a.channels % num_heads or c.channels % num_heads:
-        problem = (f"num_heads is {num_heads!r}", f"it is an integer that divides the channels, {a.channels} of q and {c.channels} of v")
+        raise TypeRefused(
+            f"attention takes real numbers, not complex ones, at {line_of(user_site())}; write attention(real(q), real(k), real(v), ...)")
+    if (type(num_heads) is bool or not isinstance(num_heads, int) or num_heads < 1 or a.channels % num_heads
+        or c.channels % num_heads):
+        problem = (f"num_heads is {num_heads!r}",
+                   f"it is an integer that divides the channels, {a.channels} of q and {c.channels} of v")
     elif a.channels != b.channels:
         problem = f"q has {a.channels} channels, k {b.channels}", "project them to one size with fullyconnect"
     elif b.length != c.length:
@@ -307,7 +334,8 @@ def _checked(q: Any, k: Any, v: Any, layouts: list[_Layout], num_heads: Any) -> 
         problem = f"{a.batch}, {b.batch} and {c.batch} observations", "the sizes of B must be the same"
     else:
         return num_heads
-    shown = ", ".join(f"{n} {described(x.shape, layout.labels)}" for n, x, layout in zip("qkv", (q, k, v), layouts, strict=True))
+    shown = ", ".join(f"{n} {described(x.shape, layout.labels)}"
+                      for n, x, layout in zip("qkv", (q, k, v), layouts, strict=True))
     raise ShapeError(f"attention({shown}): {problem[0]}, at {line_of(user_site())}; {problem[1]}")
 
 

@@ -38,7 +38,8 @@ def _batchnorm_kernel(x: Tensor, offset: Tensor, scale: Tensor, axis: int, epsil
     y, saved_mean, inverse = torch.native_batch_norm(moved, scale, offset, mean, variance, True, 1.0, epsilon)
     if far(x, saved_mean, inverse):
         first = first_entries(moved, (0, *range(2, moved.ndim)))
-        y, saved_mean, inverse = torch.native_batch_norm(moved - first, scale, offset, mean, variance, True, 1.0, epsilon)
+        y, saved_mean, inverse = torch.native_batch_norm(moved - first, scale, offset, mean,
+                                                         variance, True, 1.0, epsilon)
         saved_mean, mean = None, mean + first.reshape(-1)  # type: ignore[assignment]
     variance = variance.mul_((count - 1) / count) if count > 1 else variance.zero_()
     return _channels_back(y, x, axis), mean, variance, saved_mean, inverse
@@ -51,7 +52,8 @@ def _saved(x: Any, saved_mean: Any, inverse: Any, axis: int) -> tuple[Any, Any] 
     return over_channels(saved_mean, axis, x.ndim), over_channels(inverse, axis, x.ndim)
 
 
-def _batchnorm_push(x_dot: Any, offset_dot: Any, scale_dot: Any, x: Any, scale: Any, saved_mean: Any, inverse: Any, axis: int,
+def _batchnorm_push(x_dot: Any, offset_dot: Any, scale_dot: Any, x: Any, scale: Any, saved_mean: Any,
+                    inverse: Any, axis: int,
                     epsilon: float) -> Any:
     axes = all_but(x.ndim, axis)
     z, inverse = standardized(x, axes, epsilon, _saved(x, saved_mean, inverse, axis))
@@ -59,21 +61,25 @@ def _batchnorm_push(x_dot: Any, offset_dot: Any, scale_dot: Any, x: Any, scale: 
     return affine_push(z_dot, offset_dot, scale_dot, z, scale, axis, x.ndim)
 
 
-def _batchnorm_pull(y_bar: Any, x: Any, scale: Any, saved_mean: Any, inverse: Any, axis: int, epsilon: float, wanted: Any) -> Any:
+def _batchnorm_pull(y_bar: Any, x: Any, scale: Any, saved_mean: Any, inverse: Any, axis: int,
+                    epsilon: float, wanted: Any) -> Any:
     axes = all_but(x.ndim, axis)
     z, inverse = standardized(x, axes, epsilon, _saved(x, saved_mean, inverse, axis))
     x_bar = through(y_bar * over_channels(scale, axis, x.ndim), z, inverse, axes) if wanted[0] else None
     return x_bar, *affine_pull(y_bar, z, axis, x.ndim, wanted)
 
 
-def _batchnorm_fused(y_bar: Tensor, x: Tensor, scale: Tensor, saved_mean: Tensor | None, inverse: Tensor, axis: int, epsilon: float,
+def _batchnorm_fused(y_bar: Tensor, x: Tensor, scale: Tensor, saved_mean: Tensor | None, inverse: Tensor,
+                     axis: int, epsilon: float,
                      wanted: Any) -> Any:
     if saved_mean is None:
         return _batchnorm_pull(y_bar, x, scale, saved_mean, inverse, axis, epsilon, wanted)
     x_bar, scale_bar, offset_bar = aten.native_batch_norm_backward(
-        settled(_channels_second(y_bar, axis)), settled(_channels_second(x, axis)), scale.contiguous(), None, None, saved_mean,
+        settled(_channels_second(y_bar, axis)), settled(_channels_second(x, axis)), scale.contiguous(),
+        None, None, saved_mean,
         inverse, True, epsilon, (wanted[0], wanted[2], wanted[1]))
-    return _channels_back(x_bar, x, axis) if wanted[0] else None, offset_bar if wanted[1] else None, scale_bar if wanted[2] else None
+    return (_channels_back(x_bar, x, axis) if wanted[0] else None, offset_bar if wanted[1] else None,
+            scale_bar if wanted[2] else None)
 
 
 class _BatchNorm(General):
@@ -86,9 +92,11 @@ class _BatchNorm(General):
         return super().push(v, params, node, dots, lead), None, None
 
 
-_batchnorm = _BatchNorm("batchnorm", _batchnorm_kernel, ("x", "offset", "scale"), push=_batchnorm_push, pull=_batchnorm_pull,
+_batchnorm = _BatchNorm("batchnorm", _batchnorm_kernel, ("x", "offset", "scale"), push=_batchnorm_push,
+                        pull=_batchnorm_pull,
                         fused_pull=_batchnorm_fused, hidden=("saved_mean", "inverse"), outputs=3, matlab="batchnorm",
-                        samples=[((2, 3, 4), (3,), (3,), {"axis": -2, "epsilon": 1e-5}), ((4, 3), (3,), (3,), {"axis": -1, "epsilon": 0.1}),
+                        samples=[((2, 3, 4), (3,), (3,), {"axis": -2, "epsilon": 1e-5}),
+                                 ((4, 3), (3,), (3,), {"axis": -1, "epsilon": 0.1}),
                                  ((3, 2, 4), (3,), (3,), {"axis": -3, "epsilon": 0.1})])
 _batchnorm.opaque = True  # the kernel writes in place
 
@@ -103,7 +111,8 @@ def _statistic(value: Tensor, x: Any) -> dlarray:
     if node is None:
         return dlarray._made(value, None)
     option = "mean(x, axis=...) and var(x, axis=...) for statistics with a derivative"
-    return dlarray._made(value, Node(_STATISTICS, node.trace, (node,), [None, value], {"option": option}, value, user_site()))
+    return dlarray._made(value, Node(_STATISTICS, node.trace, (node,), [None, value], {"option": option},
+                                     value, user_site()))
 
 
 def _untraced(x: Any) -> Any:
@@ -113,7 +122,8 @@ def _untraced(x: Any) -> Any:
 # ----- batchnorm, prediction: given statistics -----
 
 
-def _given_kernel(x: Tensor, offset: Tensor, scale: Tensor, mean: Tensor, variance: Tensor, axis: int, epsilon: float) -> Tensor:
+def _given_kernel(x: Tensor, offset: Tensor, scale: Tensor, mean: Tensor, variance: Tensor,
+                  axis: int, epsilon: float) -> Tensor:
     moved = _channels_second(x, axis)
     limit = FAR * epsilon ** 0.5  # a mean below it is not far from 0, whatever the variance
     near = mean.device.type != "cpu" or not mean.numel() or torch.linalg.vector_norm(mean, math.inf).item() <= limit
@@ -129,7 +139,8 @@ def _given(mean: Any, variance: Any, scale: Any, epsilon: float) -> tuple[Any, A
     return inverse, scale * inverse
 
 
-def _given_push(x_dot: Any, offset_dot: Any, scale_dot: Any, mean_dot: Any, variance_dot: Any, x: Any, scale: Any, mean: Any, variance: Any,
+def _given_push(x_dot: Any, offset_dot: Any, scale_dot: Any, mean_dot: Any, variance_dot: Any,
+                x: Any, scale: Any, mean: Any, variance: Any,
                 axis: int, epsilon: float) -> Any:
     n = x.ndim
     inverse, slope = _given(mean, variance, scale, epsilon)
@@ -152,7 +163,8 @@ def _given_push(x_dot: Any, offset_dot: Any, scale_dot: Any, mean_dot: Any, vari
     return y_dot
 
 
-def _given_pull(y_bar: Any, x: Any, scale: Any, mean: Any, variance: Any, axis: int, epsilon: float, wanted: Any) -> Any:
+def _given_pull(y_bar: Any, x: Any, scale: Any, mean: Any, variance: Any, axis: int, epsilon: float,
+                wanted: Any) -> Any:
     n = x.ndim
     inverse, slope = _given(mean, variance, scale, epsilon)
     axes = all_but(n, axis)
@@ -160,18 +172,23 @@ def _given_pull(y_bar: Any, x: Any, scale: Any, mean: Any, variance: Any, axis: 
     weighted = None
     if wanted[2] or wanted[4]:
         weighted = sum(y_bar * ((x - over_channels(mean, axis, n)) * over_channels(inverse, axis, n)), axis=axes)
-    return (y_bar * over_channels(slope, axis, n) if wanted[0] else None, total if wanted[1] else None, weighted if wanted[2] else None,
+    return (y_bar * over_channels(slope, axis, n) if wanted[0] else None, total if wanted[1] else None,
+            weighted if wanted[2] else None,
             total * -slope if wanted[3] else None, weighted * (slope * inverse * -0.5) if wanted[4] else None)
 
 
-def _given_fused(y_bar: Tensor, x: Tensor, scale: Tensor, mean: Tensor, variance: Tensor, axis: int, epsilon: float, wanted: Any) -> Any:
-    plain = x.numel() and x.dtype in (torch.float32, torch.float64) and x.dtype == scale.dtype == mean.dtype == variance.dtype == y_bar.dtype
+def _given_fused(y_bar: Tensor, x: Tensor, scale: Tensor, mean: Tensor, variance: Tensor, axis: int,
+                 epsilon: float, wanted: Any) -> Any:
+    plain = (x.numel() and x.dtype in (torch.float32, torch.float64)
+             and x.dtype == scale.dtype == mean.dtype == variance.dtype == y_bar.dtype)
     if wanted[3] or wanted[4] or not plain:
         return _given_pull(y_bar, x, scale, mean, variance, axis, epsilon, wanted)
     x_bar, scale_bar, offset_bar = aten.native_batch_norm_backward(
-        _channels_second(y_bar, axis), _channels_second(x, axis), scale.contiguous(), mean, variance, mean, variance, False, epsilon,
+        _channels_second(y_bar, axis), _channels_second(x, axis), scale.contiguous(), mean,
+        variance, mean, variance, False, epsilon,
         (wanted[0], wanted[2], wanted[1]))
-    return (_channels_back(x_bar, x, axis) if wanted[0] else None, offset_bar if wanted[1] else None, scale_bar if wanted[2] else None, None, None)
+    return (_channels_back(x_bar, x, axis) if wanted[0] else None, offset_bar if wanted[1] else None,
+            scale_bar if wanted[2] else None, None, None)
 
 
 _batchnorm_given = general(
@@ -184,17 +201,21 @@ _batchnorm_given.opaque = True  # torch's wants no derivative in the statistics
 
 @public(_batchnorm)
 def batchnorm(x: Any, offset: Any, scale: Any, mean: Any = None, variance: Any = None, /, *, epsilon: float = 1e-5,
-              training: bool | None = None, mean_decay: float = 0.1, variance_decay: float = 0.1, data_format: str | None = None) -> Any:
-    """Each channel with mean 0 and variance 1, then scaled and shifted: with the batch's statistics, or with given ones.
+              training: bool | None = None, mean_decay: float = 0.1, variance_decay: float = 0.1,
+              data_format: str | None = None) -> Any:
+    """Each channel with mean 0 and variance 1, then scaled and shifted: with the batch's statistics, or with given
+    ones.
 
-    Formula: y = scale (x - mean) / sqrt(variance + epsilon) + offset, for each channel; the batch's statistics are over S, B, T and U,
-    the variance with n in its denominator. x: any layout with C; offset, scale, mean, variance: one number for each channel.
+    Formula: y = scale (x - mean) / sqrt(variance + epsilon) + offset, for each channel; the batch's statistics are over
+    S, B, T and U, the variance with n in its denominator. x: any layout with C; offset, scale, mean, variance: one
+    number for each channel.
 
-    `batchnorm(x, offset, scale)` is training: (y, mean, variance) with the batch's statistics, vectors for updating running ones, which
-    carry no derivative. `batchnorm(x, offset, scale, mean, variance)` is prediction: y alone. With `training=True` the statistics given
-    are running ones and come back updated: mean_decay times the batch's mean plus (1 - mean_decay) times mean, and so the variance.
-    Raises LabelError without C, ShapeError where a parameter has not one number for each channel, TraceError for a derivative through
-    the returned statistics.
+    `batchnorm(x, offset, scale)` is training: (y, mean, variance) with the batch's statistics, vectors for updating
+    running ones, which carry no derivative. `batchnorm(x, offset, scale, mean, variance)` is prediction: y alone. With
+    `training=True` the statistics given are running ones and come back updated: mean_decay times the batch's mean plus
+    (1 - mean_decay) times mean, and so the variance.
+    Raises LabelError without C, ShapeError where a parameter has not one number for each channel, TraceError for a
+    derivative through the returned statistics.
 
     >>> import gradloom as gl
     >>> y, mean, variance = gl.batchnorm(gl.dlarray([[1.0, 3.0]], "CB"), [0.0], [1.0], epsilon=0.0)

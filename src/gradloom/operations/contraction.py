@@ -47,8 +47,10 @@ def _adjoint(x: Any) -> Any:
 # ----- matmul -----
 
 _matmul = multilinear(
-    "matmul", matrix_product, ("a", "b"), axes="... i k, ... k j -> ... i j", act=action.contraction, broadcast=True, matlab="mtimes",
-    transposes={"a": lambda y_bar, b: _matmul.apply((y_bar, _adjoint(b))), "b": lambda y_bar, a: _matmul.apply((_adjoint(a), y_bar))},
+    "matmul", matrix_product, ("a", "b"), axes="... i k, ... k j -> ... i j", act=action.contraction,
+    broadcast=True, matlab="mtimes",
+    transposes={"a": lambda y_bar, b: _matmul.apply((y_bar, _adjoint(b))),
+                "b": lambda y_bar, a: _matmul.apply((_adjoint(a), y_bar))},
     fused_pull={"a": lambda y_bar, b: matrix_product(y_bar, b.mH), "b": lambda y_bar, a: matrix_product(a.mH, y_bar)},
     samples=[((2, 3), (3, 4), {}), ((5, 2, 3), (3, 4), {}), ((2, 3), (5, 3, 4), {})])
 
@@ -57,8 +59,8 @@ _matmul = multilinear(
 def matmul(a: Any, b: Any, /) -> Any:
     """The matrix product over the last axis of a and the last but one (or only) axis of b; leading axes broadcast.
 
-    With one labelled operand, the axis that the other brings takes the label of the contracted axis. Two labelled operands are
-    refused: use fullyconnect, einsum, or stripdims. A SciPy sparse `a` is a constant.
+    With one labelled operand, the axis that the other brings takes the label of the contracted axis. Two labelled
+    operands are refused: use fullyconnect, einsum, or stripdims. A SciPy sparse `a` is a constant.
 
     >>> import gradloom as gl
     >>> gl.matmul(gl.dlarray([[1.0, 2.0], [3.0, 4.0]]), gl.dlarray([1.0, 1.0]))
@@ -74,19 +76,22 @@ def matmul(a: Any, b: Any, /) -> Any:
     a, b = array(a), array(b)
     la, lb = labels_of(a), labels_of(b)
     if la is not None and lb is not None:
-        raise LabelError(f"the matrix product of {described(a.shape, la)} and {described(b.shape, lb)} is refused, at {line_of(user_site())}; "
+        raise LabelError(
+            f"the matrix product of {described(a.shape, la)} and {described(b.shape, lb)} is refused, at {line_of(user_site())}; "
                          "write fullyconnect(x, weights), einsum, or stripdims on one side")
     if not a.ndim or not b.ndim:
         raise ShapeError(f"the matrix product needs axes, at {line_of(user_site())}; write a * b for scalars")
     contracted = a.shape[-1], b.shape[-2] if b.ndim > 1 else b.shape[0]
     if contracted[0] != contracted[1]:
         among_dlarrays((a, b))  # which refuses what is no array at all
-        raise ShapeError(f"the matrix product of {described(a.shape, la)} and {described(b.shape, lb)}: {contracted[0]} columns meet "
+        raise ShapeError(
+            f"the matrix product of {described(a.shape, la)} and {described(b.shape, lb)}: {contracted[0]} columns meet "
                          f"{contracted[1]} rows, at {line_of(user_site())}")
     a, b = promoted_arrays(a, b)
     row, column = a.ndim == 1, b.ndim == 1
     if row and column:
-        y = _vecdot.apply((a, b), {"axis": -1}) if differentiable(a.dtype) else reshape(_matvec.apply((reshape(a, (1, -1)), b)), ())
+        y = (_vecdot.apply((a, b), {"axis": -1}) if differentiable(a.dtype)
+             else reshape(_matvec.apply((reshape(a, (1, -1)), b)), ()))
     elif row or column:
         y = _matvec.apply((a, b) if column else (matrix_transpose(b), a))
     else:
@@ -130,7 +135,8 @@ def _sparse_samples() -> list[Any]:
     places = torch.tensor([0, 2, 2, 3, 4], device="cpu"), torch.tensor([0, 2, 1, 2], device="cpu")
     real, complex_ = (_csr(*places, torch.tensor([1.0, -2.0, 0.5, 3.0 * unit], dtype=dtype, device="cpu"), (4, 3))
                       for unit, dtype in ((1, torch.float64), (1j, torch.complex128)))
-    return [((3, 2), {"matrix": real}), ((2, 3, 2), {"matrix": real}), ((3, 1), {"matrix": real}), ((0, 3, 2), {"matrix": real}),
+    return [((3, 2), {"matrix": real}), ((2, 3, 2), {"matrix": real}), ((3, 1), {"matrix": real}),
+            ((0, 3, 2), {"matrix": real}),
             ((3, 2), {"matrix": complex_})]
 
 
@@ -145,7 +151,9 @@ def _csr(starts: Tensor, columns: Tensor, data: Tensor, size: tuple[int, ...]) -
 
 
 _sparse = multilinear("sparse_matmul", _sparse_kernel, act=action.untying, samples=_sparse_samples,
-                      transposes={"x": lambda y_bar, matrix: _sparse.apply((y_bar,), {"matrix": matrix.conj().t().to_sparse_csr()})})
+                      transposes={"x": lambda y_bar, matrix: _sparse.apply((y_bar,),
+                                                                           {"matrix": matrix.conj(
+                                                                               ).t().to_sparse_csr()})})
 
 
 @composite
@@ -160,10 +168,13 @@ def sparse_matmul(a: Any, x: Any, /) -> Any:
     x = array(x)
     csr = a.tocsr()
     if csr.shape[1] != (x.shape[-2] if x.ndim > 1 else x.shape[0]):
-        raise ShapeError(f"a sparse matrix of {csr.shape} times {described(x.shape, labels_of(x))}, at {line_of(user_site())}")
+        raise ShapeError(
+            f"a sparse matrix of {csr.shape} times {described(x.shape, labels_of(x))}, at {line_of(user_site())}")
     dtype = torch.promote_types(x.dtype, torch.from_numpy(csr.data[:0].copy()).dtype)
-    matrix = _csr(torch.as_tensor(csr.indptr, dtype=torch.int64, device=x.device), torch.as_tensor(csr.indices, dtype=torch.int64, device=x.device),
-                  torch.tensor(csr.data, dtype=dtype, device=x.device), csr.shape)  # a copy: the caller may write into his matrix later
+    matrix = _csr(torch.as_tensor(csr.indptr, dtype=torch.int64, device=x.device),
+                  torch.as_tensor(csr.indices, dtype=torch.int64, device=x.device),
+                  # a copy: the caller may write into his matrix later
+                  torch.tensor(csr.data, dtype=dtype, device=x.device), csr.shape)
     x = astype(x, dtype)
     y = _sparse.apply((expand_dims(x, axis=1) if x.ndim == 1 else x,), {"matrix": matrix})
     return reshape(y, (y.shape[0],)) if x.ndim == 1 else y
@@ -194,7 +205,8 @@ class _Einsum(Multilinear):
             bar = self.apply(operands, {"letters": ([dots + out, *[inputs[j] for j in others]], dots + found)})
             if found != letters:
                 shape = node.parents[k].shape
-                bar = reshape(bar, (*bar.shape[:len(lead)], *[n if c in present else 1 for c, n in zip(letters, shape, strict=True)]))
+                bar = reshape(bar, (*bar.shape[:len(lead)], *[n if c in present else 1
+                                                              for c, n in zip(letters, shape, strict=True)]))
             bars.append(bar)
         return bars
 
@@ -205,7 +217,8 @@ class _Einsum(Multilinear):
         for k, dot in enumerate(dots):
             if dot is not None:
                 letters = [e + name if j == k else name for j, name in enumerate(inputs)]
-                part = self.apply([dot if j == k else x for j, x in enumerate(v[:len(inputs)])], {"letters": (letters, e + out)})
+                part = self.apply([dot if j == k else x for j, x in enumerate(v[:len(inputs)])],
+                                  {"letters": (letters, e + out)})
                 y_dot = part if y_dot is None else y_dot + part
         return y_dot
 
@@ -224,13 +237,15 @@ def _einsum_kernel(*operands: Tensor, letters: Any) -> Tensor:
 _einsum = _Einsum("einsum", _einsum_kernel, ("operands",), [("operands",)], {}, samples=[
     ((2, 3), (3, 4), {"letters": (["ij", "jk"], "ik")}), ((2, 3), (3,), (2, 4), {"letters": (["ij", "j", "ik"], "ki")}),
     ((2, 3), {"letters": (["ij"], "j")}), ((2, 3), (4,), {"letters": (["ij", "k"], "ki")})],
-                  axes=lambda inputs, params: ([list(names) for names in params["letters"][0]], list(params["letters"][1])))
+                  axes=lambda inputs, params: ([list(names) for names in params["letters"][0]],
+                                               list(params["letters"][1])))
 _einsum.act = action.contraction
 
 
 @public(_einsum)
 def einsum(equation: str, /, *operands: Any) -> Any:
-    """A product of arrays summed over letters, in NumPy's notation: `einsum("ij,jk->ik", a, b)`. The result is unlabelled.
+    """A product of arrays summed over letters, in NumPy's notation: `einsum("ij,jk->ik", a, b)`. The result is
+    unlabelled.
 
     >>> import gradloom as gl
     >>> gl.einsum("i,i->", gl.dlarray([1.0, 2.0]), gl.dlarray([3.0, 4.0]))
@@ -242,9 +257,11 @@ def einsum(equation: str, /, *operands: Any) -> Any:
     left, arrow, out = equation.replace(" ", "").partition("->")
     inputs = left.split(",")
     if len(inputs) != len(arrays):
-        raise ShapeError(f"einsum {equation!r} names {len(inputs)} operands, {len(arrays)} were given, at {line_of(user_site())}")
+        raise ShapeError(
+            f"einsum {equation!r} names {len(inputs)} operands, {len(arrays)} were given, at {line_of(user_site())}")
     spare = iter(c for c in string.ascii_letters if c not in equation)
-    wide = max([x.ndim - len(names.replace("...", "")) for names, x in zip(inputs, arrays, strict=True) if "..." in names], default=0)
+    wide = max([x.ndim - len(names.replace("...", "")) for names, x in zip(inputs, arrays, strict=True)
+                if "..." in names], default=0)
     batch = "".join(next(spare) for _ in range(wide))
     if not arrow:
         counts = "".join(inputs).replace("...", "")
@@ -252,7 +269,8 @@ def einsum(equation: str, /, *operands: Any) -> Any:
     out = out.replace("...", batch)
     names: list[str] = []
     for k, (letters, x) in enumerate(zip(inputs, arrays, strict=True)):
-        letters = letters.replace("...", batch[wide - (x.ndim - len(letters.replace("...", ""))):] if "..." in letters else "")
+        letters = letters.replace("...", batch[wide - (x.ndim - len(letters.replace("...", ""))):]
+                                  if "..." in letters else "")
         if len(letters) != x.ndim:
             raise ShapeError(f"einsum {equation!r}: operand {k} has {x.ndim} axes, at {line_of(user_site())}")
         names.append(letters)
@@ -284,11 +302,13 @@ def _linear_weight_bar(y_bar: Any, x: Any) -> Any:
 
 
 _linear = multilinear(
-    "linear", _linear_kernel, ("x", "weight", "bias"), terms=[("x", "weight"), ("bias",)], axes="... n i, ... o i -> ... n o",
+    "linear", _linear_kernel, ("x", "weight", "bias"), terms=[("x", "weight"), ("bias",)],
+    axes="... n i, ... o i -> ... n o",
     act=action.contraction, broadcast=True,
     transposes={"x": lambda y_bar, weight: _matmul.apply((y_bar, conj(weight) if weight.dtype.is_complex else weight)),
                 "weight": _linear_weight_bar, "bias": lambda y_bar: y_bar},
-    fused_pull={"x": lambda y_bar, weight: matrix_product(y_bar, weight.conj()), "weight": lambda y_bar, x: matrix_product(y_bar.mT, x.conj())},
+    fused_pull={"x": lambda y_bar, weight: matrix_product(y_bar, weight.conj()),
+                "weight": lambda y_bar, x: matrix_product(y_bar.mT, x.conj())},
     monomials={("bias",): lambda bias, node, lead: expand_dims(bias, axis=-2)}, matlab="fullyconnect",
     samples=[((5, 3), (2, 3), (2,), {}), ((5, 3), (2, 3), None, {})])
 
@@ -298,12 +318,14 @@ def layout_of(x: Any, data_format: str | None, word: str) -> str:
     labels = labels_of(x)
     if labels is not None:
         if data_format is not None and data_format != labels:
-            raise LabelError(f"{word}: x is labelled {labels!r} already, data_format={data_format!r} contradicts it; leave data_format out")
+            raise LabelError(
+                f"{word}: x is labelled {labels!r} already, data_format={data_format!r} contradicts it; leave data_format out")
         return labels
     if data_format is None:
         from ..core.labels import LAYOUTS
 
-        raise LabelError(f"{word} needs to know the axes of x, which is unlabelled ({described(x.shape, None)}), at {line_of(user_site())}; "
+        raise LabelError(
+            f"{word} needs to know the axes of x, which is unlabelled ({described(x.shape, None)}), at {line_of(user_site())}; "
                          f"write dlarray(x, labels) or data_format=, such as {LAYOUTS}")
     found = checked(data_format, x.ndim)
     return found if found is not None else data_format
@@ -330,12 +352,15 @@ def fullyconnect(x: Any, weights: Any, bias: Any = None, /, *, data_format: str 
     labels = layout_of(x, data_format, "fullyconnect")
     merged = channel_last_order(labels)
     if not merged:
-        raise LabelError(f"fullyconnect needs an axis C or S, x is {described(x.shape, labels)}, at {line_of(user_site())}")
+        raise LabelError(
+            f"fullyconnect needs an axis C or S, x is {described(x.shape, labels)}, at {line_of(user_site())}")
     if weights.ndim != 2:
-        raise ShapeError(f"fullyconnect weights are (outputs, inputs), not {described(weights.shape, None)}, at {line_of(user_site())}")
+        raise ShapeError(
+            f"fullyconnect weights are (outputs, inputs), not {described(weights.shape, None)}, at {line_of(user_site())}")
     features = math.prod(x.shape[k] for k in merged)
     if weights.shape[1] != features or bias is not None and tuple(bias.shape) != (weights.shape[0],):
-        raise ShapeError(f"fullyconnect of x {described(x.shape, labels)} ({features} features) with weights {described(weights.shape, None)}"
+        raise ShapeError(
+            f"fullyconnect of x {described(x.shape, labels)} ({features} features) with weights {described(weights.shape, None)}"
                          + ("" if bias is None else f" and bias {described(bias.shape, None)}")
                          + f", at {line_of(user_site())}; weights are (outputs, inputs), bias is (outputs,)")
     rest = [k for k in range(x.ndim) if k not in merged]
@@ -383,18 +408,22 @@ def tensordot(a: Any, b: Any, /, *, axes: Any = 2) -> Any:
     a, b = promoted_arrays(array(a), array(b))
     if isinstance(axes, int):
         if not 0 <= axes <= min(a.ndim, b.ndim):
-            raise ShapeError(f"tensordot of {described(a.shape, labels_of(a))} and {described(b.shape, labels_of(b))} over {axes} axes, at "
+            raise ShapeError(
+                f"tensordot of {described(a.shape, labels_of(a))} and {described(b.shape, labels_of(b))} over {axes} axes, at "
                              f"{line_of(user_site())}; write axes=1, or name them in pairs: axes=([...], [...])")
         left, right = tuple(range(a.ndim - axes, a.ndim)), tuple(range(axes))
     else:
-        left, right = (axes_of(tuple(s) if isinstance(s, (tuple, list)) else s, x.ndim, labels_of(x)) for s, x in zip(axes, (a, b), strict=True))
+        left, right = (axes_of(tuple(s) if isinstance(s, (tuple, list)) else s, x.ndim, labels_of(x))
+                       for s, x in zip(axes, (a, b), strict=True))
     sizes = [a.shape[k] for k in left], [b.shape[k] for k in right]
     if sizes[0] != sizes[1]:
-        raise ShapeError(f"tensordot of {described(a.shape, labels_of(a))} and {described(b.shape, labels_of(b))}: axes of sizes {tuple(sizes[0])} meet "
+        raise ShapeError(
+            f"tensordot of {described(a.shape, labels_of(a))} and {described(b.shape, labels_of(b))}: axes of sizes {tuple(sizes[0])} meet "
                          f"axes of sizes {tuple(sizes[1])}, at {line_of(user_site())}; name axes of equal sizes in pairs: axes=([...], [...])")
     rest_a, rest_b = [k for k in range(a.ndim) if k not in left], [k for k in range(b.ndim) if k not in right]
     count = math.prod(a.shape[k] for k in left)
-    y = matmul(reshape(permute_dims(a, (*rest_a, *left)), (-1, count)), reshape(permute_dims(b, (*right, *rest_b)), (count, -1)))
+    y = matmul(reshape(permute_dims(a, (*rest_a, *left)), (-1, count)),
+               reshape(permute_dims(b, (*right, *rest_b)), (count, -1)))
     return reshape(y, (*(a.shape[k] for k in rest_a), *(b.shape[k] for k in rest_b)))
 
 
@@ -417,7 +446,8 @@ def vecdot(a: Any, b: Any, /, *, axis: Any = -1) -> Any:
         shape = ()
     axes = [k - len(shape) for k in axes_of(axis, len(shape), labels, shape)] if shape else []
     if len(axes) != 1 or min(a.ndim, b.ndim) < -axes[0] or a.shape[axes[0]] != b.shape[axes[0]]:
-        raise ShapeError(f"{shown}: vectors of one size are needed along one axis, in shapes that broadcast, at {line_of(user_site())}; "
+        raise ShapeError(
+            f"{shown}: vectors of one size are needed along one axis, in shapes that broadcast, at {line_of(user_site())}; "
                          "write sum(a * b, axis=...) where one of them is stretched")
     a, b = promoted_arrays(a, b)
     a = conj(a) if a.dtype.is_complex else a

@@ -1,4 +1,5 @@
-"""How convolution acts on structured Jacobians: windows where spatial axes are tied, a convolution of the in axes where not.
+"""How convolution acts on structured Jacobians: windows where spatial axes are tied, a convolution of the in axes where
+not.
 
 Groups are an axis of their own: channels (g, c), filters (g, o).
 """
@@ -41,7 +42,8 @@ def act_transposed(operation: Any, inputs: Any, params: dict[str, Any]) -> Block
     x, weight, _ = inputs
     if _has_leading_axes((x, weight), params):
         return action.untying(operation, action.in_one_rank(inputs), params)
-    return _transposed_weight_block(x, weight, params) if type(weight) is Block else _transposed_input_block(x, weight, params)
+    return (_transposed_weight_block(x, weight, params) if type(weight) is Block
+            else _transposed_input_block(x, weight, params))
 
 
 def act_weight(operation: Any, inputs: Any, params: dict[str, Any]) -> Block:
@@ -55,7 +57,8 @@ def act_weight(operation: Any, inputs: Any, params: dict[str, Any]) -> Block:
         patches = _patches(x, kernel, params["stride"], params["padding"], params["dilation"])
         other: Any = patches.reshape(x.shape[0], g, x.shape[1] // g, *patches.shape[2:])
     elif x.terms and all(_spatially_tied(t) for t in x.terms):
-        block, other = _patched(_grouped(x, g), kernel, params), bar.reshape(bar.shape[0], g, bar.shape[1] // g, *bar.shape[2:])
+        block, other = _patched(_grouped(x, g), kernel,
+                                params), bar.reshape(bar.shape[0], g, bar.shape[1] // g, *bar.shape[2:])
     else:
         return action.untying(operation, inputs, params)
     d = len(kernel)
@@ -67,10 +70,11 @@ def act_weight(operation: Any, inputs: Any, params: dict[str, Any]) -> Block:
 
 
 def imaged(block: Block) -> Block:
-    """The same with one factor for what lies over places, made once for the convolutions that read a cotangent: its transpose and its weight's.
-    For one of them alone it need not be made whole.
+    """The same with one factor for what lies over places, made once for the convolutions that read a cotangent: its
+    transpose and its weight's. For one of them alone it need not be made whole.
 
-    Entries at places chosen by value (winners of a pooling) become an image: windows there would be read once for each of them.
+    Entries at places chosen by value (winners of a pooling) become an image: windows there would be read once for each
+    of them.
     """
     if block.images is None:
         block.images = block.mapped(lambda term: [_image(term, block.like)], block.shape)
@@ -162,7 +166,7 @@ def _by_terms(block: Block, weight: Tensor, shape: Sequence[int], act: Callable[
     return result
 
 
-# ----- windows: in = stride * out + dilation * k - padding ----------------------------------------------------------------
+# ----- windows: in = stride * out + dilation * k - padding ------------------------------------------------------------
 
 
 def _spatially_tied(term: Term) -> bool:
@@ -202,12 +206,14 @@ def _windows_pay(block: Block, term: Term, weight: Tensor) -> bool:
 def _spreading_pays(block: Block, term: Term, weight: Tensor, sizes: Sizes) -> bool:
     """The same of a transposed convolution: its entries are all pairs of an input and a filter's position."""
     spatial = {i for a in term.out[2:] for i in a.indices} | term.in_indices()
-    return math.prod(weight.shape[2:]) * math.prod(i.size for i in spatial) <= math.prod(sizes) * math.prod(block.in_shape)
+    return math.prod(weight.shape[2:]) * math.prod(i.size
+                                                   for i in spatial) <= math.prod(sizes) * math.prod(block.in_shape)
 
 
 def _output_sizes(sizes: Sequence[int], kernel: Sequence[int], params: dict[str, Any]) -> list[int]:
     return [(n + 2 * p - d * (k - 1) - 1) // s + 1
-            for n, k, s, p, d in zip(sizes, kernel, params["stride"], params["padding"], params["dilation"], strict=True)]
+            for n, k, s, p, d in zip(sizes, kernel, params["stride"], params["padding"], params["dilation"],
+                                     strict=True)]
 
 
 def _places(n: int, m: int, k: int, stride: int, padding: int, dilation: int) -> Tensor:
@@ -217,7 +223,8 @@ def _places(n: int, m: int, k: int, stride: int, padding: int, dilation: int) ->
 
 
 def _places_of(sizes: Sequence[int], out: Sequence[int], kernel: Sequence[int], params: dict[str, Any]) -> list[Tensor]:
-    return [_places(*p) for p in zip(sizes, out, kernel, params["stride"], params["padding"], params["dilation"], strict=True)]
+    return [_places(*p) for p in zip(sizes, out, kernel, params["stride"], params["padding"],
+                                     params["dilation"], strict=True)]
 
 
 def _patched(block: Block, kernel: Sizes, params: dict[str, Any]) -> Block:
@@ -227,7 +234,8 @@ def _patched(block: Block, kernel: Sizes, params: dict[str, Any]) -> Block:
 
     def act(term: Term) -> Sequence[Term]:
         own, window = [], []
-        for d, (n, m, k, where) in enumerate(zip(spatial, sizes, kernel, _places_of(spatial, sizes, kernel, params), strict=True)):
+        for d, (n, m, k, where) in enumerate(zip(spatial, sizes, kernel, _places_of(spatial, sizes, kernel, params),
+                                                 strict=True)):
             o, w = Index(m), Index(k)
             if n > 1:
                 values = None if term.out[3 + d].positions is None else _position_of(term.out[3 + d])
@@ -245,7 +253,8 @@ def _patched(block: Block, kernel: Sizes, params: dict[str, Any]) -> Block:
 
 def _whole(index: Index) -> Axis:
     """An axis of one index, which it keeps where its size is 1."""
-    return Axis((index,), index.size) if index.size > 1 else Axis((index,), 1, torch.zeros(1, dtype=torch.int64, device="cpu"))
+    return (Axis((index,), index.size) if index.size > 1 else Axis((index,), 1,
+                                                                   torch.zeros(1, dtype=torch.int64, device="cpu")))
 
 
 def _windowed(block: Block, weight: Tensor, params: dict[str, Any]) -> Block:
@@ -257,7 +266,7 @@ def _windowed(block: Block, weight: Tensor, params: dict[str, Any]) -> Block:
     return action.reshaped(y, (y.shape[0], weight.shape[0], *y.shape[3:]))
 
 
-# ----- transposed: out = stride * in + dilation * k - padding ---------------------------------------------------------------
+# ----- transposed: out = stride * in + dilation * k - padding ---------------------------------------------------------
 
 
 def _spread(block: Block, weight: Tensor, params: dict[str, Any]) -> Block:
@@ -300,10 +309,11 @@ def _paired(a: Axis, b: Axis, where: Tensor, size: int) -> Axis:
     return Axis(ids, size, where[i.clamp(min=0), j.clamp(min=0)].masked_fill((i < 0) | (j < 0), -1))
 
 
-# ----- spatial axes whole ---------------------------------------------------------------------------------------------------
+# ----- spatial axes whole ---------------------------------------------------------------------------------------------
 
 
-def _convolved(block: Block, term: Term, weight: Tensor, params: dict[str, Any], filters: int, sizes: Sequence[int], run: Any) -> Block:
+def _convolved(block: Block, term: Term, weight: Tensor, params: dict[str, Any], filters: int,
+               sizes: Sequence[int], run: Any) -> Block:
     """Spatial axes whole; a tied channel makes it a convolution of each channel alone (a grouped one)."""
     notes: list[str] = []
     before = term
@@ -311,7 +321,8 @@ def _convolved(block: Block, term: Term, weight: Tensor, params: dict[str, Any],
     if term is not before:
         notes.append("dlconv needs its spatial axes whole")
     channel = term.out[1]
-    tied = channel.positions is None and len(channel.indices) == 1 and channel.indices[0] in term.in_indices() and params["groups"] == 1
+    tied = (channel.positions is None and len(channel.indices) == 1 and channel.indices[0] in term.in_indices()
+            and params["groups"] == 1)
     if not tied:
         before = term
         term = term.untied(1, block.like)
@@ -335,13 +346,15 @@ def _convolved(block: Block, term: Term, weight: Tensor, params: dict[str, Any],
     axes = [plain(n) for n in sizes]
     shape = (block.shape[0], filters, *sizes)
     if run is not _forward and not alone and len(factors) > 1 and few_columns(weight, groups):
-        columns = transposed_of_product(factors, tuple(varying), channel.indices, [a.indices for a in term.out[2:]], weight, named.indices,
+        columns = transposed_of_product(factors, tuple(varying), channel.indices, [a.indices for a in term.out[2:]],
+                                        weight, named.indices,
                                         [a.indices for a in axes], **params)
         made = Term([*aside, columns], (term.out[0], named, *axes), term.inn, term.coefficient, term.conjugate)
         return block.made([made.eliminated(math.prod(shape))], shape, untied=tuple(dict.fromkeys(notes)))
 
     def convolved(factors: Sequence[Any], varying: Sequence[Index]) -> Tensor:
-        values = term.replaced(factors=tuple(factors)).values([*varying, *last], block.like).expand([i.size for i in (*varying, *last)])
+        values = term.replaced(factors=tuple(factors)).values([*varying, *last],
+                                                              block.like).expand([i.size for i in (*varying, *last)])
         images = values.reshape(math.prod(i.size for i in varying), *block.shape[2:], block.shape[1]).movedim(-1, 1)
         if images.ndim != 4 or images.is_complex():  # torch has no complex kernel for channels_last
             images = images.contiguous()
@@ -356,7 +369,8 @@ def _convolved(block: Block, term: Term, weight: Tensor, params: dict[str, Any],
     return block.made([made.eliminated(math.prod(shape))], shape, y.dtype, tuple(dict.fromkeys(notes)))
 
 
-def _in_pieces(convolved: Callable[..., Tensor], factors: Sequence[Any], varying: Sequence[Index], image: int) -> Tensor:
+def _in_pieces(convolved: Callable[..., Tensor], factors: Sequence[Any], varying: Sequence[Index],
+               image: int) -> Tensor:
     """What `convolved` makes of many images, some at a time, so that they stay in cache between being made and being used."""
     count = math.prod(i.size for i in varying)
     limit = PIECE if len(factors) > 1 else 4 * PIECE  # one factor alone is there already
@@ -368,7 +382,8 @@ def _in_pieces(convolved: Callable[..., Tensor], factors: Sequence[Any], varying
     per = count // first.size
     for start in range(0, first.size, step):
         part = Index(min(step, first.size - start))
-        narrow = [(a.narrow(ids.index(first), start, part.size), tuple(part if i is first else i for i in ids)) if first in ids else (a, ids)
+        narrow = [(a.narrow(ids.index(first), start, part.size), tuple(part if i is first else i for i in ids))
+                  if first in ids else (a, ids)
                   for a, ids in factors]
         made = convolved(narrow, [part, *rest])
         if result is None:
@@ -378,8 +393,8 @@ def _in_pieces(convolved: Callable[..., Tensor], factors: Sequence[Any], varying
 
 
 def _parted(term: Term, own: Sequence[Index]) -> tuple[list[Index], list[Any], list[Any]]:
-    """What counts the images, the factors that make them, and those that can wait: without a channel or a place, where there are no more
-    images without them."""
+    """What counts the images, the factors that make them, and those that can wait: without a channel or a place, where
+    there are no more images without them."""
     carried = [i for i in term.carried() if i not in own]
     held = {i for _, ids in term.factors for i in ids}
     images = [f for f in term.factors if set(own) & set(f[1])]

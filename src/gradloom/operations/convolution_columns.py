@@ -1,7 +1,8 @@
 """A transposed convolution of images that are products of smaller arrays, which are never multiplied out.
 
-The channels are summed in one product with the filters: columns, one for each place and position of a filter, which are then added
-where they lie. Worth it where columns are no larger than the images: few filters over many channels, as at the input of a network.
+The channels are summed in one product with the filters: columns, one for each place and position of a filter, which are
+then added where they lie. Worth it where columns are no larger than the images: few filters over many channels, as at
+the input of a network.
 """
 from __future__ import annotations
 
@@ -25,9 +26,12 @@ def few_columns(weight: Tensor, groups: int) -> bool:
     return groups == 1 and math.prod(weight.shape[1:]) <= weight.shape[0]
 
 
-def transposed_of_product(factors: Sequence[Factor], varying: Ids, channel: Ids, spatial: Sequence[Ids], weight: Tensor, named: Ids,
-                          axes: Sequence[Ids], stride: Sizes, padding: Sizes, dilation: Sizes, sizes: Sizes, groups: int = 1) -> Factor:
-    """The transposed convolution of the product of `factors` over (varying, channel, spatial), over (varying, named, axes) in some order.
+def transposed_of_product(factors: Sequence[Factor], varying: Ids, channel: Ids, spatial: Sequence[Ids],
+                          weight: Tensor, named: Ids,
+                          axes: Sequence[Ids], stride: Sizes, padding: Sizes, dilation: Sizes,
+                          sizes: Sizes, groups: int = 1) -> Factor:
+    """The transposed convolution of the product of `factors` over (varying, channel, spatial), over (varying, named,
+    axes) in some order.
 
     `named` are the filters, `axes` the places in the result. What has size 1 is in no index: its ids are empty.
     """
@@ -50,20 +54,26 @@ def transposed_of_product(factors: Sequence[Factor], varying: Ids, channel: Ids,
         part, here = factors, inner
         if place is not None and count < own[0]:
             rows = Index(count)
-            part = [(a.narrow(ids.index(place), start, count), tuple(rows if i is place else i for i in ids)) if place in ids else (a, ids)
+            part = [(a.narrow(ids.index(place), start, count), tuple(rows if i is place else i for i in ids))
+                    if place in ids else (a, ids)
                     for a, ids in factors]
             here = [(rows,), *inner[1:]]
         keep = (*(i for ids in here for i in ids), *kernel, filters, *varying)
-        pair = sorted(two_of(part, keep), key=lambda f: filters not in f[1])  # what varies is last, so that it lies together in memory
-        columns = contracted(pair, keep).reshape([*(math.prod(i.size for i in ids) for ids in here), *weight.shape[2:], *image])
+        # what varies is last, so that it lies together in memory
+        pair = sorted(two_of(part, keep), key=lambda f: filters not in f[1])
+        columns = contracted(pair, keep).reshape([*(math.prod(i.size for i in ids) for ids in here),
+                                                  *weight.shape[2:], *image])
         columns = columns.expand([count, *own[1:], *weight.shape[2:], *image])
         for position in itertools.product(*(range(k.size) for k in kernel)):
-            first = [k * e + start * s * (axis == 0) for axis, (k, s, e) in enumerate(zip(position, stride, dilation, strict=True))]
-            places = tuple(slice(n, n + (m - 1) * s + 1, s) for n, m, s in zip(first, columns.shape, stride, strict=False))
+            first = [k * e + start * s * (axis == 0)
+                     for axis, (k, s, e) in enumerate(zip(position, stride, dilation, strict=True))]
+            places = tuple(slice(n, n + (m - 1) * s + 1, s)
+                           for n, m, s in zip(first, columns.shape, stride, strict=False))
             whole[places].add_(columns[(slice(None),) * len(own) + position])
     for axis, (n, p) in enumerate(zip(sizes, padding, strict=True)):
         whole = whole.narrow(axis, p, n)
     d = len(own)
-    whole = whole.permute([*range(d + 1, whole.ndim), d, *range(d)])  # in this order it is multiplied further without being moved twice
+    # in this order it is multiplied further without being moved twice
+    whole = whole.permute([*range(d + 1, whole.ndim), d, *range(d)])
     ids = (*varying, *named, *(i for its in axes for i in its))
     return whole.reshape([i.size for i in ids]), ids

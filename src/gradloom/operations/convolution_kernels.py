@@ -1,7 +1,7 @@
 """The kernels of convolution and of its two transposes, with leading axes on any operand.
 
-Leading axes of x go into the batch, of the weight into the filters, of a cotangent for the weight into its channels, of two
-operands into groups.
+Leading axes of x go into the batch, of the weight into the filters, of a cotangent for the weight into its channels, of
+two operands into groups.
 """
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ aten = torch.ops.aten
 
 
 def better_laid_out(x: Tensor, weight: Tensor) -> bool:
-    """Whether torch's convolution of these is faster with their channels together in memory: float32 images on a CPU, where it takes two
-    thirds of the time, transposed a third and less."""
+    """Whether torch's convolution of these is faster with their channels together in memory: float32 images on a CPU,
+    where it takes two thirds of the time, transposed a third and less."""
     return x.ndim == 4 and weight.ndim == 4 and x.dtype is torch.float32 and x.device.type == "cpu"
 
 
@@ -44,14 +44,16 @@ def _by_parts(run: Any, a: Tensor, b: Tensor, groups: int) -> Tensor:
     return torch.complex(*parts)
 
 
-def _with_lead(run: Any, a: Tensor, b: Tensor, ndim: int, groups: int, fold_a: Any, fold_b: Any, fold_both: Any) -> Tensor:
+def _with_lead(run: Any, a: Tensor, b: Tensor, ndim: int, groups: int, fold_a: Any, fold_b: Any,
+               fold_both: Any) -> Tensor:
     """Run a bilinear kernel with leading axes on a, on b, or on both."""
     lead_a, lead_b = _lead_of(a, ndim), _lead_of(b, ndim)
     if not lead_a and not lead_b:
         return _by_parts(run, a, b, groups)
     if 0 in lead_a + lead_b:
         y = _by_parts(run, a.new_zeros(a.shape[len(lead_a):]), b.new_zeros(b.shape[len(lead_b):]), groups)
-        return y.new_zeros((*torch.broadcast_shapes(lead_a or (1,) * len(lead_b), lead_b or (1,) * len(lead_a)), *y.shape))
+        return y.new_zeros((*torch.broadcast_shapes(lead_a or (1,) * len(lead_b), lead_b or (1,) * len(lead_a)),
+                            *y.shape))
     if lead_a and lead_b:
         lead = torch.broadcast_shapes(lead_a, lead_b)
         a, b = a.expand(*lead, *a.shape[len(lead_a):]), b.expand(*lead, *b.shape[len(lead_b):])
@@ -104,7 +106,8 @@ def beyond(sizes: Sizes, inner: Sizes, kernel: Sizes, stride: Sizes, padding: Si
                  for n, m, k, s, p, e in zip(sizes, inner, kernel, stride, padding, dilation, strict=True))
 
 
-def _to_input(y_bar: Tensor, weight: Tensor, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int, sizes: Sizes) -> Tensor:
+def _to_input(y_bar: Tensor, weight: Tensor, stride: Sizes, padding: Sizes, dilation: Sizes,
+              groups: int, sizes: Sizes) -> Tensor:
     ndim = len(stride) + 2
     kernel = weight.shape[-len(stride):]
     extra = beyond(sizes, y_bar.shape[-len(stride):], kernel, stride, padding, dilation)
@@ -122,18 +125,21 @@ def _to_input(y_bar: Tensor, weight: Tensor, stride: Sizes, padding: Sizes, dila
 
     def fold_both(y: Tensor, w: Tensor) -> Tensor:
         n = y.shape[0]
-        return _by_parts(run, y.movedim(0, 1).flatten(1, 2), w.flatten(0, 1), n * groups).unflatten(1, (n, -1)).movedim(1, 0)
+        return _by_parts(run, y.movedim(0, 1).flatten(1, 2), w.flatten(0, 1),
+                         n * groups).unflatten(1, (n, -1)).movedim(1, 0)
 
     return _with_lead(run, y_bar, weight, ndim, groups, fold_y, fold_w, fold_both)
 
 
-def _to_weight(x: Tensor, y_bar: Tensor, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int, kernel: Sizes) -> Tensor:
+def _to_weight(x: Tensor, y_bar: Tensor, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int,
+               kernel: Sizes) -> Tensor:
     d = len(stride)
 
     def run(x: Tensor, y: Tensor, g: int) -> Tensor:
         shape = (y.shape[1], x.shape[1] // g, *kernel)
         weight = x.new_empty(1).expand(shape)
-        return aten.convolution_backward(settled(y), settled(x), weight, None, stride, padding, dilation, False, (0,) * d, g, (False, True, False))[1]
+        return aten.convolution_backward(settled(y), settled(x), weight, None, stride, padding,
+                                         dilation, False, (0,) * d, g, (False, True, False))[1]
 
     def fold_x(x: Tensor, y: Tensor) -> Tensor:
         n = x.shape[0]
@@ -145,6 +151,7 @@ def _to_weight(x: Tensor, y_bar: Tensor, stride: Sizes, padding: Sizes, dilation
 
     def fold_both(x: Tensor, y: Tensor) -> Tensor:
         n = x.shape[0]
-        return _by_parts(run, x.movedim(0, 1).flatten(1, 2), y.movedim(0, 1).flatten(1, 2), n * groups).unflatten(0, (n, -1))
+        return _by_parts(run, x.movedim(0, 1).flatten(1, 2), y.movedim(0, 1).flatten(1, 2),
+                         n * groups).unflatten(0, (n, -1))
 
     return _with_lead(run, x, y_bar, d + 2, groups, fold_x, fold_y, fold_both)

@@ -20,7 +20,8 @@ def sizes_of(shape: Any, word: str) -> tuple[int, ...]:
     try:
         sizes = tuple(operator.index(n) for n in shape) if hasattr(shape, "__len__") else (operator.index(shape),)
     except TypeError:
-        raise ShapeError(f"{word} takes the shape as an integer or a tuple of them, not {shape!r:.60}, at {line_of(user_site())}; "
+        raise ShapeError(
+            f"{word} takes the shape as an integer or a tuple of them, not {shape!r:.60}, at {line_of(user_site())}; "
                          f"write {word}((2, 3))") from None
     if any(n < 0 for n in sizes):
         raise ShapeError(f"{word} of shape {sizes}: sizes are not negative, at {line_of(user_site())}")
@@ -36,7 +37,8 @@ def allocated(word: str, shape: Any, make: Callable[[], Tensor]) -> Tensor:
         if wanted is None:
             raise
         shape = tuple(shape) if isinstance(shape, torch.Size) else shape
-        raise ShapeError(f"{word} of {shape} takes {wanted} of memory, which is not there, at {line_of(user_site())}; write a smaller shape or dtype, "
+        raise ShapeError(
+            f"{word} of {shape} takes {wanted} of memory, which is not there, at {line_of(user_site())}; write a smaller shape or dtype, "
                          "or work in parts") from None
 
 
@@ -51,13 +53,15 @@ def type_and_device(like: Any, dtype: Any, device: Any) -> dict[str, Any]:
         like = array(like)
         dtype = like.dtype if dtype is None else dtype
         device = like.device if device is None else device
-    return {"dtype": torch.float64 if dtype is None else dtype_named(dtype), "device": torch.device("cpu") if device is None else device}
+    return {"dtype": torch.float64 if dtype is None else dtype_named(dtype), "device": torch.device("cpu")
+            if device is None else device}
 
 
 def constant(value: Tensor, labels: Any, like: Any, word: str) -> Any:
     """A new array as a constant: a tensor where `like` is one, else a dlarray."""
     if labels is not None and not isinstance(labels, str):
-        raise TypeRefused(f"{word} takes the shape as one tuple and then labels, not {labels!r:.60}, at {line_of(user_site())}; "
+        raise TypeRefused(
+            f"{word} takes the shape as one tuple and then labels, not {labels!r:.60}, at {line_of(user_site())}; "
                           f"write {word}((2, 3), \"CB\")")
     if isinstance(like, Tensor) and labels is None:
         return value
@@ -102,7 +106,8 @@ def ones(shape: Any, labels: str | None = None, *, like: Any = None, dtype: Any 
 
 
 @composite
-def full(shape: Any, fill_value: Any, labels: str | None = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
+def full(shape: Any, fill_value: Any, labels: str | None = None, *, like: Any = None, dtype: Any = None,
+         device: Any = None) -> Any:
     """One value everywhere: a number, or a dlarray that broadcasts to the shape (recorded where it is traced).
 
     Numbers give float64 (bools bool, complex numbers complex128) unless `like`, `dtype` or `device` say otherwise.
@@ -132,7 +137,8 @@ def full(shape: Any, fill_value: Any, labels: str | None = None, *, like: Any = 
         raise
     except (RuntimeError, TypeError, OverflowError) as error:
         reason = str(error).splitlines()[0]
-        raise TypeRefused(f"full cannot write {value!r} as {str(made['dtype'])[6:]}, at {line_of(user_site())}: {reason}; "
+        raise TypeRefused(
+            f"full cannot write {value!r} as {str(made['dtype'])[6:]}, at {line_of(user_site())}: {reason}; "
                           "give dtype=") from None
 
 
@@ -184,7 +190,8 @@ def full_like(x: Any, /, fill_value: Any, *, dtype: Any = None, device: Any = No
 
 
 @composite
-def eye(n_rows: int, n_cols: int | None = None, labels: str | None = None, *, k: int = 0, like: Any = None, dtype: Any = None,
+def eye(n_rows: int, n_cols: int | None = None, labels: str | None = None, *, k: int = 0, like: Any = None,
+        dtype: Any = None,
         device: Any = None) -> Any:
     """A matrix with ones on a diagonal and zeros elsewhere, n_rows x n_rows or n_rows x n_cols; k > 0 is a diagonal
     above the main one.
@@ -206,9 +213,11 @@ def eye(n_rows: int, n_cols: int | None = None, labels: str | None = None, *, k:
 
 
 @composite
-def arange(start: Any, stop: Any = None, step: Any = 1, labels: str | None = None, *, like: Any = None, dtype: Any = None,
+def arange(start: Any, stop: Any = None, step: Any = 1, labels: str | None = None, *, like: Any = None,
+           dtype: Any = None,
            device: Any = None) -> Any:
-    """Numbers from start (0 where only one bound is given) to just before stop; float64, as all numbers: `dtype="int64"` for indices.
+    """Numbers from start (0 where only one bound is given) to just before stop; float64, as all numbers:
+    `dtype="int64"` for indices.
 
     >>> import gradloom as gl
     >>> gl.arange(3)
@@ -224,11 +233,13 @@ def arange(start: Any, stop: Any = None, step: Any = 1, labels: str | None = Non
     made = type_and_device(like, dtype, device)
     if (last - first) / step <= 0:
         return constant(torch.zeros((0,), **made), labels, like, "arange")
-    return constant(allocated("arange", (first, last, step), lambda: torch.arange(first, last, step, **made)), labels, like, "arange")
+    return constant(allocated("arange", (first, last, step), lambda: torch.arange(first, last, step, **made)),
+                    labels, like, "arange")
 
 
 @composite
-def linspace(start: Any, stop: Any, /, num: int, labels: str | None = None, *, endpoint: bool = True, like: Any = None, dtype: Any = None,
+def linspace(start: Any, stop: Any, /, num: int, labels: str | None = None, *, endpoint: bool = True,
+             like: Any = None, dtype: Any = None,
              device: Any = None) -> Any:
     """`num` evenly spaced numbers from start to stop, both included; without `endpoint` one step short of stop.
 
@@ -253,8 +264,10 @@ def _number(x: Any, word: str) -> Any:
 
 
 @composite
-def asarray(x: Any, /, labels: str | None = None, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> dlarray:
-    """x as a dlarray: what `dlarray(x, labels)` does, under the array API's name. The memory is copied unless `copy=False`.
+def asarray(x: Any, /, labels: str | None = None, *, dtype: Any = None, device: Any = None,
+            copy: bool | None = None) -> dlarray:
+    """x as a dlarray: what `dlarray(x, labels)` does, under the array API's name. The memory is copied unless
+    `copy=False`.
 
     >>> import gradloom as gl
     >>> gl.asarray([1, 2])
@@ -278,7 +291,8 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> d
     Source: array API from_dlpack.
     """
     if not hasattr(x, "__dlpack__"):
-        raise TypeRefused(f"from_dlpack needs an array with __dlpack__, not {type(x).__name__}, at {line_of(user_site())}; write dlarray(x)")
+        raise TypeRefused(
+            f"from_dlpack needs an array with __dlpack__, not {type(x).__name__}, at {line_of(user_site())}; write dlarray(x)")
     return dlarray(torch.from_dlpack(x), device=device, copy=copy is not False)
 
 
@@ -308,4 +322,5 @@ def empty_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Any:
     return zeros_like(x, dtype=dtype, device=device)
 
 
-__all__ = ["arange", "asarray", "empty", "empty_like", "eye", "from_dlpack", "full", "full_like", "linspace", "ones", "ones_like", "zeros", "zeros_like"]
+__all__ = ["arange", "asarray", "empty", "empty_like", "eye", "from_dlpack", "full", "full_like",
+           "linspace", "ones", "ones_like", "zeros", "zeros_like"]

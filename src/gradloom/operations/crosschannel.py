@@ -14,7 +14,7 @@ from ..kernels import Tensor
 from .arithmetic import power, square
 from .standardizing import real_and_axis
 
-# ----- sums over a window of `before` channels, the own one and `after` -------------------------------------------------
+# ----- sums over a window of `before` channels, the own one and `after` -----------------------------------------------
 
 
 def _window_kernel(x: Tensor, axis: int, before: int, after: int) -> Tensor:
@@ -33,10 +33,12 @@ def _window(x: Any, axis: int, before: int, after: int) -> Any:
 
 
 _window_sum = multilinear(
-    "window_sum", _window_kernel, transposes={"x": lambda y_bar, axis, before, after: _window(y_bar, axis, after, before)}, act=action.untying,
-    samples=[((2, 5), {"axis": -1, "before": 1, "after": 2}), ((3, 2), {"axis": -2, "before": 0, "after": 4}), ((1, 2), {"axis": -2, "before": 1, "after": 1})])
+    "window_sum", _window_kernel,
+    transposes={"x": lambda y_bar, axis, before, after: _window(y_bar, axis, after, before)}, act=action.untying,
+    samples=[((2, 5), {"axis": -1, "before": 1, "after": 2}), ((3, 2), {"axis": -2, "before": 0, "after": 4}),
+             ((1, 2), {"axis": -2, "before": 1, "after": 1})])
 
-# ----- the normalization ------------------------------------------------------------------------------------------------
+# ----- the normalization ----------------------------------------------------------------------------------------------
 
 
 def _power(s: Any, beta: float) -> Any:
@@ -47,7 +49,8 @@ def _power(s: Any, beta: float) -> Any:
     return root.sqrt().mul_(root)
 
 
-def _kernel(x: Tensor, axis: int, before: int, after: int, alpha: float, beta: float, k: float) -> tuple[Tensor, Tensor]:
+def _kernel(x: Tensor, axis: int, before: int, after: int, alpha: float, beta: float,
+            k: float) -> tuple[Tensor, Tensor]:
     s = _window_kernel(x.square(), axis, before, after).mul_(alpha).add_(k)
     return _power(s, beta).mul_(x), s
 
@@ -70,7 +73,8 @@ def _pull(y_bar: Any, x: Any, s: Any, axis: int, before: int, after: int, alpha:
     return y_bar * p + 2 * _window(y_bar * (slope * x), axis, after, before) * x
 
 
-def _fused(y_bar: Tensor, x: Tensor, s: Tensor, axis: int, before: int, after: int, alpha: float, beta: float) -> Tensor:
+def _fused(y_bar: Tensor, x: Tensor, s: Tensor, axis: int, before: int, after: int, alpha: float,
+           beta: float) -> Tensor:
     """The same in fewer passes."""
     p = _power(s, beta)
     inner = _window_kernel((y_bar * x).mul_(p).div_(s), axis, after, before)
@@ -81,13 +85,16 @@ def _sizes(axis: int, before: int, after: int, beta: float = 0.75) -> dict[str, 
     return {"axis": axis, "before": before, "after": after, "alpha": 0.7, "beta": beta, "k": 1.5}
 
 
-_crosschannelnorm = general("crosschannelnorm", _kernel, hidden=("s",), push=_push, pull=_pull, fused_pull=_fused, matlab="crosschannelnorm",
-                            samples=[((2, 4, 3), _sizes(-2, 1, 1)), ((5, 2), _sizes(-2, 1, 2, 1.3)), ((2, 1), _sizes(-1, 2, 2)), ((0, 3), _sizes(-1, 1, 1))])
+_crosschannelnorm = general("crosschannelnorm", _kernel, hidden=("s",), push=_push, pull=_pull,
+                            fused_pull=_fused, matlab="crosschannelnorm",
+                            samples=[((2, 4, 3), _sizes(-2, 1, 1)), ((5, 2), _sizes(-2, 1, 2, 1.3)),
+                                     ((2, 1), _sizes(-1, 2, 2)), ((0, 3), _sizes(-1, 1, 1))])
 _crosschannelnorm.opaque = True  # the kernel writes in place
 
 
 @public(_crosschannelnorm)
-def crosschannelnorm(x: Any, window_size: int, /, *, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0, data_format: str | None = None) -> Any:
+def crosschannelnorm(x: Any, window_size: int, /, *, alpha: float = 1e-4, beta: float = 0.75,
+                     k: float = 2.0, data_format: str | None = None) -> Any:
     """Each element divided by a power of the mean square of the channels near its own (local response normalization).
 
     Formula: y[c] = x[c] / (k + alpha / window_size * sum of x[j]**2)**beta, j from c - floor((window_size - 1) / 2) to
@@ -105,13 +112,17 @@ def crosschannelnorm(x: Any, window_size: int, /, *, alpha: float = 1e-4, beta: 
     try:
         size = operator.index(window_size)
     except TypeError:
-        raise TypeRefused(f"crosschannelnorm: window_size is a number of channels, not {window_size!r:.60}, at {line_of(user_site())}; write 5") from None
+        raise TypeRefused(
+            f"crosschannelnorm: window_size is a number of channels, not {window_size!r:.60}, at {line_of(user_site())}; write 5") from None
     if size < 1:
-        raise ShapeError(f"crosschannelnorm: window_size is {size}, at {line_of(user_site())}; it is at least 1, and 5 in most networks")
+        raise ShapeError(
+            f"crosschannelnorm: window_size is {size}, at {line_of(user_site())}; it is at least 1, and 5 in most networks")
     if not k > 0 or not alpha >= 0:
-        raise ShapeError(f"crosschannelnorm needs k above 0, alpha at least 0, not k={k!r}, alpha={alpha!r}, at {line_of(user_site())}; write k=2, alpha=1e-4")
+        raise ShapeError(
+            f"crosschannelnorm needs k above 0, alpha at least 0, not k={k!r}, alpha={alpha!r}, at {line_of(user_site())}; write k=2, alpha=1e-4")
     x, axis, _ = real_and_axis(x, data_format, "crosschannelnorm")
-    params = {"axis": axis, "before": (size - 1) // 2, "after": size // 2, "alpha": alpha / size, "beta": float(beta), "k": float(k)}
+    params = {"axis": axis, "before": (size - 1) // 2, "after": size // 2, "alpha": alpha / size,
+              "beta": float(beta), "k": float(k)}
     return _crosschannelnorm.apply((x,), params, labels_of(x))
 
 

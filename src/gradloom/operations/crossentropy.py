@@ -74,7 +74,8 @@ def _at_index(x: Tensor, index: Tensor, axis: int) -> Tensor:
     return x.expand(shape).gather(axis, index)
 
 
-def _crossentropy_kernel(x: Tensor, targets: Tensor, weights: Tensor | None, axis: int, mode: str, from_logits: bool, clipped: bool, factor: float,
+def _crossentropy_kernel(x: Tensor, targets: Tensor, weights: Tensor | None, axis: int, mode: str,
+                         from_logits: bool, clipped: bool, factor: float,
                          reduction: str) -> tuple[Tensor, Tensor]:
     """The loss, and log_softmax(x) where that is in it. `clipped` is False where no probability can be so small that it is clipped."""
     if mode == "multilabel":
@@ -93,7 +94,8 @@ def _crossentropy_kernel(x: Tensor, targets: Tensor, weights: Tensor | None, axi
         raise
     if reduction == "sum":
         return weighted_total(e, None if weights is None else _at_index(weights, index, axis), -factor, reduction), logs
-    return weighted_total(e.neg_(), None if weights is None else _at_index(weights, index, axis), factor, reduction).squeeze(axis), logs
+    return weighted_total(e.neg_(), None if weights is None else _at_index(weights, index, axis),
+                          factor, reduction).squeeze(axis), logs
 
 
 def _check_indices(index: Tensor, classes: int) -> None:
@@ -105,7 +107,8 @@ def _check_indices(index: Tensor, classes: int) -> None:
     value, at = int(index[place]), ", ".join(map(str, place))
     way = "write targets - 1" if bool((index == classes).any() and (index > 0).all()) else (
         f"to leave targets out, write indexcrossentropy(y, targets, mask_index={value})")
-    raise ShapeError(f"crossentropy: the class index at targets[{at}] is {value}, and the {classes} classes along C are numbered from 0 to {classes - 1}, "
+    raise ShapeError(
+        f"crossentropy: the class index at targets[{at}] is {value}, and the {classes} classes along C are numbered from 0 to {classes - 1}, "
                      f"at {line_of(user_site())}; {way}")
 
 
@@ -119,7 +122,8 @@ def _slopes_and_value(x: Any, t: Any, mode: str, from_logits: bool) -> tuple[Any
             lambda: (t - 1) * _log(1 - x) - t * _log(x))
 
 
-def _crossentropy_push(x_dot: Any, targets_dot: Any, weights_dot: Any, x: Any, targets: Any, weights: Any, axis: int, mode: str,
+def _crossentropy_push(x_dot: Any, targets_dot: Any, weights_dot: Any, x: Any, targets: Any,
+                       weights: Any, axis: int, mode: str,
                        from_logits: bool, factor: float, reduction: str) -> Any:
     t = _dense(targets, x, axis)
     if mode == "single-label" and from_logits:
@@ -138,7 +142,8 @@ def _crossentropy_push(x_dot: Any, targets_dot: Any, weights_dot: Any, x: Any, t
     return sum(y_dot, axis=axis) if is_index(targets) and reduction != "sum" else y_dot
 
 
-def _crossentropy_pull(y_bar: Any, x: Any, targets: Any, weights: Any, axis: int, mode: str, from_logits: bool, factor: float,
+def _crossentropy_pull(y_bar: Any, x: Any, targets: Any, weights: Any, axis: int, mode: str,
+                       from_logits: bool, factor: float,
                        reduction: str, wanted: Any) -> Any:
     t = _dense(targets, x, axis)
     if is_index(targets) and reduction != "sum":
@@ -159,7 +164,8 @@ def _crossentropy_pull(y_bar: Any, x: Any, targets: Any, weights: Any, axis: int
     return bars
 
 
-def _crossentropy_fused(y_bar: Tensor, x: Tensor, targets: Tensor, logs: Tensor, weights: Any, axis: int, mode: str, from_logits: bool, clipped: bool,
+def _crossentropy_fused(y_bar: Tensor, x: Tensor, targets: Tensor, logs: Tensor, weights: Any,
+                        axis: int, mode: str, from_logits: bool, clipped: bool,
                         factor: float, reduction: str, wanted: Any) -> Any:
     """The common cases: a sum without weights, of which the targets are constants."""
     index = is_index(targets)
@@ -180,7 +186,8 @@ def _crossentropy_fused(y_bar: Tensor, x: Tensor, targets: Tensor, logs: Tensor,
 
 
 def _options(**changed: Any) -> dict[str, Any]:
-    return {"axis": -2, "mode": "single-label", "from_logits": False, "clipped": True, "factor": 0.5, "reduction": "sum"} | changed
+    return {"axis": -2, "mode": "single-label", "from_logits": False, "clipped": True, "factor": 0.5,
+            "reduction": "sum"} | changed
 
 
 _MODES = [{"mode": mode, "from_logits": logits} for mode in ("single-label", "multilabel") for logits in (False, True)]
@@ -195,22 +202,25 @@ _crossentropy = general(
 
 
 @public(_crossentropy)
-def crossentropy(y: Any, targets: Any, weights: Any = None, /, *, mask: Any = None, classification_mode: str = "single-label",
+def crossentropy(y: Any, targets: Any, weights: Any = None, /, *, mask: Any = None,
+                 classification_mode: str = "single-label",
                  reduction: str = "sum", normalization_factor: str = "batch-size", from_logits: bool = False,
                  data_format: str | None = None, weights_format: str | None = None) -> Any:
     """The cross-entropy between probabilities and targets, summed and divided by the batch size.
 
-    Formula: -(1/N) sum of t log(y); "multilabel": -(1/N) sum of t log(y) + (1 - t) log(1 - y). N is the size of B, 1 when absent;
-    with `normalization_factor` "all-elements" the number of elements of y, "mask-included" (or "target-included") the sum of the
-    mask, "none" 1. y holds probabilities over C, as softmax (sigmoid for "multilabel") gives them, clipped away from 0 before the logarithm.
-    `from_logits=True` takes what goes into softmax or sigmoid: exact for every size, and faster.
+    Formula: -(1/N) sum of t log(y); "multilabel": -(1/N) sum of t log(y) + (1 - t) log(1 - y). N is the size of B, 1
+    when absent; with `normalization_factor` "all-elements" the number of elements of y, "mask-included" (or
+    "target-included") the sum of the mask, "none" 1. y holds probabilities over C, as softmax (sigmoid for
+    "multilabel") gives them, clipped away from 0 before the logarithm. `from_logits=True` takes what goes into softmax
+    or sigmoid: exact for every size, and faster.
 
     y: any layout with C. targets: y's axes, in any order of labels, or integer class indices counted from 0, without C.
-    weights: one for each class, or labelled, or with `weights_format`. mask: 0 and 1, y's shape, or labelled; what it hides has no influence.
-    The result is an unlabelled scalar; `reduction="none"` gives each element's part (for class indices, each observation's).
+    weights: one for each class, or labelled, or with `weights_format`. mask: 0 and 1, y's shape, or labelled; what it
+    hides has no influence. The result is an unlabelled scalar; `reduction="none"` gives each element's part (for class
+    indices, each observation's).
 
-    Raises ShapeError for values outside [0, 1] or, single-label, that do not sum to 1 over C to within 1e-3 (checked on the CPU);
-    LabelError where y is unlabelled and data_format is missing.
+    Raises ShapeError for values outside [0, 1] or, single-label, that do not sum to 1 over C to within 1e-3 (checked on
+    the CPU); LabelError where y is unlabelled and data_format is missing.
 
     >>> import gradloom as gl
     >>> y = gl.dlarray([[0.5, 0.25], [0.5, 0.75]], "CB")
@@ -233,7 +243,8 @@ def crossentropy(y: Any, targets: Any, weights: Any = None, /, *, mask: Any = No
     axis = labels.index("C") - y.ndim
     if targets.ndim == y.ndim - 1:
         if classification_mode == "multilabel":
-            raise ShapeError(f"{word} multilabel needs a target for every class, not class indices, at {line_of(user_site())}; "
+            raise ShapeError(
+                f"{word} multilabel needs a target for every class, not class indices, at {line_of(user_site())}; "
                              "write eye(classes)[indices]")
         targets = _class_indices(targets, y, labels, axis, word)
     else:
@@ -242,7 +253,8 @@ def crossentropy(y: Any, targets: Any, weights: Any = None, /, *, mask: Any = No
     if classification_mode == "single-label" and not from_logits:
         clipped = _check_probabilities(y, axis, mask is not None, word)
     params = {"axis": axis, "mode": classification_mode, "from_logits": bool(from_logits), "clipped": clipped}
-    return finished(_crossentropy, y, targets, weights, mask, params, labels, reduction, normalization_factor, word, weights_format)
+    return finished(_crossentropy, y, targets, weights, mask, params, labels, reduction, normalization_factor,
+                    word, weights_format)
 
 
 def _check_probabilities(y: Any, axis: int, masked: bool, word: str) -> bool:
@@ -264,26 +276,32 @@ def _check_probabilities(y: Any, axis: int, masked: bool, word: str) -> bool:
 def _class_indices(targets: Any, y: Any, labels: str, axis: int, word: str) -> Any:
     """Class indices as int64, in the order of y's axes without C."""
     if differentiable(targets.dtype) or targets.dtype is torch.bool:
-        raise TypeRefused(f"{word}: targets without C are class indices, integers counted from 0, not {str(targets.dtype)[6:]}, "
+        raise TypeRefused(
+            f"{word}: targets without C are class indices, integers counted from 0, not {str(targets.dtype)[6:]}, "
                           f"at {line_of(user_site())}; write dlarray(targets, labels, dtype=\"int64\")")
     rest = labels.replace("C", "")
     shape = tuple(n for k, n in enumerate(y.shape) if k != axis + y.ndim)
     if labels_of(targets) is not None:
         if sorted(labels_of(targets) or "") != sorted(rest):
-            raise LabelError(f"{word}: class indices {described(targets.shape, labels_of(targets))} for y {described(y.shape, labels)}, "
+            raise LabelError(
+                f"{word}: class indices {described(targets.shape, labels_of(targets))} for y {described(y.shape, labels)}, "
                              f"at {line_of(user_site())}; they need y's labels without C, {rest!r}")
         targets = permute_dims(targets, rest)
     if tuple(targets.shape) != shape:
-        raise ShapeError(f"{word}: class indices {described(targets.shape, labels_of(targets))} for y {described(y.shape, labels)}, "
+        raise ShapeError(
+            f"{word}: class indices {described(targets.shape, labels_of(targets))} for y {described(y.shape, labels)}, "
                          f"at {line_of(user_site())}; they need y's shape without C, {shape}")
     return targets if targets.dtype is torch.int64 else astype(targets, "int64")
 
 
 @composite
-def indexcrossentropy(y: Any, targets: Any, weights: Any = None, /, *, mask_index: int | None = None, reduction: str = "sum",
-                      normalization_factor: str = "batch-size", from_logits: bool = False, data_format: str | None = None,
+def indexcrossentropy(y: Any, targets: Any, weights: Any = None, /, *, mask_index: int | None = None,
+                      reduction: str = "sum",
+                      normalization_factor: str = "batch-size", from_logits: bool = False,
+                      data_format: str | None = None,
                       weights_format: str | None = None) -> Any:
-    """The cross-entropy for integer class indices: minus the logarithm of the probability of each target, over the batch size.
+    """The cross-entropy for integer class indices: minus the logarithm of the probability of each target, over the
+    batch size.
 
     Formula: -(1/N) sum of log(y[target]). Indices count from 0; targets equal to `mask_index` contribute nothing, and
     `normalization_factor="target-included"` counts the others. Everything else as in `crossentropy`.
@@ -301,8 +319,10 @@ def indexcrossentropy(y: Any, targets: Any, weights: Any = None, /, *, mask_inde
         raw = targets._value if type(targets) is dlarray else targets
         hidden = raw == mask_index
         labels = labels_of(targets)
-        mask, targets = ((dlarray._made(v, None, labels) if type(targets) is dlarray else v) for v in (~hidden, raw.masked_fill(hidden, 0)))
-    return crossentropy(y, targets, weights, mask=mask, reduction=reduction, normalization_factor=normalization_factor, from_logits=from_logits,
+        mask, targets = ((dlarray._made(v, None, labels) if type(targets) is dlarray else v)
+                         for v in (~hidden, raw.masked_fill(hidden, 0)))
+    return crossentropy(y, targets, weights, mask=mask, reduction=reduction, normalization_factor=normalization_factor,
+                        from_logits=from_logits,
                         data_format=data_format, weights_format=weights_format)
 
 

@@ -11,7 +11,8 @@ from ..core.operation import composite
 from ..kernels import NAMES, NUMBER_DTYPES, NUMBER_TYPES, Tensor, computed_in, differentiable, dtype_named, promoted
 
 _KINDS = {
-    "bool": {"bool"}, "signed integer": {"int8", "int16", "int32", "int64"}, "unsigned integer": {"uint8", "uint16", "uint32", "uint64"},
+    "bool": {"bool"}, "signed integer": {"int8", "int16", "int32", "int64"},
+    "unsigned integer": {"uint8", "uint16", "uint32", "uint64"},
     "real floating": {"float16", "bfloat16", "float32", "float64"}, "complex floating": {"complex64", "complex128"},
 }
 _KINDS["integral"] = _KINDS["signed integer"] | _KINDS["unsigned integer"]
@@ -35,8 +36,8 @@ def _named(x: Any) -> torch.dtype:
 def result_type(*arrays_and_dtypes: Any) -> torch.dtype:
     """The type that arrays, types and numbers are computed in together.
 
-    Arrays and types promote by torch's table; arrays without axes and Python numbers promote only to another kind (bool, integer,
-    floating, complex), and floating beside integers is float64.
+    Arrays and types promote by torch's table; arrays without axes and Python numbers promote only to another kind
+    (bool, integer, floating, complex), and floating beside integers is float64.
 
     >>> import gradloom as gl
     >>> gl.result_type("float32", "float64"), gl.result_type(gl.ones(2, dtype="float32"), 2.5)
@@ -70,8 +71,8 @@ def can_cast(from_: Any, to: Any, /) -> bool:
 
 @composite
 def isdtype(dtype: Any, kind: Any) -> bool:
-    """Whether a type is of a kind, or of one of several: a type or one of "bool", "signed integer", "unsigned integer", "integral",
-    "real floating", "complex floating", "numeric".
+    """Whether a type is of a kind, or of one of several: a type or one of "bool", "signed integer", "unsigned integer",
+    "integral", "real floating", "complex floating", "numeric".
 
     >>> import gradloom as gl
     >>> gl.isdtype("float32", ("integral", "real floating"))
@@ -90,7 +91,8 @@ def isdtype(dtype: Any, kind: Any) -> bool:
 
 @composite
 def finfo(type: Any, /) -> torch.finfo:
-    """The limits of a floating type, or that of an array: bits, eps, max, min, smallest_normal; of complex types, those of their parts.
+    """The limits of a floating type, or that of an array: bits, eps, max, min, smallest_normal; of complex types, those
+    of their parts.
 
     >>> import gradloom as gl
     >>> gl.finfo("float32").eps
@@ -100,7 +102,8 @@ def finfo(type: Any, /) -> torch.finfo:
     """
     dtype = _dtype_of(type)
     if not differentiable(dtype):
-        raise TypeRefused(f"finfo is of floating types, not {NAMES.get(dtype, dtype)}, at {line_of(user_site())}; write iinfo")
+        raise TypeRefused(
+            f"finfo is of floating types, not {NAMES.get(dtype, dtype)}, at {line_of(user_site())}; write iinfo")
     return torch.finfo(dtype)
 
 
@@ -116,7 +119,8 @@ def iinfo(type: Any, /) -> torch.iinfo:
     """
     dtype = _dtype_of(type)
     if differentiable(dtype) or dtype is torch.bool:
-        raise TypeRefused(f"iinfo is of integer types, not {NAMES.get(dtype, dtype)}, at {line_of(user_site())}; write finfo")
+        raise TypeRefused(
+            f"iinfo is of integer types, not {NAMES.get(dtype, dtype)}, at {line_of(user_site())}; write finfo")
     return torch.iinfo(dtype)
 
 

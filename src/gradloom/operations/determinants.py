@@ -83,7 +83,8 @@ def _faddeev_leverrier(x: Any, n: int) -> tuple[Any, Any]:
 
 _det = general("det", lambda x: tuple(aten._linalg_det(_transposed(x))), hidden=("lu", "pivots"), matlab="det",
                push=lambda x_dot, x, y, lu, pivots: sum(_cofactors(x, y, lu, pivots) * x_dot, axis=(-2, -1)),
-               pull=lambda y_bar, x, y, lu, pivots: column(column(y_bar)) * conj(_cofactors(x, y, lu, pivots)), samples=lambda: [
+               pull=lambda y_bar, x, y, lu, pivots: column(column(y_bar)) * conj(_cofactors(x, y, lu, pivots)),
+               samples=lambda: [
                    *((a, {}) for a in (*both_types((3,), (2, 2), (1,), (0,)), *_singular_samples()))])
 _det.opaque = True  # torch's forward derivative at a singular matrix is 0
 
@@ -99,8 +100,8 @@ def _singular_samples() -> list[Tensor]:
 def det(x: Any, /) -> Any:
     """The determinant of square matrices; 1 of a 0 x 0 one.
 
-    Formula: dy/dx = the matrix of cofactors, y inv(x).T where x has an inverse; exact, to any order, also where it has none.
-    x: (..., n, n); y: the leading axes, with their labels. Overflows where `slogdet` does not.
+    Formula: dy/dx = the matrix of cofactors, y inv(x).T where x has an inverse; exact, to any order, also where it has
+    none. x: (..., n, n); y: the leading axes, with their labels. Overflows where `slogdet` does not.
 
     >>> import gradloom as gl
     >>> gl.det(gl.dlarray([[1.0, 2.0], [3.0, 4.0]]))
@@ -124,11 +125,13 @@ def _log_slope(x: Any, y: Any, lu: Any, pivots: Any, seed: Any) -> Any:
         eye = constant_like(torch.eye(x.shape[-1], dtype=x.dtype, device=x.device), x)
         at = singular[..., None, None]
         return matrix_transpose(_inv.apply((where(dlarray._made(at, None) if type(x) is dlarray else at, eye, x),)))
-    return _inverse_transposed(lu, pivots) if type(x) is Tensor and not x.is_meta else matrix_transpose(_inv.apply((x,)))
+    return (_inverse_transposed(lu, pivots) if type(x) is Tensor and not x.is_meta
+            else matrix_transpose(_inv.apply((x,))))
 
 
 def _slogdet_push(x_dot: Any, x: Any, y: Any, lu: Any, pivots: Any) -> Any:
-    slope = _log_slope(x, y, lu, pivots, 1 if type(x_dot) is Block or not x.shape[-1] else raw(x_dot).abs().amax((-2, -1)))
+    slope = _log_slope(x, y, lu, pivots, 1 if type(x_dot) is Block or not x.shape[-1]
+                       else raw(x_dot).abs().amax((-2, -1)))
     trace = sum(slope * x_dot, axis=(-2, -1))
     return (y[0] * (imag(trace) * 1j), real(trace)) if x.dtype.is_complex else (None, trace)
 
@@ -138,10 +141,12 @@ def _slogdet_pull(y_bar: Any, x: Any, y: Any, lu: Any, pivots: Any) -> Any:
     if x.dtype.is_complex and sign_bar is not None:
         turn = imag(conj(y[0]) * sign_bar) * 1j
         bar = turn if bar is None else bar + turn
-    return None if bar is None else column(column(bar)) * conj(_log_slope(x, y, lu, pivots, 1 if type(bar) is Block else bar))
+    return (None if bar is None else column(column(bar)) * conj(_log_slope(x, y, lu, pivots,
+                                                                           1 if type(bar) is Block else bar)))
 
 
-_slogdet = general("slogdet", lambda x: tuple(aten._linalg_slogdet(_transposed(x))), outputs=2, hidden=("lu", "pivots"), push=_slogdet_push,
+_slogdet = general("slogdet", lambda x: tuple(aten._linalg_slogdet(_transposed(x))), outputs=2,
+                   hidden=("lu", "pivots"), push=_slogdet_push,
                    pull=_slogdet_pull, samples=lambda: [(a, {}) for a in both_types((3,), (2, 2), (1,), (0,))])
 
 
@@ -156,9 +161,9 @@ class SlogdetResult(NamedTuple):
 def slogdet(x: Any, /) -> Any:
     """The sign (or phase) and the logarithm of the absolute value of the determinant, as a named tuple; no overflow.
 
-    Formula: det(x) = sign * exp(logabsdet); d logabsdet/dx = inv(x).H. x: (..., n, n); both results: the leading axes. Where x is singular
-    the result is (0, -inf) and its derivative, which is infinite, a LinAlgError; a matrix of a stack whose logabsdet is not used (or not
-    selected by `where`) may be singular.
+    Formula: det(x) = sign * exp(logabsdet); d logabsdet/dx = inv(x).H. x: (..., n, n); both results: the leading axes.
+    Where x is singular the result is (0, -inf) and its derivative, which is infinite, a LinAlgError; a matrix of a
+    stack whose logabsdet is not used (or not selected by `where`) may be singular.
 
     >>> import gradloom as gl
     >>> gl.slogdet(gl.dlarray([[1e200, 0.0], [0.0, -1e200]])).sign

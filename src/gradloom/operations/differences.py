@@ -41,7 +41,8 @@ def _diff_fused(y_bar: Tensor, axis: int, x_shape: Any) -> tuple[Tensor]:
 
 _diff = multilinear(
     "diff", lambda x, axis: torch.diff(x, dim=axis), matlab="diff",
-    transposes={"x": lambda y_bar, axis: -_diff.apply((pad_axis(y_bar, axis, 1, 1),), {"axis": axis})}, fused_pull=_diff_fused,
+    transposes={"x": lambda y_bar, axis: -_diff.apply((pad_axis(y_bar, axis, 1, 1),), {"axis": axis})},
+    fused_pull=_diff_fused,
     act=lambda operation, inputs, params: _differences(inputs[0], params["axis"]),
     samples=[((4,), {"axis": -1}), ((3, 2), {"axis": -2}), ((2, 1), {"axis": -1}), ((0, 3), {"axis": -1})])
 
@@ -50,8 +51,8 @@ _diff = multilinear(
 def diff(x: Any, /, *, axis: Any = -1, n: int = 1, prepend: Any = None, append: Any = None) -> Any:
     """Differences of neighbours along an axis, taken n times.
 
-    Formula: y[i] = x[i + 1] - x[i]: the axis is shorter by n, and keeps its label. `prepend` and `append` are arrays (or numbers) put before
-    and after x along the axis first. Raises ShapeError for a scalar and for a negative n.
+    Formula: y[i] = x[i + 1] - x[i]: the axis is shorter by n, and keeps its label. `prepend` and `append` are arrays
+    (or numbers) put before and after x along the axis first. Raises ShapeError for a scalar and for a negative n.
 
     >>> import gradloom as gl
     >>> gl.diff(gl.dlarray([1.0, 4.0, 9.0]))
@@ -63,13 +64,16 @@ def diff(x: Any, /, *, axis: Any = -1, n: int = 1, prepend: Any = None, append: 
     x = array(x)
     x, k = _scanned(x, axis, "int64" if x.dtype is torch.bool else None, "diff")
     if n < 0:
-        raise ShapeError(f"diff is taken n >= 0 times, not {n}, at {line_of(user_site())}; the inverse is cumulative_sum")
+        raise ShapeError(
+            f"diff is taken n >= 0 times, not {n}, at {line_of(user_site())}; the inverse is cumulative_sum")
     if not n:
         return fresh(x)  # as it is, as NumPy has it
     if prepend is not None or append is not None:
         size = tuple(1 if j == x.ndim + k else m for j, m in enumerate(x.shape))
-        parts = [broadcast_to(a, size) if not a.ndim else a for a in (array(a) for a in (prepend, append) if a is not None)]
-        x = concat([*(parts[:1] if prepend is not None else []), x, *(parts[-1:] if append is not None else [])], axis=k)
+        parts = [broadcast_to(a, size) if not a.ndim else a for a in (array(a) for a in (prepend, append)
+                                                                      if a is not None)]
+        x = concat([*(parts[:1] if prepend is not None else []), x, *(parts[-1:] if append is not None else [])],
+                   axis=k)
     for _ in range(min(n, x.shape[k])):
         x = _diff.apply((x,), {"axis": k}, labels_of(x))
     return x
@@ -82,7 +86,8 @@ def _trapz_kernel(x: Tensor, axis: int, dx: float) -> Tensor:
     n = x.shape[axis]
     if n < 2:
         return x.narrow(axis, 0, 0).sum(axis)
-    y = torch.add(torch.add(x.narrow(axis, 1, n - 2).sum(axis), x.select(axis, 0), alpha=0.5), x.select(axis, n - 1), alpha=0.5)
+    y = torch.add(torch.add(x.narrow(axis, 1, n - 2).sum(axis), x.select(axis, 0), alpha=0.5),
+                  x.select(axis, n - 1), alpha=0.5)
     return y if dx == 1 else y * dx
 
 
@@ -105,16 +110,19 @@ def _trapz_on_block(operation: Any, inputs: Any, params: Any) -> Any:
 
 _trapz = multilinear(
     "trapz", _trapz_kernel, transposes={"x": _trapz_transpose}, act=_trapz_on_block, matlab="trapz",
-    fused_pull=lambda y_bar, axis, dx, x_shape: (y_bar.unsqueeze(axis) * _trapz_weights(y_bar, x_shape[axis], axis, dx),),
-    samples=[((4,), {"axis": -1, "dx": 0.5}), ((3, 2), {"axis": -2, "dx": 1}), ((2, 2, 1), {"axis": -1, "dx": 2.0}), ((0, 2), {"axis": -2, "dx": 1.0})])
+    fused_pull=lambda y_bar, axis, dx, x_shape: (y_bar.unsqueeze(axis) * _trapz_weights(y_bar, x_shape[axis], axis, dx),
+                                                 ),
+    samples=[((4,), {"axis": -1, "dx": 0.5}), ((3, 2), {"axis": -2, "dx": 1}), ((2, 2, 1), {"axis": -1, "dx": 2.0}),
+             ((0, 2), {"axis": -2, "dx": 1.0})])
 
 
 @public(_trapz)
 def trapz(y: Any, /, *, x: Any = None, dx: Any = 1.0, axis: Any = -1) -> Any:
     """The integral of samples along an axis by the trapezoidal rule.
 
-    Formula: sum over i of (x[i + 1] - x[i]) (y[i] + y[i + 1]) / 2. `x` are the places of the samples, a vector or an array of y's shape;
-    without it they are `dx` apart. The axis is dropped. `x` is given by keyword, since MATLAB has it first and NumPy second.
+    Formula: sum over i of (x[i + 1] - x[i]) (y[i] + y[i + 1]) / 2. `x` are the places of the samples, a vector or an
+    array of y's shape; without it they are `dx` apart. The axis is dropped. `x` is given by keyword, since MATLAB has
+    it first and NumPy second.
     Raises ShapeError where x and y do not fit.
 
     >>> import gradloom as gl
@@ -135,7 +143,8 @@ def trapz(y: Any, /, *, x: Any = None, dx: Any = 1.0, axis: Any = -1) -> Any:
         if x.ndim == 1 and x.shape[0] == n:
             x = reshape(unlabelled(x), (n, *(1,) * (-k - 1)))
         elif tuple(x.shape) != tuple(y.shape):
-            raise ShapeError(f"trapz: places {described(x.shape, labels_of(x))} for samples {described(y.shape, labels_of(y))}, "
+            raise ShapeError(
+                f"trapz: places {described(x.shape, labels_of(x))} for samples {described(y.shape, labels_of(y))}, "
                              f"at {line_of(user_site())}; give a vector of {n} places, or an array of the shape of the samples")
         width = diff(x, axis=k)
     if not n:

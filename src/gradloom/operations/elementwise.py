@@ -47,48 +47,65 @@ TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
 exp = elementwise("exp", torch.exp, lambda y: y, doc="e ** x.", matlab="exp")
 expm1 = elementwise("expm1", torch.expm1, lambda x: exp(x), fused_pull=lambda y_bar, x: torch.exp(x).mul_(y_bar),
                     doc="e ** x - 1, accurate near 0.", matlab="expm1")
-exp2 = elementwise("exp2", torch.exp2, lambda y: y * math.log(2), fused_pull=lambda y_bar, y: fused_product(y_bar, y, math.log(2)),
+exp2 = elementwise("exp2", torch.exp2, lambda y: y * math.log(2),
+                   fused_pull=lambda y_bar, y: fused_product(y_bar, y, math.log(2)),
                    doc="2 ** x.", matlab="pow2")
-log = elementwise("log", torch.log, lambda x: 1 / x, singular=True, domain=(0.5, 3), fused_pull=lambda y_bar, x: fused_quotient(y_bar, x),
+log = elementwise("log", torch.log, lambda x: 1 / x, singular=True, domain=(0.5, 3),
+                  fused_pull=lambda y_bar, x: fused_quotient(y_bar, x),
                   doc="The natural logarithm.", matlab="log")
 log1p = elementwise("log1p", torch.log1p, lambda x: 1 / (1 + x), singular=True, domain=(-0.5, 2),
-                    fused_pull=lambda y_bar, x: fused_quotient(y_bar, 1 + x), doc="log(1 + x), accurate near 0.", matlab="log1p")
+                    fused_pull=lambda y_bar, x: fused_quotient(y_bar, 1 + x), doc="log(1 + x), accurate near 0.",
+                    matlab="log1p")
 log2 = elementwise("log2", torch.log2, lambda x: divide(1 / math.log(2), x), singular=True, domain=(0.5, 3),
-                   fused_pull=lambda y_bar, x: fused_quotient(y_bar, x, 1 / math.log(2)), doc="The logarithm to base 2.", matlab="log2")
+                   fused_pull=lambda y_bar, x: fused_quotient(y_bar, x, 1 / math.log(2)),
+                   doc="The logarithm to base 2.", matlab="log2")
 log10 = elementwise("log10", torch.log10, lambda x: divide(1 / math.log(10), x), singular=True, domain=(0.5, 3),
-                    fused_pull=lambda y_bar, x: fused_quotient(y_bar, x, 1 / math.log(10)), doc="The logarithm to base 10.", matlab="log10")
-sqrt = elementwise("sqrt", torch.sqrt, lambda y: 0.5 / y, singular=True, domain=(0.5, 3), doc="The square root.", matlab="sqrt",
+                    fused_pull=lambda y_bar, x: fused_quotient(y_bar, x, 1 / math.log(10)),
+                    doc="The logarithm to base 10.", matlab="log10")
+sqrt = elementwise("sqrt", torch.sqrt, lambda y: 0.5 / y, singular=True, domain=(0.5, 3), doc="The square root.",
+                   matlab="sqrt",
                    fused_pull=lambda y_bar, y: fused_quotient(y_bar, y, 0.5))
 rsqrt = elementwise("rsqrt", torch.rsqrt, lambda y, x: -0.5 * y / x, singular=True, domain=(0.5, 3), doc="1 / sqrt(x).",
                     fused_pull=lambda y_bar, y, x: fused_product(y_bar, y, -0.5).div_(x))
-reciprocal = elementwise("reciprocal", torch.reciprocal, lambda y: -(y * y), singular=True, domain=(0.5, 3), doc="1 / x.",
+reciprocal = elementwise("reciprocal", torch.reciprocal, lambda y: -(y * y), singular=True,
+                         domain=(0.5, 3), doc="1 / x.",
                          fused_pull=lambda y_bar, y: fused_product(y_bar, y, -1).mul_(y))
 
-sin = elementwise("sin", torch.sin, lambda x: cos(x), fused_pull=lambda y_bar, x: y_bar * torch.cos(x), doc="The sine; x in radians.", matlab="sin")
-cos = elementwise("cos", torch.cos, lambda x: -sin(x), fused_pull=lambda y_bar, x: fused_product(y_bar, torch.sin(x), -1),
+sin = elementwise("sin", torch.sin, lambda x: cos(x), fused_pull=lambda y_bar, x: y_bar * torch.cos(x),
+                  doc="The sine; x in radians.", matlab="sin")
+cos = elementwise("cos", torch.cos, lambda x: -sin(x),
+                  fused_pull=lambda y_bar, x: fused_product(y_bar, torch.sin(x), -1),
                   doc="The cosine; x in radians.", matlab="cos")
-tan = elementwise("tan", torch.tan, lambda y: one_plus_square(y), domain=(-1, 1), doc="The tangent; x in radians.", matlab="tan")
+tan = elementwise("tan", torch.tan, lambda y: one_plus_square(y), domain=(-1, 1), doc="The tangent; x in radians.",
+                  matlab="tan")
 asin = elementwise("asin", torch.asin, lambda x: 1 / sqrt(one_minus_square(x)), singular=True, domain=(-0.9, 0.9),
-                   fused_pull=lambda y_bar, x: fused_quotient(y_bar, one_minus_square(x).sqrt_()), doc="The inverse sine, in radians.", matlab="asin")
+                   fused_pull=lambda y_bar, x: fused_quotient(y_bar, one_minus_square(x).sqrt_()),
+                   doc="The inverse sine, in radians.", matlab="asin")
 acos = elementwise("acos", torch.acos, lambda x: -1 / sqrt(one_minus_square(x)), singular=True, domain=(-0.9, 0.9),
-                   fused_pull=lambda y_bar, x: fused_quotient(y_bar, one_minus_square(x).sqrt_(), -1), doc="The inverse cosine, in radians.", matlab="acos")
+                   fused_pull=lambda y_bar, x: fused_quotient(y_bar, one_minus_square(x).sqrt_(), -1),
+                   doc="The inverse cosine, in radians.", matlab="acos")
 atan = elementwise("atan", torch.atan, lambda x: atan_slope(x), fused_pull=lambda y_bar, x: atan_slope(x).mul_(y_bar),
                    doc="The inverse tangent, in radians.", matlab="atan")
 sinh = elementwise("sinh", torch.sinh, lambda x: cosh(x), doc="The hyperbolic sine.", matlab="sinh")
 cosh = elementwise("cosh", torch.cosh, lambda x: sinh(x), doc="The hyperbolic cosine.", matlab="cosh")
-tanh = elementwise("tanh", torch.tanh, lambda y, x, y_place: left(y_place, tanh_slope(x, y)), fused_pull=tanh_fused, finds_output=True, leaves="slope",
+tanh = elementwise("tanh", torch.tanh, lambda y, x, y_place: left(y_place, tanh_slope(x, y)),
+                   fused_pull=tanh_fused, finds_output=True, leaves="slope",
                    doc="The hyperbolic tangent.", matlab="tanh")
-asinh = elementwise("asinh", torch.asinh, lambda x: asinh_slope(x), fused_pull=lambda y_bar, x: asinh_slope(x).mul_(y_bar),
+asinh = elementwise("asinh", torch.asinh, lambda x: asinh_slope(x),
+                    fused_pull=lambda y_bar, x: asinh_slope(x).mul_(y_bar),
                     doc="The inverse hyperbolic sine.", matlab="asinh")
 acosh = elementwise("acosh", torch.acosh, lambda x: 1 / (sqrt(x - 1) * sqrt(x + 1)), singular=True, domain=(1.5, 3),
                     fused_pull=lambda y_bar, x: fused_quotient(y_bar, (x - 1).sqrt_().mul_((x + 1).sqrt_())),
                     doc="The inverse hyperbolic cosine.", matlab="acosh")
 atanh = elementwise("atanh", torch.atanh, lambda x: 1 / one_minus_square(x), singular=True, domain=(-0.9, 0.9),
-                    fused_pull=lambda y_bar, x: fused_quotient(y_bar, one_minus_square(x)), doc="The inverse hyperbolic tangent.",
+                    fused_pull=lambda y_bar, x: fused_quotient(y_bar, one_minus_square(x)),
+                    doc="The inverse hyperbolic tangent.",
                     matlab="atanh")
-erf = elementwise("erf", torch.erf, lambda x: TWO_OVER_ROOT_PI * bell(x), fused_pull=lambda y_bar, x: fused_product(y_bar, bell(x), TWO_OVER_ROOT_PI),
+erf = elementwise("erf", torch.erf, lambda x: TWO_OVER_ROOT_PI * bell(x),
+                  fused_pull=lambda y_bar, x: fused_product(y_bar, bell(x), TWO_OVER_ROOT_PI),
                   doc="The error function.", matlab="erf")
-erfc = elementwise("erfc", torch.erfc, lambda x: -TWO_OVER_ROOT_PI * bell(x), fused_pull=lambda y_bar, x: fused_product(y_bar, bell(x), -TWO_OVER_ROOT_PI),
+erfc = elementwise("erfc", torch.erfc, lambda x: -TWO_OVER_ROOT_PI * bell(x),
+                   fused_pull=lambda y_bar, x: fused_product(y_bar, bell(x), -TWO_OVER_ROOT_PI),
                    doc="1 - erf(x).", matlab="erfc")
 
 # ----- activations -----
@@ -96,7 +113,8 @@ erfc = elementwise("erfc", torch.erfc, lambda x: -TWO_OVER_ROOT_PI * bell(x), fu
 sigmoid = elementwise("sigmoid", torch.sigmoid, lambda x, y_place: left(y_place, logistic_slope(x)), leaves="slope",
                       fused_pull=lambda y_bar, x, slope: logistic_fused(y_bar, x) if slope is None else y_bar * slope,
                       doc="1 / (1 + exp(-x)).", matlab="sigmoid")
-relu = elementwise("relu", torch.relu, lambda y: _step(y), fused_pull=lambda y_bar, y: aten.threshold_backward(y_bar, y, 0),
+relu = elementwise("relu", torch.relu, lambda y: _step(y),
+                   fused_pull=lambda y_bar, y: aten.threshold_backward(y_bar, y, 0),
                    doc="max(x, 0), with derivative 0 at 0.", matlab="relu", selects=True)
 softplus = elementwise("softplus", lambda x: torch.logaddexp(x, torch.zeros((), dtype=x.dtype, device=x.device)),
                        lambda x, y_place: left(y_place, logistic(x)), leaves="slope",
@@ -131,8 +149,10 @@ def apply_unary(operation: Elementwise, x: Any, params: dict[str, Any]) -> Any:
     return operation.apply((x,), params, getattr(x, "_labels", None))
 
 
-_leakyrelu = _unary_with_options("leakyrelu", lambda x, scale: torch._C._nn.leaky_relu(x, scale), lambda x, scale: _leaky_slope(x, scale),
-                                 fused_pull=lambda y_bar, x, scale: aten.leaky_relu_backward(y_bar, x, scale, False), samples=[{"scale": 0.1}],
+_leakyrelu = _unary_with_options("leakyrelu", lambda x, scale: torch._C._nn.leaky_relu(x, scale),
+                                 lambda x, scale: _leaky_slope(x, scale),
+                                 fused_pull=lambda y_bar, x, scale: aten.leaky_relu_backward(y_bar, x, scale, False),
+                                 samples=[{"scale": 0.1}],
                                  matlab="leakyrelu", selects=True)
 
 
@@ -157,8 +177,10 @@ def leakyrelu(x: Any, scale: float = 0.01) -> Any:
     return apply_unary(_leakyrelu, x, {"scale": scale})
 
 
-_elu = _unary_with_options("elu", lambda x, alpha: torch._C._nn.elu(x, alpha), lambda x, alpha: elu_slope(x, alpha), samples=[{"alpha": 1.5}],
-                           fused_pull=lambda y_bar, x, alpha: aten.elu_backward(y_bar, alpha, 1, 1, False, x), selects=True)
+_elu = _unary_with_options("elu", lambda x, alpha: torch._C._nn.elu(x, alpha), lambda x, alpha: elu_slope(x, alpha),
+                           samples=[{"alpha": 1.5}],
+                           fused_pull=lambda y_bar, x, alpha: aten.elu_backward(y_bar, alpha, 1, 1, False, x),
+                           selects=True)
 
 
 @public(_elu)
@@ -180,7 +202,8 @@ def _gelu_fused(y_bar: Tensor, x: Tensor, approximation: str, slope: Tensor | No
 
 
 _gelu = _unary_with_options("gelu", lambda x, approximation: torch._C._nn.gelu(x, approximate=approximation),
-                            lambda x, approximation, y_place: left(y_place, gelu_slope(x, approximation)), leaves="slope",
+                            lambda x, approximation, y_place: left(y_place, gelu_slope(x, approximation)),
+                            leaves="slope",
                             fused_pull=_gelu_fused,
                             samples=[{"approximation": "none"}, {"approximation": "tanh"}], matlab="gelu")
 
@@ -197,7 +220,8 @@ def gelu(x: Any, *, approximation: str = "none") -> Any:
     Source: Hendrycks and Gimpel 2016; MATLAB gelu.
     """
     if approximation not in ("none", "tanh"):
-        raise ShapeError(f"gelu: approximation is \"none\" or \"tanh\", not {approximation!r}, at {line_of(user_site())}")
+        raise ShapeError(
+            f"gelu: approximation is \"none\" or \"tanh\", not {approximation!r}, at {line_of(user_site())}")
     return apply_unary(_gelu, x, {"approximation": approximation})
 
 
@@ -211,7 +235,8 @@ absolute = elementwise("abs", torch.abs, lambda x: sign(x),
                        fused_pull=lambda y_bar, x: torch.sgn(x).mul_(y_bar), complex_fused=True, operators=("__abs__",),
                        squared=lambda x: real(_conj(x) * x) if x.dtype.is_complex else square(x),
                        doc="The absolute value, with derivative 0 at 0.", matlab="abs", floating=False)
-angle = elementwise("angle", torch.angle, 0, complex_partials=[(lambda x: divide(-0.5j, x), lambda x: divide(0.5j, _conj(x)))], singular=True,
+angle = elementwise("angle", torch.angle, 0, complex_partials=[(lambda x: divide(-0.5j, x),
+                                                                lambda x: divide(0.5j, _conj(x)))], singular=True,
                     doc="The phase of a complex number, in radians.", matlab="angle")
 
 
@@ -224,17 +249,21 @@ def _conj(x: Any) -> Any:
 # ----- two operands -----
 
 
-maximum = elementwise("maximum", pair(torch.maximum), lambda a, b: _first(a, b, torch.ge), lambda a, b: 1 - _first(a, b, torch.ge),
+maximum = elementwise("maximum", pair(torch.maximum), lambda a, b: _first(a, b, torch.ge),
+                      lambda a, b: 1 - _first(a, b, torch.ge),
                       doc="The larger of a and b; the derivative goes to a where they are equal.", matlab="max",
                       selects=True, floating=False)
-minimum = elementwise("minimum", pair(torch.minimum), lambda a, b: _first(a, b, torch.le), lambda a, b: 1 - _first(a, b, torch.le),
+minimum = elementwise("minimum", pair(torch.minimum), lambda a, b: _first(a, b, torch.le),
+                      lambda a, b: 1 - _first(a, b, torch.le),
                       doc="The smaller of a and b; the derivative goes to a where they are equal.", matlab="min",
                       selects=True, floating=False)
 atan2 = elementwise("atan2", pair(torch.atan2), lambda a, b: atan2_slope(a, b), lambda a, b: -atan2_slope(b, a),
                     singular=True, domain=(0.5, 2), doc="The angle of the point (b, a), in radians.", matlab="atan2")
-hypot = elementwise("hypot", pair(torch.hypot), lambda a, b: hypot_slope(a, b), lambda a, b: hypot_slope(b, a), domain=(0.5, 2),
+hypot = elementwise("hypot", pair(torch.hypot), lambda a, b: hypot_slope(a, b), lambda a, b: hypot_slope(b, a),
+                    domain=(0.5, 2),
                     fused_pull=(lambda y_bar, y, a: _share_of(y_bar, a, y), lambda y_bar, y, b: _share_of(y_bar, b, y)),
-                    squared=lambda a, b: square(a) + square(b), doc="sqrt(a**2 + b**2) without overflow; derivative 0 at (0, 0).", matlab="hypot")
+                    squared=lambda a, b: square(a) + square(b),
+                    doc="sqrt(a**2 + b**2) without overflow; derivative 0 at (0, 0).", matlab="hypot")
 
 
 def _share_of(y_bar: Tensor, a: Any, y: Tensor) -> Tensor:
@@ -286,7 +315,8 @@ class _Where(Elementwise):
 
 _MASK = torch.tensor([[True, False, True], [False, False, True]], device="cpu")
 _where_operation = _Where("where", _where, [0, 1, 1], ("condition", "a", "b"),
-                          samples=[(_MASK, (2, 3), (2, 3), {}), (_MASK[0], (2, 1), (2, 3), {}), (_MASK, (3,), 0.5, {}), (_MASK, 0.5, (2, 1), {})],
+                          samples=[(_MASK, (2, 3), (2, 3), {}), (_MASK[0], (2, 1), (2, 3), {}),
+                                   (_MASK, (3,), 0.5, {}), (_MASK, 0.5, (2, 1), {})],
                           selects=True)
 
 
@@ -297,7 +327,9 @@ def _where_on_block(operation: Any, inputs: Any, params: Any) -> Any:
     keep = keep.to(block.dtype)
     if block.is_finite():
         return block.scaled(keep)
-    return block.guarded(keep, lambda values, mask: torch.where(mask == 0, torch.zeros((), dtype=values.dtype, device=values.device), values))
+    return block.guarded(keep, lambda values, mask: torch.where(mask == 0,
+                                                                torch.zeros((), dtype=values.dtype,
+                                                                            device=values.device), values))
 
 
 _where_operation.act = _where_on_block
@@ -305,7 +337,8 @@ _where_operation.act = _where_on_block
 
 @public(_where_operation)
 def where(condition: Any, a: Any, b: Any, /) -> Any:
-    """a where the condition holds, else b: it selects and never multiplies, so a NaN on the side not taken does not leak.
+    """a where the condition holds, else b: it selects and never multiplies, so a NaN on the side not taken does not
+    leak.
 
     Shapes broadcast, labels match by name.
 
@@ -329,7 +362,8 @@ def where(condition: Any, a: Any, b: Any, /) -> Any:
     return _where_operation.apply((c, *mixed(chosen)), {}, labels)
 
 
-_clip = Elementwise("clip", lambda x, low, high: torch.clamp(x, low, high), [lambda x, low, high: _inside(x, low, high)], ("x",),
+_clip = Elementwise("clip", lambda x, low, high: torch.clamp(x, low, high),
+                    [lambda x, low, high: _inside(x, low, high)], ("x",),
                     samples=[{"low": -0.5, "high": 0.7}], selects=True)
 
 
@@ -357,9 +391,11 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
     """
     if min is None and max is None:
         return positive(x)
-    if all(bound is None or type(bound) in NUMBER_TYPES for bound in (min, max)) and getattr(x, "dtype", None) is not torch.bool:
+    if (all(bound is None or type(bound) in NUMBER_TYPES for bound in (min, max))
+        and getattr(x, "dtype", None) is not torch.bool):
         if float not in (type(min), type(max)) and hasattr(x, "dtype"):
-            return _clip.apply((operand(x),), {"low": min, "high": max}, getattr(x, "_labels", None))  # integers stay integers
+            # integers stay integers
+            return _clip.apply((operand(x),), {"low": min, "high": max}, getattr(x, "_labels", None))
         return apply_unary(_clip, x, {"low": min, "high": max})
     if min is not None:
         x = maximum(x, min)
@@ -373,10 +409,13 @@ def _same(a: Any, b: Any) -> Any:
     return torch.broadcast_tensors(a.to(dtype), b.to(dtype))
 
 
-_complex = elementwise("complex", pair(lambda a, b: torch.complex(*_same(a, b))), 1, 1j, complex_fused=True, doc="a + b i.", matlab="complex",
+_complex = elementwise("complex", pair(lambda a, b: torch.complex(*_same(a, b))), 1, 1j, complex_fused=True,
+                       doc="a + b i.", matlab="complex",
                        fused_pull=(lambda y_bar: y_bar.real, lambda y_bar: y_bar.imag))
 
 
-__all__ = ["absolute", "acos", "acosh", "add", "angle", "asin", "asinh", "atan", "atan2", "atanh", "clip", "cos", "cosh", "elu", "erf", "erfc",
-           "exp", "exp2", "expm1", "gelu", "hypot", "leakyrelu", "log", "log1p", "log2", "log10", "maximum", "minimum", "multiply", "reciprocal",
+__all__ = ["absolute", "acos", "acosh", "add", "angle", "asin", "asinh", "atan", "atan2", "atanh",
+           "clip", "cos", "cosh", "elu", "erf", "erfc",
+           "exp", "exp2", "expm1", "gelu", "hypot", "leakyrelu", "log", "log1p", "log2", "log10",
+           "maximum", "minimum", "multiply", "reciprocal",
            "relu", "rsqrt", "sigmoid", "sign", "silu", "sin", "sinh", "softplus", "sqrt", "tan", "tanh", "where"]

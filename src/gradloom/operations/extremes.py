@@ -66,15 +66,19 @@ def _gather_kernel(x: Tensor, place: Tensor) -> Tensor:
 
 def _scatter_kernel(x: Tensor, place: Tensor, size: int) -> Tensor:
     place = raw(place)
-    return torch.zeros((*x.shape, size), dtype=x.dtype, device=x.device).scatter_(-1, place.expand(*x.shape, 1), x.unsqueeze(-1))
+    return torch.zeros((*x.shape, size), dtype=x.dtype,
+                       device=x.device).scatter_(-1, place.expand(*x.shape, 1), x.unsqueeze(-1))
 
 
 _PLACE = torch.tensor([[1], [0]], device="cpu")
-_gather = multilinear("gather", _gather_kernel, transposes={"x": lambda y_bar, place, x_shape: _spread(y_bar, place, x_shape[-1])},
-                      act=lambda operation, inputs, params: action.gathered_at(inputs[0], [raw(params["place"]).squeeze(-1)], ()),
+_gather = multilinear("gather", _gather_kernel,
+                      transposes={"x": lambda y_bar, place, x_shape: _spread(y_bar, place, x_shape[-1])},
+                      act=lambda operation, inputs, params: action.gathered_at(
+                          inputs[0], [raw(params["place"]).squeeze(-1)], ()),
                       samples=[((2, 3), {"place": _PLACE})], selects=True)
 _scatter = multilinear("scatter", _scatter_kernel, transposes={"x": lambda y_bar, place: _pick(y_bar, place)},
-                       act=lambda operation, inputs, params: action.scattered_to(inputs[0], [raw(params["place"]).squeeze(-1)], (params["size"],), 0),
+                       act=lambda operation, inputs, params: action.scattered_to(
+                           inputs[0], [raw(params["place"]).squeeze(-1)], (params["size"],), 0),
                        samples=[((2,), {"place": _PLACE, "size": 3})])
 _SAMPLES = [((4, 3), {"axis": (-1,), "keepdims": False}), ((2, 3, 4), {"axis": (-3, -1), "keepdims": True}),
             ((2, 3), {"axis": (-1, -2), "keepdims": False}), ((3, 4), {"axis": (-2,), "keepdims": True})]
@@ -105,19 +109,23 @@ def _extreme(name: str, find: Any) -> Any:
         x_bar = torch.zeros(x_shape, dtype=y_bar.dtype, device=y_bar.device)
         return x_bar.scatter_(axis[0], place.movedim(-1, axis[0]), y_bar if keepdims else y_bar.unsqueeze(axis[0]))
 
-    return general(name, kernel, hidden=("place",), push=push, pull=pull, fused_pull=fused_pull, samples=_SAMPLES, matlab=name, selects=True)
+    return general(name, kernel, hidden=("place",), push=push, pull=pull, fused_pull=fused_pull,
+                   samples=_SAMPLES, matlab=name, selects=True)
 
 
 _max = _extreme("max", torch.max)
 _min = _extreme("min", torch.min)
-_alone = {_max: discrete("amax", lambda x, axis, keepdims: torch.amax(x, axis, keepdims)),  # the value alone takes a tenth of the time
+# the value alone takes a tenth of the time
+_alone = {_max: discrete("amax", lambda x, axis, keepdims: torch.amax(x, axis, keepdims)),
           _min: discrete("amin", lambda x, axis, keepdims: torch.amin(x, axis, keepdims))}
 
 
 def _reduced(operation: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     x, params, labels = _arguments(x, axis, keepdims)
-    if 0 in x.shape and operation is not _prod and 0 in [x.shape[a] for a in params["axis"]]:  # the product of nothing is 1
-        raise ShapeError(f"{operation.name} of no elements: {described(x.shape, labels_of(x))}, at {line_of(user_site())}")
+    # the product of nothing is 1
+    if 0 in x.shape and operation is not _prod and 0 in [x.shape[a] for a in params["axis"]]:
+        raise ShapeError(
+            f"{operation.name} of no elements: {described(x.shape, labels_of(x))}, at {line_of(user_site())}")
     if not params["axis"] and operation.kind != "discrete" and not (x.dtype.is_complex and operation in _alone):
         return fresh(x) if operation is not _prod or differentiable(x.dtype) else astype(x, "int64")
     if operation in _alone and not (type(x) is dlarray and x.traced) and not x.dtype.is_complex:
@@ -200,7 +208,8 @@ def argmin(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
 def _prod_kernel(x: Tensor, axis: tuple[int, ...], keepdims: bool) -> Tensor:
     if len(axis) == 1:
         return torch.prod(x, axis[0], keepdims)
-    return _kept(torch.prod(x if len(axis) == x.ndim else _flattened(x, axis), *(() if len(axis) == x.ndim else (-1,))), axis, keepdims, x.shape)
+    return _kept(torch.prod(x if len(axis) == x.ndim else _flattened(x, axis), *(() if len(axis) == x.ndim else (-1,))),
+                 axis, keepdims, x.shape)
 
 
 def _prod_push(x_dot: Any, x: Any, axis: Any, keepdims: bool, x_shape: Any, lead: Any) -> Any:
@@ -218,12 +227,14 @@ def _prod_fused(y_bar: Tensor, x: Tensor, y: Tensor, axis: Any, keepdims: bool, 
     return _kept(y_bar * y.conj(), axis, not keepdims, x_shape) / x.conj()
 
 
-_prod = general("prod", _prod_kernel, push=_prod_push, pull=_prod_pull, fused_pull=_prod_fused, samples=_SAMPLES, matlab="prod")
+_prod = general("prod", _prod_kernel, push=_prod_push, pull=_prod_pull, fused_pull=_prod_fused,
+                samples=_SAMPLES, matlab="prod")
 
 
 @public(_prod, method=True)
 def prod(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
-    """The product over axes, of bools and integers in int64. Its derivative is the product of the other elements, right also where elements are zero.
+    """The product over axes, of bools and integers in int64. Its derivative is the product of the other elements, right
+    also where elements are zero.
 
     >>> import gradloom as gl
     >>> gl.prod(gl.dlarray([2.0, 3.0]))
@@ -231,7 +242,8 @@ def prod(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = Fal
 
     Source: array API prod, MATLAB prod.
     """
-    return _reduced(_prod, x, axis, keepdims) if dtype is None else astype(_reduced(_prod, astype(x, dtype), axis, keepdims), dtype)
+    return (_reduced(_prod, x, axis, keepdims) if dtype is None
+            else astype(_reduced(_prod, astype(x, dtype), axis, keepdims), dtype))
 
 
 __all__ = ["argmax", "argmin", "max", "min", "prod"]

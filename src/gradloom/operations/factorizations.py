@@ -1,6 +1,7 @@
 """Factorizations into triangles, of stacks of matrices in the last two axes: Cholesky and QR.
 
-Each is one function of the matrix, with the signs of the kernel. Structured Jacobians are untied by the triangular solutions.
+Each is one function of the matrix, with the signs of the kernel. Structured Jacobians are untied by the triangular
+solutions.
 """
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ from .selection import pad_axis, slice_axis
 def _cholesky_kernel(x: Tensor) -> Tensor:
     y, info = torch.linalg.cholesky_ex((x + x.mH) / 2)
     if not info.is_meta and bool((info != 0).any()):
-        raise failed("cholesky: the matrix is not positive definite", "add a small multiple of the identity, or use eigh")
+        raise failed("cholesky: the matrix is not positive definite",
+                     "add a small multiple of the identity, or use eigh")
     return y
 
 
@@ -51,7 +53,8 @@ _cholesky = general("cholesky", _cholesky_kernel, push=_cholesky_push, pull=_cho
 
 @public(_cholesky)
 def cholesky(x: Any, /, *, upper: bool = False) -> Any:
-    """The lower triangular y with y y.H = x for Hermitian positive definite x; with `upper=True` the upper one with y.H y = x.
+    """The lower triangular y with y y.H = x for Hermitian positive definite x; with `upper=True` the upper one with y.H
+    y = x.
 
     x: (..., n, n), of which (x + x.H) / 2 is taken; y: as x. Raises LinAlgError where x is not positive definite.
 
@@ -126,11 +129,13 @@ def _qr_pull(y_bar: Any, y: Any, mode: str, x_shape: Any) -> Any:
 
 def _qr_samples() -> list[Any]:
     tall = [torch.cat([a, 0.5 * a[..., :1, :]], -2) for a in both_types((2,), (2, 2), (1,))]
-    return [(a, {"mode": mode}) for mode, some in (("reduced", [*both_types((3,), (0,)), *tall, *[a.mH.resolve_conj() for a in tall]]),
+    return [(a, {"mode": mode}) for mode, some in (("reduced", [*both_types((3,), (0,)), *tall,
+                                                                *[a.mH.resolve_conj() for a in tall]]),
                                                    ("complete", [sample_matrix(2), tall[0].mT])) for a in some]
 
 
-_qr = general("qr", lambda x, mode: tuple(torch.linalg.qr(x, mode)), outputs=2, push=_qr_push, pull=_qr_pull, samples=_qr_samples, matlab="qr")
+_qr = general("qr", lambda x, mode: tuple(torch.linalg.qr(x, mode)), outputs=2, push=_qr_push,
+              pull=_qr_pull, samples=_qr_samples, matlab="qr")
 
 
 class QRResult(NamedTuple):
@@ -144,9 +149,9 @@ class QRResult(NamedTuple):
 def qr(x: Any, /, *, mode: str = "reduced") -> Any:
     """x = Q R with orthonormal columns in Q and an upper triangular R, as a named tuple.
 
-    x: (..., m, n); with k = min(m, n), Q: (..., m, k) and R: (..., k, n), or with `mode="complete"` Q: (..., m, m) and R: (..., m, n).
-    The derivative needs independent columns among the first k; the further columns of a complete Q turn as little as they can, so that
-    the derivative of what does not depend on their choice is right.
+    x: (..., m, n); with k = min(m, n), Q: (..., m, k) and R: (..., k, n), or with `mode="complete"` Q: (..., m, m) and
+    R: (..., m, n). The derivative needs independent columns among the first k; the further columns of a complete Q turn
+    as little as they can, so that the derivative of what does not depend on their choice is right.
     Raises ShapeError for another mode.
 
     >>> import gradloom as gl

@@ -1,8 +1,10 @@
-"""Discrete Fourier transforms. Each is linear, real-linear where it takes or gives real numbers, and states its exact transpose.
+"""Discrete Fourier transforms. Each is linear, real-linear where it takes or gives real numbers, and states its exact
+transpose.
 
-Two kernels do it all: `fft` of complex numbers, in both directions, and `rfft` between real numbers and the half of their spectrum
-that determines them. The entries of that half which stand for two (all but frequency 0 and, for even n, the last) weigh 2 in the one
-direction and 1/2 in the other. On a structured Jacobian only the transformed axes are untied.
+Two kernels do it all: `fft` of complex numbers, in both directions, and `rfft` between real numbers and the half of
+their spectrum that determines them. The entries of that half which stand for two (all but frequency 0 and, for even n,
+the last) weigh 2 in the one direction and 1/2 in the other. On a structured Jacobian only the transformed axes are
+untied.
 """
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ OPPOSITE = {"backward": "forward", "ortho": "ortho", "forward": "backward"}
 def _on_axes(operation: Any, inputs: Any, params: Any) -> Block:
     block = inputs[0]
     mixed = [k for k in range(block.ndim) if k - block.ndim in params["axes"]]
-    return action.through_arrays(block, lambda x, lead: operation.apply((x,), params), mixed, f"{operation.name} mixes the axes that it transforms")
+    return action.through_arrays(block, lambda x, lead: operation.apply((x,), params), mixed,
+                                 f"{operation.name} mixes the axes that it transforms")
 
 
 # ----- complex -----
@@ -56,8 +59,10 @@ def transformed(x: Any, axes: tuple[int, ...], inverse: bool, norm: str) -> Any:
 _fft = multilinear(
     "fft", _fft_kernel, act=_on_axes, matlab="fft",
     transposes={"x": lambda y_bar, axes, inverse, norm: transformed(y_bar, axes, not inverse, OPPOSITE[norm])},
-    samples=[((2, 5), {"axes": (-1,), "inverse": False, "norm": "backward"}), ((4, 2), {"axes": (-2,), "inverse": True, "norm": "backward"}),
-             ((3, 2, 2), {"axes": (-3, -1), "inverse": False, "norm": "forward"}), ((1, 3), {"axes": (-2, -1), "inverse": True, "norm": "ortho"}),
+    samples=[((2, 5), {"axes": (-1,), "inverse": False, "norm": "backward"}),
+             ((4, 2), {"axes": (-2,), "inverse": True, "norm": "backward"}),
+             ((3, 2, 2), {"axes": (-3, -1), "inverse": False, "norm": "forward"}),
+             ((1, 3), {"axes": (-2, -1), "inverse": True, "norm": "ortho"}),
              ((0, 3), {"axes": (-1,), "inverse": False, "norm": "backward"})])
 
 
@@ -66,7 +71,8 @@ _fft = multilinear(
 
 def weights(n: int, middle: float, like: Any) -> Tensor:
     """1 for the entries of the half spectrum that stand for themselves, `middle` for those that stand for two."""
-    w = torch.full((n // 2 + 1,), middle, dtype=torch.float32 if like.dtype is torch.complex64 else torch.float64, device=like.device)
+    w = torch.full((n // 2 + 1,), middle, dtype=torch.float32 if like.dtype is torch.complex64 else torch.float64,
+                   device=like.device)
     w[0] = 1
     if n % 2 == 0:
         w[-1] = 1
@@ -101,7 +107,8 @@ def _rfft_kernel(x: Tensor, axes: tuple[int, ...], norm: str) -> Tensor:
 def _irfft_kernel(x: Tensor, axes: tuple[int, ...], n: int, norm: str) -> Tensor:
     _refuse_half(x)
     if not x.numel():
-        return x.new_zeros([n if k - x.ndim == axes[-1] else size for k, size in enumerate(x.shape)], dtype=x.real.dtype)
+        return x.new_zeros([n if k - x.ndim == axes[-1] else size for k, size in enumerate(x.shape)],
+                           dtype=x.real.dtype)
     sizes = [n if a == axes[-1] else x.shape[a] for a in axes]
     return torch.fft.irfftn(x if x.is_complex() else x + 0j, s=sizes, dim=axes, norm=norm)
 
@@ -115,12 +122,14 @@ def _irfft_on_block(operation: Any, inputs: Any, params: Any) -> Block:
 
 def _rfft_on_block(operation: Any, inputs: Any, params: Any) -> Block:
     axes = params["axes"]
-    return slice_axis(transformed(inputs[0], axes, False, params["norm"]), axes[-1], 0, inputs[0].shape[axes[-1]] // 2 + 1)
+    return slice_axis(transformed(inputs[0], axes, False, params["norm"]), axes[-1], 0,
+                      inputs[0].shape[axes[-1]] // 2 + 1)
 
 
 _rfft = multilinear(
     "rfft", _rfft_kernel, transposes={"x": _rfft_transpose}, act=_rfft_on_block,
-    samples=[((2, 5), {"axes": (-1,), "norm": "backward"}), ((4, 2), {"axes": (-2,), "norm": "forward"}), ((3, 2, 4), {"axes": (-3, -1), "norm": "ortho"}),
+    samples=[((2, 5), {"axes": (-1,), "norm": "backward"}), ((4, 2), {"axes": (-2,), "norm": "forward"}),
+             ((3, 2, 4), {"axes": (-3, -1), "norm": "ortho"}),
              ((3, 1), {"axes": (-1,), "norm": "backward"}), ((0, 3), {"axes": (-1,), "norm": "backward"})])
 def _irfft_fused(y_bar: Tensor, axes: Any, n: int, norm: str) -> tuple[Tensor]:
     """What stands for two is doubled in place."""
@@ -132,8 +141,10 @@ def _irfft_fused(y_bar: Tensor, axes: Any, n: int, norm: str) -> tuple[Tensor]:
 _irfft = multilinear(
     "irfft", _irfft_kernel, act=_irfft_on_block, fused_pull=_irfft_fused,
     transposes={"x": lambda y_bar, axes, n, norm: _weighted(_half(y_bar, axes, OPPOSITE[norm]), n, 2.0, axes[-1])},
-    samples=[((2, 3), {"axes": (-1,), "n": 5, "norm": "backward"}), ((3, 2), {"axes": (-2,), "n": 4, "norm": "forward"}),
-             ((3, 2, 3), {"axes": (-3, -1), "n": 4, "norm": "ortho"}), ((3, 1), {"axes": (-1,), "n": 1, "norm": "backward"}),
+    samples=[((2, 3), {"axes": (-1,), "n": 5, "norm": "backward"}),
+             ((3, 2), {"axes": (-2,), "n": 4, "norm": "forward"}),
+             ((3, 2, 3), {"axes": (-3, -1), "n": 4, "norm": "ortho"}),
+             ((3, 1), {"axes": (-1,), "n": 1, "norm": "backward"}),
              ((0, 2), {"axes": (-1,), "n": 3, "norm": "backward"})])
 
 
@@ -144,19 +155,23 @@ def _operand(x: Any, word: str, axes: Any, sizes: Any, norm: str) -> tuple[Any, 
     """x, the axes counted from the end, and the sizes asked for along them."""
     x = floating(x)
     if norm not in OPPOSITE:
-        raise ShapeError(f"{word}: norm is \"backward\", \"ortho\" or \"forward\", not {norm!r}, at {line_of(user_site())}")
+        raise ShapeError(
+            f"{word}: norm is \"backward\", \"ortho\" or \"forward\", not {norm!r}, at {line_of(user_site())}")
     if axes is None:
         axes = tuple(range(-x.ndim, 0)) if sizes is None else tuple(range(-len(sizes), 0))
     found = negative_axes(tuple(axes) if isinstance(axes, list) else axes, x)
     lengths = [None] * len(found) if sizes is None else list(sizes)
     if len(lengths) != len(found):
-        raise ShapeError(f"{word}: {len(lengths)} sizes for {len(found)} axes of {described(x.shape, labels_of(x))}, at {line_of(user_site())}; "
+        raise ShapeError(
+            f"{word}: {len(lengths)} sizes for {len(found)} axes of {described(x.shape, labels_of(x))}, at {line_of(user_site())}; "
                          "give one size for each axis")
     if not found:
-        raise ShapeError(f"{word} needs an axis, x is {described(x.shape, labels_of(x))}, at {line_of(user_site())}; write x[None]")
+        raise ShapeError(
+            f"{word} needs an axis, x is {described(x.shape, labels_of(x))}, at {line_of(user_site())}; write x[None]")
     for a, n in zip(found, lengths, strict=True):
         if n is not None and n < 1 or n is None and x.shape[a] == 0:
-            raise ShapeError(f"{word} over {n or 0} elements of {described(x.shape, labels_of(x))}, at {line_of(user_site())}; it takes at least one")
+            raise ShapeError(
+                f"{word} over {n or 0} elements of {described(x.shape, labels_of(x))}, at {line_of(user_site())}; it takes at least one")
     return x, found, lengths
 
 
@@ -179,7 +194,8 @@ def _complex_transform(x: Any, word: str, axes: Any, sizes: Any, norm: str, inve
 def _real_transform(x: Any, word: str, axes: Any, sizes: Any, norm: str) -> Any:
     x, axes, sizes = _operand(x, word, axes, sizes, norm)
     if x.dtype.is_complex:
-        raise TypeRefused(f"{word} takes real numbers, x is {str(x.dtype)[6:]}, at {line_of(user_site())}; write {word.replace('r', '', 1)}(x), or real(x)")
+        raise TypeRefused(
+            f"{word} takes real numbers, x is {str(x.dtype)[6:]}, at {line_of(user_site())}; write {word.replace('r', '', 1)}(x), or real(x)")
     labels = labels_of(x)
     for a, n in zip(axes, sizes, strict=True):
         x = _fitted(x, a, n)
@@ -191,7 +207,8 @@ def _real_inverse(x: Any, word: str, axes: Any, sizes: Any, norm: str) -> Any:
     labels, last = labels_of(x), axes[-1]
     n = 2 * (x.shape[last] - 1) if sizes[-1] is None else int(sizes[-1])
     if n < 1:
-        raise ShapeError(f"{word}: one frequency is the spectrum of 0 or of 1 element, at {line_of(user_site())}; write n=1")
+        raise ShapeError(
+            f"{word}: one frequency is the spectrum of 0 or of 1 element, at {line_of(user_site())}; write n=1")
     for a, size in zip(axes[:-1], sizes[:-1], strict=True):
         x = _fitted(x, a, size)
     return _irfft.apply((_fitted(x, last, n // 2 + 1),), {"axes": axes, "n": n, "norm": norm}, labels)
@@ -199,10 +216,12 @@ def _real_inverse(x: Any, word: str, axes: Any, sizes: Any, norm: str) -> Any:
 
 @public(_fft)
 def fft(x: Any, /, *, n: int | None = None, axis: Any = -1, norm: str = "backward") -> Any:
-    """The discrete Fourier transform along one axis, or along all axes of a label. The family is `fft.fft`, `fft.ifft`, `fft.rfft`, ...
+    """The discrete Fourier transform along one axis, or along all axes of a label. The family is `fft.fft`, `fft.ifft`,
+    `fft.rfft`, ...
 
-    Formula: y[k] = sum over j of x[j] exp(-2 pi i j k / n). x is cut or filled with zeros to n entries. `norm` says where the factor 1/n is:
-    "backward" in the inverse, "forward" here, "ortho" as 1/sqrt(n) in both. Shape and labels of x; complex.
+    Formula: y[k] = sum over j of x[j] exp(-2 pi i j k / n). x is cut or filled with zeros to n entries. `norm` says
+    where the factor 1/n is: "backward" in the inverse, "forward" here, "ortho" as 1/sqrt(n) in both. Shape and labels
+    of x; complex.
     Raises ShapeError for another norm and for no elements.
 
     >>> import gradloom as gl
@@ -328,7 +347,8 @@ def irfftn(x: Any, /, *, s: Sequence[int] | None = None, axes: Any = None, norm:
 
 @composite
 def hfft(x: Any, /, *, n: int | None = None, axis: Any = -1, norm: str = "backward") -> Any:
-    """The real `fft` of a signal with conjugate symmetry, from its first half: n numbers, 2 (m - 1) for m entries unless given.
+    """The real `fft` of a signal with conjugate symmetry, from its first half: n numbers, 2 (m - 1) for m entries
+    unless given.
 
     >>> import gradloom as gl
     >>> gl.hfft(gl.dlarray([1.0, 0.0, 0.0]))
@@ -338,7 +358,8 @@ def hfft(x: Any, /, *, n: int | None = None, axis: Any = -1, norm: str = "backwa
     Source: array API fft.hfft.
     """
     x = array(x)
-    return _real_inverse(conj(x) if x.dtype.is_complex else x, "hfft", axis, _each(n, axis, x), OPPOSITE.get(norm, norm))
+    return _real_inverse(conj(x) if x.dtype.is_complex else x, "hfft", axis, _each(n, axis, x),
+                         OPPOSITE.get(norm, norm))
 
 
 @composite

@@ -22,7 +22,8 @@ def _frequencies(numbers: Any, n: int, d: float, dtype: Any, device: Any) -> Any
 
 @composite
 def fftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None) -> Any:
-    """The frequencies of `fft` of n samples that are d apart, in cycles per unit of d: first those from 0, then the negative ones.
+    """The frequencies of `fft` of n samples that are d apart, in cycles per unit of d: first those from 0, then the
+    negative ones.
 
     >>> import gradloom as gl
     >>> gl.fftfreq(4, d=0.5)
@@ -53,7 +54,8 @@ def _shifted(x: Any, axes: Any, forwards: bool) -> Any:
     x = array(x)
     along = negative_axes(tuple(axes) if isinstance(axes, list) else axes, x)
     shape = x.shape
-    return roll(x, tuple([shape[a] // 2 if forwards else -(shape[a] // 2) for a in along]), axis=along) if along else fresh(x)
+    return (roll(x, tuple([shape[a] // 2 if forwards else -(shape[a] // 2) for a in along]), axis=along)
+            if along else fresh(x))
 
 
 @composite
@@ -85,5 +87,6 @@ def ifftshift(x: Any, /, *, axes: Any = None) -> Any:
 
 
 __all__ = ["fftfreq", "fftshift", "ifftshift", "rfftfreq"]
-for _name in (*fourier.__all__, *__all__):  # gradloom.fft is both the transform and, as in the array API, where its family is: gl.fft.rfft
+# gradloom.fft is both the transform and, as in the array API, where its family is: gl.fft.rfft
+for _name in (*fourier.__all__, *__all__):
     setattr(fourier.fft, _name, PUBLIC[_name])

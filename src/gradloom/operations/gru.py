@@ -1,7 +1,9 @@
-"""The gru as one operation, its reset gate after the multiplication. Its derivative is linear in time, with known coefficients.
+"""The gru as one operation, its reset gate after the multiplication. Its derivative is linear in time, with known
+coefficients.
 
-With zx = W x + b, zh = R h + recurrent bias and dots for tangents, h_dot = slope zx_dot + slope' zh_dot + u h_dot at each time step,
-so only R h_dot has to wait for the time step before. The pull is the same read backwards. Arrays are (T, B, C), T at least 1.
+With zx = W x + b, zh = R h + recurrent bias and dots for tangents, h_dot = slope zx_dot + slope' zh_dot + u h_dot at
+each time step, so only R h_dot has to wait for the time step before. The pull is the same read backwards. Arrays are
+(T, B, C), T at least 1.
 """
 from __future__ import annotations
 
@@ -46,7 +48,8 @@ def _slopes(previous: Any, r: Any, u: Any, n: Any, gated: Any) -> tuple[Any, Any
     return concat([reset, update, candidate], axis=-1), concat([reset, update, candidate * r], axis=-1)
 
 
-def _linearized(x: Any, h0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, recurrent_bias: Any, y: Any) -> tuple[Any, Any, Any, Any]:
+def _linearized(x: Any, h0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, recurrent_bias: Any,
+                y: Any) -> tuple[Any, Any, Any, Any]:
     """The state before each time step, the update gate, and the slopes of the state in zx and in zh."""
     previous = before(h0, y)
     xr, xu, xn = parts(matmul(x, matrix_transpose(input_weights)) + bias, 3)
@@ -55,11 +58,13 @@ def _linearized(x: Any, h0: Any, input_weights: Any, recurrent_weights: Any, bia
     return previous, u, *_slopes(previous, r, u, tanh(xn + r * gated), gated)
 
 
-def _gru_push(x_dot: Any, h0_dot: Any, input_weights_dot: Any, recurrent_weights_dot: Any, bias_dot: Any, recurrent_bias_dot: Any, x: Any, h0: Any,
+def _gru_push(x_dot: Any, h0_dot: Any, input_weights_dot: Any, recurrent_weights_dot: Any,
+              bias_dot: Any, recurrent_bias_dot: Any, x: Any, h0: Any,
               input_weights: Any, recurrent_weights: Any, bias: Any, recurrent_bias: Any, y: Any, lead: Any) -> Any:
     previous, u, slope, recurrent_slope = _linearized(x, h0, input_weights, recurrent_weights, bias, recurrent_bias, y)
     weights = matrix_transpose(recurrent_weights)
-    zx_dot = total(None if x_dot is None else matmul(x_dot, matrix_transpose(input_weights)), through_weights(x, input_weights_dot, lead),
+    zx_dot = total(None if x_dot is None else matmul(x_dot, matrix_transpose(input_weights)),
+                   through_weights(x, input_weights_dot, lead),
                    through_bias(bias_dot, x, lead))
     zh_dot = total(through_weights(previous, recurrent_weights_dot, lead), through_bias(recurrent_bias_dot, x, lead))
     direct = total(None if zx_dot is None else zx_dot * slope, None if zh_dot is None else zh_dot * recurrent_slope)
@@ -74,7 +79,8 @@ def _gru_push(x_dot: Any, h0_dot: Any, input_weights_dot: Any, recurrent_weights
     return concat(h_dots, axis=-3)
 
 
-def _gru_pull(y_bar: Any, x: Any, h0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, recurrent_bias: Any, y: Any, wanted: Any) -> Any:
+def _gru_pull(y_bar: Any, x: Any, h0: Any, input_weights: Any, recurrent_weights: Any, bias: Any,
+              recurrent_bias: Any, y: Any, wanted: Any) -> Any:
     previous, u, slope, recurrent_slope = _linearized(x, h0, input_weights, recurrent_weights, bias, recurrent_bias, y)
     carried, h_bars = None, []
     for t in reversed(range(x.shape[0])):
@@ -88,7 +94,8 @@ def _gru_pull(y_bar: Any, x: Any, h0: Any, input_weights: Any, recurrent_weights
             sum(zx_bar, axis=(-3, -2)) if wanted[4] else None, sum(zh_bar, axis=(-3, -2)) if wanted[5] else None)
 
 
-def _gru_fused(y_bar: Tensor, x: Tensor, h0: Tensor, input_weights: Tensor, recurrent_weights: Tensor, y: Tensor, gates: Tensor, gated: Tensor,
+def _gru_fused(y_bar: Tensor, x: Tensor, h0: Tensor, input_weights: Tensor, recurrent_weights: Tensor,
+               y: Tensor, gates: Tensor, gated: Tensor,
                wanted: Any) -> Any:
     size, previous = h0.shape[-1], previous_raw(h0, y)
     r, u, n = gates.chunk(3, -1)
@@ -111,12 +118,15 @@ def _gru_fused(y_bar: Tensor, x: Tensor, h0: Tensor, input_weights: Tensor, recu
         carried = torch.addmm(h_bar * u[t], z_bar, recurrent_weights)
     zx_bar.unflatten(2, (3, size)).mul_(h_bars.unsqueeze(2))
     zx_flat, zh_flat = zx_bar.flatten(0, 1), zh_bar.flatten(0, 1)
-    return (torch.matmul(zx_bar, input_weights) if wanted[0] else None, carried, zx_flat.t() @ x.reshape(-1, x.shape[-1]) if wanted[2] else None,
-            zh_flat.t() @ previous.flatten(0, 1) if wanted[3] else None, zx_flat.sum(0), zh_flat.sum(0) if wanted[5] else None)
+    return (torch.matmul(zx_bar, input_weights) if wanted[0] else None, carried,
+            zx_flat.t() @ x.reshape(-1, x.shape[-1]) if wanted[2] else None,
+            zh_flat.t() @ previous.flatten(0, 1) if wanted[3] else None, zx_flat.sum(0),
+            zh_flat.sum(0) if wanted[5] else None)
 
 
 gru_steps = general(
-    "gru", _gru_kernel, ("x", "h0", "input_weights", "recurrent_weights", "bias", "recurrent_bias"), hidden=("gates", "gated"), push=_gru_push,
+    "gru", _gru_kernel, ("x", "h0", "input_weights", "recurrent_weights", "bias", "recurrent_bias"),
+    hidden=("gates", "gated"), push=_gru_push,
     pull=_gru_pull, fused_pull=_gru_fused, matlab="gru",
     samples=[((3, 2, 3), (2, 2), (6, 3), (6, 2), (6,), None, {}), ((2, 1, 2), (1, 1), (3, 2), (3, 1), (3,), (3,), {}),
              ((1, 0, 1), (0, 2), (6, 1), (6, 2), (6,), (6,), {})])

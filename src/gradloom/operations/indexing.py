@@ -41,7 +41,8 @@ def _without_ellipsis(x: Any, index: Any) -> list[Any]:
     at = dots[0] if dots else len(entries)
     if dots and used == x.ndim and any([isinstance(e, Tensor) for e in entries]) and all(
             [any([isinstance(e, (Tensor, int)) for e in side]) for side in (entries[:at], entries[at + 1:])]):
-        raise ShapeError(f"an Ellipsis that stands for no axis, between arrays or integers, at {line_of(user_site())}; leave it out (NumPy would put "
+        raise ShapeError(
+            f"an Ellipsis that stands for no axis, between arrays or integers, at {line_of(user_site())}; leave it out (NumPy would put "
                          "the axes of the arrays first: write moveaxis for that)")
     return entries[:at] + [slice(None)] * (x.ndim - used) + entries[at + 1:]
 
@@ -63,14 +64,16 @@ def _entry(e: Any) -> Any:
     elif isinstance(e, (list, np.ndarray, range, tuple)):
         refuse_masked(e)
         e = np.asarray(e)
-        e = torch.from_numpy(np.require(e, requirements=("C", "W")) if e.size else e.astype(np.int64))  # torch warns of memory that is read-only
+        # torch warns of memory that is read-only
+        e = torch.from_numpy(np.require(e, requirements=("C", "W")) if e.size else e.astype(np.int64))
     if isinstance(e, Tensor) and e.dtype is torch.bool and not e.ndim:
         raise TypeRefused(f"a single bool is no index, at {line_of(user_site())}; write an integer or a mask array")
     if isinstance(e, Tensor) and (e.dtype is torch.bool or not (e.dtype.is_floating_point or e.dtype.is_complex)):
         if e.ndim == 0 and e.dtype is not torch.bool:
             return int(e)
         return e if e.dtype is torch.bool or e.dtype is torch.int64 else e.to(torch.int64)
-    raise TypeRefused(f"an index is made of integers, slices, None, Ellipsis, integer arrays and masks, not {e!r:.60}, at {line_of(user_site())}; "
+    raise TypeRefused(
+        f"an index is made of integers, slices, None, Ellipsis, integer arrays and masks, not {e!r:.60}, at {line_of(user_site())}; "
                       "for positions write dlarray(i, dtype=\"int64\")")
 
 
@@ -104,7 +107,8 @@ def _index_on_block(operation: Any, inputs: Any, params: Any) -> Block:
         if type(e) is int:
             block = action.selected(block, k, torch.tensor([e % n], device="cpu"))
         else:
-            where = torch.arange(n, device="cpu")[e] if e.step is None or e.step > 0 else torch.tensor(range(n)[e], device="cpu")
+            where = (torch.arange(n, device="cpu")[e] if e.step is None or e.step > 0
+                     else torch.tensor(range(n)[e], device="cpu"))
             if len(where) != n:
                 block = action.selected(block, k, where)
             order.append(k)
@@ -115,10 +119,13 @@ def _index_on_block(operation: Any, inputs: Any, params: Any) -> Block:
 
 _index = multilinear(
     "index", _index_kernel, lead_params=lambda params, lead: {"index": _completed(params["index"], len(lead))},
-    transposes={"x": lambda y_bar, index, x_shape, lead: _embed.apply((y_bar,), {"index": index, "shape": tuple(x_shape), "lead": len(lead)})},
+    transposes={"x": lambda y_bar, index, x_shape, lead: _embed.apply((y_bar,),
+                                                                      {"index": index, "shape": tuple(x_shape),
+                                                                       "lead": len(lead)})},
     fused_pull=lambda y_bar, index, x_shape: (_embed_kernel(y_bar, index, x_shape, 0),),
     reads_at=lambda params: params["index"] if type(params["index"]) is int else None, act=_index_on_block,
-    samples=[((4, 3), {"index": (slice(1, 3), 0)}), ((4, 3), {"index": (None, slice(0, 4, 2), slice(None))}), ((4,), {"index": 2})],
+    samples=[((4, 3), {"index": (slice(1, 3), 0)}), ((4, 3), {"index": (None, slice(0, 4, 2), slice(None))}),
+             ((4,), {"index": 2})],
     selects=True)
 
 
@@ -150,10 +157,13 @@ def _embed_on_block(operation: Any, inputs: Any, params: Any) -> Block:
 
 _embed = multilinear(
     "embed_index", _embed_kernel, lead_params=lambda params, lead: {"lead": params["lead"] + len(lead)},
-    transposes={"x": lambda y_bar, index, shape, lead: _index.apply((y_bar,), {"index": _completed(index, y_bar.ndim - len(shape))})},
+    transposes={"x": lambda y_bar, index, shape, lead: _index.apply((y_bar,),
+                                                                    {"index": _completed(
+                                                                        index, y_bar.ndim - len(shape))})},
     act=_embed_on_block, samples=[((2,), {"index": (slice(1, 3), 0), "shape": (4, 3), "lead": 0}),
                                   ((1, 2, 2), {"index": (None, slice(0, 4, 2)), "shape": (4, 2), "lead": 0}),
-                                  ((0, 3), {"index": slice(2, 2), "shape": (4, 3), "lead": 0}), ((), {"index": -1, "shape": (1,), "lead": 0})])
+                                  ((0, 3), {"index": slice(2, 2), "shape": (4, 3), "lead": 0}),
+                                  ((), {"index": -1, "shape": (1,), "lead": 0})])
 
 
 def is_mask_without_axes(index: Any) -> bool:
@@ -167,7 +177,8 @@ def _getitem(x: Any, index: Any) -> Any:
         try:
             value = x._value[index]
         except (IndexError, ValueError):  # of an integer that is not one of torch's
-            raise IndexError(f"index {index} is out of range for {described(x.shape, None)}, at {line_of(user_site())}") from None
+            raise IndexError(
+                f"index {index} is out of range for {described(x.shape, None)}, at {line_of(user_site())}") from None
         if x._note is not None and x._note[0] == "assigned":
             value = value.clone()  # its own memory, so that later writes need not copy
         node = x._node
@@ -191,9 +202,11 @@ def _getitem(x: Any, index: Any) -> Any:
     if all([type(e) is slice and e == ALL for e in entries]):
         return dlarray(x)
     labels = x._labels or "U" * x.ndim
-    if live(x._node) is None and x._labels is None and x._value.is_cpu and all([isinstance(e, Tensor) and e.dtype is torch.int64 for e in entries]):
+    if (live(x._node) is None and x._labels is None and x._value.is_cpu
+        and all([isinstance(e, Tensor) and e.dtype is torch.int64 for e in entries])):
         try:
-            return dlarray._made(x._value[tuple(entries)], None)  # the kernel checks positions, on the CPU, and nobody asks for them again
+            # the kernel checks positions, on the CPU, and nobody asks for them again
+            return dlarray._made(x._value[tuple(entries)], None)
         except IndexError:
             pass  # said below
     entries = _checked(x, entries)
@@ -201,12 +214,14 @@ def _getitem(x: Any, index: Any) -> Any:
     if len(arrays) == len(entries):
         return _gathered(x, entries, labels)
     basic = tuple([ALL if isinstance(e, Tensor) else e for e in _per_axis(entries)])
-    if any([type(e) is slice and (e.step or 1) < 0 for e in basic]):  # torch has no negative steps: read those axes at positions
+    # torch has no negative steps: read those axes at positions
+    if any([type(e) is slice and (e.step or 1) < 0 for e in basic]):
         axis = 0
         for e in basic:
             if isinstance(e, slice) and (e.step or 1) < 0:
                 n = x.shape[axis]
-                x = _take.apply((x,), {"where": torch.tensor(range(n)[e], dtype=torch.int64, device=x.device), "axis": axis - x.ndim}, x._labels)
+                x = _take.apply((x,), {"where": torch.tensor(range(n)[e], dtype=torch.int64, device=x.device),
+                                       "axis": axis - x.ndim}, x._labels)
             axis += e is not None
         basic = tuple(ALL if isinstance(e, slice) and (e.step or 1) < 0 else e for e in basic)
     kept, axis = "", 0
@@ -267,16 +282,19 @@ def _checked(x: Any, entries: list[Any]) -> list[Any]:
         if e is None:
             continue
         if isinstance(e, int) and not -x.shape[axis] <= e < x.shape[axis]:
-            raise IndexError(f"index {e} is out of range for axis {axis} of {described(x.shape, labels_of(x))}, at {line_of(user_site())}")
+            raise IndexError(
+                f"index {e} is out of range for axis {axis} of {described(x.shape, labels_of(x))}, at {line_of(user_site())}")
         if isinstance(e, Tensor) and e.dtype is torch.bool:
             if tuple(e.shape) != tuple(x.shape[axis:axis + e.ndim]):
-                raise ShapeError(f"a mask of shape {tuple(e.shape)} does not fit {described(x.shape, labels_of(x))}, at {line_of(user_site())}")
+                raise ShapeError(
+                    f"a mask of shape {tuple(e.shape)} does not fit {described(x.shape, labels_of(x))}, at {line_of(user_site())}")
             axis += e.ndim - 1
         elif isinstance(e, Tensor) and e.numel():
             n = x.shape[axis]
             low, high = least_and_greatest(e)
             if low < -n or high >= n:
-                raise IndexError(f"positions {low} to {high} are out of range for axis {axis} of {described(x.shape, labels_of(x))}, "
+                raise IndexError(
+                    f"positions {low} to {high} are out of range for axis {axis} of {described(x.shape, labels_of(x))}, "
                                  f"at {line_of(user_site())}")
             if low < 0:
                 entries[k] = torch.where(e < 0, e + n, e)
@@ -286,7 +304,8 @@ def _checked(x: Any, entries: list[Any]) -> list[Any]:
         try:
             broadcast_shapes(*shapes)
         except ValueError:
-            raise ShapeError(f"arrays of positions of shapes {' and '.join(map(str, shapes))} do not broadcast, at {line_of(user_site())}; "
+            raise ShapeError(
+                f"arrays of positions of shapes {' and '.join(map(str, shapes))} do not broadcast, at {line_of(user_site())}; "
                              "for every combination write x[i][:, j], or i[:, None] and j") from None
     return entries
 
@@ -351,7 +370,8 @@ def _basic_place(shape: Any, entries: list[Any]) -> tuple[int, ...]:
 
 def _positions(x: Tensor, entries: list[Any]) -> Tensor:
     """Where the selected elements are in x.flatten(), in the shape of the selection (NumPy's placement)."""
-    parts: list[tuple[Tensor, bool]] = []  # positions along an axis, times its stride; whether they belong to the block of arrays
+    # positions along an axis, times its stride; whether they belong to the block of arrays
+    parts: list[tuple[Tensor, bool]] = []
     offset, axis = 0, 0
     for e in entries:
         if e is None:
@@ -371,7 +391,8 @@ def _positions(x: Tensor, entries: list[Any]) -> Tensor:
     groups: list[Sequence[Tensor]] = [(part,) for part, block in parts if not block]
     if len(groups) < len(parts):
         first = next(k for k, e in enumerate(entries) if isinstance(e, (int, Tensor)))
-        groups.insert(0 if _split_by_basic(entries) else first, torch.broadcast_tensors(*[part for part, block in parts if block]))
+        groups.insert(0 if _split_by_basic(entries) else first,
+                      torch.broadcast_tensors(*[part for part, block in parts if block]))
     ndim = sum(group[0].ndim for group in groups)
     flat, at = torch.tensor(offset, device="cpu"), 0
     for group in groups:

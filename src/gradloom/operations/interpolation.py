@@ -21,51 +21,62 @@ from .softmax import floating
 from .tridiagonal import tridiagonal_solution
 
 METHODS = ("linear", "nearest", "next", "previous", "pchip", "makima", "cubic", "spline")
-_NOT_HERE = {"v5cubic": "\"cubic\"", "zero": "\"previous\"", "slinear": "\"linear\"", "quadratic": "\"cubic\" or \"spline\"", "akima": "\"makima\"",
+_NOT_HERE = {"v5cubic": "\"cubic\"", "zero": "\"previous\"", "slinear": "\"linear\"",
+             "quadratic": "\"cubic\" or \"spline\"", "akima": "\"makima\"",
              "nearest-up": "\"nearest\""}
 
 
 @composite
 def interp1(x: Any, v: Any, xq: Any, /, method: str = "linear", *, extrapolation: Any = None) -> Any:
-    """The values at places `xq` of a function known at sample points `x`, by interpolation; differentiable in all three, to any order.
+    """The values at places `xq` of a function known at sample points `x`, by interpolation; differentiable in all
+    three, to any order.
 
-    x: (n,), distinct, in any order; v: (n, ...), the values, functions side by side along further axes; xq: any shape; the result:
-    xq's shape, then v's further axes, with xq's labels first. `method` is "linear"; "nearest" (halfway: the later one), "next" or "previous";
-    or piecewise cubic: "pchip" (keeps monotone), "makima" (little overshoot), "cubic" (MATLAB's convolution, for evenly spaced points),
-    "spline" (two continuous derivatives, not-a-knot at the ends: SciPy's "cubic"). On a sample point the derivative in xq is that of the
-    interval after it. "cubic" reads single points as if they were moved within the parabola through them and their neighbours.
-    Outside the samples the result is NaN; `extrapolation` is a number to write there, or "extrap" to continue the outermost interval.
-    Raises ShapeError for sizes that do not fit, fewer than two points or equal ones, and for "cubic" with points that are not evenly spaced;
-    TypeRefused for an unknown method.
+    x: (n,), distinct, in any order; v: (n, ...), the values, functions side by side along further axes; xq: any shape;
+    the result: xq's shape, then v's further axes, with xq's labels first. `method` is "linear"; "nearest" (halfway: the
+    later one), "next" or "previous"; or piecewise cubic: "pchip" (keeps monotone), "makima" (little overshoot), "cubic"
+    (MATLAB's convolution, for evenly spaced points), "spline" (two continuous derivatives, not-a-knot at the ends:
+    SciPy's "cubic"). On a sample point the derivative in xq is that of the interval after it. "cubic" reads single
+    points as if they were moved within the parabola through them and their neighbours. Outside the samples the result
+    is NaN; `extrapolation` is a number to write there, or "extrap" to continue the outermost interval.
+    Raises ShapeError for sizes that do not fit, fewer than two points or equal ones, and for "cubic" with points that
+    are not evenly spaced; TypeRefused for an unknown method.
 
     >>> import gradloom as gl
     >>> gl.interp1([0.0, 1.0, 3.0], [0.0, 10.0, 30.0], gl.dlarray([0.5, 2.0, 4.0]))
     3 dlarray float64
     [ 5. 20. nan]
 
-    Source: MATLAB interp1; Fritsch and Butland 1984 (pchip), Akima 1970 with MATLAB's weights (makima), Keys 1981 (cubic), de Boor 1978 (spline).
+    Source: MATLAB interp1; Fritsch and Butland 1984 (pchip), Akima 1970 with MATLAB's weights (makima), Keys 1981
+    (cubic), de Boor 1978 (spline).
     """
     x, v, xq = floating(unlabelled(array(x))), floating(array(v)), floating(xq)
     n = v.shape[0] if v.ndim else 0
     if x.ndim != 1 or n != x.shape[0] or n < 2:
-        raise ShapeError(f"interp1: sample points {described(x.shape, None)} for values {described(v.shape, labels_of(v))}, at {line_of(user_site())}; "
+        raise ShapeError(
+            f"interp1: sample points {described(x.shape, None)} for values {described(v.shape, labels_of(v))}, at {line_of(user_site())}; "
                          "give a vector of two points or more, and as many values along the first axis")
     if method not in METHODS:
         way = f"; here that is {_NOT_HERE[method]}" if isinstance(method, str) and method in _NOT_HERE else ""
-        raise TypeRefused(f"interp1: method {method!r:.40}, at {line_of(user_site())}; it is one of {', '.join(METHODS)}{way}")
+        raise TypeRefused(
+            f"interp1: method {method!r:.40}, at {line_of(user_site())}; it is one of {', '.join(METHODS)}{way}")
     if extrapolation not in (None, "extrap") and type(extrapolation) not in NUMBER_TYPES:
-        raise TypeRefused(f"interp1: extrapolation {extrapolation!r:.40}, at {line_of(user_site())}; it is a number or \"extrap\"")
+        raise TypeRefused(
+            f"interp1: extrapolation {extrapolation!r:.40}, at {line_of(user_site())}; it is a number or \"extrap\"")
     for a, what in ((x, "sample points"), (xq, "places")):
         if a.dtype.is_complex:
-            raise TypeRefused(f"interp1: {what} are real numbers, not {str(a.dtype)[6:]}, at {line_of(user_site())}; write real(x)")
+            raise TypeRefused(
+                f"interp1: {what} are real numbers, not {str(a.dtype)[6:]}, at {line_of(user_site())}; write real(x)")
     if method == "pchip" and v.dtype.is_complex:
-        raise TypeRefused(f"interp1: \"pchip\" is for real values, not {str(v.dtype)[6:]}, which have no order, at {line_of(user_site())}; "
+        raise TypeRefused(
+            f"interp1: \"pchip\" is for real values, not {str(v.dtype)[6:]}, which have no order, at {line_of(user_site())}; "
                           "interpolate real(v) and imag(v)")
     letters = (labels_of(xq) or "U" * xq.ndim) + (labels_of(v) or "U" * v.ndim)[1:]
     x, v, shape, more = _in_order(x, unlabelled(v), n, xq.shape, v.shape[1:])
     places = reshape(unlabelled(xq), (math.prod(shape),))
-    k = torch.searchsorted(raw(x).contiguous(), raw(places).contiguous().to(raw(x).dtype), right=True).sub_(1).clamp_(0, n - 2)
-    y = _between(x, reshape(v, (n, math.prod(more))), reshape(places, (-1, 1)) if places.shape[0] else reshape(places, (0, 1)), k, method)
+    k = torch.searchsorted(raw(x).contiguous(), raw(places).contiguous().to(raw(x).dtype),
+                           right=True).sub_(1).clamp_(0, n - 2)
+    y = _between(x, reshape(v, (n, math.prod(more))), reshape(places, (-1, 1)) if places.shape[0]
+                 else reshape(places, (0, 1)), k, method)
     inside = reshape((places >= raw(x)[0]) & (places <= raw(x)[-1]), (places.shape[0], 1))
     if extrapolation != "extrap":
         y = where(inside, y, math.nan if extrapolation is None else extrapolation)
@@ -80,7 +91,8 @@ def _in_order(x: Any, v: Any, n: int, shape: Any, more: Any) -> tuple[Any, Any, 
     if not bool((step > 0).all()):
         order = torch.argsort(raw(x), stable=True)
         if not bool((raw(x)[order].diff() > 0).all()):
-            raise ShapeError(f"interp1: sample points are distinct numbers, at {line_of(user_site())}; two are equal or one is NaN: remove them")
+            raise ShapeError(
+                f"interp1: sample points are distinct numbers, at {line_of(user_site())}; two are equal or one is NaN: remove them")
         x, v = _read(x, order), _read(v, order)
     return x, v, tuple(shape), tuple(more)
 
@@ -165,8 +177,10 @@ def _check_even(x: Tensor) -> None:
     """Whether points are evenly spaced, to rounding."""
     step = x.diff()
     eps = torch.finfo(x.dtype).eps
-    if not bool(((step - step.mean()).abs() <= eps ** 0.5 * step.mean() + 4 * eps * x.abs().max()).all()):  # nor infinite
-        raise ShapeError(f"interp1: \"cubic\" is for evenly spaced sample points, their distances are from {step.min().item():.6g} to "
+    # nor infinite
+    if not bool(((step - step.mean()).abs() <= eps ** 0.5 * step.mean() + 4 * eps * x.abs().max()).all()):
+        raise ShapeError(
+            f"interp1: \"cubic\" is for evenly spaced sample points, their distances are from {step.min().item():.6g} to "
                          f"{step.max().item():.6g}, at {line_of(user_site())}; write \"spline\", which MATLAB takes there, or \"makima\"")
 
 
@@ -188,7 +202,8 @@ def _spline(width: Any, slope: Any) -> Any:
     # Second derivatives at the inner points; those at the ends continue the line through the next two.
     first, last = divide(_row(width, 0), _row(width, 1)), divide(_row(width, -1), _row(width, -2))
     middle = 2 * (h0 + h1)
-    ends = [_row(width, 0) * (1 + first), *([] if n == 4 else [slice_axis(middle, -2, 1, n - 3) * 0]), _row(width, -1) * (1 + last)]
+    ends = [_row(width, 0) * (1 + first), *([] if n == 4 else [slice_axis(middle, -2, 1, n - 3) * 0]),
+            _row(width, -1) * (1 + last)]
     middle = middle + concat(ends, axis=-2)
     upper, lower = _ends(h1)[0], _ends(h0)[1]
     upper = concat([_row(upper, 0) - _row(width, 0) * first, slice_axis(upper, -2, 1, n - 3)], axis=-2)

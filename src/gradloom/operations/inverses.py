@@ -1,7 +1,7 @@
 """Linear equations: solutions and inverses of stacks of matrices in the last two axes.
 
-Derivatives are matrix products and solutions again, so that they are exact to any order. On a structured Jacobian a solution mixes
-only the rows of its right-hand side; leading axes of the matrix itself are untied there.
+Derivatives are matrix products and solutions again, so that they are exact to any order. On a structured Jacobian a
+solution mixes only the rows of its right-hand side; leading axes of the matrix itself are untied there.
 """
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def act_on_right_side(operation: Any, inputs: Any, params: Any) -> Any:
     """A solution for a structured Jacobian as the right-hand side: its rows are mixed, and what the matrix varies along."""
     a, block = inputs
     mixed = [k for k in range(block.ndim - 1) if k == block.ndim - 2 or a.shape[k] != 1]
-    return action.through_arrays(block, lambda b, lead: operation.apply((a, b), params), mixed, f"{operation.name} mixes the rows")
+    return action.through_arrays(block, lambda b, lead: operation.apply((a, b), params), mixed,
+                                 f"{operation.name} mixes the rows")
 
 
 def _factored(lu: Tensor, pivots: Tensor, b: Tensor, adjoint: bool = False) -> Tensor:
@@ -79,8 +80,10 @@ def _solve_pull(y_bar: Any, a: Any, y: Any, lu: Any, pivots: Any, wanted: Any) -
     return (-product(b_bar, adjoint(y)) if wanted[0] else None), b_bar
 
 
-_solve = general("solve", _solve_kernel, ("a", "b"), hidden=("lu", "pivots"), push=_solve_push, pull=_solve_pull, matlab="mldivide", samples=lambda: [
-    *((a, sample_side(a, 2), {}) for a in both_types((3,), (2, 2), (1,), (0,))), (sample_matrix(2, 1), (3, 2, 1), {}), (sample_matrix(2, 3), (1, 2, 2), {})])
+_solve = general("solve", _solve_kernel, ("a", "b"), hidden=("lu", "pivots"), push=_solve_push,
+                 pull=_solve_pull, matlab="mldivide", samples=lambda: [
+    *((a, sample_side(a, 2), {}) for a in both_types((3,), (2, 2), (1,), (0,))), (sample_matrix(2, 1), (3, 2, 1), {}),
+    (sample_matrix(2, 3), (1, 2, 2), {})])
 _solve.act = act_on_right_side
 
 
@@ -88,12 +91,14 @@ def _right_side(a: Any, b: Any, word: str) -> tuple[Any, Any, bool, str | None]:
     """The operands of an equation a y = b: equally many axes, one type; whether b is a vector; the labels of y."""
     la, lb = labels_of(a), labels_of(b)
     if la is not None and lb is not None:
-        raise LabelError(f"{word} of {described(a.shape, la)} and {described(b.shape, lb)} is refused, at {line_of(user_site())}; "
+        raise LabelError(
+            f"{word} of {described(a.shape, la)} and {described(b.shape, lb)} is refused, at {line_of(user_site())}; "
                          "write stripdims on one side")
     a, b = promoted_arrays(a, b)
     a, b = matrices(a, word), floating(b)
     if not b.ndim or b.shape[-1 if b.ndim == 1 else -2] != a.shape[-2]:
-        raise ShapeError(f"{word}: a {described(a.shape, la)} has {a.shape[-2]} rows, b is {described(b.shape, lb)}, at {line_of(user_site())}; "
+        raise ShapeError(
+            f"{word}: a {described(a.shape, la)} has {a.shape[-2]} rows, b is {described(b.shape, lb)}, at {line_of(user_site())}; "
                          "b is a vector of as many entries, or a stack of matrices of as many rows")
     b = unlabelled(b)
     vector = b.ndim == 1
@@ -115,8 +120,8 @@ def _equation(y: Any, vector: bool, labels: str | None) -> Any:
 def solve(a: Any, b: Any, /) -> Any:
     """The solution y of a y = b for square matrices a.
 
-    Formula: y = inv(a) b, by factorization. a: (..., n, n); b: (n,), or (..., n, k) with leading axes that broadcast; y: as b. With one
-    labelled operand: b's labels, or those of a's leading axes.
+    Formula: y = inv(a) b, by factorization. a: (..., n, n); b: (n,), or (..., n, k) with leading axes that broadcast;
+    y: as b. With one labelled operand: b's labels, or those of a's leading axes.
     Raises LinAlgError where a is singular, ShapeError where sizes do not fit. For least squares: `lstsq`.
 
     >>> import gradloom as gl
@@ -149,7 +154,8 @@ def _triangular_pull(y_bar: Any, a: Any, y: Any, upper: bool, wanted: Any) -> An
     return (-triangle(product(b_bar, adjoint(y)), upper) if wanted[0] else None), b_bar
 
 
-_triangular = general("solve_triangular", _triangular_kernel, ("a", "b"), push=_triangular_push, pull=_triangular_pull, matlab="linsolve", samples=lambda: [
+_triangular = general("solve_triangular", _triangular_kernel, ("a", "b"), push=_triangular_push,
+                      pull=_triangular_pull, matlab="linsolve", samples=lambda: [
     *((a, sample_side(a, 2), {"upper": bool(k % 2)}) for k, a in enumerate(both_types((3,), (2, 2), (1,), (0,)))),
     (sample_matrix(2, 1), (3, 2, 1), {"upper": True})])
 _triangular.act = act_on_right_side
@@ -192,7 +198,8 @@ def _inv_kernel(x: Tensor) -> Tensor:
     return y
 
 
-_inv = general("inv", _inv_kernel, push=lambda x_dot, y: -product(y, x_dot, y), pull=lambda y_bar, y: -product(adjoint(y), y_bar, adjoint(y)),
+_inv = general("inv", _inv_kernel, push=lambda x_dot, y: -product(y, x_dot, y),
+               pull=lambda y_bar, y: -product(adjoint(y), y_bar, adjoint(y)),
                samples=lambda: [(a, {}) for a in both_types((3,), (2, 2), (1,), (0,))], matlab="inv")
 
 
@@ -234,16 +241,19 @@ def _pinv_pull(y_bar: Any, x: Any, y: Any) -> Any:
     return left + right - product(star, y_bar, star)
 
 
-_pinv = general("pinv", lambda x, rtol: torch.linalg.pinv(x, rtol=rtol), push=_pinv_push, pull=_pinv_pull, matlab="pinv", samples=lambda: [
-    *((a, {"rtol": None}) for a in both_types((2,), (2, 2), (1,))), ((3, 2), {"rtol": None}), ((2, 2, 3), {"rtol": 1e-12}), ((0, 2), {"rtol": None})])
+_pinv = general("pinv", lambda x, rtol: torch.linalg.pinv(x, rtol=rtol), push=_pinv_push, pull=_pinv_pull,
+                matlab="pinv", samples=lambda: [
+    *((a, {"rtol": None}) for a in both_types((2,), (2, 2), (1,))), ((3, 2), {"rtol": None}),
+    ((2, 2, 3), {"rtol": 1e-12}), ((0, 2), {"rtol": None})])
 
 
 @public(_pinv)
 def pinv(x: Any, /, *, rtol: float | None = None) -> Any:
     """The Moore-Penrose pseudoinverse: singular values below rtol times the largest count as 0.
 
-    Formula: y = inv(x.H x) x.H where the columns of x are independent. x: (..., m, n); y: (..., n, m). `rtol` is max(m, n) times the
-    machine precision unless given. The derivative holds where the rank does not change (Golub and Pereyra 1973).
+    Formula: y = inv(x.H x) x.H where the columns of x are independent. x: (..., m, n); y: (..., n, m). `rtol` is max(m,
+    n) times the machine precision unless given. The derivative holds where the rank does not change (Golub and Pereyra
+    1973).
 
     >>> import gradloom as gl
     >>> gl.pinv(gl.dlarray([[2.0], [0.0]]))
@@ -260,7 +270,8 @@ def pinv(x: Any, /, *, rtol: float | None = None) -> Any:
 def lstsq(a: Any, b: Any, /, *, rtol: float | None = None) -> Any:
     """The least-squares solution of a y = b, of least norm where there are several.
 
-    Formula: y = pinv(a) b, which minimises norm(a y - b). a: (..., m, n); b: (m,) or (..., m, k); y: (n,) or (..., n, k).
+    Formula: y = pinv(a) b, which minimises norm(a y - b). a: (..., m, n); b: (m,) or (..., m, k); y: (n,) or (..., n,
+    k).
 
     >>> import gradloom as gl
     >>> gl.lstsq(gl.dlarray([[1.0], [1.0]]), gl.dlarray([1.0, 3.0]))

@@ -32,7 +32,8 @@ def _alike(arrays: list[Any], what: str) -> tuple[list[Any], str | None]:
     for labels in [labels_of(a) for a in arrays]:
         if labels is not None and labels != first:
             if first is not None:
-                raise LabelError(f"{what} of arrays labelled {first!r} and {labels!r}, at {line_of(user_site())}; the labels must be the same")
+                raise LabelError(
+                    f"{what} of arrays labelled {first!r} and {labels!r}, at {line_of(user_site())}; the labels must be the same")
             first = labels
     return arrays, first
 
@@ -50,7 +51,8 @@ class _Concat(Multilinear):
         bars: list[Any] = []
         axis, start, raw = params["axis"], 0, type(y_bar) is Tensor
         for size, want in zip(self._sizes(v, params, node), wanted, strict=True):
-            bars.append((y_bar.narrow(axis, start, size) if raw else slice_axis(y_bar, axis, start, start + size)) if want else None)
+            bars.append((y_bar.narrow(axis, start, size) if raw else slice_axis(y_bar, axis, start, start + size))
+                        if want else None)
             start += size
         return bars
 
@@ -120,8 +122,10 @@ class _Ravel(_Concat):
     def pull(self, v: Any, params: Any, node: Any, y_bar: Any, lead: Any, wanted: Any) -> Any:
         bars = super().pull(v, {"axis": -1}, node, y_bar, lead, wanted)
         if type(y_bar) is Tensor:
-            return [None if bar is None else bar.reshape(lead + p.shape) for bar, p in zip(bars, node.parents, strict=True)]
-        return [None if bar is None else reshape(bar, (*lead, *p.shape)) for bar, p in zip(bars, node.parents, strict=True)]
+            return [None if bar is None else bar.reshape(lead + p.shape)
+                    for bar, p in zip(bars, node.parents, strict=True)]
+        return [None if bar is None else reshape(bar, (*lead, *p.shape))
+                for bar, p in zip(bars, node.parents, strict=True)]
 
     def push(self, v: Any, params: Any, node: Any, dots: Any, lead: Any) -> Any:
         flat = [None if dot is None else reshape(dot, (*lead, math.prod(dot.shape[len(lead):]))) for dot in dots]
@@ -132,7 +136,8 @@ def _ravel_on_blocks(operation: Any, inputs: Sequence[Any], params: Any) -> Any:
     return _concat_on_blocks(_concat, [reshape(x, (math.prod(x.shape),)) for x in inputs], {"axis": -1})
 
 
-_ravel = _Ravel("ravel", lambda *parts: torch.cat(_promoted([p.reshape(-1) for p in parts])), ("arrays",), [("arrays",)], {}, samples=[
+_ravel = _Ravel("ravel", lambda *parts: torch.cat(_promoted([p.reshape(-1) for p in parts])),
+                ("arrays",), [("arrays",)], {}, samples=[
     ((2, 3), (1,), (), {}), ((2, 0), (3, 1), {}), ((2, 2), {})])
 _ravel.act = _ravel_on_blocks
 
@@ -151,10 +156,12 @@ class _Stack(_Concat):
     def pull(self, v: Any, params: Any, node: Any, y_bar: Any, lead: Any, wanted: Any) -> Any:
         if type(y_bar) is Tensor:
             return [y_bar.select(params["axis"], k) if want else None for k, want in enumerate(wanted)]
-        return [None if bar is None else squeeze(bar, axis=params["axis"]) for bar in super().pull(v, params, node, y_bar, lead, wanted)]
+        return [None if bar is None else squeeze(bar, axis=params["axis"])
+                for bar in super().pull(v, params, node, y_bar, lead, wanted)]
 
     def push(self, v: Any, params: Any, node: Any, dots: Any, lead: Any) -> Any:
-        return super().push(v, params, node, [None if dot is None else expand_dims(dot, axis=params["axis"]) for dot in dots], lead)
+        return super().push(v, params, node, [None if dot is None else expand_dims(dot, axis=params["axis"])
+                                              for dot in dots], lead)
 
 
 def _stacked(*parts: Tensor, axis: int) -> Tensor:
@@ -163,7 +170,9 @@ def _stacked(*parts: Tensor, axis: int) -> Tensor:
 
 _stack = _Stack("stack", _stacked, ("arrays",), [("arrays",)], {}, matlab="cat", samples=[
     ((2, 3), (2, 3), {"axis": -2}), ((), (), (), {"axis": -1}), ((0, 2), (0, 2), {"axis": -3}), ((1,), {"axis": -2})])
-_stack.act = lambda operation, inputs, params: _concat_on_blocks(_concat, [expand_dims(x, axis=params["axis"]) for x in inputs], params)
+_stack.act = lambda operation, inputs, params: _concat_on_blocks(_concat,
+                                                                 [expand_dims(x, axis=params["axis"]) for x in inputs],
+                                                                 params)
 
 
 @public(_stack)
@@ -180,7 +189,8 @@ def stack(arrays: Any, /, *, axis: Any = 0) -> Any:
     parts, labels = _alike([array(a) for a in arrays], "stack")
     (k,) = axes_of(axis, parts[0].ndim + 1, None)
     if len({p.shape for p in parts}) > 1:
-        raise ShapeError(f"stack needs arrays of one shape, not {sorted({tuple(p.shape) for p in parts})}, at {line_of(user_site())}")
+        raise ShapeError(
+            f"stack needs arrays of one shape, not {sorted({tuple(p.shape) for p in parts})}, at {line_of(user_site())}")
     return _stack.apply(parts, {"axis": k - parts[0].ndim - 1}, labels and f"{labels[:k]}U{labels[k:]}")
 
 

@@ -25,7 +25,8 @@ def dims(x: Any, /) -> str:
 
 @composite
 def finddim(x: Any, letters: str, /) -> tuple[int, ...]:
-    """The positions of the axes that carry a letter (or several, in that order): always a tuple, empty where there is none.
+    """The positions of the axes that carry a letter (or several, in that order): always a tuple, empty where there is
+    none.
 
     Raises LabelError for what is no label.
 
@@ -37,7 +38,8 @@ def finddim(x: Any, letters: str, /) -> tuple[int, ...]:
     Source: MATLAB finddim.
     """
     if not isinstance(letters, str) or not letters or set(letters) - set(LETTERS):
-        raise LabelError(f"finddim looks for a letter of {', '.join(LETTERS)}, not {letters!r}, at {line_of(user_site())}; "
+        raise LabelError(
+            f"finddim looks for a letter of {', '.join(LETTERS)}, not {letters!r}, at {line_of(user_site())}; "
                          "write finddim(x, \"S\")")
     return tuple(k for letter in dict.fromkeys(letters) for k in positions(labels_of(x), letter))
 
@@ -63,7 +65,8 @@ def stripdims(x: Any, layout: str | None = None, /) -> Any:
         if not isinstance(layout, str) or labels is None or sorted(layout) != sorted(labels):
             remedy = (f"name each label once, as in stripdims(x, {labels!r})" if labels is not None
                       else "label the array first, as in dlarray(x, \"BCSS\"), or use permute_dims")
-            raise LabelError(f"stripdims to the layout {layout!r} of {described(x.shape, labels)}, at {line_of(user_site())}; {remedy}")
+            raise LabelError(
+                f"stripdims to the layout {layout!r} of {described(x.shape, labels)}, at {line_of(user_site())}; {remedy}")
         x = permute_dims(x, layout)
     return dlarray._made(x._value, x._node, None) if type(x) is dlarray else x
 

@@ -57,7 +57,8 @@ def _with_diagonal(x: Any, offset: int, word: str) -> tuple[Any, int]:
     """Matrices, and an offset that is one of their diagonals, if an empty one."""
     x = array(x)
     if x.ndim < 2:
-        raise ShapeError(f"{word} takes a matrix in the last two axes, x is {described(x.shape, labels_of(x))}, at {line_of(user_site())}; "
+        raise ShapeError(
+            f"{word} takes a matrix in the last two axes, x is {described(x.shape, labels_of(x))}, at {line_of(user_site())}; "
                          "reshape it")
     m, n = x.shape[-2:]
     return x, builtin_max(-m, builtin_min(int(offset), n))
@@ -83,7 +84,8 @@ def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
 
 @composite
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: float = 2) -> Any:
-    """The norm of vectors over axes: (sum abs(x)**ord)**(1/ord); their largest entry for infinity, how many are not 0 for 0.
+    """The norm of vectors over axes: (sum abs(x)**ord)**(1/ord); their largest entry for infinity, how many are not 0
+    for 0.
 
     Its derivative where all entries are 0 is 0.
 
@@ -124,8 +126,10 @@ def _root_kernel(x: Tensor, exponent: float, n: int) -> Tensor:
     return y.masked_fill_(x == 0, 0 if n == 1 else math.nan) if n and exponent < 1 else y
 
 
-_root_operation = Elementwise("norm_root", _root_kernel, [lambda x, exponent, n: _root(x, exponent, n + 1)], ("x",), domain=(0.5, 2),
-                              samples=[{"exponent": 3.0, "n": 0}, {"exponent": 1 / 3, "n": 0}, {"exponent": 0.5, "n": 1}])
+_root_operation = Elementwise("norm_root", _root_kernel, [lambda x, exponent, n: _root(x, exponent, n + 1)],
+                              ("x",), domain=(0.5, 2),
+                              samples=[{"exponent": 3.0, "n": 0}, {"exponent": 1 / 3, "n": 0},
+                                       {"exponent": 0.5, "n": 1}])
 
 
 def _root(x: Any, exponent: float, n: int = 0) -> Any:
@@ -134,10 +138,11 @@ def _root(x: Any, exponent: float, n: int = 0) -> Any:
 
 @composite
 def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
-    """The norm of the matrices in the last two axes: "fro" (of all entries), "nuc" (sum of singular values), 2 and -2 (largest and smallest
-    singular value), 1 and -1 (column sums), inf and -inf (row sums).
+    """The norm of the matrices in the last two axes: "fro" (of all entries), "nuc" (sum of singular values), 2 and -2
+    (largest and smallest singular value), 1 and -1 (column sums), inf and -inf (row sums).
 
-    Its derivative at a zero matrix is 0; for "nuc", 2 and -2, at a singular value 0, it is that of one of the two sides.
+    Its derivative at a zero matrix is 0; for "nuc", 2 and -2, at a singular value 0, it is that of one of the two
+    sides.
     Raises ShapeError for another `ord`.
 
     >>> import gradloom as gl
@@ -159,7 +164,8 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
     elif ord in (1, -1, infinity, -infinity):
         y = (max if ord > 0 else min)(sum(absolute(a), axis=-2 if ord in (1, -1) else -1), axis=-1)
     else:
-        raise ShapeError(f"matrix_norm: ord is 1, -1, 2, -2, inf, -inf, \"fro\" or \"nuc\", not {ord!r}, at {line_of(user_site())}")
+        raise ShapeError(
+            f"matrix_norm: ord is 1, -1, 2, -2, inf, -inf, \"fro\" or \"nuc\", not {ord!r}, at {line_of(user_site())}")
     return relabelled(reshape(y, (*y.shape, 1, 1)) if keepdims else y, labels)
 
 
@@ -198,7 +204,8 @@ _matrix_rank = discrete("matrix_rank", lambda x, rtol: torch.linalg.matrix_rank(
 
 @public(_matrix_rank)
 def matrix_rank(x: Any, /, *, rtol: float | None = None) -> Any:
-    """How many singular values are larger than rtol (max(m, n) times the machine precision) times the largest; no derivative.
+    """How many singular values are larger than rtol (max(m, n) times the machine precision) times the largest; no
+    derivative.
 
     >>> import gradloom as gl
     >>> int(gl.matrix_rank(gl.dlarray([[1.0, 2.0], [2.0, 4.0]])))
@@ -208,7 +215,8 @@ def matrix_rank(x: Any, /, *, rtol: float | None = None) -> Any:
     """
     x = array(x)
     a = matrices(x, "matrix_rank")
-    return _matrix_rank.apply((dlarray._made(a._value, None) if type(a) is dlarray else a,), {"rtol": rtol}, leading(x, 0))
+    return _matrix_rank.apply((dlarray._made(a._value, None) if type(a) is dlarray else a,),
+                              {"rtol": rtol}, leading(x, 0))
 
 
 def _direction(x: Any, x_dot: Any) -> Any:
@@ -216,7 +224,8 @@ def _direction(x: Any, x_dot: Any) -> Any:
     return _expm_direction.apply((x, x_dot))
 
 
-_expm = general("expm", torch.matrix_exp, push=lambda x_dot, x: _direction(x, x_dot), pull=lambda y_bar, x: _direction(adjoint(x), y_bar),
+_expm = general("expm", torch.matrix_exp, push=lambda x_dot, x: _direction(x, x_dot),
+                pull=lambda y_bar, x: _direction(adjoint(x), y_bar),
                 samples=lambda: [(a / 4, {}) for a in both_types((3,), (2, 2), (1,), (0,))], matlab="expm")
 
 
@@ -233,7 +242,8 @@ def _direction_kernel(x: Tensor, d: Tensor) -> Tensor:
 
 
 def _quarters(x: Any, n: int) -> list[Any]:
-    return [slice_axis(slice_axis(x, -2, *rows), -1, *columns) for rows in ((0, n), (n, 2 * n)) for columns in ((0, n), (n, 2 * n))]
+    return [slice_axis(slice_axis(x, -2, *rows), -1, *columns) for rows in ((0, n), (n, 2 * n))
+            for columns in ((0, n), (n, 2 * n))]
 
 
 def _twice(x: Any, d: Any) -> Any:
@@ -255,7 +265,8 @@ def _spread(x: Any, *places: tuple[int, int]) -> Any:
 def _direction_push(x_dot: Any, d_dot: Any, x: Any, d: Any, lead: Any, y_shape: Any) -> Any:
     y_dot = None if d_dot is None else _direction(x, padded(d_dot, lead, len(y_shape)))
     if x_dot is not None:
-        moved = _quarters(_direction(_twice(x, d), _spread(padded(x_dot, lead, len(y_shape)), (0, 0), (1, 1))), x.shape[-1])[1]
+        moved = _quarters(_direction(_twice(x, d), _spread(padded(x_dot, lead, len(y_shape)), (0, 0), (1, 1))),
+                          x.shape[-1])[1]
         y_dot = moved if y_dot is None else y_dot + moved
     return y_dot
 
@@ -271,11 +282,13 @@ def _direction_pull(y_bar: Any, x: Any, d: Any, wanted: Any) -> Any:
 def _direction_on_block(operation: Any, inputs: Any, params: Any) -> Any:
     x, block = action.in_one_rank(inputs)
     mixed = [k for k in range(block.ndim) if k >= block.ndim - 2 or x.shape[k - block.ndim] != 1]
-    return action.through_arrays(block, lambda d, lead: operation.apply((x, d)), mixed, "the exponential mixes a whole matrix")
+    return action.through_arrays(block, lambda d, lead: operation.apply((x, d)), mixed,
+                                 "the exponential mixes a whole matrix")
 
 
 _expm_direction = general("expm_direction", _direction_kernel, ("x", "d"), push=_direction_push, pull=_direction_pull,
-                          samples=lambda: [(a / 4, a.mT.contiguous(), {}) for a in both_types((2,), (2, 2), (1,), (0,))])
+                          samples=lambda: [(a / 4, a.mT.contiguous(), {})
+                                           for a in both_types((2,), (2, 2), (1,), (0,))])
 _expm_direction.act = _direction_on_block
 
 
@@ -297,6 +310,8 @@ def expm(x: Any, /) -> Any:
     return _expm.apply((matrices(x, "expm", square=True),), {}, leading(x))
 
 
-__all__ = ["LinAlgError", "cholesky", "cross", "det", "diagonal", "eigh", "eigvalsh", "expm", "inv", "lstsq", "matmul", "matrix_norm", "matrix_power",
-           "matrix_rank", "matrix_transpose", "outer", "pinv", "qr", "slogdet", "solve", "solve_triangular", "svd", "svdvals", "tensordot",
+__all__ = ["LinAlgError", "cholesky", "cross", "det", "diagonal", "eigh", "eigvalsh", "expm",
+           "inv", "lstsq", "matmul", "matrix_norm", "matrix_power",
+           "matrix_rank", "matrix_transpose", "outer", "pinv", "qr", "slogdet", "solve", "solve_triangular",
+           "svd", "svdvals", "tensordot",
            "trace", "vecdot", "vector_norm"]

@@ -33,7 +33,8 @@ def _share_push(x_dot: Any, y: Any, axis: Any) -> Any:
     return part - sum(part, axis=axis, keepdims=True) * y
 
 
-_logsumexp_share = general("logsumexp_share", _share_kernel, push=_share_push, pull=lambda y_bar, y, axis: _share_push(y_bar, conj(y), axis),
+_logsumexp_share = general("logsumexp_share", _share_kernel, push=_share_push,
+                           pull=lambda y_bar, y, axis: _share_push(y_bar, conj(y), axis),
                            samples=[((3, 4), {"axis": (-2,)}), ((2, 3), {"axis": (-1, -2)})])
 _logsumexp_share.opaque = True  # the kernel writes in place
 
@@ -55,7 +56,8 @@ def _logsumexp_fused(y_bar: Tensor, x: Tensor, y: Tensor, axis: Any, keepdims: A
 _logsumexp = general(
     "logsumexp", lambda x, axis, keepdims: torch.logsumexp(x, axis, keepdim=keepdims),
     push=lambda x_dot, x, axis, keepdims: sum(x_dot * _share(x, axis), axis=axis, keepdims=keepdims),
-    pull=lambda y_bar, x, axis, keepdims, x_shape: _restored(y_bar, axis, keepdims, len(x_shape)) * conj(_share(x, axis)),
+    pull=lambda y_bar, x, axis, keepdims, x_shape: _restored(y_bar, axis, keepdims, len(x_shape))
+    * conj(_share(x, axis)),
     fused_pull=_logsumexp_fused, samples=_SAMPLES)
 
 
@@ -71,7 +73,8 @@ def logsumexp(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     """
     x, params, labels = _arguments(x, axis, keepdims)
     x = _as_double(x)
-    return _logsumexp.apply((x,), params, labels) if params["axis"] or not x.ndim else fresh(x)  # of no axes, which torch takes for all
+    # of no axes, which torch takes for all
+    return _logsumexp.apply((x,), params, labels) if params["axis"] or not x.ndim else fresh(x)
 
 
 __all__ = ["logsumexp"]

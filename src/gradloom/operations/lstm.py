@@ -1,8 +1,10 @@
-"""The lstm as one operation. Its derivative is linear in time, with coefficients that are known for all time steps at once.
+"""The lstm as one operation. Its derivative is linear in time, with coefficients that are known for all time steps at
+once.
 
 With z = W x + R h + b of the gates i, f, g, o, and dots for tangents, at each time step
     z_dot = (W x + R h + b)_dot,  c_dot = f c_dot + (slope z_dot)[i, f, g],  h_dot = (slope z_dot)[o] + through c_dot,
-so only R h_dot has to wait for the time step before. The pull is the same read backwards. Arrays are (T, B, C), T at least 1.
+so only R h_dot has to wait for the time step before. The pull is the same read backwards. Arrays are (T, B, C), T at
+least 1.
 """
 from __future__ import annotations
 
@@ -66,7 +68,8 @@ def through_weights(x: Any, weights_dot: Any, lead: tuple[int, ...]) -> Any:
     """x times a tangent of weights, for all time steps."""
     if weights_dot is None:
         return None
-    return matmul(x, matrix_transpose(reshape(weights_dot, (*lead, 1, *weights_dot.shape[len(lead):])) if lead else weights_dot))
+    return matmul(x, matrix_transpose(reshape(weights_dot, (*lead, 1, *weights_dot.shape[len(lead):]))
+                                      if lead else weights_dot))
 
 
 def through_bias(bias_dot: Any, x: Any, lead: tuple[int, ...]) -> Any:
@@ -116,7 +119,8 @@ def _lstm_kernel(x: Tensor, h0: Tensor, c0: Tensor, input_weights: Tensor, recur
 
 def _by_onednn(differentiated: bool, x: Tensor, h0: Tensor, c0: Tensor, *weights: Tensor) -> Any:
     """y, the last cell and what the pull needs, by the kernel that torch.lstm has for single precision on a CPU; None where it has none."""
-    if x.dtype is not torch.float32 or x.device.type != "cpu" or not x.numel() or not h0.numel() or not torch.backends.mkldnn.is_available():
+    if (x.dtype is not torch.float32 or x.device.type != "cpu" or not x.numel() or not h0.numel()
+        or not torch.backends.mkldnn.is_available()):
         return None
     x, h0, c0, *parameters = (a.contiguous() for a in (x, h0, c0, *weights))  # the kernel does not read strides
     y, _, cell, workspace = under(  # without gradients it keeps nothing for the pull
@@ -128,7 +132,8 @@ def _by_onednn(differentiated: bool, x: Tensor, h0: Tensor, c0: Tensor, *weights
 # ----- its derivative -----
 
 
-def _linearized(x: Any, h0: Any, c0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, states: Any) -> tuple[Any, Any, Any, Any]:
+def _linearized(x: Any, h0: Any, c0: Any, input_weights: Any, recurrent_weights: Any, bias: Any,
+                states: Any) -> tuple[Any, Any, Any, Any]:
     """The state before each time step, the forget gate, the slopes of the cell and the state in z, and that of the state in the cell."""
     previous = before(h0, states)
     z = matmul(x, matrix_transpose(input_weights)) + matmul(previous, matrix_transpose(recurrent_weights)) + bias
@@ -142,11 +147,13 @@ def _linearized(x: Any, h0: Any, c0: Any, input_weights: Any, recurrent_weights:
     return previous, f, slope, o * (1 - tc * tc)
 
 
-def _lstm_push(x_dot: Any, h0_dot: Any, c0_dot: Any, input_weights_dot: Any, recurrent_weights_dot: Any, bias_dot: Any, x: Any, h0: Any, c0: Any,
+def _lstm_push(x_dot: Any, h0_dot: Any, c0_dot: Any, input_weights_dot: Any, recurrent_weights_dot: Any,
+               bias_dot: Any, x: Any, h0: Any, c0: Any,
                input_weights: Any, recurrent_weights: Any, bias: Any, states: Any, lead: Any) -> Any:
     previous, f, slope, through = _linearized(x, h0, c0, input_weights, recurrent_weights, bias, states)
     weights = matrix_transpose(recurrent_weights)
-    direct = total(None if x_dot is None else matmul(x_dot, matrix_transpose(input_weights)), through_weights(x, input_weights_dot, lead),
+    direct = total(None if x_dot is None else matmul(x_dot, matrix_transpose(input_weights)),
+                   through_weights(x, input_weights_dot, lead),
                    through_weights(previous, recurrent_weights_dot, lead), through_bias(bias_dot, x, lead))
     h_dot, c_dot, h_dots = as_step(h0_dot, lead), as_step(c0_dot, lead), []
     for t in range(x.shape[0]):
@@ -158,7 +165,8 @@ def _lstm_push(x_dot: Any, h0_dot: Any, c0_dot: Any, input_weights_dot: Any, rec
     return concat(h_dots, axis=-3), as_state(c_dot)
 
 
-def _lstm_pull(y_bar: Any, x: Any, h0: Any, c0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, states: Any, lead: Any,
+def _lstm_pull(y_bar: Any, x: Any, h0: Any, c0: Any, input_weights: Any, recurrent_weights: Any,
+               bias: Any, states: Any, lead: Any,
                wanted: Any) -> Any:
     previous, f, slope, through = _linearized(x, h0, c0, input_weights, recurrent_weights, bias, states)
     h_bars, c_bar = y_bar[0], as_step(y_bar[1], lead)
@@ -172,12 +180,14 @@ def _lstm_pull(y_bar: Any, x: Any, h0: Any, c0: Any, input_weights: Any, recurre
         c_bar = c_bar * at(f, t)
         z_bars.append(z_bar)
     all_bars = concat(z_bars[::-1], axis=-3)
-    return (matmul(all_bars, input_weights) if wanted[0] else None, as_state(matmul(z_bar, recurrent_weights)) if wanted[1] else None,
+    return (matmul(all_bars, input_weights) if wanted[0] else None, as_state(matmul(z_bar, recurrent_weights))
+            if wanted[1] else None,
             as_state(c_bar) if wanted[2] else None, weights_bar(all_bars, x) if wanted[3] else None,
             weights_bar(all_bars, previous) if wanted[4] else None, sum(all_bars, axis=(-3, -2)) if wanted[5] else None)
 
 
-def _lstm_fused(y_bar: Any, x: Tensor, h0: Tensor, c0: Tensor, input_weights: Tensor, recurrent_weights: Tensor, bias: Tensor, states: Tensor,
+def _lstm_fused(y_bar: Any, x: Tensor, h0: Tensor, c0: Tensor, input_weights: Tensor, recurrent_weights: Tensor,
+                bias: Tensor, states: Tensor,
                 cells: Tensor, workspace: Tensor) -> Any:
     h_bars, c_bar = y_bar
     if workspace.dtype is torch.uint8:
@@ -188,12 +198,14 @@ def _lstm_fused(y_bar: Any, x: Tensor, h0: Tensor, c0: Tensor, input_weights: Te
         bars = aten.mkldnn_rnn_layer_backward(
             x, input_weights, recurrent_weights, bias, torch.zeros_like(bias), h0.unsqueeze(0), c0.unsqueeze(0), states,
             states[-1:], cells.unsqueeze(0), torch.zeros_like(states) if h_bars is None else h_bars, zero.unsqueeze(0),
-            (zero if c_bar is None else c_bar).unsqueeze(0), False, LSTM_MODE, h0.shape[-1], 1, True, True, False, [], False, workspace)
+            (zero if c_bar is None else c_bar).unsqueeze(0), False, LSTM_MODE, h0.shape[-1],
+            1, True, True, False, [], False, workspace)
         return bars[0], bars[5].squeeze(0), bars[6].squeeze(0), bars[1], bars[2], bars[3]
     n = h0.shape[-1]
     i, f, g, o = workspace.chunk(4, -1)
     tc, z_bars = cells.tanh(), torch.empty_like(workspace)
-    for slope, (gate, factor) in zip(z_bars.chunk(4, -1), ((i, g), (f, previous_raw(c0, cells)), (g, i), (o, tc)), strict=True):
+    for slope, (gate, factor) in zip(z_bars.chunk(4, -1), ((i, g), (f, previous_raw(c0, cells)), (g, i), (o, tc)),
+                                     strict=True):
         slope.copy_(aten.tanh_backward(factor, gate) if gate is g else aten.sigmoid_backward(factor, gate))
     through = aten.tanh_backward(o, tc)
     z_bar: Any = None
@@ -208,7 +220,8 @@ def _lstm_fused(y_bar: Any, x: Tensor, h0: Tensor, c0: Tensor, input_weights: Te
         z_bar[:, 3 * n:].mul_(h_bar)
         c_bar = c_bar * f[t]
     flat = z_bars.flatten(0, 1)
-    return (torch.matmul(z_bars, input_weights), torch.mm(z_bar, recurrent_weights), c_bar, flat.t() @ x.reshape(-1, x.shape[-1]),
+    return (torch.matmul(z_bars, input_weights), torch.mm(z_bar, recurrent_weights), c_bar,
+            flat.t() @ x.reshape(-1, x.shape[-1]),
             flat.t() @ previous_raw(h0, states).flatten(0, 1), flat.sum(0))
 
 
@@ -228,7 +241,8 @@ class _Lstm(General):
         return super().push(self._with_output(v, node), params, node, dots, lead)
 
 
-lstm_steps = _Lstm("lstm", _lstm_kernel, ("x", "h0", "c0", "input_weights", "recurrent_weights", "bias"), _lstm_push, _lstm_pull,
+lstm_steps = _Lstm("lstm", _lstm_kernel, ("x", "h0", "c0", "input_weights", "recurrent_weights", "bias"),
+                   _lstm_push, _lstm_pull,
                    fused_pull=_lstm_fused, hidden=("states", "cells", "workspace"), outputs=2, matlab="lstm",
                    samples=[((t, b, c), (b, n), (b, n), (4 * n, c), (4 * n, n), (4 * n,), {"differentiated": True})
                             for t, b, c, n in ((3, 2, 3, 2), (1, 1, 2, 1), (2, 0, 1, 1))])

@@ -32,11 +32,13 @@ def matrices(x: Any, word: str, square: bool = False) -> Any:
     """A floating array of at least two axes, without labels."""
     x = floating(x)
     if x.ndim < 2:
-        raise ShapeError(f"{word} takes a matrix in the last two axes, x is {described(x.shape, labels_of(x))}, at {line_of(user_site())}; "
+        raise ShapeError(
+            f"{word} takes a matrix in the last two axes, x is {described(x.shape, labels_of(x))}, at {line_of(user_site())}; "
                          "reshape it, or write expand_dims(x, axis=0)")
     if square and x.shape[-1] != x.shape[-2]:
         remedy = "pinv or lstsq" if word in ("inv", "solve") else "x.mT @ x, or another function"
-        raise ShapeError(f"{word} takes square matrices, x is {described(x.shape, labels_of(x))}, at {line_of(user_site())}; write {remedy}")
+        raise ShapeError(
+            f"{word} takes square matrices, x is {described(x.shape, labels_of(x))}, at {line_of(user_site())}; write {remedy}")
     return unlabelled(x)
 
 
@@ -48,7 +50,8 @@ def leading(x: Any, own: int = 2) -> str | None:
 
 def product(*factors: Any) -> Any:
     """The matrix product of several factors."""
-    return functools.reduce(lambda a, b: _matmul.apply((a, b) if a.dtype is b.dtype else promoted_arrays(a, b)), factors)
+    return functools.reduce(lambda a, b: _matmul.apply((a, b) if a.dtype is b.dtype else promoted_arrays(a, b)),
+                            factors)
 
 
 def column(x: Any) -> Any:
@@ -97,7 +100,8 @@ def imaginary_diagonal(x: Any) -> Any:
 
 def sample_matrix(n: int, *batch: int, dtype: Any = torch.float64) -> Tensor:
     """Well-conditioned matrices, all different, for the generated tests."""
-    x = torch.cos(torch.arange(math.prod(batch) * n * n, dtype=torch.float64, device="cpu") * 1.7 + 0.3).reshape(*batch, n, n)
+    x = torch.cos(torch.arange(math.prod(batch) * n * n, dtype=torch.float64, device="cpu")
+                  * 1.7 + 0.3).reshape(*batch, n, n)
     if dtype.is_complex:
         x = torch.complex(x, torch.sin(2.3 * x.flatten().cumsum(0)).reshape(x.shape) * 0.7)
     return x + torch.diag(torch.arange(n, dtype=torch.float64, device="cpu") * 1.5 + 2)
@@ -109,5 +113,6 @@ def both_types(*shapes: Any) -> list[Tensor]:
 
 def sample_side(a: Tensor, k: int) -> Tensor:
     """A right-hand side for it, of its type."""
-    x = torch.sin(torch.arange(math.prod(a.shape[:-1]) * k, dtype=torch.float64, device="cpu") * 2.3 + 0.1).reshape(*a.shape[:-1], k)
+    x = torch.sin(torch.arange(math.prod(a.shape[:-1]) * k, dtype=torch.float64, device="cpu")
+                  * 2.3 + 0.1).reshape(*a.shape[:-1], k)
     return x.to(a.dtype) * (1 + 0.5j if a.is_complex() else 1)

@@ -47,13 +47,16 @@ def negative_axes(axis: Any, x: Any) -> tuple[int, ...]:
 _reshape = multilinear(
     "reshape", lambda x, shape: x.reshape(shape),
     transposes={"x": lambda y_bar, lead, x_shape: reshape(y_bar, (*lead, *x_shape))},
-    fused_pull=lambda y_bar, x_shape: (y_bar.reshape(x_shape),), lead_params=lambda params, lead: {"shape": (*lead, *params["shape"])},
-    act=lambda operation, inputs, params: action.reshaped(inputs[0], params["shape"]), samples=[((2, 3), {"shape": (3, 2)}), ((2, 3, 2), {"shape": (2, 6)})])
+    fused_pull=lambda y_bar, x_shape: (y_bar.reshape(x_shape),),
+    lead_params=lambda params, lead: {"shape": (*lead, *params["shape"])},
+    act=lambda operation, inputs, params: action.reshaped(inputs[0], params["shape"]),
+    samples=[((2, 3), {"shape": (3, 2)}), ((2, 3, 2), {"shape": (2, 6)})])
 
 
 @public(_reshape, method=True)
 def reshape(x: Any, /, shape: Any, *more: int, order: str = "C", copy: bool | None = None) -> Any:
-    """The same elements in another shape, in C order; one size may be -1. `order="F"` reads and writes columns first, as MATLAB does.
+    """The same elements in another shape, in C order; one size may be -1. `order="F"` reads and writes columns first,
+    as MATLAB does.
 
     The result is unlabelled, unless the shape is the same. Values never change, so that `copy` makes no difference.
 
@@ -69,7 +72,8 @@ def reshape(x: Any, /, shape: Any, *more: int, order: str = "C", copy: bool | No
     if more or type(shape) is not tuple:
         shape = (shape, *more) if more or not isinstance(shape, Sequence) else tuple(shape)
     if order == "F":
-        return permute_dims(reshape(permute_dims(x, tuple(range(x.ndim))[::-1]), shape[::-1]), tuple(range(len(shape)))[::-1])
+        return permute_dims(reshape(permute_dims(x, tuple(range(x.ndim))[::-1]), shape[::-1]),
+                            tuple(range(len(shape)))[::-1])
     if order != "C":
         raise ShapeError(f"reshape: order is 'C' or 'F', not {order!r}, at {line_of(user_site())}")
     shape = tuple([int(n) for n in shape])
@@ -78,10 +82,12 @@ def reshape(x: Any, /, shape: Any, *more: int, order: str = "C", copy: bool | No
     if shape.count(-1) == 1:
         rest = -math.prod(shape)
         if not rest or size % rest:
-            raise ShapeError(f"cannot reshape {described(x.shape, labels_of(x))} ({size} elements) to {shape}, at {line_of(user_site())}")
+            raise ShapeError(
+                f"cannot reshape {described(x.shape, labels_of(x))} ({size} elements) to {shape}, at {line_of(user_site())}")
         shape = tuple(size // rest if n == -1 else n for n in shape)
     if math.prod(shape) != size or min(shape, default=0) < 0:
-        raise ShapeError(f"cannot reshape {described(x.shape, labels_of(x))} ({size} elements) to {shape}, at {line_of(user_site())}; "
+        raise ShapeError(
+            f"cannot reshape {described(x.shape, labels_of(x))} ({size} elements) to {shape}, at {line_of(user_site())}; "
                          "the number of elements must stay the same")
     return fresh(x) if shape == before else _reshape.apply((x,), {"shape": shape})
 
@@ -106,16 +112,19 @@ def _with_lead(axes: tuple[int, ...], ndim: int) -> tuple[int, ...]:
 
 _permute_dims = multilinear(
     "permute_dims", lambda x, axes: x.permute(axes), matlab="permute",
-    transposes={"x": lambda y_bar, axes: _permute_dims.apply((y_bar,), {"axes": _with_lead(_inverse(axes), y_bar.ndim)})},
+    transposes={"x": lambda y_bar, axes: _permute_dims.apply((y_bar,),
+                                                             {"axes": _with_lead(_inverse(axes), y_bar.ndim)})},
     lead_params=lambda params, lead: {"axes": _with_lead(params["axes"], len(lead) + len(params["axes"]))},
     fused_pull=lambda y_bar, axes: (y_bar.permute(_inverse(axes)),),
-    act=lambda operation, inputs, params: inputs[0].with_axes(params["axes"], [inputs[0].shape[a] for a in params["axes"]]),
+    act=lambda operation, inputs, params: inputs[0].with_axes(params["axes"],
+                                                              [inputs[0].shape[a] for a in params["axes"]]),
     samples=[((2, 3, 4), {"axes": (-1, -3, -2)})])
 
 
 @public(_permute_dims)
 def permute_dims(x: Any, /, axes: Any) -> Any:
-    """The axes in another order; `axes` are positions or, for a labelled array, a string of its labels in the new order.
+    """The axes in another order; `axes` are positions or, for a labelled array, a string of its labels in the new
+    order.
 
     >>> import gradloom as gl
     >>> gl.permute_dims(gl.dlarray([[1.0, 2.0], [3.0, 4.0]], "CB"), "BC")
@@ -129,13 +138,15 @@ def permute_dims(x: Any, /, axes: Any) -> Any:
     labels = labels_of(x)
     if isinstance(axes, str):
         if labels is None or sorted(axes) != sorted(labels):
-            raise LabelError(f"axes {axes!r} are not the labels of {described(x.shape, labels)}, at {line_of(user_site())}; name each label once")
+            raise LabelError(
+                f"axes {axes!r} are not the labels of {described(x.shape, labels)}, at {line_of(user_site())}; name each label once")
         seen = {letter: list(axes_of(letter, x.ndim, labels)) for letter in set(axes)}
         order = tuple(seen[letter].pop(0) - x.ndim for letter in axes)
     else:
         order = negative_axes(tuple(axes), x)
         if len(order) != x.ndim:
-            raise ShapeError(f"permute_dims needs each of the {x.ndim} axes once, not {tuple(axes)}, at {line_of(user_site())}")
+            raise ShapeError(
+                f"permute_dims needs each of the {x.ndim} axes once, not {tuple(axes)}, at {line_of(user_site())}")
     return _permuted(x, order)
 
 
@@ -260,7 +271,8 @@ def squeeze(x: Any, /, axis: Any = None) -> Any:
             raise ShapeError(f"axis {k} of {described(shape, labels)} is not of size 1, at {line_of(user_site())}")
     if not axes:
         return fresh(x)
-    return _reshape.apply((x,), {"shape": tuple([n for k, n in enumerate(shape) if k not in axes])}, without(labels, axes))
+    return _reshape.apply((x,), {"shape": tuple([n for k, n in enumerate(shape) if k not in axes])},
+                          without(labels, axes))
 
 
 dlarray.squeeze = squeeze  # type: ignore[attr-defined]
@@ -284,7 +296,8 @@ _broadcast_to = multilinear(
     "broadcast_to", lambda x, shape: x.expand(shape), transposes={"x": lambda y_bar: y_bar},
     lead_params=lambda params, lead: {"shape": (*lead, *params["shape"])}, broadcast=True,
     fused_pull=lambda y_bar, x_shape: (y_bar.sum_to_size(x_shape),),
-    act=lambda operation, inputs, params: inputs[0].broadcast(params["shape"]), samples=[((3,), {"shape": (2, 3)}), ((2, 1), {"shape": (2, 3)})])
+    act=lambda operation, inputs, params: inputs[0].broadcast(params["shape"]),
+    samples=[((3,), {"shape": (2, 3)}), ((2, 1), {"shape": (2, 3)})])
 
 
 @public(_broadcast_to)
@@ -307,4 +320,5 @@ def broadcast_to(x: Any, /, shape: Any) -> Any:
     return _broadcast_to.apply((x,), {"shape": shape}, None if labels is None else "U" * (len(shape) - x.ndim) + labels)
 
 
-__all__ = ["broadcast_to", "expand_dims", "flatten", "matrix_transpose", "moveaxis", "permute_dims", "reshape", "squeeze", "transpose"]
+__all__ = ["broadcast_to", "expand_dims", "flatten", "matrix_transpose", "moveaxis", "permute_dims",
+           "reshape", "squeeze", "transpose"]

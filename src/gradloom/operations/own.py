@@ -21,16 +21,18 @@ from .softmax import floating
 
 
 @composite
-def elementwise(name: str, kernel: Callable[..., Any], /, *partials: Any, complex_partials: Any = None, fused_pull: Any = None,
+def elementwise(name: str, kernel: Callable[..., Any], /, *partials: Any, complex_partials: Any = None,
+                fused_pull: Any = None,
                 singular: bool = False, pure: bool = False, doc: str = "") -> Callable[..., Any]:
     """Declare an operation of your own that works element by element; the result is its function.
 
-    `kernel` computes it on torch tensors. One partial derivative for each input: a number, or a function whose parameter names say what it
-    reads, the inputs by the kernel's names and the result as `y`. What follows the inputs in the kernel's signature are parameters,
-    given by keyword. `complex_partials` are pairs (d/dz, d/dconj z) where the operation is not holomorphic; `fused_pull` is a faster pull on
-    tensors; `singular=True` says that a partial can be infinite (0 times infinity is 0 in a trace in which something was selected, for
-    every operation, said or not); `pure=True` that the kernel gives the same for the same (then memory can be saved by computing it again).
-    The function broadcasts, keeps labels, and differentiates to any order in every walk, structured Jacobians included.
+    `kernel` computes it on torch tensors. One partial derivative for each input: a number, or a function whose
+    parameter names say what it reads, the inputs by the kernel's names and the result as `y`. What follows the inputs
+    in the kernel's signature are parameters, given by keyword. `complex_partials` are pairs (d/dz, d/dconj z) where the
+    operation is not holomorphic; `fused_pull` is a faster pull on tensors; `singular=True` says that a partial can be
+    infinite (0 times infinity is 0 in a trace in which something was selected, for every operation, said or not);
+    `pure=True` that the kernel gives the same for the same (then memory can be saved by computing it again). The
+    function broadcasts, keeps labels, and differentiates to any order in every walk, structured Jacobians included.
     Raises ValueError for a name of this library, TypeRefused where kernel, partials or rules do not fit together.
 
     >>> import gradloom as gl, torch
@@ -42,9 +44,11 @@ def elementwise(name: str, kernel: Callable[..., Any], /, *partials: Any, comple
     True
     """
     if not partials:
-        raise TypeRefused(f"{name} states no partial derivative, at {line_of(user_site())}; write one for each input, 0 where there is none")
+        raise TypeRefused(
+            f"{name} states no partial derivative, at {line_of(user_site())}; write one for each input, 0 where there is none")
     inputs, parameters = _signature(name, kernel, len(partials))
-    operation = _declared(Elementwise, name, kernel, partials, inputs, complex_partials=complex_partials, fused_pull=fused_pull, singular=singular)
+    operation = _declared(Elementwise, name, kernel, partials, inputs, complex_partials=complex_partials,
+                          fused_pull=fused_pull, singular=singular)
     operation.act = elementwise_module._elementwise_act
     _check_rules(operation, {**dict.fromkeys(parameters)}, [*operation.partials, operation.fused_pull])
     call: Callable[..., Any] = (unary, binary)[len(inputs) - 1](operation) if len(inputs) < 3 else nary(operation)
@@ -52,15 +56,16 @@ def elementwise(name: str, kernel: Callable[..., Any], /, *partials: Any, comple
 
 
 @composite
-def multilinear(name: str, kernel: Callable[..., Any], /, *, transposes: dict[str, Any], terms: Any = None, axes: Any = None, labels: str | None = None,
+def multilinear(name: str, kernel: Callable[..., Any], /, *, transposes: dict[str, Any], terms: Any = None,
+                axes: Any = None, labels: str | None = None,
                 pure: bool = False, doc: str = "") -> Callable[..., Any]:
     """Declare an operation of your own that is linear in each of its inputs; the result is its function.
 
-    `kernel` computes it on torch tensors. `transposes` states, for each input by the kernel's name, the cotangent of that input from
-    `y_bar`, the other inputs, `x_shape`, `y_shape` and parameters (keyword-only in the kernel, or with a default). `terms` are the monomials
-    where it is a sum of some. Kernel and transposes must accept leading axes: count axes from the end. `axes`, such as "n i, o i -> n o", says
-    how axes correspond: then structured Jacobians go through it and labels are carried; otherwise `labels` names the input whose labels the
-    result has.
+    `kernel` computes it on torch tensors. `transposes` states, for each input by the kernel's name, the cotangent of
+    that input from `y_bar`, the other inputs, `x_shape`, `y_shape` and parameters (keyword-only in the kernel, or with
+    a default). `terms` are the monomials where it is a sum of some. Kernel and transposes must accept leading axes:
+    count axes from the end. `axes`, such as "n i, o i -> n o", says how axes correspond: then structured Jacobians go
+    through it and labels are carried; otherwise `labels` names the input whose labels the result has.
     Raises ValueError for a name of this library, TypeRefused where kernel and transposes do not fit together.
 
     >>> import gradloom as gl
@@ -71,24 +76,29 @@ def multilinear(name: str, kernel: Callable[..., Any], /, *, transposes: dict[st
     """
     inputs, parameters = _signature(name, kernel, len(transposes))
     if set(transposes) != set(inputs):
-        raise TypeRefused(f"{name} has the inputs {', '.join(inputs)} and transposes for {', '.join(transposes)}, at {line_of(user_site())}; "
+        raise TypeRefused(
+            f"{name} has the inputs {', '.join(inputs)} and transposes for {', '.join(transposes)}, at {line_of(user_site())}; "
                           "state one for each input")
-    operation = _declared(Multilinear, name, kernel, inputs, [tuple(t) for t in terms] if terms else [inputs], transposes, axes=axes)
+    operation = _declared(Multilinear, name, kernel, inputs, [tuple(t) for t in terms] if terms else [inputs],
+                          transposes, axes=axes)
     operation.act = action.untying if axes is None else action.contraction
     _check_rules(operation, {**dict.fromkeys(parameters)}, operation.transposes.values())
-    return _function(operation, _with_parameters(operation, parameters, _label_rule(operation, axes, labels)), doc, pure)
+    return _function(operation, _with_parameters(operation, parameters, _label_rule(operation, axes, labels)),
+                     doc, pure)
 
 
 @composite
-def general(name: str, kernel: Callable[..., Any], /, *, push: Any, pull: Any, hidden: Sequence[str] = (), outputs: int = 1, fused_pull: Any = None,
+def general(name: str, kernel: Callable[..., Any], /, *, push: Any, pull: Any, hidden: Sequence[str] = (),
+            outputs: int = 1, fused_pull: Any = None,
             labels: str | None = None, pure: bool = False, doc: str = "") -> Callable[..., Any]:
     """Declare an operation of your own by its push and its pull; the result is its function.
 
-    `kernel` computes it on torch tensors: one result or a tuple of `outputs`, then those named in `hidden`, which only rules read. `push` gives
-    the tangent of the result from the tangents of the inputs (`x_dot`, None where absent), `pull` the cotangents of the inputs from `y_bar`.
-    Their parameter names say what they read: inputs by the kernel's names, `y`, hidden results, parameters (keyword-only in the kernel, or
-    with a default), `x_shape`, `wanted`, `lead`. Written in operations of gradloom they are differentiated to any order. Tangents and
-    cotangents can carry leading axes: count axes from the end. `labels` names the input whose labels the result has.
+    `kernel` computes it on torch tensors: one result or a tuple of `outputs`, then those named in `hidden`, which only
+    rules read. `push` gives the tangent of the result from the tangents of the inputs (`x_dot`, None where absent),
+    `pull` the cotangents of the inputs from `y_bar`. Their parameter names say what they read: inputs by the kernel's
+    names, `y`, hidden results, parameters (keyword-only in the kernel, or with a default), `x_shape`, `wanted`, `lead`.
+    Written in operations of gradloom they are differentiated to any order. Tangents and cotangents can carry leading
+    axes: count axes from the end. `labels` names the input whose labels the result has.
     Raises ValueError for a name of this library, TypeRefused where kernel and rules do not fit together.
 
     >>> import gradloom as gl, torch
@@ -99,9 +109,12 @@ def general(name: str, kernel: Callable[..., Any], /, *, push: Any, pull: Any, h
     [1. 3. 6.]
     """
     inputs, parameters = _signature(name, kernel, None)
-    operation = _declared(General, name, kernel, inputs, push, pull, hidden=hidden, outputs=outputs, fused_pull=fused_pull)
-    _check_rules(operation, {**dict.fromkeys(parameters)}, [operation.push_rule, operation.pull_rule, operation.fused_pull])
-    return _function(operation, _with_parameters(operation, parameters, _label_rule(operation, None, labels)), doc, pure)
+    operation = _declared(General, name, kernel, inputs, push, pull, hidden=hidden, outputs=outputs,
+                          fused_pull=fused_pull)
+    _check_rules(operation, {**dict.fromkeys(parameters)}, [operation.push_rule, operation.pull_rule,
+                                                            operation.fused_pull])
+    return _function(operation, _with_parameters(operation, parameters, _label_rule(operation, None, labels)),
+                     doc, pure)
 
 
 # ----- declarations -----
@@ -109,7 +122,8 @@ def general(name: str, kernel: Callable[..., Any], /, *, push: Any, pull: Any, h
 
 def _declared(kind: Any, name: str, kernel: Any, *stated: Any, **rest: Any) -> Any:
     if name in OPERATIONS:
-        raise ValueError(f"gradloom has an operation named {name!r}, at {line_of(user_site())}; give yours another name")
+        raise ValueError(
+            f"gradloom has an operation named {name!r}, at {line_of(user_site())}; give yours another name")
     try:
         return kind(name, _checked_kernel(name, kernel), *stated, **rest, own=True)
     except ValueError as error:
@@ -122,12 +136,14 @@ def _signature(name: str, kernel: Any, count: int | None) -> tuple[tuple[str, ..
         parameters = list(inspect.signature(kernel).parameters.values())
     except (TypeError, ValueError):  # a function of torch
         if count is None or count > 3:
-            raise TypeRefused(f"{name}: the kernel's signature cannot be read, at {line_of(user_site())}; wrap it as lambda x: kernel(x)") from None
+            raise TypeRefused(
+                f"{name}: the kernel's signature cannot be read, at {line_of(user_site())}; wrap it as lambda x: kernel(x)") from None
         return (("x",), ("a", "b"), ("a", "b", "c"))[count - 1], {}
     free = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     count = len([p for p in free if p.default is p.empty]) if count is None else count
     if len(free) < count or any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
-        raise TypeRefused(f"{name}: the kernel takes {', '.join(p.name for p in parameters) or 'nothing'} and {count} derivatives are stated, "
+        raise TypeRefused(
+            f"{name}: the kernel takes {', '.join(p.name for p in parameters) or 'nothing'} and {count} derivatives are stated, "
                           f"at {line_of(user_site())}; state one for each input, which come first in its signature")
     rest = [p for p in parameters if p not in free[:count]]
     return tuple(p.name for p in free[:count]), {p.name: p.default for p in rest}
@@ -138,7 +154,8 @@ def _checked_kernel(name: str, kernel: Any) -> Any:
         result = kernel(*values, **params)
         for y in result if type(result) is tuple else (result,):
             if not isinstance(y, Tensor):
-                raise TypeRefused(f"the kernel of {name} returned a {type(y).__name__}, at {line_of(user_site())}; it is given torch tensors and returns "
+                raise TypeRefused(
+                    f"the kernel of {name} returned a {type(y).__name__}, at {line_of(user_site())}; it is given torch tensors and returns "
                                   "torch tensors: for code in NumPy write a DifferentiableFunction")
         return result
 
@@ -148,11 +165,14 @@ def _checked_kernel(name: str, kernel: Any) -> Any:
 def _check_rules(operation: Operation, parameters: dict[str, Any], rules: Any) -> None:
     """Whether what a rule reads is there: a misspelled name is an error at once, not in the first walk."""
     tangents = {f"{n}_dot" for n in operation.inputs}
-    known = {*operation.inputs, *operation.hidden, *parameters, *tangents, *(f"{n}_shape" for n in operation.inputs), "y", "y_bar", "y_shape", "lead", "wanted"}
+    known = {*operation.inputs, *operation.hidden, *parameters, *tangents, *(f"{n}_shape" for n in operation.inputs),
+             "y", "y_bar", "y_shape", "lead", "wanted"}
     for bound in rules:
         for read in inspect.signature(bound.rule).parameters if hasattr(bound, "rule") else ():
             if read not in known:
-                raise TypeRefused(f"a rule of {operation.name} reads {read!r}, which it has not, at {line_of(user_site())}" + nearest(read, known) +
+                raise TypeRefused(
+                    f"a rule of {operation.name} reads {read!r}, which it has not, at {line_of(user_site())}"
+                    + nearest(read, known) +
                                   f"; it can read {', '.join(sorted(known))}")
 
 
@@ -173,13 +193,17 @@ def _with_parameters(operation: Any, parameters: dict[str, Any], label_rule: Any
 
     def call(*args: Any, **given: Any) -> Any:
         if len(args) != len(names):
-            raise TypeRefused(f"{operation.name} takes {len(names)} array{'s' * (len(names) > 1)} ({', '.join(names)}), {len(args)} were given, "
-                              f"at {line_of(user_site())}" + ("; parameters are given by keyword" if parameters else ""))
+            raise TypeRefused(
+                f"{operation.name} takes {len(names)} array{'s' * (len(names) > 1)} ({', '.join(names)}), {len(args)} were given, "
+                              f"at {line_of(user_site())}" + ("; parameters are given by keyword"
+                                                              if parameters else ""))
         unknown = next((name for name in given if name not in parameters), None)
-        missing = next((name for name, default in parameters.items() if default is inspect.Parameter.empty and name not in given), None)
+        missing = next((name for name, default in parameters.items() if default is inspect.Parameter.empty
+                        and name not in given), None)
         if unknown is not None or missing is not None:
             wrong = f"has no parameter {unknown!r}" if unknown is not None else f"needs {missing}="
-            raise TypeRefused(f"{operation.name} {wrong}, at {line_of(user_site())}; its parameters are {', '.join(parameters) or 'none'}")
+            raise TypeRefused(
+                f"{operation.name} {wrong}, at {line_of(user_site())}; its parameters are {', '.join(parameters) or 'none'}")
         params = {name: given.get(name, default) for name, default in parameters.items()}
         if label_rule is None:
             inputs, labels = broadcast_operands(operation, args)
@@ -191,7 +215,8 @@ def _with_parameters(operation: Any, parameters: dict[str, Any], label_rule: Any
         for part in y if isinstance(y, tuple) else (y,):
             if labels is not None and type(part) is dlarray:
                 if part.ndim != len(labels):
-                    raise LabelError(f"{operation.name}: the result is {described(part.shape, None)}, the labels that it should have are {labels!r}, "
+                    raise LabelError(
+                        f"{operation.name}: the result is {described(part.shape, None)}, the labels that it should have are {labels!r}, "
                                      f"at {line_of(user_site())}; leave labels= out of its declaration")
                 part._labels = tidy(labels)
         return y
@@ -201,7 +226,8 @@ def _with_parameters(operation: Any, parameters: dict[str, Any], label_rule: Any
 
 def _label_rule(operation: Operation, axes: Any, labels: str | None) -> Callable[[Sequence[Any]], str | None]:
     if labels is not None and labels not in operation.inputs:
-        raise TypeRefused(f"{operation.name}: labels={labels!r} is none of its inputs ({', '.join(operation.inputs)}), at {line_of(user_site())}")
+        raise TypeRefused(
+            f"{operation.name}: labels={labels!r} is none of its inputs ({', '.join(operation.inputs)}), at {line_of(user_site())}")
     if labels is not None:
         return lambda inputs: labels_of(inputs[operation.inputs.index(labels)])
     if not isinstance(axes, str):

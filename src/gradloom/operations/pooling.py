@@ -122,10 +122,12 @@ _PLACE = torch.tensor([[[0, 3], [3, 5]], [[1, 1], [2, 4]]], device="cpu")
 _put: Any
 _pick = multilinear(
     "pool_pick", _pick_kernel, act=_pick_on_block, samples=[((2, 2, 3), {"place": _PLACE, "d": 2})],
-    transposes={"x": lambda y_bar, place, d, x_shape: _put.apply((y_bar,), {"place": place, "spatial": tuple(x_shape[-d:])})},
+    transposes={"x": lambda y_bar, place, d, x_shape: _put.apply((y_bar,),
+                                                                 {"place": place, "spatial": tuple(x_shape[-d:])})},
     selects=True)
 _put = multilinear(
-    "maxunpool", _put_kernel, matlab="maxunpool", act=_put_on_block, samples=[((2, 2, 2), {"place": _PLACE, "spatial": (2, 3)})],
+    "maxunpool", _put_kernel, matlab="maxunpool", act=_put_on_block,
+    samples=[((2, 2, 2), {"place": _PLACE, "spatial": (2, 3)})],
     transposes={"x": lambda y_bar, place, spatial: _pick.apply((y_bar,), {"place": place, "d": len(spatial)})})
 
 
@@ -155,7 +157,8 @@ def _without_padding(place: Tensor, spatial: Sizes, before: Sizes, after: Sizes)
     return found
 
 
-def _maxpool_fused(y_bar: Tensor, place: Tensor, size: Sizes, stride: Sizes, before: Sizes, after: Sizes, x_shape: Any) -> Tensor:
+def _maxpool_fused(y_bar: Tensor, place: Tensor, size: Sizes, stride: Sizes, before: Sizes,
+                   after: Sizes, x_shape: Any) -> Tensor:
     d = len(size)
     spatial = tuple(x_shape[-d:])
     ceil = _native(spatial, size, stride, before, after)
@@ -164,7 +167,8 @@ def _maxpool_fused(y_bar: Tensor, place: Tensor, size: Sizes, stride: Sizes, bef
     backward = aten.max_pool3d_with_indices_backward if d == 3 else aten.max_pool2d_with_indices_backward
     folded = _folded(y_bar, d)
     size, stride, before, spatial = _wide(size, 1), _wide(stride, 1), _wide(before, 0), _wide(spatial, 1)
-    x_bar = backward(folded, _of_shape(folded, spatial), size, stride, before, (1,) * len(size), ceil, _folded(place, d))
+    x_bar = backward(folded, _of_shape(folded, spatial), size, stride, before, (1,) * len(size),
+                     ceil, _folded(place, d))
     return _unfolded(x_bar, y_bar, d)
 
 
@@ -172,7 +176,8 @@ _WINDOWS = {"size": (2, 2), "stride": (2, 1), "before": (1, 0), "after": (1, 0)}
 _maxpool = general(
     "maxpool", _maxpool_kernel, hidden=("place",),
     push=lambda x_dot, place, size: _pick.apply((x_dot,), {"place": raw(place), "d": len(size)}),
-    pull=lambda y_bar, place, size, x_shape: _put.apply((y_bar,), {"place": raw(place), "spatial": tuple(x_shape[-len(size):])}),
+    pull=lambda y_bar, place, size, x_shape: _put.apply((y_bar,), {"place": raw(place),
+                                                                   "spatial": tuple(x_shape[-len(size):])}),
     fused_pull=_maxpool_fused, matlab="maxpool",
     samples=[((2, 3, 4, 5), _WINDOWS), ((2, 4, 5), _WINDOWS | {"before": (0, 1), "after": (1, 1)}),
              ((4, 5), _WINDOWS | {"stride": (1, 1), "before": (1, 0), "after": (0, 1)}),
@@ -188,7 +193,8 @@ def _line_kernel(x: Tensor, size: Sizes, stride: Sizes, before: Sizes, after: Si
     return y.reshape(*x.shape[:-1], y.shape[-1])
 
 
-_line_maxima = discrete("maxima_along_a_line", _line_kernel)  # of untraced x: nobody asks where they are, and that costs five times as much
+# of untraced x: nobody asks where they are, and that costs five times as much
+_line_maxima = discrete("maxima_along_a_line", _line_kernel)
 
 
 # ----- the mean of each window, and its transpose -----
@@ -197,10 +203,12 @@ _line_maxima = discrete("maxima_along_a_line", _line_kernel)  # of untraced x: n
 def _avgpool_kernel(x: Tensor, size: Sizes, stride: Sizes, padding: Sizes, count_padding: bool) -> Tensor:
     d = len(size)
     kernel = torch._C._nn.avg_pool3d if d == 3 else torch._C._nn.avg_pool2d
-    return _unfolded(kernel(_folded(x, d), _wide(size, 1), _wide(stride, 1), _wide(padding, 0), False, count_padding), x, d)
+    return _unfolded(kernel(_folded(x, d), _wide(size, 1), _wide(stride, 1), _wide(padding, 0), False, count_padding),
+                     x, d)
 
 
-def _spread_kernel(x: Tensor, size: Sizes, stride: Sizes, padding: Sizes, count_padding: bool, spatial: Sizes) -> Tensor:
+def _spread_kernel(x: Tensor, size: Sizes, stride: Sizes, padding: Sizes, count_padding: bool,
+                   spatial: Sizes) -> Tensor:
     d = len(size)
     folded = _folded(x, d)
     backward = aten.avg_pool3d_backward if d == 3 else aten.avg_pool2d_backward
@@ -237,9 +245,11 @@ _ALONE = {"size": (3,), "stride": (2,), "padding": (0,), "count_padding": True}
 _MEANS = {"size": (2, 3), "stride": (1, 2), "padding": (1, 1), "count_padding": True}
 _spread: Any
 _avgpool = multilinear(
-    "avgpool", _avgpool_kernel, act=lambda operation, inputs, params: _along_axes(inputs[0], params, False), matlab="avgpool",
+    "avgpool", _avgpool_kernel, act=lambda operation, inputs, params: _along_axes(inputs[0], params, False),
+    matlab="avgpool",
     transposes={"x": lambda y_bar, size, stride, padding, count_padding, x_shape: _spread.apply(
-        (y_bar,), dict(size=size, stride=stride, padding=padding, count_padding=count_padding, spatial=tuple(x_shape[-len(size):])))},
+        (y_bar,), dict(size=size, stride=stride, padding=padding, count_padding=count_padding,
+                       spatial=tuple(x_shape[-len(size):])))},
     samples=[((2, 3, 4, 5), _MEANS), ((2, 4, 5), _MEANS | {"count_padding": False}), ((2, 7), _ALONE)])
 _spread = multilinear(
     "avgpool_transpose", _spread_kernel, act=lambda operation, inputs, params: _along_axes(inputs[0], params, True),
@@ -252,20 +262,22 @@ _spread = multilinear(
 
 
 @public(_maxpool)
-def maxpool(x: Any, pool_size: Any, /, *, stride: Any = 1, padding: Any = 0, pool_format: str | None = None, return_indices: bool = False,
+def maxpool(x: Any, pool_size: Any, /, *, stride: Any = 1, padding: Any = 0, pool_format: str | None = None,
+            return_indices: bool = False,
             data_format: str | None = None) -> Any:
     """The largest value of each window over the spatial axes.
 
-    Formula: y[o] = max of x[o stride + k - padding], k = 0 ... pool_size - 1, for each channel and observation; padding never wins.
-    Of equal values the first takes the derivative. x: any layout with one to three S (with T where there is no S); y: the same layout
-    with floor((n + padding before and after - pool_size) / stride) + 1 along each S.
+    Formula: y[o] = max of x[o stride + k - padding], k = 0 ... pool_size - 1, for each channel and observation; padding
+    never wins. Of equal values the first takes the derivative. x: any layout with one to three S (with T where there is
+    no S); y: the same layout with floor((n + padding before and after - pool_size) / stride) + 1 along each S.
 
-    pool_size: an integer, one per pooled axis, or "global" (all of S, which become of size 1). stride: an integer or one per axis; it is 1
-    unless you give it. padding: an integer, one per axis, (before, after) for each, or "same" (size n / stride, rounded up, of an odd total
-    the larger part at the end). pool_format: "S", "T" or "ST", which axes. An unlabelled x needs data_format.
-    With `return_indices=True` the result is (y, indices, size) for `maxunpool`: where each value was found, counted over the pooled axes in
-    C order, and the shape of x.
-    Raises ShapeError for windows that do not fit, LabelError where there is no S or x is unlabelled without data_format.
+    pool_size: an integer, one per pooled axis, or "global" (all of S, which become of size 1). stride: an integer or
+    one per axis; it is 1 unless you give it. padding: an integer, one per axis, (before, after) for each, or "same"
+    (size n / stride, rounded up, of an odd total the larger part at the end). pool_format: "S", "T" or "ST", which
+    axes. An unlabelled x needs data_format. With `return_indices=True` the result is (y, indices, size) for
+    `maxunpool`: where each value was found, counted over the pooled axes in C order, and the shape of x.
+    Raises ShapeError for windows that do not fit, LabelError where there is no S or x is unlabelled without
+    data_format.
 
     >>> import gradloom as gl
     >>> gl.maxpool(gl.dlarray([[1.0, 4.0, 2.0, 3.0]], "CS"), 2, stride=2)
@@ -296,12 +308,14 @@ _PLACE_SLOT = len(_maxpool.inputs) + 1  # of a node's values: after the inputs a
 
 
 @public(_avgpool)
-def avgpool(x: Any, pool_size: Any, /, *, stride: Any = 1, padding: Any = 0, padding_value: Any = 0, pool_format: str | None = None,
+def avgpool(x: Any, pool_size: Any, /, *, stride: Any = 1, padding: Any = 0, padding_value: Any = 0,
+            pool_format: str | None = None,
             data_format: str | None = None) -> Any:
     """The mean value of each window over the spatial axes.
 
-    Formula: y[o] = mean of x[o stride + k - padding], k = 0 ... pool_size - 1, for each channel and observation. Padding counts as
-    zeros; with `padding_value="mean"` it does not count. x, y, the other options and errors as in `maxpool`.
+    Formula: y[o] = mean of x[o stride + k - padding], k = 0 ... pool_size - 1, for each channel and observation.
+    Padding counts as zeros; with `padding_value="mean"` it does not count. x, y, the other options and errors as in
+    `maxpool`.
 
     >>> import gradloom as gl
     >>> gl.avgpool(gl.dlarray([[1.0, 4.0, 2.0, 3.0]], "CS"), 2, stride=2)
@@ -334,7 +348,8 @@ def _corrections(x: Any, plan: Plan, pairs: Any) -> Any:
     assert plan.size is not None
     d = len(plan.size)
     value = raw(x)
-    share = _avgpool_kernel(zeros_around(value.new_ones(value.shape[value.ndim - d:]), pairs), plan.size, plan.stride, (0,) * d, True)
+    share = _avgpool_kernel(zeros_around(value.new_ones(value.shape[value.ndim - d:]), pairs),
+                            plan.size, plan.stride, (0,) * d, True)
     return dlarray._made(1 / share, None) if type(x) is dlarray else 1 / share
 
 

@@ -32,7 +32,8 @@ class Plan(NamedTuple):
         return {"size": self.size, "stride": self.stride, "before": self.before, "after": self.after}
 
 
-_apart = WeakIdKeyDictionary()  # positions in windows that do not overlap, each with the axes and sizes that they count over
+# positions in windows that do not overlap, each with the axes and sizes that they count over
+_apart = WeakIdKeyDictionary()
 
 
 def know_apart(place: Tensor, plan: Plan, shape: Sizes) -> None:
@@ -46,24 +47,29 @@ def known_apart(place: Tensor, axes: Sizes, spatial: Sizes) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _plan(labels: str, shape: Sizes, pool_size: Any, stride: Any, padding: Any, pool_format: str | None, word: str, whole: bool) -> Plan:
+def _plan(labels: str, shape: Sizes, pool_size: Any, stride: Any, padding: Any, pool_format: str | None,
+          word: str, whole: bool) -> Plan:
     axes = pooled_axes(labels, shape, pool_format, word)
     d = len(axes)
     if isinstance(pool_size, str):
         if pool_size != "global":
-            raise ShapeError(f"{word}: pool_size is a number, one per spatial axis or \"global\", not {pool_size!r}, at {line_of(user_site())}")
+            raise ShapeError(
+                f"{word}: pool_size is a number, one per spatial axis or \"global\", not {pool_size!r}, at {line_of(user_site())}")
         if word == "avgpool" or d > 3 and not whole:  # a reduction is faster there, or all there is
             return Plan(axes, None, (), None, (), (), ())
         pool_size, stride, padding = tuple(shape[k] for k in axes), 1, 0
     if d > 3:
-        raise ShapeError(f"{word} pools 1, 2 or 3 axes, x {described(shape, labels)} has {d}, at {line_of(user_site())}; reshape it, or pool \"global\"")
+        raise ShapeError(
+            f"{word} pools 1, 2 or 3 axes, x {described(shape, labels)} has {d}, at {line_of(user_site())}; reshape it, or pool \"global\"")
     size, strides = per_axis(pool_size, d, f"{word} pool_size"), per_axis(stride, d, f"{word} stride")
     pairs = padding_of(padding, [shape[k] for k in axes], size, strides, (1,) * d, word)
     for k, n, (b, a) in zip(axes, size, pairs, strict=True):
         if b >= n or a >= n:
-            raise ShapeError(f"{word}: padding {b}, {a} for windows of {n}, at {line_of(user_site())}; it must be less than the window")
+            raise ShapeError(
+                f"{word}: padding {b}, {a} for windows of {n}, at {line_of(user_site())}; it must be less than the window")
         if shape[k] + b + a < n:
-            raise ShapeError(f"{word}: windows of {n} in an axis of {shape[k]} with padding {b}, {a}, at {line_of(user_site())}; "
+            raise ShapeError(
+                f"{word}: windows of {n} in an axis of {shape[k]} with padding {b}, {a}, at {line_of(user_site())}; "
                              f"pool_size is at most {shape[k] + b + a}, or \"global\"")
     channel = positions(labels, "C")
     rest = [k for k in range(len(shape)) if k not in axes + channel]
@@ -80,16 +86,21 @@ def pooled_axes(labels: str, shape: Sizes, pool_format: str | None, word: str) -
     else:
         found = {letter: positions(labels, letter) for letter in "ST"}
         axes = tuple(k for letter in dict.fromkeys(pool_format) for k in found.get(letter, ()))
-        if set(pool_format) - {"S", "T"} or any(pool_format.count(letter) not in (1, len(found[letter])) or not found[letter] for letter in set(pool_format)):
-            raise LabelError(f"{word}: pool_format={pool_format!r} does not name axes of x {described(shape, labels)}, at {line_of(user_site())}; "
+        if (set(pool_format) - {"S", "T"} or any(pool_format.count(letter) not in (1, len(found[letter]))
+                                                 or not found[letter] for letter in set(pool_format))):
+            raise LabelError(
+                f"{word}: pool_format={pool_format!r} does not name axes of x {described(shape, labels)}, at {line_of(user_site())}; "
                              "it is \"S\" (all S), \"T\" or \"ST\"")
     if not axes:
-        raise LabelError(f"{word} needs an axis S (or T), x is {described(shape, labels)}, at {line_of(user_site())}; label it, or write data_format=")
+        raise LabelError(
+            f"{word} needs an axis S (or T), x is {described(shape, labels)}, at {line_of(user_site())}; label it, or write data_format=")
     return axes
 
 
-def planned(x: Any, pool_size: Any, stride: Any, padding: Any, pool_format: str | None, data_format: str | None, word: str, whole: bool = False) -> Plan:
-    return _plan(layout_of(x, data_format, word), tuple(x.shape), fixed(pool_size), fixed(stride), fixed(padding), pool_format, word, whole)
+def planned(x: Any, pool_size: Any, stride: Any, padding: Any, pool_format: str | None, data_format: str | None,
+            word: str, whole: bool = False) -> Plan:
+    return _plan(layout_of(x, data_format, word), tuple(x.shape), fixed(pool_size), fixed(stride),
+                 fixed(padding), pool_format, word, whole)
 
 
 def arranged(x: Any, plan: Plan) -> Any:

@@ -21,9 +21,11 @@ from .softmax import floating, one_axis
 
 @composite
 def rng(state: Any = None, /) -> Any:
-    """The random numbers of this thread: `rng(seed)` starts them anew, `s = rng()` saves where they are, `rng(s)` continues from there.
+    """The random numbers of this thread: `rng(seed)` starts them anew, `s = rng()` saves where they are, `rng(s)`
+    continues from there.
 
-    The seed is an integer ("default" is 0, "shuffle" one that differs each time). NumPy's and torch's generators are not touched.
+    The seed is an integer ("default" is 0, "shuffle" one that differs each time). NumPy's and torch's generators are
+    not touched.
 
     >>> import gradloom as gl
     >>> gl.rng(1)
@@ -47,7 +49,8 @@ def rng(state: Any = None, /) -> Any:
         try:
             seed(operator.index(state))
         except TypeError:
-            raise TypeRefused(f"rng takes an integer, or what rng() returned, not {state!r:.60}, at {line_of(user_site())}; "
+            raise TypeRefused(
+                f"rng takes an integer, or what rng() returned, not {state!r:.60}, at {line_of(user_site())}; "
                               "write rng(1)") from None
     return None
 
@@ -59,15 +62,19 @@ def rng(state: Any = None, /) -> Any:
 def _draw(word: str, kernel: Any) -> Any:
     """A torch function that draws, from our generator of the device."""
     def draw(device: Any, **params: Any) -> Tensor:
-        return allocated(word, params.get("shape", params.get("n")), lambda: kernel(generator=generator(device), device=device, **params))
+        return allocated(word, params.get("shape", params.get("n")),
+                         lambda: kernel(generator=generator(device), device=device, **params))
 
     return draw
 
 
 _rand = discrete("rand", _draw("rand", lambda shape, **rest: torch.rand(shape, **rest)), (), matlab="rand")
 _randn = discrete("randn", _draw("randn", lambda shape, **rest: torch.randn(shape, **rest)), (), matlab="randn")
-_randint = discrete("randint", _draw("randint", lambda low, high, shape, **rest: torch.randint(low, high, shape, **rest)), (), matlab="randi")
-_permutation = discrete("permutation", _draw("permutation", lambda n, **rest: torch.randperm(n, **rest)), (), matlab="randperm")
+_randint = discrete("randint",
+                    _draw("randint", lambda low, high, shape, **rest: torch.randint(low, high, shape, **rest)),
+                    (), matlab="randi")
+_permutation = discrete("permutation", _draw("permutation", lambda n, **rest: torch.randperm(n, **rest)),
+                        (), matlab="randperm")
 
 
 def _bernoulli_kernel(p: Any, shape: Any, dtype: Any, device: Any, factor: Any) -> Tensor:
@@ -82,9 +89,11 @@ _bernoulli = discrete("bernoulli", _bernoulli_kernel, ("p",), matlab=None)
 def _drawn(operation: Operation, shape: Any, labels: Any, like: Any, dtype: Any, device: Any) -> Any:
     made = type_and_device(like, dtype, device)
     if not differentiable(made["dtype"]):
-        raise TypeRefused(f"{operation.name} draws floating numbers, not {str(made['dtype'])[6:]}, at {line_of(user_site())}; "
+        raise TypeRefused(
+            f"{operation.name} draws floating numbers, not {str(made['dtype'])[6:]}, at {line_of(user_site())}; "
                           "write dtype=\"float64\"")
-    return constant(operation.apply((), {"shape": sizes_of(shape, operation.name), **made}), labels, like, operation.name)
+    return constant(operation.apply((), {"shape": sizes_of(shape, operation.name), **made}),
+                    labels, like, operation.name)
 
 
 @public(_rand)
@@ -101,7 +110,8 @@ def rand(shape: Any = (), labels: str | None = None, *, like: Any = None, dtype:
 
 
 @public(_randn)
-def randn(shape: Any = (), labels: str | None = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
+def randn(shape: Any = (), labels: str | None = None, *, like: Any = None, dtype: Any = None,
+          device: Any = None) -> Any:
     """Random numbers from the standard normal distribution; float64 on the CPU, or the type and device of `like`.
 
     >>> import gradloom as gl
@@ -133,10 +143,12 @@ def randint(low: int, high: int, shape: Any = (), labels: str | None = None, *, 
         raise TypeRefused(f"randint takes integers, not {low!r:.60} and {high!r:.60}, at {line_of(user_site())}; "
                           "write randint(0, 10, shape)") from None
     if high <= low:
-        raise ShapeError(f"randint({low}, {high}): high must be above low, since it is not drawn itself, at {line_of(user_site())}; "
+        raise ShapeError(
+            f"randint({low}, {high}): high must be above low, since it is not drawn itself, at {line_of(user_site())}; "
                          f"write randint({low}, {low + 1}, shape)")
     made = type_and_device(like, "int64" if dtype is None else dtype, device)
-    return constant(_randint.apply((), {"low": low, "high": high, "shape": sizes_of(shape, "randint"), **made}), labels, like, "randint")
+    return constant(_randint.apply((), {"low": low, "high": high, "shape": sizes_of(shape, "randint"), **made}),
+                    labels, like, "randint")
 
 
 @public(_permutation)
@@ -159,7 +171,8 @@ def permutation(n: int, /, *, device: Any = None) -> Any:
 
 
 @public(_bernoulli)
-def bernoulli(p: Any, shape: Any = None, labels: str | None = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
+def bernoulli(p: Any, shape: Any = None, labels: str | None = None, *, like: Any = None, dtype: Any = None,
+              device: Any = None) -> Any:
     """Ones with probability p, else zeros; p is a number, or an array of probabilities that broadcasts to the shape.
 
     Without a shape the result has p's, with its labels. What is drawn carries no derivative, so a traced p is refused.
@@ -185,9 +198,11 @@ def bernoulli(p: Any, shape: Any = None, labels: str | None = None, *, like: Any
         shape = tuple(p.shape) if shape is None else shape
         p = p._value if type(p) is dlarray else p
         if p.numel() and not p.is_meta and not bool(((p >= 0) & (p <= 1)).all()):
-            raise ShapeError(f"bernoulli needs probabilities in [0, 1], p reaches from {p.min().item():.4g} to {p.max().item():.4g}, "
+            raise ShapeError(
+                f"bernoulli needs probabilities in [0, 1], p reaches from {p.min().item():.4g} to {p.max().item():.4g}, "
                              f"at {line_of(user_site())}; write sigmoid(p), or clip(p, 0, 1)")
-    return constant(_bernoulli.apply((p,), {"shape": sizes_of(shape, "bernoulli"), **made, "factor": 1}), labels, like, "bernoulli")
+    return constant(_bernoulli.apply((p,), {"shape": sizes_of(shape, "bernoulli"), **made, "factor": 1}),
+                    labels, like, "bernoulli")
 
 
 def _categorical_kernel(p: Tensor, shape: Any, dtype: Any, from_logits: bool) -> Tensor:
@@ -197,8 +212,10 @@ def _categorical_kernel(p: Tensor, shape: Any, dtype: Any, from_logits: bool) ->
     own, many = shape[rest:], math.prod(shape[:rest])  # so many from each distribution
     ends = ends.expand(*own, ends.shape[-1]).contiguous()
     total = ends[..., -1:]
-    drawn = torch.rand(shape, dtype=torch.float64, device=p.device, generator=generator(p.device)).reshape(many, *own).movedim(0, -1)
-    drawn = torch.minimum(drawn * total, torch.nextafter(total, torch.zeros_like(total)))  # below the total after rounding, too
+    drawn = torch.rand(shape, dtype=torch.float64, device=p.device,
+                       generator=generator(p.device)).reshape(many, *own).movedim(0, -1)
+    # below the total after rounding, too
+    drawn = torch.minimum(drawn * total, torch.nextafter(total, torch.zeros_like(total)))
     return torch.searchsorted(ends, drawn.contiguous(), right=True).movedim(-1, 0).reshape(shape).to(dtype)
 
 
@@ -208,11 +225,12 @@ _categorical = discrete("categorical", _categorical_kernel, ("p",))
 @public(_categorical)
 def categorical(p: Any, shape: Any = None, labels: str | None = None, *, axis: Any = None, from_logits: bool = False,
                 dtype: Any = "int64") -> Any:
-    """Random classes 0, 1, 2, ...: each with its probability in p, or exp(p) over the sum of exp(p) with `from_logits=True`.
+    """Random classes 0, 1, 2, ...: each with its probability in p, or exp(p) over the sum of exp(p) with
+    `from_logits=True`.
 
-    p: nonnegative numbers along C, or `axis`, the only axis of a vector by itself; they need not sum to 1. Without a shape one class is
-    drawn for each distribution, in p's shape and labels without that axis; else that many, p without its axis broadcasting to the shape.
-    What is drawn carries no derivative, so a traced p is refused.
+    p: nonnegative numbers along C, or `axis`, the only axis of a vector by itself; they need not sum to 1. Without a
+    shape one class is drawn for each distribution, in p's shape and labels without that axis; else that many, p without
+    its axis broadcasting to the shape. What is drawn carries no derivative, so a traced p is refused.
     Raises ShapeError for negative or not finite numbers, or a distribution of zeros.
 
     >>> import gradloom as gl
@@ -226,24 +244,29 @@ def categorical(p: Any, shape: Any = None, labels: str | None = None, *, axis: A
     if type(p) is dlarray:
         p._refuse_traced_float("categorical(p)")
     if p.dtype.is_complex:
-        raise TypeRefused(f"categorical takes real numbers, p is {str(p.dtype)[6:]}, at {line_of(user_site())}; write abs(p)")
+        raise TypeRefused(
+            f"categorical takes real numbers, p is {str(p.dtype)[6:]}, at {line_of(user_site())}; write abs(p)")
     k = -1 if p.ndim == 1 and axis is None else one_axis(p, axis, None, "categorical")
     kept = without(labels_of(p), (k + p.ndim,)) if shape is None and labels is None else labels
     made = dtype_named(dtype)
     if differentiable(made) or made is torch.bool:
-        raise TypeRefused(f"categorical draws integers, not {str(made)[6:]}, at {line_of(user_site())}; write dtype=\"int64\"")
+        raise TypeRefused(
+            f"categorical draws integers, not {str(made)[6:]}, at {line_of(user_site())}; write dtype=\"int64\"")
     raw = (p._value if type(p) is dlarray else p).movedim(k, -1)
     if raw.numel() and not raw.is_meta:
         largest = raw.amax(-1)  # NaN where one is
         good = torch.isfinite(largest) & (from_logits or (raw.amin(-1) >= 0) & (largest > 0))
         if not bool(good.all()):
-            what = "logits that are numbers, at least one above -infinity" if from_logits else "finite numbers, none negative, not all 0"
+            what = ("logits that are numbers, at least one above -infinity" if from_logits
+                    else "finite numbers, none negative, not all 0")
             remedy = "check what made them" if from_logits else "write from_logits=True for logits"
-            raise ShapeError(f"categorical needs {what}, p reaches from {raw.min().item():.4g} to {raw.max().item():.4g}, "
+            raise ShapeError(
+                f"categorical needs {what}, p reaches from {raw.min().item():.4g} to {raw.max().item():.4g}, "
                              f"at {line_of(user_site())}; {remedy}")
     sizes = tuple(raw.shape[:-1]) if shape is None else sizes_of(shape, "categorical")
     if not raw.shape[-1] or not _fits(raw.shape[:-1], sizes):
-        raise ShapeError(f"categorical: p {described(p.shape, labels_of(p))} for shape {sizes}, at {line_of(user_site())}; p without its classes "
+        raise ShapeError(
+            f"categorical: p {described(p.shape, labels_of(p))} for shape {sizes}, at {line_of(user_site())}; p without its classes "
                          "broadcasts to the shape, and there is at least one class")
     drawn = _categorical.apply((raw,), {"shape": sizes, "dtype": made, "from_logits": bool(from_logits)})
     return constant(drawn, kept, p, "categorical")
@@ -256,15 +279,16 @@ def _fits(shape: Any, sizes: Any) -> bool:
 
 def _probability(p: Any, word: str) -> None:
     if not 0 <= p <= 1:
-        raise ShapeError(f"{word} needs a probability in [0, 1], not {p!r}, at {line_of(user_site())}; write {word}(..., 0.5)")
+        raise ShapeError(
+            f"{word} needs a probability in [0, 1], not {p!r}, at {line_of(user_site())}; write {word}(..., 0.5)")
 
 
 @composite
 def dropout(x: Any, probability: float = 0.5, /) -> Any:
     """x with each element set to 0 with the given probability, and the others divided by 1 - probability.
 
-    Formula: y = m x / (1 - probability), m = 0 or 1, drawn anew at each call. Shape, labels and type of x. Every derivative uses
-    the m of its forward pass. This is what a layer does in training; in prediction it does nothing.
+    Formula: y = m x / (1 - probability), m = 0 or 1, drawn anew at each call. Shape, labels and type of x. Every
+    derivative uses the m of its forward pass. This is what a layer does in training; in prediction it does nothing.
     Raises ShapeError for a probability outside [0, 1].
 
     >>> import gradloom as gl
@@ -282,7 +306,8 @@ def dropout(x: Any, probability: float = 0.5, /) -> Any:
         return dlarray(x) if type(x) is dlarray else x
     real = x.dtype.to_real() if x.dtype.is_complex else x.dtype
     keep = 1 - probability
-    mask = _bernoulli.apply((keep,), {"shape": tuple(x.shape), "dtype": real, "device": x.device, "factor": 1 / keep if keep else 1})
+    mask = _bernoulli.apply((keep,), {"shape": tuple(x.shape), "dtype": real, "device": x.device,
+                                      "factor": 1 / keep if keep else 1})
     selected(x)
     return x * (dlarray._made(mask, None, x._labels) if type(x) is dlarray else mask)
 

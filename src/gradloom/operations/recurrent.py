@@ -21,8 +21,10 @@ from .movement import broadcast_to, matrix_transpose, permute_dims, reshape
 from .selection import slice_axis
 from .softmax import floating
 
-STATE_ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"tanh": tanh, "softsign": lambda x: x / (1 + absolute(x)), "relu": relu}
-GATE_ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"sigmoid": sigmoid, "hard-sigmoid": lambda x: clip(0.2 * x + 0.5, 0, 1)}
+STATE_ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"tanh": tanh, "softsign": lambda x: x / (1 + absolute(x)),
+                                                      "relu": relu}
+GATE_ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"sigmoid": sigmoid,
+                                                     "hard-sigmoid": lambda x: clip(0.2 * x + 0.5, 0, 1)}
 
 
 class _Sequence:
@@ -34,12 +36,15 @@ class _Sequence:
         self.word, self.shown = word, described(x.shape, labels)
         merged = channel_last_order(labels)
         if not merged or "U" in labels:
-            raise LabelError(f"{word} needs an axis C or S, and no other than B and T beside it, x is {self.shown}, at {line_of(user_site())}")
+            raise LabelError(
+                f"{word} needs an axis C or S, and no other than B and T beside it, x is {self.shown}, at {line_of(user_site())}")
         if x.dtype.is_complex:
-            raise TypeRefused(f"{word} takes real arrays, x is complex, at {line_of(user_site())}; write real(x), or stack its parts along C")
+            raise TypeRefused(
+                f"{word} takes real arrays, x is complex, at {line_of(user_site())}; write real(x), or stack its parts along C")
         self.labelled = labels_of(x) is not None
         channel = labels.index("C") if "C" in labels else merged[0]
-        self.labels = "".join("C" if k == channel else letter for k, letter in enumerate(labels) if k == channel or letter in "TB")
+        self.labels = "".join("C" if k == channel else letter for k, letter in enumerate(labels)
+                              if k == channel or letter in "TB")
         order = [*[labels.index(letter) for letter in "TB" if letter in labels], *merged]
         x = permute_dims(unlabelled(x), order)
         sizes = [x.shape[("T" in labels) * (letter == "B")] if letter in labels else 1 for letter in "TB"]
@@ -62,7 +67,9 @@ class _Sequence:
         n = shapes[1][-1] if len(shapes[1]) == 2 else -1
         if shapes != [(gates * n, self.x.shape[2]), (gates * n, n), (gates * n * biases,)]:
             several = f"{gates * biases} hidden" if biases > 1 else f"{gates} hidden"
-            raise self.refuse("input_weights {}, recurrent_weights {} and bias {} do not fit".format(*[described(s, None) for s in shapes]),
+            raise self.refuse(
+                "input_weights {}, recurrent_weights {} and bias {} do not fit".format(
+                    *[described(s, None) for s in shapes]),
                               f"they are ({gates} hidden, {self.x.shape[2]}), ({gates} hidden, hidden) and ({several},)")
         return found
 
@@ -101,7 +108,8 @@ class _Sequence:
 
 def _activation(table: dict[str, Callable[[Any], Any]], name: str, option: str, word: str) -> Callable[[Any], Any]:
     if name not in table:
-        raise ShapeError(f"{word}: {option} is one of {', '.join(repr(n) for n in table)}, not {name!r}, at {line_of(user_site())}")
+        raise ShapeError(
+            f"{word}: {option} is one of {', '.join(repr(n) for n in table)}, not {name!r}, at {line_of(user_site())}")
     return table[name]
 
 
@@ -110,15 +118,17 @@ def _inputs(*arrays: Any) -> list[Any]:
 
 
 @public(lstm_steps)
-def lstm(x: Any, h0: Any, c0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, /, *, state_activation: str = "tanh",
+def lstm(x: Any, h0: Any, c0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, /,
+         *, state_activation: str = "tanh",
          gate_activation: str = "sigmoid", data_format: str | None = None) -> Any:
     """Long short-term memory along T: the states of all time steps, the last one, and the last cell, (y, h, c).
 
-    Formula: i, f, o = sigmoid(W x + R h + b), g = tanh(W x + R h + b), c = f c + i g, h = o tanh(c), each with its own rows of W, R
-    and b, in the order i (input), f (forget), g (cell), o (output). x: any layout of C (or S, merged into it), B and T; h0, c0:
-    (hidden,) for all observations, or one for each, in the layout of x without T; input_weights: (4 hidden, channels);
-    recurrent_weights: (4 hidden, hidden); bias: (4 hidden,); y: x's layout with hidden channels; h, c: the same without T.
-    `state_activation` is "tanh", "softsign" or "relu", `gate_activation` "sigmoid" or "hard-sigmoid".
+    Formula: i, f, o = sigmoid(W x + R h + b), g = tanh(W x + R h + b), c = f c + i g, h = o tanh(c), each with its own
+    rows of W, R and b, in the order i (input), f (forget), g (cell), o (output). x: any layout of C (or S, merged into
+    it), B and T; h0, c0: (hidden,) for all observations, or one for each, in the layout of x without T; input_weights:
+    (4 hidden, channels); recurrent_weights: (4 hidden, hidden); bias: (4 hidden,); y: x's layout with hidden channels;
+    h, c: the same without T. `state_activation` is "tanh", "softsign" or "relu", `gate_activation` "sigmoid" or
+    "hard-sigmoid".
     Raises LabelError without C and S, ShapeError where weights or states do not fit, TypeRefused for complex x.
 
     >>> import gradloom as gl
@@ -144,7 +154,8 @@ def lstm(x: Any, h0: Any, c0: Any, input_weights: Any, recurrent_weights: Any, b
         differentiated = any(type(a) is dlarray and live(a._node) is not None for a in inputs)
         y, c = lstm_steps.apply(inputs, {"differentiated": differentiated})
     else:
-        z, r, h, c, steps = matmul(seq, matrix_transpose(w)) + b, matrix_transpose(r), as_step(h, ()), as_step(c, ()), []
+        z, r, h, c, steps = matmul(seq,
+                                   matrix_transpose(w)) + b, matrix_transpose(r), as_step(h, ()), as_step(c, ()), []
         for t in range(seq.shape[0]):
             i, f, g, o = parts(at(z, t) + matmul(h, r), 4)
             c = gate(f) * c + gate(i) * state(g)
@@ -162,16 +173,18 @@ RESET_GATE_MODES = ("after-multiplication", "before-multiplication", "recurrent-
 
 
 @public(gru_steps)
-def gru(x: Any, h0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, /, *, reset_gate_mode: str = "after-multiplication",
+def gru(x: Any, h0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, /, *,
+        reset_gate_mode: str = "after-multiplication",
         state_activation: str = "tanh", gate_activation: str = "sigmoid", data_format: str | None = None) -> Any:
     """The gated recurrent unit along T: the states of all time steps, and the last one, (y, h).
 
-    Formula: r, u = sigmoid(W x + R h + b), n = tanh(W x + b + r (R h)), h = (1 - u) n + u h, each with its own rows of W, R and b, in
-    the order r (reset), u (update), n (candidate). With `reset_gate_mode="before-multiplication"` n = tanh(W x + b + R (r h)); with
-    "recurrent-bias-after-multiplication" R h has a bias of its own, the second half of `bias`: PyTorch's gru. x: any layout of C (or S,
-    merged into it), B and T; h0: (hidden,) for all observations, or one for each, in the layout of x without T; input_weights:
-    (3 hidden, channels); recurrent_weights: (3 hidden, hidden); bias: (3 hidden,) or (6 hidden,); y: x's layout with hidden channels;
-    h: the same without T. `state_activation` is "tanh", "softsign" or "relu", `gate_activation` "sigmoid" or "hard-sigmoid".
+    Formula: r, u = sigmoid(W x + R h + b), n = tanh(W x + b + r (R h)), h = (1 - u) n + u h, each with its own rows of
+    W, R and b, in the order r (reset), u (update), n (candidate). With `reset_gate_mode="before-multiplication"` n =
+    tanh(W x + b + R (r h)); with "recurrent-bias-after-multiplication" R h has a bias of its own, the second half of
+    `bias`: PyTorch's gru. x: any layout of C (or S, merged into it), B and T; h0: (hidden,) for all observations, or
+    one for each, in the layout of x without T; input_weights: (3 hidden, channels); recurrent_weights: (3 hidden,
+    hidden); bias: (3 hidden,) or (6 hidden,); y: x's layout with hidden channels; h: the same without T.
+    `state_activation` is "tanh", "softsign" or "relu", `gate_activation` "sigmoid" or "hard-sigmoid".
     Raises LabelError without C and S, ShapeError where weights or states do not fit, TypeRefused for complex x.
 
     >>> import gradloom as gl
@@ -187,7 +200,8 @@ def gru(x: Any, h0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, 
     state = _activation(STATE_ACTIVATIONS, state_activation, "state_activation", "gru")
     gate = _activation(GATE_ACTIVATIONS, gate_activation, "gate_activation", "gru")
     if reset_gate_mode not in RESET_GATE_MODES:
-        raise ShapeError(f"gru: reset_gate_mode is one of {', '.join(repr(m) for m in RESET_GATE_MODES)}, not {reset_gate_mode!r}, "
+        raise ShapeError(
+            f"gru: reset_gate_mode is one of {', '.join(repr(m) for m in RESET_GATE_MODES)}, not {reset_gate_mode!r}, "
                          f"at {line_of(user_site())}")
     s = _Sequence(x, data_format, "gru")
     two_biases = reset_gate_mode.startswith("recurrent-bias")
@@ -205,7 +219,8 @@ def gru(x: Any, h0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, 
     return s.results(y, _last(y))
 
 
-def _gru_in_steps(z: Any, h: Any, weights: Any, recurrent_bias: Any, state: Callable[[Any], Any], gate: Callable[[Any], Any],
+def _gru_in_steps(z: Any, h: Any, weights: Any, recurrent_bias: Any, state: Callable[[Any], Any],
+                  gate: Callable[[Any], Any],
                   reset_first: bool) -> Any:
     """The gru with any activations and reset gate, in other operations. z: the input's part of the gates."""
     n = h.shape[-1]

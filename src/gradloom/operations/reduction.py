@@ -30,7 +30,8 @@ def _arguments(x: Any, axis: Any, keepdims: bool) -> tuple[Any, dict[str, Any], 
         x = array(x)
     labels, shape = (x._labels, x._value.shape) if type(x) is dlarray else (None, tuple(x.shape))
     kind = type(axis)
-    known = axis is None or kind is int or kind is str or kind is tuple and {*map(type, axis)} == _INTEGERS  # 1.0 is 1, and no axis
+    # 1.0 is 1, and no axis
+    known = axis is None or kind is int or kind is str or kind is tuple and {*map(type, axis)} == _INTEGERS
     return x, *(_plan if known else _plan.__wrapped__)(axis, shape, labels, bool(keepdims))
 
 
@@ -94,7 +95,8 @@ def _spread(y_bar: Tensor, axis: tuple[int, ...], keepdims: bool, x_shape: Any) 
     if not keepdims and y_bar.ndim:
         for k in sorted(axis, reverse=True):
             y_bar = y_bar.unsqueeze(k)
-    return y_bar.expand(*x_shape) if x_shape else y_bar  # sizes one by one: torch takes them in half the time of a tuple
+    # sizes one by one: torch takes them in half the time of a tuple
+    return y_bar.expand(*x_shape) if x_shape else y_bar
 
 
 _SAMPLES = [((2, 3, 4), {"axis": (-2,), "keepdims": False}), ((2, 3), {"axis": (-1, -2), "keepdims": True})]
@@ -107,7 +109,8 @@ _sum = multilinear("sum", _sum_kernel, transposes={"x": _sum_transpose},
 def sum(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
     """The sum over axes: an integer, a label letter, several, or all of them.
 
-    Formula: y = sum over i of x[i], in x's type (bools and integers in int64) or the `dtype` asked for. The axes are dropped, or kept with size 1.
+    Formula: y = sum over i of x[i], in x's type (bools and integers in int64) or the `dtype` asked for. The axes are
+    dropped, or kept with size 1.
 
     >>> import gradloom as gl
     >>> gl.sum(gl.dlarray([[1.0, 2.0], [3.0, 4.0]], "CB"), axis="C")
@@ -117,7 +120,8 @@ def sum(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = Fals
     Source: array API sum, MATLAB sum.
     """
     x, params, labels = _arguments(x, axis, keepdims)
-    return _sum.apply((x,), params, labels) if dtype is None else astype(_sum.apply((astype(x, dtype),), params, labels), dtype)
+    return (_sum.apply((x,), params, labels) if dtype is None
+            else astype(_sum.apply((astype(x, dtype),), params, labels), dtype))
 
 
 def _mean_kernel(x: Tensor, axis: tuple[int, ...], keepdims: bool) -> Tensor:
@@ -129,14 +133,16 @@ def _mean_transpose(y_bar: Any, axis: Any, keepdims: Any, x_shape: Any, lead: An
 
 
 def _mean_on_block(operation: Any, inputs: Any, params: Any) -> Any:
-    return _sum_on_block(operation, inputs, params).times(1 / (math.prod(inputs[0].shape[a] for a in params["axis"]) or math.nan))
+    return _sum_on_block(operation, inputs, params).times(1 / (math.prod(inputs[0].shape[a] for a in params["axis"])
+                                                               or math.nan))
 
 
 def _mean_fused(y_bar: Tensor, axis: tuple[int, ...], keepdims: bool, x_shape: Any) -> Any:
     return (_spread(y_bar * (1 / (math.prod(x_shape[a] for a in axis) or 1)), axis, keepdims, x_shape),)
 
 
-_mean = multilinear("mean", _mean_kernel, transposes={"x": _mean_transpose}, fused_pull=_mean_fused, act=_mean_on_block, samples=_SAMPLES, matlab="mean")
+_mean = multilinear("mean", _mean_kernel, transposes={"x": _mean_transpose}, fused_pull=_mean_fused,
+                    act=_mean_on_block, samples=_SAMPLES, matlab="mean")
 
 
 @public(_mean, method=True)
@@ -188,10 +194,12 @@ def _var_push(x_dot: Any, x: Any, axis: Any, keepdims: Any, correction: float, x
 def _var_pull(y_bar: Any, x: Any, axis: Any, keepdims: Any, correction: float, x_shape: Any) -> Any:
     n = math.prod(x_shape[a] for a in axis)
     centred = x - mean(x, axis=axis, keepdims=True)
-    return _restored(y_bar, axis, keepdims, len(x_shape)) * (centred * (2 / (n - correction) if n > correction else math.nan))
+    return _restored(y_bar, axis, keepdims, len(x_shape)) * (centred * (2 / (n - correction)
+                                                                        if n > correction else math.nan))
 
 
-def _var_fused(y_bar: Tensor, x: Tensor, axis: tuple[int, ...], keepdims: bool, correction: float, x_shape: Any) -> Tensor:
+def _var_fused(y_bar: Tensor, x: Tensor, axis: tuple[int, ...], keepdims: bool, correction: float,
+               x_shape: Any) -> Tensor:
     n = math.prod(x_shape[a] for a in axis)
     if not axis or not x.numel():
         return _var_pull(y_bar, x, axis, keepdims, correction, x_shape)
@@ -200,7 +208,8 @@ def _var_fused(y_bar: Tensor, x: Tensor, axis: tuple[int, ...], keepdims: bool, 
 
 
 _var = general("var", _var_kernel, push=_var_push, pull=_var_pull, fused_pull=_var_fused, matlab="var",
-               samples=[((4, 3), {"axis": (-2,), "keepdims": False, "correction": 1}), ((4, 3), {"axis": (-1, -2), "keepdims": True, "correction": 0})])
+               samples=[((4, 3), {"axis": (-2,), "keepdims": False, "correction": 1}),
+                        ((4, 3), {"axis": (-1, -2), "keepdims": True, "correction": 0})])
 
 
 @public(_var, method=True)
@@ -229,12 +238,14 @@ def _std_pull(y_bar: Any, x: Any, y: Any, axis: Any, keepdims: Any, correction: 
     return _var_pull(y_bar * (0.5 * inverse_length(y)), x, axis, keepdims, correction, x_shape)
 
 
-def _std_fused(y_bar: Tensor, x: Tensor, y: Tensor, axis: tuple[int, ...], keepdims: bool, correction: float, x_shape: Any) -> Tensor:
+def _std_fused(y_bar: Tensor, x: Tensor, y: Tensor, axis: tuple[int, ...], keepdims: bool,
+               correction: float, x_shape: Any) -> Tensor:
     return _var_fused(y_bar * inverse_length(y).mul_(0.5), x, axis, keepdims, correction, x_shape)
 
 
 _std = general("std", _std_kernel, push=_std_push, pull=_std_pull, fused_pull=_std_fused, matlab="std",
-               squared=lambda x, axis, keepdims, correction: var(x, axis=axis, keepdims=keepdims, correction=correction),
+               squared=lambda x, axis, keepdims, correction: var(x, axis=axis, keepdims=keepdims,
+                                                                 correction=correction),
                samples=[((4, 3), {"axis": (-2,), "keepdims": False, "correction": 1})])
 
 
@@ -254,8 +265,10 @@ def std(x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool 
 
 # ----- without derivatives -----
 
-_all = discrete("all", lambda x, axis, keepdims: torch.all(x.bool(), axis, keepdim=keepdims) if axis else x.bool(), matlab="all")
-_any = discrete("any", lambda x, axis, keepdims: torch.any(x.bool(), axis, keepdim=keepdims) if axis else x.bool(), matlab="any")
+_all = discrete("all", lambda x, axis, keepdims: torch.all(x.bool(), axis, keepdim=keepdims) if axis else x.bool(),
+                matlab="all")
+_any = discrete("any", lambda x, axis, keepdims: torch.any(x.bool(), axis, keepdim=keepdims) if axis else x.bool(),
+                matlab="any")
 
 
 def _without_trace(x: Any) -> Any:
@@ -289,7 +302,8 @@ def any(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     return _torch_axes(_any, x, axis, keepdims)
 
 
-FEW = 4096  # elements, up to which one pass for both extremes is quicker than two: for many it takes three times as long as they
+# elements, up to which one pass for both extremes is quicker than two: for many it takes three times as long as they
+FEW = 4096
 
 
 @lru_cache
@@ -309,7 +323,8 @@ def _norm_kernel(x: Tensor, axis: tuple[int, ...], keepdims: bool) -> Tensor:
     smallest, largest = torch.aminmax(y) if y.numel() < FEW else (y.amin(), y.amax())
     if smallest.item() > low and largest.item() <= high:  # not a NaN
         return y
-    largest = x.abs().amax(axis, keepdim=True)  # squares overflow, or underflow: relative to the largest entry they do not
+    # squares overflow, or underflow: relative to the largest entry they do not
+    largest = x.abs().amax(axis, keepdim=True)
     unit = torch.where((largest > 0) & (largest <= high), largest, 1)
     rescaled = torch.linalg.vector_norm(x / unit, 2, axis, keepdim=True) * unit
     return rescaled if keepdims else rescaled.reshape(y.shape)
@@ -332,7 +347,8 @@ def _norm_squared(x: Any, axis: Any, keepdims: Any) -> Any:
     return sum(real(conj(x) * x) if x.dtype.is_complex else square(x), axis=axis, keepdims=keepdims)
 
 
-_norm = general("norm", _norm_kernel, push=_norm_push, pull=_norm_pull, fused_pull=_norm_fused, squared=_norm_squared, samples=_SAMPLES, matlab="vecnorm")
+_norm = general("norm", _norm_kernel, push=_norm_push, pull=_norm_pull, fused_pull=_norm_fused,
+                squared=_norm_squared, samples=_SAMPLES, matlab="vecnorm")
 
 
 @public(_norm)

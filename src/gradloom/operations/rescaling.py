@@ -17,9 +17,11 @@ from .softmax import floating
 
 @composite
 def rescale(x: Any, lower: Any = 0.0, upper: Any = 1.0, /, *, axis: Any = None) -> Any:
-    """x stretched so that its smallest element becomes `lower` and its largest `upper`, over axes or all elements together.
+    """x stretched so that its smallest element becomes `lower` and its largest `upper`, over axes or all elements
+    together.
 
-    Formula: lower + (x - min) / (max - min) (upper - lower), `lower` where all elements are equal. Shape and labels of x.
+    Formula: lower + (x - min) / (max - min) (upper - lower), `lower` where all elements are equal. Shape and labels of
+    x.
 
     >>> import gradloom as gl
     >>> gl.rescale(gl.dlarray([2.0, 4.0, 3.0]))
@@ -42,8 +44,9 @@ def rescale(x: Any, lower: Any = 0.0, upper: Any = 1.0, /, *, axis: Any = None) 
 def normalize(x: Any, /, method: str = "zscore", *, axis: Any = None) -> Any:
     """x along an axis with centre and scale removed; where the scale is 0 it stays.
 
-    Formula, by `method`: "zscore": (x - mean) / std, with n - 1 in std; "center": x - mean; "scale": x / std; "norm": x over its Euclidean norm;
-    "range": to [0, 1], as `rescale`. Shape and labels of x; `axis` may be left out for a vector. Raises TypeRefused for another method.
+    Formula, by `method`: "zscore": (x - mean) / std, with n - 1 in std; "center": x - mean; "scale": x / std; "norm": x
+    over its Euclidean norm; "range": to [0, 1], as `rescale`. Shape and labels of x; `axis` may be left out for a
+    vector. Raises TypeRefused for another method.
 
     >>> import gradloom as gl
     >>> gl.normalize(gl.dlarray([1.0, 2.0, 3.0]))
@@ -55,7 +58,8 @@ def normalize(x: Any, /, method: str = "zscore", *, axis: Any = None) -> Any:
     x = floating(x)
     methods = ("zscore", "center", "scale", "norm", "range")
     if method not in methods:
-        raise TypeRefused(f"normalize: method {method!r:.40}, at {line_of(user_site())}; it is one of {', '.join(methods)}")
+        raise TypeRefused(
+            f"normalize: method {method!r:.40}, at {line_of(user_site())}; it is one of {', '.join(methods)}")
     k = single_axis(x, axis, "normalize")
     if method == "range":
         return rescale(x, axis=k)
@@ -63,7 +67,8 @@ def normalize(x: Any, /, method: str = "zscore", *, axis: Any = None) -> Any:
         x = x - mean(x, axis=k, keepdims=True)
     if method == "center":
         return x
-    size = norm(x, axis=k, keepdims=True) if method == "norm" else std(x, axis=k, correction=float(x.shape[k] > 1), keepdims=True)
+    size = (norm(x, axis=k, keepdims=True) if method == "norm" else std(x, axis=k, correction=float(x.shape[k] > 1),
+                                                                        keepdims=True))
     return divide(x, _one_for_zero(size))
 
 

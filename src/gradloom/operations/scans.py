@@ -29,12 +29,16 @@ def _cumsum_kernel(x: Tensor, axis: int, reverse: bool) -> Tensor:
 def _on_block(operation: Any, inputs: Any, params: Any) -> Any:
     """The scanned axis is untied, the others keep their ties."""
     block = inputs[0]
-    return action.through_arrays(block, lambda x, lead: operation.apply((x,), params), [block.ndim + params["axis"]], f"{operation.name} mixes its axis")
+    return action.through_arrays(block, lambda x, lead: operation.apply((x,), params), [block.ndim + params["axis"]],
+                                 f"{operation.name} mixes its axis")
 
 
 _cumsum = multilinear("cumulative_sum", _cumsum_kernel, act=_on_block, matlab="cumsum",
-                      transposes={"x": lambda y_bar, axis, reverse: _cumsum.apply((y_bar,), {"axis": axis, "reverse": not reverse})},
-                      samples=[((2, 3, 2), {"axis": -2, "reverse": False}), ((4,), {"axis": -1, "reverse": True}), ((1, 3), {"axis": -2, "reverse": False}),
+                      transposes={
+                          "x": lambda y_bar, axis, reverse: _cumsum.apply((y_bar,),
+                                                                          {"axis": axis, "reverse": not reverse})},
+                      samples=[((2, 3, 2), {"axis": -2, "reverse": False}), ((4,), {"axis": -1, "reverse": True}),
+                               ((1, 3), {"axis": -2, "reverse": False}),
                                ((2, 0), {"axis": -1, "reverse": False})])
 
 
@@ -54,15 +58,17 @@ def _begun(y: Any, axis: int, first: Any, include_initial: bool, dtype: Any) -> 
     if not include_initial:
         return y
     labels = labels_of(y)
-    return concat([first(tuple(1 if k == y.ndim + axis else n for k, n in enumerate(y.shape)), labels, like=y), y], axis=axis)
+    return concat([first(tuple(1 if k == y.ndim + axis else n for k, n in enumerate(y.shape)), labels, like=y), y],
+                  axis=axis)
 
 
 @public(_cumsum)
 def cumulative_sum(x: Any, /, *, axis: Any = None, dtype: Any = None, include_initial: bool = False) -> Any:
     """The sum of all elements up to each one along an axis, itself included.
 
-    Formula: y[i] = sum over j <= i of x[j]. Shape and labels of x; `include_initial` puts a 0 in front, so that the axis is longer by one.
-    `axis` may be left out for a vector. Raises ShapeError for a scalar, or without `axis` where there are several axes.
+    Formula: y[i] = sum over j <= i of x[j]. Shape and labels of x; `include_initial` puts a 0 in front, so that the
+    axis is longer by one. `axis` may be left out for a vector. Raises ShapeError for a scalar, or without `axis` where
+    there are several axes.
 
     >>> import gradloom as gl
     >>> gl.cumulative_sum(gl.dlarray([1.0, 2.0, 3.0]), include_initial=True)
@@ -97,7 +103,8 @@ def _neighbour(y: Any, axis: int, reverse: bool) -> Any:
     n = y.shape[axis]
     if not n:
         return y
-    return pad_axis(slice_axis(y, axis, 1, n), axis, 0, 1) if reverse else pad_axis(slice_axis(y, axis, 0, n - 1), axis, 1, 0)
+    return (pad_axis(slice_axis(y, axis, 1, n), axis, 0, 1) if reverse
+            else pad_axis(slice_axis(y, axis, 0, n - 1), axis, 1, 0))
 
 
 def _recurrence_kernel(a: Tensor, b: Tensor, axis: int, reverse: bool) -> Tensor:
@@ -131,7 +138,8 @@ def _recurrence_pull(y_bar: Any, a: Any, y: Any, axis: int, reverse: bool, wante
 
 def _recur(a: Any, b: Any, axis: int, reverse: bool) -> Any:
     """a has no leading axes where b has some: both get one shape, so that the result can be differentiated with leading axes again."""
-    return _recurrence.apply((a if a.ndim == b.ndim else broadcast_to(a, tuple(b.shape)), b), {"axis": axis, "reverse": reverse})
+    return _recurrence.apply((a if a.ndim == b.ndim else broadcast_to(a, tuple(b.shape)), b),
+                             {"axis": axis, "reverse": reverse})
 
 
 def _recurrence_on_block(operation: Any, inputs: Any, params: Any) -> Any:
@@ -140,8 +148,10 @@ def _recurrence_on_block(operation: Any, inputs: Any, params: Any) -> Any:
 
 # y[i] = a[i] y[i - 1] + b[i] from y[-1] = 0, or in the other direction; a and b have one shape.
 _recurrence = general("linear_recurrence", _recurrence_kernel, ("a", "b"), push=_recurrence_push, pull=_recurrence_pull,
-                      samples=[((2, 5), (2, 5), {"axis": -1, "reverse": False}), ((3, 2), (3, 2), {"axis": -2, "reverse": True}),
-                               ((1,), (1,), {"axis": -1, "reverse": False}), ((0,), (0,), {"axis": -1, "reverse": True})])
+                      samples=[((2, 5), (2, 5), {"axis": -1, "reverse": False}),
+                               ((3, 2), (3, 2), {"axis": -2, "reverse": True}),
+                               ((1,), (1,), {"axis": -1, "reverse": False}),
+                               ((0,), (0,), {"axis": -1, "reverse": True})])
 _recurrence.act = _recurrence_on_block
 
 # ----- products -----
@@ -184,8 +194,10 @@ def _cumprod_fused(y_bar: Tensor, x: Tensor, y: Tensor, axis: int, reverse: bool
 
 
 _THROUGH_ZEROS = torch.tensor([2.0, 0.0, -3.0, 0.0, 1.0], dtype=torch.float64, device="cpu")
-_cumprod = general("cumulative_prod", _cumprod_kernel, push=_cumprod_push, pull=_cumprod_pull, fused_pull=_cumprod_fused, matlab="cumprod",
-                   samples=[((2, 5), {"axis": -1, "reverse": False}), ((3, 2), {"axis": -2, "reverse": True}), ((1,), {"axis": -1, "reverse": False}),
+_cumprod = general("cumulative_prod", _cumprod_kernel, push=_cumprod_push, pull=_cumprod_pull,
+                   fused_pull=_cumprod_fused, matlab="cumprod",
+                   samples=[((2, 5), {"axis": -1, "reverse": False}), ((3, 2), {"axis": -2, "reverse": True}),
+                            ((1,), {"axis": -1, "reverse": False}),
                             ((2, 0), {"axis": -1, "reverse": False}), (_THROUGH_ZEROS, {"axis": -1, "reverse": False})])
 
 
@@ -199,8 +211,9 @@ def others(x: Any, axis: int = -1) -> Any:
 def cumulative_prod(x: Any, /, *, axis: Any = None, dtype: Any = None, include_initial: bool = False) -> Any:
     """The product of all elements up to each one along an axis, itself included.
 
-    Formula: y[i] = product over j <= i of x[j]; the derivative is the product of the others, right also through zeros. Shape and labels
-    of x; `include_initial` puts a 1 in front, so that the axis is longer by one. `axis` may be left out for a vector.
+    Formula: y[i] = product over j <= i of x[j]; the derivative is the product of the others, right also through zeros.
+    Shape and labels of x; `include_initial` puts a 1 in front, so that the axis is longer by one. `axis` may be left
+    out for a vector.
     Raises ShapeError for a scalar, or without `axis` where there are several axes.
 
     >>> import gradloom as gl
@@ -253,13 +266,16 @@ def _running(scan: Any, better: Any) -> Any:
 
 def _extreme(name: str, kernel: Any) -> Any:
     return general(name, kernel, hidden=("place",), push=lambda x_dot, place, axis: pick_along(x_dot, place, axis),
-                   pull=lambda y_bar, place, axis, x_shape: put_along(y_bar, place, axis, x_shape[axis]), matlab=name, selects=True,
-                   samples=[((2, 5), {"axis": -1}), ((4, 2), {"axis": -2}), ((1,), {"axis": -1}), ((0, 2), {"axis": -2})])
+                   pull=lambda y_bar, place, axis, x_shape: put_along(y_bar, place, axis, x_shape[axis]),
+                   matlab=name, selects=True,
+                   samples=[((2, 5), {"axis": -1}), ((4, 2), {"axis": -2}), ((1,), {"axis": -1}),
+                            ((0, 2), {"axis": -2})])
 
 
 _cummax = _extreme("cummax", _running(torch.cummax, torch.gt))
 _cummin = _extreme("cummin", _running(torch.cummin, torch.lt))
-_alone = {_cummax: discrete("running maximum", lambda x, axis: torch.cummax(x, axis).values),  # without the places, which a derivative needs
+# without the places, which a derivative needs
+_alone = {_cummax: discrete("running maximum", lambda x, axis: torch.cummax(x, axis).values),
           _cummin: discrete("running minimum", lambda x, axis: torch.cummin(x, axis).values)}
 
 
@@ -271,7 +287,8 @@ def _ran(operation: Any, x: Any, axis: Any, word: str) -> Any:
 
 @public(_cummax)
 def cummax(x: Any, /, *, axis: Any = None) -> Any:
-    """The largest of all elements up to each one along an axis; the first of equal ones takes the derivative, a NaN stays.
+    """The largest of all elements up to each one along an axis; the first of equal ones takes the derivative, a NaN
+    stays.
 
     Formula: y[i] = max over j <= i of x[j]. Shape and labels of x; `axis` may be left out for a vector.
 
@@ -287,7 +304,8 @@ def cummax(x: Any, /, *, axis: Any = None) -> Any:
 
 @public(_cummin)
 def cummin(x: Any, /, *, axis: Any = None) -> Any:
-    """The smallest of all elements up to each one along an axis; the first of equal ones takes the derivative, a NaN stays.
+    """The smallest of all elements up to each one along an axis; the first of equal ones takes the derivative, a NaN
+    stays.
 
     Formula: y[i] = min over j <= i of x[j]. Shape and labels of x; `axis` may be left out for a vector.
 

@@ -39,7 +39,8 @@ class UniqueInverse(NamedTuple):
 
 # ----- counting and positions -----
 
-_count_nonzero = discrete("count_nonzero", lambda x, axis, keepdims: torch.sum(x != 0, axis, keepdim=keepdims) if axis else (x != 0).to(torch.int64))
+_count_nonzero = discrete("count_nonzero", lambda x, axis, keepdims: torch.sum(x != 0, axis, keepdim=keepdims)
+                          if axis else (x != 0).to(torch.int64))
 _nonzero = discrete("nonzero", torch.nonzero, matlab="find")
 
 
@@ -58,7 +59,8 @@ def count_nonzero(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any
 
 @public(_nonzero)
 def nonzero(x: Any, /) -> tuple[Any, ...]:
-    """The positions of the elements that are not zero, one vector of integers per axis, in C order: `x[nonzero(x)]` are the elements.
+    """The positions of the elements that are not zero, one vector of integers per axis, in C order: `x[nonzero(x)]` are
+    the elements.
 
     >>> import gradloom as gl
     >>> gl.nonzero(gl.dlarray([0.0, 3.0, 4.0]))[0]
@@ -90,8 +92,9 @@ _searchsorted = discrete("searchsorted", _searchsorted_kernel, ("a", "b"))
 def searchsorted(a: Any, b: Any, /, *, side: str = "left", sorter: Any = None) -> Any:
     """The positions in the sorted vector a where the elements of b would keep it sorted.
 
-    Formula, for side="left": i with a[i - 1] < b <= a[i]; for "right": a[i - 1] <= b < a[i]. Shape and labels of b, integers.
-    `sorter` are positions that sort a, as argsort gives. Raises ShapeError for an a that is no vector, TypeRefused for another side.
+    Formula, for side="left": i with a[i - 1] < b <= a[i]; for "right": a[i - 1] <= b < a[i]. Shape and labels of b,
+    integers. `sorter` are positions that sort a, as argsort gives. Raises ShapeError for an a that is no vector,
+    TypeRefused for another side.
 
     >>> import gradloom as gl
     >>> gl.searchsorted([1.0, 2.0, 3.0], gl.dlarray([2.5, 0.0]))
@@ -102,7 +105,8 @@ def searchsorted(a: Any, b: Any, /, *, side: str = "left", sorter: Any = None) -
     """
     a, b = _without_trace(array(a)), _without_trace(array(b))
     if a.ndim != 1:
-        raise ShapeError(f"searchsorted looks in a vector, not in {described(a.shape, labels_of(a))}, at {line_of(user_site())}; write flatten(x)")
+        raise ShapeError(
+            f"searchsorted looks in a vector, not in {described(a.shape, labels_of(a))}, at {line_of(user_site())}; write flatten(x)")
     if side not in ("left", "right"):
         raise TypeRefused(f"searchsorted has side \"left\" or \"right\", not {side!r:.40}, at {line_of(user_site())}")
     if sorter is not None:
@@ -132,13 +136,15 @@ _unique = discrete("unique_all", _distinct, hidden=("places", "inverse", "counts
 def _sets(x: Any, word: str) -> list[Any]:
     x = array(x)
     if x.dtype.is_complex:
-        raise TypeRefused(f"{word} needs an order, which complex numbers have not, at {line_of(user_site())}; write abs(x), real(x) or imag(x)")
+        raise TypeRefused(
+            f"{word} needs an order, which complex numbers have not, at {line_of(user_site())}; write abs(x), real(x) or imag(x)")
     return [_like(value, x) for value in _unique.run((raw(x),), NO_PARAMS)]
 
 
 @public(_unique)
 def unique_all(x: Any, /) -> UniqueAll:
-    """The distinct values of x in order, the first position of each in the flattened x, the position of each element's value, and the counts.
+    """The distinct values of x in order, the first position of each in the flattened x, the position of each element's
+    value, and the counts.
 
     >>> import gradloom as gl
     >>> gl.unique_all(gl.dlarray([3.0, 1.0, 3.0])).inverse_indices
@@ -196,7 +202,8 @@ def unique_values(x: Any, /) -> Any:
 
 @composite
 def array_equal(a: Any, b: Any, /, *, equal_nan: bool = False) -> bool:
-    """Whether two arrays have one shape and equal elements; with `equal_nan`, NaN equals NaN. Labels and types do not count.
+    """Whether two arrays have one shape and equal elements; with `equal_nan`, NaN equals NaN. Labels and types do not
+    count.
 
     >>> import gradloom as gl
     >>> gl.array_equal(gl.dlarray([1.0, 2.0]), [1, 2])
@@ -211,4 +218,5 @@ def array_equal(a: Any, b: Any, /, *, equal_nan: bool = False) -> bool:
     return bool((same | (a != a) & (b != b) if equal_nan else same).all())
 
 
-__all__ = ["array_equal", "count_nonzero", "nonzero", "searchsorted", "unique_all", "unique_counts", "unique_inverse", "unique_values"]
+__all__ = ["array_equal", "count_nonzero", "nonzero", "searchsorted", "unique_all", "unique_counts",
+           "unique_inverse", "unique_values"]

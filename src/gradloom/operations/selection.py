@@ -22,9 +22,12 @@ from .movement import array, expand_dims, flatten, fresh, negative_axes, reshape
 
 _take = multilinear(
     "take", lambda x, where, axis: x.index_select(axis, where),
-    transposes={"x": lambda y_bar, where, axis, x_shape: _put.apply((y_bar,), {"where": where, "axis": axis, "size": x_shape[axis]})},
+    transposes={"x": lambda y_bar, where, axis, x_shape: _put.apply((y_bar,),
+                                                                    {"where": where, "axis": axis,
+                                                                     "size": x_shape[axis]})},
     fused_pull=lambda y_bar, where, axis, x_shape: (_index_add(y_bar, where, axis, x_shape[axis]),),
-    act=lambda operation, inputs, params: action.selected(inputs[0], inputs[0].ndim + params["axis"], params["where"].cpu()),
+    act=lambda operation, inputs, params: action.selected(inputs[0], inputs[0].ndim + params["axis"],
+                                                          params["where"].cpu()),
     samples=[((4, 3), {"where": torch.tensor([2, 0, 0], device="cpu"), "axis": -2})], selects=True)
 
 
@@ -32,7 +35,8 @@ def _index_add(x: Tensor, where: Tensor, axis: int, size: int) -> Tensor:
     shape = list(x.shape)
     shape[axis] = size
     y = torch.zeros(shape, dtype=x.dtype, device=x.device)
-    return y.scatter_add_(0, where, x) if x.ndim == 1 else y.index_add_(axis, where, x.contiguous())  # each is quicker there
+    # each is quicker there
+    return y.scatter_add_(0, where, x) if x.ndim == 1 else y.index_add_(axis, where, x.contiguous())
 
 
 def _put_on_block(operation: Any, inputs: Any, params: Any) -> Block:
@@ -41,7 +45,9 @@ def _put_on_block(operation: Any, inputs: Any, params: Any) -> Block:
 
 
 _put = multilinear(
-    "put", _index_add, transposes={"x": lambda y_bar, where, axis: _take.apply((y_bar,), {"where": where, "axis": axis})}, act=_put_on_block,
+    "put", _index_add,
+    transposes={"x": lambda y_bar, where, axis: _take.apply((y_bar,), {"where": where, "axis": axis})},
+    act=_put_on_block,
     samples=[((3, 2), {"where": torch.tensor([3, 0, 1], device="cpu"), "axis": -2, "size": 5}),
              ((3, 2), {"where": torch.tensor([1, 1, 0], device="cpu"), "axis": -2, "size": 3})])
 
@@ -52,7 +58,10 @@ _put = multilinear(
 def _take_at_kernel(x: Tensor, where: Tensor, axis: int, sizes: tuple[int, ...]) -> Tensor:
     k = x.ndim + axis
     x = x if len(sizes) == 1 else x.flatten(k, k + len(sizes) - 1)
-    return x.index_select(k, where) if where.ndim == 1 else x.index_select(k, where.reshape(-1)).reshape(x.shape[:k] + where.shape + x.shape[k + 1:])
+    return (x.index_select(k, where) if where.ndim == 1 else x.index_select(k,
+                                                                            where.reshape(-1)).reshape(
+                                                                                x.shape[:k] + where.shape + x.shape[
+                                                                                    k + 1:]))
 
 
 def _put_at_kernel(x: Tensor, where: Tensor, axis: int, sizes: tuple[int, ...]) -> Tensor:
@@ -77,26 +86,33 @@ def _put_at_on_block(operation: Any, inputs: Any, params: Any) -> Block:
     last = block.ndim + params["axis"] + len(sizes)
     before, after = block.shape[:last - where.ndim], block.shape[last:]
     flat = action.reshaped(block, (*before, where.numel(), *after))
-    return action.reshaped(action.placed(flat, len(before), where.reshape(-1).cpu(), math.prod(sizes)), (*before, *sizes, *after))
+    return action.reshaped(action.placed(flat, len(before), where.reshape(-1).cpu(), math.prod(sizes)),
+                           (*before, *sizes, *after))
 
 
 _AT = {"where": torch.tensor([[5, 0, 5], [2, 4, 1]], device="cpu"), "axis": -2, "sizes": (2, 3)}
 _take_at = multilinear(
     "take_at", _take_at_kernel, act=_take_at_on_block,
-    transposes={"x": lambda y_bar, where, axis, sizes: _put_at.apply((y_bar,), {"where": where, "axis": axis, "sizes": sizes})},
+    transposes={"x": lambda y_bar, where, axis, sizes: _put_at.apply((y_bar,),
+                                                                     {"where": where, "axis": axis, "sizes": sizes})},
     fused_pull=lambda y_bar, where, axis, sizes: (_put_at_kernel(y_bar, where, axis, sizes),),
-    samples=[((2, 3), _AT), ((2, 2, 3, 1), _AT | {"axis": -3}), ((3, 2), {"where": torch.tensor(2, device="cpu"), "axis": -2, "sizes": (3,)}),
-             ((2, 1), {"where": torch.zeros(0, 1, dtype=torch.int64, device="cpu"), "axis": -2, "sizes": (2, 1)})], selects=True)
+    samples=[((2, 3), _AT), ((2, 2, 3, 1), _AT | {"axis": -3}),
+             ((3, 2), {"where": torch.tensor(2, device="cpu"), "axis": -2, "sizes": (3,)}),
+             ((2, 1), {"where": torch.zeros(0, 1, dtype=torch.int64, device="cpu"), "axis": -2, "sizes": (2, 1)})],
+             selects=True)
 _put_at = multilinear(
     "put_at", _put_at_kernel, act=_put_at_on_block,
-    transposes={"x": lambda y_bar, where, axis, sizes: _take_at.apply((y_bar,), {"where": where, "axis": axis, "sizes": sizes})},
-    samples=[((2, 3), _AT), ((2, 2, 3, 1), _AT | {"axis": -3}), ((2,), {"where": torch.tensor(2, device="cpu"), "axis": -2, "sizes": (3,)}),
+    transposes={"x": lambda y_bar, where, axis, sizes: _take_at.apply((y_bar,),
+                                                                      {"where": where, "axis": axis, "sizes": sizes})},
+    samples=[((2, 3), _AT), ((2, 2, 3, 1), _AT | {"axis": -3}),
+             ((2,), {"where": torch.tensor(2, device="cpu"), "axis": -2, "sizes": (3,)}),
              ((0, 1), {"where": torch.zeros(0, 1, dtype=torch.int64, device="cpu"), "axis": -2, "sizes": (2, 1)})])
 
 
 @public(_take)
 def take(x: Any, indices: Any, /, *, axis: Any = None) -> Any:
-    """Entries of x along one axis, at integer positions (a vector; negatives count from the end). The axis keeps its label.
+    """Entries of x along one axis, at integer positions (a vector; negatives count from the end). The axis keeps its
+    label.
 
     >>> import gradloom as gl
     >>> gl.take(gl.dlarray([10.0, 20.0, 30.0]), [2, 0], axis=0)
@@ -119,7 +135,8 @@ def positions_vector(indices: Any, size: int, device: Any) -> Tensor:
     if not raw.numel():
         raw = raw.to(torch.int64)
     if raw.dtype.is_floating_point or raw.dtype is torch.bool or raw.ndim != 1:
-        raise ShapeError(f"positions are a vector of integers, not {raw.dtype} {tuple(raw.shape)}, at {line_of(user_site())}")
+        raise ShapeError(
+            f"positions are a vector of integers, not {raw.dtype} {tuple(raw.shape)}, at {line_of(user_site())}")
     low, high = least_and_greatest(raw)
     if low < -size or high >= size:
         raise ShapeError(f"positions reach from {low} to {high}, the axis has size {size}, at {line_of(user_site())}")
@@ -153,7 +170,8 @@ def _selected_on_block(where: Any) -> Any:
 _flip = multilinear(
     "flip", lambda x, axis: x.flip(axis), transposes={"x": lambda y_bar, axis: _flip.apply((y_bar,), {"axis": axis})},
     fused_pull=lambda y_bar, axis: (y_bar.flip(axis),),
-    act=_selected_on_block(lambda n, k, params: torch.arange(n - 1, -1, -1, device="cpu") if k in params["axis"] else None),
+    act=_selected_on_block(lambda n, k, params: torch.arange(n - 1, -1, -1, device="cpu")
+                           if k in params["axis"] else None),
     samples=[((2, 3), {"axis": (-1,)}), ((2, 3, 2), {"axis": (-3, -1)}), ((0, 1), {"axis": (-2, -1)})])
 
 
@@ -180,9 +198,11 @@ def _rolled(n: int, k: int, params: Any) -> Any:
 
 _roll = multilinear(
     "roll", lambda x, shift, axis: x.roll(shift, axis), act=_selected_on_block(_rolled),
-    transposes={"x": lambda y_bar, shift, axis: _roll.apply((y_bar,), {"shift": tuple(-s for s in shift), "axis": axis})},
+    transposes={"x": lambda y_bar, shift, axis: _roll.apply((y_bar,), {"shift": tuple(-s for s in shift),
+                                                                       "axis": axis})},
     fused_pull=lambda y_bar, shift, axis: (y_bar.roll([-s for s in shift], axis),),
-    samples=[((2, 3), {"shift": (1,), "axis": (-1,)}), ((2, 3, 2), {"shift": (-4, 1), "axis": (-2, -3)}), ((1, 0), {"shift": (2, 1), "axis": (-2, -1)})])
+    samples=[((2, 3), {"shift": (1,), "axis": (-1,)}), ((2, 3, 2), {"shift": (-4, 1), "axis": (-2, -3)}),
+             ((1, 0), {"shift": (2, 1), "axis": (-2, -1)})])
 
 
 
@@ -196,11 +216,13 @@ def _rolled_behind(x: Any, shift: int, lead: tuple[int, ...]) -> Any:
 
 def _roll_all_on_block(operation: Any, inputs: Any, params: Any) -> Block:
     (block,), n = inputs, math.prod(inputs[0].shape)
-    return action.reshaped(action.selected(action.reshaped(block, (n,)), 0, (torch.arange(n, device="cpu") - params["shift"]) % max(n, 1)), block.shape)
+    return action.reshaped(action.selected(action.reshaped(block, (n,)), 0,
+                                           (torch.arange(n, device="cpu") - params["shift"]) % max(n, 1)), block.shape)
 
 
 _roll_all = multilinear(
-    "roll_all", lambda x, shift: x.roll(shift), act=_roll_all_on_block, fused_pull=lambda y_bar, shift: (y_bar.roll(-shift),),
+    "roll_all", lambda x, shift: x.roll(shift), act=_roll_all_on_block,
+    fused_pull=lambda y_bar, shift: (y_bar.roll(-shift),),
     transposes={"x": lambda y_bar, shift, lead: _rolled_behind(y_bar, -shift, lead)},
     monomials={("x",): lambda x, shift, lead, node: _rolled_behind(x, shift, lead)},
     samples=[((2, 3), {"shift": 2}), ((2, 1, 3), {"shift": -4}), ((0, 2), {"shift": 1}), ((), {"shift": 1})])
@@ -221,17 +243,21 @@ def roll(x: Any, /, shift: Any, *, axis: Any = None) -> Any:
     axes = (-1,) if axis is None else negative_axes(axis, x)
     shifts = tuple(shift) if isinstance(shift, (tuple, list)) else (shift,) * len(axes)
     if len(shifts) != len(axes):
-        raise ShapeError(f"roll of {len(axes)} axes by {len(shifts)} shifts, at {line_of(user_site())}; write one number, or one for each axis")
+        raise ShapeError(
+            f"roll of {len(axes)} axes by {len(shifts)} shifts, at {line_of(user_site())}; write one number, or one for each axis")
     if axis is None and x.ndim != 1:
         return _roll_all.apply((x,), {"shift": int(shifts[0])})
-    return _roll.apply((x,), {"shift": tuple([int(s) for s in shifts]), "axis": axes}, labels_of(x)) if axes else fresh(x)
+    return (_roll.apply((x,), {"shift": tuple([int(s) for s in shifts]), "axis": axes}, labels_of(x))
+            if axes else fresh(x))
 
 
 @composite
 def repeat(x: Any, repeats: Any, /, *, axis: Any = None) -> Any:
-    """Each entry along an axis several times in a row: `repeats` times, or as often as a vector of integers says for each entry.
+    """Each entry along an axis several times in a row: `repeats` times, or as often as a vector of integers says for
+    each entry.
 
-    Without `axis`, all elements in C order. Raises ShapeError where the vector has another length, or a negative number in it.
+    Without `axis`, all elements in C order. Raises ShapeError where the vector has another length, or a negative number
+    in it.
 
     >>> import gradloom as gl
     >>> gl.repeat(gl.dlarray([1.0, 2.0]), 2, axis=0)
@@ -249,10 +275,14 @@ def repeat(x: Any, repeats: Any, /, *, axis: Any = None) -> Any:
         where = allocated("repeat", x.shape, lambda: torch.arange(n, device=x.device).repeat_interleave(repeats))
         return _take.apply((x,), {"where": where, "axis": k}, labels_of(x))
     counts = torch.as_tensor(raw(repeats), device=x.device)
-    if counts.is_floating_point() or counts.is_complex() or counts.ndim > 1 or counts.numel() not in (1, n) or bool((counts < 0).any()):
-        raise ShapeError(f"repeat takes a number of times, or {n} of them, not {described(tuple(counts.shape), None)} {str(counts.dtype)[6:]}, "
+    if (counts.is_floating_point() or counts.is_complex() or counts.ndim > 1 or counts.numel() not in (1, n)
+        or bool((counts < 0).any())):
+        raise ShapeError(
+            f"repeat takes a number of times, or {n} of them, not {described(tuple(counts.shape), None)} {str(counts.dtype)[6:]}, "
                          f"at {line_of(user_site())}; write integers that are not negative, one for each entry along the axis")
-    where = allocated("repeat", x.shape, lambda: torch.arange(n, device=x.device).repeat_interleave(counts.reshape(-1).to(torch.int64).expand(n)))
+    where = allocated("repeat", x.shape, lambda: torch.arange(n,
+                                                              device=x.device).repeat_interleave(
+                                                                  counts.reshape(-1).to(torch.int64).expand(n)))
     return _take.apply((x,), {"where": where, "axis": k}, labels_of(x))
 
 
@@ -274,7 +304,8 @@ def _tile_on_block(operation: Any, inputs: Any, params: Any) -> Block:
 _tile = multilinear(
     "tile", lambda x, counts: x.repeat(counts), transposes={"x": _tile_transpose}, act=_tile_on_block,
     lead_params=lambda params, lead: {"counts": (*(1,) * len(lead), *params["counts"])},
-    samples=[((2, 3), {"counts": (3, 2)}), ((1, 3), {"counts": (2, 1)}), ((0, 2), {"counts": (1, 2)}), ((3,), {"counts": (0,)})])
+    samples=[((2, 3), {"counts": (3, 2)}), ((1, 3), {"counts": (2, 1)}), ((0, 2), {"counts": (1, 2)}),
+             ((3,), {"counts": (0,)})])
 
 
 @public(_tile)
@@ -301,7 +332,9 @@ def tile(x: Any, repetitions: Any, /) -> Any:
 _slice = multilinear(
     "slice", lambda x, axis, start, stop: x.narrow(axis, start, stop - start),
     transposes={"x": lambda y_bar, axis, start, stop, x_shape: pad_axis(y_bar, axis, start, x_shape[axis] - stop)},
-    fused_pull=lambda y_bar, axis, start, stop, x_shape: (_zero_pad(y_bar, ((start, x_shape[axis] - stop), *((0, 0),) * (-axis - 1))),),
+    fused_pull=lambda y_bar, axis, start, stop, x_shape: (_zero_pad(y_bar,
+                                                                    ((start, x_shape[axis] - stop),
+                                                                     *((0, 0),) * (-axis - 1))),),
     act=lambda operation, inputs, params: action.selected(inputs[0], inputs[0].ndim + params["axis"],
                                                           torch.arange(params["start"], params["stop"], device="cpu")),
     samples=[((4, 3), {"axis": -2, "start": 1, "stop": 3})], selects=True)
@@ -330,12 +363,14 @@ def unpadded(y: Any, pairs: tuple[tuple[int, int], ...], x_shape: Any) -> Any:
 
 def _within(y: Tensor, pairs: tuple[tuple[int, int], ...]) -> Tensor:
     """The same, as a view."""
-    places: list[Any] = [slice(before, n - after) for (before, after), n in zip(pairs, y.shape[y.ndim - len(pairs):], strict=True)]
+    places: list[Any] = [slice(before, n - after)
+                         for (before, after), n in zip(pairs, y.shape[y.ndim - len(pairs):], strict=True)]
     return y[(..., *places)]
 
 
 _pad = multilinear(
-    "pad", _zero_pad, transposes={"x": lambda y_bar, pairs, x_shape: unpadded(y_bar, pairs, x_shape)}, act=_pad_on_block,
+    "pad", _zero_pad, transposes={"x": lambda y_bar, pairs, x_shape: unpadded(y_bar, pairs, x_shape)},
+    act=_pad_on_block,
     fused_pull=lambda y_bar, pairs: (_within(y_bar, pairs),),
     samples=[((2, 3), {"pairs": ((1, 2),)}), ((2, 1, 3), {"pairs": ((0, 1), (2, 0))})])
 
@@ -347,7 +382,8 @@ def slice_axis(x: Any, axis: int, start: int, stop: int) -> Any:
 
 def pad_axis(x: Any, axis: int, before: int, after: int) -> Any:
     """Zeros before and after along one (negative) axis."""
-    return _pad.apply((x,), {"pairs": ((before, after), *((0, 0),) * (-axis - 1))}, labels_of(x)) if before or after else x
+    return (_pad.apply((x,), {"pairs": ((before, after), *((0, 0),) * (-axis - 1))}, labels_of(x))
+            if before or after else x)
 
 
 def zeros_around(x: Any, pairs: tuple[tuple[int, int], ...]) -> Any:
@@ -358,17 +394,20 @@ def zeros_around(x: Any, pairs: tuple[tuple[int, int], ...]) -> Any:
 def _pairs(widths: Any, ndim: int) -> tuple[tuple[int, int], ...]:
     """Widths as (before, after) for each axis, spread as NumPy spreads them."""
     if type(widths) in (tuple, list) and len(widths) == ndim and all(
-            [type(pair) in (tuple, list) and len(pair) == 2 and type(pair[0]) is type(pair[1]) is int for pair in widths]):
+            [type(pair) in (tuple, list) and len(pair) == 2 and type(pair[0]) is type(pair[1]) is int
+             for pair in widths]):
         return tuple([(before, after) for before, after in widths])
     sizes = np.asarray(widths)
     if sizes.size and sizes.dtype.kind not in "iu":
         raise TypeError  # 1.5 is no width
-    return tuple((int(before), int(after)) for before, after in (np.broadcast_to(sizes, (ndim, 2)) if sizes.size else ()))
+    return tuple((int(before), int(after)) for before, after in (np.broadcast_to(sizes, (ndim, 2))
+                                                                 if sizes.size else ()))
 
 
 @public(_pad)
 def pad(x: Any, widths: Any, /, *, mode: str = "constant") -> Any:
-    """Zeros around x; `widths` is (before, after) for each axis. One number, or one pair, stands for all axes, as NumPy has it.
+    """Zeros around x; `widths` is (before, after) for each axis. One number, or one pair, stands for all axes, as NumPy
+    has it.
 
     mode: "constant" for zeros, "edge", "reflect", "symmetric" or "wrap" for entries of x, as NumPy names them.
 
@@ -383,18 +422,22 @@ def pad(x: Any, widths: Any, /, *, mode: str = "constant") -> Any:
     try:
         pairs = _pairs(widths, x.ndim)
     except (TypeError, ValueError):
-        raise ShapeError(f"pad of {described(x.shape, labels_of(x))} by {widths!r:.60}, at {line_of(user_site())}; write (before, after) for each of the "
+        raise ShapeError(
+            f"pad of {described(x.shape, labels_of(x))} by {widths!r:.60}, at {line_of(user_site())}; write (before, after) for each of the "
                          f"{x.ndim} axes, as in {[(0, 0)] * max(x.ndim - 1, 0) + [(1, 1)]} for the last") from None
     if any([before < 0 or after < 0 for before, after in pairs]):
-        raise ShapeError(f"pad of {described(x.shape, labels_of(x))} by {pairs}, at {line_of(user_site())}; write (before, after), not negative")
+        raise ShapeError(
+            f"pad of {described(x.shape, labels_of(x))} by {pairs}, at {line_of(user_site())}; write (before, after), not negative")
     if mode == "constant":
         return zeros_around(x, pairs)
     if mode not in ("edge", "reflect", "symmetric", "wrap"):
-        raise ShapeError(f"pad: mode {mode!r}, at {line_of(user_site())}; it is one of constant, edge, reflect, symmetric, wrap")
+        raise ShapeError(
+            f"pad: mode {mode!r}, at {line_of(user_site())}; it is one of constant, edge, reflect, symmetric, wrap")
     for k, pair in enumerate(pairs, start=-len(pairs)):
         if any(pair):
             if not x.shape[k]:
-                raise ShapeError(f"pad of {described(x.shape, labels_of(x))} with mode={mode!r} along axis {k}, which is empty, "
+                raise ShapeError(
+                    f"pad of {described(x.shape, labels_of(x))} with mode={mode!r} along axis {k}, which is empty, "
                                  f"at {line_of(user_site())}; leave mode out for zeros")
             where = torch.from_numpy(np.pad(np.arange(x.shape[k]), pair, mode=mode)).to(x.device)  # type: ignore[call-overload]
             x = _take.apply((x,), {"where": where, "axis": k}, labels_of(x))

@@ -1,9 +1,12 @@
-"""Slopes as operations of their own, for derivatives of derivatives: one pass and one node where their formula has several.
+"""Slopes as operations of their own, for derivatives of derivatives: one pass and one node where their formula has
+several.
 
-They keep their digits over the whole range. 1 - y * y has none left where y is close to 1, and 1 + x * x overflows, so slopes of this kind are
-computed from x: in torch's fused kernels where one of them has the right formula, else in as few passes as it takes.
+They keep their digits over the whole range. 1 - y * y has none left where y is close to 1, and 1 + x * x overflows, so
+slopes of this kind are computed from x: in torch's fused kernels where one of them has the right formula, else in as
+few passes as it takes.
 
-While anything needs the slope at a place of the trace, it is not computed there again: a gradient and a Laplacian share it.
+While anything needs the slope at a place of the trace, it is not computed there again: a gradient and a Laplacian share
+it.
 """
 from __future__ import annotations
 
@@ -65,8 +68,10 @@ def left(node: Node, slope: Any) -> Any:
 
 
 _product = Elementwise(
-    "product_times", lambda a, b, factor: fused_product(a, b, factor), [lambda b, factor: factor * b, lambda a, factor: factor * a], ("a", "b"),
-    fused_pull=[lambda y_bar, b, factor: fused_product(y_bar, b, factor), lambda y_bar, a, factor: fused_product(y_bar, a, factor)],
+    "product_times", lambda a, b, factor: fused_product(a, b, factor),
+    [lambda b, factor: factor * b, lambda a, factor: factor * a], ("a", "b"),
+    fused_pull=[lambda y_bar, b, factor: fused_product(y_bar, b, factor),
+                lambda y_bar, a, factor: fused_product(y_bar, a, factor)],
     samples=[(a, b, {"factor": -2.0}) for a, b, _ in PAIRS_OF_ARRAYS])
 
 
@@ -98,10 +103,12 @@ def _over_length(x: Tensor, power: int) -> Tensor:
 
 
 atan_slope = _slope("atan_slope", lambda x: _over_length(x, 2), lambda y, x: -2 * ((x * y) * y))  # 1 / (1 + x * x)
-asinh_slope = _slope("asinh_slope", lambda x: _over_length(x, 1), lambda y, x: -((x * y) * y) * y)  # 1 / sqrt(1 + x * x)
+# 1 / sqrt(1 + x * x)
+asinh_slope = _slope("asinh_slope", lambda x: _over_length(x, 1), lambda y, x: -((x * y) * y) * y)
 
 
-# of two coordinates: b / (a * a + b * b), which is the slope of their angle in a, and a / sqrt(a * a + b * b), that of their length in a
+# of two coordinates: b / (a * a + b * b), which is the slope of their angle in a, and a / sqrt(a * a + b * b), that of
+# their length in a
 
 _atan2_slope = Elementwise(
     "atan2_slope", pair(lambda a, b: _over_squares(a, b)),
@@ -175,7 +182,8 @@ def _bell_kernel(x: Tensor, factor: float) -> Tensor:
     """exp(-factor x * x) for an x up to 40, with what the square loses in rounding (where a processor multiplies and adds in one step)."""
     power = fused_product(x, x, -factor)
     lost = torch.addcmul(power, x, x, value=factor)
-    y = _elu_backward_into(number_like(1, x), 1, 1, 1, False, power, grad_input=power)  # exp, of what is never positive, in half of the time
+    # exp, of what is never positive, in half of the time
+    y = _elu_backward_into(number_like(1, x), 1, 1, 1, False, power, grad_input=power)
     return y.addcmul_(y, lost, value=-1)  # type: ignore[no-any-return]
 
 
@@ -242,7 +250,8 @@ def _tanh_slope_fused(y_bar: Tensor, y: Tensor, x: Tensor, x_place: Node) -> Ten
     return fused_product(y_bar, y, -2).mul_(torch.tanh(x) if there is None else there)
 
 
-_tanh_slope = _slope("tanh_slope", _tanh_slope_kernel, lambda y, x: product_times(_tanh_there(x), y, -2), fused_pull=_tanh_slope_fused)
+_tanh_slope = _slope("tanh_slope", _tanh_slope_kernel, lambda y, x: product_times(_tanh_there(x), y, -2),
+                     fused_pull=_tanh_slope_fused)
 
 
 def tanh_slope(x: Any, y: Any) -> Any:
@@ -264,7 +273,8 @@ def silu_fused(y_bar: Tensor, x: Tensor) -> Tensor:
 
     Where no x is far from 0 in torch's one pass, which takes 1 - s(x) for s(-x).
     """
-    moderate = x.is_complex() or x.numel() >= MANY and x.device.type == "cpu" and x.amax().item() < 6 and x.amin().item() > -80
+    moderate = (x.is_complex() or x.numel() >= MANY and x.device.type == "cpu" and x.amax().item() < 6
+                and x.amin().item() > -80)
     if moderate:
         return aten.silu_backward(y_bar, x)  # type: ignore[no-any-return]
     return (bar := scaled_logistic(y_bar, x)).addcmul_(bar, torch._C._nn.silu(-x), value=-1)
@@ -297,7 +307,8 @@ def elu_slope(x: Any, alpha: float) -> Any:
 # ----- of gelu -----
 
 
-ROOT, CUBIC = 2 * math.sqrt(2 / math.pi), 0.044715  # gelu is about x times the logistic function of ROOT (x + CUBIC x**3)
+# gelu is about x times the logistic function of ROOT (x + CUBIC x**3)
+ROOT, CUBIC = 2 * math.sqrt(2 / math.pi), 0.044715
 
 
 def gelu_fused(y_bar: Tensor, x: Tensor, approximation: str) -> Tensor:

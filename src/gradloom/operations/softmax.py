@@ -31,11 +31,13 @@ def one_axis(x: Any, axis: Any, data_format: str | None, word: str) -> int:
     if axis is None:
         labels = layout_of(x, data_format, f"{word} without axis=")
         if "C" not in labels:
-            raise LabelError(f"{word} works along C, x is {described(x.shape, labels)}, at {line_of(user_site())}; write axis=")
+            raise LabelError(
+                f"{word} works along C, x is {described(x.shape, labels)}, at {line_of(user_site())}; write axis=")
         return labels.index("C") - x.ndim
     axes = negative_axes(axis, x)
     if len(axes) != 1:
-        raise LabelError(f"{word} works along one axis, axis={axis!r} names {len(axes)} of {described(x.shape, labels_of(x))}, "
+        raise LabelError(
+            f"{word} works along one axis, axis={axis!r} names {len(axes)} of {described(x.shape, labels_of(x))}, "
                          f"at {line_of(user_site())}; reshape them into one")
     return axes[0]
 
@@ -47,16 +49,18 @@ def _softmax_push(x_dot: Any, y: Any, axis: int) -> Any:
 
 _SAMPLES = [((3, 4), {"axis": -2}), ((2, 3), {"axis": -1}), ((1, 4), {"axis": -2})]
 _softmax = general(
-    "softmax", lambda x, axis: torch.softmax(x, axis), push=_softmax_push, pull=lambda y_bar, y, axis: _softmax_push(y_bar, y, axis),
-    fused_pull=lambda y_bar, y, axis: aten._softmax_backward_data(y_bar, y, axis, y.dtype), samples=_SAMPLES, matlab="softmax")
+    "softmax", lambda x, axis: torch.softmax(x, axis), push=_softmax_push,
+    pull=lambda y_bar, y, axis: _softmax_push(y_bar, y, axis),
+    fused_pull=lambda y_bar, y, axis: aten._softmax_backward_data(y_bar, y, axis, y.dtype),
+    samples=_SAMPLES, matlab="softmax")
 
 
 @public(_softmax)
 def softmax(x: Any, /, *, axis: Any = None, data_format: str | None = None) -> Any:
     """exp(x) over the sum of exp(x) along the channels: positive numbers that sum to 1.
 
-    Formula: y[c] = exp(x[c]) / sum over k of exp(x[k]), computed without overflow. Along C, or the axis that is asked for; shape and
-    labels of x. An unlabelled x needs `axis=` or `data_format=`.
+    Formula: y[c] = exp(x[c]) / sum over k of exp(x[k]), computed without overflow. Along C, or the axis that is asked
+    for; shape and labels of x. An unlabelled x needs `axis=` or `data_format=`.
     Raises LabelError where there is no C, or more than one axis is meant.
 
     >>> import gradloom as gl
@@ -82,8 +86,8 @@ _log_softmax = general(
 def log_softmax(x: Any, /, *, axis: Any = None, data_format: str | None = None) -> Any:
     """The logarithm of softmax along the channels, exact also where softmax underflows.
 
-    Formula: y[c] = x[c] - log(sum over k of exp(x[k])). Along C, or the axis that is asked for; shape and labels of x. An unlabelled
-    x needs `axis=` or `data_format=`.
+    Formula: y[c] = x[c] - log(sum over k of exp(x[k])). Along C, or the axis that is asked for; shape and labels of x.
+    An unlabelled x needs `axis=` or `data_format=`.
     Raises LabelError where there is no C, or more than one axis is meant.
 
     >>> import gradloom as gl

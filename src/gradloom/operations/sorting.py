@@ -32,10 +32,12 @@ def _sort_fused(y_bar: Tensor, place: Tensor, axis: int) -> Tensor:
     return torch.empty_like(y_bar).scatter_(axis, place, y_bar)  # a permutation: every place is written once
 
 
-_ORDERS = [((2, 5), {"axis": -1, "descending": False}), ((4, 2), {"axis": -2, "descending": True}), ((1,), {"axis": -1, "descending": False}),
+_ORDERS = [((2, 5), {"axis": -1, "descending": False}), ((4, 2), {"axis": -2, "descending": True}),
+           ((1,), {"axis": -1, "descending": False}),
            ((0, 2), {"axis": -2, "descending": False})]
 _sort = general("sort", _sort_kernel, hidden=("place",), push=lambda x_dot, place, axis: pick_along(x_dot, place, axis),
-                pull=lambda y_bar, place, axis, x_shape: put_along(y_bar, place, axis, x_shape[axis]), fused_pull=_sort_fused, samples=_ORDERS,
+                pull=lambda y_bar, place, axis, x_shape: put_along(y_bar, place, axis, x_shape[axis]),
+                fused_pull=_sort_fused, samples=_ORDERS,
                 matlab="sort", selects=True)
 _argsort = discrete("argsort", lambda x, axis, descending: _sort_kernel(x, axis, descending)[1])
 
@@ -45,16 +47,19 @@ def _sortable(x: Any, axis: Any, word: str) -> tuple[Any, int]:
     if not x.ndim:
         raise ShapeError(f"{word} of a scalar, at {line_of(user_site())}; write reshape(x, (1,)), which has an axis")
     if x.dtype.is_complex:
-        raise TypeRefused(f"{word} needs an order and complex numbers have none, x is {described(x.shape, labels_of(x))} {str(x.dtype)[6:]}, "
+        raise TypeRefused(
+            f"{word} needs an order and complex numbers have none, x is {described(x.shape, labels_of(x))} {str(x.dtype)[6:]}, "
                           f"at {line_of(user_site())}; write {word}(abs(x)), or real(x)")
     return x, single_axis(x, axis, word)
 
 
 @public(_sort)
 def sort(x: Any, /, *, axis: Any = -1, descending: bool = False, stable: bool = True) -> Any:
-    """The elements in order along an axis. Equal ones keep their order, `stable` or not; a NaN counts as larger than every number.
+    """The elements in order along an axis. Equal ones keep their order, `stable` or not; a NaN counts as larger than
+    every number.
 
-    The derivative goes where the elements came from. Shape and labels of x. Raises ShapeError for a scalar, TypeRefused for complex numbers.
+    The derivative goes where the elements came from. Shape and labels of x. Raises ShapeError for a scalar, TypeRefused
+    for complex numbers.
 
     >>> import gradloom as gl
     >>> gl.sort(gl.dlarray([3.0, 1.0, 2.0]), descending=True)
@@ -112,17 +117,21 @@ def _topk_fused(y_bar: Tensor, place: Tensor, axis: int, x_shape: Any) -> Tensor
 
 
 _topk = general("topk", _topk_kernel, hidden=("place",), push=lambda x_dot, place, axis: pick_along(x_dot, place, axis),
-                pull=lambda y_bar, place, axis, x_shape: put_along(y_bar, place, axis, x_shape[axis]), matlab="maxk", fused_pull=_topk_fused,
-                samples=[((2, 5), {"axis": -1, "k": 2, "largest": True}), ((4, 2), {"axis": -2, "k": 3, "largest": False}),
+                pull=lambda y_bar, place, axis, x_shape: put_along(y_bar, place, axis, x_shape[axis]),
+                matlab="maxk", fused_pull=_topk_fused,
+                samples=[((2, 5), {"axis": -1, "k": 2, "largest": True}),
+                         ((4, 2), {"axis": -2, "k": 3, "largest": False}),
                          ((3,), {"axis": -1, "k": 0, "largest": True}), ((1,), {"axis": -1, "k": 1, "largest": True})],
                 selects=True)
 
 
 @public(_topk)
 def topk(x: Any, k: int, /, *, axis: Any = -1, largest: bool = True) -> tuple[Any, Any]:
-    """The k largest elements along an axis in descending order (`largest=False`: the k smallest, ascending), and their positions from 0.
+    """The k largest elements along an axis in descending order (`largest=False`: the k smallest, ascending), and their
+    positions from 0.
 
-    Of equal ones the first come first. Both results have x's labels and size k along the axis; the positions carry no derivative.
+    Of equal ones the first come first. Both results have x's labels and size k along the axis; the positions carry no
+    derivative.
     Raises ShapeError for more than there are.
 
     >>> import gradloom as gl
@@ -138,13 +147,15 @@ def topk(x: Any, k: int, /, *, axis: Any = -1, largest: bool = True) -> tuple[An
     """
     x, a = _sortable(x, axis, "topk")
     if not 0 <= k <= x.shape[a]:
-        raise ShapeError(f"topk of {k} elements along an axis of {x.shape[a]} of {described(x.shape, labels_of(x))}, at {line_of(user_site())}; "
+        raise ShapeError(
+            f"topk of {k} elements along an axis of {x.shape[a]} of {described(x.shape, labels_of(x))}, at {line_of(user_site())}; "
                          f"k goes from 0 to {x.shape[a]}")
     params = {"k": int(k), "axis": a, "largest": bool(largest)}
     y = _topk.apply((x,), params, labels_of(x)) if type(x) is dlarray and x.traced else None
     if y is not None:
         return y, dlarray._made(y._node.values[-1], None, labels_of(x))
-    return tuple(dlarray._made(value, None, labels_of(x)) if type(x) is dlarray else value for value in _topk.run((raw(x),), params))  # type: ignore[return-value]
+    return tuple(dlarray._made(value, None, labels_of(x)) if type(x) is dlarray else value
+                 for value in _topk.run((raw(x),), params))  # type: ignore[return-value]
 
 
 # ----- median and quantiles -----
@@ -186,9 +197,11 @@ def _selected_kernel(x: Tensor, ranks: tuple[int, ...]) -> tuple[Tensor, Tensor]
     return x.gather(-1, place), place
 
 
-_selected = general("order_statistics", _selected_kernel, hidden=("place",), push=lambda x_dot, place: pick_along(x_dot, place, -1),
+_selected = general("order_statistics", _selected_kernel, hidden=("place",),
+                    push=lambda x_dot, place: pick_along(x_dot, place, -1),
                     pull=lambda y_bar, place, x_shape: put_along(y_bar, place, -1, x_shape[-1]),
-                    samples=[((2, 5), {"ranks": (2,)}), ((3, 4), {"ranks": (1, 2)}), ((1,), {"ranks": (0,)}), ((0, 3), {"ranks": (1,)})],
+                    samples=[((2, 5), {"ranks": (2,)}), ((3, 4), {"ranks": (1, 2)}), ((1,), {"ranks": (0,)}),
+                             ((0, 3), {"ranks": (1,)})],
                     selects=True)
 
 
@@ -196,8 +209,8 @@ _selected = general("order_statistics", _selected_kernel, hidden=("place",), pus
 def median(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     """The middle element over axes, the mean of the two middle ones where their number is even; NaN where there is one.
 
-    The derivative goes to the middle elements, as in `sort`. `axis` is an integer, a label letter, several, or all of them; the axes are
-    dropped, or kept with size 1. Raises ShapeError for no elements, TypeRefused for complex numbers.
+    The derivative goes to the middle elements, as in `sort`. `axis` is an integer, a label letter, several, or all of
+    them; the axes are dropped, or kept with size 1. Raises ShapeError for no elements, TypeRefused for complex numbers.
 
     >>> import gradloom as gl
     >>> gl.median(gl.dlarray([4.0, 1.0, 3.0, 2.0]))
@@ -213,19 +226,22 @@ def median(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 # Where the value of a part q stands among n in order, counted from 0: q (n + 1 - a - b) + a - 1.
-_PLOTTING = {"linear": (1, 1), "weibull": (0, 0), "hazen": (0.5, 0.5), "median_unbiased": (1 / 3, 1 / 3), "normal_unbiased": (3 / 8, 3 / 8)}
-_ROUNDED: dict[str, Any] = {"lower": np.floor, "higher": np.ceil, "nearest": np.rint, "midpoint": lambda k: (np.floor(k) + np.ceil(k)) / 2}
+_PLOTTING = {"linear": (1, 1), "weibull": (0, 0), "hazen": (0.5, 0.5), "median_unbiased": (1 / 3, 1 / 3),
+             "normal_unbiased": (3 / 8, 3 / 8)}
+_ROUNDED: dict[str, Any] = {"lower": np.floor, "higher": np.ceil, "nearest": np.rint,
+                            "midpoint": lambda k: (np.floor(k) + np.ceil(k)) / 2}
 
 
 @composite
 def quantile(x: Any, q: Any, /, *, axis: Any = None, keepdims: bool = False, method: str = "linear") -> Any:
-    """The value below which a part q of the elements over axes lies, by linear interpolation between neighbours in order.
+    """The value below which a part q of the elements over axes lies, by linear interpolation between neighbours in
+    order.
 
-    Formula: with the elements in order, x[0] to x[n - 1], the value at position q (n - 1); q is a number from 0 to 1, or an array of them,
-    whose axes come first in the result (as U); a constant. NaN where there is one. `method` has NumPy's names: "lower", "higher", "nearest" or
-    "midpoint" of the neighbours, or another position, "hazen" (MATLAB's), "weibull", "median_unbiased" or "normal_unbiased".
-    `axis` is an integer, a label letter, several, or all of them; the axes are dropped, or kept with size 1. Raises ShapeError for no elements,
-    and for a q outside [0, 1].
+    Formula: with the elements in order, x[0] to x[n - 1], the value at position q (n - 1); q is a number from 0 to 1,
+    or an array of them, whose axes come first in the result (as U); a constant. NaN where there is one. `method` has
+    NumPy's names: "lower", "higher", "nearest" or "midpoint" of the neighbours, or another position, "hazen"
+    (MATLAB's), "weibull", "median_unbiased" or "normal_unbiased". `axis` is an integer, a label letter, several, or all
+    of them; the axes are dropped, or kept with size 1. Raises ShapeError for no elements, and for a q outside [0, 1].
 
     >>> import gradloom as gl
     >>> gl.quantile(gl.dlarray([4.0, 1.0, 3.0, 2.0, 5.0]), 0.375)
@@ -238,9 +254,11 @@ def quantile(x: Any, q: Any, /, *, axis: Any = None, keepdims: bool = False, met
     x = floating(x)
     parts = np.asarray(q, dtype=np.float64)  # refused where it is traced: no derivative goes through it
     if not ((parts >= 0) & (parts <= 1)).all():
-        raise ShapeError(f"quantile needs q from 0 to 1, not {q}, at {line_of(user_site())}; percentages are divided by 100")
+        raise ShapeError(
+            f"quantile needs q from 0 to 1, not {q}, at {line_of(user_site())}; percentages are divided by 100")
     if method not in _PLOTTING and method not in _ROUNDED:
-        raise ShapeError(f"quantile: method {method!r:.40}, at {line_of(user_site())}; it is one of {', '.join((*_PLOTTING, *_ROUNDED))}")
+        raise ShapeError(
+            f"quantile: method {method!r:.40}, at {line_of(user_site())}; it is one of {', '.join((*_PLOTTING, *_ROUNDED))}")
     flat, axes = _flattened(x, axis, "quantile")
     n = flat.shape[-1]
     a, b = _PLOTTING.get(method, (1, 1))
@@ -250,7 +268,8 @@ def quantile(x: Any, q: Any, /, *, axis: Any = None, keepdims: bool = False, met
     between = position - low
     ranks = np.unique(np.concatenate([low, low + (between > 0)]))
     found = _selected.apply((flat,), {"ranks": tuple(ranks.tolist())})
-    y, above = (_take.apply((found,), {"where": torch.from_numpy(np.searchsorted(ranks, k)).to(x.device), "axis": -1}) for k in (low, low + (between > 0)))
+    y, above = (_take.apply((found,), {"where": torch.from_numpy(np.searchsorted(ranks, k)).to(x.device), "axis": -1})
+                for k in (low, low + (between > 0)))
     if between.any():
         weight = torch.from_numpy(between).to(x.device, x.dtype)
         y = y + where(weight > 0, above - y, 0.0) * weight  # an infinity is no neighbour of its own
@@ -260,7 +279,8 @@ def quantile(x: Any, q: Any, /, *, axis: Any = None, keepdims: bool = False, met
     kept = tuple(1 if k - x.ndim in axes else n for k, n in enumerate(x.shape)) if keepdims else tuple(flat.shape[:-1])
     labels = labels_of(x)
     if labels is not None:
-        labels = "U" * parts.ndim + (labels if keepdims else without(labels, [k + x.ndim for k in axes]) or "U" * len(kept))
+        labels = "U" * parts.ndim + (labels if keepdims else without(labels, [k + x.ndim for k in axes])
+                                     or "U" * len(kept))
     return relabelled(reshape(y, (*parts.shape, *kept)), None if labels is None else tidy(labels))
 
 

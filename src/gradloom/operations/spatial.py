@@ -31,7 +31,8 @@ def fixed(option: Any) -> Any:
         return option
     if isinstance(option, str):
         return str(option)
-    return tuple(fixed(o) for o in option) if hasattr(option, "__len__") else option.__index__() if hasattr(option, "__index__") else option
+    return (tuple(fixed(o) for o in option) if hasattr(option, "__len__") else option.__index__()
+            if hasattr(option, "__index__") else option)
 
 
 def per_axis(value: Any, d: int, word: str, least: int = 1) -> Sizes:
@@ -39,15 +40,18 @@ def per_axis(value: Any, d: int, word: str, least: int = 1) -> Sizes:
     try:
         values = (value.__index__(),) * d if hasattr(value, "__index__") else tuple(v.__index__() for v in value)
     except (AttributeError, TypeError):
-        raise ShapeError(f"{word} is an integer, or one for each of {d} spatial axes, not {value!r}, at {line_of(user_site())}") from None
+        raise ShapeError(
+            f"{word} is an integer, or one for each of {d} spatial axes, not {value!r}, at {line_of(user_site())}") from None
     if len(values) != d:
-        raise ShapeError(f"{word} has {len(values)} entries for {d} spatial axes, at {line_of(user_site())}; write {word}={values[:1] or 1} or {d} entries")
+        raise ShapeError(
+            f"{word} has {len(values)} entries for {d} spatial axes, at {line_of(user_site())}; write {word}={values[:1] or 1} or {d} entries")
     if any(v < least for v in values):
         raise ShapeError(f"{word} is {value!r}, at {line_of(user_site())}; it must be at least {least} along each axis")
     return values
 
 
-def padding_of(padding: Any, sizes: Sequence[int], kernel: Sequence[int], stride: Sizes, dilation: Sizes, word: str) -> list[tuple[int, int]]:
+def padding_of(padding: Any, sizes: Sequence[int], kernel: Sequence[int], stride: Sizes, dilation: Sizes,
+               word: str) -> list[tuple[int, int]]:
     """(before, after) for each spatial axis; of an odd total in "same" the larger part goes to the end."""
     if padding == "same":
         pairs = []
@@ -63,10 +67,12 @@ def padding_of(padding: Any, sizes: Sequence[int], kernel: Sequence[int], stride
 def pairs_of(given: Any, d: int, word: str, words: str) -> list[tuple[int, int]]:
     """(before, after) for each spatial axis, from a number, one for each axis, or pairs."""
     if isinstance(given, str):
-        raise ShapeError(f"{word} is a number, one per spatial axis, (before, after) for each, {words}, not {given!r}, at {line_of(user_site())}")
+        raise ShapeError(
+            f"{word} is a number, one per spatial axis, (before, after) for each, {words}, not {given!r}, at {line_of(user_site())}")
     if hasattr(given, "__len__") and len(given) and all(hasattr(p, "__len__") and len(p) == 2 for p in given):
         if len(given) != d:
-            raise ShapeError(f"{word} has {len(given)} pairs for {d} spatial axes, at {line_of(user_site())}; write (before, after) for each")
+            raise ShapeError(
+                f"{word} has {len(given)} pairs for {d} spatial axes, at {line_of(user_site())}; write (before, after) for each")
         before, after = (per_axis([p[k] for p in given], d, word, 0) for k in (0, 1))
         return list(zip(before, after, strict=True))
     return [(p, p) for p in per_axis(given, d, word, 0)]
@@ -104,7 +110,8 @@ def layout(labels: str, shape: Sizes, spatial: Sizes, word: str) -> Layout:
     """How x reaches (B, C, *S), whichever of them it has."""
     channel = positions(labels, "C")
     if not channel:
-        raise LabelError(f"{word} needs an axis C, x is {described(shape, labels)}, at {line_of(user_site())}; label it, as in dlarray(x, \"BCSS\")")
+        raise LabelError(
+            f"{word} needs an axis C, x is {described(shape, labels)}, at {line_of(user_site())}; label it, as in dlarray(x, \"BCSS\")")
     rest = tuple(k for k in range(len(shape)) if k not in spatial + channel)
     order = (*rest, *channel, *spatial)
     inverse = tuple(order.index(k) for k in range(len(order)))
@@ -119,11 +126,13 @@ def spatial_axes(labels: str, d: int | None, its: str | None, shape: Sizes, word
     space, time = positions(labels, "S"), positions(labels, "T")
     if its is not None:
         if set(its[2:]) - set("ST") or its[2:].count("S") not in (0, len(space)) or its[2:].count("T") > len(time):
-            raise LabelError(f"{word}: weights labelled {its!r} do not fit x {described(shape, labels)}, at {line_of(user_site())}; the letters are (filters, "
+            raise LabelError(
+                f"{word}: weights labelled {its!r} do not fit x {described(shape, labels)}, at {line_of(user_site())}; the letters are (filters, "
                              "channels, *spatial), such as \"UCSS\" over all S of x or \"UCT\" over T")
         return (space if "S" in its[2:] else ()) + (time if "T" in its[2:] else ())
     if not space and not time:
-        raise LabelError(f"{word} needs an axis S (or T), x is {described(shape, labels)}, at {line_of(user_site())}; label it, or write data_format=")
+        raise LabelError(
+            f"{word} needs an axis S (or T), x is {described(shape, labels)}, at {line_of(user_site())}; label it, or write data_format=")
     return space + time if space and time and d == len(space) + 1 else space or time
 
 
@@ -131,7 +140,8 @@ def spatial_axes(labels: str, d: int | None, its: str | None, shape: Sizes, word
 
 _filled = general(
     "pad_with", lambda x, pairs, value: torch.constant_pad_nd(x, [n for pair in reversed(pairs) for n in pair], value),
-    push=lambda x_dot, pairs: zeros_around(x_dot, pairs), pull=lambda y_bar, pairs, x_shape: unpadded(y_bar, pairs, x_shape),
+    push=lambda x_dot, pairs: zeros_around(x_dot, pairs),
+    pull=lambda y_bar, pairs, x_shape: unpadded(y_bar, pairs, x_shape),
     samples=[((2, 3), {"pairs": ((1, 2),), "value": 3.0}), ((2, 3, 2), {"pairs": ((0, 1), (2, 0)), "value": -1.0})])
 
 BORDERS = {"replicate": None, "symmetric-include-edge": 1, "symmetric-exclude-edge": 0}
@@ -150,7 +160,8 @@ def _continued(n: int, before: int, after: int, border: str) -> Tensor:
 
 def _tables(sizes: Sequence[int], pairs: Pairs, border: str) -> list[tuple[int, Tensor]]:
     """(axis, positions along it) of each axis that is padded."""
-    return [(k, _continued(n, *pair, border)) for k, n, pair in zip(range(-len(pairs), 0), sizes, pairs, strict=True) if any(pair)]
+    return [(k, _continued(n, *pair, border)) for k, n, pair in zip(range(-len(pairs), 0), sizes, pairs, strict=True)
+            if any(pair)]
 
 
 def _native(name: str, sizes: Sequence[int], pairs: Pairs, border: str) -> Any:
@@ -184,7 +195,8 @@ def _folded_kernel(y: Tensor, pairs: Pairs, border: str, sizes: Sizes) -> Tensor
     kernel = _native("_backward", sizes, pairs, border)
     if kernel is not None and y.numel():
         folded = _batched(y, d)
-        x = kernel(folded, folded.new_empty(1).expand(*folded.shape[:2], *sizes), [n for pair in reversed(pairs) for n in pair])
+        x = kernel(folded, folded.new_empty(1).expand(*folded.shape[:2], *sizes),
+                   [n for pair in reversed(pairs) for n in pair])
         return x.reshape(*y.shape[:y.ndim - d], *sizes)
     for axis, where in _tables(sizes, pairs, border):
         shape = list(y.shape)
@@ -213,11 +225,13 @@ _border = multilinear(
     "pad_border", _border_kernel, act=_border_on_block,
     transposes={"x": lambda y_bar, pairs, border, x_shape: _folded.apply(
         (y_bar,), {"pairs": pairs, "border": border, "sizes": tuple(x_shape[-len(pairs):])})},
-    samples=[((2, 3, 2), _AROUND), ((2, 3), {"pairs": ((2, 4),), "border": "symmetric-include-edge"}), ((3,), {"pairs": ((1, 2),), "border": "replicate"})])
+    samples=[((2, 3, 2), _AROUND), ((2, 3), {"pairs": ((2, 4),), "border": "symmetric-include-edge"}),
+             ((3,), {"pairs": ((1, 2),), "border": "replicate"})])
 _folded = multilinear(
     "pad_border_transpose", _folded_kernel, act=_folded_on_block,
     transposes={"x": lambda y_bar, pairs, border, sizes: _border.apply((y_bar,), {"pairs": pairs, "border": border})},
-    samples=[((2, 6, 3), _AROUND | {"sizes": (3, 2)}), ((2, 9), {"pairs": ((2, 4),), "border": "symmetric-include-edge", "sizes": (3,)})])
+    samples=[((2, 6, 3), _AROUND | {"sizes": (3, 2)}),
+             ((2, 9), {"pairs": ((2, 4),), "border": "symmetric-include-edge", "sizes": (3,)})])
 
 
 def padded(x: Any, pairs: Pairs, value: Any, word: str) -> Any:
@@ -226,13 +240,16 @@ def padded(x: Any, pairs: Pairs, value: Any, word: str) -> Any:
         return x
     if isinstance(value, str):
         if value not in BORDERS:
-            raise ShapeError(f"{word}: padding_value is a number, {', '.join(map(repr, BORDERS))}, not {value!r}, at {line_of(user_site())}")
+            raise ShapeError(
+                f"{word}: padding_value is a number, {', '.join(map(repr, BORDERS))}, not {value!r}, at {line_of(user_site())}")
         if 0 in x.shape[x.ndim - len(pairs):]:
-            raise ShapeError(f"{word}: padding_value={value!r} of an axis without elements, at {line_of(user_site())}; pad it with a number")
+            raise ShapeError(
+                f"{word}: padding_value={value!r} of an axis without elements, at {line_of(user_site())}; pad it with a number")
         return _border.apply((x,), {"pairs": pairs, "border": value})
     if type(value) is dlarray or isinstance(value, Tensor):
         raise ShapeError(f"{word}: padding_value is a constant, a Python number or a word, at {line_of(user_site())}")
     return zeros_around(x, pairs) if value == 0 else _filled.apply((x,), {"pairs": pairs, "value": value})
 
 
-__all__ = ["Layout", "Pairs", "Sizes", "fixed", "layout", "padded", "padding_of", "pairs_of", "per_axis", "spatial_axes", "zeros_around"]
+__all__ = ["Layout", "Pairs", "Sizes", "fixed", "layout", "padded", "padding_of", "pairs_of",
+           "per_axis", "spatial_axes", "zeros_around"]

@@ -62,7 +62,8 @@ def _sech_fused(y_bar: Tensor, y: Tensor, x: Tensor) -> Tensor:
     return bar if finite(bar) else y_bar * (-y * torch.tanh(x))
 
 
-sec = elementwise("sec", lambda x: 1 / torch.cos(x), lambda y, x: y * tan(x), domain=(-1, 1), doc="The secant, 1 / cos(x); x in radians.", matlab="sec")
+sec = elementwise("sec", lambda x: 1 / torch.cos(x), lambda y, x: y * tan(x), domain=(-1, 1),
+                  doc="The secant, 1 / cos(x); x in radians.", matlab="sec")
 csc = elementwise("csc", lambda x: 1 / torch.sin(x), lambda y, x: -(y * cot(x)), singular=True, domain=(0.5, 2),
                   doc="The cosecant, 1 / sin(x); x in radians.", matlab="csc")
 cot = elementwise("cot", lambda x: 1 / torch.tan(x), lambda y: -1 - y * y, singular=True, domain=(0.5, 2),
@@ -71,7 +72,8 @@ asec = elementwise("asec", _of_reciprocal(torch.acos), lambda x: _asec_slope(x),
                    doc="The inverse secant, acos(1 / x), in radians.", matlab="asec")
 acsc = elementwise("acsc", _of_reciprocal(torch.asin), lambda x: -_asec_slope(x), singular=True, domain=(1.5, 3),
                    doc="The inverse cosecant, asin(1 / x), in radians.", matlab="acsc")
-acot = elementwise("acot", _of_reciprocal(torch.atan), lambda x: -atan_slope(x), doc="The inverse cotangent, atan(1 / x), in radians.",
+acot = elementwise("acot", _of_reciprocal(torch.atan), lambda x: -atan_slope(x),
+                   doc="The inverse cotangent, atan(1 / x), in radians.",
                    matlab="acot", domain=(0.5, 3))
 sech = elementwise("sech", _sech_kernel, lambda y, x: -y * tanh(x), fused_pull=_sech_fused,
                    doc="The hyperbolic secant, 1 / cosh(x).", matlab="sech")
@@ -81,11 +83,14 @@ csch = elementwise("csch", _csch_kernel, lambda y, x: -(y * coth(x)), singular=T
 coth = elementwise("coth", lambda x: 1 / torch.tanh(x), lambda x: -(csch(x) * csch(x)), singular=True,
                    fused_pull=lambda y_bar, x: _csch_kernel(x).square_().neg_().mul_(y_bar), domain=(0.5, 2),
                    doc="The hyperbolic cotangent, 1 / tanh(x).", matlab="coth")
-asech = elementwise("asech", _of_reciprocal(torch.acosh), lambda x: divide(-divide(1, x), sqrt(1 - x) * sqrt(1 + x)), singular=True, domain=(0.2, 0.8),
+asech = elementwise("asech", _of_reciprocal(torch.acosh), lambda x: divide(-divide(1, x), sqrt(1 - x) * sqrt(1 + x)),
+                    singular=True, domain=(0.2, 0.8),
                     doc="The inverse hyperbolic secant, acosh(1 / x).", matlab="asech")
-acsch = elementwise("acsch", _of_reciprocal(torch.asinh), lambda x: divide(-asinh_slope(x), x * _side(x)), singular=True, domain=(0.5, 2),
+acsch = elementwise("acsch", _of_reciprocal(torch.asinh), lambda x: divide(-asinh_slope(x), x * _side(x)),
+                    singular=True, domain=(0.5, 2),
                     doc="The inverse hyperbolic cosecant, asinh(1 / x).", matlab="acsch")
-acoth = elementwise("acoth", _of_reciprocal(torch.atanh), lambda x: divide(divide(1, 1 - x), 1 + x), singular=True, domain=(1.5, 3),
+acoth = elementwise("acoth", _of_reciprocal(torch.atanh), lambda x: divide(divide(1, 1 - x), 1 + x),
+                    singular=True, domain=(1.5, 3),
                     doc="The inverse hyperbolic cotangent, atanh(1 / x).", matlab="acoth")
 
 
@@ -105,11 +110,14 @@ def _cospi_kernel(x: Tensor) -> Tensor:
     return _period(x).abs_().sub_(0.5).mul_(-math.pi).sin_()
 
 
-sinpi = elementwise("sinpi", _sinpi_kernel, lambda x: math.pi * cospi(x), fused_pull=lambda y_bar, x: fused_product(y_bar, _cospi_kernel(x), math.pi),
+sinpi = elementwise("sinpi", _sinpi_kernel, lambda x: math.pi * cospi(x),
+                    fused_pull=lambda y_bar, x: fused_product(y_bar, _cospi_kernel(x), math.pi),
                     doc="sin(pi x), exactly 0 at integers.", matlab="sinpi")
-cospi = elementwise("cospi", _cospi_kernel, lambda x: -math.pi * sinpi(x), fused_pull=lambda y_bar, x: fused_product(y_bar, _sinpi_kernel(x), -math.pi),
+cospi = elementwise("cospi", _cospi_kernel, lambda x: -math.pi * sinpi(x),
+                    fused_pull=lambda y_bar, x: fused_product(y_bar, _sinpi_kernel(x), -math.pi),
                     doc="cos(pi x), exactly 0 halfway between integers.", matlab="cospi")
-OPERATIONS["sinpi"].opaque = OPERATIONS["cospi"].opaque = OPERATIONS["csch"].opaque = True  # their kernels write in place
+# their kernels write in place
+OPERATIONS["sinpi"].opaque = OPERATIONS["cospi"].opaque = OPERATIONS["csch"].opaque = True
 
 # ----- gamma -----
 
@@ -158,13 +166,16 @@ def _polygamma_of_numbers(x: Tensor, n: int) -> Tensor:
     return torch.where(left, (math.pi / _sinpi_kernel(x)) ** 2 - y, y)
 
 
-_polygamma = Elementwise("polygamma", _polygamma_kernel, [lambda x, n: _polygamma.apply((x,), {"n": n + 1})], ("x",), singular=True,
+_polygamma = Elementwise("polygamma", _polygamma_kernel, [lambda x, n: _polygamma.apply((x,), {"n": n + 1})],
+                         ("x",), singular=True,
                          domain=(0.5, 3), samples=[{"n": 1}, {"n": 2}], matlab="psi")
 _polygamma.opaque = True  # the kernel writes in place
-digamma = elementwise("digamma", torch.digamma, lambda x: _polygamma.apply((x,), {"n": 1}), singular=True, domain=(0.5, 3),
+digamma = elementwise("digamma", torch.digamma, lambda x: _polygamma.apply((x,), {"n": 1}),
+                      singular=True, domain=(0.5, 3),
                       doc="The derivative of gammaln, gamma'(x) / gamma(x).", matlab="psi")
 gammaln = elementwise("gammaln", torch.lgamma, lambda x: digamma(x), singular=True, domain=(0.5, 3),
-                      doc="The logarithm of the absolute value of the gamma function, without overflow.", matlab="gammaln")
+                      doc="The logarithm of the absolute value of the gamma function, without overflow.",
+                      matlab="gammaln")
 gamma = elementwise("gamma", _gamma_kernel, lambda y, x: scale(y, digamma(x)), singular=True, domain=(0.5, 3),
                     doc="The gamma function: (x - 1)! at integers from 1, where it is exact; infinite at 0 and negative integers.", matlab="gamma")
 beta = elementwise("beta", pair(_beta_kernel), lambda y, a, b: scale(y, digamma(a) - digamma(a + b)),
@@ -185,7 +196,8 @@ def polygamma(n: int, x: Any, /) -> Any:
     Source: SciPy polygamma, MATLAB psi.
     """
     if type(n) is not int or n < 0:
-        raise ShapeError(f"polygamma takes the order first, an integer from 0, not {n!r:.60}, at {line_of(user_site())}; write polygamma(1, x)")
+        raise ShapeError(
+            f"polygamma takes the order first, an integer from 0, not {n!r:.60}, at {line_of(user_site())}; write polygamma(1, x)")
     return digamma(x) if n == 0 else apply_unary(_polygamma, x, {"n": n})
 
 
@@ -194,7 +206,8 @@ def polygamma(n: int, x: Any, /) -> Any:
 def _over_tail(y_bar: Tensor, y: Tensor, tail: Tensor) -> Tensor:
     """y_bar sqrt(pi) / 2 exp(y * y) where erfc(|y|) is the tail, a number that has digits where y has lost them: exp(y * y) is erfcx(|y|) / tail."""
     distance = y.abs().clamp_(max=30)  # erfcx(inf) is 0, as the tail is
-    return torch.special.erfcx(distance.float() if y.dtype in HALF else distance).to(y.dtype).mul_(ROOT_PI / 2).div_(tail).mul_(y_bar)
+    return torch.special.erfcx(distance.float() if y.dtype in HALF
+                               else distance).to(y.dtype).mul_(ROOT_PI / 2).div_(tail).mul_(y_bar)
 
 
 def _erfinv_fused(y_bar: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -210,14 +223,17 @@ def _erfcinv_kernel(x: Tensor) -> Tensor:
 
 
 # their slopes: s = sqrt(pi) / 2 exp(y * y), and s' = 2 y s * s
-_erfinv_slope = Elementwise("erfinv_slope", lambda x: _erfinv_fused(number_like(1, x), x, torch.erfinv(x)), [lambda y, x: 2 * ((erfinv(x) * y) * y)],
+_erfinv_slope = Elementwise("erfinv_slope", lambda x: _erfinv_fused(number_like(1, x), x, torch.erfinv(x)),
+                            [lambda y, x: 2 * ((erfinv(x) * y) * y)],
                             ("x",), singular=True, domain=(-0.9, 0.9))
 _erfcinv_slope = Elementwise("erfcinv_slope", lambda x: _erfcinv_fused(number_like(1, x), x, _erfcinv_kernel(x)),
                              [lambda y, x: 2 * ((erfcinv(x) * y) * y)], ("x",), singular=True, domain=(0.3, 1.5))
 _erfinv_slope.opaque = _erfcinv_slope.opaque = True  # their kernels write in place
-erfinv = elementwise("erfinv", torch.erfinv, lambda x: _erfinv_slope.apply((x,)), singular=True, domain=(-0.9, 0.9), fused_pull=_erfinv_fused,
+erfinv = elementwise("erfinv", torch.erfinv, lambda x: _erfinv_slope.apply((x,)), singular=True,
+                     domain=(-0.9, 0.9), fused_pull=_erfinv_fused,
                      doc="The inverse of erf, from -1 to 1.", matlab="erfinv")
-erfcinv = elementwise("erfcinv", _erfcinv_kernel, lambda x: _erfcinv_slope.apply((x,)), singular=True, domain=(0.3, 1.5), fused_pull=_erfcinv_fused,
+erfcinv = elementwise("erfcinv", _erfcinv_kernel, lambda x: _erfcinv_slope.apply((x,)), singular=True,
+                      domain=(0.3, 1.5), fused_pull=_erfcinv_fused,
                       doc="The inverse of erfc, from 0 to 2, accurate near 0.", matlab="erfcinv")
 
 FAR, TERMS = 2.0, 40
@@ -226,7 +242,8 @@ FAR, TERMS = 2.0, 40
 def _scaled_integral(x: Tensor, n: int, start: Tensor | None = None) -> Tensor:
     """exp(x^2) times the n-th repeated integral of erfc from x to infinity.
 
-    I[n - 2] = 2 n I[n] + 2 x I[n - 1], upwards where x is small, else as a continued fraction for I[k] / I[k - 1], since upwards all digits are lost.
+    I[n - 2] = 2 n I[n] + 2 x I[n - 1], upwards where x is small, else as a continued fraction for I[k] / I[k - 1],
+    since upwards all digits are lost.
     """
     y = torch.special.erfcx(x) if start is None else start
     if not n:
@@ -257,7 +274,8 @@ _erfcx.opaque = True  # the kernel writes in place
 
 @public(_erfcx)
 def erfcx(x: Any, /) -> Any:
-    """exp(x^2) erfc(x), which does not underflow: about 1 / (x sqrt(pi)) for large x. Its derivatives keep all digits there, to any order.
+    """exp(x^2) erfc(x), which does not underflow: about 1 / (x sqrt(pi)) for large x. Its derivatives keep all digits
+    there, to any order.
 
     Any shape and labels, which the result keeps. Raises TypeRefused for complex numbers.
 
@@ -289,7 +307,8 @@ def _shared_out(y_bar: Tensor, a: Any, b: Any) -> Tensor:
         lost = (a - (difference - away)).sub_(away.add_(b))
         bar = scaled_logistic(y_bar, difference)
         return bar.addcmul_(bar, scaled_logistic(lost, difference, -1))
-    a, b = torch.broadcast_tensors(*(torch.as_tensor(v, dtype=difference.dtype, device=difference.device) for v in (a, b)))
+    a, b = torch.broadcast_tensors(*(torch.as_tensor(v, dtype=difference.dtype, device=difference.device)
+                                     for v in (a, b)))
     same = torch.isinf(a) & (a == b)
     return scaled_logistic(y_bar, difference.masked_fill(same & (a > 0), 0).masked_fill(same & (a < 0), -math.inf))
 
@@ -317,7 +336,8 @@ def _quotient_kernel(a: Tensor, b: Tensor) -> Tensor:
     return torch.where((a == 0) & (b == 0), torch.zeros((), dtype=a.dtype, device=a.device), a / b)
 
 
-# the slopes of xlogy, log(b) and a / b, 0 by convention where a is 0 and b has no logarithm: their own slopes are those of log(b) and a / b there too
+# the slopes of xlogy, log(b) and a / b, 0 by convention where a is 0 and b has no logarithm: their own slopes are those
+# of log(b) and a / b there too
 _xlogy_first = Elementwise(
     "xlogy_first", pair(_log_kernel), [0, lambda b: divide(1, b)], ("a", "b"),
     singular=True, domain=(0.5, 2), samples=PAIRS_OF_ARRAYS)
@@ -336,17 +356,23 @@ def _turned(a: Any, b: Any) -> Any:
     return dlarray._made(turned, None) if dlarray in (type(a), type(b)) else turned
 
 
-copysign = elementwise("copysign", pair(torch.copysign), _turned, 0, doc="The absolute value of a with the sign of b; derivative 0 where a is 0.")
-nextafter = elementwise("nextafter", pair(torch.nextafter), 1, 0, doc="The floating number next to a in the direction of b; derivative 1 in a.")
+copysign = elementwise("copysign", pair(torch.copysign), _turned, 0,
+                       doc="The absolute value of a with the sign of b; derivative 0 where a is 0.")
+nextafter = elementwise("nextafter", pair(torch.nextafter), 1, 0,
+                        doc="The floating number next to a in the direction of b; derivative 1 in a.")
 def _whole_quotient(a: Tensor, b: Tensor) -> Tensor:
     return torch.div(a, b, rounding_mode="trunc")
 
 
-_NUMBERS = torch.tensor([5.0, -5.0, 0.7], dtype=torch.float64, device="cpu")  # no multiple of each other: there fmod jumps
-_REMAINDERS: list[Any] = [(_NUMBERS, 3.0, {}), (7.6, _NUMBERS, {}), (_NUMBERS, torch.tensor([[1.9], [-2.2]], dtype=torch.float64, device="cpu"), {})]
-fmod = elementwise("fmod", pair(torch.fmod), 1, lambda a, b: -trunc(a / b), domain=(0.6, 0.9), matlab="rem", samples=_REMAINDERS,
+# no multiple of each other: there fmod jumps
+_NUMBERS = torch.tensor([5.0, -5.0, 0.7], dtype=torch.float64, device="cpu")
+_REMAINDERS: list[Any] = [(_NUMBERS, 3.0, {}), (7.6, _NUMBERS, {}),
+                          (_NUMBERS, torch.tensor([[1.9], [-2.2]], dtype=torch.float64, device="cpu"), {})]
+fmod = elementwise("fmod", pair(torch.fmod), 1, lambda a, b: -trunc(a / b), domain=(0.6, 0.9),
+                   matlab="rem", samples=_REMAINDERS,
                    fused_pull=(None, lambda y_bar, a, b: fused_product(y_bar, pair(_whole_quotient)(a, b), -1)),
                    doc="a - trunc(a / b) b, with the sign of a.", floating=False)
 
-__all__ = ["acot", "acoth", "acsc", "acsch", "asec", "asech", "beta", "copysign", "cospi", "cot", "coth", "csc", "csch", "digamma", "erfcinv", "erfcx",
+__all__ = ["acot", "acoth", "acsc", "acsch", "asec", "asech", "beta", "copysign", "cospi",
+           "cot", "coth", "csc", "csch", "digamma", "erfcinv", "erfcx",
            "erfinv", "fmod", "gamma", "gammaln", "logaddexp", "nextafter", "polygamma", "sec", "sech", "sinpi", "xlogy"]

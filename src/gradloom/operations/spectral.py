@@ -1,8 +1,8 @@
 """Eigenvalues of Hermitian matrices, and singular values, of stacks of matrices in the last two axes.
 
-Each eigenvector or left singular vector is turned so that its largest entry is real and positive: it is one function of the matrix, and
-its derivative needs no choice. Where values are equal, or nearly, the rules leave out how their vectors turn into each other
-(meetings.py), and the walks put it back. Structured Jacobians are untied by the matrix products.
+Each eigenvector or left singular vector is turned so that its largest entry is real and positive: it is one function of
+the matrix, and its derivative needs no choice. Where values are equal, or nearly, the rules leave out how their vectors
+turn into each other (meetings.py), and the walks put it back. Structured Jacobians are untied by the matrix products.
 """
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ from .selection import slice_axis
 def _turned(u: Tensor) -> tuple[Tensor, Tensor]:
     """The signs or phases that make the largest entry of each column positive, and where those entries are."""
     if not u.shape[-2] or u.is_meta:
-        return torch.ones_like(u[..., :1, :]) if u.shape[-2] else u.new_ones((*u.shape[:-2], 1, u.shape[-1])), torch.zeros_like(u, dtype=torch.bool)
+        return (torch.ones_like(u[..., :1, :]) if u.shape[-2] else u.new_ones((*u.shape[:-2], 1, u.shape[-1])),
+                torch.zeros_like(u, dtype=torch.bool))
     at = u.abs().argmax(-2, keepdim=True)
     entry = u.gather(-2, at)
     return entry.sgn().conj(), torch.zeros_like(u, dtype=torch.bool).scatter_(-2, at, True)
@@ -70,7 +71,8 @@ def _eigh_pull(y_bar: Any, y: Any, pivots: Any) -> Any:
 
 
 _eigh = general("eigh", _eigh_kernel, outputs=2, hidden=("pivots",), push=_eigh_push, pull=_eigh_pull,
-                meeting=_EIGENVECTORS, matlab="eig", samples=lambda: [(a, {}) for a in both_types((3,), (2, 2), (1,), (0,))])
+                meeting=_EIGENVECTORS, matlab="eig", samples=lambda: [(a, {})
+                                                                      for a in both_types((3,), (2, 2), (1,), (0,))])
 _eigvalsh = general("eigvalsh", lambda x: torch.linalg.eigvalsh((x + x.mH) / 2),
                     push=lambda x_dot, x: _eigenvalues_push(x_dot, _eigh.apply((x,))[1]),
                     pull=lambda y_bar, x: _eigh_pull((y_bar, None), _eigh.apply((x,)), None),
@@ -92,10 +94,10 @@ class EighResult(NamedTuple):
 def eigh(x: Any, /) -> Any:
     """Eigenvalues, ascending, and orthonormal eigenvectors of Hermitian matrices, as a named tuple.
 
-    Formula: x v[:, k] = w[k] v[:, k]; dw[k] = v[:, k].H dx v[:, k]. x: (..., n, n), of which (x + x.H) / 2 is taken; eigenvalues: (..., n),
-    real; eigenvectors: (..., n, n), the columns; the largest entry of each is real and positive. Where eigenvalues are
-    equal, first and second derivatives of what does not depend on the choice of their vectors are right; what does depend on
-    it, and third ones, warn.
+    Formula: x v[:, k] = w[k] v[:, k]; dw[k] = v[:, k].H dx v[:, k]. x: (..., n, n), of which (x + x.H) / 2 is taken;
+    eigenvalues: (..., n), real; eigenvectors: (..., n, n), the columns; the largest entry of each is real and positive.
+    Where eigenvalues are equal, first and second derivatives of what does not depend on the choice of their vectors are
+    right; what does depend on it, and third ones, warn.
 
     >>> import gradloom as gl
     >>> gl.eigh(gl.dlarray([[2.0, 1.0], [1.0, 2.0]])).eigenvalues
@@ -116,8 +118,8 @@ def _traced(x: Any) -> bool:
 def eigvalsh(x: Any, /) -> Any:
     """The eigenvalues of Hermitian matrices, ascending: `eigh` without the vectors.
 
-    Where eigenvalues are equal, derivatives up to the third of what treats them alike (sums over them) are right; fourth
-    ones warn.
+    Where eigenvalues are equal, derivatives up to the third of what treats them alike (sums over them) are right;
+    fourth ones warn.
 
     >>> import gradloom as gl
     >>> gl.eigvalsh(gl.dlarray([[2.0, 1.0], [1.0, 2.0]]))
@@ -160,7 +162,8 @@ def _svd_pull(y_bar: Any, y: Any, pivots: Any) -> Any:
 
 def _svd_samples() -> list[Any]:
     tall = [torch.cat([a, 0.5 * a[..., :1, :]], -2) for a in both_types((2,), (2, 2), (1,))]
-    return [(a, {}) for a in (*both_types((3,)), *tall, *[a.mH.resolve_conj() for a in tall], torch.zeros(0, 2, dtype=torch.float64, device="cpu"))]
+    return [(a, {}) for a in (*both_types((3,)), *tall, *[a.mH.resolve_conj() for a in tall],
+                              torch.zeros(0, 2, dtype=torch.float64, device="cpu"))]
 
 
 _svd = general("svd", _svd_kernel, outputs=3, hidden=("pivots",), push=_svd_push, pull=_svd_pull,
@@ -187,10 +190,11 @@ class SVDResult(NamedTuple):
 def svd(x: Any, /, *, full_matrices: bool = True) -> Any:
     """x = U diag(S) Vh with orthonormal columns in U and rows in Vh, and S descending, as a named tuple.
 
-    x: (..., m, n); with k = min(m, n), S: (..., k), real; U: (..., m, m) and Vh: (..., n, n), or with `full_matrices=False`
-    U: (..., m, k) and Vh: (..., k, n). The largest entry of each column of U is real and positive. Where singular values are equal
-    or 0, first and second derivatives of what does not depend on the choice of vectors are right, also of the columns
-    that `full_matrices=True` adds; what does depend on it, and third ones, warn.
+    x: (..., m, n); with k = min(m, n), S: (..., k), real; U: (..., m, m) and Vh: (..., n, n), or with
+    `full_matrices=False` U: (..., m, k) and Vh: (..., k, n). The largest entry of each column of U is real and
+    positive. Where singular values are equal or 0, first and second derivatives of what does not depend on the choice
+    of vectors are right, also of the columns that `full_matrices=True` adds; what does depend on it, and third ones,
+    warn.
 
     >>> import gradloom as gl
     >>> gl.svd(gl.dlarray([[3.0, 0.0], [0.0, -4.0]])).S

@@ -1,7 +1,7 @@
 """What all normalizations share: (x - mean) / sqrt(variance + epsilon), then scaled and shifted channel by channel.
 
-Offset and scale are vectors over the channels; axes are counted from the end. The derivative of the standardized values with
-respect to x is symmetric, so that push and pull share `through`.
+Offset and scale are vectors over the channels; axes are counted from the end. The derivative of the standardized values
+with respect to x is symmetric, so that push and pull share `through`.
 """
 from __future__ import annotations
 
@@ -41,11 +41,14 @@ FAR = 1024.0  # deviations
 
 
 def far(x: Tensor, mean: Tensor, inverse: Tensor) -> bool:
-    """Whether some mean is so many deviations from 0 that x - mean has the rounding of the mean for its digits; asked on the CPU alone.
+    """Whether some mean is so many deviations from 0 that x - mean has the rounding of the mean for its digits; asked
+    on the CPU alone.
 
     A kernel then works on x without its first entries, and saves None for the mean: the walks do the same.
     """
-    return mean.device.type == "cpu" and x.numel() > 0 and not torch.linalg.vector_norm(mean * inverse, math.inf).item() <= FAR  # or is NaN
+    # or is NaN
+    return (mean.device.type == "cpu" and x.numel() > 0
+            and not torch.linalg.vector_norm(mean * inverse, math.inf).item() <= FAR)
 
 
 def first_entries(x: Tensor, axes: Axes) -> Tensor:
@@ -103,7 +106,8 @@ def real_and_axis(x: Any, data_format: str | None, word: str) -> tuple[Any, int,
     """x as real floating numbers, its channel axis and what its axes are."""
     x = floating(x)
     if x.dtype.is_complex:
-        raise TypeRefused(f"{word} takes real numbers, x is {str(x.dtype)[6:]}, at {line_of(user_site())}; write {word}(real(x), ...)")
+        raise TypeRefused(
+            f"{word} takes real numbers, x is {str(x.dtype)[6:]}, at {line_of(user_site())}; write {word}(real(x), ...)")
     labels = layout_of(x, data_format, word)
     if "C" not in labels:
         raise LabelError(f"{word} needs an axis C, x is {described(x.shape, labels)}, at {line_of(user_site())}; "
@@ -122,7 +126,8 @@ def with_parameters(x: Any, axis: int, word: str, **parameters: Any) -> list[Any
         if labels is None and raw(p).shape == (channels,):
             vectors.append(p)
             continue
-        if math.prod(p.shape) != channels or labels is not None and channels > 1 and p.shape.index(channels) not in positions(labels, "C"):
+        if (math.prod(p.shape) != channels or labels is not None and channels > 1
+            and p.shape.index(channels) not in positions(labels, "C")):
             raise ShapeError(f"{word}: {name} {described(p.shape, labels)} for x {described(x.shape, labels_of(x))}, "
                              f"at {line_of(user_site())}; it has one number for each of the {channels} channels, along C")
         vectors.append(reshape(unlabelled(p), (channels,)))

@@ -25,14 +25,16 @@ class _Plan(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def _plan(labels: str, shape: Sizes, w_shape: Sizes, w_labels: str | None, stride: Any, dilation: Any, cropping: Any, groups: int) -> _Plan:
+def _plan(labels: str, shape: Sizes, w_shape: Sizes, w_labels: str | None, stride: Any, dilation: Any,
+          cropping: Any, groups: int) -> _Plan:
     spatial = spatial_axes(labels, len(w_shape) - 2, w_labels, shape, "dltranspconv")
     d = len(spatial)
     way = layout(labels, shape, spatial, "dltranspconv")
     check_weights("dltranspconv", labels, shape, w_shape, d, "(channels, filters per group, *spatial)")
     (n,) = [shape[k] for k in range(len(shape)) if labels[k] == "C"]
     if not isinstance(groups, int) or groups < 1 or n != w_shape[0] or n % groups or n == 0:
-        raise ShapeError(f"dltranspconv of x {described(shape, labels)} with weights {described(w_shape, None)} in groups={groups!r}: x needs {w_shape[0]} "
+        raise ShapeError(
+            f"dltranspconv of x {described(shape, labels)} with weights {described(w_shape, None)} in groups={groups!r}: x needs {w_shape[0]} "
                          f"channels that divide into the groups, at {line_of(user_site())}; weights are (channels, filters per group, *spatial)")
     sizes, kernel = [shape[k] for k in spatial], w_shape[2:]
     strides, dilations = per_axis(stride, d, "stride"), per_axis(dilation, d, "dilation_factor")
@@ -45,25 +47,28 @@ def _plan(labels: str, shape: Sizes, w_shape: Sizes, w_labels: str | None, strid
     kept = tuple(full - a - b for full, (a, b) in zip(whole, pairs, strict=True))
     for m, full, size in zip(sizes, whole, kept, strict=True):
         if m < 1 or size < 1:
-            raise ShapeError(f"dltranspconv: cropping {cropping!r} of a result of {full} leaves nothing, x is {described(shape, labels)}, "
+            raise ShapeError(
+                f"dltranspconv: cropping {cropping!r} of a result of {full} leaves nothing, x is {described(shape, labels)}, "
                              f"at {line_of(user_site())}; crop less")
     direct = all(a - b >= 0 and (a - b < max(s, e)) for (a, b), s, e in zip(pairs, strides, dilations, strict=True))
     padding = tuple(a if direct else min(a, b) for a, b in pairs)
     made = kept if direct else tuple(full - 2 * p for full, p in zip(whole, padding, strict=True))
     params = {"stride": strides, "padding": padding, "dilation": dilations, "groups": groups, "sizes": made}
-    return _Plan(way, params, w_shape[1] * groups, None if direct else tuple(a - p for (a, _), p in zip(pairs, padding, strict=True)) + kept)
+    return _Plan(way, params, w_shape[1] * groups, None if direct
+                 else tuple(a - p for (a, _), p in zip(pairs, padding, strict=True)) + kept)
 
 
 @public(_transposed)
-def dltranspconv(x: Any, weights: Any, bias: Any = None, /, *, stride: Any = 1, dilation_factor: Any = 1, cropping: Any = 0, groups: int = 1,
+def dltranspconv(x: Any, weights: Any, bias: Any = None, /, *, stride: Any = 1, dilation_factor: Any = 1,
+                 cropping: Any = 0, groups: int = 1,
                  data_format: str | None = None) -> Any:
     """The transposed convolution of x with filters, over its S axes, or over T where it has none: it makes them larger.
 
     Formula: y[n, o, stride s + dilation_factor k - cropping] += weights[c, o, k] x[n, c, s], plus bias[o].
-    x: any layout with C and up to three S or T; weights: (channels, filters per group, *spatial); bias: (filters,) or None; y: x's
-    layout with stride (n - 1) + dilation_factor (k - 1) + 1 along each S, less what is cropped. Options are one number or one per spatial
-    axis; cropping may also be (before, after) for each, or "same" (size n stride, of an odd total the larger part at the end).
-    `groups` divides channels and filters. Which axes: as in `dlconv`.
+    x: any layout with C and up to three S or T; weights: (channels, filters per group, *spatial); bias: (filters,) or
+    None; y: x's layout with stride (n - 1) + dilation_factor (k - 1) + 1 along each S, less what is cropped. Options
+    are one number or one per spatial axis; cropping may also be (before, after) for each, or "same" (size n stride, of
+    an odd total the larger part at the end). `groups` divides channels and filters. Which axes: as in `dlconv`.
     Raises LabelError without labels or data_format, ShapeError where sizes do not fit.
 
     >>> import gradloom as gl
@@ -76,9 +81,11 @@ def dltranspconv(x: Any, weights: Any, bias: Any = None, /, *, stride: Any = 1, 
     """
     x, weights = array(x), array(weights)
     labels = layout_of(x, data_format, "dltranspconv")
-    plan = _plan(labels, tuple(x.shape), tuple(weights.shape), labels_of(weights), fixed(stride), fixed(dilation_factor), fixed(cropping), groups)
+    plan = _plan(labels, tuple(x.shape), tuple(weights.shape), labels_of(weights), fixed(stride),
+                 fixed(dilation_factor), fixed(cropping), groups)
     own = labels_of(x)
-    y = _transposed.apply(operands("dltranspconv", plan.layout.arranged(x), unlabelled(weights), bias, plan.filters), plan.params)
+    y = _transposed.apply(operands("dltranspconv", plan.layout.arranged(x), unlabelled(weights), bias, plan.filters),
+                          plan.params)
     if plan.cut is not None:
         d = len(plan.cut) // 2
         for k in range(d):

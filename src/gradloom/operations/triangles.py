@@ -29,9 +29,11 @@ def _triangle(name: str, kernel: Any) -> Any:
         mask = kernel(torch.ones(block.shape[-2:], dtype=torch.bool, device=block.device), params["k"])
         return OPERATIONS["where"].apply((mask, block, 0))
 
-    return multilinear(name, lambda x, k: kernel(x, k), transposes={"x": lambda y_bar, k: OPERATIONS[name].apply((y_bar,), {"k": k})}, act=act,
+    return multilinear(name, lambda x, k: kernel(x, k),
+                       transposes={"x": lambda y_bar, k: OPERATIONS[name].apply((y_bar,), {"k": k})}, act=act,
                        fused_pull=lambda y_bar, k: (kernel(y_bar, k),), matlab=name, selects=True,
-                       samples=[((3, 4), {"k": 0}), ((2, 4, 3), {"k": 1}), ((2, 3), {"k": -1}), ((1, 1), {"k": 1}), ((0, 2), {"k": 0})])
+                       samples=[((3, 4), {"k": 0}), ((2, 4, 3), {"k": 1}), ((2, 3), {"k": -1}),
+                                ((1, 1), {"k": 1}), ((0, 2), {"k": 0})])
 
 
 _tril = _triangle("tril", torch.tril)
@@ -41,14 +43,16 @@ _triu = _triangle("triu", torch.triu)
 def _matrix(x: Any, word: str) -> Any:
     x = array(x)
     if x.ndim < 2:
-        raise ShapeError(f"{word} is of matrices, in the last two axes, x is {described(x.shape, labels_of(x))}, at {line_of(user_site())}; "
+        raise ShapeError(
+            f"{word} is of matrices, in the last two axes, x is {described(x.shape, labels_of(x))}, at {line_of(user_site())}; "
                          "write reshape(x, (1, -1)) for a row")
     return x
 
 
 @public(_tril)
 def tril(x: Any, /, *, k: int = 0) -> Any:
-    """The lower triangle of matrices (the last two axes), zero above diagonal k; k > 0 is above the main one. Shape and labels of x.
+    """The lower triangle of matrices (the last two axes), zero above diagonal k; k > 0 is above the main one. Shape and
+    labels of x.
 
     >>> import gradloom as gl
     >>> gl.tril(gl.dlarray([[1.0, 2.0], [3.0, 4.0]]))
@@ -64,7 +68,8 @@ def tril(x: Any, /, *, k: int = 0) -> Any:
 
 @public(_triu)
 def triu(x: Any, /, *, k: int = 0) -> Any:
-    """The upper triangle of matrices (the last two axes), zero below diagonal k; k > 0 is above the main one. Shape and labels of x.
+    """The upper triangle of matrices (the last two axes), zero below diagonal k; k > 0 is above the main one. Shape and
+    labels of x.
 
     >>> import gradloom as gl
     >>> gl.triu(gl.dlarray([[1.0, 2.0], [3.0, 4.0]]))
@@ -88,7 +93,8 @@ def _count(rows: int, columns: int, offset: int) -> int:
 
 def _places(rows: int, columns: int, offset: int) -> Tensor:
     """Where a diagonal is in a flattened matrix."""
-    return torch.arange(_count(rows, columns, offset), device="cpu") * (columns + 1) + (offset if offset > 0 else -offset * columns)
+    return torch.arange(_count(rows, columns, offset), device="cpu") * (columns
+                                                                        + 1) + (offset if offset > 0 else -offset * columns)
 
 
 def _on_diagonal_kernel(x: Tensor, rows: int, columns: int, offset: int) -> Tensor:
@@ -116,12 +122,15 @@ def _diagonal_transpose(y_bar: Any, offset: int, x_shape: Any) -> Any:
 
 
 _diagonal = multilinear(
-    "diagonal", lambda x, offset: x.diagonal(offset, -2, -1), transposes={"x": _diagonal_transpose}, act=_diagonal_on_block, matlab="diag",
+    "diagonal", lambda x, offset: x.diagonal(offset, -2, -1), transposes={"x": _diagonal_transpose},
+    act=_diagonal_on_block, matlab="diag",
     fused_pull=lambda y_bar, offset, x_shape: (_on_diagonal_kernel(y_bar, x_shape[-2], x_shape[-1], offset),),
-    samples=[((3, 4), {"offset": 0}), ((2, 3, 2), {"offset": -1}), ((1, 3), {"offset": 2}), ((2, 2), {"offset": 2}), ((0, 3), {"offset": 0})],
+    samples=[((3, 4), {"offset": 0}), ((2, 3, 2), {"offset": -1}), ((1, 3), {"offset": 2}),
+             ((2, 2), {"offset": 2}), ((0, 3), {"offset": 0})],
     selects=True)
 _on_diagonal = multilinear(
-    "on_diagonal", _on_diagonal_kernel, transposes={"x": lambda y_bar, offset: _diagonal.apply((y_bar,), {"offset": offset})}, act=_on_diagonal_on_block,
+    "on_diagonal", _on_diagonal_kernel,
+    transposes={"x": lambda y_bar, offset: _diagonal.apply((y_bar,), {"offset": offset})}, act=_on_diagonal_on_block,
     fused_pull=lambda y_bar, offset: (y_bar.diagonal(offset, -2, -1),),
     samples=[((3,), {"rows": 3, "columns": 3, "offset": 0}), ((2, 2), {"rows": 3, "columns": 2, "offset": -1}),
              ((1,), {"rows": 1, "columns": 3, "offset": 2}), ((0,), {"rows": 0, "columns": 0, "offset": 0})])
@@ -146,14 +155,17 @@ def _trace_fused(y_bar: Tensor, offset: int, x_shape: Any) -> tuple[Tensor]:
 
 _trace = multilinear(
     "trace", _trace_kernel, transposes={"x": _trace_transpose}, fused_pull=_trace_fused, matlab="trace",
-    act=lambda operation, inputs, params: OPERATIONS["sum"].apply((_diagonal.apply(inputs, params),), {"axis": (-1,), "keepdims": False}),
-    samples=[((3, 3), {"offset": 0}), ((3, 4), {"offset": 1}), ((2, 3, 2), {"offset": -1}), ((1, 3), {"offset": 2}), ((2, 2), {"offset": 2}),
+    act=lambda operation, inputs, params: OPERATIONS["sum"].apply((_diagonal.apply(inputs, params),),
+                                                                  {"axis": (-1,), "keepdims": False}),
+    samples=[((3, 3), {"offset": 0}), ((3, 4), {"offset": 1}), ((2, 3, 2), {"offset": -1}),
+             ((1, 3), {"offset": 2}), ((2, 2), {"offset": 2}),
              ((0, 3), {"offset": 0})], selects=True)
 
 
 @composite
 def diag(x: Any, /, *, k: int = 0) -> Any:
-    """A square matrix with a vector on diagonal k, or diagonal k of a matrix as a vector; k > 0 is above the main one. Unlabelled.
+    """A square matrix with a vector on diagonal k, or diagonal k of a matrix as a vector; k > 0 is above the main one.
+    Unlabelled.
 
     Raises ShapeError for anything but a vector or a matrix; `diagonal` reads those of stacks of matrices.
 
@@ -167,7 +179,8 @@ def diag(x: Any, /, *, k: int = 0) -> Any:
     """
     x = unlabelled(array(x))
     if x.ndim not in (1, 2):
-        raise ShapeError(f"diag is of a vector or a matrix, x is {described(x.shape, None)}, at {line_of(user_site())}; "
+        raise ShapeError(
+            f"diag is of a vector or a matrix, x is {described(x.shape, None)}, at {line_of(user_site())}; "
                          "write diagonal(x) for stacks of matrices")
     rows, columns = x.shape if x.ndim == 2 else (x.shape[0] + abs(k),) * 2
     if x.ndim == 2:
@@ -184,7 +197,8 @@ def _cross_kernel(a: Tensor, b: Tensor, axis: int) -> Tensor:
 
 def _turned(x: Any, axis: int, by: int) -> Any:
     where = torch.tensor([by % 3, (1 + by) % 3, (2 + by) % 3], device="cpu")
-    return _take.apply((x,), {"where": where.to(x.device) if isinstance(x, Tensor) and not x.is_meta else where, "axis": axis})
+    return _take.apply((x,), {"where": where.to(x.device) if isinstance(x, Tensor) and not x.is_meta else where,
+                              "axis": axis})
 
 
 def _cross_on_block(operation: Any, inputs: Any, params: Any) -> Any:
@@ -198,8 +212,10 @@ def _cross_of(a: Any, b: Any, axis: int) -> Any:
 
 
 _cross = multilinear("cross", _cross_kernel, ("a", "b"), broadcast=True, act=_cross_on_block, matlab="cross",
-                     transposes={"a": lambda y_bar, b, axis: _cross_of(conj(b), y_bar, axis), "b": lambda y_bar, a, axis: _cross_of(y_bar, conj(a), axis)},
-                     samples=[((2, 3), (2, 3), {"axis": -1}), ((3, 2), (3, 1), {"axis": -2}), ((3,), (3,), {"axis": -1}), ((0, 3), (1, 3), {"axis": -1})])
+                     transposes={"a": lambda y_bar, b, axis: _cross_of(conj(b), y_bar, axis),
+                                 "b": lambda y_bar, a, axis: _cross_of(y_bar, conj(a), axis)},
+                     samples=[((2, 3), (2, 3), {"axis": -1}), ((3, 2), (3, 1), {"axis": -2}),
+                              ((3,), (3,), {"axis": -1}), ((0, 3), (1, 3), {"axis": -1})])
 
 
 @public(_cross)
@@ -225,7 +241,8 @@ def cross(a: Any, b: Any, /, *, axis: Any = -1) -> Any:
     axes = axes_of(axis, len(shape), labels, shape) if shape else ()
     k = axes[0] - len(shape) if len(axes) == 1 else 0
     if not k or a.ndim < -k or b.ndim < -k or not a.shape[k] == b.shape[k] == 3:
-        raise ShapeError(f"{shown}: vectors of three are needed along one axis, in shapes that broadcast, at {line_of(user_site())}; "
+        raise ShapeError(
+            f"{shown}: vectors of three are needed along one axis, in shapes that broadcast, at {line_of(user_site())}; "
                          "vectors of two are given a third entry of 0 by pad")
     a, b = promoted_arrays(unlabelled(a), unlabelled(b))
     return _cross.apply((a, b), {"axis": k}, labels)

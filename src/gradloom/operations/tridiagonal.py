@@ -50,7 +50,8 @@ def _ends(a: Any) -> tuple[Any, Any]:
     return slice_axis(a, -2, 0, n - 1), slice_axis(a, -2, 1, n)
 
 
-def _push(lower_dot: Any, middle_dot: Any, upper_dot: Any, b_dot: Any, lower: Any, middle: Any, upper: Any, y: Any, lead: Any, y_shape: Any) -> Any:
+def _push(lower_dot: Any, middle_dot: Any, upper_dot: Any, b_dot: Any, lower: Any, middle: Any,
+          upper: Any, y: Any, lead: Any, y_shape: Any) -> Any:
     rank = len(y_shape)
     first, last = _ends(y)
     side = None if b_dot is None else padded(b_dot, lead, rank)
@@ -65,31 +66,36 @@ def _pull(y_bar: Any, lower: Any, middle: Any, upper: Any, y: Any, wanted: Any) 
     b_bar = _tridiagonal.apply((conj(upper), conj(middle), conj(lower), y_bar))
     (bar0, bar1), (y0, y1) = _ends(b_bar), _ends(y)
     pairs = ((bar1, y0), (b_bar, y), (bar0, y1))
-    return [*(-sum(bar * conj(part), axis=-1, keepdims=True) if want else None for (bar, part), want in zip(pairs, wanted, strict=False)), b_bar]
+    return [*(-sum(bar * conj(part), axis=-1, keepdims=True) if want else None
+              for (bar, part), want in zip(pairs, wanted, strict=False)), b_bar]
 
 
 def _samples() -> list[Any]:
     def bands(n: int, dtype: Any = torch.float64) -> list[Tensor]:
-        wave = torch.sin(torch.arange(3 * n, dtype=torch.float64, device="cpu").reshape(3, n, 1) * 1.3 + 0.4).to(dtype) * (1 + 0.3j if dtype.is_complex else 1)
+        wave = torch.sin(torch.arange(3 * n, dtype=torch.float64, device="cpu").reshape(3, n, 1)
+                         * 1.3 + 0.4).to(dtype) * (1 + 0.3j if dtype.is_complex else 1)
         return [wave[0, 1:], wave[1] + 4, wave[2, 1:]]
 
     return [*((*bands(n), (n, 2), {}) for n in (4, 5, 1, 2)), (*bands(3), (3, 0), {}), (*bands(7), (3, 7, 1), {}),
             (*bands(3, torch.complex128), torch.ones(3, 2, dtype=torch.complex128, device="cpu"), {})]
 
 
-_tridiagonal = general("solve_tridiagonal", _kernel, ("lower", "middle", "upper", "b"), push=_push, pull=_pull, samples=_samples)
+_tridiagonal = general("solve_tridiagonal", _kernel, ("lower", "middle", "upper", "b"), push=_push,
+                       pull=_pull, samples=_samples)
 
 
 def _on_block(operation: Any, inputs: Any, params: Any) -> Any:
     *bands, block = inputs
-    return action.through_arrays(block, lambda b, lead: operation.apply((*bands, b)), [block.ndim - 2], "a solution mixes the rows")
+    return action.through_arrays(block, lambda b, lead: operation.apply((*bands, b)), [block.ndim - 2],
+                                 "a solution mixes the rows")
 
 
 _tridiagonal.act = _on_block
 
 
 def tridiagonal_solution(lower: Any, middle: Any, upper: Any, b: Any) -> Any:
-    """y of A y = b, in rules and composites: A has the columns `middle` (n, 1) on its diagonal, `lower` and `upper` (n - 1, 1) beside it.
+    """y of A y = b, in rules and composites: A has the columns `middle` (n, 1) on its diagonal, `lower` and `upper` (n
+    - 1, 1) beside it.
 
     b and y are (n, m), n > 0. Nothing is exchanged: A is diagonally dominant, by rows or by columns.
     """

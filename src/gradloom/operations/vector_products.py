@@ -19,13 +19,16 @@ from .movement import matrix_transpose, reshape
 class _Product(Multilinear):
     """A product of a and b, which have one axis more than the result, or one fewer: tangents are given the axes that they lack of that."""
 
-    def __init__(self, name: str, kernel: Any, more: tuple[int, int], axes: Any, transposes: dict[str, Rule], fused_pull: dict[str, Rule], samples: Any):
-        super().__init__(name, kernel, ("a", "b"), [("a", "b")], transposes, fused_pull=fused_pull, axes=axes, samples=samples)
+    def __init__(self, name: str, kernel: Any, more: tuple[int, int], axes: Any, transposes: dict[str, Rule],
+                 fused_pull: dict[str, Rule], samples: Any):
+        super().__init__(name, kernel, ("a", "b"), [("a", "b")], transposes, fused_pull=fused_pull,
+                         axes=axes, samples=samples)
         self.more = more
         self.act = action.contraction
 
     def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
-        dots = [None if dot is None else padded(dot, lead, node.ndim + more) for more, dot in zip(self.more, dots, strict=True)]
+        dots = [None if dot is None else padded(dot, lead, node.ndim + more)
+                for more, dot in zip(self.more, dots, strict=True)]
         return super().push(v, params, node, dots, lead)
 
 
@@ -54,13 +57,17 @@ def _matvec_fused(y_bar: Tensor, a: Tensor, b_shape: Any) -> Tensor:
 _outer: Any
 _matvec: Any = _Product(
     "matvec", _matvec_kernel, (1, 0), "... i k, ... k -> ... i",
-    transposes={"a": lambda y_bar, b: _outer.apply((y_bar, _conj(b))), "b": lambda y_bar, a: _matvec.apply((_conj(matrix_transpose(a)), y_bar))},
+    transposes={"a": lambda y_bar, b: _outer.apply((y_bar, _conj(b))),
+                "b": lambda y_bar, a: _matvec.apply((_conj(matrix_transpose(a)), y_bar))},
     fused_pull={"a": lambda y_bar, b: y_bar.unsqueeze(-1) * b.conj().unsqueeze(-2), "b": _matvec_fused},
-    samples=[((2, 3), (3,), {}), ((5, 2, 3), (3,), {}), ((2, 2, 3), (2, 3), {}), ((1, 3), (3,), {}), ((0, 3), (3,), {}), ((2, 0), (0,), {})])
+    samples=[((2, 3), (3,), {}), ((5, 2, 3), (3,), {}), ((2, 2, 3), (2, 3), {}), ((1, 3), (3,), {}),
+             ((0, 3), (3,), {}), ((2, 0), (0,), {})])
 _outer = _Product(
     "outer", lambda a, b: matrix_product(a.unsqueeze(-1), b.unsqueeze(-2)), (-1, -1), "... i, ... j -> ... i j",
-    transposes={"a": lambda y_bar, b: _matvec.apply((y_bar, _conj(b))), "b": lambda y_bar, a: _matvec.apply((matrix_transpose(y_bar), _conj(a)))},
-    fused_pull={"a": lambda y_bar, b: _matvec_kernel(y_bar, b.conj()), "b": lambda y_bar, a: _matvec_kernel(y_bar.mT, a.conj())},
+    transposes={"a": lambda y_bar, b: _matvec.apply((y_bar, _conj(b))),
+                "b": lambda y_bar, a: _matvec.apply((matrix_transpose(y_bar), _conj(a)))},
+    fused_pull={"a": lambda y_bar, b: _matvec_kernel(y_bar, b.conj()),
+                "b": lambda y_bar, a: _matvec_kernel(y_bar.mT, a.conj())},
     samples=[((2,), (3,), {}), ((1,), (3,), {}), ((0,), (3,), {}), ((2, 3), (5,), {}), ((2, 3), (2, 1), {})])
 
 
@@ -76,7 +83,8 @@ def _vecdot_kernel(a: Tensor, b: Tensor, axis: int) -> Tensor:
 def _vecdot_axes(inputs: Any, params: Any) -> Any:
     rank = max(x.ndim for x in inputs)
     letters = [f"a{k}" for k in range(rank)]
-    return [letters[rank - x.ndim:] for x in inputs], [*letters[:rank + params["axis"]], *letters[rank + params["axis"]:][1:]]
+    return [letters[rank - x.ndim:] for x in inputs], [*letters[:rank + params["axis"]],
+                                                       *letters[rank + params["axis"]:][1:]]
 
 
 def _put_back(y_bar: Any, axis: int) -> Any:
@@ -87,9 +95,12 @@ def _put_back(y_bar: Any, axis: int) -> Any:
 
 _vecdot: Any = _Product(
     "vecdot", _vecdot_kernel, (1, 1), _vecdot_axes,
-    transposes={"a": lambda y_bar, b, axis: _put_back(y_bar, axis) * _conj(b), "b": lambda y_bar, a, axis: _put_back(y_bar, axis) * _conj(a)},
-    fused_pull={"a": lambda y_bar, b, axis: y_bar.unsqueeze(axis) * b.conj(), "b": lambda y_bar, a, axis: y_bar.unsqueeze(axis) * a.conj()},
-    samples=[((3,), (3,), {"axis": -1}), ((2, 3), (3,), {"axis": -1}), ((3, 1), (3, 4), {"axis": -2}), ((0, 3), (1, 3), {"axis": -1})])
+    transposes={"a": lambda y_bar, b, axis: _put_back(y_bar, axis) * _conj(b),
+                "b": lambda y_bar, a, axis: _put_back(y_bar, axis) * _conj(a)},
+    fused_pull={"a": lambda y_bar, b, axis: y_bar.unsqueeze(axis) * b.conj(),
+                "b": lambda y_bar, a, axis: y_bar.unsqueeze(axis) * a.conj()},
+    samples=[((3,), (3,), {"axis": -1}), ((2, 3), (3,), {"axis": -1}), ((3, 1), (3, 4), {"axis": -2}),
+             ((0, 3), (1, 3), {"axis": -1})])
 
 
 # ----- kron -----
@@ -112,7 +123,8 @@ def _kron_of(a: Any, b: Any, ndim: int) -> Any:
 
 
 def _kron_kernel(a: Tensor, b: Tensor, ndim: int) -> Any:
-    return torch.kron(settled(a.contiguous()), settled(b.contiguous())) if a.ndim == ndim == b.ndim else _kron_of(a, b, ndim)
+    return (torch.kron(settled(a.contiguous()), settled(b.contiguous())) if a.ndim == ndim == b.ndim
+            else _kron_of(a, b, ndim))
 
 
 def _kron_transpose(y_bar: Any, other: Any, a_shape: Any, b_shape: Any, ndim: int, first: bool) -> Any:
@@ -130,7 +142,8 @@ _kron = Multilinear(
     transposes={"a": lambda y_bar, b, a_shape, b_shape, ndim: _kron_transpose(y_bar, b, a_shape, b_shape, ndim, True),
                 "b": lambda y_bar, a, a_shape, b_shape, ndim: _kron_transpose(y_bar, a, a_shape, b_shape, ndim, False)},
     broadcast=True,
-    samples=[((2, 3), (3, 1), {"ndim": 2}), ((2,), (3,), {"ndim": 1}), ((0, 2), (1, 3), {"ndim": 2}), ((2, 1, 2), (1, 3, 2), {"ndim": 3})])
+    samples=[((2, 3), (3, 1), {"ndim": 2}), ((2,), (3,), {"ndim": 1}), ((0, 2), (1, 3), {"ndim": 2}),
+             ((2, 1, 2), (1, 3, 2), {"ndim": 3})])
 _kron.act = lambda operation, inputs, params: _kron_of(*inputs, **params)
 
 

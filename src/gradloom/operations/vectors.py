@@ -24,11 +24,12 @@ from .selection import slice_axis
 def ravel(tree: Any, /) -> tuple[Any, Callable[[Any], Any]]:
     """All arrays of a container as one vector, and the function that puts such a vector back into the container.
 
-    Shapes: the vector has one axis, the arrays leaf by leaf, each in C order, in their common type; the function gives back
-    each array's shape, labels and type. Both ways are recorded. Numbers, arrays of integers or bools, text and None are
-    no part of the vector: they stay in the container.
+    Shapes: the vector has one axis, the arrays leaf by leaf, each in C order, in their common type; the function gives
+    back each array's shape, labels and type. Both ways are recorded. Numbers, arrays of integers or bools, text and
+    None are no part of the vector: they stay in the container.
 
-    Raises TypeRefused for a container of real and complex arrays, and the function ShapeError for a vector of another length.
+    Raises TypeRefused for a container of real and complex arrays, and the function ShapeError for a vector of another
+    length.
 
     >>> import gradloom as gl
     >>> vector, back = gl.ravel({"w": gl.dlarray([[1.0, 2.0]]), "b": gl.dlarray(3.0)})
@@ -56,7 +57,8 @@ def ravel(tree: Any, /) -> tuple[Any, Callable[[Any], Any]]:
         """The container with the elements of a vector."""
         vector = array(vector)
         if tuple(vector.shape) != (total,):
-            raise ShapeError(f"the container holds {total} elements, the vector is {described(vector.shape, labels_of(vector))}, "
+            raise ShapeError(
+                f"the container holds {total} elements, the vector is {described(vector.shape, labels_of(vector))}, "
                              f"at {line_of(user_site())}; pass a vector of {total}")
         filled, start = list(leaves), 0
         for k, shape, size, dtype, its in zip(at, shapes, sizes, dtypes, labels, strict=True):

@@ -1,7 +1,7 @@
 """What all losses share: a weighted sum over all elements times a factor, and their operands put in order.
 
-`x` are the predictions, and `weights` is None or the product of weights and mask with as many axes as x. A weight of 0 selects: what
-it hides may be NaN.
+`x` are the predictions, and `weights` is None or the product of weights and mask with as many axes as x. A weight of 0
+selects: what it hides may be NaN.
 """
 from __future__ import annotations
 
@@ -122,20 +122,25 @@ def placed(a: Any, y: Any, labels: str, what: str, word: str, data_format: str |
                 return reshape(a, tuple(n if j == k else 1 for j, n in enumerate(y.shape)))
             if what == "mask" and tuple(a.shape) == tuple(n for j, n in enumerate(y.shape) if j != k):
                 return reshape(a, (*a.shape[:k], 1, *a.shape[k:]))
-        raise ShapeError(f"{word}: {what} {described(a.shape, None)} for y {described(y.shape, tidy(labels))}, at {line_of(user_site())}; "
+        raise ShapeError(
+            f"{word}: {what} {described(a.shape, None)} for y {described(y.shape, tidy(labels))}, at {line_of(user_site())}; "
                          f"give {what} y's shape or labels")
-    if "U" not in labels and {n for n, letter in zip(a.shape, its, strict=True) if letter == "U"} == {1}:  # MATLAB's "UC" of one row
-        a, its = reshape(a, tuple(n for n, letter in zip(a.shape, its, strict=True) if letter != "U")), its.replace("U", "")
+    # MATLAB's "UC" of one row
+    if "U" not in labels and {n for n, letter in zip(a.shape, its, strict=True) if letter == "U"} == {1}:
+        a, its = reshape(a, tuple(n for n, letter in zip(a.shape, its, strict=True)
+                                  if letter != "U")), its.replace("U", "")
     result, _, places = aligned(labels, its)
     if result != labels:
-        raise LabelError(f"{word}: {what} {described(a.shape, its)} has axes that y {described(y.shape, tidy(labels))} lacks, "
+        raise LabelError(
+            f"{word}: {what} {described(a.shape, its)} has axes that y {described(y.shape, tidy(labels))} lacks, "
                          f"at {line_of(user_site())}; give {what} y's labels")
     a = permute_dims(a, tuple(p for p in places if p is not None))
     sizes = iter(a.shape)
     shape = tuple(1 if p is None else next(sizes) for p in places)
     a = reshape(a, shape)
     if any(n not in (1, m) for n, m in zip(shape, y.shape, strict=True)):
-        raise ShapeError(f"{word}: {what} {described(shape, labels)} for y {described(y.shape, labels)}, at {line_of(user_site())}; "
+        raise ShapeError(
+            f"{word}: {what} {described(shape, labels)} for y {described(y.shape, labels)}, at {line_of(user_site())}; "
                          "the sizes must be the same")
     return dlarray._made(a._value, a._node, None) if type(a) is dlarray else a
 
@@ -148,14 +153,16 @@ def like_predictions(a: Any, y: Any, what: str, word: str) -> Any:
     return a if differentiable(a.dtype) else astype(a, y.dtype)
 
 
-def finished(operation: General, y: Any, targets: Any, weights: Any, mask: Any, params: dict[str, Any], labels: str, reduction: str,
+def finished(operation: General, y: Any, targets: Any, weights: Any, mask: Any, params: dict[str, Any],
+             labels: str, reduction: str,
              normalization_factor: str, word: str, weights_format: str | None = None) -> Any:
     """Weights and mask in one, the factor of the normalization, and the operation run."""
     normalization_factor = "mask-included" if normalization_factor == "target-included" else normalization_factor
     if reduction not in ("sum", "none"):
         raise ShapeError(f"{word}: reduction is \"sum\" or \"none\", not {reduction!r}, at {line_of(user_site())}")
     if normalization_factor not in ("batch-size", "all-elements", "mask-included", "none"):
-        raise ShapeError(f"{word}: normalization_factor is \"batch-size\", \"all-elements\", \"mask-included\" or \"none\", "
+        raise ShapeError(
+            f"{word}: normalization_factor is \"batch-size\", \"all-elements\", \"mask-included\" or \"none\", "
                          f"not {normalization_factor!r}, at {line_of(user_site())}")
     if weights is not None:
         weights = placed(array(weights), y, labels, "weights", word, weights_format)
@@ -181,5 +188,6 @@ def finished(operation: General, y: Any, targets: Any, weights: Any, mask: Any, 
         y, weights = promoted_arrays(y, weights)
     else:
         y, targets, weights = promoted_arrays(y, targets, weights)
-    loss = operation.apply((y, targets, weights), {**params, "factor": 1 / count if count else float("nan"), "reduction": reduction}, kept)
+    loss = operation.apply((y, targets, weights), {**params, "factor": 1 / count if count else float("nan"),
+                                                   "reduction": reduction}, kept)
     return loss if divide_by is None else loss / divide_by

@@ -25,7 +25,8 @@ class Parameters:
         self.keys: tuple[Key, ...] | None = None
         self.places: list[int] | None = None  # which of the keyed arrays change, where not all do
         self.structure: Structure | None = None
-        self.nested: list[tuple[dlnetwork | None, int]] | None = None  # networks in a container: which, and how many arrays each has
+        # networks in a container: which, and how many arrays each has
+        self.nested: list[tuple[dlnetwork | None, int]] | None = None
         if isinstance(given, dlnetwork):
             self.keys = given._structure.learnable_keys
             self.arrays = given._values[:len(self.keys)]
@@ -35,7 +36,8 @@ class Parameters:
             self.arrays = self._of_container(given)
         for k, x in enumerate(self.arrays):
             if type(x) is not dlarray:
-                raise TypeRefused(f"{word} changes dlarrays, {self._path(k)} is {type(x).__name__}, at {line_of(user_site())}; "
+                raise TypeRefused(
+                    f"{word} changes dlarrays, {self._path(k)} is {type(x).__name__}, at {line_of(user_site())}; "
                                   "give a network, or a container of dlarrays")
 
     def _of_container(self, given: Any) -> list[Any]:
@@ -63,7 +65,8 @@ class Parameters:
 
     def narrow(self, gradients: Any) -> None:
         """Gradients for some of a network's learnables change those alone."""
-        if self.keys is None or type(gradients) is Learnables and gradients._keys is self.keys or not _is_keyed(gradients):
+        if (self.keys is None or type(gradients) is Learnables and gradients._keys is self.keys
+            or not _is_keyed(gradients)):
             return
         items = items_of(gradients, "gradients")
         places = [k for k, key in enumerate(self.keys) if key in items]
@@ -77,7 +80,8 @@ class Parameters:
         """The arrays of a container with the same places: gradients, velocities."""
         if isinstance(other, dlnetwork):
             other = other.learnables
-        if self.keys is not None and type(other) is Learnables and (other._keys is self.keys or other._keys == self.keys):
+        if (self.keys is not None and type(other) is Learnables and (other._keys is self.keys
+                                                                     or other._keys == self.keys)):
             arrays = other._values
         elif self.keys is not None:
             arrays = self._matched_by_key(other, what)
@@ -88,7 +92,8 @@ class Parameters:
                 raise TypeRefused(f"{self.word}: {what} of {self._path(k)} is {type(x).__name__}, not a dlarray, "
                                   f"at {line_of(user_site())}; {REMEDIES[what]}")
             if x._value.shape != p._value.shape:
-                raise ShapeError(f"{self.word}: {what} of {self._path(k)} has shape {described(x.shape, x._labels)}, the parameter is "
+                raise ShapeError(
+                    f"{self.word}: {what} of {self._path(k)} has shape {described(x.shape, x._labels)}, the parameter is "
                                  f"{described(p.shape, p._labels)}, at {line_of(user_site())}; {REMEDIES[what]}")
         return arrays
 
@@ -96,12 +101,14 @@ class Parameters:
         assert self.keys is not None
         owner = "network" if isinstance(self.given, dlnetwork) else "first argument"
         if not _is_keyed(other):
-            raise TypeRefused(f"{self.word}: {what} is {_kind(other)}, the {owner} needs a Mapping {{(layer, parameter): dlarray}}, "
+            raise TypeRefused(
+                f"{self.word}: {what} is {_kind(other)}, the {owner} needs a Mapping {{(layer, parameter): dlarray}}, "
                               f"at {line_of(user_site())}; {REMEDIES[what]}")
         items = items_of(other, what)
         for key in items:
             if key not in self.keys:
-                raise ShapeError(f"{self.word}: {what} has {key!r}, which the {owner} does not have{nearest_key(key, self.keys)}, "
+                raise ShapeError(
+                    f"{self.word}: {what} has {key!r}, which the {owner} does not have{nearest_key(key, self.keys)}, "
                                  f"at {line_of(user_site())}; {REMEDIES[what]}")
         for key in self.keys:
             if key not in items:
@@ -114,7 +121,8 @@ class Parameters:
             return self._matched_networks(other, what)
         leaves, structure = flatten(other)
         if structure != self.structure and structure.paths() != self.structure.paths():
-            raise TypeRefused(f"{self.word}: {what} is {_kind(other)}, the parameters are {_kind(self.given)}, at {line_of(user_site())}; "
+            raise TypeRefused(
+                f"{self.word}: {what} is {_kind(other)}, the parameters are {_kind(self.given)}, at {line_of(user_site())}; "
                               f"{REMEDIES[what]}")
         return leaves
 
@@ -123,7 +131,8 @@ class Parameters:
         try:
             parts = self.structure.spec.flatten_up_to(other)
         except (ValueError, TypeError):
-            raise TypeRefused(f"{self.word}: {what} is {_kind(other)}, the parameters are {_kind(self.given)}, at {line_of(user_site())}; "
+            raise TypeRefused(
+                f"{self.word}: {what} is {_kind(other)}, the parameters are {_kind(self.given)}, at {line_of(user_site())}; "
                               f"{REMEDIES[what]}") from None
         arrays: list[Any] = []
         for part, (network, _) in zip(parts, self.nested, strict=True):
@@ -145,7 +154,8 @@ class Parameters:
         whole = list(self.given._values)
         for k, x in zip(self.places, arrays, strict=True):
             whole[k] = x
-        return type(self.given)._made(self.given._structure, whole) if isinstance(self.given, dlnetwork) else Learnables._made(self.given._keys, whole)
+        return (type(self.given)._made(self.given._structure, whole) if isinstance(self.given, dlnetwork)
+                else Learnables._made(self.given._keys, whole))
 
     def alike(self, arrays: Sequence[Any]) -> Any:
         """Gradients, velocities: the same container, with Learnables in the place of a network."""
@@ -155,7 +165,8 @@ class Parameters:
         assert self.structure is not None
         if self.nested is None:
             return unflatten(self.structure, arrays)
-        return self._with_networks(arrays, lambda network, its: Learnables._made(network._structure.learnable_keys, its))
+        return self._with_networks(arrays,
+                                   lambda network, its: Learnables._made(network._structure.learnable_keys, its))
 
     def _with_networks(self, arrays: list[Any], made: Any) -> Any:
         assert self.structure is not None and self.nested is not None

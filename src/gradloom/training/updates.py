@@ -43,10 +43,10 @@ def sgdmupdate(parameters: Any, gradients: Any, velocity: Any = None, /, *, lear
                momentum: float = 0.9) -> tuple[Any, Any]:
     """One step of stochastic gradient descent with momentum: (new parameters, new velocity).
 
-    Formula: v = momentum * v - learn_rate * g; p = p + v. `parameters` is a network, which gives a new network, or a dlarray or
-    any container of them; `gradients` is what dlgradient returned for them (for a network: for `net.learnables`, or for some of
-    them, which then change alone). velocity is None at the first step, then what the last step returned. Each parameter keeps its
-    type. Traced arrays are updated on record.
+    Formula: v = momentum * v - learn_rate * g; p = p + v. `parameters` is a network, which gives a new network, or a
+    dlarray or any container of them; `gradients` is what dlgradient returned for them (for a network: for
+    `net.learnables`, or for some of them, which then change alone). velocity is None at the first step, then what the
+    last step returned. Each parameter keeps its type. Traced arrays are updated on record.
 
     Raises TypeRefused for containers that do not match, ShapeError for keys and shapes that do not.
 
@@ -96,7 +96,8 @@ def _typed(x: Tensor, parameter: Tensor, p: Parameters, k: int) -> Tensor:
     if x.dtype is parameter.dtype:
         return x
     if x.dtype.is_complex and not parameter.dtype.is_complex:
-        raise TypeRefused(f"{p.word}: the gradient of {p._path(k)} is complex, the parameter is real, at {line_of(user_site())}; "
+        raise TypeRefused(
+            f"{p.word}: the gradient of {p._path(k)} is complex, the parameter is real, at {line_of(user_site())}; "
                           "write gl.real(g)")
     return x.to(parameter.dtype)
 
@@ -123,10 +124,11 @@ def is_empty(state: Any) -> bool:
 def dlupdate(function: Callable[..., Any], parameters: Any, /, *others: Any) -> Any:
     """`function` of each parameter: a new network, or a container like the one given.
 
-    `others` are containers with the same places (gradients, say); function gets one array of each. Where it returns several
-    arrays, so does dlupdate return several containers: the parameters first.
+    `others` are containers with the same places (gradients, say); function gets one array of each. Where it returns
+    several arrays, so does dlupdate return several containers: the parameters first.
 
-    Raises TypeRefused for containers that do not match, ShapeError for a network's learnable that comes back in another shape.
+    Raises TypeRefused for containers that do not match, ShapeError for a network's learnable that comes back in another
+    shape.
 
     >>> import gradloom as gl
     >>> gl.dlupdate(lambda p, g: p - 0.1 * g, {"w": gl.dlarray(1.0)}, {"w": gl.dlarray(5.0)})
@@ -145,7 +147,8 @@ def dlupdate(function: Callable[..., Any], parameters: Any, /, *others: Any) -> 
     results = [[x if type(x) is dlarray else dlarray(x) for x in result] for result in results]
     for k, (x, old) in enumerate(zip(results[0], p.arrays, strict=True)):
         if (p.keys is not None or p.nested is not None) and x._value.shape != old._value.shape:
-            raise ShapeError(f"dlupdate: the function returned shape {described(x.shape, x._labels)} for {p._path(k)}, which is "
+            raise ShapeError(
+                f"dlupdate: the function returned shape {described(x.shape, x._labels)} for {p._path(k)}, which is "
                              f"{described(old.shape, old._labels)}, at {line_of(user_site())}; a learnable keeps its shape")
     first = p.refilled(results[0])
     return (first, *[p.alike(result) for result in results[1:]]) if several else first

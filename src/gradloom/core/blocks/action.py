@@ -51,7 +51,8 @@ def contract(block: Block, k: int, inputs: Sequence[Any], letters: Sequence[Sequ
         for j, x in enumerate(inputs):
             if j == k or not isinstance(x, Tensor):
                 continue
-            at = [None if n == 1 and (sizes[name] != 1 or not axes[name].indices) else axes[name] for name, n in zip(letters[j], x.shape, strict=True)]
+            at = [None if n == 1 and (sizes[name] != 1 or not axes[name].indices) else axes[name]
+                  for name, n in zip(letters[j], x.shape, strict=True)]
             read += [axis for axis in at if axis is not None]
             new = new.times(*restricted(x, at))
         return [new.without(gone, block.like, read, math.prod(shape))]
@@ -90,7 +91,7 @@ def contraction(operation: Any, inputs: Sequence[Any], params: dict[str, Any]) -
     return contract(present[k], k, present, letters, out, sizes)
 
 
-# ----- movement ---------------------------------------------------------------------------------------------------------
+# ----- movement -------------------------------------------------------------------------------------------------------
 
 
 def selected(block: Block, k: int, where: Tensor) -> Block:
@@ -110,7 +111,8 @@ def _selected(term: Term, k: int, where: Tensor, index: Index, like: Tensor) -> 
         return [_with_out(term, k, plain(size))]
     if axis.positions is None:
         term = term.substituted(axis.indices[0], where, (index,))
-        return [_with_out(term, k, Axis((index,), size) if size != 1 else Axis((index,), 1, torch.zeros(1, dtype=torch.int64, device="cpu")))]
+        return [_with_out(term, k, Axis((index,), size) if size != 1
+                          else Axis((index,), 1, torch.zeros(1, dtype=torch.int64, device="cpu")))]
     if len(torch.unique(where)) < len(where):
         term = term.untied(k, like)
         return _selected(term, k, where, index, like)
@@ -134,7 +136,8 @@ def placed(block: Block, k: int, where: Tensor, size: int) -> Block:
 
     def act(term: Term) -> Sequence[Term]:
         axis = term.out[k]
-        table = torch.where(axis.table() < 0, -1, where[axis.table().clamp(min=0)]) if axis.size != 1 or axis.positions is not None else where[0]
+        table = (torch.where(axis.table() < 0, -1, where[axis.table().clamp(min=0)]) if axis.size != 1
+                 or axis.positions is not None else where[0])
         return [_with_out(term, k, Axis(axis.indices, size, table))]
 
     return block.mapped(act, (*block.shape[:k], size, *block.shape[k + 1:]))
@@ -161,7 +164,8 @@ def gathered_at(block: Block, tables: Sequence[Tensor], sizes: Sequence[int]) ->
                 term, _ = term.joined(axis.indices)
             seen |= set(term.out[k].indices)
         places = [*term.out[:kept], *(plain(n) for n in sizes)]
-        chosen = {a.indices[0]: without_repeats(*restricted(t, places)) for a, t in zip(term.out[kept:], tables, strict=True) if a.indices}
+        chosen = {a.indices[0]: without_repeats(*restricted(t, places))
+                  for a, t in zip(term.out[kept:], tables, strict=True) if a.indices}
         return [term.replaced(out=(*term.out[:kept], *places[kept:])).read_at(chosen).eliminated()]
 
     result = block.mapped(act, shape)
@@ -214,7 +218,8 @@ def reshaped(block: Block, shape: Sequence[int]) -> Block:
                 term, axes = _regrouped(term, sources, [shape[t] for t in targets], block, notes)
             for t, axis in zip(targets, axes, strict=True):
                 out[t] = axis
-        return [term.replaced(out=out).without([a for a, n in zip(term.out, block.shape, strict=True) if n == 1], block.like)]
+        return [term.replaced(out=out).without([a for a, n in zip(term.out, block.shape, strict=True) if n == 1],
+                                               block.like)]
 
     result = block.mapped(act, shape)
     result.untied = (*result.untied, *(n for n in dict.fromkeys(notes) if n not in result.untied))
@@ -242,7 +247,8 @@ def refinement(a: Sequence[int], b: Sequence[int]) -> list[tuple[list[int], list
 def _retabled(sources: Sequence[Axis], sizes: Sequence[int]) -> list[Axis]:
     """Axes that are read at positions, regrouped: the same indices at other positions."""
     ids = tuple(dict.fromkeys(i for a in sources for i in a.indices))
-    flat, absent = torch.zeros([i.size for i in ids], dtype=torch.int64, device="cpu"), torch.zeros([i.size for i in ids], dtype=torch.bool, device="cpu")
+    flat, absent = torch.zeros([i.size for i in ids], dtype=torch.int64,
+                               device="cpu"), torch.zeros([i.size for i in ids], dtype=torch.bool, device="cpu")
     for axis in sources:
         table, its = without_repeats(axis.table(), axis.indices)
         table = spread_over(table, its, ids)
@@ -254,7 +260,8 @@ def _retabled(sources: Sequence[Axis], sizes: Sequence[int]) -> list[Axis]:
     return axes[::-1]
 
 
-def _regrouped(term: Term, sources: Sequence[int], sizes: Sequence[int], block: Block, notes: list[str]) -> tuple[Term, list[Axis]]:
+def _regrouped(term: Term, sources: Sequence[int], sizes: Sequence[int], block: Block,
+               notes: list[str]) -> tuple[Term, list[Axis]]:
     """The indices of the source axes, split where needed, dealt out to axes of the given sizes."""
     queue = [i for s in sources for i in term.out[s].indices]
     axes: list[Axis] = []
@@ -281,7 +288,8 @@ def _regrouped(term: Term, sources: Sequence[int], sizes: Sequence[int], block: 
     return term, axes
 
 
-def _flattened(term: Term, sources: Sequence[int], sizes: Sequence[int], block: Block, notes: list[str]) -> tuple[Term, list[Axis]]:
+def _flattened(term: Term, sources: Sequence[int], sizes: Sequence[int], block: Block,
+               notes: list[str]) -> tuple[Term, list[Axis]]:
     """No common refinement: untie the source axes, make one dense factor of what depends on them, and cut it anew."""
     notes.append(f"reshape of axes {[block.shape[s] for s in sources]} to {list(sizes)} has no common refinement")
     term = term.untied(sources, block.like).compressed(block.like)
@@ -296,14 +304,16 @@ def _flattened(term: Term, sources: Sequence[int], sizes: Sequence[int], block: 
     return term.replaced(factors=(*rest, (array, (*others, *(i for a in axes for i in a.indices))))), axes
 
 
-# ----- the general way out ------------------------------------------------------------------------------------------------
+# ----- the general way out --------------------------------------------------------------------------------------------
 
 
-def through_arrays(block: Block, run: Callable[[Tensor, tuple[int, ...]], Tensor], mixed: Sequence[int], why: str) -> Block:
-    """Any linear operation on a Block: `run(array, lead)` on arrays whose leading axis holds every index outside the out axes.
+def through_arrays(block: Block, run: Callable[[Tensor, tuple[int, ...]], Tensor], mixed: Sequence[int],
+                   why: str) -> Block:
+    """Any linear operation on a Block: `run(array, lead)` on arrays whose leading axis holds every index outside the
+    out axes.
 
-    The out axes `mixed` are the ones that the operation mixes or needs whole; the result's axes are fresh indices, except that
-    those not mixed must keep their number and order, and keep their index.
+    The out axes `mixed` are the ones that the operation mixes or needs whole; the result's axes are fresh indices,
+    except that those not mixed must keep their number and order, and keep their index.
     """
     results = []
     shape: tuple[int, ...] = ()
@@ -326,7 +336,8 @@ def through_arrays(block: Block, run: Callable[[Tensor, tuple[int, ...]], Tensor
         varying = [i for i, n in zip(order, array.shape, strict=False) if n == i.size]
         array = array.reshape([i.size for i in varying] + list(array.shape[len(order):]))
         array = array.expand([i.size for i in (*varying, *mixed_ids)])
-        array = array.reshape(math.prod(i.size for i in varying), *[block.shape[k] if k in mixed else 1 for k in range(block.ndim)])
+        array = array.reshape(math.prod(i.size for i in varying), *[block.shape[k] if k in mixed
+                                                                    else 1 for k in range(block.ndim)])
         result = run(array, (array.shape[0],))
         axes = [term.out[k] if k in kept else plain(n) for k, n in enumerate(result.shape[1:])]
         shape = tuple(block.shape[k] if k in kept else n for k, n in enumerate(result.shape[1:]))
@@ -356,7 +367,8 @@ def untying(operation: Any, inputs: Sequence[Any], params: dict[str, Any]) -> Bl
     block = inputs[k]
 
     def run(array: Tensor, lead: tuple[int, ...]) -> Tensor:
-        changed = {**params, **operation.lead_params(params, lead)} if getattr(operation, "lead_params", None) else params
+        changed = ({**params, **operation.lead_params(params, lead)} if getattr(operation, "lead_params", None)
+                   else params)
         return operation.apply([array if j == k else x for j, x in enumerate(inputs)], changed)
 
     return through_arrays(block, run, range(block.ndim), f"{operation.name} has no structured action")

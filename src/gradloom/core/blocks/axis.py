@@ -25,7 +25,8 @@ Ids = tuple[Index, ...]
 
 
 class Axis:
-    """One array axis of `size`, at `positions[indices]`, or at the indices themselves (C order) where positions is None.
+    """One array axis of `size`, at `positions[indices]`, or at the indices themselves (C order) where positions is
+    None.
 
     A position of -1 is nowhere: that entry of the term is not there.
     """
@@ -88,7 +89,8 @@ class Axis:
             step = int(table[tuple([int(k == d) for k in range(len(sizes))])]) - start if n > 1 else 0
             steps.append(step)
             expected = np.add.outer(expected, np.arange(n) * step)
-        return (start, steps) if start >= 0 and all([s >= 0 for s in steps]) and np.array_equal(expected, table) else None
+        return ((start, steps) if start >= 0 and all([s >= 0 for s in steps]) and np.array_equal(expected, table)
+                else None)
 
     def __repr__(self) -> str:
         return f"{list(self.indices)}" + ("" if self.positions is None else f"@{self.size}")

@@ -20,7 +20,8 @@ class Block(Operand):
 
     __slots__ = ("complex_in", "device", "dtype", "folded", "images", "in_shape", "shape", "terms", "untied")
 
-    def __init__(self, terms: Sequence[Term], shape: Sequence[int], in_shape: Sequence[int], dtype: torch.dtype, device: Any,
+    def __init__(self, terms: Sequence[Term], shape: Sequence[int], in_shape: Sequence[int],
+                 dtype: torch.dtype, device: Any,
                  untied: tuple[str, ...] = (), complex_in: bool | None = None):
         self.terms = list(terms) if len(terms) < 2 else merged(terms, empty(dtype, device))
         self.shape = tuple(shape)
@@ -47,7 +48,8 @@ class Block(Operand):
         """An empty tensor of this type on this device."""
         return empty(self.dtype, self.device)
 
-    def made(self, terms: Sequence[Term], shape: Sequence[int], dtype: Any = None, untied: tuple[str, ...] = ()) -> Block:
+    def made(self, terms: Sequence[Term], shape: Sequence[int], dtype: Any = None,
+             untied: tuple[str, ...] = ()) -> Block:
         """A Block of the same inputs."""
         untied = self.untied + tuple(u for u in untied if u not in self.untied)
         made = Block(terms, shape, self.in_shape, dtype or self.dtype, self.device, untied, self.complex_in)
@@ -71,7 +73,8 @@ class Block(Operand):
 
     def conjugated(self) -> Block:
         """conj of what it stands for: factors conjugated, and terms of a complex x_dot become terms of conj(x_dot)."""
-        terms = [t.replaced(factors=tuple((a.conj(), ids) for a, ids in t.factors), conjugate=self.complex_in and not t.conjugate,
+        terms = [t.replaced(factors=tuple((a.conj(), ids) for a, ids in t.factors), conjugate=self.complex_in
+                            and not t.conjugate,
                             coefficient=t.coefficient.conjugate()) for t in self.terms]
         return self.made(terms, self.shape)
 
@@ -93,9 +96,11 @@ class Block(Operand):
         missing = len(shape) - array.ndim
         terms = []
         for term in self.broadcast(shape).terms:
-            axes = [None if n == 1 and shape[missing + k] == 1 or n == 1 else term.out[missing + k] for k, n in enumerate(array.shape)]
+            axes = [None if n == 1 and shape[missing + k] == 1 or n == 1 else term.out[missing + k]
+                    for k, n in enumerate(array.shape)]
             terms.append(term.within(*restricted(array, axes)))
-        return self.made(terms, shape, torch.promote_types(self.dtype, array.dtype) if array.ndim or array.dtype.is_complex else self.dtype)
+        return self.made(terms, shape, torch.promote_types(self.dtype, array.dtype) if array.ndim
+                         or array.dtype.is_complex else self.dtype)
 
     def guarded(self, array: Tensor, product: Callable[[Tensor, Tensor], Tensor]) -> Block:
         """Elementwise times an array by `product`, each term's factors folded first."""
@@ -107,7 +112,8 @@ class Block(Operand):
             held = {i for _, its in term.factors for i in its}
             order = tuple(i for i in term.carried() if i in held or i in ids)
             folded = term.values(order, self.like).expand([i.size for i in order])
-            spread = factor.permute([ids.index(i) for i in order if i in ids]).reshape([i.size if i in ids else 1 for i in order])
+            spread = factor.permute([ids.index(i) for i in order
+                                     if i in ids]).reshape([i.size if i in ids else 1 for i in order])
             terms.append(term.replaced(factors=((product(folded, spread), order),), coefficient=1))
         made = self.made(terms, shape)
         made.folded = True
@@ -129,7 +135,8 @@ class Block(Operand):
         """Times an array of the in shape: a Block without in axes."""
         terms = []
         for t in self.terms:
-            array, ids = restricted(v.conj() if t.conjugate else v, [None if n == 1 and not a.indices and a.positions is None else a
+            array, ids = restricted(v.conj() if t.conjugate else v,
+                                    [None if n == 1 and not a.indices and a.positions is None else a
                                                                      for n, a in zip(v.shape, t.inn, strict=True)])
             new = t.replaced(inn=(), conjugate=False).times(array, ids)
             carried = new.carried()
@@ -156,13 +163,15 @@ class Block(Operand):
             out = [plain(n) if was != n else None for was, n in zip(stretched, shape, strict=True)]
             old: list[Axis] = [*[Axis((), 1)] * missing, *t.out]
             gone = [a for a, o in zip(old, out, strict=True) if o is not None]
-            terms.append(t.replaced(out=tuple(a if o is None else o for a, o in zip(old, out, strict=True))).without(gone, self.like))
+            terms.append(t.replaced(out=tuple(a if o is None else o
+                                              for a, o in zip(old, out, strict=True))).without(gone, self.like))
         return self.made(terms, shape)
 
     def with_axes(self, order: Sequence[int | None], shape: Sequence[int]) -> Block:
         """Out axes rearranged; None is a fresh axis of size 1, and axes left out have size 1."""
         left = [k for k in range(self.ndim) if k not in order]
-        return self.made([t.replaced(out=tuple(Axis((), 1) if k is None else t.out[k] for k in order)).without([t.out[k] for k in left], self.like)
+        return self.made([t.replaced(out=tuple(Axis((), 1) if k is None else t.out[k]
+                                               for k in order)).without([t.out[k] for k in left], self.like)
                           for t in self.terms], shape)
 
     def untie(self, axes: Sequence[int], why: str) -> Block:
@@ -170,9 +179,11 @@ class Block(Operand):
         return self.made([t.untied(axes, self.like) for t in self.terms], self.shape, untied=(why,))
 
     def gathered(self, room: int) -> Block:
-        """Terms that lie among the entries of another added to it, where that makes an array of no more than `room` numbers.
+        """Terms that lie among the entries of another added to it, where that makes an array of no more than `room`
+        numbers.
 
-        The Jacobian of softmax is such a sum, a diagonal and an outer product: few outputs are one small matrix to what comes after.
+        The Jacobian of softmax is such a sum, a diagonal and an outer product: few outputs are one small matrix to what
+        comes after.
         """
         if len(self.terms) < 2:
             return self

@@ -1,7 +1,8 @@
 """Products of structured Jacobians: one after another, with a transpose, and of corresponding rows.
 
-Two terms are multiplied by putting all their factors side by side and then identifying the axes over which they meet: where an
-axis of one is at a plain index, that index is replaced by what the other says. What no remaining axis carries is summed.
+Two terms are multiplied by putting all their factors side by side and then identifying the axes over which they meet:
+where an axis of one is at a plain index, that index is replaced by what the other says. What no remaining axis carries
+is summed.
 """
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ def composed(a: Block, b: Block) -> Block:
             t = _renamed(_conjugated(t, b) if s.conjugate else t)
             term = _met(s.out, t.inn, s, t, list(zip(s.inn, t.out, strict=True)), a.like)
             terms += [term.replaced(conjugate=t.conjugate)] if term is not None else []
-    return Block(terms, a.shape, b.in_shape, dtype, a.device, tuple(dict.fromkeys((*a.untied, *b.untied))), b.complex_in)
+    return Block(terms, a.shape, b.in_shape, dtype, a.device, tuple(dict.fromkeys((*a.untied, *b.untied))),
+                 b.complex_in)
 
 
 def row_products(a: Block, b: Block) -> Tensor:
@@ -44,7 +46,8 @@ def row_products(a: Block, b: Block) -> Tensor:
 
 
 def _conjugated(t: Term, b: Block) -> Term:
-    return t.replaced(factors=tuple((x.conj(), ids) for x, ids in t.factors), conjugate=b.complex_in and not t.conjugate,
+    return t.replaced(factors=tuple((x.conj(), ids) for x, ids in t.factors), conjugate=b.complex_in
+                      and not t.conjugate,
                       coefficient=t.coefficient.conjugate())
 
 
@@ -58,14 +61,17 @@ def _renamed(t: Term) -> Term:
     def of_axis(axis: Axis) -> Axis:
         return Axis(of_ids(axis.indices), axis.size, axis.positions)
 
-    return t.replaced(factors=tuple((x, of_ids(ids)) for x, ids in t.factors), out=tuple(map(of_axis, t.out)), inn=tuple(map(of_axis, t.inn)))
+    return t.replaced(factors=tuple((x, of_ids(ids)) for x, ids in t.factors), out=tuple(map(of_axis, t.out)),
+                      inn=tuple(map(of_axis, t.inn)))
 
 
-def _met(out: Sequence[Axis], inn: Sequence[Axis], s: Term, t: Term, pairs: Sequence[tuple[Axis, Axis]], like: Tensor) -> Term | None:
+def _met(out: Sequence[Axis], inn: Sequence[Axis], s: Term, t: Term, pairs: Sequence[tuple[Axis, Axis]],
+         like: Tensor) -> Term | None:
     """The product of two terms whose axes meet in pairs; None where they never do."""
     n, m = len(out), len(pairs)
     # while axes are identified, all of them are out axes of one term
-    term = Term((*s.factors, *t.factors), (*out, *(a for a, _ in pairs), *(b for _, b in pairs)), inn, s.coefficient * t.coefficient)
+    term = Term((*s.factors, *t.factors), (*out, *(a for a, _ in pairs), *(b for _, b in pairs)),
+                inn, s.coefficient * t.coefficient)
     for k in range(m):
         found = _identified(term, n + k, n + m + k, like)
         if found is None:
@@ -94,7 +100,8 @@ def _identified(term: Term, j: int, k: int, like: Tensor) -> Term | None:
         term, _ = term.joined(b.indices)
     a, b = term.out[j], term.out[k]
     if not b.indices:
-        return term if bool((a.table() >= 0).all()) else term.replaced(factors=(*term.factors, *absent_entries([a], like)))
+        return (term if bool((a.table() >= 0).all())
+                else term.replaced(factors=(*term.factors, *absent_entries([a], like))))
     if set(a.indices) & set(b.indices):  # an axis met with itself at other places
         term = term.untied(k, like)
         b = term.out[k]
@@ -121,8 +128,8 @@ def _without_repeats(term: Term) -> Term:
 
 
 def _aligned(term: Term, j: int, k: int) -> Term | None:
-    """One step towards the same indices on two plain axes, through a common refinement; None where they are the same. A step may
-    change either axis: it may turn into one that is read at positions."""
+    """One step towards the same indices on two plain axes, through a common refinement; None where they are the same. A
+    step may change either axis: it may turn into one that is read at positions."""
     a, b = term.out[j], term.out[k]
     try:
         pairs = refinement([i.size for i in a.indices], [i.size for i in b.indices])
@@ -151,7 +158,8 @@ def _same(term: Term, i: Index, j: Index) -> Term:
     def of_axis(axis: Axis) -> Axis:
         return Axis(of_ids(axis.indices), axis.size, axis.positions)
 
-    return _without_repeats(term.replaced(factors=tuple((x, of_ids(ids)) for x, ids in term.factors), out=tuple(map(of_axis, term.out)),
+    return _without_repeats(term.replaced(factors=tuple((x, of_ids(ids)) for x, ids in term.factors),
+                                          out=tuple(map(of_axis, term.out)),
                                           inn=tuple(map(of_axis, term.inn))))
 
 

@@ -62,7 +62,8 @@ def _is_direct(steps: dict[Index, int], tables: Sequence[Any]) -> bool:
     return not tables
 
 
-def _write_term(term: Term, start: int, steps: dict[Index, int], tables: Sequence[Any], out: Tensor, like: Tensor, add: bool) -> None:
+def _write_term(term: Term, start: int, steps: dict[Index, int], tables: Sequence[Any], out: Tensor,
+                like: Tensor, add: bool) -> None:
     order = list(steps)
     if not _is_direct(steps, tables):
         _scatter(term, out, like, order, steps, start, tables)
@@ -97,20 +98,23 @@ def _product_into(term: Term, order: Sequence[Index], target: Tensor, like: Tens
 
 def _join_smallest(factors: list[Factor]) -> None:
     """Multiply the two factors whose product is smallest."""
-    pairs = [(math.prod(i.size for i in {*a[1], *b[1]}), j, k) for k, b in enumerate(factors) for j, a in enumerate(factors[:k])]
+    pairs = [(math.prod(i.size for i in {*a[1], *b[1]}), j, k) for k, b in enumerate(factors)
+             for j, a in enumerate(factors[:k])]
     _, j, k = min(pairs)
     b, a = factors.pop(k), factors.pop(j)
     ids = tuple(dict.fromkeys((*a[1], *b[1])))
     factors.append((contracted((a, b), ids), ids))
 
 
-def _scatter(term: Term, out: Tensor, like: Tensor, order: Sequence[Index], steps: dict[Index, int], start: int, tables: Any) -> None:
+def _scatter(term: Term, out: Tensor, like: Tensor, order: Sequence[Index], steps: dict[Index, int],
+             start: int, tables: Any) -> None:
     """Positions that do not grow evenly, or meet: linear offsets of every entry, absent ones left out."""
     sizes = [i.size for i in order]
     where = torch.full(sizes, start, dtype=torch.int64, device="cpu")
     present = torch.ones(sizes, dtype=torch.bool, device="cpu")
     for d, i in enumerate(order):
-        where += (torch.arange(i.size, device="cpu") * steps[i]).reshape([-1 if k == d else 1 for k in range(len(order))])
+        where += (torch.arange(i.size, device="cpu") * steps[i]).reshape([-1 if k == d else 1
+                                                                          for k in range(len(order))])
     for axis, stride in tables:
         table = axis.positions.permute([axis.indices.index(i) for i in order if i in axis.indices])
         table = table.reshape([i.size if i in axis.indices else 1 for i in order])
@@ -132,7 +136,7 @@ def dense(block: Block, conjugate: bool = False) -> Tensor:
     return write(block, out, zeroed=True, clean=True, conjugate=conjugate)
 
 
-# ----- pooled memory --------------------------------------------------------------------------------------------------------
+# ----- pooled memory --------------------------------------------------------------------------------------------------
 
 _pool: dict[Any, list[Tensor]] = {}
 _lent: dict[int, tuple[weakref.ref[Any], Any, Tensor]] = {}

@@ -69,7 +69,8 @@ def two_of(factors: Sequence[Factor], keep: Ids) -> list[Factor]:
         for k, (_, second) in enumerate(factors):
             for j in range(k):
                 first = factors[j][1]
-                its = (*[i for i in first if carriers[i] > 1 + (i in second)], *[i for i in second if i not in first and carriers[i] > 1])
+                its = (*[i for i in first if carriers[i] > 1 + (i in second)],
+                       *[i for i in second if i not in first and carriers[i] > 1])
                 size = math.prod([i.size for i in its])
                 if best is None or size < best[0]:
                     best = size, j, k, its
@@ -107,7 +108,8 @@ def restricted(array: Tensor, axes: Sequence[Axis | None]) -> tuple[Tensor, Ids]
 def _share_tables(axes: Sequence[Axis | None]) -> bool:
     """Whether an axis that is read at positions shares an index with another."""
     tabled = [k for k, a in enumerate(axes) if a is not None and a.positions is not None and a.indices]
-    return bool(tabled) and any(set(axes[k].indices) & set(b.indices) for k in tabled for j, b in enumerate(axes) if b is not None and j != k)  # type: ignore[union-attr]
+    return (bool(tabled) and any(set(axes[k].indices) & set(b.indices) for k in tabled for j, b in enumerate(axes)
+                                 if b is not None and j != k))  # type: ignore[union-attr]
 
 
 def _read_together(array: Tensor, axes: Sequence[Axis | None]) -> Factor:
@@ -156,4 +158,5 @@ def gathered(array: Tensor, ids: Ids, tables: dict[Index, tuple[Tensor, Ids]]) -
 
 def absent_entries(axes: Iterable[Axis], like: Tensor) -> list[Factor]:
     """Factors of 0 and 1 for positions that are nowhere, for axes that are summed away."""
-    return [((axis.positions >= 0).to(like), axis.indices) for axis in axes if axis.positions is not None and axis.absent]
+    return [((axis.positions >= 0).to(like), axis.indices) for axis in axes if axis.positions is not None
+            and axis.absent]

@@ -1,7 +1,8 @@
-"""The product of two large arrays over named indices as matrix products, each operand read in the order in which it lies in memory.
+"""The product of two large arrays over named indices as matrix products, each operand read in the order in which it
+lies in memory.
 
-An operand that is no matrix as it lies (the windows of an image, of which neighbours share their elements) is copied for one
-matrix product at a time: the copy stays in cache, and the whole of it is never in memory.
+An operand that is no matrix as it lies (the windows of an image, of which neighbours share their elements) is copied
+for one matrix product at a time: the copy stays in cache, and the whole of it is never in memory.
 """
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from collections.abc import Callable, Sequence
 from ...kernels import Tensor, matrix_product
 from .axis import Ids, Index
 
-LARGE = 1 << 22  # products of numbers in one matrix product, from which it repays being called by itself; smaller ones are one batch
+# products of numbers in one matrix product, from which it repays being called by itself; smaller ones are one batch
+LARGE = 1 << 22
 
 
 def as_matrix_products(a: tuple[Tensor, Ids], b: tuple[Tensor, Ids], keep: Ids) -> Tensor | None:
@@ -35,7 +37,8 @@ def as_matrix_products(a: tuple[Tensor, Ids], b: tuple[Tensor, Ids], keep: Ids) 
     sizes = [i.size for i in together[0]]
     here = (0,) * len(sizes)
     one, other = left_matrix(here), right_matrix(here)
-    turned = one.stride(1) != 1 and (other.stride(0) == 1 or n < m)  # the left operand is read along what is summed, or is the smaller one
+    # the left operand is read along what is summed, or is the smaller one
+    turned = one.stride(1) != 1 and (other.stride(0) == 1 or n < m)
 
     def product(one: Tensor, other: Tensor) -> Tensor:
         return matrix_product(other.mT, one.mT) if turned else matrix_product(one, other)

@@ -51,7 +51,8 @@ def places(term: Term, block: Block) -> tuple[Tensor, Tensor, Tensor]:
 
 def _flat(axes: Sequence[Axis], shape: Sequence[int], order: Sequence[Index]) -> tuple[Tensor, Tensor]:
     """The position in a flattened array over the indices, and whether there is one."""
-    flat, there = torch.zeros([1] * len(order), dtype=torch.int64, device="cpu"), torch.ones([1] * len(order), dtype=torch.bool, device="cpu")
+    flat, there = torch.zeros([1] * len(order), dtype=torch.int64,
+                              device="cpu"), torch.ones([1] * len(order), dtype=torch.bool, device="cpu")
     for axis, n in zip(axes, shape, strict=True):
         table, ids = without_repeats(axis.table(), axis.indices)
         table = spread_over(table, ids, order)

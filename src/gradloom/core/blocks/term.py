@@ -1,8 +1,8 @@
 """A term of a structured Jacobian: a product of factors over named indices.
 
-Every out axis and every in axis is a function of indices: one index, several (a flattened axis, in C order), or a table of
-positions over them (a slice, a pad, a gather, a window). An index that an out axis and an in axis both carry is a tie: the
-Jacobian is diagonal along it. An index that no axis carries is summed. An index in no factor is constant.
+Every out axis and every in axis is a function of indices: one index, several (a flattened axis, in C order), or a table
+of positions over them (a slice, a pad, a gather, a window). An index that an out axis and an in axis both carry is a
+tie: the Jacobian is diagonal along it. An index that no axis carries is summed. An index in no factor is constant.
 """
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ class Term:
 
     __slots__ = ("_carried", "_pattern", "coefficient", "conjugate", "factors", "inn", "out")
 
-    def __init__(self, factors: Sequence[Factor], out: Sequence[Axis], inn: Sequence[Axis], coefficient: Any = 1, conjugate: bool = False):
+    def __init__(self, factors: Sequence[Factor], out: Sequence[Axis], inn: Sequence[Axis],
+                 coefficient: Any = 1, conjugate: bool = False):
         self._carried: dict[Index, None] | None = None
         self._pattern: Any = None
         self.factors = tuple(factors)
@@ -31,11 +32,14 @@ class Term:
         self.coefficient = coefficient
         self.conjugate = conjugate
 
-    def replaced(self, factors: Sequence[Factor] | None = None, out: Sequence[Axis] | None = None, inn: Sequence[Axis] | None = None,
+    def replaced(self, factors: Sequence[Factor] | None = None, out: Sequence[Axis] | None = None,
+                 inn: Sequence[Axis] | None = None,
                  coefficient: Any = None, conjugate: bool | None = None) -> Term:
         """A copy with some fields changed."""
-        return Term(self.factors if factors is None else factors, self.out if out is None else out, self.inn if inn is None else inn,
-                    self.coefficient if coefficient is None else coefficient, self.conjugate if conjugate is None else conjugate)
+        return Term(self.factors if factors is None else factors, self.out if out is None else out,
+                    self.inn if inn is None else inn,
+                    self.coefficient if coefficient is None else coefficient, self.conjugate
+                    if conjugate is None else conjugate)
 
     # ----- what it is made of -----
 
@@ -72,8 +76,8 @@ class Term:
     # ----- changing indices -----
 
     def eliminated(self, room: int = 0) -> Term:
-        """Sum the indices that no axis carries, where that makes the term smaller, or no larger than `room` numbers; only the factors
-        that hold one are multiplied."""
+        """Sum the indices that no axis carries, where that makes the term smaller, or no larger than `room` numbers;
+        only the factors that hold one are multiplied."""
         carried = self.carried()
         factors = list(self.factors)
         gone = list(dict.fromkeys(i for _, ids in factors for i in ids if i not in carried))
@@ -84,7 +88,8 @@ class Term:
                     hit = [f for f in factors if not set(together).isdisjoint(f[1])]
                     keep = tuple(dict.fromkeys(k for _, ids in hit for k in ids if k not in together))
                     size = math.prod(k.size for k in keep)
-                    if (len(hit) == 1 or size <= max(room, sum(a.numel() for a, _ in hit))) and (found is None or size < found[0]):
+                    if ((len(hit) == 1 or size <= max(room, sum(a.numel() for a, _ in hit)))
+                        and (found is None or size < found[0])):
                         found = size, together, hit, keep
                     if len(together) == 1 and len(gone) == 1:
                         break
@@ -97,8 +102,8 @@ class Term:
         return self.replaced(factors=tuple(factors))
 
     def without(self, gone: Sequence[Axis], like: Tensor, read: Sequence[Axis] = (), room: int = 0) -> Term:
-        """The sum over axes that are no longer there: positions that are nowhere masked, except on axes at which an array was `read`,
-        which is zero there; indices in no factor counted.
+        """The sum over axes that are no longer there: positions that are nowhere masked, except on axes at which an
+        array was `read`, which is zero there; indices in no factor counted.
 
         `room`: a product no larger than that costs what the ordinary walk does, and spares what comes after.
         """
@@ -108,7 +113,8 @@ class Term:
         factors = [*self.factors, *absent_entries([a for a in gone if a.positions is not None and a not in read], like)]
         carried = self.carried()
         held = {i for _, ids in factors for i in ids}
-        count = math.prod(i.size for i in dict.fromkeys(i for a in gone for i in a.indices) if i not in carried and i not in held)
+        count = math.prod(i.size for i in dict.fromkeys(i for a in gone for i in a.indices)
+                          if i not in carried and i not in held)
         return self.replaced(factors=tuple(factors), coefficient=self.coefficient * count).eliminated(room)
 
     def times(self, array: Tensor, ids: Ids) -> Term:
@@ -124,7 +130,8 @@ class Term:
         array, ids = without_repeats(array, ids)
         for k, (other, its) in enumerate(self.factors):
             if set(ids) <= set(its) and no_element_twice(other):
-                return self.replaced(factors=(*self.factors[:k], (other * spread_over(array, ids, its), its), *self.factors[k + 1:]))
+                return self.replaced(factors=(*self.factors[:k], (other * spread_over(array, ids, its), its),
+                                              *self.factors[k + 1:]))
         return self.replaced(factors=(*self.factors, (array, ids)))
 
     def split(self, index: Index, parts: Sequence[Index]) -> Term:
@@ -138,7 +145,8 @@ class Term:
             return array.reshape([n for i in ids for n in (sizes if i is index else [i.size])])
 
         factors = [(of_array(a, ids), of_ids(ids)) if index in ids else (a, ids) for a, ids in self.factors]
-        axes = [[Axis(of_ids(x.indices), x.size, None if x.positions is None else of_array(x.positions, x.indices)) if index in x.indices else x
+        axes = [[Axis(of_ids(x.indices), x.size, None if x.positions is None else of_array(x.positions, x.indices))
+                 if index in x.indices else x
                  for x in side] for side in (self.out, self.inn)]
         return self.replaced(factors=tuple(factors), out=tuple(axes[0]), inn=tuple(axes[1]))
 
@@ -178,7 +186,8 @@ class Term:
                 return axis
             return Axis((found := gathered(axis.table(), axis.indices, tables))[1], axis.size, found[0])
 
-        return self.replaced(factors=tuple(gathered(a, ids, tables) for a, ids in self.factors), out=tuple(map(of_axis, self.out)),
+        return self.replaced(factors=tuple(gathered(a, ids, tables) for a, ids in self.factors),
+                             out=tuple(map(of_axis, self.out)),
                              inn=tuple(map(of_axis, self.inn)))
 
     def joined(self, indices: Ids) -> tuple[Term, Index]:
@@ -211,7 +220,8 @@ class Term:
             return Axis(ids, axis.size, table)
 
         factors = tuple(of_array(a, ids) for a, ids in self.factors)
-        return self.replaced(factors=factors, out=tuple(map(of_axis, self.out)), inn=tuple(map(of_axis, self.inn))), whole
+        return self.replaced(factors=factors, out=tuple(map(of_axis, self.out)),
+                             inn=tuple(map(of_axis, self.inn))), whole
 
     def untied(self, axes: int | Sequence[int], like: Tensor) -> Term:
         """Make out axes fresh indices of their own, together where they share indices. Always correct."""
@@ -255,7 +265,8 @@ class Term:
         whole = math.prod(a.size for a in fresh.values())
         count = math.prod(i.size for i in stay)
         order = (*stay, *gone, *rest)
-        array = Term(hit, (), ()).values(order, like).expand([i.size for i in order]) if hit else torch.ones(sizes, dtype=like.dtype, device=like.device)
+        array = (Term(hit, (), ()).values(order, like).expand([i.size for i in order]) if hit
+                 else torch.ones(sizes, dtype=like.dtype, device=like.device))
         result = torch.zeros((count * whole, math.prod(i.size for i in rest)), dtype=array.dtype, device=array.device)
         if not result.is_meta:
             start = (torch.arange(count, device="cpu") * whole).reshape([i.size for i in stay] + [1] * len(gone))
@@ -276,7 +287,8 @@ class Term:
         term = self
         for k, axis in enumerate(self.inn):
             shared = {i for j, other in enumerate((*term.inn, *term.out)) if j != k for i in other.indices}
-            if axis.positions is None or math.prod(i.size for i in axis.indices) <= axis.size or shared & set(axis.indices):
+            if (axis.positions is None or math.prod(i.size for i in axis.indices) <= axis.size
+                or shared & set(axis.indices)):
                 continue
             fresh = plain(axis.size)
             hot = (axis.positions.unsqueeze(-1) == torch.arange(axis.size, device="cpu")).to(like.device, like.dtype)

@@ -14,8 +14,10 @@ from .input import FeatureInput, ImageInput
 from .normalization import BatchNormalization
 from .pooling import AveragePooling2d, GlobalAveragePooling2d, MaxPooling2d
 
-__all__ = ["AveragePooling2d", "BatchNormalization", "Convolution2d", "Dropout", "FeatureInput", "Flatten", "FullyConnected", "Function",
-           "GELU", "GlobalAveragePooling2d", "ImageInput", "LeakyReLU", "MaxPooling2d", "ReLU", "Sigmoid", "Softmax", "Tanh"]
+__all__ = ["AveragePooling2d", "BatchNormalization", "Convolution2d", "Dropout", "FeatureInput",
+           "Flatten", "FullyConnected", "Function",
+           "GELU", "GlobalAveragePooling2d", "ImageInput", "LeakyReLU", "MaxPooling2d", "ReLU",
+           "Sigmoid", "Softmax", "Tanh"]
 
 
 def __getattr__(name: str) -> Any:

@@ -31,8 +31,9 @@ class Convolution2d(Layer):
     """Convolution (cross-correlation) with `num_filters` filters of `filter_size`, one number or (height, width).
 
     Formula: y[n, o, s] = bias[o] + sum over c, k of weights[o, c, k] x[n, c, stride s + dilation k - padding].
-    x: any layout with two S, and C. weights: (filters, channels, height, width); bias: (filters,). `padding` is a number, one per
-    axis, ((before, after), (before, after)) or "same". Weights start as "glorot" (or "he", or a function of the shape) says.
+    x: any layout with two S, and C. weights: (filters, channels, height, width); bias: (filters,). `padding` is a
+    number, one per axis, ((before, after), (before, after)) or "same". Weights start as "glorot" (or "he", or a
+    function of the shape) says.
 
     >>> import gradloom as gl
     >>> gl.layers.Convolution2d(3, 8, padding="same", name="conv1")
@@ -57,7 +58,8 @@ class Convolution2d(Layer):
         for word in ("filter_size", "stride", "dilation_factor"):
             pair_of(getattr(self, word), f"Convolution2d's {word}")
         if not isinstance(self.num_filters, int) or self.num_filters < 1:
-            raise ShapeError(f"Convolution2d's num_filters is a positive integer, not {self.num_filters!r}, at {line_of(user_site())}")
+            raise ShapeError(
+                f"Convolution2d's num_filters is a positive integer, not {self.num_filters!r}, at {line_of(user_site())}")
 
     def initialize(self, layout: Layout) -> None:
         need_two_spatial(layout, f"the layer {self.name!r} (Convolution2d)")
@@ -66,4 +68,5 @@ class Convolution2d(Layer):
         self.bias = initial(self.bias_initializer, (self.num_filters,))
 
     def predict(self, x: Any) -> Any:
-        return dlconv(x, self.weights, self.bias, stride=self.stride, padding=self.padding, dilation_factor=self.dilation_factor)
+        return dlconv(x, self.weights, self.bias, stride=self.stride, padding=self.padding,
+                      dilation_factor=self.dilation_factor)

@@ -9,7 +9,8 @@ from ..layer import Layer
 
 
 class Dropout(Layer):
-    """In training each element is 0 with the given probability, and the others are divided by 1 - probability; in use, nothing.
+    """In training each element is 0 with the given probability, and the others are divided by 1 - probability; in use,
+    nothing.
 
     What is dropped is drawn anew by each call; every derivative uses the draw of its own forward pass.
 
@@ -24,7 +25,8 @@ class Dropout(Layer):
 
     def __post_init__(self) -> None:
         if not 0 <= self.probability <= 1:
-            raise ShapeError(f"Dropout takes a probability in [0, 1], not {self.probability!r}, at {line_of(user_site())}; "
+            raise ShapeError(
+                f"Dropout takes a probability in [0, 1], not {self.probability!r}, at {line_of(user_site())}; "
                              "write Dropout(0.5)")
 
     def predict(self, x: Any) -> Any:

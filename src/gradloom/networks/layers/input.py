@@ -9,7 +9,8 @@ from ..layer import Layer, Layout
 
 
 class ImageInput(Layer):
-    """Images of `size` (height, width, channels), whatever the layout of the data: labelled S, S, C and, for several, B.
+    """Images of `size` (height, width, channels), whatever the layout of the data: labelled S, S, C and, for several,
+    B.
 
     >>> import gradloom as gl
     >>> net = gl.dlnetwork([gl.layers.ImageInput((28, 28, 1)), gl.layers.Convolution2d(5, 20)])
@@ -36,7 +37,8 @@ class ImageInput(Layer):
         labels = _labels_of(x, self)
         its = [x._value.shape[k] for k in positions(labels, "S") + positions(labels, "C")]
         if its != [height, width, channels]:
-            raise ShapeError(f"the input layer {self.name!r} takes images {described((height, width, channels), 'SSC')}, "
+            raise ShapeError(
+                f"the input layer {self.name!r} takes images {described((height, width, channels), 'SSC')}, "
                              f"x is {described(x.shape, labels)}, at {line_of(user_site())}; label or reshape x accordingly")
         return x
 
@@ -66,18 +68,21 @@ class FeatureInput(Layer):
     def predict(self, x: Any) -> Any:
         labels = _labels_of(x, self)
         if [x._value.shape[k] for k in positions(labels, "C")] != [self.size] or "S" in labels:
-            raise ShapeError(f"the input layer {self.name!r} takes {described((self.size,), 'C')}, x is {described(x.shape, labels)}, "
+            raise ShapeError(
+                f"the input layer {self.name!r} takes {described((self.size,), 'C')}, x is {described(x.shape, labels)}, "
                              f"at {line_of(user_site())}; label or reshape x accordingly")
         return x
 
 
 def _labels_of(x: Any, layer: Layer) -> str:
     if x._labels is None:
-        raise LabelError(f"the input layer {layer.name!r} needs to know the axes of x, which is unlabelled ({described(x.shape, None)}), "
+        raise LabelError(
+            f"the input layer {layer.name!r} needs to know the axes of x, which is unlabelled ({described(x.shape, None)}), "
                          f"at {line_of(user_site())}; write dlarray(x, labels), such as {LAYOUTS}")
     return x._labels
 
 
 def _check_sizes(sizes: Any, count: int, word: str, meaning: str) -> None:
-    if not isinstance(sizes, (tuple, list)) or len(sizes) != count or not all(isinstance(n, int) and n > 0 for n in sizes):
+    if (not isinstance(sizes, (tuple, list)) or len(sizes) != count
+        or not all(isinstance(n, int) and n > 0 for n in sizes)):
         raise ShapeError(f"{word} takes {meaning}, not {sizes!r}, at {line_of(user_site())}")

@@ -19,10 +19,10 @@ MOVED = discrete("moving_average", lambda old, new, decay: torch.lerp(old, new.t
 class BatchNormalization(Layer):
     """Each channel with mean 0 and variance 1 over the batch, then scaled and shifted.
 
-    Formula: y = scale (x - mean) / sqrt(variance + epsilon) + offset for each channel. In training mean and variance are the
-    batch's, over all axes but C (the variance with n in its denominator), and the trained ones move:
-    new = decay * batch + (1 - decay) * old. In use they are the trained ones.
-    offset, scale, trained_mean, trained_variance: one number for each channel.
+    Formula: y = scale (x - mean) / sqrt(variance + epsilon) + offset for each channel. In training mean and variance
+    are the batch's, over all axes but C (the variance with n in its denominator), and the trained ones move: new =
+    decay * batch + (1 - decay) * old. In use they are the trained ones. offset, scale, trained_mean, trained_variance:
+    one number for each channel.
 
     >>> import gradloom as gl
     >>> net = gl.dlnetwork([gl.layers.FeatureInput(2), gl.layers.BatchNormalization()])
