@@ -61,7 +61,7 @@ def jax_function():
 def gradloom(n: int, partials: bool = True):
     def setup():
         import gradloom as gl
-        from gradloom.derivatives import compressed
+        from gradloom.derivatives.sparse import evaluation as compressed
 
         found, x = compressed.pattern_of, point(n)
 
@@ -135,8 +135,8 @@ def evaluation(name: str, n: int) -> Benchmark:
 def gradloom_cold(n: int):
     def setup():
         import gradloom as gl
-        from gradloom.derivatives.compressed import Prepared
-        from gradloom.derivatives.solvers import trace_between
+        from gradloom.derivatives.sparse.evaluation import Prepared
+        from gradloom.derivatives.words.solvers import trace_between
 
         f, x = gradloom_function(), gl.dlarray(point(n))
 

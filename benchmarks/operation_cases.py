@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 
 import gradloom as gl
-from gradloom.core.operation import PUBLIC
+from gradloom.core.tables import PUBLIC
 
 X = (512, 512)
 IMAGES = (32, 32, 16, 16)

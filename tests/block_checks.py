@@ -8,12 +8,13 @@ import torch
 from operation_cases import REAL, Case, seeded, uniform
 from operation_checks import Traced, same
 
+from gradloom.blocks.block import Block, identity
+from gradloom.blocks.dense import dense
 from gradloom.core.array import dlarray
-from gradloom.core.blocks.block import Block, identity
-from gradloom.core.blocks.dense import dense
-from gradloom.core.operation import PUBLIC
-from gradloom.derivatives import forward, reverse
-from gradloom.derivatives.planning import structure
+from gradloom.core.tables import PUBLIC
+from gradloom.derivatives.jacobians.structure import structure
+from gradloom.derivatives.walks import pull as reverse
+from gradloom.derivatives.walks import push as forward
 
 
 def columns(traced: Traced, k: int, at_once: bool) -> list[Any]:

@@ -22,7 +22,7 @@ from torch.autograd.function import _SingleLevelFunction
 import gradloom as gl
 from gradloom.core.operation import Operation
 from gradloom.core.trace import current_trace
-from gradloom.interop.wrapped import running
+from gradloom.interop.torch.aten.wrapped import running
 
 PLACES = ("call", "c_return")
 

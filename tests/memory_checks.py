@@ -13,7 +13,7 @@ import torch
 from operation_cases import Case
 from operation_checks import Traced, directions, same
 
-from gradloom.derivatives import reverse
+from gradloom.derivatives.walks import pull as reverse
 
 SINGLE = {torch.float64: torch.float32, torch.complex128: torch.complex64}
 TOLERANCE = {torch.float64: 1e-11, torch.float32: 2e-4}

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from gradloom.core.array import dlarray
-from gradloom.core.elementwise import Elementwise
+from gradloom.core.kinds.elementwise import Elementwise
 
 REAL, COMPLEX = torch.float64, torch.complex128
 

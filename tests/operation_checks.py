@@ -13,15 +13,17 @@ from typing import Any
 import torch
 from operation_cases import REAL, Case, is_variable, outputs_of, seeded, uniform
 
+from gradloom.blocks.block import identity
+from gradloom.blocks.dense import dense
 from gradloom.core.array import dlarray
-from gradloom.core.blocks.block import identity
-from gradloom.core.blocks.dense import dense
-from gradloom.core.elementwise import Elementwise
-from gradloom.core.operation import PUBLIC, Operation
+from gradloom.core.kinds.elementwise import Elementwise
+from gradloom.core.operation import Operation
+from gradloom.core.tables import PUBLIC
 from gradloom.core.trace import Node, Trace
-from gradloom.derivatives import forward, reverse
-from gradloom.derivatives.operators import VARIABLE, dlfeval, dlgradient
-from gradloom.derivatives.products import jvp
+from gradloom.derivatives.walks import pull as reverse
+from gradloom.derivatives.walks import push as forward
+from gradloom.derivatives.words.evaluate import VARIABLE, dlfeval, dlgradient
+from gradloom.derivatives.words.products import jvp
 
 # ----- walks ------------------------------------------------------------------------------------------------------------
 

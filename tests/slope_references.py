@@ -157,6 +157,7 @@ REFERENCES: dict[str, Reference] = {
     "positive": one(lambda x: x),
     "multiply": one(lambda a, b: a * b),
     "scale": one(lambda a, b: a * b),
+    "minus_twice_product": one(lambda a, b: -2 * a * b),
     "multiply_add": one(lambda a, b, c: a + b * c),
     "divide": one(lambda a, b: a / b, lambda a, b: b != 0, **ANY),
     "square": one(lambda x: x * x),

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 import gradloom as gl
-from gradloom.interop import aten
+from gradloom.interop.torch.aten import recording as aten
 
 double = torch.float64
 

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 
 import gradloom as gl
 from gradloom.core.errors import LabelError, ShapeError, TraceError, TypeRefused
-from gradloom.core.operation import OPERATIONS
-from gradloom.derivatives.operators import dlfeval, dlgradient
+from gradloom.core.tables import OPERATIONS
+from gradloom.derivatives.words.evaluate import dlfeval, dlgradient
 
 B, H, TQ, TK, D = 2, 3, 5, 4, 2
 HIDE = -torch.inf

@@ -8,13 +8,13 @@ import torch
 from operation_cases import seeded, uniform
 
 import gradloom as gl
-from gradloom.core.blocks import product
-from gradloom.core.blocks.axis import Index, plain
-from gradloom.core.blocks.block import Block, identity
-from gradloom.core.blocks.dense import dense
-from gradloom.core.blocks.factors import contracted, no_element_twice
-from gradloom.core.blocks.term import Term
-from gradloom.operations import convolution_blocks
+from gradloom.blocks import product
+from gradloom.blocks.axis import Index, plain
+from gradloom.blocks.block import Block, identity
+from gradloom.blocks.dense import dense
+from gradloom.blocks.factors import contracted, no_element_twice
+from gradloom.blocks.term import Term
+from gradloom.operations.neural.convolution import on_blocks as convolution_blocks
 
 N, A, C, S, T = Index(3), Index(4), Index(5), Index(6), Index(2)
 CASES = [

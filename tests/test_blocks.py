@@ -10,13 +10,14 @@ import torch
 from operation_cases import seeded, uniform
 
 import gradloom as gl
+from gradloom.blocks.block import identity
+from gradloom.blocks.dense import borrow, dense, lent_memory, write, written
 from gradloom.core.array import dlarray
-from gradloom.core.blocks.block import identity
-from gradloom.core.blocks.dense import borrow, dense, lent_memory, write, written
 from gradloom.core.trace import Node, Trace
-from gradloom.derivatives import forward, reverse
-from gradloom.derivatives.operators import VARIABLE
-from gradloom.derivatives.planning import structure
+from gradloom.derivatives.jacobians.structure import structure
+from gradloom.derivatives.walks import pull as reverse
+from gradloom.derivatives.walks import push as forward
+from gradloom.derivatives.words.evaluate import VARIABLE
 
 
 def drawn(*shape, key=0):
@@ -425,8 +426,8 @@ def test_positions_are_regrouped():
 
 
 def test_the_pool_forgets_patterns_that_values_made(monkeypatch):
-    monkeypatch.setattr("gradloom.core.blocks.dense._pool", {})
-    from gradloom.core.blocks import dense as module
+    monkeypatch.setattr("gradloom.blocks.dense._pool", {})
+    from gradloom.blocks import dense as module
 
     for k in range(module.PATTERNS_LIMIT + 9):
         x = drawn(1, 1, 4, 4, key=k)

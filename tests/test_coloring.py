@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from gradloom.derivatives.coloring import _apart, _lines, colored, column_colors, linear_colors, star_colors, symmetric, valid
+from gradloom.derivatives.sparse.coloring import (
+    _apart,
+    _lines,
+    colored,
+    column_colors,
+    linear_colors,
+    star_colors,
+    symmetric,
+    valid,
+)
 
 
 def random_pattern(seed, m, n, density):

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 import gradloom as gl
-from gradloom.core.blocks.block import identity
-from gradloom.core.blocks.compose import composed, row_products
-from gradloom.core.blocks.dense import dense
-from gradloom.derivatives.forward import push
+from gradloom.blocks.block import identity
+from gradloom.blocks.compose import composed, row_products
+from gradloom.blocks.dense import dense
+from gradloom.derivatives.walks.push import push
 
 
 def draw(*shape):

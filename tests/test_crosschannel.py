@@ -6,8 +6,8 @@ import torch.nn.functional as F
 
 import gradloom as gl
 from gradloom.core.errors import LabelError, ShapeError, TypeRefused
-from gradloom.core.operation import OPERATIONS
-from gradloom.derivatives.operators import dlfeval, dlgradient
+from gradloom.core.tables import OPERATIONS
+from gradloom.derivatives.words.evaluate import dlfeval, dlgradient
 
 OPTIONS = {"alpha": 0.5, "beta": 0.6, "k": 1.5}
 

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 
 import gradloom as gl
 from gradloom.core.errors import LabelError, ShapeError, TypeRefused
-from gradloom.core.operation import OPERATIONS
-from gradloom.derivatives.operators import dlfeval, dlgradient
-from gradloom.derivatives.products import hvp
+from gradloom.core.tables import OPERATIONS
+from gradloom.derivatives.words.evaluate import dlfeval, dlgradient
+from gradloom.derivatives.words.products import hvp
 
 TIME, BATCH, CLASSES, LENGTH = 6, 5, 4, 3
 STEPS, SIZES = [6, 4, 3, 6, 0], [3, 2, 1, 0, 0]

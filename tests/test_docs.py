@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 import gradloom as gl
-from gradloom.core.matlab_names import TABLE
-from gradloom.core.operation import PUBLIC
+from gradloom.core.tables import PUBLIC
+from gradloom.vocabulary.matlab import TABLE
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -6,7 +6,7 @@ import torch
 
 import gradloom as gl
 from gradloom.core.errors import LabelError, ShapeError, TraceError, TypeRefused
-from gradloom.derivatives.operators import dlfeval, dlgradient
+from gradloom.derivatives.words.evaluate import dlfeval, dlgradient
 
 WORDS = np.array([["cat", "dog", "ant"], ["dog", "dog", "cat"]])
 

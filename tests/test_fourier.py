@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import gradloom as gl
-from gradloom.core.operation import OPERATIONS
+from gradloom.core.tables import OPERATIONS
 
 RNG = np.random.default_rng(0)
 REAL = RNG.standard_normal((3, 6, 5))
@@ -118,7 +118,7 @@ def test_the_family_and_its_name():
 
 def test_a_wrong_weight_is_found(monkeypatch):
     """A transpose without the weights of the half spectrum."""
-    from gradloom.operations import fourier
+    from gradloom.operations.fourier import transforms as fourier
 
     monkeypatch.setattr(fourier, "_weighted", lambda x, n, middle, axis: x)
     failures = gl.check_derivatives(gl.rfft, gl.dlarray(REAL), raises=False).failures

@@ -10,9 +10,10 @@ import scipy.optimize
 import torch
 
 import gradloom as gl
-from gradloom.core.matlab_names import TABLE, snake_case
-from gradloom.core.operation import OPERATIONS, Operation
+from gradloom.core.operation import Operation
+from gradloom.core.tables import OPERATIONS
 from gradloom.core.trace import current_trace
+from gradloom.vocabulary.matlab import TABLE, snake_case
 
 
 def rosenbrock(x):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import gradloom as gl
-from gradloom.core.operation import OPERATIONS
+from gradloom.core.tables import OPERATIONS
 from gradloom.core.trace import Node, ancestors
 
 rng = np.random.default_rng(0)

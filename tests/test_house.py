@@ -8,7 +8,8 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "gradloom"
 
 # What stands right may import what stands left, never the other way.
-LAYERS = ("kernels", "core", "operations", "derivatives", "acceleration", "networks", "data", "training", "interop")
+LAYERS = ("vocabulary", "kernels", "core", "blocks", "operations", "derivatives", "acceleration", "storage", "networks", "data", "training",
+          "interop", "cli")
 
 ARRAY_LIBRARIES = {"torch", "numpy", "scipy", "jax", "jaxlib", "autograd", "cupy", "tensorflow", "pandas"}
 # torch's own derivatives and layers, also under their other names: only interop knows them.
@@ -141,7 +142,8 @@ ARRAY = {"core/array.py": "import torch\n"}
         ("core/array.py", "def add(a, b):\n    from gradloom.operations.arithmetic import add\n    return add(a, b)", "core/array.py:2: "),
         ("core/array.py", "from ..operations import arithmetic", "core imports gradloom.operations.arithmetic"),
         ("core/__init__.py", "from ..operations import arithmetic", "core imports gradloom.operations.arithmetic"),
-        ("core/blocks/term.py", "from ...derivatives.reverse import pull", "core imports gradloom.derivatives.reverse.pull"),
+        ("blocks/term.py", "from ..derivatives.walks.pull import pull", "blocks imports gradloom.derivatives.walks.pull.pull"),
+        ("core/operation.py", "from ..blocks.block import Block", "core imports gradloom.blocks.block.Block"),
         ("kernels.py", "import gradloom.core.array", "kernels imports gradloom.core.array"),
         ("kernels.py", "from . import core", "kernels imports gradloom.core"),
         ("kernels.py", "import gradloom.kernels\ngradloom.core.array.dlarray", "kernels.py:2: kernels imports gradloom.core.array"),

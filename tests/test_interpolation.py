@@ -9,7 +9,7 @@ import torch
 
 import gradloom as gl
 from gradloom.core.array import dlarray
-from gradloom.operations.interpolation import METHODS
+from gradloom.operations.positions.interpolation import METHODS
 
 X = np.array([0.0, 1.0, 2.5, 3.0, 5.0])
 V = np.array([1.0, 3.0, 2.0, 2.0, 7.0])

@@ -11,8 +11,9 @@ from torch.utils.checkpoint import checkpoint
 
 import gradloom as gl
 from gradloom.core import progress
-from gradloom.derivatives import jacobian_large, planning
-from gradloom.interop.torch import from_torch
+from gradloom.derivatives.jacobians import structure as planning
+from gradloom.derivatives.jacobians import writing as jacobian_large
+from gradloom.interop.torch.modules import from_torch
 
 # Python itself loses an interrupt that comes while it closes a generator or calls a finalizer, and says so.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -9,8 +9,8 @@ import torch
 from torch.func import jacrev
 
 import gradloom as gl
-from gradloom.derivatives import jacobian as jacobian_module
-from gradloom.derivatives import jacobian_source
+from gradloom.derivatives.jacobians import jacobian as jacobian_module
+from gradloom.derivatives.jacobians import parts as jacobian_source
 
 D = torch.float64
 STREAM = torch.Generator().manual_seed(5)

@@ -11,7 +11,9 @@ import torch
 
 import gradloom as gl
 from gradloom.core import progress as progress_module
-from gradloom.derivatives import jacobian_large, jacobian_source, plans
+from gradloom.derivatives.jacobians import parts as jacobian_source
+from gradloom.derivatives.jacobians import plan as plans
+from gradloom.derivatives.jacobians import writing as jacobian_large
 
 RNG = np.random.default_rng(5)
 PARTS = {"w": RNG.standard_normal((5, 6)), "b": RNG.standard_normal(6), "v": RNG.standard_normal((6, 3)), "unused": RNG.standard_normal(2)}
@@ -278,7 +280,7 @@ def test_complex_ones_are_refused_with_the_way_on():
 
 
 def test_rows_along_an_axis_from_factors_equal_those_of_the_plain_walk(monkeypatch):
-    from gradloom.derivatives import batched
+    from gradloom.derivatives.jacobians import along_axis as batched
 
     x, w, v = RNG.standard_normal((4, 2, 5, 5)), RNG.standard_normal((3, 2, 3, 3)), RNG.standard_normal((27, 4))
 

@@ -14,9 +14,9 @@ from test_operations import CHECKED, each
 
 import gradloom as gl
 from gradloom.core.array import dlarray
-from gradloom.core.elementwise import Elementwise
 from gradloom.core.errors import BatchDependenceWarning, GradloomError
-from gradloom.derivatives import planning
+from gradloom.core.kinds.elementwise import Elementwise
+from gradloom.derivatives.jacobians import structure as planning
 
 NUMBERS = [0, 1, 1.0, 3, 0.5, 2, -1, 0.0, True]
 

@@ -10,9 +10,9 @@ from operation_checks import slope
 
 import gradloom as gl
 from gradloom.core.array import dlarray
-from gradloom.core.elementwise import Elementwise
-from gradloom.core.operation import OPERATIONS
-from gradloom.derivatives.operators import dlfeval, dlgradient
+from gradloom.core.kinds.elementwise import Elementwise
+from gradloom.core.tables import OPERATIONS
+from gradloom.derivatives.words.evaluate import dlfeval, dlgradient
 
 SIZES = {"B": 2, "C": 4, "S": (5, 3), "T": 3, "U": (2, 3)}
 TABLE = dict(OPERATIONS)

@@ -12,8 +12,8 @@ from test_random_programs import SHAPES, drawn, program
 import gradloom as gl
 from gradloom.core.array import dlarray
 from gradloom.core.errors import BatchDependenceWarning, ShapeError, TraceError, TypeRefused
-from gradloom.core.operation import OPERATIONS
-from gradloom.derivatives import carrier
+from gradloom.core.tables import OPERATIONS
+from gradloom.derivatives.curvature import walk as carrier
 
 RNG = np.random.default_rng(3)
 

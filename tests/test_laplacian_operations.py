@@ -7,8 +7,8 @@ from operation_cases import seeded, uniform
 
 import gradloom as gl
 from gradloom.core.array import dlarray
-from gradloom.core.elementwise import Elementwise
-from gradloom.core.operation import OPERATIONS, PUBLIC
+from gradloom.core.kinds.elementwise import Elementwise
+from gradloom.core.tables import OPERATIONS, PUBLIC
 
 OPERATION = {name: o for name, o in OPERATIONS.items() if isinstance(o, Elementwise)}
 SHAPE = (2, 3)

@@ -11,7 +11,7 @@ import torch
 
 import gradloom as gl
 from gradloom.core.array import dlarray
-from gradloom.core.operation import OPERATIONS
+from gradloom.core.tables import OPERATIONS
 
 
 def at(x: Any, k: int) -> Any:

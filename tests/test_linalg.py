@@ -7,7 +7,7 @@ import scipy.linalg
 import torch
 
 import gradloom as gl
-from gradloom.core.operation import OPERATIONS
+from gradloom.core.tables import OPERATIONS
 
 RNG = np.random.default_rng(0)
 
@@ -404,7 +404,7 @@ def test_structured_jacobians():
 
 def test_planted_mistakes_are_found(monkeypatch):
     a = gl.dlarray(spd(real(3, 3)))
-    from gradloom.operations.meetings import Meeting
+    from gradloom.operations.matrices.equal_values import Meeting
 
     inverses = Meeting.inverses
     monkeypatch.setattr(Meeting, "inverses", lambda *args: [-i for i in inverses(*args)])

@@ -5,8 +5,8 @@ import re
 import pytest
 
 import gradloom as gl
-from gradloom.core.matlab_names import ABSENT, PLANNED, TABLE
-from gradloom.derivatives.operators import dlfeval
+from gradloom.derivatives.words.evaluate import dlfeval
+from gradloom.vocabulary.matlab import ABSENT, PLANNED, TABLE
 
 DEEP_LEARNING = """
 attention avgpool batchnorm crossentropy indexcrossentropy crosschannelnorm ctc dlconv dltranspconv dlode45 embed fullyconnect groupnorm

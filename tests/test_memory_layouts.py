@@ -8,7 +8,7 @@ from operation_cases import cases
 from test_operations import CHECKED, all_cases
 
 import gradloom as gl
-from gradloom.core.elementwise import Elementwise
+from gradloom.core.kinds.elementwise import Elementwise
 from gradloom.kernels import channels_last, settled
 
 # One number for all places makes their matrices singular, or eigenvalues equal: the inputs are not expanded, the cotangents are.

@@ -12,15 +12,15 @@ import torch.nn.functional as F
 from operation_cases import cases
 
 import gradloom as gl
+from gradloom.blocks.block import identity
+from gradloom.blocks.dense import dense
 from gradloom.core.array import dlarray
-from gradloom.core.blocks.block import identity
-from gradloom.core.blocks.dense import dense
 from gradloom.core.errors import LabelError, ShapeError, TraceError, TypeRefused
-from gradloom.core.general import General
-from gradloom.core.operation import OPERATIONS
-from gradloom.derivatives.forward import push
-from gradloom.derivatives.operators import dlfeval, dlgradient
-from gradloom.derivatives.products import hvp, jvp, vjp
+from gradloom.core.kinds.general import General
+from gradloom.core.tables import OPERATIONS
+from gradloom.derivatives.walks.push import push
+from gradloom.derivatives.words.evaluate import dlfeval, dlgradient
+from gradloom.derivatives.words.products import hvp, jvp, vjp
 from gradloom.kernels import out_of_memory
 
 

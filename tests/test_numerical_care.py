@@ -12,13 +12,13 @@ import scipy.special as special
 import torch
 
 import gradloom as gl
+from gradloom.blocks.block import identity
+from gradloom.blocks.dense import dense
 from gradloom.core.array import dlarray
-from gradloom.core.blocks.block import identity
-from gradloom.core.blocks.dense import dense
 from gradloom.core.trace import Node, Trace
-from gradloom.derivatives import forward
-from gradloom.derivatives.operators import VARIABLE, dlfeval, dlgradient
-from gradloom.derivatives.products import jvp
+from gradloom.derivatives.walks import push as forward
+from gradloom.derivatives.words.evaluate import VARIABLE, dlfeval, dlgradient
+from gradloom.derivatives.words.products import jvp
 
 LONG = np.longdouble
 INF = math.inf

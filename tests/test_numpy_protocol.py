@@ -9,7 +9,7 @@ import pytest
 from protocol_checks import arguments, check, leaves, numbers
 
 import gradloom as gl
-from gradloom.interop.numpy_functions import FUNCTIONS, UFUNCS
+from gradloom.interop.numpy.functions import FUNCTIONS, UFUNCS
 
 stream = np.random.default_rng(1)
 M = stream.normal(size=(3, 3)) * 0.3 + np.diag([2.0, 3.0, 4.0])

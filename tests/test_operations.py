@@ -10,10 +10,11 @@ from operation_cases import cases, complex_cases
 from operation_samples import EDGES
 
 import gradloom as gl
-import gradloom.interop.torch  # whose operations are in the table too
+import gradloom.interop.torch.modules
 from gradloom.core import trace
-from gradloom.core.elementwise import Elementwise
-from gradloom.core.operation import OPERATIONS, Operation
+from gradloom.core.kinds.elementwise import Elementwise
+from gradloom.core.operation import Operation
+from gradloom.core.tables import OPERATIONS
 
 TABLE = dict(OPERATIONS)
 

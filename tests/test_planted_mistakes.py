@@ -7,15 +7,17 @@ from block_checks import check_block, multiplied_after, scaled_before, summed_af
 from operation_cases import cases, complex_cases
 
 import gradloom as gl
-from gradloom.core import calls, elementwise
+from gradloom.blocks import action
+from gradloom.blocks.block import Block
+from gradloom.blocks.term import Term
+from gradloom.core import calls
 from gradloom.core.array import dlarray
-from gradloom.core.blocks import action
-from gradloom.core.blocks.block import Block
-from gradloom.core.blocks.term import Term
 from gradloom.core.errors import GradloomError
-from gradloom.core.operation import OPERATIONS, BoundRule
-from gradloom.derivatives import reverse
-from gradloom.operations import tridiagonal
+from gradloom.core.kinds import elementwise
+from gradloom.core.operation import BoundRule
+from gradloom.core.tables import OPERATIONS
+from gradloom.derivatives.walks import pull as reverse
+from gradloom.operations.matrices import tridiagonal
 
 # ----- how a mistake is planted -----------------------------------------------------------------------------------------
 

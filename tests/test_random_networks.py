@@ -12,10 +12,13 @@ import pytest
 from random_networks import STEPS, Weights, network, start
 
 import gradloom as gl
-from gradloom.core.blocks import action
-from gradloom.core.blocks.block import Block
-from gradloom.derivatives import carrier, jacobian_source, planning, plans
-from gradloom.derivatives.planning import independence
+from gradloom.blocks import action
+from gradloom.blocks.block import Block
+from gradloom.derivatives.curvature import walk as carrier
+from gradloom.derivatives.jacobians import parts as jacobian_source
+from gradloom.derivatives.jacobians import plan as plans
+from gradloom.derivatives.jacobians import structure as planning
+from gradloom.derivatives.jacobians.structure import independence
 
 COUNT, EVERY = 200, 5
 SEEDS = [pytest.param(k, marks=() if k % EVERY == 0 else pytest.mark.slow) for k in range(COUNT)]

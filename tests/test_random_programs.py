@@ -11,14 +11,15 @@ import torch
 from operation_cases import seeded, uniform
 
 import gradloom as gl
+from gradloom.blocks.block import identity
+from gradloom.blocks.dense import dense
 from gradloom.core.array import dlarray
-from gradloom.core.blocks.block import identity
-from gradloom.core.blocks.dense import dense
 from gradloom.core.trace import Node, Trace
-from gradloom.derivatives import forward, reverse
-from gradloom.derivatives.operators import VARIABLE, dlfeval, dlgradient
-from gradloom.derivatives.planning import structure
-from gradloom.derivatives.products import jvp
+from gradloom.derivatives.jacobians.structure import structure
+from gradloom.derivatives.walks import pull as reverse
+from gradloom.derivatives.walks import push as forward
+from gradloom.derivatives.words.evaluate import VARIABLE, dlfeval, dlgradient
+from gradloom.derivatives.words.products import jvp
 
 SHAPES = [(3,), (2, 3), (2, 2, 3), (1, 4), (4, 1), (2, 1, 3), (6,), (4, 3)]
 LARGEST = 150  # elements of an intermediate result

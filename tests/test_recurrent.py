@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import gradloom as gl
-from gradloom.operations import lstm as lstm_module
+from gradloom.operations.neural.sequences import lstm as lstm_module
 
 T, B, C, H = 5, 3, 4, 2
 LAYOUTS = ["TBC", "CBT", "BTC", "CTB", "BCT", "TCB"]

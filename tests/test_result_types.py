@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import gradloom as gl
-from gradloom.core.operation import PUBLIC
+from gradloom.core.tables import PUBLIC
 
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 HALVES = (torch.float16, torch.bfloat16)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import gradloom as gl
-from gradloom.derivatives.reverse import Rows, pull
+from gradloom.derivatives.walks.pull import Rows, pull
 
 
 def program(seed, shape):

@@ -7,14 +7,16 @@ import torch
 
 import gradloom as gl
 from gradloom import kernels
+from gradloom.blocks.axis import Axis, Index, plain
+from gradloom.blocks.block import Block
+from gradloom.blocks.dense import dense
+from gradloom.blocks.factors import contracted, two_of
+from gradloom.blocks.term import Term
 from gradloom.core.array import dlarray
-from gradloom.core.blocks.axis import Axis, Index, plain
-from gradloom.core.blocks.block import Block
-from gradloom.core.blocks.dense import dense
-from gradloom.core.blocks.factors import contracted, two_of
-from gradloom.core.blocks.term import Term
-from gradloom.derivatives import batched, solvers
-from gradloom.operations import convolution_blocks, convolution_columns
+from gradloom.derivatives.jacobians import along_axis as batched
+from gradloom.derivatives.words import solvers
+from gradloom.operations.neural.convolution import columns as convolution_columns
+from gradloom.operations.neural.convolution import on_blocks as convolution_blocks
 
 RNG = np.random.default_rng(3)
 

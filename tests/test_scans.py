@@ -10,7 +10,7 @@ from operation_cases import seeded, uniform
 
 import gradloom as gl
 from gradloom.core.array import dlarray
-from gradloom.core.operation import OPERATIONS
+from gradloom.core.tables import OPERATIONS
 
 NAN = math.nan
 

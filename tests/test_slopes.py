@@ -14,9 +14,9 @@ from slope_references import REFERENCES, WITHOUT
 
 import gradloom as gl
 from gradloom.core.array import dlarray
-from gradloom.core.operation import OPERATIONS
-from gradloom.derivatives.operators import dlfeval, dlgradient
-from gradloom.derivatives.products import jvp
+from gradloom.core.tables import OPERATIONS
+from gradloom.derivatives.words.evaluate import dlfeval, dlgradient
+from gradloom.derivatives.words.products import jvp
 
 TYPES = [torch.float64, torch.float32]
 STEP = mp.mpf(2) ** -100

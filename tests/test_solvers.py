@@ -8,9 +8,10 @@ import torch
 
 import gradloom as gl
 from gradloom.core.trace import current_trace
-from gradloom.derivatives import compressed, solvers
-from gradloom.derivatives.coloring import symmetric
-from gradloom.derivatives.sparsity import Pattern, pattern_of
+from gradloom.derivatives.sparse import evaluation as compressed
+from gradloom.derivatives.sparse.coloring import symmetric
+from gradloom.derivatives.sparse.pattern import Pattern, pattern_of
+from gradloom.derivatives.words import solvers
 
 RNG = np.random.default_rng(1)
 WORDS = [gl.jacobian, gl.hessian, gl.sparse_jacobian, gl.sparse_hessian]

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 import gradloom as gl
-from gradloom.derivatives import alike, compressed
+from gradloom.derivatives.sparse import evaluation as compressed
+from gradloom.derivatives.walks import signature as alike
 
 
 def dense(f, x):

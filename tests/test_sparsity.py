@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gradloom as gl
-from gradloom.derivatives import compressed, sparsity
-from gradloom.derivatives.alike import Signature
-from gradloom.derivatives.entries import Part, Places, joined, moved, multiplied, read, whole
-from gradloom.derivatives.solvers import trace_between
+from gradloom.derivatives.sparse import evaluation as compressed
+from gradloom.derivatives.sparse import pattern as sparsity
+from gradloom.derivatives.sparse.entries import Part, Places, joined, moved, multiplied, read, whole
+from gradloom.derivatives.walks.signature import Signature
+from gradloom.derivatives.words.solvers import trace_between
 
 N = 12
 RNG = np.random.default_rng(3)
@@ -249,7 +250,7 @@ def test_dense_patterns_are_said():
 
 def test_a_pattern_with_too_many_entries_is_dense(monkeypatch):
     monkeypatch.setattr(sparsity, "MOST_ENTRIES", 100)
-    from gradloom.derivatives import entries
+    from gradloom.derivatives.sparse import entries
 
     monkeypatch.setattr(entries, "MOST_ENTRIES", 100)
     with pytest.warns(gl.GradloomWarning, match="dense"):
@@ -270,7 +271,7 @@ def test_entries_are_merged_where_they_meet():
 def test_probes_see_a_wrong_entry(monkeypatch):
     sparse = gl.sparse_jacobian(lambda x: x**2 + gl.roll(x, 1), check=True)
     sparse(POINT)
-    monkeypatch.setattr("gradloom.derivatives.accumulation.Accumulation.values", lambda self, order: np.ones(24))
+    monkeypatch.setattr("gradloom.derivatives.sparse.partials.Accumulation.values", lambda self, order: np.ones(24))
     with pytest.raises(gl.GradloomError, match=r"differs from a plain walk by .*use jacobian"):
         sparse(POINT)
 

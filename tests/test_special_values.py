@@ -6,14 +6,15 @@ import pytest
 import torch
 
 import gradloom as gl
+from gradloom.blocks.block import identity
+from gradloom.blocks.dense import dense
 from gradloom.core.array import dlarray
-from gradloom.core.blocks.block import identity
-from gradloom.core.blocks.dense import dense
-from gradloom.core.operation import OPERATIONS, PUBLIC
+from gradloom.core.tables import OPERATIONS, PUBLIC
 from gradloom.core.trace import Node, Trace
-from gradloom.derivatives import forward, reverse
-from gradloom.derivatives.operators import VARIABLE, dlfeval, dlgradient
-from gradloom.derivatives.products import jvp
+from gradloom.derivatives.walks import pull as reverse
+from gradloom.derivatives.walks import push as forward
+from gradloom.derivatives.words.evaluate import VARIABLE, dlfeval, dlgradient
+from gradloom.derivatives.words.products import jvp
 
 INF, NAN = math.inf, math.nan
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import gradloom as gl
-from gradloom.derivatives import straight
-from gradloom.derivatives.reverse import pull
+from gradloom.derivatives.walks import unrolled as straight
+from gradloom.derivatives.walks.pull import pull
 
 TIMES = straight.WORTHWHILE + 3
 

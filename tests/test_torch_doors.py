@@ -7,7 +7,7 @@ import torch.autograd.forward_ad as forward_ad
 from operation_cases import cases
 
 import gradloom as gl
-from gradloom.core.operation import OPERATIONS
+from gradloom.core.tables import OPERATIONS
 
 double = torch.float64
 T = torch.tensor([1.0, 2.0], dtype=double)

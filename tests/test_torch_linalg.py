@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import gradloom as gl
-from gradloom.interop.torch import from_torch
+from gradloom.interop.torch.modules import from_torch
 
 L = torch.linalg
 

@@ -9,7 +9,7 @@ import torch
 from torch.utils._pytree import tree_leaves, tree_map
 
 import gradloom as gl
-from gradloom.interop.torch import from_torch
+from gradloom.interop.torch.modules import from_torch
 
 pytest.importorskip("expecttest")
 with warnings.catch_warnings():

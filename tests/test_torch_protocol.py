@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from protocol_checks import arguments, check, leaves, numbers
 
 import gradloom as gl
-from gradloom.interop.torch_functions import FUNCTIONS, name_of
+from gradloom.interop.torch.functions import FUNCTIONS, name_of
 
 stream = np.random.default_rng(2)
 M = stream.normal(size=(3, 3)) * 0.3 + np.diag([2.0, 3.0, 4.0])
@@ -305,7 +305,7 @@ def test_what_has_no_operation_says_so():
     code = """
 import sys
 import torch, gradloom as gl
-sys.modules["gradloom.interop.aten"] = None
+sys.modules["gradloom.interop.torch.aten.recording"] = None
 try:
     gl.dlfeval(lambda x: torch.cumulative_trapezoid(x), gl.dlarray([[1.0, 2.0]]))
 except gl.TypeRefused as error:
@@ -316,7 +316,7 @@ except gl.TypeRefused as error:
 
 
 def test_options_without_an_operation_go_to_the_operations_they_are_made_of(monkeypatch):
-    aten = pytest.importorskip("gradloom.interop.aten")
+    aten = pytest.importorskip("gradloom.interop.torch.aten.recording")
     seen = []
     monkeypatch.setattr(aten, "run", lambda function, args, kwargs: seen.append((function, args, kwargs)) or args[0])
     x = gl.dlarray(FIXTURES["x"])

@@ -6,10 +6,22 @@ import torch.nn.functional as F
 from torch import nn
 
 import gradloom as gl
-from gradloom.interop import aten, aten_layers, aten_linalg, aten_moving, aten_rules
-from gradloom.interop.torch import from_torch
-from gradloom.interop.torch_functions import FUNCTIONS
-from gradloom.interop.torch_table import RULES, WRITERS, Table
+from gradloom.interop.torch.aten import recording as aten
+from gradloom.interop.torch.aten.rules import (
+    matrices as aten_linalg,
+)
+from gradloom.interop.torch.aten.rules import (
+    movement as aten_moving,
+)
+from gradloom.interop.torch.aten.rules import (
+    neural as aten_layers,
+)
+from gradloom.interop.torch.aten.rules import (
+    pointwise as aten_rules,
+)
+from gradloom.interop.torch.functions import FUNCTIONS
+from gradloom.interop.torch.modules import from_torch
+from gradloom.interop.torch.table import RULES, WRITERS, Table
 
 double = torch.float64
 PARTS = (aten_layers, aten_linalg, aten_moving, aten_rules)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import gradloom as gl
-from gradloom.core.operation import OPERATIONS, PUBLIC
+from gradloom.core.tables import OPERATIONS, PUBLIC
 
 X = gl.dlarray([[0.3, -1.2, 2.0], [1.0, 0.5, -0.7]])
 

@@ -12,7 +12,7 @@ import pytest
 from test_matlab_names import NAMES as MATLAB_NAMES
 
 import gradloom as gl
-from gradloom.core.operation import PUBLIC
+from gradloom.core.tables import PUBLIC
 
 FUNCTIONS = sorted(n for n in vars(gl) if not n.startswith("_") and inspect.isfunction(getattr(gl, n)))
 

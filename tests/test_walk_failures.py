@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import gradloom as gl
-from gradloom.core.elementwise import Elementwise
-from gradloom.core.operation import OPERATIONS
+from gradloom.core.kinds.elementwise import Elementwise
+from gradloom.core.tables import OPERATIONS
 
 REASONS = {
     "size": (RuntimeError("The size of tensor a (3) must match"), gl.ShapeError, "size of tensor"),
@@ -38,7 +38,7 @@ def test_a_failing_kernel_is_said_with_both_lines(walk, reason, monkeypatch):
         monkeypatch.setattr(operation, "pull", fails)
         monkeypatch.setattr(operation, "push", fails)
         monkeypatch.setattr(operation, "raw_pulls", [fails])
-        monkeypatch.setattr("gradloom.derivatives.carrier.elementwise_partials", fails)
+        monkeypatch.setattr("gradloom.derivatives.curvature.walk.elementwise_partials", fails)
         return WALKS[walk](y, x)
 
     with pytest.raises(kind, match=words) as refused:

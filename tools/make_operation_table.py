@@ -21,13 +21,15 @@ from typing import Any
 import torch
 
 import gradloom as gl
+from gradloom.blocks.block import Block, identity
 from gradloom.core.array import dlarray
-from gradloom.core.blocks.block import Block, identity
-from gradloom.core.matlab_names import TABLE
-from gradloom.core.operation import PUBLIC, Operation
+from gradloom.core.operation import Operation
+from gradloom.core.tables import PUBLIC
 from gradloom.core.trace import Node, Trace
-from gradloom.derivatives import forward, reverse
-from gradloom.derivatives.operators import VARIABLE
+from gradloom.derivatives.walks import pull as reverse
+from gradloom.derivatives.walks import push as forward
+from gradloom.derivatives.words.evaluate import VARIABLE
+from gradloom.vocabulary.matlab import TABLE
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "operations.md"

@@ -17,23 +17,23 @@ from .core.errors import (
     TypeRefused,
 )
 from .core.finite import check_finite
-from .core.matlab_names import message as _message
-from .core.operation import PUBLIC as _PUBLIC
 from .core.operation import explained as _explained
-from .derivatives.batched import dljacobian
-from .derivatives.checking import DerivativeCheck, DerivativeMismatch, check_derivatives
-from .derivatives.curvature import dldivergence, dllaplacian
-from .derivatives.differentiable_function import DifferentiableFunction
-from .derivatives.functions import value_and_gradient
-from .derivatives.jacobian import Jacobian
-from .derivatives.ode import dlode45
-from .derivatives.operators import detach, dlfeval, dlgradient, extractdata, isdlarray
-from .derivatives.products import hvp, jvp, vjp
-from .derivatives.solvers import hessian, jacobian, sparse_hessian, sparse_jacobian
+from .core.tables import PUBLIC as _PUBLIC
+from .derivatives.curvature.laplacian import dldivergence, dllaplacian
+from .derivatives.jacobians.along_axis import dljacobian
+from .derivatives.jacobians.jacobian import Jacobian
+from .derivatives.ode.ode import dlode45
+from .derivatives.own.checking import DerivativeCheck, DerivativeMismatch, check_derivatives
+from .derivatives.own.function import DifferentiableFunction
+from .derivatives.words.evaluate import detach, dlfeval, dlgradient, extractdata, isdlarray
+from .derivatives.words.functions import value_and_gradient
+from .derivatives.words.products import hvp, jvp, vjp
+from .derivatives.words.solvers import hessian, jacobian, sparse_hessian, sparse_jacobian
 from .interop import array_api
 from .networks import Layer, Layout, Learnable, Learnables, State, UnknownName, dlnetwork, layers
-from .operations import linalg
+from .operations.matrices import linalg
 from .training.updates import dlupdate, sgdmupdate
+from .vocabulary.matlab import message as _message
 
 __version__ = "0.1.0"
 

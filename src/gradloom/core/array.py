@@ -7,22 +7,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..kernels import NAMES, NUMBER_TYPES, NUMBERS, Tensor, as_tensor, differentiable, dtype_named, refuse_strange, to_numpy, transform_of
+from ..kernels import (
+    NAMES,
+    NUMBER_TYPES,
+    NUMBERS,
+    Tensor,
+    as_tensor,
+    differentiable,
+    dtype_named,
+    refuse_strange,
+    to_numpy,
+    transform_of,
+)
 from .errors import LabelError, ShapeError, TraceError, TypeRefused, line_of, user_site
 from .labels import axes_of, checked, described, positions
+from .operand import Operand
 from .trace import Node, current_trace, live
-
-
-class Operand:
-    """What the arithmetic operators work on: dlarrays, and the structured Jacobians that rules run on.
-
-    The declarations of operations attach the operators.
-    """
-
-    __slots__ = ()
-    __array_ufunc__ = None  # ndarray * x and np.float64(2) * x reach our operators
-    __array_priority__ = 1000
-    __pandas_priority__ = 10000  # so do those of Series and DataFrame
 
 
 class dlarray(Operand):
@@ -310,7 +310,7 @@ def _holds_arrays(x: Any) -> bool:
 
 
 def _stacked(x: Any) -> dlarray:
-    from .operation import PUBLIC
+    from .tables import PUBLIC
 
     return PUBLIC["stack"]([_stacked(e) if isinstance(e, (list, tuple)) else e for e in x])
 

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..kernels import NUMBER_DTYPES, NUMBER_TYPES, Tensor, computed_in, differentiable
-from .array import Operand, constant, dlarray, operand
+from .array import constant, dlarray, operand
 from .errors import GradloomError, ShapeError, _inside, line_of, user_site
 from .labels import aligned, described
-from .operation import NO_PARAMS, OPERATIONS, Operation, left_to_the_other
+from .operand import Operand
+from .operation import NO_PARAMS, Operation, left_to_the_other
+from .tables import OPERATIONS
 from .trace import Node
 
 if TYPE_CHECKING:
-    from .elementwise import Elementwise
+    from .kinds.elementwise import Elementwise
 
 REAL_TYPES = frozenset((bool, int, float))
 INTEGRAL = frozenset((torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64))

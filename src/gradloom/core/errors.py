@@ -104,11 +104,3 @@ def needed(module: str, word: str) -> Any:
         package = module.partition(".")[0]
         raise MissingPackage(f"{word} needs {package}, which cannot be imported ({error}), at {line_of(user_site())}; "
                              f"write pip install \"gradloom[{package}]\"") from None
-
-
-def nearest(name: str, names: Any, count: int = 3) -> str:
-    """Names like `name`, for 'did you mean'."""
-    import difflib
-
-    found = difflib.get_close_matches(str(name), [str(n) for n in names], n=count, cutoff=0.5)
-    return f"; did you mean {' or '.join(repr(f) for f in found)}?" if found else ""

@@ -19,9 +19,9 @@ import torch
 
 from ..kernels import NUMBER_TYPES, Tensor
 from .array import dlarray
-from .blocks.block import Block
 from .errors import NotFinite, line_of, user_site
 from .labels import described
+from .operand import Operand
 from .operation import Operation
 
 _REMEDY = "guard what is undefined with gl.where or gl.clip, or add a small number before the operation"
@@ -152,7 +152,7 @@ def _operand(x: Any) -> str:
 def _arrays(x: Any) -> list[Any]:
     parts = x if isinstance(x, (list, tuple)) else (x,)
     found = [part._value if type(part) is dlarray else part for part in parts if isinstance(part, (dlarray, Tensor))]
-    return found + [array for part in parts if type(part) is Block for term in part.terms for array, _ in term.factors]
+    return found + [array for part in parts if isinstance(part, Operand) and part.structured for array in part.arrays()]
 
 
 def _made(inputs: Sequence[Any], outputs: Sequence[Any]) -> str | None:

@@ -21,15 +21,15 @@ from typing import Any
 import torch
 
 from ..kernels import NUMBER_TYPES, Tensor, out_of_memory
-from .array import Operand, constant, dlarray, foreign, refuse_transform
-from .blocks.block import Block
-from .errors import GradloomError, ShapeError, TypeRefused, line_of, nearest, user_site
+from ..vocabulary.misspelled import nearest
+from .array import constant, dlarray, foreign, refuse_transform
+from .errors import GradloomError, ShapeError, TypeRefused, line_of, user_site
 from .labels import described
+from .operand import Operand
+from .tables import OPERATIONS, PUBLIC
 from .trace import Node, different_traces
 
-OPERATIONS: dict[str, Operation] = {}
 _made = dlarray._made
-PUBLIC: dict[str, Callable[..., Any]] = {}
 NO_PARAMS: dict[str, Any] = {}
 Rule = Callable[..., Any]
 
@@ -59,7 +59,7 @@ class Operation:
                  outputs: int = 1,
                  axes: Any = None, domain: tuple[float, float] = (-2.0, 2.0), samples: Any = None,
                  matlab: str | None = None, own: bool = False,
-                 selects: bool = False, meeting: Any = None, squared: Rule | None = None):
+                 selects: bool = False, meeting: Any = None, squared: Rule | None = None, act: Callable[..., Any] | None = None):
         self.name = name
         self.kernel = kernel
         self.inputs = tuple(inputs)
@@ -74,7 +74,7 @@ class Operation:
         self.matlab = matlab
         self.meeting = meeting
         self.public: Callable[..., Any] | None = None
-        self.act: Callable[..., Any] | None = None
+        self.act = act
         # its square from its inputs, smooth where it is not
         self.squared = None if squared is None else BoundRule(squared, self)
         self._keepers: dict[tuple[bool, ...], Callable[..., list[Any]]] = {}
@@ -134,8 +134,8 @@ class Operation:
                     elif trace is not its:
                         raise different_traces(next(n for n in nodes if n is not None), node)
                 nodes.append(node)
-            elif type(x) is Block:
-                return self.act_on_block(inputs, params)
+            elif isinstance(x, Operand):
+                return x.acted_on(self, inputs, params)
             else:
                 tensors = tensors or isinstance(x, Tensor)
                 values.append(x)
@@ -217,12 +217,6 @@ class Operation:
     def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
         """The tangent of the output from tangents of the inputs (None where absent)."""
         return None
-
-    def act_on_block(self, inputs: Sequence[Any], params: dict[str, Any]) -> Any:
-        """The operation on a Block in the place of one input in which it is linear."""
-        if self.act is None:
-            raise TypeRefused(f"{self.name} is not linear and cannot act on a structured Jacobian; use it on arrays")
-        return self.act(self, inputs, params)
 
 
 def reason_of(error: BaseException, mismatch: str | None = None) -> tuple[type[GradloomError], str]:

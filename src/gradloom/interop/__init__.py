@@ -1,2 +1,5 @@
 """Other libraries: their protocols, attached to dlarray by importing this package."""
-from . import array_api, numpy_functions, torch_functions, torch_graph
+from . import array_api
+from .numpy import functions as _numpy_functions
+from .torch import functions as _torch_functions
+from .torch import graph as _graph

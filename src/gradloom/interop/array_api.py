@@ -16,9 +16,9 @@ import torch
 from ..core.array import dlarray
 from ..core.errors import LabelError, TypeRefused, line_of, user_site
 from ..core.labels import described
-from ..core.operation import PUBLIC
+from ..core.tables import PUBLIC
 from ..kernels import DTYPES, NUMBER_TYPES
-from .numpy_mathematics import FUNCTIONS as NUMPY
+from .numpy.mathematics import FUNCTIONS as NUMPY
 from .protocol import fft as _fft
 from .protocol import gl
 from .protocol import linalg as _linalg

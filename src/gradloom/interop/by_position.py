@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ..core.array import dlarray
-from ..core.operation import OPERATIONS
+from ..core.tables import OPERATIONS
 from .protocol import cast, gl
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 from ..core.array import dlarray
 from ..core.containers import flatten
-from ..core.errors import TypeRefused, line_of, nearest, user_site
-from ..core.operation import PUBLIC
+from ..core.errors import TypeRefused, line_of, user_site
+from ..core.tables import PUBLIC
 from ..kernels import NUMBER_TYPES, differentiable
+from ..vocabulary.misspelled import nearest
 
 
 class _Operations:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..core.array import dlarray
 from ..core.errors import TypeRefused
-from ..derivatives.own_backward import OwnBackward, OwnBackwardOperation
+from ..derivatives.own.backward import OwnBackward, OwnBackwardOperation
 from ..kernels import Tensor
 from .layer import Layer, copied
 

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from ..core.array import dlarray
-from ..core.errors import ShapeError, nearest
+from ..core.errors import ShapeError
 from ..kernels import dtype_named, generator
+from ..vocabulary.misspelled import nearest
 
 Initializer = str | Callable[[tuple[int, ...]], Any]
 

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args
 
-from ..core.errors import TypeRefused, line_of, nearest, user_site
+from ..core.errors import TypeRefused, line_of, user_site
 from ..core.labels import described, positions
+from ..vocabulary.misspelled import nearest
 
 LEARNABLE, STATE = "learnable", "state"
 Learnable = Annotated[Any, LEARNABLE]

@@ -8,11 +8,12 @@ import torch
 
 from ..core.array import dlarray
 from ..core.containers import register
-from ..core.errors import TypeRefused, line_of, nearest, user_site
+from ..core.errors import TypeRefused, line_of, user_site
 from ..core.labels import described
 from ..core.trace import live
 from ..kernels import COMPLEX_OF, NAMES, REAL_OF, differentiable, dtype_named, promoted
-from ..operations.arithmetic import astype
+from ..operations.elementwise.arithmetic import astype
+from ..vocabulary.misspelled import nearest
 from .construction import construct
 from .layer import Layer, Layout, written
 from .learnables import Learnables, aligned_rows, checked_shape, html_table, placed

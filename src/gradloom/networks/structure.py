@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..core.array import dlarray
-from ..core.errors import GradloomError, TypeRefused, line_of, nearest, user_site
+from ..core.errors import GradloomError, TypeRefused, line_of, user_site
+from ..vocabulary.misspelled import nearest
 from .backward import called
 from .layer import ALLOWED, Layer, Layout, copied, options_of
 from .learnables import Key, UnknownName

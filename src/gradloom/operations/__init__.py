@@ -1,53 +1,15 @@
-"""The operations, one family per file. Importing this package fills the table and attaches the operators."""
-from . import (
-    along,
-    arithmetic,
-    arrangement,
-    assignment,
-    attention,
-    attributes,
-    contraction,
-    convolution,
-    creation,
-    crosschannel,
-    ctc,
-    data_types,
-    determinants,
-    differences,
-    discrete,
-    elementwise,
-    embedding,
-    encoding,
-    extremes,
-    factorizations,
-    fourier,
-    frequencies,
-    indexing,
-    interpolation,
-    inverses,
-    joining,
-    labelling,
-    linalg,
-    logsumexp,
-    losses,
-    matrices,
-    movement,
-    normalization,
-    own,
-    pooling,
-    random,
-    recurrent,
-    reduction,
-    rescaling,
-    scans,
-    searching,
-    selection,
-    softmax,
-    sorting,
-    special,
-    spectral,
-    transposed_convolution,
-    triangles,
-    unpooling,
-    vectors,
-)
+"""The operations, a folder for each family. Importing this package fills the table and attaches the operators."""
+from . import methods, own
+from .creation import arrays, data_types, random
+from .elementwise import arithmetic, discrete, functions, special
+from .fourier import frequencies, transforms
+from .matrices import contraction, determinants, factorizations, inverses, linalg, spectral, stacks, triangles
+from .movement import along_axis, arrangement, assignment, axes, indexing, joining, labelling, selection, vectors
+from .neural import attention, embedding, encoding, softmax
+from .neural.convolution import convolution, transposed
+from .neural.losses import losses
+from .neural.normalization import crosschannel, normalization
+from .neural.pooling import pooling, unpooling
+from .neural.sequences import ctc, recurrent
+from .positions import interpolation, searching, sorting
+from .sums import differences, extremes, logsumexp, reduction, rescaling, scans

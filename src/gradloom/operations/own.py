@@ -5,19 +5,20 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..core import elementwise as elementwise_module
+from ..blocks.action import einsum_letters
 from ..core.array import dlarray, labels_of
-from ..core.blocks import action
 from ..core.calls import binary, broadcast_operands, nary, unary
-from ..core.elementwise import Elementwise
-from ..core.errors import LabelError, TypeRefused, line_of, nearest, user_site
-from ..core.general import General
+from ..core.errors import LabelError, TypeRefused, line_of, user_site
+from ..core.kinds.elementwise import Elementwise
+from ..core.kinds.general import General
+from ..core.kinds.multilinear import Multilinear
 from ..core.labels import described, tidy
-from ..core.multilinear import Multilinear
-from ..core.operation import OPERATIONS, Operation, composite
+from ..core.operation import Operation, composite
+from ..core.tables import OPERATIONS
 from ..kernels import Tensor
-from .movement import array
-from .softmax import floating
+from ..vocabulary.misspelled import nearest
+from .movement.axes import array
+from .neural.softmax import floating
 
 
 @composite
@@ -49,7 +50,6 @@ def elementwise(name: str, kernel: Callable[..., Any], /, *partials: Any, comple
     inputs, parameters = _signature(name, kernel, len(partials))
     operation = _declared(Elementwise, name, kernel, partials, inputs, complex_partials=complex_partials,
                           fused_pull=fused_pull, singular=singular)
-    operation.act = elementwise_module._elementwise_act
     _check_rules(operation, {**dict.fromkeys(parameters)}, [*operation.partials, operation.fused_pull])
     call: Callable[..., Any] = (unary, binary)[len(inputs) - 1](operation) if len(inputs) < 3 else nary(operation)
     return _function(operation, call if not parameters else _with_parameters(operation, parameters), doc, pure)
@@ -81,7 +81,6 @@ def multilinear(name: str, kernel: Callable[..., Any], /, *, transposes: dict[st
                           "state one for each input")
     operation = _declared(Multilinear, name, kernel, inputs, [tuple(t) for t in terms] if terms else [inputs],
                           transposes, axes=axes)
-    operation.act = action.untying if axes is None else action.contraction
     _check_rules(operation, {**dict.fromkeys(parameters)}, operation.transposes.values())
     return _function(operation, _with_parameters(operation, parameters, _label_rule(operation, axes, labels)),
                      doc, pure)
@@ -235,7 +234,7 @@ def _label_rule(operation: Operation, axes: Any, labels: str | None) -> Callable
 
     def descended(inputs: Sequence[Any]) -> str | None:
         """An output axis has the label of the input axis of the same letter."""
-        letters, out = action.einsum_letters(axes, [x.ndim for x in inputs])
+        letters, out = einsum_letters(axes, [x.ndim for x in inputs])
         found: dict[str, str] = {}
         for names, x in zip(letters, inputs, strict=True):
             for name, label in zip(names, labels_of(x) or "", strict=False):

@@ -13,7 +13,7 @@ from ..core.labels import described
 from ..core.operation import discrete
 from ..core.trace import live
 from ..kernels import NAMES, Tensor, differentiable
-from ..operations.arithmetic import astype
+from ..operations.elementwise.arithmetic import astype
 from .parameters import Parameters
 
 _made = dlarray._made

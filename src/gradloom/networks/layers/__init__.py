@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core.matlab_names import layer_message
+from ...vocabulary.matlab import layer_message
 from .activation import GELU, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
 from .convolution import Convolution2d
 from .dropout import Dropout

@@ -4,8 +4,8 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Any, ClassVar
 
-from ...operations.elementwise import gelu, leakyrelu, relu, sigmoid, tanh
-from ...operations.softmax import softmax
+from ...operations.elementwise.functions import gelu, leakyrelu, relu, sigmoid, tanh
+from ...operations.neural.softmax import softmax
 from ..layer import Layer
 
 

@@ -5,7 +5,7 @@ from dataclasses import field
 from typing import Any, ClassVar
 
 from ...core.errors import ShapeError, line_of, user_site
-from ...operations.convolution import dlconv
+from ...operations.neural.convolution.convolution import dlconv
 from ..initialize import Initializer, initial
 from ..layer import Layer, Layout, Learnable
 

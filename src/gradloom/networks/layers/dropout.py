@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.errors import ShapeError, line_of, user_site
-from ...operations.random import dropout
+from ...operations.creation.random import dropout
 from ..layer import Layer
 
 

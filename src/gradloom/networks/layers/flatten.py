@@ -7,7 +7,7 @@ from typing import Any
 from ...core.array import dlarray
 from ...core.errors import LabelError, line_of, user_site
 from ...core.labels import channel_last_order, described
-from ...operations.movement import permute_dims, reshape
+from ...operations.movement.axes import permute_dims, reshape
 from ..layer import Layer
 
 

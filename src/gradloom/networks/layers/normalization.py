@@ -9,7 +9,7 @@ import torch
 from ...core.array import dlarray
 from ...core.errors import ShapeError
 from ...core.operation import discrete
-from ...operations.normalization import batchnorm
+from ...operations.neural.normalization.normalization import batchnorm
 from ..initialize import ones, zeros
 from ..layer import Layer, Layout, Learnable, State
 

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 from ...core.errors import LabelError, line_of, user_site
 from ...core.labels import described
-from ...operations.pooling import avgpool, maxpool
-from ...operations.reduction import mean
+from ...operations.neural.pooling.pooling import avgpool, maxpool
+from ...operations.sums.reduction import mean
 from ..layer import Layer
 from .convolution import Sizes, pair_of
 

@@ -1,0 +1,2 @@
+"""Structured Jacobians: sums of products of factors over named indices."""
+from . import acts

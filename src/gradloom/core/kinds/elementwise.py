@@ -1,0 +1,196 @@
+"""Elementwise operations: partial derivatives stated once."""
+from __future__ import annotations
+
+import cmath
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from ...kernels import NUMBER_TYPES, Tensor
+from ..array import dlarray
+from ..calls import binary, nary, unary
+from ..operation import BoundRule, Operation, Rule, dressed, padded, written
+from ..tables import OPERATIONS
+from ..trace import Node
+
+
+class Elementwise(Operation):
+    """y[i] = f(a[i], b[i], ...), broadcasting; partials from (y, *inputs), p and q where f is not holomorphic."""
+
+    kind = "elementwise"
+
+    def __init__(self, name: str, kernel: Callable[..., Any], partials: Sequence[Any], inputs: Sequence[str],
+                 *, complex_partials: Any = None,
+                 fused_pull: Rule | Sequence[Rule | None] | None = None, singular: bool = False,
+                 complex_fused: bool = False,
+                 own: bool = False, finds_output: bool = False, floating: bool = True, leaves: str = "", **rest: Any):
+        self.leaves = leaves
+        super().__init__(name, kernel, inputs, own=own, **rest)
+        # its partial is a function of the input, and reads y to find it again further on
+        self.finds_output = finds_output
+        self.complex_fused = complex_fused  # whether the fused pulls are right for complex numbers too
+        self.singular = singular
+        self.stated = tuple(partials)
+        self.partials = [self._bound(p) for p in partials]
+        # no derivative at all; a factor that happens to be 0 is one
+        self.absent = [type(p) in NUMBER_TYPES and p == 0 for p in partials]
+        self.complex_partials = (None if complex_partials is None else [(self._bound(p), self._bound(q))
+                                                                        for p, q in complex_partials])
+        self.fused_pull: Any = (BoundRule(fused_pull, self) if callable(fused_pull) else fused_pull
+                                and [f and BoundRule(f, self) for f in fused_pull])
+        self.raw_pulls = (None if complex_partials is not None else [self._raw_pull(p, k)
+                                                                     for k, p in enumerate(partials)])
+        self.factors = [self.inputs.index(p) if isinstance(p, str) and self.fused(k) is None
+                        else None for k, p in enumerate(partials)]
+        self.makes = [self.fused(k) is None or not own for k in range(len(partials))]
+        self.linear = all(type(p) in NUMBER_TYPES for p in partials) and complex_partials is None
+        self.floating = floating  # whether integers are computed with as float64; else they stay integers
+
+    def _bound(self, partial: Any) -> Any:
+        if isinstance(partial, str):
+            partial = written(f"lambda {partial}: {partial}")
+        return BoundRule(partial, self) if callable(partial) else partial
+
+    def fused(self, k: int) -> BoundRule | None:
+        """The fused pull of input k: one rule, or one for each of several inputs."""
+        return self.fused_pull[k] if type(self.fused_pull) is list else self.fused_pull
+
+    def _raw_pull(self, partial: Any, k: int = 0) -> Callable[..., Any]:
+        """The pull of one input on real tensors, as one function."""
+        fused = self.fused(k)
+        if fused is not None:
+            return written(f"lambda v, p, node, g: rule({fused.arguments})", rule=fused.rule)
+        if isinstance(partial, str):
+            return written(f"lambda v, p, node, g: g * v[{self.inputs.index(partial)}]")
+        if not callable(partial):
+            return {1: lambda v, p, node, g: g, -1: lambda v, p, node, g: -g, 0: lambda v, p, node, g: None}.get(
+                partial, lambda v, p, node, g: g * partial)
+        source = BoundRule(partial, self).arguments
+        return written(f"lambda v, p, node, g: g * rule({source})", rule=partial)
+
+    def reads(self, name: str) -> set[str]:
+        k = self.inputs.index(name)
+        rules = [self.partials[k], *(self.complex_partials[k] if self.complex_partials else ())]
+        read = set().union(*(r.reads for r in rules if isinstance(r, BoundRule)))
+        fused = self.fused(k)
+        return read if fused is None else read | fused.reads
+
+    def _partials_at(self, k: int, v: list[Any], params: dict[str, Any], node: Node) -> tuple[Any, Any]:
+        """(p, q) of input k, None where there is none: q where only the real derivative or a holomorphic one matters, p of conj."""
+        parent = node.parents[k]
+        p: Any
+        q: Any = None
+        if self.complex_partials is not None and parent is not None and parent.dtype.is_complex:
+            p, q = self.complex_partials[k]
+        else:
+            p = self.partials[k]
+        p, q = (a.call(v, params, node, None, (), None) if isinstance(a, BoundRule) else None
+                if type(a) in NUMBER_TYPES and a == 0 else a
+                for a in (p, q))  # a partial that is declared 0 is none; one that happens to be is a factor
+        return p, q
+
+    def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any, lead: tuple[int, ...],
+             wanted: Sequence[bool]) -> Sequence[Any]:
+        complex_ = node.dtype.is_complex or self.complex_partials is not None
+        raw = type(y_bar) is Tensor and not lead and (self.complex_fused or not complex_) and not node.trace.guarded
+        bars: list[Any] = []
+        for k, want in enumerate(wanted):
+            fused = self.fused(k) if raw else None
+            if not want:
+                bars.append(None)
+            elif fused is not None:
+                bars.append(fused.call(v, params, node, y_bar, lead, wanted))
+            elif complex_:
+                bars.append(self._complex_pull(k, v, params, node, y_bar))
+            else:
+                p = self.partials[k]
+                if type(p) is BoundRule:
+                    p = p.call(v, params, node, None, (), None)
+                bars.append(None if self.absent[k] else self._product(y_bar, p, node))
+        return bars
+
+    def _complex_pull(self, k: int, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any) -> Any:
+        p, q = self._partials_at(k, v, params, node)
+        bar = None
+        if p is not None:
+            bar = self._product(y_bar, _conjugate(p), node)
+        if q is not None:
+            other = self._product(_conjugate(y_bar), q, node)
+            bar = other if bar is None else bar + other
+        return bar
+
+    def _product(self, bar: Any, p: Any, node: Node) -> Any:
+        """bar * p; in a trace in which something was selected, 0 times infinity is 0."""
+        if type(p) in NUMBER_TYPES and (p == 1 or p == -1):
+            return bar if p == 1 else -bar
+        if not node.trace.guarded or self.selects and getattr(bar, "structured", False) and not bar.folded:
+            # quick way for what selects: its partial is 0, 1 or a finite factor, and meets nothing infinite
+            return bar * p
+        return scaled(bar, p)
+
+    def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
+        y_dot = None
+        for k, x_dot in enumerate(dots):
+            if x_dot is None:
+                continue
+            p, q = self._partials_at(k, v, params, node)
+            if lead:
+                x_dot = padded(x_dot, lead, node.ndim)
+            for coefficient, dot in ((p, x_dot), (q, None)):
+                if coefficient is None:
+                    continue
+                term = self._product(_conjugate(x_dot) if dot is None else dot, coefficient, node)
+                y_dot = term if y_dot is None else y_dot + term
+        return y_dot
+
+
+def _conjugate(x: Any) -> Any:
+    if type(x) in NUMBER_TYPES:
+        return x.conjugate()
+    return OPERATIONS["conj"].apply((x,)) if x.dtype.is_complex else x
+
+
+def scaled(bar: Any, p: Any) -> Any:
+    """bar * p with 0 * infinity = 0: the product of walks through a trace in which something was selected."""
+    if type(p) in NUMBER_TYPES:
+        if p != 0 and cmath.isfinite(p):
+            return bar * p
+        if p == 0 and getattr(bar, "structured", False):
+            return bar.zero()
+        dtype = bar.dtype if type(p) is not complex else torch.promote_types(bar.dtype, torch.complex64)
+        p = torch.full((), p, dtype=dtype, device=bar.device)
+        p = dlarray._made(p, None) if type(bar) is dlarray else p
+    return OPERATIONS["scale"].apply((bar, p))
+
+
+def elementwise(name: str, kernel: Callable[..., Any], *partials: Any, inputs: Sequence[str] | None = None,
+                doc: str = "",
+                operators: Sequence[str] = (), **rest: Any) -> Callable[..., Any]:
+    """Declare an elementwise operation and return its public function.
+
+    A partial is a number, the name of an input, or a rule such as `lambda y: 1 - y * y`. `operators` are the special
+    methods that it provides.
+    """
+    inputs = tuple(inputs or (("x",), ("a", "b"), ("a", "b", "c"))[len(partials) - 1])
+    operation = Elementwise(name, kernel, partials, inputs, **rest)
+    call: Callable[..., Any]
+    if len(inputs) == 1:
+        call = unary(operation)
+    elif len(inputs) == 2:
+        call = binary(operation)
+    else:
+        call = nary(operation)
+    return dressed(call, operation, doc if ">>>" in doc else documented(operation, doc), operators)
+
+
+def documented(operation: Operation, doc: str) -> str:
+    """A docstring with shapes and an example, for an operation of one line."""
+    low, high = operation.domain
+    values = [round(low + (high - low) * part, 2) for part in (0.75, 0.6, 0.4)][:len(operation.inputs)]
+    arrays = [torch.tensor(v, dtype=torch.float64, device="cpu") for v in values]
+    shown = ", ".join(f"gl.dlarray({v})" for v in values)
+    broadcast = ("Any shape and labels, which the result keeps." if len(values) == 1
+                 else "Shapes broadcast; labels match by name.")
+    made = repr(dlarray._made(operation.kernel(*arrays), None))
+    return f"{doc}\n\n    {broadcast}\n\n    >>> import gradloom as gl\n    >>> gl.{operation.name}({shown})\n    {made}\n    "

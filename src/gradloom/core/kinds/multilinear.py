@@ -1,0 +1,75 @@
+"""Multilinear operations: monomials, and a transpose for each input."""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ...kernels import Tensor
+from ..operation import BoundRule, Operation, Rule, padded
+from ..trace import Node
+
+
+class Multilinear(Operation):
+    """A sum of monomials, each linear in every input that it names; a transpose for each input.
+
+    `fused_pull` is one rule that gives all cotangents of a raw walk, or a rule for each input, so that a node keeps
+    only what the traced ones need.
+    """
+
+    kind = "multilinear"
+
+    def __init__(self, name: str, kernel: Callable[..., Any], inputs: Sequence[str], terms: Sequence[Sequence[str]],
+                 transposes: dict[str, Rule], *,
+                 monomials: dict[tuple[str, ...], Rule] | None = None, reads_at: Any = None, lead_params: Any = None,
+                 fused_pull: Rule | dict[str, Rule] | None = None, broadcast: bool = False, **rest: Any):
+        super().__init__(name, kernel, inputs, **rest)
+        self.terms = [tuple(t) for t in terms]
+        self.transposes = {k: BoundRule(rule, self) for k, rule in transposes.items()}
+        self.reads_at = reads_at
+        self.monomials = {tuple(k): rule for k, rule in (monomials or {}).items()}
+        self.fused_pull: Any = fused_pull and (BoundRule(fused_pull, self) if callable(fused_pull) else
+                                               self.transposes | {k: BoundRule(rule, self)
+                                                                  for k, rule in fused_pull.items()})
+        self.lead_params = lead_params
+        self.broadcast = broadcast
+
+    def reads(self, name: str) -> set[str]:
+        read = set(self.transposes[name].reads) if name in self.transposes else set()
+        for term in self.terms:
+            if name in term:
+                read |= set(term) - {name}
+        fused = self.fused_pull[name] if type(self.fused_pull) is dict else self.fused_pull
+        return read | (fused.reads if fused else set())
+
+    def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any, lead: tuple[int, ...],
+             wanted: Sequence[bool]) -> Sequence[Any]:
+        rules = self.transposes if self.fused_pull is None or type(y_bar) is not Tensor or lead else self.fused_pull
+        if type(rules) is BoundRule:
+            return rules.call(v, params, node, y_bar, lead, wanted)  # type: ignore[no-any-return]
+        return [rules[name].call(v, params, node, y_bar, lead, wanted) if want else None
+                for name, want in zip(self.inputs, wanted, strict=True)]
+
+    def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
+        if lead and self.lead_params is not None:
+            params = {**params, **self.lead_params(params, lead)}
+        y_dot = None
+        for term in self.terms:
+            for k, name in enumerate(self.inputs):
+                if name not in term or dots[k] is None:
+                    continue
+                monomial = self.monomials.get(term)
+                dot = padded(dots[k], lead, node.ndim) if self.broadcast and monomial is None else dots[k]
+                inputs = [dot if n == name else v[i] if n in term else None for i, n in enumerate(self.inputs)]
+                if monomial is None:
+                    part = self.apply(inputs, params)
+                else:
+                    part = monomial(*[x for x in inputs if x is not None], node=node, lead=lead, **params)
+                y_dot = part if y_dot is None else y_dot + part
+        return y_dot
+
+
+def multilinear(name: str, kernel: Callable[..., Any], inputs: Sequence[str] = ("x",), *,
+                terms: Sequence[Sequence[str]] | None = None,
+                transposes: dict[str, Rule], **rest: Any) -> Multilinear:
+    """Declare an operation that is linear in each of its inputs; one monomial of all inputs unless `terms` says otherwise."""
+    return Multilinear(name, kernel, inputs, terms if terms is not None else [tuple(inputs)], transposes, **rest)

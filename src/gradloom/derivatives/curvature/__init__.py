@@ -1,0 +1,1 @@
+"""Divergences and Laplacians, from one walk that carries first and second order."""

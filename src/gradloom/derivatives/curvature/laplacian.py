@@ -1,0 +1,267 @@
+"""`dldivergence` and `dllaplacian`: sums of first and second derivatives along an axis, observation by observation."""
+from __future__ import annotations
+
+import itertools
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from ...core.array import dlarray
+from ...core.errors import BatchDependenceWarning, ShapeError, TraceError, TypeRefused, line_of, user_site
+from ...core.labels import axes_of, described, positions
+from ...core.tables import OPERATIONS, PUBLIC
+from ...core.trace import Node, live, walking
+from ...kernels import Tensor
+from ..jacobians.structure import depends, independence
+from ..walks.meetings import meets
+from ..walks.meetings import second as second_apart
+from ..walks.meetings import tangents as tangents_apart
+from ..words.evaluate import check_leads_to, marked, one_trace, output_node, recorded_result, target_node
+from .walk import Walk
+
+
+def dldivergence(u: Any, x: Any, axis: Any, /, *, enable_higher_derivatives: bool = True) -> Any:
+    """The divergence of u with respect to x: the sum along `axis` of du[i] / dx[i], for each observation.
+
+    `axis` is an integer or a label letter, looked up in both, or several; u and x have the same sizes along it. The
+    other axes are observations, which must not mix. The result has u's shape and labels with size 1 along `axis`, and
+    is recorded unless `enable_higher_derivatives=False`.
+
+    Raises ShapeError where the sizes differ, TraceError where the trace shows that u mixes observations; a
+    BatchDependenceWarning says that it cannot tell.
+
+    >>> import gradloom as gl
+    >>> gl.dlfeval(lambda x: gl.dldivergence(x ** 2, x, "C"), gl.dlarray([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], "CB"))
+    1(C) x 3(B) dlarray float64
+    [[10. 14. 18.]]
+
+    Source: MATLAB Deep Learning Toolbox, dldivergence.
+    """
+    word = "dldivergence"
+    u_node, x_node = _checked(u, x, word)
+    x_axes, u_axes = axes_of(axis, x.ndim, x._labels, x.shape), axes_of(axis, u.ndim, u._labels, u.shape)
+    sizes = [x.shape[k] for k in x_axes]
+    if not x_axes or sizes != [u.shape[k] for k in u_axes]:
+        raise ShapeError(
+            f"{word} of u {described(u.shape, u._labels)} with respect to x {described(x.shape, x._labels)}: along axis {axis!r} they must have "
+                         f"the same size, at {line_of(user_site())}")
+    batches = _observations(u, x, u_node, x_node, u_axes, x_axes, word)
+    if left := [k for k in range(x.ndim) if k not in x_axes and k not in batches and x.shape[k] > 1]:
+        raise ShapeError(
+            f"{word}: axis {left[0]} of x {described(x.shape, x._labels)} is neither an axis of the sum nor one of the observations of u "
+                         f"{described(u.shape, u._labels)}, at {line_of(user_site())}; name it in axis, or write dljacobian(u, x)")
+    shape = tuple(1 if k in u_axes else n for k, n in enumerate(u.shape))
+    found = None
+    count = math.prod(sizes)
+    if count and depends(u_node, x_node):
+        assert u_node is not None
+        order = sorted(range(len(x_axes)), key=lambda d: x_axes[d])
+        if meets(u_node, x_node):
+            tangents = tangents_apart(u_node, x_node, x_axes, _one(x), True, enable_higher_derivatives)
+        else:
+            tangents = Walk(u_node, x_node, x_axes, _one(x), True, enable_higher_derivatives).tangents()
+        if tangents is not None:
+            # Directions count the axes of x in their order; each meets the entry of u that it belongs to.
+            hot = torch.eye(count, dtype=torch.bool, device=u._value.device).reshape(count, *[sizes[d] for d in order])
+            where = sorted(range(len(u_axes)), key=lambda d: u_axes[d])
+            hot = hot.permute(0, *[1 + order.index(d) for d in where])
+            hot = hot.reshape(count, *[u.shape[k] if k in u_axes else 1 for k in range(u.ndim)])
+            if enable_higher_derivatives:
+                # Chosen, not multiplied: other derivatives may be infinite.
+                chosen = walking(OPERATIONS["where"].apply, (dlarray._made(hot, None), tangents, 0))
+                found = PUBLIC["reshape"](PUBLIC["sum"](chosen, axis=(0, *[1 + k for k in u_axes])), shape)
+            else:
+                zero = torch.zeros((), dtype=tangents.dtype, device=tangents.device)
+                found = torch.where(hot, tangents, zero).sum((0, *[1 + k for k in u_axes])).reshape(shape)
+    return _result(found, shape, u, u_node, x_node, enable_higher_derivatives)
+
+
+def dllaplacian(u: Any, x: Any, axis: Any, /, *, weights: Any = None, directions: int | None = None,
+                draws: str = "signs",
+                enable_higher_derivatives: bool = True) -> Any:
+    """The Laplacian of u with respect to x: the sum along `axis` of d2u / dx[i]2, for each observation and each channel
+    of u.
+
+    `axis` is x's: an integer, a label letter, or several. Axes of x that u has too (by label, else by size) are
+    observations, which must not mix; axes that only x has are summed over as `axis` is. The result has u's shape and
+    labels, and is recorded unless `enable_higher_derivatives=False`; the Laplacian of a Laplacian is the biharmonic.
+
+    `weights`: constants a for sum a[i] d2u / dx[i]2 (a vector) or sum a[i, j] d2u / dx[i] dx[j] (a matrix), i and j
+    counting the entries along `axis`. `directions=n`: an unbiased estimate from n random directions v, the mean of v' H
+    v, for very many inputs; the same draw for all observations. With `draws="signs"` its variance is 2/n times the sum
+    of H[i, j]**2 over i != j, with `draws="normal"` over all i, j.
+
+    Raises TraceError where the trace shows that u mixes observations, TypeRefused for complex u or x; a
+    BatchDependenceWarning says that it cannot tell.
+
+    >>> import gradloom as gl
+    >>> gl.dlfeval(lambda x: gl.dllaplacian(gl.sum(x ** 3, axis="C", keepdims=True), x, "C"), gl.dlarray([[1.0, 2.0], [3.0, 4.0]], "CB"))
+    1(C) x 2(B) dlarray float64
+    [[24. 36.]]
+
+    Source: MATLAB Deep Learning Toolbox, dllaplacian; Li et al. 2024, Forward Laplacian; Dangel et al. 2025, Collapsing
+    Taylor Mode.
+    """
+    word = "dllaplacian"
+    u_node, x_node = _checked(u, x, word)
+    x_axes = axes_of(axis, x.ndim, x._labels, x.shape)
+    if not x_axes:
+        raise ShapeError(
+            f"{word} needs an axis of x, which is {described(x.shape, x._labels)}, at {line_of(user_site())}")
+    u_axes = _own_axes(u, x, axis, x_axes)
+    batches = _observations(u, x, u_node, x_node, u_axes, x_axes, word)
+    summed = [*x_axes, *[k for k in range(x.ndim) if k not in x_axes and k not in batches]]
+    seeds = _seeds(x, x_axes, summed, weights, directions, draws)
+    total: Any = None
+    if all(x.shape[k] for k in summed) and depends(u_node, x_node):
+        assert u_node is not None
+        apart = meets(u_node, x_node)  # of such a trace only two walks in a row know the second derivatives
+        for sign, seed, tied in seeds:
+            found = (second_apart(u_node, x_node, summed, seed, tied, enable_higher_derivatives) if apart else
+                     Walk(u_node, x_node, summed, seed, tied, enable_higher_derivatives).second())
+            if found is not None:
+                found = found if sign > 0 else -found
+                total = found if total is None else total + found
+    return _result(total, u.shape, u, u_node, x_node, enable_higher_derivatives)
+
+
+def _checked(u: Any, x: Any, word: str) -> tuple[Node | None, Node]:
+    u_node, x_node = output_node(u, word), target_node(x, word)
+    for name, array in (("u", u), ("x", x)):
+        if array.dtype.is_complex:
+            raise TypeRefused(
+                f"{word} is defined for real u and x, {name} is complex, at {line_of(user_site())}; write gl.real({name}) and gl.imag({name})")
+    check_leads_to(u_node, [x_node], word)
+    one_trace([u_node] if u_node is not None else [], [x_node])
+    return u_node, x_node
+
+
+def _result(found: Any, shape: Sequence[int], u: dlarray, u_node: Node | None, x_node: Node, recorded: bool) -> dlarray:
+    if found is None:
+        found = torch.zeros(tuple(shape), dtype=u.dtype, device=u._value.device)
+    return recorded_result(found, u._labels, [x_node]) if recorded else marked(found, u._labels, u_node or x_node)
+
+
+def _one(x: dlarray) -> Tensor:
+    return torch.ones((1,) * (1 + x.ndim), dtype=x.dtype, device=x._value.device)
+
+
+# ----- observations ---------------------------------------------------------------------------------------------------
+
+
+def _own_axes(u: dlarray, x: dlarray, axis: Any, x_axes: Sequence[int]) -> tuple[int, ...]:
+    """The axes of u that `axis` names: its channels."""
+    if u._labels is not None and x._labels is not None:
+        letters = {x._labels[k] for k in x_axes}
+        return tuple(k for k, letter in enumerate(u._labels) if letter in letters)
+    return tuple(x_axes) if u.ndim == x.ndim else ()
+
+
+def _observations(u: dlarray, x: dlarray, u_node: Node | None, x_node: Node, u_axes: Sequence[int],
+                  x_axes: Sequence[int], word: str) -> list[int]:
+    """The axes of x that are observations of u, with proof that they do not mix."""
+    choices: dict[int, list[int]] = {}
+    free = [j for j in range(x.ndim) if j not in x_axes and x.shape[j] > 1]
+    for k in range(u.ndim):
+        if k in u_axes or u.shape[k] == 1:
+            continue
+        if u._labels is not None and x._labels is not None:
+            letter = u._labels[k]
+            same = positions(x._labels, letter)
+            if u._labels.count(letter) == len(same):
+                same = same[positions(u._labels, letter).index(k):][:1]
+        else:
+            same = tuple(sorted(free, key=lambda j: (j != k, j)))
+        choices[k] = [j for j in same if j in free and x.shape[j] == u.shape[k]]
+    lost = [k for k, js in choices.items() if not js]
+    if lost and len(free) > len(choices) - len(lost):
+        raise ShapeError(
+            f"{word} of u {described(u.shape, u._labels)} with respect to x {described(x.shape, x._labels)}: axis {lost[0]} of u has no axis of x "
+                         f"that it belongs to, at {line_of(user_site())}; write dljacobian(u, x) for derivatives of everything")
+    ks = [k for k in choices if choices[k]]
+    pairings = [js for js in itertools.islice(itertools.product(*[choices[k] for k in ks]), 64)
+                if len(set(js)) == len(js)]
+    if not ks or u_node is None:
+        return list(pairings[0]) if pairings else []
+    first: Any = None
+    for js in pairings:
+        verdict, reason = independence(u_node, x_node, {k: [j] for k, j in zip(ks, js, strict=True)})
+        if verdict == "proved":
+            return list(js)
+        first = first or (verdict, reason, js)
+    verdict, reason, js = first or ("disproved", "two axes of u belong to one of x", ())
+    where = f"{word} at {line_of(user_site())}: "
+    if verdict == "disproved":
+        raise TraceError(
+            f"{where}the observations of u {described(u.shape, u._labels)} are not independent: {reason}. Write dljacobian(u, x) for all "
+                         "derivatives, or sum u over its observations first")
+    warnings.warn(
+        f"{where}whether the observations of u {described(u.shape, u._labels)} are independent cannot be proved from the trace: {reason}. "
+                  "If they are not, the result is a sum over other observations too", BatchDependenceWarning,
+                  stacklevel=3)
+    return list(js)
+
+
+# ----- directions -----------------------------------------------------------------------------------------------------
+
+
+def _seeds(x: dlarray, x_axes: Sequence[int], summed: Sequence[int], weights: Any, directions: int | None,
+           draws: str) -> list[tuple[int, Tensor, bool]]:
+    """(sign, tangents of x, tied) of each walk: second derivatives with negative weights are subtracted."""
+    factors = [(1, _one(x), True)] if weights is None else _weighted(x, x_axes, summed, weights)
+    if directions is None:
+        return factors
+    if isinstance(directions, bool) or not isinstance(directions, int) or directions < 1:
+        raise TypeRefused(
+            f"directions is how many random directions to take, at least 1, not {directions!r}, at {line_of(user_site())}")
+    if draws not in ("signs", "normal"):
+        raise ValueError(f"draws is 'signs' or 'normal', not {draws!r}")
+    drawn = []
+    for sign, seed, tied in factors:
+        shape = ((directions, *[x.shape[k] if k in summed else 1 for k in range(x.ndim)])
+                 if tied else (directions, seed.shape[0]))
+        if draws == "normal":
+            v = PUBLIC["randn"](shape, like=x)._value
+        else:
+            v = 2 * PUBLIC["bernoulli"](0.5, shape, like=x)._value - 1
+        v = v.to(x.dtype) * directions**-0.5
+        drawn.append((sign, v * seed if tied else torch.tensordot(v, seed, 1), False))
+    return drawn
+
+
+def _weighted(x: dlarray, x_axes: Sequence[int], summed: Sequence[int], weights: Any) -> list[tuple[int, Tensor, bool]]:
+    """Tangents F with F' S F = a, by the signs S; those of a vector stay tied to their places."""
+    if isinstance(weights, dlarray) and live(weights._node) is not None:
+        raise TypeRefused(f"the weights of dllaplacian are constants, at {line_of(user_site())}; write detach(weights)")
+    a = (weights if isinstance(weights, dlarray) else dlarray(weights))._value.to(x.dtype).to(x._value.device)
+    sizes = [x.shape[k] for k in x_axes]
+    count = math.prod(sizes)
+    if tuple(a.shape) not in ((count,), (count, count)):
+        raise ShapeError(
+            f"the weights of dllaplacian are ({count},) or ({count}, {count}) for {count} entries along axis, not {described(a.shape, None)}, "
+                         f"at {line_of(user_site())}")
+    if len(summed) > len(x_axes) and any(x.shape[k] > 1 for k in summed[len(x_axes):]):
+        raise ShapeError(
+            f"weights count the entries along axis, and x {described(x.shape, x._labels)} has others that u has not, at {line_of(user_site())}; "
+                         "name them in axis")
+    if a.ndim == 1:
+        values, rows = a, None
+    else:
+        values, vectors = torch.linalg.eigh((a + a.mT) / 2)
+        rows = vectors.mT
+    found = []
+    for sign in (1, -1):
+        part = (sign * values).clamp(min=0)
+        if not bool((part > 0).any()):
+            continue
+        seed = part.sqrt().unsqueeze(0) if rows is None else (part.sqrt().unsqueeze(1) * rows)[part > 0]
+        order = sorted(range(len(x_axes)), key=lambda d: x_axes[d])
+        seed = seed.reshape(-1, *sizes).permute(0, *[1 + d for d in order])
+        found.append((sign, seed.reshape(-1, *[x.shape[k] if k in x_axes else 1 for k in range(x.ndim)]), rows is None))
+    return found
+
+
+__all__ = ["dldivergence", "dllaplacian"]

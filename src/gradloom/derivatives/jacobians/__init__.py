@@ -1,0 +1,1 @@
+"""Jacobian objects: their plans, their parts, and what is asked of them."""

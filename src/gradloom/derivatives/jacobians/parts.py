@@ -1,0 +1,185 @@
+"""What a Jacobian object is made from: its u and x, the way to each part, and the Blocks, made when they are first needed."""
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ...blocks.block import Block, identity
+from ...core.array import dlarray
+from ...core.errors import GradloomError, ShapeError, TraceError, line_of, user_site
+from ...core.trace import Node, ancestors
+from ...kernels import readable_bytes
+from ..walks.meetings import pull, push
+from .plan import Way, ways
+from .structure import free_memory, remembered, stand_ins, structure
+
+SMALL = 1 << 28  # what is dense smaller than this is made without asking how much memory is free
+
+
+class Leaf:
+    """What stays known of a u or an x when its trace has ended."""
+
+    __slots__ = ("device", "dtype", "key", "labels", "node", "shape")
+
+    def __init__(self, array: dlarray, node: Node | None, key: Any):
+        self.node = node
+        self.key = key
+        self.shape = array.shape
+        self.labels = array._labels
+        self.dtype = array.dtype
+        self.device = array.device
+
+    @property
+    def size(self) -> int:
+        """How many elements it has."""
+        return math.prod(self.shape)
+
+
+class Source:
+    """The Blocks of one `dljacobian` call, made when they are first needed, while the trace is open."""
+
+    def __init__(self, us: list[Leaf], xs: list[Leaf], recorded: bool = False, memory_limit: int | None = None):
+        self.us, self.xs = us, xs
+        self.recorded = recorded
+        self.memory_limit = memory_limit
+        self.blocks: dict[tuple[int, int], Block | None] = {}
+        self.site = user_site()
+        self.closed = False
+        self._ways: dict[int, list[Way]] = {}
+        self._reached: dict[int, set[Node]] = {}
+
+    @property
+    def open(self) -> bool:
+        """Whether the trace can still be walked."""
+        return not self.closed and all(leaf.node is None or leaf.node.trace.open for leaf in (*self.us, *self.xs))
+
+    def check_open(self, what: str) -> None:
+        """An error where the trace has ended."""
+        if not self.open:
+            raise TraceError(
+                f"{what}: this Jacobian (of {line_of(self.site)}) escaped from its dlfeval and is closed; return it from dlfeval")
+
+    @property
+    def memory(self) -> int:
+        """Bytes that may be used."""
+        return free_memory() if self.memory_limit is None else self.memory_limit
+
+    def way(self, i: int, j: int) -> Way:
+        """How d u_i / d x_j is made."""
+        if i not in self._ways:
+            u = self.us[i].node
+            self._ways[i] = ([Way(False)] * len(self.xs) if u is None or self.closed
+                             else ways(u, [x.node for x in self.xs], self._reached.get(i)))
+        return self._ways[i][j]
+
+    def leads(self, i: int, j: int) -> bool:
+        """Whether the trace leads from x_j to u_i; it is walked once for each u."""
+        u, x = self.us[i].node, self.xs[j].node
+        if u is None or x is None:
+            return False
+        if i not in self._reached:
+            self._reached[i] = set(ancestors([u], min(leaf.node.number for leaf in self.xs if leaf.node is not None)))
+        return x in self._reached[i]
+
+    def block(self, i: int, j: int) -> Block | None:
+        """d u_i / d x_j, None where it is zero."""
+        if (i, j) not in self.blocks:
+            self.check_open("a structured Jacobian")
+            try:
+                self._make(i, j)
+            except (RuntimeError, MemoryError, ShapeError) as error:
+                kernels = error.__cause__ if isinstance(error, ShapeError) else error  # a walk has put it in words
+                if (kernels is None or isinstance(kernels, GradloomError) or isinstance(kernels, RuntimeError)
+                    and "memory" not in str(kernels)):
+                    raise
+                said = (str(kernels) or type(kernels).__name__).splitlines()[0][:120]
+                raise ShapeError(
+                    f"the structured Jacobian of {line_of(self.site)} with respect to {self.xs[j].key!r} does not fit in memory on the way: "
+                                 f"{said}; take fewer outputs, or use J @ v and J.T @ w inside dlfeval") from error
+        return self.blocks[i, j]
+
+    def _make(self, i: int, j: int) -> None:
+        u, x = self.us[i].node, self.xs[j].node
+        if not self.leads(i, j):
+            self.blocks[i, j] = None
+            return
+        assert u is not None and x is not None
+        if self.way(i, j).backwards:  # one walk gives all parts that are made backwards
+            columns = [c for c in range(len(self.xs)) if (i, c) not in self.blocks and self.way(i, c).backwards
+                       and self.leads(i, c)]
+            self.fit(columns, [i])
+            nodes = [self.xs[c].node for c in columns]
+            pulled = pull({u: identity(u.shape, u.dtype, self.us[i].device)}, nodes, values_of=lambda node: node.values)  # type: ignore[arg-type]
+            for c, block in zip(columns, pulled, strict=True):
+                self.blocks[i, c] = None if block is None else block.transposed()
+            return
+        rows = [r for r in range(len(self.us)) if (r, j) not in self.blocks and self.leads(r, j)
+                and not self.way(r, j).backwards]
+        self.fit([j], rows)
+        outputs = list(dict.fromkeys(leaf.node for leaf in (self.us[r] for r in rows) if leaf.node is not None))
+        pushed = dict(zip(outputs, push(outputs, {x: identity(x.shape, x.dtype, self.xs[j].device)}), strict=True))
+        for r in rows:
+            self.blocks[r, j] = pushed[self.us[r].node]  # type: ignore[index]
+
+    def planned(self, i: int, j: int) -> Block | None:
+        """The Block if it is made, else its structure without data."""
+        if (i, j) in self.blocks:
+            return self.blocks[i, j]
+        u, x = self.us[i].node, self.xs[j].node
+        if u is None or x is None:
+            return None
+        self.check_open("the structure of a Jacobian")
+        if not self.leads(i, j):
+            return None
+        if self.way(i, j).backwards:
+            return remembered("structure backwards", [u], [x], lambda: _structure_backwards(u, x))
+        return remembered("structure", [u], [x], lambda: structure(u, x))
+
+    def fit(self, columns: Sequence[int], rows: Sequence[int] | None = None) -> None:
+        """Refuse what cannot fit in memory, before anything is allocated."""
+        rows = range(len(self.us)) if rows is None else rows
+        dense_bytes = sum(self.us[i].size * self.xs[j].size * self.us[i].dtype.itemsize for i in rows for j in columns)
+        if dense_bytes < SMALL and self.memory_limit is None:
+            return
+        memory = self.memory
+        needed = sum(self._bytes(i, j) for i in rows for j in columns)
+        if needed > memory:
+            raise ShapeError(
+                f"the structured Jacobian of {line_of(self.site)} holds {readable_bytes(needed)}, and {readable_bytes(memory)} of memory are free "
+                             f"(dense: {readable_bytes(dense_bytes)}); take fewer outputs, use J @ v and J.T @ w inside dlfeval, or dljacobian(u, x, axis)")
+
+    def _bytes(self, i: int, j: int) -> int:
+        """Bytes that a part holds, or will hold."""
+        if (i, j) not in self.blocks and (known := self.way(i, j).nbytes) is not None:
+            return known
+        block = self.planned(i, j)
+        return 0 if block is None else block.nbytes
+
+    def reduce(self, columns: Sequence[int]) -> None:
+        """Make the Blocks of some columns, and forget the trace when it ends."""
+        if self.closed:
+            return
+        self.check_open("returning a Jacobian")
+        self.fit([j for j in columns if (0, j) not in self.blocks and any(self.leads(i, j)
+                                                                          for i in range(len(self.us)))])
+        for j in columns:
+            for i in range(len(self.us)):
+                self.block(i, j)
+        trace = next((leaf.node.trace for leaf in (*self.us, *self.xs) if leaf.node is not None), None)
+        if trace is None:
+            self.forget()
+        else:
+            trace.closing.append(self.forget)
+
+    def forget(self) -> None:
+        """The trace has ended: what was made is all there is."""
+        self.closed = True
+        for leaf in (*self.us, *self.xs):
+            leaf.node = None
+        self._reached.clear()
+
+
+def _structure_backwards(u: Node, x: Node) -> Block | None:
+    (block,) = pull({u: identity(u.shape, u.dtype, "meta")}, [x], values_of=stand_ins)
+    return None if block is None else block.transposed()

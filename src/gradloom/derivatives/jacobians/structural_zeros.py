@@ -1,0 +1,51 @@
+"""Entries of a Jacobian that its structure proves to be zero, where a walk cannot tell.
+
+A walk with a direction for each row or column carries many zeros. Where a slope on the way is infinite, such a zero
+times infinity is NaN, though the direction does not go there at all: d sqrt(x[1]) / d x[0] is 0, also at x[0] = 0. A
+structured Jacobian has no such entry.
+"""
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from ...blocks.sparse import places
+from ...core.array import dlarray
+from ...core.tables import PUBLIC
+from ...core.trace import Node, walking
+from ...kernels import Tensor
+from ..walks.pull import finite
+from .structure import remembered, structure
+
+
+def cleared(found: Any, u: Node, x: Node, axes: Sequence[int]) -> Any:
+    """Rows along `axes` of u, of shape (*sizes, *x.shape), an array or a recorded one: NaN and infinities are left where an entry can be."""
+    raw = found._value if type(found) is dlarray else found
+    if u.trace.guarded or finite((raw,)):  # where something was selected, 0 times infinity is 0 anyway
+        return found
+    try:
+        possible = _possible(u, x, axes).to(raw.device)
+    except Exception:  # an operation that cannot be followed without its data: every entry may be one
+        return found
+    if type(found) is not dlarray:
+        return torch.where(possible, raw, torch.zeros((), dtype=raw.dtype, device=raw.device))
+    return walking(PUBLIC["where"], dlarray._made(possible, None), found, 0.0)
+
+
+def _possible(u: Node, x: Node, axes: Sequence[int]) -> Tensor:
+    """Where the rows along some axes of u can be other than zero, whatever the values."""
+    there = torch.zeros((math.prod(u.shape), math.prod(x.shape)), dtype=torch.bool, device="cpu")
+    block = remembered("structure", [u], [x], lambda: structure(u, x))
+    for term in block.terms if block is not None else ():
+        rows, columns, _ = places(term, block)
+        there[rows, columns] = True
+    there = there.reshape(*u.shape, *x.shape)
+    others = [k for k in range(u.ndim) if k not in axes]
+    there = there.permute(*axes, *others, *range(u.ndim, there.ndim))
+    return there.flatten(len(axes), u.ndim - 1).any(len(axes)) if others else there
+
+
+__all__ = ["cleared"]

@@ -1,0 +1,1 @@
+"""Derivatives that users state themselves, and their check."""

@@ -1,0 +1,1 @@
+"""The walks over a trace: backwards, forwards, and what they have in common."""

@@ -1,0 +1,1 @@
+"""The words for derivatives of results and of functions."""

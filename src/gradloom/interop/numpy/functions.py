@@ -1,0 +1,160 @@
+"""NumPy's protocols: np.sin(x), np.sum(x, axis=0), np.stack([x, y]), np.add.reduce(x) record the library's operations."""
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...core.array import dlarray
+from ...core.containers import flatten, unflatten
+from ...core.errors import TypeRefused, line_of, user_site
+from ...core.tables import PUBLIC
+from ..protocol import adapted, gl, in_double, traced_in, unknown
+from . import selection as numpy_selection  # noqa: F401 - which fill the table
+from .table import FUNCTIONS
+
+# NumPy's ufuncs that are spelled differently here; the others have the name of their operation.
+_SPELLED = {
+    "absolute": "abs", "fabs": "abs", "arccos": "acos", "arccosh": "acosh", "arcsin": "asin",
+    "arcsinh": "asinh", "arctan": "atan",
+    "arctan2": "atan2", "arctanh": "atanh", "conjugate": "conj", "invert": "bitwise_invert",
+    "left_shift": "bitwise_left_shift",
+    "right_shift": "bitwise_right_shift", "rint": "round", "true_divide": "divide",
+    "expit": "sigmoid", "psi": "digamma",  # of scipy.special, whose ufuncs come here as well
+}
+# Written in other operations.
+_COMPOSED: dict[str, Callable[..., Any]] = {
+    "float_power": lambda a, b: gl.power(in_double(a), in_double(b)),
+    "cbrt": lambda x: gl.sign(x) * gl.abs(x) ** (1 / 3),
+    "deg2rad": lambda x: x * (np.pi / 180), "radians": lambda x: x * (np.pi / 180),
+    "rad2deg": lambda x: x * (180 / np.pi), "degrees": lambda x: x * (180 / np.pi),
+    "divmod": lambda a, b: (gl.floor_divide(a, b), gl.mod(a, b)),
+    "modf": lambda x: (x - gl.trunc(x), gl.trunc(x)),
+    "fmax": lambda a, b: gl.where(gl.isnan(a), b, gl.where(gl.isnan(b), a, gl.maximum(a, b))),
+    "fmin": lambda a, b: gl.where(gl.isnan(a), b, gl.where(gl.isnan(b), a, gl.minimum(a, b))),
+    "logaddexp2": lambda a, b: gl.logaddexp(a * math.log(2), b * math.log(2)) / math.log(2),
+    "heaviside": lambda x, at_zero: gl.where(gl.equal(x, 0), at_zero, (gl.sign(x) + 1) / 2),
+    "ldexp": lambda x, n: x * gl.exp2(n * 1.0),
+    "logit": lambda p: gl.log(p) - gl.log1p(-p),
+    "log_expit": lambda x: -gl.softplus(-x),
+    "ndtr": lambda x: gl.erfc(x * -0.5 ** 0.5) / 2,
+    "entr": lambda x: -gl.xlogy(x, x),
+    "rel_entr": lambda a, b: gl.xlogy(a, a) - gl.xlogy(a, b),
+    "matvec": lambda a, b: gl.matmul(a, b[..., None])[..., 0],
+    "vecmat": lambda a, b: gl.matmul(gl.conj(a)[..., None, :], b)[..., 0, :],
+}
+
+
+def ufunc_operation(name: str) -> Callable[..., Any] | None:
+    """What a ufunc of NumPy records, from its name."""
+    return PUBLIC.get(_SPELLED.get(name, name)) or _COMPOSED.get(name)
+
+
+UFUNCS = tuple(sorted({f.__name__ for f in vars(np).values() if isinstance(f, np.ufunc)
+                       and ufunc_operation(f.__name__)}))
+
+# ufunc.reduce and ufunc.accumulate of these are reductions of ours.
+_REDUCED = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min", "logical_and": "all",
+            "logical_or": "any",
+            "logaddexp": "logsumexp"}
+_ACCUMULATED = {"add": "cumsum", "multiply": "cumprod", "maximum": "cummax", "minimum": "cummin"}
+
+_ORDERED = ("reshape", "ravel")  # where order= says which element goes where, not how they lie in memory
+
+_WAYS = {
+    "at": "write x[i] = x[i] + v, or x.at(...) for the index",
+    "reduceat": "write one sum for each slice, np.stack([np.sum(x[a:b]), ...])",
+    "reduce": "write np.sum, np.prod, np.max, np.min, np.all or np.any",
+    "accumulate": "write np.cumsum or np.cumprod",
+}
+
+
+def _named(word: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Keyword arguments without those that mean nothing here; a place to write to and a mask are refused."""
+    out = options.get("out")
+    if out is not None and any(o is not None for o in (out if isinstance(out, tuple) else (out,))):
+        raise TypeRefused(f"{word} with out= would write a recorded value into an array, at {line_of(user_site())}; "
+                          f"write y = {word}(...), and a = a + x instead of a += x")
+    if "where" in options and options["where"] is not True:
+        raise TypeRefused(
+            f"{word} with where= has no operation, at {line_of(user_site())}; select with np.where(mask, {word}(x), other), "
+                          "or x[mask]")
+    return {k: v for k, v in options.items() if k not in ("out", "where", "casting", "subok", "order", "like")
+            and v is not np._NoValue}
+
+
+@functools.cache
+def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    """What NumPy takes where an argument is not given: said aloud, it means the same."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return {}
+    return {name: p.default for name, p in parameters.items() if p.default is not p.empty}
+
+
+def _constants(function: Callable[..., Any], word: str, name: str, args: Any, kwargs: Any) -> Any:
+    """A function without an operation: on untraced arrays it computes with their values, as it does on any other constant."""
+    if traced_in((args, kwargs)):
+        raise unknown(word, name, (*UFUNCS, *FUNCTIONS),
+                      "write it in other operations, or extractdata(x) to mean a constant")
+    leaves, structure = flatten((args, kwargs))
+    args, kwargs = unflatten(structure, [np.asarray(leaf) if type(leaf) is dlarray else leaf for leaf in leaves])
+    return function(*args, **kwargs)
+
+
+def array_ufunc(self: dlarray, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+    """np.sin(x), np.add(a, x), np.add.reduce(x, axis=0), np.multiply.outer(a, x)."""
+    name = ufunc.__name__
+    word = f"np.{name}" + (f".{method}" if method != "__call__" else "")
+    operation = ufunc_operation(name)
+    if method in ("reduce", "accumulate"):
+        reduction = (_REDUCED if method == "reduce" else _ACCUMULATED).get(name)
+        operation = FUNCTIONS.get(reduction) if reduction else None  # type: ignore[arg-type]
+        operation = operation or (PUBLIC.get(reduction) if reduction else None)
+    if operation is None or method in ("at", "reduceat"):
+        if method == "at" or traced_in((inputs, options)) and method in _WAYS:
+            raise TypeRefused(f"{word} has no operation, at {line_of(user_site())}; {_WAYS[method]}")
+        return _constants(ufunc if method == "__call__" else getattr(ufunc, method), word, name, inputs, options)
+    options = _named(word, options)
+    if method in ("reduce", "accumulate"):
+        x, axis, *rest = (*inputs, options.pop("axis", 0))[:2] if len(inputs) < 2 else inputs
+        dtype = rest[0] if rest else options.pop("dtype", None)
+        x = x if dtype is None else gl.astype(x, dtype)
+        initial = options.pop("initial", None)
+        y = adapted(word, operation, (x,), {"axis": axis, **options})
+        return y if initial is None else PUBLIC[_SPELLED.get(name, name)](y, initial)
+    dtype = options.pop("dtype", None)
+    if options:
+        return _constants(ufunc, f"{word} with {', '.join(options)}", name, inputs, options)
+    if dtype is not None:
+        inputs = tuple(gl.astype(x, dtype) for x in inputs)
+    if method == "outer":
+        a, b = (x if isinstance(x, dlarray) else dlarray(x) for x in inputs)
+        inputs = (gl.reshape(a, (*a.shape, *(1,) * b.ndim)), b)
+    return operation(*inputs)
+
+
+def array_function(self: dlarray, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+    """np.sum(x, axis=0), np.stack([x, y]), np.linalg.inv(x): every function of NumPy that is not a ufunc."""
+    module = (getattr(function, "__module__", None) or "numpy").removeprefix("numpy").removeprefix(".")
+    name = f"{module}.{function.__name__}" if module in ("linalg", "fft") else function.__name__
+    adapter = FUNCTIONS.get(name)
+    word = f"np.{name}"
+    if adapter is None:
+        return _constants(function, word, name, args, kwargs)
+    options = kwargs
+    if kwargs:
+        usual = _defaults(function)
+        options = _named(word, {k: v for k, v in kwargs.items() if k not in usual or v is not usual[k]})
+    if name in _ORDERED and "order" in kwargs:
+        options["order"] = kwargs["order"]
+    return adapted(word, adapter, args, options)
+
+
+dlarray.__array_ufunc__ = array_ufunc  # type: ignore[assignment]
+dlarray.__array_function__ = array_function  # type: ignore[attr-defined]

@@ -1,0 +1,171 @@
+"""Torch functions on dlarrays, recorded through the ATen operations that they are made of.
+
+`run` calls a torch function with every dlarray as a `Wrapped` tensor, under a mode that answers each ATen operation
+(`aten_mode`).
+"""
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map
+
+from ....core.array import dlarray, refuse_computed
+from ....core.errors import GradloomError, TraceError, TypeRefused, line_of, user_site
+from ....core.trace import current_trace
+from ....kernels import Tensor, differentiable, under, undispatched
+from ...protocol import Unsupported
+from ..autograd import ANSWERED, NeedsTrace, refuse_transform
+from ..own import own_functions
+from .mode import Functional, array_of, as_varying, as_wrapped, carries, constant_of
+from .wrapped import Run, Wrapped, leaves_of, mapped, running, thread, wrapped
+
+# Of them, those that constants take too: the first is quicker so, the second writes behind torch's dispatcher.
+ALWAYS = frozenset(("linear", "ctc_loss"))
+WHOLE: dict[str, Callable[..., Any]] = {}  # torch functions that are one operation here: a function of dlarrays
+_made = dlarray._made
+
+
+# ----- running a function ---------------------------------------------------------------------------------------------
+
+
+def run(func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """A torch function on dlarrays, recorded through the ATen operations that it is made of.
+
+    Plain tensors are constants. Floating results are dlarrays without labels. Raises TypeRefused where an operation has
+    no rule and where a value would be written into an argument, TraceError where a value that is differentiated would
+    leave the trace.
+    """
+    word = name_of(func)
+    places: dict[int, tuple[dlarray, Wrapped]] = {}
+
+    def entered(x: Any) -> Any:
+        if type(x) is dlarray:
+            if id(x) not in places:
+                traced = carries(x)
+                places[id(x)] = x, wrapped(_made(x._value, x._node if traced else None, None), traced, True)
+            return places[id(x)][1]
+        if isinstance(x, Tensor):
+            refuse_computed(x)
+            return x.detach()
+        return x
+
+    args, kwargs = tree_map(entered, (tuple(args), dict(kwargs or {})))
+    trace = next((x._node.trace for x, place in places.values() if place.requires_grad), None)  # type: ignore[union-attr]
+
+    def recorded() -> Any:
+        for _, place in places.values():
+            place._cell.run = running()
+        return tree_map(left, func(*args, **kwargs))
+
+    try:
+        result = dispatched(word, trace, recorded)
+    except NeedsTrace:
+        raise TraceError(f"{word} differentiates what is not recorded, at {line_of(user_site())}; write "
+                         "dlfeval(fun, x, ...) with it in fun") from None
+    for _, place in places.values():
+        if place._cell.version:
+            raise TypeRefused(
+                f"{word} writes into an array that it was given, at {line_of(user_site())}; values never change: "
+                              "write the form that returns a new one (without inplace=True, out= or a trailing _)")
+    return result
+
+
+def left(x: Any) -> Any:
+    """A result of a torch function as a dlarray; a dataclass with such results in its fields."""
+    if dataclasses.is_dataclass(x) and not isinstance(x, type):
+        fields = {f.name: tree_map(left, getattr(x, f.name)) for f in dataclasses.fields(x) if f.init}
+        return dataclasses.replace(x, **fields)
+    x = array_of(x)
+    return _made(x._value, x._node, None) if type(x) is dlarray else x
+
+
+class Whole(TorchFunctionMode):
+    """Answers the few torch functions that are operations of this library as a whole, before torch takes them apart.
+
+    While it is on, torch's attention layers do not take their fused way around the operations that are answered here.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        try:
+            return self.answered(func, args, kwargs)
+        except GradloomError as error:
+            running().mode.error = error  # type: ignore[union-attr]  # the operators of tensors take a TypeError for "not implemented"
+            raise
+
+    def answered(self, func: Any, args: Any, kwargs: Any) -> Any:
+        interpreter = _transform()
+        if interpreter is not None:
+            if interpreter.key().name != "Vmap" or any(
+                    isinstance(x, Tensor) and differentiable(x.dtype) for x in leaves_of((args, kwargs or {}))):
+                refuse_transform(interpreter)
+            return func(*args, **(kwargs or {}))  # masks made from indices
+        answered = ANSWERED.get(func)
+        if answered is not None:
+            return undispatched(answered, *args, **(kwargs or {}))
+        if kwargs and kwargs.get("requires_grad"):
+            return func(*args, **{**kwargs, "requires_grad": False}).requires_grad_()
+        rule = WHOLE.get(getattr(func, "__name__", ""))
+        if rule is not None:
+            graded = torch.is_grad_enabled()
+            wrapped_there = varies = recorded = False
+
+            def entered(x: Any) -> Any:
+                nonlocal wrapped_there, varies, recorded
+                if type(x) is Wrapped:
+                    wrapped_there = True
+                    varies = varies or graded and x._cell.varies and not x._constant
+                array = array_of(x) if graded else constant_of(x)
+                recorded = recorded or carries(array)
+                return array
+
+            def by_rule() -> Any:
+                positional, named = mapped(entered, args), mapped(entered, kwargs or {})
+                if not wrapped_there or not recorded and func.__name__ not in ALWAYS:
+                    return NotImplemented
+                try:
+                    return rule(*positional, **named)
+                except Unsupported:
+                    return NotImplemented
+
+            result = undispatched(by_rule)
+            if result is not NotImplemented:
+                return mapped(as_varying if varies else as_wrapped, result)
+        return func(*args, **(kwargs or {}))
+
+
+_transform = torch._C._functorch.peek_interpreter_stack
+
+
+def dispatched(word: str, trace: Any, function: Callable[..., Any], /, *args: Any) -> Any:
+    """Run torch code, answered by the rules; what it differentiates is recorded on `trace`."""
+    from .rules import neural as aten_layers  # noqa: F401  the tables
+
+    interpreter = _transform()
+    if interpreter is not None:
+        refuse_transform(interpreter)
+    mode = Functional(word)
+    outer, run = running(), Run(word, mode, current_trace() or trace)
+    try:
+        thread.run = run
+        return under((torch._C._ForceDispatchKeyGuard(*mode.keys), torch.enable_grad(), mode, Whole()),
+                     own_functions, function, *args)
+    except TypeError as error:
+        if mode.error is None or isinstance(error, GradloomError):
+            raise
+        raise mode.error from None
+    finally:
+        thread.run = outer
+        run.over, run.mode = True, None
+        mode.error = None  # it holds the frames it went through, and they the mode
+
+
+def name_of(func: Any) -> str:
+    """`torch.nn.functional.relu`, for messages."""
+    name = getattr(func, "__name__", None) or getattr(func, "__qualname__", None) or type(func).__name__
+    module = (getattr(func, "__module__", None) or getattr(getattr(func, "__objclass__", None), "__name__", None)
+              or "torch")
+    return f"{str(module).replace('torch._C._', 'torch.')}.{name}"

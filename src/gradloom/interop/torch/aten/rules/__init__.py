@@ -1,0 +1,1 @@
+"""ATen's operations as functions of dlarrays, one family a file."""

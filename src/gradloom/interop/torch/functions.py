@@ -1,0 +1,70 @@
+"""torch's protocol: torch.sin(x), F.relu(x), tensor + x record the library's operations.
+
+A function without an entry in the table is run by `interop.aten`, through the ATen operations that it is made of.
+"""
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+
+from ...core.array import dlarray
+from ...core.errors import TypeRefused, line_of, user_site
+from ..protocol import Unsupported, adapted, unknown
+from .losses import FUNCTIONS  # the last part of the table
+
+_PREFIXES = ("linalg_", "fft_", "special_")
+
+
+@functools.cache
+def name_of(function: Any) -> str:
+    """What the function is called in torch: "sin", "linalg.inv", "nn.functional.batch_norm"."""
+    name = getattr(function, "__name__", "")
+    for prefix in _PREFIXES:
+        if name.startswith(prefix):
+            return f"{prefix[:-1]}.{name[len(prefix):]}"
+    its = (getattr(function, "__module__", None) == "torch.nn.functional"
+           or getattr(torch.nn.functional, name, None) is function)
+    if its and f"nn.functional.{name}" in FUNCTIONS:
+        return f"nn.functional.{name}"
+    return name
+
+
+def fallback(function: Any, args: Any, kwargs: Any, word: str, why: str) -> Any:
+    """A function without an entry, or with an option that its entry has not."""
+    try:
+        from .aten import recording as aten
+    except ImportError:
+        raise unknown(f"{word}{why}", word.rsplit(".", 1)[-1], FUNCTIONS, "write it in other operations") from None
+    return aten.run(function, args, kwargs)
+
+
+def handle(function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    """What torch calls for a function of which an argument is a dlarray."""
+    kwargs = kwargs or {}
+    name = name_of(function)
+    word = f"torch.{name}"
+    if name.endswith("_") and not name.endswith("__") or name in ("__setitem__", "__set__"):
+        raise TypeRefused(
+            f"{word} would write a recorded value into a tensor, at {line_of(user_site())}; write t = t + x instead of "
+                          "t.add_(x), and make t a dlarray before t[i] = x")
+    if kwargs.get("out") is not None:
+        raise TypeRefused(
+            f"{word} with out= would write a recorded value into a tensor, at {line_of(user_site())}; write y = {word}(...)")
+    adapter = FUNCTIONS.get(name)
+    if adapter is None:
+        return fallback(function, args, kwargs, word, "")
+    if "out" in kwargs:
+        kwargs = {k: v for k, v in kwargs.items() if k != "out"}
+    try:
+        return adapted(word, adapter, args, kwargs)
+    except Unsupported as reason:
+        return fallback(function, args, kwargs, word, f" with {reason}")
+
+
+def _torch_function(cls: type, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    return handle(function, types, args, kwargs)
+
+
+dlarray.__torch_function__ = classmethod(_torch_function)  # type: ignore[attr-defined]

@@ -1,0 +1,238 @@
+"""What torch's functions of arrays record: adapters with torch's own arguments. `FUNCTIONS` is read by the protocol and by its tests."""
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+
+from ...core.array import dlarray, labels_of, raw
+from ..numpy.mathematics import FUNCTIONS as NUMPY
+from ..protocol import Unsupported, cast, gl, in_double
+
+
+class Table(dict[str, Callable[..., Any]]):
+    """Names of torch to functions of dlarrays. A name, ATen's `linalg_qr` for `linalg.qr` too, is stated once, in one of the tables."""
+
+    _owners: ClassVar[dict[str, Table]] = {}
+
+    def __setitem__(self, name: str, function: Callable[..., Any]) -> None:
+        overload = name.startswith("prims.") or self.of_aten and "." in name
+        base = name if name.startswith("prims.") else name.partition(".")[0] if overload else _PREFIX.sub(r"\1_", name)
+        if self._owners.setdefault(base, self) is not self or name in self:
+            raise ValueError(f"{name} is stated twice")
+        super().__setitem__(name, function)
+
+    def __init__(self, of_aten: bool = False):
+        super().__init__()
+        self.of_aten = of_aten
+
+    def update(self, *tables: Any, **functions: Any) -> None:
+        for name, function in dict(*tables, **functions).items():
+            self[name] = function
+
+
+_PREFIX = re.compile(r"^(linalg|fft|special)\.")
+# what torch.* and torch.nn.functional.* have, with torch's arguments; ATen's operations of these names have them too
+FUNCTIONS = Table()
+RULES = Table(of_aten=True)  # of ATen alone: "_softmax" or "sum.dim_IntList" or "prims.sum"
+# ATen's operations that write without saying so, or in a way of their own: functions of wrapped tensors
+WRITERS = Table(of_aten=True)
+
+
+def of_torch(function: Any) -> Any:
+    """An adapter, under its own name."""
+    FUNCTIONS[function.__name__.removesuffix("_")] = function
+    return function
+
+
+def of_functional(function: Any) -> Any:
+    """An adapter for a function of torch.nn.functional whose arguments or results are not those of ATen's operation of that name."""
+    FUNCTIONS[f"nn.functional.{function.__name__}"] = function
+    return function
+
+
+def only(**options: Any) -> None:
+    """Options at any value but their default go to the operations that the function is made of."""
+    for name, (value, default) in options.items():
+        if value is not default and not (isinstance(value, (int, float, str, tuple)) and value == default):
+            raise Unsupported(f"{name}={value!r:.30}")
+
+
+# ----- element by element -----
+
+_UNARY_SAME = """
+abs acos acosh angle asin asinh atan atanh ceil conj cos cosh digamma erf erfc erfinv exp exp2 expm1 floor imag isfinite isinf isnan log
+log10 log1p log2 logical_not negative positive real reciprocal rsqrt sigmoid sign signbit sin sinh sqrt square tan tanh trunc
+"""
+_UNARY = {
+    **{name: name for name in _UNARY_SAME.split()},
+    "absolute": "abs", "arccos": "acos", "arccosh": "acosh", "arcsin": "asin", "arcsinh": "asinh",
+    "arctan": "atan", "arctanh": "atanh",
+    "neg": "negative", "bitwise_not": "bitwise_invert", "fix": "trunc", "conj_physical": "conj",
+    "sgn": "sign", "lgamma": "gammaln",
+    "special.expit": "sigmoid", "special.erf": "erf", "special.erfc": "erfc", "special.erfinv": "erfinv",
+    "special.exp2": "exp2",
+    "special.expm1": "expm1", "special.log1p": "log1p", "special.gammaln": "gammaln", "special.digamma": "digamma",
+    "special.psi": "digamma",
+}
+for _name, _public in _UNARY.items():
+    FUNCTIONS[_name] = lambda input, _public=_public: getattr(gl, _public)(input)
+FUNCTIONS["frac"] = lambda input: input - gl.trunc(input)
+FUNCTIONS["deg2rad"] = lambda input: input * (math.pi / 180)
+FUNCTIONS["rad2deg"] = lambda input: input * (180 / math.pi)
+FUNCTIONS["round"] = lambda input, *, decimals=0: NUMPY["round"](input, decimals)
+FUNCTIONS["sinc"] = FUNCTIONS["special.sinc"] = lambda input: NUMPY["sinc"](input)
+FUNCTIONS[
+    "nan_to_num"] = lambda input, nan=None, posinf=None, neginf=None: NUMPY[
+        "nan_to_num"](input, True, nan or 0.0, posinf, neginf)
+
+_BINARY_SAME = """
+atan2 floor_divide hypot logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor maximum minimum not_equal copysign nextafter
+fmod logaddexp xlogy multiply greater greater_equal less less_equal matmul
+"""
+_BINARY = {
+    **{name: name for name in _BINARY_SAME.split()},
+    "arctan2": "atan2", "special.xlogy": "xlogy", "eq": "equal", "ne": "not_equal", "gt": "greater",
+    "ge": "greater_equal", "lt": "less",
+    "le": "less_equal", "mul": "multiply", "true_divide": "divide", "remainder": "mod", "__and__": "bitwise_and",
+    "__or__": "bitwise_or",
+    "__xor__": "bitwise_xor", "__matmul__": "matmul", "__floordiv__": "floor_divide",
+}
+for _name, _public in _BINARY.items():
+    FUNCTIONS[_name] = lambda input, other, _public=_public: getattr(gl, _public)(input, other)
+FUNCTIONS["pow"] = lambda input, exponent: gl.power(input, exponent)
+FUNCTIONS["float_power"] = lambda input, exponent: gl.power(in_double(input), in_double(exponent))
+for _name in ("mm", "bmm"):
+    FUNCTIONS[_name] = lambda input, mat2: gl.matmul(input, mat2)
+FUNCTIONS["mv"] = lambda input, vec: gl.matmul(input, vec)
+FUNCTIONS["dot"] = lambda input, tensor: gl.matmul(input, tensor)
+FUNCTIONS["vdot"] = lambda input, other: gl.matmul(gl.conj(input), other)
+FUNCTIONS["add"] = lambda input, other, *, alpha=1: gl.add(input, other if alpha == 1 else gl.multiply(other, alpha))
+FUNCTIONS[
+    "sub"] = FUNCTIONS[
+        "subtract"] = lambda input, other, *, alpha=1: gl.subtract(input, other if alpha == 1
+                                                                   else gl.multiply(other, alpha))
+FUNCTIONS[
+    "rsub"] = FUNCTIONS[
+        "__rsub__"] = lambda input, other, *, alpha=1: gl.subtract(other, input if alpha == 1 else input * alpha)
+for _name, _public in {"__rpow__": "power", "__rdiv__": "divide", "__rtruediv__": "divide",
+                       "__rmul__": "multiply", "__radd__": "add",
+                       "__rmod__": "mod", "__rmatmul__": "matmul", "__rfloordiv__": "floor_divide"}.items():
+    FUNCTIONS[_name] = lambda input, other, _public=_public: getattr(gl, _public)(other, input)
+
+
+@of_torch
+def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
+    y = gl.divide(input, other) if rounding_mode != "floor" else gl.floor_divide(input, other)
+    return gl.trunc(y) if rounding_mode == "trunc" else y
+
+
+FUNCTIONS["divide"] = div
+FUNCTIONS["lerp"] = lambda input, end, weight: gl.add(input, gl.multiply(weight, gl.subtract(end, input)))
+FUNCTIONS["addcmul"] = lambda input, tensor1, tensor2, *, value=1: gl.add(input, gl.multiply(tensor1, tensor2) * value)
+FUNCTIONS["addcdiv"] = lambda input, tensor1, tensor2, *, value=1: gl.add(input, gl.divide(tensor1, tensor2) * value)
+
+
+def plus(input: Any, product: Any, beta: Any = 1, alpha: Any = 1) -> Any:
+    """beta input + alpha product; with beta 0 the input is not read."""
+    product = product if alpha == 1 else product * alpha
+    return product if beta == 0 else gl.add(input if beta == 1 else gl.multiply(input, beta), product)
+
+
+for _name in ("addmm", "addmv", "baddbmm"):
+    FUNCTIONS[_name] = lambda input, a, b, *, beta=1, alpha=1: plus(input, gl.matmul(a, b), beta, alpha)
+
+
+@of_torch
+def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
+    return gl.clip(input, min, max)
+
+
+FUNCTIONS["clip"] = clamp
+FUNCTIONS["clamp_min"] = lambda input, min: gl.clip(input, min, None)
+FUNCTIONS["clamp_max"] = lambda input, max: gl.clip(input, None, max)
+FUNCTIONS["where"] = lambda condition, input=None, other=None: (
+    gl.nonzero(condition) if input is None and other is None else gl.where(condition, input, other))
+FUNCTIONS["masked_fill"] = lambda input, mask, value: gl.where(mask, cast(value, input.dtype)
+                                                               if type(value) is dlarray else value, input)
+
+# ----- reductions -----
+
+
+def axes(dim: Any) -> Any:
+    """torch's dim as axis: none or an empty list are all."""
+    if dim is None or isinstance(dim, (list, tuple)) and not dim:
+        return None
+    return tuple(dim) if isinstance(dim, (list, tuple)) else dim
+
+
+def _reduction(name: str, public: str) -> None:
+    def call(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+        return getattr(gl, public)(cast(input, dtype), axis=axes(dim) if input.ndim else None, keepdims=keepdim)
+
+    FUNCTIONS[name] = call
+
+
+for _name, _public in {"sum": "sum", "mean": "mean", "any": "any", "all": "all", "argmax": "argmax",
+                       "argmin": "argmin", "amax": "max",
+                       "amin": "min", "logsumexp": "logsumexp", "prod": "prod",
+                       "special.logsumexp": "logsumexp"}.items():
+    _reduction(_name, _public)
+
+
+def _moment(name: str) -> None:
+    def call(input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = 1) -> Any:
+        if isinstance(dim, bool):
+            dim, unbiased = None, dim
+        correction = (1 if unbiased else 0) if unbiased is not None else 1 if correction is None else correction
+        return getattr(gl, name)(input, axis=axes(dim), correction=correction, keepdims=keepdim)
+
+    FUNCTIONS[name] = call
+    FUNCTIONS[f"{name}_mean"] = lambda input, dim=None, unbiased=None, keepdim=False, *, correction=1: (
+        call(input, dim, unbiased, keepdim, correction=correction),
+        gl.mean(input, axis=None if isinstance(dim, bool) else axes(dim), keepdims=keepdim))
+
+
+_moment("var")
+_moment("std")
+
+
+def _extreme(name: str, other_name: str) -> None:
+    result = getattr(torch.return_types, name)
+
+    def call(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
+        if dim is None and other is None:
+            return getattr(gl, name)(input)
+        if other is not None or not isinstance(dim, int):
+            return getattr(gl, other_name)(input, dim if other is None else other)
+        if not input.ndim:
+            return result((input, dlarray(0, dtype="int64")))
+        return result((getattr(gl, name)(input, axis=dim, keepdims=keepdim),
+                       getattr(gl, f"arg{name}")(input, axis=dim, keepdims=keepdim)))
+
+    FUNCTIONS[name] = call
+
+
+_extreme("max", "maximum")
+_extreme("min", "minimum")
+
+
+@of_torch
+def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool | None = False) -> Any:
+    where = torch.sort(raw(input), dim=dim, descending=descending, stable=bool(stable))[1]
+    places = dlarray(where, labels_of(input))
+    values: Any = gl.take_along_axis(input, where, axis=dim) if input.ndim else input
+    return torch.return_types.sort((values, places))  # type: ignore[arg-type]
+
+
+FUNCTIONS[
+    "argsort"] = lambda input, dim=-1, descending=False, stable=False: gl.argsort(
+        input, axis=dim, descending=descending)
+FUNCTIONS["cumsum"] = lambda input, dim, *, dtype=None: gl.cumsum(cast(input, dtype),
+                                                                  axis=dim) if input.ndim else cast(input, dtype)
+FUNCTIONS["cumprod"] = lambda input, dim, *, dtype=None: gl.cumprod(cast(input, dtype),
+                                                                    axis=dim) if input.ndim else cast(input, dtype)
+FUNCTIONS["count_nonzero"] = lambda input, dim=None: gl.count_nonzero(input, axis=dim)

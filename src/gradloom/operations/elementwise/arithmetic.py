@@ -1,0 +1,356 @@
+"""Sums, products, powers, and the conversions that a walk itself needs."""
+from __future__ import annotations
+
+import cmath
+import math
+import operator
+from typing import Any
+
+import torch
+
+from ...blocks.block import Block
+from ...core.array import dlarray, operand
+from ...core.kinds.elementwise import Elementwise, elementwise
+from ...core.operation import composite, public, square_of
+from ...core.tables import OPERATIONS
+from ...kernels import COMPLEX_OF, HALF, NUMBER_TYPES, Tensor, differentiable, dtype_named
+
+add = elementwise("add", operator.add, 1, 1, operators=("__add__", "__radd__"), doc="a + b.", matlab="plus",
+                  floating=False)
+subtract = elementwise("subtract", operator.sub, 1, -1, operators=("__sub__", "__rsub__"), doc="a - b.", matlab="minus",
+                       floating=False)
+negative = elementwise("negative", operator.neg, -1, operators=("__neg__",), doc="-x.", matlab="uminus",
+                       floating=False)
+positive = elementwise("positive", lambda x: x, 1, operators=("__pos__",), doc="x.", matlab="uplus", floating=False)
+
+
+multiply = elementwise("multiply", operator.mul, "b", "a", operators=("__mul__", "__rmul__"),
+                       doc="a * b, element by element.",
+                       matlab="times", floating=False)
+
+
+def _multiply_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]) -> Block:
+    a, b = inputs
+    block, other = (a, b) if type(a) is Block else (b, a)
+    if type(other) in NUMBER_TYPES:
+        return block.times(other) if other != 0 or not block.is_finite() else block.made([], block.shape)
+    if type(other) is Block:
+        raise TypeError("the product of two structured Jacobians is not linear")
+    return block.scaled(other)
+
+
+multiply.operation.act = _multiply_on_block  # type: ignore[attr-defined]
+
+
+def _guarded(a: Any, b: Any) -> Any:
+    """a * b with 0 where a or b is 0, even where the other is not finite; one more pass over the product only where that is not finite."""
+    product = a * b
+    if not isinstance(product, Tensor) or product.is_meta or not isinstance(a, Tensor):
+        return product
+    if product.device.type == "cpu" and cmath.isfinite(product.sum().item()):
+        return product
+    return torch.where((a == 0) | (b == 0), torch.zeros((), dtype=product.dtype, device=product.device), product)
+
+
+scale = elementwise("scale", _guarded, "b", "a", singular=True,
+                    doc="a * b where 0 times infinity is 0: how a walk multiplies a cotangent `a` with a partial `b` where something was selected.")
+
+
+def _scale_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]) -> Block:
+    """Where a partial, or what it meets, is not finite, each term's factors are folded first, so that 0 times infinity is 0 entry by entry."""
+    block, p = inputs
+    if type(p) is Block or type(block) is not Block or p.is_meta or not block.folded and cmath.isfinite(p.sum().item()):
+        return _multiply_on_block(operation, inputs, params)
+    return block.guarded(p, _guarded)
+
+
+scale.operation.act = _scale_on_block  # type: ignore[attr-defined]
+
+# a + b * c, in one pass
+multiply_add = Elementwise("multiply_add", lambda a, b, c: torch.addcmul(a, b, c), [1, "c", "b"], ("a", "b", "c"))
+
+
+def _inverse(b: Any) -> Any:
+    """1 / b, infinite for the number 0 as it is for arrays."""
+    return math.copysign(math.inf, b) if type(b) in NUMBER_TYPES and b == 0 and not isinstance(b, complex) else 1 / b
+
+
+_numbers: dict[Any, Tensor] = {}
+
+
+def number_like(value: int, like: Tensor) -> Tensor:
+    """A number as a scalar tensor, made once: what a fused sum starts from."""
+    number = _numbers.get((value, like.dtype, like.device))
+    if number is None:
+        number = torch.full((), value, dtype=like.dtype, device=like.device)
+        if type(number) is Tensor:  # not one of a mode of torch's, which ends
+            _numbers[value, like.dtype, like.device] = number
+    return number
+
+
+def fused_product(a: Tensor, b: Tensor, factor: float = 1) -> Tensor:
+    """factor * a * b in one pass."""
+    return torch.addcmul(number_like(0, a), a, b, value=factor)
+
+
+def fused_quotient(y_bar: Tensor, b: Any, factor: float = 1) -> Tensor:
+    """factor * y_bar / b in one pass, for a pull."""
+    if type(b) in NUMBER_TYPES:
+        return y_bar * (factor * _inverse(b))
+    return torch.addcdiv(number_like(0, y_bar), y_bar, b, value=factor)
+
+
+def finite(bar: Tensor) -> bool:
+    """Whether there is surely neither infinity nor NaN: one pass that only reads, on the CPU."""
+    return bar.device.type == "cpu" and cmath.isfinite(bar.sum().item())
+
+
+def _divide_fused(y_bar: Tensor, y: Tensor, b: Any) -> Tensor:
+    """The pull of the denominator."""
+    return fused_product(y_bar, y, -1).div_(b)
+
+
+divide = elementwise("divide", operator.truediv, lambda b: _inverse(b), lambda y, b: -y / b, singular=True,
+                     fused_pull=(lambda y_bar, b: fused_quotient(y_bar, b), _divide_fused),
+                     operators=("__truediv__", "__rtruediv__"), doc="a / b, element by element.",
+                     matlab="rdivide", domain=(0.5, 2.0))
+
+
+def _divide_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]) -> Block:
+    block, other = inputs
+    if type(other) is Block:
+        raise TypeError("a structured Jacobian in a denominator is not linear")
+    return block.times(1 / other) if type(other) in NUMBER_TYPES else block.scaled(1 / other)
+
+
+divide.operation.act = _divide_on_block  # type: ignore[attr-defined]
+
+_square = elementwise("square", lambda x: x * x if x.dtype is not torch.bool else x.to(torch.int64), lambda x: x + x,
+                      fused_pull=lambda y_bar, x: fused_product(y_bar, x, 2), floating=False)
+
+
+@public(_square.operation, operators=())  # type: ignore[attr-defined]
+def square(x: Any, /) -> Any:
+    """x * x, element by element.
+
+    Any shape and labels, which the result keeps. The square of a length, such as `norm(x)`, `hypot(a, b)` or `abs(x)`,
+    is made from what it is the length of: so it has all derivatives at 0, where the length has none.
+
+    >>> import gradloom as gl
+    >>> gl.square(gl.dlarray(3.0))
+    dlarray float64 9.0
+    """
+    if (type(x) is dlarray and x._node is not None and x._node.operation.squared is not None
+        and (squared := square_of(x)) is not None):
+        return squared
+    return _square(x)
+
+
+def tensor_beside(number: Any, like: Tensor) -> Tensor:
+    """A number as a tensor in an array's type, or in that of its own kind where the array's cannot hold it."""
+    kind = type(number)
+    if like.dtype is torch.bool and kind is not bool or kind is complex:
+        dtype = torch.result_type(like, number) if like.dtype not in HALF else torch.complex64
+    else:
+        dtype = like.dtype
+    return torch.as_tensor(number, dtype=dtype, device=like.device)
+
+
+def pair(kernel: Any) -> Any:
+    """A kernel that needs tensors, given a number on one side."""
+
+    def run(a: Any, b: Any) -> Any:
+        if not isinstance(a, Tensor):
+            a = tensor_beside(a, b)
+        elif not isinstance(b, Tensor):
+            b = tensor_beside(b, a)
+        return kernel(a, b)
+
+    return run
+
+
+def _power(a: Any, b: Any) -> Any:
+    if type(a) in NUMBER_TYPES and isinstance(b, Tensor):
+        return torch.pow(tensor_beside(a, b), b)
+    return torch.pow(a, tensor_beside(b, a) if type(b) is bool else b)
+
+
+def _power_base(a: Any, b: Any) -> Any:
+    if type(b) in NUMBER_TYPES:
+        return 0 if b == 0 else b * power(a, b - 1)
+    return scale(power(a, b - 1), b)
+
+
+def _power_fused(y_bar: Tensor, a: Any, b: Any) -> Any:
+    """Two passes where the exponent is a number."""
+    if type(b) not in NUMBER_TYPES or isinstance(b, complex):
+        return y_bar * _power_base(a, b)
+    return y_bar * 0 if b == 0 else fused_product(y_bar, torch.pow(a, b - 1), b)
+
+
+# samples of slopes in two arrays
+PAIRS_OF_ARRAYS: list[Any] = [((3,), (3,), {}), ((2, 1), (1, 3), {}), ((), (2, 3), {}), ((0, 1), (1,), {})]
+
+
+def _power_exponent(y: Any, a: Any, b: Any) -> Any:
+    if type(a) in NUMBER_TYPES:
+        if a == 0:
+            return 0 * y
+        if not isinstance(a, complex) and a > 0:
+            return y * math.log(a)
+        # real powers of a negative number are at single exponents
+        return y * (cmath.log(a) if y.dtype.is_complex else math.nan)
+    return _power_log.apply((a, b))
+
+
+def _power_log_kernel(a: Tensor, b: Any) -> Tensor:
+    return (torch.pow(a, b) * torch.log(a)).masked_fill(a == 0, 0)
+
+
+def _log(a: Any) -> Any:
+    return OPERATIONS["log"].public(a)  # type: ignore[misc]
+
+
+# a ** b log(a), the slope of a power in its exponent, 0 where a is 0
+_power_log = Elementwise("power_log", _power_log_kernel, [lambda a, b: scale(power(a, b - 1), 1 + b * _log(a)),
+                                                          lambda y, a: scale(y, _log(a))], ("a", "b"),
+                         singular=True, domain=(0.5, 2), samples=PAIRS_OF_ARRAYS)
+any_power = elementwise("power", _power, _power_base, _power_exponent, singular=True, fused_pull=(_power_fused, None),
+                        doc="a ** b.", matlab="power", domain=(0.5, 2.0), floating=False)
+
+
+@public(any_power.operation, operators=("__pow__", "__rpow__"))  # type: ignore[attr-defined]
+def power(a: Any, b: Any, /) -> Any:
+    """a ** b, element by element.
+
+    Formula: y = a ** b; dy/da = b a ** (b - 1), dy/db = y log(a), with 0 where b, or a, is 0. Shapes broadcast; labels
+    match by name.
+
+    >>> import gradloom as gl
+    >>> gl.power(gl.dlarray([1.0, 2.0, 3.0]), 2)
+    3 dlarray float64
+    [1. 4. 9.]
+
+    Source: MATLAB power, array API power.
+    """
+    if type(b) is int or type(b) is float:
+        if b == 2 and type(a) is dlarray and a._node is not None and a._node.operation.squared is None:
+            return _square(a)  # quick way: a traced array that is no length; the plain one is below
+        if b == 2 and hasattr(a, "dtype") and (type(b) is int or differentiable(a.dtype)):
+            return square(a)
+        if (type(a) is dlarray and a._node is not None and a._node.operation.squared is not None
+            and b > 2 and b % 2 == 0):
+            return any_power(square(a), b // 2)
+    return any_power(a, b)
+
+
+@composite
+def pow(a: Any, b: Any, /) -> Any:
+    """a ** b, element by element: `power` under the array API's name.
+
+    >>> import gradloom as gl
+    >>> gl.pow(gl.dlarray(3.0), 2)
+    dlarray float64 9.0
+
+    Source: array API pow.
+    """
+    return power(a, b)
+
+
+conj = elementwise("conj", torch.conj, 1, complex_partials=[(0, 1)], fused_pull=lambda y_bar: y_bar.conj(),
+                   complex_fused=True,
+                   doc="The complex conjugate.", matlab="conj", floating=False)
+real = elementwise("real", lambda x: x.real.clone() if x.is_complex() else x, 1, complex_partials=[(0.5, 0.5)],
+                   fused_pull=lambda y_bar: y_bar,
+                   complex_fused=True, doc="The real part.", matlab="real", floating=False)
+imag = elementwise("imag", lambda x: x.imag.clone() if x.is_complex() else torch.zeros_like(x),
+                   0, complex_partials=[(-0.5j, 0.5j)],
+                   # of which the walk takes the real part for a real x
+                   fused_pull=lambda y_bar: None if y_bar.dtype in HALF else y_bar * 1j,
+                   complex_fused=True,
+                   doc="The imaginary part.", matlab="imag", floating=False)
+
+
+def _conj_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]) -> Block:
+    return inputs[0].conjugated() if inputs[0].dtype.is_complex else inputs[0]
+
+
+conj.operation.act = _conj_on_block  # type: ignore[attr-defined]
+real.operation.act = lambda operation, inputs, params: inputs[0].real_part()  # type: ignore[attr-defined]
+imag.operation.act = lambda operation, inputs, params: inputs[0].times(-1j).real_part()  # type: ignore[attr-defined]
+
+
+class _Cast(Elementwise):
+    """x in another type: the identity for a derivative, whose walk fits types itself."""
+
+
+def _cast(x: Tensor, dtype: torch.dtype) -> Tensor:
+    return x.real.to(dtype) if x.is_complex() and not dtype.is_complex else x.to(dtype)
+
+
+_astype = _Cast("astype", _cast, [1], ("x",), samples=[{"dtype": torch.float64}, {"dtype": torch.complex128}])
+
+
+def _cast_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]) -> Block:
+    block, dtype = inputs[0], params["dtype"]
+    if block.dtype.is_complex and not dtype.is_complex:
+        block = block.real_part()
+        # real values of a complex x: p x_dot + conj(p x_dot)
+        dtype = COMPLEX_OF[dtype] if block.dtype.is_complex else dtype
+    terms = [t.replaced(factors=tuple((a.to(dtype), ids) for a, ids in t.factors)) for t in block.terms]
+    return block.made(terms, block.shape, dtype)
+
+
+_astype.act = _cast_on_block
+
+
+@public(_astype, method=True)
+def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
+    """The same values in another type, on another device where one is given; recorded, so that a gradient has the type
+    of x.
+
+    A complex array that becomes real loses its imaginary part. Values never change, so that `copy` makes no difference.
+
+    >>> import gradloom as gl
+    >>> gl.astype(gl.dlarray([1.0, 2.0]), "float32").dtype
+    torch.float32
+    """
+    x = operand(x)
+    x = dlarray(x) if type(x) in NUMBER_TYPES else x
+    wanted = dtype_named(dtype)
+    if device is not None:
+        x = x.to(device=device)
+    if x.dtype == wanted:
+        return dlarray(x) if type(x) is dlarray else x
+    return _astype.apply((x,), {"dtype": wanted}, getattr(x, "_labels", None))
+
+
+floor_divide = elementwise("floor_divide", operator.floordiv, 0, 0, operators=("__floordiv__", "__rfloordiv__"),
+                           domain=(0.6, 0.9),
+                           doc="The largest integer not above a / b, consistent with mod; derivative 0.",
+                           floating=False)
+
+
+@composite
+def remainder(a: Any, b: Any, /) -> Any:
+    """a - floor(a / b) b, with the sign of b.
+
+    >>> import gradloom as gl
+    >>> gl.remainder(gl.dlarray([5.0, -5.0]), 3)
+    2 dlarray float64
+    [2. 1.]
+    """
+    return mod(a, b)
+
+
+mod = elementwise("mod", operator.mod, 1, lambda a, b: -_floor(a / b), doc="a - floor(a / b) b, with the sign of b.",
+                  operators=("__mod__", "__rmod__"), matlab="mod", domain=(0.6, 0.9), floating=False)
+
+
+def _floor(x: Any) -> Any:
+    return OPERATIONS["floor"].public(x)  # type: ignore[misc]
+
+
+__all__ = ["add", "astype", "conj", "divide", "floor_divide", "imag", "mod", "multiply", "negative",
+           "positive", "pow", "power", "real",
+           "remainder", "scale", "square", "subtract"]

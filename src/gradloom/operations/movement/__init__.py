@@ -1,0 +1,1 @@
+"""Operations that move elements, or take some of them: shapes, indices, joins, writes."""

@@ -1,0 +1,448 @@
+"""Operations that select elements along axes and put them back: take, flip, roll, repeat, tile, slices and pads."""
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...blocks import action
+from ...blocks.block import Block
+from ...core.array import dlarray, labels_of, raw
+from ...core.errors import ShapeError, line_of, user_site
+from ...core.kinds.multilinear import multilinear
+from ...core.labels import described
+from ...core.operation import composite, public
+from ...core.tables import OPERATIONS
+from ...kernels import Tensor, listed
+from ..creation.arrays import allocated
+from .axes import array, expand_dims, flatten, fresh, negative_axes, reshape
+
+# ----- selections along axes: flip, roll, repeat, tile -----
+
+_take = multilinear(
+    "take", lambda x, where, axis: x.index_select(axis, where),
+    transposes={"x": lambda y_bar, where, axis, x_shape: _put.apply((y_bar,),
+                                                                    {"where": where, "axis": axis,
+                                                                     "size": x_shape[axis]})},
+    fused_pull=lambda y_bar, where, axis, x_shape: (_index_add(y_bar, where, axis, x_shape[axis]),),
+    act=lambda operation, inputs, params: action.selected(inputs[0], inputs[0].ndim + params["axis"],
+                                                          params["where"].cpu()),
+    samples=[((4, 3), {"where": torch.tensor([2, 0, 0], device="cpu"), "axis": -2})], selects=True)
+
+
+def _index_add(x: Tensor, where: Tensor, axis: int, size: int) -> Tensor:
+    shape = list(x.shape)
+    shape[axis] = size
+    y = torch.zeros(shape, dtype=x.dtype, device=x.device)
+    # each is quicker there
+    return y.scatter_add_(0, where, x) if x.ndim == 1 else y.index_add_(axis, where, x.contiguous())
+
+
+def _put_on_block(operation: Any, inputs: Any, params: Any) -> Block:
+    block, where = inputs[0], params["where"].cpu()
+    return action.placed(block, block.ndim + params["axis"], where, params["size"])
+
+
+_put = multilinear(
+    "put", _index_add,
+    transposes={"x": lambda y_bar, where, axis: _take.apply((y_bar,), {"where": where, "axis": axis})},
+    act=_put_on_block,
+    samples=[((3, 2), {"where": torch.tensor([3, 0, 1], device="cpu"), "axis": -2, "size": 5}),
+             ((3, 2), {"where": torch.tensor([1, 1, 0], device="cpu"), "axis": -2, "size": 3})])
+
+
+# ----- selections from several axes read as one, at positions of any shape -----
+
+
+def _take_at_kernel(x: Tensor, where: Tensor, axis: int, sizes: tuple[int, ...]) -> Tensor:
+    k = x.ndim + axis
+    x = x if len(sizes) == 1 else x.flatten(k, k + len(sizes) - 1)
+    return (x.index_select(k, where) if where.ndim == 1 else x.index_select(k,
+                                                                            where.reshape(-1)).reshape(
+                                                                                x.shape[:k] + where.shape + x.shape[
+                                                                                    k + 1:]))
+
+
+def _put_at_kernel(x: Tensor, where: Tensor, axis: int, sizes: tuple[int, ...]) -> Tensor:
+    last = x.ndim + axis + len(sizes)  # of the axes of `where`, and one on
+    k = last - where.ndim
+    if where.ndim != 1:
+        x, where = x.reshape(x.shape[:k] + (where.numel(),) + x.shape[last:]), where.reshape(-1)
+    y = _index_add(x, where, k, math.prod(sizes))
+    return y if len(sizes) == 1 else y.reshape(y.shape[:k] + sizes + y.shape[k + 1:])
+
+
+def _take_at_on_block(operation: Any, inputs: Any, params: Any) -> Block:
+    (block,), where, sizes = inputs, params["where"], params["sizes"]
+    k = block.ndim + params["axis"]
+    before, after = block.shape[:k], block.shape[k + len(sizes):]
+    flat = action.reshaped(block, (*before, math.prod(sizes), *after))
+    return action.reshaped(action.selected(flat, k, where.reshape(-1).cpu()), (*before, *where.shape, *after))
+
+
+def _put_at_on_block(operation: Any, inputs: Any, params: Any) -> Block:
+    (block,), where, sizes = inputs, params["where"], params["sizes"]
+    last = block.ndim + params["axis"] + len(sizes)
+    before, after = block.shape[:last - where.ndim], block.shape[last:]
+    flat = action.reshaped(block, (*before, where.numel(), *after))
+    return action.reshaped(action.placed(flat, len(before), where.reshape(-1).cpu(), math.prod(sizes)),
+                           (*before, *sizes, *after))
+
+
+_AT = {"where": torch.tensor([[5, 0, 5], [2, 4, 1]], device="cpu"), "axis": -2, "sizes": (2, 3)}
+_take_at = multilinear(
+    "take_at", _take_at_kernel, act=_take_at_on_block,
+    transposes={"x": lambda y_bar, where, axis, sizes: _put_at.apply((y_bar,),
+                                                                     {"where": where, "axis": axis, "sizes": sizes})},
+    fused_pull=lambda y_bar, where, axis, sizes: (_put_at_kernel(y_bar, where, axis, sizes),),
+    samples=[((2, 3), _AT), ((2, 2, 3, 1), _AT | {"axis": -3}),
+             ((3, 2), {"where": torch.tensor(2, device="cpu"), "axis": -2, "sizes": (3,)}),
+             ((2, 1), {"where": torch.zeros(0, 1, dtype=torch.int64, device="cpu"), "axis": -2, "sizes": (2, 1)})],
+             selects=True)
+_put_at = multilinear(
+    "put_at", _put_at_kernel, act=_put_at_on_block,
+    transposes={"x": lambda y_bar, where, axis, sizes: _take_at.apply((y_bar,),
+                                                                      {"where": where, "axis": axis, "sizes": sizes})},
+    samples=[((2, 3), _AT), ((2, 2, 3, 1), _AT | {"axis": -3}),
+             ((2,), {"where": torch.tensor(2, device="cpu"), "axis": -2, "sizes": (3,)}),
+             ((0, 1), {"where": torch.zeros(0, 1, dtype=torch.int64, device="cpu"), "axis": -2, "sizes": (2, 1)})])
+
+
+@public(_take)
+def take(x: Any, indices: Any, /, *, axis: Any = None) -> Any:
+    """Entries of x along one axis, at integer positions (a vector; negatives count from the end). The axis keeps its
+    label.
+
+    >>> import gradloom as gl
+    >>> gl.take(gl.dlarray([10.0, 20.0, 30.0]), [2, 0], axis=0)
+    2 dlarray float64
+    [30. 10.]
+
+    Source: array API take.
+    """
+    x = array(x)
+    if axis is None and x.ndim != 1:
+        raise ShapeError(f"take needs axis= for an array of {x.ndim} axes, at {line_of(user_site())}")
+    (k,) = negative_axes(0 if axis is None else axis, x)
+    where = positions_vector(indices, x.shape[k], getattr(x, "device", None))
+    return _take.apply((x,), {"where": where, "axis": k}, labels_of(x))
+
+
+def positions_vector(indices: Any, size: int, device: Any) -> Tensor:
+    """Integer positions as a tensor, negatives resolved, checked against the size."""
+    raw = indices._value if type(indices) is dlarray else listed(indices)
+    if not raw.numel():
+        raw = raw.to(torch.int64)
+    if raw.dtype.is_floating_point or raw.dtype is torch.bool or raw.ndim != 1:
+        raise ShapeError(
+            f"positions are a vector of integers, not {raw.dtype} {tuple(raw.shape)}, at {line_of(user_site())}")
+    low, high = least_and_greatest(raw)
+    if low < -size or high >= size:
+        raise ShapeError(f"positions reach from {low} to {high}, the axis has size {size}, at {line_of(user_site())}")
+    where = raw if raw.dtype is torch.int64 and raw.device == device else raw.to(device=device, dtype=torch.int64)
+    if low < 0:
+        return torch.where(where < 0, where + size, where)
+    return where if where is not raw or type(indices) in (dlarray, list) else where.clone()  # the user's may change
+
+
+def least_and_greatest(positions: Tensor) -> tuple[int, int]:
+    """The range that integer positions have; (0, -1) where there are none."""
+    if not positions.numel():
+        return 0, -1
+    low, high = torch.aminmax(positions)
+    return int(low), int(high)
+
+
+def _selected_on_block(where: Any) -> Any:
+    """An operation that selects along several axes: `where(n, k, params)` are the positions along axis k of size n, None for all in order."""
+
+    def act(operation: Any, inputs: Any, params: Any) -> Block:
+        block = inputs[0]
+        for k in range(-block.ndim, 0):
+            at = where(block.shape[k], k, params)
+            block = block if at is None else action.selected(block, k + block.ndim, at)
+        return block
+
+    return act
+
+
+_flip = multilinear(
+    "flip", lambda x, axis: x.flip(axis), transposes={"x": lambda y_bar, axis: _flip.apply((y_bar,), {"axis": axis})},
+    fused_pull=lambda y_bar, axis: (y_bar.flip(axis),),
+    act=_selected_on_block(lambda n, k, params: torch.arange(n - 1, -1, -1, device="cpu")
+                           if k in params["axis"] else None),
+    samples=[((2, 3), {"axis": (-1,)}), ((2, 3, 2), {"axis": (-3, -1)}), ((0, 1), {"axis": (-2, -1)})])
+
+
+@public(_flip)
+def flip(x: Any, /, *, axis: Any = None) -> Any:
+    """Axes in reverse direction; all of them where axis is None.
+
+    >>> import gradloom as gl
+    >>> gl.flip(gl.dlarray([1.0, 2.0, 3.0]))
+    3 dlarray float64
+    [3. 2. 1.]
+
+    Source: array API flip, MATLAB flip.
+    """
+    x = array(x)
+    axes = negative_axes(axis, x)
+    return _flip.apply((x,), {"axis": axes}, labels_of(x)) if axes else fresh(x)
+
+
+def _rolled(n: int, k: int, params: Any) -> Any:
+    shift = sum(s for a, s in zip(params["axis"], params["shift"], strict=True) if a == k)
+    return (torch.arange(n, device="cpu") - shift) % n if n and shift % n else None
+
+
+_roll = multilinear(
+    "roll", lambda x, shift, axis: x.roll(shift, axis), act=_selected_on_block(_rolled),
+    transposes={"x": lambda y_bar, shift, axis: _roll.apply((y_bar,), {"shift": tuple(-s for s in shift),
+                                                                       "axis": axis})},
+    fused_pull=lambda y_bar, shift, axis: (y_bar.roll([-s for s in shift], axis),),
+    samples=[((2, 3), {"shift": (1,), "axis": (-1,)}), ((2, 3, 2), {"shift": (-4, 1), "axis": (-2, -3)}),
+             ((1, 0), {"shift": (2, 1), "axis": (-2, -1)})])
+
+
+
+def _rolled_behind(x: Any, shift: int, lead: tuple[int, ...]) -> Any:
+    """All elements behind the leading axes rolled as one axis."""
+    if not lead or type(x) is Block:
+        return _roll_all.apply((x,), {"shift": shift})
+    flat = reshape(x, (*lead, math.prod(x.shape[len(lead):])))
+    return reshape(_roll.apply((flat,), {"shift": (shift,), "axis": (-1,)}), tuple(x.shape))
+
+
+def _roll_all_on_block(operation: Any, inputs: Any, params: Any) -> Block:
+    (block,), n = inputs, math.prod(inputs[0].shape)
+    return action.reshaped(action.selected(action.reshaped(block, (n,)), 0,
+                                           (torch.arange(n, device="cpu") - params["shift"]) % max(n, 1)), block.shape)
+
+
+_roll_all = multilinear(
+    "roll_all", lambda x, shift: x.roll(shift), act=_roll_all_on_block,
+    fused_pull=lambda y_bar, shift: (y_bar.roll(-shift),),
+    transposes={"x": lambda y_bar, shift, lead: _rolled_behind(y_bar, -shift, lead)},
+    monomials={("x",): lambda x, shift, lead, node: _rolled_behind(x, shift, lead)},
+    samples=[((2, 3), {"shift": 2}), ((2, 1, 3), {"shift": -4}), ((0, 2), {"shift": 1}), ((), {"shift": 1})])
+
+
+@public(_roll)
+def roll(x: Any, /, shift: Any, *, axis: Any = None) -> Any:
+    """Entries moved along axes by `shift`, those that leave one end entering at the other.
+
+    >>> import gradloom as gl
+    >>> gl.roll(gl.dlarray([1.0, 2.0, 3.0]), 1, axis=0)
+    3 dlarray float64
+    [3. 1. 2.]
+
+    Source: array API roll.
+    """
+    x = array(x)
+    axes = (-1,) if axis is None else negative_axes(axis, x)
+    shifts = tuple(shift) if isinstance(shift, (tuple, list)) else (shift,) * len(axes)
+    if len(shifts) != len(axes):
+        raise ShapeError(
+            f"roll of {len(axes)} axes by {len(shifts)} shifts, at {line_of(user_site())}; write one number, or one for each axis")
+    if axis is None and x.ndim != 1:
+        return _roll_all.apply((x,), {"shift": int(shifts[0])})
+    return (_roll.apply((x,), {"shift": tuple([int(s) for s in shifts]), "axis": axes}, labels_of(x))
+            if axes else fresh(x))
+
+
+@composite
+def repeat(x: Any, repeats: Any, /, *, axis: Any = None) -> Any:
+    """Each entry along an axis several times in a row: `repeats` times, or as often as a vector of integers says for
+    each entry.
+
+    Without `axis`, all elements in C order. Raises ShapeError where the vector has another length, or a negative number
+    in it.
+
+    >>> import gradloom as gl
+    >>> gl.repeat(gl.dlarray([1.0, 2.0]), 2, axis=0)
+    4 dlarray float64
+    [1. 1. 2. 2.]
+
+    Source: array API repeat, MATLAB repelem.
+    """
+    x = array(x)
+    if axis is None:
+        x, axis = flatten(x), 0
+    (k,) = negative_axes(axis, x)
+    n = x.shape[k]
+    if type(repeats) is int and repeats >= 0:
+        where = allocated("repeat", x.shape, lambda: torch.arange(n, device=x.device).repeat_interleave(repeats))
+        return _take.apply((x,), {"where": where, "axis": k}, labels_of(x))
+    counts = torch.as_tensor(raw(repeats), device=x.device)
+    if (counts.is_floating_point() or counts.is_complex() or counts.ndim > 1 or counts.numel() not in (1, n)
+        or bool((counts < 0).any())):
+        raise ShapeError(
+            f"repeat takes a number of times, or {n} of them, not {described(tuple(counts.shape), None)} {str(counts.dtype)[6:]}, "
+                         f"at {line_of(user_site())}; write integers that are not negative, one for each entry along the axis")
+    where = allocated("repeat", x.shape, lambda: torch.arange(n,
+                                                              device=x.device).repeat_interleave(
+                                                                  counts.reshape(-1).to(torch.int64).expand(n)))
+    return _take.apply((x,), {"where": where, "axis": k}, labels_of(x))
+
+
+def _tile_transpose(y_bar: Any, counts: tuple[int, ...], x_shape: Any, lead: tuple[int, ...]) -> Any:
+    """The copies along each axis added up, one axis after the other: torch takes 20 times as long for all at once."""
+    y_bar = reshape(y_bar, (*lead, *[n for pair in zip(counts, x_shape, strict=True) for n in pair]))
+    for k in range(-2 * len(counts), 0, 2):
+        y_bar = OPERATIONS["sum"].apply((y_bar,), {"axis": (k,), "keepdims": True})
+    return reshape(y_bar, (*lead, *x_shape))
+
+
+def _tile_on_block(operation: Any, inputs: Any, params: Any) -> Block:
+    (block,), counts = inputs, params["counts"]
+    for k, (count, n) in enumerate(zip(counts, block.shape, strict=True)):
+        block = action.selected(block, k, torch.arange(n, device="cpu").repeat(count)) if count != 1 else block
+    return block
+
+
+_tile = multilinear(
+    "tile", lambda x, counts: x.repeat(counts), transposes={"x": _tile_transpose}, act=_tile_on_block,
+    lead_params=lambda params, lead: {"counts": (*(1,) * len(lead), *params["counts"])},
+    samples=[((2, 3), {"counts": (3, 2)}), ((1, 3), {"counts": (2, 1)}), ((0, 2), {"counts": (1, 2)}),
+             ((3,), {"counts": (0,)})])
+
+
+@public(_tile)
+def tile(x: Any, repetitions: Any, /) -> Any:
+    """x laid out several times along each axis.
+
+    >>> import gradloom as gl
+    >>> gl.tile(gl.dlarray([1.0, 2.0]), (2,))
+    4 dlarray float64
+    [1. 2. 1. 2.]
+
+    Source: array API tile, MATLAB repmat.
+    """
+    x = array(x)
+    counts = tuple(repetitions) if isinstance(repetitions, (tuple, list)) else (repetitions,)
+    while x.ndim < len(counts):
+        x = expand_dims(x, axis=0)
+    counts = (1,) * (x.ndim - len(counts)) + tuple([int(n) for n in counts])
+    return _tile.apply((x,), {"counts": counts}, labels_of(x)) if any([n != 1 for n in counts]) else fresh(x)
+
+
+# ----- slices and pads along one axis -----
+
+_slice = multilinear(
+    "slice", lambda x, axis, start, stop: x.narrow(axis, start, stop - start),
+    transposes={"x": lambda y_bar, axis, start, stop, x_shape: pad_axis(y_bar, axis, start, x_shape[axis] - stop)},
+    fused_pull=lambda y_bar, axis, start, stop, x_shape: (_zero_pad(y_bar,
+                                                                    ((start, x_shape[axis] - stop),
+                                                                     *((0, 0),) * (-axis - 1))),),
+    act=lambda operation, inputs, params: action.selected(inputs[0], inputs[0].ndim + params["axis"],
+                                                          torch.arange(params["start"], params["stop"], device="cpu")),
+    samples=[((4, 3), {"axis": -2, "start": 1, "stop": 3})], selects=True)
+
+
+def _zero_pad(x: Tensor, pairs: tuple[tuple[int, int], ...]) -> Tensor:
+    return torch.constant_pad_nd(x, [n for pair in reversed(pairs) for n in pair])
+
+
+def _pad_on_block(operation: Any, inputs: Any, params: Any) -> Block:
+    block, pairs = inputs[0], params["pairs"]
+    for k, (before, after) in enumerate(pairs, block.ndim - len(pairs)):
+        if before or after:
+            n = block.shape[k]
+            block = action.placed(block, k, torch.arange(n, device="cpu") + before, n + before + after)
+    return block
+
+
+def unpadded(y: Any, pairs: tuple[tuple[int, int], ...], x_shape: Any) -> Any:
+    """What `pairs` of padding along the last axes surround."""
+    for k, (before, after) in enumerate(pairs, -len(pairs)):
+        if before or after:
+            y = slice_axis(y, k, before, before + x_shape[k])
+    return y
+
+
+def _within(y: Tensor, pairs: tuple[tuple[int, int], ...]) -> Tensor:
+    """The same, as a view."""
+    places: list[Any] = [slice(before, n - after)
+                         for (before, after), n in zip(pairs, y.shape[y.ndim - len(pairs):], strict=True)]
+    return y[(..., *places)]
+
+
+_pad = multilinear(
+    "pad", _zero_pad, transposes={"x": lambda y_bar, pairs, x_shape: unpadded(y_bar, pairs, x_shape)},
+    act=_pad_on_block,
+    fused_pull=lambda y_bar, pairs: (_within(y_bar, pairs),),
+    samples=[((2, 3), {"pairs": ((1, 2),)}), ((2, 1, 3), {"pairs": ((0, 1), (2, 0))})])
+
+
+def slice_axis(x: Any, axis: int, start: int, stop: int) -> Any:
+    """x[..., start:stop, ...] along one (negative) axis."""
+    return _slice.apply((x,), {"axis": axis, "start": start, "stop": stop}, labels_of(x))
+
+
+def pad_axis(x: Any, axis: int, before: int, after: int) -> Any:
+    """Zeros before and after along one (negative) axis."""
+    return (_pad.apply((x,), {"pairs": ((before, after), *((0, 0),) * (-axis - 1))}, labels_of(x))
+            if before or after else x)
+
+
+def zeros_around(x: Any, pairs: tuple[tuple[int, int], ...]) -> Any:
+    """Zeros before and after along the last axes."""
+    return _pad.apply((x,), {"pairs": tuple(pairs)}, labels_of(x)) if any(map(any, pairs)) else x
+
+
+def _pairs(widths: Any, ndim: int) -> tuple[tuple[int, int], ...]:
+    """Widths as (before, after) for each axis, spread as NumPy spreads them."""
+    if type(widths) in (tuple, list) and len(widths) == ndim and all(
+            [type(pair) in (tuple, list) and len(pair) == 2 and type(pair[0]) is type(pair[1]) is int
+             for pair in widths]):
+        return tuple([(before, after) for before, after in widths])
+    sizes = np.asarray(widths)
+    if sizes.size and sizes.dtype.kind not in "iu":
+        raise TypeError  # 1.5 is no width
+    return tuple((int(before), int(after)) for before, after in (np.broadcast_to(sizes, (ndim, 2))
+                                                                 if sizes.size else ()))
+
+
+@public(_pad)
+def pad(x: Any, widths: Any, /, *, mode: str = "constant") -> Any:
+    """Zeros around x; `widths` is (before, after) for each axis. One number, or one pair, stands for all axes, as NumPy
+    has it.
+
+    mode: "constant" for zeros, "edge", "reflect", "symmetric" or "wrap" for entries of x, as NumPy names them.
+
+    >>> import gradloom as gl
+    >>> gl.pad(gl.dlarray([1.0, 2.0]), [(1, 0)])
+    3 dlarray float64
+    [0. 1. 2.]
+
+    Source: NumPy pad.
+    """
+    x = fresh(array(x))
+    try:
+        pairs = _pairs(widths, x.ndim)
+    except (TypeError, ValueError):
+        raise ShapeError(
+            f"pad of {described(x.shape, labels_of(x))} by {widths!r:.60}, at {line_of(user_site())}; write (before, after) for each of the "
+                         f"{x.ndim} axes, as in {[(0, 0)] * max(x.ndim - 1, 0) + [(1, 1)]} for the last") from None
+    if any([before < 0 or after < 0 for before, after in pairs]):
+        raise ShapeError(
+            f"pad of {described(x.shape, labels_of(x))} by {pairs}, at {line_of(user_site())}; write (before, after), not negative")
+    if mode == "constant":
+        return zeros_around(x, pairs)
+    if mode not in ("edge", "reflect", "symmetric", "wrap"):
+        raise ShapeError(
+            f"pad: mode {mode!r}, at {line_of(user_site())}; it is one of constant, edge, reflect, symmetric, wrap")
+    for k, pair in enumerate(pairs, start=-len(pairs)):
+        if any(pair):
+            if not x.shape[k]:
+                raise ShapeError(
+                    f"pad of {described(x.shape, labels_of(x))} with mode={mode!r} along axis {k}, which is empty, "
+                                 f"at {line_of(user_site())}; leave mode out for zeros")
+            where = torch.from_numpy(np.pad(np.arange(x.shape[k]), pair, mode=mode)).to(x.device)  # type: ignore[call-overload]
+            x = _take.apply((x,), {"where": where, "axis": k}, labels_of(x))
+    return x
+
+
+__all__ = ["flip", "pad", "repeat", "roll", "take", "tile"]

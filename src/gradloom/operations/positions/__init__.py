@@ -1,0 +1,1 @@
+"""Operations that find positions: sorting, searching, interpolation."""

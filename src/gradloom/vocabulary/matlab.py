@@ -1,0 +1,147 @@
+"""MATLAB's names that are spelled differently here: one table for the error and for the docs."""
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from ..vocabulary.misspelled import nearest
+
+FUNCTIONS = {
+    # arithmetic, comparison, logic
+    "plus": "a + b, or add", "minus": "a - b, or subtract", "times": "a * b, or multiply",
+    "rdivide": "a / b, or divide",
+    "ldivide": "b / a, or divide(b, a)", "uminus": "-x, or negative", "uplus": "+x, or positive",
+    "mtimes": "a @ b, or matmul",
+    "pagemtimes": "a @ b, or matmul (leading axes are the pages)", "mldivide": "solve(A, b)",
+    "mrdivide": "solve(B.mT, A.mT).mT",
+    "ctranspose": "x.H", "pagetranspose": "x.mT", "pagectranspose": "x.H", "fix": "trunc",
+    "pow2": "exp2", "realsqrt": "sqrt",
+    "reallog": "log", "realpow": "power", "eq": "a == b, or equal", "ne": "a != b, or not_equal",
+    "lt": "a < b, or less",
+    "le": "a <= b, or less_equal", "gt": "a > b, or greater", "ge": "a >= b, or greater_equal", "swish": "silu",
+    "and": "a & b, or logical_and", "or": "logical_or", "xor": "a ^ b, or logical_xor", "not": "~x, or logical_not",
+    "rem": "fmod", "psi": "digamma(x), or polygamma(k, x)", "eps": "finfo(x.dtype).eps", "isequal": "array_equal",
+    "isequaln": "array_equal(a, b, equal_nan=True)", "bitshift": "bitwise_left_shift, or bitwise_right_shift",
+    "find": "nonzero",
+    "nnz": "count_nonzero", "unique": "unique_values, or unique_all", "maxk": "topk",
+    "mink": "topk(x, k, largest=False)",
+    "dot": "vecdot", "range": "max(x) - min(x)", "prctile": "quantile(x, p / 100, method=\"hazen\")",
+    "spline": "interp1(x, v, xq, \"spline\")", "pchip": "interp1(x, v, xq, \"pchip\")",
+    "makima": "interp1(x, v, xq, \"makima\")",
+    # shapes
+    "permute": "permute_dims", "ipermute": "permute_dims", "repmat": "tile", "repelem": "repeat",
+    "circshift": "roll", "cat": "concat",
+    "horzcat": "concat([a, b], axis=1)", "vertcat": "concat([a, b], axis=0)", "numel": "x.size",
+    "ndims": "x.ndim", "size": "x.shape",
+    "shiftdim": "permute_dims, or squeeze", "paddata": "pad", "trimdata": "x[:n]", "resize": "pad, or x[:n]",
+    "colon": "arange",
+    "subsref": "x[i]", "subsasgn": "x[i] = v", "subsindex": "x[i]", "depthToSpace": "reshape, permute_dims, reshape",
+    "spaceToDepth": "reshape, permute_dims, reshape",
+    "ndgrid": "meshgrid(..., indexing=\"ij\")", "length": "max(x.shape)", "isempty": "x.size == 0",
+    "isscalar": "x.size == 1", "isvector": "x.ndim == 1", "ismatrix": "x.ndim == 2",
+    "isrow": "x.ndim == 2 and x.shape[0] == 1",
+    "iscolumn": "x.ndim == 2 and x.shape[1] == 1", "vecnorm": "norm(x, axis=0)",
+    # types, devices
+    "single": 'x.astype("float32")', "double": 'x.astype("float64")', "half": 'x.astype("float16")',
+    "logical": 'x.astype("bool")',
+    "cast": "x.astype(dtype)", "underlyingType": "x.dtype", "isfloat": "x.dtype.is_floating_point",
+    "isreal": "not x.dtype.is_complex",
+    "isnumeric": 'isdtype(x.dtype, "numeric")', "islogical": 'isdtype(x.dtype, "bool")', "disp": "print(x)",
+    "display": "print(x)",
+    "gather": 'x.to(device="cpu")', "gpuArray": 'x.to(device="cuda")',
+    # random numbers, creation
+    "randi": "randint(low, high, shape)", "Inf": 'float("inf")', "NaN": 'float("nan")',
+    "true": 'True, or ones(shape, dtype="bool")',
+    "false": 'False, or zeros(shape, dtype="bool")',
+    # derivatives, training
+    "resetState": "net.reset_state()", "classificationLayer": "crossentropy as the loss",
+    "regressionLayer": "mse as the loss",
+    "trainNetwork": "trainnet", "layerGraph": "dlnetwork", "dag2dlnetwork": "dlnetwork", "networkDataLayout": "Layout",
+    "checkLayer": "check_layer", "isFormatted": "bool(x.dims)",
+    # linear algebra, Fourier transforms, own operations
+    "chol": "cholesky(x, upper=True)", "eig": "eigh (of Hermitian matrices)", "rank": "matrix_rank",
+    "mpower": "matrix_power",
+    "linsolve": "solve_triangular, or solve", "pageinv": "inv (leading axes are the pages)",
+    "pagesvd": "svd (leading axes are the pages)",
+    "pagemldivide": "solve(A, b)", "fft2": "fftn(x, axes=(0, 1))", "ifft2": "ifftn(x, axes=(0, 1))",
+    "checkGradients": "check_derivatives",
+    "invlogit": "sigmoid", "psnr": "10 * log10(peak ** 2 / mean((x - y) ** 2))",
+    # options that people write as functions
+    "trainingOptions": "TrainingOptions", "imageDatastore": "ImageDatastore", "arrayDatastore": "ArrayDatastore",
+    "fileDatastore": "FileDatastore", "augmentedImageDatastore": "AugmentedImageDatastore",
+    "combinedDatastore": "CombinedDatastore",
+    "trainingProgressMonitor": "TrainingProgressMonitor", "splitEachLabel": "split_each_label",
+    "countEachLabel": "count_each_label",
+}
+
+LAYERS = {
+    "imageInputLayer": "ImageInput", "image3dInputLayer": "Image3dInput", "featureInputLayer": "FeatureInput",
+    "sequenceInputLayer": "SequenceInput", "inputLayer": "Input", "convolution1dLayer": "Convolution1d",
+    "convolution2dLayer": "Convolution2d", "convolution3dLayer": "Convolution3d",
+    "groupedConvolution2dLayer": "GroupedConvolution2d",
+    "transposedConv1dLayer": "TransposedConvolution1d", "transposedConv2dLayer": "TransposedConvolution2d",
+    "transposedConv3dLayer": "TransposedConvolution3d", "fullyConnectedLayer": "FullyConnected",
+    "batchNormalizationLayer": "BatchNormalization", "layerNormalizationLayer": "LayerNormalization",
+    "groupNormalizationLayer": "GroupNormalization", "instanceNormalizationLayer": "InstanceNormalization",
+    "crossChannelNormalizationLayer": "CrossChannelNormalization", "reluLayer": "ReLU", "leakyReluLayer": "LeakyReLU",
+    "clippedReluLayer": "ClippedReLU", "eluLayer": "ELU", "geluLayer": "GELU", "swishLayer": "Swish",
+    "tanhLayer": "Tanh",
+    "sigmoidLayer": "Sigmoid", "softplusLayer": "Softplus", "softmaxLayer": "Softmax", "dropoutLayer": "Dropout",
+    "spatialDropoutLayer": "SpatialDropout", "maxPooling1dLayer": "MaxPooling1d", "maxPooling2dLayer": "MaxPooling2d",
+    "maxPooling3dLayer": "MaxPooling3d", "averagePooling1dLayer": "AveragePooling1d",
+    "averagePooling2dLayer": "AveragePooling2d",
+    "averagePooling3dLayer": "AveragePooling3d", "globalMaxPooling1dLayer": "GlobalMaxPooling1d",
+    "globalMaxPooling2dLayer": "GlobalMaxPooling2d", "globalMaxPooling3dLayer": "GlobalMaxPooling3d",
+    "globalAveragePooling1dLayer": "GlobalAveragePooling1d", "globalAveragePooling2dLayer": "GlobalAveragePooling2d",
+    "globalAveragePooling3dLayer": "GlobalAveragePooling3d", "maxUnpooling2dLayer": "MaxUnpooling2d",
+    "additionLayer": "Addition",
+    "multiplicationLayer": "Multiplication", "concatenationLayer": "Concatenation",
+    "depthConcatenationLayer": "DepthConcatenation",
+    "flattenLayer": "Flatten", "lstmLayer": "LSTM", "bilstmLayer": "BiLSTM", "gruLayer": "GRU",
+    "lstmProjectedLayer": "LSTMProjected",
+    "gruProjectedLayer": "GRUProjected", "wordEmbeddingLayer": "WordEmbedding", "embeddingLayer": "Embedding",
+    "positionEmbeddingLayer": "PositionEmbedding", "selfAttentionLayer": "SelfAttention", "attentionLayer": "Attention",
+    "neuralODELayer": "NeuralODE", "networkLayer": "Network", "functionLayer": "Function", "resize2dLayer": "Resize2d",
+    "identityLayer": "Identity",
+}
+
+TABLE = {**FUNCTIONS, **{name: f"layers.{here}" for name, here in LAYERS.items()}}
+
+
+def snake_case(name: str) -> str:
+    """`splitEachLabel` as `split_each_label`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+PLANNED = {"trainnet", "dlaccelerate", "adamupdate", "rmspropupdate", "lbfgsupdate", "minibatchqueue",
+           "save", "load", "jacobian", "hessian", "sparse_jacobian", "sparse_hessian"}
+
+# Functions of other toolboxes without a counterpart.
+ABSENT = {"dlresize", "ssim", "multissim", "dlstft", "dlistft", "dlcwt", "dlmodwt", "roialign",
+          "generalizedDice", "doublelogit"}
+
+
+def layer_message(name: str, known: Iterable[str]) -> str:
+    """What the AttributeError for a layer that is not there says."""
+    known = list(known)
+    if LAYERS.get(name) in known:
+        return f"module 'gradloom.layers' has no attribute {name!r}: MATLAB's {name} is written {LAYERS[name]} here"
+    if name in LAYERS or name in LAYERS.values():
+        return f"module 'gradloom.layers' has no attribute {name!r}: this layer is not there yet; the layers are {', '.join(known)}"
+    return f"module 'gradloom.layers' has no attribute {name!r}" + nearest(name, known)
+
+
+def message(name: str, known: Iterable[str]) -> str:
+    """What the AttributeError for a name that is not there says: the spelling here, or names like it."""
+    known = [k for k in known if not k.startswith("_")]
+    text = f"module 'gradloom' has no attribute {name!r}"
+    if name in PLANNED:
+        return f"{text}: it is planned and not there yet"
+    if name in ABSENT:
+        return f"{text}: MATLAB's {name} has no counterpart here; write it in the operations that are (see docs/operations.md)"
+    if name in TABLE:
+        return f"{text}: MATLAB's {name} is written {TABLE[name]} here"
+    for spelled in (snake_case(name), name[:1].upper() + name[1:]):
+        if spelled != name and spelled in known:
+            return f"{text}: MATLAB's {name} is written {spelled} here"
+    return text + nearest(name, known)
