@@ -8,7 +8,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "gradloom"
 
 # What stands right may import what stands left, never the other way.
-LAYERS = ("vocabulary", "kernels", "core", "blocks", "operations", "derivatives", "acceleration", "storage", "networks", "data", "training",
+LAYERS = ("vocabulary", "machine", "core", "blocks", "operations", "derivatives", "acceleration", "storage", "networks", "data", "training",
           "interop", "cli")
 
 ARRAY_LIBRARIES = {"torch", "numpy", "scipy", "jax", "jaxlib", "autograd", "cupy", "tensorflow", "pandas"}
@@ -144,9 +144,9 @@ ARRAY = {"core/array.py": "import torch\n"}
         ("core/__init__.py", "from ..operations import arithmetic", "core imports gradloom.operations.arithmetic"),
         ("blocks/term.py", "from ..derivatives.walks.pull import pull", "blocks imports gradloom.derivatives.walks.pull.pull"),
         ("core/operation.py", "from ..blocks.block import Block", "core imports gradloom.blocks.block.Block"),
-        ("kernels.py", "import gradloom.core.array", "kernels imports gradloom.core.array"),
-        ("kernels.py", "from . import core", "kernels imports gradloom.core"),
-        ("kernels.py", "import gradloom.kernels\ngradloom.core.array.dlarray", "kernels.py:2: kernels imports gradloom.core.array"),
+        ("machine/products.py", "import gradloom.core.array", "machine imports gradloom.core.array"),
+        ("machine/products.py", "from . import core", "machine imports gradloom.core"),
+        ("machine/products.py", "import gradloom.machine\ngradloom.core.array.dlarray", "machine/products.py:2: machine imports gradloom.core.array"),
         ("operations/linalg.py", "if TYPE_CHECKING:\n    import gradloom.networks as n", "operations imports gradloom.networks"),
         ("derivatives/reverse.py", "from gradloom.acceleration.program import Program", "derivatives imports"),
         (
@@ -164,15 +164,15 @@ ARRAY = {"core/array.py": "import torch\n"}
         ("helpers.py", "", "is in no layer"),
         ("networks/utils.py", "", "nothing is called utils"),
         ("core/utils/__init__.py", "", "nothing is called utils"),
-        ("kernels.py", "import torch.nn", "torch.nn outside interop"),
-        ("kernels.py", "import torch.nn.functional as F", "torch.nn.functional outside interop"),
-        ("kernels.py", "from torch import nn", "torch.nn outside interop"),
-        ("kernels.py", "from torch.nn import functional", "torch.nn.functional outside interop"),
-        ("kernels.py", "import torch\ny = torch.nn.functional.conv2d(x, w)", "kernels.py:2: torch.nn.functional.conv2d outside interop"),
+        ("machine/products.py", "import torch.nn", "torch.nn outside interop"),
+        ("machine/products.py", "import torch.nn.functional as F", "torch.nn.functional outside interop"),
+        ("machine/products.py", "from torch import nn", "torch.nn outside interop"),
+        ("machine/products.py", "from torch.nn import functional", "torch.nn.functional outside interop"),
+        ("machine/products.py", "import torch\ny = torch.nn.functional.conv2d(x, w)", "machine/products.py:2: torch.nn.functional.conv2d outside interop"),
         (
-            "kernels.py",
+            "machine/products.py",
             "import torch as t\nt.nn.functional.conv2d(x, w).relu()",
-            "kernels.py:2: torch.nn.functional.conv2d outside interop",
+            "machine/products.py:2: torch.nn.functional.conv2d outside interop",
         ),
         ("derivatives/reverse.py", "from torch.autograd import grad", "torch.autograd.grad outside interop"),
         ("derivatives/reverse.py", "import torch\ntorch.autograd.grad(y, x)", "torch.autograd.grad outside interop"),
@@ -202,7 +202,7 @@ def test_what_is_out_of_order_is_found(path, text, message):
             "__init__.py",
             "from .operations.arithmetic import add\nfrom gradloom.interop import onnx\nimport gradloom.networks.layers as layers",
         ),
-        ("kernels.py", "import torch\ntorch.no_grad()\ntorch.ops.aten.convolution\ntorch._C._nn.linear\ntorch.functional.einsum"),
+        ("machine/products.py", "import torch\ntorch.no_grad()\ntorch.ops.aten.convolution\ntorch._C._nn.linear\ntorch.functional.einsum"),
         ("operations/arithmetic.py", "from gradloom import kernels\nfrom gradloom.core.array import dlarray\nfrom . import reduction"),
         ("operations/arithmetic.py", "import gradloom.kernels as k, gradloom.core\nk.add\ngradloom.core.array.dlarray"),
         ("core/blocks/term.py", "from ..labels import Labels\nfrom ... import kernels\nfrom . import index"),

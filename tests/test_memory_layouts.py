@@ -9,7 +9,7 @@ from test_operations import CHECKED, all_cases
 
 import gradloom as gl
 from gradloom.core.kinds.elementwise import Elementwise
-from gradloom.kernels import channels_last, settled
+from gradloom.machine.layouts import channels_last, settled
 
 # One number for all places makes their matrices singular, or eigenvalues equal: the inputs are not expanded, the cotangents are.
 SINGULAR = ("solve", "inv", "slogdet", "cholesky", "eigh", "svd")

@@ -21,7 +21,7 @@ from gradloom.core.tables import OPERATIONS
 from gradloom.derivatives.walks.push import push
 from gradloom.derivatives.words.evaluate import dlfeval, dlgradient
 from gradloom.derivatives.words.products import hvp, jvp, vjp
-from gradloom.kernels import out_of_memory
+from gradloom.machine.memory import out_of_memory
 
 
 def raw(x):

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..kernels import Tensor
+from ..machine.dtypes import Tensor
 from .axis import Axis, Index, plain
 from .block import Block
 from .factors import restricted, spread_over, without_repeats

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..kernels import Tensor
+from ..machine.dtypes import Tensor
 
 
 class Index:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ..core.operand import Operand
-from ..kernels import REAL_OF, Tensor, broadcast_shapes
+from ..machine.dtypes import REAL_OF, Tensor, broadcast_shapes
 from .axis import Axis, Index, plain
 from .factors import contracted, restricted, without_repeats
 from .term import Term

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ..kernels import Tensor
+from ..machine.dtypes import Tensor
 from .action import refinement
 from .axis import Axis, Index
 from .block import Block

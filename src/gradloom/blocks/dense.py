@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..kernels import Tensor
+from ..machine.dtypes import Tensor
 from .axis import Index
 from .block import Block
 from .factors import Factor, contracted, repeated

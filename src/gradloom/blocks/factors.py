@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..kernels import Tensor
+from ..machine.dtypes import Tensor
 from .axis import Axis, Ids, Index
 from .product import as_matrix_products
 

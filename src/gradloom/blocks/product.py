@@ -10,7 +10,8 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 
-from ..kernels import Tensor, matrix_product
+from ..machine.dtypes import Tensor
+from ..machine.products import matrix_product
 from .axis import Ids, Index
 
 # products of numbers in one matrix product, from which it repays being called by itself; smaller ones are one batch

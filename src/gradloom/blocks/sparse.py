@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..core.errors import needed
-from ..kernels import NAMES, Tensor, entry_type
+from ..machine.dtypes import NAMES, Tensor, entry_type
 from .axis import Axis, Index
 from .block import Block
 from .factors import spread_over, without_repeats

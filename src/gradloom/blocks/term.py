@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ..kernels import Tensor
+from ..machine.dtypes import Tensor
 from .axis import Axis, Ids, Index, plain
 from .factors import Factor, absent_entries, contracted, gathered, no_element_twice, spread_over, without_repeats
 

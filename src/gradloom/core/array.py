@@ -7,18 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..kernels import (
-    NAMES,
-    NUMBER_TYPES,
-    NUMBERS,
-    Tensor,
-    as_tensor,
-    differentiable,
-    dtype_named,
-    refuse_strange,
-    to_numpy,
-    transform_of,
-)
+from ..machine.conversion import as_tensor, refuse_strange, to_numpy, transform_of
+from ..machine.dtypes import NAMES, NUMBER_TYPES, NUMBERS, Tensor, differentiable, dtype_named
 from .errors import LabelError, ShapeError, TraceError, TypeRefused, line_of, user_site
 from .labels import axes_of, checked, described, positions
 from .operand import Operand

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..kernels import NUMBER_DTYPES, NUMBER_TYPES, Tensor, computed_in, differentiable
+from ..machine.dtypes import NUMBER_DTYPES, NUMBER_TYPES, Tensor, computed_in, differentiable
 from .array import constant, dlarray, operand
 from .errors import GradloomError, ShapeError, _inside, line_of, user_site
 from .labels import aligned, described

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from ..kernels import NUMBER_TYPES, Tensor
+from ..machine.dtypes import NUMBER_TYPES, Tensor
 from .array import dlarray
 from .errors import NotFinite, line_of, user_site
 from .labels import described

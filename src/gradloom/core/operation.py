@@ -20,7 +20,8 @@ from typing import Any
 
 import torch
 
-from ..kernels import NUMBER_TYPES, Tensor, out_of_memory
+from ..machine.dtypes import NUMBER_TYPES, Tensor
+from ..machine.memory import out_of_memory
 from ..vocabulary.misspelled import nearest
 from .array import constant, dlarray, foreign, refuse_transform
 from .errors import GradloomError, ShapeError, TypeRefused, line_of, user_site

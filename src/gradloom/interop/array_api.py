@@ -17,7 +17,7 @@ from ..core.array import dlarray
 from ..core.errors import LabelError, TypeRefused, line_of, user_site
 from ..core.labels import described
 from ..core.tables import PUBLIC
-from ..kernels import DTYPES, NUMBER_TYPES
+from ..machine.dtypes import DTYPES, NUMBER_TYPES
 from .numpy.mathematics import FUNCTIONS as NUMPY
 from .protocol import fft as _fft
 from .protocol import gl

@@ -8,7 +8,7 @@ from ..core.array import dlarray
 from ..core.containers import flatten
 from ..core.errors import TypeRefused, line_of, user_site
 from ..core.tables import PUBLIC
-from ..kernels import NUMBER_TYPES, differentiable
+from ..machine.dtypes import NUMBER_TYPES, differentiable
 from ..vocabulary.misspelled import nearest
 
 

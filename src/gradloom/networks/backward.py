@@ -7,7 +7,7 @@ from typing import Any
 from ..core.array import dlarray
 from ..core.errors import TypeRefused
 from ..derivatives.own.backward import OwnBackward, OwnBackwardOperation
-from ..kernels import Tensor
+from ..machine.dtypes import Tensor
 from .layer import Layer, copied
 
 

@@ -8,7 +8,7 @@ import torch
 
 from ..core.array import dlarray
 from ..core.errors import GradloomError, ShapeError, TypeRefused, line_of, user_site
-from ..kernels import COMPLEX_OF, dtype_named
+from ..machine.dtypes import COMPLEX_OF, dtype_named
 from .layer import LEARNABLE, STATE, Layer, Layout, copied
 from .structure import Stage, Structure, kind_of
 

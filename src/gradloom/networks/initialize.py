@@ -9,7 +9,8 @@ import torch
 
 from ..core.array import dlarray
 from ..core.errors import ShapeError
-from ..kernels import dtype_named, generator
+from ..machine.dtypes import dtype_named
+from ..machine.random import generator
 from ..vocabulary.misspelled import nearest
 
 Initializer = str | Callable[[tuple[int, ...]], Any]

@@ -10,7 +10,7 @@ from ..core.array import dlarray
 from ..core.containers import register
 from ..core.errors import GradloomError, ShapeError, TypeRefused, line_of, needed, user_site
 from ..core.labels import described
-from ..kernels import NAMES
+from ..machine.dtypes import NAMES
 from ..vocabulary.misspelled import nearest
 
 Key = tuple[str, str]

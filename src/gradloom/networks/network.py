@@ -11,7 +11,7 @@ from ..core.containers import register
 from ..core.errors import TypeRefused, line_of, user_site
 from ..core.labels import described
 from ..core.trace import live
-from ..kernels import COMPLEX_OF, NAMES, REAL_OF, differentiable, dtype_named, promoted
+from ..machine.dtypes import COMPLEX_OF, NAMES, REAL_OF, differentiable, dtype_named, promoted
 from ..operations.elementwise.arithmetic import astype
 from ..vocabulary.misspelled import nearest
 from .construction import construct

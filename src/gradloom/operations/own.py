@@ -15,7 +15,7 @@ from ..core.kinds.multilinear import Multilinear
 from ..core.labels import described, tidy
 from ..core.operation import Operation, composite
 from ..core.tables import OPERATIONS
-from ..kernels import Tensor
+from ..machine.dtypes import Tensor
 from ..vocabulary.misspelled import nearest
 from .movement.axes import array
 from .neural.softmax import floating

@@ -12,7 +12,7 @@ from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.labels import described
 from ..core.operation import discrete
 from ..core.trace import live
-from ..kernels import NAMES, Tensor, differentiable
+from ..machine.dtypes import NAMES, Tensor, differentiable
 from ..operations.elementwise.arithmetic import astype
 from .parameters import Parameters
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ...kernels import NUMBER_TYPES, Tensor
+from ...machine.dtypes import NUMBER_TYPES, Tensor
 from ..array import dlarray
 from ..calls import binary, nary, unary
 from ..operation import BoundRule, Operation, Rule, dressed, padded, written

@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ...kernels import Tensor
+from ...machine.dtypes import Tensor
 from ..operation import BoundRule, Operation, Rule, padded
 from ..trace import Node
 

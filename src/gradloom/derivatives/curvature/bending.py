@@ -16,7 +16,7 @@ from ...core.kinds.elementwise import Elementwise, scaled
 from ...core.operation import ITEM, NO_PARAMS, BoundRule, padded
 from ...core.tables import OPERATIONS
 from ...core.trace import Node, Trace
-from ...kernels import NUMBER_TYPES, Tensor
+from ...machine.dtypes import NUMBER_TYPES, Tensor
 from ..jacobians.structure import stand_ins
 from ..walks.pull import handles
 from ..walks.push import push

@@ -14,7 +14,7 @@ from ...core.errors import BatchDependenceWarning, ShapeError, TraceError, TypeR
 from ...core.labels import axes_of, described, positions
 from ...core.tables import OPERATIONS, PUBLIC
 from ...core.trace import Node, live, walking
-from ...kernels import Tensor
+from ...machine.dtypes import Tensor
 from ..jacobians.structure import depends, independence
 from ..walks.meetings import meets
 from ..walks.meetings import second as second_apart

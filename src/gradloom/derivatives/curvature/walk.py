@@ -26,7 +26,7 @@ from ...core.array import dlarray
 from ...core.operation import ITEM, padded
 from ...core.tables import OPERATIONS
 from ...core.trace import Node, ancestors, walking
-from ...kernels import Tensor
+from ...machine.dtypes import Tensor
 from ..jacobians.structure import remembered, stand_ins
 from ..walks.failures import FAILURES, refuse_in_words
 from ..walks.pull import cast, handles, unrecorded

@@ -21,7 +21,9 @@ from ...core.containers import flatten, unflatten
 from ...core.errors import GradloomError, ShapeError, TypeRefused, line_of, needed, user_site
 from ...core.labels import described
 from ...core.tables import PUBLIC
-from ...kernels import NAMES, entry_type, readable_bytes, to_numpy
+from ...machine.conversion import to_numpy
+from ...machine.dtypes import NAMES, entry_type
+from ...machine.memory import readable_bytes
 from ..walks.meetings import push
 from .description import described_term
 from .parts import SMALL

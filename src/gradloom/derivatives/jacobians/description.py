@@ -6,7 +6,8 @@ from typing import Any
 from ...blocks.block import Block
 from ...blocks.term import Term
 from ...core.errors import line_of
-from ...kernels import NAMES, readable_bytes
+from ...machine.dtypes import NAMES
+from ...machine.memory import readable_bytes
 from .parts import Leaf
 from .plan import Way
 

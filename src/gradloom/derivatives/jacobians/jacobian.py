@@ -15,7 +15,9 @@ from ...core.containers import Structure, flatten, unflatten
 from ...core.errors import ShapeError, TraceError, TypeRefused, line_of, user_site
 from ...core.tables import PUBLIC
 from ...core.trace import Node
-from ...kernels import NAMES, Tensor, readable_bytes, to_numpy
+from ...machine.conversion import to_numpy
+from ...machine.dtypes import NAMES, Tensor
+from ...machine.memory import readable_bytes
 from ..walks.meetings import pull, push
 from ..words.directions import distributed
 from ..words.evaluate import check_leads_to, marked, one_trace, recorded_result

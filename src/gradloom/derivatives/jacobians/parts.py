@@ -9,7 +9,7 @@ from ...blocks.block import Block, identity
 from ...core.array import dlarray
 from ...core.errors import GradloomError, ShapeError, TraceError, line_of, user_site
 from ...core.trace import Node, ancestors
-from ...kernels import readable_bytes
+from ...machine.memory import readable_bytes
 from ..walks.meetings import pull, push
 from .plan import Way, ways
 from .structure import free_memory, remembered, stand_ins, structure

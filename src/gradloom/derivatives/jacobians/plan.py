@@ -15,7 +15,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ...blocks.block import identity
 from ...core.trace import Node, ancestors
-from ...kernels import Tensor, under
+from ...machine.dtypes import Tensor
+from ...machine.modes import under
 from ..walks.pull import pull
 from ..walks.push import push
 from .structure import remembered, rests_on_positions, stand_ins

@@ -16,7 +16,7 @@ from ...blocks.sparse import places
 from ...core.array import dlarray
 from ...core.tables import PUBLIC
 from ...core.trace import Node, walking
-from ...kernels import Tensor
+from ...machine.dtypes import Tensor
 from ..walks.pull import finite
 from .structure import remembered, structure
 

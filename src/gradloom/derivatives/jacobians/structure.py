@@ -20,7 +20,7 @@ from ...blocks.factors import spread_over, without_repeats
 from ...blocks.term import Term
 from ...core.errors import line_of
 from ...core.trace import Node, ancestors
-from ...kernels import NUMBER_TYPES, Tensor
+from ...machine.dtypes import NUMBER_TYPES, Tensor
 from ..walks.push import push
 
 KEPT_PLANS = 256

@@ -13,7 +13,8 @@ from ...blocks.block import Block
 from ...blocks.dense import dense, lent_memory, write, written
 from ...core.errors import ShapeError, TypeRefused
 from ...core.progress import progress
-from ...kernels import DTYPES, NAMES, Tensor, to_numpy
+from ...machine.conversion import to_numpy
+from ...machine.dtypes import DTYPES, NAMES, Tensor
 
 PIECE = 1 << 27  # bytes written at once
 

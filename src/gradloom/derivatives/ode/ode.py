@@ -18,7 +18,7 @@ from ...core.kinds.multilinear import Multilinear
 from ...core.labels import checked, described
 from ...core.operation import Operation, composite
 from ...core.trace import Node, ancestors, current_trace, live
-from ...kernels import Tensor
+from ...machine.dtypes import Tensor
 from ...operations.elementwise.arithmetic import astype, negative
 from ...operations.movement.axes import permute_dims, reshape
 from ...operations.movement.joining import stack

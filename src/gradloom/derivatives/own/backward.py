@@ -19,7 +19,7 @@ from ...core.errors import ShapeError, TraceError
 from ...core.labels import described
 from ...core.operation import Operation
 from ...core.trace import Node, live, walking
-from ...kernels import Tensor
+from ...machine.dtypes import Tensor
 from ...operations.elementwise.arithmetic import conj, real
 from ...operations.movement.axes import permute_dims, reshape
 from ...operations.movement.joining import stack

@@ -12,7 +12,8 @@ import torch
 from ...core.array import dlarray
 from ...core.containers import flatten, unflatten
 from ...core.errors import GradloomError, ShapeError, TraceError, TypeRefused, line_of, user_site
-from ...kernels import Tensor, differentiable, random_state, restore_random_state
+from ...machine.dtypes import Tensor, differentiable
+from ...machine.random import random_state, restore_random_state
 from ...operations.elementwise.arithmetic import conj, multiply, real
 from ...operations.sums.reduction import sum
 from ..words.evaluate import dlfeval, dlgradient

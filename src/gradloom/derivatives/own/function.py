@@ -11,7 +11,7 @@ from ...core.array import dlarray, operand
 from ...core.errors import ShapeError, TypeRefused, line_of, user_site
 from ...core.operation import Operation
 from ...core.trace import Node, live
-from ...kernels import NUMBER_TYPES, Tensor
+from ...machine.dtypes import NUMBER_TYPES, Tensor
 from .backward import OwnBackward, OwnBackwardOperation
 
 OWN_WORDS = ("wanted", "inputs", "outputs", "memory")

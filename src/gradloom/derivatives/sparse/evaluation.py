@@ -13,7 +13,7 @@ import torch
 from ...core.array import dlarray
 from ...core.errors import GradloomError, GradloomWarning, line_of, user_site
 from ...core.trace import Node, live
-from ...kernels import NAMES, Tensor, entry_type
+from ...machine.dtypes import NAMES, Tensor, entry_type
 from ..walks.signature import Signature
 from ..words.solvers import jacobian_of, pulled, pushed, trace_between
 from .coloring import Coloring, colored, symmetric

@@ -17,7 +17,8 @@ import scipy.sparse
 import torch
 
 from ...core.trace import Node
-from ...kernels import NUMBER_TYPES, Tensor, without_complaints
+from ...machine.dtypes import NUMBER_TYPES, Tensor
+from ...machine.modes import without_complaints
 from .entries import Entries, Indices, Part, Places, whole
 
 Place = tuple[int, int]  # of a partial: the node, in the order of the trace, and the operand

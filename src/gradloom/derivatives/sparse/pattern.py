@@ -23,7 +23,8 @@ from ...blocks.sparse import places
 from ...core.kinds.elementwise import Elementwise
 from ...core.operation import ITEM, BoundRule, padded
 from ...core.trace import Node
-from ...kernels import Tensor, without_complaints
+from ...machine.dtypes import Tensor
+from ...machine.modes import without_complaints
 from ..jacobians.structure import stand_ins
 from ..walks.pull import unrecorded
 from ..walks.signature import same

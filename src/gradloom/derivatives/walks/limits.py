@@ -23,7 +23,7 @@ from ...core.array import dlarray, raw
 from ...core.errors import GradloomError, GradloomWarning, line_of, user_site
 from ...core.operation import Operation
 from ...core.trace import Node, ancestors
-from ...kernels import Tensor
+from ...machine.dtypes import Tensor
 from ...operations.matrices.equal_values import inverse_where, over_gaps
 from . import pull as reverse
 from . import push as forward

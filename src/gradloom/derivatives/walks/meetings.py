@@ -22,7 +22,7 @@ from ...blocks.block import Block
 from ...core.array import dlarray
 from ...core.operation import ITEM
 from ...core.trace import Node, ancestors
-from ...kernels import Tensor
+from ...machine.dtypes import Tensor
 from ...operations.matrices.equal_values import over_gaps
 from . import pull as reverse
 from . import push as forward

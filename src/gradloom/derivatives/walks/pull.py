@@ -16,7 +16,7 @@ from ...core.finite import checking
 from ...core.operation import ITEM, item
 from ...core.tables import OPERATIONS, PUBLIC
 from ...core.trace import SMALL, Node, walking
-from ...kernels import HALF, Tensor
+from ...machine.dtypes import HALF, Tensor
 from .failures import FAILURES, refuse_in_words
 
 _number = operator.attrgetter("number")

@@ -8,7 +8,7 @@ from ...blocks.block import Block
 from ...core.operation import ITEM, padded
 from ...core.tables import OPERATIONS
 from ...core.trace import Node, ancestors, walking
-from ...kernels import Tensor
+from ...machine.dtypes import Tensor
 from .failures import FAILURES, refuse_in_words
 from .pull import cast, handles, unrecorded
 

@@ -10,7 +10,7 @@ import torch
 from ...core.array import dlarray
 from ...core.kinds.elementwise import Elementwise
 from ...core.trace import Node
-from ...kernels import Tensor
+from ...machine.dtypes import Tensor
 
 PLAIN = frozenset((bool, int, float, complex, str, slice, torch.dtype, type(None), type(Ellipsis)))  # compared by ==
 

@@ -16,7 +16,7 @@ import torch
 
 from ...core.kinds.elementwise import Elementwise
 from ...core.trace import Node
-from ...kernels import Tensor
+from ...machine.dtypes import Tensor
 from .pull import between
 
 WORTHWHILE = 16  # walks from one place in a program, before its walk is written out

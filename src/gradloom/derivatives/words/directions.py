@@ -11,7 +11,7 @@ from ...core.containers import Structure, flatten
 from ...core.errors import ShapeError, TypeRefused, line_of, user_site
 from ...core.labels import described
 from ...core.tables import PUBLIC
-from ...kernels import NUMBER_TYPES
+from ...machine.dtypes import NUMBER_TYPES
 
 
 def matched(given: Any, structure: Structure, word: str) -> list[Any]:

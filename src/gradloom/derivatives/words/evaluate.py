@@ -15,7 +15,7 @@ from ...core.errors import ShapeError, Site, TraceError, TypeRefused, line_of, u
 from ...core.labels import described
 from ...core.operation import NO_PARAMS, Operation
 from ...core.trace import Node, Trace, active, ancestors, current_trace, different_traces, live
-from ...kernels import Tensor, differentiable
+from ...machine.dtypes import Tensor, differentiable
 from ..walks.meetings import pull
 from ..walks.unrolled import written_out
 

@@ -12,7 +12,7 @@ from ...core.array import dlarray
 from ...core.containers import flatten, unflatten
 from ...core.errors import TypeRefused
 from ...core.trace import current_trace, live, within
-from ...kernels import NUMBER_TYPES, Tensor
+from ...machine.dtypes import NUMBER_TYPES, Tensor
 from .evaluate import dlfeval, dlgradient, refuse_suspended
 
 

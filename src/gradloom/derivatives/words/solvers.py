@@ -14,7 +14,8 @@ from ...core.errors import ShapeError, TraceError, TypeRefused, line_of, needed,
 from ...core.labels import described
 from ...core.tables import PUBLIC
 from ...core.trace import Node, ancestors, current_trace, live
-from ...kernels import NAMES, NUMBER_TYPES, Tensor, differentiable, readable_bytes
+from ...machine.dtypes import NAMES, NUMBER_TYPES, Tensor, differentiable
+from ...machine.memory import readable_bytes
 from ..jacobians.along_axis import dljacobian
 from ..jacobians.structural_zeros import cleared
 from ..jacobians.structure import free_memory

@@ -9,7 +9,7 @@ import numpy as np
 from ...core.array import raw
 from ...core.errors import ShapeError, line_of, user_site
 from ...core.tables import OPERATIONS
-from ...kernels import differentiable
+from ...machine.dtypes import differentiable
 from ...operations.neural.softmax import floating
 from ..protocol import array, cast, gl
 from .table import FUNCTIONS, _np, _refuse, ravel

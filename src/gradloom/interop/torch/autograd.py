@@ -14,7 +14,7 @@ from ...core.errors import TypeRefused, line_of, user_site
 from ...core.trace import Node, ancestors, live
 from ...derivatives.walks.pull import pull
 from ...derivatives.words.evaluate import derivative
-from ...kernels import Tensor
+from ...machine.dtypes import Tensor
 from ..protocol import cast, gl
 from .aten.wrapped import OVERWRITTEN, Wrapped, wrapped
 

@@ -17,7 +17,8 @@ import torch
 
 from ...core.array import dlarray
 from ...core.errors import TypeRefused, line_of, user_site
-from ...kernels import Tensor, under
+from ...machine.dtypes import Tensor
+from ...machine.modes import under
 from .aten.wrapped import Wrapped
 
 # Shared by a copy with its module: code, and what stands for something outside.

@@ -9,7 +9,7 @@ import torch
 from ...core.array import dlarray
 from ...core.operation import Operation
 from ...derivatives.words.evaluate import dlfeval, dlgradient
-from ...kernels import Tensor, differentiable
+from ...machine.dtypes import Tensor, differentiable
 from ..protocol import gl
 
 

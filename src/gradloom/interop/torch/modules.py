@@ -12,7 +12,7 @@ from ...core.array import dlarray
 from ...core.containers import register
 from ...core.errors import TraceError, TypeRefused, line_of, user_site
 from ...derivatives.words.evaluate import dlfeval
-from ...kernels import random_state, restore_random_state
+from ...machine.random import random_state, restore_random_state
 from ...networks.learnables import Key, Learnables, UnknownName, aligned_rows, html_table, value_described
 from ...networks.network import dlnetwork
 from ...operations.elementwise.arithmetic import astype

@@ -11,7 +11,7 @@ from ...core.errors import ShapeError, line_of, user_site
 from ...core.labels import described
 from ...core.tables import OPERATIONS
 from ...core.trace import selected
-from ...kernels import broadcast_shapes
+from ...machine.dtypes import broadcast_shapes
 from ..protocol import Unsupported, array, cast, constant, gl
 from .products import FUNCTIONS
 from .table import of_functional, of_torch, only

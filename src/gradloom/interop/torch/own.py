@@ -18,7 +18,8 @@ from ...core.errors import TypeRefused, line_of, user_site
 from ...core.trace import live
 from ...derivatives.own.backward import OwnBackward, OwnBackwardOperation
 from ...derivatives.own.function import _remembered
-from ...kernels import Tensor, differentiable, under, undispatched
+from ...machine.dtypes import Tensor, differentiable
+from ...machine.modes import under, undispatched
 from .aten.wrapped import Wrapped, running, thread, wrapped
 
 _made = dlarray._made

@@ -10,7 +10,9 @@ import torch
 from ...core.array import dlarray, labels_of
 from ...core.errors import ShapeError, TypeRefused, line_of, user_site
 from ...core.operation import composite
-from ...kernels import NUMBER_TYPES, Tensor, device_named, dtype_named, out_of_memory
+from ...machine.conversion import device_named
+from ...machine.dtypes import NUMBER_TYPES, Tensor, dtype_named
+from ...machine.memory import out_of_memory
 from ..elementwise.arithmetic import astype
 from ..movement.axes import array, broadcast_to
 

@@ -8,7 +8,7 @@ import torch
 from ...core.array import dlarray
 from ...core.errors import TypeRefused, line_of, user_site
 from ...core.operation import composite
-from ...kernels import NAMES, NUMBER_DTYPES, NUMBER_TYPES, Tensor, computed_in, differentiable, dtype_named, promoted
+from ...machine.dtypes import NAMES, NUMBER_DTYPES, NUMBER_TYPES, Tensor, computed_in, differentiable, dtype_named, promoted
 
 _KINDS = {
     "bool": {"bool"}, "signed integer": {"int8", "int16", "int32", "int64"},

@@ -12,16 +12,8 @@ from ...core.errors import ShapeError, TypeRefused, line_of, user_site
 from ...core.labels import described, without
 from ...core.operation import Operation, composite, discrete, public
 from ...core.trace import selected
-from ...kernels import (
-    NUMBER_TYPES,
-    Tensor,
-    differentiable,
-    dtype_named,
-    generator,
-    random_state,
-    restore_random_state,
-    seed,
-)
+from ...machine.dtypes import NUMBER_TYPES, Tensor, differentiable, dtype_named
+from ...machine.random import generator, random_state, restore_random_state, seed
 from ..elementwise.arithmetic import astype
 from ..movement.axes import array
 from ..neural.softmax import floating, one_axis

@@ -13,7 +13,7 @@ from ...core.array import dlarray, operand
 from ...core.kinds.elementwise import Elementwise, elementwise
 from ...core.operation import composite, public, square_of
 from ...core.tables import OPERATIONS
-from ...kernels import COMPLEX_OF, HALF, NUMBER_TYPES, Tensor, differentiable, dtype_named
+from ...machine.dtypes import COMPLEX_OF, HALF, NUMBER_TYPES, Tensor, differentiable, dtype_named
 
 add = elementwise("add", operator.add, 1, 1, operators=("__add__", "__radd__"), doc="a + b.", matlab="plus",
                   floating=False)

@@ -10,7 +10,7 @@ import torch
 from ...core.array import dlarray
 from ...core.calls import broadcast_operands, mixed
 from ...core.operation import NO_PARAMS, Operation, discrete, dressed
-from ...kernels import Tensor
+from ...machine.dtypes import Tensor
 
 
 def _declared(name: str, kernel: Callable[..., Any], doc: str, inputs: tuple[str, ...] = ("a", "b"),

@@ -12,7 +12,7 @@ from ...core.calls import broadcast_operands, mixed
 from ...core.errors import ShapeError, TypeRefused, line_of, user_site
 from ...core.kinds.elementwise import Elementwise, elementwise
 from ...core.operation import public
-from ...kernels import HALF, NUMBER_TYPES, Tensor
+from ...machine.dtypes import HALF, NUMBER_TYPES, Tensor
 from .arithmetic import (
     add,
     divide,

@@ -21,7 +21,7 @@ from ...core.array import dlarray
 from ...core.calls import unary
 from ...core.kinds.elementwise import Elementwise
 from ...core.trace import Node
-from ...kernels import Tensor
+from ...machine.dtypes import Tensor
 from .arithmetic import PAIRS_OF_ARRAYS, finite, fused_product, number_like, pair, square
 
 aten = torch.ops.aten

@@ -11,7 +11,7 @@ from ...core.errors import ShapeError, line_of, user_site
 from ...core.kinds.elementwise import Elementwise, elementwise
 from ...core.operation import public
 from ...core.tables import OPERATIONS
-from ...kernels import HALF, Tensor
+from ...machine.dtypes import HALF, Tensor
 from .arithmetic import PAIRS_OF_ARRAYS, divide, finite, fused_product, number_like, pair, scale
 from .discrete import trunc
 from .functions import apply_unary, sqrt, tan, tanh

@@ -9,7 +9,7 @@ from ...core.array import dlarray
 from ...core.errors import ShapeError, line_of, user_site
 from ...core.operation import composite
 from ...core.tables import PUBLIC
-from ...kernels import dtype_named
+from ...machine.dtypes import dtype_named
 from ..movement.axes import array, fresh, negative_axes
 from ..movement.selection import roll
 from . import transforms as fourier

@@ -20,7 +20,7 @@ from ...core.errors import ShapeError, TypeRefused, line_of, user_site
 from ...core.kinds.multilinear import multilinear
 from ...core.labels import described
 from ...core.operation import composite, public
-from ...kernels import HALF, Tensor
+from ...machine.dtypes import HALF, Tensor
 from ..elementwise.arithmetic import conj, real
 from ..movement.axes import array, negative_axes
 from ..movement.selection import pad_axis, slice_axis

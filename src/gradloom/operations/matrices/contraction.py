@@ -18,7 +18,8 @@ from ...core.kinds.multilinear import Multilinear, multilinear
 from ...core.labels import axes_of, channel_last_order, checked, described, tidy, without
 from ...core.operation import composite, public
 from ...core.tables import OPERATIONS
-from ...kernels import Tensor, affine_product, broadcast_shapes, computed_in, differentiable, matrix_product, promoted
+from ...machine.dtypes import Tensor, broadcast_shapes, computed_in, differentiable, promoted
+from ...machine.products import affine_product, matrix_product
 from ..elementwise.arithmetic import astype, conj
 from ..movement.axes import array, expand_dims, matrix_transpose, moveaxis, permute_dims, reshape
 from .vector_products import _matvec, _outer, _vecdot

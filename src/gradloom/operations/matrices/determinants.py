@@ -10,7 +10,7 @@ from ...blocks.block import Block
 from ...core.array import dlarray, raw
 from ...core.kinds.general import general
 from ...core.operation import public
-from ...kernels import Tensor
+from ...machine.dtypes import Tensor
 from ..elementwise.arithmetic import conj, imag, real
 from ..elementwise.functions import where
 from ..movement.axes import array, matrix_transpose

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ...core.array import raw
-from ...kernels import Tensor
+from ...machine.dtypes import Tensor
 from ..elementwise.arithmetic import imag, real
 from ..sums.reduction import sum
 from .stacks import adjoint, column, constant_like, diagonal_of, hermitian, masked, on_diagonal, product, row

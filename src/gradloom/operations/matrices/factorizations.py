@@ -14,7 +14,7 @@ from ...core.array import relabelled
 from ...core.errors import GradloomWarning, ShapeError, line_of, user_site
 from ...core.kinds.general import general
 from ...core.operation import public
-from ...kernels import Tensor
+from ...machine.dtypes import Tensor
 from ..movement.axes import array
 from ..movement.selection import pad_axis, slice_axis
 from .inverses import triangular_solution

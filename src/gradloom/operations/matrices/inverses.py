@@ -16,7 +16,7 @@ from ...core.errors import LabelError, ShapeError, line_of, user_site
 from ...core.kinds.general import general
 from ...core.labels import described, tidy
 from ...core.operation import composite, padded, public
-from ...kernels import HALF, Tensor
+from ...machine.dtypes import HALF, Tensor
 from ..movement.axes import array, expand_dims, reshape
 from ..neural.softmax import floating
 from .contraction import promoted_arrays

@@ -15,7 +15,7 @@ from ...core.kinds.elementwise import Elementwise
 from ...core.kinds.general import general
 from ...core.labels import described
 from ...core.operation import composite, discrete, padded, public
-from ...kernels import Tensor, broadcast_shapes
+from ...machine.dtypes import Tensor, broadcast_shapes
 from ..elementwise.arithmetic import astype
 from ..elementwise.discrete import not_equal
 from ..elementwise.functions import absolute

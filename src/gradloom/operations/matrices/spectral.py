@@ -14,7 +14,7 @@ from ...core.array import dlarray, relabelled
 from ...core.kinds.general import general
 from ...core.operation import public
 from ...core.trace import live
-from ...kernels import Tensor
+from ...machine.dtypes import Tensor
 from ..elementwise.arithmetic import real
 from ..movement.axes import array
 from ..movement.joining import concat

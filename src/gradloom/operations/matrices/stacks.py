@@ -11,7 +11,7 @@ import torch
 from ...core.array import dlarray, labels_of, unlabelled
 from ...core.errors import GradloomError, ShapeError, line_of, user_site
 from ...core.labels import described, tidy
-from ...kernels import Tensor
+from ...machine.dtypes import Tensor
 from ..elementwise.arithmetic import conj, imag
 from ..movement.axes import expand_dims
 from ..neural.softmax import floating

@@ -13,7 +13,7 @@ from ...core.kinds.multilinear import multilinear
 from ...core.labels import axes_of, described
 from ...core.operation import composite, public
 from ...core.tables import OPERATIONS
-from ...kernels import Tensor, broadcast_shapes
+from ...machine.dtypes import Tensor, broadcast_shapes
 from ..elementwise.arithmetic import conj
 from ..movement.axes import array, reshape
 from ..movement.selection import _take

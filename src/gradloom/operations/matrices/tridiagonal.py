@@ -8,7 +8,7 @@ import torch
 from ...blocks import action
 from ...core.kinds.general import general
 from ...core.operation import padded
-from ...kernels import Tensor
+from ...machine.dtypes import Tensor
 from ..elementwise.arithmetic import conj
 from ..movement.selection import pad_axis, slice_axis
 from ..sums.reduction import sum

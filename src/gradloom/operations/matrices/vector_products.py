@@ -12,7 +12,9 @@ from ...core.kinds.multilinear import Multilinear
 from ...core.operation import Rule, padded
 from ...core.tables import OPERATIONS
 from ...core.trace import Node
-from ...kernels import Tensor, matrix_product, promoted, settled
+from ...machine.dtypes import Tensor, promoted
+from ...machine.layouts import settled
+from ...machine.products import matrix_product
 from ..elementwise.arithmetic import conj
 from ..movement.axes import matrix_transpose, reshape
 

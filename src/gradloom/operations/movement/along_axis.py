@@ -13,7 +13,8 @@ from ...core.errors import LabelError, ShapeError, line_of, user_site
 from ...core.kinds.multilinear import multilinear
 from ...core.labels import described
 from ...core.operation import public
-from ...kernels import Tensor, broadcast_shapes, listed
+from ...machine.conversion import listed
+from ...machine.dtypes import Tensor, broadcast_shapes
 from .axes import array, broadcast_to, negative_axes
 
 

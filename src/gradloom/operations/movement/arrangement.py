@@ -10,7 +10,7 @@ from ...core.labels import described, without
 from ...core.operation import composite
 from ...core.tables import OPERATIONS
 from ...core.trace import Node, live
-from ...kernels import NUMBER_TYPES, broadcast_shapes
+from ...machine.dtypes import NUMBER_TYPES, broadcast_shapes
 from .axes import array, broadcast_to, negative_axes
 
 

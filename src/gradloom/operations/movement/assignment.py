@@ -20,7 +20,7 @@ from ...core.errors import LabelError, ShapeError, TraceError, TypeRefused, line
 from ...core.kinds.multilinear import Multilinear
 from ...core.labels import aligned, described
 from ...core.trace import Node, different_traces, live
-from ...kernels import NUMBER_TYPES, Tensor, broadcast_shapes
+from ...machine.dtypes import NUMBER_TYPES, Tensor, broadcast_shapes
 from .axes import broadcast_to, reshape
 from .indexing import (
     _basic_place,

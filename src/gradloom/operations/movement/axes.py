@@ -12,7 +12,7 @@ from ...core.errors import LabelError, ShapeError, line_of, user_site
 from ...core.kinds.multilinear import multilinear
 from ...core.labels import axes_of, described, without
 from ...core.operation import composite, public
-from ...kernels import NUMBER_TYPES
+from ...machine.dtypes import NUMBER_TYPES
 
 
 def array(x: Any) -> Any:

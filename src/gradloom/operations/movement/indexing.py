@@ -17,7 +17,7 @@ from ...core.errors import ShapeError, TypeRefused, _inside, line_of, user_site
 from ...core.kinds.multilinear import multilinear
 from ...core.labels import described, tidy
 from ...core.trace import Node, live
-from ...kernels import Tensor, broadcast_shapes
+from ...machine.dtypes import Tensor, broadcast_shapes
 from .axes import permute_dims
 from .selection import _take, _take_at, least_and_greatest
 

@@ -12,7 +12,7 @@ from ...core.errors import LabelError, ShapeError, line_of, user_site
 from ...core.kinds.multilinear import Multilinear
 from ...core.labels import axes_of
 from ...core.operation import public
-from ...kernels import Tensor, promoted
+from ...machine.dtypes import Tensor, promoted
 from .axes import array, expand_dims, fresh, reshape, squeeze
 from .selection import pad_axis, slice_axis
 

@@ -15,7 +15,8 @@ from ...core.kinds.multilinear import multilinear
 from ...core.labels import described
 from ...core.operation import composite, public
 from ...core.tables import OPERATIONS
-from ...kernels import Tensor, listed
+from ...machine.conversion import listed
+from ...machine.dtypes import Tensor
 from ..creation.arrays import allocated
 from .axes import array, expand_dims, flatten, fresh, negative_axes, reshape
 

@@ -13,7 +13,7 @@ from ...core.containers import flatten, unflatten
 from ...core.errors import ShapeError, TypeRefused, line_of, user_site
 from ...core.labels import described
 from ...core.operation import composite
-from ...kernels import Tensor, differentiable
+from ...machine.dtypes import Tensor, differentiable
 from ..elementwise.arithmetic import astype
 from .axes import array, reshape
 from .joining import raveled

@@ -12,7 +12,7 @@ from ...core.kinds.general import general
 from ...core.labels import described, positions, tidy
 from ...core.operation import public
 from ...core.trace import selected
-from ...kernels import NUMBER_TYPES, Tensor, differentiable
+from ...machine.dtypes import NUMBER_TYPES, Tensor, differentiable
 from ..creation.random import _probability, dropout
 from ..elementwise.functions import where
 from ..matrices.contraction import layout_of, matmul, promoted_arrays

@@ -10,7 +10,7 @@ from ...core.array import dlarray, labels_of, unlabelled
 from ...core.errors import LabelError, ShapeError, TypeRefused, line_of, user_site
 from ...core.labels import checked, described
 from ...core.operation import composite
-from ...kernels import Tensor
+from ...machine.dtypes import Tensor
 from ..movement.axes import array, moveaxis
 from ..movement.selection import _take_at, least_and_greatest
 from .softmax import floating

@@ -11,7 +11,7 @@ from ...core.array import dlarray, labels_of
 from ...core.errors import LabelError, ShapeError, TypeRefused, line_of, user_site
 from ...core.labels import axes_of, described, tidy
 from ...core.operation import composite, discrete, public
-from ...kernels import Tensor, differentiable, dtype_named
+from ...machine.dtypes import Tensor, differentiable, dtype_named
 from ..movement.axes import array, reshape
 from ..sums.extremes import argmax
 from .losses.weighted_sums import targets_of

@@ -10,7 +10,7 @@ from ...core.errors import LabelError, line_of, user_site
 from ...core.kinds.general import general
 from ...core.labels import described
 from ...core.operation import public
-from ...kernels import differentiable
+from ...machine.dtypes import differentiable
 from ..elementwise.arithmetic import astype
 from ..elementwise.functions import exp
 from ..matrices.contraction import layout_of

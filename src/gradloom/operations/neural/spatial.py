@@ -14,7 +14,7 @@ from ...core.errors import LabelError, ShapeError, line_of, user_site
 from ...core.kinds.general import general
 from ...core.kinds.multilinear import multilinear
 from ...core.labels import described, positions
-from ...kernels import Tensor
+from ...machine.dtypes import Tensor
 from ..movement.axes import permute_dims, reshape
 from ..movement.selection import unpadded, zeros_around
 

@@ -10,7 +10,7 @@ from ...core.array import dlarray, labels_of, raw, relabelled, unlabelled
 from ...core.errors import ShapeError, TypeRefused, line_of, user_site
 from ...core.labels import described, tidy
 from ...core.operation import composite
-from ...kernels import NUMBER_TYPES, Tensor
+from ...machine.dtypes import NUMBER_TYPES, Tensor
 from ..elementwise.arithmetic import divide
 from ..elementwise.discrete import isnan
 from ..elementwise.functions import absolute, where

@@ -9,7 +9,8 @@ from ...core.array import dlarray, labels_of, raw
 from ...core.errors import ShapeError, TypeRefused, line_of, user_site
 from ...core.labels import described
 from ...core.operation import NO_PARAMS, composite, discrete, public
-from ...kernels import Tensor, listed, promoted
+from ...machine.conversion import listed
+from ...machine.dtypes import Tensor, promoted
 from ..movement.axes import array
 from ..sums.reduction import _torch_axes, _without_trace
 

@@ -12,7 +12,7 @@ from ...core.errors import ShapeError, TypeRefused, line_of, user_site
 from ...core.kinds.general import general
 from ...core.labels import described, tidy, without
 from ...core.operation import composite, discrete, public
-from ...kernels import Tensor
+from ...machine.dtypes import Tensor
 from ..elementwise.functions import where
 from ..movement.along_axis import pick_along, put_along, single_axis
 from ..movement.axes import array, negative_axes, permute_dims, reshape

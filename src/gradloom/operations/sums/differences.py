@@ -10,7 +10,7 @@ from ...core.errors import ShapeError, line_of, user_site
 from ...core.kinds.multilinear import multilinear
 from ...core.labels import described, without
 from ...core.operation import public
-from ...kernels import Tensor, differentiable
+from ...machine.dtypes import Tensor, differentiable
 from ..elementwise.arithmetic import astype
 from ..movement.along_axis import single_axis
 from ..movement.axes import array, broadcast_to, fresh, negative_axes, reshape

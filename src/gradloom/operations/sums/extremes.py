@@ -13,7 +13,7 @@ from ...core.kinds.general import general
 from ...core.kinds.multilinear import multilinear
 from ...core.labels import described
 from ...core.operation import discrete, public
-from ...kernels import Tensor, differentiable
+from ...machine.dtypes import Tensor, differentiable
 from ..elementwise.arithmetic import astype, conj
 from ..movement.axes import array, expand_dims, fresh, permute_dims, reshape
 from .reduction import _arguments, _without_trace, sum

@@ -7,7 +7,7 @@ import torch
 
 from ...core.kinds.general import general
 from ...core.operation import public
-from ...kernels import Tensor
+from ...machine.dtypes import Tensor
 from ..elementwise.arithmetic import conj, finite
 from ..movement.axes import fresh
 from .reduction import _SAMPLES, _arguments, _as_double, _restored, sum

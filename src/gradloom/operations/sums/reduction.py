@@ -13,7 +13,7 @@ from ...core.kinds.general import general
 from ...core.kinds.multilinear import multilinear
 from ...core.labels import axes_of, without
 from ...core.operation import discrete, public
-from ...kernels import Tensor, differentiable
+from ...machine.dtypes import Tensor, differentiable
 from ..elementwise.arithmetic import astype, conj, real, square
 from ..elementwise.slopes import inverse_length
 from ..movement.axes import array, reshape

@@ -6,7 +6,7 @@ from typing import Any
 from ...core.array import raw
 from ...core.errors import TypeRefused, line_of, user_site
 from ...core.operation import composite
-from ...kernels import NUMBER_TYPES
+from ...machine.dtypes import NUMBER_TYPES
 from ..elementwise.arithmetic import divide
 from ..elementwise.functions import where
 from ..movement.along_axis import single_axis

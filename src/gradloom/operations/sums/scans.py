@@ -11,7 +11,7 @@ from ...core.errors import ShapeError, line_of, user_site
 from ...core.kinds.general import general
 from ...core.kinds.multilinear import multilinear
 from ...core.operation import composite, discrete, public
-from ...kernels import Tensor, promoted
+from ...machine.dtypes import Tensor, promoted
 from ..creation.arrays import ones, zeros
 from ..elementwise.arithmetic import astype, conj
 from ..movement.along_axis import pick_along, put_along, single_axis

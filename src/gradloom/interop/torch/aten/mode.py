@@ -21,7 +21,8 @@ from ....core import finite
 from ....core.array import constant, dlarray
 from ....core.errors import GradloomError, TypeRefused, line_of, user_site
 from ....core.trace import live
-from ....kernels import Tensor, differentiable, under, undispatched
+from ....machine.dtypes import Tensor, differentiable
+from ....machine.modes import under, undispatched
 from ....vocabulary.misspelled import nearest
 from ...protocol import Unsupported, gl
 from ..autograd import NeedsTrace
@@ -169,7 +170,7 @@ class Functional(TorchDispatchMode):
             raise TypeRefused(
                 f"{self.word}: a draw from an array that is differentiated carries no derivative, at {line_of(user_site())}; "
                               "give it detach(x)")
-        from ....kernels import generator
+        from ....machine.random import generator
 
         overload = with_generator(func)
         args, kwargs = mapped(raw_of, (args, kwargs))
@@ -252,7 +253,7 @@ class Functional(TorchDispatchMode):
         return place
 
     def _drawn_in_place(self, func: Any, args: Any, kwargs: Any) -> dlarray:
-        from ....kernels import generator
+        from ....machine.random import generator
 
         rule = rule_of(func, opname(func))
         target = args[0]

@@ -16,7 +16,8 @@ from torch.utils._pytree import tree_map
 from ....core.array import dlarray, refuse_computed
 from ....core.errors import GradloomError, TraceError, TypeRefused, line_of, user_site
 from ....core.trace import current_trace
-from ....kernels import Tensor, differentiable, under, undispatched
+from ....machine.dtypes import Tensor, differentiable
+from ....machine.modes import under, undispatched
 from ...protocol import Unsupported
 from ..autograd import ANSWERED, NeedsTrace, refuse_transform
 from ..own import own_functions

@@ -15,7 +15,7 @@ import torch
 
 from ....blocks.axis import Ids, Index
 from ....blocks.factors import Factor, contracted, two_of
-from ....kernels import Tensor
+from ....machine.dtypes import Tensor
 from ..spatial import Sizes
 
 PIECE = 1 << 22  # bytes of columns made at once

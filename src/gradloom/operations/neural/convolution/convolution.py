@@ -17,7 +17,8 @@ from ....core.errors import ShapeError, line_of, user_site
 from ....core.kinds.multilinear import multilinear
 from ....core.labels import described
 from ....core.operation import public
-from ....kernels import Tensor, channels_last, settled
+from ....machine.dtypes import Tensor
+from ....machine.layouts import channels_last, settled
 from ...elementwise.arithmetic import conj
 from ...matrices.contraction import layout_of, promoted_arrays
 from ...movement.axes import array, reshape

@@ -16,7 +16,8 @@ from ....blocks.axis import Axis, Index, plain
 from ....blocks.block import Block
 from ....blocks.factors import contracted, spread_over, without_repeats
 from ....blocks.term import Term
-from ....kernels import Tensor, channels_last
+from ....machine.dtypes import Tensor
+from ....machine.layouts import channels_last
 from ..spatial import Sizes
 from .columns import few_columns, transposed_of_product
 from .weight_gradients import _forward, _to_input, better_laid_out

@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from ....kernels import Tensor, settled
+from ....machine.dtypes import Tensor
+from ....machine.layouts import settled
 from ..spatial import Sizes
 
 aten = torch.ops.aten

@@ -10,7 +10,7 @@ from ....core.errors import LabelError, ShapeError, TypeRefused, line_of, user_s
 from ....core.kinds.general import general
 from ....core.labels import described
 from ....core.operation import composite, public
-from ....kernels import Tensor, differentiable
+from ....machine.dtypes import Tensor, differentiable
 from ...elementwise.arithmetic import astype, scale
 from ...elementwise.functions import clip, log, sigmoid, softplus
 from ...movement.axes import permute_dims, reshape

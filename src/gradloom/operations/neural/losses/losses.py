@@ -8,7 +8,7 @@ import torch
 from ....core.errors import ShapeError, line_of, user_site
 from ....core.kinds.general import General, general
 from ....core.operation import public
-from ....kernels import Tensor
+from ....machine.dtypes import Tensor
 from ...elementwise.arithmetic import square
 from ...elementwise.functions import absolute, clip, sign
 from .crossentropy import crossentropy, indexcrossentropy

@@ -17,7 +17,7 @@ from ....core.errors import LabelError, ShapeError, TypeRefused, line_of, user_s
 from ....core.kinds.general import General
 from ....core.labels import aligned, described, tidy
 from ....core.trace import selected
-from ....kernels import Tensor, differentiable
+from ....machine.dtypes import Tensor, differentiable
 from ...elementwise.arithmetic import astype, scale
 from ...matrices.contraction import layout_of, promoted_arrays
 from ...movement.axes import array, permute_dims, reshape

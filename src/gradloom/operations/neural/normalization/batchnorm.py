@@ -11,7 +11,8 @@ from ....core.errors import ShapeError, line_of, user_site
 from ....core.kinds.general import General, general
 from ....core.operation import Operation, public
 from ....core.trace import Node, live
-from ....kernels import Tensor, settled
+from ....machine.dtypes import Tensor
+from ....machine.layouts import settled
 from ...elementwise.functions import rsqrt
 from ...sums.reduction import sum
 from .standardizing import (

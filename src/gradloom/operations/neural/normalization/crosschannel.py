@@ -10,7 +10,7 @@ from ....core.errors import ShapeError, TypeRefused, line_of, user_site
 from ....core.kinds.general import general
 from ....core.kinds.multilinear import multilinear
 from ....core.operation import public
-from ....kernels import Tensor
+from ....machine.dtypes import Tensor
 from ...elementwise.arithmetic import power, square
 from .standardizing import real_and_axis
 

@@ -11,7 +11,8 @@ from ....core.array import labels_of
 from ....core.errors import ShapeError, line_of, user_site
 from ....core.kinds.general import general
 from ....core.operation import composite, public
-from ....kernels import Tensor, settled
+from ....machine.dtypes import Tensor
+from ....machine.layouts import settled
 from ...movement.axes import reshape
 from .batchnorm import batchnorm
 from .standardizing import (

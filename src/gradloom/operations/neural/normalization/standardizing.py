@@ -14,7 +14,7 @@ import torch
 from ....core.array import dlarray, labels_of, raw, unlabelled
 from ....core.errors import LabelError, ShapeError, TypeRefused, line_of, user_site
 from ....core.labels import described, positions
-from ....kernels import NUMBER_TYPES, Tensor
+from ....machine.dtypes import NUMBER_TYPES, Tensor
 from ...creation.arrays import full
 from ...elementwise.arithmetic import square
 from ...elementwise.functions import rsqrt

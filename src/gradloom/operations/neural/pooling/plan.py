@@ -9,7 +9,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from ....core.array import dlarray
 from ....core.errors import LabelError, ShapeError, line_of, user_site
 from ....core.labels import described, positions
-from ....kernels import Tensor
+from ....machine.dtypes import Tensor
 from ...matrices.contraction import layout_of
 from ...movement.axes import permute_dims
 from ..spatial import Sizes, fixed, padding_of, per_axis

@@ -15,7 +15,8 @@ from ....core.errors import ShapeError, line_of, user_site
 from ....core.kinds.general import general
 from ....core.kinds.multilinear import multilinear
 from ....core.operation import discrete, public
-from ....kernels import Tensor, channels_last
+from ....machine.dtypes import Tensor
+from ....machine.layouts import channels_last
 from ...sums.extremes import max as largest
 from ...sums.reduction import mean
 from ..softmax import floating

@@ -11,7 +11,7 @@ from ....core.array import dlarray, labels_of
 from ....core.errors import ShapeError, line_of, user_site
 from ....core.labels import described
 from ....core.operation import public
-from ....kernels import listed
+from ....machine.conversion import listed
 from ...matrices.contraction import layout_of
 from ..softmax import floating
 from .plan import Plan, arranged, known_apart, pooled_axes, put_back

@@ -11,7 +11,7 @@ from ....core.errors import LabelError, ShapeError, TypeRefused, line_of, user_s
 from ....core.kinds.general import general
 from ....core.labels import described
 from ....core.operation import public
-from ....kernels import Tensor, differentiable
+from ....machine.dtypes import Tensor, differentiable
 from ...elementwise.arithmetic import astype
 from ...elementwise.functions import clip, exp, where
 from ...matrices.contraction import layout_of

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from ....core.kinds.general import general
-from ....kernels import Tensor
+from ....machine.dtypes import Tensor
 from ...elementwise.functions import sigmoid, tanh
 from ...matrices.contraction import matmul
 from ...movement.axes import matrix_transpose

@@ -15,7 +15,8 @@ import torch
 from ....core.array import dlarray
 from ....core.kinds.general import General
 from ....core.operation import item
-from ....kernels import Tensor, under
+from ....machine.dtypes import Tensor
+from ....machine.modes import under
 from ...elementwise.functions import sigmoid, tanh
 from ...matrices.contraction import matmul
 from ...movement.axes import broadcast_to, matrix_transpose, reshape

@@ -11,7 +11,7 @@ from ....core.errors import LabelError, ShapeError, TypeRefused, line_of, user_s
 from ....core.labels import channel_last_order, described, tidy
 from ....core.operation import public
 from ....core.trace import live
-from ....kernels import Tensor
+from ....machine.dtypes import Tensor
 from ...elementwise.functions import absolute, clip, relu, sigmoid, tanh
 from ...matrices.contraction import layout_of, matmul, promoted_arrays
 from ...movement.axes import broadcast_to, matrix_transpose, permute_dims, reshape

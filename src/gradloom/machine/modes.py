@@ -1,0 +1,61 @@
+"""Modes of torch and NumPy that a function runs under, and that are off afterwards whatever happens."""
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils import _python_dispatch
+
+_MARKS = [name for name in vars(_python_dispatch) if name.startswith("_is_in_")]
+
+
+def under(modes: Sequence[AbstractContextManager[Any]], function: Callable[..., Any], /, *args: Any,
+          **options: Any) -> Any:
+    """Run a function under modes of torch, which are off afterwards.
+
+    Their exits are written in Python: an interrupt that comes just before one would leave its mode on for good. What is
+    on afterwards, and was not before, is therefore taken off here.
+    """
+    state = vars(_python_dispatch)
+    marks, gradients = {name: state[name] for name in _MARKS}, torch.is_grad_enabled()
+    dispatching, overriding = torch._C._len_torch_dispatch_stack(), torch._C._len_torch_function_stack()
+    try:
+        return _entered(modes, function, args, options)
+    finally:
+        state.update(marks)
+        torch._C._set_grad_enabled(gradients)
+        while torch._C._len_torch_dispatch_stack() > dispatching:
+            torch._C._pop_torch_dispatch_stack(None)
+        while torch._C._len_torch_function_stack() > overriding:
+            torch._C._pop_torch_function_stack()
+
+
+def _entered(modes: Sequence[AbstractContextManager[Any]], function: Callable[..., Any], args: Any,
+             options: Any) -> Any:
+    if not modes:
+        return function(*args, **options)
+    with modes[0]:
+        return _entered(modes[1:], function, args, options)
+
+
+def undispatched(function: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
+    """Run a function outside the modes that answer torch's operations."""
+    guards: list[Any] = []
+    try:
+        guards.append(torch._C._DisableTorchDispatch())  # it ends when nothing refers to it
+        return function(*args, **options)
+    finally:
+        guards.clear()
+
+
+def without_complaints(function: Callable[..., Any], /, *args: Any) -> Any:
+    """Run a function while NumPy says nothing of infinities and NaN: in a context of its own, which an interrupt ends too."""
+    def quiet() -> Any:
+        with np.errstate(all="ignore"):
+            return function(*args)
+
+    return contextvars.copy_context().run(quiet)
