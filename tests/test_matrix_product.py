@@ -11,7 +11,7 @@ SIZES = [(3, 4, 5), (200, 100, 100), (1, 1200, 1000), (1200, 1000, 1), (1100, 1,
 @pytest.mark.parametrize("m, k, n", SIZES)
 @pytest.mark.parametrize("wider", [True, False])
 def test_layouts(m, k, n, wider, monkeypatch):
-    monkeypatch.setattr(kernels, "_WIDER", wider and hasattr(torch.ops.mkldnn, "_linear_pointwise"))
+    monkeypatch.setattr(products, "_WIDER", wider and hasattr(torch.ops.mkldnn, "_linear_pointwise"))
     a, b = torch.randn(m, k), torch.randn(k, n)
     expected = (a.double() @ b.double()).float()
     for left in (a, a.mT.contiguous().mT, torch.randn(m, 2 * k)[:, ::2].copy_(a)):
@@ -28,7 +28,7 @@ def test_what_does_not_fit_is_refused_as_torch_does():
 
 def test_a_matrix_with_gaps_is_not_left_to_the_library_that_reads_it_element_by_element(monkeypatch):
     """Every second column, or one row again and again: a thousand times slower there."""
-    monkeypatch.setattr(kernels, "_WIDER", True)
+    monkeypatch.setattr(products, "_WIDER", True)
     taken = []
     monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", lambda x, w, *rest: taken.append(w) or torch.nn.functional.linear(x, w, rest[0]), raising=False)
     a, b = torch.randn(200, 100), torch.randn(100, 100, 2)
