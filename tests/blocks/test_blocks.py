@@ -7,7 +7,7 @@ import math
 
 import pytest
 import torch
-from operation_cases import seeded, uniform
+from helpers import seeded, uniform
 
 import gradloom as gl
 from gradloom.blocks.block import identity

@@ -6,6 +6,7 @@ import weakref
 import numpy as np
 import pytest
 import torch
+from helpers import torch_stream
 from torch.func import jacrev
 
 import gradloom as gl
@@ -13,7 +14,7 @@ from gradloom.derivatives.jacobians import jacobian as jacobian_module
 from gradloom.derivatives.jacobians import parts as jacobian_source
 
 D = torch.float64
-STREAM = torch.Generator().manual_seed(5)
+STREAM = torch_stream(5)
 
 
 def randn(*shape, dtype=D):

@@ -11,8 +11,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from operation_cases import OUTPUTS, cases, is_variable, seeded, uniform
-from test_operations import CHECKED
+from helpers import seeded, uniform
+from operation_cases import OUTPUTS, cases, is_variable
+from operation_table import CHECKED
 
 import gradloom as gl
 from gradloom.core.array import dlarray

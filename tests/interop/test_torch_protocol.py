@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers import stream
 from protocol_checks import arguments, check, leaves, numbers
 
 import gradloom as gl
 from gradloom.interop.torch.functions import FUNCTIONS, name_of
 
-stream = np.random.default_rng(2)
-M = stream.normal(size=(3, 3)) * 0.3 + np.diag([2.0, 3.0, 4.0])
+numbers_of = stream(2)
+M = numbers_of.normal(size=(3, 3)) * 0.3 + np.diag([2.0, 3.0, 4.0])
 FIXTURES = {
     "x": np.array([[0.3, -0.7, 1.1], [0.9, 0.2, -0.4]]),
     "y": np.array([[0.5, 0.1, -0.8], [-0.3, 0.6, 1.2]]),
@@ -22,21 +23,21 @@ FIXTURES = {
     "v": np.array([0.7, -0.2, 0.4]),
     "w": np.array([0.25, 0.5, 0.85]),
     "m": M,
-    "b": stream.normal(size=(3, 2)),
-    "t": stream.normal(size=(2, 3, 2)),
-    "u": stream.normal(size=(2, 2, 3)),
+    "b": numbers_of.normal(size=(3, 2)),
+    "t": numbers_of.normal(size=(2, 3, 2)),
+    "u": numbers_of.normal(size=(2, 2, 3)),
     "c": np.array(0.8),
     "n": np.array([[1.0, 0.0, 2.0]]),
     "d": np.array([[[1.0]], [[2.0]]]),
-    "i1": stream.normal(size=(2, 2, 6)),
-    "i2": stream.normal(size=(2, 2, 5, 6)),
-    "i3": stream.normal(size=(1, 2, 4, 4, 5)),
-    "k1": stream.normal(size=(3, 2, 3)),
-    "k2": stream.normal(size=(3, 2, 3, 2)),
-    "g2": stream.normal(size=(4, 1, 3, 2)),
-    "k3": stream.normal(size=(3, 2, 2, 2, 2)),
-    "e": stream.normal(size=(4, 3)),
-    "q": stream.normal(size=(2, 3, 4)),
+    "i1": numbers_of.normal(size=(2, 2, 6)),
+    "i2": numbers_of.normal(size=(2, 2, 5, 6)),
+    "i3": numbers_of.normal(size=(1, 2, 4, 4, 5)),
+    "k1": numbers_of.normal(size=(3, 2, 3)),
+    "k2": numbers_of.normal(size=(3, 2, 3, 2)),
+    "g2": numbers_of.normal(size=(4, 1, 3, 2)),
+    "k3": numbers_of.normal(size=(3, 2, 2, 2, 2)),
+    "e": numbers_of.normal(size=(4, 3)),
+    "q": numbers_of.normal(size=(2, 3, 4)),
     "s2": np.array([0.8, 1.3]),
     "o2": np.array([-0.3, 0.4]),
     "z": np.array([0.1, -0.9, 0.5, 0.2, 0.7, -0.4]).reshape(1, 6),

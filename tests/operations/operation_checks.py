@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from operation_cases import REAL, Case, is_variable, outputs_of, seeded, uniform
+from helpers import seeded, uniform
+from operation_cases import REAL, Case, is_variable, outputs_of
 
 from gradloom.blocks.block import identity
 from gradloom.blocks.dense import dense

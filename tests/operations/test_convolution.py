@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from operation_cases import seeded, uniform
+from helpers import seeded, uniform
 
 import gradloom as gl
 from gradloom import LabelError, ShapeError, dlarray

@@ -5,7 +5,7 @@ import itertools
 
 import pytest
 import torch
-from operation_cases import seeded, uniform
+from helpers import seeded, uniform
 from operation_checks import slope
 
 import gradloom as gl

@@ -6,37 +6,14 @@ import operation_checks as checks
 import pytest
 import torch
 from block_checks import SURROUNDINGS, check_block
-from operation_cases import cases, complex_cases
+from operation_cases import cases
 from operation_samples import EDGES
+from operation_table import CHECKED, EXEMPT, REAL_ONLY, TABLE, all_cases, each
 
 import gradloom as gl
-import gradloom.interop.torch.modules
 from gradloom.core import trace
 from gradloom.core.kinds.elementwise import Elementwise
 from gradloom.core.operation import Operation
-from gradloom.core.tables import OPERATIONS
-
-TABLE = dict(OPERATIONS)
-
-# Why an operation is not checked here. One of kind "discrete" without walks of its own carries no derivative and needs no reason.
-EXEMPT = {
-    "item": "one output of several: checked with the operations that have several",
-    "variable": "a place that dlfeval makes, not computed",
-    "identity": "a variable of a nested dlfeval: tested with dlfeval",
-    "unrecorded derivative": "refuses to be walked: tested with dlgradient",
-    "recorded derivative": "what dlgradient returns: checked wherever a derivative is taken again",
-    "limit at equal values": "what the walks put in where eigenvalues meet: tested with those, in test_equal_values",
-    "overwritten": "an array that torch code has written into: tested with from_torch",
-    "ode": "as exact as its solver's tolerance: tested with dlode45",
-    "layer": "a layer with its own backward, whose rule is its author's: tested with networks",
-}
-CHECKED = {name: o for name, o in TABLE.items() if o.kind in ("elementwise", "multilinear", "general") and name not in EXEMPT}
-
-# Operations whose kernel would run on complex arrays: their public functions refuse those.
-REAL_ONLY = {
-    **dict.fromkeys(("crossentropy", "ctc", "mse", "l1loss", "l2loss", "huber"), "losses take real predictions"),
-    "crosschannelnorm": "normalizations take real numbers",
-}
 
 # Operations without complex cases: those of REAL_ONLY, and these.
 WITHOUT_COMPLEX = {
@@ -69,16 +46,6 @@ WITHOUT_SIZE = {("batchnorm", 0): "there are no statistics of nothing: refused"}
 
 # Surroundings that lead out of an operation's domain.
 OUTSIDE = {"cholesky": ("a product before, a sum after", "products on both sides")}  # a product with a positive definite matrix need not be one
-
-
-def each(names):
-    return pytest.mark.parametrize("operation", [TABLE[n] for n in names], ids=list(names))
-
-
-def all_cases(operation):
-    specs = [None, *([EDGES[operation.name]] if operation.name in EDGES else [])]
-    real = [case for s in specs for case in cases(operation, specs=s)]
-    return real if operation.name in REAL_ONLY else real + [case for s in specs for case in complex_cases(operation, s)]
 
 
 def test_every_operation_is_checked_or_says_why():

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from operation_cases import seeded, uniform
+from helpers import seeded, uniform
 
 import gradloom as gl
 from gradloom.core.array import dlarray
