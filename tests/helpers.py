@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 
 from gradloom.blocks.block import Block, identity
+from gradloom.blocks.dense import dense
 from gradloom.core.array import dlarray
 from gradloom.core.trace import Node, Trace
 from gradloom.derivatives.jacobians.structure import structure
@@ -62,9 +64,17 @@ def uniform(shape: Any, dtype: Any, stream: torch.Generator, low: float = -1.0, 
     return torch.complex(draw(low, high), draw(-0.4, 0.4)).to(dtype) if dtype.is_complex else draw(low, high).to(dtype)
 
 
-def drawn(*shape: int, key: Any = 0, dtype: Any = torch.float64, low: float = -1.0, high: float = 1.0) -> torch.Tensor:
-    """A tensor that its shape and its key decide."""
-    return uniform(shape, dtype, seeded(key, shape), low, high)
+def drawing(*name: Any, low: float = -1.0, high: float = 1.0) -> Callable[..., torch.Tensor]:
+    """`drawn(*shape, key=0, dtype=float64)`: uniform tensors that the name, the key and the shape decide."""
+    def drawn(*shape: int, key: Any = 0, dtype: Any = torch.float64) -> torch.Tensor:
+        return uniform(shape, dtype, seeded(*name, key, shape), low, high)
+
+    return drawn
+
+
+def normal(*shape: int, dtype: Any = torch.float64) -> torch.Tensor:
+    """Normal numbers that the shape decides."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)), dtype=dtype)
 
 
 # ----- comparison ---------------------------------------------------------------------------------------------------
@@ -77,12 +87,18 @@ def tensor(x: Any) -> torch.Tensor:
     return x.detach() if isinstance(x, torch.Tensor) else torch.as_tensor(np.asarray(x))
 
 
-def close(found: Any, expected: Any, tolerance: float = 1e-10, what: str | None = None) -> None:
-    """Equal in shape, and in numbers to a tolerance both relative and absolute, in the type of what was found; NaN where NaN."""
-    a, b = tensor(found), tensor(expected)
-    assert a.shape == b.shape, f"{what or 'result'}: shape {tuple(a.shape)}, not {tuple(b.shape)}"
-    torch.testing.assert_close(a, b.to(a.dtype), rtol=tolerance, atol=tolerance, equal_nan=True, check_stride=False,
-                               msg=what and (lambda text: f"{what}: {text}"))
+def within(tolerance: float, *, relative: float | None = None, typed: bool = False, nan: bool = False) -> Callable[..., None]:
+    """`close(found, expected)`: equal in shape, and in numbers to a tolerance, both absolute and relative unless that is given.
+
+    In the type of what was found, or `typed`, in one type; NaN equals NaN where `nan` says so.
+    """
+    def close(found: Any, expected: Any, tolerance: float = tolerance) -> None:
+        a, b = tensor(found), tensor(expected)
+        assert a.shape == b.shape, f"shape {tuple(a.shape)}, not {tuple(b.shape)}"
+        torch.testing.assert_close(a, b if typed else b.to(a.dtype), rtol=tolerance if relative is None else relative, atol=tolerance,
+                                   equal_nan=nan, check_stride=False)
+
+    return close
 
 
 # ----- the door to what is inside -----------------------------------------------------------------------------------
@@ -111,3 +127,11 @@ def block_of(function: Any, x: torch.Tensor) -> tuple[Block | None, Any]:
     y, (node,) = traced(function, x)
     (block,) = push([node_of(y)], {node: identity(x.shape, x.dtype, x.device)})
     return block, structure(node_of(y), node)
+
+
+def jacobian_of(function: Any, x: Any) -> torch.Tensor:
+    """The structured Jacobian as an array; zeros where there is none."""
+    x = x if isinstance(x, torch.Tensor) else torch.as_tensor(x, dtype=torch.float64)
+    y, (node,) = traced(function, x)
+    (block,) = push([node_of(y)], {node: identity(x.shape, x.dtype, x.device)})
+    return dense(block) if block is not None else torch.zeros((*y.shape, *x.shape), dtype=x.dtype)

@@ -7,18 +7,17 @@ import random
 
 import pytest
 import torch
-from helpers import seeded, uniform
+from helpers import seeded, traced, uniform
 from random_programs import SHAPES, program
 
 import gradloom as gl
 from gradloom.blocks.block import identity
 from gradloom.blocks.dense import dense
 from gradloom.core.array import dlarray
-from gradloom.core.trace import Node, Trace
 from gradloom.derivatives.jacobians.structure import structure
 from gradloom.derivatives.walks import pull as reverse
 from gradloom.derivatives.walks import push as forward
-from gradloom.derivatives.words.evaluate import VARIABLE, dlfeval, dlgradient
+from gradloom.derivatives.words.evaluate import dlfeval, dlgradient
 from gradloom.derivatives.words.products import jvp
 
 # ----- what holds for each ----------------------------------------------------------------------------------------------
@@ -40,9 +39,7 @@ def close(found, expected, what):
 def check_program(seed, length):
     x = uniform(random.Random(-seed).choice(SHAPES), torch.float64, seeded("x", seed))
     function = program(seed, length)
-    trace = Trace()
-    node = Node(VARIABLE, trace, (), [x], {}, x, None)
-    y = function(dlarray._made(x, node))
+    y, (node,) = traced(function, x)
     if y._node is None:
         return
     n, m = x.numel(), y.size

@@ -7,10 +7,13 @@ import warnings
 
 import pytest
 import torch
+from helpers import within
 from torch.utils._pytree import tree_leaves, tree_map
 
 import gradloom as gl
 from gradloom.interop.torch.modules import from_torch
+
+close = within(1e-8, typed=True, nan=True)
 
 pytest.importorskip("expecttest")
 
@@ -97,10 +100,6 @@ def theirs(module, arguments):
     loss = weighed(ys, torch.sum, torch.real, lambda w: w)
     found = torch.autograd.grad(loss, targets, allow_unused=True) if isinstance(loss, torch.Tensor) and loss.requires_grad else [None] * len(targets)
     return ys, [torch.zeros_like(x) if g is None else g for g, x in zip(found, targets, strict=True)]
-
-
-def close(found, wanted, tolerance=1e-8):
-    torch.testing.assert_close(found._value, wanted.detach(), rtol=tolerance, atol=tolerance, equal_nan=True, check_stride=False)
 
 
 def same(a, b):
