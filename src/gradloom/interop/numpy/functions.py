@@ -14,7 +14,6 @@ from ...core.containers import flatten, unflatten
 from ...core.errors import TypeRefused, line_of, user_site
 from ...core.tables import PUBLIC
 from ..protocol import adapted, gl, in_double, traced_in, unknown
-from . import selection as numpy_selection  # noqa: F401 - which fill the table
 from .table import FUNCTIONS
 
 # NumPy's ufuncs that are spelled differently here; the others have the name of their operation.

@@ -17,8 +17,8 @@ from ...networks.learnables import Key, Learnables, UnknownName, aligned_rows, h
 from ...networks.network import dlnetwork
 from ...operations.elementwise.arithmetic import astype
 from ...vocabulary.misspelled import nearest
-from .aten.mode import carries
-from .aten.recording import dispatched, left
+from .aten.recording import dispatched
+from .aten.values import carries, left
 from .aten.wrapped import Cell, Wrapped, wrapped
 from .autograd import NeedsTrace
 from .copies import Contents, copied
