@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..machine.caches import cache
 from ..machine.dtypes import NUMBER_DTYPES, NUMBER_TYPES, Tensor, computed_in, differentiable
 from .array import constant, dlarray, operand
 from .errors import GradloomError, ShapeError, _inside, line_of, user_site
@@ -143,7 +144,7 @@ def _binary(operation: Elementwise, general: Callable[..., Any]) -> Callable[...
     return call
 
 
-_numbers: dict[tuple[Any, Any], Any] = {}
+_numbers: dict[tuple[Any, Any], Any] = cache(f"{__name__}._numbers", {})
 
 
 def number(value: Any, dtype: torch.dtype) -> Any:

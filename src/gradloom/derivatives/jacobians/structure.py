@@ -20,12 +20,14 @@ from ...blocks.factors import spread_over, without_repeats
 from ...blocks.term import Term
 from ...core.errors import line_of
 from ...core.trace import Node, ancestors
+from ...machine.caches import cache
 from ...machine.dtypes import NUMBER_TYPES, Tensor
+from ...machine.questions import decided
 from ..walks.push import push
 
 KEPT_PLANS = 256
 LARGEST_TABLE = 1 << 22  # positions that are compared one by one
-_plans: OrderedDict[Any, Any] = OrderedDict()
+_plans: OrderedDict[Any, Any] = cache(f"{__name__}._plans", OrderedDict())
 _lock = threading.Lock()
 
 
@@ -236,12 +238,12 @@ def _same_places(a: Axis, b: Axis) -> bool:
     if math.prod(i.size for i in ids) > LARGEST_TABLE:
         return False
     one, other = (spread_over(*without_repeats(axis.table(), axis.indices), ids) for axis in (a, b))
-    return bool(((one == other) | (one < 0) | (other < 0)).all())
+    return decided(((one == other) | (one < 0) | (other < 0)).all())
 
 
 def in_order(axis: Axis) -> bool:
     """Whether an axis of one index is at that index itself."""
-    return axis.positions is None or torch.equal(axis.positions, torch.arange(axis.size, device="cpu"))
+    return axis.positions is None or decided((axis.positions == torch.arange(axis.size, device="cpu")).all())
 
 
 def _matching(choices: list[list[int]]) -> bool:

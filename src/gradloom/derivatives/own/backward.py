@@ -20,6 +20,7 @@ from ...core.labels import described
 from ...core.operation import Operation
 from ...core.trace import Node, live, walking
 from ...machine.dtypes import Tensor
+from ...machine.questions import decided
 from ...operations.elementwise.arithmetic import conj, real
 from ...operations.movement.axes import permute_dims, reshape
 from ...operations.movement.joining import stack
@@ -61,7 +62,7 @@ class OwnBackward:
                  for y_bar in y_bars]
         try:
             bars = self._fitted(walking(self.backward, *self._handles(values, seeds), wanted, True, walk=False))
-            if all(bar is None or live(bar._node) is not None or not bool(bar._value.any()) for bar in bars):
+            if all(bar is None or live(bar._node) is not None or not decided(bar._value.any()) for bar in bars):
                 return bars  # an array without a trace has lost it: a cotangent depends on y_bar
         except TraceError:
             pass

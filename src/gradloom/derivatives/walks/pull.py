@@ -17,6 +17,7 @@ from ...core.operation import ITEM, item
 from ...core.tables import OPERATIONS, PUBLIC
 from ...core.trace import SMALL, Node, walking
 from ...machine.dtypes import HALF, Tensor
+from ...machine.questions import spared
 from .failures import FAILURES, refuse_in_words
 
 _number = operator.attrgetter("number")
@@ -197,7 +198,7 @@ def finite(bars: Iterable[Tensor]) -> bool:
         elif not bar.is_meta:
             sums.append(bar.sum(dtype=torch.float32) if bar.dtype in HALF else bar.sum())
     total = sums[0] if len(sums) == 1 else sum(sums[1:], sums[0]) if sums else None
-    return total is None or cmath.isfinite(total.item())
+    return total is None or spared(lambda: cmath.isfinite(total.item()))
 
 
 def between(outputs: Iterable[Node], asked: set[Node]) -> tuple[list[Node], set[Any]]:

@@ -11,6 +11,7 @@ from ...core.array import dlarray
 from ...core.kinds.elementwise import Elementwise
 from ...core.trace import Node
 from ...machine.dtypes import Tensor
+from ...machine.questions import decided
 
 PLAIN = frozenset((bool, int, float, complex, str, slice, torch.dtype, type(None), type(Ellipsis)))  # compared by ==
 
@@ -106,8 +107,9 @@ def same(a: Any, b: Any) -> bool:
         if a.shape != b.shape or a.dtype is not b.dtype or a.layout is not b.layout:
             return False
         if a.layout is torch.sparse_csr:
-            return all(torch.equal(f(a), f(b)) for f in (Tensor.crow_indices, Tensor.col_indices, Tensor.values))
-        return torch.equal(a, b)
+            return decided(lambda: all(torch.equal(f(a), f(b))
+                                       for f in (Tensor.crow_indices, Tensor.col_indices, Tensor.values)))
+        return decided(lambda: torch.equal(a, b))
     if isinstance(a, dlarray):
         return a._labels == b._labels and same(a._value, b._value)
     if isinstance(a, np.ndarray):

@@ -16,13 +16,14 @@ import torch
 
 from ...core.kinds.elementwise import Elementwise
 from ...core.trace import Node
+from ...machine.caches import cache
 from ...machine.dtypes import Tensor
 from .pull import between
 
 WORTHWHILE = 16  # walks from one place in a program, before its walk is written out
 LONGEST = 256  # nodes
 # by place: how often it was met, then its function, False where it is none
-_walks: dict[tuple[int, int, int], Any] = {}
+_walks: dict[tuple[int, int, int], Any] = cache(f"{__name__}._walks", {})
 
 
 def written_out(y: Node, target: Node) -> Tensor | None:

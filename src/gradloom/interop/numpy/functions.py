@@ -1,7 +1,6 @@
 """NumPy's protocols: np.sin(x), np.sum(x, axis=0), np.stack([x, y]), np.add.reduce(x) record the library's operations."""
 from __future__ import annotations
 
-import functools
 import inspect
 import math
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from ...core.array import dlarray
 from ...core.containers import flatten, unflatten
 from ...core.errors import TypeRefused, line_of, user_site
 from ...core.tables import PUBLIC
+from ...machine.caches import remembered
 from ..protocol import adapted, gl, in_double, traced_in, unknown
 from .table import FUNCTIONS
 
@@ -86,7 +86,7 @@ def _named(word: str, options: dict[str, Any]) -> dict[str, Any]:
             and v is not np._NoValue}
 
 
-@functools.cache
+@remembered(None)
 def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
     """What NumPy takes where an argument is not given: said aloud, it means the same."""
     try:

@@ -4,20 +4,20 @@ A function without an entry in the table is run by `interop.aten`, through the A
 """
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import torch
 
 from ...core.array import dlarray
 from ...core.errors import TypeRefused, line_of, user_site
+from ...machine.caches import remembered
 from ..protocol import Unsupported, adapted, unknown
 from .losses import FUNCTIONS  # the last part of the table
 
 _PREFIXES = ("linalg_", "fft_", "special_")
 
 
-@functools.cache
+@remembered(None)
 def name_of(function: Any) -> str:
     """What the function is called in torch: "sin", "linalg.inv", "nn.functional.batch_norm"."""
     name = getattr(function, "__name__", "")

@@ -1,7 +1,6 @@
 """torch.autograd.Function inside torch code that runs here: forward on plain tensors, backward as an own backward."""
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from ...core.errors import TypeRefused, line_of, user_site
 from ...core.trace import live
 from ...derivatives.own.backward import OwnBackward, OwnBackwardOperation
 from ...derivatives.own.function import _remembered
+from ...machine.caches import remembered
 from ...machine.dtypes import Tensor, differentiable
 from ...machine.modes import under, undispatched
 from .aten.values import array_of, carries, left
@@ -144,7 +144,7 @@ class FunctionCall(OwnBackward):
         return context
 
 
-@functools.cache
+@remembered(None)
 def _operation(function: Any, outputs: int, keeps: tuple[bool, bool]) -> OwnBackwardOperation:
     made = OwnBackwardOperation(function.__name__, outputs=outputs, own=True)
     made.keeps = keeps
@@ -195,7 +195,7 @@ def recorded(function: Any, arrays: Sequence[Any], needs: Sequence[bool]) -> tup
     return call, found
 
 
-@functools.cache
+@remembered(None)
 def registered(operation: Any) -> Any:
     """The backward that was registered for an operation of torch.library, as a Function; None where there is none."""
     definition = custom_ops.OPDEFS.get(operation._schema.name)

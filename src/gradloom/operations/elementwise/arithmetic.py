@@ -13,7 +13,9 @@ from ...core.array import dlarray, operand
 from ...core.kinds.elementwise import Elementwise, elementwise
 from ...core.operation import composite, public, square_of
 from ...core.tables import OPERATIONS
+from ...machine.caches import cache
 from ...machine.dtypes import COMPLEX_OF, HALF, NUMBER_TYPES, Tensor, differentiable, dtype_named
+from ...machine.questions import spared
 
 add = elementwise("add", operator.add, 1, 1, operators=("__add__", "__radd__"), doc="a + b.", matlab="plus",
                   floating=False)
@@ -47,7 +49,7 @@ def _guarded(a: Any, b: Any) -> Any:
     product = a * b
     if not isinstance(product, Tensor) or product.is_meta or not isinstance(a, Tensor):
         return product
-    if product.device.type == "cpu" and cmath.isfinite(product.sum().item()):
+    if product.device.type == "cpu" and spared(lambda: cmath.isfinite(product.sum().item())):
         return product
     return torch.where((a == 0) | (b == 0), torch.zeros((), dtype=product.dtype, device=product.device), product)
 
@@ -59,7 +61,8 @@ scale = elementwise("scale", _guarded, "b", "a", singular=True,
 def _scale_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]) -> Block:
     """Where a partial, or what it meets, is not finite, each term's factors are folded first, so that 0 times infinity is 0 entry by entry."""
     block, p = inputs
-    if type(p) is Block or type(block) is not Block or p.is_meta or not block.folded and cmath.isfinite(p.sum().item()):
+    if type(p) is Block or type(block) is not Block or p.is_meta or not block.folded and spared(
+            lambda: cmath.isfinite(p.sum().item())):
         return _multiply_on_block(operation, inputs, params)
     return block.guarded(p, _guarded)
 
@@ -75,7 +78,7 @@ def _inverse(b: Any) -> Any:
     return math.copysign(math.inf, b) if type(b) in NUMBER_TYPES and b == 0 and not isinstance(b, complex) else 1 / b
 
 
-_numbers: dict[Any, Tensor] = {}
+_numbers: dict[Any, Tensor] = cache(f"{__name__}._numbers", {})
 
 
 def number_like(value: int, like: Tensor) -> Tensor:
@@ -102,7 +105,7 @@ def fused_quotient(y_bar: Tensor, b: Any, factor: float = 1) -> Tensor:
 
 def finite(bar: Tensor) -> bool:
     """Whether there is surely neither infinity nor NaN: one pass that only reads, on the CPU."""
-    return bar.device.type == "cpu" and cmath.isfinite(bar.sum().item())
+    return bar.device.type == "cpu" and spared(lambda: cmath.isfinite(bar.sum().item()))
 
 
 def _divide_fused(y_bar: Tensor, y: Tensor, b: Any) -> Tensor:

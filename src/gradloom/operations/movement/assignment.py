@@ -21,6 +21,7 @@ from ...core.kinds.multilinear import Multilinear
 from ...core.labels import aligned, described
 from ...core.trace import Node, different_traces, live
 from ...machine.dtypes import NUMBER_TYPES, Tensor, broadcast_shapes
+from ...machine.questions import spared
 from .axes import broadcast_to, reshape
 from .indexing import (
     _basic_place,
@@ -336,7 +337,7 @@ def _unique_last(positions: Tensor) -> tuple[Tensor, Tensor | None]:
     ordered, order = torch.sort(positions, stable=True)
     last = torch.ones(len(ordered), dtype=torch.bool, device=positions.device)
     last[:-1] = ordered[1:] != ordered[:-1]
-    if bool(last.all()):
+    if spared(last.all()):
         return positions, None
     return ordered[last], order[last]
 

@@ -9,7 +9,6 @@ again.
 """
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ....core import finite
 from ....core.array import dlarray
 from ....core.errors import GradloomError, TypeRefused, line_of, user_site
+from ....machine.caches import remembered
 from ....machine.dtypes import Tensor, differentiable
 from ....machine.modes import under, undispatched
 from ....machine.random import generator
@@ -282,7 +282,7 @@ def requires_gradients(args: Any, kwargs: Any) -> bool:
                                             for x in leaves_of((args, kwargs))))
 
 
-@functools.cache
+@remembered(None)
 def rule_of(func: Any, name: str) -> Callable[..., Any] | None:
     """What answers an operation: the rule for its overload, for its name, or what torch's function of that name is here."""
     if func.namespace == "prims":

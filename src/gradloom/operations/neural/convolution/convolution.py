@@ -6,7 +6,6 @@ weight is (C, O / groups, *K) for its own x: (N, C, *S) and y: (N, O, *S').
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -17,6 +16,7 @@ from ....core.errors import ShapeError, line_of, user_site
 from ....core.kinds.multilinear import multilinear
 from ....core.labels import described
 from ....core.operation import public
+from ....machine.caches import remembered
 from ....machine.dtypes import Tensor
 from ....machine.layouts import channels_last, settled
 from ...elementwise.arithmetic import conj
@@ -203,7 +203,7 @@ class _Plan(NamedTuple):
     around: Pairs | None  # padding that the kernel cannot do itself
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def _plan(labels: str, shape: Sizes, w_shape: Sizes, w_labels: str | None, stride: Any, dilation: Any,
           padding: Any, zeros: bool) -> _Plan:
     spatial = spatial_axes(labels, len(w_shape) - 2, w_labels, shape, "dlconv")
