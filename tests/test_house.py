@@ -287,7 +287,6 @@ def test_a_cache_that_is_not_listed_is_found(text):
 ASKING = {
     "creation/arrays.py": "a number that a user gave: a dlarray refuses to give it where it is traced",
     "derivatives/own/checking.py": "a check, which nobody records",
-    "derivatives/walks/unrolled.py": "the question stands in generated code",
     "derivatives/words/functions.py": "the user's result, as a number", "derivatives/words/solvers.py": "the user's result, as a number",
     "derivatives/sparse/partials.py": "numbers of NumPy", "derivatives/sparse/pattern.py": "masks of NumPy",
     "operations/neural/encoding.py": "classes of NumPy",
