@@ -289,7 +289,6 @@ ASKING = {
     "derivatives/own/checking.py": "a check, which nobody records",
     "derivatives/words/functions.py": "the user's result, as a number", "derivatives/words/solvers.py": "the user's result, as a number",
     "derivatives/sparse/partials.py": "numbers of NumPy", "derivatives/sparse/pattern.py": "masks of NumPy",
-    "operations/neural/encoding.py": "classes of NumPy",
 }
 
 
