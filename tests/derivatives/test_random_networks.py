@@ -1,6 +1,6 @@
 """200 random networks: structured Jacobians, divergences and Laplacians equal what plain gradients give, one entry at a time, to 1e-10.
 
-What is compared with is made by `dlgradient` of single elements, which walks plain tensors; tests/test_operations.py holds it
+What is compared with is made by `dlgradient` of single elements, which walks plain tensors; tests/operations/test_operations.py holds it
 against finite differences.
 """
 import math

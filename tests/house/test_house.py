@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parent.parent / "src" / "gradloom"
+SOURCE = Path(__file__).parents[2] / "src" / "gradloom"
 
 # What stands right may import what stands left, never the other way.
 LAYERS = ("vocabulary", "machine", "core", "blocks", "operations", "derivatives", "acceleration", "storage", "networks", "data", "training",
