@@ -325,3 +325,50 @@ def test_whoever_asks_a_tensor_for_a_value_says_why():
 def test_a_question_that_does_not_say_why_is_found(text):
     assert len(questions("operations/f.py", text)) == 1
     assert questions("operations/f.py", "if decided(x.any()) and spared(lambda: x.item() > 0): raise ValueError(x.item())") == []
+
+
+# ----- a network's own affairs -------------------------------------------------------------------------------------------
+
+NETWORKS = {"network.py": "dlnetwork", "parameters.py": "Learnables", "running.py": "LayerGraph", "graph.py": "Graph"}
+
+
+def own_names(sources):
+    """The underscore attributes and methods of networks and their parameters, but for those that arrays have too."""
+    found = set()
+    for file, kind in NETWORKS.items():
+        [its] = [node for node in ast.parse(sources[f"networks/{file}"]).body if isinstance(node, ast.ClassDef) and node.name == kind]
+        for node in its.body:
+            if isinstance(node, ast.FunctionDef):
+                found.add(node.name)
+            elif isinstance(node, ast.Assign) and node.targets[0].id == "__slots__":
+                found |= set(ast.literal_eval(node.value))
+    return {name for name in found if name.startswith("_") and not name.startswith("__")}
+
+
+def taken_from_networks(sources):
+    """Where a module outside networks/ reads such a name of something that is not its own self."""
+    names, found = own_names(sources), []
+    for path, text in sorted(sources.items()):
+        for node in ast.walk(ast.parse(text)) if not path.startswith("networks/") else ():
+            if isinstance(node, ast.Attribute) and node.attr in names and not (isinstance(node.value, ast.Name) and node.value.id == "self"):
+                found.append(f"{path}:{node.lineno}: {ast.unparse(node)}")
+    return found
+
+
+def test_what_a_network_holds_is_read_in_networks_alone():
+    house = read_house(SOURCE)
+    assert {"_body", "_values", "_keys", "_arrays", "_plans"} <= own_names(house)
+    assert taken_from_networks(house) == []
+
+
+@pytest.mark.parametrize(("path", "text", "found"), [
+    ("training/loop.py", "def step(net):\n    return net._values[0]", ["training/loop.py:2: net._values"]),
+    ("interop/torch/modules.py", "keys = self.network._body.learnable_keys", ["interop/torch/modules.py:1: self.network._body"]),
+    ("training/loop.py", "given._arrays = []", ["training/loop.py:1: given._arrays"]),
+    ("derivatives/walk.py", "class Walk:\n    def go(self):\n        return self._values", []),
+    ("networks/saving.py", "net._values", []),
+    ("training/loop.py", "x._value, x._node", []),
+])
+def test_a_look_into_a_network_is_found(path, text, found):
+    house = {name: text_ for name, text_ in read_house(SOURCE).items() if name.startswith("networks/")}
+    assert taken_from_networks({**house, path: text}) == found
