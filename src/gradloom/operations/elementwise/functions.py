@@ -326,12 +326,6 @@ class _Where(Elementwise):
 
 
 _MASK = torch.tensor([[True, False, True], [False, False, True]], device="cpu")
-_where_operation = _Where("where", _where, [0, 1, 1], ("condition", "a", "b"),
-                          samples=[(_MASK, (2, 3), (2, 3), {}), (_MASK[0], (2, 1), (2, 3), {}),
-                                   (_MASK, (3,), 0.5, {}), (_MASK, 0.5, (2, 1), {})],
-                          selects=True)
-
-
 def _where_on_block(operation: Any, inputs: Any, params: Any) -> Any:
     """Selecting between a Block and 0: one more factor of 0 and 1; it does not multiply what is infinite or not a number."""
     c, a, b = inputs
@@ -344,7 +338,10 @@ def _where_on_block(operation: Any, inputs: Any, params: Any) -> Any:
                                                                             device=values.device), values))
 
 
-_where_operation.act = _where_on_block
+_where_operation = _Where("where", _where, [0, 1, 1], ("condition", "a", "b"),
+                          samples=[(_MASK, (2, 3), (2, 3), {}), (_MASK[0], (2, 1), (2, 3), {}),
+                                   (_MASK, (3,), 0.5, {}), (_MASK, 0.5, (2, 1), {})],
+                          selects=True, act=_where_on_block)
 
 
 @public(_where_operation)

@@ -236,12 +236,11 @@ def _einsum_kernel(*operands: Tensor, letters: Any) -> Tensor:
     return torch.einsum(",".join(letters[0]) + "->" + letters[1], *[x.to(dtype) for x in operands])
 
 
-_einsum = _Einsum("einsum", _einsum_kernel, ("operands",), [("operands",)], {}, samples=[
+_einsum = _Einsum("einsum", _einsum_kernel, ("operands",), [("operands",)], {}, act=action.contraction, samples=[
     ((2, 3), (3, 4), {"letters": (["ij", "jk"], "ik")}), ((2, 3), (3,), (2, 4), {"letters": (["ij", "j", "ik"], "ki")}),
     ((2, 3), {"letters": (["ij"], "j")}), ((2, 3), (4,), {"letters": (["ij", "k"], "ki")})],
                   axes=lambda inputs, params: ([list(names) for names in params["letters"][0]],
                                                list(params["letters"][1])))
-_einsum.act = action.contraction
 
 
 @public(_einsum)

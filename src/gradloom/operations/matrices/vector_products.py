@@ -25,9 +25,8 @@ class _Product(Multilinear):
     def __init__(self, name: str, kernel: Any, more: tuple[int, int], axes: Any, transposes: dict[str, Rule],
                  fused_pull: dict[str, Rule], samples: Any):
         super().__init__(name, kernel, ("a", "b"), [("a", "b")], transposes, fused_pull=fused_pull,
-                         axes=axes, samples=samples)
+                         axes=axes, samples=samples, act=action.contraction)
         self.more = more
-        self.act = action.contraction
 
     def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
         dots = [None if dot is None else padded(dot, lead, node.ndim + more)
@@ -144,10 +143,9 @@ _kron = Multilinear(
     "kron", _kron_kernel, ("a", "b"), [("a", "b")],
     transposes={"a": lambda y_bar, b, a_shape, b_shape, ndim: _kron_transpose(y_bar, b, a_shape, b_shape, ndim, True),
                 "b": lambda y_bar, a, a_shape, b_shape, ndim: _kron_transpose(y_bar, a, a_shape, b_shape, ndim, False)},
-    broadcast=True,
+    broadcast=True, act=lambda operation, inputs, params: _kron_of(*inputs, **params),
     samples=[((2, 3), (3, 1), {"ndim": 2}), ((2,), (3,), {"ndim": 1}), ((0, 2), (1, 3), {"ndim": 2}),
              ((2, 1, 2), (1, 3, 2), {"ndim": 3})])
-_kron.act = lambda operation, inputs, params: _kron_of(*inputs, **params)
 
 
 __all__: list[str] = []
