@@ -89,7 +89,7 @@ def _concat_on_blocks(operation: Any, inputs: Sequence[Any], params: Any) -> Any
     return result
 
 
-_concat = _Concat("concat", _cat, ("arrays",), [("arrays",)], {}, matlab="cat", act=_concat_on_blocks, samples=[
+_concat = _Concat("concat", _cat, ("arrays",), [("arrays",)], {}, matlab="cat", act=_concat_on_blocks, whole_axes=("axis",), samples=[
     ((2, 3), (1, 3), (4, 3), {"axis": -2}), ((2, 0), (2, 3), {"axis": -1}), ((2,), (1,), (2,), {"axis": -1})])
 
 
