@@ -10,7 +10,7 @@ import torch
 from ...core.array import dlarray
 from ...core.errors import ShapeError, TypeRefused, line_of, user_site
 from ...core.labels import described
-from ...core.tables import PUBLIC
+from ...core.tables import words
 from ...core.trace import Node, ancestors, live
 from ...machine.dtypes import Tensor, differentiable
 from ...machine.memory import readable_bytes
@@ -41,8 +41,8 @@ def jacobian_of(u: Any, x: dlarray, record: bool = False) -> Any:
     m, n = math.prod(u.shape), math.prod(x.shape)
     shape = (*u.shape, *x.shape)
     if record:
-        flat = PUBLIC["reshape"](dlarray._made(u._value, u._node, None), (m,))
-        return PUBLIC["reshape"](PUBLIC["stripdims"](dljacobian(flat, x, 0)), shape)
+        flat = words.reshape(dlarray._made(u._value, u._node, None), (m,))
+        return words.reshape(words.stripdims(dljacobian(flat, x, 0)), shape)
     dtype = torch.promote_types(u.dtype, x.dtype) if differentiable(u.dtype) else x.dtype
     needed = m * n * dtype.itemsize
     if needed > 1 << 28 and needed > free_memory():

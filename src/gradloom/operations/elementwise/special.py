@@ -373,7 +373,7 @@ _REMAINDERS: list[Any] = [(_NUMBERS, 3.0, {}), (7.6, _NUMBERS, {}),
 fmod = elementwise("fmod", pair(torch.fmod), 1, lambda a, b: -trunc(a / b), domain=(0.6, 0.9),
                    matlab="rem", samples=_REMAINDERS,
                    fused_pull=(None, lambda y_bar, a, b: fused_product(y_bar, pair(_whole_quotient)(a, b), -1)),
-                   doc="a - trunc(a / b) b, with the sign of a.", floating=False)
+                   doc="a - trunc(a / b) b, with the sign of a.", promotes=False)
 
 __all__ = ["acot", "acoth", "acsc", "acsch", "asec", "asech", "beta", "copysign", "cospi",
            "cot", "coth", "csc", "csch", "digamma", "erfcinv", "erfcx",

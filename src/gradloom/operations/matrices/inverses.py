@@ -82,10 +82,9 @@ def _solve_pull(y_bar: Any, a: Any, y: Any, lu: Any, pivots: Any, wanted: Any) -
 
 
 _solve = general("solve", _solve_kernel, ("a", "b"), hidden=("lu", "pivots"), push=_solve_push,
-                 pull=_solve_pull, matlab="mldivide", samples=lambda: [
+                 pull=_solve_pull, matlab="mldivide", act=act_on_right_side, samples=lambda: [
     *((a, sample_side(a, 2), {}) for a in both_types((3,), (2, 2), (1,), (0,))), (sample_matrix(2, 1), (3, 2, 1), {}),
     (sample_matrix(2, 3), (1, 2, 2), {})])
-_solve.act = act_on_right_side
 
 
 def _right_side(a: Any, b: Any, word: str) -> tuple[Any, Any, bool, str | None]:
@@ -156,10 +155,9 @@ def _triangular_pull(y_bar: Any, a: Any, y: Any, upper: bool, wanted: Any) -> An
 
 
 _triangular = general("solve_triangular", _triangular_kernel, ("a", "b"), push=_triangular_push,
-                      pull=_triangular_pull, matlab="linsolve", samples=lambda: [
+                      pull=_triangular_pull, matlab="linsolve", act=act_on_right_side, samples=lambda: [
     *((a, sample_side(a, 2), {"upper": bool(k % 2)}) for k, a in enumerate(both_types((3,), (2, 2), (1,), (0,)))),
     (sample_matrix(2, 1), (3, 2, 1), {"upper": True})])
-_triangular.act = act_on_right_side
 
 
 def triangular_solution(a: Any, b: Any, upper: bool) -> Any:

@@ -143,17 +143,13 @@ def _recur(a: Any, b: Any, axis: int, reverse: bool) -> Any:
                              {"axis": axis, "reverse": reverse})
 
 
-def _recurrence_on_block(operation: Any, inputs: Any, params: Any) -> Any:
-    return action.untying(operation, inputs, params)
-
-
 # y[i] = a[i] y[i - 1] + b[i] from y[-1] = 0, or in the other direction; a and b have one shape.
 _recurrence = general("linear_recurrence", _recurrence_kernel, ("a", "b"), push=_recurrence_push, pull=_recurrence_pull,
+                      act=action.untying,
                       samples=[((2, 5), (2, 5), {"axis": -1, "reverse": False}),
                                ((3, 2), (3, 2), {"axis": -2, "reverse": True}),
                                ((1,), (1,), {"axis": -1, "reverse": False}),
                                ((0,), (0,), {"axis": -1, "reverse": True})])
-_recurrence.act = _recurrence_on_block
 
 # ----- products -----
 
