@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..machine.dtypes import NUMBER_DTYPES, NUMBER_TYPES, Tensor, computed_in, differentiable
-from .array import constant, dlarray, operand
+from .array import constant, dlarray, foreign, operand
 from .errors import GradloomError, ShapeError, _inside, line_of, user_site
 from .labels import aligned, described
 from .operand import Operand
-from .operation import NO_PARAMS, Operation, left_to_the_other
+from .operation import NO_PARAMS, Operation
 from .tables import OPERATIONS
 from .trace import Node
 
@@ -141,6 +141,20 @@ def _binary(operation: Elementwise, general: Callable[..., Any]) -> Callable[...
         return _made(result, Node(operation, trace, (a_node, b_node), values, NO_PARAMS, result, site), labels)
 
     return call
+
+
+def left_to_the_other(function: Callable[..., Any], repeats: bool = False) -> Callable[..., Any]:
+    """A function of two operands as an operator: what is no array of numbers is asked for its own method (Python's
+    NotImplemented).
+
+    Not text and lists in a product, which Python would repeat.
+    """
+
+    def method(a: Any, b: Any, /) -> Any:
+        return (NotImplemented if foreign(b) and not (repeats and isinstance(b, (str, bytes, list, tuple)))
+                else function(a, b))
+
+    return method
 
 
 _numbers: dict[tuple[Any, Any], Any] = {}

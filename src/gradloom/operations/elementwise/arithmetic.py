@@ -10,8 +10,9 @@ import torch
 
 from ...blocks.block import Block
 from ...core.array import dlarray, operand
-from ...core.kinds.elementwise import Elementwise, elementwise
-from ...core.operation import composite, public, square_of
+from ...core.declare import composite, elementwise, public
+from ...core.kinds.elementwise import Elementwise
+from ...core.operation import square_of
 from ...core.tables import OPERATIONS
 from ...machine.dtypes import COMPLEX_OF, HALF, NUMBER_TYPES, Tensor, differentiable, dtype_named
 

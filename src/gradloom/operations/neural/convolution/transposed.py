@@ -5,9 +5,9 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ....core.array import labels_of, unlabelled
+from ....core.declare import public
 from ....core.errors import ShapeError, line_of, user_site
 from ....core.labels import described
-from ....core.operation import public
 from ...matrices.contraction import layout_of
 from ...movement.axes import array
 from ...movement.selection import slice_axis
