@@ -9,7 +9,7 @@ import torch
 
 from ..vocabulary.misspelled import nearest
 from .array import dlarray
-from .calls import binary, left_to_the_other, nary, unary
+from .calls import binary, left_to_the_other, nary, reflected, unary
 from .errors import TypeRefused, line_of, user_site
 from .kinds.elementwise import Elementwise
 from .kinds.general import General
@@ -137,18 +137,11 @@ def dressed(function: Any, operation: Operation, doc: str, operators: Sequence[s
     operation.public = function
     PUBLIC[function.__name__] = shown = explained(function)
     for name in operators:
-        two = len(operation.inputs) == 2
-        method_ = getattr(function, "operator", None) or (left_to_the_other(function) if two else function)
+        operator = getattr(function, "operator", None) or (left_to_the_other(function) if len(operation.inputs) == 2
+                                                           else function)
         # not __radd__, of which there is an __add__
         direct = operation.name in ("add", "multiply") or f"__{name[3:]}" not in operators
-        setattr(Operand, name, method_ if direct else _reflected(method_))
+        setattr(Operand, name, operator if direct else getattr(function, "reflected", None) or reflected(operator))
     if method:
         setattr(dlarray, function.__name__, shown)
     return function
-
-
-def _reflected(function: Any) -> Any:
-    def method(self: Any, other: Any, /) -> Any:
-        return function(other, self)
-
-    return method

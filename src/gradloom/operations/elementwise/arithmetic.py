@@ -10,6 +10,7 @@ import torch
 
 from ...blocks.block import Block
 from ...core.array import dlarray, operand
+from ...core.calls import left_to_the_other, unary
 from ...core.declare import composite, elementwise, public
 from ...core.kinds.elementwise import Elementwise
 from ...core.operation import square_of
@@ -126,8 +127,12 @@ def _divide_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]
 
 divide.operation.act = _divide_on_block  # type: ignore[attr-defined]
 
-_square = elementwise("square", lambda x: x * x if x.dtype is not torch.bool else x.to(torch.int64), lambda x: x + x,
-                      fused_pull=lambda y_bar, x: fused_product(y_bar, x, 2), floating=False)
+def _square_fused(y_bar: Tensor, x: Tensor) -> Tensor:
+    zero = _numbers.get((0, y_bar.dtype, y_bar.device))
+    return torch.addcmul(number_like(0, y_bar) if zero is None else zero, y_bar, x, value=2)
+
+
+_square = elementwise("square", torch.square, lambda x: x + x, fused_pull=_square_fused, floating=False)
 
 
 @public(_square.operation, operators=())  # type: ignore[attr-defined]
@@ -220,7 +225,24 @@ any_power = elementwise("power", _power, _power_base, _power_exponent, singular=
                         doc="a ** b.", matlab="power", domain=(0.5, 2.0), floating=False)
 
 
+def _as_operator(function: Any) -> Any:
+    """`power` with its quick way as an operator: x ** 2 of a traced array that is no length. The plain one is `power` itself."""
+    squared = unary(_square.operation, 2)  # type: ignore[attr-defined]
+    general = left_to_the_other(function)
+
+    def operator(a: Any, b: Any, /) -> Any:
+        if type(b) is int or type(b) is float:
+            if b == 2 and type(a) is dlarray and a._node is not None and a._node.operation.squared is None:
+                return squared(a)
+            return function(a, b)
+        return general(a, b)
+
+    function.operator = operator
+    return function
+
+
 @public(any_power.operation, operators=("__pow__", "__rpow__"))  # type: ignore[attr-defined]
+@_as_operator
 def power(a: Any, b: Any, /) -> Any:
     """a ** b, element by element.
 
@@ -235,8 +257,6 @@ def power(a: Any, b: Any, /) -> Any:
     Source: MATLAB power, array API power.
     """
     if type(b) is int or type(b) is float:
-        if b == 2 and type(a) is dlarray and a._node is not None and a._node.operation.squared is None:
-            return _square(a)  # quick way: a traced array that is no length; the plain one is below
         if b == 2 and hasattr(a, "dtype") and (type(b) is int or differentiable(a.dtype)):
             return square(a)
         if (type(a) is dlarray and a._node is not None and a._node.operation.squared is not None
