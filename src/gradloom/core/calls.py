@@ -9,11 +9,11 @@ import torch
 
 from ..machine.caches import cache
 from ..machine.dtypes import NUMBER_DTYPES, NUMBER_TYPES, Tensor, computed_in, differentiable
-from .array import constant, dlarray, operand
+from .array import constant, dlarray, foreign, operand
 from .errors import GradloomError, ShapeError, _inside, line_of, user_site
 from .labels import aligned, described
 from .operand import Operand
-from .operation import NO_PARAMS, Operation, left_to_the_other
+from .operation import NO_PARAMS, Operation
 from .tables import words
 from .trace import Node
 
@@ -27,7 +27,8 @@ FULL = frozenset((torch.float32, torch.float64, torch.complex64, torch.complex12
 _made = dlarray._made
 _getframe = sys._getframe
 
-def unary(operation: Elementwise) -> Callable[..., Any]:
+def unary(operation: Elementwise, depth: int = 1) -> Callable[..., Any]:
+    """The public function of one operand; `depth`: how many frames above its own the caller's is."""
     keep_x, keep_y = operation.kept_for((True,))
 
     def call(x: Any, /) -> Any:
@@ -47,9 +48,9 @@ def unary(operation: Elementwise) -> Callable[..., Any]:
             result = operation.kernel(value)
         except (RuntimeError, TypeError, ValueError, OverflowError) as error:
             raise operation.refusal((x,), error) from None
-        frame = _getframe(1)
+        frame = _getframe(depth)
         code = frame.f_code
-        site = (code, frame.f_lasti) if _inside.get(code.co_filename) is False else user_site(2)
+        site = (code, frame.f_lasti) if _inside.get(code.co_filename) is False else user_site(depth + 1)
         values = [value if keep_x else None, result if keep_y else None]
         return _made(result, Node(operation, node.trace, (node,), values, NO_PARAMS, result, site), x._labels)
 
@@ -57,14 +58,19 @@ def unary(operation: Elementwise) -> Callable[..., Any]:
 
 
 def binary(operation: Elementwise, repeats: bool = False) -> Callable[..., Any]:
-    """`repeats`: as an operator it is one that Python has for text and lists too."""
+    """The public function of two operands; as an operator and, from the right, as a reflected one.
+
+    `repeats`: as an operator it is one that Python has for text and lists too.
+    """
     general = nary(operation)
-    call = _binary(operation, general)
-    call.operator = _binary(operation, left_to_the_other(general, repeats))  # type: ignore[attr-defined]
+    call: Any = _binary(operation, general)
+    asking = left_to_the_other(general, repeats)
+    call.operator = _binary(operation, asking)
+    call.reflected = reflected(_binary(operation, asking, 2))
     return call
 
 
-def _binary(operation: Elementwise, general: Callable[..., Any]) -> Callable[..., Any]:
+def _binary(operation: Elementwise, general: Callable[..., Any], depth: int = 1) -> Callable[..., Any]:
     as_scalar = operation.takes_numbers
     keep_both = operation.kept_for((True, True))
     keep_a = operation.kept_for((True, False))
@@ -136,13 +142,36 @@ def _binary(operation: Elementwise, general: Callable[..., Any]) -> Callable[...
             return general(a, b)
         if trace is None:
             return _made(result, None, labels)
-        frame = _getframe(1)
+        frame = _getframe(depth)
         code = frame.f_code
-        site = (code, frame.f_lasti) if _inside.get(code.co_filename) is False else user_site(2)
+        site = (code, frame.f_lasti) if _inside.get(code.co_filename) is False else user_site(depth + 1)
         values = [a_value if keep[0] else None, b_value if keep[1] else None, result if keep[2] else None]
         return _made(result, Node(operation, trace, (a_node, b_node), values, NO_PARAMS, result, site), labels)
 
     return call
+
+
+def left_to_the_other(function: Callable[..., Any], repeats: bool = False) -> Callable[..., Any]:
+    """A function of two operands as an operator: what is no array of numbers is asked for its own method (Python's
+    NotImplemented).
+
+    Not text and lists in a product, which Python would repeat.
+    """
+
+    def method(a: Any, b: Any, /) -> Any:
+        return (NotImplemented if foreign(b) and not (repeats and isinstance(b, (str, bytes, list, tuple)))
+                else function(a, b))
+
+    return method
+
+
+def reflected(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of two operands as the operator that is asked from the right."""
+
+    def method(self: Any, other: Any, /) -> Any:
+        return function(other, self)
+
+    return method
 
 
 _numbers: dict[tuple[Any, Any], Any] = cache(f"{__name__}._numbers", {})

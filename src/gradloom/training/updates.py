@@ -8,9 +8,9 @@ import torch
 
 from ..core.array import dlarray
 from ..core.calls import number
+from ..core.declare import discrete
 from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.labels import described
-from ..core.operation import discrete
 from ..core.trace import live
 from ..machine.dtypes import NAMES, Tensor, differentiable
 from ..operations.elementwise.arithmetic import astype

@@ -13,7 +13,8 @@ import torch
 
 from ...core.array import dlarray
 from ...core.kinds.elementwise import Elementwise, scaled
-from ...core.operation import ITEM, NO_PARAMS, BoundRule, padded
+from ...core.operation import ITEM, NO_PARAMS, padded
+from ...core.rules import BoundRule
 from ...core.tables import words
 from ...core.trace import Node, Trace
 from ...machine.dtypes import NUMBER_TYPES, Tensor

@@ -13,10 +13,11 @@ from ...blocks import action
 from ...blocks.block import Block
 from ...core.array import dlarray, labels_of
 from ...core.containers import flatten, unflatten
+from ...core.declare import composite
 from ...core.errors import GradloomError, LabelError, ShapeError, TraceError, TypeRefused, line_of, user_site
 from ...core.kinds.multilinear import Multilinear
 from ...core.labels import checked, described
-from ...core.operation import Operation, composite
+from ...core.operation import Operation
 from ...core.trace import Node, ancestors, current_trace, live
 from ...machine.dtypes import Tensor
 from ...operations.elementwise.arithmetic import astype, negative

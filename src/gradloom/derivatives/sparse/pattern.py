@@ -21,7 +21,8 @@ import torch
 from ...blocks.block import identity
 from ...blocks.sparse import places
 from ...core.kinds.elementwise import Elementwise
-from ...core.operation import ITEM, BoundRule, padded
+from ...core.operation import ITEM, padded
+from ...core.rules import BoundRule
 from ...core.trace import Node
 from ...machine.dtypes import Tensor
 from ...machine.modes import without_complaints

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from ...core.kinds.elementwise import Elementwise
+from ...core.rules import written
 from ...core.trace import Node
 from ...machine.caches import cache
 from ...machine.dtypes import Tensor
@@ -47,6 +48,7 @@ class _Writer:
 
     def __init__(self, y: Node, target: Node):
         self.target = target
+        self.place = y.site[0].co_name if y.site else "unknown"
         self.order, self.active = between((y,), {target}) if y.number - target.number < LONGEST else ([], set())
         (value,) = target.values
         one = torch.ones((), dtype=y.dtype, device=value.device)
@@ -91,8 +93,7 @@ class _Writer:
         lines = [*self.checks, "if t.shape != shape or t.values[0].device != device: return None", *self.steps,
                  f"bar = stack(({', '.join(rows)},))",
                  *guard, "return bar if bar.dtype is dtype else None"]
-        exec(compile("def walk(n0, t):\n    " + "\n    ".join(lines), __file__, "exec"), self.known)
-        return self.known["walk"]
+        return written(f"{self.place}.gradient", "n0, t", *lines, **self.known)
 
     def _check(self, node: Node, reading: bool) -> None:
         """That a node is what it was, and its parents where they were."""

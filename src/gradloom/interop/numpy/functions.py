@@ -48,6 +48,7 @@ _COMPOSED: dict[str, Callable[..., Any]] = {
 }
 
 
+@remembered(None)
 def ufunc_operation(name: str) -> Callable[..., Any] | None:
     """What a ufunc of NumPy records, from its name."""
     return PUBLIC.get(_SPELLED.get(name, name)) or _COMPOSED.get(name)
@@ -109,6 +110,8 @@ def _constants(function: Callable[..., Any], word: str, name: str, args: Any, kw
 def array_ufunc(self: dlarray, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
     """np.sin(x), np.add(a, x), np.add.reduce(x, axis=0), np.multiply.outer(a, x)."""
     name = ufunc.__name__
+    if method == "__call__" and not options and (operation := ufunc_operation(name)) is not None:
+        return operation(*inputs)  # quick way: there is no option to refuse or to heed; the plain one is below
     word = f"np.{name}" + (f".{method}" if method != "__call__" else "")
     operation = ufunc_operation(name)
     if method in ("reduce", "accumulate"):

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from ...core.array import dlarray, labels_of
+from ...core.declare import composite
 from ...core.errors import ShapeError, TypeRefused, line_of, user_site
-from ...core.operation import composite
 from ...machine.conversion import device_named
 from ...machine.dtypes import NUMBER_TYPES, Tensor, dtype_named
 from ...machine.memory import out_of_memory

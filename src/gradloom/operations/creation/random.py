@@ -8,9 +8,10 @@ from typing import Any
 import torch
 
 from ...core.array import dlarray, labels_of
+from ...core.declare import composite, discrete, public
 from ...core.errors import ShapeError, TypeRefused, line_of, user_site
 from ...core.labels import described, without
-from ...core.operation import Operation, composite, discrete, public
+from ...core.operation import Operation
 from ...core.trace import selected
 from ...machine.dtypes import NUMBER_TYPES, Tensor, differentiable, dtype_named
 from ...machine.questions import decided

@@ -10,8 +10,10 @@ import torch
 
 from ...blocks.block import Block
 from ...core.array import dlarray, operand
-from ...core.kinds.elementwise import Elementwise, elementwise
-from ...core.operation import composite, public, square_of
+from ...core.calls import left_to_the_other, unary
+from ...core.declare import composite, elementwise, public
+from ...core.kinds.elementwise import Elementwise
+from ...core.operation import square_of
 from ...core.tables import OPERATIONS
 from ...machine.caches import cache
 from ...machine.dtypes import COMPLEX_OF, HALF, NUMBER_TYPES, Tensor, differentiable, dtype_named
@@ -121,8 +123,12 @@ divide = elementwise("divide", operator.truediv, lambda b: _inverse(b), lambda y
                      act=_divide_on_block, matlab="rdivide", domain=(0.5, 2.0), takes_numbers=True)
 
 
-_square = elementwise("square", lambda x: x * x if x.dtype is not torch.bool else x.to(torch.int64), lambda x: x + x,
-                      fused_pull=lambda y_bar, x: fused_product(y_bar, x, 2), promotes=False)
+def _square_fused(y_bar: Tensor, x: Tensor) -> Tensor:
+    zero = _numbers.get((0, y_bar.dtype, y_bar.device))
+    return torch.addcmul(number_like(0, y_bar) if zero is None else zero, y_bar, x, value=2)
+
+
+_square = elementwise("square", torch.square, lambda x: x + x, fused_pull=_square_fused, promotes=False)
 
 
 @public(_square.operation, operators=())  # type: ignore[attr-defined]
@@ -215,7 +221,24 @@ any_power = elementwise("power", _power, _power_base, _power_exponent, singular=
                         doc="a ** b.", matlab="power", domain=(0.5, 2.0), promotes=False)
 
 
+def _as_operator(function: Any) -> Any:
+    """`power` with its quick way as an operator: x ** 2 of a traced array that is no length. The plain one is `power` itself."""
+    squared = unary(_square.operation, 2)  # type: ignore[attr-defined]
+    general = left_to_the_other(function)
+
+    def operator(a: Any, b: Any, /) -> Any:
+        if type(b) is int or type(b) is float:
+            if b == 2 and type(a) is dlarray and a._node is not None and a._node.operation.squared is None:
+                return squared(a)
+            return function(a, b)
+        return general(a, b)
+
+    function.operator = operator
+    return function
+
+
 @public(any_power.operation, operators=("__pow__", "__rpow__"))  # type: ignore[attr-defined]
+@_as_operator
 def power(a: Any, b: Any, /) -> Any:
     """a ** b, element by element.
 
@@ -230,8 +253,6 @@ def power(a: Any, b: Any, /) -> Any:
     Source: MATLAB power, array API power.
     """
     if type(b) is int or type(b) is float:
-        if b == 2 and type(a) is dlarray and a._node is not None and a._node.operation.squared is None:
-            return _square(a)  # quick way: a traced array that is no length; the plain one is below
         if b == 2 and hasattr(a, "dtype") and (type(b) is int or differentiable(a.dtype)):
             return square(a)
         if (type(a) is dlarray and a._node is not None and a._node.operation.squared is not None

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from ...core.array import dlarray
+from ...core.declare import elementwise, public
 from ...core.errors import ShapeError, line_of, user_site
-from ...core.kinds.elementwise import Elementwise, elementwise
-from ...core.operation import public
+from ...core.kinds.elementwise import Elementwise
 from ...core.tables import OPERATIONS
 from ...machine.dtypes import HALF, Tensor
 from ...machine.questions import spared

@@ -13,10 +13,10 @@ import torch
 from ...blocks import action
 from ...core.array import among_dlarrays, dlarray, labels_of, unlabelled
 from ...core.calls import broadcast_operands
+from ...core.declare import composite, multilinear, public
 from ...core.errors import LabelError, ShapeError, line_of, user_site
-from ...core.kinds.multilinear import Multilinear, multilinear
+from ...core.kinds.multilinear import Multilinear
 from ...core.labels import axes_of, channel_last_order, checked, described, tidy, without
-from ...core.operation import composite, public
 from ...core.tables import OPERATIONS
 from ...machine.dtypes import Tensor, broadcast_shapes, computed_in, differentiable, promoted
 from ...machine.products import affine_product, matrix_product

@@ -8,8 +8,7 @@ import torch
 
 from ...blocks.block import Block
 from ...core.array import dlarray, raw
-from ...core.kinds.general import general
-from ...core.operation import public
+from ...core.declare import general, public
 from ...machine.dtypes import Tensor
 from ...machine.questions import decided
 from ..elementwise.arithmetic import conj, imag, real

@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 import torch
 
 from ...core.array import relabelled
+from ...core.declare import general, public
 from ...core.errors import GradloomWarning, ShapeError, line_of, user_site
-from ...core.kinds.general import general
-from ...core.operation import public
 from ...machine.dtypes import Tensor
 from ...machine.questions import decided
 from ..movement.axes import array

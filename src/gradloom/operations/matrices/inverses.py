@@ -12,10 +12,10 @@ import torch
 
 from ...blocks import action
 from ...core.array import dlarray, labels_of, raw, unlabelled
+from ...core.declare import composite, general, public
 from ...core.errors import LabelError, ShapeError, line_of, user_site
-from ...core.kinds.general import general
 from ...core.labels import described, tidy
-from ...core.operation import composite, padded, public
+from ...core.operation import padded
 from ...machine.dtypes import HALF, Tensor
 from ...machine.questions import decided
 from ..movement.axes import array, expand_dims, reshape

@@ -10,11 +10,11 @@ import torch
 
 from ...blocks import action
 from ...core.array import dlarray, labels_of, raw, relabelled
+from ...core.declare import composite, discrete, general, public
 from ...core.errors import ShapeError, line_of, user_site
 from ...core.kinds.elementwise import Elementwise
-from ...core.kinds.general import general
 from ...core.labels import described
-from ...core.operation import composite, discrete, padded, public
+from ...core.operation import padded
 from ...machine.dtypes import Tensor, broadcast_shapes
 from ..elementwise.arithmetic import astype
 from ..elementwise.discrete import not_equal

@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ...core.array import dlarray, relabelled
-from ...core.kinds.general import general
-from ...core.operation import public
+from ...core.declare import general, public
 from ...core.trace import live
 from ...machine.dtypes import Tensor
 from ..elementwise.arithmetic import real

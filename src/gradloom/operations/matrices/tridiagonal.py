@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from ...blocks import action
-from ...core.kinds.general import general
+from ...core.declare import general
 from ...core.operation import padded
 from ...machine.dtypes import Tensor
 from ..elementwise.arithmetic import conj

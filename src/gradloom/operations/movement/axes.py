@@ -7,10 +7,9 @@ from typing import Any
 
 from ...blocks import action
 from ...core.array import dlarray, labels_of, operand
+from ...core.declare import composite, multilinear, public
 from ...core.errors import LabelError, ShapeError, line_of, user_site
-from ...core.kinds.multilinear import multilinear
 from ...core.labels import axes_of, described, without
-from ...core.operation import composite, public
 from ...machine.caches import remembered
 from ...machine.dtypes import NUMBER_TYPES
 

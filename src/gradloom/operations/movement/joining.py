@@ -8,10 +8,10 @@ from typing import Any
 import torch
 
 from ...core.array import among_dlarrays, labels_of, unlabelled
+from ...core.declare import public
 from ...core.errors import LabelError, ShapeError, line_of, user_site
 from ...core.kinds.multilinear import Multilinear
 from ...core.labels import axes_of
-from ...core.operation import public
 from ...machine.dtypes import Tensor, promoted
 from .axes import array, expand_dims, fresh, reshape, squeeze
 from .selection import pad_axis, slice_axis

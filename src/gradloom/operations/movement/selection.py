@@ -10,10 +10,9 @@ import torch
 from ...blocks import action
 from ...blocks.block import Block
 from ...core.array import dlarray, labels_of, raw
+from ...core.declare import composite, multilinear, public
 from ...core.errors import ShapeError, line_of, user_site
-from ...core.kinds.multilinear import multilinear
 from ...core.labels import described
-from ...core.operation import composite, public
 from ...core.tables import OPERATIONS
 from ...machine.conversion import listed
 from ...machine.dtypes import Tensor

@@ -10,9 +10,9 @@ import torch
 
 from ...core.array import dlarray, labels_of, unlabelled
 from ...core.containers import flatten, unflatten
+from ...core.declare import composite
 from ...core.errors import ShapeError, TypeRefused, line_of, user_site
 from ...core.labels import described
-from ...core.operation import composite
 from ...machine.dtypes import Tensor, differentiable
 from ..elementwise.arithmetic import astype
 from .axes import array, reshape

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from ...core.array import dlarray, labels_of, unlabelled
+from ...core.declare import composite
 from ...core.errors import LabelError, ShapeError, TypeRefused, line_of, user_site
 from ...core.labels import checked, described
-from ...core.operation import composite
 from ...machine.dtypes import Tensor
 from ...machine.questions import decided
 from ..movement.axes import array, moveaxis

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from ...core.array import dlarray, labels_of, raw, relabelled, unlabelled
+from ...core.declare import composite
 from ...core.errors import ShapeError, TypeRefused, line_of, user_site
 from ...core.labels import described, tidy
-from ...core.operation import composite
 from ...machine.dtypes import NUMBER_TYPES, Tensor
 from ...machine.questions import decided, spared
 from ..elementwise.arithmetic import divide

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 import torch
 
 from ...core.array import dlarray, labels_of, raw
+from ...core.declare import composite, discrete, public
 from ...core.errors import ShapeError, TypeRefused, line_of, user_site
 from ...core.labels import described
-from ...core.operation import NO_PARAMS, composite, discrete, public
+from ...core.operation import NO_PARAMS
 from ...machine.conversion import listed
 from ...machine.dtypes import Tensor, promoted
 from ...machine.questions import decided

@@ -8,10 +8,9 @@ import numpy as np
 import torch
 
 from ...core.array import dlarray, labels_of, raw, relabelled, unlabelled
+from ...core.declare import composite, discrete, general, public
 from ...core.errors import ShapeError, TypeRefused, line_of, user_site
-from ...core.kinds.general import general
 from ...core.labels import described, tidy, without
-from ...core.operation import composite, discrete, public
 from ...machine.dtypes import Tensor
 from ...machine.questions import spared
 from ..elementwise.functions import where

@@ -8,10 +8,8 @@ import torch
 
 from ...blocks import action
 from ...core.array import dlarray
-from ...core.kinds.general import general
-from ...core.kinds.multilinear import multilinear
+from ...core.declare import discrete, general, multilinear, public
 from ...core.labels import axes_of, without
-from ...core.operation import discrete, public
 from ...machine.caches import remembered
 from ...machine.dtypes import Tensor, differentiable
 from ...machine.questions import spared

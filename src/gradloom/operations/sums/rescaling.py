@@ -4,8 +4,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.array import raw
+from ...core.declare import composite
 from ...core.errors import TypeRefused, line_of, user_site
-from ...core.operation import composite
 from ...machine.dtypes import NUMBER_TYPES
 from ...machine.questions import spared
 from ..elementwise.arithmetic import divide

@@ -7,10 +7,8 @@ import torch
 
 from ...blocks import action
 from ...core.array import dlarray, labels_of
+from ...core.declare import composite, discrete, general, multilinear, public
 from ...core.errors import ShapeError, line_of, user_site
-from ...core.kinds.general import general
-from ...core.kinds.multilinear import multilinear
-from ...core.operation import composite, discrete, public
 from ...machine.dtypes import Tensor, promoted
 from ...machine.questions import spared
 from ..creation.arrays import ones, zeros

@@ -12,10 +12,9 @@ import torch
 
 from ....blocks.block import Block
 from ....core.array import labels_of, unlabelled
+from ....core.declare import multilinear, public
 from ....core.errors import ShapeError, line_of, user_site
-from ....core.kinds.multilinear import multilinear
 from ....core.labels import described
-from ....core.operation import public
 from ....machine.caches import remembered
 from ....machine.dtypes import Tensor
 from ....machine.layouts import channels_last, settled

@@ -4,9 +4,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ....core.array import labels_of, unlabelled
+from ....core.declare import public
 from ....core.errors import ShapeError, line_of, user_site
 from ....core.labels import described
-from ....core.operation import public
 from ....machine.caches import remembered
 from ...matrices.contraction import layout_of
 from ...movement.axes import array

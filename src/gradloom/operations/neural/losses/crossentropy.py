@@ -6,10 +6,9 @@ from typing import Any
 import torch
 
 from ....core.array import dlarray, labels_of
+from ....core.declare import composite, general, public
 from ....core.errors import LabelError, ShapeError, TypeRefused, line_of, user_site
-from ....core.kinds.general import general
 from ....core.labels import described
-from ....core.operation import composite, public
 from ....machine.dtypes import Tensor, differentiable
 from ....machine.questions import decided, read
 from ...elementwise.arithmetic import astype, scale

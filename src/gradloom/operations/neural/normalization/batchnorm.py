@@ -7,9 +7,10 @@ from typing import Any
 import torch
 
 from ....core.array import dlarray, labels_of
+from ....core.declare import general, public
 from ....core.errors import ShapeError, line_of, user_site
-from ....core.kinds.general import General, general
-from ....core.operation import Operation, public
+from ....core.kinds.general import General
+from ....core.operation import Operation
 from ....core.trace import Node, live
 from ....machine.dtypes import Tensor
 from ....machine.layouts import settled

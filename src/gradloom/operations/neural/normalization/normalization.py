@@ -7,9 +7,8 @@ from typing import Any
 import torch
 
 from ....core.array import labels_of
+from ....core.declare import composite, general, public
 from ....core.errors import ShapeError, line_of, user_site
-from ....core.kinds.general import general
-from ....core.operation import composite, public
 from ....machine.caches import remembered
 from ....machine.dtypes import Tensor
 from ....machine.layouts import settled

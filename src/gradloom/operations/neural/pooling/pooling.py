@@ -10,10 +10,8 @@ import torch
 from ....blocks import action
 from ....blocks.block import Block
 from ....core.array import dlarray, labels_of, raw
+from ....core.declare import discrete, general, multilinear, public
 from ....core.errors import ShapeError, line_of, user_site
-from ....core.kinds.general import general
-from ....core.kinds.multilinear import multilinear
-from ....core.operation import discrete, public
 from ....machine.caches import remembered
 from ....machine.dtypes import Tensor
 from ....machine.layouts import channels_last

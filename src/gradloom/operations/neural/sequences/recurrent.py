@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from ....core.array import dlarray, labels_of, unlabelled
+from ....core.declare import public
 from ....core.errors import LabelError, ShapeError, TypeRefused, line_of, user_site
 from ....core.labels import channel_last_order, described, tidy
-from ....core.operation import public
 from ....core.trace import live
 from ....machine.dtypes import Tensor
 from ...elementwise.functions import absolute, clip, relu, sigmoid, tanh
