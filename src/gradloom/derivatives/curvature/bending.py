@@ -17,9 +17,9 @@ from ...core.operation import ITEM, NO_PARAMS, BoundRule, padded
 from ...core.tables import OPERATIONS
 from ...core.trace import Node, Trace
 from ...machine.dtypes import NUMBER_TYPES, Tensor
-from ..jacobians.structure import stand_ins
 from ..walks.pull import handles
 from ..walks.push import push
+from ..walks.stand_ins import stand_ins
 from ..words.evaluate import IDENTITY, VARIABLE
 
 Partials = tuple[list[Any], dict[tuple[int, int], Any]]

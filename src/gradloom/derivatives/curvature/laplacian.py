@@ -15,7 +15,8 @@ from ...core.labels import axes_of, described, positions
 from ...core.tables import OPERATIONS, PUBLIC
 from ...core.trace import Node, live, walking
 from ...machine.dtypes import Tensor
-from ..jacobians.structure import depends, independence
+from ..jacobians.independence import independence
+from ..jacobians.structure import depends
 from ..walks.meetings import meets
 from ..walks.meetings import second as second_apart
 from ..walks.meetings import tangents as tangents_apart

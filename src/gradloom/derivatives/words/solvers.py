@@ -15,10 +15,9 @@ from ...core.labels import described
 from ...core.tables import PUBLIC
 from ...core.trace import Node, ancestors, current_trace, live
 from ...machine.dtypes import NAMES, NUMBER_TYPES, Tensor, differentiable
-from ...machine.memory import readable_bytes
+from ...machine.memory import free_memory, readable_bytes
 from ..jacobians.along_axis import dljacobian
 from ..jacobians.structural_zeros import cleared
-from ..jacobians.structure import free_memory
 from ..walks.meetings import pull, push
 from .evaluate import dlfeval, dlgradient, refuse_suspended
 from .functions import _as_variable, _place, apart
