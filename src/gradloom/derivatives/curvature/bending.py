@@ -18,9 +18,9 @@ from ...core.rules import BoundRule
 from ...core.tables import words
 from ...core.trace import Node, Trace
 from ...machine.dtypes import NUMBER_TYPES, Tensor
-from ..jacobians.structure import stand_ins
 from ..walks.pull import handles
 from ..walks.push import push
+from ..walks.stand_ins import stand_ins
 from ..words.evaluate import IDENTITY, VARIABLE
 
 Partials = tuple[list[Any], dict[tuple[int, int], Any]]

@@ -16,7 +16,8 @@ from ...core.tables import words
 from ...core.trace import Node, live, walking
 from ...machine.dtypes import Tensor
 from ...machine.questions import decided
-from ..jacobians.structure import depends, independence
+from ..jacobians.independence import independence
+from ..jacobians.structure import depends
 from ..walks.meetings import meets
 from ..walks.meetings import second as second_apart
 from ..walks.meetings import tangents as tangents_apart

@@ -27,10 +27,11 @@ from ...core.operation import ITEM, padded
 from ...core.tables import words
 from ...core.trace import Node, ancestors, walking
 from ...machine.dtypes import Tensor
-from ..jacobians.structure import remembered, stand_ins
 from ..walks.failures import FAILURES, refuse_in_words
+from ..walks.kept_plans import remembered
 from ..walks.pull import cast, handles, unrecorded
 from ..walks.push import push
+from ..walks.stand_ins import stand_ins
 from .bending import (
     bends,
     elementwise_partials,

@@ -17,8 +17,9 @@ from ...core.array import dlarray
 from ...core.tables import words
 from ...core.trace import Node, walking
 from ...machine.dtypes import Tensor
+from ..walks.kept_plans import remembered
 from ..walks.pull import finite
-from .structure import remembered, structure
+from .structure import structure
 
 
 def cleared(found: Any, u: Node, x: Node, axes: Sequence[int]) -> Any:

@@ -41,6 +41,14 @@ class OwnBackward:
     def __init__(self) -> None:
         self.ran: Any = None
 
+    def identified_by(self) -> Sequence[Any] | None:
+        """What tells one call from others, as far as derivatives go: class and fields; None where it cannot be told, and nothing is kept of its trace."""
+        return None
+
+    def _told(self) -> list[Any]:
+        """Of it, what all such calls have."""
+        return [self.word, list(self.labels), list(self.shapes), list(self.y_labels), list(self.y_likes)]
+
     def run(self, values: Sequence[Tensor]) -> Any:
         """The code on constants: its derivative is what it states, not what it runs."""
         raise NotImplementedError

@@ -13,10 +13,9 @@ from ...core.labels import described
 from ...core.tables import words
 from ...core.trace import Node, ancestors, live
 from ...machine.dtypes import Tensor, differentiable
-from ...machine.memory import readable_bytes
+from ...machine.memory import free_memory, readable_bytes
 from ..jacobians.along_axis import dljacobian
 from ..jacobians.structural_zeros import cleared
-from ..jacobians.structure import free_memory
 from ..walks.meetings import pull, push
 
 PIECE = 1 << 20  # bytes of the widest tangent of one walk

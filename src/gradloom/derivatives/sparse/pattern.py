@@ -4,7 +4,7 @@ A walk forwards carries, for every node, the entries (row, column) of its Jacobi
 over all of them at once. An elementwise operation keeps the entries of its inputs and multiplies them; an operation
 that only moves or adds elements moves the rows, as running it once on probes says; of every other operation the
 structure comes from its own push, run on a Block without data. The pattern holds for every trace with the same
-operations, parameters and positions (`alike.Signature`). As long as all operations are of the first two kinds, the
+operations, parameters and positions (`walks.signature.Signature`). As long as all operations are of the first two kinds, the
 values of the entries are known too (`accumulation`).
 """
 from __future__ import annotations
@@ -26,9 +26,9 @@ from ...core.rules import BoundRule
 from ...core.trace import Node
 from ...machine.dtypes import Tensor
 from ...machine.modes import without_complaints
-from ..jacobians.structure import stand_ins
 from ..walks.pull import unrecorded
 from ..walks.signature import same
+from ..walks.stand_ins import stand_ins
 from .entries import (
     MOST_ENTRIES,
     Dense,
