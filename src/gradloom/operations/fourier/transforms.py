@@ -22,7 +22,7 @@ from ...core.labels import described
 from ...machine.dtypes import HALF, Tensor
 from ..elementwise.arithmetic import conj, real
 from ..movement.axes import array, negative_axes
-from ..movement.selection import pad_axis, slice_axis
+from ..movement.slices import pad_axis, slice_axis
 from ..neural.softmax import floating
 
 OPPOSITE = {"backward": "forward", "ortho": "ortho", "forward": "backward"}

@@ -15,7 +15,7 @@ from ..elementwise.arithmetic import conj, imag, real
 from ..elementwise.functions import where
 from ..movement.axes import array, matrix_transpose
 from ..movement.joining import concat
-from ..movement.selection import slice_axis
+from ..movement.slices import slice_axis
 from ..sums.reduction import sum
 from .inverses import _inv
 from .stacks import both_types, column, constant_like, failed, leading, matrices, product, sample_matrix

@@ -16,7 +16,7 @@ from ...core.errors import GradloomWarning, ShapeError, line_of, user_site
 from ...machine.dtypes import Tensor
 from ...machine.questions import decided
 from ..movement.axes import array
-from ..movement.selection import pad_axis, slice_axis
+from ..movement.slices import pad_axis, slice_axis
 from .inverses import triangular_solution
 from .stacks import (
     adjoint,

@@ -17,7 +17,7 @@ from ...machine.dtypes import Tensor
 from ..elementwise.arithmetic import real
 from ..movement.axes import array
 from ..movement.joining import concat
-from ..movement.selection import slice_axis
+from ..movement.slices import slice_axis
 from ..sums.reduction import sum
 from .equal_values import Eigenvectors, SingularVectors, over_gaps
 from .factorizations import _qr

@@ -16,7 +16,7 @@ from ..elementwise.arithmetic import astype, conj
 from ..movement.along_axis import pick_along, put_along, single_axis
 from ..movement.axes import array, broadcast_to
 from ..movement.joining import concat
-from ..movement.selection import pad_axis, slice_axis
+from ..movement.slices import pad_axis, slice_axis
 
 # ----- sums -----
 

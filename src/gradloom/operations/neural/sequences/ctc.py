@@ -17,7 +17,8 @@ from ...elementwise.functions import clip, exp, where
 from ...matrices.contraction import layout_of
 from ...movement.axes import array, expand_dims, permute_dims, reshape
 from ...movement.joining import concat, stack
-from ...movement.selection import _put, _take, slice_axis
+from ...movement.selection import _put, _take
+from ...movement.slices import slice_axis
 from ...sums.logsumexp import logsumexp
 from ...sums.reduction import sum
 from ..losses.crossentropy import _check_probabilities, _like, _log, _log_slope, _tiny
