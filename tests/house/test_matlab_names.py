@@ -7,7 +7,9 @@ from matlab_functions import NAMES
 
 import gradloom as gl
 from gradloom.derivatives.words.evaluate import dlfeval
-from gradloom.vocabulary.matlab import ABSENT, PLANNED, TABLE
+from gradloom.vocabulary.matlab import ABSENT, PLANNED, table
+
+TABLE = table()
 
 # Words of the right side of the table that are not names of functions here: operands, Python's own, prose.
 WORDS = """

@@ -14,7 +14,7 @@ from gradloom.core import calls
 from gradloom.core.array import dlarray
 from gradloom.core.errors import GradloomError
 from gradloom.core.kinds import elementwise
-from gradloom.core.operation import BoundRule
+from gradloom.core.rules import BoundRule
 from gradloom.core.tables import OPERATIONS
 from gradloom.derivatives.walks import pull as reverse
 from gradloom.operations.matrices import tridiagonal

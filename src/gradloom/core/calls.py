@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..machine.caches import cache
 from ..machine.dtypes import NUMBER_DTYPES, NUMBER_TYPES, Tensor, computed_in, differentiable
-from .array import constant, dlarray, operand
+from .array import constant, dlarray, foreign, operand
 from .errors import GradloomError, ShapeError, _inside, line_of, user_site
 from .labels import aligned, described
 from .operand import Operand
-from .operation import NO_PARAMS, Operation, left_to_the_other
-from .tables import OPERATIONS
+from .operation import NO_PARAMS, Operation
+from .tables import words
 from .trace import Node
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ FULL = frozenset((torch.float32, torch.float64, torch.complex64, torch.complex12
 _made = dlarray._made
 _getframe = sys._getframe
 
-def unary(operation: Elementwise) -> Callable[..., Any]:
+def unary(operation: Elementwise, depth: int = 1) -> Callable[..., Any]:
+    """The public function of one operand; `depth`: how many frames above its own the caller's is."""
     keep_x, keep_y = operation.kept_for((True,))
 
     def call(x: Any, /) -> Any:
@@ -41,29 +43,35 @@ def unary(operation: Elementwise) -> Callable[..., Any]:
         value = x._value
         node = x._node
         if node is None or not node.trace.open:
-            return operation.apply((_floating(x, ()) if operation.floating else x,), NO_PARAMS, x._labels)
+            return operation.apply((_floating(x, ()) if operation.promotes else x,), NO_PARAMS, x._labels)
         try:
             result = operation.kernel(value)
         except (RuntimeError, TypeError, ValueError, OverflowError) as error:
             raise operation.refusal((x,), error) from None
-        frame = _getframe(1)
+        frame = _getframe(depth)
         code = frame.f_code
-        site = (code, frame.f_lasti) if _inside.get(code.co_filename) is False else user_site(2)
+        site = (code, frame.f_lasti) if _inside.get(code.co_filename) is False else user_site(depth + 1)
         values = [value if keep_x else None, result if keep_y else None]
         return _made(result, Node(operation, node.trace, (node,), values, NO_PARAMS, result, site), x._labels)
 
     return call
 
 
-def binary(operation: Elementwise) -> Callable[..., Any]:
+def binary(operation: Elementwise, repeats: bool = False) -> Callable[..., Any]:
+    """The public function of two operands; as an operator and, from the right, as a reflected one.
+
+    `repeats`: as an operator it is one that Python has for text and lists too.
+    """
     general = nary(operation)
-    call = _binary(operation, general)
-    call.operator = _binary(operation, left_to_the_other(general, operation.name == "multiply"))  # type: ignore[attr-defined]
+    call: Any = _binary(operation, general)
+    asking = left_to_the_other(general, repeats)
+    call.operator = _binary(operation, asking)
+    call.reflected = reflected(_binary(operation, asking, 2))
     return call
 
 
-def _binary(operation: Elementwise, general: Callable[..., Any]) -> Callable[..., Any]:
-    as_scalar = operation.name in ("add", "subtract", "multiply", "divide")
+def _binary(operation: Elementwise, general: Callable[..., Any], depth: int = 1) -> Callable[..., Any]:
+    as_scalar = operation.takes_numbers
     keep_both = operation.kept_for((True, True))
     keep_a = operation.kept_for((True, False))
     keep_b = operation.kept_for((False, True))
@@ -134,16 +142,39 @@ def _binary(operation: Elementwise, general: Callable[..., Any]) -> Callable[...
             return general(a, b)
         if trace is None:
             return _made(result, None, labels)
-        frame = _getframe(1)
+        frame = _getframe(depth)
         code = frame.f_code
-        site = (code, frame.f_lasti) if _inside.get(code.co_filename) is False else user_site(2)
+        site = (code, frame.f_lasti) if _inside.get(code.co_filename) is False else user_site(depth + 1)
         values = [a_value if keep[0] else None, b_value if keep[1] else None, result if keep[2] else None]
         return _made(result, Node(operation, trace, (a_node, b_node), values, NO_PARAMS, result, site), labels)
 
     return call
 
 
-_numbers: dict[tuple[Any, Any], Any] = {}
+def left_to_the_other(function: Callable[..., Any], repeats: bool = False) -> Callable[..., Any]:
+    """A function of two operands as an operator: what is no array of numbers is asked for its own method (Python's
+    NotImplemented).
+
+    Not text and lists in a product, which Python would repeat.
+    """
+
+    def method(a: Any, b: Any, /) -> Any:
+        return (NotImplemented if foreign(b) and not (repeats and isinstance(b, (str, bytes, list, tuple)))
+                else function(a, b))
+
+    return method
+
+
+def reflected(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of two operands as the operator that is asked from the right."""
+
+    def method(self: Any, other: Any, /) -> Any:
+        return function(other, self)
+
+    return method
+
+
+_numbers: dict[tuple[Any, Any], Any] = cache(f"{__name__}._numbers", {})
 
 
 def number(value: Any, dtype: torch.dtype) -> Any:
@@ -167,7 +198,7 @@ def number(value: Any, dtype: torch.dtype) -> Any:
 def nary(operation: Elementwise) -> Callable[..., Any]:
     def call(*args: Any) -> Any:
         inputs, labels = broadcast_operands(operation, args)
-        if operation.floating:
+        if operation.promotes:
             inputs = [_floating(x, inputs) for x in inputs]
         return operation.apply(mixed(inputs), NO_PARAMS, labels)
 
@@ -191,9 +222,8 @@ def mixed(inputs: Sequence[Any]) -> Sequence[Any]:
     if torch.bool in kinds and (len(kinds) > 1 or not numbers <= {dlarray, bool}):
         types = [NUMBER_DTYPES[t] for t in numbers if t in NUMBER_DTYPES]
         wanted = computed_in(list(sized), list(kinds), types)
-        astype = OPERATIONS["astype"].apply
-        inputs = [astype((x,), {"dtype": wanted}, x._labels) if type(x) is dlarray and x._value.dtype is torch.bool
-                  else x for x in inputs]
+        inputs = [words.astype(x, wanted) if type(x) is dlarray and x._value.dtype is torch.bool else x
+                  for x in inputs]
         return mixed(inputs)
     complex_ = complex in numbers or any(d.is_complex for d in kinds - sized)
     if sized <= INTEGRAL and (complex_ or float in numbers or not kinds <= INTEGRAL):
@@ -202,9 +232,7 @@ def mixed(inputs: Sequence[Any]) -> Sequence[Any]:
         wanted = torch.complex64
     else:
         return list(inputs)
-    astype = OPERATIONS["astype"].apply
-    return [astype((x,), {"dtype": wanted}, x._labels) if type(x) is dlarray and x._value.dtype in sized
-            else x for x in inputs]
+    return [words.astype(x, wanted) if type(x) is dlarray and x._value.dtype in sized else x for x in inputs]
 
 
 def _floating(x: Any, inputs: Sequence[Any]) -> Any:
@@ -272,9 +300,9 @@ def placed(x: dlarray, labels: str) -> dlarray:
     order = [p for p in places if p is not None]
     if order != sorted(order):
         ndim = x.ndim
-        x = OPERATIONS["permute_dims"].apply((x,), {"axes": tuple(p - ndim for p in order)})
+        x = words.permute_dims(x, tuple(p - ndim for p in order))
     sizes = iter(x.shape)
     shape = tuple(1 if p is None else next(sizes) for p in places)
     if shape != tuple(x.shape):
-        x = OPERATIONS["reshape"].apply((x,), {"shape": shape})
+        x = words.reshape(x, shape)
     return dlarray._made(x._value, x._node, labels)

@@ -12,7 +12,6 @@ inputs' cotangents are asked for).
 """
 from __future__ import annotations
 
-import inspect
 import weakref
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -20,19 +19,18 @@ from typing import Any
 
 import torch
 
-from ..machine.dtypes import NUMBER_TYPES, Tensor
+from ..machine.dtypes import Tensor
 from ..machine.memory import out_of_memory
-from ..vocabulary.misspelled import nearest
-from .array import constant, dlarray, foreign, refuse_transform
+from .array import constant, dlarray, refuse_transform
 from .errors import GradloomError, ShapeError, TypeRefused, line_of, user_site
 from .labels import described
 from .operand import Operand
-from .tables import OPERATIONS, PUBLIC
+from .rules import BoundRule, Rule, written
+from .tables import OPERATIONS, words
 from .trace import Node, different_traces
 
 _made = dlarray._made
 NO_PARAMS: dict[str, Any] = {}
-Rule = Callable[..., Any]
 
 
 class Operation:
@@ -47,6 +45,10 @@ class Operation:
     overwrites = False  # writes at params["index"]: a raw walk undoes it in the memory that it owns
     reads_at: Any = None  # of operations that can read one row along axis 0: which, from the parameters
     writes_at: Any = None  # of operations that can write one
+    # the product of each row of its first input with the matrix that is its second: all that lies above the rows may be
+    # folded into them, and the result is memory of its own
+    row_product = False
+    sparse_matrix: str | None = None  # the parameter that is a constant sparse matrix, where it is that times (..., k, j)
     # of operations with vectors that belong to values: rules that the walks complete where values meet
     meeting: Any = None
     unwatched = True  # False where each kernel and rule has to be asked for anew: a walk that was written out does not
@@ -58,7 +60,8 @@ class Operation:
 
     def __init__(self, name: str, kernel: Callable[..., Any], inputs: Sequence[str], *, hidden: Sequence[str] = (),
                  outputs: int = 1,
-                 axes: Any = None, domain: tuple[float, float] = (-2.0, 2.0), samples: Any = None,
+                 axes: Any = None, whole_axes: Sequence[int | str | None] | None = None, commutes: bool = False,
+                 domain: tuple[float, float] = (-2.0, 2.0), samples: Any = None,
                  matlab: str | None = None, own: bool = False,
                  selects: bool = False, meeting: Any = None, squared: Rule | None = None, act: Callable[..., Any] | None = None):
         self.name = name
@@ -68,6 +71,11 @@ class Operation:
         self.outputs = outputs
         self.single = len(self.inputs) == 1 == outputs and not self.hidden
         self.axes = axes
+        # for each input the one axis that its tangent must have whole, counted from the end, or the parameter that
+        # names it; along all others the tangent may have size 1 where it is constant. None for an input, or for all:
+        # the tangent must be whole
+        self.whole_axes = whole_axes
+        self.commutes = commutes  # a op b is b op a, so that the reflected operator is the operator itself
         self.domain = domain
         # some of its inputs' entries, which marks the trace: what was not selected counts for nothing, were it infinite
         self.selects = selects
@@ -77,7 +85,7 @@ class Operation:
         self.public: Callable[..., Any] | None = None
         self.act = act
         # its square from its inputs, smooth where it is not
-        self.squared = None if squared is None else BoundRule(squared, self)
+        self.squared = None if squared is None else BoundRule(squared, self, "squared")
         self._keepers: dict[tuple[bool, ...], Callable[..., list[Any]]] = {}
         if "y" in self.inputs:
             raise ValueError(f"operation {name!r}: y is the output's name in rules; call the input something else")
@@ -185,7 +193,8 @@ class Operation:
         n = len(mask)
         places = [f"values[{k}]" for k in range(n)] + ["output"] + [f"hidden[{k}]" for k in range(len(self.hidden))]
         source = ", ".join(place if keep else "None" for place, keep in zip(places, self.kept_for(mask), strict=True))
-        return written(f"lambda values, output, hidden: [{source}]")
+        traced = "_".join(name for name, its in zip(self.inputs, mask, strict=True) if its)
+        return written(f"{self.name}.kept_{traced}", "values, output, hidden", f"return [{source}]")
 
     def kept_for(self, mask: tuple[bool, ...]) -> tuple[bool, ...]:
         """Of inputs, output and hidden outputs, which are kept when `mask` says which inputs are traced."""
@@ -246,57 +255,6 @@ def _mismatch(names: Sequence[str], inputs: Sequence[Any]) -> str:
     return "their shapes do not broadcast"
 
 
-# ----- rules: functions whose parameter names say what they read ------------------------------------------------------
-
-
-class BoundRule:
-    """A rule with its parameter names resolved to where the values are, once."""
-
-    __slots__ = ("arguments", "call", "reads", "rule")
-
-    def __init__(self, rule: Rule, operation: Operation):
-        names = list(inspect.signature(rule).parameters)
-        slots = {name: k for k, name in enumerate((*operation.inputs, "y", *operation.hidden))}
-        self.rule = rule
-        self.reads: set[str] = set()
-        arguments = []
-        for name in names:
-            stem = name.rsplit("_", 1)[0]
-            if name in slots:
-                self.reads.add(name)
-                arguments.append(f"v[{slots[name]}]")
-            elif name == "y_bar":
-                arguments.append("g")
-            elif name.endswith("_dot") and stem in slots:
-                arguments.append(f"g[{slots[stem]}]")
-            elif name == "y_shape":
-                arguments.append("node.shape")
-            elif name.endswith("_shape") and stem in slots:
-                k = slots[stem]
-                arguments.append(f"(node.parents[{k}].shape if node.parents[{k}] is not None else shape_of(v[{k}]))")
-            elif name == "y_place":
-                arguments.append("node")
-            elif name.endswith("_place") and stem in slots:
-                arguments.append(f"node.parents[{slots[stem]}]")
-            elif name in ("lead", "wanted"):
-                arguments.append(name)
-            elif name == operation.leaves:
-                arguments.append(f"(v[{len(slots)}] if len(v) > {len(slots)} else None)")
-            else:
-                arguments.append(f"p[{name!r}]")
-        self.arguments = ", ".join(arguments)
-        self.call = written(f"lambda v, p, node, g, lead, wanted: rule({self.arguments})", rule=rule)
-
-
-def written(source: str, **known: Any) -> Callable[..., Any]:
-    """A function written out once; its frames are this library's, not the user's."""
-    return eval(compile(source, __file__, "eval"), {**known, "shape_of": constant_shape})  # type: ignore[no-any-return]
-
-
-def constant_shape(value: Any) -> Any:
-    return torch.Size(()) if type(value) in NUMBER_TYPES else value.shape
-
-
 def square_of(y: dlarray) -> Any:
     """The square of what an operation that states it has made; None where what it reads is no longer kept."""
     node = y._node
@@ -313,7 +271,7 @@ def padded(dot: Any, lead: tuple[int, ...], ndim: int) -> Any:
     missing = ndim + len(lead) - dot.ndim
     if missing <= 0 or not lead:
         return dot
-    return OPERATIONS["reshape"].apply((dot,), {"shape": (*lead, *(1,) * missing, *dot.shape[len(lead):])})
+    return words.reshape(dot, (*lead, *(1,) * missing, *dot.shape[len(lead):]))
 
 
 def item(result: Any, node: Node | None, k: int, labels: str | None) -> dlarray:
@@ -331,104 +289,3 @@ class _Item(Operation):
 
 
 ITEM = _Item("item", lambda x, k: x[k], ("x",))
-
-
-def discrete(name: str, kernel: Callable[..., Any], inputs: Sequence[str] = ("x",), **rest: Any) -> Operation:
-    """Declare an operation whose result carries no derivative: comparisons, rounding, positions."""
-    return Operation(name, kernel, inputs, **rest)
-
-
-# ----- public functions -----------------------------------------------------------------------------------------------
-
-
-def public(operation: Operation, *, operators: Sequence[str] = (), method: bool = False) -> Callable[[Any], Any]:
-    """Tie a user-facing function to its operation: the table, the docs and the special methods read it from here."""
-
-    def tie(function: Any) -> Any:
-        return dressed(function, operation, function.__doc__ or "", operators, method)
-
-    return tie
-
-
-def composite(function: Any) -> Any:
-    """A public function that is written in other operations and needs no rule."""
-    function.__module__ = "gradloom"
-    PUBLIC[function.__name__] = explained(function)
-    return function
-
-
-def explained(function: Any) -> Any:
-    """The function as users have it: a call with an option that it has not, or with an axis by position, is an error that spells it as it is here."""
-    parameters = inspect.signature(function).parameters
-    if "axis" not in parameters and not any(p.kind is p.KEYWORD_ONLY for p in parameters.values()):
-        return function
-    by_keyword = "axis" in parameters and parameters["axis"].kind is inspect.Parameter.KEYWORD_ONLY
-    options = [n for n, p in parameters.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    function.__signature__ = inspect.signature(function)
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except TypeError as error:
-            if error.__traceback__ is None or error.__traceback__.tb_next is not None:
-                raise  # from inside
-            refused, name = error, function.__name__
-        plain = [p.replace(annotation=p.empty) for p in parameters.values()]
-        way = f"write {name}{inspect.Signature(plain)}"
-        word = next((w for w in kwargs if w not in parameters), None)
-        if word in ("dim", "dims", "axes") and "axis" in parameters:
-            raise TypeRefused(
-                f"{name} has no {word}=, at {line_of(user_site())}; the word is axis, an integer counted from 0, a label letter "
-                              f"or several: write {name}(..., axis={kwargs[word]!r})")
-        if word is not None:
-            raise TypeRefused(f"{name} has no {word}=, at {line_of(user_site())}{nearest(word, options, 1)}; {way}")
-        if by_keyword and "were given" in str(refused):
-            other = f", or {name}imum(a, b) for the {name} of two arrays" if name in ("max", "min") else ""
-            raise TypeRefused(
-                f"{refused}, at {line_of(user_site())}; axis is given by keyword and counts from 0: write {name}(x, axis=0) "
-                              f"for the first axis, MATLAB's 1{other}")
-        raise TypeRefused(f"{refused}, at {line_of(user_site())}; {way}")
-
-    for name in ("__name__", "__qualname__", "__doc__", "__module__"):
-        setattr(call, name, getattr(function, name))
-    call.__dict__ = function.__dict__  # one signature and one operation for both
-    return call
-
-
-def dressed(function: Any, operation: Operation, doc: str, operators: Sequence[str], method: bool = False) -> Any:
-    function.__name__ = function.__qualname__ = operation.name if function.__name__ == "call" else function.__name__
-    function.__module__ = "gradloom"
-    function.__doc__ = doc
-    function.operation = operation
-    operation.public = function
-    PUBLIC[function.__name__] = shown = explained(function)
-    for name in operators:
-        two = len(operation.inputs) == 2
-        method_ = getattr(function, "operator", None) or (left_to_the_other(function) if two else function)
-        # not __radd__, of which there is an __add__
-        direct = operation.name in ("add", "multiply") or f"__{name[3:]}" not in operators
-        setattr(Operand, name, method_ if direct else _reflected(method_))
-    if method:
-        setattr(dlarray, function.__name__, shown)
-    return function
-
-
-def left_to_the_other(function: Callable[..., Any], repeats: bool = False) -> Callable[..., Any]:
-    """A function of two operands as an operator: what is no array of numbers is asked for its own method (Python's
-    NotImplemented).
-
-    Not text and lists in a product, which Python would repeat.
-    """
-
-    def method(a: Any, b: Any, /) -> Any:
-        return (NotImplemented if foreign(b) and not (repeats and isinstance(b, (str, bytes, list, tuple)))
-                else function(a, b))
-
-    return method
-
-
-def _reflected(function: Any) -> Any:
-    def method(self: Any, other: Any, /) -> Any:
-        return function(other, self)
-
-    return method

@@ -1,10 +1,10 @@
 """The operations, a folder for each family. Importing this package fills the table and attaches the operators."""
-from . import methods, own
+from . import methods, own, walk_words
 from .creation import arrays, data_types, random
 from .elementwise import arithmetic, discrete, functions, special
 from .fourier import frequencies, transforms
 from .matrices import contraction, determinants, factorizations, inverses, linalg, spectral, stacks, triangles
-from .movement import along_axis, arrangement, assignment, axes, indexing, joining, labelling, selection, vectors
+from .movement import along_axis, arrangement, assignment, axes, indexing, joining, labelling, selection, slices, vectors
 from .neural import attention, embedding, encoding, softmax
 from .neural.convolution import convolution, transposed
 from .neural.losses import losses

@@ -9,9 +9,9 @@ import torch
 
 from ...machine.dtypes import NUMBER_TYPES, Tensor
 from ..array import dlarray
-from ..calls import binary, nary, unary
-from ..operation import BoundRule, Operation, Rule, dressed, padded, written
-from ..tables import OPERATIONS
+from ..operation import Operation, padded
+from ..rules import BoundRule, Rule, written
+from ..tables import words
 from ..trace import Node
 
 
@@ -24,7 +24,8 @@ class Elementwise(Operation):
                  *, complex_partials: Any = None,
                  fused_pull: Rule | Sequence[Rule | None] | None = None, singular: bool = False,
                  complex_fused: bool = False,
-                 own: bool = False, finds_output: bool = False, floating: bool = True, leaves: str = "", **rest: Any):
+                 own: bool = False, finds_output: bool = False, promotes: bool = True, takes_numbers: bool = False,
+                 leaves: str = "", **rest: Any):
         self.leaves = leaves
         super().__init__(name, kernel, inputs, own=own, **rest)
         # its partial is a function of the input, and reads y to find it again further on
@@ -32,25 +33,30 @@ class Elementwise(Operation):
         self.complex_fused = complex_fused  # whether the fused pulls are right for complex numbers too
         self.singular = singular
         self.stated = tuple(partials)
-        self.partials = [self._bound(p) for p in partials]
+        self.partials = [self._bound(p, f"partial_{x}") for p, x in zip(partials, self.inputs, strict=True)]
         # no derivative at all; a factor that happens to be 0 is one
         self.absent = [type(p) in NUMBER_TYPES and p == 0 for p in partials]
-        self.complex_partials = (None if complex_partials is None else [(self._bound(p), self._bound(q))
-                                                                        for p, q in complex_partials])
-        self.fused_pull: Any = (BoundRule(fused_pull, self) if callable(fused_pull) else fused_pull
-                                and [f and BoundRule(f, self) for f in fused_pull])
+        self.complex_partials = (None if complex_partials is None else
+                                 [(self._bound(p, f"partial_{x}"), self._bound(q, f"conjugate_partial_{x}"))
+                                  for (p, q), x in zip(complex_partials, self.inputs, strict=True)])
+        self.fused_pull: Any = (BoundRule(fused_pull, self, "fused_pull") if callable(fused_pull) else fused_pull
+                                and [f and BoundRule(f, self, f"fused_pull_{x}")
+                                     for f, x in zip(fused_pull, self.inputs, strict=True)])
         self.raw_pulls = (None if complex_partials is not None else [self._raw_pull(p, k)
                                                                      for k, p in enumerate(partials)])
         self.factors = [self.inputs.index(p) if isinstance(p, str) and self.fused(k) is None
                         else None for k, p in enumerate(partials)]
         self.makes = [self.fused(k) is None or not own for k in range(len(partials))]
         self.linear = all(type(p) in NUMBER_TYPES for p in partials) and complex_partials is None
-        self.floating = floating  # whether integers are computed with as float64; else they stay integers
+        self.promotes = promotes  # whether integers are computed with as float64; else they stay integers
+        # whether its kernel gives the same for a real number and for that number as a scalar tensor of the array's
+        # type: such a tensor is made once, and torch takes it faster
+        self.takes_numbers = takes_numbers
 
-    def _bound(self, partial: Any) -> Any:
+    def _bound(self, partial: Any, what: str = "partial") -> Any:
         if isinstance(partial, str):
-            partial = written(f"lambda {partial}: {partial}")
-        return BoundRule(partial, self) if callable(partial) else partial
+            partial = written(f"{self.name}.{what}", partial, f"return {partial}")
+        return BoundRule(partial, self, what) if callable(partial) else partial
 
     def fused(self, k: int) -> BoundRule | None:
         """The fused pull of input k: one rule, or one for each of several inputs."""
@@ -60,14 +66,15 @@ class Elementwise(Operation):
         """The pull of one input on real tensors, as one function."""
         fused = self.fused(k)
         if fused is not None:
-            return written(f"lambda v, p, node, g: rule({fused.arguments})", rule=fused.rule)
-        if isinstance(partial, str):
-            return written(f"lambda v, p, node, g: g * v[{self.inputs.index(partial)}]")
-        if not callable(partial):
-            return {1: lambda v, p, node, g: g, -1: lambda v, p, node, g: -g, 0: lambda v, p, node, g: None}.get(
-                partial, lambda v, p, node, g: g * partial)
-        source = BoundRule(partial, self).arguments
-        return written(f"lambda v, p, node, g: g * rule({source})", rule=partial)
+            source, rule = f"rule({fused.arguments})", fused.rule
+        elif isinstance(partial, str):
+            source, rule = f"g * v[{self.inputs.index(partial)}]", None
+        elif callable(partial):
+            bound = BoundRule(partial, self, f"partial_{self.inputs[k]}")
+            source, rule = f"g * rule({bound.arguments})", partial
+        else:
+            source, rule = {1: "g", -1: "-g", 0: "None"}.get(partial, "g * rule"), partial
+        return written(f"{self.name}.pull_{self.inputs[k]}", "v, p, node, g", f"return {source}", rule=rule)
 
     def reads(self, name: str) -> set[str]:
         k = self.inputs.index(name)
@@ -148,7 +155,7 @@ class Elementwise(Operation):
 def _conjugate(x: Any) -> Any:
     if type(x) in NUMBER_TYPES:
         return x.conjugate()
-    return OPERATIONS["conj"].apply((x,)) if x.dtype.is_complex else x
+    return words.conj(x) if x.dtype.is_complex else x
 
 
 def scaled(bar: Any, p: Any) -> Any:
@@ -161,36 +168,4 @@ def scaled(bar: Any, p: Any) -> Any:
         dtype = bar.dtype if type(p) is not complex else torch.promote_types(bar.dtype, torch.complex64)
         p = torch.full((), p, dtype=dtype, device=bar.device)
         p = dlarray._made(p, None) if type(bar) is dlarray else p
-    return OPERATIONS["scale"].apply((bar, p))
-
-
-def elementwise(name: str, kernel: Callable[..., Any], *partials: Any, inputs: Sequence[str] | None = None,
-                doc: str = "",
-                operators: Sequence[str] = (), **rest: Any) -> Callable[..., Any]:
-    """Declare an elementwise operation and return its public function.
-
-    A partial is a number, the name of an input, or a rule such as `lambda y: 1 - y * y`. `operators` are the special
-    methods that it provides.
-    """
-    inputs = tuple(inputs or (("x",), ("a", "b"), ("a", "b", "c"))[len(partials) - 1])
-    operation = Elementwise(name, kernel, partials, inputs, **rest)
-    call: Callable[..., Any]
-    if len(inputs) == 1:
-        call = unary(operation)
-    elif len(inputs) == 2:
-        call = binary(operation)
-    else:
-        call = nary(operation)
-    return dressed(call, operation, doc if ">>>" in doc else documented(operation, doc), operators)
-
-
-def documented(operation: Operation, doc: str) -> str:
-    """A docstring with shapes and an example, for an operation of one line."""
-    low, high = operation.domain
-    values = [round(low + (high - low) * part, 2) for part in (0.75, 0.6, 0.4)][:len(operation.inputs)]
-    arrays = [torch.tensor(v, dtype=torch.float64, device="cpu") for v in values]
-    shown = ", ".join(f"gl.dlarray({v})" for v in values)
-    broadcast = ("Any shape and labels, which the result keeps." if len(values) == 1
-                 else "Shapes broadcast; labels match by name.")
-    made = repr(dlarray._made(operation.kernel(*arrays), None))
-    return f"{doc}\n\n    {broadcast}\n\n    >>> import gradloom as gl\n    >>> gl.{operation.name}({shown})\n    {made}\n    "
+    return words.scale(bar, p)

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...machine.dtypes import Tensor
-from ..operation import BoundRule, Operation, Rule, padded
+from ..operation import Operation, padded
+from ..rules import BoundRule, Rule
 from ..trace import Node
 
 
@@ -21,17 +22,20 @@ class Multilinear(Operation):
     def __init__(self, name: str, kernel: Callable[..., Any], inputs: Sequence[str], terms: Sequence[Sequence[str]],
                  transposes: dict[str, Rule], *,
                  monomials: dict[tuple[str, ...], Rule] | None = None, reads_at: Any = None, lead_params: Any = None,
-                 fused_pull: Rule | dict[str, Rule] | None = None, broadcast: bool = False, **rest: Any):
+                 fused_pull: Rule | dict[str, Rule] | None = None, broadcast: bool = False,
+                 row_product: bool = False, sparse_matrix: str | None = None, **rest: Any):
         super().__init__(name, kernel, inputs, **rest)
         self.terms = [tuple(t) for t in terms]
-        self.transposes = {k: BoundRule(rule, self) for k, rule in transposes.items()}
+        self.transposes = {k: BoundRule(rule, self, f"transpose_{k}") for k, rule in transposes.items()}
         self.reads_at = reads_at
         self.monomials = {tuple(k): rule for k, rule in (monomials or {}).items()}
-        self.fused_pull: Any = fused_pull and (BoundRule(fused_pull, self) if callable(fused_pull) else
-                                               self.transposes | {k: BoundRule(rule, self)
+        self.fused_pull: Any = fused_pull and (BoundRule(fused_pull, self, "fused_pull") if callable(fused_pull) else
+                                               self.transposes | {k: BoundRule(rule, self, f"fused_pull_{k}")
                                                                   for k, rule in fused_pull.items()})
         self.lead_params = lead_params
         self.broadcast = broadcast
+        self.row_product = row_product
+        self.sparse_matrix = sparse_matrix
 
     def reads(self, name: str) -> set[str]:
         read = set(self.transposes[name].reads) if name in self.transposes else set()
@@ -66,10 +70,3 @@ class Multilinear(Operation):
                     part = monomial(*[x for x in inputs if x is not None], node=node, lead=lead, **params)
                 y_dot = part if y_dot is None else y_dot + part
         return y_dot
-
-
-def multilinear(name: str, kernel: Callable[..., Any], inputs: Sequence[str] = ("x",), *,
-                terms: Sequence[Sequence[str]] | None = None,
-                transposes: dict[str, Rule], **rest: Any) -> Multilinear:
-    """Declare an operation that is linear in each of its inputs; one monomial of all inputs unless `terms` says otherwise."""
-    return Multilinear(name, kernel, inputs, terms if terms is not None else [tuple(inputs)], transposes, **rest)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 
 from ...core.array import dlarray, labels_of, raw
+from ...core.tables import PUBLIC
 from ..numpy.mathematics import FUNCTIONS as NUMPY
 from ..protocol import Unsupported, cast, gl, in_double
 
@@ -39,6 +40,8 @@ _PREFIX = re.compile(r"^(linalg|fft|special)\.")
 FUNCTIONS = Table()
 RULES = Table(of_aten=True)  # of ATen alone: "_softmax" or "sum.dim_IntList" or "prims.sum"
 # ATen's operations that write without saying so, or in a way of their own: functions of wrapped tensors
+# torch functions that are one operation here: a function of dlarrays
+WHOLE: dict[str, Callable[..., Any]] = {}
 WRITERS = Table(of_aten=True)
 
 
@@ -78,6 +81,8 @@ _UNARY = {
     "special.expm1": "expm1", "special.log1p": "log1p", "special.gammaln": "gammaln", "special.digamma": "digamma",
     "special.psi": "digamma",
 }
+# by torch's name and the number of arguments: the operations that take these as they are
+PASSED_ON: dict[tuple[str, int], Callable[..., Any]] = {(name, 1): PUBLIC[its] for name, its in _UNARY.items()}
 for _name, _public in _UNARY.items():
     FUNCTIONS[_name] = lambda input, _public=_public: getattr(gl, _public)(input)
 FUNCTIONS["frac"] = lambda input: input - gl.trunc(input)
@@ -101,6 +106,7 @@ _BINARY = {
     "__or__": "bitwise_or",
     "__xor__": "bitwise_xor", "__matmul__": "matmul", "__floordiv__": "floor_divide",
 }
+PASSED_ON |= {(name, 2): PUBLIC[its] for name, its in _BINARY.items()}
 for _name, _public in _BINARY.items():
     FUNCTIONS[_name] = lambda input, other, _public=_public: getattr(gl, _public)(input, other)
 FUNCTIONS["pow"] = lambda input, exponent: gl.power(input, exponent)

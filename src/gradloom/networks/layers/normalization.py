@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import torch
 
 from ...core.array import dlarray
+from ...core.declare import discrete
 from ...core.errors import ShapeError
-from ...core.operation import discrete
 from ...operations.neural.normalization.normalization import batchnorm
 from ..initialize import ones, zeros
 from ..layer import Layer, Layout, Learnable, State
@@ -40,6 +40,7 @@ class BatchNormalization(Layer):
     trained_mean: State
     trained_variance: State
 
+    matlab: ClassVar[str] = "batchNormalizationLayer"
     default_name: ClassVar[str] = "batchnorm"
 
     def initialize(self, layout: Layout) -> None:

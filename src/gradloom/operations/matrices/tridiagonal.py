@@ -6,11 +6,11 @@ from typing import Any
 import torch
 
 from ...blocks import action
-from ...core.kinds.general import general
+from ...core.declare import general
 from ...core.operation import padded
 from ...machine.dtypes import Tensor
 from ..elementwise.arithmetic import conj
-from ..movement.selection import pad_axis, slice_axis
+from ..movement.slices import pad_axis, slice_axis
 from ..sums.reduction import sum
 
 
@@ -80,17 +80,16 @@ def _samples() -> list[Any]:
             (*bands(3, torch.complex128), torch.ones(3, 2, dtype=torch.complex128, device="cpu"), {})]
 
 
-_tridiagonal = general("solve_tridiagonal", _kernel, ("lower", "middle", "upper", "b"), push=_push,
-                       pull=_pull, samples=_samples)
-
-
 def _on_block(operation: Any, inputs: Any, params: Any) -> Any:
     *bands, block = inputs
     return action.through_arrays(block, lambda b, lead: operation.apply((*bands, b)), [block.ndim - 2],
                                  "a solution mixes the rows")
 
 
-_tridiagonal.act = _on_block
+_tridiagonal = general("solve_tridiagonal", _kernel, ("lower", "middle", "upper", "b"), push=_push,
+                       pull=_pull, act=_on_block, samples=_samples)
+
+
 
 
 def tridiagonal_solution(lower: Any, middle: Any, upper: Any, b: Any) -> Any:

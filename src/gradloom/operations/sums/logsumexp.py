@@ -5,8 +5,7 @@ from typing import Any
 
 import torch
 
-from ...core.kinds.general import general
-from ...core.operation import public
+from ...core.declare import general, public
 from ...machine.dtypes import Tensor
 from ..elementwise.arithmetic import conj, finite
 from ..movement.axes import fresh
