@@ -84,7 +84,7 @@ def tensor(x: Any) -> torch.Tensor:
     """The numbers of an array, a tensor, or what either can be made of."""
     if isinstance(x, dlarray):
         return x._value
-    return x.detach() if isinstance(x, torch.Tensor) else torch.as_tensor(np.asarray(x))
+    return x.detach() if isinstance(x, torch.Tensor) else torch.as_tensor(np.array(x))
 
 
 def within(tolerance: float, *, relative: float | None = None, typed: bool = False, nan: bool = False) -> Callable[..., None]:
