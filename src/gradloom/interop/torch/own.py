@@ -52,7 +52,6 @@ class FunctionCall(OwnBackward):
     kind = "Function"
 
     def __init__(self, function: Any, args: Sequence[Any], needs: Sequence[bool], aten: Any):
-        super().__init__()
         self.function, self.aten = function, aten
         self.word = f"{function.__name__}.backward"
         self.places = [k for k, a in enumerate(args) if type(a) is dlarray]
