@@ -4,11 +4,12 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import torch
 
+from ..machine.caches import remembered
 from ..machine.dtypes import Tensor
 from .axis import Axis, Index, plain
 from .block import Block, empty
@@ -72,7 +73,7 @@ def contract(block: Block, k: int, inputs: Sequence[Any], letters: Sequence[Sequ
     return block.made(terms, shape, dtype)
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def einsum_letters(axes: str, ndims: tuple[int, ...]) -> tuple[list[list[str]], list[str]]:
     """`"... i k, k j -> ... i j"` as one list of letters per input and one for the output: to be read, not changed."""
     left, right = axes.split("->")

@@ -3,13 +3,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any
 
 import torch
 
 from ..core.operand import Operand
+from ..machine.caches import remembered
 from ..machine.dtypes import REAL_OF, Tensor, broadcast_shapes
+from ..machine.questions import decided
 from .axis import Axis, Index, plain
 from .factors import contracted, restricted, without_repeats
 from .term import Term
@@ -131,7 +132,7 @@ class Block(Operand):
 
     def is_finite(self) -> bool:
         """Whether every factor is finite; without data it is taken to be."""
-        return all(a.is_meta or bool(torch.isfinite(a).all()) for t in self.terms for a, _ in t.factors)
+        return all(a.is_meta or decided(torch.isfinite(a).all()) for t in self.terms for a, _ in t.factors)
 
     # ----- transposition and products with arrays -----
 
@@ -221,7 +222,7 @@ class Block(Operand):
         return f"<Block {self.shape} by {self.in_shape}: " + " + ".join(map(repr, self.terms)) + ">"
 
 
-@lru_cache(maxsize=64)
+@remembered(64)
 def empty(dtype: torch.dtype, device: Any) -> Tensor:
     """An empty tensor, which says a type and a device."""
     return torch.empty(0, dtype=dtype, device=device)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ..machine.dtypes import Tensor
+from ..machine.questions import decided
 from .axis import Axis, Ids, Index
 from .product import as_matrix_products
 
@@ -96,7 +97,7 @@ def restricted(array: Tensor, axes: Sequence[Axis | None]) -> tuple[Tensor, Ids]
             table = axis.positions.reshape(-1)
             absent = table < 0
             array = array.index_select(d, table.clamp(min=0).to(array.device))
-            if bool(absent.any()):
+            if decided(absent.any()):
                 array = array * (~absent).to(array).reshape([-1] + [1] * (array.ndim - d - 1))
         if len(axis.indices) != 1:
             array = array.reshape((*array.shape[:d], *[i.size for i in axis.indices], *array.shape[d + 1:]))

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from ..machine.dtypes import Tensor
+from ..machine.questions import decided
 from .axis import Axis, Ids, Index, plain
 from .factors import Factor, absent_entries, contracted, gathered, no_element_twice, spread_over, without_repeats
 
@@ -193,7 +194,7 @@ class Term:
             if index not in axis.indices:
                 return axis
             ids, table = of_ids(axis.indices), of_array(axis.table(), axis.indices)
-            if bool((where < 0).any()):
+            if decided((where < 0).any()):
                 present = (where >= 0).reshape([n for i in axis.indices for n in (sizes if i is index else [1])])
                 table = torch.where(present, table, -1)
             return Axis(ids, axis.size, table)

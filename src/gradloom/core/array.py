@@ -300,9 +300,9 @@ def _holds_arrays(x: Any) -> bool:
 
 
 def _stacked(x: Any) -> dlarray:
-    from .tables import PUBLIC
+    from .tables import words
 
-    return PUBLIC["stack"]([_stacked(e) if isinstance(e, (list, tuple)) else e for e in x])
+    return words.stack([_stacked(e) if isinstance(e, (list, tuple)) else e for e in x])
 
 
 def refuse_computed(x: Tensor) -> None:

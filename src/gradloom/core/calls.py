@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..machine.caches import cache
 from ..machine.dtypes import NUMBER_DTYPES, NUMBER_TYPES, Tensor, computed_in, differentiable
 from .array import constant, dlarray, foreign, operand
 from .errors import GradloomError, ShapeError, _inside, line_of, user_site
 from .labels import aligned, described
 from .operand import Operand
 from .operation import NO_PARAMS, Operation
-from .tables import OPERATIONS
+from .tables import words
 from .trace import Node
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def unary(operation: Elementwise, depth: int = 1) -> Callable[..., Any]:
         value = x._value
         node = x._node
         if node is None or not node.trace.open:
-            return operation.apply((_floating(x, ()) if operation.floating else x,), NO_PARAMS, x._labels)
+            return operation.apply((_floating(x, ()) if operation.promotes else x,), NO_PARAMS, x._labels)
         try:
             result = operation.kernel(value)
         except (RuntimeError, TypeError, ValueError, OverflowError) as error:
@@ -56,18 +57,21 @@ def unary(operation: Elementwise, depth: int = 1) -> Callable[..., Any]:
     return call
 
 
-def binary(operation: Elementwise) -> Callable[..., Any]:
-    """The public function of two operands; as an operator and, from the right, as a reflected one."""
+def binary(operation: Elementwise, repeats: bool = False) -> Callable[..., Any]:
+    """The public function of two operands; as an operator and, from the right, as a reflected one.
+
+    `repeats`: as an operator it is one that Python has for text and lists too.
+    """
     general = nary(operation)
     call: Any = _binary(operation, general)
-    asking = left_to_the_other(general, operation.name == "multiply")
+    asking = left_to_the_other(general, repeats)
     call.operator = _binary(operation, asking)
     call.reflected = reflected(_binary(operation, asking, 2))
     return call
 
 
 def _binary(operation: Elementwise, general: Callable[..., Any], depth: int = 1) -> Callable[..., Any]:
-    as_scalar = operation.name in ("add", "subtract", "multiply", "divide")
+    as_scalar = operation.takes_numbers
     keep_both = operation.kept_for((True, True))
     keep_a = operation.kept_for((True, False))
     keep_b = operation.kept_for((False, True))
@@ -170,7 +174,7 @@ def reflected(function: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
-_numbers: dict[tuple[Any, Any], Any] = {}
+_numbers: dict[tuple[Any, Any], Any] = cache(f"{__name__}._numbers", {})
 
 
 def number(value: Any, dtype: torch.dtype) -> Any:
@@ -194,7 +198,7 @@ def number(value: Any, dtype: torch.dtype) -> Any:
 def nary(operation: Elementwise) -> Callable[..., Any]:
     def call(*args: Any) -> Any:
         inputs, labels = broadcast_operands(operation, args)
-        if operation.floating:
+        if operation.promotes:
             inputs = [_floating(x, inputs) for x in inputs]
         return operation.apply(mixed(inputs), NO_PARAMS, labels)
 
@@ -218,9 +222,8 @@ def mixed(inputs: Sequence[Any]) -> Sequence[Any]:
     if torch.bool in kinds and (len(kinds) > 1 or not numbers <= {dlarray, bool}):
         types = [NUMBER_DTYPES[t] for t in numbers if t in NUMBER_DTYPES]
         wanted = computed_in(list(sized), list(kinds), types)
-        astype = OPERATIONS["astype"].apply
-        inputs = [astype((x,), {"dtype": wanted}, x._labels) if type(x) is dlarray and x._value.dtype is torch.bool
-                  else x for x in inputs]
+        inputs = [words.astype(x, wanted) if type(x) is dlarray and x._value.dtype is torch.bool else x
+                  for x in inputs]
         return mixed(inputs)
     complex_ = complex in numbers or any(d.is_complex for d in kinds - sized)
     if sized <= INTEGRAL and (complex_ or float in numbers or not kinds <= INTEGRAL):
@@ -229,9 +232,7 @@ def mixed(inputs: Sequence[Any]) -> Sequence[Any]:
         wanted = torch.complex64
     else:
         return list(inputs)
-    astype = OPERATIONS["astype"].apply
-    return [astype((x,), {"dtype": wanted}, x._labels) if type(x) is dlarray and x._value.dtype in sized
-            else x for x in inputs]
+    return [words.astype(x, wanted) if type(x) is dlarray and x._value.dtype in sized else x for x in inputs]
 
 
 def _floating(x: Any, inputs: Sequence[Any]) -> Any:
@@ -299,9 +300,9 @@ def placed(x: dlarray, labels: str) -> dlarray:
     order = [p for p in places if p is not None]
     if order != sorted(order):
         ndim = x.ndim
-        x = OPERATIONS["permute_dims"].apply((x,), {"axes": tuple(p - ndim for p in order)})
+        x = words.permute_dims(x, tuple(p - ndim for p in order))
     sizes = iter(x.shape)
     shape = tuple(1 if p is None else next(sizes) for p in places)
     if shape != tuple(x.shape):
-        x = OPERATIONS["reshape"].apply((x,), {"shape": shape})
+        x = words.reshape(x, shape)
     return dlarray._made(x._value, x._node, labels)

@@ -36,7 +36,7 @@ def elementwise(name: str, kernel: Callable[..., Any], *partials: Any, inputs: S
     if len(inputs) == 1:
         call = unary(operation)
     elif len(inputs) == 2:
-        call = binary(operation)
+        call = binary(operation, repeats="__mul__" in operators)
     else:
         call = nary(operation)
     return dressed(call, operation, doc if ">>>" in doc else documented(operation, doc), operators)
@@ -117,7 +117,8 @@ def explained(function: Any) -> Any:
         if word is not None:
             raise TypeRefused(f"{name} has no {word}=, at {line_of(user_site())}{nearest(word, options, 1)}; {way}")
         if by_keyword and "were given" in str(refused):
-            other = f", or {name}imum(a, b) for the {name} of two arrays" if name in ("max", "min") else ""
+            of_two = f"{name}imum"
+            other = f", or {of_two}(a, b) for the {name} of two arrays" if of_two in PUBLIC else ""
             raise TypeRefused(
                 f"{refused}, at {line_of(user_site())}; axis is given by keyword and counts from 0: write {name}(x, axis=0) "
                               f"for the first axis, MATLAB's 1{other}")
@@ -140,7 +141,7 @@ def dressed(function: Any, operation: Operation, doc: str, operators: Sequence[s
         operator = getattr(function, "operator", None) or (left_to_the_other(function) if len(operation.inputs) == 2
                                                            else function)
         # not __radd__, of which there is an __add__
-        direct = operation.name in ("add", "multiply") or f"__{name[3:]}" not in operators
+        direct = operation.commutes or f"__{name[3:]}" not in operators
         setattr(Operand, name, operator if direct else getattr(function, "reflected", None) or reflected(operator))
     if method:
         setattr(dlarray, function.__name__, shown)

@@ -28,7 +28,7 @@ from .errors import GradloomError, ShapeError, TypeRefused, line_of, user_site
 from .labels import described
 from .operand import Operand
 from .rules import BoundRule, Rule, written
-from .tables import OPERATIONS
+from .tables import OPERATIONS, words
 from .trace import Node, different_traces
 
 _made = dlarray._made
@@ -48,6 +48,10 @@ class Operation:
     overwrites = False  # writes at params["index"]: a raw walk undoes it in the memory that it owns
     reads_at: Any = None  # of operations that can read one row along axis 0: which, from the parameters
     writes_at: Any = None  # of operations that can write one
+    # the product of each row of its first input with the matrix that is its second: all that lies above the rows may be
+    # folded into them, and the result is memory of its own
+    row_product = False
+    sparse_matrix: str | None = None  # the parameter that is a constant sparse matrix, where it is that times (..., k, j)
     # of operations with vectors that belong to values: rules that the walks complete where values meet
     meeting: Any = None
     unwatched = True  # False where each kernel and rule has to be asked for anew: a walk that was written out does not
@@ -59,7 +63,8 @@ class Operation:
 
     def __init__(self, name: str, kernel: Callable[..., Any], inputs: Sequence[str], *, hidden: Sequence[str] = (),
                  outputs: int = 1,
-                 axes: Any = None, domain: tuple[float, float] = (-2.0, 2.0), samples: Any = None,
+                 axes: Any = None, whole_axes: Sequence[int | str | None] | None = None, commutes: bool = False,
+                 domain: tuple[float, float] = (-2.0, 2.0), samples: Any = None,
                  matlab: str | None = None, own: bool = False,
                  selects: bool = False, meeting: Any = None, squared: Rule | None = None, act: Callable[..., Any] | None = None):
         self.name = name
@@ -69,6 +74,11 @@ class Operation:
         self.outputs = outputs
         self.single = len(self.inputs) == 1 == outputs and not self.hidden
         self.axes = axes
+        # for each input the one axis that its tangent must have whole, counted from the end, or the parameter that
+        # names it; along all others the tangent may have size 1 where it is constant. None for an input, or for all:
+        # the tangent must be whole
+        self.whole_axes = whole_axes
+        self.commutes = commutes  # a op b is b op a, so that the reflected operator is the operator itself
         self.domain = domain
         # some of its inputs' entries, which marks the trace: what was not selected counts for nothing, were it infinite
         self.selects = selects
@@ -264,7 +274,7 @@ def padded(dot: Any, lead: tuple[int, ...], ndim: int) -> Any:
     missing = ndim + len(lead) - dot.ndim
     if missing <= 0 or not lead:
         return dot
-    return OPERATIONS["reshape"].apply((dot,), {"shape": (*lead, *(1,) * missing, *dot.shape[len(lead):])})
+    return words.reshape(dot, (*lead, *(1,) * missing, *dot.shape[len(lead):]))
 
 
 def item(result: Any, node: Node | None, k: int, labels: str | None) -> dlarray:

@@ -31,6 +31,10 @@ class Call(OwnBackward):
         allowed = [n for n, role in self.layer.roles.items() if role == "state"]
         return copied(self.layer, dict(zip(self.fields, arrays, strict=True)), allowed)
 
+    def identified_by(self) -> Sequence[Any]:
+        held = {name: value for name, value in self.layer.__dict__.items() if name not in self.fields}
+        return [*self._told(), type(self.layer), held, self.fields]
+
     def run(self, values: Sequence[Tensor]) -> Tensor:
         arrays = [dlarray._made(v, None, its) for v, its in zip(values, self.labels, strict=True)]
         layer = self.bound(arrays[self.count:])

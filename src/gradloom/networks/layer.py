@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args
 from ..core.errors import TypeRefused, line_of, user_site
 from ..core.labels import described, positions
 from ..vocabulary.misspelled import nearest
+from .registry import enter
 
 LEARNABLE, STATE = "learnable", "state"
 Learnable = Annotated[Any, LEARNABLE]
@@ -78,6 +79,8 @@ class Layer:
 
     roles: ClassVar[dict[str, str]] = {}
     default_name: ClassVar[str] = "layer"
+    matlab: ClassVar[str | None] = None  # what MATLAB calls a layer of the catalogue
+    input_names: ClassVar[tuple[str, ...]] = ("in",)
     output_names: ClassVar[tuple[str, ...]] = ("out",)
 
     if TYPE_CHECKING:  # no type checker knows that a Learnable field is an option by keyword, None where it is left out
@@ -92,6 +95,7 @@ class Layer:
             cls.default_name = cls.__name__.lower()
         dataclass(frozen=True, eq=False, repr=False)(cls)
         _assign_through_layer(cls)
+        enter(cls)
 
     def predict(self, *xs: Any, **options: Any) -> Any:
         """The outputs of the layer in use."""

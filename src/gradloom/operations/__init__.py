@@ -1,5 +1,5 @@
 """The operations, a folder for each family. Importing this package fills the table and attaches the operators."""
-from . import methods, own
+from . import methods, own, walk_words
 from .creation import arrays, data_types, random
 from .elementwise import arithmetic, discrete, functions, special
 from .fourier import frequencies, transforms

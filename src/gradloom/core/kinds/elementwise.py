@@ -11,7 +11,7 @@ from ...machine.dtypes import NUMBER_TYPES, Tensor
 from ..array import dlarray
 from ..operation import Operation, padded
 from ..rules import BoundRule, Rule, written
-from ..tables import OPERATIONS
+from ..tables import words
 from ..trace import Node
 
 
@@ -24,7 +24,8 @@ class Elementwise(Operation):
                  *, complex_partials: Any = None,
                  fused_pull: Rule | Sequence[Rule | None] | None = None, singular: bool = False,
                  complex_fused: bool = False,
-                 own: bool = False, finds_output: bool = False, floating: bool = True, leaves: str = "", **rest: Any):
+                 own: bool = False, finds_output: bool = False, promotes: bool = True, takes_numbers: bool = False,
+                 leaves: str = "", **rest: Any):
         self.leaves = leaves
         super().__init__(name, kernel, inputs, own=own, **rest)
         # its partial is a function of the input, and reads y to find it again further on
@@ -47,7 +48,10 @@ class Elementwise(Operation):
                         else None for k, p in enumerate(partials)]
         self.makes = [self.fused(k) is None or not own for k in range(len(partials))]
         self.linear = all(type(p) in NUMBER_TYPES for p in partials) and complex_partials is None
-        self.floating = floating  # whether integers are computed with as float64; else they stay integers
+        self.promotes = promotes  # whether integers are computed with as float64; else they stay integers
+        # whether its kernel gives the same for a real number and for that number as a scalar tensor of the array's
+        # type: such a tensor is made once, and torch takes it faster
+        self.takes_numbers = takes_numbers
 
     def _bound(self, partial: Any, what: str = "partial") -> Any:
         if isinstance(partial, str):
@@ -131,7 +135,7 @@ class Elementwise(Operation):
             # quick way for what selects: its partial is 0, 1 or a finite factor, and meets nothing infinite
             if type(p) is Tensor and type(bar) is not Tensor and bar.structured:
                 # quick way for a structured Jacobian; the operator says the same
-                return OPERATIONS["multiply"].apply((bar, p))
+                return bar.scaled(p)
             return bar * p
         return scaled(bar, p)
 
@@ -154,7 +158,7 @@ class Elementwise(Operation):
 def _conjugate(x: Any) -> Any:
     if type(x) in NUMBER_TYPES:
         return x.conjugate()
-    return OPERATIONS["conj"].apply((x,)) if x.dtype.is_complex else x
+    return words.conj(x) if x.dtype.is_complex else x
 
 
 def scaled(bar: Any, p: Any) -> Any:
@@ -167,4 +171,4 @@ def scaled(bar: Any, p: Any) -> Any:
         dtype = bar.dtype if type(p) is not complex else torch.promote_types(bar.dtype, torch.complex64)
         p = torch.full((), p, dtype=dtype, device=bar.device)
         p = dlarray._made(p, None) if type(bar) is dlarray else p
-    return OPERATIONS["scale"].apply((bar, p))
+    return words.scale(bar, p)

@@ -22,7 +22,8 @@ class Multilinear(Operation):
     def __init__(self, name: str, kernel: Callable[..., Any], inputs: Sequence[str], terms: Sequence[Sequence[str]],
                  transposes: dict[str, Rule], *,
                  monomials: dict[tuple[str, ...], Rule] | None = None, reads_at: Any = None, lead_params: Any = None,
-                 fused_pull: Rule | dict[str, Rule] | None = None, broadcast: bool = False, **rest: Any):
+                 fused_pull: Rule | dict[str, Rule] | None = None, broadcast: bool = False,
+                 row_product: bool = False, sparse_matrix: str | None = None, **rest: Any):
         super().__init__(name, kernel, inputs, **rest)
         self.terms = [tuple(t) for t in terms]
         self.transposes = {k: BoundRule(rule, self, f"transpose_{k}") for k, rule in transposes.items()}
@@ -33,6 +34,8 @@ class Multilinear(Operation):
                                                                   for k, rule in fused_pull.items()})
         self.lead_params = lead_params
         self.broadcast = broadcast
+        self.row_product = row_product
+        self.sparse_matrix = sparse_matrix
 
     def reads(self, name: str) -> set[str]:
         read = set(self.transposes[name].reads) if name in self.transposes else set()

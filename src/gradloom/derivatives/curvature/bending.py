@@ -15,12 +15,12 @@ from ...core.array import dlarray
 from ...core.kinds.elementwise import Elementwise, scaled
 from ...core.operation import ITEM, NO_PARAMS, padded
 from ...core.rules import BoundRule
-from ...core.tables import OPERATIONS
+from ...core.tables import words
 from ...core.trace import Node, Trace
 from ...machine.dtypes import NUMBER_TYPES, Tensor
-from ..jacobians.structure import stand_ins
 from ..walks.pull import handles
 from ..walks.push import push
+from ..walks.stand_ins import stand_ins
 from ..words.evaluate import IDENTITY, VARIABLE
 
 Partials = tuple[list[Any], dict[tuple[int, int], Any]]
@@ -53,8 +53,11 @@ def bends(node: Node, active: set[Node]) -> bool:
             return True
     if operation.kind == "multilinear":
         return bool(_pairs(node, moving))
-    if operation.kind == "elementwise" and operation.reads(operation.inputs[-1]) <= {"condition"}:
-        return False  # it selects
+    if operation.kind == "elementwise":
+        carrying = [name for name, moves, absent in zip(operation.inputs, moving, operation.absent, strict=True)
+                    if moves and not absent]
+        if not set().union(*[operation.reads(name) for name in carrying]) & {"y", *carrying}:
+            return False  # its partials are constant: it selects
     try:
         dots = [torch.empty((1, *p.shape), dtype=p.dtype, device="meta") if p in active else None for p in node.parents]  # type: ignore[union-attr]
         return _pushed_twice(node, stand_ins(node), dots, moving, False) is not None
@@ -191,7 +194,7 @@ def elementwise_source(node: Node, sums: dict[tuple[int, int], Any], seconds: di
     """What the sums of products give with the second partials, added to a second order that is there already."""
     for (i, j), p in seconds.items():
         if total is not None and i == j and not node.trace.guarded and type(p) not in NUMBER_TYPES:
-            total = OPERATIONS["multiply_add"].apply((total, sums[i, j], p))
+            total = words.multiply_add(total, sums[i, j], p)
             continue
         part = scaled(sums[i, j], p) if node.trace.guarded else sums[i, j] * p
         part = part if i == j else 2 * part
@@ -204,7 +207,7 @@ def whole(tangent: Any, shape: Any, n: int = 1) -> Any:
     if type(tangent) is tuple or shape is None:
         return tangent
     full = (*tangent.shape[:n], *shape)
-    return tangent if tuple(tangent.shape) == full else OPERATIONS["broadcast_to"].public(tangent, full)  # type: ignore[misc]
+    return tangent if tuple(tangent.shape) == full else words.broadcast_to(tangent, full)
 
 
 def added_up(a: Any, b: Any, total: Any = None) -> Any:
@@ -219,9 +222,9 @@ def added_up(a: Any, b: Any, total: Any = None) -> Any:
         for r in range(start, rows):
             total.addcmul_(first[r], second[r])
         return total
-    product = OPERATIONS["square"].public(a) if a is b else a * b  # type: ignore[misc]
+    product = words.square(a) if a is b else a * b
     if rows == 1:
-        return OPERATIONS["reshape"].apply((product,), {"shape": tuple(product.shape[1:])})
+        return words.reshape(product, tuple(product.shape[1:]))
     return added_lead(product)
 
 
@@ -254,7 +257,7 @@ def _product_source(node: Node, values: list[Any], dots: Sequence[Any], moving: 
 
 
 def added_lead(x: Any) -> Any:
-    return OPERATIONS["sum"].public(x, axis=0)  # type: ignore[misc]
+    return words.sum(x, axis=0)
 
 
 def row(x: Any, r: int) -> Any:

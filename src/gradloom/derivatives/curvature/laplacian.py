@@ -12,10 +12,12 @@ import torch
 from ...core.array import dlarray
 from ...core.errors import BatchDependenceWarning, ShapeError, TraceError, TypeRefused, line_of, user_site
 from ...core.labels import axes_of, described, positions
-from ...core.tables import OPERATIONS, PUBLIC
+from ...core.tables import words
 from ...core.trace import Node, live, walking
 from ...machine.dtypes import Tensor
-from ..jacobians.structure import depends, independence
+from ...machine.questions import decided
+from ..jacobians.independence import independence
+from ..jacobians.structure import depends
 from ..walks.meetings import meets
 from ..walks.meetings import second as second_apart
 from ..walks.meetings import tangents as tangents_apart
@@ -71,8 +73,8 @@ def dldivergence(u: Any, x: Any, axis: Any, /, *, enable_higher_derivatives: boo
             hot = hot.reshape(count, *[u.shape[k] if k in u_axes else 1 for k in range(u.ndim)])
             if enable_higher_derivatives:
                 # Chosen, not multiplied: other derivatives may be infinite.
-                chosen = walking(OPERATIONS["where"].apply, (dlarray._made(hot, None), tangents, 0))
-                found = PUBLIC["reshape"](PUBLIC["sum"](chosen, axis=(0, *[1 + k for k in u_axes])), shape)
+                chosen = walking(words.where, dlarray._made(hot, None), tangents, 0)
+                found = words.reshape(words.sum(chosen, axis=(0, *[1 + k for k in u_axes])), shape)
             else:
                 zero = torch.zeros((), dtype=tangents.dtype, device=tangents.device)
                 found = torch.where(hot, tangents, zero).sum((0, *[1 + k for k in u_axes])).reshape(shape)
@@ -224,9 +226,9 @@ def _seeds(x: dlarray, x_axes: Sequence[int], summed: Sequence[int], weights: An
         shape = ((directions, *[x.shape[k] if k in summed else 1 for k in range(x.ndim)])
                  if tied else (directions, seed.shape[0]))
         if draws == "normal":
-            v = PUBLIC["randn"](shape, like=x)._value
+            v = words.randn(shape, like=x)._value
         else:
-            v = 2 * PUBLIC["bernoulli"](0.5, shape, like=x)._value - 1
+            v = 2 * words.bernoulli(0.5, shape, like=x)._value - 1
         v = v.to(x.dtype) * directions**-0.5
         drawn.append((sign, v * seed if tied else torch.tensordot(v, seed, 1), False))
     return drawn
@@ -255,7 +257,7 @@ def _weighted(x: dlarray, x_axes: Sequence[int], summed: Sequence[int], weights:
     found = []
     for sign in (1, -1):
         part = (sign * values).clamp(min=0)
-        if not bool((part > 0).any()):
+        if not decided((part > 0).any()):
             continue
         seed = part.sqrt().unsqueeze(0) if rows is None else (part.sqrt().unsqueeze(1) * rows)[part > 0]
         order = sorted(range(len(x_axes)), key=lambda d: x_axes[d])

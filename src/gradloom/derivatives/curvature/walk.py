@@ -24,13 +24,14 @@ import torch
 from ...blocks.block import Block, identity
 from ...core.array import dlarray
 from ...core.operation import ITEM, padded
-from ...core.tables import OPERATIONS
+from ...core.tables import words
 from ...core.trace import Node, ancestors, walking
 from ...machine.dtypes import Tensor
-from ..jacobians.structure import remembered, stand_ins
 from ..walks.failures import FAILURES, refuse_in_words
+from ..walks.kept_plans import remembered
 from ..walks.pull import cast, handles, unrecorded
 from ..walks.push import push
+from ..walks.stand_ins import stand_ins
 from .bending import (
     bends,
     elementwise_partials,
@@ -257,7 +258,7 @@ class Walk:
             return None
         moving = [i for i, d in enumerate(parts) if d is not None]
         ps = elementwise_partials(node, self._values(node), False, self.partials) if is_plain(node) else []
-        if node.operation.name != "matmul" and not (ps and all([type(ps[i]) is Tensor for i in moving])):
+        if not node.operation.row_product and not (ps and all([type(ps[i]) is Tensor for i in moving])):
             self.made.difference_update(node.parents)  # this tangent may be another name for theirs
             self.made.discard(node)
             return None
@@ -289,7 +290,7 @@ class Walk:
         else:
             if not _broadcasts(node, parts, n):
                 parts = [None if d is None else whole(d, p.shape, n) for d, p in zip(parts, node.parents, strict=True)]  # type: ignore[union-attr]
-            y_dot = self._folded(node, parts[0], n) if operation.name == "matmul" and parts[1] is None else None
+            y_dot = self._folded(node, parts[0], n) if operation.row_product and parts[1] is None else None
             if y_dot is None:
                 y_dot = operation.push(self._values(node), node.params, node, parts, lead)
             if (y_dot is not None and node.shape is not None and operation.kind != "elementwise"
@@ -298,9 +299,7 @@ class Walk:
         if y_dot is None or node.shape is None:
             return y_dot
         if y_dot.ndim < n + node.ndim:
-            y_dot = OPERATIONS["reshape"].apply((y_dot,),
-                                                {"shape": (*y_dot.shape[:n], *(1,) * (n + node.ndim - y_dot.ndim),
-                                                           *y_dot.shape[n:])})
+            y_dot = words.reshape(y_dot, (*y_dot.shape[:n], *(1,) * (n + node.ndim - y_dot.ndim), *y_dot.shape[n:]))
         return y_dot if y_dot.dtype is node.dtype else cast(y_dot, node.dtype)
 
     def _folded(self, node: Node, tangent: Any, n: int) -> Any:
@@ -308,9 +307,8 @@ class Walk:
         b = self._values(node)[1]
         if b.ndim != 2 or not n:
             return None
-        rows = OPERATIONS["reshape"].apply((tangent,), {"shape": (math.prod(tangent.shape[:-1]), tangent.shape[-1])})
-        return OPERATIONS["reshape"].apply((node.operation.apply((rows, b)),),
-                                           {"shape": (*tangent.shape[:-1], b.shape[-1])})
+        rows = words.reshape(tangent, (math.prod(tangent.shape[:-1]), tangent.shape[-1]))
+        return words.reshape(node.operation.apply((rows, b)), (*tangent.shape[:-1], b.shape[-1]))
 
     def _untied(self, tangent: Any, tied: frozenset[int], axis: int, node: Node, k: int) -> tuple[Any, frozenset[int]]:
         """A direction for each entry of an axis that all moved at once so far."""
@@ -322,12 +320,12 @@ class Walk:
         hot = torch.eye(size, dtype=torch.bool, device=tangent.device)
         hot = hot.reshape(size, 1, size, 1).expand(size, outer, size, inner).reshape(size, outer * size * inner)
         hot = hot.reshape(1, size, 1, *(1,) * out, outer * size * inner, *(1,) * (len(shape) - out - 1))
-        split = OPERATIONS["reshape"].apply((tangent,), {"shape": (before, 1, after, *shape)})
+        split = words.reshape(tangent, (before, 1, after, *shape))
         if self.recorded:  # chosen, not multiplied: a tangent may be infinite
-            made = OPERATIONS["where"].apply((dlarray._made(hot, None), split, 0))
+            made = words.where(dlarray._made(hot, None), split, 0)
         else:
             made = torch.where(hot, split, torch.zeros((), dtype=split.dtype, device=split.device))
-        return OPERATIONS["reshape"].apply((made,), {"shape": (before * size * after, *made.shape[3:])}), tied - {axis}
+        return words.reshape(made, (before * size * after, *made.shape[3:])), tied - {axis}
 
     # ----- pieces -----
 
@@ -358,11 +356,11 @@ def _broadcasts(node: Node, parts: Sequence[Any], n: int) -> bool:
     operation = node.operation
     if operation.kind == "elementwise":
         return True
-    axis = node.params.get("axis")
-    mixed = {"matmul": (-1, -2), "linear": (-1, None, None), "matvec": (-1, -1), "vecdot": (axis, axis),
-             "concat": (axis,) * len(parts)}.get(operation.name)
-    if mixed is None:
+    if operation.whole_axes is None:
         return False
+    mixed = [node.params[axis] if type(axis) is str else axis for axis in operation.whole_axes]
+    if len(operation.inputs) != len(parts):  # any number of inputs of one name
+        mixed *= len(parts)
     for d, p, c in zip(parts, node.parents, mixed, strict=True):
         if d is not None and (c is None or d.ndim != n + p.ndim or d.shape[c] != p.shape[c]):  # type: ignore[union-attr]
             return False

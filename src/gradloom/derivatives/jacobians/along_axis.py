@@ -18,9 +18,9 @@ from ...core.labels import axes_of, described, positions, tidy
 from ...core.trace import Node, ancestors
 from ..walks.meetings import pull
 from ..words.evaluate import check_leads_to, marked, one_trace, output_node, recorded_result, target_node
+from .independence import Partners, independence
 from .jacobian import jacobian_object
 from .structural_zeros import cleared
-from .structure import Partners, independence
 
 WORTHWHILE = 1 << 15  # numbers in a result for which structure is worth looking at
 

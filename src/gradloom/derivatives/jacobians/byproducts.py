@@ -20,14 +20,14 @@ from ...core.array import dlarray
 from ...core.containers import flatten, unflatten
 from ...core.errors import GradloomError, ShapeError, TypeRefused, line_of, needed, user_site
 from ...core.labels import described
-from ...core.tables import PUBLIC
+from ...core.tables import words
 from ...machine.conversion import to_numpy
 from ...machine.dtypes import NAMES, entry_type
 from ...machine.memory import readable_bytes
 from ..walks.meetings import push
 from .description import described_term
+from .independence import in_order
 from .parts import SMALL
-from .structure import in_order
 
 if TYPE_CHECKING:
     from .jacobian import Jacobian
@@ -70,8 +70,8 @@ def times_transposed(J: Jacobian, other: Jacobian) -> dlarray:
     u, v = J._us[0], other._us[0]
     _fits(J, u.size, v.size, "J1 @ J2.T")
     if J._recorded or other._recorded:
-        product = PUBLIC["matmul"](J.matrix(), PUBLIC["matrix_transpose"](other.matrix()))
-        return PUBLIC["reshape"](product, (*u.shape, *v.shape))
+        product = words.matmul(J.matrix(), words.matrix_transpose(other.matrix()))
+        return words.reshape(product, (*u.shape, *v.shape))
     total = torch.zeros((*u.shape, *v.shape), dtype=torch.promote_types(J.dtype, other.dtype), device=u.device)
     for j, k in zip(J._columns, other._columns, strict=True):
         a, b = J._source.block(J._rows[0], j), other._source.block(other._rows[0], k)
@@ -90,7 +90,7 @@ def transposed_times(J: Jacobian, other: Jacobian) -> dlarray:
                          f"at {line_of(user_site())}")
     _fits(J, J.shape[1], other.shape[1], "J1.T @ J2")
     if J._recorded or other._recorded:
-        result = PUBLIC["matmul"](PUBLIC["matrix_transpose"](J.matrix()), other.matrix())
+        result = words.matmul(words.matrix_transpose(J.matrix()), other.matrix())
     else:
         value = torch.zeros((J.shape[1], other.shape[1]), dtype=torch.promote_types(J.dtype, other.dtype),
                             device=J._us[0].device)
@@ -104,7 +104,7 @@ def transposed_times(J: Jacobian, other: Jacobian) -> dlarray:
                                                                            columns.stop - columns.start)
         result = J._result(value, None)
     single = len(J._columns) == len(other._columns) == 1
-    return PUBLIC["reshape"](result, (*J._xs[0].shape, *other._xs[0].shape)) if single else result
+    return words.reshape(result, (*J._xs[0].shape, *other._xs[0].shape)) if single else result
 
 
 def row_norms(J: Jacobian) -> Any:
@@ -113,8 +113,8 @@ def row_norms(J: Jacobian) -> Any:
     norms, top = [], 0
     for i, u in zip(J._rows, J._us, strict=True):
         if J._recorded:
-            rows = PUBLIC["norm"](J.matrix()[top:top + u.size], axis=1)  # type: ignore[index]
-            norms.append(PUBLIC["reshape"](rows, u.shape))
+            rows = words.norm(J.matrix()[top:top + u.size], axis=1)  # type: ignore[index]
+            norms.append(words.reshape(rows, u.shape))
             top += u.size
             continue
         squares = torch.zeros(u.shape, dtype=u.dtype, device=u.device)

@@ -13,7 +13,7 @@ from ...blocks.dense import borrow, dense
 from ...core.array import dlarray
 from ...core.containers import Structure, flatten, unflatten
 from ...core.errors import ShapeError, TraceError, TypeRefused, line_of, user_site
-from ...core.tables import PUBLIC
+from ...core.tables import words
 from ...core.trace import Node
 from ...machine.conversion import to_numpy
 from ...machine.dtypes import NAMES, Tensor
@@ -153,7 +153,7 @@ class Jacobian:
         """How entries are made of the terms in x_dot and in conj(x_dot)."""
         u, x = self._source.us[i], self._source.xs[j]
         if block is None or not x.dtype.is_complex:
-            return "sum", False
+            return "both", False
         if not u.dtype.is_complex:
             return "gradient", False
         if not conjugate and any(t.conjugate for t in block.terms):
@@ -226,7 +226,7 @@ class Jacobian:
                 f"the matrix of {rows} x {columns} needs {readable_bytes(needed)}, {readable_bytes(self._source.memory)} are free; keep the "
                              "structure: J @ v, J.T @ w, J[key].dense(out=)")
         if self._recorded:
-            reshape, concat = PUBLIC["reshape"], PUBLIC["concat"]
+            reshape, concat = words.reshape, words.concat
             strips = [[reshape(self._recorded_rows(i, j), (self._source.us[i].size, self._source.xs[j].size))
                        for j in self._columns] for i in self._rows]
             return concat([concat(strip, axis=1) for strip in strips], axis=0)

@@ -10,10 +10,12 @@ from ...blocks.block import Block, identity
 from ...core.array import dlarray
 from ...core.errors import GradloomError, ShapeError, TraceError, line_of, user_site
 from ...core.trace import Node, ancestors
-from ...machine.memory import readable_bytes
+from ...machine.memory import free_memory, readable_bytes
+from ..walks.kept_plans import remembered
 from ..walks.meetings import pull, push
+from ..walks.stand_ins import stand_ins
 from .plan import Way, ways
-from .structure import free_memory, remembered, stand_ins, structure
+from .structure import structure
 
 values_of = operator.attrgetter("values")  # of a node: its own
 SMALL = 1 << 28  # what is dense smaller than this is made without asking how much memory is free

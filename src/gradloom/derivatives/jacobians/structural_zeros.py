@@ -14,11 +14,12 @@ import torch
 
 from ...blocks.sparse import places
 from ...core.array import dlarray
-from ...core.tables import PUBLIC
+from ...core.tables import words
 from ...core.trace import Node, walking
 from ...machine.dtypes import Tensor
+from ..walks.kept_plans import remembered
 from ..walks.pull import finite
-from .structure import remembered, structure
+from .structure import structure
 
 
 def cleared(found: Any, u: Node, x: Node, axes: Sequence[int]) -> Any:
@@ -32,7 +33,7 @@ def cleared(found: Any, u: Node, x: Node, axes: Sequence[int]) -> Any:
         return found
     if type(found) is not dlarray:
         return torch.where(possible, raw, torch.zeros((), dtype=raw.dtype, device=raw.device))
-    return walking(PUBLIC["where"], dlarray._made(possible, None), found, 0.0)
+    return walking(words.where, dlarray._made(possible, None), found, 0.0)
 
 
 def _possible(u: Node, x: Node, axes: Sequence[int]) -> Tensor:

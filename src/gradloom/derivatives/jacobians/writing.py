@@ -21,13 +21,13 @@ PIECE = 1 << 27  # bytes written at once
 
 def written_whole(block: Block | None, memory: Tensor, kind: str, conjugate: bool, *, zeroed: bool = True,
                   clean: bool = True) -> Tensor:
-    """The entries in `memory`: the terms in x_dot alone, or added to those in conj(x_dot) (`kind` "sum"), as gradients ("gradient")."""
+    """The entries in `memory`: the terms in x_dot alone, or added to those in conj(x_dot) (`kind` "both"), as gradients ("gradient")."""
     if block is None:
         return memory if clean else memory.zero_()
-    if kind == "terms" or kind == "sum" and not any(t.conjugate for t in block.terms):
+    if kind == "terms" or kind == "both" and not any(t.conjugate for t in block.terms):
         return write(block, memory, zeroed=zeroed, clean=clean, conjugate=conjugate)
     plain, other = dense(block), dense(block, conjugate=True)
-    return memory.copy_((plain if kind == "sum" else plain.conj()) + other)
+    return memory.copy_((plain if kind == "both" else plain.conj()) + other)
 
 
 def write_large(block: Block | None, out: Any, shape: tuple[int, ...], dtype: torch.dtype,

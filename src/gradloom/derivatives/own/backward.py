@@ -20,6 +20,7 @@ from ...core.labels import described
 from ...core.operation import NO_PARAMS, Operation, item
 from ...core.trace import Node, different_traces, live, walking
 from ...machine.dtypes import Tensor
+from ...machine.questions import decided
 from ...operations.elementwise.arithmetic import conj, real
 from ...operations.movement.axes import permute_dims, reshape
 from ...operations.movement.joining import stack
@@ -36,6 +37,14 @@ class OwnBackward:
     shapes: Sequence[tuple[int, ...]]
     y_labels: Sequence[str | None]
     y_likes: Sequence[Tensor]  # of each output: its shape, type and device, without data
+
+    def identified_by(self) -> Sequence[Any] | None:
+        """What tells one call from others, as far as derivatives go: class and fields; None where it cannot be told, and nothing is kept of its trace."""
+        return None
+
+    def _told(self) -> list[Any]:
+        """Of it, what all such calls have."""
+        return [self.word, list(self.labels), list(self.shapes), list(self.y_labels), list(self.y_likes)]
 
     def run(self, values: Sequence[Tensor]) -> Any:
         """The code on constants: its derivative is what it states, not what it runs. It says `y_labels` and `y_likes`."""
@@ -58,7 +67,7 @@ class OwnBackward:
                  for y_bar in y_bars]
         try:
             bars = self._fitted(walking(self.backward, *self._handles(values, seeds), wanted, True, walk=False))
-            if all(bar is None or live(bar._node) is not None or not bool(bar._value.any()) for bar in bars):
+            if all(bar is None or live(bar._node) is not None or not decided(bar._value.any()) for bar in bars):
                 return bars  # an array without a trace has lost it: a cotangent depends on y_bar
         except TraceError:
             pass

@@ -105,6 +105,9 @@ class _Call(OwnBackward):
         self.nodes: tuple[Node, ...] = tuple(x._node for x in xs if live(x._node) is not None)  # type: ignore[misc]
         self.memory: tuple[Any, ...] = ()
 
+    def identified_by(self) -> Sequence[Any]:
+        return [*self._told(), self.function, self.memory]
+
     def run(self, values: Sequence[Tensor]) -> Any:
         name, count = type(self.function).__name__, self.function.num_outputs
         result = self.function.forward(*[dlarray._made(v, None, its)

@@ -4,7 +4,7 @@ A walk forwards carries, for every node, the entries (row, column) of its Jacobi
 over all of them at once. An elementwise operation keeps the entries of its inputs and multiplies them; an operation
 that only moves or adds elements moves the rows, as running it once on probes says; of every other operation the
 structure comes from its own push, run on a Block without data. The pattern holds for every trace with the same
-operations, parameters and positions (`alike.Signature`). As long as all operations are of the first two kinds, the
+operations, parameters and positions (`walks.signature.Signature`). As long as all operations are of the first two kinds, the
 values of the entries are known too (`accumulation`).
 """
 from __future__ import annotations
@@ -26,9 +26,9 @@ from ...core.rules import BoundRule
 from ...core.trace import Node
 from ...machine.dtypes import Tensor
 from ...machine.modes import without_complaints
-from ..jacobians.structure import stand_ins
 from ..walks.pull import unrecorded
 from ..walks.signature import same
+from ..walks.stand_ins import stand_ins
 from .entries import (
     MOST_ENTRIES,
     Dense,
@@ -82,8 +82,8 @@ def pattern_of(order: Sequence[Node], device: Any = None, free: Collection[Place
     np.cumsum(np.bincount(places.rows, minlength=m), out=starts[1:])
     if walk.accumulation is not None:
         walk.accumulation.ends = found, places
-    grid = next((tuple(k.shape) for k in order if k.operation.name == "reshape" and x in k.parents), tuple(x.shape))
-    return Pattern(starts, places.columns.astype(np.int32, copy=False), (m, n), walk.accumulation, grid)
+    return Pattern(starts, places.columns.astype(np.int32, copy=False), (m, n), walk.accumulation,
+                   walk.grid or tuple(x.shape))
 
 
 class _Walk:
@@ -99,6 +99,7 @@ class _Walk:
         self.merge_at = max(4096, 16 * self.n)
         self.selections: dict[Any, Any] = {}
         self.probes: dict[int, tuple[Tensor, np.ndarray]] = {}
+        self.grid: tuple[int, ...] | None = None  # the other axes that x is first regrouped to
 
     def entries_of(self, u: Node, order: Sequence[Node]) -> Entries:
         self.known[self.x] = [Part(None, np.arange(self.n, dtype=np.int32), 0, 1.0)]
@@ -193,13 +194,15 @@ class _Walk:
     def _local(self, node: Node, j: int) -> Any:
         """The entries that come through one input: selected, or multiplied with the operation's own pattern."""
         entries: Entries = self.known[node.parents[j]]  # type: ignore[index]
-        sparse = node.params.get("matrix") if node.operation.name == "sparse_matmul" else None
-        if sparse is not None:
-            return self._times(_sparse_pattern(sparse, node), entries)
+        matrix = node.operation.sparse_matrix
+        if matrix is not None:
+            return self._times(_sparse_pattern(node.params[matrix], node), entries)
         found = self._selection(node, j)
         if found is not None:
             places, coefficients, reads, present = found
             if places is None:
+                if node.parents[j] is self.x and node.shape != self.x.shape and self.grid is None:
+                    self.grid = tuple(node.shape)
                 return entries
             if not reads:
                 return moved(entries, places, coefficients, present)

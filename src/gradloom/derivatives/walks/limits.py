@@ -24,6 +24,7 @@ from ...core.errors import GradloomError, GradloomWarning, line_of, user_site
 from ...core.operation import Operation
 from ...core.trace import Node, ancestors
 from ...machine.dtypes import Tensor
+from ...machine.questions import decided
 from ...operations.matrices.equal_values import inverse_where, over_gaps
 from . import pull as reverse
 from . import push as forward
@@ -78,7 +79,7 @@ class Pairs(NamedTuple):
     @property
     def divided(self) -> bool:
         """Whether there are quotients."""
-        return any([bool(i.any()) for i in self.inverses])
+        return any([decided(i.any()) for i in self.inverses])
 
 
 def outputs_of(met: Met, recorded: bool = False) -> tuple[Any, Any]:
@@ -208,7 +209,7 @@ def check(met: Met, pairs: Pairs, outputs: Sequence[Node], turns: Sequence[Any] 
     Forwards, `turns` say where vectors turn at all.
     """
     wrong = [w | (f != 0) if pairs.unseen else w for w, f in zip(pairs.wrong, pairs.factors, strict=True)]
-    there = [bool(w.any()) for w in wrong] if turns is None else list(map(_turns_there, turns, wrong))
+    there = [decided(w.any()) for w in wrong] if turns is None else list(map(_turns_there, turns, wrong))
     if not any(there) or any([not node.params["left"] for node in _limits_on_the_way(met, outputs)]):
         return
     if pairs.unseen is None:
@@ -222,10 +223,10 @@ def check(met: Met, pairs: Pairs, outputs: Sequence[Node], turns: Sequence[Any] 
 
 def _turns_there(turn: Any, wrong: Tensor) -> bool:
     """Whether vectors turn into each other that have no derivative; of a structured Jacobian it is not known."""
-    if not bool(wrong.any()) or type(turn) is Block:
-        return bool(wrong.any())
+    if not decided(wrong.any()) or type(turn) is Block:
+        return decided(wrong.any())
     limit = torch.finfo(turn.dtype).eps ** 0.75 * (turn.abs().amax() if turn.numel() else 0)
-    return bool((wrong & (turn.abs() > limit)).any())
+    return decided((wrong & (turn.abs() > limit)).any())
 
 
 def again(met: Met, outputs: Sequence[Node]) -> bool:
@@ -296,7 +297,7 @@ class _Limit(Operation):
     recomputable = False
 
     def pull(self, v: Any, params: Any, node: Node, y_bar: Any, lead: Any, wanted: Sequence[bool]) -> Sequence[Any]:
-        if type(y_bar) is not Block and not bool(raw(y_bar).any()):
+        if type(y_bar) is not Block and not decided(raw(y_bar).any()):
             return [None]
         return [self._through(node, y_bar, node.parents[0], lead)]
 

@@ -14,9 +14,10 @@ from ...core.array import dlarray
 from ...core.errors import TraceError, line_of, user_site
 from ...core.finite import checking
 from ...core.operation import ITEM, item
-from ...core.tables import OPERATIONS, PUBLIC
+from ...core.tables import words
 from ...core.trace import SMALL, Node, walking
 from ...machine.dtypes import HALF, Tensor
+from ...machine.questions import spared
 from .failures import FAILURES, refuse_in_words
 
 _number = operator.attrgetter("number")
@@ -197,7 +198,7 @@ def finite(bars: Iterable[Tensor]) -> bool:
         elif not bar.is_meta:
             sums.append(bar.sum(dtype=torch.float32) if bar.dtype in HALF else bar.sum())
     total = sums[0] if len(sums) == 1 else sum(sums[1:], sums[0]) if sums else None
-    return total is None or cmath.isfinite(total.item())
+    return total is None or spared(lambda: cmath.isfinite(total.item()))
 
 
 def between(outputs: Iterable[Node], asked: set[Node]) -> tuple[list[Node], set[Any]]:
@@ -306,16 +307,16 @@ class Rows:
         """All rows as an array of its own, with the rest of the cotangent of `node` added to it."""
         n, bar = node.shape[0], self.dense
         if bar is not None and self.taken:
-            bar = _function("where")(self._there(node, bar.device), bar, 0.0)
+            bar = words.where(self._there(node, bar.device), bar, 0.0)
         if self.added:
             places, rows = list(self.added), list(self.added.values())
             if len(places) == n:
                 rows = [self.added[k] for k in range(n)]
-            stacked = torch.stack(rows) if type(rows[0]) is Tensor else PUBLIC["stack"](rows)
+            stacked = torch.stack(rows) if type(rows[0]) is Tensor else words.stack(rows)
             stacked = cast(stacked, node.dtype)
             if len(places) < n:
                 where = torch.tensor(places, device=stacked.device)
-                stacked = OPERATIONS["put"].apply((stacked,), {"where": where, "axis": -node.ndim, "size": n})
+                stacked = words.put(stacked, where, -node.ndim, n)
             bar = stacked if bar is None else bar + stacked
         bar = bar.clone() if bar is self.dense and type(bar) is Tensor else bar
         return bar if other is None else other + bar
@@ -397,11 +398,11 @@ def fitted(bar: Any, node: Node, lead: tuple[int, ...]) -> Any:
         axes = tuple(range(n, n + extra)) + tuple(n + extra + k for k, size in enumerate(node.shape)
                                                   if size == 1 and own[extra + k] != 1)
         if any([bar.shape[k] != 1 for k in axes]):
-            bar = bar.sum(axes) if type(bar) is Tensor else _function("sum")(bar, axis=axes, keepdims=False)
+            bar = bar.sum(axes) if type(bar) is Tensor else words.sum(bar, axis=axes, keepdims=False)
         if tuple(bar.shape[n:]) != tuple(node.shape):
             shape = (*bar.shape[:n], *node.shape)
             same_size = math.prod(bar.shape) == math.prod(shape)
-            bar = _function("reshape" if same_size else "broadcast_to")(bar, shape)
+            bar = (words.reshape if same_size else words.broadcast_to)(bar, shape)
     return cast(bar, node.dtype)
 
 
@@ -410,12 +411,8 @@ def cast(x: Any, dtype: torch.dtype) -> Any:
     if x.dtype is dtype:
         return x
     if x.dtype.is_complex and not dtype.is_complex:
-        x = _function("real")(x)
-    return x if x.dtype is dtype else _function("astype")(x, dtype)
-
-
-def _function(name: str) -> Any:
-    return OPERATIONS[name].public
+        x = words.real(x)
+    return x if x.dtype is dtype else words.astype(x, dtype)
 
 
 def unrecorded(node: Node) -> TraceError:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ...blocks.block import Block
 from ...core.operation import ITEM, padded
-from ...core.tables import OPERATIONS
+from ...core.tables import words
 from ...core.trace import Node, ancestors, walking
 from ...machine.dtypes import Tensor
 from .failures import FAILURES, refuse_in_words
@@ -75,7 +75,7 @@ def _through(node: Node, dots: dict[Node, Any], recorded: bool, lead: tuple[int,
     shape = (*lead, *node.shape)
     if tuple(y_dot.shape) != shape:
         y_dot = padded(y_dot, lead, node.ndim)
-        y_dot = y_dot.broadcast(shape) if type(y_dot) is Block else OPERATIONS["broadcast_to"].public(y_dot, shape)  # type: ignore[misc]
+        y_dot = y_dot.broadcast(shape) if type(y_dot) is Block else words.broadcast_to(y_dot, shape)
     if y_dot.dtype is not node.dtype:
         y_dot = cast(y_dot, node.dtype)
     return y_dot

@@ -10,7 +10,7 @@ from ...core.array import dlarray
 from ...core.containers import Structure, flatten
 from ...core.errors import ShapeError, TypeRefused, line_of, user_site
 from ...core.labels import described
-from ...core.tables import PUBLIC
+from ...core.tables import words
 from ...machine.dtypes import NUMBER_TYPES
 
 
@@ -34,14 +34,14 @@ def direction(given: Any, shape: Sequence[int], labels: str | None, dtype: Any, 
     """One direction for an array of this shape, these labels and this type; the cast is recorded."""
     d = given if isinstance(given, dlarray) else dlarray(given)
     if d._labels != labels and d._labels is not None and labels is not None and sorted(d._labels) == sorted(labels):
-        d = PUBLIC["permute_dims"](d, labels)
+        d = words.permute_dims(d, labels)
     if d.shape != tuple(shape) or d._labels not in (None, labels):
         raise ShapeError(
             f"{word}: a direction {described(d.shape, d._labels)} for an array {described(shape, labels)}, at {line_of(user_site())}; "
                          "they must have the same shape and labels")
     if d._value.dtype.is_complex and not dtype.is_complex:
         raise TypeRefused(f"{word}: a complex direction for a real array, at {line_of(user_site())}; write gl.real(v)")
-    return PUBLIC["astype"](dlarray._made(d._value, d._node), dtype)
+    return words.astype(dlarray._made(d._value, d._node), dtype)
 
 
 def distributed(v: Any, leaves: Sequence[Any], its: Structure, what: str) -> list[dlarray]:
@@ -62,7 +62,7 @@ def distributed(v: Any, leaves: Sequence[Any], its: Structure, what: str) -> lis
                              f"at {line_of(user_site())}")
         pieces, start = [], 0
         for leaf in leaves:
-            piece = PUBLIC["reshape"](one[start:start + leaf.size], leaf.shape)  # type: ignore[index]
+            piece = words.reshape(one[start:start + leaf.size], leaf.shape)  # type: ignore[index]
             pieces.append(direction(piece, leaf.shape, leaf.labels, leaf.dtype, what))
             start += leaf.size
         return pieces

@@ -16,6 +16,7 @@ from ...core.labels import described
 from ...core.operation import NO_PARAMS, Operation
 from ...core.trace import Node, Trace, active, ancestors, current_trace, different_traces, live
 from ...machine.dtypes import Tensor
+from ...operations.elementwise.arithmetic import number_like
 from ..walks.meetings import pull
 from ..walks.unrolled import written_out
 
@@ -275,7 +276,7 @@ def dlgradient(y: Any, /, *targets: Any, retain_data: bool = False, enable_highe
     if (y_node is not None and not enable_higher_derivatives and allow_complex
         and (variables := _variables(targets, y_node.trace)) is not None):
         bar = written_out(y_node, variables[0]) if len(variables) == 1 else None  # the common case, without containers
-        bars = (pull({y_node: torch.ones_like(value) if value.ndim else _one(value)}, variables,
+        bars = (pull({y_node: torch.ones_like(value) if value.ndim else number_like(1, value)}, variables,
                      release=not retain_data) if bar is None else (bar,))
         site = user_site(2)
         found = [marked(torch.zeros_like(x._value) if bar is None else bar, x._labels, y_node, site=site)
@@ -335,23 +336,10 @@ def gradient_of(y_node: Node | None, value: Tensor, xs: Sequence[dlarray], nodes
     bars: Sequence[Any] = [None] * len(nodes)
     if y_node is not None and nodes:
         one_trace([y_node], nodes)
-        one = torch.ones_like(value) if value.ndim or recorded else _one(value)
+        one = torch.ones_like(value) if value.ndim or recorded else number_like(1, value)
         bars = pull({y_node: dlarray._made(one, None) if recorded else one}, nodes, recorded=recorded, release=release)
     site = user_site()
     return [derivative(bar, x, node, y_node, recorded, site) for bar, x, node in zip(bars, xs, nodes, strict=True)]
-
-
-_ones: dict[torch.dtype, Tensor] = {}
-
-
-def _one(like: Tensor) -> Tensor:
-    """The seed of a walk from a scalar: never written to."""
-    one = _ones.get(like.dtype)
-    if one is None or one.device != like.device:
-        one = torch.ones((), dtype=like.dtype, device=like.device)
-        if type(one) is Tensor:  # not one of a mode of torch's, which ends
-            _ones[like.dtype] = one
-    return one
 
 
 def derivative(bar: Any, x: dlarray, node: Node, y_node: Node | None, recorded: bool,

@@ -4,7 +4,6 @@ A function without an entry in the table is run by `interop.aten`, through the A
 """
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 
 from ...core.array import dlarray
 from ...core.errors import TypeRefused, line_of, user_site
+from ...machine.caches import remembered
 from ..protocol import Unsupported, adapted, unknown
 from .losses import FUNCTIONS  # the last part of the table
 from .table import PASSED_ON
@@ -19,7 +19,7 @@ from .table import PASSED_ON
 _PREFIXES = ("linalg_", "fft_", "special_")
 
 
-@functools.cache
+@remembered(None)
 def name_of(function: Any) -> str:
     """What the function is called in torch: "sin", "linalg.inv", "nn.functional.batch_norm"."""
     name = getattr(function, "__name__", "")
@@ -65,7 +65,7 @@ def handle(function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any
         return fallback(function, args, kwargs, word, f" with {reason}")
 
 
-@functools.cache
+@remembered(None)
 def passed_on(function: Any, count: int) -> Callable[..., Any] | None:
     """The operation that takes this many arguments of a function as they are."""
     return PASSED_ON.get((name_of(function), count))

@@ -52,6 +52,7 @@ class Convolution2d(Layer):
     weights: Learnable
     bias: Learnable
 
+    matlab: ClassVar[str] = "convolution2dLayer"
     default_name: ClassVar[str] = "conv"
 
     def __post_init__(self) -> None:

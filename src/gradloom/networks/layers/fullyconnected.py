@@ -31,6 +31,7 @@ class FullyConnected(Layer):
     weights: Learnable
     bias: Learnable
 
+    matlab: ClassVar[str] = "fullyConnectedLayer"
     default_name: ClassVar[str] = "fc"
 
     def __post_init__(self) -> None:

@@ -9,8 +9,9 @@ from ..layer import Layer, Layout
 
 
 class ImageInput(Layer):
-    """Images of `size` (height, width, channels), whatever the layout of the data: labelled S, S, C and, for several,
-    B.
+    """Images of `size` (height, width, channels), whatever the layout of the data.
+
+    They are labelled S, S, C and, for several, B.
 
     >>> import gradloom as gl
     >>> net = gl.dlnetwork([gl.layers.ImageInput((28, 28, 1)), gl.layers.Convolution2d(5, 20)])
@@ -22,6 +23,7 @@ class ImageInput(Layer):
 
     size: tuple[int, int, int]
 
+    matlab: ClassVar[str] = "imageInputLayer"
     default_name: ClassVar[str] = "imageinput"
 
     def __post_init__(self) -> None:
@@ -55,6 +57,7 @@ class FeatureInput(Layer):
 
     size: int
 
+    matlab: ClassVar[str] = "featureInputLayer"
     default_name: ClassVar[str] = "input"
 
     def __post_init__(self) -> None:

@@ -40,6 +40,7 @@ class BatchNormalization(Layer):
     trained_mean: State
     trained_variance: State
 
+    matlab: ClassVar[str] = "batchNormalizationLayer"
     default_name: ClassVar[str] = "batchnorm"
 
     def initialize(self, layout: Layout) -> None:

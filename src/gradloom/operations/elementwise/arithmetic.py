@@ -15,20 +15,17 @@ from ...core.declare import composite, elementwise, public
 from ...core.kinds.elementwise import Elementwise
 from ...core.operation import square_of
 from ...core.tables import OPERATIONS
+from ...machine.caches import cache
 from ...machine.dtypes import COMPLEX_OF, HALF, NUMBER_TYPES, Tensor, differentiable, dtype_named
+from ...machine.questions import spared
 
 add = elementwise("add", operator.add, 1, 1, operators=("__add__", "__radd__"), doc="a + b.", matlab="plus",
-                  floating=False)
+                  promotes=False, takes_numbers=True, commutes=True)
 subtract = elementwise("subtract", operator.sub, 1, -1, operators=("__sub__", "__rsub__"), doc="a - b.", matlab="minus",
-                       floating=False)
+                       promotes=False, takes_numbers=True)
 negative = elementwise("negative", operator.neg, -1, operators=("__neg__",), doc="-x.", matlab="uminus",
-                       floating=False)
-positive = elementwise("positive", lambda x: x, 1, operators=("__pos__",), doc="x.", matlab="uplus", floating=False)
-
-
-multiply = elementwise("multiply", operator.mul, "b", "a", operators=("__mul__", "__rmul__"),
-                       doc="a * b, element by element.",
-                       matlab="times", floating=False)
+                       promotes=False)
+positive = elementwise("positive", lambda x: x, 1, operators=("__pos__",), doc="x.", matlab="uplus", promotes=False)
 
 
 def _multiply_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]) -> Block:
@@ -41,7 +38,9 @@ def _multiply_on_block(operation: Elementwise, inputs: Any, params: dict[str, An
     return block.scaled(other)
 
 
-multiply.operation.act = _multiply_on_block  # type: ignore[attr-defined]
+multiply = elementwise("multiply", operator.mul, "b", "a", operators=("__mul__", "__rmul__"),
+                       doc="a * b, element by element.", act=_multiply_on_block,
+                       matlab="times", promotes=False, takes_numbers=True, commutes=True)
 
 
 def _guarded(a: Any, b: Any) -> Any:
@@ -49,24 +48,23 @@ def _guarded(a: Any, b: Any) -> Any:
     product = a * b
     if not isinstance(product, Tensor) or product.is_meta or not isinstance(a, Tensor):
         return product
-    if product.device.type == "cpu" and cmath.isfinite(product.sum().item()):
+    if product.device.type == "cpu" and spared(lambda: cmath.isfinite(product.sum().item())):
         return product
     return torch.where((a == 0) | (b == 0), torch.zeros((), dtype=product.dtype, device=product.device), product)
-
-
-scale = elementwise("scale", _guarded, "b", "a", singular=True,
-                    doc="a * b where 0 times infinity is 0: how a walk multiplies a cotangent `a` with a partial `b` where something was selected.")
 
 
 def _scale_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]) -> Block:
     """Where a partial, or what it meets, is not finite, each term's factors are folded first, so that 0 times infinity is 0 entry by entry."""
     block, p = inputs
-    if type(p) is Block or type(block) is not Block or p.is_meta or not block.folded and cmath.isfinite(p.sum().item()):
+    if type(p) is Block or type(block) is not Block or p.is_meta or not block.folded and spared(
+            lambda: cmath.isfinite(p.sum().item())):
         return _multiply_on_block(operation, inputs, params)
     return block.guarded(p, _guarded)
 
 
-scale.operation.act = _scale_on_block  # type: ignore[attr-defined]
+scale = elementwise("scale", _guarded, "b", "a", singular=True, act=_scale_on_block,
+                    doc="a * b where 0 times infinity is 0: how a walk multiplies a cotangent `a` with a partial `b` where something was selected.")
+
 
 # a + b * c, in one pass
 multiply_add = Elementwise("multiply_add", lambda a, b, c: torch.addcmul(a, b, c), [1, "c", "b"], ("a", "b", "c"))
@@ -77,7 +75,7 @@ def _inverse(b: Any) -> Any:
     return math.copysign(math.inf, b) if type(b) in NUMBER_TYPES and b == 0 and not isinstance(b, complex) else 1 / b
 
 
-_numbers: dict[Any, Tensor] = {}
+_numbers: dict[Any, Tensor] = cache(f"{__name__}._numbers", {})
 
 
 def number_like(value: int, like: Tensor) -> Tensor:
@@ -104,18 +102,12 @@ def fused_quotient(y_bar: Tensor, b: Any, factor: float = 1) -> Tensor:
 
 def finite(bar: Tensor) -> bool:
     """Whether there is surely neither infinity nor NaN: one pass that only reads, on the CPU."""
-    return bar.device.type == "cpu" and cmath.isfinite(bar.sum().item())
+    return bar.device.type == "cpu" and spared(lambda: cmath.isfinite(bar.sum().item()))
 
 
 def _divide_fused(y_bar: Tensor, y: Tensor, b: Any) -> Tensor:
     """The pull of the denominator."""
     return fused_product(y_bar, y, -1).div_(b)
-
-
-divide = elementwise("divide", operator.truediv, lambda b: _inverse(b), lambda y, b: -y / b, singular=True,
-                     fused_pull=(lambda y_bar, b: fused_quotient(y_bar, b), _divide_fused),
-                     operators=("__truediv__", "__rtruediv__"), doc="a / b, element by element.",
-                     matlab="rdivide", domain=(0.5, 2.0))
 
 
 def _divide_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]) -> Block:
@@ -125,14 +117,18 @@ def _divide_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]
     return block.times(1 / other) if type(other) in NUMBER_TYPES else block.scaled(1 / other)
 
 
-divide.operation.act = _divide_on_block  # type: ignore[attr-defined]
+divide = elementwise("divide", operator.truediv, lambda b: _inverse(b), lambda y, b: -y / b, singular=True,
+                     fused_pull=(lambda y_bar, b: fused_quotient(y_bar, b), _divide_fused),
+                     operators=("__truediv__", "__rtruediv__"), doc="a / b, element by element.",
+                     act=_divide_on_block, matlab="rdivide", domain=(0.5, 2.0), takes_numbers=True)
+
 
 def _square_fused(y_bar: Tensor, x: Tensor) -> Tensor:
     zero = _numbers.get((0, y_bar.dtype, y_bar.device))
     return torch.addcmul(number_like(0, y_bar) if zero is None else zero, y_bar, x, value=2)
 
 
-_square = elementwise("square", torch.square, lambda x: x + x, fused_pull=_square_fused, floating=False)
+_square = elementwise("square", torch.square, lambda x: x + x, fused_pull=_square_fused, promotes=False)
 
 
 @public(_square.operation, operators=())  # type: ignore[attr-defined]
@@ -222,7 +218,7 @@ _power_log = Elementwise("power_log", _power_log_kernel, [lambda a, b: scale(pow
                                                           lambda y, a: scale(y, _log(a))], ("a", "b"),
                          singular=True, domain=(0.5, 2), samples=PAIRS_OF_ARRAYS)
 any_power = elementwise("power", _power, _power_base, _power_exponent, singular=True, fused_pull=(_power_fused, None),
-                        doc="a ** b.", matlab="power", domain=(0.5, 2.0), floating=False)
+                        doc="a ** b.", matlab="power", domain=(0.5, 2.0), promotes=False)
 
 
 def _as_operator(function: Any) -> Any:
@@ -278,27 +274,23 @@ def pow(a: Any, b: Any, /) -> Any:
     return power(a, b)
 
 
-conj = elementwise("conj", torch.conj, 1, complex_partials=[(0, 1)], fused_pull=lambda y_bar: y_bar.conj(),
-                   complex_fused=True,
-                   doc="The complex conjugate.", matlab="conj", floating=False)
-real = elementwise("real", lambda x: x.real.clone() if x.is_complex() else x, 1, complex_partials=[(0.5, 0.5)],
-                   fused_pull=lambda y_bar: y_bar,
-                   complex_fused=True, doc="The real part.", matlab="real", floating=False)
-imag = elementwise("imag", lambda x: x.imag.clone() if x.is_complex() else torch.zeros_like(x),
-                   0, complex_partials=[(-0.5j, 0.5j)],
-                   # of which the walk takes the real part for a real x
-                   fused_pull=lambda y_bar: None if y_bar.dtype in HALF else y_bar * 1j,
-                   complex_fused=True,
-                   doc="The imaginary part.", matlab="imag", floating=False)
-
-
 def _conj_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]) -> Block:
     return inputs[0].conjugated() if inputs[0].dtype.is_complex else inputs[0]
 
 
-conj.operation.act = _conj_on_block  # type: ignore[attr-defined]
-real.operation.act = lambda operation, inputs, params: inputs[0].real_part()  # type: ignore[attr-defined]
-imag.operation.act = lambda operation, inputs, params: inputs[0].times(-1j).real_part()  # type: ignore[attr-defined]
+conj = elementwise("conj", torch.conj, 1, complex_partials=[(0, 1)], fused_pull=lambda y_bar: y_bar.conj(),
+                   complex_fused=True, act=_conj_on_block,
+                   doc="The complex conjugate.", matlab="conj", promotes=False)
+real = elementwise("real", lambda x: x.real.clone() if x.is_complex() else x, 1, complex_partials=[(0.5, 0.5)],
+                   fused_pull=lambda y_bar: y_bar,
+                   complex_fused=True, act=lambda operation, inputs, params: inputs[0].real_part(),
+                   doc="The real part.", matlab="real", promotes=False)
+imag = elementwise("imag", lambda x: x.imag.clone() if x.is_complex() else torch.zeros_like(x),
+                   0, complex_partials=[(-0.5j, 0.5j)],
+                   # of which the walk takes the real part for a real x
+                   fused_pull=lambda y_bar: None if y_bar.dtype in HALF else y_bar * 1j,
+                   complex_fused=True, act=lambda operation, inputs, params: inputs[0].times(-1j).real_part(),
+                   doc="The imaginary part.", matlab="imag", promotes=False)
 
 
 class _Cast(Elementwise):
@@ -307,9 +299,6 @@ class _Cast(Elementwise):
 
 def _cast(x: Tensor, dtype: torch.dtype) -> Tensor:
     return x.real.to(dtype) if x.is_complex() and not dtype.is_complex else x.to(dtype)
-
-
-_astype = _Cast("astype", _cast, [1], ("x",), samples=[{"dtype": torch.float64}, {"dtype": torch.complex128}])
 
 
 def _cast_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]) -> Block:
@@ -322,7 +311,8 @@ def _cast_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]) 
     return block.made(terms, block.shape, dtype)
 
 
-_astype.act = _cast_on_block
+_astype = _Cast("astype", _cast, [1], ("x",), act=_cast_on_block,
+                samples=[{"dtype": torch.float64}, {"dtype": torch.complex128}])
 
 
 @public(_astype, method=True)
@@ -349,7 +339,7 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> A
 floor_divide = elementwise("floor_divide", operator.floordiv, 0, 0, operators=("__floordiv__", "__rfloordiv__"),
                            domain=(0.6, 0.9),
                            doc="The largest integer not above a / b, consistent with mod; derivative 0.",
-                           floating=False)
+                           promotes=False)
 
 
 @composite
@@ -365,7 +355,7 @@ def remainder(a: Any, b: Any, /) -> Any:
 
 
 mod = elementwise("mod", operator.mod, 1, lambda a, b: -_floor(a / b), doc="a - floor(a / b) b, with the sign of b.",
-                  operators=("__mod__", "__rmod__"), matlab="mod", domain=(0.6, 0.9), floating=False)
+                  operators=("__mod__", "__rmod__"), matlab="mod", domain=(0.6, 0.9), promotes=False)
 
 
 def _floor(x: Any) -> Any:

@@ -75,7 +75,7 @@ def _rounding(name: str, kernel: Callable[..., Any], doc: str, matlab: str | Non
     from ...core.declare import elementwise
 
     return elementwise(name, lambda x: x if x.dtype is torch.bool else kernel(x), 0, doc=doc,
-                       matlab=matlab, operators=operators, floating=False)
+                       matlab=matlab, operators=operators, promotes=False)
 
 
 floor = _rounding("floor", torch.floor, "The largest integer not above x; derivative 0.", "floor", ("__floor__",))

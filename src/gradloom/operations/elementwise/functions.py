@@ -241,12 +241,12 @@ def gelu(x: Any, *, approximation: str = "none") -> Any:
 
 sign = elementwise("sign", torch.sgn, 0, complex_partials=[(lambda x: 0.5 * inverse_length(absolute(x)),
                                                             lambda y, x: -0.5 * y * y * inverse_length(absolute(x)))],
-                   singular=True, doc="x / abs(x), 0 at 0.", matlab="sign", floating=False)
+                   singular=True, doc="x / abs(x), 0 at 0.", matlab="sign", promotes=False)
 absolute = elementwise("abs", torch.abs, lambda x: sign(x),
                        complex_partials=[(lambda x: 0.5 * _conj(sign(x)), lambda x: 0.5 * sign(x))],
                        fused_pull=lambda y_bar, x: torch.sgn(x).mul_(y_bar), complex_fused=True, operators=("__abs__",),
                        squared=lambda x: real(_conj(x) * x) if x.dtype.is_complex else square(x),
-                       doc="The absolute value, with derivative 0 at 0.", matlab="abs", floating=False)
+                       doc="The absolute value, with derivative 0 at 0.", matlab="abs", promotes=False)
 angle = elementwise("angle", torch.angle, 0, complex_partials=[(lambda x: divide(-0.5j, x),
                                                                 lambda x: divide(0.5j, _conj(x)))], singular=True,
                     doc="The phase of a complex number, in radians.", matlab="angle")
@@ -264,11 +264,11 @@ def _conj(x: Any) -> Any:
 maximum = elementwise("maximum", pair(torch.maximum), lambda a, b: _first(a, b, torch.ge),
                       lambda a, b: 1 - _first(a, b, torch.ge),
                       doc="The larger of a and b; the derivative goes to a where they are equal.", matlab="max",
-                      selects=True, floating=False)
+                      selects=True, promotes=False)
 minimum = elementwise("minimum", pair(torch.minimum), lambda a, b: _first(a, b, torch.le),
                       lambda a, b: 1 - _first(a, b, torch.le),
                       doc="The smaller of a and b; the derivative goes to a where they are equal.", matlab="min",
-                      selects=True, floating=False)
+                      selects=True, promotes=False)
 atan2 = elementwise("atan2", pair(torch.atan2), lambda a, b: atan2_slope(a, b), lambda a, b: -atan2_slope(b, a),
                     singular=True, domain=(0.5, 2), doc="The angle of the point (b, a), in radians.", matlab="atan2")
 hypot = elementwise("hypot", pair(torch.hypot), lambda a, b: hypot_slope(a, b), lambda a, b: hypot_slope(b, a),
@@ -326,12 +326,6 @@ class _Where(Elementwise):
 
 
 _MASK = torch.tensor([[True, False, True], [False, False, True]], device="cpu")
-_where_operation = _Where("where", _where, [0, 1, 1], ("condition", "a", "b"),
-                          samples=[(_MASK, (2, 3), (2, 3), {}), (_MASK[0], (2, 1), (2, 3), {}),
-                                   (_MASK, (3,), 0.5, {}), (_MASK, 0.5, (2, 1), {})],
-                          selects=True)
-
-
 def _where_on_block(operation: Any, inputs: Any, params: Any) -> Any:
     """Selecting between a Block and 0: one more factor of 0 and 1; it does not multiply what is infinite or not a number."""
     c, a, b = inputs
@@ -344,7 +338,10 @@ def _where_on_block(operation: Any, inputs: Any, params: Any) -> Any:
                                                                             device=values.device), values))
 
 
-_where_operation.act = _where_on_block
+_where_operation = _Where("where", _where, [0, 1, 1], ("condition", "a", "b"),
+                          samples=[(_MASK, (2, 3), (2, 3), {}), (_MASK[0], (2, 1), (2, 3), {}),
+                                   (_MASK, (3,), 0.5, {}), (_MASK, 0.5, (2, 1), {})],
+                          selects=True, act=_where_on_block)
 
 
 @public(_where_operation)

@@ -50,7 +50,7 @@ def _adjoint(x: Any) -> Any:
 
 _matmul = multilinear(
     "matmul", matrix_product, ("a", "b"), axes="... i k, ... k j -> ... i j", act=action.contraction,
-    broadcast=True, matlab="mtimes",
+    broadcast=True, matlab="mtimes", whole_axes=(-1, -2), row_product=True,
     transposes={"a": lambda y_bar, b: _matmul.apply((y_bar, _adjoint(b))),
                 "b": lambda y_bar, a: _matmul.apply((_adjoint(a), y_bar))},
     fused_pull={"a": lambda y_bar, b: matrix_product(y_bar, b.mH), "b": lambda y_bar, a: matrix_product(a.mH, y_bar)},
@@ -153,6 +153,7 @@ def _csr(starts: Tensor, columns: Tensor, data: Tensor, size: tuple[int, ...]) -
 
 
 _sparse = multilinear("sparse_matmul", _sparse_kernel, act=action.untying, samples=_sparse_samples,
+                      sparse_matrix="matrix",
                       transposes={"x": lambda y_bar, matrix: _sparse.apply((y_bar,),
                                                                            {"matrix": matrix.conj(
                                                                                ).t().to_sparse_csr()})})
@@ -236,12 +237,11 @@ def _einsum_kernel(*operands: Tensor, letters: Any) -> Tensor:
     return torch.einsum(",".join(letters[0]) + "->" + letters[1], *[x.to(dtype) for x in operands])
 
 
-_einsum = _Einsum("einsum", _einsum_kernel, ("operands",), [("operands",)], {}, samples=[
+_einsum = _Einsum("einsum", _einsum_kernel, ("operands",), [("operands",)], {}, act=action.contraction, samples=[
     ((2, 3), (3, 4), {"letters": (["ij", "jk"], "ik")}), ((2, 3), (3,), (2, 4), {"letters": (["ij", "j", "ik"], "ki")}),
     ((2, 3), {"letters": (["ij"], "j")}), ((2, 3), (4,), {"letters": (["ij", "k"], "ki")})],
                   axes=lambda inputs, params: ([list(names) for names in params["letters"][0]],
                                                list(params["letters"][1])))
-_einsum.act = action.contraction
 
 
 @public(_einsum)
@@ -306,7 +306,7 @@ def _linear_weight_bar(y_bar: Any, x: Any) -> Any:
 _linear = multilinear(
     "linear", _linear_kernel, ("x", "weight", "bias"), terms=[("x", "weight"), ("bias",)],
     axes="... n i, ... o i -> ... n o",
-    act=action.contraction, broadcast=True,
+    act=action.contraction, broadcast=True, whole_axes=(-1, None, None),
     transposes={"x": lambda y_bar, weight: _matmul.apply((y_bar, conj(weight) if weight.dtype.is_complex else weight)),
                 "weight": _linear_weight_bar, "bias": lambda y_bar: y_bar},
     fused_pull={"x": lambda y_bar, weight: matrix_product(y_bar, weight.conj()),

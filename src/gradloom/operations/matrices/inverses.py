@@ -17,6 +17,7 @@ from ...core.errors import LabelError, ShapeError, line_of, user_site
 from ...core.labels import described, tidy
 from ...core.operation import padded
 from ...machine.dtypes import HALF, Tensor
+from ...machine.questions import decided
 from ..movement.axes import array, expand_dims, reshape
 from ..neural.softmax import floating
 from .contraction import promoted_arrays
@@ -55,7 +56,7 @@ def _solve_kernel(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     if a.dtype in HALF:
         raise TypeError("there are no solutions in half precision; write a.astype('float32')")
     lu, pivots, info = torch.linalg.lu_factor_ex(a)
-    if not info.is_meta and bool((info != 0).any()):
+    if not info.is_meta and decided((info != 0).any()):
         raise failed("solve: the matrix is singular", "write lstsq(a, b), or add a small multiple of the identity")
     return _factored(lu, pivots, b), lu, pivots
 
@@ -81,10 +82,9 @@ def _solve_pull(y_bar: Any, a: Any, y: Any, lu: Any, pivots: Any, wanted: Any) -
 
 
 _solve = general("solve", _solve_kernel, ("a", "b"), hidden=("lu", "pivots"), push=_solve_push,
-                 pull=_solve_pull, matlab="mldivide", samples=lambda: [
+                 pull=_solve_pull, matlab="mldivide", act=act_on_right_side, samples=lambda: [
     *((a, sample_side(a, 2), {}) for a in both_types((3,), (2, 2), (1,), (0,))), (sample_matrix(2, 1), (3, 2, 1), {}),
     (sample_matrix(2, 3), (1, 2, 2), {})])
-_solve.act = act_on_right_side
 
 
 def _right_side(a: Any, b: Any, word: str) -> tuple[Any, Any, bool, str | None]:
@@ -155,10 +155,9 @@ def _triangular_pull(y_bar: Any, a: Any, y: Any, upper: bool, wanted: Any) -> An
 
 
 _triangular = general("solve_triangular", _triangular_kernel, ("a", "b"), push=_triangular_push,
-                      pull=_triangular_pull, matlab="linsolve", samples=lambda: [
+                      pull=_triangular_pull, matlab="linsolve", act=act_on_right_side, samples=lambda: [
     *((a, sample_side(a, 2), {"upper": bool(k % 2)}) for k, a in enumerate(both_types((3,), (2, 2), (1,), (0,)))),
     (sample_matrix(2, 1), (3, 2, 1), {"upper": True})])
-_triangular.act = act_on_right_side
 
 
 def triangular_solution(a: Any, b: Any, upper: bool) -> Any:
@@ -183,7 +182,7 @@ def solve_triangular(a: Any, b: Any, /, *, upper: bool = False) -> Any:
     a, b = array(a), array(b)
     matrices(a, "solve_triangular", square=True)
     a, b, vector, labels = _right_side(a, b, "solve_triangular")
-    if bool((raw(a).diagonal(dim1=-2, dim2=-1) == 0).any()):
+    if decided((raw(a).diagonal(dim1=-2, dim2=-1) == 0).any()):
         raise failed("solve_triangular: a diagonal entry is 0", "write lstsq(a, b)")
     return _equation(triangular_solution(a, b, bool(upper)), vector, labels)
 
@@ -193,7 +192,7 @@ def solve_triangular(a: Any, b: Any, /, *, upper: bool = False) -> Any:
 
 def _inv_kernel(x: Tensor) -> Tensor:
     y, info = torch.linalg.inv_ex(x)
-    if not info.is_meta and bool((info != 0).any()):
+    if not info.is_meta and decided((info != 0).any()):
         raise failed("inv: the matrix is singular", "write pinv(x), or add a small multiple of the identity")
     return y
 

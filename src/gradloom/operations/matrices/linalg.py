@@ -287,9 +287,9 @@ def _direction_on_block(operation: Any, inputs: Any, params: Any) -> Any:
 
 
 _expm_direction = general("expm_direction", _direction_kernel, ("x", "d"), push=_direction_push, pull=_direction_pull,
+                          act=_direction_on_block,
                           samples=lambda: [(a / 4, a.mT.contiguous(), {})
                                            for a in both_types((2,), (2, 2), (1,), (0,))])
-_expm_direction.act = _direction_on_block
 
 
 @public(_expm)

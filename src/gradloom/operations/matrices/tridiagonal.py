@@ -80,17 +80,16 @@ def _samples() -> list[Any]:
             (*bands(3, torch.complex128), torch.ones(3, 2, dtype=torch.complex128, device="cpu"), {})]
 
 
-_tridiagonal = general("solve_tridiagonal", _kernel, ("lower", "middle", "upper", "b"), push=_push,
-                       pull=_pull, samples=_samples)
-
-
 def _on_block(operation: Any, inputs: Any, params: Any) -> Any:
     *bands, block = inputs
     return action.through_arrays(block, lambda b, lead: operation.apply((*bands, b)), [block.ndim - 2],
                                  "a solution mixes the rows")
 
 
-_tridiagonal.act = _on_block
+_tridiagonal = general("solve_tridiagonal", _kernel, ("lower", "middle", "upper", "b"), push=_push,
+                       pull=_pull, act=_on_block, samples=_samples)
+
+
 
 
 def tridiagonal_solution(lower: Any, middle: Any, upper: Any, b: Any) -> Any:

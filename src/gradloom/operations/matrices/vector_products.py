@@ -24,11 +24,10 @@ class _Product(Multilinear):
     """A product of a and b, which have one axis more than the result, or one fewer: tangents are given the axes that they lack of that."""
 
     def __init__(self, name: str, kernel: Any, more: tuple[int, int], axes: Any, transposes: dict[str, Rule],
-                 fused_pull: dict[str, Rule], samples: Any):
+                 fused_pull: dict[str, Rule], samples: Any, **rest: Any):
         super().__init__(name, kernel, ("a", "b"), [("a", "b")], transposes, fused_pull=fused_pull,
-                         axes=axes, samples=samples)
+                         axes=axes, samples=samples, act=action.contraction, **rest)
         self.more = more
-        self.act = action.contraction
 
     def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
         dots = [None if dot is None else padded(dot, lead, node.ndim + more)
@@ -60,7 +59,7 @@ def _matvec_fused(y_bar: Tensor, a: Tensor, b_shape: Any) -> Tensor:
 
 _outer: Any
 _matvec: Any = _Product(
-    "matvec", _matvec_kernel, (1, 0), "... i k, ... k -> ... i",
+    "matvec", _matvec_kernel, (1, 0), "... i k, ... k -> ... i", whole_axes=(-1, -1),
     transposes={"a": lambda y_bar, b: _outer.apply((y_bar, _conj(b))),
                 "b": lambda y_bar, a: _matvec.apply((_conj(matrix_transpose(a)), y_bar))},
     fused_pull={"a": lambda y_bar, b: y_bar.unsqueeze(-1) * b.conj().unsqueeze(-2), "b": _matvec_fused},
@@ -98,7 +97,7 @@ def _put_back(y_bar: Any, axis: int) -> Any:
 
 
 _vecdot: Any = _Product(
-    "vecdot", _vecdot_kernel, (1, 1), _vecdot_axes,
+    "vecdot", _vecdot_kernel, (1, 1), _vecdot_axes, whole_axes=("axis", "axis"),
     transposes={"a": lambda y_bar, b, axis: _put_back(y_bar, axis) * _conj(b),
                 "b": lambda y_bar, a, axis: _put_back(y_bar, axis) * _conj(a)},
     fused_pull={"a": lambda y_bar, b, axis: y_bar.unsqueeze(axis) * b.conj(),
@@ -145,10 +144,9 @@ _kron = Multilinear(
     "kron", _kron_kernel, ("a", "b"), [("a", "b")],
     transposes={"a": lambda y_bar, b, a_shape, b_shape, ndim: _kron_transpose(y_bar, b, a_shape, b_shape, ndim, True),
                 "b": lambda y_bar, a, a_shape, b_shape, ndim: _kron_transpose(y_bar, a, a_shape, b_shape, ndim, False)},
-    broadcast=True,
+    broadcast=True, act=lambda operation, inputs, params: _kron_of(*inputs, **params),
     samples=[((2, 3), (3, 1), {"ndim": 2}), ((2,), (3,), {"ndim": 1}), ((0, 2), (1, 3), {"ndim": 2}),
              ((2, 1, 2), (1, 3, 2), {"ndim": 3})])
-_kron.act = lambda operation, inputs, params: _kron_of(*inputs, **params)
 
 
 __all__: list[str] = []

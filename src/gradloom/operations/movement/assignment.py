@@ -21,6 +21,7 @@ from ...core.kinds.multilinear import Multilinear
 from ...core.labels import aligned, described
 from ...core.trace import Node, different_traces, live
 from ...machine.dtypes import NUMBER_TYPES, Tensor, broadcast_shapes
+from ...machine.questions import spared
 from .axes import broadcast_to, reshape
 from .indexing import (
     _basic_place,
@@ -151,11 +152,10 @@ def _read(y_bar: Any, index: Any, lead: int) -> Any:
 
 
 _assign = _Assign("assign", _assign_kernel, ("x", "value"), [("x",), ("value",)], {},
-                  samples=[((4, 3), (2,), {"index": (slice(1, 3), 0)}), ((4, 3), (3,), {"index": (2,)})], selects=True)
-
-
-# zeros: how a pull runs it
-_assign.act = lambda operation, inputs, params: _assign_on_blocks(params["index"], inputs[0].shape, inputs[0], None)
+                  samples=[((4, 3), (2,), {"index": (slice(1, 3), 0)}), ((4, 3), (3,), {"index": (2,)})], selects=True,
+                  # of zeros: how a pull runs it
+                  act=lambda operation, inputs, params: _assign_on_blocks(params["index"], inputs[0].shape,
+                                                                          inputs[0], None))
 
 
 class _AssignAt(Multilinear):
@@ -210,8 +210,8 @@ def _assign_at_block(operation: Any, inputs: Any, params: Any) -> Block:
 
 
 _assign_at = _AssignAt("assign_at", _assign_at_kernel, ("x", "value"), [("x",), ("value",)], {},
-                       samples=[((4, 3), (2,), {"positions": torch.tensor([7, 0], device="cpu")})], selects=True)
-_assign_at.act = _assign_at_block
+                       samples=[((4, 3), (2,), {"positions": torch.tensor([7, 0], device="cpu")})], selects=True,
+                       act=_assign_at_block)
 
 
 def _write(y: Tensor, params: dict[str, Any], value: Any, lead: int = 0) -> None:
@@ -336,7 +336,7 @@ def _unique_last(positions: Tensor) -> tuple[Tensor, Tensor | None]:
     ordered, order = torch.sort(positions, stable=True)
     last = torch.ones(len(ordered), dtype=torch.bool, device=positions.device)
     last[:-1] = ordered[1:] != ordered[:-1]
-    if bool(last.all()):
+    if spared(last.all()):
         return positions, None
     return ordered[last], order[last]
 

@@ -1,7 +1,6 @@
 """Operations that only move elements: reshape, permute, broadcast. Their derivatives move them back."""
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from ...core.array import dlarray, labels_of, operand
 from ...core.declare import composite, multilinear, public
 from ...core.errors import LabelError, ShapeError, line_of, user_site
 from ...core.labels import axes_of, described, without
+from ...machine.caches import remembered
 from ...machine.dtypes import NUMBER_TYPES
 
 
@@ -94,7 +94,7 @@ def reshape(x: Any, /, shape: Any, *more: int, order: str = "C", copy: bool | No
 # ----- permute -----
 
 
-@functools.lru_cache
+@remembered(128)
 def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
     n = len(axes)
     inverse = [0] * n
@@ -103,7 +103,7 @@ def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(inverse)
 
 
-@functools.lru_cache
+@remembered(128)
 def _with_lead(axes: tuple[int, ...], ndim: int) -> tuple[int, ...]:
     """The same order for an array of `ndim` axes, whose leading ones stay where they are."""
     return (*range(-ndim, -len(axes)), *axes)

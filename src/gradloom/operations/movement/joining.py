@@ -78,10 +78,6 @@ def _promoted(parts: Sequence[Tensor]) -> list[Tensor]:
     return [p.to(dtype) for p in parts]
 
 
-_concat = _Concat("concat", _cat, ("arrays",), [("arrays",)], {}, matlab="cat", samples=[
-    ((2, 3), (1, 3), (4, 3), {"axis": -2}), ((2, 0), (2, 3), {"axis": -1}), ((2,), (1,), (2,), {"axis": -1})])
-
-
 def _concat_on_blocks(operation: Any, inputs: Sequence[Any], params: Any) -> Any:
     """Structured Jacobians, each in its place among zeros."""
     axis = params["axis"]
@@ -93,7 +89,8 @@ def _concat_on_blocks(operation: Any, inputs: Sequence[Any], params: Any) -> Any
     return result
 
 
-_concat.act = _concat_on_blocks
+_concat = _Concat("concat", _cat, ("arrays",), [("arrays",)], {}, matlab="cat", act=_concat_on_blocks, whole_axes=("axis",), samples=[
+    ((2, 3), (1, 3), (4, 3), {"axis": -2}), ((2, 0), (2, 3), {"axis": -1}), ((2,), (1,), (2,), {"axis": -1})])
 
 
 @public(_concat)
@@ -137,9 +134,8 @@ def _ravel_on_blocks(operation: Any, inputs: Sequence[Any], params: Any) -> Any:
 
 
 _ravel = _Ravel("ravel", lambda *parts: torch.cat(_promoted([p.reshape(-1) for p in parts])),
-                ("arrays",), [("arrays",)], {}, samples=[
+                ("arrays",), [("arrays",)], {}, act=_ravel_on_blocks, samples=[
     ((2, 3), (1,), (), {}), ((2, 0), (3, 1), {}), ((2, 2), {})])
-_ravel.act = _ravel_on_blocks
 
 
 def raveled(arrays: list[Any]) -> Any:
@@ -168,11 +164,12 @@ def _stacked(*parts: Tensor, axis: int) -> Tensor:
     return torch.stack(_promoted(parts), axis)
 
 
-_stack = _Stack("stack", _stacked, ("arrays",), [("arrays",)], {}, matlab="cat", samples=[
+def _stack_on_blocks(operation: Any, inputs: Sequence[Any], params: Any) -> Any:
+    return _concat_on_blocks(_concat, [expand_dims(x, axis=params["axis"]) for x in inputs], params)
+
+
+_stack = _Stack("stack", _stacked, ("arrays",), [("arrays",)], {}, matlab="cat", act=_stack_on_blocks, samples=[
     ((2, 3), (2, 3), {"axis": -2}), ((), (), (), {"axis": -1}), ((0, 2), (0, 2), {"axis": -3}), ((1,), {"axis": -2})])
-_stack.act = lambda operation, inputs, params: _concat_on_blocks(_concat,
-                                                                 [expand_dims(x, axis=params["axis"]) for x in inputs],
-                                                                 params)
 
 
 @public(_stack)

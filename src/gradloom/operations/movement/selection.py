@@ -16,6 +16,7 @@ from ...core.labels import described
 from ...core.tables import OPERATIONS
 from ...machine.conversion import listed
 from ...machine.dtypes import Tensor
+from ...machine.questions import decided
 from ..creation.arrays import allocated
 from .axes import array, expand_dims, flatten, fresh, negative_axes, reshape
 
@@ -277,7 +278,7 @@ def repeat(x: Any, repeats: Any, /, *, axis: Any = None) -> Any:
         return _take.apply((x,), {"where": where, "axis": k}, labels_of(x))
     counts = torch.as_tensor(raw(repeats), device=x.device)
     if (counts.is_floating_point() or counts.is_complex() or counts.ndim > 1 or counts.numel() not in (1, n)
-        or bool((counts < 0).any())):
+        or decided((counts < 0).any())):
         raise ShapeError(
             f"repeat takes a number of times, or {n} of them, not {described(tuple(counts.shape), None)} {str(counts.dtype)[6:]}, "
                          f"at {line_of(user_site())}; write integers that are not negative, one for each entry along the axis")

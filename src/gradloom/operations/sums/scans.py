@@ -10,6 +10,7 @@ from ...core.array import dlarray, labels_of
 from ...core.declare import composite, discrete, general, multilinear, public
 from ...core.errors import ShapeError, line_of, user_site
 from ...machine.dtypes import Tensor, promoted
+from ...machine.questions import spared
 from ..creation.arrays import ones, zeros
 from ..elementwise.arithmetic import astype, conj
 from ..movement.along_axis import pick_along, put_along, single_axis
@@ -140,17 +141,13 @@ def _recur(a: Any, b: Any, axis: int, reverse: bool) -> Any:
                              {"axis": axis, "reverse": reverse})
 
 
-def _recurrence_on_block(operation: Any, inputs: Any, params: Any) -> Any:
-    return action.untying(operation, inputs, params)
-
-
 # y[i] = a[i] y[i - 1] + b[i] from y[-1] = 0, or in the other direction; a and b have one shape.
 _recurrence = general("linear_recurrence", _recurrence_kernel, ("a", "b"), push=_recurrence_push, pull=_recurrence_pull,
+                      act=action.untying,
                       samples=[((2, 5), (2, 5), {"axis": -1, "reverse": False}),
                                ((3, 2), (3, 2), {"axis": -2, "reverse": True}),
                                ((1,), (1,), {"axis": -1, "reverse": False}),
                                ((0,), (0,), {"axis": -1, "reverse": True})])
-_recurrence.act = _recurrence_on_block
 
 # ----- products -----
 
@@ -182,7 +179,7 @@ def divisible(y: Tensor) -> bool:
     if not y.numel():
         return False
     size = y.abs()
-    return bool((size.min() > torch.finfo(y.dtype).smallest_normal) & (size.max() < torch.inf))
+    return spared((size.min() > torch.finfo(y.dtype).smallest_normal) & (size.max() < torch.inf))
 
 
 def _cumprod_fused(y_bar: Tensor, x: Tensor, y: Tensor, axis: int, reverse: bool) -> Tensor:
@@ -249,7 +246,7 @@ def _running(scan: Any, better: Any) -> Any:
         if n < 2 or not x.numel():
             return y, last
         now, before = x.narrow(axis, 1, n - 1), y.narrow(axis, 0, n - 1)
-        if not x.is_meta and x.is_floating_point() and bool((now - before).abs_().amin() > 0):
+        if not x.is_meta and x.is_floating_point() and spared((now - before).abs_().amin() > 0):
             return y, last  # no equal ones and no NaN, so that the last is the first
         new = better(now, before)
         if x.is_floating_point():

@@ -6,7 +6,6 @@ weight is (C, O / groups, *K) for its own x: (N, C, *S) and y: (N, O, *S').
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -16,6 +15,7 @@ from ....core.array import labels_of, unlabelled
 from ....core.declare import multilinear, public
 from ....core.errors import ShapeError, line_of, user_site
 from ....core.labels import described
+from ....machine.caches import remembered
 from ....machine.dtypes import Tensor
 from ....machine.layouts import channels_last, settled
 from ...elementwise.arithmetic import conj
@@ -202,7 +202,7 @@ class _Plan(NamedTuple):
     around: Pairs | None  # padding that the kernel cannot do itself
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def _plan(labels: str, shape: Sizes, w_shape: Sizes, w_labels: str | None, stride: Any, dilation: Any,
           padding: Any, zeros: bool) -> _Plan:
     spatial = spatial_axes(labels, len(w_shape) - 2, w_labels, shape, "dlconv")

@@ -8,7 +8,7 @@ import pytest
 
 import gradloom as gl
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 PICTURES = ["jacobian_matrix.png", "jacobian_rows.png", "relu1_maps.png", "training.png"]
 
 

@@ -1,17 +1,22 @@
-"""The parameters of a network as a read-only Mapping {(layer, parameter): array}, in layer order."""
+"""Parameters, learnables and states alike: a read-only Mapping {(layer, parameter): array}, in layer order.
+
+`keys_of`, `arrays_of` and `learnables_of` are its inside, for this library alone: keys and arrays side by side.
+"""
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterator, Mapping, Sequence, ValuesView
-from html import escape
 from types import MappingProxyType
 from typing import Any
+
+import torch
 
 from ..core.array import dlarray
 from ..core.containers import register
 from ..core.errors import GradloomError, ShapeError, TypeRefused, line_of, needed, user_site
 from ..core.labels import described
-from ..machine.dtypes import NAMES
+from ..machine.dtypes import promoted
 from ..vocabulary.misspelled import nearest
+from .summary import aligned_rows, html_table, value_described
 
 Key = tuple[str, str]
 
@@ -39,38 +44,29 @@ class Learnables(Mapping[Key, Any]):
     [0. 0.]
     """
 
-    __slots__ = ("_keys", "_places", "_values")
+    __slots__ = ("_arrays", "_index", "_keys")
     _keys: tuple[Key, ...]
-    _values: list[Any]
-    _places: dict[Key, int] | None
+    _arrays: list[Any]
+    _index: dict[Key, int] | None
 
     def __init__(self, items: Mapping[Key, Any] = MappingProxyType({})):
         self._keys = tuple(items)
-        self._values = list(items.values())
-        self._places = None
-
-    @staticmethod
-    def _made(keys: tuple[Key, ...], values: list[Any]) -> Learnables:
-        """From keys and values side by side, without checks: for this library alone."""
-        made: Learnables = object.__new__(Learnables)
-        made._keys = keys
-        made._values = values
-        made._places = None
-        return made
+        self._arrays = list(items.values())
+        self._index = None
 
     @classmethod
     def from_items(cls, items: Mapping[Key, Any]) -> Learnables:
         """From any Mapping with such keys."""
         return cls(items)
 
-    def _place(self, key: Any) -> int:
-        if self._places is None:
-            self._places = {k: n for n, k in enumerate(self._keys)}
-        return self._places[key]
+    def _find(self, key: Any) -> int:
+        if self._index is None:
+            self._index = {k: n for n, k in enumerate(self._keys)}
+        return self._index[key]
 
     def __getitem__(self, key: Key) -> Any:
         try:
-            return fresh(self._values[self._place(key)])
+            return fresh(self._arrays[self._find(key)])
         except (KeyError, TypeError):
             raise UnknownName(f"no parameter {key!r}{nearest_key(key, self._keys)}") from None
 
@@ -101,7 +97,7 @@ class Learnables(Mapping[Key, Any]):
             f"parameters are read-only, at {line_of(user_site())}; write net = net.replace(learnables={{{key!r}: value}})")
 
     def __reduce__(self) -> Any:
-        return _rebuilt, (self._keys, self._values)
+        return learnables_of, (self._keys, self._arrays)
 
     # ----- tables -----
 
@@ -116,41 +112,67 @@ class Learnables(Mapping[Key, Any]):
         return pd.DataFrame({"Layer": [k[0] for k in self._keys], "Parameter": [k[1] for k in self._keys],
                              "Value": column})
 
-    def _rows(self) -> list[tuple[str, str, str]]:
+    def _cells(self) -> list[tuple[str, str, str]]:
         return [(str(layer), str(parameter), value_described(x))
-                for (layer, parameter), x in zip(self._keys, self._values, strict=True)]
+                for (layer, parameter), x in zip(self._keys, self._arrays, strict=True)]
 
     def __repr__(self) -> str:
-        return aligned_rows([("Layer", "Parameter", "Value"), *self._rows()]) if self._keys else "no parameters"
+        return aligned_rows([("Layer", "Parameter", "Value"), *self._cells()]) if self._keys else "no parameters"
 
     def _repr_html_(self) -> str:
-        return html_table([("Layer", "Parameter", "Value"), *self._rows()])
+        return html_table([("Layer", "Parameter", "Value"), *self._cells()])
 
 
 class _Values(ValuesView[Any]):
     _mapping: Learnables
 
     def __iter__(self) -> Iterator[Any]:
-        return map(fresh, self._mapping._values)
+        return map(fresh, self._mapping._arrays)
 
 
 class _Items(ItemsView[Key, Any]):
     _mapping: Learnables
 
     def __iter__(self) -> Iterator[tuple[Key, Any]]:
-        return zip(self._mapping._keys, map(fresh, self._mapping._values), strict=True)
+        return zip(self._mapping._keys, map(fresh, self._mapping._arrays), strict=True)
 
 
-register(Learnables, lambda x: (x._values, x._keys), Learnables._made, lambda x: x._keys)
+def learnables_of(keys: tuple[Key, ...], arrays: list[Any]) -> Learnables:
+    """From keys and arrays side by side, without checks."""
+    made: Learnables = object.__new__(Learnables)
+    made._keys = keys
+    made._arrays = arrays
+    made._index = None
+    return made
 
 
-def _rebuilt(keys: tuple[Key, ...], values: list[Any]) -> Learnables:
-    return Learnables._made(keys, values)
+def keys_of(learnables: Learnables) -> tuple[Key, ...]:
+    """The keys, in order: the very tuple that the network has, so that `is` tells quickly whose they are."""
+    return learnables._keys
+
+
+def arrays_of(learnables: Learnables) -> list[Any]:
+    """The arrays, in order: the handles themselves, which whoever reads them does not assign into."""
+    return learnables._arrays
+
+
+register(Learnables, lambda x: (x._arrays, x._keys), learnables_of, lambda x: x._keys)
 
 
 def fresh(value: Any) -> Any:
     """A new handle to the same place, so that the parameter itself cannot be assigned into."""
     return dlarray._made(value._value, value._node, value._labels) if type(value) is dlarray else value
+
+
+def common_type(arrays: Sequence[Any]) -> torch.dtype | None:
+    """The type that learnables have, or are computed in where they have several; None where there are none."""
+    if not arrays:
+        return None
+    first: torch.dtype = arrays[0]._value.dtype
+    for x in arrays:
+        if x._value.dtype is not first:
+            return promoted(*[x._value.dtype for x in arrays])
+    return first
 
 
 # ----- from what callers give -----------------------------------------------------------------------------------------
@@ -171,7 +193,7 @@ def items_of(given: Any, word: str) -> dict[Key, Any]:
 def placed(given: Any, keys: tuple[Key, ...], word: str) -> list[tuple[int, Any]]:
     """(place, value) for every key that is given; an unknown key is an error that names it."""
     if type(given) is Learnables and given._keys is keys:
-        return list(enumerate(given._values))
+        return list(enumerate(given._arrays))
     places = {key: k for k, key in enumerate(keys)}
     found = []
     for key, value in items_of(given, word).items():
@@ -204,28 +226,4 @@ def nearest_key(key: Any, keys: Sequence[Key]) -> str:
     return "; a key is a pair (layer, parameter)"
 
 
-# ----- printing -------------------------------------------------------------------------------------------------------
-
-
-def value_described(value: Any) -> str:
-    """Shape and type of a parameter: `20 x 1 x 5 x 5 float32`."""
-    if type(value) is not dlarray:
-        return repr(value)
-    return f"{described(value.shape, value._labels)} {NAMES[value._value.dtype]}"
-
-
-def aligned_rows(rows: Sequence[Sequence[str]]) -> str:
-    """Rows as a text table; columns are as wide as they need to be."""
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-                     for row in rows)
-
-
-def html_table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows as an HTML table, the first as its head."""
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in rows[0])
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:])
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-__all__ = ["Learnables", "UnknownName"]
+__all__ = ["Learnables", "UnknownName", "arrays_of", "common_type", "keys_of", "learnables_of"]

@@ -1,6 +1,6 @@
 """200 random networks: structured Jacobians, divergences and Laplacians equal what plain gradients give, one entry at a time, to 1e-10.
 
-What is compared with is made by `dlgradient` of single elements, which walks plain tensors; tests/test_operations.py holds it
+What is compared with is made by `dlgradient` of single elements, which walks plain tensors; tests/operations/test_operations.py holds it
 against finite differences.
 """
 import math
@@ -15,10 +15,11 @@ import gradloom as gl
 from gradloom.blocks import action
 from gradloom.blocks.block import Block
 from gradloom.derivatives.curvature import walk as carrier
+from gradloom.derivatives.jacobians import independence as proofs
 from gradloom.derivatives.jacobians import parts as jacobian_source
 from gradloom.derivatives.jacobians import plan as plans
-from gradloom.derivatives.jacobians import structure as planning
-from gradloom.derivatives.jacobians.structure import independence
+from gradloom.derivatives.jacobians.independence import independence
+from gradloom.derivatives.walks import kept_plans
 
 COUNT, EVERY = 200, 5
 SEEDS = [pytest.param(k, marks=() if k % EVERY == 0 else pytest.mark.slow) for k in range(COUNT)]
@@ -203,7 +204,7 @@ def halved(patch, source=carrier.source):
 
 
 def believed(patch):
-    patch.setattr(planning, "_tied", lambda term, k: list(range(len(term.inn))))
+    patch.setattr(proofs, "_tied", lambda term, k: list(range(len(term.inn))))
 
 
 @pytest.mark.parametrize(("plant", "check", "complaint"), [
@@ -211,7 +212,7 @@ def believed(patch):
     (believed, check_blocks, "but observations mix"), (believed, check_curvature, "differs"),
 ])
 def test_a_planted_mistake_is_found(monkeypatch, plant, check, complaint):
-    monkeypatch.setattr(planning, "_plans", type(planning._plans)())
+    monkeypatch.setattr(kept_plans, "_plans", type(kept_plans._plans)())
     plant(monkeypatch)
     for seed in range(0, COUNT, EVERY):
         try:

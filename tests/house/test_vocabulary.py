@@ -18,7 +18,7 @@ FUNCTIONS = sorted(n for n in vars(gl) if not n.startswith("_") and inspect.isfu
 
 
 def tool(name):
-    path = Path(__file__).parents[1] / "tools" / f"{name}.py"
+    path = Path(__file__).parents[2] / "tools" / f"{name}.py"
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

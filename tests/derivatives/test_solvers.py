@@ -8,10 +8,10 @@ import torch
 
 import gradloom as gl
 from gradloom.core.trace import current_trace
+from gradloom.derivatives.sparse import dense
 from gradloom.derivatives.sparse import evaluation as compressed
 from gradloom.derivatives.sparse.coloring import symmetric
 from gradloom.derivatives.sparse.pattern import Pattern, pattern_of
-from gradloom.derivatives.words import solvers
 
 RNG = np.random.default_rng(1)
 WORDS = [gl.jacobian, gl.hessian, gl.sparse_jacobian, gl.sparse_hessian]
@@ -60,15 +60,15 @@ def test_pieces_are_put_together(m, n, monkeypatch):
     x = RNG.standard_normal(n)
     expected = a * (1 - np.tanh(x) ** 2)
     for piece in (1, 8 * 200 * 2, 1 << 20):
-        monkeypatch.setattr(solvers, "PIECE", piece)
+        monkeypatch.setattr(dense, "PIECE", piece)
         np.testing.assert_allclose(gl.jacobian(lambda x: gl.matmul(a, gl.tanh(x)))(x), expected, atol=1e-13)
 
 
 def test_the_cheaper_direction_is_taken(monkeypatch):
     taken = []
     for name in ("pushed", "pulled"):
-        walk = getattr(solvers, name)
-        monkeypatch.setattr(solvers, name, lambda *args, name=name, walk=walk: taken.append(name) or walk(*args))
+        walk = getattr(dense, name)
+        monkeypatch.setattr(dense, name, lambda *args, name=name, walk=walk: taken.append(name) or walk(*args))
     gl.jacobian(lambda x: x[:2] * x[2:4])(np.ones(9))
     gl.jacobian(lambda x: gl.concat([x, x**2]))(np.ones(3))
     assert taken == ["pulled", "pushed"]
@@ -256,7 +256,7 @@ def _generator(x):
 
 
 def test_what_does_not_fit_is_refused(monkeypatch):
-    monkeypatch.setattr(solvers, "free_memory", lambda: 1000)
+    monkeypatch.setattr(dense, "free_memory", lambda: 1000)
     with pytest.raises(gl.ShapeError, match=r"needs 288 MB, .* are free, at .*sparse_jacobian"):
         gl.jacobian(lambda x: x**2)(np.ones(6000))
     assert gl.sparse_jacobian(lambda x: x**2)(np.ones(6000)).nnz == 6000

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 import gradloom as gl
-from gradloom import kernels
 from gradloom.blocks.axis import Axis, Index, plain
 from gradloom.blocks.block import Block
 from gradloom.blocks.dense import dense
@@ -15,6 +14,7 @@ from gradloom.blocks.term import Term
 from gradloom.core.array import dlarray
 from gradloom.derivatives.jacobians import along_axis as batched
 from gradloom.derivatives.words import solvers
+from gradloom.machine import products
 from gradloom.operations.neural.convolution import columns as convolution_columns
 from gradloom.operations.neural.convolution import on_blocks as convolution_blocks
 
@@ -203,14 +203,14 @@ def test_directions_are_dealt_out_evenly():
 def test_many_columns_by_one_matrix(shape):
     a, b = torch.tensor(RNG.standard_normal((4, 3))), torch.tensor(RNG.standard_normal(shape))
     for left in (a, a.mT.contiguous().mT):
-        found = kernels.matrix_product(left, b)
+        found = products.matrix_product(left, b)
         assert found.shape == (*shape[:-2], 4, 1)
         torch.testing.assert_close(found, torch.matmul(left, b))
 
 
 def test_slices_of_wider_matrices_are_left_to_torch():
     wide = torch.ones(64, 3, 128)
-    assert [kernels._dense(m) for m in (wide[:, 0], wide[:, 0].mT, wide[0], wide[0].mT, torch.ones(1, 4).expand(3, 4))] == [False, False, True, True, False]
+    assert [products._dense(m) for m in (wide[:, 0], wide[:, 0].mT, wide[0], wide[0].mT, torch.ones(1, 4).expand(3, 4))] == [False, False, True, True, False]
 
 
 def test_factors_are_multiplied_two_at_a_time():

@@ -14,7 +14,7 @@ import torch
 
 import gradloom as gl
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 WORDS = sorted({*gl._PUBLIC, *gl._WORDS.split()})
 
 CUSTOM = '''

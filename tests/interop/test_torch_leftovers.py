@@ -242,7 +242,7 @@ def test_the_second_call_equals_the_first_and_torch_s_first(name):
     net, x = from_torch(module), gl.dlarray([3.0, 5.0])
     calls = [evaluated(net, x), [net(x)._value], evaluated(net, x)]
     leaf = torch.tensor([3.0, 5.0], dtype=double, requires_grad=True)
-    assert not left_behind(module, net._structure.module, *[c.module for c in net._structure.idle])
+    assert not left_behind(module, net._body.module, *[c.module for c in net._body.idle])
     trained = [p for p in module.parameters() if p.requires_grad]
     y = module(leaf)
     expected = [y.detach(), *[torch.zeros_like(p) if g is None else g for p, g in zip(

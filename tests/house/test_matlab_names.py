@@ -6,7 +6,9 @@ import pytest
 
 import gradloom as gl
 from gradloom.derivatives.words.evaluate import dlfeval
-from gradloom.vocabulary.matlab import ABSENT, PLANNED, TABLE
+from gradloom.vocabulary.matlab import ABSENT, PLANNED, table
+
+TABLE = table()
 
 DEEP_LEARNING = """
 attention avgpool batchnorm crossentropy indexcrossentropy crosschannelnorm ctc dlconv dltranspconv dlode45 embed fullyconnect groupnorm

@@ -1,7 +1,7 @@
 """Making a network: names for its layers, and parameters from the layouts that reach them."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -9,37 +9,50 @@ import torch
 from ..core.array import dlarray
 from ..core.errors import GradloomError, ShapeError, TypeRefused, line_of, user_site
 from ..machine.dtypes import COMPLEX_OF, dtype_named
+from .graph import ENTERING, Graph, Node, Source
 from .layer import LEARNABLE, STATE, Layer, Layout, copied
-from .structure import Stage, Structure, kind_of
+from .running import LayerGraph, Stage, kind_of
 
 
-def construct(layers: Any, examples: Sequence[Any], dtype: Any) -> tuple[Structure, list[Any]]:
-    """The structure of a sequential network and the values of its parameters, learnables first."""
+def construct(layers: Any, examples: Sequence[Any], dtype: Any,
+              edges: Iterable[tuple[str, str]] | None = None) -> tuple[LayerGraph, list[Any]]:
+    """The body of a network of layers and the values of its parameters, learnables first: a chain, or a graph with
+    edges such as ("relu1", "add/in2").
+    """
     dtype = dtype_named(dtype)
     if not dtype.is_floating_point:
         raise TypeRefused(
             f"the parameters of a network are floating numbers, not {str(dtype)[6:]}; write dtype=\"float32\"")
-    layers = checked_layers(layers)
+    layers = checked_layers(layers, edges is None)
     names = unique_names(layers)
-    inputs = first_inputs(layers, examples, dtype)
-    entering = None if inputs is None else tuple(layout_of(x) for x in inputs)
-    stages: list[Stage] = []
-    learnables: list[Any] = []
-    states: list[Any] = []
-    for layer, name in zip(layers, names, strict=True):
-        layer = initialized(layer, name, inputs, dtype)
+    graph = Graph([Node(name, tuple(layer.input_names), tuple(layer.output_names))
+                   for layer, name in zip(layers, names, strict=True)], edges)
+    entering = first_inputs(layers, graph, examples, dtype)
+    stages: list[Any] = [None] * len(layers)
+    results: list[Any] = [None] * len(layers) + [entering]  # at place -1 what enters; None where it is not known
+    for k in graph.order:
+        inputs = inputs_of(graph.sources[k], results)
+        layer = initialized(layers[k], names[k], inputs, dtype)
         by_role = {role: [f for f, r in layer.roles.items() if r == role and getattr(layer, f) is not None]
                    for role in (LEARNABLE, STATE)}
-        outputs = None if inputs is None else outputs_of(layer, name, inputs)
+        outputs = results[k] = None if inputs is None else outputs_of(layer, names[k], inputs)
         layouts = None if outputs is None else tuple(layout_of(y) for y in outputs)
-        stages.append(Stage(layer, name, by_role[LEARNABLE], by_role[STATE], layouts))
-        learnables += [getattr(layer, f) for f in by_role[LEARNABLE]]
-        states += [getattr(layer, f) for f in by_role[STATE]]
-        inputs = outputs
-    return Structure(stages, entering), learnables + states
+        stages[k] = (layer, by_role, Stage(layer, names[k], by_role[LEARNABLE], by_role[STATE], layouts))
+    values = [getattr(layer, f) for role in (LEARNABLE, STATE) for layer, by_role, _ in stages for f in by_role[role]]
+    return LayerGraph([stage for _, _, stage in stages], graph), values
 
 
-def checked_layers(layers: Any) -> list[Layer]:
+def inputs_of(sources: Sequence[Source], results: Sequence[Any]) -> tuple[Any, ...] | None:
+    """What a layer reads, from the tuples that layers before it returned; None where one is not known."""
+    if any(results[k] is None for k, _ in sources):
+        return None
+    read: list[Any] = []
+    for k, which in sources:
+        read += results[k] if which is None else results[k][which:which + 1]
+    return tuple(read)
+
+
+def checked_layers(layers: Any, chain: bool = True) -> list[Layer]:
     """A list of layers, or an error that says what is not one."""
     if isinstance(layers, Layer):
         layers = [layers]
@@ -57,7 +70,7 @@ def checked_layers(layers: Any) -> list[Layer]:
             raise TypeRefused(f"layer {k} is {type(layer).__name__}, not a layer{hint}")
         if type(layer).predict is Layer.predict:
             raise TypeRefused(f"the layer {type(layer).__name__} has no predict; write def predict(self, x) in it")
-        if k and is_input(layer):
+        if k and chain and is_input(layer):
             raise TypeRefused(f"layer {k} is an input layer ({type(layer).__name__}); it can only be the first")
     return list(layers)
 
@@ -93,22 +106,35 @@ def unique_names(layers: Sequence[Layer]) -> list[str]:
     return names
 
 
-def first_inputs(layers: Sequence[Layer], examples: Sequence[Any], dtype: torch.dtype) -> tuple[Any, ...] | None:
+def first_inputs(layers: Sequence[Layer], graph: Graph, examples: Sequence[Any],
+                 dtype: torch.dtype) -> tuple[Any, ...] | None:
     """Zeros like what enters the network, with a batch of 1; None where nothing says it and nobody needs it."""
-    if is_input(layers[0]):
-        if examples:
+    readers = [k for k, sources in enumerate(graph.sources) for j, _ in sources if j == ENTERING]
+    saying = [layers[k] for k in readers if is_input(layers[k])]
+    if len(saying) == len(readers):
+        if examples and saying:
             raise TypeRefused(
-                f"the network begins with {layers[0]!r}, which says what enters it; leave the examples out, or that layer")
-        return (_zeros(layers[0].layout, dtype),)  # type: ignore[attr-defined]
+                f"the network begins with {saying[0]!r}, which says what enters it; leave the examples out, or that layer")
+        return tuple(_zeros(layer.layout, dtype) for layer in saying)  # type: ignore[attr-defined]
     if examples:
-        return tuple(_zeros(example if isinstance(example, Layout) else layout_of(_array(example)), dtype)
-                     for example in examples)
+        given = iter(examples)
+        if graph.chain:
+            return tuple(_zeros(_layout_given(example), dtype) for example in given)
+        if len(examples) != len(readers) - len(saying):
+            raise TypeRefused(f"{len(examples)} examples were given for {len(readers) - len(saying)} inputs that no "
+                              f"input layer describes ({', '.join(graph.input_names)})")
+        return tuple(_zeros(layers[k].layout if is_input(layers[k])  # type: ignore[attr-defined]
+                            else _layout_given(next(given)), dtype) for k in readers)
     for layer in layers:
         if type(layer).initialize is not Layer.initialize and any(getattr(layer, f, None) is None for f in layer.roles):
             raise ShapeError(
                 f"the size of its input is needed to initialise {layer!r}; begin with an input layer (layers.ImageInput, "
                              "layers.FeatureInput), or give an example: dlnetwork(layers, dlarray(x, \"CB\"))")
     return None
+
+
+def _layout_given(example: Any) -> Layout:
+    return example if isinstance(example, Layout) else layout_of(_array(example))
 
 
 def _array(example: Any) -> dlarray:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 import gradloom as gl
 from gradloom.derivatives.sparse import evaluation as compressed
 from gradloom.derivatives.sparse import pattern as sparsity
+from gradloom.derivatives.sparse.dense import trace_between
 from gradloom.derivatives.sparse.entries import Part, Places, joined, moved, multiplied, read, whole
 from gradloom.derivatives.walks.signature import Signature
-from gradloom.derivatives.words.solvers import trace_between
 
 N = 12
 RNG = np.random.default_rng(3)

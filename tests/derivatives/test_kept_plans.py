@@ -3,8 +3,11 @@
 Every operation is run with several numbers, masks, positions and options in turn, so that the plan of one is there when the next asks.
 """
 
+import copy
+import functools
 import itertools
 import warnings
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -16,7 +19,9 @@ import gradloom as gl
 from gradloom.core.array import dlarray
 from gradloom.core.errors import BatchDependenceWarning, GradloomError
 from gradloom.core.kinds.elementwise import Elementwise
-from gradloom.derivatives.jacobians import structure as planning
+from gradloom.derivatives.jacobians import independence, parts, plan
+from gradloom.derivatives.walks import kept_plans as planning
+from gradloom.derivatives.walks.signature import frozen
 
 NUMBERS = [0, 1, 1.0, 3, 0.5, 2, -1, 0.0, True]
 
@@ -149,3 +154,160 @@ def test_bytes_are_those_of_these_positions():
     for where in ([0, 1, 2, 3], [0, 0, 0, 0], [7, 3, 3, 1]):
         planned, J = gl.dlfeval(held, x, gl.dlarray(where, dtype="int64"))
         assert planned == J.nbytes, where
+
+
+class Swish(gl.Layer):
+    """A layer with its own backward, whose derivative its fields decide."""
+
+    steepness: float = 1.0
+    choice: object = None
+
+    def predict(self, x):
+        return x * gl.sigmoid(self.steepness * x)
+
+    def backward(self, x, y, y_bar):
+        if self.steepness == 0:
+            return y_bar * 0.5
+        s = gl.sigmoid(self.steepness * x)
+        return y_bar * (s + self.steepness * x * s * (1 - s))
+
+
+class Chosen(gl.DifferentiableFunction):
+    """A function that has no derivative where its field, or what it kept for backward, says so."""
+
+    def __init__(self, moves, kept=True):
+        self.moves, self.kept = moves, kept
+
+    def forward(self, x):
+        return 0.5 * x, self.kept
+
+    def backward(self, y_bar, memory):
+        return 0.5 * y_bar if self.moves and memory[0] else None
+
+
+@pytest.fixture
+def searches(monkeypatch):
+    """How often something has been looked for in a trace's structure since this was last asked: what was not remembered."""
+    count = 0
+
+    def counted(kind, outputs, inputs, find, *rest, **options):
+        def counting():
+            nonlocal count
+            count += 1
+            return find()
+
+        return remembered(kind, outputs, inputs, counting, *rest, **options)
+
+    remembered = planning.remembered
+    for module in (plan, parts, independence):
+        monkeypatch.setattr(module, "remembered", counted)
+    planning._plans.clear()
+
+    def since():
+        nonlocal count
+        found, count = count, 0
+        return found
+
+    return since
+
+
+def network(layer):
+    layers = [gl.layers.FeatureInput(4), gl.layers.FullyConnected(5), gl.layers.Tanh(), layer, gl.layers.FullyConnected(3),
+              gl.layers.Tanh(), gl.layers.FullyConnected(2)]
+    gl.rng(0)
+    return gl.dlnetwork(layers)
+
+
+def jacobian(net):
+    """Bytes and entries of the Jacobian with respect to all learnables."""
+
+    def fun(net, x):
+        J = gl.dljacobian(net.forward(x), net.learnables)
+        return J.nbytes, np.asarray(gl.extractdata(J.matrix()))
+
+    return gl.dlfeval(fun, net, gl.dlarray(np.linspace(-1, 1, 8).reshape(4, 2), "CB", dtype="float32"))
+
+
+def test_the_plan_of_a_network_with_its_own_backward_is_kept(searches):
+    net = network(Swish())
+    first = jacobian(net)
+    assert searches() > 0
+    assert equal(jacobian(net), first) and searches() == 0
+    assert equal(jacobian(network(Swish())), first) and searches() == 0  # as good as the same
+    assert np.allclose(first[1], jacobian(network(gl.layers.Function(lambda x: x * gl.sigmoid(x))))[1])
+
+
+@pytest.mark.parametrize("other", [Swish(0.0), Swish(2.0), Swish(choice=[1]), Swish(choice={"a": 1.0}), Swish(choice=np.array([1, 2])),
+                                   Swish(choice=lambda x: x), Swish(choice=Chosen(True)), Swish(choice=torch.ones(2))])
+def test_another_field_is_another_plan(searches, other):
+    jacobian(network(Swish()))
+    assert searches() > 0
+    found = jacobian(network(other))
+    assert searches() > 0
+    assert equal(jacobian(network(other)), found) and searches() == 0
+    planning._plans.clear()
+    assert equal(jacobian(network(other)), found)
+
+
+def test_what_no_field_shows_is_not_remembered(searches):
+    net = network(Swish(choice=np.random.default_rng(0)))
+    found = jacobian(net)
+    assert searches() > 0
+    assert equal(jacobian(net), found) and searches() > 0
+
+
+def test_a_function_with_its_own_derivative_is_its_class_its_fields_and_its_memory(searches):
+    x = gl.dlarray([[1.0, 2.0], [3.0, 4.0]])
+
+    def fun(x, function):
+        y = x
+        for _ in range(6):  # so long a trace is planned
+            y = gl.sin(y)
+        J = gl.dljacobian(function(y), x)
+        return J.nbytes, np.asarray(gl.extractdata(J.matrix()))
+
+    for given in ((True, True), (False, True), (True, False)):
+        found = gl.dlfeval(fun, x, Chosen(*given))
+        assert searches() > 0 and found[1].any() == all(given)
+        assert equal(gl.dlfeval(fun, x, Chosen(*given)), found) and searches() == 0
+
+
+def made_with(n):
+    return lambda x: x + n
+
+
+class Slotted:
+    __slots__ = ("a", "b")
+
+    def __init__(self, a):
+        self.a = a
+
+
+def around_itself():
+    found = [1]
+    found.append(found)
+    return found
+
+
+DIFFERENT = [1, 1.0, True, 0.0, -0.0, 1j, "1", b"1", None, ..., (1,), [1], {"a": 1}, {"a": 2}, {1}, frozenset((1,)), slice(1), slice(1, 2), range(1),
+             torch.float32, torch.Size((1,)), np.float32(1), np.array([1.0]), np.array([2.0]), torch.tensor([1.0]), torch.tensor([2.0]),
+             torch.tensor([1.0], dtype=torch.bfloat16), gl.dlarray([1.0]), gl.dlarray([1.0], "B"), made_with(1), made_with(2), made_with, torch.sin,
+             functools.partial(made_with, 1), functools.partial(made_with, 2), Slotted(1), Slotted(2), Slotted, Chosen(True), Chosen(False),
+             Chosen(True).forward, Chosen(True).backward, OrderedDict(a=1), gl.layers.Tanh(), gl.layers.FullyConnected(1), gl.layers.FullyConnected(2)]
+
+
+def test_everything_can_be_a_key():
+    keys = [frozen(value, True) for value in DIFFERENT]
+    for key, value in zip(keys, DIFFERENT, strict=True):
+        assert key is not None and hash(key) is not None, value
+        assert frozen(copy.deepcopy(value), True) == key, value
+    assert frozen(made_with(1), True) == frozen(made_with(1), True)
+    for i, a in enumerate(keys):
+        assert [j for j, b in enumerate(keys) if a == b] == [i], DIFFERENT[i]
+
+
+@pytest.mark.parametrize("value", [np.random.default_rng(0), torch.Generator(), around_itself(), np.array([object()], dtype=object), torch.eye(3).to_sparse(),
+                                   torch.zeros(1 << 17), iter([1]), np.sin, (x for x in ()), np.random.default_rng(0).random, [np.random.default_rng(0)]],
+                         ids=lambda value: type(value).__name__)
+def test_what_cannot_be_a_key_is_none(value):
+    assert frozen(value, True) is None
