@@ -15,6 +15,8 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from itertools import repeat
+from operator import is_not
 from typing import Any
 
 import torch
@@ -31,6 +33,7 @@ from .trace import Node, different_traces
 
 _made = dlarray._made
 NO_PARAMS: dict[str, Any] = {}
+NONES = repeat(None)  # as many as are asked for
 
 
 class Operation:
@@ -182,7 +185,7 @@ class Operation:
     def kept(self, nodes: Sequence[Node | None], values: list[Any], output: Any,
              hidden: Sequence[Any] = ()) -> list[Any]:
         """The values that a node keeps: constants, and what the rules of its traced inputs read."""
-        mask = tuple([n is not None for n in nodes])
+        mask = tuple(map(is_not, nodes, NONES))
         keeper = self._keepers.get(mask)
         if keeper is None:
             keeper = self._keepers[mask] = self._keeper(mask)

@@ -133,6 +133,9 @@ class Elementwise(Operation):
             return bar if p == 1 else -bar
         if not node.trace.guarded or self.selects and getattr(bar, "structured", False) and not bar.folded:
             # quick way for what selects: its partial is 0, 1 or a finite factor, and meets nothing infinite
+            if type(p) is Tensor and type(bar) is not Tensor and bar.structured:
+                # quick way for a structured Jacobian; the operator says the same
+                return bar.scaled(p)
             return bar * p
         return scaled(bar, p)
 
