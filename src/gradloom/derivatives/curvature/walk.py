@@ -359,8 +359,8 @@ def _broadcasts(node: Node, parts: Sequence[Any], n: int) -> bool:
     if operation.kind == "elementwise":
         return True
     axis = node.params.get("axis")
-    mixed = {"matmul": (-1, -2), "linear": (-1, None, None), "matvec": (-1, -1), "vecdot": (axis, axis),
-             "concat": (axis,) * len(parts)}.get(operation.name)
+    mixed = {"matmul": (-1, -2), "linear": (-1, None, None), "linear_columns": (-2, None, None),
+             "matvec": (-1, -1), "vecdot": (axis, axis), "concat": (axis,) * len(parts)}.get(operation.name)
     if mixed is None:
         return False
     for d, p, c in zip(parts, node.parents, mixed, strict=True):
