@@ -17,15 +17,15 @@ from ...core.array import dlarray
 from ...core.tables import PUBLIC
 from ...core.trace import Node, walking
 from ...machine.dtypes import Tensor
+from ...machine.finite import all_finite
 from ..walks.kept_plans import remembered
-from ..walks.pull import finite
 from .structure import structure
 
 
 def cleared(found: Any, u: Node, x: Node, axes: Sequence[int]) -> Any:
     """Rows along `axes` of u, of shape (*sizes, *x.shape), an array or a recorded one: NaN and infinities are left where an entry can be."""
     raw = found._value if type(found) is dlarray else found
-    if u.trace.guarded or finite((raw,)):  # where something was selected, 0 times infinity is 0 anyway
+    if u.trace.guarded or all_finite((raw,)):  # where something was selected, 0 times infinity is 0 anyway
         return found
     try:
         possible = _possible(u, x, axes).to(raw.device)

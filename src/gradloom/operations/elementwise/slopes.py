@@ -22,7 +22,8 @@ from ...core.calls import unary
 from ...core.kinds.elementwise import Elementwise
 from ...core.trace import Node
 from ...machine.dtypes import Tensor
-from .arithmetic import PAIRS_OF_ARRAYS, finite, fused_product, number_like, pair, square
+from ...machine.finite import finite
+from .arithmetic import PAIRS_OF_ARRAYS, fused_product, number_like, pair, square
 
 aten = torch.ops.aten
 

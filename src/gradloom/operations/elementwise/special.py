@@ -12,7 +12,8 @@ from ...core.kinds.elementwise import Elementwise, elementwise
 from ...core.operation import public
 from ...core.tables import OPERATIONS
 from ...machine.dtypes import HALF, Tensor
-from .arithmetic import PAIRS_OF_ARRAYS, divide, finite, fused_product, number_like, pair, scale
+from ...machine.finite import finite
+from .arithmetic import PAIRS_OF_ARRAYS, divide, fused_product, number_like, pair, scale
 from .discrete import trunc
 from .functions import apply_unary, sqrt, tan, tanh
 from .slopes import asinh_slope, atan_slope, one_plus_square, scaled_logistic
