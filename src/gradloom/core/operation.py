@@ -103,8 +103,8 @@ class Operation:
     @cached_property
     def ordinary(self) -> bool:
         """Whether a raw walk asks nothing of it but its pull."""
-        return (self.reads_at is None and self.writes_at is None and not self.overwrites and not self.barrier
-                and self is not ITEM)
+        return (self.reads_at is None and self.writes_at is None and not self.overwrites
+                and not self.barrier)
 
     # ----- running -----
 
@@ -285,10 +285,33 @@ def item(result: Any, node: Node | None, k: int, labels: str | None) -> dlarray:
                          labels)
 
 
+class Outputs(list[Any]):
+    """What a walk carries for a node with several outputs: one for each, None where there is none. Added part by part."""
+
+    shape = dtype = None  # as those of the node
+
+    def __add__(self, other: Any) -> Outputs:
+        return Outputs([b if a is None else a if b is None else a + b for a, b in zip(self, other, strict=True)])
+
+    def add_(self, other: Any) -> None:
+        """The same in this list; the arrays in it may be somebody else's, and stay."""
+        self[:] = self + other
+
+
 class _Item(Operation):
-    """Output k of its parent. The walks know it; a tuple of cotangents is what its parent's pull receives."""
+    """Output k of its parent, which is all that it is linear in."""
 
     kind = "item"
+
+    def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any, lead: tuple[int, ...],
+             wanted: Sequence[bool]) -> Sequence[Any]:
+        (parent,) = node.parents
+        bars = Outputs([None] * parent.operation.outputs)  # type: ignore[union-attr]
+        bars[params["k"]] = y_bar
+        return (bars,)
+
+    def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
+        return dots[0][params["k"]]
 
 
 ITEM = _Item("item", lambda x, k: x[k], ("x",))

@@ -17,7 +17,7 @@ from ...core.operation import square_of
 from ...core.tables import OPERATIONS
 from ...machine.caches import cache
 from ...machine.dtypes import COMPLEX_OF, HALF, NUMBER_TYPES, Tensor, differentiable, dtype_named
-from ...machine.questions import spared
+from ...machine.finite import all_finite, finite
 
 add = elementwise("add", operator.add, 1, 1, operators=("__add__", "__radd__"), doc="a + b.", matlab="plus",
                   promotes=False, takes_numbers=True, commutes=True)
@@ -48,7 +48,7 @@ def _guarded(a: Any, b: Any) -> Any:
     product = a * b
     if not isinstance(product, Tensor) or product.is_meta or not isinstance(a, Tensor):
         return product
-    if product.device.type == "cpu" and spared(lambda: cmath.isfinite(product.sum().item())):
+    if finite(product):
         return product
     return torch.where((a == 0) | (b == 0), torch.zeros((), dtype=product.dtype, device=product.device), product)
 
@@ -56,8 +56,7 @@ def _guarded(a: Any, b: Any) -> Any:
 def _scale_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]) -> Block:
     """Where a partial, or what it meets, is not finite, each term's factors are folded first, so that 0 times infinity is 0 entry by entry."""
     block, p = inputs
-    if type(p) is Block or type(block) is not Block or p.is_meta or not block.folded and spared(
-            lambda: cmath.isfinite(p.sum().item())):
+    if type(p) is Block or type(block) is not Block or p.is_meta or not block.folded and all_finite((p,)):
         return _multiply_on_block(operation, inputs, params)
     return block.guarded(p, _guarded)
 
@@ -98,11 +97,6 @@ def fused_quotient(y_bar: Tensor, b: Any, factor: float = 1) -> Tensor:
     if type(b) in NUMBER_TYPES:
         return y_bar * (factor * _inverse(b))
     return torch.addcdiv(number_like(0, y_bar), y_bar, b, value=factor)
-
-
-def finite(bar: Tensor) -> bool:
-    """Whether there is surely neither infinity nor NaN: one pass that only reads, on the CPU."""
-    return bar.device.type == "cpu" and spared(lambda: cmath.isfinite(bar.sum().item()))
 
 
 def _divide_fused(y_bar: Tensor, y: Tensor, b: Any) -> Tensor:

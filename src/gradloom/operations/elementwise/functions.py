@@ -13,10 +13,10 @@ from ...core.declare import elementwise, public
 from ...core.errors import ShapeError, TypeRefused, line_of, user_site
 from ...core.kinds.elementwise import Elementwise
 from ...machine.dtypes import HALF, NUMBER_TYPES, Tensor
+from ...machine.finite import finite
 from .arithmetic import (
     add,
     divide,
-    finite,
     fused_product,
     fused_quotient,
     multiply,

@@ -23,8 +23,9 @@ from ...core.kinds.elementwise import Elementwise
 from ...core.trace import Node
 from ...machine.caches import cache
 from ...machine.dtypes import Tensor
+from ...machine.finite import finite
 from ...machine.questions import spared
-from .arithmetic import PAIRS_OF_ARRAYS, finite, fused_product, number_like, pair, square
+from .arithmetic import PAIRS_OF_ARRAYS, fused_product, number_like, pair, square
 
 aten = torch.ops.aten
 

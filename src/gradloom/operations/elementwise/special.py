@@ -12,8 +12,9 @@ from ...core.errors import ShapeError, line_of, user_site
 from ...core.kinds.elementwise import Elementwise
 from ...core.tables import OPERATIONS
 from ...machine.dtypes import HALF, Tensor
+from ...machine.finite import finite
 from ...machine.questions import spared
-from .arithmetic import PAIRS_OF_ARRAYS, divide, finite, fused_product, number_like, pair, scale
+from .arithmetic import PAIRS_OF_ARRAYS, divide, fused_product, number_like, pair, scale
 from .discrete import trunc
 from .functions import apply_unary, sqrt, tan, tanh
 from .slopes import asinh_slope, atan_slope, one_plus_square, scaled_logistic

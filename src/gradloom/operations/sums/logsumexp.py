@@ -7,7 +7,8 @@ import torch
 
 from ...core.declare import general, public
 from ...machine.dtypes import Tensor
-from ..elementwise.arithmetic import conj, finite
+from ...machine.finite import finite
+from ..elementwise.arithmetic import conj
 from ..movement.axes import fresh
 from .reduction import _SAMPLES, _arguments, _as_double, _restored, sum
 
