@@ -12,7 +12,7 @@ import torch
 from ...core.array import dlarray
 from ...core.errors import TypeRefused, line_of, user_site
 from ..protocol import Unsupported, adapted, unknown
-from .losses import FUNCTIONS  # the last part of the table
+from .twins import FUNCTIONS  # the last part of the table
 
 _PREFIXES = ("linalg_", "fft_", "special_")
 
