@@ -17,13 +17,13 @@ from ..protocol import cast
 from .losses import FUNCTIONS  # after all adapters: what they state is not the same
 from .table import RULES, axes
 
-_FAMILIES = {"linalg": torch.linalg, "fft": torch.fft, "special": torch.special}
+_FAMILIES: dict[str, Any] = {"linalg": torch.linalg, "fft": torch.fft, "special": torch.special}
 
 
 def _there(name: str) -> Any:
     """Torch's function of a name, None where there is none."""
     family, _, word = name.rpartition(".")
-    for place in [_FAMILIES[family]] if family else [torch, torch.nn.functional, torch.Tensor]:
+    for place in [_FAMILIES.get(family)] if family else [torch, torch.nn.functional, torch.Tensor]:
         if (found := getattr(place, word, None)) is not None:
             return found
     return None
@@ -69,8 +69,17 @@ def _adapter(function: Any, name: str) -> Callable[..., Any]:
     return lambda input: function(input)
 
 
+TWINS: dict[str, tuple[str, ...]] = {}  # for each public function, the names of torch that are it
+
+
+def twin(function: Any) -> Any:
+    """Torch's own function that one of ours is, None where no declaration says so."""
+    return next((found for name in TWINS.get(function.__name__, ()) if (found := _there(name)) is not None), None)
+
+
 def _state(function: Any) -> None:
-    for name in _twins(function):
+    TWINS[function.__name__] = names = tuple(_twins(function))
+    for name in names:
         if name.startswith("prims.") or name.startswith("_") and not name.startswith("__"):
             RULES[name] = function  # ATen's operations, whose arguments come by position
         elif _there(name) is None:
