@@ -78,8 +78,9 @@ def complex_numbers(*shape: int) -> torch.Tensor:
 
 
 def symmetric(*shape: int) -> torch.Tensor:
+    """Positive definite, with eigenvalues that keep apart whatever is drawn."""
     a = torch.randn(shape, generator=_numbers)
-    return a @ a.mT / shape[-1] + torch.eye(shape[-1])
+    return a @ a.mT / shape[-1] + torch.diag(torch.arange(1.0, 2 * shape[-1], 2))
 
 
 def regular(*shape: int) -> torch.Tensor:
