@@ -242,8 +242,7 @@ def family(name: str, function: Any) -> ModuleType:
     module = modules[Path(original(function).__code__.co_filename).resolve()]
     if not module.__name__.startswith("gradloom.core"):
         return module
-    declared = f'("{function.operation.name}", '
-    return next(m for m in modules.values() if m.__name__.startswith("gradloom.operations.") and declared in inspect.getsource(m))
+    return sys.modules[function.operation.module]
 
 
 def row(name: str, function: Any) -> str:

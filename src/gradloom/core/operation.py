@@ -12,6 +12,7 @@ inputs' cotangents are asked for).
 """
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -66,7 +67,8 @@ class Operation:
                  axes: Any = None, whole_axes: Sequence[int | str | None] | None = None, commutes: bool = False,
                  domain: tuple[float, float] = (-2.0, 2.0), samples: Any = None,
                  matlab: str | None = None, own: bool = False,
-                 selects: bool = False, meeting: Any = None, squared: Rule | None = None, act: Callable[..., Any] | None = None):
+                 selects: bool = False, meeting: Any = None, squared: Rule | None = None, act: Callable[..., Any] | None = None,
+                 real_only: str = "", without_half: str = "", torch: Sequence[str] | None = None):
         self.name = name
         self.kernel = kernel
         self.inputs = tuple(inputs)
@@ -87,6 +89,12 @@ class Operation:
         self.meeting = meeting
         self.public: Callable[..., Any] | None = None
         self.act = act
+        self.real_only = real_only  # why it takes no complex numbers
+        self.without_half = without_half  # why it takes no half precision
+        # torch's functions, and ATen's operations, that are this one with its arguments; unsaid, an elementwise
+        # operation's own name where torch has it
+        self.torch = torch
+        self.module = _declared_in()
         # its square from its inputs, smooth where it is not
         self.squared = None if squared is None else BoundRule(squared, self, "squared")
         self._keepers: dict[tuple[bool, ...], Callable[..., list[Any]]] = {}
@@ -230,6 +238,18 @@ class Operation:
     def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
         """The tangent of the output from tangents of the inputs (None where absent)."""
         return None
+
+
+def _declared_in() -> str:
+    """The module whose statement declares an operation: the first above that has no constructors of them."""
+    frame = sys._getframe(2)
+    while (str(frame.f_globals["__name__"]).startswith(_CONSTRUCTORS) and frame.f_code.co_name != "<module>"
+           and frame.f_back is not None):
+        frame = frame.f_back
+    return str(frame.f_globals["__name__"])
+
+
+_CONSTRUCTORS = ("gradloom.core.", "gradloom.operations.own")
 
 
 def reason_of(error: BaseException, mismatch: str | None = None) -> tuple[type[GradloomError], str]:

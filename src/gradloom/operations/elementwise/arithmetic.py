@@ -24,7 +24,7 @@ add = elementwise("add", operator.add, 1, 1, operators=("__add__", "__radd__"), 
 subtract = elementwise("subtract", operator.sub, 1, -1, operators=("__sub__", "__rsub__"), doc="a - b.", matlab="minus",
                        promotes=False, takes_numbers=True)
 negative = elementwise("negative", operator.neg, -1, operators=("__neg__",), doc="-x.", matlab="uminus",
-                       promotes=False)
+                       promotes=False, torch=("negative", "neg"))
 positive = elementwise("positive", lambda x: x, 1, operators=("__pos__",), doc="x.", matlab="uplus", promotes=False)
 
 
@@ -40,7 +40,7 @@ def _multiply_on_block(operation: Elementwise, inputs: Any, params: dict[str, An
 
 multiply = elementwise("multiply", operator.mul, "b", "a", operators=("__mul__", "__rmul__"),
                        doc="a * b, element by element.", act=_multiply_on_block,
-                       matlab="times", promotes=False, takes_numbers=True, commutes=True)
+                       matlab="times", promotes=False, takes_numbers=True, commutes=True, torch=("multiply", "mul"))
 
 
 def _guarded(a: Any, b: Any) -> Any:
@@ -114,7 +114,8 @@ def _divide_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]
 divide = elementwise("divide", operator.truediv, lambda b: _inverse(b), lambda y, b: -y / b, singular=True,
                      fused_pull=(lambda y_bar, b: fused_quotient(y_bar, b), _divide_fused),
                      operators=("__truediv__", "__rtruediv__"), doc="a / b, element by element.",
-                     act=_divide_on_block, matlab="rdivide", domain=(0.5, 2.0), takes_numbers=True)
+                     act=_divide_on_block, matlab="rdivide", domain=(0.5, 2.0), takes_numbers=True,
+                     torch=("true_divide",))
 
 
 def _square_fused(y_bar: Tensor, x: Tensor) -> Tensor:
@@ -274,7 +275,8 @@ def _conj_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]) 
 
 conj = elementwise("conj", torch.conj, 1, complex_partials=[(0, 1)], fused_pull=lambda y_bar: y_bar.conj(),
                    complex_fused=True, act=_conj_on_block,
-                   doc="The complex conjugate.", matlab="conj", promotes=False)
+                   doc="The complex conjugate.", matlab="conj", promotes=False,
+                   torch=("conj", "conj_physical", "_conj", "_conj_physical", "prims.conj"))
 real = elementwise("real", lambda x: x.real.clone() if x.is_complex() else x, 1, complex_partials=[(0.5, 0.5)],
                    fused_pull=lambda y_bar: y_bar,
                    complex_fused=True, act=lambda operation, inputs, params: inputs[0].real_part(),
@@ -333,7 +335,8 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> A
 floor_divide = elementwise("floor_divide", operator.floordiv, 0, 0, operators=("__floordiv__", "__rfloordiv__"),
                            domain=(0.6, 0.9),
                            doc="The largest integer not above a / b, consistent with mod; derivative 0.",
-                           promotes=False)
+                           promotes=False, real_only="rounding is of real numbers",
+                           torch=("floor_divide", "__floordiv__"))
 
 
 @composite
@@ -349,7 +352,8 @@ def remainder(a: Any, b: Any, /) -> Any:
 
 
 mod = elementwise("mod", operator.mod, 1, lambda a, b: -_floor(a / b), doc="a - floor(a / b) b, with the sign of b.",
-                  operators=("__mod__", "__rmod__"), matlab="mod", domain=(0.6, 0.9), promotes=False)
+                  operators=("__mod__", "__rmod__"), matlab="mod", domain=(0.6, 0.9), promotes=False,
+                  real_only="rounding is of real numbers", torch=("remainder",))
 
 
 def _floor(x: Any) -> Any:

@@ -54,7 +54,8 @@ _matmul = multilinear(
     transposes={"a": lambda y_bar, b: _matmul.apply((y_bar, _adjoint(b))),
                 "b": lambda y_bar, a: _matmul.apply((_adjoint(a), y_bar))},
     fused_pull={"a": lambda y_bar, b: matrix_product(y_bar, b.mH), "b": lambda y_bar, a: matrix_product(a.mH, y_bar)},
-    samples=[((2, 3), (3, 4), {}), ((5, 2, 3), (3, 4), {}), ((2, 3), (5, 3, 4), {})])
+    samples=[((2, 3), (3, 4), {}), ((5, 2, 3), (3, 4), {}), ((2, 3), (5, 3, 4), {})],
+                      torch=("matmul", "linalg.matmul", "__matmul__"))
 
 
 @public(_matmul, operators=("__matmul__", "__rmatmul__"))

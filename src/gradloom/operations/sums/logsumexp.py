@@ -58,7 +58,7 @@ _logsumexp = general(
     push=lambda x_dot, x, axis, keepdims: sum(x_dot * _share(x, axis), axis=axis, keepdims=keepdims),
     pull=lambda y_bar, x, axis, keepdims, x_shape: _restored(y_bar, axis, keepdims, len(x_shape))
     * conj(_share(x, axis)),
-    fused_pull=_logsumexp_fused, samples=_SAMPLES)
+    fused_pull=_logsumexp_fused, samples=_SAMPLES, torch=("logsumexp", "special.logsumexp"))
 
 
 @public(_logsumexp)
