@@ -33,7 +33,7 @@ from gradloom.vocabulary.matlab import table
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "operations.md"
-sys.path.insert(0, str(ROOT / "tests" / "operations"))
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "operations")]
 
 from operation_cases import Case, cases, outputs_of  # noqa: E402
 

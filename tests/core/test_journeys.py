@@ -13,7 +13,7 @@ from gradloom.core.errors import is_inside
 from gradloom.core.rules import written
 from gradloom.core.tables import OPERATIONS
 
-_file = Path(__file__).parents[1] / "tools" / "count_calls.py"
+_file = Path(__file__).parents[2] / "tools" / "count_calls.py"
 _spec = importlib.util.spec_from_file_location("count_calls", _file)
 count_calls = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(count_calls)
