@@ -143,7 +143,7 @@ _transform = torch._C._functorch.peek_interpreter_stack
 
 def dispatched(word: str, trace: Any, function: Callable[..., Any], /, *args: Any) -> Any:
     """Run torch code, answered by the rules; what it differentiates is recorded on `trace`."""
-    from .rules import neural as aten_layers  # noqa: F401  the tables
+    from .rules import matrices, movement, neural  # noqa: F401  they fill the tables
 
     interpreter = _transform()
     if interpreter is not None:
