@@ -52,6 +52,9 @@ CALLS = {
     "round": [torch.round, lambda x: torch.round(x * 1.234567, decimals=2)],
     "nan_to_num": [lambda x: torch.nan_to_num(x, 0.5)],
     "bitwise_not": [lambda x: torch.bitwise_not(x > 0)],
+    "bitwise_left_shift": [lambda x: torch.bitwise_left_shift(torch.trunc(x * 4).to(dtype=torch.int64), 2)],
+    "bitwise_right_shift": [lambda x: torch.bitwise_right_shift(torch.trunc(x * 40).to(dtype=torch.int64), 2)],
+    "polygamma": [lambda p: torch.polygamma(0, p), lambda p: torch.polygamma(2, p)],
     "vdot": [lambda v, w: torch.vdot(v, w)],
     "matmul": [lambda x, m: torch.matmul(x, m)], "__matmul__": [lambda x, m: FUNCTIONS["__matmul__"](x, m) if isinstance(x, gl.dlarray) else x @ m],
     "linalg.matmul": [lambda x, m: torch.linalg.matmul(x, m)],
@@ -223,7 +226,7 @@ NAMES = [(name, call) for name in FUNCTIONS for call in CALLS.get(name) or [gene
 QUESTIONS_NAMES = """
 any all argmax argmin argsort count_nonzero round fix trunc floor ceil sign sgn signbit isfinite isinf isnan logical_not eq ne gt ge lt
 le not_equal greater greater_equal less less_equal logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor bitwise_not
-__and__ __or__ __xor__ floor_divide __floordiv__ __rfloordiv__ zeros_like ones_like full_like is_floating_point is_complex numel
+bitwise_left_shift bitwise_right_shift __and__ __or__ __xor__ floor_divide __floordiv__ __rfloordiv__ zeros_like ones_like full_like is_floating_point is_complex numel
 is_nonzero equal allclose isclose empty_like rand_like randn_like result_type imag
 """
 QUESTIONS = set(QUESTIONS_NAMES.split())

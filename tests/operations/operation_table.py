@@ -27,12 +27,6 @@ EXEMPT = {
 }
 CHECKED = {name: o for name, o in TABLE.items() if o.kind in ("elementwise", "multilinear", "general") and name not in EXEMPT}
 
-# Operations whose kernel would run on complex arrays: their public functions refuse those.
-REAL_ONLY = {
-    **dict.fromkeys(("crossentropy", "ctc", "mse", "l1loss", "l2loss", "huber"), "losses take real predictions"),
-    "crosschannelnorm": "normalizations take real numbers",
-}
-
 
 def each(names):
     return pytest.mark.parametrize("operation", [TABLE[n] for n in names], ids=list(names))
@@ -43,5 +37,5 @@ def all_cases(operation):
     """Its samples and edges, of real numbers and, where there are, of complex ones: made once, since no check writes to them."""
     specs = [None, *([EDGES[operation.name]] if operation.name in EDGES else [])]
     real = [case for s in specs for case in cases(operation, specs=s)]
-    others = [] if operation.name in REAL_ONLY else [case for s in specs for case in complex_cases(operation, s)]
+    others = [] if operation.real_only else [case for s in specs for case in complex_cases(operation, s)]
     return (*real, *others)

@@ -159,7 +159,7 @@ def left_to_the_other(function: Callable[..., Any], repeats: bool = False) -> Ca
     """
 
     def method(a: Any, b: Any, /) -> Any:
-        return (NotImplemented if foreign(b) and not (repeats and isinstance(b, (str, bytes, list, tuple)))
+        return (NotImplemented if type(b) is not dlarray and foreign(b) and not (repeats and isinstance(b, (str, bytes, list, tuple)))
                 else function(a, b))
 
     return method
@@ -256,9 +256,9 @@ def broadcast_operands(operation: Operation, args: Sequence[Any]) -> tuple[list[
         if arrays:  # the common case: nothing to convert, nothing to align
             return list(args), None
     inputs = [operand(x) for x in args]
-    if not any(isinstance(x, (Operand, Tensor)) for x in inputs):
+    if not any([isinstance(x, (Operand, Tensor)) for x in inputs]):
         inputs[0] = dlarray(inputs[0])
-    if any(type(x) is dlarray for x in inputs):
+    if dlarray in map(type, inputs):
         inputs = [dlarray._made(constant(x), None, None) if isinstance(x, Tensor) else x for x in inputs]
     labels = None
     for x in inputs:
@@ -274,14 +274,14 @@ def broadcast_operands(operation: Operation, args: Sequence[Any]) -> tuple[list[
         return inputs, None
     inputs = [placed(x, labels) if type(x) is dlarray and x._labels is not None and x._labels != labels
               else x for x in inputs]
-    rank = max(x.ndim for x in inputs if hasattr(x, "ndim"))
+    rank = max([x.ndim for x in inputs if hasattr(x, "ndim")])
     if rank > len(labels):
         labels = "U" * (rank - len(labels)) + labels
     labelled = [x for x in inputs if type(x) is dlarray and x._labels is not None]
     for x in inputs:
-        if type(x) is dlarray and x._labels is None and x.ndim:
-            for k in range(1, x.ndim + 1):
-                if (x.shape[-k] != 1 and any(o.ndim >= k for o in labelled)
+        if type(x) is dlarray and x._labels is None:
+            for k in range(1, x._value.ndim + 1):
+                if (x._value.shape[-k] != 1 and any(o.ndim >= k for o in labelled)
                     and all(o.ndim < k or o.shape[-k] == 1 for o in labelled)):
                     raise ShapeError(
                         f"{_operands(operation, inputs)}: an unlabelled operand may not stretch a labelled axis of size 1, "

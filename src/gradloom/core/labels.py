@@ -43,9 +43,10 @@ def described(shape: Sequence[int], labels: str | None) -> str:
     return " x ".join(f"{n}({label})" for n, label in zip(shape, labels, strict=True))
 
 
+@remembered(1024)
 def positions(labels: str | None, letter: str) -> tuple[int, ...]:
     """The axes that carry a letter; unlabelled axes are all U."""
-    return tuple(k for k, other in enumerate(labels or "") if other == letter)
+    return tuple([k for k, other in enumerate(labels or "") if other == letter])
 
 
 @remembered(4096)

@@ -235,7 +235,7 @@ def _label_rule(operation: Operation, axes: Any, labels: str | None) -> Callable
 
     def descended(inputs: Sequence[Any]) -> str | None:
         """An output axis has the label of the input axis of the same letter."""
-        letters, out = einsum_letters(axes, [x.ndim for x in inputs])
+        letters, out = einsum_letters(axes, tuple([x.ndim for x in inputs]))
         found: dict[str, str] = {}
         for names, x in zip(letters, inputs, strict=True):
             for name, label in zip(names, labels_of(x) or "", strict=False):

@@ -50,8 +50,10 @@ class Multilinear(Operation):
         rules = self.transposes if self.fused_pull is None or type(y_bar) is not Tensor or lead else self.fused_pull
         if type(rules) is BoundRule:
             return rules.call(v, params, node, y_bar, lead, wanted)  # type: ignore[no-any-return]
-        return [rules[name].call(v, params, node, y_bar, lead, wanted) if want else None
-                for name, want in zip(self.inputs, wanted, strict=True)]
+        bars: list[Any] = []
+        for name, want in zip(self.inputs, wanted, strict=True):
+            bars.append(rules[name].call(v, params, node, y_bar, lead, wanted) if want else None)
+        return bars
 
     def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
         if lead and self.lead_params is not None:

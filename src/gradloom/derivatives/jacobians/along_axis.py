@@ -53,7 +53,7 @@ def dljacobian(u: Any, x: Any, axis: Any = None, /, *, enable_higher_derivatives
     Source: MATLAB Deep Learning Toolbox, dljacobian.
     """
     if axis is None:
-        return jacobian_object(u, x, output_node, target_node, check, bool(enable_higher_derivatives), memory_limit)
+        return jacobian_object(u, x, check, bool(enable_higher_derivatives), memory_limit)
     recorded = True if enable_higher_derivatives is None else enable_higher_derivatives
     u_node, x_node = output_node(u, "dljacobian"), target_node(x, "dljacobian")
     if u.dtype.is_complex:

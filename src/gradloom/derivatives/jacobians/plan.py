@@ -95,7 +95,7 @@ def ways(u: Node, xs: Sequence[Node | None], between: Collection[Node] | None = 
         return [Way(False)] * len(xs)
     order = ancestors([u], min(n.number for n in nodes)) if between is None else between
     plain = Way(False)
-    if len(order) - len(nodes) <= SHORT or any(n.dtype is not None and n.dtype.is_complex for n in order):
+    if len(order) - len(nodes) <= SHORT or any([n.dtype is not None and n.dtype.is_complex for n in order]):
         return [plain] * len(xs)
     if (len(order) > LONG and max([math.prod(n.shape) for n in order if n.shape is not None])
         * math.prod(u.shape) <= TINY):

@@ -86,20 +86,17 @@ class DifferentiableFunction:
         operands = [operand(x) for x in inputs]
         arrays = [x if type(x) is dlarray else dlarray(x) for x in operands]
         call = _Call(self, arrays)
-        call.ran = call.run([x._value for x in arrays])
         only_tensors = (any(isinstance(x, Tensor) for x in operands)
                         and all(isinstance(x, Tensor) or type(x) in NUMBER_TYPES for x in operands))
         if only_tensors:
-            return call.ran
-        labels = call.y_labels if self.num_outputs > 1 else call.y_labels[0]
-        return self._operation.apply(arrays, {"call": call}, labels)
+            return call.run([x._value for x in arrays])
+        return self._operation.apply(arrays, {"call": call})
 
 
 class _Call(OwnBackward):
     """One call of a DifferentiableFunction."""
 
     def __init__(self, function: DifferentiableFunction, xs: Sequence[dlarray]):
-        super().__init__()
         self.function = function
         self.word = f"{type(function).__name__}.backward"
         self.names = [f"input {k}" for k in range(len(xs))]

@@ -53,7 +53,6 @@ class FunctionCall(OwnBackward):
     kind = "Function"
 
     def __init__(self, function: Any, args: Sequence[Any], needs: Sequence[bool]):
-        super().__init__()
         self.function, self.again = function, running().again  # type: ignore[union-attr]
         self.word = f"{function.__name__}.backward"
         self.places = [k for k, a in enumerate(args) if type(a) is dlarray]

@@ -115,8 +115,8 @@ _permute_dims = multilinear(
                                                              {"axes": _with_lead(_inverse(axes), y_bar.ndim)})},
     lead_params=lambda params, lead: {"axes": _with_lead(params["axes"], len(lead) + len(params["axes"]))},
     fused_pull=lambda y_bar, axes: (y_bar.permute(_inverse(axes)),),
-    act=lambda operation, inputs, params: inputs[0].with_axes(params["axes"],
-                                                              [inputs[0].shape[a] for a in params["axes"]]),
+    act=lambda operation, inputs, params: inputs[0].with_axes(
+        params["axes"], [*map(inputs[0].shape.__getitem__, params["axes"])]),
     samples=[((2, 3, 4), {"axes": (-1, -3, -2)})])
 
 

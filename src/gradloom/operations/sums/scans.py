@@ -262,7 +262,7 @@ def _running(scan: Any, better: Any) -> Any:
 def _extreme(name: str, kernel: Any) -> Any:
     return general(name, kernel, hidden=("place",), push=lambda x_dot, place, axis: pick_along(x_dot, place, axis),
                    pull=lambda y_bar, place, axis, x_shape: put_along(y_bar, place, axis, x_shape[axis]),
-                   matlab=name, selects=True,
+                   matlab=name, selects=True, real_only="complex numbers have no order",
                    samples=[((2, 5), {"axis": -1}), ((4, 2), {"axis": -2}), ((1,), {"axis": -1}),
                             ((0, 2), {"axis": -2})])
 
