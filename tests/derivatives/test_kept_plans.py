@@ -12,12 +12,12 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
+from helpers import forget
 from operation_cases import OUTPUTS, cases, is_variable
 from operation_table import CHECKED, each
 
 import gradloom as gl
-from gradloom.core.array import dlarray
-from gradloom.core.errors import BatchDependenceWarning, GradloomError
+from gradloom import BatchDependenceWarning, GradloomError, dlarray
 from gradloom.core.kinds.elementwise import Elementwise
 from gradloom.derivatives.jacobians import independence, parts, plan
 from gradloom.derivatives.walks import kept_plans as planning
@@ -110,9 +110,9 @@ def test_a_kept_plan_is_that_of_the_same_numbers(operation):
     for x, runs in variants(operation):
         cold = []
         for run in runs:
-            planning._plans.clear()
+            forget()
             cold.append(found(operation, x, run))
-        planning._plans.clear()
+        forget()
         for (_, inputs, params), expected, run in itertools.chain(zip(runs, cold, runs), reversed(list(zip(runs, cold, runs)))):
             assert equal(found(operation, x, run), expected), f"{operation.name} {inputs} {params}: with plans of other runs at hand"
 
@@ -130,7 +130,7 @@ def test_the_exponent_decides():
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_a_factor_of_zero_proves_nothing_of_another(dtype):
-    planning._plans.clear()
+    forget()
     x = gl.dlarray([[1.0, 2.0], [3.0, 4.0]], dtype=dtype)
     fun = lambda x, n: gl.dljacobian(n * gl.cumsum(x, axis=0), x, 1)
     for n in (0, 0.0):
@@ -141,7 +141,7 @@ def test_a_factor_of_zero_proves_nothing_of_another(dtype):
 
 
 def test_bytes_are_those_of_these_positions():
-    planning._plans.clear()
+    forget()
     x = gl.dlarray(np.arange(8.0))
 
     def held(x, where):
@@ -201,7 +201,7 @@ def searches(monkeypatch):
     remembered = planning.remembered
     for module in (plan, parts, independence):
         monkeypatch.setattr(module, "remembered", counted)
-    planning._plans.clear()
+    forget()
 
     def since():
         nonlocal count
@@ -245,7 +245,7 @@ def test_another_field_is_another_plan(searches, other):
     found = jacobian(network(other))
     assert searches() > 0
     assert equal(jacobian(network(other)), found) and searches() == 0
-    planning._plans.clear()
+    forget()
     assert equal(jacobian(network(other)), found)
 
 

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import gradloom as gl
+from gradloom.interop.torch import from_torch
 from gradloom.interop.torch.aten import recording as aten
 from gradloom.interop.torch.aten.rules import (
     matrices as aten_linalg,
@@ -20,7 +21,6 @@ from gradloom.interop.torch.aten.rules import (
     pointwise as aten_rules,
 )
 from gradloom.interop.torch.functions import FUNCTIONS
-from gradloom.interop.torch.modules import from_torch
 from gradloom.interop.torch.table import RULES, WRITERS, Table
 
 double = torch.float64
