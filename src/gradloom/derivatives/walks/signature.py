@@ -191,7 +191,8 @@ def _fields_of(value: Any) -> Iterable[Any] | None:
         names += [n for n in ((slots,) if isinstance(slots, str) else slots) if n not in ("__dict__", "__weakref__")]
     if any(n.startswith("__") for n in names):
         return None
-    return [tuple(held), *[(n, getattr(value, n)) for n in names if hasattr(value, n)], getattr(value, "__dict__", None)]
+    slotted = [(n, getattr(value, n)) for n in names if hasattr(value, n)]
+    return [tuple(held), *slotted, getattr(value, "__dict__", None)]
 
 
 def _in_python(kind: type) -> bool:
@@ -319,7 +320,7 @@ def same(a: Any, b: Any) -> bool:
 
 
 def checks(order: Sequence[Node], names: dict[Node, str], known: dict[str, Any], read: Collection[Node]) -> list[str]:
-    """Lines that find the nodes of a trace in the places of these, newest first, from the first, which is given, as the last is.
+    """Lines that find the nodes of a trace in the places of these, newest first; the first and the last are given.
 
     They give the nodes their names, and return None where one is not alike, or a walk has dropped its values. What
     they refer to goes into `known`. `read` are the nodes whose parameters count.
