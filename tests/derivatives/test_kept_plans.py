@@ -20,6 +20,8 @@ import gradloom as gl
 from gradloom import BatchDependenceWarning, GradloomError, dlarray
 from gradloom.core.kinds.elementwise import Elementwise
 from gradloom.derivatives.jacobians import independence, parts, plan
+from gradloom.derivatives.sparse import evaluation
+from gradloom.derivatives.sparse.pattern import pattern_of
 from gradloom.derivatives.walks import kept_plans as planning
 from gradloom.derivatives.walks.signature import frozen
 
@@ -270,6 +272,18 @@ def test_a_function_with_its_own_derivative_is_its_class_its_fields_and_its_memo
         found = gl.dlfeval(fun, x, Chosen(*given))
         assert searches() > 0 and found[1].any() == all(given)
         assert equal(gl.dlfeval(fun, x, Chosen(*given)), found) and searches() == 0
+
+
+def test_a_sparse_pattern_is_found_once_for_the_same_fields(monkeypatch):
+    found = []
+    monkeypatch.setattr(evaluation, "pattern_of", lambda *args: found.append(1) or pattern_of(*args))
+    function = Chosen(True)
+    x = np.arange(5.0)
+    sparse = gl.sparse_jacobian(lambda x: function(gl.sin(x)) * 2)
+    for moves, patterns in ((True, 1), (True, 1), (False, 2), (True, 2)):
+        function.moves = moves
+        assert np.allclose(sparse(x).toarray(), np.diag(np.cos(x)) * moves)
+        assert len(found) == patterns
 
 
 def made_with(n):

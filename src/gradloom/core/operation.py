@@ -306,7 +306,7 @@ def item(result: Any, node: Node | None, k: int, labels: str | None) -> dlarray:
 
 
 class Outputs(list[Any]):
-    """What a walk carries for a node with several outputs: one for each, None where there is none. Added part by part."""
+    """What a walk carries for a node with several outputs: one for each, None where there is none; added part by part."""
 
     shape = dtype = None  # as those of the node
 
