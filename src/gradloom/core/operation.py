@@ -164,7 +164,7 @@ class Operation:
             for v in values:
                 if isinstance(v, Tensor):
                     refuse_transform(v)
-            if torch.is_grad_enabled() and any(isinstance(v, Tensor) and v.requires_grad for v in values):
+            if torch.is_grad_enabled() and any([isinstance(v, Tensor) and v.requires_grad for v in values]):
                 return Operation.on_graph(self, values, params)
         if tensors and array:
             values = [constant(v) if isinstance(x, Tensor) else v for x, v in zip(inputs, values, strict=True)]
