@@ -18,7 +18,7 @@ PIP := $(PY) -m pip install --no-input --disable-pip-version-check -qq -c constr
 # One thread for each worker: they run side by side.
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS)
 
-.PHONY: help demo test test-all lint types bench stub table clean FORCE
+.PHONY: help demo test test-all faults lint types bench stub table clean FORCE
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -33,6 +33,9 @@ test: lint types ## ruff, mypy, and the tests that are not slow
 test-all: lint types ## ruff, mypy, and every test
 	$(PYTEST) $(PYTEST_ARGS)
 
+faults: .venv/.installed-dev ## make every rule wrong, one at a time: do the checks notice?
+	OMP_NUM_THREADS=1 $(PY) tools/plant_faults.py
+
 lint: .venv/.installed-dev ## ruff
 	$(PY) -m ruff check .
 
@@ -45,8 +48,9 @@ bench: .venv/.installed-bench ## gradloom beside its rivals
 stub: .venv/.installed-dev ## write the stub files anew
 	$(PY) tools/make_stub.py
 
-table: .venv/.installed-dev ## write docs/operations.md anew
+table: .venv/.installed-dev ## write the generated tables of the docs anew
 	$(PY) tools/make_operation_table.py
+	$(PY) tools/make_layer_table.py
 
 clean: ## remove what was built or written, but not .venv (rm -rf .venv does that)
 	rm -rf build dist output examples/output .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -135,8 +135,8 @@ def evaluation(name: str, n: int) -> Benchmark:
 def gradloom_cold(n: int):
     def setup():
         import gradloom as gl
+        from gradloom.derivatives.sparse.dense import trace_between
         from gradloom.derivatives.sparse.evaluation import Prepared
-        from gradloom.derivatives.words.solvers import trace_between
 
         f, x = gradloom_function(), gl.dlarray(point(n))
 

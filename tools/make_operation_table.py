@@ -29,11 +29,11 @@ from gradloom.core.trace import Node, Trace
 from gradloom.derivatives.walks import pull as reverse
 from gradloom.derivatives.walks import push as forward
 from gradloom.derivatives.words.evaluate import VARIABLE
-from gradloom.vocabulary.matlab import TABLE
+from gradloom.vocabulary.matlab import table
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "operations.md"
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "operations")]
 
 from operation_cases import Case, cases, outputs_of  # noqa: E402
 
@@ -221,7 +221,7 @@ def told(found: list[bool]) -> str:
 
 def matlab(name: str, function: Any, operation: Operation | None) -> str:
     """MATLAB's name: declared, or in the docstring, or the table of names that are spelled differently."""
-    spelled = [m for m, here in TABLE.items() if re.match(rf"(?:.*, or )?{name}(?:\([^().]*\))?(?:,? or .*| \(.*\))?$", here)]
+    spelled = [m for m, here in table().items() if re.match(rf"(?:.*, or )?{name}(?:\([^().]*\))?(?:,? or .*| \(.*\))?$", here)]
     said = re.search(r"MATLAB (\w+)", (function.__doc__ or "").partition("Source:")[2])
     found = [operation.matlab if operation is not None and getattr(operation.public, "__name__", "") == name else None, said[1] if said else None, *spelled]
     return ", ".join(f"`{m}`" for m in dict.fromkeys(found) if m)

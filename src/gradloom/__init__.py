@@ -6,6 +6,7 @@ from typing import Any as _Any
 
 from . import operations as _operations
 from .core.array import dlarray
+from .core.declare import explained as _explained
 from .core.errors import (
     BatchDependenceWarning,
     GradloomError,
@@ -17,7 +18,6 @@ from .core.errors import (
     TypeRefused,
 )
 from .core.finite import check_finite
-from .core.operation import explained as _explained
 from .core.tables import PUBLIC as _PUBLIC
 from .derivatives.curvature.laplacian import dldivergence, dllaplacian
 from .derivatives.jacobians.along_axis import dljacobian

@@ -4,27 +4,27 @@ from collections.abc import Iterator
 from typing import Any
 
 from .core.errors import BatchDependenceWarning as BatchDependenceWarning
-from .derivatives.checking import DerivativeCheck as DerivativeCheck
-from .derivatives.checking import DerivativeMismatch as DerivativeMismatch
-from .derivatives.differentiable_function import DifferentiableFunction as DifferentiableFunction
+from .derivatives.own.checking import DerivativeCheck as DerivativeCheck
+from .derivatives.own.checking import DerivativeMismatch as DerivativeMismatch
+from .derivatives.own.function import DifferentiableFunction as DifferentiableFunction
 from .core.errors import GradloomError as GradloomError
 from .core.errors import GradloomWarning as GradloomWarning
-from .derivatives.jacobian import Jacobian as Jacobian
+from .derivatives.jacobians.jacobian import Jacobian as Jacobian
 from .core.errors import LabelError as LabelError
 from .networks.layer import Layer as Layer
-from .networks.layer import Layout as Layout
+from .networks.layout import Layout as Layout
 from .networks.layer import Learnable as Learnable
-from .networks.learnables import Learnables as Learnables
+from .networks.parameters import Learnables as Learnables
 from .core.errors import NotFinite as NotFinite
 from .core.errors import ShapeError as ShapeError
 from .networks.layer import State as State
 from .core.errors import TraceError as TraceError
 from .core.errors import TypeRefused as TypeRefused
-from .networks.learnables import UnknownName as UnknownName
+from .networks.parameters import UnknownName as UnknownName
 from .interop import array_api as array_api
 from .networks.network import dlnetwork as dlnetwork
 from .networks import layers as layers
-from .operations import linalg as linalg
+from .operations.matrices import linalg as linalg
 
 __version__: str
 __all__: list[str]
@@ -97,10 +97,12 @@ class dlarray:
     def __trunc__(self, /) -> Any: ...
     def __xor__(self, b: Any, /) -> Any: ...
     def abs(self, /) -> Any: ...
+    def acted_on(self, operation: Any, inputs: Any, params: Any) -> Any: ...
     def all(self, /, *, axis: Any = None, keepdims: Any = False) -> Any: ...
     def any(self, /, *, axis: Any = None, keepdims: Any = False) -> Any: ...
     def argmax(self, /, *, axis: Any = None, keepdims: Any = False) -> Any: ...
     def argmin(self, /, *, axis: Any = None, keepdims: Any = False) -> Any: ...
+    def arrays(self) -> Any: ...
     def astype(self, dtype: Any, /, *, copy: Any = True, device: Any = None) -> Any: ...
     def at(self, **index: Any) -> Any: ...
     def conj(self, /) -> Any: ...
@@ -173,7 +175,7 @@ def angle(x: Any, /) -> Any:
 def any(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
     """Whether some element over axes is not zero."""
 def arange(start: Any, stop: Any = None, step: Any = 1, labels: Any = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
-    """Numbers from start (0 where only one bound is given) to just before stop; float64, as all numbers: `dtype="int64"` for indices."""
+    """Numbers from start (0 where only one bound is given) to just before stop; float64, as all numbers:"""
 def argmax(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
     """The position of the first largest element along an axis, counted from 0."""
 def argmin(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
@@ -181,9 +183,9 @@ def argmin(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
 def argsort(x: Any, /, *, axis: Any = -1, descending: Any = False, stable: Any = True) -> Any:
     """The positions, counted from 0, that put the elements in order along an axis; those of equal ones increase."""
 def array_equal(a: Any, b: Any, /, *, equal_nan: Any = False) -> Any:
-    """Whether two arrays have one shape and equal elements; with `equal_nan`, NaN equals NaN. Labels and types do not count."""
+    """Whether two arrays have one shape and equal elements; with `equal_nan`, NaN equals NaN. Labels and types do not"""
 def asarray(x: Any, /, labels: Any = None, *, dtype: Any = None, device: Any = None, copy: Any = None) -> Any:
-    """x as a dlarray: what `dlarray(x, labels)` does, under the array API's name. The memory is copied unless `copy=False`."""
+    """x as a dlarray: what `dlarray(x, labels)` does, under the array API's name. The memory is copied unless"""
 def asec(x: Any, /) -> Any:
     """The inverse secant, acos(1 / x), in radians."""
 def asech(x: Any, /) -> Any:
@@ -193,7 +195,7 @@ def asin(x: Any, /) -> Any:
 def asinh(x: Any, /) -> Any:
     """The inverse hyperbolic sine."""
 def astype(x: Any, dtype: Any, /, *, copy: Any = True, device: Any = None) -> Any:
-    """The same values in another type, on another device where one is given; recorded, so that a gradient has the type of x."""
+    """The same values in another type, on another device where one is given; recorded, so that a gradient has the type"""
 def atan(x: Any, /) -> Any:
     """The inverse tangent, in radians."""
 def atan2(a: Any, b: Any, /) -> Any:
@@ -201,11 +203,11 @@ def atan2(a: Any, b: Any, /) -> Any:
 def atanh(x: Any, /) -> Any:
     """The inverse hyperbolic tangent."""
 def attention(q: Any, k: Any, v: Any, num_heads: Any, /, *, scale: Any = 'auto', padding_mask: Any = None, attention_mask: Any = 'none', dropout_probability: Any = 0.0, return_weights: Any = False, data_format: Any = None) -> Any:
-    """Scaled dot-product attention: for each query the mean of the values, weighted by how well their keys match it, in each head."""
+    """Scaled dot-product attention: for each query the mean of the values, weighted by how well their keys match it, in"""
 def avgpool(x: Any, pool_size: Any, /, *, stride: Any = 1, padding: Any = 0, padding_value: Any = 0, pool_format: Any = None, data_format: Any = None) -> Any:
     """The mean value of each window over the spatial axes."""
 def batchnorm(x: Any, offset: Any, scale: Any, mean: Any = None, variance: Any = None, /, *, epsilon: Any = 1e-05, training: Any = None, mean_decay: Any = 0.1, variance_decay: Any = 0.1, data_format: Any = None) -> Any:
-    """Each channel with mean 0 and variance 1, then scaled and shifted: with the batch's statistics, or with given ones."""
+    """Each channel with mean 0 and variance 1, then scaled and shifted: with the batch's statistics, or with given"""
 def bernoulli(p: Any, shape: Any = None, labels: Any = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
     """Ones with probability p, else zeros; p is a number, or an array of probabilities that broadcasts to the shape."""
 def beta(a: Any, b: Any, /) -> Any:
@@ -229,15 +231,15 @@ def broadcast_to(x: Any, /, shape: Any) -> Any:
 def can_cast(from_: Any, to: Any, /) -> Any:
     """Whether an array or type can become another type by promotion, without loss."""
 def categorical(p: Any, shape: Any = None, labels: Any = None, *, axis: Any = None, from_logits: Any = False, dtype: Any = 'int64') -> Any:
-    """Random classes 0, 1, 2, ...: each with its probability in p, or exp(p) over the sum of exp(p) with `from_logits=True`."""
+    """Random classes 0, 1, 2, ...: each with its probability in p, or exp(p) over the sum of exp(p) with"""
 def ceil(x: Any, /) -> Any:
     """The smallest integer not below x; derivative 0."""
 def check_derivatives(function: Any, /, *args: Any, order: Any = None, tolerance: Any = 1e-06, entries: Any = 100, seed: Any = 0, raises: Any = True) -> Any:
-    """Compare every derivative of a function with finite differences: of any function, an own operation, a DifferentiableFunction."""
+    """Compare every derivative of a function with finite differences: of any function, an own operation, a"""
 def check_finite() -> Any:
-    """Inside it, the operation that first makes a NaN or an infinity is an error that names it and the line, in walks too."""
+    """Inside it, the operation that first makes a NaN or an infinity is an error that names it and the line, in walks"""
 def cholesky(x: Any, /, *, upper: Any = False) -> Any:
-    """The lower triangular y with y y.H = x for Hermitian positive definite x; with `upper=True` the upper one with y.H y = x."""
+    """The lower triangular y with y y.H = x for Hermitian positive definite x; with `upper=True` the upper one with y.H"""
 def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
     """x limited to [min, max], numbers or arrays; derivative 1 on the bounds."""
 def complex(a: Any, b: Any, /) -> Any:
@@ -271,11 +273,11 @@ def csc(x: Any, /) -> Any:
 def csch(x: Any, /) -> Any:
     """The hyperbolic cosecant, 1 / sinh(x)."""
 def ctc(y: Any, targets: Any, y_mask: Any = None, targets_mask: Any = None, /, *, blank_index: Any = 0, reduction: Any = 'sum', normalization_factor: Any = 'batch-size', from_logits: Any = False, data_format: Any = None) -> Any:
-    """Minus the logarithm of the probability of the targets, over all ways to align them with y in time, over the batch size."""
+    """Minus the logarithm of the probability of the targets, over all ways to align them with y in time, over the batch"""
 def cummax(x: Any, /, *, axis: Any = None) -> Any:
-    """The largest of all elements up to each one along an axis; the first of equal ones takes the derivative, a NaN stays."""
+    """The largest of all elements up to each one along an axis; the first of equal ones takes the derivative, a NaN"""
 def cummin(x: Any, /, *, axis: Any = None) -> Any:
-    """The smallest of all elements up to each one along an axis; the first of equal ones takes the derivative, a NaN stays."""
+    """The smallest of all elements up to each one along an axis; the first of equal ones takes the derivative, a NaN"""
 def cumprod(x: Any, /, *, axis: Any = None) -> Any:
     """The product of all elements up to each one along an axis: `cumulative_prod` under its short name."""
 def cumsum(x: Any, /, *, axis: Any = None) -> Any:
@@ -289,7 +291,7 @@ def det(x: Any, /) -> Any:
 def detach(x: Any, /) -> Any:
     """The same values, labels and device as a constant: nothing is differentiated through it."""
 def diag(x: Any, /, *, k: Any = 0) -> Any:
-    """A square matrix with a vector on diagonal k, or diagonal k of a matrix as a vector; k > 0 is above the main one. Unlabelled."""
+    """A square matrix with a vector on diagonal k, or diagonal k of a matrix as a vector; k > 0 is above the main one."""
 def diagonal(x: Any, /, *, offset: Any = 0) -> Any:
     """The diagonal of the matrices in the last two axes; `offset` counts to the right, negative to the left below."""
 def diff(x: Any, /, *, axis: Any = -1, n: Any = 1, prepend: Any = None, append: Any = None) -> Any:
@@ -311,9 +313,9 @@ def dlgradient(y: Any, /, *targets: Any, retain_data: Any = False, enable_higher
 def dljacobian(u: Any, x: Any, axis: Any = None, /, *, enable_higher_derivatives: Any = None, check: Any = False, memory_limit: Any = None) -> Any:
     """The Jacobian of u with respect to x."""
 def dllaplacian(u: Any, x: Any, axis: Any, /, *, weights: Any = None, directions: Any = None, draws: Any = 'signs', enable_higher_derivatives: Any = True) -> Any:
-    """The Laplacian of u with respect to x: the sum along `axis` of d2u / dx[i]2, for each observation and each channel of u."""
+    """The Laplacian of u with respect to x: the sum along `axis` of d2u / dx[i]2, for each observation and each channel"""
 def dlode45(odefun: Any, tspan: Any, y0: Any, theta: Any = None, /, *, gradient_mode: Any = 'direct', relative_tolerance: Any = 0.001, absolute_tolerance: Any = 1e-06, initial_step_size: Any = None, max_step_size: Any = None, data_format: Any = None) -> Any:
-    """The solution of dy/dt = odefun(t, y, theta) with y(tspan[0]) = y0, by steps of Dormand and Prince's method of order 4(5)."""
+    """The solution of dy/dt = odefun(t, y, theta) with y(tspan[0]) = y0, by steps of Dormand and Prince's method of"""
 def dltranspconv(x: Any, weights: Any, bias: Any = None, /, *, stride: Any = 1, dilation_factor: Any = 1, cropping: Any = 0, groups: Any = 1, data_format: Any = None) -> Any:
     """The transposed convolution of x with filters, over its S axes, or over T where it has none: it makes them larger."""
 def dlupdate(function: Any, parameters: Any, /, *others: Any) -> Any:
@@ -325,7 +327,7 @@ def eigh(x: Any, /) -> Any:
 def eigvalsh(x: Any, /) -> Any:
     """The eigenvalues of Hermitian matrices, ascending: `eigh` without the vectors."""
 def einsum(equation: Any, /, *operands: Any) -> Any:
-    """A product of arrays summed over letters, in NumPy's notation: `einsum("ij,jk->ik", a, b)`. The result is unlabelled."""
+    """A product of arrays summed over letters, in NumPy's notation: `einsum("ij,jk->ik", a, b)`. The result is"""
 def elementwise(name: Any, kernel: Any, /, *partials: Any, complex_partials: Any = None, fused_pull: Any = None, singular: Any = False, pure: Any = False, doc: Any = '') -> Any:
     """Declare an operation of your own that works element by element; the result is its function."""
 def elu(x: Any, alpha: Any = 1.0) -> Any:
@@ -345,7 +347,7 @@ def erfc(x: Any, /) -> Any:
 def erfcinv(x: Any, /) -> Any:
     """The inverse of erfc, from 0 to 2, accurate near 0."""
 def erfcx(x: Any, /) -> Any:
-    """exp(x^2) erfc(x), which does not underflow: about 1 / (x sqrt(pi)) for large x. Its derivatives keep all digits there, to any order."""
+    """exp(x^2) erfc(x), which does not underflow: about 1 / (x sqrt(pi)) for large x. Its derivatives keep all digits"""
 def erfinv(x: Any, /) -> Any:
     """The inverse of erf, from -1 to 1."""
 def exp(x: Any, /) -> Any:
@@ -363,17 +365,17 @@ def extractdata(x: Any, /) -> Any:
 def eye(n_rows: Any, n_cols: Any = None, labels: Any = None, *, k: Any = 0, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
     """A matrix with ones on a diagonal and zeros elsewhere, n_rows x n_rows or n_rows x n_cols; k > 0 is a diagonal"""
 def fft(x: Any, /, *, n: Any = None, axis: Any = -1, norm: Any = 'backward') -> Any:
-    """The discrete Fourier transform along one axis, or along all axes of a label. The family is `fft.fft`, `fft.ifft`, `fft.rfft`, ..."""
+    """The discrete Fourier transform along one axis, or along all axes of a label. The family is `fft.fft`, `fft.ifft`,"""
 def fftfreq(n: Any, /, *, d: Any = 1.0, dtype: Any = None, device: Any = None) -> Any:
-    """The frequencies of `fft` of n samples that are d apart, in cycles per unit of d: first those from 0, then the negative ones."""
+    """The frequencies of `fft` of n samples that are d apart, in cycles per unit of d: first those from 0, then the"""
 def fftn(x: Any, /, *, s: Any = None, axes: Any = None, norm: Any = 'backward') -> Any:
     """`fft` along several axes: all of them, or the last len(s)."""
 def fftshift(x: Any, /, *, axes: Any = None) -> Any:
     """Frequency 0 moved to the middle, along all axes unless some are given."""
 def finddim(x: Any, letters: Any, /) -> Any:
-    """The positions of the axes that carry a letter (or several, in that order): always a tuple, empty where there is none."""
+    """The positions of the axes that carry a letter (or several, in that order): always a tuple, empty where there is"""
 def finfo(type: Any, /) -> Any:
-    """The limits of a floating type, or that of an array: bits, eps, max, min, smallest_normal; of complex types, those of their parts."""
+    """The limits of a floating type, or that of an array: bits, eps, max, min, smallest_normal; of complex types, those"""
 def flatten(x: Any, /) -> Any:
     """All elements in C order along one axis."""
 def flip(x: Any, /, *, axis: Any = None) -> Any:
@@ -405,13 +407,13 @@ def greater(a: Any, b: Any, /) -> Any:
 def greater_equal(a: Any, b: Any, /) -> Any:
     """a >= b, element by element."""
 def groupnorm(x: Any, num_groups: Any, offset: Any, scale: Any, /, *, epsilon: Any = 1e-05, data_format: Any = None) -> Any:
-    """Each group of channels of each observation with mean 0 and variance 1, then scaled and shifted channel by channel."""
+    """Each group of channels of each observation with mean 0 and variance 1, then scaled and shifted channel by"""
 def gru(x: Any, h0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, /, *, reset_gate_mode: Any = 'after-multiplication', state_activation: Any = 'tanh', gate_activation: Any = 'sigmoid', data_format: Any = None) -> Any:
     """The gated recurrent unit along T: the states of all time steps, and the last one, (y, h)."""
 def hessian(function: Any, /, *, argument: Any = 0) -> Any:
-    """The function that returns the Hessian of a scalar `function` with respect to one argument; the others are passed through."""
+    """The function that returns the Hessian of a scalar `function` with respect to one argument; the others are passed"""
 def hfft(x: Any, /, *, n: Any = None, axis: Any = -1, norm: Any = 'backward') -> Any:
-    """The real `fft` of a signal with conjugate symmetry, from its first half: n numbers, 2 (m - 1) for m entries unless given."""
+    """The real `fft` of a signal with conjugate symmetry, from its first half: n numbers, 2 (m - 1) for m entries"""
 def huber(y: Any, targets: Any, weights: Any = None, /, *, transition_point: Any = 1.0, mask: Any = None, reduction: Any = 'sum', normalization_factor: Any = 'batch-size', data_format: Any = None, weights_format: Any = None) -> Any:
     """The Huber loss over the batch size: half the square of small errors, the absolute value of large ones."""
 def hvp(y: Any, x: Any, v: Any, /, *, enable_higher_derivatives: Any = False) -> Any:
@@ -431,11 +433,11 @@ def iinfo(type: Any, /) -> Any:
 def imag(x: Any, /) -> Any:
     """The imaginary part."""
 def indexcrossentropy(y: Any, targets: Any, weights: Any = None, /, *, mask_index: Any = None, reduction: Any = 'sum', normalization_factor: Any = 'batch-size', from_logits: Any = False, data_format: Any = None, weights_format: Any = None) -> Any:
-    """The cross-entropy for integer class indices: minus the logarithm of the probability of each target, over the batch size."""
+    """The cross-entropy for integer class indices: minus the logarithm of the probability of each target, over the"""
 def instancenorm(x: Any, offset: Any, scale: Any, /, *, epsilon: Any = 1e-05, data_format: Any = None) -> Any:
-    """Each channel of each observation with mean 0 and variance 1, then scaled and shifted: `groupnorm` with one group for each channel."""
+    """Each channel of each observation with mean 0 and variance 1, then scaled and shifted: `groupnorm` with one group"""
 def interp1(x: Any, v: Any, xq: Any, /, method: Any = 'linear', *, extrapolation: Any = None) -> Any:
-    """The values at places `xq` of a function known at sample points `x`, by interpolation; differentiable in all three, to any order."""
+    """The values at places `xq` of a function known at sample points `x`, by interpolation; differentiable in all"""
 def inv(x: Any, /) -> Any:
     """The inverse of square matrices. To solve equations, `solve(a, b)` is faster and more accurate."""
 def irfft(x: Any, /, *, n: Any = None, axis: Any = -1, norm: Any = 'backward') -> Any:
@@ -445,7 +447,7 @@ def irfftn(x: Any, /, *, s: Any = None, axes: Any = None, norm: Any = 'backward'
 def isdlarray(x: Any, /) -> Any:
     """Whether x is a dlarray."""
 def isdtype(dtype: Any, kind: Any) -> Any:
-    """Whether a type is of a kind, or of one of several: a type or one of "bool", "signed integer", "unsigned integer", "integral","""
+    """Whether a type is of a kind, or of one of several: a type or one of "bool", "signed integer", "unsigned integer","""
 def isfinite(x: Any, /) -> Any:
     """x is neither NaN nor infinite."""
 def isinf(x: Any, /) -> Any:
@@ -453,7 +455,7 @@ def isinf(x: Any, /) -> Any:
 def isnan(x: Any, /) -> Any:
     """x is NaN."""
 def jacobian(function: Any, /, *, argument: Any = 0) -> Any:
-    """The function that returns the Jacobian of `function`'s value with respect to one argument; the others are passed through."""
+    """The function that returns the Jacobian of `function`'s value with respect to one argument; the others are passed"""
 def jvp(u: Any, x: Any, v: Any, /, *, enable_higher_derivatives: Any = False) -> Any:
     """The Jacobian of u with respect to x times a direction v, by one walk forwards."""
 def kron(a: Any, b: Any, /) -> Any:
@@ -501,11 +503,11 @@ def lstsq(a: Any, b: Any, /, *, rtol: Any = None) -> Any:
 def matmul(a: Any, b: Any, /) -> Any:
     """The matrix product over the last axis of a and the last but one (or only) axis of b; leading axes broadcast."""
 def matrix_norm(x: Any, /, *, keepdims: Any = False, ord: Any = 'fro') -> Any:
-    """The norm of the matrices in the last two axes: "fro" (of all entries), "nuc" (sum of singular values), 2 and -2 (largest and smallest"""
+    """The norm of the matrices in the last two axes: "fro" (of all entries), "nuc" (sum of singular values), 2 and -2"""
 def matrix_power(x: Any, n: Any, /) -> Any:
     """The n-th power of square matrices, by squaring; of their inverse for negative n, the identity for n = 0."""
 def matrix_rank(x: Any, /, *, rtol: Any = None) -> Any:
-    """How many singular values are larger than rtol (max(m, n) times the machine precision) times the largest; no derivative."""
+    """How many singular values are larger than rtol (max(m, n) times the machine precision) times the largest; no"""
 def matrix_transpose(x: Any, /) -> Any:
     """The last two axes exchanged."""
 def max(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
@@ -521,7 +523,7 @@ def mean(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
 def median(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
     """The middle element over axes, the mean of the two middle ones where their number is even; NaN where there is one."""
 def meshgrid(*arrays: Any, indexing: Any = 'xy') -> Any:
-    """The coordinates of a grid from those along each of its axes, all vectors: one array per axis, all of the grid's shape."""
+    """The coordinates of a grid from those along each of its axes, all vectors: one array per axis, all of the grid's"""
 def min(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
     """The smallest element over axes; the first of equal ones takes the derivative. Of two arrays: `minimum(a, b)`."""
 def minimum(a: Any, b: Any, /) -> Any:
@@ -541,7 +543,7 @@ def negative(x: Any, /) -> Any:
 def nextafter(a: Any, b: Any, /) -> Any:
     """The floating number next to a in the direction of b; derivative 1 in a."""
 def nonzero(x: Any, /) -> Any:
-    """The positions of the elements that are not zero, one vector of integers per axis, in C order: `x[nonzero(x)]` are the elements."""
+    """The positions of the elements that are not zero, one vector of integers per axis, in C order: `x[nonzero(x)]` are"""
 def norm(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
     """The Euclidean norm over axes, sqrt(sum(abs(x)**2)); its derivative at 0 is 0."""
 def normalize(x: Any, /, method: Any = 'zscore', *, axis: Any = None) -> Any:
@@ -549,7 +551,7 @@ def normalize(x: Any, /, method: Any = 'zscore', *, axis: Any = None) -> Any:
 def not_equal(a: Any, b: Any, /) -> Any:
     """a != b, element by element."""
 def onehotdecode(p: Any, /, class_names: Any = None, axis: Any = None) -> Any:
-    """The class with the largest score along an axis: the inverse of onehotencode, and what a classifier's probabilities say."""
+    """The class with the largest score along an axis: the inverse of onehotencode, and what a classifier's"""
 def onehotencode(labels: Any, /, axis: Any, *, class_names: Any = None, num_classes: Any = None, dtype: Any = 'float64') -> Any:
     """Class labels as ones and zeros along a new axis: 1 at the class of each label."""
 def ones(shape: Any, labels: Any = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
@@ -559,11 +561,11 @@ def ones_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Any:
 def outer(a: Any, b: Any, /) -> Any:
     """a[i] b[j] for two vectors."""
 def pad(x: Any, widths: Any, /, *, mode: Any = 'constant') -> Any:
-    """Zeros around x; `widths` is (before, after) for each axis. One number, or one pair, stands for all axes, as NumPy has it."""
+    """Zeros around x; `widths` is (before, after) for each axis. One number, or one pair, stands for all axes, as NumPy"""
 def permutation(n: Any, /, *, device: Any = None) -> Any:
     """The integers 0 ... n - 1 in random order: an index, as in x[permutation(len(x))]."""
 def permute_dims(x: Any, /, axes: Any) -> Any:
-    """The axes in another order; `axes` are positions or, for a labelled array, a string of its labels in the new order."""
+    """The axes in another order; `axes` are positions or, for a labelled array, a string of its labels in the new"""
 def pinv(x: Any, /, *, rtol: Any = None) -> Any:
     """The Moore-Penrose pseudoinverse: singular values below rtol times the largest count as 0."""
 def polygamma(n: Any, x: Any, /) -> Any:
@@ -575,11 +577,11 @@ def pow(a: Any, b: Any, /) -> Any:
 def power(a: Any, b: Any, /) -> Any:
     """a ** b, element by element."""
 def prod(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: Any = False) -> Any:
-    """The product over axes, of bools and integers in int64. Its derivative is the product of the other elements, right also where elements are zero."""
+    """The product over axes, of bools and integers in int64. Its derivative is the product of the other elements, right"""
 def qr(x: Any, /, *, mode: Any = 'reduced') -> Any:
     """x = Q R with orthonormal columns in Q and an upper triangular R, as a named tuple."""
 def quantile(x: Any, q: Any, /, *, axis: Any = None, keepdims: Any = False, method: Any = 'linear') -> Any:
-    """The value below which a part q of the elements over axes lies, by linear interpolation between neighbours in order."""
+    """The value below which a part q of the elements over axes lies, by linear interpolation between neighbours in"""
 def rand(shape: Any = (), labels: Any = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
     """Random numbers, uniform in [0, 1); float64 on the CPU, or the type and device of `like`."""
 def randint(low: Any, high: Any, shape: Any = (), labels: Any = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
@@ -597,11 +599,11 @@ def relu(x: Any, /) -> Any:
 def remainder(a: Any, b: Any, /) -> Any:
     """a - floor(a / b) b, with the sign of b."""
 def repeat(x: Any, repeats: Any, /, *, axis: Any = None) -> Any:
-    """Each entry along an axis several times in a row: `repeats` times, or as often as a vector of integers says for each entry."""
+    """Each entry along an axis several times in a row: `repeats` times, or as often as a vector of integers says for"""
 def rescale(x: Any, lower: Any = 0.0, upper: Any = 1.0, /, *, axis: Any = None) -> Any:
-    """x stretched so that its smallest element becomes `lower` and its largest `upper`, over axes or all elements together."""
+    """x stretched so that its smallest element becomes `lower` and its largest `upper`, over axes or all elements"""
 def reshape(x: Any, /, shape: Any, *more: Any, order: Any = 'C', copy: Any = None) -> Any:
-    """The same elements in another shape, in C order; one size may be -1. `order="F"` reads and writes columns first, as MATLAB does."""
+    """The same elements in another shape, in C order; one size may be -1. `order="F"` reads and writes columns first,"""
 def result_type(*arrays_and_dtypes: Any) -> Any:
     """The type that arrays, types and numbers are computed in together."""
 def rfft(x: Any, /, *, n: Any = None, axis: Any = -1, norm: Any = 'backward') -> Any:
@@ -611,7 +613,7 @@ def rfftfreq(n: Any, /, *, d: Any = 1.0, dtype: Any = None, device: Any = None) 
 def rfftn(x: Any, /, *, s: Any = None, axes: Any = None, norm: Any = 'backward') -> Any:
     """`rfft` along the last of several axes and `fft` along the others."""
 def rng(state: Any = None, /) -> Any:
-    """The random numbers of this thread: `rng(seed)` starts them anew, `s = rng()` saves where they are, `rng(s)` continues from there."""
+    """The random numbers of this thread: `rng(seed)` starts them anew, `s = rng()` saves where they are, `rng(s)`"""
 def roll(x: Any, /, shift: Any, *, axis: Any = None) -> Any:
     """Entries moved along axes by `shift`, those that leave one end entering at the other."""
 def round(x: Any, /) -> Any:
@@ -653,11 +655,11 @@ def solve(a: Any, b: Any, /) -> Any:
 def solve_triangular(a: Any, b: Any, /, *, upper: Any = False) -> Any:
     """The solution y of a y = b where only one triangle of a is read: the lower, or with `upper=True` the upper."""
 def sort(x: Any, /, *, axis: Any = -1, descending: Any = False, stable: Any = True) -> Any:
-    """The elements in order along an axis. Equal ones keep their order, `stable` or not; a NaN counts as larger than every number."""
+    """The elements in order along an axis. Equal ones keep their order, `stable` or not; a NaN counts as larger than"""
 def sparse_hessian(function: Any, /, *, argument: Any = 0, check: Any = False) -> Any:
     """The function that returns the Hessian of a scalar `function` as a SciPy sparse array."""
 def sparse_jacobian(function: Any, /, *, argument: Any = 0, check: Any = False) -> Any:
-    """The function that returns the Jacobian of `function`'s value as a SciPy sparse array, for stencils, residuals and the like."""
+    """The function that returns the Jacobian of `function`'s value as a SciPy sparse array, for stencils, residuals and"""
 def sparse_matmul(a: Any, x: Any, /) -> Any:
     """A constant SciPy sparse matrix times x, a vector or a matrix."""
 def sqrt(x: Any, /) -> Any:
@@ -681,7 +683,7 @@ def svd(x: Any, /, *, full_matrices: Any = True) -> Any:
 def svdvals(x: Any, /) -> Any:
     """The singular values, descending: `svd` without the vectors."""
 def take(x: Any, indices: Any, /, *, axis: Any = None) -> Any:
-    """Entries of x along one axis, at integer positions (a vector; negatives count from the end). The axis keeps its label."""
+    """Entries of x along one axis, at integer positions (a vector; negatives count from the end). The axis keeps its"""
 def take_along_axis(x: Any, indices: Any, /, *, axis: Any = -1) -> Any:
     """Entries of x along one axis at integer positions that differ from row to row; negatives count from the end."""
 def tan(x: Any, /) -> Any:
@@ -693,7 +695,7 @@ def tensordot(a: Any, b: Any, /, *, axes: Any = 2) -> Any:
 def tile(x: Any, repetitions: Any, /) -> Any:
     """x laid out several times along each axis."""
 def topk(x: Any, k: Any, /, *, axis: Any = -1, largest: Any = True) -> Any:
-    """The k largest elements along an axis in descending order (`largest=False`: the k smallest, ascending), and their positions from 0."""
+    """The k largest elements along an axis in descending order (`largest=False`: the k smallest, ascending), and their"""
 def trace(x: Any, /, *, offset: Any = 0, dtype: Any = None) -> Any:
     """The sum of the diagonal of the matrices in the last two axes."""
 def transpose(x: Any, *axes: Any) -> Any:
@@ -701,13 +703,13 @@ def transpose(x: Any, *axes: Any) -> Any:
 def trapz(y: Any, /, *, x: Any = None, dx: Any = 1.0, axis: Any = -1) -> Any:
     """The integral of samples along an axis by the trapezoidal rule."""
 def tril(x: Any, /, *, k: Any = 0) -> Any:
-    """The lower triangle of matrices (the last two axes), zero above diagonal k; k > 0 is above the main one. Shape and labels of x."""
+    """The lower triangle of matrices (the last two axes), zero above diagonal k; k > 0 is above the main one. Shape and"""
 def triu(x: Any, /, *, k: Any = 0) -> Any:
-    """The upper triangle of matrices (the last two axes), zero below diagonal k; k > 0 is above the main one. Shape and labels of x."""
+    """The upper triangle of matrices (the last two axes), zero below diagonal k; k > 0 is above the main one. Shape and"""
 def trunc(x: Any, /) -> Any:
     """x without its fraction; derivative 0."""
 def unique_all(x: Any, /) -> Any:
-    """The distinct values of x in order, the first position of each in the flattened x, the position of each element's value, and the counts."""
+    """The distinct values of x in order, the first position of each in the flattened x, the position of each element's"""
 def unique_counts(x: Any, /) -> Any:
     """The distinct values of x in order, and how often each occurs."""
 def unique_inverse(x: Any, /) -> Any:
@@ -717,17 +719,17 @@ def unique_values(x: Any, /) -> Any:
 def unstack(x: Any, /, *, axis: Any = 0) -> Any:
     """The entries along an axis, which is dropped, as a tuple: the inverse of `stack`."""
 def value_and_gradient(function: Any, /, *, argument: Any = 0) -> Any:
-    """The function that returns `function`'s value and its gradient with respect to one argument; the others are passed through."""
+    """The function that returns `function`'s value and its gradient with respect to one argument; the others are passed"""
 def var(x: Any, /, *, axis: Any = None, correction: Any = 0.0, keepdims: Any = False) -> Any:
     """The variance over axes: the mean square distance from the mean, with n - correction in the denominator."""
 def vecdot(a: Any, b: Any, /, *, axis: Any = -1) -> Any:
     """sum(conj(a) b) along an axis, which has one size in both; the other axes broadcast. Labels match by name."""
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: Any = False, ord: Any = 2) -> Any:
-    """The norm of vectors over axes: (sum abs(x)**ord)**(1/ord); their largest entry for infinity, how many are not 0 for 0."""
+    """The norm of vectors over axes: (sum abs(x)**ord)**(1/ord); their largest entry for infinity, how many are not 0"""
 def vjp(u: Any, x: Any, w: Any, /, *, enable_higher_derivatives: Any = False, retain_data: Any = True) -> Any:
-    """The transposed Jacobian of u with respect to x times w, by one walk backwards: the gradient of sum(real(conj(w) u))."""
+    """The transposed Jacobian of u with respect to x times w, by one walk backwards: the gradient of sum(real(conj(w)"""
 def where(condition: Any, a: Any, b: Any, /) -> Any:
-    """a where the condition holds, else b: it selects and never multiplies, so a NaN on the side not taken does not leak."""
+    """a where the condition holds, else b: it selects and never multiplies, so a NaN on the side not taken does not"""
 def xlogy(a: Any, b: Any, /) -> Any:
     """a log(b), 0 where a is 0, as in entropies."""
 def zeros(shape: Any, labels: Any = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:

@@ -2,24 +2,30 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 
+from ..machine.caches import remembered
 from ..machine.dtypes import Tensor
 from .axis import Axis, Index, plain
-from .block import Block
+from .block import Block, empty
 from .factors import restricted, spread_over, without_repeats
 from .term import Term
+
+given = partial(operator.is_not, None)  # these two run in the interpreter, not in frames of their own
+shape_of = operator.attrgetter("shape")
 
 
 def position_of_block(inputs: Sequence[Any]) -> int:
     """Which input is the Block; a product of two is not linear."""
-    found = [k for k, x in enumerate(inputs) if type(x) is Block]
-    if len(found) != 1:
+    kinds = [*map(type, inputs)]
+    if kinds.count(Block) != 1:
         raise TypeError("an operation acts on one structured Jacobian at a time")
-    return found[0]
+    return kinds.index(Block)
 
 
 def contract(block: Block, k: int, inputs: Sequence[Any], letters: Sequence[Sequence[str]], out: Sequence[str],
@@ -28,14 +34,16 @@ def contract(block: Block, k: int, inputs: Sequence[Any], letters: Sequence[Sequ
 
     `letters` name the axes of each input. An axis of size 1 where its letter is larger broadcasts.
     """
-    shape = [sizes[name] for name in out]
-    block = block.gathered(math.prod(shape))
-    dtype = block.dtype
+    shape = [*map(sizes.__getitem__, out)]
+    room = math.prod(shape)
+    block = block.gathered(room) if len(block.terms) > 1 else block
+    dtype, like = block.dtype, empty(block.dtype, block.device)
     for j, x in enumerate(inputs):
         if j != k and isinstance(x, Tensor):
             dtype = torch.promote_types(dtype, x.dtype)
 
-    def act(term: Term) -> Sequence[Term]:
+    terms = []
+    for term in block.terms:
         axes: dict[str, Axis] = {}
         gone: list[Axis] = []
         for name, axis, n in zip(letters[k], term.out, block.shape, strict=True):
@@ -43,25 +51,31 @@ def contract(block: Block, k: int, inputs: Sequence[Any], letters: Sequence[Sequ
                 axes[name] = axis
             else:
                 gone.append(axis)  # stretched
-        for name in sizes:
-            axes.setdefault(name, plain(sizes[name]))
-        gone += [axis for name, axis in axes.items() if name not in out]
-        new = term.replaced(out=[axes[name] for name in out])
+        for name, n in sizes.items():
+            if name not in axes:
+                axes[name] = plain(n)
+            if name not in out:
+                gone.append(axes[name])
+        new = term.replaced(out=[*map(axes.__getitem__, out)])
         read: list[Axis] = []
         for j, x in enumerate(inputs):
             if j == k or not isinstance(x, Tensor):
                 continue
-            at = [None if n == 1 and (sizes[name] != 1 or not axes[name].indices) else axes[name]
-                  for name, n in zip(letters[j], x.shape, strict=True)]
-            read += [axis for axis in at if axis is not None]
+            at: list[Axis | None] = []
+            for name, n in zip(letters[j], x.shape, strict=True):
+                if n == 1 and (sizes[name] != 1 or not axes[name].indices):
+                    at.append(None)
+                else:
+                    at.append(axes[name])
+                    read.append(axes[name])
             new = new.times(*restricted(x, at))
-        return [new.without(gone, block.like, read, math.prod(shape))]
+        terms.append(new.without(gone, like, read, room))
+    return block.made(terms, shape, dtype)
 
-    return block.made([t for term in block.terms for t in act(term)], shape, dtype)
 
-
-def einsum_letters(axes: str, ndims: Sequence[int]) -> tuple[list[list[str]], list[str]]:
-    """`"... i k, k j -> ... i j"` as one list of letters per input and one for the output."""
+@remembered(1024)
+def einsum_letters(axes: str, ndims: tuple[int, ...]) -> tuple[list[list[str]], list[str]]:
+    """`"... i k, k j -> ... i j"` as one list of letters per input and one for the output: to be read, not changed."""
     left, right = axes.split("->")
     inputs = [part.split() for part in left.split(",")]
     wide = max([n - (len(names) - 1) for names, n in zip(inputs, ndims, strict=True) if "..." in names], default=0)
@@ -80,12 +94,13 @@ def einsum_letters(axes: str, ndims: Sequence[int]) -> tuple[list[list[str]], li
 def contraction(operation: Any, inputs: Sequence[Any], params: dict[str, Any]) -> Block:
     """The action of an operation whose `axes` are an index term, or a function of (inputs, params) that gives one."""
     axes = operation.axes(inputs, params) if callable(operation.axes) else operation.axes
-    present = [x for x in inputs if x is not None]
+    present = [*filter(given, inputs)]
+    shapes = [*map(shape_of, present)]
     k = position_of_block(present)
-    letters, out = einsum_letters(axes, [x.ndim for x in present]) if isinstance(axes, str) else axes
+    letters, out = einsum_letters(axes, tuple(map(len, shapes))) if isinstance(axes, str) else axes
     sizes: dict[str, int] = {}
-    for names, x in zip(letters, present, strict=True):
-        for name, n in zip(names, x.shape, strict=True):
+    for names, shape in zip(letters, shapes, strict=True):
+        for name, n in zip(names, shape, strict=True):
             if sizes.get(name, 1) == 1:
                 sizes[name] = n
     return contract(present[k], k, present, letters, out, sizes)

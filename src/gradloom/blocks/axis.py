@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from ..machine.dtypes import Tensor
+from ..machine.questions import decided
 
 
 class Index:
@@ -51,7 +52,7 @@ class Axis:
     def absent(self) -> bool:
         """Whether some position is nowhere."""
         if self._absent is None:
-            self._absent = self.positions is not None and bool((self.positions < 0).any())
+            self._absent = self.positions is not None and decided((self.positions < 0).any())
         return self._absent
 
     def present(self) -> Tensor:

@@ -3,13 +3,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any
 
 import torch
 
 from ..core.operand import Operand
+from ..machine.caches import remembered
 from ..machine.dtypes import REAL_OF, Tensor, broadcast_shapes
+from ..machine.questions import decided
 from .axis import Axis, Index, plain
 from .factors import contracted, restricted, without_repeats
 from .term import Term
@@ -61,7 +62,7 @@ class Block(Operand):
     def made(self, terms: Sequence[Term], shape: Sequence[int], dtype: Any = None,
              untied: tuple[str, ...] = ()) -> Block:
         """A Block of the same inputs."""
-        untied = self.untied + tuple(u for u in untied if u not in self.untied)
+        untied = self.untied + tuple([u for u in untied if u not in self.untied]) if untied else self.untied
         made = Block(terms, shape, self.in_shape, dtype or self.dtype, self.device, untied, self.complex_in)
         made.folded = self.folded
         return made
@@ -102,10 +103,10 @@ class Block(Operand):
 
     def scaled(self, array: Tensor) -> Block:
         """Elementwise times an array: one more factor in each term."""
-        shape = broadcast_shapes(self.shape, array.shape)
+        shape = self.shape if self.shape == array.shape else broadcast_shapes(self.shape, array.shape)
         missing = len(shape) - array.ndim
         terms = []
-        for term in self.broadcast(shape).terms:
+        for term in self.terms if shape == self.shape else self.broadcast(shape).terms:
             axes = [None if n == 1 and shape[missing + k] == 1 or n == 1 else term.out[missing + k]
                     for k, n in enumerate(array.shape)]
             terms.append(term.within(*restricted(array, axes)))
@@ -131,14 +132,16 @@ class Block(Operand):
 
     def is_finite(self) -> bool:
         """Whether every factor is finite; without data it is taken to be."""
-        return all(a.is_meta or bool(torch.isfinite(a).all()) for t in self.terms for a, _ in t.factors)
+        return all(a.is_meta or decided(torch.isfinite(a).all()) for t in self.terms for a, _ in t.factors)
 
     # ----- transposition and products with arrays -----
 
     def transposed(self) -> Block:
         """The transpose for the inner product Re(conj(a) b): out and in exchanged."""
-        terms = [Term(t.factors if t.conjugate else [(a.conj(), ids) for a, ids in t.factors], t.inn, t.out,
-                      t.coefficient if t.conjugate else t.coefficient.conjugate(), t.conjugate) for t in self.terms]
+        terms = []
+        for t in self.terms:
+            terms.append(t.replaced(out=t.inn, inn=t.out) if t.conjugate or not self.dtype.is_complex else
+                         t.replaced([(a.conj(), ids) for a, ids in t.factors], t.inn, t.out, t.coefficient.conjugate()))
         return Block(terms, self.in_shape, self.shape, self.dtype, self.device, self.untied)
 
     def applied(self, v: Tensor) -> Block:
@@ -179,10 +182,15 @@ class Block(Operand):
 
     def with_axes(self, order: Sequence[int | None], shape: Sequence[int]) -> Block:
         """Out axes rearranged; None is a fresh axis of size 1, and axes left out have size 1."""
-        left = [k for k in range(self.ndim) if k not in order]
-        return self.made([t.replaced(out=tuple(Axis((), 1) if k is None else t.out[k]
-                                               for k in order)).without([t.out[k] for k in left], self.like)
-                          for t in self.terms], shape)
+        n = len(self.shape)
+        if len(order) == n and None not in order:  # quick way: nothing comes and nothing goes
+            return self.made([t.replaced(out=[*map(t.out.__getitem__, order)]) for t in self.terms], shape)  # type: ignore[arg-type]
+        left = [k for k in range(n) if k not in order and k - n not in order]
+        terms = []
+        for t in self.terms:
+            new = t.replaced(out=[Axis((), 1) if k is None else t.out[k] for k in order])
+            terms.append(new.without([t.out[k] for k in left], self.like))
+        return self.made(terms, shape)
 
     def untie(self, axes: Sequence[int], why: str) -> Block:
         """Make some out axes plain indices of their own, and say why."""
@@ -214,7 +222,7 @@ class Block(Operand):
         return f"<Block {self.shape} by {self.in_shape}: " + " + ".join(map(repr, self.terms)) + ">"
 
 
-@lru_cache(maxsize=64)
+@remembered(64)
 def empty(dtype: torch.dtype, device: Any) -> Tensor:
     """An empty tensor, which says a type and a device."""
     return torch.empty(0, dtype=dtype, device=device)

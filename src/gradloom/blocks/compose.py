@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 
 from ..machine.dtypes import Tensor
+from ..machine.questions import decided
 from .action import refinement
 from .axis import Axis, Index
 from .block import Block
@@ -100,7 +101,7 @@ def _identified(term: Term, j: int, k: int, like: Tensor) -> Term | None:
         term, _ = term.joined(b.indices)
     a, b = term.out[j], term.out[k]
     if not b.indices:
-        return (term if bool((a.table() >= 0).all())
+        return (term if decided((a.table() >= 0).all())
                 else term.replaced(factors=(*term.factors, *absent_entries([a], like))))
     if set(a.indices) & set(b.indices):  # an axis met with itself at other places
         term = term.untied(k, like)

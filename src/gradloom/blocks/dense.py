@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from ..machine.caches import cache
 from ..machine.dtypes import Tensor
 from .axis import Index
 from .block import Block
@@ -138,7 +139,7 @@ def dense(block: Block, conjugate: bool = False) -> Tensor:
 
 # ----- pooled memory --------------------------------------------------------------------------------------------------
 
-_pool: dict[Any, list[Tensor]] = {}
+_pool: dict[Any, list[Tensor]] = cache(f"{__name__}._pool", {})
 _lent: dict[int, tuple[weakref.ref[Any], Any, Tensor]] = {}
 _versions: dict[int, int] = {}  # of lent memory after our own last write: what somebody else wrote since is not trusted
 POOL_LIMIT = 8

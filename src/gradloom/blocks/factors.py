@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ..machine.dtypes import Tensor
+from ..machine.questions import decided
 from .axis import Axis, Ids, Index
 from .product import as_matrix_products
 
@@ -83,25 +84,25 @@ def two_of(factors: Sequence[Factor], keep: Ids) -> list[Factor]:
 
 def restricted(array: Tensor, axes: Sequence[Axis | None]) -> tuple[Tensor, Ids]:
     """An array over whole axes as one over their indices: axis by axis reshaped, or read at the positions. None: an axis of size 1."""
-    if _share_tables(axes):
-        return _read_together(array, axes)
+    for axis in axes:
+        if axis is not None and axis.positions is not None and _share_tables(axes):
+            return _read_together(array, axes)
     ids: list[Index] = []
     d = 0
     for axis in axes:
         if axis is None:
             array = array.squeeze(d)
             continue
-        sizes = [i.size for i in axis.indices]
         if axis.positions is not None:
             table = axis.positions.reshape(-1)
             absent = table < 0
             array = array.index_select(d, table.clamp(min=0).to(array.device))
-            if bool(absent.any()):
+            if decided(absent.any()):
                 array = array * (~absent).to(array).reshape([-1] + [1] * (array.ndim - d - 1))
-        if len(sizes) != 1:
-            array = array.reshape((*array.shape[:d], *sizes, *array.shape[d + 1:]))
+        if len(axis.indices) != 1:
+            array = array.reshape((*array.shape[:d], *[i.size for i in axis.indices], *array.shape[d + 1:]))
         ids += axis.indices
-        d += len(sizes)
+        d += len(axis.indices)
     return array, tuple(ids)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from ..machine.dtypes import Tensor
+from ..machine.questions import decided
 from .axis import Axis, Ids, Index, plain
 from .factors import Factor, absent_entries, contracted, gathered, no_element_twice, spread_over, without_repeats
 
@@ -35,19 +36,28 @@ class Term:
     def replaced(self, factors: Sequence[Factor] | None = None, out: Sequence[Axis] | None = None,
                  inn: Sequence[Axis] | None = None,
                  coefficient: Any = None, conjugate: bool | None = None) -> Term:
-        """A copy with some fields changed."""
-        return Term(self.factors if factors is None else factors, self.out if out is None else out,
-                    self.inn if inn is None else inn,
-                    self.coefficient if coefficient is None else coefficient, self.conjugate
-                    if conjugate is None else conjugate)
+        """A copy with some fields changed; what is known of its axes stays known where they stay."""
+        term: Term = _new(Term)  # terms are made many times in each walk: without `__init__`, which says the same
+        term.factors = self.factors if factors is None else tuple(factors)
+        term.out = self.out if out is None else tuple(out)
+        term.inn = self.inn if inn is None else tuple(inn)
+        term.coefficient = self.coefficient if coefficient is None else coefficient
+        term.conjugate = self.conjugate if conjugate is None else conjugate
+        term._carried = self._carried if out is None and inn is None else None
+        term._pattern = None
+        return term
 
     # ----- what it is made of -----
 
     def carried(self) -> dict[Index, None]:
         """The indices of all axes, out axes first: to be read, not changed."""
-        if self._carried is None:
-            self._carried = dict.fromkeys([i for axis in (*self.out, *self.inn) for i in axis.indices])
-        return self._carried
+        found = self._carried
+        if found is None:
+            found = self._carried = {}
+            for axis in (*self.out, *self.inn):
+                for i in axis.indices:
+                    found[i] = None
+        return found
 
     def in_indices(self) -> set[Index]:
         """The indices that in axes carry."""
@@ -78,9 +88,15 @@ class Term:
     def eliminated(self, room: int = 0) -> Term:
         """Sum the indices that no axis carries, where that makes the term smaller, or no larger than `room` numbers;
         only the factors that hold one are multiplied."""
-        carried = self.carried()
-        factors = list(self.factors)
-        gone = list(dict.fromkeys(i for _, ids in factors for i in ids if i not in carried))
+        carried = self._carried or self.carried()
+        summed: dict[Index, None] = {}
+        for _, ids in self.factors:
+            for i in ids:
+                if i not in carried:
+                    summed[i] = None
+        if not summed:
+            return self
+        factors, gone = list(self.factors), list(summed)
         while gone:
             found: Any = None  # the sum with the smallest result first
             for i in gone:
@@ -107,19 +123,26 @@ class Term:
 
         `room`: a product no larger than that costs what the ordinary walk does, and spares what comes after.
         """
-        gone = [a for a in gone if a.indices or a.positions is not None]
-        if not gone:
-            return self
-        factors = [*self.factors, *absent_entries([a for a in gone if a.positions is not None and a not in read], like)]
-        carried = self.carried()
-        held = {i for _, ids in factors for i in ids}
-        count = math.prod(i.size for i in dict.fromkeys(i for a in gone for i in a.indices)
-                          if i not in carried and i not in held)
-        return self.replaced(factors=tuple(factors), coefficient=self.coefficient * count).eliminated(room)
+        term, known, count, some = self, set(self.carried()), 1, False
+        for axis in gone:
+            if axis.positions is not None and axis not in read:
+                term = term.replaced(factors=(*term.factors, *absent_entries([axis], like)))
+        for _, ids in term.factors:
+            known.update(ids)
+        for axis in gone:
+            some = some or axis.positions is not None or bool(axis.indices)
+            for i in axis.indices:
+                if i not in known:  # constant along it
+                    known.add(i)
+                    count *= i.size
+        if count != 1:
+            term = term.replaced(coefficient=term.coefficient * count)
+        return term.eliminated(room) if some else term
 
     def times(self, array: Tensor, ids: Ids) -> Term:
         """One more factor; multiplied into one over the same indices where there is one."""
-        array, ids = without_repeats(array, ids)
+        if len(set(ids)) < len(ids):
+            array, ids = without_repeats(array, ids)
         for k, (other, its) in enumerate(self.factors):
             if its == ids:
                 return self.replaced(factors=(*self.factors[:k], (other * array, ids), *self.factors[k + 1:]))
@@ -127,7 +150,8 @@ class Term:
 
     def within(self, array: Tensor, ids: Ids) -> Term:
         """One more factor; multiplied into one that holds its indices among others, which is then no larger and read once by each that follows."""
-        array, ids = without_repeats(array, ids)
+        if len(set(ids)) < len(ids):
+            array, ids = without_repeats(array, ids)
         for k, (other, its) in enumerate(self.factors):
             if set(ids) <= set(its) and no_element_twice(other):
                 return self.replaced(factors=(*self.factors[:k], (other * spread_over(array, ids, its), its),
@@ -170,7 +194,7 @@ class Term:
             if index not in axis.indices:
                 return axis
             ids, table = of_ids(axis.indices), of_array(axis.table(), axis.indices)
-            if bool((where < 0).any()):
+            if decided((where < 0).any()):
                 present = (where >= 0).reshape([n for i in axis.indices for n in (sizes if i is index else [1])])
                 table = torch.where(present, table, -1)
             return Axis(ids, axis.size, table)
@@ -308,6 +332,9 @@ class Term:
         if self.coefficient != 1:
             array = array * self.coefficient
         return array.reshape([i.size if i in ids else 1 for i in order])
+
+
+_new = object.__new__
 
 
 def _linked(i: Index, gone: Sequence[Index], factors: Sequence[Factor]) -> list[Index]:

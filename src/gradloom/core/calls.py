@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..machine.caches import cache
 from ..machine.dtypes import NUMBER_DTYPES, NUMBER_TYPES, Tensor, computed_in, differentiable
-from .array import constant, dlarray, operand
+from .array import constant, dlarray, foreign, operand
 from .errors import GradloomError, ShapeError, _inside, line_of, user_site
 from .labels import aligned, described
 from .operand import Operand
-from .operation import NO_PARAMS, Operation, left_to_the_other
+from .operation import NO_PARAMS, Operation
 from .tables import words
 from .trace import Node
 
@@ -26,7 +27,8 @@ FULL = frozenset((torch.float32, torch.float64, torch.complex64, torch.complex12
 _made = dlarray._made
 _getframe = sys._getframe
 
-def unary(operation: Elementwise) -> Callable[..., Any]:
+def unary(operation: Elementwise, depth: int = 1) -> Callable[..., Any]:
+    """The public function of one operand; `depth`: how many frames above its own the caller's is."""
     keep_x, keep_y = operation.kept_for((True,))
 
     def call(x: Any, /) -> Any:
@@ -46,9 +48,9 @@ def unary(operation: Elementwise) -> Callable[..., Any]:
             result = operation.kernel(value)
         except (RuntimeError, TypeError, ValueError, OverflowError) as error:
             raise operation.refusal((x,), error) from None
-        frame = _getframe(1)
+        frame = _getframe(depth)
         code = frame.f_code
-        site = (code, frame.f_lasti) if _inside.get(code.co_filename) is False else user_site(2)
+        site = (code, frame.f_lasti) if _inside.get(code.co_filename) is False else user_site(depth + 1)
         values = [value if keep_x else None, result if keep_y else None]
         return _made(result, Node(operation, node.trace, (node,), values, NO_PARAMS, result, site), x._labels)
 
@@ -56,14 +58,19 @@ def unary(operation: Elementwise) -> Callable[..., Any]:
 
 
 def binary(operation: Elementwise, repeats: bool = False) -> Callable[..., Any]:
-    """`repeats`: as an operator it is one that Python has for text and lists too."""
+    """The public function of two operands; as an operator and, from the right, as a reflected one.
+
+    `repeats`: as an operator it is one that Python has for text and lists too.
+    """
     general = nary(operation)
-    call = _binary(operation, general)
-    call.operator = _binary(operation, left_to_the_other(general, repeats))  # type: ignore[attr-defined]
+    call: Any = _binary(operation, general)
+    asking = left_to_the_other(general, repeats)
+    call.operator = _binary(operation, asking)
+    call.reflected = reflected(_binary(operation, asking, 2))
     return call
 
 
-def _binary(operation: Elementwise, general: Callable[..., Any]) -> Callable[..., Any]:
+def _binary(operation: Elementwise, general: Callable[..., Any], depth: int = 1) -> Callable[..., Any]:
     as_scalar = operation.takes_numbers
     keep_both = operation.kept_for((True, True))
     keep_a = operation.kept_for((True, False))
@@ -135,16 +142,39 @@ def _binary(operation: Elementwise, general: Callable[..., Any]) -> Callable[...
             return general(a, b)
         if trace is None:
             return _made(result, None, labels)
-        frame = _getframe(1)
+        frame = _getframe(depth)
         code = frame.f_code
-        site = (code, frame.f_lasti) if _inside.get(code.co_filename) is False else user_site(2)
+        site = (code, frame.f_lasti) if _inside.get(code.co_filename) is False else user_site(depth + 1)
         values = [a_value if keep[0] else None, b_value if keep[1] else None, result if keep[2] else None]
         return _made(result, Node(operation, trace, (a_node, b_node), values, NO_PARAMS, result, site), labels)
 
     return call
 
 
-_numbers: dict[tuple[Any, Any], Any] = {}
+def left_to_the_other(function: Callable[..., Any], repeats: bool = False) -> Callable[..., Any]:
+    """A function of two operands as an operator: what is no array of numbers is asked for its own method (Python's
+    NotImplemented).
+
+    Not text and lists in a product, which Python would repeat.
+    """
+
+    def method(a: Any, b: Any, /) -> Any:
+        return (NotImplemented if type(b) is not dlarray and foreign(b) and not (repeats and isinstance(b, (str, bytes, list, tuple)))
+                else function(a, b))
+
+    return method
+
+
+def reflected(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of two operands as the operator that is asked from the right."""
+
+    def method(self: Any, other: Any, /) -> Any:
+        return function(other, self)
+
+    return method
+
+
+_numbers: dict[tuple[Any, Any], Any] = cache(f"{__name__}._numbers", {})
 
 
 def number(value: Any, dtype: torch.dtype) -> Any:
@@ -226,9 +256,9 @@ def broadcast_operands(operation: Operation, args: Sequence[Any]) -> tuple[list[
         if arrays:  # the common case: nothing to convert, nothing to align
             return list(args), None
     inputs = [operand(x) for x in args]
-    if not any(isinstance(x, (Operand, Tensor)) for x in inputs):
+    if not any([isinstance(x, (Operand, Tensor)) for x in inputs]):
         inputs[0] = dlarray(inputs[0])
-    if any(type(x) is dlarray for x in inputs):
+    if dlarray in map(type, inputs):
         inputs = [dlarray._made(constant(x), None, None) if isinstance(x, Tensor) else x for x in inputs]
     labels = None
     for x in inputs:
@@ -244,14 +274,14 @@ def broadcast_operands(operation: Operation, args: Sequence[Any]) -> tuple[list[
         return inputs, None
     inputs = [placed(x, labels) if type(x) is dlarray and x._labels is not None and x._labels != labels
               else x for x in inputs]
-    rank = max(x.ndim for x in inputs if hasattr(x, "ndim"))
+    rank = max([x.ndim for x in inputs if hasattr(x, "ndim")])
     if rank > len(labels):
         labels = "U" * (rank - len(labels)) + labels
     labelled = [x for x in inputs if type(x) is dlarray and x._labels is not None]
     for x in inputs:
-        if type(x) is dlarray and x._labels is None and x.ndim:
-            for k in range(1, x.ndim + 1):
-                if (x.shape[-k] != 1 and any(o.ndim >= k for o in labelled)
+        if type(x) is dlarray and x._labels is None:
+            for k in range(1, x._value.ndim + 1):
+                if (x._value.shape[-k] != 1 and any(o.ndim >= k for o in labelled)
                     and all(o.ndim < k or o.shape[-k] == 1 for o in labelled)):
                     raise ShapeError(
                         f"{_operands(operation, inputs)}: an unlabelled operand may not stretch a labelled axis of size 1, "

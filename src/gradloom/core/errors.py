@@ -8,10 +8,14 @@ import sys
 from types import CodeType
 from typing import Any
 
+from ..machine.caches import cache
+
 Site = tuple[CodeType, int]
 
+WRITTEN = "<gradloom "  # how the files of functions that the library wrote out begin
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-_inside: dict[str, bool] = {}  # whether a file is gradloom's, or of a library that called it: not the user's
+# whether a file is gradloom's, or of a library that called it: not the user's
+_inside: dict[str, bool] = cache(f"{__name__}._inside", {})
 _CALLERS = ("numpy", "torch", "scipy", "optree")
 
 
@@ -75,7 +79,7 @@ def is_inside(file: str) -> bool:
 
 
 def _is_inside(file: str) -> bool:
-    if file.startswith(_HERE):
+    if file.startswith((_HERE, WRITTEN)):
         return True
     folders = [os.path.dirname(getattr(sys.modules[name], "__file__", None) or "") for name in _CALLERS
                if name in sys.modules]

@@ -75,7 +75,11 @@ def check_finite() -> _Block:
 
 def checking() -> bool:
     """Whether this thread is in a `check_finite` block."""
-    return any([block is not None and block.held for block in [reference() for reference in _blocks]])
+    for reference in _blocks:
+        block = reference()
+        if block is not None and block.held:
+            return True
+    return False
 
 
 def _answered(operation: Operation, name: str) -> Any:

@@ -6,15 +6,15 @@ An array's labels are a string with one letter per axis of S (spatial), C (chann
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
+from ..machine.caches import remembered
 from .errors import LabelError
 
 LETTERS = "SCBTU"
 LAYOUTS = '"BCSS" (PyTorch), "BSSC" (Keras), "SSCB" (MATLAB)'
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def checked(labels: str | None, ndim: int) -> str | None:
     """The labels of an array with `ndim` axes, or a LabelError; all U is None."""
     if labels is None:
@@ -43,12 +43,13 @@ def described(shape: Sequence[int], labels: str | None) -> str:
     return " x ".join(f"{n}({label})" for n, label in zip(shape, labels, strict=True))
 
 
+@remembered(1024)
 def positions(labels: str | None, letter: str) -> tuple[int, ...]:
     """The axes that carry a letter; unlabelled axes are all U."""
-    return tuple(k for k, other in enumerate(labels or "") if other == letter)
+    return tuple([k for k, other in enumerate(labels or "") if other == letter])
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def _letter_axes(labels: str | None, letters: str, shape: str) -> tuple[int, ...]:
     axes: list[int] = []
     for letter in letters:
@@ -87,7 +88,7 @@ def axes_of(axis: object, ndim: int, labels: str | None, shape: Sequence[int] = 
     return (k % ndim,)
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def aligned(a: str, b: str) -> tuple[str, tuple[int | None, ...], tuple[int | None, ...]]:
     """Match two labelled operands by label: result labels, and for each operand the axis to use at each result axis
     (None: size 1).

@@ -12,28 +12,29 @@ inputs' cotangents are asked for).
 """
 from __future__ import annotations
 
-import inspect
 import sys
 import weakref
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from itertools import repeat
+from operator import is_not
 from typing import Any
 
 import torch
 
-from ..machine.dtypes import NUMBER_TYPES, Tensor
+from ..machine.dtypes import Tensor
 from ..machine.memory import out_of_memory
-from ..vocabulary.misspelled import nearest
-from .array import constant, dlarray, foreign, refuse_transform
+from .array import constant, dlarray, refuse_transform
 from .errors import GradloomError, ShapeError, TypeRefused, line_of, user_site
 from .labels import described
 from .operand import Operand
-from .tables import OPERATIONS, PUBLIC, words
+from .rules import BoundRule, Rule, written
+from .tables import OPERATIONS, words
 from .trace import Node, different_traces
 
 _made = dlarray._made
 NO_PARAMS: dict[str, Any] = {}
-Rule = Callable[..., Any]
+NONES = repeat(None)  # as many as are asked for
 
 
 class Operation:
@@ -98,7 +99,7 @@ class Operation:
         self.torch = torch
         self.module = _declared_in()
         # its square from its inputs, smooth where it is not
-        self.squared = None if squared is None else BoundRule(squared, self)
+        self.squared = None if squared is None else BoundRule(squared, self, "squared")
         self._keepers: dict[tuple[bool, ...], Callable[..., list[Any]]] = {}
         if "y" in self.inputs:
             raise ValueError(f"operation {name!r}: y is the output's name in rules; call the input something else")
@@ -113,8 +114,8 @@ class Operation:
     @cached_property
     def ordinary(self) -> bool:
         """Whether a raw walk asks nothing of it but its pull."""
-        return (self.reads_at is None and self.writes_at is None and not self.overwrites and not self.barrier
-                and self is not ITEM)
+        return (self.reads_at is None and self.writes_at is None and not self.overwrites
+                and not self.barrier)
 
     # ----- running -----
 
@@ -195,7 +196,7 @@ class Operation:
     def kept(self, nodes: Sequence[Node | None], values: list[Any], output: Any,
              hidden: Sequence[Any] = ()) -> list[Any]:
         """The values that a node keeps: constants, and what the rules of its traced inputs read."""
-        mask = tuple([n is not None for n in nodes])
+        mask = tuple(map(is_not, nodes, NONES))
         keeper = self._keepers.get(mask)
         if keeper is None:
             keeper = self._keepers[mask] = self._keeper(mask)
@@ -206,7 +207,8 @@ class Operation:
         n = len(mask)
         places = [f"values[{k}]" for k in range(n)] + ["output"] + [f"hidden[{k}]" for k in range(len(self.hidden))]
         source = ", ".join(place if keep else "None" for place, keep in zip(places, self.kept_for(mask), strict=True))
-        return written(f"lambda values, output, hidden: [{source}]")
+        traced = "_".join(name for name, its in zip(self.inputs, mask, strict=True) if its)
+        return written(f"{self.name}.kept_{traced}", "values, output, hidden", f"return [{source}]")
 
     def kept_for(self, mask: tuple[bool, ...]) -> tuple[bool, ...]:
         """Of inputs, output and hidden outputs, which are kept when `mask` says which inputs are traced."""
@@ -279,57 +281,6 @@ def _mismatch(names: Sequence[str], inputs: Sequence[Any]) -> str:
     return "their shapes do not broadcast"
 
 
-# ----- rules: functions whose parameter names say what they read ------------------------------------------------------
-
-
-class BoundRule:
-    """A rule with its parameter names resolved to where the values are, once."""
-
-    __slots__ = ("arguments", "call", "reads", "rule")
-
-    def __init__(self, rule: Rule, operation: Operation):
-        names = list(inspect.signature(rule).parameters)
-        slots = {name: k for k, name in enumerate((*operation.inputs, "y", *operation.hidden))}
-        self.rule = rule
-        self.reads: set[str] = set()
-        arguments = []
-        for name in names:
-            stem = name.rsplit("_", 1)[0]
-            if name in slots:
-                self.reads.add(name)
-                arguments.append(f"v[{slots[name]}]")
-            elif name == "y_bar":
-                arguments.append("g")
-            elif name.endswith("_dot") and stem in slots:
-                arguments.append(f"g[{slots[stem]}]")
-            elif name == "y_shape":
-                arguments.append("node.shape")
-            elif name.endswith("_shape") and stem in slots:
-                k = slots[stem]
-                arguments.append(f"(node.parents[{k}].shape if node.parents[{k}] is not None else shape_of(v[{k}]))")
-            elif name == "y_place":
-                arguments.append("node")
-            elif name.endswith("_place") and stem in slots:
-                arguments.append(f"node.parents[{slots[stem]}]")
-            elif name in ("lead", "wanted"):
-                arguments.append(name)
-            elif name == operation.leaves:
-                arguments.append(f"(v[{len(slots)}] if len(v) > {len(slots)} else None)")
-            else:
-                arguments.append(f"p[{name!r}]")
-        self.arguments = ", ".join(arguments)
-        self.call = written(f"lambda v, p, node, g, lead, wanted: rule({self.arguments})", rule=rule)
-
-
-def written(source: str, **known: Any) -> Callable[..., Any]:
-    """A function written out once; its frames are this library's, not the user's."""
-    return eval(compile(source, __file__, "eval"), {**known, "shape_of": constant_shape})  # type: ignore[no-any-return]
-
-
-def constant_shape(value: Any) -> Any:
-    return torch.Size(()) if type(value) in NUMBER_TYPES else value.shape
-
-
 def square_of(y: dlarray) -> Any:
     """The square of what an operation that states it has made; None where what it reads is no longer kept."""
     node = y._node
@@ -357,112 +308,33 @@ def item(result: Any, node: Node | None, k: int, labels: str | None) -> dlarray:
                          labels)
 
 
+class Outputs(list[Any]):
+    """What a walk carries for a node with several outputs: one for each, None where there is none. Added part by part."""
+
+    shape = dtype = None  # as those of the node
+
+    def __add__(self, other: Any) -> Outputs:
+        return Outputs([b if a is None else a if b is None else a + b for a, b in zip(self, other, strict=True)])
+
+    def add_(self, other: Any) -> None:
+        """The same in this list; the arrays in it may be somebody else's, and stay."""
+        self[:] = self + other
+
+
 class _Item(Operation):
-    """Output k of its parent. The walks know it; a tuple of cotangents is what its parent's pull receives."""
+    """Output k of its parent, which is all that it is linear in."""
 
     kind = "item"
 
+    def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any, lead: tuple[int, ...],
+             wanted: Sequence[bool]) -> Sequence[Any]:
+        (parent,) = node.parents
+        bars = Outputs([None] * parent.operation.outputs)  # type: ignore[union-attr]
+        bars[params["k"]] = y_bar
+        return (bars,)
+
+    def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
+        return dots[0][params["k"]]
+
 
 ITEM = _Item("item", lambda x, k: x[k], ("x",))
-
-
-def discrete(name: str, kernel: Callable[..., Any], inputs: Sequence[str] = ("x",), **rest: Any) -> Operation:
-    """Declare an operation whose result carries no derivative: comparisons, rounding, positions."""
-    return Operation(name, kernel, inputs, **rest)
-
-
-# ----- public functions -----------------------------------------------------------------------------------------------
-
-
-def public(operation: Operation, *, operators: Sequence[str] = (), method: bool = False) -> Callable[[Any], Any]:
-    """Tie a user-facing function to its operation: the table, the docs and the special methods read it from here."""
-
-    def tie(function: Any) -> Any:
-        return dressed(function, operation, function.__doc__ or "", operators, method)
-
-    return tie
-
-
-def composite(function: Any) -> Any:
-    """A public function that is written in other operations and needs no rule."""
-    function.__module__ = "gradloom"
-    PUBLIC[function.__name__] = explained(function)
-    return function
-
-
-def explained(function: Any) -> Any:
-    """The function as users have it: a call with an option that it has not, or with an axis by position, is an error that spells it as it is here."""
-    parameters = inspect.signature(function).parameters
-    if "axis" not in parameters and not any(p.kind is p.KEYWORD_ONLY for p in parameters.values()):
-        return function
-    by_keyword = "axis" in parameters and parameters["axis"].kind is inspect.Parameter.KEYWORD_ONLY
-    options = [n for n, p in parameters.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    function.__signature__ = inspect.signature(function)
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except TypeError as error:
-            if error.__traceback__ is None or error.__traceback__.tb_next is not None:
-                raise  # from inside
-            refused, name = error, function.__name__
-        plain = [p.replace(annotation=p.empty) for p in parameters.values()]
-        way = f"write {name}{inspect.Signature(plain)}"
-        word = next((w for w in kwargs if w not in parameters), None)
-        if word in ("dim", "dims", "axes") and "axis" in parameters:
-            raise TypeRefused(
-                f"{name} has no {word}=, at {line_of(user_site())}; the word is axis, an integer counted from 0, a label letter "
-                              f"or several: write {name}(..., axis={kwargs[word]!r})")
-        if word is not None:
-            raise TypeRefused(f"{name} has no {word}=, at {line_of(user_site())}{nearest(word, options, 1)}; {way}")
-        if by_keyword and "were given" in str(refused):
-            of_two = f"{name}imum"
-            other = f", or {of_two}(a, b) for the {name} of two arrays" if of_two in PUBLIC else ""
-            raise TypeRefused(
-                f"{refused}, at {line_of(user_site())}; axis is given by keyword and counts from 0: write {name}(x, axis=0) "
-                              f"for the first axis, MATLAB's 1{other}")
-        raise TypeRefused(f"{refused}, at {line_of(user_site())}; {way}")
-
-    for name in ("__name__", "__qualname__", "__doc__", "__module__"):
-        setattr(call, name, getattr(function, name))
-    call.__dict__ = function.__dict__  # one signature and one operation for both
-    return call
-
-
-def dressed(function: Any, operation: Operation, doc: str, operators: Sequence[str], method: bool = False) -> Any:
-    function.__name__ = function.__qualname__ = operation.name if function.__name__ == "call" else function.__name__
-    function.__module__ = "gradloom"
-    function.__doc__ = doc
-    function.operation = operation
-    operation.public = function
-    PUBLIC[function.__name__] = shown = explained(function)
-    for name in operators:
-        two = len(operation.inputs) == 2
-        method_ = getattr(function, "operator", None) or (left_to_the_other(function) if two else function)
-        # not __rsub__, of which there is a __sub__
-        direct = operation.commutes or f"__{name[3:]}" not in operators
-        setattr(Operand, name, method_ if direct else _reflected(method_))
-    if method:
-        setattr(dlarray, function.__name__, shown)
-    return function
-
-
-def left_to_the_other(function: Callable[..., Any], repeats: bool = False) -> Callable[..., Any]:
-    """A function of two operands as an operator: what is no array of numbers is asked for its own method (Python's
-    NotImplemented).
-
-    Not text and lists in a product, which Python would repeat.
-    """
-
-    def method(a: Any, b: Any, /) -> Any:
-        return (NotImplemented if foreign(b) and not (repeats and isinstance(b, (str, bytes, list, tuple)))
-                else function(a, b))
-
-    return method
-
-
-def _reflected(function: Any) -> Any:
-    def method(self: Any, other: Any, /) -> Any:
-        return function(other, self)
-
-    return method

@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import torch
 
+from .caches import remembered
 from .dtypes import Tensor
 
 _TOGETHER = {4: ((0, 2, 3, 1), torch.channels_last), 5: ((0, 2, 3, 4, 1), torch.channels_last_3d)}
@@ -28,7 +28,7 @@ def settled(x: Tensor) -> Tensor:
     return x.as_strided(shape, together) if order and x.is_contiguous(memory_format=layout) else x
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def _strides(shape: tuple[int, ...], order: Sequence[int]) -> tuple[int, ...]:
     """Those of new memory in which the axes lie in an order."""
     strides, step = [0] * len(shape), 1

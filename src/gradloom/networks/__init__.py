@@ -1,7 +1,8 @@
 """Layers and networks: values with learnable parameters and states."""
 from . import initialize, layers
-from .layer import Layer, Layout, Learnable, State
-from .learnables import Learnables, UnknownName
+from .layer import Layer, Learnable, State
+from .layout import Layout
 from .network import dlnetwork
+from .parameters import Learnables, UnknownName
 
 __all__ = ["Layer", "Layout", "Learnable", "Learnables", "State", "UnknownName", "dlnetwork", "initialize", "layers"]

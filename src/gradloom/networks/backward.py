@@ -18,19 +18,22 @@ class Call(OwnBackward):
 
     def __init__(self, layer: Layer, method: Callable[..., Any], xs: Sequence[dlarray], fields: Sequence[str],
                  parameters: Sequence[dlarray], wrapped: Callable[[Any], dlarray]):
-        super().__init__()
         self.word = f"{type(layer).__name__}.backward"
         self.layer, self.method, self.wrapped = layer, method, wrapped
         self.fields, self.count = tuple(fields), len(xs)
-        self.names = [*(f"input {k}" for k in range(self.count)), *fields]
+        self.names = [*[f"input {k}" for k in range(self.count)], *fields]
         self.labels = [x._labels for x in (*xs, *parameters)]
-        self.shapes = [x.shape for x in (*xs, *parameters)]
+        self.shapes = [tuple(x._value.shape) for x in (*xs, *parameters)]
         self.states: Layer | None = None
 
     def bound(self, arrays: Sequence[Any]) -> Any:
         """The layer with these learnables."""
         allowed = [n for n, role in self.layer.roles.items() if role == "state"]
         return copied(self.layer, dict(zip(self.fields, arrays, strict=True)), allowed)
+
+    def identified_by(self) -> Sequence[Any]:
+        held = {name: value for name, value in self.layer.__dict__.items() if name not in self.fields}
+        return [*self._told(), type(self.layer), held, self.fields]
 
     def run(self, values: Sequence[Tensor]) -> Tensor:
         arrays = [dlarray._made(v, None, its) for v, its in zip(values, self.labels, strict=True)]
@@ -60,8 +63,7 @@ def called(layer: Layer, method: Callable[..., Any], xs: Sequence[dlarray], fiel
         return y
 
     call = Call(layer, method, xs, fields, parameters, single)
-    call.ran = call.run([x._value for x in (*xs, *parameters)])
+    y = LAYER.apply((*xs, *parameters), {"call": call})
     assert call.states is not None
     states, call.states = call.states, None
-    y = LAYER.apply((*xs, *parameters), {"call": call}, call.y_labels[0])
     return y, states

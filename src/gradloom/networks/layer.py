@@ -11,8 +11,8 @@ from dataclasses import MISSING, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args
 
 from ..core.errors import TypeRefused, line_of, user_site
-from ..core.labels import described, positions
 from ..vocabulary.misspelled import nearest
+from .registry import enter
 
 LEARNABLE, STATE = "learnable", "state"
 Learnable = Annotated[Any, LEARNABLE]
@@ -20,26 +20,6 @@ State = Annotated[Any, STATE]
 
 _ROLE_NAMES = re.compile(r"^(?:Optional\[)?(?:\w+\.)*(Learnable|State)\]?(?:\s*\|\s*None)?$")
 ALLOWED = "_may_assign"  # in the copy that one call gets: the fields that it may assign
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The shape and labels of a layer's input, as `initialize` sees it. The batch has size 1 there."""
-
-    shape: tuple[int, ...]
-    labels: str | None = None
-
-    @property
-    def sizes(self) -> dict[str, Any]:
-        """Sizes by letter: an integer, or a tuple where several axes carry the letter."""
-        found: dict[str, Any] = {}
-        for letter in dict.fromkeys(self.labels or ""):
-            its = tuple(self.shape[k] for k in positions(self.labels, letter))
-            found[letter] = its if letter in "SU" and len(its) > 1 else its[0]
-        return found
-
-    def __str__(self) -> str:
-        return described(self.shape, self.labels)
 
 
 class Layer:
@@ -78,6 +58,8 @@ class Layer:
 
     roles: ClassVar[dict[str, str]] = {}
     default_name: ClassVar[str] = "layer"
+    matlab: ClassVar[str | None] = None  # what MATLAB calls a layer of the catalogue
+    input_names: ClassVar[tuple[str, ...]] = ("in",)
     output_names: ClassVar[tuple[str, ...]] = ("out",)
 
     if TYPE_CHECKING:  # no type checker knows that a Learnable field is an option by keyword, None where it is left out
@@ -92,6 +74,7 @@ class Layer:
             cls.default_name = cls.__name__.lower()
         dataclass(frozen=True, eq=False, repr=False)(cls)
         _assign_through_layer(cls)
+        enter(cls)
 
     def predict(self, *xs: Any, **options: Any) -> Any:
         """The outputs of the layer in use."""
@@ -239,4 +222,4 @@ def copied(layer: Layer, changes: dict[str, Any], may_assign: Sequence[str] | fr
     return made
 
 
-__all__ = ["Layer", "Layout", "Learnable", "State"]
+__all__ = ["Layer", "Learnable", "State"]

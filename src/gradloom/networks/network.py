@@ -1,29 +1,30 @@
-"""The network: layers in a sequence and the values of their parameters, as one value that never changes."""
+"""The network: a body and the values of its parameters, as one value that never changes."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, final
 
 import torch
 
 from ..core.array import dlarray
 from ..core.containers import register
 from ..core.errors import TypeRefused, line_of, user_site
-from ..core.labels import described
 from ..core.trace import live
-from ..machine.dtypes import COMPLEX_OF, NAMES, REAL_OF, differentiable, dtype_named, promoted
+from ..machine.dtypes import COMPLEX_OF, NAMES, differentiable, dtype_named
 from ..operations.elementwise.arithmetic import astype
 from ..vocabulary.misspelled import nearest
-from .construction import construct
-from .layer import Layer, Layout, written
-from .learnables import Learnables, aligned_rows, checked_shape, html_table, placed
-from .structure import Structure, one_output
+from .body import Body
+from .building import construct
+from .layer import Layer
+from .parameters import Learnables, checked_shape, learnables_of, placed
+from .summary import aligned_rows, html_table
 
 _new = object.__new__
 _set = object.__setattr__
 _made = dlarray._made
 
 
+@final
 class dlnetwork:
     """A sequence of layers with parameters that can be traced, differentiated and replaced.
 
@@ -47,105 +48,64 @@ class dlnetwork:
     Source: MATLAB Deep Learning Toolbox, dlnetwork.
     """
 
-    __slots__ = ("__weakref__", "_structure", "_values")
-    _structure: Structure
+    __slots__ = ("__weakref__", "_body", "_values")
+    _body: Body
     _values: list[Any]
 
     def __init__(self, layers: Layer | Sequence[Layer], /, *examples: Any, dtype: Any = "float32"):
-        structure, values = construct(layers, examples, dtype)
-        _set(self, "_structure", structure)
+        body, values = construct(layers, examples, dtype)
+        _set(self, "_body", body)
         _set(self, "_values", values)
-
-    @classmethod
-    def _made(cls, structure: Structure, values: list[Any]) -> Any:
-        """The network with other values, without checks: for this library alone."""
-        made = _new(cls)
-        _set(made, "_structure", structure)
-        _set(made, "_values", values)
-        return made
 
     # ----- running -----
 
-    def __call__(self, *xs: Any, outputs: str | Sequence[str] | None = None, return_state: bool = False) -> Any:
+    def __call__(self, *xs: Any, outputs: str | Sequence[str] | None = None, return_state: bool = False,
+                 **options: Any) -> Any:
         """What `predict` returns."""
-        return self._run(xs, False, outputs, return_state)
+        return self._run(xs, False, outputs, return_state, options)
 
-    def predict(self, *xs: Any, outputs: str | Sequence[str] | None = None, return_state: bool = False) -> Any:
+    def predict(self, *xs: Any, outputs: str | Sequence[str] | None = None, return_state: bool = False,
+                **options: Any) -> Any:
         """The network in use: nothing is dropped, normalization uses trained statistics.
 
         `outputs` names layers ("relu1", or "layer/output"): one name gives one array, a list a tuple.
-        `return_state=True` gives the pair (outputs, state), state a Mapping for `net.replace(state=state)`.
+        `return_state=True` gives the pair (outputs, state), state a Mapping for `net.replace(state=state)`. Other
+        options go to a torch module's own forward; a network of layers has none.
         """
-        return self._run(xs, False, outputs, return_state)
+        return self._run(xs, False, outputs, return_state, options)
 
-    def forward(self, *xs: Any, outputs: str | Sequence[str] | None = None, return_state: bool = False) -> Any:
+    def forward(self, *xs: Any, outputs: str | Sequence[str] | None = None, return_state: bool = False,
+                **options: Any) -> Any:
         """The network in training: dropout drops, normalization uses the batch's statistics and moves the trained ones.
 
         Options as in `predict`. The moved statistics are in the state: `y, state = net.forward(x, return_state=True)`.
         """
-        return self._run(xs, True, outputs, return_state)
+        return self._run(xs, True, outputs, return_state, options)
 
-    def _run(self, xs: tuple[Any, ...], training: bool, outputs: Any, return_state: bool) -> Any:
-        structure, values = self._structure, self._values
-        dtype = self._dtype()
-        xs = tuple([_input(x, dtype) for x in xs])
-        wanted: Any = None
-        last = len(structure.stages)
-        if outputs is not None:
-            outputs = outputs if isinstance(outputs, str) else tuple(outputs)
-            wanted = structure.chosen(outputs)
-            if not return_state:
-                last = max([k for k, _ in wanted], default=-1) + 1
-        states = values[len(structure.learnable_keys):] if return_state else None
-        offset = len(structure.learnable_keys)
-        ys: list[Any] = []
-        for stage in structure.stages[:last]:
-            y, layer = stage.run(values, xs, training)
-            if states is not None:
-                for field, k in stage.states:
-                    value = layer.__dict__[field]
-                    states[k - offset] = value if type(value) is dlarray else dlarray(value)
-            if wanted is not None:
-                ys.append(y)
-            xs = y if type(y) is tuple else (y,)
-            xs = tuple([_made(x._value, x._node, x._labels) for x in xs])
-        if wanted is None:
-            result: Any = xs[0] if len(xs) == 1 else xs
-        else:
-            chosen = tuple([one_output(ys[k], structure.stages[k], which) for k, which in wanted])
-            result = chosen[0] if isinstance(outputs, str) else chosen
-        return (result, Learnables._made(structure.state_keys, states)) if states is not None else result
-
-    def _dtype(self) -> torch.dtype | None:
-        """The type of the learnables, None where there are none."""
-        values = self._values
-        n = len(self._structure.learnable_keys)
-        if not n:
-            return None
-        first = values[0]._value.dtype
-        for k in range(1, n):
-            if values[k]._value.dtype is not first:
-                return promoted(*[v._value.dtype for v in values[:n]])
-        return first
+    def _run(self, xs: tuple[Any, ...], training: bool, outputs: Any, return_state: bool,
+             options: dict[str, Any]) -> Any:
+        body = self._body
+        y, state = body.run(self._values, xs, training, outputs, return_state, options)
+        return (y, learnables_of(body.state_keys, state)) if state is not None else y
 
     # ----- what it is -----
 
     @property
     def learnables(self) -> Learnables:
         """What training changes: {(layer, parameter): array}, in layer order."""
-        keys = self._structure.learnable_keys
-        return Learnables._made(keys, self._values[:len(keys)])
+        keys = self._body.learnable_keys
+        return learnables_of(keys, self._values[:len(keys)])
 
     @property
     def state(self) -> Learnables:
         """What is carried from call to call: {(layer, parameter): array}, in layer order."""
-        structure = self._structure
-        return Learnables._made(structure.state_keys, self._values[len(structure.learnable_keys):])
+        body = self._body
+        return learnables_of(body.state_keys, self._values[len(body.learnable_keys):])
 
     @property
     def layers(self) -> tuple[Layer, ...]:
         """The layers, with their names and their parameters."""
-        return tuple(stage.complete(self._values) for stage in self._structure.stages)
+        return self._body.layers(self._values)
 
     # ----- other networks -----
 
@@ -161,10 +121,10 @@ class dlnetwork:
         1(C) dlarray float32
         [1.]
         """
-        structure = self._structure
+        body = self._body
         values = self._values.copy()
-        for given, keys, start, word in ((learnables, structure.learnable_keys, 0, "learnables"),
-                                         (state, structure.state_keys, len(structure.learnable_keys), "state")):
+        for given, keys, start, word in ((learnables, body.learnable_keys, 0, "learnables"),
+                                         (state, body.state_keys, len(body.learnable_keys), "state")):
             if given is None:
                 continue
             for k, value in placed(given, keys, word):
@@ -177,7 +137,7 @@ class dlnetwork:
                                           f"at {line_of(user_site())}; write dlarray(x, dtype=\"float32\")")
                 labels = value._labels or (old._labels if value.ndim == old.ndim else None)
                 values[start + k] = _made(value._value, value._node, labels)
-        return type(self)._made(structure, values)
+        return network_of(body, values)
 
     def to(self, *, device: Any = None, dtype: Any = None) -> dlnetwork:
         """The network on another device, or with parameters of another type ("float64", "bfloat16"; complex ones stay complex)."""
@@ -192,18 +152,11 @@ class dlnetwork:
             if device is not None and x._value.device != torch.device(device):
                 x = x.to(device=device) if live(x._node) is not None else _made(x._value.to(device), None, x._labels)
             values.append(x)
-        return type(self)._made(self._structure, values)
+        return network_of(self._body, values)
 
     def reset_state(self) -> dlnetwork:
         """The network with the states that its layers start from (each layer's own `reset_state`)."""
-        values = self._values.copy()
-        for stage in self._structure.stages:
-            layer = stage.bound(values)
-            layer.reset_state()
-            for field, k in stage.states:
-                value = layer.__dict__[field]
-                values[k] = value if type(value) is dlarray else dlarray(value)
-        return type(self)._made(self._structure, values)
+        return network_of(self._body, self._body.reset(self._values))
 
     # ----- a value -----
 
@@ -221,54 +174,36 @@ class dlnetwork:
                           "make a new one with dlnetwork(layers)")
 
     def __reduce__(self) -> Any:
-        return type(self)._made, (self._structure, self._values)
+        return network_of, (self._body, self._values)
 
     # ----- printing -----
 
-    def _rows(self) -> list[tuple[str, str, str, str]]:
-        counts: dict[str, int] = {}
-        for (layer, _), x in zip(self._structure.learnable_keys, self._values, strict=False):
-            counts[layer] = counts.get(layer, 0) + (x.size if type(x) is dlarray else 0)
-        rows = []
-        for stage in self._structure.stages:
-            count = f"{counts[stage.name]:,}" if stage.name in counts else ""
-            rows.append((stage.name, written(stage.layer, named=False), _sizes(stage.layouts), count))
-        return rows
-
-    def _heading(self) -> str:
-        n = len(self._structure.learnable_keys)
-        arrays = [x for x in self._values[:n] if type(x) is dlarray]
-        count = sum(x.size for x in arrays)
-        kinds = ", ".join(dict.fromkeys(NAMES[x._value.dtype] for x in arrays))
-        where = ", ".join(dict.fromkeys(str(x._value.device) for x in arrays if x._value.device.type != "cpu"))
-        traced = "traced" if any(live(x._node) is not None for x in arrays) else ""
-        layers = len(self._structure.stages)
-        return " ".join(w for w in (f"dlnetwork of {layers} layer{'s' * (layers != 1)}, {count:,} learnables",
-                                    kinds, where, traced) if w)
-
     def __repr__(self) -> str:
-        return f"{self._heading()}\n{aligned_rows([('Layer', 'Kind', 'Output', 'Learnables'), *self._rows()])}"
+        body = self._body
+        return f"{body.heading(self._values)}\n{aligned_rows([body.columns, *body.rows(self._values)])}"
 
     def _repr_html_(self) -> str:
-        return f"<p>{self._heading()}</p>" + html_table([("Layer", "Kind", "Output", "Learnables"), *self._rows()])
+        body = self._body
+        return f"<p>{body.heading(self._values)}</p>" + html_table([body.columns, *body.rows(self._values)])
 
 
-def _sizes(layouts: Sequence[Layout] | None) -> str:
-    return "" if layouts is None else ", ".join(described(layout.shape, layout.labels) for layout in layouts)
+def network_of(body: Body, values: list[Any]) -> dlnetwork:
+    """A body with these values, without checks."""
+    made = _new(dlnetwork)
+    _set(made, "_body", body)
+    _set(made, "_values", values)
+    return made
 
 
-def _input(x: Any, dtype: torch.dtype | None) -> dlarray:
-    """An input as a fresh handle in the type of the learnables; real stays real and complex complex."""
-    if type(x) is not dlarray:
-        x = dlarray(x)
-    its = x._value.dtype
-    if dtype is None or its is dtype:
-        return _made(x._value, x._node, x._labels)
-    if its.is_complex != dtype.is_complex:
-        dtype = COMPLEX_OF[dtype] if its.is_complex else REAL_OF[dtype]
-    return astype(x, dtype)
+def with_learnables(network: dlnetwork, arrays: Sequence[Any]) -> dlnetwork:
+    """The network with other learnables, all of them, in the order of their keys, without checks."""
+    return network_of(network._body, [*arrays, *network._values[len(arrays):]])
 
 
-register(dlnetwork, lambda net: (net._values, net._structure), dlnetwork._made, lambda net: net._structure.keys)
+def _keys(network: dlnetwork) -> list[Any]:
+    return [*network._body.learnable_keys, *network._body.state_keys]
 
-__all__ = ["dlnetwork"]
+
+register(dlnetwork, lambda net: (net._values, net._body), network_of, _keys)
+
+__all__ = ["dlnetwork", "network_of", "with_learnables"]

@@ -6,9 +6,8 @@ from typing import Any
 import torch
 
 from ..core.array import dlarray
+from ..core.declare import explained, multilinear
 from ..core.errors import TypeRefused, line_of, user_site
-from ..core.kinds.multilinear import multilinear
-from ..core.operation import explained
 from .elementwise.arithmetic import astype, conj, imag, real
 from .elementwise.functions import absolute
 from .movement.axes import squeeze

@@ -8,12 +8,13 @@ from typing import Any
 from ..blocks.action import einsum_letters
 from ..core.array import dlarray, labels_of
 from ..core.calls import binary, broadcast_operands, nary, unary
+from ..core.declare import composite
 from ..core.errors import LabelError, TypeRefused, line_of, user_site
 from ..core.kinds.elementwise import Elementwise
 from ..core.kinds.general import General
 from ..core.kinds.multilinear import Multilinear
 from ..core.labels import described, tidy
-from ..core.operation import Operation, composite
+from ..core.operation import Operation
 from ..core.tables import OPERATIONS
 from ..machine.dtypes import Tensor
 from ..vocabulary.misspelled import nearest
@@ -234,7 +235,7 @@ def _label_rule(operation: Operation, axes: Any, labels: str | None) -> Callable
 
     def descended(inputs: Sequence[Any]) -> str | None:
         """An output axis has the label of the input axis of the same letter."""
-        letters, out = einsum_letters(axes, [x.ndim for x in inputs])
+        letters, out = einsum_letters(axes, tuple([x.ndim for x in inputs]))
         found: dict[str, str] = {}
         for names, x in zip(letters, inputs, strict=True):
             for name, label in zip(names, labels_of(x) or "", strict=False):

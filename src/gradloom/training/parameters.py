@@ -10,8 +10,8 @@ from ..core.array import dlarray
 from ..core.containers import NAMESPACE, Structure, flatten, unflatten
 from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.labels import described
-from ..networks.learnables import Key, Learnables, items_of, nearest_key
-from ..networks.network import dlnetwork
+from ..networks.network import dlnetwork, with_learnables
+from ..networks.parameters import Key, Learnables, arrays_of, items_of, keys_of, learnables_of, nearest_key
 
 
 class Parameters:
@@ -27,17 +27,15 @@ class Parameters:
         self.structure: Structure | None = None
         # networks in a container: which, and how many arrays each has
         self.nested: list[tuple[dlnetwork | None, int]] | None = None
-        if isinstance(given, dlnetwork):
-            self.keys = given._structure.learnable_keys
-            self.arrays = given._values[:len(self.keys)]
-        elif type(given) is Learnables:
-            self.keys, self.arrays = given._keys, given._values
+        its = given.learnables if isinstance(given, dlnetwork) else given
+        if type(its) is Learnables:
+            self.keys, self.arrays = keys_of(its), arrays_of(its)
         else:
             self.arrays = self._of_container(given)
         for k, x in enumerate(self.arrays):
             if type(x) is not dlarray:
                 raise TypeRefused(
-                    f"{word} changes dlarrays, {self._path(k)} is {type(x).__name__}, at {line_of(user_site())}; "
+                    f"{word} changes dlarrays, {self.path(k)} is {type(x).__name__}, at {line_of(user_site())}; "
                                   "give a network, or a container of dlarrays")
 
     def _of_container(self, given: Any) -> list[Any]:
@@ -50,12 +48,13 @@ class Parameters:
         arrays: list[Any] = []
         for part in parts:
             network = part if isinstance(part, dlnetwork) else None
-            its = [part] if network is None else network._values[:len(network._structure.learnable_keys)]
+            its = [part] if network is None else arrays_of(network.learnables)
             self.nested.append((network, len(its)))
             arrays += its
         return arrays
 
-    def _path(self, k: int) -> str:
+    def path(self, k: int) -> str:
+        """Where an array is, for an error."""
         if self.keys is not None:
             return repr(self.keys[k])
         if self.nested is not None or self.structure is None:
@@ -65,7 +64,7 @@ class Parameters:
 
     def narrow(self, gradients: Any) -> None:
         """Gradients for some of a network's learnables change those alone."""
-        if (self.keys is None or type(gradients) is Learnables and gradients._keys is self.keys
+        if (self.keys is None or type(gradients) is Learnables and keys_of(gradients) is self.keys
             or not _is_keyed(gradients)):
             return
         items = items_of(gradients, "gradients")
@@ -80,20 +79,20 @@ class Parameters:
         """The arrays of a container with the same places: gradients, velocities."""
         if isinstance(other, dlnetwork):
             other = other.learnables
-        if (self.keys is not None and type(other) is Learnables and (other._keys is self.keys
-                                                                     or other._keys == self.keys)):
-            arrays = other._values
+        theirs = keys_of(other) if type(other) is Learnables else None
+        if theirs is not None and (theirs is self.keys or theirs == self.keys):
+            arrays = arrays_of(other)
         elif self.keys is not None:
             arrays = self._matched_by_key(other, what)
         else:
             arrays = self._matched_by_place(other, what)
         for k, (x, p) in enumerate(zip(arrays, self.arrays, strict=True)):
             if type(x) is not dlarray:
-                raise TypeRefused(f"{self.word}: {what} of {self._path(k)} is {type(x).__name__}, not a dlarray, "
+                raise TypeRefused(f"{self.word}: {what} of {self.path(k)} is {type(x).__name__}, not a dlarray, "
                                   f"at {line_of(user_site())}; {REMEDIES[what]}")
             if x._value.shape != p._value.shape:
                 raise ShapeError(
-                    f"{self.word}: {what} of {self._path(k)} has shape {described(x.shape, x._labels)}, the parameter is "
+                    f"{self.word}: {what} of {self.path(k)} has shape {described(x.shape, x._labels)}, the parameter is "
                                  f"{described(p.shape, p._labels)}, at {line_of(user_site())}; {REMEDIES[what]}")
         return arrays
 
@@ -151,22 +150,23 @@ class Parameters:
 
     def _refilled_in_part(self, arrays: Sequence[Any]) -> Any:
         assert self.places is not None
-        whole = list(self.given._values)
+        its = self.given.learnables if isinstance(self.given, dlnetwork) else self.given
+        whole = list(arrays_of(its))
         for k, x in zip(self.places, arrays, strict=True):
             whole[k] = x
-        return (type(self.given)._made(self.given._structure, whole) if isinstance(self.given, dlnetwork)
-                else Learnables._made(self.given._keys, whole))
+        return (with_learnables(self.given, whole) if isinstance(self.given, dlnetwork)
+                else learnables_of(keys_of(its), whole))
 
     def alike(self, arrays: Sequence[Any]) -> Any:
         """Gradients, velocities: the same container, with Learnables in the place of a network."""
         arrays = list(arrays)
         if self.keys is not None:
-            return Learnables._made(self.keys, arrays)
+            return learnables_of(self.keys, arrays)
         assert self.structure is not None
         if self.nested is None:
             return unflatten(self.structure, arrays)
         return self._with_networks(arrays,
-                                   lambda network, its: Learnables._made(network._structure.learnable_keys, its))
+                                   lambda network, its: learnables_of(keys_of(network.learnables), its))
 
     def _with_networks(self, arrays: list[Any], made: Any) -> Any:
         assert self.structure is not None and self.nested is not None
@@ -182,11 +182,6 @@ REMEDIES = {
     "velocity": "pass None to start, then what the last update returned",
     "another argument": "pass containers with the same places as the first",
 }
-
-
-def with_learnables(network: dlnetwork, arrays: Sequence[Any]) -> dlnetwork:
-    """The network with other learnables, all of them."""
-    return type(network)._made(network._structure, [*arrays, *network._values[len(arrays):]])
 
 
 def _is_keyed(given: Any) -> bool:

@@ -8,9 +8,9 @@ import torch
 
 from ..core.array import dlarray
 from ..core.calls import number
+from ..core.declare import discrete
 from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.labels import described
-from ..core.operation import discrete
 from ..core.trace import live
 from ..machine.dtypes import NAMES, Tensor, differentiable
 from ..operations.elementwise.arithmetic import astype
@@ -74,7 +74,7 @@ def sgdmupdate(parameters: Any, gradients: Any, velocity: Any = None, /, *, lear
     tensors = [x._value for x in ps]
     for k, x in enumerate(tensors):
         if not differentiable(x.dtype):
-            raise TypeRefused(f"sgdmupdate of an array of {NAMES[x.dtype]} ({p._path(k)}), at {line_of(user_site())}; "
+            raise TypeRefused(f"sgdmupdate of an array of {NAMES[x.dtype]} ({p.path(k)}), at {line_of(user_site())}; "
                               "parameters are floating numbers: dlarray(x, dtype=\"float32\")")
     if any([x._node is not None and live(x._node) is not None for x in (*ps, *gs, *vs)]):
         moves = [(momentum * v if vs else 0) - learn_rate * g for g, v in zip(gs, vs or gs, strict=True)]
@@ -97,7 +97,7 @@ def _typed(x: Tensor, parameter: Tensor, p: Parameters, k: int) -> Tensor:
         return x
     if x.dtype.is_complex and not parameter.dtype.is_complex:
         raise TypeRefused(
-            f"{p.word}: the gradient of {p._path(k)} is complex, the parameter is real, at {line_of(user_site())}; "
+            f"{p.word}: the gradient of {p.path(k)} is complex, the parameter is real, at {line_of(user_site())}; "
                           "write gl.real(g)")
     return x.to(parameter.dtype)
 
@@ -148,7 +148,7 @@ def dlupdate(function: Callable[..., Any], parameters: Any, /, *others: Any) -> 
     for k, (x, old) in enumerate(zip(results[0], p.arrays, strict=True)):
         if (p.keys is not None or p.nested is not None) and x._value.shape != old._value.shape:
             raise ShapeError(
-                f"dlupdate: the function returned shape {described(x.shape, x._labels)} for {p._path(k)}, which is "
+                f"dlupdate: the function returned shape {described(x.shape, x._labels)} for {p.path(k)}, which is "
                              f"{described(old.shape, old._labels)}, at {line_of(user_site())}; a learnable keeps its shape")
     first = p.refilled(results[0])
     return (first, *[p.alike(result) for result in results[1:]]) if several else first

@@ -74,38 +74,39 @@ FUNCTIONS = {
     "countEachLabel": "count_each_label",
 }
 
-LAYERS = {
-    "imageInputLayer": "ImageInput", "image3dInputLayer": "Image3dInput", "featureInputLayer": "FeatureInput",
-    "sequenceInputLayer": "SequenceInput", "inputLayer": "Input", "convolution1dLayer": "Convolution1d",
-    "convolution2dLayer": "Convolution2d", "convolution3dLayer": "Convolution3d",
-    "groupedConvolution2dLayer": "GroupedConvolution2d",
-    "transposedConv1dLayer": "TransposedConvolution1d", "transposedConv2dLayer": "TransposedConvolution2d",
-    "transposedConv3dLayer": "TransposedConvolution3d", "fullyConnectedLayer": "FullyConnected",
-    "batchNormalizationLayer": "BatchNormalization", "layerNormalizationLayer": "LayerNormalization",
-    "groupNormalizationLayer": "GroupNormalization", "instanceNormalizationLayer": "InstanceNormalization",
-    "crossChannelNormalizationLayer": "CrossChannelNormalization", "reluLayer": "ReLU", "leakyReluLayer": "LeakyReLU",
-    "clippedReluLayer": "ClippedReLU", "eluLayer": "ELU", "geluLayer": "GELU", "swishLayer": "Swish",
-    "tanhLayer": "Tanh",
-    "sigmoidLayer": "Sigmoid", "softplusLayer": "Softplus", "softmaxLayer": "Softmax", "dropoutLayer": "Dropout",
-    "spatialDropoutLayer": "SpatialDropout", "maxPooling1dLayer": "MaxPooling1d", "maxPooling2dLayer": "MaxPooling2d",
-    "maxPooling3dLayer": "MaxPooling3d", "averagePooling1dLayer": "AveragePooling1d",
-    "averagePooling2dLayer": "AveragePooling2d",
-    "averagePooling3dLayer": "AveragePooling3d", "globalMaxPooling1dLayer": "GlobalMaxPooling1d",
-    "globalMaxPooling2dLayer": "GlobalMaxPooling2d", "globalMaxPooling3dLayer": "GlobalMaxPooling3d",
-    "globalAveragePooling1dLayer": "GlobalAveragePooling1d", "globalAveragePooling2dLayer": "GlobalAveragePooling2d",
+# Layers that are there enter themselves (networks/registry.py); these are planned.
+LAYERS: dict[str, str] = {}
+PLANNED_LAYERS = {
+    "image3dInputLayer": "Image3dInput", "sequenceInputLayer": "SequenceInput", "inputLayer": "Input",
+    "convolution1dLayer": "Convolution1d", "convolution3dLayer": "Convolution3d",
+    "groupedConvolution2dLayer": "GroupedConvolution2d", "transposedConv1dLayer": "TransposedConvolution1d",
+    "transposedConv2dLayer": "TransposedConvolution2d", "transposedConv3dLayer": "TransposedConvolution3d",
+    "layerNormalizationLayer": "LayerNormalization", "groupNormalizationLayer": "GroupNormalization",
+    "instanceNormalizationLayer": "InstanceNormalization",
+    "crossChannelNormalizationLayer": "CrossChannelNormalization", "clippedReluLayer": "ClippedReLU", "eluLayer": "ELU",
+    "swishLayer": "Swish", "softplusLayer": "Softplus", "spatialDropoutLayer": "SpatialDropout",
+    "maxPooling1dLayer": "MaxPooling1d", "maxPooling3dLayer": "MaxPooling3d",
+    "averagePooling1dLayer": "AveragePooling1d", "averagePooling3dLayer": "AveragePooling3d",
+    "globalMaxPooling1dLayer": "GlobalMaxPooling1d", "globalMaxPooling2dLayer": "GlobalMaxPooling2d",
+    "globalMaxPooling3dLayer": "GlobalMaxPooling3d", "globalAveragePooling1dLayer": "GlobalAveragePooling1d",
     "globalAveragePooling3dLayer": "GlobalAveragePooling3d", "maxUnpooling2dLayer": "MaxUnpooling2d",
-    "additionLayer": "Addition",
-    "multiplicationLayer": "Multiplication", "concatenationLayer": "Concatenation",
-    "depthConcatenationLayer": "DepthConcatenation",
-    "flattenLayer": "Flatten", "lstmLayer": "LSTM", "bilstmLayer": "BiLSTM", "gruLayer": "GRU",
-    "lstmProjectedLayer": "LSTMProjected",
-    "gruProjectedLayer": "GRUProjected", "wordEmbeddingLayer": "WordEmbedding", "embeddingLayer": "Embedding",
-    "positionEmbeddingLayer": "PositionEmbedding", "selfAttentionLayer": "SelfAttention", "attentionLayer": "Attention",
-    "neuralODELayer": "NeuralODE", "networkLayer": "Network", "functionLayer": "Function", "resize2dLayer": "Resize2d",
-    "identityLayer": "Identity",
+    "additionLayer": "Addition", "multiplicationLayer": "Multiplication", "concatenationLayer": "Concatenation",
+    "depthConcatenationLayer": "DepthConcatenation", "lstmLayer": "LSTM", "bilstmLayer": "BiLSTM", "gruLayer": "GRU",
+    "lstmProjectedLayer": "LSTMProjected", "gruProjectedLayer": "GRUProjected", "wordEmbeddingLayer": "WordEmbedding",
+    "embeddingLayer": "Embedding", "positionEmbeddingLayer": "PositionEmbedding", "selfAttentionLayer": "SelfAttention",
+    "attentionLayer": "Attention", "neuralODELayer": "NeuralODE", "networkLayer": "Network",
+    "resize2dLayer": "Resize2d", "identityLayer": "Identity",
 }
 
-TABLE = {**FUNCTIONS, **{name: f"layers.{here}" for name, here in LAYERS.items()}}
+
+def name_layer(matlab: str, here: str) -> None:
+    """Say that MATLAB's layer is there, and how it is written."""
+    LAYERS[matlab] = here
+
+
+def table() -> dict[str, str]:
+    """Every name of MATLAB that is spelled differently here, with its spelling."""
+    return {**FUNCTIONS, **{name: f"layers.{here}" for name, here in (LAYERS | PLANNED_LAYERS).items()}}
 
 
 def snake_case(name: str) -> str:
@@ -126,7 +127,7 @@ def layer_message(name: str, known: Iterable[str]) -> str:
     known = list(known)
     if LAYERS.get(name) in known:
         return f"module 'gradloom.layers' has no attribute {name!r}: MATLAB's {name} is written {LAYERS[name]} here"
-    if name in LAYERS or name in LAYERS.values():
+    if name in PLANNED_LAYERS or name in PLANNED_LAYERS.values():
         return f"module 'gradloom.layers' has no attribute {name!r}: this layer is not there yet; the layers are {', '.join(known)}"
     return f"module 'gradloom.layers' has no attribute {name!r}" + nearest(name, known)
 
@@ -139,8 +140,9 @@ def message(name: str, known: Iterable[str]) -> str:
         return f"{text}: it is planned and not there yet"
     if name in ABSENT:
         return f"{text}: MATLAB's {name} has no counterpart here; write it in the operations that are (see docs/operations.md)"
-    if name in TABLE:
-        return f"{text}: MATLAB's {name} is written {TABLE[name]} here"
+    written = table().get(name)
+    if written is not None:
+        return f"{text}: MATLAB's {name} is written {written} here"
     for spelled in (snake_case(name), name[:1].upper() + name[1:]):
         if spelled != name and spelled in known:
             return f"{text}: MATLAB's {name} is written {spelled} here"

@@ -9,8 +9,8 @@ import torch
 
 from ...machine.dtypes import NUMBER_TYPES, Tensor
 from ..array import dlarray
-from ..calls import binary, nary, unary
-from ..operation import BoundRule, Operation, Rule, dressed, padded, written
+from ..operation import Operation, padded
+from ..rules import BoundRule, Rule, written
 from ..tables import words
 from ..trace import Node
 
@@ -33,13 +33,15 @@ class Elementwise(Operation):
         self.complex_fused = complex_fused  # whether the fused pulls are right for complex numbers too
         self.singular = singular
         self.stated = tuple(partials)
-        self.partials = [self._bound(p) for p in partials]
+        self.partials = [self._bound(p, f"partial_{x}") for p, x in zip(partials, self.inputs, strict=True)]
         # no derivative at all; a factor that happens to be 0 is one
         self.absent = [type(p) in NUMBER_TYPES and p == 0 for p in partials]
-        self.complex_partials = (None if complex_partials is None else [(self._bound(p), self._bound(q))
-                                                                        for p, q in complex_partials])
-        self.fused_pull: Any = (BoundRule(fused_pull, self) if callable(fused_pull) else fused_pull
-                                and [f and BoundRule(f, self) for f in fused_pull])
+        self.complex_partials = (None if complex_partials is None else
+                                 [(self._bound(p, f"partial_{x}"), self._bound(q, f"conjugate_partial_{x}"))
+                                  for (p, q), x in zip(complex_partials, self.inputs, strict=True)])
+        self.fused_pull: Any = (BoundRule(fused_pull, self, "fused_pull") if callable(fused_pull) else fused_pull
+                                and [f and BoundRule(f, self, f"fused_pull_{x}")
+                                     for f, x in zip(fused_pull, self.inputs, strict=True)])
         self.raw_pulls = (None if complex_partials is not None else [self._raw_pull(p, k)
                                                                      for k, p in enumerate(partials)])
         self.factors = [self.inputs.index(p) if isinstance(p, str) and self.fused(k) is None
@@ -51,10 +53,10 @@ class Elementwise(Operation):
         # type: such a tensor is made once, and torch takes it faster
         self.takes_numbers = takes_numbers
 
-    def _bound(self, partial: Any) -> Any:
+    def _bound(self, partial: Any, what: str = "partial") -> Any:
         if isinstance(partial, str):
-            partial = written(f"lambda {partial}: {partial}")
-        return BoundRule(partial, self) if callable(partial) else partial
+            partial = written(f"{self.name}.{what}", partial, f"return {partial}")
+        return BoundRule(partial, self, what) if callable(partial) else partial
 
     def fused(self, k: int) -> BoundRule | None:
         """The fused pull of input k: one rule, or one for each of several inputs."""
@@ -64,14 +66,15 @@ class Elementwise(Operation):
         """The pull of one input on real tensors, as one function."""
         fused = self.fused(k)
         if fused is not None:
-            return written(f"lambda v, p, node, g: rule({fused.arguments})", rule=fused.rule)
-        if isinstance(partial, str):
-            return written(f"lambda v, p, node, g: g * v[{self.inputs.index(partial)}]")
-        if not callable(partial):
-            return {1: lambda v, p, node, g: g, -1: lambda v, p, node, g: -g, 0: lambda v, p, node, g: None}.get(
-                partial, lambda v, p, node, g: g * partial)
-        source = BoundRule(partial, self).arguments
-        return written(f"lambda v, p, node, g: g * rule({source})", rule=partial)
+            source, rule = f"rule({fused.arguments})", fused.rule
+        elif isinstance(partial, str):
+            source, rule = f"g * v[{self.inputs.index(partial)}]", None
+        elif callable(partial):
+            bound = BoundRule(partial, self, f"partial_{self.inputs[k]}")
+            source, rule = f"g * rule({bound.arguments})", partial
+        else:
+            source, rule = {1: "g", -1: "-g", 0: "None"}.get(partial, "g * rule"), partial
+        return written(f"{self.name}.pull_{self.inputs[k]}", "v, p, node, g", f"return {source}", rule=rule)
 
     def reads(self, name: str) -> set[str]:
         k = self.inputs.index(name)
@@ -126,12 +129,9 @@ class Elementwise(Operation):
 
     def _product(self, bar: Any, p: Any, node: Node) -> Any:
         """bar * p; in a trace in which something was selected, 0 times infinity is 0."""
-        if type(p) in NUMBER_TYPES and (p == 1 or p == -1):
-            return bar if p == 1 else -bar
-        if not node.trace.guarded or self.selects and getattr(bar, "structured", False) and not bar.folded:
+        return product(bar, p, node.trace.guarded and not (
             # quick way for what selects: its partial is 0, 1 or a finite factor, and meets nothing infinite
-            return bar * p
-        return scaled(bar, p)
+            self.selects and getattr(bar, "structured", False) and not bar.folded))
 
     def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
         y_dot = None
@@ -155,6 +155,17 @@ def _conjugate(x: Any) -> Any:
     return words.conj(x) if x.dtype.is_complex else x
 
 
+def product(bar: Any, p: Any, guarded: bool) -> Any:
+    """What a walk carries times a partial; where something was selected, `guarded`, 0 times infinity is 0."""
+    if type(p) in NUMBER_TYPES and (p == 1 or p == -1):
+        return bar if p == 1 else -bar
+    if guarded:
+        return scaled(bar, p)
+    if type(p) is Tensor and type(bar) is not Tensor and bar.structured:
+        return bar.scaled(p)  # quick way for a structured Jacobian; the operator says the same
+    return bar * p
+
+
 def scaled(bar: Any, p: Any) -> Any:
     """bar * p with 0 * infinity = 0: the product of walks through a trace in which something was selected."""
     if type(p) in NUMBER_TYPES:
@@ -166,35 +177,3 @@ def scaled(bar: Any, p: Any) -> Any:
         p = torch.full((), p, dtype=dtype, device=bar.device)
         p = dlarray._made(p, None) if type(bar) is dlarray else p
     return words.scale(bar, p)
-
-
-def elementwise(name: str, kernel: Callable[..., Any], *partials: Any, inputs: Sequence[str] | None = None,
-                doc: str = "",
-                operators: Sequence[str] = (), **rest: Any) -> Callable[..., Any]:
-    """Declare an elementwise operation and return its public function.
-
-    A partial is a number, the name of an input, or a rule such as `lambda y: 1 - y * y`. `operators` are the special
-    methods that it provides.
-    """
-    inputs = tuple(inputs or (("x",), ("a", "b"), ("a", "b", "c"))[len(partials) - 1])
-    operation = Elementwise(name, kernel, partials, inputs, **rest)
-    call: Callable[..., Any]
-    if len(inputs) == 1:
-        call = unary(operation)
-    elif len(inputs) == 2:
-        call = binary(operation, repeats="__mul__" in operators)
-    else:
-        call = nary(operation)
-    return dressed(call, operation, doc if ">>>" in doc else documented(operation, doc), operators)
-
-
-def documented(operation: Operation, doc: str) -> str:
-    """A docstring with shapes and an example, for an operation of one line."""
-    low, high = operation.domain
-    values = [round(low + (high - low) * part, 2) for part in (0.75, 0.6, 0.4)][:len(operation.inputs)]
-    arrays = [torch.tensor(v, dtype=torch.float64, device="cpu") for v in values]
-    shown = ", ".join(f"gl.dlarray({v})" for v in values)
-    broadcast = ("Any shape and labels, which the result keeps." if len(values) == 1
-                 else "Shapes broadcast; labels match by name.")
-    made = repr(dlarray._made(operation.kernel(*arrays), None))
-    return f"{doc}\n\n    {broadcast}\n\n    >>> import gradloom as gl\n    >>> gl.{operation.name}({shown})\n    {made}\n    "

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...machine.dtypes import Tensor
-from ..operation import BoundRule, Operation, Rule
+from ..operation import Operation
+from ..rules import BoundRule, Rule
 from ..trace import Node
 
 
@@ -18,9 +19,9 @@ class General(Operation):
                  pull: Rule, *, fused_pull: Rule | None = None,
                  **rest: Any):
         super().__init__(name, kernel, inputs, **rest)
-        self.push_rule = BoundRule(push, self)
-        self.pull_rule = BoundRule(pull, self)
-        self.fused_pull = None if fused_pull is None else BoundRule(fused_pull, self)
+        self.push_rule = BoundRule(push, self, "push")
+        self.pull_rule = BoundRule(pull, self, "pull")
+        self.fused_pull = None if fused_pull is None else BoundRule(fused_pull, self, "fused_pull")
 
     def reads(self, name: str) -> set[str]:
         return self.push_rule.reads | self.pull_rule.reads | (self.fused_pull.reads if self.fused_pull else set())
@@ -35,9 +36,3 @@ class General(Operation):
 
     def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
         return self.push_rule.call(v, params, node, dots, lead, None)
-
-
-def general(name: str, kernel: Callable[..., Any], inputs: Sequence[str] = ("x",), *, push: Rule,
-            pull: Rule, **rest: Any) -> General:
-    """Declare an operation whose push and pull are stated by hand."""
-    return General(name, kernel, inputs, push, pull, **rest)

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...machine.dtypes import Tensor
-from ..operation import BoundRule, Operation, Rule, padded
+from ..operation import Operation, padded
+from ..rules import BoundRule, Rule
 from ..trace import Node
 
 
@@ -25,11 +26,11 @@ class Multilinear(Operation):
                  row_product: bool = False, sparse_matrix: str | None = None, **rest: Any):
         super().__init__(name, kernel, inputs, **rest)
         self.terms = [tuple(t) for t in terms]
-        self.transposes = {k: BoundRule(rule, self) for k, rule in transposes.items()}
+        self.transposes = {k: BoundRule(rule, self, f"transpose_{k}") for k, rule in transposes.items()}
         self.reads_at = reads_at
         self.monomials = {tuple(k): rule for k, rule in (monomials or {}).items()}
-        self.fused_pull: Any = fused_pull and (BoundRule(fused_pull, self) if callable(fused_pull) else
-                                               self.transposes | {k: BoundRule(rule, self)
+        self.fused_pull: Any = fused_pull and (BoundRule(fused_pull, self, "fused_pull") if callable(fused_pull) else
+                                               self.transposes | {k: BoundRule(rule, self, f"fused_pull_{k}")
                                                                   for k, rule in fused_pull.items()})
         self.lead_params = lead_params
         self.broadcast = broadcast
@@ -49,8 +50,10 @@ class Multilinear(Operation):
         rules = self.transposes if self.fused_pull is None or type(y_bar) is not Tensor or lead else self.fused_pull
         if type(rules) is BoundRule:
             return rules.call(v, params, node, y_bar, lead, wanted)  # type: ignore[no-any-return]
-        return [rules[name].call(v, params, node, y_bar, lead, wanted) if want else None
-                for name, want in zip(self.inputs, wanted, strict=True)]
+        bars: list[Any] = []
+        for name, want in zip(self.inputs, wanted, strict=True):
+            bars.append(rules[name].call(v, params, node, y_bar, lead, wanted) if want else None)
+        return bars
 
     def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
         if lead and self.lead_params is not None:
@@ -69,10 +72,3 @@ class Multilinear(Operation):
                     part = monomial(*[x for x in inputs if x is not None], node=node, lead=lead, **params)
                 y_dot = part if y_dot is None else y_dot + part
         return y_dot
-
-
-def multilinear(name: str, kernel: Callable[..., Any], inputs: Sequence[str] = ("x",), *,
-                terms: Sequence[Sequence[str]] | None = None,
-                transposes: dict[str, Rule], **rest: Any) -> Multilinear:
-    """Declare an operation that is linear in each of its inputs; one monomial of all inputs unless `terms` says otherwise."""
-    return Multilinear(name, kernel, inputs, terms if terms is not None else [tuple(inputs)], transposes, **rest)

@@ -15,7 +15,9 @@ from ...core.labels import axes_of, described, positions
 from ...core.tables import words
 from ...core.trace import Node, live, walking
 from ...machine.dtypes import Tensor
-from ..jacobians.structure import depends, independence
+from ...machine.questions import decided
+from ..jacobians.independence import independence
+from ..jacobians.structure import depends
 from ..walks.meetings import meets
 from ..walks.meetings import second as second_apart
 from ..walks.meetings import tangents as tangents_apart
@@ -255,7 +257,7 @@ def _weighted(x: dlarray, x_axes: Sequence[int], summed: Sequence[int], weights:
     found = []
     for sign in (1, -1):
         part = (sign * values).clamp(min=0)
-        if not bool((part > 0).any()):
+        if not decided((part > 0).any()):
             continue
         seed = part.sqrt().unsqueeze(0) if rows is None else (part.sqrt().unsqueeze(1) * rows)[part > 0]
         order = sorted(range(len(x_axes)), key=lambda d: x_axes[d])

@@ -18,9 +18,9 @@ from ...core.labels import axes_of, described, positions, tidy
 from ...core.trace import Node, ancestors
 from ..walks.meetings import pull
 from ..words.evaluate import check_leads_to, marked, one_trace, output_node, recorded_result, target_node
+from .independence import Partners, independence
 from .jacobian import jacobian_object
 from .structural_zeros import cleared
-from .structure import Partners, independence
 
 WORTHWHILE = 1 << 15  # numbers in a result for which structure is worth looking at
 
@@ -53,7 +53,7 @@ def dljacobian(u: Any, x: Any, axis: Any = None, /, *, enable_higher_derivatives
     Source: MATLAB Deep Learning Toolbox, dljacobian.
     """
     if axis is None:
-        return jacobian_object(u, x, output_node, target_node, check, bool(enable_higher_derivatives), memory_limit)
+        return jacobian_object(u, x, check, bool(enable_higher_derivatives), memory_limit)
     recorded = True if enable_higher_derivatives is None else enable_higher_derivatives
     u_node, x_node = output_node(u, "dljacobian"), target_node(x, "dljacobian")
     if u.dtype.is_complex:

@@ -26,8 +26,8 @@ from ...machine.dtypes import NAMES, entry_type
 from ...machine.memory import readable_bytes
 from ..walks.meetings import push
 from .description import described_term
+from .independence import in_order
 from .parts import SMALL
-from .structure import in_order
 
 if TYPE_CHECKING:
     from .jacobian import Jacobian

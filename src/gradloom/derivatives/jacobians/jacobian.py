@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from ...machine.dtypes import NAMES, Tensor
 from ...machine.memory import readable_bytes
 from ..walks.meetings import pull, push
 from ..words.directions import distributed
-from ..words.evaluate import check_leads_to, marked, one_trace, recorded_result
+from ..words.evaluate import check_leads_to, marked, one_trace, output_node, recorded_result, target_node
 from . import byproducts as products
 from .description import explained, shown
 from .parts import SMALL, Leaf, Source
@@ -433,16 +433,15 @@ class TransposedJacobian:
         return self @ self.T
 
 
-def jacobian_object(u: Any, x: Any, output: Callable[..., Any], target: Callable[..., Any],
-                    check: bool, recorded: bool, memory_limit: int | None) -> Jacobian:
+def jacobian_object(u: Any, x: Any, check: bool, recorded: bool, memory_limit: int | None) -> Jacobian:
     """`dljacobian(u, x)` without an axis."""
     us, u_structure = flatten(u)
     xs, x_structure = flatten(x)
-    u_leaves = [Leaf(a, output(a, "dljacobian"), path) for a, path in zip(us, u_structure.paths(), strict=True)]
-    x_leaves = [Leaf(a, target(a, "dljacobian"), path[0] if len(path) == 1 else path)
+    u_leaves = [Leaf(a, output_node(a, "dljacobian"), path) for a, path in zip(us, u_structure.paths(), strict=True)]
+    x_leaves = [Leaf(a, target_node(a, "dljacobian"), path[0] if len(path) == 1 else path)
                 for a, path in zip(xs, x_structure.paths(), strict=True)]
-    results, targets = [leaf.node for leaf in u_leaves
-                        if leaf.node is not None], [leaf.node for leaf in x_leaves if leaf.node is not None]
+    results = [leaf.node for leaf in u_leaves if leaf.node is not None]
+    targets = [leaf.node for leaf in x_leaves if leaf.node is not None]
     check_leads_to(results, targets, "dljacobian")
     one_trace(results, targets)
     source = Source(u_leaves, x_leaves, recorded, memory_limit)

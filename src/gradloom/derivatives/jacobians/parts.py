@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,31 +10,31 @@ from ...blocks.block import Block, identity
 from ...core.array import dlarray
 from ...core.errors import GradloomError, ShapeError, TraceError, line_of, user_site
 from ...core.trace import Node, ancestors
-from ...machine.memory import readable_bytes
+from ...machine.memory import free_memory, readable_bytes
+from ..walks.kept_plans import remembered
 from ..walks.meetings import pull, push
+from ..walks.stand_ins import stand_ins
 from .plan import Way, ways
-from .structure import free_memory, remembered, stand_ins, structure
+from .structure import structure
 
+values_of = operator.attrgetter("values")  # of a node: its own
 SMALL = 1 << 28  # what is dense smaller than this is made without asking how much memory is free
 
 
 class Leaf:
     """What stays known of a u or an x when its trace has ended."""
 
-    __slots__ = ("device", "dtype", "key", "labels", "node", "shape")
+    __slots__ = ("device", "dtype", "key", "labels", "node", "shape", "size")
 
     def __init__(self, array: dlarray, node: Node | None, key: Any):
+        value = array._value
         self.node = node
         self.key = key
-        self.shape = array.shape
+        self.shape = tuple(value.shape)
         self.labels = array._labels
-        self.dtype = array.dtype
-        self.device = array.device
-
-    @property
-    def size(self) -> int:
-        """How many elements it has."""
-        return math.prod(self.shape)
+        self.dtype = value.dtype
+        self.device = value.device
+        self.size = math.prod(self.shape)  # how many elements it has
 
 
 class Source:
@@ -45,6 +46,7 @@ class Source:
         self.memory_limit = memory_limit
         self.blocks: dict[tuple[int, int], Block | None] = {}
         self.site = user_site()
+        self.trace = next((leaf.node.trace for leaf in (*us, *xs) if leaf.node is not None), None)
         self.closed = False
         self._ways: dict[int, list[Way]] = {}
         self._reached: dict[int, set[Node]] = {}
@@ -52,7 +54,7 @@ class Source:
     @property
     def open(self) -> bool:
         """Whether the trace can still be walked."""
-        return not self.closed and all(leaf.node is None or leaf.node.trace.open for leaf in (*self.us, *self.xs))
+        return not self.closed and (self.trace is None or self.trace.open)
 
     def check_open(self, what: str) -> None:
         """An error where the trace has ended."""
@@ -78,9 +80,11 @@ class Source:
         u, x = self.us[i].node, self.xs[j].node
         if u is None or x is None:
             return False
-        if i not in self._reached:
-            self._reached[i] = set(ancestors([u], min(leaf.node.number for leaf in self.xs if leaf.node is not None)))
-        return x in self._reached[i]
+        reached = self._reached.get(i)
+        if reached is None:
+            oldest = min([leaf.node.number for leaf in self.xs if leaf.node is not None])
+            reached = self._reached[i] = set(ancestors([u], oldest))
+        return x in reached
 
     def block(self, i: int, j: int) -> Block | None:
         """d u_i / d x_j, None where it is zero."""
@@ -106,11 +110,12 @@ class Source:
             return
         assert u is not None and x is not None
         if self.way(i, j).backwards:  # one walk gives all parts that are made backwards
-            columns = [c for c in range(len(self.xs)) if (i, c) not in self.blocks and self.way(i, c).backwards
-                       and self.leads(i, c)]
+            reached = self._reached[i]
+            columns = [c for c, way in enumerate(self._ways[i]) if way.backwards and (i, c) not in self.blocks
+                       and self.xs[c].node in reached]
             self.fit(columns, [i])
             nodes = [self.xs[c].node for c in columns]
-            pulled = pull({u: identity(u.shape, u.dtype, self.us[i].device)}, nodes, values_of=lambda node: node.values)  # type: ignore[arg-type]
+            pulled = pull({u: identity(u.shape, u.dtype, self.us[i].device)}, nodes, values_of=values_of)  # type: ignore[arg-type]
             for c, block in zip(columns, pulled, strict=True):
                 self.blocks[i, c] = None if block is None else block.transposed()
             return
@@ -139,7 +144,12 @@ class Source:
     def fit(self, columns: Sequence[int], rows: Sequence[int] | None = None) -> None:
         """Refuse what cannot fit in memory, before anything is allocated."""
         rows = range(len(self.us)) if rows is None else rows
-        dense_bytes = sum(self.us[i].size * self.xs[j].size * self.us[i].dtype.itemsize for i in rows for j in columns)
+        height = width = 0
+        for i in rows:
+            height += self.us[i].size * self.us[i].dtype.itemsize
+        for j in columns:
+            width += self.xs[j].size
+        dense_bytes = height * width
         if dense_bytes < SMALL and self.memory_limit is None:
             return
         memory = self.memory
@@ -161,20 +171,27 @@ class Source:
         if self.closed:
             return
         self.check_open("returning a Jacobian")
-        self.fit([j for j in columns if (0, j) not in self.blocks and any(self.leads(i, j)
-                                                                          for i in range(len(self.us)))])
+        rows = range(len(self.us))
+        wanted = []
         for j in columns:
-            for i in range(len(self.us)):
-                self.block(i, j)
-        trace = next((leaf.node.trace for leaf in (*self.us, *self.xs) if leaf.node is not None), None)
-        if trace is None:
+            for i in rows:
+                if (0, j) not in self.blocks and self.leads(i, j):
+                    wanted.append(j)
+                    break
+        self.fit(wanted)
+        for j in columns:
+            for i in rows:
+                if (i, j) not in self.blocks:
+                    self.block(i, j)
+        if self.trace is None:
             self.forget()
         else:
-            trace.closing.append(self.forget)
+            self.trace.closing.append(self.forget)
 
     def forget(self) -> None:
         """The trace has ended: what was made is all there is."""
         self.closed = True
+        self.trace = None
         for leaf in (*self.us, *self.xs):
             leaf.node = None
         self._reached.clear()

@@ -8,7 +8,7 @@ smaller than its factors.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -17,9 +17,10 @@ from ...blocks.block import identity
 from ...core.trace import Node, ancestors
 from ...machine.dtypes import Tensor
 from ...machine.modes import under
+from ..walks.kept_plans import remembered
 from ..walks.pull import pull
 from ..walks.push import push
-from .structure import remembered, rests_on_positions, stand_ins
+from ..walks.stand_ins import stand_ins, stays_real
 
 # operations from x to u: so near, forwards is what its own layer does, and planning would cost more than it saves
 SHORT = 5
@@ -94,7 +95,7 @@ def ways(u: Node, xs: Sequence[Node | None], between: Collection[Node] | None = 
         return [Way(False)] * len(xs)
     order = ancestors([u], min(n.number for n in nodes)) if between is None else between
     plain = Way(False)
-    if len(order) - len(nodes) <= SHORT or any(n.dtype is not None and n.dtype.is_complex for n in order):
+    if len(order) - len(nodes) <= SHORT or any([n.dtype is not None and n.dtype.is_complex for n in order]):
         return [plain] * len(xs)
     if (len(order) > LONG and max([math.prod(n.shape) for n in order if n.shape is not None])
         * math.prod(u.shape) <= TINY):
@@ -126,12 +127,18 @@ def _ways(u: Node, nodes: list[Node]) -> list[Way]:
         total = walk.seconds + math.fsum(c.seconds for c in alone if c is not None)
         if total < best:
             best, cut = total, count
-    if rests_on_positions(reached):  # how much a Block holds may be another number at other positions
+    if _rests_on_positions(reached):  # how much a Block holds may be another number at other positions
         held, held_forwards = {}, {}
     chosen = set(newest_first[:cut])
     return [Way(True, backwards.get(x), forwards.get(x), held.get(x)) if x in chosen else
             Way(False, forwards.get(x), backwards.get(x), held_forwards.get(x))
             for x in nodes]
+
+
+def _rests_on_positions(nodes: Iterable[Node]) -> bool:
+    """Whether some structure rests on positions, or on what an author's own code decides by, which a plan that is kept without contents does not know."""
+    return any(stays_real(v) or hasattr(v, "identified_by") for node in nodes
+               for v in (*node.values, *node.params.values()))
 
 
 def _forwards(u: Node, x: Node, limit: float) -> tuple[Cost | None, int]:

@@ -15,11 +15,12 @@ import torch
 from ...blocks import action
 from ...blocks.block import Block
 from ...core.array import dlarray
-from ...core.errors import ShapeError, TraceError
+from ...core.errors import ShapeError, TraceError, user_site
 from ...core.labels import described
-from ...core.operation import Operation
-from ...core.trace import Node, live, walking
+from ...core.operation import NO_PARAMS, Operation, item
+from ...core.trace import Node, different_traces, live, walking
 from ...machine.dtypes import Tensor
+from ...machine.questions import decided
 from ...operations.elementwise.arithmetic import conj, real
 from ...operations.movement.axes import permute_dims, reshape
 from ...operations.movement.joining import stack
@@ -37,11 +38,16 @@ class OwnBackward:
     y_labels: Sequence[str | None]
     y_likes: Sequence[Tensor]  # of each output: its shape, type and device, without data
 
-    def __init__(self) -> None:
-        self.ran: Any = None
+    def identified_by(self) -> Sequence[Any] | None:
+        """What tells one call from others, as far as derivatives go: class and fields; None where it cannot be told, and nothing is kept of its trace."""
+        return None
+
+    def _told(self) -> list[Any]:
+        """Of it, what all such calls have."""
+        return [self.word, list(self.labels), list(self.shapes), list(self.y_labels), list(self.y_likes)]
 
     def run(self, values: Sequence[Tensor]) -> Any:
-        """The code on constants: its derivative is what it states, not what it runs."""
+        """The code on constants: its derivative is what it states, not what it runs. It says `y_labels` and `y_likes`."""
         raise NotImplementedError
 
     def backward(self, xs: Sequence[Any], ys: Sequence[Any], y_bars: Sequence[dlarray], wanted: Sequence[bool],
@@ -61,7 +67,7 @@ class OwnBackward:
                  for y_bar in y_bars]
         try:
             bars = self._fitted(walking(self.backward, *self._handles(values, seeds), wanted, True, walk=False))
-            if all(bar is None or live(bar._node) is not None or not bool(bar._value.any()) for bar in bars):
+            if all(bar is None or live(bar._node) is not None or not decided(bar._value.any()) for bar in bars):
                 return bars  # an array without a trace has lost it: a cotangent depends on y_bar
         except TraceError:
             pass
@@ -112,11 +118,6 @@ def _handle(x: Any) -> Any:
     return dlarray._made(x, None) if type(x) is Tensor else x
 
 
-def _kernel(*values: Tensor, call: OwnBackward) -> Any:
-    y, call.ran = call.ran, None
-    return call.run(values) if y is None else y
-
-
 class OwnBackwardOperation(Operation):
     """Inputs of the code, any number of them. The pull is its backward; the push is that map transposed."""
 
@@ -125,7 +126,23 @@ class OwnBackwardOperation(Operation):
     keeps = (True, True)  # inputs, outputs
 
     def __init__(self, name: str, **rest: Any):
-        super().__init__(name, _kernel, ("x",), **rest)
+        super().__init__(name, lambda *values, call: call.run(values), ("x",), **rest)
+
+    def apply(self, inputs: Sequence[Any], params: dict[str, Any] = NO_PARAMS, labels: Any = None) -> Any:
+        """Run the code on dlarrays, with errors that are its author's, and record it; only then are its labels known."""
+        nodes = [live(x._node) for x in inputs]
+        traced = [n for n in nodes if n is not None]
+        for node in traced:
+            if node.trace is not traced[0].trace:
+                raise different_traces(traced[0], node)
+        values = [x._value for x in inputs]
+        result = self.kernel(*values, **params)
+        labels = params["call"].y_labels
+        made = (Node(self, traced[0].trace, nodes, self.kept(nodes, values, result), params, result, user_site(2))
+                if traced else None)
+        if self.outputs > 1:
+            return tuple([item(result, made, k, its) for k, its in enumerate(labels)])
+        return dlarray._made(result, made, labels[0])
 
     def kept(self, nodes: Sequence[Node | None], values: list[Any], output: Any,
              hidden: Sequence[Any] = ()) -> list[Any]:

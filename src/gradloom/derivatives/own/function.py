@@ -86,20 +86,17 @@ class DifferentiableFunction:
         operands = [operand(x) for x in inputs]
         arrays = [x if type(x) is dlarray else dlarray(x) for x in operands]
         call = _Call(self, arrays)
-        call.ran = call.run([x._value for x in arrays])
         only_tensors = (any(isinstance(x, Tensor) for x in operands)
                         and all(isinstance(x, Tensor) or type(x) in NUMBER_TYPES for x in operands))
         if only_tensors:
-            return call.ran
-        labels = call.y_labels if self.num_outputs > 1 else call.y_labels[0]
-        return self._operation.apply(arrays, {"call": call}, labels)
+            return call.run([x._value for x in arrays])
+        return self._operation.apply(arrays, {"call": call})
 
 
 class _Call(OwnBackward):
     """One call of a DifferentiableFunction."""
 
     def __init__(self, function: DifferentiableFunction, xs: Sequence[dlarray]):
-        super().__init__()
         self.function = function
         self.word = f"{type(function).__name__}.backward"
         self.names = [f"input {k}" for k in range(len(xs))]
@@ -107,6 +104,9 @@ class _Call(OwnBackward):
         self.shapes = [x.shape for x in xs]
         self.nodes: tuple[Node, ...] = tuple(x._node for x in xs if live(x._node) is not None)  # type: ignore[misc]
         self.memory: tuple[Any, ...] = ()
+
+    def identified_by(self) -> Sequence[Any]:
+        return [*self._told(), self.function, self.memory]
 
     def run(self, values: Sequence[Tensor]) -> Any:
         name, count = type(self.function).__name__, self.function.num_outputs

@@ -15,8 +15,8 @@ from ...core.errors import GradloomError, GradloomWarning, line_of, user_site
 from ...core.trace import Node, live
 from ...machine.dtypes import NAMES, Tensor, entry_type
 from ..walks.signature import Signature
-from ..words.solvers import jacobian_of, pulled, pushed, trace_between
 from .coloring import Coloring, colored, symmetric
+from .dense import jacobian_of, pulled, pushed, trace_between
 from .partials import Place
 from .pattern import Pattern, pattern_of
 

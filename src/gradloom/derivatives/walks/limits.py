@@ -24,9 +24,11 @@ from ...core.errors import GradloomError, GradloomWarning, line_of, user_site
 from ...core.operation import Operation
 from ...core.trace import Node, ancestors
 from ...machine.dtypes import Tensor
+from ...machine.questions import decided
 from ...operations.matrices.equal_values import inverse_where, over_gaps
 from . import pull as reverse
 from . import push as forward
+from .steps import handles, output_of, reader
 
 Seeds = dict[Node, Any]
 
@@ -78,15 +80,13 @@ class Pairs(NamedTuple):
     @property
     def divided(self) -> bool:
         """Whether there are quotients."""
-        return any([bool(i.any()) for i in self.inverses])
+        return any([decided(i.any()) for i in self.inverses])
 
 
 def outputs_of(met: Met, recorded: bool = False) -> tuple[Any, Any]:
     """The outputs of the operation and its hidden one."""
     node = met.node
-    if node.dropped is not None:
-        node.restore({})
-    values = reverse.handles(node) if recorded else node.values
+    values = reader(handles if recorded else None)(node)
     return values[len(node.parents)], values[-1]
 
 
@@ -100,7 +100,7 @@ def cotangents(met: Met, seeds: Seeds, lead: tuple[int, ...]) -> list[Any]:
     bars: list[Any] = [None] * met.node.operation.outputs
     for item, bar in zip(met.vectors, pulled, strict=True):
         if bar is not None:
-            k = item.params["k"]
+            k: Any = output_of(item)
             bars[k] = bar if bars[k] is None else bars[k] + bar
     return bars
 
@@ -208,7 +208,7 @@ def check(met: Met, pairs: Pairs, outputs: Sequence[Node], turns: Sequence[Any] 
     Forwards, `turns` say where vectors turn at all.
     """
     wrong = [w | (f != 0) if pairs.unseen else w for w, f in zip(pairs.wrong, pairs.factors, strict=True)]
-    there = [bool(w.any()) for w in wrong] if turns is None else list(map(_turns_there, turns, wrong))
+    there = [decided(w.any()) for w in wrong] if turns is None else list(map(_turns_there, turns, wrong))
     if not any(there) or any([not node.params["left"] for node in _limits_on_the_way(met, outputs)]):
         return
     if pairs.unseen is None:
@@ -222,10 +222,10 @@ def check(met: Met, pairs: Pairs, outputs: Sequence[Node], turns: Sequence[Any] 
 
 def _turns_there(turn: Any, wrong: Tensor) -> bool:
     """Whether vectors turn into each other that have no derivative; of a structured Jacobian it is not known."""
-    if not bool(wrong.any()) or type(turn) is Block:
-        return bool(wrong.any())
+    if not decided(wrong.any()) or type(turn) is Block:
+        return decided(wrong.any())
     limit = torch.finfo(turn.dtype).eps ** 0.75 * (turn.abs().amax() if turn.numel() else 0)
-    return bool((wrong & (turn.abs() > limit)).any())
+    return decided((wrong & (turn.abs() > limit)).any())
 
 
 def again(met: Met, outputs: Sequence[Node]) -> bool:
@@ -296,7 +296,7 @@ class _Limit(Operation):
     recomputable = False
 
     def pull(self, v: Any, params: Any, node: Node, y_bar: Any, lead: Any, wanted: Sequence[bool]) -> Sequence[Any]:
-        if type(y_bar) is not Block and not bool(raw(y_bar).any()):
+        if type(y_bar) is not Block and not decided(raw(y_bar).any()):
             return [None]
         return [self._through(node, y_bar, node.parents[0], lead)]
 

@@ -15,14 +15,17 @@ from typing import Any
 import torch
 
 from ...core.kinds.elementwise import Elementwise
+from ...core.rules import written
 from ...core.trace import Node
+from ...machine.caches import cache
 from ...machine.dtypes import Tensor
 from .pull import between
+from .signature import checks
 
 WORTHWHILE = 16  # walks from one place in a program, before its walk is written out
 LONGEST = 256  # nodes
 # by place: how often it was met, then its function, False where it is none
-_walks: dict[tuple[int, int, int], Any] = {}
+_walks: dict[tuple[int, int, int], Any] = cache(f"{__name__}._walks", {})
 
 
 def written_out(y: Node, target: Node) -> Tensor | None:
@@ -46,6 +49,7 @@ class _Writer:
 
     def __init__(self, y: Node, target: Node):
         self.target = target
+        self.place = y.site[0].co_name if y.site else "unknown"
         self.order, self.active = between((y,), {target}) if y.number - target.number < LONGEST else ([], set())
         (value,) = target.values
         one = torch.ones((), dtype=y.dtype, device=value.device)
@@ -53,9 +57,7 @@ class _Writer:
                                       "stack": torch.stack, "Tensor": Tensor,
                                       "isfinite": math.isfinite}
         self.names = {node: "t" if node is target else f"n{k}" for k, node in enumerate(self.order)}
-        self.named = {y, target}
         self.bars: dict[Node, str] = {y: "ONE"}
-        self.checks: list[str] = []
         self.steps: list[str] = []
 
     def function(self) -> Callable[[Node, Node], Tensor | None] | bool:
@@ -65,6 +67,7 @@ class _Writer:
             return False
         dtype = nodes[0].dtype
         reads: dict[int, str] = {}
+        reading: list[Node] = []
         for node in nodes:
             operation, bar = node.operation, self.bars.get(node)
             at = (operation.reads_at(node.params) if operation.reads_at is not None and node.parents[0] is self.target
@@ -75,10 +78,10 @@ class _Writer:
                 return False
             if any(p is not None and p not in self.names for p in node.parents):
                 return False
-            self._check(node, at is not None)
             if at is None:
                 self._pull(node, bar)
             else:
+                reading.append(node)
                 at %= self.target.shape[0]
                 reads[at] = f"{reads[at]} + {bar}" if at in reads else bar
         if self.target.dtype is not dtype or dtype.is_complex:
@@ -87,34 +90,10 @@ class _Writer:
         guard = [] if value.is_meta else ["if n0.trace.guarded and not all(map(isfinite, bar.tolist())): return None"]
         rows = [reads.get(k, "zero") for k in range(self.target.shape[0])]
         self.known |= {"shape": self.target.shape, "zero": torch.zeros_like(self.known["ONE"])}
-        lines = [*self.checks, "if t.shape != shape or t.values[0].device != device: return None", *self.steps,
+        lines = [*checks(self.order, self.names, self.known, reading), "if t.shape != shape or t.values[0].device != device: return None", *self.steps,
                  f"bar = stack(({', '.join(rows)},))",
                  *guard, "return bar if bar.dtype is dtype else None"]
-        exec(compile("def walk(n0, t):\n    " + "\n    ".join(lines), __file__, "exec"), self.known)
-        return self.known["walk"]
-
-    def _check(self, node: Node, reading: bool) -> None:
-        """That a node is what it was, and its parents where they were."""
-        name = self.names[node]
-        self.known[f"operation_{name}"] = node.operation
-        differs = [f"{name} is None", f"{name}.operation is not operation_{name}", f"{name}.dtype is not dtype",
-                   f"{name}.shape", f"{name}.dropped is not None"]
-        if reading:
-            self.known[f"params_{name}"] = node.params
-            differs.append(f"{name}.params != params_{name}")
-        self.checks.append(f"if {' or '.join(differs)}: return None")
-        places, differs = [], []
-        for k, parent in enumerate(node.parents):
-            place = f"{name}_{k}"
-            if parent is None or parent in self.named:
-                differs.append(f"{place} is not {'None' if parent is None else self.names[parent]}")
-            else:
-                self.named.add(parent)
-                place = self.names[parent]
-            places.append(place)
-        self.checks.append(f"{', '.join(places)}, = {name}.parents")
-        if differs:
-            self.checks.append(f"if {' or '.join(differs)}: return None")
+        return written(f"{self.place}.gradient", "n0, t", *lines, **self.known)
 
     def _pull(self, node: Node, bar: str) -> None:
         """The cotangents of a node's parents."""

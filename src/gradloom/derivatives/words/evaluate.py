@@ -15,7 +15,8 @@ from ...core.errors import ShapeError, Site, TraceError, TypeRefused, line_of, u
 from ...core.labels import described
 from ...core.operation import NO_PARAMS, Operation
 from ...core.trace import Node, Trace, active, ancestors, current_trace, different_traces, live
-from ...machine.dtypes import Tensor, differentiable
+from ...machine.dtypes import Tensor
+from ...operations.elementwise.arithmetic import number_like
 from ..walks.meetings import pull
 from ..walks.unrolled import written_out
 
@@ -68,18 +69,20 @@ def dlfeval(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
 
     Source: MATLAB Deep Learning Toolbox, dlfeval.
     """
-    refuse_suspended(function)
+    code = getattr(function, "__code__", None)
+    if code is None or code.co_flags & SUSPENDED:
+        refuse_suspended(function)
     trace = outer = active.trace
     leaves: list[Any] | tuple[Any, ...]
     structure: Structure | None
-    if not kwargs and all([type(arg) is dlarray for arg in args]):  # the common case, without containers
+    if not kwargs and {*map(type, args)} <= ARRAYS:  # quick way, without containers; the plain one is below
         leaves, structure = args, None
     else:
         leaves, structure = flatten((args, kwargs))
     if trace is None:
         for leaf in leaves:
-            if type(leaf) is dlarray and live(leaf._node) is not None:
-                trace = leaf._node.trace  # type: ignore[union-attr]
+            if type(leaf) is dlarray and (node := leaf._node) is not None and node.trace.open:
+                trace = node.trace
                 break
     owner = trace is None
     if trace is None:
@@ -118,6 +121,7 @@ def dlfeval(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
                 raise
 
 
+ARRAYS = {dlarray}
 SUSPENDED = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
@@ -137,7 +141,7 @@ def _variable(x: dlarray, trace: Trace, site: Site | None) -> dlarray:
     value = x._value
     if not (value.dtype.is_floating_point or value.dtype.is_complex):
         return dlarray._made(value, None, x._labels)
-    parent = live(x._node)
+    parent = x._node if x._node is None else live(x._node)
     if parent is not None and parent.trace is not trace:
         raise TraceError(
             f"an argument of dlfeval belongs to another trace (made in {line_of(parent.site)}); pass it through the outer dlfeval")
@@ -153,7 +157,7 @@ def _left(result: Any) -> Any:
     kind = type(result)
     if kind is dlarray:
         return dlarray._made(result._value, None, result._labels)
-    if kind is tuple and all([type(r) is dlarray for r in result]):
+    if kind is tuple and {*map(type, result)} <= ARRAYS:
         return tuple([dlarray._made(r._value, None, r._labels) for r in result])
     leaves, structure = flatten(result)
     return unflatten(structure, [_left_leaf(leaf) for leaf in leaves])
@@ -179,12 +183,14 @@ def output_node(y: Any, word: str) -> Node | None:
     if not isinstance(y, dlarray):
         raise TypeRefused(f"{word} differentiates a dlarray that was computed inside dlfeval, not {type(y).__name__}; "
                           "is a step computed in NumPy or torch? use gradloom's functions")
-    node = live(y._node)
-    if node is None and current_trace() is None:
+    node = y._node
+    if node is not None and node.trace.open:
+        return node
+    if current_trace() is None:
         raise TraceError(
             f"{word} is used inside a function that dlfeval runs: write dlfeval(fun, x, ...) with {word} in fun; "
                          "value_and_gradient(fun) takes the function itself")
-    return node
+    return None
 
 
 def target_node(x: Any, word: str) -> Node:
@@ -192,15 +198,16 @@ def target_node(x: Any, word: str) -> Node:
     if not isinstance(x, dlarray):
         raise TypeRefused(
             f"{word} differentiates with respect to dlarrays, not {type(x).__name__}; pass it to dlfeval as dlarray(x)")
-    if not differentiable(x._value.dtype):
+    dtype = x._value.dtype
+    if not (dtype.is_floating_point or dtype.is_complex):
         raise TypeRefused(
-            f"{word} with respect to an array of {str(x._value.dtype)[6:]} has no meaning; write dlarray(x, dtype=\"float64\")")
+            f"{word} with respect to an array of {str(dtype)[6:]} has no meaning; write dlarray(x, dtype=\"float64\")")
     if x._note is not None and x._note[0] == "assigned":
         raise TraceError(
             f"{word} with respect to an array that was assigned into (x[...] = v in {line_of(x._note[1])}): it is no longer what was passed; "
                          "copy first with buffer = x.copy(), and write into the copy")
-    node = live(x._node)
-    if node is None:
+    node = x._node
+    if node is None or not node.trace.open:
         if current_trace() is None:
             raise TraceError(
                 f"{word} is used inside a function that dlfeval runs: write dlfeval(fun, x, ...) with {word} in fun")
@@ -269,7 +276,7 @@ def dlgradient(y: Any, /, *targets: Any, retain_data: bool = False, enable_highe
     if (y_node is not None and not enable_higher_derivatives and allow_complex
         and (variables := _variables(targets, y_node.trace)) is not None):
         bar = written_out(y_node, variables[0]) if len(variables) == 1 else None  # the common case, without containers
-        bars = (pull({y_node: torch.ones_like(value) if value.ndim else _one(value)}, variables,
+        bars = (pull({y_node: torch.ones_like(value) if value.ndim else number_like(1, value)}, variables,
                      release=not retain_data) if bar is None else (bar,))
         site = user_site(2)
         found = [marked(torch.zeros_like(x._value) if bar is None else bar, x._labels, y_node, site=site)
@@ -329,23 +336,10 @@ def gradient_of(y_node: Node | None, value: Tensor, xs: Sequence[dlarray], nodes
     bars: Sequence[Any] = [None] * len(nodes)
     if y_node is not None and nodes:
         one_trace([y_node], nodes)
-        one = torch.ones_like(value) if value.ndim or recorded else _one(value)
+        one = torch.ones_like(value) if value.ndim or recorded else number_like(1, value)
         bars = pull({y_node: dlarray._made(one, None) if recorded else one}, nodes, recorded=recorded, release=release)
     site = user_site()
     return [derivative(bar, x, node, y_node, recorded, site) for bar, x, node in zip(bars, xs, nodes, strict=True)]
-
-
-_ones: dict[torch.dtype, Tensor] = {}
-
-
-def _one(like: Tensor) -> Tensor:
-    """The seed of a walk from a scalar: never written to."""
-    one = _ones.get(like.dtype)
-    if one is None or one.device != like.device:
-        one = torch.ones((), dtype=like.dtype, device=like.device)
-        if type(one) is Tensor:  # not one of a mode of torch's, which ends
-            _ones[like.dtype] = one
-    return one
 
 
 def derivative(bar: Any, x: dlarray, node: Node, y_node: Node | None, recorded: bool,

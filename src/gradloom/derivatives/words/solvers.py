@@ -2,28 +2,20 @@
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 
 from ...core.array import dlarray
-from ...core.errors import ShapeError, TraceError, TypeRefused, line_of, needed, user_site
-from ...core.labels import described
-from ...core.tables import words
-from ...core.trace import Node, ancestors, current_trace, live
+from ...core.errors import TraceError, TypeRefused, line_of, needed, user_site
+from ...core.trace import current_trace, live
 from ...machine.dtypes import NAMES, NUMBER_TYPES, Tensor, differentiable
-from ...machine.memory import readable_bytes
-from ..jacobians.along_axis import dljacobian
-from ..jacobians.structural_zeros import cleared
-from ..jacobians.structure import free_memory
-from ..walks.meetings import pull, push
+from ..sparse.dense import jacobian_of
+from ..sparse.evaluation import sparse
 from .evaluate import dlfeval, dlgradient, refuse_suspended
 from .functions import _as_variable, _place, apart
-
-PIECE = 1 << 20  # bytes of the widest tangent of one walk
 
 
 def jacobian(function: Callable[..., Any], /, *, argument: int | str = 0) -> Callable[..., Any]:
@@ -96,8 +88,6 @@ def sparse_jacobian(function: Callable[..., Any], /, *, argument: int | str = 0,
     Source: Gebremedhin, Manne, Pothen, "What color is your Jacobian?", SIAM Review 47 (2005).
     """
     needed("scipy.sparse", "sparse_jacobian")  # SciPy is loaded where it is asked for
-    from ..sparse.evaluation import sparse
-
     kept: list[Any] = []
     return _derivative(function, argument, lambda u, x, record: sparse(kept, u, x, False, check), "sparse_jacobian")
 
@@ -122,8 +112,6 @@ def sparse_hessian(function: Callable[..., Any], /, *, argument: int | str = 0,
     (2007).
     """
     needed("scipy.sparse", "sparse_hessian")
-    from ..sparse.evaluation import sparse
-
     kept: list[Any] = []
     return _derivative(function, argument, lambda y, x, record: sparse(kept, _gradient(y, x), x, True, check),
                        "sparse_hessian")
@@ -183,18 +171,6 @@ def _as_given(found: Any, given: Any) -> Any:
     return result.item() if type(given) in NUMBER_TYPES else result[()]
 
 
-def trace_between(u: Any, x: dlarray) -> list[Node]:
-    """The trace from x to u; empty where u does not depend on x."""
-    if type(u) is not dlarray or (u_node := live(u._node)) is None:
-        return []
-    if u.dtype.is_complex:
-        raise TypeRefused(
-            f"the function's value is complex, at {line_of(user_site())}; return gl.real(u) and gl.imag(u), for example by concat")
-    assert x._node is not None
-    order = ancestors([u_node], x._node.number)
-    return order if order[0] is x._node and differentiable(u.dtype) else []
-
-
 def _gradient(y: Any, x: dlarray) -> Any:
     """The gradient of a scalar, recorded; it may be constant."""
     if type(y) is not dlarray:
@@ -204,66 +180,8 @@ def _gradient(y: Any, x: dlarray) -> Any:
     return dlgradient(y, x, enable_higher_derivatives=True)
 
 
-# ----- dense ----------------------------------------------------------------------------------------------------------
-
-
-def jacobian_of(u: Any, x: dlarray, record: bool = False) -> Any:
-    if type(u) is not dlarray:
-        u = dlarray(u)
-    order = trace_between(u, x)
-    m, n = math.prod(u.shape), math.prod(x.shape)
-    shape = (*u.shape, *x.shape)
-    if record:
-        flat = words.reshape(dlarray._made(u._value, u._node, None), (m,))
-        return words.reshape(words.stripdims(dljacobian(flat, x, 0)), shape)
-    dtype = torch.promote_types(u.dtype, x.dtype) if differentiable(u.dtype) else x.dtype
-    needed = m * n * dtype.itemsize
-    if needed > 1 << 28 and needed > free_memory():
-        raise ShapeError(
-            f"the Jacobian of {described(u.shape, None)} by {described(x.shape, None)} needs {readable_bytes(needed)}, "
-                         f"{readable_bytes(free_memory())} are free, at {line_of(user_site())}; write sparse_jacobian, or dljacobian(u, x), which keeps "
-                         "structure")
-    if not order or not m * n:
-        return dlarray._made(torch.zeros(shape, dtype=dtype, device=x.device), None)
-    if n <= m:
-        found = pushed(order, torch.eye(n, dtype=x.dtype, device=x.device)).T
-    else:
-        found = pulled(order, torch.eye(m, dtype=u.dtype, device=u.device))
-    found = cleared(found.to(dtype).reshape(shape), order[-1], order[0], range(u.ndim))
-    return dlarray._made(found, None)
-
-
 def _hessian_of(y: Any, x: dlarray, record: bool) -> Any:
     return jacobian_of(_gradient(y, x), x, record)
-
-
-def pushed(order: list[Node], seeds: Tensor) -> Tensor:
-    """Tangents (directions, u.size) along seeds (directions, x.size), in pieces."""
-    x, u = order[0], order[-1]
-    return _together([push([u], {x: piece.reshape(-1, *x.shape)}, lead=(len(piece),))[0]
-                      for piece in _pieces(order, seeds)], seeds, u)
-
-
-def pulled(order: list[Node], seeds: Tensor) -> Tensor:
-    """Cotangents (directions, x.size) from seeds (directions, u.size), in pieces."""
-    x, u = order[0], order[-1]
-    return _together([pull({u: piece.reshape(-1, *u.shape)}, [x], lead=(len(piece),))[0]
-                      for piece in _pieces(order, seeds)], seeds, x)
-
-
-def _together(pieces: Sequence[Tensor | None], seeds: Tensor, node: Node) -> Tensor:
-    """One row for each direction; a walk that meets nothing but zeros gives None."""
-    found = [p for p in pieces if p is not None]
-    if not found:
-        return torch.zeros((len(seeds), math.prod(node.shape)), dtype=node.dtype, device=seeds.device)
-    return (found[0] if len(found) == 1 else torch.cat(found)).reshape(len(seeds), -1)
-
-
-def _pieces(order: list[Node], seeds: Tensor) -> Sequence[Tensor]:
-    """Directions in groups of about one size, whose widest array stays in cache."""
-    widest = max(math.prod(node.shape) * node.dtype.itemsize for node in order if node.shape is not None)
-    groups = round(len(seeds) * widest / PIECE)
-    return seeds.tensor_split(min(max(groups, 1), len(seeds)))
 
 
 __all__ = ["hessian", "jacobian", "sparse_hessian", "sparse_jacobian"]

@@ -1,1 +1,2 @@
 """NumPy's functions on dlarrays."""
+from . import mathematics, selection, statistics

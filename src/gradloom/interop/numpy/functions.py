@@ -1,7 +1,6 @@
 """NumPy's protocols: np.sin(x), np.sum(x, axis=0), np.stack([x, y]), np.add.reduce(x) record the library's operations."""
 from __future__ import annotations
 
-import functools
 import inspect
 import math
 from collections.abc import Callable
@@ -13,8 +12,8 @@ from ...core.array import dlarray
 from ...core.containers import flatten, unflatten
 from ...core.errors import TypeRefused, line_of, user_site
 from ...core.tables import PUBLIC
+from ...machine.caches import remembered
 from ..protocol import adapted, gl, in_double, traced_in, unknown
-from . import selection as numpy_selection  # noqa: F401 - which fill the table
 from .table import FUNCTIONS
 
 # NumPy's ufuncs that are spelled differently here; the others have the name of their operation.
@@ -49,6 +48,7 @@ _COMPOSED: dict[str, Callable[..., Any]] = {
 }
 
 
+@remembered(None)
 def ufunc_operation(name: str) -> Callable[..., Any] | None:
     """What a ufunc of NumPy records, from its name."""
     return PUBLIC.get(_SPELLED.get(name, name)) or _COMPOSED.get(name)
@@ -87,7 +87,7 @@ def _named(word: str, options: dict[str, Any]) -> dict[str, Any]:
             and v is not np._NoValue}
 
 
-@functools.cache
+@remembered(None)
 def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
     """What NumPy takes where an argument is not given: said aloud, it means the same."""
     try:
@@ -110,6 +110,8 @@ def _constants(function: Callable[..., Any], word: str, name: str, args: Any, kw
 def array_ufunc(self: dlarray, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
     """np.sin(x), np.add(a, x), np.add.reduce(x, axis=0), np.multiply.outer(a, x)."""
     name = ufunc.__name__
+    if method == "__call__" and not options and (operation := ufunc_operation(name)) is not None:
+        return operation(*inputs)  # quick way: there is no option to refuse or to heed; the plain one is below
     word = f"np.{name}" + (f".{method}" if method != "__call__" else "")
     operation = ufunc_operation(name)
     if method in ("reduce", "accumulate"):

@@ -17,6 +17,7 @@ import torch
 
 from ...core.array import dlarray
 from ...core.errors import TypeRefused, line_of, user_site
+from ...machine.caches import remembered
 from ...machine.dtypes import Tensor
 from ...machine.modes import under
 from .aten.wrapped import Wrapped
@@ -65,7 +66,7 @@ def parts_of(x: Any) -> Iterator[Any]:
                 yield value.__kwdefaults__
 
 
-@functools.cache
+@remembered(None)
 def users_classes(kind: Any) -> tuple[type, ...]:
     """The class and its bases, as far as users wrote them."""
     return tuple(base for base in kind.__mro__ if base.__module__.partition(".")[0] not in (
@@ -79,7 +80,7 @@ def _filled(cell: Any) -> bool:
         return False
 
 
-@functools.cache
+@remembered(None)
 def _slots(kind: Any) -> tuple[str, ...]:
     """The slots of a class that holds them (torch's and Python's own have none that a call changes)."""
     names = []

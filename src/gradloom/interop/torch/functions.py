@@ -4,20 +4,21 @@ A function without an entry in the table is run by `interop.aten`, through the A
 """
 from __future__ import annotations
 
-import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from ...core.array import dlarray
 from ...core.errors import TypeRefused, line_of, user_site
+from ...machine.caches import remembered
 from ..protocol import Unsupported, adapted, unknown
-from .twins import FUNCTIONS  # the last part of the table
+from .twins import FUNCTIONS, PASSED_ON  # the last part of the table
 
 _PREFIXES = ("linalg_", "fft_", "special_")
 
 
-@functools.cache
+@remembered(None)
 def name_of(function: Any) -> str:
     """What the function is called in torch: "sin", "linalg.inv", "nn.functional.batch_norm"."""
     name = getattr(function, "__name__", "")
@@ -63,7 +64,15 @@ def handle(function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any
         return fallback(function, args, kwargs, word, f" with {reason}")
 
 
+@remembered(None)
+def passed_on(function: Any, count: int) -> Callable[..., Any] | None:
+    """The operation that takes this many arguments of a function as they are."""
+    return PASSED_ON.get((name_of(function), count))
+
+
 def _torch_function(cls: type, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    if not kwargs and (operation := passed_on(function, len(args))) is not None:
+        return operation(*args)  # quick way: `handle` would say nothing else
     return handle(function, types, args, kwargs)
 
 

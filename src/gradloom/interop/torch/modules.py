@@ -1,37 +1,37 @@
 """Torch modules as networks: `from_torch(module)` runs any torch.nn.Module on dlarrays, and differentiates it to any order."""
 from __future__ import annotations
 
-import copy
+import inspect
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch.utils._pytree import tree_map
 
 from ...core.array import dlarray
-from ...core.containers import register
 from ...core.errors import TraceError, TypeRefused, line_of, user_site
 from ...derivatives.words.evaluate import dlfeval
 from ...machine.random import random_state, restore_random_state
-from ...networks.learnables import Key, Learnables, UnknownName, aligned_rows, html_table, value_described
-from ...networks.network import dlnetwork
+from ...networks.network import dlnetwork, network_of
+from ...networks.parameters import Key, UnknownName, common_type
+from ...networks.summary import value_described
 from ...operations.elementwise.arithmetic import astype
 from ...vocabulary.misspelled import nearest
-from .aten.mode import carries
-from .aten.recording import dispatched, left
+from .aten.recording import dispatched
+from .aten.values import carries, left
 from .aten.wrapped import Cell, Wrapped, wrapped
 from .autograd import NeedsTrace
 from .copies import Contents, copied
 
 _made = dlarray._made
-_set = object.__setattr__
 
 
-class Module:
-    """What of a torch module does not change from step to step: the module without its values, and where each value is."""
+class TorchBody:
+    """A torch module as the body of a network: the module without its values, and where each value is."""
 
-    __slots__ = ("differentiates", "idle", "keys", "learnable_keys", "module", "places", "stages",
-                 "state_keys", "training")
+    __slots__ = ("differentiates", "idle", "learnable_keys", "module", "places", "state_keys", "training")
+    columns = ("Layer", "Parameter", "Value")
+    output_names: tuple[str, ...] = ()  # the module's own affair
 
     def __init__(self, module: torch.nn.Module):
         self.training = module.training
@@ -41,9 +41,7 @@ class Module:
         states = [x for x in module.parameters() if not x.requires_grad] + list(module.buffers())
         self.learnable_keys = tuple(_key(names[id(x)][0]) for x in parameters)
         self.state_keys = tuple(_key(names[id(x)][0]) for x in states)
-        self.keys = (*self.learnable_keys, *self.state_keys)
         self.places = [id(x) for x in (*parameters, *states)]
-        self.stages: tuple[Any, ...] = ()
         self.module = module
         self.idle: list[Copy] = []
         # it takes derivatives itself, and is recorded even where the caller records nothing
@@ -54,20 +52,152 @@ class Module:
         found = {id(x): x for x in (*self.module.parameters(), *self.module.buffers())}
         return [_made(found[i].detach().clone(), None, None) for i in self.places]
 
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The arguments of the module's forward."""
+        return tuple(inspect.signature(self.module.forward).parameters)
+
+    def run(self, values: list[Any], xs: tuple[Any, ...], training: bool, wanted: str | Sequence[str] | None,
+            stateful: bool, options: dict[str, Any]) -> tuple[Any, list[Any] | None]:
+        """The module in evaluation or in training; options are the module's own.
+
+        `wanted` names modules inside ("encoder.0", or "lstm/0" where one has several outputs).
+        """
+        dtype = common_type(values[:len(self.learnable_keys)])
+        places: dict[int, int] = {}
+        given: list[dlarray] = []
+        kept: list[Any] = []  # so that no two have one id
+
+        def enter(x: Any) -> Any:
+            """An array among the arguments, as its place among `given`."""
+            if type(x) is dlarray or hasattr(x, "__array__") and not isinstance(x, Wrapped):
+                if id(x) not in places:
+                    y = x if type(x) is dlarray else dlarray(x)
+                    if dtype is not None and y.dtype.is_floating_point and not dtype.is_complex:
+                        y = astype(y, dtype)
+                    places[id(x)] = len(given)
+                    given.append(y)
+                    kept.append(x)
+                return _Place(places[id(x)])
+            return x
+
+        for x in (*xs, *options.values()):
+            if hasattr(x, "batch_sizes"):
+                dlarray(x)  # a packed sequence: refused with what to write instead
+        simple = not options and all([type(x) is dlarray for x in xs])  # torch's trees take their time
+        arguments = ([enter(x) for x in xs], options) if simple else tree_map(enter, (xs, options))
+        varies = [carries(x) for x in given]
+
+        def run(values: Sequence[dlarray], given: Sequence[dlarray]) -> Any:
+            return self._ran(values, given, varies, arguments, training, wanted, stateful)
+
+        def recorded() -> Any:
+            try:
+                return dlfeval(run, values, given)
+            except NeedsTrace:
+                raise TraceError(f"{type(self.module).__name__} takes a derivative with respect to a value that "
+                                 "was made outside the call, "
+                                 f"at {line_of(user_site())}; pass it as an argument, or make it in forward") from None
+
+        if self.differentiates:
+            return recorded()
+        state = None if any(varies) else random_state()
+        try:
+            return run(values, given)
+        except NeedsTrace:
+            if state is not None:
+                restore_random_state(state)
+            self.differentiates = True
+            return recorded()
+
+    def _ran(self, values: Sequence[dlarray], given: Sequence[dlarray], varies: Sequence[bool], arguments: Any,
+             training: bool, wanted: Any, stateful: bool) -> tuple[Any, list[Any] | None]:
+        """One call, on a copy of the module that nobody else uses meanwhile."""
+        held: Copy | None
+        try:
+            held = self.idle.pop()
+        except IndexError:
+            held = None
+        if held is None or not held.fits(values):
+            held = Copy(self, values)
+        trace = next((x._node.trace for x in (*given, *values) if carries(x)), None)  # type: ignore[union-attr]
+
+        def answered() -> Any:
+            held.fill(values, len(self.learnable_keys))
+            inputs = [wrapped(_made(x._value, x._node if carries(x) else None, None), varying,
+                              x._node is None or not x._node.parents)
+                      for x, varying in zip(given, varies, strict=True)]
+            xs, options = arguments
+            if not options and all([type(x) is _Place for x in xs]):
+                xs = [inputs[x.index] for x in xs]
+            else:
+                xs, options = tree_map(lambda x: inputs[x.index] if type(x) is _Place else x, arguments)
+            result = held.ran(xs, options, training, self.training, wanted)
+            return result, self._state_of(held) if stateful else None
+
+        try:
+            result, state = dispatched(type(self.module).__name__, trace, answered)
+        finally:
+            try:
+                held.restore()
+            except BaseException:  # an interrupt in there, and what it cut short is done again
+                held.restore()
+                raise
+        if held.contents.whole:
+            self.idle.append(held)
+        return result, state
+
+    def _state_of(self, held: Copy) -> list[Any]:
+        """Buffers as the call left them, replaced ones included."""
+        modules = dict(held.module.named_modules())
+        values = []
+        for key, place in zip(self.state_keys, held.places[len(self.learnable_keys):], strict=True):
+            owner = modules[key[0]]
+            now = owner._buffers.get(key[1], place) if key[1] in owner._buffers else place
+            values.append(left(place if now is None else now))
+        return values
+
+    def reset(self, values: list[Any]) -> list[Any]:
+        """The buffers that the module came with."""
+        n = len(self.learnable_keys)
+        return [*values[:n], *self.values()[n:]]
+
+    def layers(self, values: list[Any]) -> NoReturn:
+        """A torch module has none of this library's layers."""
+        raise TypeRefused(
+            f"this network is a torch module, at {line_of(user_site())}; its parameters are in net.learnables")
+
+    def heading(self, values: list[Any]) -> str:
+        """The module's class and how many numbers are trained."""
+        count = sum(x.size for x in values[:len(self.learnable_keys)])
+        return f"torch module {type(self.module).__name__}, {count:,} learnables"
+
+    def rows(self, values: list[Any]) -> list[tuple[str, ...]]:
+        """Each parameter and buffer."""
+        return [(*key, value_described(x)) for key, x in zip((*self.learnable_keys, *self.state_keys), values,
+                                                             strict=True)]
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeRefused(
+            "a network made from a torch module is not pickled; save net.learnables and net.state, and make it again with from_torch(module)")
+
+    def __deepcopy__(self, memo: Any) -> TorchBody:
+        return self  # it never changes
+
 
 class Copy:
     """A copy of a module whose parameters and buffers are places for dlarrays. One call uses it at a time."""
 
     __slots__ = ("contents", "modes", "module", "places")
 
-    def __init__(self, structure: Module, values: Sequence[dlarray]):
+    def __init__(self, body: TorchBody, values: Sequence[dlarray]):
         self.places = [wrapped(_made(x._value, None, None)) for x in values]
-        for place, _ in zip(self.places, structure.learnable_keys, strict=False):
+        for place, _ in zip(self.places, body.learnable_keys, strict=False):
             place._is_param = True  # type: ignore[attr-defined]
-        self.module = copied(structure.module, dict(zip(structure.places, self.places, strict=True)))
+        self.module = copied(body.module, dict(zip(body.places, self.places, strict=True)))
         self.modes = [(m, m.training) for m in self.module.modules()]
         self.module.eval()
-        self.contents = Contents(self.module, structure.module)
+        self.contents = Contents(self.module, body.module)
 
     def fits(self, values: Sequence[dlarray]) -> bool:
         """Whether its places have the shapes, types and devices of these values."""
@@ -107,179 +237,6 @@ _EMPTY = Cell(_made(torch.empty(0, device="cpu"), None, None))
 def _key(name: str) -> Key:
     layer, _, parameter = name.rpartition(".")
     return layer, parameter
-
-
-class TorchNetwork(dlnetwork):
-    """A torch module as a network: what `from_torch` returns."""
-
-    __slots__ = ()
-    _structure: Any
-
-    def __init__(self, module: torch.nn.Module):
-        for name, x in (*module.named_parameters(), *module.named_buffers()):
-            if torch.nn.parameter.is_lazy(x):
-                raise TypeRefused(f"the shape of {name} is not known yet, at {line_of(user_site())}; run the module "
-                                  "on an example first: "
-                                  f"module(x), then from_torch(module)")
-        structure = Module(copied(module, {}))
-        _set(self, "_structure", structure)
-        _set(self, "_values", structure.values())
-
-    def __call__(self, *xs: Any, outputs: str | Sequence[str] | None = None, return_state: bool = False,
-                 **options: Any) -> Any:
-        """What `predict` returns."""
-        return self._called(xs, options, False, outputs, return_state)
-
-    def predict(self, *xs: Any, outputs: str | Sequence[str] | None = None, return_state: bool = False,
-                **options: Any) -> Any:
-        """The module in evaluation; options are the module's own.
-
-        `outputs` names modules inside ("encoder.0", or "lstm/0" where one has several outputs): one name gives one
-        array, a list a tuple.
-        """
-        return self._called(xs, options, False, outputs, return_state)
-
-    def forward(self, *xs: Any, outputs: str | Sequence[str] | None = None, return_state: bool = False,
-                **options: Any) -> Any:
-        """The module in training; options as in `predict`. `y, state = net.forward(x, return_state=True)`."""
-        return self._called(xs, options, True, outputs, return_state)
-
-    def _called(self, xs: tuple[Any, ...], options: dict[str, Any], training: bool, outputs: Any,
-                return_state: bool) -> Any:
-        structure, values = self._structure, self._values
-        dtype = self._dtype()
-        places: dict[int, int] = {}
-        given: list[dlarray] = []
-        kept: list[Any] = []  # so that no two have one id
-
-        def enter(x: Any) -> Any:
-            """An array among the arguments, as its place among `given`."""
-            if type(x) is dlarray or hasattr(x, "__array__") and not isinstance(x, Wrapped):
-                if id(x) not in places:
-                    y = x if type(x) is dlarray else dlarray(x)
-                    if dtype is not None and y.dtype.is_floating_point and not dtype.is_complex:
-                        y = astype(y, dtype)
-                    places[id(x)] = len(given)
-                    given.append(y)
-                    kept.append(x)
-                return _Place(places[id(x)])
-            return x
-
-        for x in (*xs, *options.values()):
-            if hasattr(x, "batch_sizes"):
-                dlarray(x)  # a packed sequence: refused with what to write instead
-        simple = not options and all([type(x) is dlarray for x in xs])  # torch's trees take their time
-        arguments = ([enter(x) for x in xs], options) if simple else tree_map(enter, (xs, options))
-        varies = [carries(x) for x in given]
-
-        def run(values: Sequence[dlarray], given: Sequence[dlarray]) -> Any:
-            return self._ran(values, given, varies, arguments, training, outputs, return_state)
-
-        def recorded() -> Any:
-            try:
-                return dlfeval(run, values, given)
-            except NeedsTrace:
-                raise TraceError(f"{type(structure.module).__name__} takes a derivative with respect to a value that "
-                                 "was made outside the call, "
-                                 f"at {line_of(user_site())}; pass it as an argument, or make it in forward") from None
-
-        if structure.differentiates:
-            return recorded()
-        state = None if any(varies) else random_state()
-        try:
-            return run(values, given)
-        except NeedsTrace:
-            if state is not None:
-                restore_random_state(state)
-            structure.differentiates = True
-            return recorded()
-
-    def _ran(self, values: Sequence[dlarray], given: Sequence[dlarray], varies: Sequence[bool], arguments: Any,
-             training: bool, outputs: Any, return_state: bool) -> Any:
-        """One call, on a copy of the module that nobody else uses meanwhile."""
-        structure = self._structure
-        held: Copy | None
-        try:
-            held = structure.idle.pop()
-        except IndexError:
-            held = None
-        if held is None or not held.fits(values):
-            held = Copy(structure, values)
-        trace = next((x._node.trace for x in (*given, *values) if carries(x)), None)  # type: ignore[union-attr]
-
-        def answered() -> Any:
-            held.fill(values, len(structure.learnable_keys))
-            inputs = [wrapped(_made(x._value, x._node if carries(x) else None, None), varying,
-                              x._node is None or not x._node.parents)
-                      for x, varying in zip(given, varies, strict=True)]
-            xs, options = arguments
-            if not options and all([type(x) is _Place for x in xs]):
-                xs = [inputs[x.index] for x in xs]
-            else:
-                xs, options = tree_map(lambda x: inputs[x.index] if type(x) is _Place else x, arguments)
-            result = held.ran(xs, options, training, structure.training, outputs)
-            return result, self._state_of(held) if return_state else None
-
-        try:
-            result, state = dispatched(type(structure.module).__name__, trace, answered)
-        finally:
-            try:
-                held.restore()
-            except BaseException:  # an interrupt in there, and what it cut short is done again
-                held.restore()
-                raise
-        if held.contents.whole:
-            structure.idle.append(held)
-        return (result, state) if return_state else result
-
-    def _state_of(self, held: Copy) -> Learnables:
-        """Buffers as the call left them, replaced ones included."""
-        structure = self._structure
-        keys = structure.state_keys
-        offset = len(structure.learnable_keys)
-        modules = dict(held.module.named_modules())
-        values = []
-        for key, place in zip(keys, held.places[offset:], strict=True):
-            owner = modules[key[0]]
-            now = owner._buffers.get(key[1], place) if key[1] in owner._buffers else place
-            values.append(left(place if now is None else now))
-        return Learnables._made(keys, values)
-
-    @property
-    def layers(self) -> Any:
-        """A torch module has none of this library's layers."""
-        raise TypeRefused(
-            f"this network is a torch module, at {line_of(user_site())}; its parameters are in net.learnables")
-
-    def reset_state(self) -> Any:
-        """The network with the buffers that the module came with."""
-        structure = self._structure
-        n = len(structure.learnable_keys)
-        return type(self)._made(structure, [*self._values[:n], *structure.values()[n:]])
-
-    def __reduce__(self) -> Any:
-        raise TypeRefused(
-            "a network made from a torch module is not pickled; save net.learnables and net.state, and make it again with from_torch(module)")
-
-    def __copy__(self) -> Any:
-        return type(self)._made(self._structure, self._values)
-
-    def __deepcopy__(self, memo: Any) -> Any:
-        return type(self)._made(self._structure, [copy.deepcopy(x, memo) for x in self._values])
-
-    def _rows(self) -> list[Any]:
-        return [(layer, parameter, value_described(x))
-                for (layer, parameter), x in zip(self._structure.keys, self._values, strict=True)]
-
-    def _heading(self) -> str:
-        count = sum(x.size for x in self._values[:len(self._structure.learnable_keys)])
-        return f"torch module {type(self._structure.module).__name__}, {count:,} learnables"
-
-    def __repr__(self) -> str:
-        return f"{self._heading()}\n{aligned_rows([('Layer', 'Parameter', 'Value'), *self._rows()])}"
-
-    def _repr_html_(self) -> str:
-        return f"<p>{self._heading()}</p>" + html_table([("Layer", "Parameter", "Value"), *self._rows()])
 
 
 class _Place:
@@ -337,10 +294,7 @@ class Watched:
                               f"{line_of(user_site())}") from None
 
 
-register(TorchNetwork, lambda net: (net._values, net._structure), TorchNetwork._made, lambda net: net._structure.keys)
-
-
-def from_torch(module: torch.nn.Module, /) -> TorchNetwork:
+def from_torch(module: torch.nn.Module, /) -> dlnetwork:
     """A torch module as a network: a value with learnables and state that runs on dlarrays and is differentiated to any
     order.
 
@@ -367,7 +321,13 @@ def from_torch(module: torch.nn.Module, /) -> TorchNetwork:
         raise TypeRefused(
             f"from_torch takes a torch.nn.Module, not {type(module).__name__}, at {line_of(user_site())}; "
                           "torch functions take dlarrays as they are")
-    return TorchNetwork(module)
+    for name, x in (*module.named_parameters(), *module.named_buffers()):
+        if torch.nn.parameter.is_lazy(x):
+            raise TypeRefused(f"the shape of {name} is not known yet, at {line_of(user_site())}; run the module "
+                              "on an example first: "
+                              f"module(x), then from_torch(module)")
+    body = TorchBody(copied(module, {}))
+    return network_of(body, body.values())
 
 
 __all__ = ["from_torch"]

@@ -1,7 +1,6 @@
 """torch.autograd.Function inside torch code that runs here: forward on plain tensors, backward as an own backward."""
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,8 +17,10 @@ from ...core.errors import TypeRefused, line_of, user_site
 from ...core.trace import live
 from ...derivatives.own.backward import OwnBackward, OwnBackwardOperation
 from ...derivatives.own.function import _remembered
+from ...machine.caches import remembered
 from ...machine.dtypes import Tensor, differentiable
 from ...machine.modes import under, undispatched
+from .aten.values import array_of, carries, left
 from .aten.wrapped import Wrapped, running, thread, wrapped
 
 _made = dlarray._made
@@ -51,9 +52,8 @@ class FunctionCall(OwnBackward):
 
     kind = "Function"
 
-    def __init__(self, function: Any, args: Sequence[Any], needs: Sequence[bool], aten: Any):
-        super().__init__()
-        self.function, self.aten = function, aten
+    def __init__(self, function: Any, args: Sequence[Any], needs: Sequence[bool]):
+        self.function, self.again = function, running().again  # type: ignore[union-attr]
         self.word = f"{function.__name__}.backward"
         self.places = [k for k, a in enumerate(args) if type(a) is dlarray]
         self.names = [f"argument {k}" for k in self.places]
@@ -108,9 +108,9 @@ class FunctionCall(OwnBackward):
                 for k, bar in zip(self.outputs, y_bars, strict=True):
                     bars[k] = wrapped(_made(bar._value, bar._node, None), True)
                 made = self.function.backward(self._in_terms_of(xs, ys, needs), *bars)
-                return [self.aten.left(g) for g in (made if isinstance(made, (tuple, list)) else (made,))]
+                return [left(g) for g in (made if isinstance(made, (tuple, list)) else (made,))]
 
-            found = self.aten.dispatched(self.word, None, backward)
+            found = self.again(self.word, None, backward)
         else:
             for k, bar in zip(self.outputs, y_bars, strict=True):
                 bars[k] = bar._value
@@ -143,14 +143,14 @@ class FunctionCall(OwnBackward):
         return context
 
 
-@functools.cache
+@remembered(None)
 def _operation(function: Any, outputs: int, keeps: tuple[bool, bool]) -> OwnBackwardOperation:
     made = OwnBackwardOperation(function.__name__, outputs=outputs, own=True)
     made.keeps = keeps
     return made
 
 
-def applied(function: Any, args: Sequence[Any], aten: Any) -> Any:
+def applied(function: Any, args: Sequence[Any]) -> Any:
     """Function.apply on wrapped tensors."""
     graded = torch.is_grad_enabled()
     needs = [graded and isinstance(a, Wrapped) and a.requires_grad for a in args]
@@ -162,10 +162,10 @@ def applied(function: Any, args: Sequence[Any], aten: Any) -> Any:
         raise TypeRefused(f"a backward hook of a module works on torch's own graph, at {line_of(user_site())}; "
                           "remove the hook before from_torch, "
                           "and write a torch.autograd.Function to change a gradient on its way")
-    arrays = [aten.array_of(a) if isinstance(a, Tensor) else a for a in args]
+    arrays = [array_of(a) if isinstance(a, Tensor) else a for a in args]
     if not graded:
         arrays = [_made(a._value, None, None) if type(a) is dlarray else a for a in arrays]
-    call, found = undispatched(recorded, function, arrays, needs, aten)
+    call, found = undispatched(recorded, function, arrays, needs)
     found = [wrapped(y, any(needs) and k in call.outputs) if type(y) is dlarray else y for k, y in enumerate(found)]
     dirty = {id(x) for x in getattr(call.context, "dirty_tensors", None) or ()}
     for x, given in zip(call.inputs, args, strict=True):
@@ -178,9 +178,9 @@ def applied(function: Any, args: Sequence[Any], aten: Any) -> Any:
     return found[0] if call.one else tuple(found)
 
 
-def recorded(function: Any, arrays: Sequence[Any], needs: Sequence[bool], aten: Any) -> tuple[FunctionCall, list[Any]]:
+def recorded(function: Any, arrays: Sequence[Any], needs: Sequence[bool]) -> tuple[FunctionCall, list[Any]]:
     """A call of a function with a backward of its own on dlarrays and options, and its results."""
-    call = FunctionCall(function, arrays, needs, aten)
+    call = FunctionCall(function, arrays, needs)
     call.forward()
     found: list[Any] = [_made(y, None, None) if isinstance(y, Tensor) else y for y in call.results]
     if (call.outputs and any(type(a) is dlarray and live(a._node) is not None and differentiable(a.dtype)
@@ -194,7 +194,7 @@ def recorded(function: Any, arrays: Sequence[Any], needs: Sequence[bool], aten: 
     return call, found
 
 
-@functools.cache
+@remembered(None)
 def registered(operation: Any) -> Any:
     """The backward that was registered for an operation of torch.library, as a Function; None where there is none."""
     definition = custom_ops.OPDEFS.get(operation._schema.name)
@@ -213,12 +213,10 @@ def registered(operation: Any) -> Any:
 
 def registered_backward(operation: Any, args: Any) -> Any:
     """An operation of torch.library on dlarrays, by the backward that was registered for it."""
-    from .aten import recording as aten
-
     function = registered(operation)
     if function is None:
         return NotImplemented
-    call, found = recorded(function, args, [aten.carries(a) for a in args], aten)
+    call, found = recorded(function, args, [carries(a) for a in args])
     return found[0] if call.one else tuple(found)
 
 
@@ -230,9 +228,7 @@ _inside = 0  # how many runs there are, in all threads
 def _answer(cls: Any, *args: Any) -> Any:
     if running() is None:
         return super(_SingleLevelFunction, cls).apply(*args)
-    from .aten import recording as aten
-
-    return applied(cls, args, aten)
+    return applied(cls, args)
 
 
 _APPLY = classmethod(_answer)

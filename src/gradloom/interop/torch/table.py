@@ -39,6 +39,8 @@ _PREFIX = re.compile(r"^(linalg|fft|special)\.")
 FUNCTIONS = Table()
 RULES = Table(of_aten=True)  # of ATen alone: "_softmax" or "sum.dim_IntList" or "prims.sum"
 # ATen's operations that write without saying so, or in a way of their own: functions of wrapped tensors
+# torch functions that are one operation here: a function of dlarrays
+WHOLE: dict[str, Callable[..., Any]] = {}
 WRITERS = Table(of_aten=True)
 
 

@@ -69,6 +69,8 @@ def _adapter(function: Any, name: str) -> Callable[..., Any]:
     return lambda input: function(input)
 
 
+# by torch's name and the number of arguments: our functions that take these as they are
+PASSED_ON: dict[tuple[str, int], Callable[..., Any]] = {}
 TWINS: dict[str, tuple[str, ...]] = {}  # for each public function, the names of torch that are it
 
 
@@ -86,6 +88,9 @@ def _state(function: Any) -> None:
             raise AttributeError(f"torch has no {name}, which {function.__name__} is said to be")
         else:
             FUNCTIONS[name] = _adapter(function, name)
+            count, options = _takes(function)
+            if count in (1, 2) and not options:
+                PASSED_ON[name, count] = function
 
 
 for _public in PUBLIC.values():

@@ -1,23 +1,20 @@
-"""The catalogue of layers, public as `gradloom.layers`. Sizes are positional, everything else is given by keyword."""
+"""The catalogue of layers, public as `gradloom.layers`. Sizes are positional, everything else is given by keyword.
+
+A layer is declared in one of the files here and enters itself into the register; nothing lists it.
+"""
 from __future__ import annotations
 
+import importlib as _importlib
+import pkgutil as _pkgutil
 from typing import Any
 
 from ...vocabulary.matlab import layer_message
-from .activation import GELU, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
-from .convolution import Convolution2d
-from .dropout import Dropout
-from .flatten import Flatten
-from .fullyconnected import FullyConnected
-from .function import Function
-from .input import FeatureInput, ImageInput
-from .normalization import BatchNormalization
-from .pooling import AveragePooling2d, GlobalAveragePooling2d, MaxPooling2d
+from ..registry import CATALOGUE as _CATALOGUE
 
-__all__ = ["AveragePooling2d", "BatchNormalization", "Convolution2d", "Dropout", "FeatureInput",
-           "Flatten", "FullyConnected", "Function",
-           "GELU", "GlobalAveragePooling2d", "ImageInput", "LeakyReLU", "MaxPooling2d", "ReLU",
-           "Sigmoid", "Softmax", "Tanh"]
+for _file in _pkgutil.iter_modules(__path__):
+    _importlib.import_module(f".{_file.name}", __name__)
+globals().update(_CATALOGUE)
+__all__ = sorted(_CATALOGUE)
 
 
 def __getattr__(name: str) -> Any:

@@ -33,7 +33,7 @@ class Convolution2d(Layer):
     weights: Any
     bias: Any
 class Dropout(Layer):
-    """In training each element is 0 with the given probability, and the others are divided by 1 - probability; in use, nothing."""
+    """In training each element is 0 with the given probability, and the others are divided by 1 - probability."""
     def __init__(self, probability: Any = 0.5, *, name: Any = None) -> None: ...
     probability: Any
 class FeatureInput(Layer):
@@ -63,7 +63,7 @@ class GlobalAveragePooling2d(Layer):
     """The mean over both spatial axes, which become of size 1."""
     def __init__(self, *, name: Any = None) -> None: ...
 class ImageInput(Layer):
-    """Images of `size` (height, width, channels), whatever the layout of the data: labelled S, S, C and, for several, B."""
+    """Images of `size` (height, width, channels), whatever the layout of the data."""
     def __init__(self, size: Any, *, name: Any = None) -> None: ...
     size: Any
 class LeakyReLU(Layer):
@@ -71,7 +71,7 @@ class LeakyReLU(Layer):
     def __init__(self, *, name: Any = None, scale: Any = 0.01) -> None: ...
     scale: Any
 class MaxPooling2d(Layer):
-    """The largest value of each window of `pool_size`, one number or (height, width). The stride is 1 unless it is given."""
+    """The largest value of each window of `pool_size`, one number or (height, width)."""
     def __init__(self, pool_size: Any, *, name: Any = None, stride: Any = 1, padding: Any = 0) -> None: ...
     pool_size: Any
     stride: Any

@@ -20,6 +20,8 @@ class ReLU(Layer):
     Source: MATLAB reluLayer.
     """
 
+    matlab: ClassVar[str] = "reluLayer"
+
     def predict(self, x: Any) -> Any:
         return relu(x)
 
@@ -37,6 +39,8 @@ class LeakyReLU(Layer):
 
     scale: float = field(default=0.01, kw_only=True)
 
+    matlab: ClassVar[str] = "leakyReluLayer"
+
     def predict(self, x: Any) -> Any:
         return leakyrelu(x, self.scale)
 
@@ -52,6 +56,8 @@ class Tanh(Layer):
     Source: MATLAB tanhLayer.
     """
 
+    matlab: ClassVar[str] = "tanhLayer"
+
     def predict(self, x: Any) -> Any:
         return tanh(x)
 
@@ -66,6 +72,8 @@ class Sigmoid(Layer):
 
     Source: MATLAB sigmoidLayer.
     """
+
+    matlab: ClassVar[str] = "sigmoidLayer"
 
     def predict(self, x: Any) -> Any:
         return sigmoid(x)
@@ -84,6 +92,7 @@ class GELU(Layer):
 
     approximation: str = field(default="none", kw_only=True)
 
+    matlab: ClassVar[str] = "geluLayer"
     default_name: ClassVar[str] = "gelu"
 
     def predict(self, x: Any) -> Any:
@@ -100,6 +109,8 @@ class Softmax(Layer):
 
     Source: MATLAB softmaxLayer.
     """
+
+    matlab: ClassVar[str] = "softmaxLayer"
 
     def predict(self, x: Any) -> Any:
         return softmax(x)

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 from ...core.errors import ShapeError, line_of, user_site
 from ...operations.neural.convolution.convolution import dlconv
 from ..initialize import Initializer, initial
-from ..layer import Layer, Layout, Learnable
+from ..layer import Layer, Learnable
+from ..layout import Layout
 
 Sizes = int | tuple[int, int]
 
@@ -52,6 +53,7 @@ class Convolution2d(Layer):
     weights: Learnable
     bias: Learnable
 
+    matlab: ClassVar[str] = "convolution2dLayer"
     default_name: ClassVar[str] = "conv"
 
     def __post_init__(self) -> None:

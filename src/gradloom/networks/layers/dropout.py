@@ -1,7 +1,7 @@
 """The dropout layer."""
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from ...core.errors import ShapeError, line_of, user_site
 from ...operations.creation.random import dropout
@@ -9,10 +9,10 @@ from ..layer import Layer
 
 
 class Dropout(Layer):
-    """In training each element is 0 with the given probability, and the others are divided by 1 - probability; in use,
-    nothing.
+    """In training each element is 0 with the given probability, and the others are divided by 1 - probability.
 
-    What is dropped is drawn anew by each call; every derivative uses the draw of its own forward pass.
+    In use nothing is dropped. What is dropped is drawn anew by each call; every derivative uses the draw of its own
+    forward pass.
 
     >>> import gradloom as gl
     >>> gl.layers.Dropout(0.2)
@@ -22,6 +22,8 @@ class Dropout(Layer):
     """
 
     probability: float = 0.5
+
+    matlab: ClassVar[str] = "dropoutLayer"
 
     def __post_init__(self) -> None:
         if not 0 <= self.probability <= 1:

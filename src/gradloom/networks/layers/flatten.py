@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 from ...core.array import dlarray
 from ...core.errors import LabelError, line_of, user_site
@@ -21,6 +21,8 @@ class Flatten(Layer):
 
     Source: MATLAB flattenLayer, which merges S first.
     """
+
+    matlab: ClassVar[str] = "flattenLayer"
 
     def predict(self, x: Any) -> Any:
         labels = x._labels or ""

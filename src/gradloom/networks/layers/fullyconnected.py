@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 
 from ...core.errors import ShapeError, line_of, user_site
 from ...core.labels import channel_last_order
-from ...operations.matrices.contraction import fullyconnect
+from ...operations.matrices.affine import fullyconnect
 from ..initialize import Initializer, initial
-from ..layer import Layer, Layout, Learnable
+from ..layer import Layer, Learnable
+from ..layout import Layout
 
 
 class FullyConnected(Layer):
@@ -31,6 +32,7 @@ class FullyConnected(Layer):
     weights: Learnable
     bias: Learnable
 
+    matlab: ClassVar[str] = "fullyConnectedLayer"
     default_name: ClassVar[str] = "fc"
 
     def __post_init__(self) -> None:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from ...core.errors import TypeRefused, line_of, user_site
 from ..layer import Layer
@@ -21,6 +21,8 @@ class Function(Layer):
     """
 
     function: Callable[..., Any]
+
+    matlab: ClassVar[str] = "functionLayer"
 
     def __post_init__(self) -> None:
         if not callable(self.function):

@@ -5,12 +5,14 @@ from typing import Any, ClassVar
 
 from ...core.errors import LabelError, ShapeError, line_of, user_site
 from ...core.labels import LAYOUTS, described, positions
-from ..layer import Layer, Layout
+from ..layer import Layer
+from ..layout import Layout
 
 
 class ImageInput(Layer):
-    """Images of `size` (height, width, channels), whatever the layout of the data: labelled S, S, C and, for several,
-    B.
+    """Images of `size` (height, width, channels), whatever the layout of the data.
+
+    They are labelled S, S, C and, for several, B.
 
     >>> import gradloom as gl
     >>> net = gl.dlnetwork([gl.layers.ImageInput((28, 28, 1)), gl.layers.Convolution2d(5, 20)])
@@ -22,6 +24,7 @@ class ImageInput(Layer):
 
     size: tuple[int, int, int]
 
+    matlab: ClassVar[str] = "imageInputLayer"
     default_name: ClassVar[str] = "imageinput"
 
     def __post_init__(self) -> None:
@@ -55,6 +58,7 @@ class FeatureInput(Layer):
 
     size: int
 
+    matlab: ClassVar[str] = "featureInputLayer"
     default_name: ClassVar[str] = "input"
 
     def __post_init__(self) -> None:

@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 import torch
 
 from ...core.array import dlarray
+from ...core.declare import discrete
 from ...core.errors import ShapeError
-from ...core.operation import discrete
 from ...operations.neural.normalization.normalization import batchnorm
 from ..initialize import ones, zeros
-from ..layer import Layer, Layout, Learnable, State
+from ..layer import Layer, Learnable, State
+from ..layout import Layout
 
 MOVED = discrete("moving_average", lambda old, new, decay: torch.lerp(old, new.to(old.dtype), decay), ("old", "new"))
 
@@ -40,6 +41,7 @@ class BatchNormalization(Layer):
     trained_mean: State
     trained_variance: State
 
+    matlab: ClassVar[str] = "batchNormalizationLayer"
     default_name: ClassVar[str] = "batchnorm"
 
     def initialize(self, layout: Layout) -> None:

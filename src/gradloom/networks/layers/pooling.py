@@ -20,10 +20,9 @@ def _two_spatial(x: Any, layer: Layer) -> None:
 
 
 class MaxPooling2d(Layer):
-    """The largest value of each window of `pool_size`, one number or (height, width). The stride is 1 unless it is
-    given.
+    """The largest value of each window of `pool_size`, one number or (height, width).
 
-    `padding` is a number, one per axis, ((before, after), (before, after)) or "same".
+    The stride is 1 unless it is given. `padding` is a number, one per axis, ((before, after), (before, after)) or "same".
 
     >>> import gradloom as gl
     >>> net = gl.dlnetwork([gl.layers.ImageInput((4, 6, 1)), gl.layers.MaxPooling2d(2, stride=2)])
@@ -37,6 +36,7 @@ class MaxPooling2d(Layer):
     stride: Sizes = field(default=1, kw_only=True)
     padding: Any = field(default=0, kw_only=True)
 
+    matlab: ClassVar[str] = "maxPooling2dLayer"
     default_name: ClassVar[str] = "maxpool"
 
     def __post_init__(self) -> None:
@@ -66,6 +66,7 @@ class AveragePooling2d(Layer):
     padding: Any = field(default=0, kw_only=True)
     padding_value: Any = field(default=0, kw_only=True)
 
+    matlab: ClassVar[str] = "averagePooling2dLayer"
     default_name: ClassVar[str] = "avgpool2d"
 
     def __post_init__(self) -> None:
@@ -88,6 +89,7 @@ class GlobalAveragePooling2d(Layer):
     Source: MATLAB globalAveragePooling2dLayer.
     """
 
+    matlab: ClassVar[str] = "globalAveragePooling2dLayer"
     default_name: ClassVar[str] = "gapool"
 
     def predict(self, x: Any) -> Any:

@@ -8,11 +8,12 @@ from typing import Any
 import torch
 
 from ...core.array import dlarray, labels_of
+from ...core.declare import composite
 from ...core.errors import ShapeError, TypeRefused, line_of, user_site
-from ...core.operation import composite
 from ...machine.conversion import device_named
 from ...machine.dtypes import NUMBER_TYPES, Tensor, dtype_named
 from ...machine.memory import out_of_memory
+from ...machine.questions import read
 from ..elementwise.arithmetic import astype
 from ..movement.axes import array, broadcast_to
 
@@ -129,7 +130,7 @@ def full(shape: Any, fill_value: Any, labels: str | None = None, *, like: Any = 
                 value = astype(value, type_and_device(like, dtype, None)["dtype"])
             filled = broadcast_to(value, shape)
             return dlarray(filled, labels) if labels is not None else filled
-        value = value.item()
+        value = read(value)
     if dtype is None and like is None:
         dtype = {bool: "bool", complex: "complex128"}.get(type(value))
     made = type_and_device(like, dtype, device)

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 
 from ...core.array import dlarray
+from ...core.declare import composite
 from ...core.errors import TypeRefused, line_of, user_site
-from ...core.operation import composite
 from ...machine.dtypes import NAMES, NUMBER_DTYPES, NUMBER_TYPES, Tensor, computed_in, differentiable, dtype_named, promoted
 
 _KINDS = {

@@ -8,11 +8,13 @@ from typing import Any
 import torch
 
 from ...core.array import dlarray, labels_of
+from ...core.declare import composite, discrete, public
 from ...core.errors import ShapeError, TypeRefused, line_of, user_site
 from ...core.labels import described, without
-from ...core.operation import Operation, composite, discrete, public
+from ...core.operation import Operation
 from ...core.trace import selected
 from ...machine.dtypes import NUMBER_TYPES, Tensor, differentiable, dtype_named
+from ...machine.questions import decided
 from ...machine.random import generator, random_state, restore_random_state, seed
 from ..elementwise.arithmetic import astype
 from ..movement.axes import array
@@ -198,7 +200,7 @@ def bernoulli(p: Any, shape: Any = None, labels: str | None = None, *, like: Any
         made = type_and_device(like, dtype, device)
         shape = tuple(p.shape) if shape is None else shape
         p = p._value if type(p) is dlarray else p
-        if p.numel() and not p.is_meta and not bool(((p >= 0) & (p <= 1)).all()):
+        if p.numel() and not p.is_meta and not decided(((p >= 0) & (p <= 1)).all()):
             raise ShapeError(
                 f"bernoulli needs probabilities in [0, 1], p reaches from {p.min().item():.4g} to {p.max().item():.4g}, "
                              f"at {line_of(user_site())}; write sigmoid(p), or clip(p, 0, 1)")
@@ -257,7 +259,7 @@ def categorical(p: Any, shape: Any = None, labels: str | None = None, *, axis: A
     if raw.numel() and not raw.is_meta:
         largest = raw.amax(-1)  # NaN where one is
         good = torch.isfinite(largest) & (from_logits or (raw.amin(-1) >= 0) & (largest > 0))
-        if not bool(good.all()):
+        if not decided(good.all()):
             what = ("logits that are numbers, at least one above -infinity" if from_logits
                     else "finite numbers, none negative, not all 0")
             remedy = "check what made them" if from_logits else "write from_logits=True for logits"

@@ -10,10 +10,14 @@ import torch
 
 from ...blocks.block import Block
 from ...core.array import dlarray, operand
-from ...core.kinds.elementwise import Elementwise, elementwise
-from ...core.operation import composite, public, square_of
+from ...core.calls import left_to_the_other, unary
+from ...core.declare import composite, elementwise, public
+from ...core.kinds.elementwise import Elementwise
+from ...core.operation import square_of
 from ...core.tables import OPERATIONS
+from ...machine.caches import cache
 from ...machine.dtypes import COMPLEX_OF, HALF, NUMBER_TYPES, Tensor, differentiable, dtype_named
+from ...machine.finite import all_finite, finite
 
 add = elementwise("add", operator.add, 1, 1, operators=("__add__", "__radd__"), doc="a + b.", matlab="plus",
                   promotes=False, takes_numbers=True, commutes=True)
@@ -44,7 +48,7 @@ def _guarded(a: Any, b: Any) -> Any:
     product = a * b
     if not isinstance(product, Tensor) or product.is_meta or not isinstance(a, Tensor):
         return product
-    if product.device.type == "cpu" and cmath.isfinite(product.sum().item()):
+    if finite(product):
         return product
     return torch.where((a == 0) | (b == 0), torch.zeros((), dtype=product.dtype, device=product.device), product)
 
@@ -52,7 +56,7 @@ def _guarded(a: Any, b: Any) -> Any:
 def _scale_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]) -> Block:
     """Where a partial, or what it meets, is not finite, each term's factors are folded first, so that 0 times infinity is 0 entry by entry."""
     block, p = inputs
-    if type(p) is Block or type(block) is not Block or p.is_meta or not block.folded and cmath.isfinite(p.sum().item()):
+    if type(p) is Block or type(block) is not Block or p.is_meta or not block.folded and all_finite((p,)):
         return _multiply_on_block(operation, inputs, params)
     return block.guarded(p, _guarded)
 
@@ -70,7 +74,7 @@ def _inverse(b: Any) -> Any:
     return math.copysign(math.inf, b) if type(b) in NUMBER_TYPES and b == 0 and not isinstance(b, complex) else 1 / b
 
 
-_numbers: dict[Any, Tensor] = {}
+_numbers: dict[Any, Tensor] = cache(f"{__name__}._numbers", {})
 
 
 def number_like(value: int, like: Tensor) -> Tensor:
@@ -95,11 +99,6 @@ def fused_quotient(y_bar: Tensor, b: Any, factor: float = 1) -> Tensor:
     return torch.addcdiv(number_like(0, y_bar), y_bar, b, value=factor)
 
 
-def finite(bar: Tensor) -> bool:
-    """Whether there is surely neither infinity nor NaN: one pass that only reads, on the CPU."""
-    return bar.device.type == "cpu" and cmath.isfinite(bar.sum().item())
-
-
 def _divide_fused(y_bar: Tensor, y: Tensor, b: Any) -> Tensor:
     """The pull of the denominator."""
     return fused_product(y_bar, y, -1).div_(b)
@@ -119,8 +118,12 @@ divide = elementwise("divide", operator.truediv, lambda b: _inverse(b), lambda y
                      torch=("true_divide",))
 
 
-_square = elementwise("square", lambda x: x * x if x.dtype is not torch.bool else x.to(torch.int64), lambda x: x + x,
-                      fused_pull=lambda y_bar, x: fused_product(y_bar, x, 2), promotes=False)
+def _square_fused(y_bar: Tensor, x: Tensor) -> Tensor:
+    zero = _numbers.get((0, y_bar.dtype, y_bar.device))
+    return torch.addcmul(number_like(0, y_bar) if zero is None else zero, y_bar, x, value=2)
+
+
+_square = elementwise("square", torch.square, lambda x: x + x, fused_pull=_square_fused, promotes=False)
 
 
 @public(_square.operation, operators=())  # type: ignore[attr-defined]
@@ -213,7 +216,24 @@ any_power = elementwise("power", _power, _power_base, _power_exponent, singular=
                         doc="a ** b.", matlab="power", domain=(0.5, 2.0), promotes=False)
 
 
+def _as_operator(function: Any) -> Any:
+    """`power` with its quick way as an operator: x ** 2 of a traced array that is no length. The plain one is `power` itself."""
+    squared = unary(_square.operation, 2)  # type: ignore[attr-defined]
+    general = left_to_the_other(function)
+
+    def operator(a: Any, b: Any, /) -> Any:
+        if type(b) is int or type(b) is float:
+            if b == 2 and type(a) is dlarray and a._node is not None and a._node.operation.squared is None:
+                return squared(a)
+            return function(a, b)
+        return general(a, b)
+
+    function.operator = operator
+    return function
+
+
 @public(any_power.operation, operators=("__pow__", "__rpow__"))  # type: ignore[attr-defined]
+@_as_operator
 def power(a: Any, b: Any, /) -> Any:
     """a ** b, element by element.
 
@@ -228,8 +248,6 @@ def power(a: Any, b: Any, /) -> Any:
     Source: MATLAB power, array API power.
     """
     if type(b) is int or type(b) is float:
-        if b == 2 and type(a) is dlarray and a._node is not None and a._node.operation.squared is None:
-            return _square(a)  # quick way: a traced array that is no length; the plain one is below
         if b == 2 and hasattr(a, "dtype") and (type(b) is int or differentiable(a.dtype)):
             return square(a)
         if (type(a) is dlarray and a._node is not None and a._node.operation.squared is not None

@@ -9,7 +9,8 @@ import torch
 
 from ...core.array import dlarray
 from ...core.calls import broadcast_operands, mixed
-from ...core.operation import NO_PARAMS, Operation, discrete, dressed
+from ...core.declare import discrete, dressed
+from ...core.operation import NO_PARAMS, Operation
 from ...machine.dtypes import Tensor
 
 
@@ -80,7 +81,7 @@ signbit = _declared("signbit", torch.signbit, "x is negative.", ("x",))
 def _rounding(name: str, kernel: Callable[..., Any], doc: str, matlab: str | None = None,
               operators: tuple[str, ...] = (), **rest: Any) -> Callable[..., Any]:
     """A piecewise constant function: its derivative is 0, which is recorded, so that it is never a constant by accident. Integers stay what they are."""
-    from ...core.kinds.elementwise import elementwise
+    from ...core.declare import elementwise
 
     return elementwise(name, lambda x: x if x.dtype is torch.bool else kernel(x), 0, doc=doc,
                        matlab=matlab, operators=operators, promotes=False, real_only="rounding is of real numbers", **rest)

@@ -9,14 +9,14 @@ import torch
 from ...blocks.block import Block
 from ...core.array import dlarray, operand
 from ...core.calls import broadcast_operands, mixed
+from ...core.declare import elementwise, public
 from ...core.errors import ShapeError, TypeRefused, line_of, user_site
-from ...core.kinds.elementwise import Elementwise, elementwise
-from ...core.operation import public
+from ...core.kinds.elementwise import Elementwise
 from ...machine.dtypes import HALF, NUMBER_TYPES, Tensor
+from ...machine.finite import finite
 from .arithmetic import (
     add,
     divide,
-    finite,
     fused_product,
     fused_quotient,
     multiply,

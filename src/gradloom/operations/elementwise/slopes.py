@@ -21,20 +21,24 @@ from ...core.array import dlarray
 from ...core.calls import unary
 from ...core.kinds.elementwise import Elementwise
 from ...core.trace import Node
+from ...machine.caches import cache
 from ...machine.dtypes import Tensor
-from .arithmetic import PAIRS_OF_ARRAYS, finite, fused_product, number_like, pair, square
+from ...machine.finite import finite
+from ...machine.questions import spared
+from .arithmetic import PAIRS_OF_ARRAYS, fused_product, number_like, pair, square
 
 aten = torch.ops.aten
 
 
 def _slope(name: str, kernel: Callable[..., Any], partial: Any, **rest: Any) -> Callable[..., Any]:
     operation = Elementwise(name, kernel, [partial], ("x",), opaque=True, **rest)  # most kernels write in place
-    return _shared(unary(operation))
+    return _shared(name, unary(operation))
 
 
-def _shared(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def _shared(name: str, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """The function, with its traced results found again at the node of its argument; whatever else needs them keeps them alive."""
     known: weakref.WeakKeyDictionary[Node, tuple[weakref.ref[Node], weakref.ref[Tensor]]] = weakref.WeakKeyDictionary()
+    cache(f"{__name__}.{name}", known)
 
     def call(x: Any) -> Any:
         place = x._node if type(x) is dlarray else None
@@ -239,7 +243,7 @@ def _tanh(x: Any) -> Any:
     return tanh(x)
 
 
-_tanh_there = _shared(_tanh)
+_tanh_there = _shared("tanh", _tanh)
 
 
 def _tanh_slope_fused(y_bar: Tensor, y: Tensor, x: Tensor, x_place: Node) -> Tensor:
@@ -270,8 +274,8 @@ def silu_fused(y_bar: Tensor, x: Tensor) -> Tensor:
 
     Where no x is far from 0 in torch's one pass, which takes 1 - s(x) for s(-x).
     """
-    moderate = (x.is_complex() or x.numel() >= MANY and x.device.type == "cpu" and x.amax().item() < 6
-                and x.amin().item() > -80)
+    moderate = (x.is_complex() or x.numel() >= MANY and x.device.type == "cpu"
+                and spared(lambda: x.amax().item() < 6 and x.amin().item() > -80))
     if moderate:
         return aten.silu_backward(y_bar, x)  # type: ignore[no-any-return]
     return (bar := scaled_logistic(y_bar, x)).addcmul_(bar, torch._C._nn.silu(-x), value=-1)
@@ -334,7 +338,7 @@ _gelu_slope = Elementwise(
 
 def _gelu_slope_with(approximation: str) -> Callable[[Any], Any]:
     params = {"approximation": approximation}
-    return _shared(lambda x: _gelu_slope.apply((x,), params, getattr(x, "_labels", None)))
+    return _shared(f"gelu_slope.{approximation}", lambda x: _gelu_slope.apply((x,), params, getattr(x, "_labels", None)))
 
 
 _gelu_slopes = {approximation: _gelu_slope_with(approximation) for approximation in ("none", "tanh")}

@@ -7,11 +7,13 @@ from typing import Any
 import torch
 
 from ...core.array import dlarray
+from ...core.declare import elementwise, public
 from ...core.errors import ShapeError, line_of, user_site
-from ...core.kinds.elementwise import Elementwise, elementwise
-from ...core.operation import public
+from ...core.kinds.elementwise import Elementwise
 from ...machine.dtypes import HALF, Tensor
-from .arithmetic import PAIRS_OF_ARRAYS, divide, finite, fused_product, number_like, pair, scale
+from ...machine.finite import finite
+from ...machine.questions import spared
+from .arithmetic import PAIRS_OF_ARRAYS, divide, fused_product, number_like, pair, scale
 from .discrete import trunc
 from .functions import apply_unary, sqrt, tan, tanh
 from .slopes import asinh_slope, atan_slope, one_plus_square, scaled_logistic
@@ -131,14 +133,14 @@ def _sign_of_gamma(x: Tensor) -> Tensor:
 def _signed(y: Tensor, *xs: Tensor) -> Tensor:
     """y with the sign of the product of gamma at each x; without passes where all are positive."""
     for x in xs:
-        if not x.is_meta and x.numel() and not bool(x.amin() >= 0):
+        if not x.is_meta and x.numel() and not spared(x.amin() >= 0):
             y = y * _sign_of_gamma(x)
     return y
 
 
 def _gamma_kernel(x: Tensor) -> Tensor:
     y = _signed(torch.exp(torch.lgamma(x)), x)
-    if x.is_meta or not x.numel() or bool((x - torch.floor(x)).amin() > 0):
+    if x.is_meta or not x.numel() or spared((x - torch.floor(x)).amin() > 0):
         return y  # no integers
     whole = (x == torch.floor(x)) & (x >= 1) & (x <= len(_FACTORIALS))
     return torch.where(whole, _FACTORIALS.to(y)[torch.where(whole, x - 1, 0).to(torch.int64)], y)
@@ -262,7 +264,7 @@ def _scaled_integral(x: Tensor, n: int, start: Tensor | None = None) -> Tensor:
     for k in range(1, n + 1):
         below, y = y, (below - 2 * x * y) / (2 * k)
     far = x > FAR
-    if not x.is_meta and bool(far.any()):
+    if not x.is_meta and not spared(~far.any()):
         z = x[far]
         ratio, product = 1 / (z + torch.sqrt(z * z + 2 * (TERMS + n))), first[far]
         for k in range(TERMS + n - 1, 0, -1):

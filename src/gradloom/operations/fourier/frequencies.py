@@ -6,8 +6,8 @@ from typing import Any
 import torch
 
 from ...core.array import dlarray
+from ...core.declare import composite
 from ...core.errors import ShapeError, line_of, user_site
-from ...core.operation import composite
 from ...core.tables import PUBLIC
 from ...machine.dtypes import dtype_named
 from ..movement.axes import array, fresh, negative_axes

@@ -16,14 +16,13 @@ import torch
 from ...blocks import action
 from ...blocks.block import Block
 from ...core.array import dlarray, labels_of
+from ...core.declare import composite, multilinear, public
 from ...core.errors import ShapeError, TypeRefused, line_of, user_site
-from ...core.kinds.multilinear import multilinear
 from ...core.labels import described
-from ...core.operation import composite, public
 from ...machine.dtypes import HALF, Tensor
 from ..elementwise.arithmetic import conj, real
 from ..movement.axes import array, negative_axes
-from ..movement.selection import pad_axis, slice_axis
+from ..movement.slices import pad_axis, slice_axis
 from ..neural.softmax import floating
 
 OPPOSITE = {"backward": "forward", "ortho": "ortho", "forward": "backward"}

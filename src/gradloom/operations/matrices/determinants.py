@@ -8,14 +8,14 @@ import torch
 
 from ...blocks.block import Block
 from ...core.array import dlarray, raw
-from ...core.kinds.general import general
-from ...core.operation import public
+from ...core.declare import general, public
 from ...machine.dtypes import Tensor
+from ...machine.questions import decided
 from ..elementwise.arithmetic import conj, imag, real
 from ..elementwise.functions import where
 from ..movement.axes import array, matrix_transpose
 from ..movement.joining import concat
-from ..movement.selection import slice_axis
+from ..movement.slices import slice_axis
 from ..sums.reduction import sum
 from .inverses import _inv
 from .stacks import both_types, column, constant_like, failed, leading, matrices, product, sample_matrix
@@ -44,7 +44,7 @@ def _cofactors(x: Any, y: Any, lu: Any, pivots: Any) -> Any:
     if not value.is_meta:
         limit = torch.finfo(value.dtype).eps ** -0.5
         inverse = _inverse_transposed(raw(lu), raw(pivots))  # infinite, or not a number, where x is singular
-        if not bool((value.abs().sum(-2).amax(-1) * inverse.abs().sum(-1).amax(-1) < limit).all()):
+        if not decided((value.abs().sum(-2).amax(-1) * inverse.abs().sum(-1).amax(-1) < limit).all()):
             return _singular_cofactors(x, value, n, limit)
         if type(x) is Tensor:
             return inverse * column(column(y))
@@ -119,8 +119,8 @@ def _log_slope(x: Any, y: Any, lu: Any, pivots: Any, seed: Any) -> Any:
     if not x.shape[-1]:
         return x
     singular = raw(y[1]) == -math.inf
-    if not singular.is_meta and bool(singular.any()):
-        if bool((singular & (raw(seed) != 0)).any()):
+    if not singular.is_meta and decided(singular.any()):
+        if decided((singular & (raw(seed) != 0)).any()):
             raise failed("slogdet: the derivative at a singular matrix is infinite",
                          "write det(x), which has one, or slogdet(where(mask, x, eye(n))) to leave singular ones out")
         eye = constant_like(torch.eye(x.shape[-1], dtype=x.dtype, device=x.device), x)

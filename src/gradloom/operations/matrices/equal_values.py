@@ -14,6 +14,7 @@ import torch
 
 from ...core.array import raw
 from ...machine.dtypes import Tensor
+from ...machine.questions import decided
 from ..elementwise.arithmetic import imag, real
 from ..sums.reduction import sum
 from .stacks import adjoint, column, constant_like, diagonal_of, hermitian, masked, on_diagonal, product, row
@@ -109,9 +110,9 @@ class Meeting:
         if s.is_meta or not s.numel():
             return False
         limit = self.nearness(y)[..., 0]
-        if bool((s.diff(dim=-1).abs() <= limit).any()):
+        if decided((s.diff(dim=-1).abs() <= limit).any()):
             return True
-        return not all(self.idle(y)) and bool((s[..., -1:] <= limit).any())
+        return not all(self.idle(y)) and decided((s[..., -1:] <= limit).any())
 
     def inverses(self, y: Sequence[Any]) -> list[Any]:
         """1 / gaps, 0 for the near ones."""

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import torch
 
 from ...core.array import relabelled
+from ...core.declare import general, public
 from ...core.errors import GradloomWarning, ShapeError, line_of, user_site
-from ...core.kinds.general import general
-from ...core.operation import public
 from ...machine.dtypes import Tensor
+from ...machine.questions import decided
 from ..movement.axes import array
-from ..movement.selection import pad_axis, slice_axis
+from ..movement.slices import pad_axis, slice_axis
 from .inverses import triangular_solution
 from .stacks import (
     adjoint,
@@ -37,7 +37,7 @@ from .stacks import (
 
 def _cholesky_kernel(x: Tensor) -> Tensor:
     y, info = torch.linalg.cholesky_ex((x + x.mH) / 2)
-    if not info.is_meta and bool((info != 0).any()):
+    if not info.is_meta and decided((info != 0).any()):
         raise failed("cholesky: the matrix is not positive definite",
                      "add a small multiple of the identity, or use eigh")
     return y
@@ -117,7 +117,7 @@ def _warn_of_low_rank(r: Any) -> None:
         return  # without data, or where it would wait for the device
     sizes = value.diagonal(dim1=-2, dim2=-1).abs()
     least = max(value.shape[-2:]) * torch.finfo(value.dtype).eps * sizes.amax(-1, keepdim=True)
-    if bool((sizes <= least).any()):
+    if decided((sizes <= least).any()):
         warnings.warn(f"columns of a matrix depend on each other, at {line_of(user_site())}: its qr has no derivative "
                       "there; write it with what exists, such as pinv or lstsq", GradloomWarning, stacklevel=2)
 

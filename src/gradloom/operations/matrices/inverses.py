@@ -12,11 +12,12 @@ import torch
 
 from ...blocks import action
 from ...core.array import dlarray, labels_of, raw, unlabelled
+from ...core.declare import composite, general, public
 from ...core.errors import LabelError, ShapeError, line_of, user_site
-from ...core.kinds.general import general
 from ...core.labels import described, tidy
-from ...core.operation import composite, padded, public
+from ...core.operation import padded
 from ...machine.dtypes import HALF, Tensor
+from ...machine.questions import decided
 from ..movement.axes import array, expand_dims, reshape
 from ..neural.softmax import floating
 from .contraction import promoted_arrays
@@ -55,7 +56,7 @@ def _solve_kernel(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     if a.dtype in HALF:
         raise TypeError("there are no solutions in half precision; write a.astype('float32')")
     lu, pivots, info = torch.linalg.lu_factor_ex(a)
-    if not info.is_meta and bool((info != 0).any()):
+    if not info.is_meta and decided((info != 0).any()):
         raise failed("solve: the matrix is singular", "write lstsq(a, b), or add a small multiple of the identity")
     return _factored(lu, pivots, b), lu, pivots
 
@@ -181,7 +182,7 @@ def solve_triangular(a: Any, b: Any, /, *, upper: bool = False) -> Any:
     a, b = array(a), array(b)
     matrices(a, "solve_triangular", square=True)
     a, b, vector, labels = _right_side(a, b, "solve_triangular")
-    if bool((raw(a).diagonal(dim1=-2, dim2=-1) == 0).any()):
+    if decided((raw(a).diagonal(dim1=-2, dim2=-1) == 0).any()):
         raise failed("solve_triangular: a diagonal entry is 0", "write lstsq(a, b)")
     return _equation(triangular_solution(a, b, bool(upper)), vector, labels)
 
@@ -191,7 +192,7 @@ def solve_triangular(a: Any, b: Any, /, *, upper: bool = False) -> Any:
 
 def _inv_kernel(x: Tensor) -> Tensor:
     y, info = torch.linalg.inv_ex(x)
-    if not info.is_meta and bool((info != 0).any()):
+    if not info.is_meta and decided((info != 0).any()):
         raise failed("inv: the matrix is singular", "write pinv(x), or add a small multiple of the identity")
     return y
 

@@ -10,18 +10,18 @@ import torch
 
 from ...blocks import action
 from ...core.array import dlarray, labels_of, raw, relabelled
+from ...core.declare import composite, discrete, general, public
 from ...core.errors import ShapeError, line_of, user_site
 from ...core.kinds.elementwise import Elementwise
-from ...core.kinds.general import general
 from ...core.labels import described
-from ...core.operation import composite, discrete, padded, public
+from ...core.operation import padded
 from ...machine.dtypes import Tensor, broadcast_shapes
 from ..elementwise.arithmetic import astype
 from ..elementwise.discrete import not_equal
 from ..elementwise.functions import absolute
 from ..movement.axes import array, broadcast_to, matrix_transpose, reshape
 from ..movement.joining import concat
-from ..movement.selection import pad_axis, slice_axis
+from ..movement.slices import pad_axis, slice_axis
 from ..neural.softmax import floating
 from ..sums.extremes import max, min
 from ..sums.reduction import norm, sum

@@ -11,14 +11,13 @@ from typing import Any, NamedTuple
 import torch
 
 from ...core.array import dlarray, relabelled
-from ...core.kinds.general import general
-from ...core.operation import public
+from ...core.declare import general, public
 from ...core.trace import live
 from ...machine.dtypes import Tensor
 from ..elementwise.arithmetic import real
 from ..movement.axes import array
 from ..movement.joining import concat
-from ..movement.selection import slice_axis
+from ..movement.slices import slice_axis
 from ..sums.reduction import sum
 from .equal_values import Eigenvectors, SingularVectors, over_gaps
 from .factorizations import _qr

@@ -8,10 +8,9 @@ import torch
 from ...blocks import action
 from ...core.array import labels_of, unlabelled
 from ...core.calls import FULL, broadcast_operands
+from ...core.declare import composite, multilinear, public
 from ...core.errors import ShapeError, line_of, user_site
-from ...core.kinds.multilinear import multilinear
 from ...core.labels import axes_of, described
-from ...core.operation import composite, public
 from ...core.tables import OPERATIONS
 from ...machine.dtypes import Tensor, broadcast_shapes
 from ..elementwise.arithmetic import conj

@@ -6,11 +6,11 @@ from typing import Any
 import torch
 
 from ...blocks import action
-from ...core.kinds.general import general
+from ...core.declare import general
 from ...core.operation import padded
 from ...machine.dtypes import Tensor
 from ..elementwise.arithmetic import conj
-from ..movement.selection import pad_axis, slice_axis
+from ..movement.slices import pad_axis, slice_axis
 from ..sums.reduction import sum
 
 

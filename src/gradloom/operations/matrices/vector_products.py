@@ -9,7 +9,8 @@ import torch
 
 from ...blocks import action
 from ...core.kinds.multilinear import Multilinear
-from ...core.operation import Rule, padded
+from ...core.operation import padded
+from ...core.rules import Rule
 from ...core.tables import OPERATIONS
 from ...core.trace import Node
 from ...machine.dtypes import Tensor, promoted

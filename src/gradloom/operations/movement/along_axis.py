@@ -9,10 +9,9 @@ import torch
 from ...blocks import action
 from ...blocks.block import Block
 from ...core.array import dlarray, labels_of, raw
+from ...core.declare import multilinear, public
 from ...core.errors import LabelError, ShapeError, line_of, user_site
-from ...core.kinds.multilinear import multilinear
 from ...core.labels import described
-from ...core.operation import public
 from ...machine.conversion import listed
 from ...machine.dtypes import Tensor, broadcast_shapes
 from .axes import array, broadcast_to, negative_axes

@@ -5,9 +5,9 @@ from typing import Any
 
 from ...core.array import dlarray, labels_of, relabelled, unlabelled
 from ...core.calls import broadcast_operands
+from ...core.declare import composite
 from ...core.errors import ShapeError, TypeRefused, line_of, user_site
 from ...core.labels import described, without
-from ...core.operation import composite
 from ...core.tables import OPERATIONS
 from ...core.trace import Node, live
 from ...machine.dtypes import NUMBER_TYPES, broadcast_shapes

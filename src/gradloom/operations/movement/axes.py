@@ -1,17 +1,16 @@
 """Operations that only move elements: reshape, permute, broadcast. Their derivatives move them back."""
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import Any
 
 from ...blocks import action
 from ...core.array import dlarray, labels_of, operand
+from ...core.declare import composite, multilinear, public
 from ...core.errors import LabelError, ShapeError, line_of, user_site
-from ...core.kinds.multilinear import multilinear
 from ...core.labels import axes_of, described, without
-from ...core.operation import composite, public
+from ...machine.caches import remembered
 from ...machine.dtypes import NUMBER_TYPES
 
 
@@ -95,7 +94,7 @@ def reshape(x: Any, /, shape: Any, *more: int, order: str = "C", copy: bool | No
 # ----- permute -----
 
 
-@functools.lru_cache
+@remembered(128)
 def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
     n = len(axes)
     inverse = [0] * n
@@ -104,7 +103,7 @@ def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(inverse)
 
 
-@functools.lru_cache
+@remembered(128)
 def _with_lead(axes: tuple[int, ...], ndim: int) -> tuple[int, ...]:
     """The same order for an array of `ndim` axes, whose leading ones stay where they are."""
     return (*range(-ndim, -len(axes)), *axes)
@@ -116,8 +115,8 @@ _permute_dims = multilinear(
                                                              {"axes": _with_lead(_inverse(axes), y_bar.ndim)})},
     lead_params=lambda params, lead: {"axes": _with_lead(params["axes"], len(lead) + len(params["axes"]))},
     fused_pull=lambda y_bar, axes: (y_bar.permute(_inverse(axes)),),
-    act=lambda operation, inputs, params: inputs[0].with_axes(params["axes"],
-                                                              [inputs[0].shape[a] for a in params["axes"]]),
+    act=lambda operation, inputs, params: inputs[0].with_axes(
+        params["axes"], [*map(inputs[0].shape.__getitem__, params["axes"])]),
     samples=[((2, 3, 4), {"axes": (-1, -3, -2)})])
 
 

@@ -13,8 +13,8 @@ import torch
 from ...blocks import action
 from ...blocks.block import Block
 from ...core.array import dlarray, labels_of, refuse_masked
+from ...core.declare import multilinear
 from ...core.errors import ShapeError, TypeRefused, _inside, line_of, user_site
-from ...core.kinds.multilinear import multilinear
 from ...core.labels import described, tidy
 from ...core.trace import Node, live
 from ...machine.dtypes import Tensor, broadcast_shapes

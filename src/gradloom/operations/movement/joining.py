@@ -8,13 +8,13 @@ from typing import Any
 import torch
 
 from ...core.array import among_dlarrays, labels_of, unlabelled
+from ...core.declare import public
 from ...core.errors import LabelError, ShapeError, line_of, user_site
 from ...core.kinds.multilinear import Multilinear
 from ...core.labels import axes_of
-from ...core.operation import public
 from ...machine.dtypes import Tensor, promoted
 from .axes import array, expand_dims, fresh, reshape, squeeze
-from .selection import pad_axis, slice_axis
+from .slices import pad_axis, slice_axis
 
 
 def _join(arrays: list[Any], axis: Any, what: str) -> tuple[list[Any], str | None, int]:

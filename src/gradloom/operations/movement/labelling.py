@@ -4,9 +4,9 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.array import dlarray, labels_of
+from ...core.declare import composite
 from ...core.errors import LabelError, line_of, user_site
 from ...core.labels import LETTERS, described, positions
-from ...core.operation import composite
 from .axes import array, permute_dims
 
 

@@ -10,14 +10,14 @@ import torch
 
 from ...core.array import dlarray, labels_of, unlabelled
 from ...core.containers import flatten, unflatten
+from ...core.declare import composite
 from ...core.errors import ShapeError, TypeRefused, line_of, user_site
 from ...core.labels import described
-from ...core.operation import composite
 from ...machine.dtypes import Tensor, differentiable
 from ..elementwise.arithmetic import astype
 from .axes import array, reshape
 from .joining import raveled
-from .selection import slice_axis
+from .slices import slice_axis
 
 
 @composite

@@ -7,10 +7,9 @@ from typing import Any
 import torch
 
 from ...core.array import dlarray, labels_of, unlabelled
+from ...core.declare import general, public
 from ...core.errors import LabelError, ShapeError, TypeRefused, line_of, user_site
-from ...core.kinds.general import general
 from ...core.labels import described, positions, tidy
-from ...core.operation import public
 from ...core.trace import selected
 from ...machine.dtypes import NUMBER_TYPES, Tensor, differentiable
 from ..creation.random import _probability, dropout

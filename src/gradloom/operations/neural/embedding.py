@@ -7,10 +7,11 @@ import numpy as np
 import torch
 
 from ...core.array import dlarray, labels_of, unlabelled
+from ...core.declare import composite
 from ...core.errors import LabelError, ShapeError, TypeRefused, line_of, user_site
 from ...core.labels import checked, described
-from ...core.operation import composite
 from ...machine.dtypes import Tensor
+from ...machine.questions import decided
 from ..movement.axes import array, moveaxis
 from ..movement.selection import _take_at, least_and_greatest
 from .softmax import floating
@@ -22,7 +23,7 @@ def _indices(x: Any, count: int) -> Tensor:
     if raw.dtype is torch.bool or raw.is_complex():
         raise TypeRefused(
             f"embed takes integer indices, not {str(raw.dtype)[6:]}, at {line_of(user_site())}; write dlarray(x, dtype=\"int64\")")
-    if raw.is_floating_point() and not bool((raw == raw.round()).all()):
+    if raw.is_floating_point() and not decided((raw == raw.round()).all()):
         k = int((raw != raw.round()).flatten().nonzero()[0])
         raise TypeRefused(
             f"embed takes integer indices, {raw.flatten()[k].item()} {_place(raw, k)} is none, at {line_of(user_site())}; "

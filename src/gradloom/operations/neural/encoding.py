@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from ...core.array import dlarray, labels_of
+from ...core.declare import composite, discrete, public
 from ...core.errors import LabelError, ShapeError, TypeRefused, line_of, user_site
 from ...core.labels import axes_of, described, tidy
-from ...core.operation import composite, discrete, public
 from ...machine.dtypes import Tensor, differentiable, dtype_named
 from ..movement.axes import array, reshape
 from ..sums.extremes import argmax

@@ -6,10 +6,9 @@ from typing import Any
 import torch
 
 from ...core.array import labels_of
+from ...core.declare import general, public
 from ...core.errors import LabelError, line_of, user_site
-from ...core.kinds.general import general
 from ...core.labels import described
-from ...core.operation import public
 from ...machine.dtypes import differentiable
 from ..elementwise.arithmetic import astype
 from ..elementwise.functions import exp

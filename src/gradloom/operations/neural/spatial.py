@@ -10,13 +10,12 @@ import torch
 from ...blocks import action
 from ...blocks.block import Block
 from ...core.array import dlarray
+from ...core.declare import general, multilinear
 from ...core.errors import LabelError, ShapeError, line_of, user_site
-from ...core.kinds.general import general
-from ...core.kinds.multilinear import multilinear
 from ...core.labels import described, positions
 from ...machine.dtypes import Tensor
 from ..movement.axes import permute_dims, reshape
-from ..movement.selection import unpadded, zeros_around
+from ..movement.slices import unpadded, zeros_around
 
 Sizes = tuple[int, ...]
 Pairs = tuple[tuple[int, int], ...]

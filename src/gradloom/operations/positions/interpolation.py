@@ -7,17 +7,19 @@ from typing import Any
 import torch
 
 from ...core.array import dlarray, labels_of, raw, relabelled, unlabelled
+from ...core.declare import composite
 from ...core.errors import ShapeError, TypeRefused, line_of, user_site
 from ...core.labels import described, tidy
-from ...core.operation import composite
 from ...machine.dtypes import NUMBER_TYPES, Tensor
+from ...machine.questions import decided, spared
 from ..elementwise.arithmetic import divide
 from ..elementwise.discrete import isnan
 from ..elementwise.functions import absolute, where
 from ..matrices.tridiagonal import tridiagonal_solution
 from ..movement.axes import array, reshape
 from ..movement.joining import concat
-from ..movement.selection import _take, slice_axis
+from ..movement.selection import _take
+from ..movement.slices import slice_axis
 from ..neural.softmax import floating
 
 METHODS = ("linear", "nearest", "next", "previous", "pchip", "makima", "cubic", "spline")
@@ -88,9 +90,9 @@ def interp1(x: Any, v: Any, xq: Any, /, method: str = "linear", *, extrapolation
 def _in_order(x: Any, v: Any, n: int, shape: Any, more: Any) -> tuple[Any, Any, tuple[int, ...], tuple[int, ...]]:
     """Sample points and values by increasing x."""
     step = raw(x).diff()
-    if not bool((step > 0).all()):
+    if not spared((step > 0).all()):
         order = torch.argsort(raw(x), stable=True)
-        if not bool((raw(x)[order].diff() > 0).all()):
+        if not decided((raw(x)[order].diff() > 0).all()):
             raise ShapeError(
                 f"interp1: sample points are distinct numbers, at {line_of(user_site())}; two are equal or one is NaN: remove them")
         x, v = _read(x, order), _read(v, order)
@@ -178,7 +180,7 @@ def _check_even(x: Tensor) -> None:
     step = x.diff()
     eps = torch.finfo(x.dtype).eps
     # nor infinite
-    if not bool(((step - step.mean()).abs() <= eps ** 0.5 * step.mean() + 4 * eps * x.abs().max()).all()):
+    if not decided(((step - step.mean()).abs() <= eps ** 0.5 * step.mean() + 4 * eps * x.abs().max()).all()):
         raise ShapeError(
             f"interp1: \"cubic\" is for evenly spaced sample points, their distances are from {step.min().item():.6g} to "
                          f"{step.max().item():.6g}, at {line_of(user_site())}; write \"spline\", which MATLAB takes there, or \"makima\"")

@@ -6,11 +6,13 @@ from typing import Any, NamedTuple
 import torch
 
 from ...core.array import dlarray, labels_of, raw
+from ...core.declare import composite, discrete, public
 from ...core.errors import ShapeError, TypeRefused, line_of, user_site
 from ...core.labels import described
-from ...core.operation import NO_PARAMS, composite, discrete, public
+from ...core.operation import NO_PARAMS
 from ...machine.conversion import listed
 from ...machine.dtypes import Tensor, promoted
+from ...machine.questions import decided
 from ..movement.axes import array
 from ..sums.reduction import _torch_axes, _without_trace
 
@@ -216,7 +218,7 @@ def array_equal(a: Any, b: Any, /, *, equal_nan: bool = False) -> bool:
     if tuple(a.shape) != tuple(b.shape):
         return False
     same = a == b
-    return bool((same | (a != a) & (b != b) if equal_nan else same).all())
+    return decided((same | (a != a) & (b != b) if equal_nan else same).all())
 
 
 __all__ = ["array_equal", "count_nonzero", "nonzero", "searchsorted", "unique_all", "unique_counts",

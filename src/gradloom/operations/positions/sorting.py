@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from ...core.array import dlarray, labels_of, raw, relabelled, unlabelled
+from ...core.declare import composite, discrete, general, public
 from ...core.errors import ShapeError, TypeRefused, line_of, user_site
-from ...core.kinds.general import general
 from ...core.labels import described, tidy, without
-from ...core.operation import composite, discrete, public
 from ...machine.dtypes import Tensor
+from ...machine.questions import spared
 from ..elementwise.functions import where
 from ..movement.along_axis import pick_along, put_along, single_axis
 from ..movement.axes import array, negative_axes, permute_dims, reshape
@@ -92,20 +92,20 @@ def argsort(x: Any, /, *, axis: Any = -1, descending: bool = False, stable: bool
 
 def _may_have_nan(x: Tensor) -> bool:
     """Whether there may be a NaN: a sum is the quickest way to see that there is none."""
-    return x.is_floating_point() and bool(torch.isnan(x.sum()))
+    return x.is_floating_point() and not spared((total := x.sum()) == total)
 
 
 def _alone(x: Tensor, y: Tensor, axis: int) -> bool:
     """Whether no other element of x equals the finite one of y in its row. Differences and sums are several times as quick as comparing and counting."""
-    return bool(((x - y).eq_(0).sum(axis) == 1).all())
+    return spared(((x - y).eq_(0).sum(axis) == 1).all())
 
 
 def _topk_kernel(x: Tensor, k: int, axis: int, largest: bool) -> tuple[Tensor, Tensor]:
     """torch.topk, whose choice among equal ones is its own: where there are some, or a NaN, a stable sort."""
     if k and x.numel() and not x.is_meta and x.dtype is not torch.bool:
         y, place = torch.topk(x, k, dim=axis, largest=largest)
-        distinct = k < 2 or bool((y.narrow(axis, 1, k - 1) != y.narrow(axis, 0, k - 1)).all())
-        if distinct and bool(torch.isfinite(y.sum())) and _alone(x, y.narrow(axis, k - 1, 1), axis):
+        distinct = k < 2 or spared((y.narrow(axis, 1, k - 1) != y.narrow(axis, 0, k - 1)).all())
+        if distinct and spared(torch.isfinite(y.sum())) and _alone(x, y.narrow(axis, k - 1, 1), axis):
             return y, place
     y, place = _sort_kernel(x, axis, largest)
     return y.narrow(axis, 0, k), place.narrow(axis, 0, k)

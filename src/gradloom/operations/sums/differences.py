@@ -6,16 +6,15 @@ from typing import Any
 import torch
 
 from ...core.array import dlarray, labels_of, unlabelled
+from ...core.declare import multilinear, public
 from ...core.errors import ShapeError, line_of, user_site
-from ...core.kinds.multilinear import multilinear
 from ...core.labels import described, without
-from ...core.operation import public
 from ...machine.dtypes import Tensor, differentiable
 from ..elementwise.arithmetic import astype
 from ..movement.along_axis import single_axis
 from ..movement.axes import array, broadcast_to, fresh, negative_axes, reshape
 from ..movement.joining import concat
-from ..movement.selection import pad_axis, slice_axis
+from ..movement.slices import pad_axis, slice_axis
 from .reduction import sum
 from .scans import _scanned
 

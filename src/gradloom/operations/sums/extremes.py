@@ -8,11 +8,9 @@ import torch
 
 from ...blocks import action
 from ...core.array import dlarray, labels_of, raw
+from ...core.declare import discrete, general, multilinear, public
 from ...core.errors import ShapeError, line_of, user_site
-from ...core.kinds.general import general
-from ...core.kinds.multilinear import multilinear
 from ...core.labels import described
-from ...core.operation import discrete, public
 from ...machine.dtypes import Tensor, differentiable
 from ..elementwise.arithmetic import astype, conj
 from ..movement.axes import array, expand_dims, fresh, permute_dims, reshape

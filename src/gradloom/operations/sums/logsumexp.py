@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 
-from ...core.kinds.general import general
-from ...core.operation import public
+from ...core.declare import general, public
 from ...machine.dtypes import Tensor
-from ..elementwise.arithmetic import conj, finite
+from ...machine.finite import finite
+from ..elementwise.arithmetic import conj
 from ..movement.axes import fresh
 from .reduction import _SAMPLES, _arguments, _as_double, _restored, sum
 

@@ -2,18 +2,17 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import Any
 
 import torch
 
 from ...blocks import action
 from ...core.array import dlarray
-from ...core.kinds.general import general
-from ...core.kinds.multilinear import multilinear
+from ...core.declare import discrete, general, multilinear, public
 from ...core.labels import axes_of, without
-from ...core.operation import discrete, public
+from ...machine.caches import remembered
 from ...machine.dtypes import Tensor, differentiable
+from ...machine.questions import spared
 from ..elementwise.arithmetic import astype, conj, real, square
 from ..elementwise.slopes import inverse_length
 from ..movement.axes import array, reshape
@@ -32,13 +31,13 @@ def _arguments(x: Any, axis: Any, keepdims: bool) -> tuple[Any, dict[str, Any], 
     kind = type(axis)
     # 1.0 is 1, and no axis
     known = axis is None or kind is int or kind is str or kind is tuple and {*map(type, axis)} == _INTEGERS
-    return x, *(_plan if known else _plan.__wrapped__)(axis, shape, labels, bool(keepdims))
+    return x, *(_plan if known else _plan.__wrapped__)(axis, shape, labels, bool(keepdims))  # type: ignore[attr-defined]
 
 
 _INTEGERS = {int}
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def _plan(axis: Any, shape: tuple[int, ...], labels: str | None, keepdims: bool) -> tuple[dict[str, Any], str | None]:
     """The parameters of a reduction, and the labels of what remains."""
     n = len(shape)
@@ -306,7 +305,7 @@ def any(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
 FEW = 4096
 
 
-@lru_cache
+@remembered(128)
 def _exact(dtype: torch.dtype) -> tuple[float, float]:
     """Between what lengths no square has underflowed or overflowed."""
     limits = torch.finfo(dtype)
@@ -321,7 +320,7 @@ def _norm_kernel(x: Tensor, axis: tuple[int, ...], keepdims: bool) -> Tensor:
         return y
     low, high = _exact(y.dtype)
     smallest, largest = torch.aminmax(y) if y.numel() < FEW else (y.amin(), y.amax())
-    if smallest.item() > low and largest.item() <= high:  # not a NaN
+    if spared(lambda: smallest.item() > low and largest.item() <= high):  # not a NaN
         return y
     # squares overflow, or underflow: relative to the largest entry they do not
     largest = x.abs().amax(axis, keepdim=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.array import raw
+from ...core.declare import composite
 from ...core.errors import TypeRefused, line_of, user_site
-from ...core.operation import composite
 from ...machine.dtypes import NUMBER_TYPES
+from ...machine.questions import spared
 from ..elementwise.arithmetic import divide
 from ..elementwise.functions import where
 from ..movement.along_axis import single_axis
@@ -73,7 +74,7 @@ def normalize(x: Any, /, method: str = "zscore", *, axis: Any = None) -> Any:
 
 
 def _one_for_zero(width: Any) -> Any:
-    return where(width == 0, 1.0, width) if bool((raw(width) == 0).any()) else width
+    return width if spared((raw(width) != 0).all()) else where(width == 0, 1.0, width)
 
 
 __all__ = ["normalize", "rescale"]

@@ -7,17 +7,16 @@ import torch
 
 from ...blocks import action
 from ...core.array import dlarray, labels_of
+from ...core.declare import composite, discrete, general, multilinear, public
 from ...core.errors import ShapeError, line_of, user_site
-from ...core.kinds.general import general
-from ...core.kinds.multilinear import multilinear
-from ...core.operation import composite, discrete, public
 from ...machine.dtypes import Tensor, promoted
+from ...machine.questions import spared
 from ..creation.arrays import ones, zeros
 from ..elementwise.arithmetic import astype, conj
 from ..movement.along_axis import pick_along, put_along, single_axis
 from ..movement.axes import array, broadcast_to
 from ..movement.joining import concat
-from ..movement.selection import pad_axis, slice_axis
+from ..movement.slices import pad_axis, slice_axis
 
 # ----- sums -----
 
@@ -180,7 +179,7 @@ def divisible(y: Tensor) -> bool:
     if not y.numel():
         return False
     size = y.abs()
-    return bool((size.min() > torch.finfo(y.dtype).smallest_normal) & (size.max() < torch.inf))
+    return spared((size.min() > torch.finfo(y.dtype).smallest_normal) & (size.max() < torch.inf))
 
 
 def _cumprod_fused(y_bar: Tensor, x: Tensor, y: Tensor, axis: int, reverse: bool) -> Tensor:
@@ -247,7 +246,7 @@ def _running(scan: Any, better: Any) -> Any:
         if n < 2 or not x.numel():
             return y, last
         now, before = x.narrow(axis, 1, n - 1), y.narrow(axis, 0, n - 1)
-        if not x.is_meta and x.is_floating_point() and bool((now - before).abs_().amin() > 0):
+        if not x.is_meta and x.is_floating_point() and spared((now - before).abs_().amin() > 0):
             return y, last  # no equal ones and no NaN, so that the last is the first
         new = better(now, before)
         if x.is_floating_point():

@@ -9,7 +9,6 @@ again.
 """
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable
 from typing import Any
@@ -18,15 +17,17 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ....core import finite
-from ....core.array import constant, dlarray
+from ....core.array import dlarray
 from ....core.errors import GradloomError, TypeRefused, line_of, user_site
-from ....core.trace import live
+from ....machine.caches import remembered
 from ....machine.dtypes import Tensor, differentiable
 from ....machine.modes import under, undispatched
+from ....machine.random import generator
 from ....vocabulary.misspelled import nearest
 from ...protocol import Unsupported, gl
 from ..autograd import NeedsTrace
 from ..losses import FUNCTIONS  # the last part of the table
+from ..own import registered_backward
 from ..table import RULES, WRITERS
 from .overloads import (
     BY_STRIDES,
@@ -40,7 +41,8 @@ from .overloads import (
     opname,
     with_generator,
 )
-from .wrapped import Step, Wrapped, leaves_of, mapped, running, strided, wrapped, wrapped_whole
+from .values import array_of, as_array, as_varying, as_wrapped, carries, constant_of, detached, raw_in_order, raw_of
+from .wrapped import Step, Wrapped, leaves_of, mapped, running, strided, wrapped_whole
 
 _made = dlarray._made
 # What `undispatched` excludes; a run that begins under it dispatches nevertheless.
@@ -49,16 +51,6 @@ _PYTHON = torch._C.DispatchKeySet(
 
 
 # ----- the mode -------------------------------------------------------------------------------------------------------
-
-
-def carries(x: Any) -> bool:
-    """Whether this is an array with a derivative."""
-    return type(x) is dlarray and live(x._node) is not None and differentiable(x._value.dtype)
-
-
-def detached(x: dlarray) -> dlarray:
-    """The value as a constant."""
-    return _made(x._value, None, None)
 
 
 class Functional(TorchDispatchMode):
@@ -142,8 +134,6 @@ class Functional(TorchDispatchMode):
             result = under([self], decomposition or func.decompose, *args, **kwargs)
             return mapped(array_of, result)
         if not kwargs and func.namespace not in ("aten", "prims"):
-            from ..own import registered_backward
-
             result = undispatched(registered_backward, func, args)
             if result is not NotImplemented:
                 return result
@@ -170,8 +160,6 @@ class Functional(TorchDispatchMode):
             raise TypeRefused(
                 f"{self.word}: a draw from an array that is differentiated carries no derivative, at {line_of(user_site())}; "
                               "give it detach(x)")
-        from ....machine.random import generator
-
         overload = with_generator(func)
         args, kwargs = mapped(raw_of, (args, kwargs))
         device = next((x.device for x in leaves_of(args) if isinstance(x, Tensor)), kwargs.get("device") or "cpu")
@@ -253,8 +241,6 @@ class Functional(TorchDispatchMode):
         return place
 
     def _drawn_in_place(self, func: Any, args: Any, kwargs: Any) -> dlarray:
-        from ....machine.random import generator
-
         rule = rule_of(func, opname(func))
         target = args[0]
         own = kwargs.get("generator")
@@ -296,7 +282,7 @@ def requires_gradients(args: Any, kwargs: Any) -> bool:
                                             for x in leaves_of((args, kwargs))))
 
 
-@functools.cache
+@remembered(None)
 def rule_of(func: Any, name: str) -> Callable[..., Any] | None:
     """What answers an operation: the rule for its overload, for its name, or what torch's function of that name is here."""
     if func.namespace == "prims":
@@ -329,44 +315,3 @@ def on_constants(func: Any, args: Any, kwargs: Any) -> Any:
     return mapped(as_array, result)
 
 
-def array_of(x: Any) -> Any:
-    """What rules compute with: dlarrays; a plain tensor is a constant, as it is now."""
-    if isinstance(x, Wrapped):
-        return x.array()
-    return _made(constant(x), None, None) if isinstance(x, Tensor) else x
-
-
-def constant_of(x: Any) -> Any:
-    x = array_of(x)
-    return detached(x) if type(x) is dlarray else x
-
-
-def raw_of(x: Any) -> Any:
-    x = x.array() if isinstance(x, Wrapped) else x
-    return x._value if type(x) is dlarray else x
-
-
-def raw_in_order(x: Any) -> Any:
-    """In memory as a wrapped tensor claims to be: in C order."""
-    x = raw_of(x)
-    return x.contiguous() if isinstance(x, Tensor) else x
-
-
-def as_array(x: Any) -> Any:
-    return _made(x, None, None) if isinstance(x, Tensor) else x
-
-
-def as_wrapped(x: Any) -> Any:
-    if type(x) is dlarray:
-        return wrapped(x)
-    return wrapped(_made(x, None, None)) if isinstance(x, Tensor) and not isinstance(x, Wrapped) else x
-
-
-def as_varying(x: Any) -> Any:
-    """As a tensor that requires gradients, where it is a floating one."""
-    if type(x) is dlarray:
-        return wrapped(x, True)
-    x = as_wrapped(x)
-    if isinstance(x, Wrapped) and not x._steps and differentiable(x.dtype):
-        x._cell.varies = True
-    return x

@@ -1,14 +1,15 @@
 """What torch says of its own operations: their names, their other forms, and which of them carry no derivative."""
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
+from ....machine.caches import cache, remembered
 
-@functools.cache
+
+@remembered(None)
 def opname(func: Any) -> str:
     """`add` of aten::add.Tensor."""
     name: str = func._schema.name
@@ -51,7 +52,7 @@ def with_generator(func: Any) -> Any:
     return getattr(func._overloadpacket, name, None)
 
 
-_functional: dict[Any, Any] = {}
+_functional: dict[Any, Any] = cache(f"{__name__}._functional", {})
 
 
 def functional_of(func: Any, names: list[str], places: list[bool]) -> Any:

@@ -5,7 +5,6 @@
 """
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -21,12 +20,14 @@ from ....machine.modes import under, undispatched
 from ...protocol import Unsupported
 from ..autograd import ANSWERED, NeedsTrace, refuse_transform
 from ..own import own_functions
-from .mode import Functional, array_of, as_varying, as_wrapped, carries, constant_of
+from ..table import WHOLE
+from . import rules  # noqa: F401  which fill the tables
+from .mode import Functional
+from .values import array_of, as_varying, as_wrapped, carries, constant_of, left
 from .wrapped import Run, Wrapped, leaves_of, mapped, running, thread, wrapped
 
 # Of them, those that constants take too: the first is quicker so, the second writes behind torch's dispatcher.
 ALWAYS = frozenset(("linear", "ctc_loss"))
-WHOLE: dict[str, Callable[..., Any]] = {}  # torch functions that are one operation here: a function of dlarrays
 _made = dlarray._made
 
 
@@ -73,15 +74,6 @@ def run(func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
                 f"{word} writes into an array that it was given, at {line_of(user_site())}; values never change: "
                               "write the form that returns a new one (without inplace=True, out= or a trailing _)")
     return result
-
-
-def left(x: Any) -> Any:
-    """A result of a torch function as a dlarray; a dataclass with such results in its fields."""
-    if dataclasses.is_dataclass(x) and not isinstance(x, type):
-        fields = {f.name: tree_map(left, getattr(x, f.name)) for f in dataclasses.fields(x) if f.init}
-        return dataclasses.replace(x, **fields)
-    x = array_of(x)
-    return _made(x._value, x._node, None) if type(x) is dlarray else x
 
 
 class Whole(TorchFunctionMode):
@@ -143,13 +135,11 @@ _transform = torch._C._functorch.peek_interpreter_stack
 
 def dispatched(word: str, trace: Any, function: Callable[..., Any], /, *args: Any) -> Any:
     """Run torch code, answered by the rules; what it differentiates is recorded on `trace`."""
-    from .rules import neural as aten_layers  # noqa: F401  the tables
-
     interpreter = _transform()
     if interpreter is not None:
         refuse_transform(interpreter)
     mode = Functional(word)
-    outer, run = running(), Run(word, mode, current_trace() or trace)
+    outer, run = running(), Run(word, mode, current_trace() or trace, dispatched)
     try:
         thread.run = run
         return under((torch._C._ForceDispatchKeyGuard(*mode.keys), torch.enable_grad(), mode, Whole()),

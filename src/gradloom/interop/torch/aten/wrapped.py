@@ -28,10 +28,11 @@ OVERWRITTEN.push = lambda v, params, node, dots, lead: dots[0]  # type: ignore[m
 class Run:
     """One call of a torch function or module: while it lasts, its values count."""
 
-    __slots__ = ("mode", "over", "trace", "word")
+    __slots__ = ("again", "mode", "over", "trace", "word")
 
-    def __init__(self, word: str, mode: Any, trace: Any):
+    def __init__(self, word: str, mode: Any, trace: Any, again: Any):
         self.word = word
+        self.again = again  # runs torch code as this is run
         self.mode = mode
         self.trace = trace
         self.over = False

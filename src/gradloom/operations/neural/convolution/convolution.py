@@ -6,23 +6,22 @@ weight is (C, O / groups, *K) for its own x: (N, C, *S) and y: (N, O, *S').
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
 
 from ....blocks.block import Block
 from ....core.array import labels_of, unlabelled
+from ....core.declare import multilinear, public
 from ....core.errors import ShapeError, line_of, user_site
-from ....core.kinds.multilinear import multilinear
 from ....core.labels import described
-from ....core.operation import public
+from ....machine.caches import remembered
 from ....machine.dtypes import Tensor
 from ....machine.layouts import channels_last, settled
 from ...elementwise.arithmetic import conj
 from ...matrices.contraction import layout_of, promoted_arrays
 from ...movement.axes import array, reshape
-from ...movement.selection import pad_axis, slice_axis
+from ...movement.slices import pad_axis, slice_axis
 from ..spatial import Layout, Pairs, Sizes, fixed, layout, padded, padding_of, per_axis, spatial_axes
 from .on_blocks import act_convolution, act_transposed, act_weight, imaged
 from .weight_gradients import _forward, _to_input, _to_weight, better_laid_out, beyond
@@ -203,7 +202,7 @@ class _Plan(NamedTuple):
     around: Pairs | None  # padding that the kernel cannot do itself
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def _plan(labels: str, shape: Sizes, w_shape: Sizes, w_labels: str | None, stride: Any, dilation: Any,
           padding: Any, zeros: bool) -> _Plan:
     spatial = spatial_axes(labels, len(w_shape) - 2, w_labels, shape, "dlconv")

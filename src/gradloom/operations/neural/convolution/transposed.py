@@ -1,16 +1,16 @@
 """Transposed convolution: the transpose of `dlconv` with respect to its input, as an operation of its own."""
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ....core.array import labels_of, unlabelled
+from ....core.declare import public
 from ....core.errors import ShapeError, line_of, user_site
 from ....core.labels import described
-from ....core.operation import public
+from ....machine.caches import remembered
 from ...matrices.contraction import layout_of
 from ...movement.axes import array
-from ...movement.selection import slice_axis
+from ...movement.slices import slice_axis
 from ..spatial import Layout, Sizes, fixed, layout, pairs_of, per_axis, spatial_axes
 from .convolution import _transposed, check_weights, operands
 
@@ -24,7 +24,7 @@ class _Plan(NamedTuple):
     cut: Sizes | None  # the sizes kept of what the kernel gives, where it cannot crop so itself
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def _plan(labels: str, shape: Sizes, w_shape: Sizes, w_labels: str | None, stride: Any, dilation: Any,
           cropping: Any, groups: int) -> _Plan:
     spatial = spatial_axes(labels, len(w_shape) - 2, w_labels, shape, "dltranspconv")

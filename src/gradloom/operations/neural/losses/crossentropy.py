@@ -6,11 +6,11 @@ from typing import Any
 import torch
 
 from ....core.array import dlarray, labels_of
+from ....core.declare import composite, general, public
 from ....core.errors import LabelError, ShapeError, TypeRefused, line_of, user_site
-from ....core.kinds.general import general
 from ....core.labels import described
-from ....core.operation import composite, public
 from ....machine.dtypes import Tensor, differentiable
+from ....machine.questions import decided, read
 from ...elementwise.arithmetic import astype, scale
 from ...elementwise.functions import clip, log, sigmoid, softplus
 from ...movement.axes import permute_dims, reshape
@@ -101,11 +101,11 @@ def _crossentropy_kernel(x: Tensor, targets: Tensor, weights: Tensor | None, axi
 def _check_indices(index: Tensor, classes: int) -> None:
     """An error for class indices that are none; read where a kernel has refused them already."""
     outside = (index < 0) | (index >= classes)
-    if not bool(outside.any()):
+    if not decided(outside.any()):
         return
-    place = tuple(torch.nonzero(outside)[0].tolist())
+    place = tuple(read(torch.nonzero(outside)[0]))
     value, at = int(index[place]), ", ".join(map(str, place))
-    way = "write targets - 1" if bool((index == classes).any() and (index > 0).all()) else (
+    way = "write targets - 1" if decided((index == classes).any() & (index > 0).all()) else (
         f"to leave targets out, write indexcrossentropy(y, targets, mask_index={value})")
     raise ShapeError(
         f"crossentropy: the class index at targets[{at}] is {value}, and the {classes} classes along C are numbered from 0 to {classes - 1}, "
@@ -264,9 +264,9 @@ def _check_probabilities(y: Any, axis: int, masked: bool, word: str) -> bool:
     if raw.device.type != "cpu" or not raw.numel():
         return True
     tolerance = 1e-3 if raw.dtype in (torch.float32, torch.float64) else 2e-2
-    low, off = raw.amin().item(), 0.0 if masked else raw.sum(axis).sub_(1).abs_().max().item()
+    low, off = read(raw.amin()), 0.0 if masked else read(raw.sum(axis).sub_(1).abs_().max())
     if masked or low < 0 or off > tolerance:  # else none is far above 1
-        high = raw.amax().item()
+        high = read(raw.amax())
         if low < -tolerance or high > 1 + tolerance or off > tolerance:
             sums = "" if masked else f", off 1 by up to {off:.2g} in their sum over C"
             raise ShapeError(f"{word} takes probabilities, y has values from {low:.4g} to {high:.4g}{sums}, "

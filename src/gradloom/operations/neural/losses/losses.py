@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 
+from ....core.declare import general, public
 from ....core.errors import ShapeError, line_of, user_site
-from ....core.kinds.general import General, general
-from ....core.operation import public
+from ....core.kinds.general import General
 from ....machine.dtypes import Tensor
 from ...elementwise.arithmetic import square
 from ...elementwise.functions import absolute, clip, sign

@@ -7,12 +7,14 @@ from typing import Any
 import torch
 
 from ....core.array import dlarray, labels_of
+from ....core.declare import general, public
 from ....core.errors import ShapeError, line_of, user_site
-from ....core.kinds.general import General, general
-from ....core.operation import Operation, public
+from ....core.kinds.general import General
+from ....core.operation import Operation
 from ....core.trace import Node, live
 from ....machine.dtypes import Tensor
 from ....machine.layouts import settled
+from ....machine.questions import spared
 from ...elementwise.functions import rsqrt
 from ...sums.reduction import sum
 from .standardizing import (
@@ -140,7 +142,8 @@ def _given_kernel(x: Tensor, offset: Tensor, scale: Tensor, mean: Tensor, varian
                   axis: int, epsilon: float) -> Tensor:
     moved = _channels_second(x, axis)
     limit = FAR * epsilon ** 0.5  # a mean below it is not far from 0, whatever the variance
-    near = mean.device.type != "cpu" or not mean.numel() or torch.linalg.vector_norm(mean, math.inf).item() <= limit
+    near = (mean.device.type != "cpu" or not mean.numel()
+            or spared(lambda: torch.linalg.vector_norm(mean, math.inf).item() <= limit))
     if not near and far(x, mean, (variance + epsilon).rsqrt_()):  # the kernel computes x * a + b for each channel
         moved, mean = moved - over_channels(mean, 1 - moved.ndim, moved.ndim), torch.zeros_like(mean)
     y = torch.native_batch_norm(moved, scale, offset, mean, variance, False, 0.0, epsilon)[0]

@@ -6,10 +6,8 @@ from typing import Any
 
 from ....blocks import action
 from ....core.array import labels_of
+from ....core.declare import general, multilinear, public
 from ....core.errors import ShapeError, TypeRefused, line_of, user_site
-from ....core.kinds.general import general
-from ....core.kinds.multilinear import multilinear
-from ....core.operation import public
 from ....machine.dtypes import Tensor
 from ...elementwise.arithmetic import power, square
 from .standardizing import real_and_axis

@@ -2,15 +2,14 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import Any
 
 import torch
 
 from ....core.array import labels_of
+from ....core.declare import composite, general, public
 from ....core.errors import ShapeError, line_of, user_site
-from ....core.kinds.general import general
-from ....core.operation import composite, public
+from ....machine.caches import remembered
 from ....machine.dtypes import Tensor
 from ....machine.layouts import settled
 from ...movement.axes import reshape
@@ -144,7 +143,7 @@ def _ungrouped(y: Tensor, x: Tensor, axis: int, rest: Axes) -> Tensor:
     return y.reshape([x.shape[k] for k in order]).permute(inverse)
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def _order(n: int, axis: int, rest: Axes) -> tuple[Axes | None, Axes | None, int]:
     """The order of the axes for the kernel and the way back, None where they are in it, and how many are batches."""
     batches = [k for k in range(-n, 0) if k != axis and k not in rest]

@@ -1,7 +1,6 @@
 """What a call of pooling does: which axes, their windows, and the way of x to them and back."""
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from torch.utils.weak import WeakIdKeyDictionary
@@ -9,6 +8,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from ....core.array import dlarray
 from ....core.errors import LabelError, ShapeError, line_of, user_site
 from ....core.labels import described, positions
+from ....machine.caches import remembered
 from ....machine.dtypes import Tensor
 from ...matrices.contraction import layout_of
 from ...movement.axes import permute_dims
@@ -46,7 +46,7 @@ def known_apart(place: Tensor, axes: Sizes, spatial: Sizes) -> bool:
     return _apart.get(place) == (axes, spatial, place._version)  # the user may have written into a tensor since
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def _plan(labels: str, shape: Sizes, pool_size: Any, stride: Any, padding: Any, pool_format: str | None,
           word: str, whole: bool) -> Plan:
     axes = pooled_axes(labels, shape, pool_format, word)

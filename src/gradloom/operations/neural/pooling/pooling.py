@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -11,10 +10,9 @@ import torch
 from ....blocks import action
 from ....blocks.block import Block
 from ....core.array import dlarray, labels_of, raw
+from ....core.declare import discrete, general, multilinear, public
 from ....core.errors import ShapeError, line_of, user_site
-from ....core.kinds.general import general
-from ....core.kinds.multilinear import multilinear
-from ....core.operation import discrete, public
+from ....machine.caches import remembered
 from ....machine.dtypes import Tensor
 from ....machine.layouts import channels_last
 from ...sums.extremes import max as largest
@@ -64,7 +62,7 @@ def _of_shape(y: Tensor, spatial: Sizes) -> Tensor:
     return torch.empty(shape, dtype=y.dtype, device=y.device)
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def _native(spatial: Sizes, size: Sizes, stride: Sizes, before: Sizes, after: Sizes) -> bool | None:
     """Whether torch's kernels place these windows without padding by hand: with ceil_mode True or False, or not (None)."""
     if any(2 * p > k for p, k in zip(before, size, strict=True)):

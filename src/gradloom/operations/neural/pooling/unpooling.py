@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from ....core.array import dlarray, labels_of
+from ....core.declare import public
 from ....core.errors import ShapeError, line_of, user_site
 from ....core.labels import described
-from ....core.operation import public
 from ....machine.conversion import listed
 from ...matrices.contraction import layout_of
 from ..softmax import floating

@@ -7,17 +7,18 @@ from typing import Any
 import torch
 
 from ....core.array import dlarray, labels_of, unlabelled
+from ....core.declare import general, public
 from ....core.errors import LabelError, ShapeError, TypeRefused, line_of, user_site
-from ....core.kinds.general import general
 from ....core.labels import described
-from ....core.operation import public
 from ....machine.dtypes import Tensor, differentiable
+from ....machine.questions import decided, spared
 from ...elementwise.arithmetic import astype
 from ...elementwise.functions import clip, exp, where
 from ...matrices.contraction import layout_of
 from ...movement.axes import array, expand_dims, permute_dims, reshape
 from ...movement.joining import concat, stack
-from ...movement.selection import _put, _take, slice_axis
+from ...movement.selection import _put, _take
+from ...movement.slices import slice_axis
 from ...sums.logsumexp import logsumexp
 from ...sums.reduction import sum
 from ..losses.crossentropy import _check_probabilities, _like, _log, _log_slope, _tiny
@@ -187,7 +188,7 @@ def _lengths(mask: Any, labels: str | None, order: str, like: Tensor, what: str)
     there = there.expand(like.shape[0], -1)
     lengths = there.sum(1)
     first = torch.arange(like.shape[1], device=like.device) < lengths[:, None]
-    return (lengths, None if bool((first == there).all())
+    return (lengths, None if spared((first == there).all())
             else torch.argsort((~there).to(torch.uint8), dim=1, stable=True))
 
 
@@ -272,7 +273,7 @@ def ctc(y: Any, targets: Any, y_mask: Any = None, targets_mask: Any = None, /, *
         beyond = torch.arange(words.shape[1], device=x.device) >= sizes[:, None]
         wrong = (wrong if moved is None else wrong.gather(1, moved)) & ~beyond
         words = words.masked_fill(beyond, blank)
-    if bool(wrong.any()):
+    if decided(wrong.any()):
         raise ShapeError(
             f"ctc: targets are classes 0 to {classes - 1} other than the blank, {blank}, at {line_of(user_site())}; "
                          "write targets_mask= for padding, blank_index= for another blank")

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ....core.kinds.general import general
+from ....core.declare import general
 from ....machine.dtypes import Tensor
 from ...elementwise.functions import sigmoid, tanh
 from ...matrices.contraction import matmul

@@ -21,7 +21,7 @@ from ...elementwise.functions import sigmoid, tanh
 from ...matrices.contraction import matmul
 from ...movement.axes import broadcast_to, matrix_transpose, reshape
 from ...movement.joining import concat
-from ...movement.selection import slice_axis
+from ...movement.slices import slice_axis
 from ...sums.reduction import sum
 
 aten = torch.ops.aten

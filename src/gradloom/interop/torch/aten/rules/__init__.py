@@ -1,1 +1,2 @@
-"""ATen's operations as functions of dlarrays, one family a file."""
+"""ATen's operations as functions of dlarrays, one family a file. Importing this package fills the tables."""
+from . import matrices, movement, neural, pointwise

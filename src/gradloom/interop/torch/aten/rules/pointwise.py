@@ -10,7 +10,7 @@ from .....core.array import dlarray, raw
 from .....core.tables import OPERATIONS
 from ....protocol import cast, constant, gl
 from ...table import FUNCTIONS, RULES, axes
-from ..mode import carries, detached
+from ..values import carries, detached
 
 _made = dlarray._made
 

@@ -1,0 +1,148 @@
+"""How operations and public functions are declared: the constructors, and what makes a function one that users have."""
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from ..vocabulary.misspelled import nearest
+from .array import dlarray
+from .calls import binary, left_to_the_other, nary, reflected, unary
+from .errors import TypeRefused, line_of, user_site
+from .kinds.elementwise import Elementwise
+from .kinds.general import General
+from .kinds.multilinear import Multilinear
+from .operand import Operand
+from .operation import Operation
+from .rules import Rule
+from .tables import PUBLIC
+
+# ----- operations, one constructor for each kind ----------------------------------------------------------------------
+
+
+def elementwise(name: str, kernel: Callable[..., Any], *partials: Any, inputs: Sequence[str] | None = None,
+                doc: str = "",
+                operators: Sequence[str] = (), **rest: Any) -> Callable[..., Any]:
+    """Declare an elementwise operation and return its public function.
+
+    A partial is a number, the name of an input, or a rule such as `lambda y: 1 - y * y`. `operators` are the special
+    methods that it provides.
+    """
+    inputs = tuple(inputs or (("x",), ("a", "b"), ("a", "b", "c"))[len(partials) - 1])
+    operation = Elementwise(name, kernel, partials, inputs, **rest)
+    call: Callable[..., Any]
+    if len(inputs) == 1:
+        call = unary(operation)
+    elif len(inputs) == 2:
+        call = binary(operation, repeats="__mul__" in operators)
+    else:
+        call = nary(operation)
+    return dressed(call, operation, doc if ">>>" in doc else documented(operation, doc), operators)
+
+
+def documented(operation: Operation, doc: str) -> str:
+    """A docstring with shapes and an example, for an operation of one line."""
+    low, high = operation.domain
+    values = [round(low + (high - low) * part, 2) for part in (0.75, 0.6, 0.4)][:len(operation.inputs)]
+    arrays = [torch.tensor(v, dtype=torch.float64, device="cpu") for v in values]
+    shown = ", ".join(f"gl.dlarray({v})" for v in values)
+    broadcast = ("Any shape and labels, which the result keeps." if len(values) == 1
+                 else "Shapes broadcast; labels match by name.")
+    made = repr(dlarray._made(operation.kernel(*arrays), None))
+    return f"{doc}\n\n    {broadcast}\n\n    >>> import gradloom as gl\n    >>> gl.{operation.name}({shown})\n    {made}\n    "
+
+
+def multilinear(name: str, kernel: Callable[..., Any], inputs: Sequence[str] = ("x",), *,
+                terms: Sequence[Sequence[str]] | None = None,
+                transposes: dict[str, Rule], **rest: Any) -> Multilinear:
+    """Declare an operation that is linear in each of its inputs; one monomial of all inputs unless `terms` says otherwise."""
+    return Multilinear(name, kernel, inputs, terms if terms is not None else [tuple(inputs)], transposes, **rest)
+
+
+def general(name: str, kernel: Callable[..., Any], inputs: Sequence[str] = ("x",), *, push: Rule,
+            pull: Rule, **rest: Any) -> General:
+    """Declare an operation whose push and pull are stated by hand."""
+    return General(name, kernel, inputs, push, pull, **rest)
+
+
+def discrete(name: str, kernel: Callable[..., Any], inputs: Sequence[str] = ("x",), **rest: Any) -> Operation:
+    """Declare an operation whose result carries no derivative: comparisons, rounding, positions."""
+    return Operation(name, kernel, inputs, **rest)
+
+
+# ----- public functions -----------------------------------------------------------------------------------------------
+
+
+def public(operation: Operation, *, operators: Sequence[str] = (), method: bool = False) -> Callable[[Any], Any]:
+    """Tie a user-facing function to its operation: the table, the docs and the special methods read it from here."""
+
+    def tie(function: Any) -> Any:
+        return dressed(function, operation, function.__doc__ or "", operators, method)
+
+    return tie
+
+
+def composite(function: Any) -> Any:
+    """A public function that is written in other operations and needs no rule."""
+    function.__module__ = "gradloom"
+    PUBLIC[function.__name__] = explained(function)
+    return function
+
+
+def explained(function: Any) -> Any:
+    """The function as users have it: a call with an option that it has not, or with an axis by position, is an error that spells it as it is here."""
+    parameters = inspect.signature(function).parameters
+    if "axis" not in parameters and not any(p.kind is p.KEYWORD_ONLY for p in parameters.values()):
+        return function
+    by_keyword = "axis" in parameters and parameters["axis"].kind is inspect.Parameter.KEYWORD_ONLY
+    options = [n for n, p in parameters.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    function.__signature__ = inspect.signature(function)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except TypeError as error:
+            if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+                raise  # from inside
+            refused, name = error, function.__name__
+        plain = [p.replace(annotation=p.empty) for p in parameters.values()]
+        way = f"write {name}{inspect.Signature(plain)}"
+        word = next((w for w in kwargs if w not in parameters), None)
+        if word in ("dim", "dims", "axes") and "axis" in parameters:
+            raise TypeRefused(
+                f"{name} has no {word}=, at {line_of(user_site())}; the word is axis, an integer counted from 0, a label letter "
+                              f"or several: write {name}(..., axis={kwargs[word]!r})")
+        if word is not None:
+            raise TypeRefused(f"{name} has no {word}=, at {line_of(user_site())}{nearest(word, options, 1)}; {way}")
+        if by_keyword and "were given" in str(refused):
+            of_two = f"{name}imum"
+            other = f", or {of_two}(a, b) for the {name} of two arrays" if of_two in PUBLIC else ""
+            raise TypeRefused(
+                f"{refused}, at {line_of(user_site())}; axis is given by keyword and counts from 0: write {name}(x, axis=0) "
+                              f"for the first axis, MATLAB's 1{other}")
+        raise TypeRefused(f"{refused}, at {line_of(user_site())}; {way}")
+
+    for name in ("__name__", "__qualname__", "__doc__", "__module__"):
+        setattr(call, name, getattr(function, name))
+    call.__dict__ = function.__dict__  # one signature and one operation for both
+    return call
+
+
+def dressed(function: Any, operation: Operation, doc: str, operators: Sequence[str], method: bool = False) -> Any:
+    function.__name__ = function.__qualname__ = operation.name if function.__name__ == "call" else function.__name__
+    function.__module__ = "gradloom"
+    function.__doc__ = doc
+    function.operation = operation
+    operation.public = function
+    PUBLIC[function.__name__] = shown = explained(function)
+    for name in operators:
+        operator = getattr(function, "operator", None) or (left_to_the_other(function) if len(operation.inputs) == 2
+                                                           else function)
+        # not __radd__, of which there is an __add__
+        direct = operation.commutes or f"__{name[3:]}" not in operators
+        setattr(Operand, name, operator if direct else getattr(function, "reflected", None) or reflected(operator))
+    if method:
+        setattr(dlarray, function.__name__, shown)
+    return function

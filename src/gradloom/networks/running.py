@@ -1,0 +1,253 @@
+"""The body of a network of layers: its layers without their parameters, where each parameter is, and how they run."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from ..core.array import dlarray
+from ..core.errors import GradloomError, TypeRefused, line_of, user_site
+from ..core.labels import described
+from ..machine.dtypes import COMPLEX_OF, REAL_OF
+from ..operations.elementwise.arithmetic import astype
+from .backward import called
+from .graph import Graph, Source
+from .layer import ALLOWED, Layer, copied, options_of, written
+from .layout import Layout
+from .parameters import Key, UnknownName, common_type
+from .summary import arrays_described
+
+_new = object.__new__
+_made = dlarray._made
+
+
+class Stage:
+    """One layer in its place in the network, without its parameters."""
+
+    __slots__ = ("forward", "kind", "layer", "layouts", "learnables", "name", "options", "own_backward",
+                 "parameters", "predict", "states")
+
+    def __init__(self, layer: Layer, name: str, learnables: Sequence[str], states: Sequence[str],
+                 layouts: Sequence[Layout] | None):
+        kind = type(layer)
+        self.kind = kind
+        self.name = name
+        self.options = {**options_of(layer), "name": name}
+        self.layer = copied(layer, self.options, ())
+        self.layouts = layouts  # of its outputs, None where it was never run
+        self.learnables: list[tuple[str, int]] = [(field, -1) for field in learnables]
+        self.states: list[tuple[str, int]] = [(field, -1) for field in states]
+        self.parameters: list[tuple[str, int]] = []
+        self.predict = kind.predict
+        self.forward = kind.forward if kind.forward is not Layer.forward else kind.predict
+        self.own_backward = hasattr(kind, "backward")
+
+    def place(self, learnables: dict[Key, int], states: dict[Key, int]) -> None:
+        """Learn where this layer's parameters are among all of the network's."""
+        self.learnables = [(field, learnables[self.name, field]) for field, _ in self.learnables]
+        self.states = [(field, states[self.name, field]) for field, _ in self.states]
+        self.parameters = [*self.learnables, *self.states]
+        self.options = {**self.options, **{field: None for field in self.kind.roles},
+                        ALLOWED: frozenset(field for field, _ in self.states)}
+        self.layer = copied(self.layer, self.options, self.options[ALLOWED])
+
+    def bound(self, values: Sequence[Any]) -> Any:
+        """The layer with its parameters, as one call sees it: fresh handles, in a copy of its own."""
+        if not self.parameters:
+            return self.layer
+        made = _new(self.kind)
+        fields = made.__dict__
+        fields.update(self.options)
+        for field, k in self.parameters:
+            x = values[k]
+            fields[field] = _made(x._value, x._node, x._labels)
+        return made
+
+    def run(self, values: Sequence[Any], xs: tuple[Any, ...], training: bool) -> tuple[Any, Any]:
+        """The layer's outputs (an array, or a tuple of several) and the copy that holds its new states."""
+        layer = self.bound(values)
+        method = self.forward if training else self.predict
+        try:
+            if self.own_backward:
+                fields = [field for field, _ in self.learnables]
+                return called(layer, method, xs, fields, [layer.__dict__[f] for f in fields], self.checked)
+            y = method(layer, *xs)
+        except Exception as error:
+            error.add_note(f"in the layer {self.name!r}, {self.layer!r}")
+            raise
+        return y if type(y) is dlarray else self.checked(y), layer
+
+    def leave(self, layer: Any, states: list[Any], offset: int) -> None:
+        """Put the states that a call has left in a layer into their places in a list that begins at `offset`."""
+        for field, k in self.states:
+            value = layer.__dict__[field]
+            states[k - offset] = value if type(value) is dlarray else dlarray(value)
+
+    def checked(self, y: Any) -> Any:
+        """What a layer returned: a dlarray or a tuple of them."""
+        if isinstance(y, dlarray):
+            return y
+        if isinstance(y, (tuple, list)) and len(y) and all(isinstance(part, dlarray) for part in y):
+            return tuple(y)
+        raise TypeRefused(
+            f"the layer {self.name!r} ({self.kind.__name__}) returned {kind_of(y)}; return a dlarray (or a tuple of them) "
+                          "that is computed from its inputs")
+
+    def complete(self, values: Sequence[Any]) -> Layer:
+        """The layer with its parameters, as the caller sees it."""
+        return copied(self.layer, {field: _made(values[k]._value, values[k]._node, values[k]._labels)
+                                   for field, k in self.parameters})
+
+
+def kind_of(y: Any) -> str:
+    """What a layer returned, for a message."""
+    if isinstance(y, (tuple, list)):
+        return f"a {type(y).__name__} of {', '.join(type(part).__name__ for part in y) or 'nothing'}"
+    return f"{type(y).__name__}" if y is not None else "None"
+
+
+class LayerGraph:
+    """A graph of layers as the body of a network."""
+
+    __slots__ = ("graph", "learnable_keys", "stages", "state_keys")
+    columns = ("Layer", "Kind", "Output", "Learnables")
+
+    def __init__(self, stages: Sequence[Stage], graph: Graph):
+        self.graph = graph
+        self.stages = tuple(stages)
+        self.learnable_keys: tuple[Key, ...] = tuple((s.name, f) for s in stages for f, _ in s.learnables)
+        self.state_keys: tuple[Key, ...] = tuple((s.name, f) for s in stages for f, _ in s.states)
+        learnables = {key: k for k, key in enumerate(self.learnable_keys)}
+        states = {key: k for k, key in enumerate(self.state_keys, start=len(learnables))}
+        for stage in stages:
+            stage.place(learnables, states)
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The inputs that no edge leads to."""
+        return self.graph.input_names
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """The outputs that no edge leaves."""
+        return self.graph.output_names
+
+    # ----- running -----
+
+    def run(self, values: list[Any], xs: tuple[Any, ...], training: bool, wanted: str | Sequence[str] | None,
+            stateful: bool, options: dict[str, Any]) -> tuple[Any, list[Any] | None]:
+        """The outputs that are asked for, and new states. Inputs are cast to the type of the learnables."""
+        if options:
+            raise TypeRefused(f"a network of layers has no option {next(iter(options))}=, at {line_of(user_site())}; "
+                              "its options are outputs= and return_state=")
+        count = len(self.learnable_keys)
+        dtype = common_type(values[:count])
+        xs = tuple([_entering(x, dtype) for x in xs])
+        states = values[count:] if stateful else None
+        graph = self.graph
+        if wanted is not None or not graph.chain:
+            return self._run_planned(values, xs, training, wanted, states), states
+        # quick way of a chain: each layer hands on all that it returns; the plain one is below
+        for stage in self.stages:
+            y, layer = stage.run(values, xs, training)
+            if states is not None:
+                stage.leave(layer, states, count)
+            if type(y) is tuple:
+                xs = tuple([_made(x._value, x._node, x._labels) for x in y])
+            else:
+                xs = (_made(y._value, y._node, y._labels),)
+        return (xs[0] if len(xs) == 1 else xs), states
+
+    def _run_planned(self, values: list[Any], xs: tuple[Any, ...], training: bool, wanted: Any,
+                     states: list[Any] | None) -> Any:
+        """What each layer returns is kept until it was read for the last time."""
+        stages, graph = self.stages, self.graph
+        if not graph.chain and len(xs) != len(graph.input_names):
+            raise TypeRefused(f"the network takes {len(graph.input_names)} inputs ({', '.join(graph.input_names)}), "
+                              f"{len(xs)} were given, at {line_of(user_site())}; give one array for each")
+        plan = graph.plan(wanted, states is not None)
+        results: list[Any] = [None] * len(stages) + [xs]  # at place -1 what enters
+        for k, sources, forgotten in plan.steps:
+            y, layer = stages[k].run(values, self._read(sources, results), training)
+            if states is not None:
+                stages[k].leave(layer, states, len(self.learnable_keys))
+            results[k] = y
+            for j in forgotten:
+                results[j] = None
+        chosen = tuple([one_output(results[k], stages[k], which) for k, which in plan.returned])
+        return chosen[0] if plan.single else chosen
+
+    def _read(self, sources: Sequence[Source], results: Sequence[Any]) -> tuple[Any, ...]:
+        """Fresh handles to what a layer reads."""
+        read: list[Any] = []
+        for k, which in sources:
+            y = results[k]
+            if which is not None and k >= 0:
+                read.append(one_output(y, self.stages[k], which))
+            elif which is not None:
+                read.append(y[which])
+            else:
+                read += y if type(y) is tuple else (y,)
+        return tuple([_made(x._value, x._node, x._labels) for x in read])
+
+    def reset(self, values: list[Any]) -> list[Any]:
+        """Each layer's own `reset_state`."""
+        values = values.copy()
+        for stage in self.stages:
+            layer = stage.bound(values)
+            layer.reset_state()
+            stage.leave(layer, values, 0)
+        return values
+
+    def layers(self, values: list[Any]) -> tuple[Layer, ...]:
+        """The layers, with their names and their parameters."""
+        return tuple(stage.complete(values) for stage in self.stages)
+
+    # ----- printing -----
+
+    def heading(self, values: list[Any]) -> str:
+        """How many layers and numbers, and of which type."""
+        count = len(self.stages)
+        return (f"dlnetwork of {count} layer{'s' * (count != 1)}, "
+                f"{arrays_described(values[:len(self.learnable_keys)])}")
+
+    def rows(self, values: list[Any]) -> list[tuple[str, ...]]:
+        """Each layer's name, how it is written, the sizes of its outputs and how many numbers it has."""
+        counts: dict[str, int] = {}
+        for (layer, _), x in zip(self.learnable_keys, values, strict=False):
+            counts[layer] = counts.get(layer, 0) + (x.size if type(x) is dlarray else 0)
+        return [(stage.name, written(stage.layer, named=False),
+                 ", ".join(described(layout.shape, layout.labels) for layout in stage.layouts or ()),
+                 f"{counts[stage.name]:,}" if stage.name in counts else "") for stage in self.stages]
+
+
+def _entering(x: Any, dtype: torch.dtype | None) -> dlarray:
+    """An input as a fresh handle in the type of the learnables; real stays real and complex complex."""
+    if type(x) is not dlarray:
+        x = dlarray(x)
+    its = x._value.dtype
+    if dtype is None or its is dtype:
+        return _made(x._value, x._node, x._labels)
+    if its.is_complex != dtype.is_complex:
+        dtype = COMPLEX_OF[dtype] if its.is_complex else REAL_OF[dtype]
+    return astype(x, dtype)
+
+
+def one_output(y: Any, stage: Stage, which: int | None) -> Any:
+    """One output of a stage: the one that is asked for by its place among the names, or the only one."""
+    count = len(y) if type(y) is tuple else 1
+    names = stage.layer.output_names
+    if which is None and count > 1:
+        raise UnknownName(
+            f"the layer {stage.name!r} has {count} outputs, at {line_of(user_site())}; "
+                          f"write one of {', '.join(f'{stage.name}/{name}' for name in names)}")
+    if which is not None and which >= count:
+        raise GradloomError(
+            f"the layer {stage.name!r} returned {count} output{'s' * (count != 1)} and names {len(names)}; "
+                            "give it as many output_names as it returns")
+    y = y[which or 0] if type(y) is tuple else y
+    return _made(y._value, y._node, y._labels)
+
+
+__all__ = ["LayerGraph", "Stage", "kind_of", "one_output"]

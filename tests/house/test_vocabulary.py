@@ -1,0 +1,104 @@
+"""The public vocabulary: names, signatures, help, the stub file (interface 6.5 and 7)."""
+import builtins
+import importlib.util
+import inspect
+import pickle
+import pydoc
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matlab_functions import NAMES as MATLAB_NAMES
+
+import gradloom as gl
+from gradloom.core.tables import PUBLIC
+
+FUNCTIONS = sorted(n for n in vars(gl) if not n.startswith("_") and inspect.isfunction(getattr(gl, n)))
+
+
+def tool(name):
+    path = Path(__file__).parents[2] / "tools" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_star_import_shadows_no_builtin():
+    names = {}
+    exec("from gradloom import *", names)
+    shadowed = [n for n in names if hasattr(builtins, n) and not n.startswith("__")]
+    assert not shadowed and names["dlarray"] is gl.dlarray and "tanh" in names
+    assert gl.sum is not builtins.sum
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_look_written(name):
+    function = getattr(gl, name)
+    assert function.__name__ == name or name in ("absolute",)
+    assert function.__doc__ and function.__doc__.strip()
+    assert inspect.signature(function)
+    assert name in pydoc.render_doc(function, renderer=pydoc.plaintext)
+
+
+def test_every_public_operation_is_reachable():
+    assert all(getattr(gl, name) is function for name, function in PUBLIC.items())
+
+
+def test_the_stubs_are_up_to_date():
+    writer = tool("make_stub")
+    for path, text in writer.STUBS.items():
+        assert path.read_text() == text(), f"run `make stub`: {path.name}"
+
+
+def test_the_table_of_operations_is_up_to_date():
+    writer = tool("make_operation_table")
+    page = writer.PAGE.read_text(encoding="utf-8")
+    assert page == writer.text(), "run `make table`"
+    named = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    assert named == set(PUBLIC) - writer.NOT_OPERATIONS
+    said = {name for row in re.findall(r"^\| `.* \|$", page, re.MULTILINE) for name in re.findall(r"`(\w+)`", row.split("|")[-2])}
+    assert {name for name in MATLAB_NAMES if name in named} <= said, "MATLAB's name is said in the declaration or after Source:"
+
+
+def test_names_of_matlab_say_their_new_spelling():
+    with pytest.raises(AttributeError, match="repmat is written tile here"):
+        gl.repmat
+    with pytest.raises(AttributeError, match=r"reluLayer is written layers\.ReLU here"):
+        gl.reluLayer
+    with pytest.raises(AttributeError, match="did you mean 'softmax'"):
+        gl.sofmax
+
+
+X = gl.ones((2, 3))
+MISSPELLED = [
+    (lambda: gl.softmax(X, axs=1), r"softmax has no axs=, at test_vocabulary\.py.*did you mean 'axis'\?; write softmax\(x, /, \*, axis=None"),
+    (lambda: gl.maxpool(X, 2, strides=2), r"maxpool has no strides=, .*did you mean 'stride'\?; write maxpool\(x, pool_size, /, \*, stride=1"),
+    (lambda: gl.sum(X, axes=0), r"sum has no axes=, .*the word is axis.*write sum\(\.\.\., axis=0\)"),
+    (lambda: X.sum(keepdim=True), "sum has no keepdim=, .*did you mean 'keepdims'"),
+    (lambda: gl.zeros(2, dtypes="float32"), r"zeros has no dtypes=, .*did you mean 'dtype'.*write zeros\(shape, labels=None"),
+    (lambda: gl.dlgradient(X, X, retain=True), "dlgradient has no retain=, .*did you mean 'retain_data'"),
+    (lambda: gl.jvp(X, X, X, enable_higher_derivative=True), "did you mean 'enable_higher_derivatives'"),
+    (lambda: gl.dlode45(abs, (0, 1), 1.0, gradientmode="direct"), "did you mean 'gradient_mode'"),
+    (lambda: gl.crossentropy(X, X, zzz=1), r"crossentropy has no zzz=.*; write crossentropy\(y, targets, weights=None, /"),
+    (lambda: gl.sum(), r"missing 1 required.*write sum\(x, /"),
+    (lambda: gl.sum(X, 1), r"axis is given by keyword and counts from 0: write sum\(x, axis=0\)"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), MISSPELLED)
+def test_options_that_are_not_there_are_named_with_the_nearest(call, message):
+    with pytest.raises(gl.TypeRefused, match=message):
+        call()
+
+
+def test_a_type_error_from_inside_is_what_it_was():
+    with pytest.raises(TypeError, match="^from inside$") as caught:
+        gl.value_and_gradient(lambda x: [][x] if isinstance(x, str) else (_ for _ in ()).throw(TypeError("from inside")))(np.ones(2))
+    assert not isinstance(caught.value, gl.GradloomError)
+
+
+def test_public_functions_are_pickled_by_their_name():
+    for function in (gl.sum, gl.dlgradient, gl.jvp, gl.maxpool, gl.hessian):
+        assert pickle.loads(pickle.dumps(function)) is function
