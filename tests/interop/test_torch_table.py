@@ -6,7 +6,9 @@ import torch.nn.functional as F
 from torch import nn
 
 import gradloom as gl
-from gradloom.interop.torch import from_torch
+from gradloom.core.declare import elementwise
+from gradloom.core.tables import PUBLIC
+from gradloom.interop.torch import from_torch, twins
 from gradloom.interop.torch.aten import recording as aten
 from gradloom.interop.torch.aten.rules import (
     matrices as aten_linalg,
@@ -175,3 +177,47 @@ def test_a_complex_logarithm_is_on_torch_s_branch():
 def test_ctc_of_other_numbers_is_refused():
     with pytest.raises(gl.TypeRefused, match="log_softmax"):
         gl.dlfeval(lambda x: F.ctc_loss(x, torch.tensor([[1]]), (3,), (1,)), gl.dlarray(made(0, 3, 1, 2)))
+
+
+def declared(name, kernel, *partials, **rest):
+    """An operation of the library's own, in no table."""
+    function = elementwise(name, kernel, *partials, own=True, **rest)
+    PUBLIC.pop(name)
+    return function
+
+
+def test_the_names_that_declarations_say_are_what_is_found():
+    assert {"sin", "arcsin", "special.psi", "eq", "amax", "inverse", "__and__"} <= set(FUNCTIONS)
+    assert twins.twin(gl.asin) is torch.asin and twins.twin(gl.silu) is F.silu and twins.twin(gl.softmax) is None
+    assert twins.twin(gl.softplus) is None  # torch's takes beta: it has an adapter
+    for function in PUBLIC.values():
+        names = twins.TWINS.get(function.__name__, ())
+        assert all(name in FUNCTIONS or name in RULES for name in names)
+        operation = getattr(function, "operation", None)
+        assert operation is None or operation.torch is None or set(operation.torch) == set(names)
+
+
+@pytest.mark.parametrize(("options", "error", "message"), [
+    ({"torch": ("sofsign",)}, AttributeError, "torch has no sofsign"),
+    ({"torch": ("softplus",)}, ValueError, "softplus is stated twice"),
+])
+def test_a_name_that_is_wrong_is_refused(options, error, message):
+    with pytest.raises(error, match=message):
+        twins._state(declared("trial", torch.tanh, lambda y: 1 - y * y, **options))
+
+
+def test_a_function_with_options_is_not_called_the_same():
+    with pytest.raises(TypeError, match="whose arguments need an adapter"):
+        twins._adapter(gl.gelu, "trial")
+
+
+def test_one_statement_is_enough():
+    """With the composite of softsign taken away, an operation that says its name is what torch's function records."""
+    composite = FUNCTIONS.pop("softsign")
+    trial = declared("trial", lambda x: x / (1 + x.abs()), lambda x: gl.square(1 / (1 + gl.abs(x))), torch=("softsign",))
+    try:
+        twins._state(trial)
+        assert gl.dlfeval(lambda x: F.softsign(x)._node.operation, gl.dlarray([1.0])) is trial.operation
+    finally:
+        FUNCTIONS.pop("softsign", None)
+        FUNCTIONS["softsign"] = composite

@@ -77,14 +77,15 @@ def is_variable(x: Any) -> bool:
     return isinstance(x, torch.Tensor) and (x.is_floating_point() or x.is_complex())
 
 
-# The outputs that carry a derivative, of operations with floating outputs that carry none.
-OUTPUTS = {"batchnorm": (0,)}
+def carrying(operation: Any) -> tuple[int, ...]:
+    """The outputs that carry a derivative, as the declaration says."""
+    return tuple(operation.carrying or range(operation.outputs))
 
 
 def outputs_of(case: Case, result: Any) -> list[Any]:
     """The outputs that carry a derivative."""
     found = result if isinstance(result, tuple) else (result,)
-    found = [found[k] for k in OUTPUTS.get(case.operation.name, range(len(found)))]
+    found = [found[k] for k in carrying(case.operation)]
     return [y for y in found if is_variable(y._value if type(y) is dlarray else y)]
 
 
@@ -109,17 +110,13 @@ def cases(operation: Any, dtype: Any = REAL, specs: Any = None) -> list[Case]:
     return [Case(operation, tuple(drawn(s) for s in spec[:-1]), spec[-1]) for spec in specs]
 
 
-# Operations that keep the type of their first input: complex values for a real one are refused before.
-REAL_KEEPS = ("assign", "assign_at")
-
-
 def complex_cases(operation: Any, specs: Any = None) -> list[Case]:
     """The cases with complex inputs, and with one real among them, that the kernel takes."""
     found = []
     for case in cases(operation, COMPLEX, specs):
         mixed = (
             []
-            if operation.name in REAL_KEEPS
+            if operation.keeps_type  # complex values for a real array are refused before
             else [case.at([x.real.clone() if j == k else x for j, x in enumerate(case.values())]) for k in range(len(case.variables))]
         )
         for c in [case, *(mixed if len(mixed) > 1 else [])]:

@@ -46,6 +46,7 @@ class Operation:
     raw_pulls: Any = None  # elementwise operations: the pull of each input on real tensors
     factors: Any = ()  # of those: the other input that the pull multiplies with, where it is such a product
     makes: Any = ()  # of those: whether the pull gives y_bar itself or memory of its own
+    keeps_type = False  # its result has the type of its first input, whatever the others are
     overwrites = False  # writes at params["index"]: a raw walk undoes it in the memory that it owns
     reads_at: Any = None  # of operations that can read one row along axis 0: which, from the parameters
     writes_at: Any = None  # of operations that can write one
@@ -56,8 +57,6 @@ class Operation:
     # of operations with vectors that belong to values: rules that the walks complete where values meet
     meeting: Any = None
     unwatched = True  # False where each kernel and rule has to be asked for anew: a walk that was written out does not
-    # torch's autograd cannot follow the kernel, or not rightly: on tensors with gradients the rules stand in for it
-    opaque = False
     on_graph: Any = None  # how they do, set where torch's autograd is known
     # what a recorded rule may leave at the node for a later walk: rules that read this name get it, or None
     leaves = ""
@@ -68,7 +67,8 @@ class Operation:
                  domain: tuple[float, float] = (-2.0, 2.0), samples: Any = None,
                  matlab: str | None = None, own: bool = False,
                  selects: bool = False, meeting: Any = None, squared: Rule | None = None, act: Callable[..., Any] | None = None,
-                 real_only: str = "", without_half: str = "", torch: Sequence[str] | None = None):
+                 real_only: str = "", without_half: str = "", torch: Sequence[str] | None = None,
+                 opaque: bool = False, carrying: Sequence[int] | None = None):
         self.name = name
         self.kernel = kernel
         self.inputs = tuple(inputs)
@@ -89,6 +89,9 @@ class Operation:
         self.meeting = meeting
         self.public: Callable[..., Any] | None = None
         self.act = act
+        # torch's autograd cannot follow the kernel, or not rightly: on tensors with gradients the rules stand in for it
+        self.opaque = opaque
+        self.carrying = carrying  # which of its outputs carry a derivative; None where all floating ones do
         self.real_only = real_only  # why it takes no complex numbers
         self.without_half = without_half  # why it takes no half precision
         # torch's functions, and ATen's operations, that are this one with its arguments; unsaid, an elementwise

@@ -31,8 +31,7 @@ aten = torch.ops.aten
 
 
 def _slope(name: str, kernel: Callable[..., Any], partial: Any, **rest: Any) -> Callable[..., Any]:
-    operation = Elementwise(name, kernel, [partial], ("x",), **rest)
-    operation.opaque = True  # most kernels write in place
+    operation = Elementwise(name, kernel, [partial], ("x",), opaque=True, **rest)  # most kernels write in place
     return _shared(name, unary(operation))
 
 
@@ -118,8 +117,8 @@ _atan2_slope = Elementwise(
 _hypot_slope = Elementwise(
     "hypot_slope", pair(lambda a, b: _share(a, b)),
     [lambda a, b: _turn(a, b, hypot_slope(b, a)), lambda a, b: -_turn(a, b, hypot_slope(a, b))],
-    ("a", "b"), domain=(0.5, 2), samples=PAIRS_OF_ARRAYS, real_only="takes two real coordinates")
-_hypot_slope.opaque = True  # the kernel writes in place
+    ("a", "b"), domain=(0.5, 2), samples=PAIRS_OF_ARRAYS, real_only="takes two real coordinates",
+                           opaque=True)  # the kernel writes in place
 
 
 def atan2_slope(a: Any, b: Any) -> Any:
@@ -164,8 +163,7 @@ def _inverse_kernel(x: Tensor, n: int) -> Tensor:
 
 _inverse_length = Elementwise(
     "inverse_length", _inverse_kernel, [lambda x, n: -n * _inverse_length.apply((x,), {"n": n + 1})], ("x",),
-    domain=(0.5, 2), samples=[{"n": 1}, {"n": 2}])
-_inverse_length.opaque = True  # the kernel writes in place
+    domain=(0.5, 2), samples=[{"n": 1}, {"n": 2}], opaque=True)  # the kernel writes in place
 
 
 def inverse_length(x: Any) -> Any:
@@ -334,8 +332,8 @@ def _gelu_slope_kernel(x: Tensor, approximation: str) -> Tensor:
 
 _gelu_slope = Elementwise(
     "gelu_slope", _gelu_slope_kernel, [lambda x, approximation: _gelu_bend(x, approximation)], ("x",),
-    samples=[{"approximation": "none"}, {"approximation": "tanh"}], real_only="turns on the sign of a real number")
-_gelu_slope.opaque = True  # the kernel writes in place
+    samples=[{"approximation": "none"}, {"approximation": "tanh"}], real_only="turns on the sign of a real number",
+                          opaque=True)  # the kernel writes in place
 
 
 def _gelu_slope_with(approximation: str) -> Callable[[Any], Any]:

@@ -10,7 +10,6 @@ from ...core.array import dlarray
 from ...core.declare import elementwise, public
 from ...core.errors import ShapeError, line_of, user_site
 from ...core.kinds.elementwise import Elementwise
-from ...core.tables import OPERATIONS
 from ...machine.dtypes import HALF, Tensor
 from ...machine.finite import finite
 from ...machine.questions import spared
@@ -82,7 +81,7 @@ sech = elementwise("sech", _sech_kernel, lambda y, x: -y * tanh(x), fused_pull=_
                    doc="The hyperbolic secant, 1 / cosh(x).", matlab="sech")
 csch = elementwise("csch", _csch_kernel, lambda y, x: -(y * coth(x)), singular=True, domain=(0.5, 2),
                    fused_pull=lambda y_bar, y: (y * y).add_(1).sqrt_().mul_(y.abs()).neg_().mul_(y_bar),
-                   doc="The hyperbolic cosecant, 1 / sinh(x).", matlab="csch")
+                   doc="The hyperbolic cosecant, 1 / sinh(x).", matlab="csch", opaque=True)
 coth = elementwise("coth", lambda x: 1 / torch.tanh(x), lambda x: -(csch(x) * csch(x)), singular=True,
                    fused_pull=lambda y_bar, x: _csch_kernel(x).square_().neg_().mul_(y_bar), domain=(0.5, 2),
                    doc="The hyperbolic cotangent, 1 / tanh(x).", matlab="coth")
@@ -116,13 +115,11 @@ def _cospi_kernel(x: Tensor) -> Tensor:
 sinpi = elementwise("sinpi", _sinpi_kernel, lambda x: math.pi * cospi(x),
                     fused_pull=lambda y_bar, x: fused_product(y_bar, _cospi_kernel(x), math.pi),
                     doc="sin(pi x), exactly 0 at integers.", matlab="sinpi",
-                    real_only="of real numbers in SciPy, or in torch")
+                    real_only="of real numbers in SciPy, or in torch", opaque=True)
 cospi = elementwise("cospi", _cospi_kernel, lambda x: -math.pi * sinpi(x),
                     fused_pull=lambda y_bar, x: fused_product(y_bar, _sinpi_kernel(x), -math.pi),
                     doc="cos(pi x), exactly 0 halfway between integers.", matlab="cospi",
-                    real_only="of real numbers in SciPy, or in torch")
-# their kernels write in place
-OPERATIONS["sinpi"].opaque = OPERATIONS["cospi"].opaque = OPERATIONS["csch"].opaque = True
+                    real_only="of real numbers in SciPy, or in torch", opaque=True)
 
 # ----- gamma -----
 
@@ -174,8 +171,7 @@ def _polygamma_of_numbers(x: Tensor, n: int) -> Tensor:
 _polygamma = Elementwise("polygamma", _polygamma_kernel, [lambda x, n: _polygamma.apply((x,), {"n": n + 1})],
                          ("x",), singular=True,
                          domain=(0.5, 3), samples=[{"n": 1}, {"n": 2}], matlab="psi",
-                         real_only="of real numbers in torch")
-_polygamma.opaque = True  # the kernel writes in place
+                         real_only="of real numbers in torch", opaque=True)  # the kernel writes in place
 digamma = elementwise("digamma", torch.digamma, lambda x: _polygamma.apply((x,), {"n": 1}),
                       singular=True, domain=(0.5, 3),
                       doc="The derivative of gammaln, gamma'(x) / gamma(x).", matlab="psi",
@@ -236,12 +232,12 @@ def _erfcinv_kernel(x: Tensor) -> Tensor:
 _erfinv_slope = Elementwise("erfinv_slope", lambda x: _erfinv_fused(number_like(1, x), x, torch.erfinv(x)),
                             [lambda y, x: 2 * ((erfinv(x) * y) * y)],
                             ("x",), singular=True, domain=(-0.9, 0.9),
-                            real_only="of real numbers in SciPy, or in torch")
+                            real_only="of real numbers in SciPy, or in torch",
+                            opaque=True)  # the kernel writes in place
 _erfcinv_slope = Elementwise("erfcinv_slope", lambda x: _erfcinv_fused(number_like(1, x), x, _erfcinv_kernel(x)),
                              [lambda y, x: 2 * ((erfcinv(x) * y) * y)], ("x",), singular=True, domain=(0.3, 1.5),
                              real_only="of real numbers in SciPy, or in torch",
-                             without_half="torch has no kernel on the CPU")
-_erfinv_slope.opaque = _erfcinv_slope.opaque = True  # their kernels write in place
+                             without_half="torch has no kernel on the CPU", opaque=True)  # the kernel writes in place
 erfinv = elementwise("erfinv", torch.erfinv, lambda x: _erfinv_slope.apply((x,)), singular=True,
                      domain=(-0.9, 0.9), fused_pull=_erfinv_fused,
                      doc="The inverse of erf, from -1 to 1.", matlab="erfinv",
@@ -286,8 +282,7 @@ def _erfcx_fused(y_bar: Tensor, x: Tensor, y: Tensor, n: int) -> Tensor:
 _erfcx = Elementwise("erfcx", _scaled_integral, [lambda x, n: -2 * (n + 1) * _erfcx.apply((x,), {"n": n + 1})], ("x",),
                      fused_pull=_erfcx_fused, samples=[{"n": 0}, {"n": 2}], domain=(-1, 5), matlab="erfcx",
                      real_only="of real numbers in SciPy, or in torch", without_half="torch has no kernel on the CPU",
-                     torch=("special.erfcx", "prims.erfcx"))
-_erfcx.opaque = True  # the kernel writes in place
+                     torch=("special.erfcx", "prims.erfcx"), opaque=True)  # the kernel writes in place
 
 
 @public(_erfcx)
@@ -333,8 +328,7 @@ def _shared_out(y_bar: Tensor, a: Any, b: Any) -> Tensor:
 
 _logaddexp_share = Elementwise(
     "logaddexp_share", _share_kernel, [lambda y, a, b: y * _share(b, a), lambda y, a, b: -y * _share(b, a)], ("a", "b"),
-    samples=PAIRS_OF_ARRAYS)
-_logaddexp_share.opaque = True  # the kernel writes in place
+    samples=PAIRS_OF_ARRAYS, opaque=True)  # the kernel writes in place
 
 
 def _share(a: Any, b: Any) -> Any:

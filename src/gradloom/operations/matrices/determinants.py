@@ -86,8 +86,8 @@ _det = general("det", lambda x: tuple(aten._linalg_det(_transposed(x))), hidden=
                pull=lambda y_bar, x, y, lu, pivots: column(column(y_bar)) * conj(_cofactors(x, y, lu, pivots)),
                samples=lambda: [
                    *((a, {}) for a in (*both_types((3,), (2, 2), (1,), (0,)), *_singular_samples()))],
-               without_half="LAPACK has none", torch=("linalg.det", "det"))
-_det.opaque = True  # torch's forward derivative at a singular matrix is 0
+               without_half="LAPACK has none", torch=("linalg.det", "det"),
+               opaque=True)  # torch's forward derivative at a singular matrix is 0
 
 
 def _singular_samples() -> list[Tensor]:

@@ -47,6 +47,7 @@ class _Assign(Multilinear):
     """y = x with y[index] = value: linear in both."""
 
     overwrites = True
+    keeps_type = True
 
     @staticmethod
     def writes_at(params: dict[str, Any]) -> int | None:
@@ -141,6 +142,8 @@ _assign = _Assign("assign", _assign_kernel, ("x", "value"), [("x",), ("value",)]
 
 class _AssignAt(Multilinear):
     """y = x with y.flatten()[positions] = value, a vector; no position occurs twice. Linear in both."""
+
+    keeps_type = True
 
     def reads(self, name: str) -> set[str]:
         return set()

@@ -50,8 +50,8 @@ _weights = general("attention_weights", _weights_kernel, push=_weights_push,
                    fused_pull=lambda y_bar, y: aten._softmax_backward_data(y_bar, y, -1, y.dtype),
                    samples=[((2, 3, 4), {"causal": False}), ((3, 3), {"causal": True}), ((2, 1), {"causal": True}),
                             ((2, 0), {"causal": False}),
-                            (_SOME, {"causal": False})], real_only="probabilities are real")
-_weights.opaque = True  # the kernel writes in place
+                            (_SOME, {"causal": False})], real_only="probabilities are real",
+                   opaque=True)  # the kernel writes in place
 
 # ----- attention: q, k, v are (batch, heads, positions, channels); bias is added to the scores, by broadcasting -------
 
@@ -147,8 +147,8 @@ _attention = general(
              ((2, 1, 3, 2), (2, 1, 3, 2), (2, 1, 3, 2), _SOME.reshape(1, 1, 3, 3), _PLAIN),
              ((1, 1, 2, 1), (1, 1, 2, 1), (1, 1, 2, 2), (1, 1, 1, 2), _PLAIN),
              ((1, 1, 1, 1), (1, 1, 1, 1), (1, 1, 1, 1), None, _PLAIN),
-             ((1, 1, 2, 2), (1, 1, 0, 2), (1, 1, 0, 2), None, _PLAIN)])
-_attention.opaque = True  # torch's has no second derivative, and refuses a bias that broadcasts
+             ((1, 1, 2, 2), (1, 1, 0, 2), (1, 1, 0, 2), None, _PLAIN)],
+                     opaque=True)  # torch's has no second derivative, and refuses a bias that broadcasts
 
 # ----- operands -------------------------------------------------------------------------------------------------------
 

@@ -35,8 +35,8 @@ def _share_push(x_dot: Any, y: Any, axis: Any) -> Any:
 
 _logsumexp_share = general("logsumexp_share", _share_kernel, push=_share_push,
                            pull=lambda y_bar, y, axis: _share_push(y_bar, conj(y), axis),
-                           samples=[((3, 4), {"axis": (-2,)}), ((2, 3), {"axis": (-1, -2)})])
-_logsumexp_share.opaque = True  # the kernel writes in place
+                           samples=[((3, 4), {"axis": (-2,)}), ((2, 3), {"axis": (-1, -2)})],
+                           opaque=True)  # the kernel writes in place
 
 
 def _share(x: Any, axis: Any) -> Any:

@@ -154,8 +154,8 @@ _ctc = general(
                                 ((0, 2, 3), _of((), ()), _of(0, 0), _of(0, 0), {"blank": 0, "from_logits": False}),
                                 ((2, 0, 3), torch.zeros((0, 1), dtype=torch.int64, device="cpu"),
                                  _of(), _of(), {"blank": 0, "from_logits": True})],
-               real_only="losses take real predictions", without_half="torch has no kernel on the CPU")
-_ctc.opaque = True  # torch's derivative is that of something else
+               real_only="losses take real predictions", without_half="torch has no kernel on the CPU",
+               opaque=True)  # torch's derivative is that of something else
 
 # ----- operands -------------------------------------------------------------------------------------------------------
 

@@ -247,5 +247,5 @@ lstm_steps = _Lstm("lstm", _lstm_kernel, ("x", "h0", "c0", "input_weights", "rec
                    fused_pull=_lstm_fused, hidden=("states", "cells", "workspace"), outputs=2, matlab="lstm",
                    real_only="gates are real",
                    samples=[((t, b, c), (b, n), (b, n), (4 * n, c), (4 * n, n), (4 * n,), {"differentiated": True})
-                            for t, b, c, n in ((3, 2, 3, 2), (1, 1, 2, 1), (2, 0, 1, 1))])
-lstm_steps.opaque = True  # the kernel writes in place
+                            for t, b, c, n in ((3, 2, 3, 2), (1, 1, 2, 1), (2, 0, 1, 1))],
+                   opaque=True)  # the kernel writes in place
