@@ -9,7 +9,7 @@ from ..core.array import dlarray
 from ..core.declare import explained, multilinear
 from ..core.errors import TypeRefused, line_of, user_site
 from .elementwise.arithmetic import astype, conj, imag, real
-from .elementwise.functions import absolute
+from .elementwise.mathematics import absolute
 from .movement.axes import squeeze
 
 _transfer = multilinear("transfer", lambda x, device, origin: x.to(device),

@@ -5,7 +5,7 @@ from typing import Any
 
 from ..core.tables import words
 from .creation import random
-from .elementwise import arithmetic, functions
+from .elementwise import arithmetic, choice
 from .matrices import contraction
 from .movement import axes, joining, labelling, selection
 from .sums import reduction
@@ -14,7 +14,7 @@ words.astype = arithmetic.astype
 words.conj = arithmetic.conj
 words.real = arithmetic.real
 words.square = arithmetic.square
-words.where = functions.where
+words.where = choice.where
 words.sum = reduction.sum
 
 words.reshape = axes.reshape

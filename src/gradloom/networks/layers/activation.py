@@ -4,7 +4,8 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Any, ClassVar
 
-from ...operations.elementwise.functions import gelu, leakyrelu, relu, sigmoid, tanh
+from ...operations.elementwise.activations import gelu, leakyrelu, relu, sigmoid
+from ...operations.elementwise.mathematics import tanh
 from ...operations.neural.softmax import softmax
 from ..layer import Layer
 

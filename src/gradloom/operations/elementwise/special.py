@@ -15,7 +15,7 @@ from ...machine.finite import finite
 from ...machine.questions import spared
 from .arithmetic import PAIRS_OF_ARRAYS, divide, fused_product, number_like, pair, scale
 from .discrete import trunc
-from .functions import apply_unary, sqrt, tan, tanh
+from .mathematics import apply_unary, sqrt, tan, tanh
 from .slopes import asinh_slope, atan_slope, one_plus_square, scaled_logistic
 
 ROOT_PI = math.sqrt(math.pi)

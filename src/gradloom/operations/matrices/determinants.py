@@ -12,7 +12,7 @@ from ...core.declare import general, public
 from ...machine.dtypes import Tensor
 from ...machine.questions import decided
 from ..elementwise.arithmetic import conj, imag, real
-from ..elementwise.functions import where
+from ..elementwise.choice import where
 from ..movement.axes import array, matrix_transpose
 from ..movement.joining import concat
 from ..movement.slices import slice_axis

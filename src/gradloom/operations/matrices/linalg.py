@@ -18,7 +18,7 @@ from ...core.operation import padded
 from ...machine.dtypes import Tensor, broadcast_shapes
 from ..elementwise.arithmetic import astype
 from ..elementwise.discrete import not_equal
-from ..elementwise.functions import absolute
+from ..elementwise.mathematics import absolute
 from ..movement.axes import array, broadcast_to, matrix_transpose, reshape
 from ..movement.joining import concat
 from ..movement.slices import pad_axis, slice_axis

@@ -13,7 +13,7 @@ from ...core.labels import described, positions, tidy
 from ...core.trace import selected
 from ...machine.dtypes import NUMBER_TYPES, Tensor, differentiable
 from ..creation.random import _probability, dropout
-from ..elementwise.functions import where
+from ..elementwise.choice import where
 from ..matrices.contraction import layout_of, matmul, promoted_arrays
 from ..movement.axes import array, permute_dims, reshape
 from ..sums.reduction import sum

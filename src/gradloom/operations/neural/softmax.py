@@ -11,7 +11,7 @@ from ...core.errors import LabelError, line_of, user_site
 from ...core.labels import described
 from ...machine.dtypes import differentiable
 from ..elementwise.arithmetic import astype
-from ..elementwise.functions import exp
+from ..elementwise.mathematics import exp
 from ..matrices.contraction import layout_of
 from ..movement.axes import array, negative_axes
 from ..sums.reduction import sum

@@ -13,8 +13,9 @@ from ...core.labels import described, tidy
 from ...machine.dtypes import NUMBER_TYPES, Tensor
 from ...machine.questions import decided, spared
 from ..elementwise.arithmetic import divide
+from ..elementwise.choice import where
 from ..elementwise.discrete import isnan
-from ..elementwise.functions import absolute, where
+from ..elementwise.mathematics import absolute
 from ..matrices.tridiagonal import tridiagonal_solution
 from ..movement.axes import array, reshape
 from ..movement.joining import concat

@@ -13,7 +13,7 @@ from ...core.errors import ShapeError, TypeRefused, line_of, user_site
 from ...core.labels import described, tidy, without
 from ...machine.dtypes import Tensor
 from ...machine.questions import spared
-from ..elementwise.functions import where
+from ..elementwise.choice import where
 from ..movement.along_axis import pick_along, put_along, single_axis
 from ..movement.axes import array, negative_axes, permute_dims, reshape
 from ..movement.selection import _take

@@ -9,7 +9,7 @@ from ...core.errors import TypeRefused, line_of, user_site
 from ...machine.dtypes import NUMBER_TYPES
 from ...machine.questions import spared
 from ..elementwise.arithmetic import divide
-from ..elementwise.functions import where
+from ..elementwise.choice import where
 from ..movement.along_axis import single_axis
 from ..neural.softmax import floating
 from .extremes import max, min

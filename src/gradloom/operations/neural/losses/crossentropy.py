@@ -11,8 +11,10 @@ from ....core.errors import LabelError, ShapeError, TypeRefused, line_of, user_s
 from ....core.labels import described
 from ....machine.dtypes import Tensor, differentiable
 from ....machine.questions import decided, read
+from ...elementwise.activations import sigmoid, softplus
 from ...elementwise.arithmetic import astype, scale
-from ...elementwise.functions import clip, log, sigmoid, softplus
+from ...elementwise.choice import clip
+from ...elementwise.mathematics import log
 from ...movement.axes import permute_dims, reshape
 from ...sums.reduction import sum
 from ..softmax import log_softmax, softmax

@@ -10,7 +10,8 @@ from ....core.errors import ShapeError, line_of, user_site
 from ....core.kinds.general import General
 from ....machine.dtypes import Tensor
 from ...elementwise.arithmetic import square
-from ...elementwise.functions import absolute, clip, sign
+from ...elementwise.choice import clip
+from ...elementwise.mathematics import absolute, sign
 from .crossentropy import crossentropy, indexcrossentropy
 from .weighted_sums import (
     elementwise_push,

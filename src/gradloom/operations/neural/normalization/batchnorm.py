@@ -15,7 +15,7 @@ from ....core.trace import Node, live
 from ....machine.dtypes import Tensor
 from ....machine.layouts import settled
 from ....machine.questions import spared
-from ...elementwise.functions import rsqrt
+from ...elementwise.mathematics import rsqrt
 from ...sums.reduction import sum
 from .standardizing import (
     FAR,

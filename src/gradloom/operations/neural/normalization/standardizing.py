@@ -18,7 +18,7 @@ from ....machine.dtypes import NUMBER_TYPES, Tensor
 from ....machine.questions import spared
 from ...creation.arrays import full
 from ...elementwise.arithmetic import square
-from ...elementwise.functions import rsqrt
+from ...elementwise.mathematics import rsqrt
 from ...matrices.contraction import layout_of, promoted_arrays
 from ...movement.axes import array, reshape
 from ...sums.reduction import mean, sum

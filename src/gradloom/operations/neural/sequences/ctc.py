@@ -13,7 +13,8 @@ from ....core.labels import described
 from ....machine.dtypes import Tensor, differentiable
 from ....machine.questions import decided, spared
 from ...elementwise.arithmetic import astype
-from ...elementwise.functions import clip, exp, where
+from ...elementwise.choice import clip, where
+from ...elementwise.mathematics import exp
 from ...matrices.contraction import layout_of
 from ...movement.axes import array, expand_dims, permute_dims, reshape
 from ...movement.joining import concat, stack

@@ -13,7 +13,8 @@ import torch
 
 from ....core.declare import general
 from ....machine.dtypes import Tensor
-from ...elementwise.functions import sigmoid, tanh
+from ...elementwise.activations import sigmoid
+from ...elementwise.mathematics import tanh
 from ...matrices.contraction import matmul
 from ...movement.axes import matrix_transpose
 from ...movement.joining import concat

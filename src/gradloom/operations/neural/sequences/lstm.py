@@ -17,7 +17,8 @@ from ....core.kinds.general import General
 from ....core.operation import item
 from ....machine.dtypes import Tensor
 from ....machine.modes import under
-from ...elementwise.functions import sigmoid, tanh
+from ...elementwise.activations import sigmoid
+from ...elementwise.mathematics import tanh
 from ...matrices.contraction import matmul
 from ...movement.axes import broadcast_to, matrix_transpose, reshape
 from ...movement.joining import concat

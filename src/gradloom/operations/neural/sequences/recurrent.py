@@ -12,7 +12,9 @@ from ....core.errors import LabelError, ShapeError, TypeRefused, line_of, user_s
 from ....core.labels import channel_last_order, described, tidy
 from ....core.trace import live
 from ....machine.dtypes import Tensor
-from ...elementwise.functions import absolute, clip, relu, sigmoid, tanh
+from ...elementwise.activations import relu, sigmoid
+from ...elementwise.choice import clip
+from ...elementwise.mathematics import absolute, tanh
 from ...matrices.contraction import layout_of, matmul, promoted_arrays
 from ...movement.axes import broadcast_to, matrix_transpose, permute_dims, reshape
 from ...movement.joining import concat
