@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from gradloom import dlarray
 from gradloom.blocks.block import Block, identity
 from gradloom.blocks.dense import dense
-from gradloom.core.array import dlarray
 from gradloom.core.trace import Node, Trace
 from gradloom.derivatives.jacobians.structure import structure
 from gradloom.derivatives.walks.push import push
 from gradloom.derivatives.words.evaluate import VARIABLE
+from gradloom.machine import caches
 
 # ----- random numbers -----------------------------------------------------------------------------------------------
 
@@ -135,3 +136,8 @@ def jacobian_of(function: Any, x: Any) -> torch.Tensor:
     y, (node,) = traced(function, x)
     (block,) = push([node_of(y)], {node: identity(x.shape, x.dtype, x.device)})
     return dense(block) if block is not None else torch.zeros((*y.shape, *x.shape), dtype=x.dtype)
+
+
+def forget() -> None:
+    """Empty every cache of the library: what was kept of earlier calls changes no result."""
+    caches.clear()

@@ -21,8 +21,8 @@ from typing import Any
 import torch
 
 import gradloom as gl
+from gradloom import dlarray
 from gradloom.blocks.block import Block, identity
-from gradloom.core.array import dlarray
 from gradloom.core.operation import Operation
 from gradloom.core.tables import PUBLIC
 from gradloom.core.trace import Node, Trace

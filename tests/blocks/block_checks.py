@@ -9,9 +9,9 @@ from helpers import seeded, uniform
 from operation_cases import REAL, Case
 from operation_checks import Traced, same
 
+from gradloom import dlarray
 from gradloom.blocks.block import Block, identity
 from gradloom.blocks.dense import dense
-from gradloom.core.array import dlarray
 from gradloom.core.tables import PUBLIC
 from gradloom.derivatives.jacobians.structure import structure
 from gradloom.derivatives.walks import pull as reverse

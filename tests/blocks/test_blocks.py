@@ -10,9 +10,9 @@ import torch
 from helpers import block_of, drawing
 
 import gradloom as gl
+from gradloom import dlarray
 from gradloom.blocks.block import identity
 from gradloom.blocks.dense import borrow, dense, lent_memory, write, written
-from gradloom.core.array import dlarray
 from gradloom.derivatives.walks import pull as reverse
 from gradloom.derivatives.walks import push as forward
 

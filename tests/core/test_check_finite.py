@@ -11,7 +11,7 @@ import torch
 import gradloom as gl
 from gradloom.core import finite
 from gradloom.core.operation import Operation
-from gradloom.interop.torch.modules import from_torch
+from gradloom.interop.torch import from_torch
 
 X = gl.dlarray([4.0, 0.0])
 

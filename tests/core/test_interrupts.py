@@ -13,7 +13,7 @@ import gradloom as gl
 from gradloom.core import progress
 from gradloom.derivatives.jacobians import writing as jacobian_large
 from gradloom.derivatives.walks import kept_plans as planning
-from gradloom.interop.torch.modules import from_torch
+from gradloom.interop.torch import from_torch
 
 # Python itself loses an interrupt that comes while it closes a generator or calls a finalizer, and says so.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

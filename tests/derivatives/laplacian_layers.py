@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 import gradloom as gl
-from gradloom.core.array import dlarray
+from gradloom import dlarray
 
 _stream = np.random.default_rng(3)
 

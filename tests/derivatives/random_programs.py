@@ -9,7 +9,7 @@ import torch
 from helpers import seeded, uniform
 
 import gradloom as gl
-from gradloom.core.array import dlarray
+from gradloom import dlarray
 
 SHAPES = [(3,), (2, 3), (2, 2, 3), (1, 4), (4, 1), (2, 1, 3), (6,), (4, 3)]
 LARGEST = 150  # elements of an intermediate result

@@ -9,8 +9,7 @@ from laplacian_layers import LAYERS, D, N
 from random_programs import drawn
 
 import gradloom as gl
-from gradloom.core.array import dlarray
-from gradloom.core.errors import ShapeError, TraceError, TypeRefused
+from gradloom import ShapeError, TraceError, TypeRefused, dlarray
 
 RNG = stream(3)
 

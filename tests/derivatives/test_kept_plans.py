@@ -12,14 +12,16 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
+from helpers import forget
 from operation_cases import carrying, cases, is_variable
 from operation_table import CHECKED, each
 
 import gradloom as gl
-from gradloom.core.array import dlarray
-from gradloom.core.errors import BatchDependenceWarning, GradloomError
+from gradloom import BatchDependenceWarning, GradloomError, dlarray
 from gradloom.core.kinds.elementwise import Elementwise
 from gradloom.derivatives.jacobians import independence, parts, plan
+from gradloom.derivatives.sparse import evaluation
+from gradloom.derivatives.sparse.pattern import pattern_of
 from gradloom.derivatives.walks import kept_plans as planning
 from gradloom.derivatives.walks.signature import frozen
 
@@ -110,9 +112,9 @@ def test_a_kept_plan_is_that_of_the_same_numbers(operation):
     for x, runs in variants(operation):
         cold = []
         for run in runs:
-            planning._plans.clear()
+            forget()
             cold.append(found(operation, x, run))
-        planning._plans.clear()
+        forget()
         for (_, inputs, params), expected, run in itertools.chain(zip(runs, cold, runs), reversed(list(zip(runs, cold, runs)))):
             assert equal(found(operation, x, run), expected), f"{operation.name} {inputs} {params}: with plans of other runs at hand"
 
@@ -130,7 +132,7 @@ def test_the_exponent_decides():
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_a_factor_of_zero_proves_nothing_of_another(dtype):
-    planning._plans.clear()
+    forget()
     x = gl.dlarray([[1.0, 2.0], [3.0, 4.0]], dtype=dtype)
     fun = lambda x, n: gl.dljacobian(n * gl.cumsum(x, axis=0), x, 1)
     for n in (0, 0.0):
@@ -141,7 +143,7 @@ def test_a_factor_of_zero_proves_nothing_of_another(dtype):
 
 
 def test_bytes_are_those_of_these_positions():
-    planning._plans.clear()
+    forget()
     x = gl.dlarray(np.arange(8.0))
 
     def held(x, where):
@@ -201,7 +203,7 @@ def searches(monkeypatch):
     remembered = planning.remembered
     for module in (plan, parts, independence):
         monkeypatch.setattr(module, "remembered", counted)
-    planning._plans.clear()
+    forget()
 
     def since():
         nonlocal count
@@ -245,7 +247,7 @@ def test_another_field_is_another_plan(searches, other):
     found = jacobian(network(other))
     assert searches() > 0
     assert equal(jacobian(network(other)), found) and searches() == 0
-    planning._plans.clear()
+    forget()
     assert equal(jacobian(network(other)), found)
 
 
@@ -270,6 +272,18 @@ def test_a_function_with_its_own_derivative_is_its_class_its_fields_and_its_memo
         found = gl.dlfeval(fun, x, Chosen(*given))
         assert searches() > 0 and found[1].any() == all(given)
         assert equal(gl.dlfeval(fun, x, Chosen(*given)), found) and searches() == 0
+
+
+def test_a_sparse_pattern_is_found_once_for_the_same_fields(monkeypatch):
+    found = []
+    monkeypatch.setattr(evaluation, "pattern_of", lambda *args: found.append(1) or pattern_of(*args))
+    function = Chosen(True)
+    x = np.arange(5.0)
+    sparse = gl.sparse_jacobian(lambda x: function(gl.sin(x)) * 2)
+    for moves, patterns in ((True, 1), (True, 1), (False, 2), (True, 2)):
+        function.moves = moves
+        assert np.allclose(sparse(x).toarray(), np.diag(np.cos(x)) * moves)
+        assert len(found) == patterns
 
 
 def made_with(n):

@@ -12,8 +12,7 @@ from laplacian_layers import LAYERS, D, N
 from random_programs import SHAPES, drawn, program
 
 import gradloom as gl
-from gradloom.core.array import dlarray
-from gradloom.core.errors import BatchDependenceWarning, ShapeError, TraceError, TypeRefused
+from gradloom import BatchDependenceWarning, ShapeError, TraceError, TypeRefused, dlarray
 from gradloom.core.tables import OPERATIONS
 from gradloom.derivatives.curvature import walk as carrier
 

@@ -6,7 +6,7 @@ import torch
 from helpers import seeded, uniform
 
 import gradloom as gl
-from gradloom.core.array import dlarray
+from gradloom import dlarray
 from gradloom.core.kinds.elementwise import Elementwise
 from gradloom.core.tables import OPERATIONS, PUBLIC
 

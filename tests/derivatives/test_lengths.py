@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import gradloom as gl
-from gradloom.core.array import dlarray
+from gradloom import dlarray
 from gradloom.core.tables import OPERATIONS
 
 

@@ -7,7 +7,7 @@ from operation_cases import cases, complex_cases, outputs_of
 from operation_table import CHECKED
 
 import gradloom as gl
-from gradloom.core.array import dlarray
+from gradloom import dlarray
 
 OF_REAL_ARRAYS = ("crossentropy", "ctc")  # of complex ones their recorded walk is refused
 

@@ -11,14 +11,12 @@ from helpers import seeded, traced, uniform
 from random_programs import SHAPES, program
 
 import gradloom as gl
+from gradloom import dlarray, dlfeval, dlgradient, jvp
 from gradloom.blocks.block import identity
 from gradloom.blocks.dense import dense
-from gradloom.core.array import dlarray
 from gradloom.derivatives.jacobians.structure import structure
 from gradloom.derivatives.walks import pull as reverse
 from gradloom.derivatives.walks import push as forward
-from gradloom.derivatives.words.evaluate import dlfeval, dlgradient
-from gradloom.derivatives.words.products import jvp
 
 # ----- what holds for each ----------------------------------------------------------------------------------------------
 

@@ -13,8 +13,7 @@ import torch
 from helpers import seeded, uniform
 
 import gradloom as gl
-from gradloom.core.array import dlarray
-from gradloom.core.errors import BatchDependenceWarning
+from gradloom import BatchDependenceWarning, dlarray
 
 LARGEST = 120  # elements of an intermediate result
 

@@ -17,8 +17,7 @@ from operation_checks import slope
 from operation_table import CHECKED, each
 
 import gradloom as gl
-from gradloom.core.array import dlarray
-from gradloom.core.errors import BatchDependenceWarning, ShapeError
+from gradloom import BatchDependenceWarning, ShapeError, dlarray
 
 REAL = torch.float64
 

@@ -7,12 +7,12 @@ import torch
 from helpers import stream
 
 import gradloom as gl
+from gradloom import dlarray
 from gradloom.blocks.axis import Axis, Index, plain
 from gradloom.blocks.block import Block
 from gradloom.blocks.dense import dense
 from gradloom.blocks.factors import contracted, two_of
 from gradloom.blocks.term import Term
-from gradloom.core.array import dlarray
 from gradloom.derivatives.jacobians import along_axis as batched
 from gradloom.derivatives.words import solvers
 from gradloom.machine import products

@@ -16,7 +16,7 @@ from operation_cases import carrying, cases, is_variable
 from operation_table import CHECKED
 
 import gradloom as gl
-from gradloom.core.array import dlarray
+from gradloom import dlarray
 from gradloom.core.kinds.elementwise import Elementwise
 from gradloom.core.tables import OPERATIONS, PUBLIC
 from gradloom.derivatives.jacobians import structural_zeros

@@ -6,7 +6,7 @@ import pytest
 from matlab_functions import NAMES
 
 import gradloom as gl
-from gradloom.derivatives.words.evaluate import dlfeval
+from gradloom import dlfeval
 from gradloom.vocabulary.matlab import ABSENT, PLANNED, table
 
 TABLE = table()

@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils import checkpoint as checkpoints
 
 import gradloom as gl
-from gradloom.interop.torch.modules import from_torch
+from gradloom.interop.torch import from_torch
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own
 double = torch.float64

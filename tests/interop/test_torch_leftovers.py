@@ -16,9 +16,9 @@ import torch
 from torch import nn
 
 import gradloom as gl
+from gradloom.interop.torch import from_torch
 from gradloom.interop.torch.aten.wrapped import Wrapped
 from gradloom.interop.torch.copies import reached
-from gradloom.interop.torch.modules import from_torch
 
 double = torch.float64
 

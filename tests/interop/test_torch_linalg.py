@@ -5,7 +5,7 @@ import torch
 from helpers import within
 
 import gradloom as gl
-from gradloom.interop.torch.modules import from_torch
+from gradloom.interop.torch import from_torch
 
 close = within(1e-9, nan=True)
 

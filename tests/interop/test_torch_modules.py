@@ -11,7 +11,7 @@ from helpers import within
 from torch.utils._pytree import tree_leaves, tree_map
 
 import gradloom as gl
-from gradloom.interop.torch.modules import from_torch
+from gradloom.interop.torch import from_torch
 
 close = within(1e-8, typed=True, nan=True)
 

@@ -8,7 +8,7 @@ from torch import nn
 import gradloom as gl
 from gradloom.core.declare import elementwise
 from gradloom.core.tables import PUBLIC
-from gradloom.interop.torch import twins
+from gradloom.interop.torch import from_torch, twins
 from gradloom.interop.torch.aten import recording as aten
 from gradloom.interop.torch.aten.rules import (
     matrices as aten_linalg,
@@ -23,7 +23,6 @@ from gradloom.interop.torch.aten.rules import (
     pointwise as aten_rules,
 )
 from gradloom.interop.torch.functions import FUNCTIONS
-from gradloom.interop.torch.modules import from_torch
 from gradloom.interop.torch.table import RULES, WRITERS, Table
 
 double = torch.float64

@@ -174,6 +174,15 @@ def test_values_are_forgotten_after_their_last_use():
     assert seen == {"a": [], "b": ["a"], "c": ["b"], "d": ["c"]}
 
 
+def test_what_nothing_reads_is_forgotten_at_once():
+    ran, made = [], {}
+    net = graph([L.FeatureInput(3, name="in"), *[Watch(ran, made, name=name) for name in "acb"]], [("in", "a"), ("a", "b"), ("a", "c")])
+    ran.clear()
+    made.clear()
+    net.predict(X, outputs="b", return_state=True)
+    assert ran == [("a", []), ("c", ["a"]), ("b", ["a"])]
+
+
 def test_new_states_are_those_of_every_layer():
     net = graph([L.FeatureInput(3, name="in"), Count(name="left"), Count(name="right"), Add(name="add")],
                 [("in", "left"), ("in", "right"), ("left", "add/in1"), ("right", "add/in2")])

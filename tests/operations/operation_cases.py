@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from helpers import seeded, uniform
 
-from gradloom.core.array import dlarray
+from gradloom import dlarray
 from gradloom.core.kinds.elementwise import Elementwise
 
 REAL, COMPLEX = torch.float64, torch.complex128

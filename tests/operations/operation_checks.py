@@ -14,17 +14,15 @@ import torch
 from helpers import node_of, seeded, uniform, variable
 from operation_cases import REAL, Case, is_variable, outputs_of
 
+from gradloom import dlarray, dlfeval, dlgradient, jvp
 from gradloom.blocks.block import identity
 from gradloom.blocks.dense import dense
-from gradloom.core.array import dlarray
 from gradloom.core.kinds.elementwise import Elementwise
 from gradloom.core.operation import Operation
 from gradloom.core.tables import PUBLIC
 from gradloom.core.trace import Trace
 from gradloom.derivatives.walks import pull as reverse
 from gradloom.derivatives.walks import push as forward
-from gradloom.derivatives.words.evaluate import dlfeval, dlgradient
-from gradloom.derivatives.words.products import jvp
 
 # ----- walks ------------------------------------------------------------------------------------------------------------
 

@@ -9,9 +9,8 @@ import torch.nn.functional as F
 from helpers import normal, within
 
 import gradloom as gl
-from gradloom.core.errors import LabelError, ShapeError, TraceError, TypeRefused
+from gradloom import LabelError, ShapeError, TraceError, TypeRefused, dlfeval, dlgradient
 from gradloom.core.tables import OPERATIONS
-from gradloom.derivatives.words.evaluate import dlfeval, dlgradient
 
 close = within(1e-12)
 

@@ -10,10 +10,8 @@ import torch.nn.functional as F
 from helpers import within
 
 import gradloom as gl
-from gradloom.core.errors import LabelError, ShapeError, TypeRefused
+from gradloom import LabelError, ShapeError, TypeRefused, dlfeval, dlgradient, hvp
 from gradloom.core.tables import OPERATIONS
-from gradloom.derivatives.words.evaluate import dlfeval, dlgradient
-from gradloom.derivatives.words.products import hvp
 
 close = within(1e-10)
 

@@ -5,8 +5,7 @@ import pytest
 import torch
 
 import gradloom as gl
-from gradloom.core.errors import LabelError, ShapeError, TraceError, TypeRefused
-from gradloom.derivatives.words.evaluate import dlfeval, dlgradient
+from gradloom import LabelError, ShapeError, TraceError, TypeRefused, dlfeval, dlgradient
 
 WORDS = np.array([["cat", "dog", "ant"], ["dog", "dog", "cat"]])
 

@@ -8,7 +8,7 @@ import scipy.interpolate as si
 import torch
 
 import gradloom as gl
-from gradloom.core.array import dlarray
+from gradloom import dlarray
 from gradloom.operations.positions.interpolation import METHODS
 
 X = np.array([0.0, 1.0, 2.5, 3.0, 5.0])

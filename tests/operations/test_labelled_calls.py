@@ -9,10 +9,9 @@ from helpers import seeded, uniform, within
 from operation_checks import slope
 
 import gradloom as gl
-from gradloom.core.array import dlarray
+from gradloom import dlarray, dlfeval, dlgradient
 from gradloom.core.kinds.elementwise import Elementwise
 from gradloom.core.tables import OPERATIONS
-from gradloom.derivatives.words.evaluate import dlfeval, dlgradient
 
 close = within(1e-9, typed=True, nan=True)
 

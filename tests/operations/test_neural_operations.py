@@ -13,15 +13,12 @@ from helpers import within
 from operation_cases import cases
 
 import gradloom as gl
+from gradloom import LabelError, ShapeError, TraceError, TypeRefused, dlarray, dlfeval, dlgradient, hvp, jvp, vjp
 from gradloom.blocks.block import identity
 from gradloom.blocks.dense import dense
-from gradloom.core.array import dlarray
-from gradloom.core.errors import LabelError, ShapeError, TraceError, TypeRefused
 from gradloom.core.kinds.general import General
 from gradloom.core.tables import OPERATIONS
 from gradloom.derivatives.walks.push import push
-from gradloom.derivatives.words.evaluate import dlfeval, dlgradient
-from gradloom.derivatives.words.products import hvp, jvp, vjp
 from gradloom.machine.memory import out_of_memory
 
 close = within(1e-9)

@@ -13,9 +13,7 @@ import torch
 from helpers import jacobian_of
 
 import gradloom as gl
-from gradloom.core.array import dlarray
-from gradloom.derivatives.words.evaluate import dlfeval, dlgradient
-from gradloom.derivatives.words.products import jvp
+from gradloom import dlarray, dlfeval, dlgradient, jvp
 
 LONG = np.longdouble
 INF = math.inf

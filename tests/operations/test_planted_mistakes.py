@@ -7,12 +7,11 @@ from block_checks import check_block, multiplied_after, scaled_before, summed_af
 from operation_cases import cases, complex_cases
 
 import gradloom as gl
+from gradloom import GradloomError, dlarray
 from gradloom.blocks import action
 from gradloom.blocks.block import Block
 from gradloom.blocks.term import Term
 from gradloom.core import calls
-from gradloom.core.array import dlarray
-from gradloom.core.errors import GradloomError
 from gradloom.core.kinds import elementwise
 from gradloom.core.rules import BoundRule
 from gradloom.core.tables import OPERATIONS

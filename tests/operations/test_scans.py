@@ -9,7 +9,7 @@ import torch
 from helpers import drawing, seeded, uniform
 
 import gradloom as gl
-from gradloom.core.array import dlarray
+from gradloom import dlarray
 from gradloom.core.tables import OPERATIONS
 
 drawn = drawing("scans", low=-2, high=2)

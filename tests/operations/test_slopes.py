@@ -14,10 +14,8 @@ from helpers import stream
 from slope_references import REFERENCES, WITHOUT
 
 import gradloom as gl
-from gradloom.core.array import dlarray
+from gradloom import dlarray, dlfeval, dlgradient, jvp
 from gradloom.core.tables import OPERATIONS
-from gradloom.derivatives.words.evaluate import dlfeval, dlgradient
-from gradloom.derivatives.words.products import jvp
 
 TYPES = [torch.float64, torch.float32]
 STEP = mp.mpf(2) ** -100

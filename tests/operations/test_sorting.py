@@ -8,7 +8,7 @@ import torch
 from helpers import drawing, seeded
 
 import gradloom as gl
-from gradloom.core.array import dlarray
+from gradloom import dlarray
 
 drawn = drawing("sorting", low=-2, high=2)
 

@@ -8,7 +8,7 @@ import scipy.special as sp
 import torch
 
 import gradloom as gl
-from gradloom.core.array import dlarray
+from gradloom import dlarray
 
 INF, NAN = math.inf, math.nan
 PLAIN = np.array([-3.7, -2.5, -1.2, -0.8, -0.3, 0.2, 0.5, 0.9, 1.0, 1.7, 3.0, 6.5])

@@ -7,12 +7,10 @@ import torch
 from helpers import jacobian_of, traced
 
 import gradloom as gl
-from gradloom.core.array import dlarray
+from gradloom import dlarray, dlfeval, dlgradient, jvp
 from gradloom.core.tables import OPERATIONS, PUBLIC
 from gradloom.derivatives.walks import pull as reverse
 from gradloom.derivatives.walks import push as forward
-from gradloom.derivatives.words.evaluate import dlfeval, dlgradient
-from gradloom.derivatives.words.products import jvp
 
 INF, NAN = math.inf, math.nan
 

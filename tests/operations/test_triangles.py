@@ -6,7 +6,7 @@ import torch
 from helpers import drawing
 
 import gradloom as gl
-from gradloom.core.array import dlarray
+from gradloom import dlarray
 
 drawn = drawing("triangles", low=-2, high=2)
 

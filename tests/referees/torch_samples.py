@@ -12,9 +12,8 @@ import torch
 from torch.utils import _pytree
 
 import gradloom as gl
-from gradloom.core.array import dlarray
-from gradloom.core.errors import GradloomError
-from gradloom.interop.torch.modules import from_torch
+from gradloom import GradloomError, dlarray
+from gradloom.interop.torch import from_torch
 
 ROUNDING = {torch.float64: 1e-7, torch.complex128: 1e-7, torch.float32: 2e-3, torch.complex64: 2e-3, torch.float16: 5e-2, torch.bfloat16: 5e-2,
             torch.complex32: 5e-2}

@@ -15,6 +15,8 @@ from .axis import Axis, Index, plain
 from .factors import contracted, restricted, without_repeats
 from .term import Term
 
+_new = object.__new__
+
 
 class Block(Operand):
     """d out / d in as a sum of terms. `shape` is the out shape: to a rule, a Block is a tangent of that shape."""
@@ -63,8 +65,12 @@ class Block(Operand):
              untied: tuple[str, ...] = ()) -> Block:
         """A Block of the same inputs."""
         untied = self.untied + tuple([u for u in untied if u not in self.untied]) if untied else self.untied
-        made = Block(terms, shape, self.in_shape, dtype or self.dtype, self.device, untied, self.complex_in)
-        made.folded = self.folded
+        made: Block = _new(Block)  # Blocks are made many times in each walk: without `__init__`, which says the same
+        made.dtype = dtype or self.dtype
+        made.terms = list(terms) if len(terms) < 2 else merged(terms, empty(made.dtype, self.device))
+        made.shape = tuple(shape)
+        made.in_shape, made.device, made.images, made.untied = self.in_shape, self.device, None, untied
+        made.folded, made.complex_in = self.folded, self.complex_in
         return made
 
     # ----- the vector space -----
@@ -182,11 +188,12 @@ class Block(Operand):
 
     def with_axes(self, order: Sequence[int | None], shape: Sequence[int]) -> Block:
         """Out axes rearranged; None is a fresh axis of size 1, and axes left out have size 1."""
-        n = len(self.shape)
+        n, terms = len(self.shape), []
         if len(order) == n and None not in order:  # quick way: nothing comes and nothing goes
-            return self.made([t.replaced(out=[*map(t.out.__getitem__, order)]) for t in self.terms], shape)  # type: ignore[arg-type]
+            for t in self.terms:
+                terms.append(t.replaced(out=[*map(t.out.__getitem__, order)]))  # type: ignore[arg-type]
+            return self.made(terms, shape)
         left = [k for k in range(n) if k not in order and k - n not in order]
-        terms = []
         for t in self.terms:
             new = t.replaced(out=[Axis((), 1) if k is None else t.out[k] for k in order])
             terms.append(new.without([t.out[k] for k in left], self.like))

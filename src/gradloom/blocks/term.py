@@ -123,12 +123,14 @@ class Term:
 
         `room`: a product no larger than that costs what the ordinary walk does, and spares what comes after.
         """
-        term, known, count, some = self, set(self.carried()), 1, False
+        term, carried, count, some = self, self.carried(), 1, False
         for axis in gone:
             if axis.positions is not None and axis not in read:
                 term = term.replaced(factors=(*term.factors, *absent_entries([axis], like)))
+        known = set(carried)
         for _, ids in term.factors:
             known.update(ids)
+        summed = len(known) > len(carried)
         for axis in gone:
             some = some or axis.positions is not None or bool(axis.indices)
             for i in axis.indices:
@@ -137,7 +139,7 @@ class Term:
                     count *= i.size
         if count != 1:
             term = term.replaced(coefficient=term.coefficient * count)
-        return term.eliminated(room) if some else term
+        return term.eliminated(room) if some and summed else term
 
     def times(self, array: Tensor, ids: Ids) -> Term:
         """One more factor; multiplied into one over the same indices where there is one."""

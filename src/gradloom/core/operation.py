@@ -167,7 +167,7 @@ class Operation:
             for v in values:
                 if isinstance(v, Tensor):
                     refuse_transform(v)
-            if torch.is_grad_enabled() and any(isinstance(v, Tensor) and v.requires_grad for v in values):
+            if torch.is_grad_enabled() and any([isinstance(v, Tensor) and v.requires_grad for v in values]):
                 return Operation.on_graph(self, values, params)
         if tensors and array:
             values = [constant(v) if isinstance(x, Tensor) else v for x, v in zip(inputs, values, strict=True)]
@@ -309,7 +309,7 @@ def item(result: Any, node: Node | None, k: int, labels: str | None) -> dlarray:
 
 
 class Outputs(list[Any]):
-    """What a walk carries for a node with several outputs: one for each, None where there is none. Added part by part."""
+    """What a walk carries for a node with several outputs: one for each, None where there is none; added part by part."""
 
     shape = dtype = None  # as those of the node
 

@@ -154,7 +154,7 @@ class Graph:
         kept = {k for k, _ in returned}
         steps = []
         for k in reversed([k for k in self.order if k in needed]):
-            ended = {j for j, _ in self.sources[k]} - kept
+            ended = {k, *(j for j, _ in self.sources[k])} - kept  # itself, where nothing reads it
             kept |= ended
             steps.append((k, self.sources[k], tuple(sorted(ended))))
         return Plan(tuple(reversed(steps)), returned, isinstance(wanted, str) or wanted is None and len(returned) == 1)

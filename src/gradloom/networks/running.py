@@ -169,10 +169,9 @@ class LayerGraph:
         plan = graph.plan(wanted, states is not None)
         results: list[Any] = [None] * len(stages) + [xs]  # at place -1 what enters
         for k, sources, forgotten in plan.steps:
-            y, layer = stages[k].run(values, self._read(sources, results), training)
+            results[k], layer = stages[k].run(values, self._read(sources, results), training)
             if states is not None:
                 stages[k].leave(layer, states, len(self.learnable_keys))
-            results[k] = y
             for j in forgotten:
                 results[j] = None
         chosen = tuple([one_output(results[k], stages[k], which) for k, which in plan.returned])

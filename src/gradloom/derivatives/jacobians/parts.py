@@ -46,7 +46,7 @@ class Source:
         self.memory_limit = memory_limit
         self.blocks: dict[tuple[int, int], Block | None] = {}
         self.site = user_site()
-        self.trace = next((leaf.node.trace for leaf in (*us, *xs) if leaf.node is not None), None)
+        self.trace = next(iter([leaf.node.trace for leaf in (*us, *xs) if leaf.node is not None]), None)
         self.closed = False
         self._ways: dict[int, list[Way]] = {}
         self._reached: dict[int, set[Node]] = {}

@@ -136,7 +136,10 @@ def _ways(u: Node, nodes: list[Node]) -> list[Way]:
 
 
 def _rests_on_positions(nodes: Iterable[Node]) -> bool:
-    """Whether some structure rests on positions, or on what an author's own code decides by, which a plan that is kept without contents does not know."""
+    """Whether some structure rests on positions, or on what an author's own code decides by.
+
+    A plan that is kept without contents does not know them.
+    """
     return any(stays_real(v) or hasattr(v, "identified_by") for node in nodes
                for v in (*node.values, *node.params.values()))
 

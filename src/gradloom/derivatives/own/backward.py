@@ -39,7 +39,10 @@ class OwnBackward:
     y_likes: Sequence[Tensor]  # of each output: its shape, type and device, without data
 
     def identified_by(self) -> Sequence[Any] | None:
-        """What tells one call from others, as far as derivatives go: class and fields; None where it cannot be told, and nothing is kept of its trace."""
+        """What tells one call from others, as far as derivatives go: class and fields.
+
+        None where it cannot be told; then nothing is kept of its trace.
+        """
         return None
 
     def _told(self) -> list[Any]:

@@ -115,7 +115,8 @@ def _raw(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: set[
         pulls = operation.raw_pulls
         if pulls is not None and not guarded and not node.dtype.is_complex:
             values = node.values if node.dropped is None else read(node)
-            # quick way: `pulled` and `hand` without the calls, as most nodes come through here; the plain ones are in steps.py
+            # quick way: `pulled` and `hand` without the calls, as most nodes come through here; the plain one is in
+            # steps.py
             for k, parent in enumerate(parents):
                 if parent not in active or parent in owned and _add_product(bars[parent], operation, k, values, y_bar):  # type: ignore[index]
                     continue

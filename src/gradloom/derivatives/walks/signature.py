@@ -11,7 +11,7 @@ import enum
 import functools
 import types
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -192,7 +192,8 @@ def _fields_of(value: Any) -> Iterable[Any] | None:
         names += [n for n in ((slots,) if isinstance(slots, str) else slots) if n not in ("__dict__", "__weakref__")]
     if any(n.startswith("__") for n in names):
         return None
-    return [tuple(held), *[(n, getattr(value, n)) for n in names if hasattr(value, n)], getattr(value, "__dict__", None)]
+    slotted = [(n, getattr(value, n)) for n in names if hasattr(value, n)]
+    return [tuple(held), *slotted, getattr(value, "__dict__", None)]
 
 
 def _in_python(kind: type) -> bool:
@@ -221,7 +222,7 @@ class Signature:
             operation, params, places, shape, dtype = account(node, place)
             elementwise = isinstance(operation, Elementwise)
             follows = elementwise and all(p >= 0 for p in places)  # shape and type do, from those of the parents
-            self.nodes.append((k, operation, params, _has_arrays(params), places, None if follows else (shape, dtype),
+            self.nodes.append((k, operation, _equal_to(params), places, None if follows else (shape, dtype),
                                None if elementwise else _selecting(node.values)))
 
     def order(self, u: Node, x: Node) -> list[Node] | None:
@@ -235,7 +236,7 @@ class Signature:
         found: list[Any] = [None] * self.count
         found[-1] = u
         found[0] = x
-        for k, operation, params, arrays, places, kind, selecting in self.nodes:
+        for k, operation, equal, places, kind, selecting in self.nodes:
             node = found[k]  # put in its place by a child, which comes later in a trace
             parents = node.parents
             if node.dropped is not None:
@@ -243,7 +244,7 @@ class Signature:
             if (node.operation is not operation or len(parents) != len(places) or kind is not None
                 and (node.shape, node.dtype) != kind):
                 return None
-            if params and not (same if arrays else _equal)(node.params, params):
+            if equal is not None and not equal(node.params):
                 return None
             if selecting is not None:
                 its = _selecting(node.values)
@@ -259,6 +260,16 @@ class Signature:
                 elif parent is not None if place == NOWHERE else parent is None or parent.number >= x.number:
                     return None
         return found
+
+
+def _equal_to(params: dict[str, Any]) -> Callable[[dict[str, Any]], bool] | None:
+    """Whether other parameters are equal to these; None where there are none."""
+    if not params:
+        return None
+    if any(hasattr(value, "identified_by") for value in params.values()):
+        key = frozen(params, True)  # now: the fields of a user's object can change
+        return lambda its: key is not None and frozen(its, True) == key
+    return (lambda its: same(its, params)) if _has_arrays(params) else lambda its: _equal(its, params)
 
 
 def _has_arrays(value: Any) -> bool:
@@ -311,7 +322,7 @@ def same(a: Any, b: Any) -> bool:
 
 
 def checks(order: Sequence[Node], names: dict[Node, str], known: dict[str, Any], read: Collection[Node]) -> list[str]:
-    """Lines that find the nodes of a trace in the places of these, newest first, from the first, which is given, as the last is.
+    """Lines that find the nodes of a trace in the places of these, newest first; the first and the last are given.
 
     They give the nodes their names, and return None where one is not alike, or a walk has dropped its values. What
     they refer to goes into `known`. `read` are the nodes whose parameters count.

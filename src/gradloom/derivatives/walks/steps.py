@@ -23,7 +23,8 @@ from ...machine.dtypes import Tensor
 Reader = Callable[[Node], list[Any]]
 
 
-def pulled(node: Node, y_bar: Any, active: Collection[Any], read: Reader, lead: tuple[int, ...]) -> list[tuple[Any, Any]]:
+def pulled(node: Node, y_bar: Any, active: Collection[Any], read: Reader,
+           lead: tuple[int, ...]) -> list[tuple[Any, Any]]:
     """The parents that are active, each with its cotangent from that of the node, where there is one."""
     parents = node.parents
     wanted = [p in active for p in parents]
@@ -72,7 +73,10 @@ def output_of(node: Node) -> int | None:
 
 
 def reader(values_of: Reader | None = None) -> Reader:
-    """What a walk reads at a node, the recorded values unless it says otherwise, with what was dropped computed again once in the walk."""
+    """What a walk reads at a node, the recorded values unless it says otherwise.
+
+    What was dropped is computed again, once in the walk.
+    """
     known: dict[Node, Any] = {}
 
     def read(node: Node) -> list[Any]:

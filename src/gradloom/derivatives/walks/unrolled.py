@@ -90,7 +90,8 @@ class _Writer:
         guard = [] if value.is_meta else ["if n0.trace.guarded and not all(map(isfinite, bar.tolist())): return None"]
         rows = [reads.get(k, "zero") for k in range(self.target.shape[0])]
         self.known |= {"shape": self.target.shape, "zero": torch.zeros_like(self.known["ONE"])}
-        lines = [*checks(self.order, self.names, self.known, reading), "if t.shape != shape or t.values[0].device != device: return None", *self.steps,
+        lines = [*checks(self.order, self.names, self.known, reading),
+                 "if t.shape != shape or t.values[0].device != device: return None", *self.steps,
                  f"bar = stack(({', '.join(rows)},))",
                  *guard, "return bar if bar.dtype is dtype else None"]
         return written(f"{self.place}.gradient", "n0, t", *lines, **self.known)

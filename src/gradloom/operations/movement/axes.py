@@ -10,13 +10,14 @@ from ...core.array import dlarray, labels_of, operand
 from ...core.declare import composite, multilinear, public
 from ...core.errors import LabelError, ShapeError, line_of, user_site
 from ...core.labels import axes_of, described, without
+from ...core.operand import Operand
 from ...machine.caches import remembered
 from ...machine.dtypes import NUMBER_TYPES
 
 
 def array(x: Any) -> Any:
     """An operand that has a shape: a number becomes a dlarray."""
-    if type(x) is dlarray:
+    if isinstance(x, Operand):
         return x
     x = operand(x)
     return dlarray(x) if type(x) in NUMBER_TYPES else x

@@ -47,17 +47,24 @@ def _plan(axis: Any, shape: tuple[int, ...], labels: str | None, keepdims: bool)
 
 def _axes_as_letters(inputs: Any, params: Any) -> Any:
     """The index term of a reduction: kept axes keep their letter, the others are summed."""
-    ndim = inputs[0].ndim
+    return _letters(len(inputs[0].shape), params["axis"], params["keepdims"])
+
+
+@remembered(1024)
+def _letters(ndim: int, axis: tuple[int, ...], keepdims: bool) -> tuple[list[list[str]], list[str]]:
+    """The same by the number of axes: to be read, not changed."""
     letters = [f"a{k}" for k in range(ndim)]
-    gone = {a % ndim for a in params["axis"]}
-    if params["keepdims"]:
+    gone = {a % ndim for a in axis}
+    if keepdims:
         return [letters], [f"one{k}" if k in gone else name for k, name in enumerate(letters)]
     return [letters], [name for k, name in enumerate(letters) if k not in gone]
 
 
 def _sum_on_block(operation: Any, inputs: Any, params: Any) -> Any:
     letters, out = _axes_as_letters(inputs, params)
-    sizes = dict(zip(letters[0], inputs[0].shape, strict=True)) | {name: 1 for name in out if name.startswith("one")}
+    sizes = dict(zip(letters[0], inputs[0].shape, strict=True))
+    if params["keepdims"]:
+        sizes |= {name: 1 for name in out if name.startswith("one")}
     return action.contract(inputs[0], 0, inputs, letters, out, sizes)
 
 
