@@ -35,10 +35,10 @@ def name_of(function: Any) -> str:
 def fallback(function: Any, args: Any, kwargs: Any, word: str, why: str) -> Any:
     """A function without an entry, or with an option that its entry has not."""
     try:
-        from .aten import recording as aten
+        from .aten.recording import run
     except ImportError:
         raise unknown(f"{word}{why}", word.rsplit(".", 1)[-1], FUNCTIONS, "write it in other operations") from None
-    return aten.run(function, args, kwargs)
+    return run(function, args, kwargs)
 
 
 def handle(function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
