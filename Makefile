@@ -18,7 +18,7 @@ PIP := $(PY) -m pip install --no-input --disable-pip-version-check -qq -c constr
 # One thread for each worker: they run side by side.
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS)
 
-.PHONY: help demo test test-all lint types bench stub table clean FORCE
+.PHONY: help demo test test-all faults lint types bench stub table clean FORCE
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -32,6 +32,9 @@ test: lint types ## ruff, mypy, and the tests that are not slow
 
 test-all: lint types ## ruff, mypy, and every test
 	$(PYTEST) $(PYTEST_ARGS)
+
+faults: .venv/.installed-dev ## make every rule wrong, one at a time: do the checks notice?
+	OMP_NUM_THREADS=1 $(PY) tools/plant_faults.py
 
 lint: .venv/.installed-dev ## ruff
 	$(PY) -m ruff check .

@@ -33,7 +33,7 @@ from gradloom.vocabulary.matlab import table
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "operations.md"
-sys.path.insert(0, str(ROOT / "tests" / "operations"))
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "operations")]
 
 from operation_cases import Case, cases, outputs_of  # noqa: E402
 
@@ -242,8 +242,7 @@ def family(name: str, function: Any) -> ModuleType:
     module = modules[Path(original(function).__code__.co_filename).resolve()]
     if not module.__name__.startswith("gradloom.core"):
         return module
-    declared = f'("{function.operation.name}", '
-    return next(m for m in modules.values() if m.__name__.startswith("gradloom.operations.") and declared in inspect.getsource(m))
+    return sys.modules[function.operation.module]
 
 
 def row(name: str, function: Any) -> str:

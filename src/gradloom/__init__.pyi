@@ -12,7 +12,7 @@ from .core.errors import GradloomWarning as GradloomWarning
 from .derivatives.jacobians.jacobian import Jacobian as Jacobian
 from .core.errors import LabelError as LabelError
 from .networks.layer import Layer as Layer
-from .networks.layer import Layout as Layout
+from .networks.layout import Layout as Layout
 from .networks.layer import Learnable as Learnable
 from .networks.parameters import Learnables as Learnables
 from .core.errors import NotFinite as NotFinite

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from operation_cases import REAL, Case, seeded, uniform
+from helpers import seeded, uniform
+from operation_cases import REAL, Case
 from operation_checks import Traced, same
 
 from gradloom.blocks.block import Block, identity

@@ -5,7 +5,7 @@ import itertools
 
 import pytest
 import torch
-from operation_cases import seeded, uniform
+from helpers import drawing
 
 import gradloom as gl
 from gradloom.blocks import product
@@ -16,6 +16,8 @@ from gradloom.blocks.factors import contracted, no_element_twice
 from gradloom.blocks.term import Term
 from gradloom.operations.neural.convolution import on_blocks as convolution_blocks
 
+drawn = drawing()
+
 N, A, C, S, T = Index(3), Index(4), Index(5), Index(6), Index(2)
 CASES = [
     ((N, A, C, S), (N, S, T), (N, A, C, T)),  # a batch
@@ -24,10 +26,6 @@ CASES = [
     ((N, C, A, S), (C, N, S, T), (N, C, T, A)),  # two batches
     ((A, S, C), (S, T), (A, C, T)),
 ]
-
-
-def drawn(*shape, dtype=torch.float64, key=0):
-    return uniform(shape, dtype, seeded(key, shape))
 
 
 def laid_out(array, order):

@@ -7,30 +7,16 @@ import math
 
 import pytest
 import torch
-from operation_cases import seeded, uniform
+from helpers import block_of, drawing
 
 import gradloom as gl
 from gradloom.blocks.block import identity
 from gradloom.blocks.dense import borrow, dense, lent_memory, write, written
 from gradloom.core.array import dlarray
-from gradloom.core.trace import Node, Trace
-from gradloom.derivatives.jacobians.structure import structure
 from gradloom.derivatives.walks import pull as reverse
 from gradloom.derivatives.walks import push as forward
-from gradloom.derivatives.words.evaluate import VARIABLE
 
-
-def drawn(*shape, key=0):
-    return uniform(shape, torch.float64, seeded(key, shape))
-
-
-def block_of(function, x):
-    """The Block of function(x), and its structure without data."""
-    trace = Trace()
-    node = Node(VARIABLE, trace, (), [x], {}, x, None)
-    y = function(dlarray._made(x, node))
-    (block,) = forward.push([y._node], {node: identity(x.shape, x.dtype, x.device)})
-    return block, structure(y._node, node)
+drawn = drawing()
 
 
 def stored(block):

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import scipy.sparse
 import torch
+from helpers import stream
 
 import gradloom as gl
 
-rng = np.random.default_rng(0)
+rng = stream(0)
 
 
 def labelled(labels, *shape):

@@ -4,12 +4,19 @@ import random
 
 import numpy as np
 import pytest
-from test_laplacian import LAYERS, D, N, normal
-from test_random_programs import drawn
+from helpers import stream
+from laplacian_layers import LAYERS, D, N
+from random_programs import drawn
 
 import gradloom as gl
 from gradloom.core.array import dlarray
 from gradloom.core.errors import ShapeError, TraceError, TypeRefused
+
+RNG = stream(3)
+
+
+def normal(*shape):
+    return RNG.standard_normal(shape)
 
 
 def columnwise(fun, x, axis):

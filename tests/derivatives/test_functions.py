@@ -13,7 +13,7 @@ import gradloom as gl
 from gradloom.core.operation import Operation
 from gradloom.core.tables import OPERATIONS
 from gradloom.core.trace import current_trace
-from gradloom.vocabulary.matlab import TABLE, snake_case
+from gradloom.vocabulary.matlab import snake_case, table
 
 
 def rosenbrock(x):
@@ -250,7 +250,7 @@ def test_lines_in_notebooks():
 
 
 def test_matlabs_names():
-    for name, here in TABLE.items():
+    for name, here in table().items():
         if name not in vars(gl):
             with pytest.raises(AttributeError) as caught:
                 getattr(gl, name)

@@ -5,12 +5,13 @@ import weakref
 import numpy as np
 import pytest
 import torch
+from helpers import stream
 
 import gradloom as gl
 from gradloom.core.tables import OPERATIONS
 from gradloom.core.trace import Node, ancestors
 
-rng = np.random.default_rng(0)
+rng = stream(0)
 
 
 def with_line(words):

@@ -6,14 +6,17 @@ import weakref
 import numpy as np
 import pytest
 import torch
+from helpers import torch_stream, within
 from torch.func import jacrev
 
 import gradloom as gl
 from gradloom.derivatives.jacobians import jacobian as jacobian_module
 from gradloom.derivatives.jacobians import parts as jacobian_source
 
+close = within(1e-12, relative=0)
+
 D = torch.float64
-STREAM = torch.Generator().manual_seed(5)
+STREAM = torch_stream(5)
 
 
 def randn(*shape, dtype=D):
@@ -41,12 +44,6 @@ def structured(**options):
 @pytest.fixture(scope="module")
 def reference():
     return jacrev(lambda p: mlp(p, POINTS) + 0 * p["unused"].sum())(PARAMETERS)
-
-
-def close(a, b, tolerance=1e-12):
-    a = a._value if isinstance(a, gl.dlarray) else a if isinstance(a, torch.Tensor) else torch.as_tensor(np.array(a))
-    assert tuple(a.shape) == tuple(b.shape)
-    assert (a - b).abs().max() <= tolerance if a.numel() else True
 
 
 def test_parts_equal_the_reference_and_keep_structure(reference):

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from helpers import stream, within
 
 import gradloom as gl
 from gradloom.core import progress as progress_module
@@ -15,7 +16,9 @@ from gradloom.derivatives.jacobians import parts as jacobian_source
 from gradloom.derivatives.jacobians import plan as plans
 from gradloom.derivatives.jacobians import writing as jacobian_large
 
-RNG = np.random.default_rng(5)
+close = within(1e-10, nan=True)
+
+RNG = stream(5)
 PARTS = {"w": RNG.standard_normal((5, 6)), "b": RNG.standard_normal(6), "v": RNG.standard_normal((6, 3)), "unused": RNG.standard_normal(2)}
 X = RNG.standard_normal((7, 5))
 
@@ -26,10 +29,6 @@ def net(p, x=X):
 
 def jacobian(f=net, p=PARTS, **options):
     return gl.dlfeval(lambda p: gl.dljacobian(f(p), p, **options), {k: gl.dlarray(v) for k, v in p.items()})
-
-
-def close(a, b, tolerance=1e-10):
-    np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=tolerance, atol=tolerance)
 
 
 def test_gram_and_its_transpose():
@@ -218,10 +217,10 @@ def test_progress_is_shown_only_where_somebody_looks(monkeypatch):
 
     monkeypatch.setattr(progress_module, "AFTER", 0.0)
     monkeypatch.setattr(progress_module, "_bar", lambda *args: None)  # as without tqdm
-    for stream, seen in ((Terminal(), True), (io.StringIO(), False)):
-        monkeypatch.setattr(sys, "stderr", stream)
+    for output, seen in ((Terminal(), True), (io.StringIO(), False)):
+        monkeypatch.setattr(sys, "stderr", output)
         assert list(progress_module.progress(range(3), 3, "writing")) == [0, 1, 2]
-        assert ("writing" in stream.getvalue()) == seen
+        assert ("writing" in output.getvalue()) == seen
 
 
 def deep(p):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from operation_cases import OUTPUTS, cases, is_variable
-from test_operations import CHECKED, each
+from operation_table import CHECKED, each
 
 import gradloom as gl
 from gradloom.core.array import dlarray

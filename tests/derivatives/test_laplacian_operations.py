@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from operation_cases import seeded, uniform
+from helpers import seeded, uniform
 
 import gradloom as gl
 from gradloom.core.array import dlarray

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from operation_cases import cases, complex_cases, outputs_of, seeded, uniform
-from test_operations import CHECKED
+from helpers import seeded, uniform
+from operation_cases import cases, complex_cases, outputs_of
+from operation_table import CHECKED
 
 import gradloom as gl
 from gradloom.core.array import dlarray

@@ -2,10 +2,11 @@
 import numpy as np
 import pytest
 import torch
+from helpers import stream
 
 import gradloom as gl
 
-rng = np.random.default_rng(0)
+rng = stream(0)
 X, W1, B1 = rng.normal(size=(4, 3)), rng.normal(size=(3, 5)), rng.normal(size=5)
 z0 = np.array([1 + 2j, -0.5 + 0.3j, -2j, 3.0 + 0j])
 

@@ -10,7 +10,7 @@ import warnings
 
 import pytest
 import torch
-from operation_cases import seeded, uniform
+from helpers import seeded, uniform
 
 import gradloom as gl
 from gradloom.core.array import dlarray

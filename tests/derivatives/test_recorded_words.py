@@ -11,9 +11,10 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from operation_cases import OUTPUTS, cases, is_variable, seeded, uniform
+from helpers import seeded, uniform
+from operation_cases import OUTPUTS, cases, is_variable
 from operation_checks import slope
-from test_operations import CHECKED, each
+from operation_table import CHECKED, each
 
 import gradloom as gl
 from gradloom.core.array import dlarray

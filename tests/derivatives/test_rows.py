@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import gradloom as gl
-from gradloom.derivatives.walks.pull import Rows, pull
+from gradloom.derivatives.walks.pull import pull
+from gradloom.derivatives.walks.rows import Rows
 
 
 def program(seed, shape):

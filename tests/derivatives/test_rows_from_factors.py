@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from helpers import stream
 
 import gradloom as gl
 from gradloom.blocks.axis import Axis, Index, plain
@@ -18,7 +19,7 @@ from gradloom.machine import products
 from gradloom.operations.neural.convolution import columns as convolution_columns
 from gradloom.operations.neural.convolution import on_blocks as convolution_blocks
 
-RNG = np.random.default_rng(3)
+RNG = stream(3)
 
 
 @pytest.fixture

@@ -11,13 +11,15 @@ import math
 import numpy as np
 import pytest
 import torch
-from operation_cases import OUTPUTS, cases, is_variable, seeded, uniform
-from test_operations import CHECKED
+from helpers import seeded, uniform
+from operation_cases import OUTPUTS, cases, is_variable
+from operation_table import CHECKED
 
 import gradloom as gl
 from gradloom.core.array import dlarray
 from gradloom.core.kinds.elementwise import Elementwise
 from gradloom.core.tables import OPERATIONS, PUBLIC
+from gradloom.derivatives.jacobians import structural_zeros
 
 POINTS = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.0, math.inf, -math.inf, math.nan]
 ELEMENTWISE = [n for n, o in CHECKED.items() if isinstance(o, Elementwise) and o.kind == "elementwise"]
@@ -321,3 +323,25 @@ def test_walks_in_several_threads_leave_no_trace_deaf_to_selections():
 
     for _ in range(5):
         gl.dlfeval(fun, dlarray([0.3, 0.7]))
+
+
+@pytest.mark.parametrize("error", [gl.ShapeError, RuntimeError, NotImplementedError])
+def test_zeros_that_no_structure_proves_stay(monkeypatch, error):
+    """Where an operation cannot be followed without its data every entry may be one; what is no such failure is not hidden."""
+    x = gl.dlarray([0.0, 4.0])
+    rows = lambda x: gl.dlfeval(lambda x: gl.extractdata(gl.dljacobian(gl.sqrt(x), x, 0)), x)
+    assert np.array_equal(rows(x), [[math.inf, 0], [0, 0.25]])
+
+    def failing(u, x):
+        raise error("it takes data")
+
+    monkeypatch.setattr(structural_zeros, "remembered", lambda kind, u, x, find: find())
+    monkeypatch.setattr(structural_zeros, "structure", failing)
+    assert np.array_equal(rows(x), [[math.inf, 0], [math.nan, 0.25]], equal_nan=True)
+    monkeypatch.setattr(structural_zeros, "structure", lambda u, x: None.terms)
+    with pytest.raises(AttributeError):
+        rows(x)
+    monkeypatch.undo()
+    monkeypatch.setattr(structural_zeros, "places", failing)
+    with pytest.raises(error):
+        rows(gl.dlarray([0.0, 4.0, 1.0]))

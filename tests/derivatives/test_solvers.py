@@ -5,6 +5,7 @@ import scipy.integrate
 import scipy.optimize
 import scipy.sparse
 import torch
+from helpers import stream
 
 import gradloom as gl
 from gradloom.core.trace import current_trace
@@ -13,7 +14,7 @@ from gradloom.derivatives.sparse import evaluation as compressed
 from gradloom.derivatives.sparse.coloring import symmetric
 from gradloom.derivatives.sparse.pattern import Pattern, pattern_of
 
-RNG = np.random.default_rng(1)
+RNG = stream(1)
 WORDS = [gl.jacobian, gl.hessian, gl.sparse_jacobian, gl.sparse_hessian]
 
 

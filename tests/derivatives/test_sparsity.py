@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 import torch
+from helpers import stream
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +17,7 @@ from gradloom.derivatives.sparse.entries import Part, Places, joined, moved, mul
 from gradloom.derivatives.walks.signature import Signature
 
 N = 12
-RNG = np.random.default_rng(3)
+RNG = stream(3)
 POINT = RNG.standard_normal(N) + 0.1
 OTHER = RNG.standard_normal(N)
 MATRIX = scipy.sparse.random_array((N, N), density=0.2, format="csr", rng=RNG)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_matlab_names import NAMES as MATLAB_NAMES
+from matlab_functions import NAMES as MATLAB_NAMES
 
 import gradloom as gl
 from gradloom.core.tables import PUBLIC

@@ -6,13 +6,14 @@ import warnings
 
 import numpy as np
 import pytest
+from helpers import stream
 from protocol_checks import arguments, check, leaves, numbers
 
 import gradloom as gl
 from gradloom.interop.numpy.functions import FUNCTIONS, UFUNCS
 
-stream = np.random.default_rng(1)
-M = stream.normal(size=(3, 3)) * 0.3 + np.diag([2.0, 3.0, 4.0])
+numbers_of = stream(1)
+M = numbers_of.normal(size=(3, 3)) * 0.3 + np.diag([2.0, 3.0, 4.0])
 FIXTURES = {
     "x": np.array([[0.3, -0.7, 1.1], [0.9, 0.2, -0.4]]),
     "y": np.array([[0.5, 0.1, -0.8], [-0.3, 0.6, 1.2]]),
@@ -20,8 +21,8 @@ FIXTURES = {
     "w": np.array([0.25, 0.5, 0.85]),
     "m": M,
     "s": M @ M.T,
-    "b": stream.normal(size=(3, 2)),
-    "t": stream.normal(size=(2, 3, 2)),
+    "b": numbers_of.normal(size=(3, 2)),
+    "t": numbers_of.normal(size=(2, 3, 2)),
     "c": np.array(0.8),
     "n": np.array([[1.0, 0.0, 2.0]]),
     "z": np.array([[0.3, np.nan, 1.1, 0.8], [np.nan, 0.2, -0.4, np.nan], [0.1, 0.7, -0.6, 0.4]]),

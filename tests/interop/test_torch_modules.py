@@ -1,24 +1,24 @@
 """Every module class of torch.nn, as torch's own tests sample them, through from_torch: value, gradients and the second call, against torch itself."""
 
 import copy
+import functools
 import re
 import warnings
 
 import pytest
 import torch
+from helpers import within
 from torch.utils._pytree import tree_leaves, tree_map
 
 import gradloom as gl
 from gradloom.interop.torch.modules import from_torch
 
+close = within(1e-8, typed=True, nan=True)
+
 pytest.importorskip("expecttest")
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    module_db = pytest.importorskip("torch.testing._internal.common_modules").module_db
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch's own, of its fast paths and of what it calls experimental
 double = torch.float64
-INFOS = {re.sub(r"\W", "_", info.name): info for info in module_db}
 # In training these draw: what they give is held to its own gradient, not to torch's numbers.
 DRAWING = {"Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout", "RReLU"}
 # Classes, or samples of them, that are refused, and in which words. Lazy ones are run on their example first.
@@ -26,6 +26,15 @@ REFUSED: dict[str, str] = {}
 LAZY = "not known yet"
 # Roots of negative numbers: the values are NaN, the gradient is NaN in torch, and 0 here, since relu did not select a NaN.
 UNREAL = {"LPPool1d", "LPPool2d", "LPPool3d"}
+
+
+@functools.cache
+def infos():
+    """Torch's list of its modules, which takes seconds to make: not before a test asks."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = pytest.importorskip("torch.testing._internal.common_modules").module_db
+    return {re.sub(r"\W", "_", info.name): info for info in found}
 
 
 def samples(info, training):
@@ -93,10 +102,6 @@ def theirs(module, arguments):
     return ys, [torch.zeros_like(x) if g is None else g for g, x in zip(found, targets, strict=True)]
 
 
-def close(found, wanted, tolerance=1e-8):
-    torch.testing.assert_close(found._value, wanted.detach(), rtol=tolerance, atol=tolerance, equal_nan=True, check_stride=False)
-
-
 def same(a, b):
     assert torch.equal(torch.nan_to_num(a._value, 7.0), torch.nan_to_num(b._value, 7.0)), "the second call differs from the first"
 
@@ -139,28 +144,36 @@ def check(name, info, training, count=None):
     return ran
 
 
-CASES = [(name, training) for name in INFOS for training in (True, False)]
-
-
-@pytest.mark.parametrize(("name", "training"), CASES, ids=[f"{name}-{'train' if training else 'eval'}" for name, training in CASES])
-def test_two_samples_of_every_module(name, training):
-    if name in REFUSED:
-        with pytest.raises(gl.GradloomError, match=REFUSED[name]):
-            check(name, INFOS[name], training, 2)
-    elif not check(name, INFOS[name], training, 2):
-        assert name in WITHOUT_SAMPLES
-
-
 WITHOUT_SAMPLES: set[str] = set()
 
 
+def check_part(part, parts, count=None):
+    """Some of the modules, in training and not; what is wrong is gathered, so that one fault hides no other."""
+    wrong = []
+    for name, info in list(infos().items())[part::parts]:
+        for training in (True, False):
+            try:
+                if name in REFUSED:
+                    with pytest.raises(gl.GradloomError, match=REFUSED[name]):
+                        check(name, info, training, count)
+                elif not check(name, info, training, count):
+                    assert name in WITHOUT_SAMPLES, "no samples"
+            except Exception as error:
+                wrong.append(f"{name}, {'training' if training else 'not training'}: {type(error).__name__}: {error}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("part", range(12))
+def test_two_samples_of_every_module(part):
+    check_part(part, 12, 2)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "training"), CASES, ids=[f"{name}-{'train' if training else 'eval'}" for name, training in CASES])
-def test_all_samples_of_every_module(name, training):
-    if name not in REFUSED:
-        check(name, INFOS[name], training)
+@pytest.mark.parametrize("part", range(24))
+def test_all_samples_of_every_module(part):
+    check_part(part, 24)
 
 
 def test_most_of_torch_nn_is_there():
-    classes = {info.module_cls for info in INFOS.values()}
+    classes = {info.module_cls for info in infos().values()}
     assert len(classes) > 110 and torch.nn.Transformer in classes and torch.nn.CTCLoss in classes

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers import stream
 from protocol_checks import arguments, check, leaves, numbers
 
 import gradloom as gl
 from gradloom.interop.torch.functions import FUNCTIONS, name_of
 
-stream = np.random.default_rng(2)
-M = stream.normal(size=(3, 3)) * 0.3 + np.diag([2.0, 3.0, 4.0])
+numbers_of = stream(2)
+M = numbers_of.normal(size=(3, 3)) * 0.3 + np.diag([2.0, 3.0, 4.0])
 FIXTURES = {
     "x": np.array([[0.3, -0.7, 1.1], [0.9, 0.2, -0.4]]),
     "y": np.array([[0.5, 0.1, -0.8], [-0.3, 0.6, 1.2]]),
@@ -22,21 +23,21 @@ FIXTURES = {
     "v": np.array([0.7, -0.2, 0.4]),
     "w": np.array([0.25, 0.5, 0.85]),
     "m": M,
-    "b": stream.normal(size=(3, 2)),
-    "t": stream.normal(size=(2, 3, 2)),
-    "u": stream.normal(size=(2, 2, 3)),
+    "b": numbers_of.normal(size=(3, 2)),
+    "t": numbers_of.normal(size=(2, 3, 2)),
+    "u": numbers_of.normal(size=(2, 2, 3)),
     "c": np.array(0.8),
     "n": np.array([[1.0, 0.0, 2.0]]),
     "d": np.array([[[1.0]], [[2.0]]]),
-    "i1": stream.normal(size=(2, 2, 6)),
-    "i2": stream.normal(size=(2, 2, 5, 6)),
-    "i3": stream.normal(size=(1, 2, 4, 4, 5)),
-    "k1": stream.normal(size=(3, 2, 3)),
-    "k2": stream.normal(size=(3, 2, 3, 2)),
-    "g2": stream.normal(size=(4, 1, 3, 2)),
-    "k3": stream.normal(size=(3, 2, 2, 2, 2)),
-    "e": stream.normal(size=(4, 3)),
-    "q": stream.normal(size=(2, 3, 4)),
+    "i1": numbers_of.normal(size=(2, 2, 6)),
+    "i2": numbers_of.normal(size=(2, 2, 5, 6)),
+    "i3": numbers_of.normal(size=(1, 2, 4, 4, 5)),
+    "k1": numbers_of.normal(size=(3, 2, 3)),
+    "k2": numbers_of.normal(size=(3, 2, 3, 2)),
+    "g2": numbers_of.normal(size=(4, 1, 3, 2)),
+    "k3": numbers_of.normal(size=(3, 2, 2, 2, 2)),
+    "e": numbers_of.normal(size=(4, 3)),
+    "q": numbers_of.normal(size=(2, 3, 4)),
     "s2": np.array([0.8, 1.3]),
     "o2": np.array([-0.3, 0.4]),
     "z": np.array([0.1, -0.9, 0.5, 0.2, 0.7, -0.4]).reshape(1, 6),
@@ -51,6 +52,9 @@ CALLS = {
     "round": [torch.round, lambda x: torch.round(x * 1.234567, decimals=2)],
     "nan_to_num": [lambda x: torch.nan_to_num(x, 0.5)],
     "bitwise_not": [lambda x: torch.bitwise_not(x > 0)],
+    "bitwise_left_shift": [lambda x: torch.bitwise_left_shift(torch.trunc(x * 4).to(dtype=torch.int64), 2)],
+    "bitwise_right_shift": [lambda x: torch.bitwise_right_shift(torch.trunc(x * 40).to(dtype=torch.int64), 2)],
+    "polygamma": [lambda p: torch.polygamma(0, p), lambda p: torch.polygamma(2, p)],
     "vdot": [lambda v, w: torch.vdot(v, w)],
     "matmul": [lambda x, m: torch.matmul(x, m)], "__matmul__": [lambda x, m: FUNCTIONS["__matmul__"](x, m) if isinstance(x, gl.dlarray) else x @ m],
     "linalg.matmul": [lambda x, m: torch.linalg.matmul(x, m)],
@@ -222,7 +226,7 @@ NAMES = [(name, call) for name in FUNCTIONS for call in CALLS.get(name) or [gene
 QUESTIONS_NAMES = """
 any all argmax argmin argsort count_nonzero round fix trunc floor ceil sign sgn signbit isfinite isinf isnan logical_not eq ne gt ge lt
 le not_equal greater greater_equal less less_equal logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor bitwise_not
-__and__ __or__ __xor__ floor_divide __floordiv__ __rfloordiv__ zeros_like ones_like full_like is_floating_point is_complex numel
+bitwise_left_shift bitwise_right_shift __and__ __or__ __xor__ floor_divide __floordiv__ __rfloordiv__ zeros_like ones_like full_like is_floating_point is_complex numel
 is_nonzero equal allclose isclose empty_like rand_like randn_like result_type imag
 """
 QUESTIONS = set(QUESTIONS_NAMES.split())

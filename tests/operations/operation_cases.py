@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from helpers import seeded, uniform
 
 from gradloom.core.array import dlarray
 from gradloom.core.kinds.elementwise import Elementwise
@@ -86,17 +86,6 @@ def outputs_of(case: Case, result: Any) -> list[Any]:
     found = result if isinstance(result, tuple) else (result,)
     found = [found[k] for k in OUTPUTS.get(case.operation.name, range(len(found)))]
     return [y for y in found if is_variable(y._value if type(y) is dlarray else y)]
-
-
-def seeded(*key: Any) -> torch.Generator:
-    return torch.Generator().manual_seed(zlib.crc32(repr(key).encode()))
-
-
-def uniform(shape: Any, dtype: Any, stream: torch.Generator, low: float = -1.0, high: float = 1.0) -> torch.Tensor:
-    def draw(a: float, b: float) -> torch.Tensor:
-        return torch.rand(tuple(shape), generator=stream, dtype=torch.float64) * (b - a) + a
-
-    return torch.complex(draw(low, high), draw(-0.4, 0.4)).to(dtype) if dtype.is_complex else draw(low, high).to(dtype)
 
 
 def cases(operation: Any, dtype: Any = REAL, specs: Any = None) -> list[Case]:

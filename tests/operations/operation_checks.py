@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from operation_cases import REAL, Case, is_variable, outputs_of, seeded, uniform
+from helpers import node_of, seeded, uniform, variable
+from operation_cases import REAL, Case, is_variable, outputs_of
 
 from gradloom.blocks.block import identity
 from gradloom.blocks.dense import dense
@@ -19,10 +20,10 @@ from gradloom.core.array import dlarray
 from gradloom.core.kinds.elementwise import Elementwise
 from gradloom.core.operation import Operation
 from gradloom.core.tables import PUBLIC
-from gradloom.core.trace import Node, Trace
+from gradloom.core.trace import Trace
 from gradloom.derivatives.walks import pull as reverse
 from gradloom.derivatives.walks import push as forward
-from gradloom.derivatives.words.evaluate import VARIABLE, dlfeval, dlgradient
+from gradloom.derivatives.words.evaluate import dlfeval, dlgradient
 from gradloom.derivatives.words.products import jvp
 
 # ----- walks ------------------------------------------------------------------------------------------------------------
@@ -38,8 +39,8 @@ class Traced:
         self.variables = []
         for k in case.variables:
             x = case.inputs[k]
-            self.variables.append(Node(VARIABLE, self.trace, (), [x], {}, x, None))
-            handles[k] = dlarray._made(x, self.variables[-1])
+            handles[k] = variable(x, self.trace)
+            self.variables.append(node_of(handles[k]))
             if before is not None:
                 handles[k] = before(handles[k])
         result = case.operation.apply(handles, case.params)

@@ -6,18 +6,17 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers import normal, within
 
 import gradloom as gl
 from gradloom.core.errors import LabelError, ShapeError, TraceError, TypeRefused
 from gradloom.core.tables import OPERATIONS
 from gradloom.derivatives.words.evaluate import dlfeval, dlgradient
 
+close = within(1e-12)
+
 B, H, TQ, TK, D = 2, 3, 5, 4, 2
 HIDE = -torch.inf
-
-
-def normal(*shape):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)), dtype=torch.float64)
 
 
 def operands(values=D * H):
@@ -36,11 +35,6 @@ def formula(q, k, v, heads=H, scale=None, bias=None):
     weights = weights if bias is None else weights * sees
     y = (weights @ v).transpose(1, 2)
     return y.reshape(*y.shape[:2], -1), weights
-
-
-def close(a, b, tolerance=1e-12):
-    a = a._value if isinstance(a, gl.dlarray) else torch.as_tensor(a)
-    torch.testing.assert_close(a, torch.as_tensor(b, dtype=a.dtype), rtol=tolerance, atol=tolerance)
 
 
 def masks():

@@ -6,23 +6,17 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from operation_cases import seeded, uniform
+from helpers import drawing, within
 
 import gradloom as gl
 from gradloom import LabelError, ShapeError, dlarray
 
+close = within(1e-10)
+drawn = drawing("convolution")
+
 CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 LAYOUT = {1: "BCS", 2: "BCSS", 3: "BCSSS"}
-
-
-def drawn(*shape, key=0, dtype=torch.float64):
-    return uniform(shape, dtype, seeded("convolution", key, shape))
-
-
-def close(a, b, tolerance=1e-10):
-    a, b = (x._value if type(x) is dlarray else torch.as_tensor(x) for x in (a, b))
-    torch.testing.assert_close(a, b.to(a.dtype), rtol=tolerance, atol=tolerance)
 
 
 def agrees(ours, theirs, *arrays, tolerance=1e-10):

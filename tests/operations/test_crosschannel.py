@@ -3,22 +3,16 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers import normal, within
 
 import gradloom as gl
 from gradloom.core.errors import LabelError, ShapeError, TypeRefused
 from gradloom.core.tables import OPERATIONS
 from gradloom.derivatives.words.evaluate import dlfeval, dlgradient
 
+close = within(1e-12)
+
 OPTIONS = {"alpha": 0.5, "beta": 0.6, "k": 1.5}
-
-
-def normal(*shape):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)), dtype=torch.float64)
-
-
-def close(a, b, tolerance=1e-12):
-    a = a._value if isinstance(a, gl.dlarray) else torch.as_tensor(a)
-    torch.testing.assert_close(a, torch.as_tensor(b, dtype=a.dtype), rtol=tolerance, atol=tolerance)
 
 
 def formula(x, size, alpha=1e-4, beta=0.75, k=2.0):

@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers import within
 
 import gradloom as gl
 from gradloom.core.errors import LabelError, ShapeError, TypeRefused
 from gradloom.core.tables import OPERATIONS
 from gradloom.derivatives.words.evaluate import dlfeval, dlgradient
 from gradloom.derivatives.words.products import hvp
+
+close = within(1e-10)
 
 TIME, BATCH, CLASSES, LENGTH = 6, 5, 4, 3
 STEPS, SIZES = [6, 4, 3, 6, 0], [3, 2, 1, 0, 0]
@@ -25,11 +28,6 @@ def logits(*shape, seed=0):
 
 def masks():
     return torch.arange(TIME) < torch.tensor(STEPS)[:, None], torch.arange(LENGTH) < torch.tensor(SIZES)[:, None]
-
-
-def close(a, b, tolerance=1e-10):
-    a = a._value if isinstance(a, gl.dlarray) else torch.as_tensor(a)
-    torch.testing.assert_close(a, torch.as_tensor(b, dtype=a.dtype), rtol=tolerance, atol=tolerance)
 
 
 def merged(path, blank):

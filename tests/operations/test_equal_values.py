@@ -9,10 +9,11 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
+from helpers import stream
 
 import gradloom as gl
 
-RNG = np.random.default_rng(7)
+RNG = stream(7)
 
 
 @contextmanager

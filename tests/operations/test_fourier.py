@@ -2,11 +2,12 @@
 import numpy as np
 import pytest
 import torch
+from helpers import stream
 
 import gradloom as gl
 from gradloom.core.tables import OPERATIONS
 
-RNG = np.random.default_rng(0)
+RNG = stream(0)
 REAL = RNG.standard_normal((3, 6, 5))
 COMPLEX = REAL + 1j * RNG.standard_normal((3, 6, 5))
 NORMS = ("backward", "ortho", "forward")

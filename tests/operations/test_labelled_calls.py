@@ -5,7 +5,7 @@ import itertools
 
 import pytest
 import torch
-from operation_cases import seeded, uniform
+from helpers import seeded, uniform, within
 from operation_checks import slope
 
 import gradloom as gl
@@ -13,6 +13,8 @@ from gradloom.core.array import dlarray
 from gradloom.core.kinds.elementwise import Elementwise
 from gradloom.core.tables import OPERATIONS
 from gradloom.derivatives.words.evaluate import dlfeval, dlgradient
+
+close = within(1e-9, typed=True, nan=True)
 
 SIZES = {"B": 2, "C": 4, "S": (5, 3), "T": 3, "U": (2, 3)}
 TABLE = dict(OPERATIONS)
@@ -227,10 +229,6 @@ def in_layout(y, labels):
     """The values of y with its axes in the order of `labels`."""
     assert sorted(y.dims) == sorted(labels), f"labelled {y.dims!r}, not {labels!r}"
     return gl.permute_dims(y, labels)._value if labels else y._value
-
-
-def close(found, expected, tolerance=1e-9):
-    torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance, equal_nan=True)
 
 
 def run(function, inputs):

@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
+from helpers import stream
 
 import gradloom as gl
 from gradloom.core.tables import OPERATIONS
 
-RNG = np.random.default_rng(0)
+RNG = stream(0)
 
 
 def real(*shape):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from operation_cases import cases
-from test_operations import CHECKED, all_cases
+from operation_table import CHECKED, all_cases
 
 import gradloom as gl
 from gradloom.core.kinds.elementwise import Elementwise
@@ -18,7 +18,7 @@ SINGULAR = ("qr", "solve", "inv", "slogdet", "cholesky", "eigh", "svd")
 def laid_out(operation):
     """The cases with something to lay out; of elementwise operations the real ones."""
     samples = checks.IMAGE_SAMPLES.get(operation.name)
-    found = all_cases(operation) + (cases(operation, specs=samples) if samples else [])
+    found = [*all_cases(operation), *(cases(operation, specs=samples) if samples else [])]
     return [case for case in found if any(isinstance(x, torch.Tensor) and x.ndim and x.numel() for x in case.inputs)
             and not (isinstance(operation, Elementwise) and any(x.is_complex() for x in case.values()))]
 

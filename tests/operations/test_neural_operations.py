@@ -9,6 +9,7 @@ import operation_checks as checks
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers import within
 from operation_cases import cases
 
 import gradloom as gl
@@ -23,6 +24,8 @@ from gradloom.derivatives.words.evaluate import dlfeval, dlgradient
 from gradloom.derivatives.words.products import hvp, jvp, vjp
 from gradloom.machine.memory import out_of_memory
 
+close = within(1e-9)
+
 
 def raw(x):
     return x._value
@@ -30,12 +33,6 @@ def raw(x):
 
 def constant(x, labels=None):
     return dlarray(x if isinstance(x, torch.Tensor) else np.asarray(x), labels)
-
-
-def close(a, b, tolerance=1e-9):
-    a, b = (raw(x) if isinstance(x, dlarray) else torch.as_tensor(x) for x in (a, b))
-    assert a.shape == b.shape, (a.shape, b.shape)
-    torch.testing.assert_close(a, b.to(a.dtype), rtol=tolerance, atol=tolerance)
 
 
 # ----- edges that the declarations' own samples do not reach: sizes 0 and 1, no batches, no axes -------------------------

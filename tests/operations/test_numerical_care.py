@@ -10,14 +10,11 @@ import numpy as np
 import pytest
 import scipy.special as special
 import torch
+from helpers import jacobian_of
 
 import gradloom as gl
-from gradloom.blocks.block import identity
-from gradloom.blocks.dense import dense
 from gradloom.core.array import dlarray
-from gradloom.core.trace import Node, Trace
-from gradloom.derivatives.walks import push as forward
-from gradloom.derivatives.words.evaluate import VARIABLE, dlfeval, dlgradient
+from gradloom.derivatives.words.evaluate import dlfeval, dlgradient
 from gradloom.derivatives.words.products import jvp
 
 LONG = np.longdouble
@@ -55,17 +52,8 @@ def walks(function, x, weights=None, direction=None, loose=1.0):
     torch.testing.assert_close((pushed * w).sum(), (g * direction).sum(), rtol=tolerance["rtol"], atol=tolerance["atol"] * max(1, x.numel()))
     bend = curved.nan_to_num().abs().max() if x.numel() else 0
     torch.testing.assert_close(pushed_twice, curved, rtol=tolerance["rtol"], atol=float(tolerance["atol"] * (1 + bend)), equal_nan=True)
-    torch.testing.assert_close(torch.tensordot(w, jacobian(function, x), w.ndim), g, **tolerance)
+    torch.testing.assert_close(torch.tensordot(w, jacobian_of(function, x), w.ndim), g, **tolerance)
     return y, g, curved
-
-
-def jacobian(function, x):
-    """The structured Jacobian, as an array."""
-    trace = Trace()
-    node = Node(VARIABLE, trace, (), [x], {}, x, None)
-    y = function(dlarray._made(x, node))
-    (block,) = forward.push([y._node], {node: identity(x.shape, x.dtype, x.device)})
-    return dense(block) if block is not None else torch.zeros((*y.shape, *x.shape), dtype=x.dtype)
 
 
 # ----- one number: value, first and second derivative in long double ---------------------------------------------------------

@@ -1,6 +1,8 @@
 """Every operation in the table, against finite differences, its own transpose, its structured Jacobian: see operation_checks."""
 
+import importlib.util
 import re
+from pathlib import Path
 
 import operation_checks as checks
 import pytest
@@ -8,61 +10,12 @@ import torch
 from block_checks import SURROUNDINGS, check_block
 from operation_cases import cases, complex_cases
 from operation_samples import EDGES
+from operation_table import CHECKED, EXEMPT, TABLE, all_cases, each
 
 import gradloom as gl
-import gradloom.interop.torch.modules
 from gradloom.core import trace
 from gradloom.core.kinds.elementwise import Elementwise
 from gradloom.core.operation import Operation
-from gradloom.core.tables import OPERATIONS
-
-TABLE = dict(OPERATIONS)
-
-# Why an operation is not checked here. One of kind "discrete" without walks of its own carries no derivative and needs no reason.
-EXEMPT = {
-    "item": "one output of several: checked with the operations that have several",
-    "variable": "a place that dlfeval makes, not computed",
-    "identity": "a variable of a nested dlfeval: tested with dlfeval",
-    "unrecorded derivative": "refuses to be walked: tested with dlgradient",
-    "recorded derivative": "what dlgradient returns: checked wherever a derivative is taken again",
-    "limit at equal values": "what the walks put in where eigenvalues meet: tested with those, in test_equal_values",
-    "overwritten": "an array that torch code has written into: tested with from_torch",
-    "ode": "as exact as its solver's tolerance: tested with dlode45",
-    "layer": "a layer with its own backward, whose rule is its author's: tested with networks",
-}
-CHECKED = {name: o for name, o in TABLE.items() if o.kind in ("elementwise", "multilinear", "general") and name not in EXEMPT}
-
-# Operations whose kernel would run on complex arrays: their public functions refuse those.
-REAL_ONLY = {
-    **dict.fromkeys(("crossentropy", "ctc", "mse", "l1loss", "l2loss", "huber"), "losses take real predictions"),
-    "crosschannelnorm": "normalizations take real numbers",
-}
-
-# Operations without complex cases: those of REAL_ONLY, and these.
-WITHOUT_COMPLEX = {
-    **dict.fromkeys(("floor_divide", "mod", "fmod", "floor", "ceil", "round", "trunc"), "rounding is of real numbers"),
-    **dict.fromkeys(("maximum", "minimum", "clip", "max", "min", "cummax", "cummin", "sort", "topk"), "complex numbers have no order"),
-    **dict.fromkeys(("order_statistics", "maxpool"), "complex numbers have no order"),
-    **dict.fromkeys(("relu", "leakyrelu", "elu", "elu_slope", "gelu", "gelu_slope", "copysign", "nextafter"), "turns on the sign of a real number"),
-    **dict.fromkeys(("atan2", "atan2_slope", "hypot", "hypot_slope", "complex"), "takes two real coordinates"),
-    **dict.fromkeys(("sinpi", "cospi", "erf", "erfc", "bell", "density", "erfinv", "erfinv_slope", "erfcinv", "erfcinv_slope", "erfcx"), "of real numbers in SciPy, or in torch"),
-    **dict.fromkeys(("gamma", "gammaln", "digamma", "polygamma", "beta", "xlogy"), "of real numbers in torch"),
-    **dict.fromkeys(("batchnorm", "batchnorm_given", "layernorm", "groupnorm"), "normalizations take real numbers"),
-    **dict.fromkeys(("avgpool", "avgpool_transpose"), "torch pools real numbers only; its error says so"),
-    **dict.fromkeys(("softmax", "log_softmax", "attention_weights"), "probabilities are real"),
-    "rfft": "the transform of real numbers",
-    "lstm": "gates are real",
-    "gru": "gates are real",
-}
-
-# Operations that refuse half precision (arrays without elements apart).
-WITHOUT_HALF = {
-    "complex": "no complex numbers are made of it",
-    **dict.fromkeys(("fft", "rfft", "irfft"), "no complex numbers are made of it"),
-    **dict.fromkeys(("solve", "solve_triangular", "inv", "pinv", "det", "slogdet", "cholesky", "qr", "eigh", "eigvalsh", "svd", "svdvals"),
-                    "LAPACK has none"),
-    **dict.fromkeys(("ctc", "erfcinv", "erfcinv_slope", "erfcx"), "torch has no kernel on the CPU"),
-}
 
 # Sizes that an operation's samples do not have.
 WITHOUT_SIZE = {("batchnorm", 0): "there are no statistics of nothing: refused"}
@@ -71,14 +24,20 @@ WITHOUT_SIZE = {("batchnorm", 0): "there are no statistics of nothing: refused"}
 OUTSIDE = {"cholesky": ("a product before, a sum after", "products on both sides")}  # a product with a positive definite matrix need not be one
 
 
-def each(names):
-    return pytest.mark.parametrize("operation", [TABLE[n] for n in names], ids=list(names))
-
-
-def all_cases(operation):
-    specs = [None, *([EDGES[operation.name]] if operation.name in EDGES else [])]
-    real = [case for s in specs for case in cases(operation, specs=s)]
-    return real if operation.name in REAL_ONLY else real + [case for s in specs for case in complex_cases(operation, s)]
+def refuses_complex(operation):
+    """Whether the public function, called as its docstring shows, refuses complex numbers: where the kernel alone would run on them."""
+    path = next(p for p in Path(__file__).parents if (p / "tools").is_dir()) / "tools" / "make_operation_table.py"
+    spec = importlib.util.spec_from_file_location("make_operation_table", path)
+    table = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(table)
+    args, kwargs = table.shown_call(operation.public.__name__, operation.public)
+    operation.public(*args, **kwargs)
+    args, kwargs = table.each_array((args, kwargs), lambda x: gl.astype(x, torch.complex128))
+    try:
+        operation.public(*args, **kwargs)
+    except gl.TypeRefused:
+        return True
+    return False
 
 
 def test_every_operation_is_checked_or_says_why():
@@ -87,7 +46,8 @@ def test_every_operation_is_checked_or_says_why():
         own_walks = type(o).pull is not Operation.pull or type(o).push is not Operation.push or {"pull", "push"} & set(vars(o))
         assert o.kind == "discrete" and not own_walks, f"{name} has a derivative: it is checked, or says in EXEMPT why not"
     assert set(EXEMPT) <= set(TABLE)
-    assert set(REAL_ONLY) | set(EDGES) <= set(CHECKED)
+    assert set(EDGES) <= set(CHECKED)
+    assert {name for name, o in TABLE.items() if o.real_only or o.without_half} <= set(CHECKED)
     assert all(cases(operation) for operation in CHECKED.values())
 
 
@@ -101,8 +61,15 @@ def test_samples_have_every_size_and_type(operation):
         assert n in sizes or (operation.name, n) in WITHOUT_SIZE, f"no sample of {operation.name} has an axis of size {n}"
     assert any(n % 2 and n > 1 for n in sizes), f"no sample of {operation.name} has an axis of an odd size"
     types = {x.is_complex() for case in found for x in case.values() if x.numel()}
-    exempt = operation.name in WITHOUT_COMPLEX or operation.name in REAL_ONLY
-    assert False in types and (True in types) is not exempt, f"{operation.name} is checked with {'' if True in types else 'no '}complex numbers"
+    assert False in types and (True in types) is not bool(operation.real_only), f"{operation.name} is checked with {'' if True in types else 'no '}complex numbers"
+
+
+@each([name for name, o in CHECKED.items() if o.real_only])
+def test_what_is_said_to_be_of_real_numbers_refuses_others(operation):
+    """`real_only` in a declaration is needed: the kernel takes no complex numbers, or the public function refuses them."""
+    specs = [None, *([EDGES[operation.name]] if operation.name in EDGES else [])]
+    taken = [case for s in specs for case in complex_cases(operation, s) if any(x.is_complex() and x.numel() for x in case.values())]
+    assert not taken or refuses_complex(operation), f"{taken[0]} runs"
 
 
 @each(CHECKED)
@@ -179,7 +146,7 @@ def test_half_precision_stays_half(operation, dtype):
         except gl.GradloomError as error:
             assert re.search("(?i)half|bfloat16", str(error)), f"{case}: {error}"
             refused += 1
-    assert (refused > 0) is (operation.name in WITHOUT_HALF), f"{operation.name}: {refused} of {len(real)} cases are refused in half precision"
+    assert (refused > 0) is bool(operation.without_half), f"{operation.name}: {refused} of {len(real)} cases are refused in half precision"
 
 
 @each(CHECKED)

@@ -16,7 +16,7 @@ from gradloom.core.errors import GradloomError
 from gradloom.core.kinds import elementwise
 from gradloom.core.rules import BoundRule
 from gradloom.core.tables import OPERATIONS
-from gradloom.derivatives.walks import pull as reverse
+from gradloom.derivatives.walks import steps
 from gradloom.operations.matrices import tridiagonal
 
 # ----- how a mistake is planted -----------------------------------------------------------------------------------------
@@ -95,7 +95,7 @@ def not_summed(bar, node, lead):
 
 def lead_summed(bar, node, lead):
     extra = bar.ndim - node.ndim
-    return reverse.cast(gl.sum(bar, axis=tuple(range(extra))) if extra else bar, node.dtype)
+    return steps.cast(gl.sum(bar, axis=tuple(range(extra))) if extra else bar, node.dtype)
 
 
 def bias_at_the_front(bias, node, lead, **options):
@@ -165,9 +165,9 @@ MISTAKES = {  # what is planted: the operation, how, and the check that must cat
         checks.check_adjoint,
     ),
     "a mean that is a sum": ("mean", transpose("mean", "x", lambda rule, *given: SUM.transposes["x"].call(*given)), checks.check_adjoint),
-    "a cotangent not summed": ("add", replaced(reverse, "fitted", not_summed), checks.check_adjoint),
+    "a cotangent not summed": ("add", replaced(steps, "fitted", not_summed), checks.check_adjoint),
     "tangents that are not padded": ("add", replaced(elementwise, "padded", lambda dot, lead, ndim: dot), checks.check_leads),
-    "leading axes that are summed": ("add", replaced(reverse, "fitted", lead_summed), checks.check_leads),
+    "leading axes that are summed": ("add", replaced(steps, "fitted", lead_summed), checks.check_leads),
     "a bias without an axis for the batch": (
         "dlconv",
         lambda patch: patch.setitem(OPERATIONS["dlconv"].monomials, ("bias",), bias_at_the_front),

@@ -6,24 +6,18 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from operation_cases import seeded, uniform
+from helpers import drawing, within
 
 import gradloom as gl
 from gradloom import LabelError, ShapeError, dlarray
+
+close = within(1e-10)
+drawn = drawing("pooling")
 
 MAX = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 UNPOOL = {1: F.max_unpool1d, 2: F.max_unpool2d, 3: F.max_unpool3d}
 AVERAGE = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 LAYOUT = {1: "BCS", 2: "BCSS", 3: "BCSSS"}
-
-
-def drawn(*shape, key=0, dtype=torch.float64):
-    return uniform(shape, dtype, seeded("pooling", key, shape))
-
-
-def close(a, b, tolerance=1e-10):
-    a, b = (x._value if type(x) is dlarray else torch.as_tensor(x) for x in (a, b))
-    torch.testing.assert_close(a, b.to(a.dtype), rtol=tolerance, atol=tolerance)
 
 
 def agrees(ours, theirs, x, tolerance=1e-10):

@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from helpers import within
 
 import gradloom as gl
 from gradloom.operations.neural.sequences import lstm as lstm_module
+
+close = within(1e-12)
 
 T, B, C, H = 5, 3, 4, 2
 LAYOUTS = ["TBC", "CBT", "BTC", "CTB", "BCT", "TCB"]
@@ -63,12 +66,6 @@ def formula_gru(x, h, w, r, b, mode, state, gate):
         h = (1 - update) * candidate + update * h
         steps.append(h)
     return torch.stack(steps), h
-
-
-def close(found, expected, tolerance=1e-12):
-    found = found._value if isinstance(found, gl.dlarray) else found
-    assert found.shape == expected.shape
-    torch.testing.assert_close(found, expected.detach().to(found.dtype), rtol=tolerance, atol=tolerance)
 
 
 # ----- values and gradients ----------------------------------------------------------------------------------------------

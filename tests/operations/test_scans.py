@@ -6,17 +6,15 @@ import math
 import numpy as np
 import pytest
 import torch
-from operation_cases import seeded, uniform
+from helpers import drawing, seeded, uniform
 
 import gradloom as gl
 from gradloom.core.array import dlarray
 from gradloom.core.tables import OPERATIONS
 
+drawn = drawing("scans", low=-2, high=2)
+
 NAN = math.nan
-
-
-def drawn(*shape):
-    return uniform(shape, torch.float64, seeded("scans", shape), -2, 2)
 
 
 def derivative(function, x, *orders):

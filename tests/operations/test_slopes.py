@@ -10,6 +10,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 import torch
+from helpers import stream
 from slope_references import REFERENCES, WITHOUT
 
 import gradloom as gl
@@ -31,7 +32,7 @@ def both_signs(numbers: Any) -> list[float]:
     return [s * v for v in numbers for s in (1.0, -1.0)]
 
 
-_random = np.random.default_rng(0)
+_random = stream(0)
 FLOATS = [0.0, 1e-45, 1e-40, 1e-38, 1e-30, 1e-16, 1e-10, 1e-7, 1e-5, 1e-3, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 1 - 2**-24, 1.0, 1 + 2**-23, 1.01, 1.5, 1.57079637, 2.0,
           3.14159274, 3.5, 5.0, 7.3, 8.9, 9.7, 10.0, 12.5, 13.4, 15.0, 17.2, 20.0, 26.0, 30.0, 37.0, 40.0, 44.4, 50.0, 88.5, 89.3, 100.0, 103.5, 170.5, 1e4, 1e9,
           1e17, 1e19, 1e20, 1e30, 3e38, *_random.uniform(0, 3, 12), *_random.uniform(0, 60, 10), *10 ** _random.uniform(-15, 15, 8)]

@@ -5,16 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from operation_cases import seeded, uniform
+from helpers import drawing, seeded
 
 import gradloom as gl
 from gradloom.core.array import dlarray
 
+drawn = drawing("sorting", low=-2, high=2)
+
 NAN = math.nan
-
-
-def drawn(*shape):
-    return uniform(shape, torch.float64, seeded("sorting", shape), -2, 2)
 
 
 def gradient(function, x):

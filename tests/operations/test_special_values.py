@@ -4,16 +4,14 @@ import math
 
 import pytest
 import torch
+from helpers import jacobian_of, traced
 
 import gradloom as gl
-from gradloom.blocks.block import identity
-from gradloom.blocks.dense import dense
 from gradloom.core.array import dlarray
 from gradloom.core.tables import OPERATIONS, PUBLIC
-from gradloom.core.trace import Node, Trace
 from gradloom.derivatives.walks import pull as reverse
 from gradloom.derivatives.walks import push as forward
-from gradloom.derivatives.words.evaluate import VARIABLE, dlfeval, dlgradient
+from gradloom.derivatives.words.evaluate import dlfeval, dlgradient
 from gradloom.derivatives.words.products import jvp
 
 INF, NAN = math.inf, math.nan
@@ -42,16 +40,6 @@ def derivatives(function, *values):
     for g, p in zip(second, twice, strict=True):
         torch.testing.assert_close(g._value.real.sum(), p._value.real, rtol=1e-12, atol=1e-12, equal_nan=True)
     return y._value.tolist(), [g._value.tolist() for g in first], [s._value.tolist() for s in second]
-
-
-def jacobian(function, x):
-    """The structured Jacobian, as an array."""
-    trace = Trace()
-    x = torch.as_tensor(x, dtype=torch.float64)
-    node = Node(VARIABLE, trace, (), [x], {}, x, None)
-    y = function(dlarray._made(x, node))
-    (block,) = forward.push([y._node], {node: identity(x.shape, x.dtype, x.device)})
-    return dense(block)
 
 
 # ----- large arguments --------------------------------------------------------------------------------------------------
@@ -248,11 +236,9 @@ def test_guarded_branches_do_not_leak_into_jacobians_and_leading_axes(name):
             return gl.where(dlarray([False, True]), operation(*arguments), 0.0)
 
         x = torch.tensor([point[k], safe], dtype=torch.float64)
-        found = jacobian(guarded, x)
+        found = jacobian_of(guarded, x)
         assert torch.isfinite(found).all(), found
-        trace = Trace()
-        node = Node(VARIABLE, trace, (), [x], {}, x, None)
-        y = guarded(dlarray._made(x, node))
+        y, (node,) = traced(guarded, x)
         for recorded in (False, True):
             seeds = torch.eye(2, dtype=torch.float64)
             bars = reverse.pull({y._node: dlarray._made(seeds, None) if recorded else seeds}, [node], lead=(2,), recorded=recorded)[0]
@@ -278,7 +264,7 @@ def test_unguarded_singular_points_are_infinite():
 def test_nan_on_the_side_not_taken_stays_there():
     y, (g,), (h,) = derivatives(lambda x: gl.where(dlarray([True, False]), x * x, gl.sqrt(x - 10)), [2.0, 3.0])
     assert (y[0], g[0], h[0]) == (4.0, 4.0, 2.0)
-    assert jacobian(lambda x: gl.where(dlarray([True, True]), x * x, gl.sqrt(x - 10)), [2.0, 3.0]).tolist() == [[4.0, 0.0], [0.0, 6.0]]
+    assert jacobian_of(lambda x: gl.where(dlarray([True, True]), x * x, gl.sqrt(x - 10)), [2.0, 3.0]).tolist() == [[4.0, 0.0], [0.0, 6.0]]
 
 
 def test_softmax_and_masks():

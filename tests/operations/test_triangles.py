@@ -3,14 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from operation_cases import seeded, uniform
+from helpers import drawing
 
 import gradloom as gl
 from gradloom.core.array import dlarray
 
-
-def drawn(*shape, dtype=torch.float64):
-    return uniform(shape, dtype, seeded("triangles", shape), -2, 2)
+drawn = drawing("triangles", low=-2, high=2)
 
 
 def gradient(function, *xs):

@@ -12,6 +12,7 @@ inputs' cotangents are asked for).
 """
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -66,7 +67,8 @@ class Operation:
                  axes: Any = None, whole_axes: Sequence[int | str | None] | None = None, commutes: bool = False,
                  domain: tuple[float, float] = (-2.0, 2.0), samples: Any = None,
                  matlab: str | None = None, own: bool = False,
-                 selects: bool = False, meeting: Any = None, squared: Rule | None = None, act: Callable[..., Any] | None = None):
+                 selects: bool = False, meeting: Any = None, squared: Rule | None = None, act: Callable[..., Any] | None = None,
+                 real_only: str = "", without_half: str = "", torch: Sequence[str] | None = None):
         self.name = name
         self.kernel = kernel
         self.inputs = tuple(inputs)
@@ -87,6 +89,12 @@ class Operation:
         self.meeting = meeting
         self.public: Callable[..., Any] | None = None
         self.act = act
+        self.real_only = real_only  # why it takes no complex numbers
+        self.without_half = without_half  # why it takes no half precision
+        # torch's functions, and ATen's operations, that are this one with its arguments; unsaid, an elementwise
+        # operation's own name where torch has it
+        self.torch = torch
+        self.module = _declared_in()
         # its square from its inputs, smooth where it is not
         self.squared = None if squared is None else BoundRule(squared, self, "squared")
         self._keepers: dict[tuple[bool, ...], Callable[..., list[Any]]] = {}
@@ -103,8 +111,8 @@ class Operation:
     @cached_property
     def ordinary(self) -> bool:
         """Whether a raw walk asks nothing of it but its pull."""
-        return (self.reads_at is None and self.writes_at is None and not self.overwrites and not self.barrier
-                and self is not ITEM)
+        return (self.reads_at is None and self.writes_at is None and not self.overwrites
+                and not self.barrier)
 
     # ----- running -----
 
@@ -232,6 +240,18 @@ class Operation:
         return None
 
 
+def _declared_in() -> str:
+    """The module whose statement declares an operation: the first above that has no constructors of them."""
+    frame = sys._getframe(2)
+    while (str(frame.f_globals["__name__"]).startswith(_CONSTRUCTORS) and frame.f_code.co_name != "<module>"
+           and frame.f_back is not None):
+        frame = frame.f_back
+    return str(frame.f_globals["__name__"])
+
+
+_CONSTRUCTORS = ("gradloom.core.", "gradloom.operations.own")
+
+
 def reason_of(error: BaseException, mismatch: str | None = None) -> tuple[type[GradloomError], str]:
     """What a kernel's error is, and what it says: its first line, unless something better is known."""
     wanted = out_of_memory(error)
@@ -285,10 +305,33 @@ def item(result: Any, node: Node | None, k: int, labels: str | None) -> dlarray:
                          labels)
 
 
+class Outputs(list[Any]):
+    """What a walk carries for a node with several outputs: one for each, None where there is none. Added part by part."""
+
+    shape = dtype = None  # as those of the node
+
+    def __add__(self, other: Any) -> Outputs:
+        return Outputs([b if a is None else a if b is None else a + b for a, b in zip(self, other, strict=True)])
+
+    def add_(self, other: Any) -> None:
+        """The same in this list; the arrays in it may be somebody else's, and stay."""
+        self[:] = self + other
+
+
 class _Item(Operation):
-    """Output k of its parent. The walks know it; a tuple of cotangents is what its parent's pull receives."""
+    """Output k of its parent, which is all that it is linear in."""
 
     kind = "item"
+
+    def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any, lead: tuple[int, ...],
+             wanted: Sequence[bool]) -> Sequence[Any]:
+        (parent,) = node.parents
+        bars = Outputs([None] * parent.operation.outputs)  # type: ignore[union-attr]
+        bars[params["k"]] = y_bar
+        return (bars,)
+
+    def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
+        return dots[0][params["k"]]
 
 
 ITEM = _Item("item", lambda x, k: x[k], ("x",))

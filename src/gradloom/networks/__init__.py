@@ -1,6 +1,7 @@
 """Layers and networks: values with learnable parameters and states."""
 from . import initialize, layers
-from .layer import Layer, Layout, Learnable, State
+from .layer import Layer, Learnable, State
+from .layout import Layout
 from .network import dlnetwork
 from .parameters import Learnables, UnknownName
 

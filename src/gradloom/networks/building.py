@@ -10,7 +10,8 @@ from ..core.array import dlarray
 from ..core.errors import GradloomError, ShapeError, TypeRefused, line_of, user_site
 from ..machine.dtypes import COMPLEX_OF, dtype_named
 from .graph import ENTERING, Graph, Node, Source
-from .layer import LEARNABLE, STATE, Layer, Layout, copied
+from .layer import LEARNABLE, STATE, Layer, copied
+from .layout import Layout, layout_of
 from .running import LayerGraph, Stage, kind_of
 
 
@@ -148,11 +149,6 @@ def _zeros(layout: Layout, dtype: torch.dtype) -> dlarray:
     return dlarray._made(torch.zeros(shape, dtype=dtype, device="cpu"), None, labels)
 
 
-def layout_of(x: dlarray) -> Layout:
-    """Shape and labels."""
-    return Layout(x.shape, x._labels)
-
-
 def initialized(layer: Layer, name: str, inputs: tuple[Any, ...] | None, dtype: torch.dtype) -> Layer:
     """The layer with its unset parameters filled, all of them dlarrays in the network's type."""
     given = {f: getattr(layer, f) for f in layer.roles if getattr(layer, f) is not None}
@@ -197,4 +193,4 @@ def outputs_of(layer: Layer, name: str, inputs: tuple[Any, ...]) -> tuple[Any, .
     return outputs
 
 
-__all__ = ["construct", "layout_of"]
+__all__ = ["construct"]

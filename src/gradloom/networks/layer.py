@@ -11,7 +11,6 @@ from dataclasses import MISSING, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args
 
 from ..core.errors import TypeRefused, line_of, user_site
-from ..core.labels import described, positions
 from ..vocabulary.misspelled import nearest
 from .registry import enter
 
@@ -21,26 +20,6 @@ State = Annotated[Any, STATE]
 
 _ROLE_NAMES = re.compile(r"^(?:Optional\[)?(?:\w+\.)*(Learnable|State)\]?(?:\s*\|\s*None)?$")
 ALLOWED = "_may_assign"  # in the copy that one call gets: the fields that it may assign
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The shape and labels of a layer's input, as `initialize` sees it. The batch has size 1 there."""
-
-    shape: tuple[int, ...]
-    labels: str | None = None
-
-    @property
-    def sizes(self) -> dict[str, Any]:
-        """Sizes by letter: an integer, or a tuple where several axes carry the letter."""
-        found: dict[str, Any] = {}
-        for letter in dict.fromkeys(self.labels or ""):
-            its = tuple(self.shape[k] for k in positions(self.labels, letter))
-            found[letter] = its if letter in "SU" and len(its) > 1 else its[0]
-        return found
-
-    def __str__(self) -> str:
-        return described(self.shape, self.labels)
 
 
 class Layer:
@@ -243,4 +222,4 @@ def copied(layer: Layer, changes: dict[str, Any], may_assign: Sequence[str] | fr
     return made
 
 
-__all__ = ["Layer", "Layout", "Learnable", "State"]
+__all__ = ["Layer", "Learnable", "State"]

@@ -13,7 +13,8 @@ from ..machine.dtypes import COMPLEX_OF, REAL_OF
 from ..operations.elementwise.arithmetic import astype
 from .backward import called
 from .graph import Graph, Source
-from .layer import ALLOWED, Layer, Layout, copied, options_of, written
+from .layer import ALLOWED, Layer, copied, options_of, written
+from .layout import Layout
 from .parameters import Key, UnknownName, common_type
 from .summary import arrays_described
 

@@ -3,8 +3,8 @@ from . import methods, own, walk_words
 from .creation import arrays, data_types, random
 from .elementwise import arithmetic, discrete, functions, special
 from .fourier import frequencies, transforms
-from .matrices import contraction, determinants, factorizations, inverses, linalg, spectral, stacks, triangles
-from .movement import along_axis, arrangement, assignment, axes, indexing, joining, labelling, selection, vectors
+from .matrices import affine, contraction, determinants, factorizations, inverses, linalg, spectral, stacks, triangles
+from .movement import along_axis, arrangement, assignment, axes, indexing, joining, labelling, selection, slices, vectors
 from .neural import attention, embedding, encoding, softmax
 from .neural.convolution import convolution, transposed
 from .neural.losses import losses

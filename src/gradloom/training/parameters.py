@@ -79,8 +79,8 @@ class Parameters:
         """The arrays of a container with the same places: gradients, velocities."""
         if isinstance(other, dlnetwork):
             other = other.learnables
-        if (self.keys is not None and type(other) is Learnables and (keys_of(other) is self.keys
-                                                                     or keys_of(other) == self.keys)):
+        theirs = keys_of(other) if type(other) is Learnables else None
+        if theirs is not None and (theirs is self.keys or theirs == self.keys):
             arrays = arrays_of(other)
         elif self.keys is not None:
             arrays = self._matched_by_key(other, what)

@@ -129,15 +129,9 @@ class Elementwise(Operation):
 
     def _product(self, bar: Any, p: Any, node: Node) -> Any:
         """bar * p; in a trace in which something was selected, 0 times infinity is 0."""
-        if type(p) in NUMBER_TYPES and (p == 1 or p == -1):
-            return bar if p == 1 else -bar
-        if not node.trace.guarded or self.selects and getattr(bar, "structured", False) and not bar.folded:
+        return product(bar, p, node.trace.guarded and not (
             # quick way for what selects: its partial is 0, 1 or a finite factor, and meets nothing infinite
-            if type(p) is Tensor and type(bar) is not Tensor and bar.structured:
-                # quick way for a structured Jacobian; the operator says the same
-                return bar.scaled(p)
-            return bar * p
-        return scaled(bar, p)
+            self.selects and getattr(bar, "structured", False) and not bar.folded))
 
     def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
         y_dot = None
@@ -159,6 +153,17 @@ def _conjugate(x: Any) -> Any:
     if type(x) in NUMBER_TYPES:
         return x.conjugate()
     return words.conj(x) if x.dtype.is_complex else x
+
+
+def product(bar: Any, p: Any, guarded: bool) -> Any:
+    """What a walk carries times a partial; where something was selected, `guarded`, 0 times infinity is 0."""
+    if type(p) in NUMBER_TYPES and (p == 1 or p == -1):
+        return bar if p == 1 else -bar
+    if guarded:
+        return scaled(bar, p)
+    if type(p) is Tensor and type(bar) is not Tensor and bar.structured:
+        return bar.scaled(p)  # quick way for a structured Jacobian; the operator says the same
+    return bar * p
 
 
 def scaled(bar: Any, p: Any) -> Any:

@@ -12,15 +12,15 @@ from typing import Any
 import torch
 
 from ...core.array import dlarray
-from ...core.kinds.elementwise import Elementwise, scaled
-from ...core.operation import ITEM, NO_PARAMS, padded
+from ...core.kinds.elementwise import Elementwise, product
+from ...core.operation import NO_PARAMS, padded
 from ...core.rules import BoundRule
 from ...core.tables import words
 from ...core.trace import Node, Trace
 from ...machine.dtypes import NUMBER_TYPES, Tensor
-from ..walks.pull import handles
 from ..walks.push import push
 from ..walks.stand_ins import stand_ins
+from ..walks.steps import handles
 from ..words.evaluate import IDENTITY, VARIABLE
 
 Partials = tuple[list[Any], dict[tuple[int, int], Any]]
@@ -42,7 +42,7 @@ def bends(node: Node, active: set[Node]) -> bool:
     """Whether the operation has a second derivative in the inputs that are active; in doubt yes."""
     operation: Any = node.operation
     moving = [p in active for p in node.parents]
-    if operation is ITEM or operation.kind not in ("elementwise", "multilinear", "general"):
+    if operation.kind not in ("elementwise", "multilinear", "general"):
         return False
     if is_plain(node):
         if operation.linear:
@@ -157,10 +157,7 @@ def elementwise_push(node: Node, dots: Sequence[Any], ps: Sequence[Any], n: int)
         if dot is None or absent:
             continue
         dot = padded(dot, tuple(dot.shape[:n]), node.ndim)
-        if type(p) in NUMBER_TYPES and (p == 1 or p == -1):
-            part = dot if p == 1 else -dot
-        else:
-            part = scaled(dot, p) if node.trace.guarded else dot * p
+        part = product(dot, p, node.trace.guarded)
         y_dot = part if y_dot is None else y_dot + part
     return y_dot
 
@@ -196,7 +193,7 @@ def elementwise_source(node: Node, sums: dict[tuple[int, int], Any], seconds: di
         if total is not None and i == j and not node.trace.guarded and type(p) not in NUMBER_TYPES:
             total = words.multiply_add(total, sums[i, j], p)
             continue
-        part = scaled(sums[i, j], p) if node.trace.guarded else sums[i, j] * p
+        part = product(sums[i, j], p, node.trace.guarded)
         part = part if i == j else 2 * part
         total = part if total is None else total + part
     return total
@@ -222,10 +219,10 @@ def added_up(a: Any, b: Any, total: Any = None) -> Any:
         for r in range(start, rows):
             total.addcmul_(first[r], second[r])
         return total
-    product = words.square(a) if a is b else a * b
+    products = words.square(a) if a is b else a * b
     if rows == 1:
-        return words.reshape(product, tuple(product.shape[1:]))
-    return added_lead(product)
+        return words.reshape(products, tuple(products.shape[1:]))
+    return added_lead(products)
 
 
 def _pairs(node: Node, moving: Sequence[bool]) -> list[tuple[int, int]]:

@@ -23,15 +23,15 @@ import torch
 
 from ...blocks.block import Block, identity
 from ...core.array import dlarray
-from ...core.operation import ITEM, padded
+from ...core.operation import padded
 from ...core.tables import words
 from ...core.trace import Node, ancestors, walking
 from ...machine.dtypes import Tensor
 from ..walks.failures import FAILURES, refuse_in_words
 from ..walks.kept_plans import remembered
-from ..walks.pull import cast, handles, unrecorded
 from ..walks.push import push
 from ..walks.stand_ins import stand_ins
+from ..walks.steps import cast, handles, output_of, reader, refuse
 from .bending import (
     bends,
     elementwise_partials,
@@ -125,7 +125,7 @@ class Walk:
         self.place = {node: k for k, node in enumerate(self.order)}
         self.route = route(u, x, self.axes, self.order)
         self.seed = (dlarray._made(seed, None) if recorded else seed), frozenset(self.axes if tied else ())
-        self.known: dict[Node, Any] = {}
+        self.read = reader(handles if recorded else None)
         self.partials: dict[Node, Any] = {}
         self.sources: dict[Node, Any] = {}
         self.sums: dict[Node, dict[tuple[int, int], Any]] = {}
@@ -221,12 +221,11 @@ class Walk:
         carried = [dots.get(p) if p is not None else None for p in node.parents]
         if all(c is None for c in carried) or not (self.route.bent[k] or self.route.needed[k]):
             return None
-        if node.operation.barrier:
-            raise unrecorded(node)
-        if node.operation is ITEM:
+        refuse(node)
+        output = output_of(node)
+        if output is not None:
             tangent, tied = carried[0]  # type: ignore[misc]
-            part = tangent[node.params["k"]]
-            return None if part is None else (part, tied)
+            return None if tangent[output] is None else (tangent[output], tied)
         common = frozenset(self.route.ties[k]).intersection(*[c[1] for c in carried if c is not None])
         parts: list[Any] = []
         for parent, c in zip(node.parents, carried, strict=True):
@@ -240,7 +239,7 @@ class Walk:
         if self.route.bent[k]:
             if node not in self.in_pieces:
                 self.sums.pop(node, None)
-            found = source(node, self._values(node), parts, self.recorded, self.partials, self.sums)
+            found = source(node, self.read(node), parts, self.recorded, self.partials, self.sums)
             if found is not None:
                 self.sources[node] = (plus(self.sources[node], found) if node in self.in_pieces
                                       and node in self.sources else found)
@@ -257,7 +256,7 @@ class Walk:
         if self.recorded:
             return None
         moving = [i for i, d in enumerate(parts) if d is not None]
-        ps = elementwise_partials(node, self._values(node), False, self.partials) if is_plain(node) else []
+        ps = elementwise_partials(node, self.read(node), False, self.partials) if is_plain(node) else []
         if not node.operation.row_product and not (ps and all([type(ps[i]) is Tensor for i in moving])):
             self.made.difference_update(node.parents)  # this tangent may be another name for theirs
             self.made.discard(node)
@@ -271,28 +270,22 @@ class Walk:
             return None
         return tangent.mul_(p)
 
-    def _values(self, node: Node) -> list[Any]:
-        if node.dropped is not None:
-            node.restore(self.known)
-        return handles(node) if self.recorded else node.values
-
     def _pushed(self, node: Node, parts: list[Any], lead: tuple[int, ...]) -> Any:
         """The linear part: tangents, or second orders, from those of the parents."""
         operation = node.operation
-        if operation.barrier:
-            raise unrecorded(node)
-        if operation is ITEM:
-            return parts[0][node.params["k"]]
+        refuse(node)
+        if output_of(node) is not None:
+            return operation.push([], node.params, node, parts, lead)
         n = len(lead)
         if is_plain(node):
-            ps = elementwise_partials(node, self._values(node), self.recorded, self.partials)
+            ps = elementwise_partials(node, self.read(node), self.recorded, self.partials)
             y_dot = elementwise_push(node, parts, ps, n)
         else:
             if not _broadcasts(node, parts, n):
                 parts = [None if d is None else whole(d, p.shape, n) for d, p in zip(parts, node.parents, strict=True)]  # type: ignore[union-attr]
             y_dot = self._folded(node, parts[0], n) if operation.row_product and parts[1] is None else None
             if y_dot is None:
-                y_dot = operation.push(self._values(node), node.params, node, parts, lead)
+                y_dot = operation.push(self.read(node), node.params, node, parts, lead)
             if (y_dot is not None and node.shape is not None and operation.kind != "elementwise"
                 and not _broadcasts(node, parts, n)):
                 y_dot = whole(padded(y_dot, lead, node.ndim), node.shape, n)
@@ -304,7 +297,7 @@ class Walk:
 
     def _folded(self, node: Node, tangent: Any, n: int) -> Any:
         """All directions and observations as the rows of one matrix product with a constant matrix."""
-        b = self._values(node)[1]
+        b = self.read(node)[1]
         if b.ndim != 2 or not n:
             return None
         rows = words.reshape(tangent, (math.prod(tangent.shape[:-1]), tangent.shape[-1]))
@@ -331,7 +324,7 @@ class Walk:
 
     def _large(self, node: Node, dots: dict[Node, Any]) -> bool:
         """Whether the tangent of a node outgrows the cache, while those alive do not yet."""
-        if node.shape is None or node.operation is ITEM:
+        if node.shape is None or output_of(node) is not None:
             return False
         parts = [dots[p] for p in node.parents if p in dots]
         if not parts:

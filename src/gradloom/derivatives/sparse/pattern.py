@@ -21,14 +21,14 @@ import torch
 from ...blocks.block import identity
 from ...blocks.sparse import places
 from ...core.kinds.elementwise import Elementwise
-from ...core.operation import ITEM, padded
+from ...core.operation import padded
 from ...core.rules import BoundRule
 from ...core.trace import Node
 from ...machine.dtypes import Tensor
 from ...machine.modes import without_complaints
-from ..walks.pull import unrecorded
 from ..walks.signature import same
 from ..walks.stand_ins import stand_ins
+from ..walks.steps import output_of, refuse
 from .entries import (
     MOST_ENTRIES,
     Dense,
@@ -116,10 +116,10 @@ class _Walk:
 
     def _through(self, k: int, node: Node) -> Any:
         operation = node.operation
-        if operation.barrier:
-            raise unrecorded(node)
-        if operation is ITEM:
-            return self.known[node.parents[0]][node.params["k"]]  # type: ignore[index]
+        refuse(node)
+        output = output_of(node)
+        if output is not None:
+            return self.known[node.parents[0]][output]  # type: ignore[index]
         if isinstance(operation, Elementwise) and operation.complex_partials is None:
             parts: list[Any] = [self._multiplied(k, node, j) for j, p in enumerate(node.parents) if p in self.known]
             parts = [p for p in parts if p is not None]

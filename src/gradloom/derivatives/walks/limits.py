@@ -28,6 +28,7 @@ from ...machine.questions import decided
 from ...operations.matrices.equal_values import inverse_where, over_gaps
 from . import pull as reverse
 from . import push as forward
+from .steps import handles, output_of, reader
 
 Seeds = dict[Node, Any]
 
@@ -85,9 +86,7 @@ class Pairs(NamedTuple):
 def outputs_of(met: Met, recorded: bool = False) -> tuple[Any, Any]:
     """The outputs of the operation and its hidden one."""
     node = met.node
-    if node.dropped is not None:
-        node.restore({})
-    values = reverse.handles(node) if recorded else node.values
+    values = reader(handles if recorded else None)(node)
     return values[len(node.parents)], values[-1]
 
 
@@ -101,7 +100,7 @@ def cotangents(met: Met, seeds: Seeds, lead: tuple[int, ...]) -> list[Any]:
     bars: list[Any] = [None] * met.node.operation.outputs
     for item, bar in zip(met.vectors, pulled, strict=True):
         if bar is not None:
-            k = item.params["k"]
+            k: Any = output_of(item)
             bars[k] = bar if bars[k] is None else bars[k] + bar
     return bars
 

@@ -20,7 +20,6 @@ import torch
 from ...blocks import action
 from ...blocks.block import Block
 from ...core.array import dlarray
-from ...core.operation import ITEM
 from ...core.trace import Node, ancestors
 from ...machine.dtypes import Tensor
 from ...operations.matrices.equal_values import over_gaps
@@ -41,6 +40,7 @@ from .limits import (
     probe,
     traced_quotients,
 )
+from .steps import output_of
 
 
 def pull(outputs: Seeds, targets: Sequence[Node], *, recorded: bool = False, lead: tuple[int, ...] = (),
@@ -63,15 +63,15 @@ def _met(order: Sequence[Node]) -> list[Met]:
     known = {reference() for reference in order[0].trace.meetings} if order else set()
     items: dict[Node, list[Node]] = {}
     for node in order:
-        if node.operation is ITEM and node.parents[0] in known:
+        if output_of(node) is not None and node.parents[0] in known:
             items.setdefault(node.parents[0], []).append(node)  # type: ignore[arg-type]
     found = []
     for node in order:
         if node in items:
             meeting: Any = node.operation.meeting
-            vectors = [i for i in items[node] if i.params["k"] in meeting.vectors]
+            vectors = [i for i in items[node] if output_of(i) in meeting.vectors]
             if vectors:
-                found.append(Met(node, [i for i in items[node] if i.params["k"] == meeting.values], vectors))
+                found.append(Met(node, [i for i in items[node] if output_of(i) == meeting.values], vectors))
     return found
 
 

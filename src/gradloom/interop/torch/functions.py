@@ -13,8 +13,7 @@ from ...core.array import dlarray
 from ...core.errors import TypeRefused, line_of, user_site
 from ...machine.caches import remembered
 from ..protocol import Unsupported, adapted, unknown
-from .losses import FUNCTIONS  # the last part of the table
-from .table import PASSED_ON
+from .twins import FUNCTIONS, PASSED_ON  # the last part of the table
 
 _PREFIXES = ("linalg_", "fft_", "special_")
 

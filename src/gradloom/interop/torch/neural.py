@@ -19,14 +19,6 @@ from .table import of_functional, of_torch, only
 # ----- activations -----
 
 
-def _activation(name: str) -> Any:
-    return lambda input, inplace=False: getattr(gl, name)(input)
-
-
-for _name in ("relu", "silu"):
-    FUNCTIONS[_name] = _activation(_name)
-
-
 @of_torch
 def hardtanh(input: Any, min_val: Any = -1.0, max_val: Any = 1.0, inplace: bool = False) -> Any:
     """Between the bounds; on them torch's slope is 0, that of `clamp` 1."""

@@ -22,15 +22,12 @@ FUNCTIONS["kron"] = lambda input, other: NUMPY["kron"](input, other)
 FUNCTIONS["cross"] = FUNCTIONS["linalg.cross"] = lambda input, other, dim=-1: NUMPY["cross"](input, other, axis=dim)
 FUNCTIONS["diff"] = lambda input, n=1, dim=-1, prepend=None, append=None: NUMPY["diff"](input, n, dim, prepend, append)
 FUNCTIONS["trapezoid"] = FUNCTIONS["trapz"] = lambda y, x=None, *, dx=1.0, dim=-1: NUMPY["trapezoid"](y, x, dx, dim)
-FUNCTIONS["linalg.matmul"] = lambda input, other: gl.matmul(input, other)
 FUNCTIONS["linalg.vecdot"] = lambda input, other, *, dim=-1: gl.vecdot(input, other, axis=dim)
 FUNCTIONS["linalg.multi_dot"] = lambda tensors: NUMPY["linalg.multi_dot"](tensors)
 
 
 # ----- linear algebra, Fourier transforms -----
 
-for _name in ("inv", "det", "slogdet", "svdvals"):
-    FUNCTIONS[f"linalg.{_name}"] = lambda A, _name=_name: getattr(linalg, _name)(A)
 FUNCTIONS["linalg.qr"] = lambda A, mode="reduced": linalg.qr(A, mode=mode)
 FUNCTIONS["linalg.svd"] = lambda A, full_matrices=True, *, driver=None: linalg.svd(A, full_matrices=full_matrices)
 FUNCTIONS["linalg.matrix_power"] = lambda A, n: linalg.matrix_power(A, n)
@@ -52,8 +49,6 @@ def _norm(input: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, ou
 
 
 FUNCTIONS["norm"] = _norm
-for _name in ("inverse", "det", "slogdet"):
-    FUNCTIONS[_name] = FUNCTIONS[f"linalg.{'inv' if _name == 'inverse' else _name}"]
 
 
 def _transform(name: str) -> Any:

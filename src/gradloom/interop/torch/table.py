@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import torch
 
 from ...core.array import dlarray, labels_of, raw
-from ...core.tables import PUBLIC
 from ..numpy.mathematics import FUNCTIONS as NUMPY
 from ..protocol import Unsupported, cast, gl, in_double
 
@@ -66,25 +65,6 @@ def only(**options: Any) -> None:
 
 # ----- element by element -----
 
-_UNARY_SAME = """
-abs acos acosh angle asin asinh atan atanh ceil conj cos cosh digamma erf erfc erfinv exp exp2 expm1 floor imag isfinite isinf isnan log
-log10 log1p log2 logical_not negative positive real reciprocal rsqrt sigmoid sign signbit sin sinh sqrt square tan tanh trunc
-"""
-_UNARY = {
-    **{name: name for name in _UNARY_SAME.split()},
-    "absolute": "abs", "arccos": "acos", "arccosh": "acosh", "arcsin": "asin", "arcsinh": "asinh",
-    "arctan": "atan", "arctanh": "atanh",
-    "neg": "negative", "bitwise_not": "bitwise_invert", "fix": "trunc", "conj_physical": "conj",
-    "sgn": "sign", "lgamma": "gammaln",
-    "special.expit": "sigmoid", "special.erf": "erf", "special.erfc": "erfc", "special.erfinv": "erfinv",
-    "special.exp2": "exp2",
-    "special.expm1": "expm1", "special.log1p": "log1p", "special.gammaln": "gammaln", "special.digamma": "digamma",
-    "special.psi": "digamma",
-}
-# by torch's name and the number of arguments: the operations that take these as they are
-PASSED_ON: dict[tuple[str, int], Callable[..., Any]] = {(name, 1): PUBLIC[its] for name, its in _UNARY.items()}
-for _name, _public in _UNARY.items():
-    FUNCTIONS[_name] = lambda input, _public=_public: getattr(gl, _public)(input)
 FUNCTIONS["frac"] = lambda input: input - gl.trunc(input)
 FUNCTIONS["deg2rad"] = lambda input: input * (math.pi / 180)
 FUNCTIONS["rad2deg"] = lambda input: input * (180 / math.pi)
@@ -94,21 +74,6 @@ FUNCTIONS[
     "nan_to_num"] = lambda input, nan=None, posinf=None, neginf=None: NUMPY[
         "nan_to_num"](input, True, nan or 0.0, posinf, neginf)
 
-_BINARY_SAME = """
-atan2 floor_divide hypot logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor maximum minimum not_equal copysign nextafter
-fmod logaddexp xlogy multiply greater greater_equal less less_equal matmul
-"""
-_BINARY = {
-    **{name: name for name in _BINARY_SAME.split()},
-    "arctan2": "atan2", "special.xlogy": "xlogy", "eq": "equal", "ne": "not_equal", "gt": "greater",
-    "ge": "greater_equal", "lt": "less",
-    "le": "less_equal", "mul": "multiply", "true_divide": "divide", "remainder": "mod", "__and__": "bitwise_and",
-    "__or__": "bitwise_or",
-    "__xor__": "bitwise_xor", "__matmul__": "matmul", "__floordiv__": "floor_divide",
-}
-PASSED_ON |= {(name, 2): PUBLIC[its] for name, its in _BINARY.items()}
-for _name, _public in _BINARY.items():
-    FUNCTIONS[_name] = lambda input, other, _public=_public: getattr(gl, _public)(input, other)
 FUNCTIONS["pow"] = lambda input, exponent: gl.power(input, exponent)
 FUNCTIONS["float_power"] = lambda input, exponent: gl.power(in_double(input), in_double(exponent))
 for _name in ("mm", "bmm"):
@@ -173,20 +138,6 @@ def axes(dim: Any) -> Any:
     if dim is None or isinstance(dim, (list, tuple)) and not dim:
         return None
     return tuple(dim) if isinstance(dim, (list, tuple)) else dim
-
-
-def _reduction(name: str, public: str) -> None:
-    def call(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
-        return getattr(gl, public)(cast(input, dtype), axis=axes(dim) if input.ndim else None, keepdims=keepdim)
-
-    FUNCTIONS[name] = call
-
-
-for _name, _public in {"sum": "sum", "mean": "mean", "any": "any", "all": "all", "argmax": "argmax",
-                       "argmin": "argmin", "amax": "max",
-                       "amin": "min", "logsumexp": "logsumexp", "prod": "prod",
-                       "special.logsumexp": "logsumexp"}.items():
-    _reduction(_name, _public)
 
 
 def _moment(name: str) -> None:

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 from ...core.errors import ShapeError, line_of, user_site
 from ...operations.neural.convolution.convolution import dlconv
 from ..initialize import Initializer, initial
-from ..layer import Layer, Layout, Learnable
+from ..layer import Layer, Learnable
+from ..layout import Layout
 
 Sizes = int | tuple[int, int]
 

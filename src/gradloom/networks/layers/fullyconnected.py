@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 
 from ...core.errors import ShapeError, line_of, user_site
 from ...core.labels import channel_last_order
-from ...operations.matrices.contraction import fullyconnect
+from ...operations.matrices.affine import fullyconnect
 from ..initialize import Initializer, initial
-from ..layer import Layer, Layout, Learnable
+from ..layer import Layer, Learnable
+from ..layout import Layout
 
 
 class FullyConnected(Layer):

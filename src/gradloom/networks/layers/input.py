@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 
 from ...core.errors import LabelError, ShapeError, line_of, user_site
 from ...core.labels import LAYOUTS, described, positions
-from ..layer import Layer, Layout
+from ..layer import Layer
+from ..layout import Layout
 
 
 class ImageInput(Layer):

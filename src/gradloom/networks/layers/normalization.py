@@ -11,7 +11,8 @@ from ...core.declare import discrete
 from ...core.errors import ShapeError
 from ...operations.neural.normalization.normalization import batchnorm
 from ..initialize import ones, zeros
-from ..layer import Layer, Layout, Learnable, State
+from ..layer import Layer, Learnable, State
+from ..layout import Layout
 
 MOVED = discrete("moving_average", lambda old, new, decay: torch.lerp(old, new.to(old.dtype), decay), ("old", "new"))
 

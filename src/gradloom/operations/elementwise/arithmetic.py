@@ -17,14 +17,14 @@ from ...core.operation import square_of
 from ...core.tables import OPERATIONS
 from ...machine.caches import cache
 from ...machine.dtypes import COMPLEX_OF, HALF, NUMBER_TYPES, Tensor, differentiable, dtype_named
-from ...machine.questions import spared
+from ...machine.finite import all_finite, finite
 
 add = elementwise("add", operator.add, 1, 1, operators=("__add__", "__radd__"), doc="a + b.", matlab="plus",
                   promotes=False, takes_numbers=True, commutes=True)
 subtract = elementwise("subtract", operator.sub, 1, -1, operators=("__sub__", "__rsub__"), doc="a - b.", matlab="minus",
                        promotes=False, takes_numbers=True)
 negative = elementwise("negative", operator.neg, -1, operators=("__neg__",), doc="-x.", matlab="uminus",
-                       promotes=False)
+                       promotes=False, torch=("negative", "neg"))
 positive = elementwise("positive", lambda x: x, 1, operators=("__pos__",), doc="x.", matlab="uplus", promotes=False)
 
 
@@ -40,7 +40,7 @@ def _multiply_on_block(operation: Elementwise, inputs: Any, params: dict[str, An
 
 multiply = elementwise("multiply", operator.mul, "b", "a", operators=("__mul__", "__rmul__"),
                        doc="a * b, element by element.", act=_multiply_on_block,
-                       matlab="times", promotes=False, takes_numbers=True, commutes=True)
+                       matlab="times", promotes=False, takes_numbers=True, commutes=True, torch=("multiply", "mul"))
 
 
 def _guarded(a: Any, b: Any) -> Any:
@@ -48,7 +48,7 @@ def _guarded(a: Any, b: Any) -> Any:
     product = a * b
     if not isinstance(product, Tensor) or product.is_meta or not isinstance(a, Tensor):
         return product
-    if product.device.type == "cpu" and spared(lambda: cmath.isfinite(product.sum().item())):
+    if finite(product):
         return product
     return torch.where((a == 0) | (b == 0), torch.zeros((), dtype=product.dtype, device=product.device), product)
 
@@ -56,8 +56,7 @@ def _guarded(a: Any, b: Any) -> Any:
 def _scale_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]) -> Block:
     """Where a partial, or what it meets, is not finite, each term's factors are folded first, so that 0 times infinity is 0 entry by entry."""
     block, p = inputs
-    if type(p) is Block or type(block) is not Block or p.is_meta or not block.folded and spared(
-            lambda: cmath.isfinite(p.sum().item())):
+    if type(p) is Block or type(block) is not Block or p.is_meta or not block.folded and all_finite((p,)):
         return _multiply_on_block(operation, inputs, params)
     return block.guarded(p, _guarded)
 
@@ -100,11 +99,6 @@ def fused_quotient(y_bar: Tensor, b: Any, factor: float = 1) -> Tensor:
     return torch.addcdiv(number_like(0, y_bar), y_bar, b, value=factor)
 
 
-def finite(bar: Tensor) -> bool:
-    """Whether there is surely neither infinity nor NaN: one pass that only reads, on the CPU."""
-    return bar.device.type == "cpu" and spared(lambda: cmath.isfinite(bar.sum().item()))
-
-
 def _divide_fused(y_bar: Tensor, y: Tensor, b: Any) -> Tensor:
     """The pull of the denominator."""
     return fused_product(y_bar, y, -1).div_(b)
@@ -120,7 +114,8 @@ def _divide_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]
 divide = elementwise("divide", operator.truediv, lambda b: _inverse(b), lambda y, b: -y / b, singular=True,
                      fused_pull=(lambda y_bar, b: fused_quotient(y_bar, b), _divide_fused),
                      operators=("__truediv__", "__rtruediv__"), doc="a / b, element by element.",
-                     act=_divide_on_block, matlab="rdivide", domain=(0.5, 2.0), takes_numbers=True)
+                     act=_divide_on_block, matlab="rdivide", domain=(0.5, 2.0), takes_numbers=True,
+                     torch=("true_divide",))
 
 
 def _square_fused(y_bar: Tensor, x: Tensor) -> Tensor:
@@ -280,7 +275,8 @@ def _conj_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]) 
 
 conj = elementwise("conj", torch.conj, 1, complex_partials=[(0, 1)], fused_pull=lambda y_bar: y_bar.conj(),
                    complex_fused=True, act=_conj_on_block,
-                   doc="The complex conjugate.", matlab="conj", promotes=False)
+                   doc="The complex conjugate.", matlab="conj", promotes=False,
+                   torch=("conj", "conj_physical", "_conj", "_conj_physical", "prims.conj"))
 real = elementwise("real", lambda x: x.real.clone() if x.is_complex() else x, 1, complex_partials=[(0.5, 0.5)],
                    fused_pull=lambda y_bar: y_bar,
                    complex_fused=True, act=lambda operation, inputs, params: inputs[0].real_part(),
@@ -339,7 +335,8 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> A
 floor_divide = elementwise("floor_divide", operator.floordiv, 0, 0, operators=("__floordiv__", "__rfloordiv__"),
                            domain=(0.6, 0.9),
                            doc="The largest integer not above a / b, consistent with mod; derivative 0.",
-                           promotes=False)
+                           promotes=False, real_only="rounding is of real numbers",
+                           torch=("floor_divide", "__floordiv__"))
 
 
 @composite
@@ -355,7 +352,8 @@ def remainder(a: Any, b: Any, /) -> Any:
 
 
 mod = elementwise("mod", operator.mod, 1, lambda a, b: -_floor(a / b), doc="a - floor(a / b) b, with the sign of b.",
-                  operators=("__mod__", "__rmod__"), matlab="mod", domain=(0.6, 0.9), promotes=False)
+                  operators=("__mod__", "__rmod__"), matlab="mod", domain=(0.6, 0.9), promotes=False,
+                  real_only="rounding is of real numbers", torch=("remainder",))
 
 
 def _floor(x: Any) -> Any:

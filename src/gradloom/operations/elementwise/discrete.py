@@ -16,8 +16,8 @@ from ...machine.dtypes import Tensor
 
 def _declared(name: str, kernel: Callable[..., Any], doc: str, inputs: tuple[str, ...] = ("a", "b"),
               operators: tuple[str, ...] = (),
-              matlab: str | None = None) -> Callable[..., Any]:
-    operation: Operation = discrete(name, kernel, inputs, matlab=matlab)
+              matlab: str | None = None, **rest: Any) -> Callable[..., Any]:
+    operation: Operation = discrete(name, kernel, inputs, matlab=matlab, **{"torch": (name,), **rest})
 
     def binary(a: Any, b: Any, /) -> Any:
         return _constant(operation, (a, b))
@@ -44,25 +44,34 @@ def _logical(kernel: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-equal = _declared("equal", operator.eq, "a == b, element by element.", operators=("__eq__",), matlab="eq")
-not_equal = _declared("not_equal", operator.ne, "a != b, element by element.", operators=("__ne__",), matlab="ne")
-less = _declared("less", operator.lt, "a < b, element by element.", operators=("__lt__",), matlab="lt")
-less_equal = _declared("less_equal", operator.le, "a <= b, element by element.", operators=("__le__",), matlab="le")
-greater = _declared("greater", operator.gt, "a > b, element by element.", operators=("__gt__",), matlab="gt")
+equal = _declared("equal", operator.eq, "a == b, element by element.", operators=("__eq__",), matlab="eq",
+                  torch=("eq",))
+not_equal = _declared("not_equal", operator.ne, "a != b, element by element.", operators=("__ne__",), matlab="ne",
+                      torch=("not_equal", "ne"))
+less = _declared("less", operator.lt, "a < b, element by element.", operators=("__lt__",), matlab="lt",
+                 torch=("less", "lt"))
+less_equal = _declared("less_equal", operator.le, "a <= b, element by element.", operators=("__le__",), matlab="le",
+                       torch=("less_equal", "le"))
+greater = _declared("greater", operator.gt, "a > b, element by element.", operators=("__gt__",), matlab="gt",
+                    torch=("greater", "gt"))
 greater_equal = _declared("greater_equal", operator.ge, "a >= b, element by element.", operators=("__ge__",),
-                          matlab="ge")
+                          matlab="ge", torch=("greater_equal", "ge"))
 logical_and = _declared("logical_and", _logical(torch.logical_and), "Both are not zero.", matlab="and")
 logical_or = _declared("logical_or", _logical(torch.logical_or), "One or both are not zero.", matlab="or")
 logical_xor = _declared("logical_xor", _logical(torch.logical_xor), "Exactly one is not zero.", matlab="xor")
 logical_not = _declared("logical_not", torch.logical_not, "x is zero.", ("x",), matlab="not")
-bitwise_and = _declared("bitwise_and", operator.and_, "a & b.", operators=("__and__", "__rand__"))
-bitwise_or = _declared("bitwise_or", operator.or_, "a | b.", operators=("__or__", "__ror__"))
-bitwise_xor = _declared("bitwise_xor", operator.xor, "a ^ b.", operators=("__xor__", "__rxor__"))
+bitwise_and = _declared("bitwise_and", operator.and_, "a & b.", operators=("__and__", "__rand__"),
+                        torch=("bitwise_and", "__and__"))
+bitwise_or = _declared("bitwise_or", operator.or_, "a | b.", operators=("__or__", "__ror__"),
+                       torch=("bitwise_or", "__or__"))
+bitwise_xor = _declared("bitwise_xor", operator.xor, "a ^ b.", operators=("__xor__", "__rxor__"),
+                        torch=("bitwise_xor", "__xor__"))
 bitwise_left_shift = _declared("bitwise_left_shift", operator.lshift, "a << b.",
                                operators=("__lshift__", "__rlshift__"), matlab="bitshift")
 bitwise_right_shift = _declared("bitwise_right_shift", operator.rshift, "a >> b.",
                                 operators=("__rshift__", "__rrshift__"))
-bitwise_invert = _declared("bitwise_invert", torch.bitwise_not, "~x.", ("x",), operators=("__invert__",))
+bitwise_invert = _declared("bitwise_invert", torch.bitwise_not, "~x.", ("x",), operators=("__invert__",),
+                           torch=("bitwise_not",))
 isnan = _declared("isnan", torch.isnan, "x is NaN.", ("x",), matlab="isnan")
 isinf = _declared("isinf", torch.isinf, "x is infinite.", ("x",), matlab="isinf")
 isfinite = _declared("isfinite", torch.isfinite, "x is neither NaN nor infinite.", ("x",), matlab="isfinite")
@@ -70,18 +79,19 @@ signbit = _declared("signbit", torch.signbit, "x is negative.", ("x",))
 
 
 def _rounding(name: str, kernel: Callable[..., Any], doc: str, matlab: str | None = None,
-              operators: tuple[str, ...] = ()) -> Callable[..., Any]:
+              operators: tuple[str, ...] = (), **rest: Any) -> Callable[..., Any]:
     """A piecewise constant function: its derivative is 0, which is recorded, so that it is never a constant by accident. Integers stay what they are."""
     from ...core.declare import elementwise
 
     return elementwise(name, lambda x: x if x.dtype is torch.bool else kernel(x), 0, doc=doc,
-                       matlab=matlab, operators=operators, promotes=False)
+                       matlab=matlab, operators=operators, promotes=False, real_only="rounding is of real numbers", **rest)
 
 
 floor = _rounding("floor", torch.floor, "The largest integer not above x; derivative 0.", "floor", ("__floor__",))
 ceil = _rounding("ceil", torch.ceil, "The smallest integer not below x; derivative 0.", "ceil", ("__ceil__",))
 round = _rounding("round", torch.round, "The nearest integer, halves to even; derivative 0.", "round", ("__round__",))
-trunc = _rounding("trunc", torch.trunc, "x without its fraction; derivative 0.", "fix", ("__trunc__",))
+trunc = _rounding("trunc", torch.trunc, "x without its fraction; derivative 0.", "fix", ("__trunc__",),
+                  torch=("trunc", "fix"))
 
 __all__ = ["bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_or", "bitwise_right_shift", "bitwise_xor",
            "ceil", "equal", "floor", "greater", "greater_equal", "isfinite", "isinf", "isnan",

@@ -13,10 +13,10 @@ from ...core.declare import elementwise, public
 from ...core.errors import ShapeError, TypeRefused, line_of, user_site
 from ...core.kinds.elementwise import Elementwise
 from ...machine.dtypes import HALF, NUMBER_TYPES, Tensor
+from ...machine.finite import finite
 from .arithmetic import (
     add,
     divide,
-    finite,
     fused_product,
     fused_quotient,
     multiply,
@@ -58,16 +58,16 @@ TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
 
 exp = elementwise("exp", torch.exp, lambda y: y, doc="e ** x.", matlab="exp")
 expm1 = elementwise("expm1", torch.expm1, lambda x: exp(x), fused_pull=lambda y_bar, x: torch.exp(x).mul_(y_bar),
-                    doc="e ** x - 1, accurate near 0.", matlab="expm1")
+                    doc="e ** x - 1, accurate near 0.", matlab="expm1", torch=("expm1", "special.expm1"))
 exp2 = elementwise("exp2", torch.exp2, lambda y: y * math.log(2),
                    fused_pull=lambda y_bar, y: fused_product(y_bar, y, math.log(2)),
-                   doc="2 ** x.", matlab="pow2")
+                   doc="2 ** x.", matlab="pow2", torch=("exp2", "special.exp2"))
 log = elementwise("log", torch.log, lambda x: 1 / x, singular=True, domain=(0.5, 3),
                   fused_pull=lambda y_bar, x: fused_quotient(y_bar, x),
                   doc="The natural logarithm.", matlab="log")
 log1p = elementwise("log1p", torch.log1p, lambda x: 1 / (1 + x), singular=True, domain=(-0.5, 2),
                     fused_pull=lambda y_bar, x: fused_quotient(y_bar, 1 + x), doc="log(1 + x), accurate near 0.",
-                    matlab="log1p")
+                    matlab="log1p", torch=("log1p", "special.log1p"))
 log2 = elementwise("log2", torch.log2, lambda x: divide(1 / math.log(2), x), singular=True, domain=(0.5, 3),
                    fused_pull=lambda y_bar, x: fused_quotient(y_bar, x, 1 / math.log(2)),
                    doc="The logarithm to base 2.", matlab="log2")
@@ -92,12 +92,12 @@ tan = elementwise("tan", torch.tan, lambda y: one_plus_square(y), domain=(-1, 1)
                   matlab="tan")
 asin = elementwise("asin", torch.asin, lambda x: 1 / sqrt(one_minus_square(x)), singular=True, domain=(-0.9, 0.9),
                    fused_pull=lambda y_bar, x: fused_quotient(y_bar, one_minus_square(x).sqrt_()),
-                   doc="The inverse sine, in radians.", matlab="asin")
+                   doc="The inverse sine, in radians.", matlab="asin", torch=("asin", "arcsin"))
 acos = elementwise("acos", torch.acos, lambda x: -1 / sqrt(one_minus_square(x)), singular=True, domain=(-0.9, 0.9),
                    fused_pull=lambda y_bar, x: fused_quotient(y_bar, one_minus_square(x).sqrt_(), -1),
-                   doc="The inverse cosine, in radians.", matlab="acos")
+                   doc="The inverse cosine, in radians.", matlab="acos", torch=("acos", "arccos"))
 atan = elementwise("atan", torch.atan, lambda x: atan_slope(x), fused_pull=lambda y_bar, x: atan_slope(x).mul_(y_bar),
-                   doc="The inverse tangent, in radians.", matlab="atan")
+                   doc="The inverse tangent, in radians.", matlab="atan", torch=("atan", "arctan"))
 sinh = elementwise("sinh", torch.sinh, lambda x: cosh(x), doc="The hyperbolic sine.", matlab="sinh")
 cosh = elementwise("cosh", torch.cosh, lambda x: sinh(x), doc="The hyperbolic cosine.", matlab="cosh")
 tanh = elementwise("tanh", torch.tanh, lambda y, x, y_place: left(y_place, tanh_slope(x, y)),
@@ -105,29 +105,32 @@ tanh = elementwise("tanh", torch.tanh, lambda y, x, y_place: left(y_place, tanh_
                    doc="The hyperbolic tangent.", matlab="tanh")
 asinh = elementwise("asinh", torch.asinh, lambda x: asinh_slope(x),
                     fused_pull=lambda y_bar, x: asinh_slope(x).mul_(y_bar),
-                    doc="The inverse hyperbolic sine.", matlab="asinh")
+                    doc="The inverse hyperbolic sine.", matlab="asinh", torch=("asinh", "arcsinh"))
 acosh = elementwise("acosh", torch.acosh, lambda x: 1 / (sqrt(x - 1) * sqrt(x + 1)), singular=True, domain=(1.5, 3),
                     fused_pull=lambda y_bar, x: fused_quotient(y_bar, (x - 1).sqrt_().mul_((x + 1).sqrt_())),
-                    doc="The inverse hyperbolic cosine.", matlab="acosh")
+                    doc="The inverse hyperbolic cosine.", matlab="acosh", torch=("acosh", "arccosh"))
 atanh = elementwise("atanh", torch.atanh, lambda x: 1 / one_minus_square(x), singular=True, domain=(-0.9, 0.9),
                     fused_pull=lambda y_bar, x: fused_quotient(y_bar, one_minus_square(x)),
                     doc="The inverse hyperbolic tangent.",
-                    matlab="atanh")
+                    matlab="atanh", torch=("atanh", "arctanh"))
 erf = elementwise("erf", torch.erf, lambda x: TWO_OVER_ROOT_PI * bell(x),
                   fused_pull=lambda y_bar, x: fused_product(y_bar, bell(x), TWO_OVER_ROOT_PI),
-                  doc="The error function.", matlab="erf")
+                  doc="The error function.", matlab="erf", real_only="of real numbers in SciPy, or in torch",
+                  torch=("erf", "special.erf"))
 erfc = elementwise("erfc", torch.erfc, lambda x: -TWO_OVER_ROOT_PI * bell(x),
                    fused_pull=lambda y_bar, x: fused_product(y_bar, bell(x), -TWO_OVER_ROOT_PI),
-                   doc="1 - erf(x).", matlab="erfc")
+                   doc="1 - erf(x).", matlab="erfc", real_only="of real numbers in SciPy, or in torch",
+                   torch=("erfc", "special.erfc"))
 
 # ----- activations -----
 
 sigmoid = elementwise("sigmoid", torch.sigmoid, lambda x, y_place: left(y_place, logistic_slope(x)), leaves="slope",
                       fused_pull=lambda y_bar, x, slope: logistic_fused(y_bar, x) if slope is None else y_bar * slope,
-                      doc="1 / (1 + exp(-x)).", matlab="sigmoid")
+                      doc="1 / (1 + exp(-x)).", matlab="sigmoid", torch=("sigmoid", "special.expit"))
 relu = elementwise("relu", torch.relu, lambda y: _step(y),
                    fused_pull=lambda y_bar, y: aten.threshold_backward(y_bar, y, 0),
-                   doc="max(x, 0), with derivative 0 at 0.", matlab="relu", selects=True)
+                   doc="max(x, 0), with derivative 0 at 0.", matlab="relu", selects=True,
+                   real_only="turns on the sign of a real number")
 softplus = elementwise("softplus", lambda x: torch.logaddexp(x, torch.zeros((), dtype=x.dtype, device=x.device)),
                        lambda x, y_place: left(y_place, logistic(x)), leaves="slope",
                        fused_pull=lambda y_bar, x, slope: scaled_logistic(y_bar, x) if slope is None else y_bar * slope,
@@ -165,7 +168,7 @@ _leakyrelu = _unary_with_options("leakyrelu", lambda x, scale: torch._C._nn.leak
                                  lambda x, scale: _leaky_slope(x, scale),
                                  fused_pull=lambda y_bar, x, scale: aten.leaky_relu_backward(y_bar, x, scale, False),
                                  samples=[{"scale": 0.1}],
-                                 matlab="leakyrelu", selects=True)
+                                 matlab="leakyrelu", selects=True, real_only="turns on the sign of a real number")
 
 
 def _leaky_slope(x: Any, scale: float) -> Any:
@@ -192,7 +195,7 @@ def leakyrelu(x: Any, scale: float = 0.01) -> Any:
 _elu = _unary_with_options("elu", lambda x, alpha: torch._C._nn.elu(x, alpha), lambda x, alpha: elu_slope(x, alpha),
                            samples=[{"alpha": 1.5}],
                            fused_pull=lambda y_bar, x, alpha: aten.elu_backward(y_bar, alpha, 1, 1, False, x),
-                           selects=True)
+                           selects=True, real_only="turns on the sign of a real number")
 
 
 @public(_elu)
@@ -217,7 +220,8 @@ _gelu = _unary_with_options("gelu", lambda x, approximation: torch._C._nn.gelu(x
                             lambda x, approximation, y_place: left(y_place, gelu_slope(x, approximation)),
                             leaves="slope",
                             fused_pull=_gelu_fused,
-                            samples=[{"approximation": "none"}, {"approximation": "tanh"}], matlab="gelu")
+                            samples=[{"approximation": "none"}, {"approximation": "tanh"}], matlab="gelu",
+                            real_only="turns on the sign of a real number")
 
 
 @public(_gelu)
@@ -241,12 +245,13 @@ def gelu(x: Any, *, approximation: str = "none") -> Any:
 
 sign = elementwise("sign", torch.sgn, 0, complex_partials=[(lambda x: 0.5 * inverse_length(absolute(x)),
                                                             lambda y, x: -0.5 * y * y * inverse_length(absolute(x)))],
-                   singular=True, doc="x / abs(x), 0 at 0.", matlab="sign", promotes=False)
+                   singular=True, doc="x / abs(x), 0 at 0.", matlab="sign", promotes=False, torch=("sign", "sgn"))
 absolute = elementwise("abs", torch.abs, lambda x: sign(x),
                        complex_partials=[(lambda x: 0.5 * _conj(sign(x)), lambda x: 0.5 * sign(x))],
                        fused_pull=lambda y_bar, x: torch.sgn(x).mul_(y_bar), complex_fused=True, operators=("__abs__",),
                        squared=lambda x: real(_conj(x) * x) if x.dtype.is_complex else square(x),
-                       doc="The absolute value, with derivative 0 at 0.", matlab="abs", promotes=False)
+                       doc="The absolute value, with derivative 0 at 0.", matlab="abs", promotes=False,
+                       torch=("abs", "absolute"))
 angle = elementwise("angle", torch.angle, 0, complex_partials=[(lambda x: divide(-0.5j, x),
                                                                 lambda x: divide(0.5j, _conj(x)))], singular=True,
                     doc="The phase of a complex number, in radians.", matlab="angle")
@@ -264,18 +269,20 @@ def _conj(x: Any) -> Any:
 maximum = elementwise("maximum", pair(torch.maximum), lambda a, b: _first(a, b, torch.ge),
                       lambda a, b: 1 - _first(a, b, torch.ge),
                       doc="The larger of a and b; the derivative goes to a where they are equal.", matlab="max",
-                      selects=True, promotes=False)
+                      selects=True, promotes=False, real_only="complex numbers have no order")
 minimum = elementwise("minimum", pair(torch.minimum), lambda a, b: _first(a, b, torch.le),
                       lambda a, b: 1 - _first(a, b, torch.le),
                       doc="The smaller of a and b; the derivative goes to a where they are equal.", matlab="min",
-                      selects=True, promotes=False)
+                      selects=True, promotes=False, real_only="complex numbers have no order")
 atan2 = elementwise("atan2", pair(torch.atan2), lambda a, b: atan2_slope(a, b), lambda a, b: -atan2_slope(b, a),
-                    singular=True, domain=(0.5, 2), doc="The angle of the point (b, a), in radians.", matlab="atan2")
+                    singular=True, domain=(0.5, 2), doc="The angle of the point (b, a), in radians.", matlab="atan2",
+                    real_only="takes two real coordinates", torch=("atan2", "arctan2"))
 hypot = elementwise("hypot", pair(torch.hypot), lambda a, b: hypot_slope(a, b), lambda a, b: hypot_slope(b, a),
                     domain=(0.5, 2),
                     fused_pull=(lambda y_bar, y, a: _share_of(y_bar, a, y), lambda y_bar, y, b: _share_of(y_bar, b, y)),
                     squared=lambda a, b: square(a) + square(b),
-                    doc="sqrt(a**2 + b**2) without overflow; derivative 0 at (0, 0).", matlab="hypot")
+                    doc="sqrt(a**2 + b**2) without overflow; derivative 0 at (0, 0).", matlab="hypot",
+                    real_only="takes two real coordinates")
 
 
 def _share_of(y_bar: Tensor, a: Any, y: Tensor) -> Tensor:
@@ -373,7 +380,7 @@ def where(condition: Any, a: Any, b: Any, /) -> Any:
 
 _clip = Elementwise("clip", lambda x, low, high: torch.clamp(x, low, high),
                     [lambda x, low, high: _inside(x, low, high)], ("x",),
-                    samples=[{"low": -0.5, "high": 0.7}], selects=True)
+                    samples=[{"low": -0.5, "high": 0.7}], selects=True, real_only="complex numbers have no order")
 
 
 def _inside(x: Any, low: Any, high: Any) -> Any:
@@ -420,7 +427,8 @@ def _same(a: Any, b: Any) -> Any:
 
 _complex = elementwise("complex", pair(lambda a, b: torch.complex(*_same(a, b))), 1, 1j, complex_fused=True,
                        doc="a + b i.", matlab="complex",
-                       fused_pull=(lambda y_bar: y_bar.real, lambda y_bar: y_bar.imag))
+                       fused_pull=(lambda y_bar: y_bar.real, lambda y_bar: y_bar.imag),
+                       real_only="takes two real coordinates", without_half="no complex numbers are made of it")
 
 
 __all__ = ["absolute", "acos", "acosh", "add", "angle", "asin", "asinh", "atan", "atan2", "atanh",

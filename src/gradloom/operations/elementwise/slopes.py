@@ -23,8 +23,9 @@ from ...core.kinds.elementwise import Elementwise
 from ...core.trace import Node
 from ...machine.caches import cache
 from ...machine.dtypes import Tensor
+from ...machine.finite import finite
 from ...machine.questions import spared
-from .arithmetic import PAIRS_OF_ARRAYS, finite, fused_product, number_like, pair, square
+from .arithmetic import PAIRS_OF_ARRAYS, fused_product, number_like, pair, square
 
 aten = torch.ops.aten
 
@@ -113,11 +114,11 @@ asinh_slope = _slope("asinh_slope", lambda x: _over_length(x, 1), lambda y, x: -
 _atan2_slope = Elementwise(
     "atan2_slope", pair(lambda a, b: _over_squares(a, b)),
     [lambda a, b: -2 * (atan2_slope(a, b) * atan2_slope(b, a)), lambda a, b: _atan2_bend(a, b)],
-    ("a", "b"), singular=True, domain=(0.5, 2), samples=PAIRS_OF_ARRAYS)
+    ("a", "b"), singular=True, domain=(0.5, 2), samples=PAIRS_OF_ARRAYS, real_only="takes two real coordinates")
 _hypot_slope = Elementwise(
     "hypot_slope", pair(lambda a, b: _share(a, b)),
     [lambda a, b: _turn(a, b, hypot_slope(b, a)), lambda a, b: -_turn(a, b, hypot_slope(a, b))],
-    ("a", "b"), domain=(0.5, 2), samples=PAIRS_OF_ARRAYS)
+    ("a", "b"), domain=(0.5, 2), samples=PAIRS_OF_ARRAYS, real_only="takes two real coordinates")
 _hypot_slope.opaque = True  # the kernel writes in place
 
 
@@ -192,9 +193,11 @@ def _density_kernel(x: Tensor) -> Tensor:
 
 
 bell = _slope("bell", lambda x: _bell_kernel(x.clamp(-40, 40), 1), lambda y, x: -2 * (x * y),
-              fused_pull=lambda y_bar, y, x: fused_product(y_bar, y, -2).mul_(x))
+              fused_pull=lambda y_bar, y, x: fused_product(y_bar, y, -2).mul_(x),
+              real_only="of real numbers in SciPy, or in torch")
 density = _slope("density", _density_kernel, lambda y, x: -(x * y),
-                 fused_pull=lambda y_bar, y, x: fused_product(y_bar, y, -1).mul_(x))
+                 fused_pull=lambda y_bar, y, x: fused_product(y_bar, y, -1).mul_(x),
+                 real_only="of real numbers in SciPy, or in torch")
 
 # ----- of the logistic function and what is made of it -----
 
@@ -290,7 +293,8 @@ def _silu_bend(x: Any) -> Any:
 # ----- of elu -----
 
 _elu_slope = Elementwise("elu_slope", lambda x, alpha: aten.elu_backward(number_like(1, x), alpha, 1, 1, False, x),
-                         [lambda y, x: _elu_bend(y, x)], ("x",), samples=[{"alpha": 1.5}])
+                         [lambda y, x: _elu_bend(y, x)], ("x",), samples=[{"alpha": 1.5}],
+                         real_only="turns on the sign of a real number")
 
 
 def _elu_bend(y: Any, x: Any) -> Any:
@@ -330,7 +334,7 @@ def _gelu_slope_kernel(x: Tensor, approximation: str) -> Tensor:
 
 _gelu_slope = Elementwise(
     "gelu_slope", _gelu_slope_kernel, [lambda x, approximation: _gelu_bend(x, approximation)], ("x",),
-    samples=[{"approximation": "none"}, {"approximation": "tanh"}])
+    samples=[{"approximation": "none"}, {"approximation": "tanh"}], real_only="turns on the sign of a real number")
 _gelu_slope.opaque = True  # the kernel writes in place
 
 

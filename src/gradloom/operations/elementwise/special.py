@@ -12,8 +12,9 @@ from ...core.errors import ShapeError, line_of, user_site
 from ...core.kinds.elementwise import Elementwise
 from ...core.tables import OPERATIONS
 from ...machine.dtypes import HALF, Tensor
+from ...machine.finite import finite
 from ...machine.questions import spared
-from .arithmetic import PAIRS_OF_ARRAYS, divide, finite, fused_product, number_like, pair, scale
+from .arithmetic import PAIRS_OF_ARRAYS, divide, fused_product, number_like, pair, scale
 from .discrete import trunc
 from .functions import apply_unary, sqrt, tan, tanh
 from .slopes import asinh_slope, atan_slope, one_plus_square, scaled_logistic
@@ -114,10 +115,12 @@ def _cospi_kernel(x: Tensor) -> Tensor:
 
 sinpi = elementwise("sinpi", _sinpi_kernel, lambda x: math.pi * cospi(x),
                     fused_pull=lambda y_bar, x: fused_product(y_bar, _cospi_kernel(x), math.pi),
-                    doc="sin(pi x), exactly 0 at integers.", matlab="sinpi")
+                    doc="sin(pi x), exactly 0 at integers.", matlab="sinpi",
+                    real_only="of real numbers in SciPy, or in torch")
 cospi = elementwise("cospi", _cospi_kernel, lambda x: -math.pi * sinpi(x),
                     fused_pull=lambda y_bar, x: fused_product(y_bar, _sinpi_kernel(x), -math.pi),
-                    doc="cos(pi x), exactly 0 halfway between integers.", matlab="cospi")
+                    doc="cos(pi x), exactly 0 halfway between integers.", matlab="cospi",
+                    real_only="of real numbers in SciPy, or in torch")
 # their kernels write in place
 OPERATIONS["sinpi"].opaque = OPERATIONS["cospi"].opaque = OPERATIONS["csch"].opaque = True
 
@@ -170,19 +173,24 @@ def _polygamma_of_numbers(x: Tensor, n: int) -> Tensor:
 
 _polygamma = Elementwise("polygamma", _polygamma_kernel, [lambda x, n: _polygamma.apply((x,), {"n": n + 1})],
                          ("x",), singular=True,
-                         domain=(0.5, 3), samples=[{"n": 1}, {"n": 2}], matlab="psi")
+                         domain=(0.5, 3), samples=[{"n": 1}, {"n": 2}], matlab="psi",
+                         real_only="of real numbers in torch")
 _polygamma.opaque = True  # the kernel writes in place
 digamma = elementwise("digamma", torch.digamma, lambda x: _polygamma.apply((x,), {"n": 1}),
                       singular=True, domain=(0.5, 3),
-                      doc="The derivative of gammaln, gamma'(x) / gamma(x).", matlab="psi")
+                      doc="The derivative of gammaln, gamma'(x) / gamma(x).", matlab="psi",
+                      real_only="of real numbers in torch", torch=("digamma", "special.digamma", "special.psi"))
 gammaln = elementwise("gammaln", torch.lgamma, lambda x: digamma(x), singular=True, domain=(0.5, 3),
                       doc="The logarithm of the absolute value of the gamma function, without overflow.",
-                      matlab="gammaln")
+                      matlab="gammaln", real_only="of real numbers in torch",
+                      torch=("lgamma", "special.gammaln", "prims.lgamma"))
 gamma = elementwise("gamma", _gamma_kernel, lambda y, x: scale(y, digamma(x)), singular=True, domain=(0.5, 3),
-                    doc="The gamma function: (x - 1)! at integers from 1, where it is exact; infinite at 0 and negative integers.", matlab="gamma")
+                    doc="The gamma function: (x - 1)! at integers from 1, where it is exact; infinite at 0 and negative integers.", matlab="gamma",
+                    real_only="of real numbers in torch")
 beta = elementwise("beta", pair(_beta_kernel), lambda y, a, b: scale(y, digamma(a) - digamma(a + b)),
                    lambda y, a, b: scale(y, digamma(b) - digamma(a + b)), singular=True, domain=(0.5, 3),
-                   doc="The beta function, gamma(a) gamma(b) / gamma(a + b), computed by logarithms.", matlab="beta")
+                   doc="The beta function, gamma(a) gamma(b) / gamma(a + b), computed by logarithms.", matlab="beta",
+                   real_only="of real numbers in torch")
 
 
 @public(_polygamma)
@@ -227,16 +235,22 @@ def _erfcinv_kernel(x: Tensor) -> Tensor:
 # their slopes: s = sqrt(pi) / 2 exp(y * y), and s' = 2 y s * s
 _erfinv_slope = Elementwise("erfinv_slope", lambda x: _erfinv_fused(number_like(1, x), x, torch.erfinv(x)),
                             [lambda y, x: 2 * ((erfinv(x) * y) * y)],
-                            ("x",), singular=True, domain=(-0.9, 0.9))
+                            ("x",), singular=True, domain=(-0.9, 0.9),
+                            real_only="of real numbers in SciPy, or in torch")
 _erfcinv_slope = Elementwise("erfcinv_slope", lambda x: _erfcinv_fused(number_like(1, x), x, _erfcinv_kernel(x)),
-                             [lambda y, x: 2 * ((erfcinv(x) * y) * y)], ("x",), singular=True, domain=(0.3, 1.5))
+                             [lambda y, x: 2 * ((erfcinv(x) * y) * y)], ("x",), singular=True, domain=(0.3, 1.5),
+                             real_only="of real numbers in SciPy, or in torch",
+                             without_half="torch has no kernel on the CPU")
 _erfinv_slope.opaque = _erfcinv_slope.opaque = True  # their kernels write in place
 erfinv = elementwise("erfinv", torch.erfinv, lambda x: _erfinv_slope.apply((x,)), singular=True,
                      domain=(-0.9, 0.9), fused_pull=_erfinv_fused,
-                     doc="The inverse of erf, from -1 to 1.", matlab="erfinv")
+                     doc="The inverse of erf, from -1 to 1.", matlab="erfinv",
+                     real_only="of real numbers in SciPy, or in torch",
+                     torch=("erfinv", "special.erfinv", "prims.erf_inv"))
 erfcinv = elementwise("erfcinv", _erfcinv_kernel, lambda x: _erfcinv_slope.apply((x,)), singular=True,
                       domain=(0.3, 1.5), fused_pull=_erfcinv_fused,
-                      doc="The inverse of erfc, from 0 to 2, accurate near 0.", matlab="erfcinv")
+                      doc="The inverse of erfc, from 0 to 2, accurate near 0.", matlab="erfcinv",
+                      real_only="of real numbers in SciPy, or in torch", without_half="torch has no kernel on the CPU")
 
 FAR, TERMS = 2.0, 40
 
@@ -270,7 +284,9 @@ def _erfcx_fused(y_bar: Tensor, x: Tensor, y: Tensor, n: int) -> Tensor:
 
 
 _erfcx = Elementwise("erfcx", _scaled_integral, [lambda x, n: -2 * (n + 1) * _erfcx.apply((x,), {"n": n + 1})], ("x",),
-                     fused_pull=_erfcx_fused, samples=[{"n": 0}, {"n": 2}], domain=(-1, 5), matlab="erfcx")
+                     fused_pull=_erfcx_fused, samples=[{"n": 0}, {"n": 2}], domain=(-1, 5), matlab="erfcx",
+                     real_only="of real numbers in SciPy, or in torch", without_half="torch has no kernel on the CPU",
+                     torch=("special.erfcx", "prims.erfcx"))
 _erfcx.opaque = True  # the kernel writes in place
 
 
@@ -348,7 +364,8 @@ _xlogy_second = Elementwise(
     singular=True, domain=(0.5, 2), samples=PAIRS_OF_ARRAYS)
 xlogy = elementwise("xlogy", pair(torch.xlogy), lambda a, b: _xlogy_first.apply((a, b)),
                     lambda a, b: _xlogy_second.apply((a, b)), singular=True, domain=(0.5, 2),
-                    doc="a log(b), 0 where a is 0, as in entropies.")
+                    doc="a log(b), 0 where a is 0, as in entropies.", real_only="of real numbers in torch",
+                    torch=("xlogy", "special.xlogy"))
 
 
 def _turned(a: Any, b: Any) -> Any:
@@ -359,9 +376,11 @@ def _turned(a: Any, b: Any) -> Any:
 
 
 copysign = elementwise("copysign", pair(torch.copysign), _turned, 0,
-                       doc="The absolute value of a with the sign of b; derivative 0 where a is 0.")
+                       doc="The absolute value of a with the sign of b; derivative 0 where a is 0.",
+                       real_only="turns on the sign of a real number")
 nextafter = elementwise("nextafter", pair(torch.nextafter), 1, 0,
-                        doc="The floating number next to a in the direction of b; derivative 1 in a.")
+                        doc="The floating number next to a in the direction of b; derivative 1 in a.",
+                        real_only="turns on the sign of a real number")
 def _whole_quotient(a: Tensor, b: Tensor) -> Tensor:
     return torch.div(a, b, rounding_mode="trunc")
 
@@ -373,7 +392,8 @@ _REMAINDERS: list[Any] = [(_NUMBERS, 3.0, {}), (7.6, _NUMBERS, {}),
 fmod = elementwise("fmod", pair(torch.fmod), 1, lambda a, b: -trunc(a / b), domain=(0.6, 0.9),
                    matlab="rem", samples=_REMAINDERS,
                    fused_pull=(None, lambda y_bar, a, b: fused_product(y_bar, pair(_whole_quotient)(a, b), -1)),
-                   doc="a - trunc(a / b) b, with the sign of a.", promotes=False)
+                   doc="a - trunc(a / b) b, with the sign of a.", promotes=False,
+                   real_only="rounding is of real numbers")
 
 __all__ = ["acot", "acoth", "acsc", "acsch", "asec", "asech", "beta", "copysign", "cospi",
            "cot", "coth", "csc", "csch", "digamma", "erfcinv", "erfcx",

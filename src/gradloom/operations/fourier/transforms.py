@@ -22,7 +22,7 @@ from ...core.labels import described
 from ...machine.dtypes import HALF, Tensor
 from ..elementwise.arithmetic import conj, real
 from ..movement.axes import array, negative_axes
-from ..movement.selection import pad_axis, slice_axis
+from ..movement.slices import pad_axis, slice_axis
 from ..neural.softmax import floating
 
 OPPOSITE = {"backward": "forward", "ortho": "ortho", "forward": "backward"}
@@ -62,7 +62,8 @@ _fft = multilinear(
              ((4, 2), {"axes": (-2,), "inverse": True, "norm": "backward"}),
              ((3, 2, 2), {"axes": (-3, -1), "inverse": False, "norm": "forward"}),
              ((1, 3), {"axes": (-2, -1), "inverse": True, "norm": "ortho"}),
-             ((0, 3), {"axes": (-1,), "inverse": False, "norm": "backward"})])
+             ((0, 3), {"axes": (-1,), "inverse": False, "norm": "backward"})],
+                   without_half="no complex numbers are made of it")
 
 
 # ----- real numbers and half of their spectrum -----
@@ -129,7 +130,8 @@ _rfft = multilinear(
     "rfft", _rfft_kernel, transposes={"x": _rfft_transpose}, act=_rfft_on_block,
     samples=[((2, 5), {"axes": (-1,), "norm": "backward"}), ((4, 2), {"axes": (-2,), "norm": "forward"}),
              ((3, 2, 4), {"axes": (-3, -1), "norm": "ortho"}),
-             ((3, 1), {"axes": (-1,), "norm": "backward"}), ((0, 3), {"axes": (-1,), "norm": "backward"})])
+             ((3, 1), {"axes": (-1,), "norm": "backward"}), ((0, 3), {"axes": (-1,), "norm": "backward"})],
+                    real_only="the transform of real numbers", without_half="no complex numbers are made of it")
 def _irfft_fused(y_bar: Tensor, axes: Any, n: int, norm: str) -> tuple[Tensor]:
     """What stands for two is doubled in place."""
     half = _rfft_kernel(y_bar, axes, OPPOSITE[norm])
@@ -144,7 +146,7 @@ _irfft = multilinear(
              ((3, 2), {"axes": (-2,), "n": 4, "norm": "forward"}),
              ((3, 2, 3), {"axes": (-3, -1), "n": 4, "norm": "ortho"}),
              ((3, 1), {"axes": (-1,), "n": 1, "norm": "backward"}),
-             ((0, 2), {"axes": (-1,), "n": 3, "norm": "backward"})])
+             ((0, 2), {"axes": (-1,), "n": 3, "norm": "backward"})], without_half="no complex numbers are made of it")
 
 
 # ----- public functions -----

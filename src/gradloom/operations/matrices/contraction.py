@@ -1,4 +1,4 @@
-"""Products that sum over axes: matmul, einsum, fullyconnect."""
+"""Products that sum over axes: matmul, einsum, tensordot, vecdot."""
 from __future__ import annotations
 
 import itertools
@@ -16,12 +16,12 @@ from ...core.calls import broadcast_operands
 from ...core.declare import composite, multilinear, public
 from ...core.errors import LabelError, ShapeError, line_of, user_site
 from ...core.kinds.multilinear import Multilinear
-from ...core.labels import axes_of, channel_last_order, checked, described, tidy, without
+from ...core.labels import axes_of, checked, described, tidy, without
 from ...core.tables import OPERATIONS
 from ...machine.dtypes import Tensor, broadcast_shapes, computed_in, differentiable, promoted
-from ...machine.products import affine_product, matrix_product
+from ...machine.products import matrix_product
 from ..elementwise.arithmetic import astype, conj
-from ..movement.axes import array, expand_dims, matrix_transpose, moveaxis, permute_dims, reshape
+from ..movement.axes import array, expand_dims, matrix_transpose, permute_dims, reshape
 from .vector_products import _matvec, _outer, _vecdot
 
 
@@ -54,7 +54,8 @@ _matmul = multilinear(
     transposes={"a": lambda y_bar, b: _matmul.apply((y_bar, _adjoint(b))),
                 "b": lambda y_bar, a: _matmul.apply((_adjoint(a), y_bar))},
     fused_pull={"a": lambda y_bar, b: matrix_product(y_bar, b.mH), "b": lambda y_bar, a: matrix_product(a.mH, y_bar)},
-    samples=[((2, 3), (3, 4), {}), ((5, 2, 3), (3, 4), {}), ((2, 3), (5, 3, 4), {})])
+    samples=[((2, 3), (3, 4), {}), ((5, 2, 3), (3, 4), {}), ((2, 3), (5, 3, 4), {})],
+                      torch=("matmul", "linalg.matmul", "__matmul__"))
 
 
 @public(_matmul, operators=("__matmul__", "__rmatmul__"))
@@ -289,32 +290,6 @@ def einsum(equation: str, /, *operands: Any) -> Any:
     return _einsum.apply(arrays, {"letters": (names, out)})
 
 
-# ----- fullyconnect -----
-
-
-def _linear_kernel(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    if x.ndim == 2 and weight.ndim == 2 and (bias is None or bias.ndim == 1):
-        return affine_product(x, weight, bias)
-    y = matrix_product(x, weight.mT)
-    return y if bias is None else y + (bias.unsqueeze(-2) if bias.ndim > 1 else bias)
-
-
-def _linear_weight_bar(y_bar: Any, x: Any) -> Any:
-    return _matmul.apply((matrix_transpose(y_bar), conj(x) if x.dtype.is_complex else x))
-
-
-_linear = multilinear(
-    "linear", _linear_kernel, ("x", "weight", "bias"), terms=[("x", "weight"), ("bias",)],
-    axes="... n i, ... o i -> ... n o",
-    act=action.contraction, broadcast=True, whole_axes=(-1, None, None),
-    transposes={"x": lambda y_bar, weight: _matmul.apply((y_bar, conj(weight) if weight.dtype.is_complex else weight)),
-                "weight": _linear_weight_bar, "bias": lambda y_bar: y_bar},
-    fused_pull={"x": lambda y_bar, weight: matrix_product(y_bar, weight.conj()),
-                "weight": lambda y_bar, x: matrix_product(y_bar.mT, x.conj())},
-    monomials={("bias",): lambda bias, node, lead: expand_dims(bias, axis=-2)}, matlab="fullyconnect",
-    samples=[((5, 3), (2, 3), (2,), {}), ((5, 3), (2, 3), None, {})])
-
-
 def layout_of(x: Any, data_format: str | None, word: str) -> str:
     """The labels of x, or the data_format of an unlabelled x."""
     labels = labels_of(x)
@@ -331,53 +306,6 @@ def layout_of(x: Any, data_format: str | None, word: str) -> str:
                          f"write dlarray(x, labels) or data_format=, such as {LAYOUTS}")
     found = checked(data_format, x.ndim)
     return found if found is not None else data_format
-
-
-@public(_linear)
-def fullyconnect(x: Any, weights: Any, bias: Any = None, /, *, data_format: str | None = None) -> Any:
-    """Weights times the channels of x, plus a bias. C and S axes are merged, C first, then S in their order.
-
-    Formula: y[o] = sum over i of weights[o, i] x[i] + bias[o]. x: any layout with C or S; weights: (outputs, inputs);
-    bias: (outputs,) or None; y: x's layout, with C in the place of the merged axes.
-
-    >>> import gradloom as gl
-    >>> x = gl.dlarray([[1.0, 2.0], [3.0, 4.0]], "CB")
-    >>> gl.fullyconnect(x, [[1.0, 1.0]], [0.5])
-    1(C) x 2(B) dlarray float64
-    [[4.5 6.5]]
-
-    Source: MATLAB fullyconnect.
-    """
-    x, weights = array(x), array(weights)
-    bias = None if bias is None else array(bias)
-    labelled = labels_of(x) is not None
-    labels = layout_of(x, data_format, "fullyconnect")
-    merged = channel_last_order(labels)
-    if not merged:
-        raise LabelError(
-            f"fullyconnect needs an axis C or S, x is {described(x.shape, labels)}, at {line_of(user_site())}")
-    if weights.ndim != 2:
-        raise ShapeError(
-            f"fullyconnect weights are (outputs, inputs), not {described(weights.shape, None)}, at {line_of(user_site())}")
-    features = math.prod(x.shape[k] for k in merged)
-    if weights.shape[1] != features or bias is not None and tuple(bias.shape) != (weights.shape[0],):
-        raise ShapeError(
-            f"fullyconnect of x {described(x.shape, labels)} ({features} features) with weights {described(weights.shape, None)}"
-                         + ("" if bias is None else f" and bias {described(bias.shape, None)}")
-                         + f", at {line_of(user_site())}; weights are (outputs, inputs), bias is (outputs,)")
-    rest = [k for k in range(x.ndim) if k not in merged]
-    at = labels.index("C") if "C" in labels else merged[0]
-    at = sum(1 for k in rest if k < at)
-    x, weights, bias = promoted_arrays(unlabelled(x), unlabelled(weights), unlabelled(bias))
-    sizes = [x.shape[k] for k in rest]
-    flat = reshape(permute_dims(x, (*rest, *merged)), (math.prod(sizes), features))
-    y = reshape(_linear.apply((flat, weights, bias)), (*sizes, weights.shape[0]))
-    y = moveaxis(y, -1, at)
-    letters = [labels[k] for k in rest]
-    letters.insert(at, "C")
-    if labelled:
-        y = dlarray._made(y._value, y._node, tidy("".join(letters)))
-    return y
 
 
 # ----- composites -----
@@ -456,5 +384,5 @@ def vecdot(a: Any, b: Any, /, *, axis: Any = -1) -> Any:
     return _vecdot.apply((a, b), {"axis": axes[0]}, without(labels, [axes[0] + len(shape)]))
 
 
-__all__ = ["einsum", "fullyconnect", "layout_of", "matmul", "outer", "promoted_arrays", "sparse_matmul", "tensordot",
+__all__ = ["einsum", "layout_of", "matmul", "outer", "promoted_arrays", "sparse_matmul", "tensordot",
            "vecdot"]

@@ -15,7 +15,7 @@ from ..elementwise.arithmetic import conj, imag, real
 from ..elementwise.functions import where
 from ..movement.axes import array, matrix_transpose
 from ..movement.joining import concat
-from ..movement.selection import slice_axis
+from ..movement.slices import slice_axis
 from ..sums.reduction import sum
 from .inverses import _inv
 from .stacks import both_types, column, constant_like, failed, leading, matrices, product, sample_matrix
@@ -85,7 +85,8 @@ _det = general("det", lambda x: tuple(aten._linalg_det(_transposed(x))), hidden=
                push=lambda x_dot, x, y, lu, pivots: sum(_cofactors(x, y, lu, pivots) * x_dot, axis=(-2, -1)),
                pull=lambda y_bar, x, y, lu, pivots: column(column(y_bar)) * conj(_cofactors(x, y, lu, pivots)),
                samples=lambda: [
-                   *((a, {}) for a in (*both_types((3,), (2, 2), (1,), (0,)), *_singular_samples()))])
+                   *((a, {}) for a in (*both_types((3,), (2, 2), (1,), (0,)), *_singular_samples()))],
+               without_half="LAPACK has none", torch=("linalg.det", "det"))
 _det.opaque = True  # torch's forward derivative at a singular matrix is 0
 
 
@@ -147,7 +148,8 @@ def _slogdet_pull(y_bar: Any, x: Any, y: Any, lu: Any, pivots: Any) -> Any:
 
 _slogdet = general("slogdet", lambda x: tuple(aten._linalg_slogdet(_transposed(x))), outputs=2,
                    hidden=("lu", "pivots"), push=_slogdet_push,
-                   pull=_slogdet_pull, samples=lambda: [(a, {}) for a in both_types((3,), (2, 2), (1,), (0,))])
+                   pull=_slogdet_pull, samples=lambda: [(a, {}) for a in both_types((3,), (2, 2), (1,), (0,))],
+                   without_half="LAPACK has none", torch=("linalg.slogdet", "slogdet"))
 
 
 class SlogdetResult(NamedTuple):

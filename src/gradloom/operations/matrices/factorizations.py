@@ -16,7 +16,7 @@ from ...core.errors import GradloomWarning, ShapeError, line_of, user_site
 from ...machine.dtypes import Tensor
 from ...machine.questions import decided
 from ..movement.axes import array
-from ..movement.selection import pad_axis, slice_axis
+from ..movement.slices import pad_axis, slice_axis
 from .inverses import triangular_solution
 from .stacks import (
     adjoint,
@@ -61,7 +61,8 @@ def _cholesky_pull(y_bar: Any, y: Any) -> Any:
 
 
 _cholesky = general("cholesky", _cholesky_kernel, push=_cholesky_push, pull=_cholesky_pull, matlab="chol",
-                    samples=lambda: [(a @ a.mH, {}) for a in both_types((3,), (2, 2), (1,), (0,))])
+                    samples=lambda: [(a @ a.mH, {}) for a in both_types((3,), (2, 2), (1,), (0,))],
+                    without_half="LAPACK has none")
 
 
 @public(_cholesky)
@@ -162,7 +163,7 @@ def _qr_samples() -> list[Any]:
 
 
 _qr = general("qr", lambda x, mode: tuple(torch.linalg.qr(x, mode)), outputs=2, push=_qr_push,
-              pull=_qr_pull, samples=_qr_samples, matlab="qr")
+              pull=_qr_pull, samples=_qr_samples, matlab="qr", without_half="LAPACK has none")
 
 
 class QRResult(NamedTuple):

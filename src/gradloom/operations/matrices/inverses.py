@@ -84,7 +84,7 @@ def _solve_pull(y_bar: Any, a: Any, y: Any, lu: Any, pivots: Any, wanted: Any) -
 _solve = general("solve", _solve_kernel, ("a", "b"), hidden=("lu", "pivots"), push=_solve_push,
                  pull=_solve_pull, matlab="mldivide", act=act_on_right_side, samples=lambda: [
     *((a, sample_side(a, 2), {}) for a in both_types((3,), (2, 2), (1,), (0,))), (sample_matrix(2, 1), (3, 2, 1), {}),
-    (sample_matrix(2, 3), (1, 2, 2), {})])
+    (sample_matrix(2, 3), (1, 2, 2), {})], without_half="LAPACK has none")
 
 
 def _right_side(a: Any, b: Any, word: str) -> tuple[Any, Any, bool, str | None]:
@@ -157,7 +157,7 @@ def _triangular_pull(y_bar: Any, a: Any, y: Any, upper: bool, wanted: Any) -> An
 _triangular = general("solve_triangular", _triangular_kernel, ("a", "b"), push=_triangular_push,
                       pull=_triangular_pull, matlab="linsolve", act=act_on_right_side, samples=lambda: [
     *((a, sample_side(a, 2), {"upper": bool(k % 2)}) for k, a in enumerate(both_types((3,), (2, 2), (1,), (0,)))),
-    (sample_matrix(2, 1), (3, 2, 1), {"upper": True})])
+    (sample_matrix(2, 1), (3, 2, 1), {"upper": True})], without_half="LAPACK has none")
 
 
 def triangular_solution(a: Any, b: Any, upper: bool) -> Any:
@@ -199,7 +199,8 @@ def _inv_kernel(x: Tensor) -> Tensor:
 
 _inv = general("inv", _inv_kernel, push=lambda x_dot, y: -product(y, x_dot, y),
                pull=lambda y_bar, y: -product(adjoint(y), y_bar, adjoint(y)),
-               samples=lambda: [(a, {}) for a in both_types((3,), (2, 2), (1,), (0,))], matlab="inv")
+               samples=lambda: [(a, {}) for a in both_types((3,), (2, 2), (1,), (0,))], matlab="inv",
+               without_half="LAPACK has none", torch=("linalg.inv", "inverse"))
 
 
 @public(_inv)
@@ -243,7 +244,7 @@ def _pinv_pull(y_bar: Any, x: Any, y: Any) -> Any:
 _pinv = general("pinv", lambda x, rtol: torch.linalg.pinv(x, rtol=rtol), push=_pinv_push, pull=_pinv_pull,
                 matlab="pinv", samples=lambda: [
     *((a, {"rtol": None}) for a in both_types((2,), (2, 2), (1,))), ((3, 2), {"rtol": None}),
-    ((2, 2, 3), {"rtol": 1e-12}), ((0, 2), {"rtol": None})])
+    ((2, 2, 3), {"rtol": 1e-12}), ((0, 2), {"rtol": None})], without_half="LAPACK has none")
 
 
 @public(_pinv)

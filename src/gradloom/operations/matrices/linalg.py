@@ -21,7 +21,7 @@ from ..elementwise.discrete import not_equal
 from ..elementwise.functions import absolute
 from ..movement.axes import array, broadcast_to, matrix_transpose, reshape
 from ..movement.joining import concat
-from ..movement.selection import pad_axis, slice_axis
+from ..movement.slices import pad_axis, slice_axis
 from ..neural.softmax import floating
 from ..sums.extremes import max, min
 from ..sums.reduction import norm, sum

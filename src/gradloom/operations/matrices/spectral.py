@@ -17,7 +17,7 @@ from ...machine.dtypes import Tensor
 from ..elementwise.arithmetic import real
 from ..movement.axes import array
 from ..movement.joining import concat
-from ..movement.selection import slice_axis
+from ..movement.slices import slice_axis
 from ..sums.reduction import sum
 from .equal_values import Eigenvectors, SingularVectors, over_gaps
 from .factorizations import _qr
@@ -71,11 +71,13 @@ def _eigh_pull(y_bar: Any, y: Any, pivots: Any) -> Any:
 
 _eigh = general("eigh", _eigh_kernel, outputs=2, hidden=("pivots",), push=_eigh_push, pull=_eigh_pull,
                 meeting=_EIGENVECTORS, matlab="eig", samples=lambda: [(a, {})
-                                                                      for a in both_types((3,), (2, 2), (1,), (0,))])
+                                                                      for a in both_types((3,), (2, 2), (1,), (0,))],
+                without_half="LAPACK has none")
 _eigvalsh = general("eigvalsh", lambda x: torch.linalg.eigvalsh((x + x.mH) / 2),
                     push=lambda x_dot, x: _eigenvalues_push(x_dot, _eigh.apply((x,))[1]),
                     pull=lambda y_bar, x: _eigh_pull((y_bar, None), _eigh.apply((x,)), None),
-                    samples=lambda: [(a, {}) for a in both_types((3,), (2, 2), (1,), (0,))])
+                    samples=lambda: [(a, {}) for a in both_types((3,), (2, 2), (1,), (0,))],
+                    without_half="LAPACK has none")
 
 
 def _eigenvalues_push(x_dot: Any, v: Any) -> Any:
@@ -166,7 +168,7 @@ def _svd_samples() -> list[Any]:
 
 
 _svd = general("svd", _svd_kernel, outputs=3, hidden=("pivots",), push=_svd_push, pull=_svd_pull,
-               meeting=_SINGULAR_VECTORS, samples=_svd_samples, matlab="svd")
+               meeting=_SINGULAR_VECTORS, samples=_svd_samples, matlab="svd", without_half="LAPACK has none")
 
 
 def _values_push(x_dot: Any, y: Any) -> Any:
@@ -174,7 +176,8 @@ def _values_push(x_dot: Any, y: Any) -> Any:
 
 
 _svdvals = general("svdvals", torch.linalg.svdvals, push=lambda x_dot, x: _values_push(x_dot, _svd.apply((x,))),
-                   pull=lambda y_bar, x: _svd_pull((None, y_bar, None), _svd.apply((x,)), None), samples=_svd_samples)
+                   pull=lambda y_bar, x: _svd_pull((None, y_bar, None), _svd.apply((x,)), None), samples=_svd_samples,
+                   without_half="LAPACK has none", torch=("linalg.svdvals",))
 
 
 class SVDResult(NamedTuple):

@@ -10,7 +10,7 @@ from ...core.declare import general
 from ...core.operation import padded
 from ...machine.dtypes import Tensor
 from ..elementwise.arithmetic import conj
-from ..movement.selection import pad_axis, slice_axis
+from ..movement.slices import pad_axis, slice_axis
 from ..sums.reduction import sum
 
 

@@ -14,7 +14,7 @@ from ...core.kinds.multilinear import Multilinear
 from ...core.labels import axes_of
 from ...machine.dtypes import Tensor, promoted
 from .axes import array, expand_dims, fresh, reshape, squeeze
-from .selection import pad_axis, slice_axis
+from .slices import pad_axis, slice_axis
 
 
 def _join(arrays: list[Any], axis: Any, what: str) -> tuple[list[Any], str | None, int]:

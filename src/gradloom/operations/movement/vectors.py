@@ -17,7 +17,7 @@ from ...machine.dtypes import Tensor, differentiable
 from ..elementwise.arithmetic import astype
 from .axes import array, reshape
 from .joining import raveled
-from .selection import slice_axis
+from .slices import slice_axis
 
 
 @composite

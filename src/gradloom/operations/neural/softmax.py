@@ -51,7 +51,7 @@ _softmax = general(
     "softmax", lambda x, axis: torch.softmax(x, axis), push=_softmax_push,
     pull=lambda y_bar, y, axis: _softmax_push(y_bar, y, axis),
     fused_pull=lambda y_bar, y, axis: aten._softmax_backward_data(y_bar, y, axis, y.dtype),
-    samples=_SAMPLES, matlab="softmax")
+    samples=_SAMPLES, matlab="softmax", real_only="probabilities are real")
 
 
 @public(_softmax)
@@ -78,7 +78,8 @@ _log_softmax = general(
     "log_softmax", lambda x, axis: torch.log_softmax(x, axis),
     push=lambda x_dot, y, axis: x_dot - sum(x_dot * exp(y), axis=axis, keepdims=True),
     pull=lambda y_bar, y, axis: y_bar - sum(y_bar, axis=axis, keepdims=True) * exp(y),
-    fused_pull=lambda y_bar, y, axis: aten._log_softmax_backward_data(y_bar, y, axis, y.dtype), samples=_SAMPLES)
+    fused_pull=lambda y_bar, y, axis: aten._log_softmax_backward_data(y_bar, y, axis, y.dtype), samples=_SAMPLES,
+                       real_only="probabilities are real")
 
 
 @public(_log_softmax)

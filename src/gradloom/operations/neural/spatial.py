@@ -15,7 +15,7 @@ from ...core.errors import LabelError, ShapeError, line_of, user_site
 from ...core.labels import described, positions
 from ...machine.dtypes import Tensor
 from ..movement.axes import permute_dims, reshape
-from ..movement.selection import unpadded, zeros_around
+from ..movement.slices import unpadded, zeros_around
 
 Sizes = tuple[int, ...]
 Pairs = tuple[tuple[int, int], ...]

@@ -18,7 +18,8 @@ from ..elementwise.functions import absolute, where
 from ..matrices.tridiagonal import tridiagonal_solution
 from ..movement.axes import array, reshape
 from ..movement.joining import concat
-from ..movement.selection import _take, slice_axis
+from ..movement.selection import _take
+from ..movement.slices import slice_axis
 from ..neural.softmax import floating
 
 METHODS = ("linear", "nearest", "next", "previous", "pchip", "makima", "cubic", "spline")

@@ -38,7 +38,7 @@ _ORDERS = [((2, 5), {"axis": -1, "descending": False}), ((4, 2), {"axis": -2, "d
 _sort = general("sort", _sort_kernel, hidden=("place",), push=lambda x_dot, place, axis: pick_along(x_dot, place, axis),
                 pull=lambda y_bar, place, axis, x_shape: put_along(y_bar, place, axis, x_shape[axis]),
                 fused_pull=_sort_fused, samples=_ORDERS,
-                matlab="sort", selects=True)
+                matlab="sort", selects=True, real_only="complex numbers have no order")
 _argsort = discrete("argsort", lambda x, axis, descending: _sort_kernel(x, axis, descending)[1])
 
 
@@ -122,7 +122,7 @@ _topk = general("topk", _topk_kernel, hidden=("place",), push=lambda x_dot, plac
                 samples=[((2, 5), {"axis": -1, "k": 2, "largest": True}),
                          ((4, 2), {"axis": -2, "k": 3, "largest": False}),
                          ((3,), {"axis": -1, "k": 0, "largest": True}), ((1,), {"axis": -1, "k": 1, "largest": True})],
-                selects=True)
+                selects=True, real_only="complex numbers have no order")
 
 
 @public(_topk)
@@ -202,7 +202,7 @@ _selected = general("order_statistics", _selected_kernel, hidden=("place",),
                     pull=lambda y_bar, place, x_shape: put_along(y_bar, place, -1, x_shape[-1]),
                     samples=[((2, 5), {"ranks": (2,)}), ((3, 4), {"ranks": (1, 2)}), ((1,), {"ranks": (0,)}),
                              ((0, 3), {"ranks": (1,)})],
-                    selects=True)
+                    selects=True, real_only="complex numbers have no order")
 
 
 @public(_selected)

@@ -14,7 +14,7 @@ from ..elementwise.arithmetic import astype
 from ..movement.along_axis import single_axis
 from ..movement.axes import array, broadcast_to, fresh, negative_axes, reshape
 from ..movement.joining import concat
-from ..movement.selection import pad_axis, slice_axis
+from ..movement.slices import pad_axis, slice_axis
 from .reduction import sum
 from .scans import _scanned
 

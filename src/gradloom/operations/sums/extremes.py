@@ -82,7 +82,7 @@ _SAMPLES = [((4, 3), {"axis": (-1,), "keepdims": False}), ((2, 3, 4), {"axis": (
             ((2, 3), {"axis": (-1, -2), "keepdims": False}), ((3, 4), {"axis": (-2,), "keepdims": True})]
 
 
-def _extreme(name: str, find: Any) -> Any:
+def _extreme(name: str, find: Any, **rest: Any) -> Any:
     """`place`: where the first of the extremes is, among the reduced elements as one last axis."""
 
     def kernel(x: Tensor, axis: tuple[int, ...], keepdims: bool) -> tuple[Tensor, Tensor]:
@@ -108,11 +108,11 @@ def _extreme(name: str, find: Any) -> Any:
         return x_bar.scatter_(axis[0], place.movedim(-1, axis[0]), y_bar if keepdims else y_bar.unsqueeze(axis[0]))
 
     return general(name, kernel, hidden=("place",), push=push, pull=pull, fused_pull=fused_pull,
-                   samples=_SAMPLES, matlab=name, selects=True)
+                   samples=_SAMPLES, matlab=name, selects=True, real_only="complex numbers have no order", **rest)
 
 
-_max = _extreme("max", torch.max)
-_min = _extreme("min", torch.min)
+_max = _extreme("max", torch.max, torch=("amax",))
+_min = _extreme("min", torch.min, torch=("amin",))
 # the value alone takes a tenth of the time
 _alone = {_max: discrete("amax", lambda x, axis, keepdims: torch.amax(x, axis, keepdims)),
           _min: discrete("amin", lambda x, axis, keepdims: torch.amin(x, axis, keepdims))}
@@ -166,8 +166,8 @@ def _position(find: Any) -> Any:
     return lambda x, axis, keepdims: _kept(find(_flattened(x, axis), -1).indices, axis, keepdims, x.shape)
 
 
-_argmax = discrete("argmax", _position(torch.max))
-_argmin = discrete("argmin", _position(torch.min))
+_argmax = discrete("argmax", _position(torch.max), torch=("argmax",))
+_argmin = discrete("argmin", _position(torch.min), torch=("argmin",))
 
 
 def _argument(operation: Any, x: Any, axis: Any, keepdims: bool) -> Any:
@@ -226,7 +226,7 @@ def _prod_fused(y_bar: Tensor, x: Tensor, y: Tensor, axis: Any, keepdims: bool, 
 
 
 _prod = general("prod", _prod_kernel, push=_prod_push, pull=_prod_pull, fused_pull=_prod_fused,
-                samples=_SAMPLES, matlab="prod")
+                samples=_SAMPLES, matlab="prod", torch=("prod",))
 
 
 @public(_prod, method=True)

@@ -7,7 +7,8 @@ import torch
 
 from ...core.declare import general, public
 from ...machine.dtypes import Tensor
-from ..elementwise.arithmetic import conj, finite
+from ...machine.finite import finite
+from ..elementwise.arithmetic import conj
 from ..movement.axes import fresh
 from .reduction import _SAMPLES, _arguments, _as_double, _restored, sum
 
@@ -57,7 +58,7 @@ _logsumexp = general(
     push=lambda x_dot, x, axis, keepdims: sum(x_dot * _share(x, axis), axis=axis, keepdims=keepdims),
     pull=lambda y_bar, x, axis, keepdims, x_shape: _restored(y_bar, axis, keepdims, len(x_shape))
     * conj(_share(x, axis)),
-    fused_pull=_logsumexp_fused, samples=_SAMPLES)
+    fused_pull=_logsumexp_fused, samples=_SAMPLES, torch=("logsumexp", "special.logsumexp"))
 
 
 @public(_logsumexp)

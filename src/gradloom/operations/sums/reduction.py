@@ -108,7 +108,7 @@ def _spread(y_bar: Tensor, axis: tuple[int, ...], keepdims: bool, x_shape: Any) 
 _SAMPLES = [((2, 3, 4), {"axis": (-2,), "keepdims": False}), ((2, 3), {"axis": (-1, -2), "keepdims": True})]
 _sum = multilinear("sum", _sum_kernel, transposes={"x": _sum_transpose},
                    fused_pull=lambda y_bar, axis, keepdims, x_shape: (_spread(y_bar, axis, keepdims, x_shape),),
-                   act=_sum_on_block, samples=_SAMPLES, matlab="sum")
+                   act=_sum_on_block, samples=_SAMPLES, matlab="sum", torch=("sum",))
 
 
 @public(_sum, method=True)
@@ -148,7 +148,7 @@ def _mean_fused(y_bar: Tensor, axis: tuple[int, ...], keepdims: bool, x_shape: A
 
 
 _mean = multilinear("mean", _mean_kernel, transposes={"x": _mean_transpose}, fused_pull=_mean_fused,
-                    act=_mean_on_block, samples=_SAMPLES, matlab="mean")
+                    act=_mean_on_block, samples=_SAMPLES, matlab="mean", torch=("mean",))
 
 
 @public(_mean, method=True)
@@ -272,9 +272,9 @@ def std(x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool 
 # ----- without derivatives -----
 
 _all = discrete("all", lambda x, axis, keepdims: torch.all(x.bool(), axis, keepdim=keepdims) if axis else x.bool(),
-                matlab="all")
+                matlab="all", torch=("all",))
 _any = discrete("any", lambda x, axis, keepdims: torch.any(x.bool(), axis, keepdim=keepdims) if axis else x.bool(),
-                matlab="any")
+                matlab="any", torch=("any",))
 
 
 def _without_trace(x: Any) -> Any:

@@ -16,7 +16,7 @@ from ..elementwise.arithmetic import astype, conj
 from ..movement.along_axis import pick_along, put_along, single_axis
 from ..movement.axes import array, broadcast_to
 from ..movement.joining import concat
-from ..movement.selection import pad_axis, slice_axis
+from ..movement.slices import pad_axis, slice_axis
 
 # ----- sums -----
 
@@ -262,7 +262,7 @@ def _running(scan: Any, better: Any) -> Any:
 def _extreme(name: str, kernel: Any) -> Any:
     return general(name, kernel, hidden=("place",), push=lambda x_dot, place, axis: pick_along(x_dot, place, axis),
                    pull=lambda y_bar, place, axis, x_shape: put_along(y_bar, place, axis, x_shape[axis]),
-                   matlab=name, selects=True,
+                   matlab=name, selects=True, real_only="complex numbers have no order",
                    samples=[((2, 5), {"axis": -1}), ((4, 2), {"axis": -2}), ((1,), {"axis": -1}),
                             ((0, 2), {"axis": -2})])
 

@@ -21,7 +21,7 @@ from ....machine.layouts import channels_last, settled
 from ...elementwise.arithmetic import conj
 from ...matrices.contraction import layout_of, promoted_arrays
 from ...movement.axes import array, reshape
-from ...movement.selection import pad_axis, slice_axis
+from ...movement.slices import pad_axis, slice_axis
 from ..spatial import Layout, Pairs, Sizes, fixed, layout, padded, padding_of, per_axis, spatial_axes
 from .on_blocks import act_convolution, act_transposed, act_weight, imaged
 from .weight_gradients import _forward, _to_input, _to_weight, better_laid_out, beyond

@@ -10,7 +10,7 @@ from ....core.labels import described
 from ....machine.caches import remembered
 from ...matrices.contraction import layout_of
 from ...movement.axes import array
-from ...movement.selection import slice_axis
+from ...movement.slices import slice_axis
 from ..spatial import Layout, Sizes, fixed, layout, pairs_of, per_axis, spatial_axes
 from .convolution import _transposed, check_weights, operands
 

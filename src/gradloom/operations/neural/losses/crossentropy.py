@@ -198,7 +198,8 @@ _crossentropy = general(
     samples=[*[((3, 4), (3, 4), None, _options(**m)) for m in _MODES], ((3, 4), (3, 4), None, _options(clipped=False)),
              *[((3, 4), (3, 4), (3, 1), _options(**m, reduction="none", factor=1)) for m in _MODES],
              *[((3, 4), _INDEX, None, _options(**m)) for m in _MODES[:2]],
-             *[((3, 4), _INDEX, (3, 1), _options(**m, reduction="none", factor=1)) for m in _MODES[:2]]])
+             *[((3, 4), _INDEX, (3, 1), _options(**m, reduction="none", factor=1)) for m in _MODES[:2]]],
+                        real_only="losses take real predictions")
 
 
 @public(_crossentropy)

@@ -69,7 +69,7 @@ def _difference_loss(name: str, kernel: Any, slope: Any, value: Any, fused: Any,
     samples = [((3, 4), (3, 4), None, params), ((3, 4), (3, 4), (3, 4), params),
                ((3, 4), (3, 4), (3, 1), params | {"factor": 1, "reduction": "none"})]
     return general(name, run, ("x", "targets", "weights"), push=push, pull=pull, fused_pull=fused_pull,
-                   samples=samples, matlab=name)
+                   samples=samples, matlab=name, real_only="losses take real predictions")
 
 
 def _huber_value(d: Any, delta: float) -> Any:

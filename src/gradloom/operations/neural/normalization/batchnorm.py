@@ -110,6 +110,7 @@ class _BatchNorm(General):
 _batchnorm = _BatchNorm("batchnorm", _batchnorm_kernel, ("x", "offset", "scale"), push=_batchnorm_push,
                         pull=_batchnorm_pull,
                         fused_pull=_batchnorm_fused, hidden=("saved_mean", "inverse"), outputs=3, matlab="batchnorm",
+                        real_only="normalizations take real numbers",
                         samples=[((2, 3, 4), (3,), (3,), {"axis": -2, "epsilon": 1e-5}),
                                  ((4, 3), (3,), (3,), {"axis": -1, "epsilon": 0.1}),
                                  ((3, 2, 4), (3,), (3,), {"axis": -3, "epsilon": 0.1})])
@@ -211,7 +212,8 @@ _batchnorm_given = general(
     "batchnorm_given", _given_kernel, ("x", "offset", "scale", "mean", "variance"), push=_given_push, pull=_given_pull,
     fused_pull=_given_fused, domain=(0.5, 2),
     samples=[((2, 3, 4), (3,), (3,), (3,), (3,), {"axis": -2, "epsilon": 1e-5}),
-             ((4, 3), (3,), (3,), (3,), (3,), {"axis": -1, "epsilon": 0.1})])
+             ((4, 3), (3,), (3,), (3,), (3,), {"axis": -1, "epsilon": 0.1})],
+                           real_only="normalizations take real numbers")
 _batchnorm_given.opaque = True  # torch's wants no derivative in the statistics
 
 

@@ -86,7 +86,8 @@ def _sizes(axis: int, before: int, after: int, beta: float = 0.75) -> dict[str, 
 _crosschannelnorm = general("crosschannelnorm", _kernel, hidden=("s",), push=_push, pull=_pull,
                             fused_pull=_fused, matlab="crosschannelnorm",
                             samples=[((2, 4, 3), _sizes(-2, 1, 1)), ((5, 2), _sizes(-2, 1, 2, 1.3)),
-                                     ((2, 1), _sizes(-1, 2, 2)), ((0, 3), _sizes(-1, 1, 1))])
+                                     ((2, 1), _sizes(-1, 2, 2)), ((0, 3), _sizes(-1, 1, 1))],
+                            real_only="normalizations take real numbers")
 _crosschannelnorm.opaque = True  # the kernel writes in place
 
 

@@ -84,7 +84,8 @@ _layernorm = general("layernorm", _layernorm_kernel, ("x", "offset", "scale"), h
                      push=_layernorm_push,
                      pull=_layernorm_pull, fused_pull=_layernorm_fused, matlab="layernorm",
                      samples=[((2, 4, 3), (3,), (3,), {"axis": -1, "epsilon": 0.1}),
-                              ((4, 3), (4,), (4,), {"axis": -2, "epsilon": 0.1})])
+                              ((4, 3), (4,), (4,), {"axis": -2, "epsilon": 0.1})],
+                     real_only="normalizations take real numbers")
 
 
 @public(_layernorm)
@@ -230,7 +231,8 @@ _groupnorm = general("groupnorm", _groupnorm_kernel, ("x", "offset", "scale"), h
                      push=_groupnorm_push,
                      pull=_groupnorm_pull, fused_pull=_groupnorm_fused, matlab="groupnorm",
                      samples=[((2, 4, 3), (4,), (4,), {"axis": -2, "rest": (-1,), "groups": 2, "epsilon": 0.1}),
-                              ((3, 2, 4), (4,), (4,), {"axis": -1, "rest": (-3,), "groups": 1, "epsilon": 0.1})])
+                              ((3, 2, 4), (4,), (4,), {"axis": -1, "rest": (-3,), "groups": 1, "epsilon": 0.1})],
+                     real_only="normalizations take real numbers")
 
 
 @public(_groupnorm)

@@ -182,7 +182,7 @@ _maxpool = general(
              ((4, 5), _WINDOWS | {"stride": (1, 1), "before": (1, 0), "after": (0, 1)}),
              ((2, 7), {"size": (3,), "stride": (2,), "before": (0,), "after": (2,)}),
              ((1, 2, 3, 4, 3), {"size": (2, 2, 2), "stride": (1, 2, 1), "before": (0, 0, 0), "after": (0, 0, 0)})],
-    selects=True)
+    selects=True, real_only="complex numbers have no order")
 
 
 def _line_kernel(x: Tensor, size: Sizes, stride: Sizes, before: Sizes, after: Sizes) -> Tensor:
@@ -249,12 +249,14 @@ _avgpool = multilinear(
     transposes={"x": lambda y_bar, size, stride, padding, count_padding, x_shape: _spread.apply(
         (y_bar,), dict(size=size, stride=stride, padding=padding, count_padding=count_padding,
                        spatial=tuple(x_shape[-len(size):])))},
-    samples=[((2, 3, 4, 5), _MEANS), ((2, 4, 5), _MEANS | {"count_padding": False}), ((2, 7), _ALONE)])
+    samples=[((2, 3, 4, 5), _MEANS), ((2, 4, 5), _MEANS | {"count_padding": False}), ((2, 7), _ALONE)],
+                       real_only="torch pools real numbers only; its error says so")
 _spread = multilinear(
     "avgpool_transpose", _spread_kernel, act=lambda operation, inputs, params: _along_axes(inputs[0], params, True),
     transposes={"x": lambda y_bar, size, stride, padding, count_padding: _avgpool.apply(
         (y_bar,), dict(size=size, stride=stride, padding=padding, count_padding=count_padding))},
-    samples=[((2, 3, 5, 3), _MEANS | {"spatial": (4, 5)}), ((2, 3), _ALONE | {"spatial": (7,)})])
+    samples=[((2, 3, 5, 3), _MEANS | {"spatial": (4, 5)}), ((2, 3), _ALONE | {"spatial": (7,)})],
+                      real_only="torch pools real numbers only; its error says so")
 
 
 # ----- maxpool and avgpool -----

@@ -17,7 +17,8 @@ from ...elementwise.functions import clip, exp, where
 from ...matrices.contraction import layout_of
 from ...movement.axes import array, expand_dims, permute_dims, reshape
 from ...movement.joining import concat, stack
-from ...movement.selection import _put, _take, slice_axis
+from ...movement.selection import _put, _take
+from ...movement.slices import slice_axis
 from ...sums.logsumexp import logsumexp
 from ...sums.reduction import sum
 from ..losses.crossentropy import _check_probabilities, _like, _log, _log_slope, _tiny
@@ -152,7 +153,8 @@ _ctc = general(
                                 ((3, 2, 2), _of((), ()), _of(3, 0), _of(0, 0), {"blank": 1, "from_logits": True}),
                                 ((0, 2, 3), _of((), ()), _of(0, 0), _of(0, 0), {"blank": 0, "from_logits": False}),
                                 ((2, 0, 3), torch.zeros((0, 1), dtype=torch.int64, device="cpu"),
-                                 _of(), _of(), {"blank": 0, "from_logits": True})])
+                                 _of(), _of(), {"blank": 0, "from_logits": True})],
+               real_only="losses take real predictions", without_half="torch has no kernel on the CPU")
 _ctc.opaque = True  # torch's derivative is that of something else
 
 # ----- operands -------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from ...elementwise.functions import sigmoid, tanh
 from ...matrices.contraction import matmul
 from ...movement.axes import broadcast_to, matrix_transpose, reshape
 from ...movement.joining import concat
-from ...movement.selection import slice_axis
+from ...movement.slices import slice_axis
 from ...sums.reduction import sum
 
 aten = torch.ops.aten
@@ -245,6 +245,7 @@ class _Lstm(General):
 lstm_steps = _Lstm("lstm", _lstm_kernel, ("x", "h0", "c0", "input_weights", "recurrent_weights", "bias"),
                    _lstm_push, _lstm_pull,
                    fused_pull=_lstm_fused, hidden=("states", "cells", "workspace"), outputs=2, matlab="lstm",
+                   real_only="gates are real",
                    samples=[((t, b, c), (b, n), (b, n), (4 * n, c), (4 * n, n), (4 * n,), {"differentiated": True})
                             for t, b, c, n in ((3, 2, 3, 2), (1, 1, 2, 1), (2, 0, 1, 1))])
 lstm_steps.opaque = True  # the kernel writes in place

@@ -16,7 +16,7 @@ from ...elementwise.functions import absolute, clip, relu, sigmoid, tanh
 from ...matrices.contraction import layout_of, matmul, promoted_arrays
 from ...movement.axes import broadcast_to, matrix_transpose, permute_dims, reshape
 from ...movement.joining import concat
-from ...movement.selection import slice_axis
+from ...movement.slices import slice_axis
 from ..softmax import floating
 from .gru import gru_steps
 from .lstm import as_state, as_step, at, lstm_steps, parts

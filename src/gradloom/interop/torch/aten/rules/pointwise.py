@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from .....core.array import dlarray, raw
-from .....core.tables import OPERATIONS, PUBLIC
+from .....core.tables import OPERATIONS
 from ....protocol import cast, constant, gl
 from ...table import FUNCTIONS, RULES, axes
 from ..values import carries, detached
@@ -26,18 +26,10 @@ def rule(*names: str) -> Callable[[Any], Any]:
     return tie
 
 
-def named(theirs: str, ours: str) -> None:
-    """An ATen operation that is a public function under another name; where that is not there, torch's decomposition is taken."""
-    RULES[theirs] = lambda *args: PUBLIC[ours](*args) if ours in PUBLIC else NotImplemented
-
-
 # ----- pointwise -----
 
-for _theirs, _ours in {"logaddexp2": "logaddexp2", "fmax": "maximum", "fmin": "minimum", "_conj": "conj",
-                       "_conj_physical": "conj",
-                       "prims.conj": "conj", "special_erfcx": "erfcx", "prims.lgamma": "gammaln",
-                       "prims.erf_inv": "erfinv", "prims.erfcx": "erfcx"}.items():
-    named(_theirs, _ours)
+RULES["fmax"] = lambda a, b: gl.maximum(a, b)
+RULES["fmin"] = lambda a, b: gl.minimum(a, b)
 
 
 @rule("polar")
@@ -70,11 +62,6 @@ def _log_sigmoid(x: Any) -> Any:
 @rule("_prelu_kernel")
 def _prelu(x: Any, weight: Any) -> Any:
     return gl.where(constant(x._value > 0), x, weight * x)
-
-
-@rule("polygamma")
-def _polygamma(n: int, x: Any) -> Any:
-    return PUBLIC["polygamma"](n, x) if "polygamma" in PUBLIC else gl.digamma(x) if n == 0 else NotImplemented
 
 
 @rule("_to_copy", "prims.convert_element_type")

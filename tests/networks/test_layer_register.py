@@ -10,7 +10,7 @@ import gradloom as gl
 from gradloom.networks.registry import CATALOGUE
 from gradloom.vocabulary.matlab import LAYERS, PLANNED_LAYERS, table
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "src" / "gradloom" / "networks" / "layers"
 
 

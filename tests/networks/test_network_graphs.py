@@ -5,8 +5,11 @@ import weakref
 
 import numpy as np
 import pytest
+import torch
 
 import gradloom as gl
+from gradloom.interop.torch import from_torch
+from gradloom.networks.body import Body
 from gradloom.networks.building import construct
 from gradloom.networks.graph import Graph, Node
 from gradloom.networks.network import network_of
@@ -247,3 +250,59 @@ def test_a_layer_that_names_more_than_it_returns():
     assert np.array_equal(net.predict(X, outputs="alone/one"), X)
     with pytest.raises(gl.GradloomError, match="returned 1 output and names 2"):
         net.predict(X, outputs="alone/two")
+
+
+# ----- bodies ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("made", [lambda: gl.dlnetwork([L.FeatureInput(3, name="in"), L.FullyConnected(2, name="fc")]), branches,
+                                  lambda: from_torch(torch.nn.Linear(3, 2))])
+def test_every_network_is_a_plain_one_with_a_body(made):
+    """Parameters and a body; nothing is overridden."""
+    net = made()
+    assert type(net) is gl.dlnetwork and gl.dlnetwork.__final__
+    body = net._body
+    members = [name for name, thing in vars(Body).items() if not name.startswith("_") and (callable(thing) or isinstance(thing, property))]
+    assert {"run", "rows", "reset", "learnable_keys", "input_names", "columns"} <= set(members) and all(hasattr(body, name) for name in members)
+    assert (*body.learnable_keys, *body.state_keys) == (*net.learnables, *net.state)
+    assert all(len(row) == len(body.columns) for row in body.rows(net._values))
+    assert net.replace(learnables=net.learnables)._body is body
+
+
+def test_what_inputs_and_outputs_are_called():
+    net = gl.dlnetwork([L.FeatureInput(4, name="in"), Halves(name="halves")])._body
+    assert net.input_names == ("in",) and net.output_names == ("halves/first", "halves/last")
+    assert branches()._body.output_names == ("softmax",)
+    assert from_torch(torch.nn.Linear(3, 2))._body.input_names == ("input",)
+
+
+def test_anything_that_keeps_the_protocol_is_a_body():
+    class Power:
+        """x to a trained power."""
+
+        learnable_keys, state_keys = (("", "exponent"),), (("", "calls"),)
+        input_names, output_names, columns = ("x",), ("y",), ("Kind",)
+
+        def run(self, values, xs, training, wanted, stateful, options):
+            return xs[0] ** values[0], [values[1] + 1] if stateful else None
+
+        def reset(self, values):
+            return [values[0], gl.dlarray(0.0)]
+
+        def layers(self, values):
+            return ()
+
+        def heading(self, values):
+            return "a power"
+
+        def rows(self, values):
+            return [("power",)]
+
+    net = network_of(Power(), [gl.dlarray(3.0), gl.dlarray(0.0)])
+    y, state = net(gl.dlarray(2.0), return_state=True)
+    assert float(y) == 8 and float(state["", "calls"]) == 1 and repr(net) == "a power\nKind\npower"
+    g = gl.dlfeval(lambda net, x: gl.dlgradient(net(x), net.learnables), net, gl.dlarray(2.0))
+    np.testing.assert_allclose(g["", "exponent"], 8 * np.log(2))
+    new, _ = gl.sgdmupdate(net.replace(state=state), g, learn_rate=0.5)
+    np.testing.assert_allclose(new.learnables["", "exponent"], 3 - 4 * np.log(2))
+    assert float(new.state["", "calls"]) == 1 and float(new.reset_state().state["", "calls"]) == 0
