@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import cmath
 from collections.abc import Iterable
+from functools import partial
 
 import torch
 
@@ -15,7 +16,7 @@ FEW = 32  # numbers that are quicker looked at one by one
 def all_finite(arrays: Iterable[Tensor]) -> bool:
     """Whether there is surely neither infinity nor NaN in any: one pass that only reads, and one question for all that
     are not small."""
-    return spared(lambda: _finite(arrays))
+    return spared(partial(_finite, arrays))
 
 
 def _finite(arrays: Iterable[Tensor]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 import gc
 import inspect
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any
 
@@ -96,10 +97,11 @@ def dlfeval(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         if collecting:
             gc.disable()
         site = user_site()
-        leaves = [_variable(leaf, trace, site) if type(leaf) is dlarray else leaf for leaf in leaves]
         if structure is None:
+            leaves = [*map(_variable, leaves, repeat(trace), repeat(site))]
             result = function(*leaves)
         else:
+            leaves = [_variable(leaf, trace, site) if type(leaf) is dlarray else leaf for leaf in leaves]
             args, kwargs = unflatten(structure, leaves)
             result = function(*args, **kwargs)
         if owner:
@@ -158,7 +160,10 @@ def _left(result: Any) -> Any:
     if kind is dlarray:
         return dlarray._made(result._value, None, result._labels)
     if kind is tuple and {*map(type, result)} <= ARRAYS:
-        return tuple([dlarray._made(r._value, None, r._labels) for r in result])
+        left = []
+        for r in result:
+            left.append(dlarray._made(r._value, None, r._labels))
+        return tuple(left)
     leaves, structure = flatten(result)
     return unflatten(structure, [_left_leaf(leaf) for leaf in leaves])
 
@@ -279,8 +284,9 @@ def dlgradient(y: Any, /, *targets: Any, retain_data: bool = False, enable_highe
         bars = (pull({y_node: torch.ones_like(value) if value.ndim else number_like(1, value)}, variables,
                      release=not retain_data) if bar is None else (bar,))
         site = user_site(2)
-        found = [marked(torch.zeros_like(x._value) if bar is None else bar, x._labels, y_node, site=site)
-                 for x, bar in zip(targets, bars, strict=True)]
+        found = []
+        for x, bar in zip(targets, bars, strict=True):
+            found.append(marked(torch.zeros_like(x._value) if bar is None else bar, x._labels, y_node, site=site))
         return found[0] if len(found) == 1 else tuple(found)
     xs: Sequence[Any]
     if all([type(x) is dlarray for x in targets]):
