@@ -35,6 +35,11 @@ class References(ast.NodeVisitor):
         self.visit(tree)
         return sorted(set(self.found), key=lambda reference: (reference[1], reference[0]))
 
+    def read_imports(self, tree):
+        """What is imported alone, names of packages before what is taken from them left out."""
+        self.visit_imports(tree)
+        return self.found
+
     def absolute(self, name, level):
         if not level:
             return name
@@ -372,3 +377,50 @@ def test_what_a_network_holds_is_read_in_networks_alone():
 def test_a_look_into_a_network_is_found(path, text, found):
     house = {name: text_ for name, text_ in read_house(SOURCE).items() if name.startswith("networks/")}
     assert taken_from_networks({**house, path: text}) == found
+
+
+def private_imports(sources):
+    """Names with an underscore that cross a file."""
+    modules = {("gradloom/" + p).removesuffix(".py").removesuffix("/__init__").replace("/", ".") for p in sources}
+    return [f"{path}:{node.lineno}: {alias.name} is private where it comes from" for path, text in sources.items() for node in ast.walk(ast.parse(text))
+            if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").startswith("gradloom")) for alias in node.names
+            if alias.name.startswith("_") and not alias.name.startswith("__") and not any(m.endswith("." + alias.name) for m in modules)]
+
+
+def test_no_private_name_crosses_a_file():
+    assert private_imports(read_house(SOURCE)) == []
+    assert len(private_imports({"core/array.py": "from .trace import _number, Node"})) == 1
+
+
+def circles(sources):
+    """Modules that import each other, at any depth of a function; imports for types alone are none."""
+    names = {("gradloom/" + p).removesuffix(".py").removesuffix("/__init__").replace("/", "."): p for p in sources}
+    graph = {}
+    for name, path in names.items():
+        typing = [n for n in ast.walk(ast.parse(sources[path])) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.unparse(n.test)]
+        hidden = {line for n in typing for line in range(n.lineno, n.end_lineno + 1)}
+        found = set()
+        for reference, line in References(path).read_imports(ast.parse(sources[path])):
+            if line not in hidden:
+                target = next((".".join(reference.split(".")[:k]) for k in range(len(reference.split(".")), 0, -1)
+                               if ".".join(reference.split(".")[:k]) in names), None)
+                if target not in (None, name):
+                    found.add(target)
+        graph[name] = found
+    return [name for name in graph if name in reached(graph, name)]
+
+
+def reached(graph, start):
+    seen, pending = set(), list(graph[start])
+    while pending:
+        name = pending.pop()
+        if name not in seen:
+            seen.add(name)
+            pending += graph[name]
+    return seen
+
+
+def test_no_modules_import_each_other():
+    assert circles(read_house(SOURCE)) == []
+    assert circles({"core/a.py": "from .b import f", "core/b.py": "def f():\n    from . import a", "core/c.py": "from .a import f"}) == [
+        "gradloom.core.a", "gradloom.core.b"]

@@ -10,7 +10,7 @@ import torch
 from ..machine.caches import cache
 from ..machine.dtypes import NUMBER_DTYPES, NUMBER_TYPES, Tensor, computed_in, differentiable
 from .array import constant, dlarray, foreign, operand
-from .errors import GradloomError, ShapeError, _inside, line_of, user_site
+from .errors import GradloomError, ShapeError, known_files, line_of, user_site
 from .labels import aligned, described
 from .operand import Operand
 from .operation import NO_PARAMS, Operation
@@ -50,7 +50,7 @@ def unary(operation: Elementwise, depth: int = 1) -> Callable[..., Any]:
             raise operation.refusal((x,), error) from None
         frame = _getframe(depth)
         code = frame.f_code
-        site = (code, frame.f_lasti) if _inside.get(code.co_filename) is False else user_site(depth + 1)
+        site = (code, frame.f_lasti) if known_files.get(code.co_filename) is False else user_site(depth + 1)
         values = [value if keep_x else None, result if keep_y else None]
         return _made(result, Node(operation, node.trace, (node,), values, NO_PARAMS, result, site), x._labels)
 
@@ -144,7 +144,7 @@ def _binary(operation: Elementwise, general: Callable[..., Any], depth: int = 1)
             return _made(result, None, labels)
         frame = _getframe(depth)
         code = frame.f_code
-        site = (code, frame.f_lasti) if _inside.get(code.co_filename) is False else user_site(depth + 1)
+        site = (code, frame.f_lasti) if known_files.get(code.co_filename) is False else user_site(depth + 1)
         values = [a_value if keep[0] else None, b_value if keep[1] else None, result if keep[2] else None]
         return _made(result, Node(operation, trace, (a_node, b_node), values, NO_PARAMS, result, site), labels)
 

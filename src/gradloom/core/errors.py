@@ -15,7 +15,7 @@ Site = tuple[CodeType, int]
 WRITTEN = "<gradloom "  # how the files of functions that the library wrote out begin
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 # whether a file is gradloom's, or of a library that called it: not the user's
-_inside: dict[str, bool] = cache(f"{__name__}._inside", {})
+known_files: dict[str, bool] = cache(f"{__name__}._inside", {})
 _CALLERS = ("numpy", "torch", "scipy", "optree")
 
 
@@ -61,9 +61,9 @@ def user_site(depth: int = 1) -> Site | None:
     while frame is not None:
         code = frame.f_code
         file = code.co_filename
-        inside = _inside.get(file)
+        inside = known_files.get(file)
         if inside is None:
-            inside = _inside[file] = _is_inside(file)
+            inside = known_files[file] = _is_inside(file)
         if not inside:
             return code, frame.f_lasti
         frame = frame.f_back
@@ -72,9 +72,9 @@ def user_site(depth: int = 1) -> Site | None:
 
 def is_inside(file: str) -> bool:
     """Whether a file is gradloom's, or of a library that it calls: not the user's."""
-    found = _inside.get(file)
+    found = known_files.get(file)
     if found is None:
-        found = _inside[file] = _is_inside(file)
+        found = known_files[file] = _is_inside(file)
     return found
 
 

@@ -39,11 +39,11 @@ def _scale(a: Any, b: Any) -> Any:
     return arithmetic.scale.operation.apply((a, b))  # type: ignore[attr-defined]
 
 
-def _put(x: Any, where: Any, axis: int, size: int) -> Any:
+def put(x: Any, where: Any, axis: int, size: int) -> Any:
     """Rows added to their places along an axis of the given size."""
-    return selection._put.apply((x,), {"where": where, "axis": axis, "size": size})
+    return selection.put.apply((x,), {"where": where, "axis": axis, "size": size})
 
 
 words.multiply_add = _multiply_add  # a + b * c, in one pass
 words.scale = _scale  # a * b where 0 times infinity is 0
-words.put = _put
+words.put = put

@@ -22,17 +22,17 @@ from ...operations.movement.slices import slice_axis
 from ..words.evaluate import dlfeval
 from ..words.functions import apart
 from ..words.products import jvp, vjp
-from .right_side import _plain, _Right
-from .steps import State, _Options, _solve
+from .right_side import Right, plain
+from .steps import Options, State, solved
 
 
 @dataclass(frozen=True)
-class _Problem:
+class Problem:
     """An initial value problem without its arrays."""
 
-    right: _Right
+    right: Right
     times: tuple[float, ...]
-    options: _Options
+    options: Options
 
     def solve(self, y: dlarray, parameters: Sequence[dlarray], given: bool = False) -> dlarray:
         """The states; `given` says that odefun may use no other traced array."""
@@ -49,7 +49,7 @@ class _Problem:
                                  "pass it in theta, or write gradient_mode=\"direct\"")
             return [dlarray._made(k._value, None, k._labels)]
 
-        states = [s[0] for s in _solve(slope, self.times, [y], self.options)]
+        states = [s[0] for s in solved(slope, self.times, [y], self.options)]
         return states[0] if len(self.times) == 2 else stack(states, axis=-1)
 
     def pulled(self, values: Sequence[dlarray], y_bar: dlarray, recorded: bool) -> list[dlarray]:
@@ -60,16 +60,16 @@ class _Problem:
         def slope(t: float, state: State) -> State:
             def products(y: dlarray, *parameters: dlarray) -> Any:
                 k = self.right(t, y, parameters)
-                return [k, *vjp(k, [y, *parameters], _plain(state[1]), enable_higher_derivatives=recorded)]
+                return [k, *vjp(k, [y, *parameters], plain(state[1]), enable_higher_derivatives=recorded)]
 
             k, *found = dlfeval(products, state[0], *parameters)
-            return [_plain(k), *[negative(_plain(bar)) for bar in found]]
+            return [plain(k), *[negative(plain(bar)) for bar in found]]
 
         a: Any = None
         others = [dlarray._made(torch.zeros_like(p._value), None) for p in parameters]
         for n in range(len(self.times) - 1, 0, -1):
             a = bars[n - 1] if a is None else a + bars[n - 1]
-            _, a, *others = _solve(slope, self.times[n - 1:n + 1][::-1], [states[n - 1], a, *others], self.options)[0]
+            _, a, *others = solved(slope, self.times[n - 1:n + 1][::-1], [states[n - 1], a, *others], self.options)[0]
         return [a, *others]
 
 
@@ -83,13 +83,13 @@ class _Problem:
             def products(y: dlarray, *parameters: dlarray) -> Any:
                 k = self.right(t, y, parameters)
                 xs = [y, *[parameters[j - 1] for j in moving]]
-                return [k, *[jvp(k, xs, [_plain(dot), *[row[j] for j in moving]], enable_higher_derivatives=recorded)
+                return [k, *[jvp(k, xs, [plain(dot), *[row[j] for j in moving]], enable_higher_derivatives=recorded)
                              for dot, row in zip(state[1:], rows, strict=True)]]
 
-            return [_plain(k) for k in dlfeval(products, state[0], *parameters)]
+            return [plain(k) for k in dlfeval(products, state[0], *parameters)]
 
         nothing = dlarray._made(torch.zeros_like(y0._value), None)
-        states = _solve(slope, self.times, [y0, *[nothing if row[0] is None else row[0] for row in rows]], self.options)
+        states = solved(slope, self.times, [y0, *[nothing if row[0] is None else row[0] for row in rows]], self.options)
         found = list(zip(*[state[1:] for state in states], strict=True))
         return [dots[0] if len(self.times) == 2 else stack(dots, axis=-1) for dots in found]
 
@@ -98,7 +98,7 @@ def _along_last(x: dlarray) -> list[dlarray]:
     return [reshape(slice_axis(x, -1, k, k + 1), x.shape[:-1]) for k in range(x.shape[-1])]
 
 
-def _adjoint_kernel(*values: Tensor, problem: _Problem) -> Tensor:
+def _adjoint_kernel(*values: Tensor, problem: Problem) -> Tensor:
     y, *parameters = [dlarray._made(v, None) for v in values]
     return problem.solve(y, parameters, given=True)._value
 
@@ -142,7 +142,7 @@ class _Adjoint(Operation):
         return y_dot
 
     @staticmethod
-    def _tangents(v: list[Any], problem: _Problem, node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
+    def _tangents(v: list[Any], problem: Problem, node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
         raw = all(type(d) is not dlarray for d in dots)
         def arrays(xs: Sequence[Any]) -> list[Any]:
             return [x if x is None or type(x) is dlarray else dlarray._made(x, None) for x in xs]

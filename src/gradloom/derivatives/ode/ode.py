@@ -11,9 +11,9 @@ from ...core.errors import LabelError, ShapeError, line_of, user_site
 from ...core.labels import checked, described
 from ...machine.dtypes import Tensor
 from ...operations.neural.softmax import floating
-from .adjoint import ADJOINT, _Problem
-from .right_side import _plain, _Right
-from .steps import _Options
+from .adjoint import ADJOINT, Problem
+from .right_side import Right, plain
+from .steps import Options
 
 # ----- the public function --------------------------------------------------------------------------------------------
 
@@ -72,7 +72,7 @@ def dlode45(odefun: Any, tspan: Any, y0: Any, theta: Any = None, /, *, gradient_
     if gradient_mode not in ("direct", "adjoint"):
         raise ShapeError(
             f"dlode45: gradient_mode is \"direct\" or \"adjoint\", not {gradient_mode!r}, at {line_of(user_site())}")
-    options = _Options(_positive(relative_tolerance, "relative_tolerance"),
+    options = Options(_positive(relative_tolerance, "relative_tolerance"),
                        _positive(absolute_tolerance, "absolute_tolerance"),
                        _positive(initial_step_size, "initial_step_size", True),
                        _positive(max_step_size, "max_step_size", True))
@@ -86,11 +86,11 @@ def dlode45(odefun: Any, tspan: Any, y0: Any, theta: Any = None, /, *, gradient_
         raise LabelError(
             f"dlode45: T is the time of the solution, y0 is {described(y0.shape, labels or data_format)}, at {line_of(user_site())}; "
                          "label that axis S or U")
-    problem = _Problem(_Right(odefun, theta, labels), times, options)
+    problem = Problem(Right(odefun, theta, labels), times, options)
     if gradient_mode == "adjoint":
-        y = ADJOINT.apply((_plain(y0), *[_plain(p) for p in problem.right.parameters]), {"problem": problem})
+        y = ADJOINT.apply((plain(y0), *[plain(p) for p in problem.right.parameters]), {"problem": problem})
     else:
-        y = problem.solve(_plain(y0), problem.right.parameters)
+        y = problem.solve(plain(y0), problem.right.parameters)
     if isinstance(given, Tensor) and not problem.right.parameters and y._node is None:
         return y._value
     return dlarray._made(y._value, y._node, labels if labels is None or len(times) == 2 else labels + "T")

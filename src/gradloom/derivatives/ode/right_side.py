@@ -17,7 +17,7 @@ from ...operations.movement.axes import permute_dims
 from ..words.evaluate import dlfeval
 
 
-class _Right:
+class Right:
     """The right-hand side, with the arrays that it depends on (of theta, and of a network) taken apart."""
 
     def __init__(self, odefun: Any, theta: Any, labels: str | None):
@@ -64,5 +64,5 @@ class _Right:
         return astype(slope, y.dtype) if slope.dtype is not y.dtype else slope
 
 
-def _plain(x: dlarray) -> dlarray:
+def plain(x: dlarray) -> dlarray:
     return dlarray._made(x._value, x._node, None)

@@ -61,7 +61,7 @@ Slope = Callable[[float, State], State]
 
 
 @dataclass(frozen=True)
-class _Options:
+class Options:
     relative: float
     absolute: float
     initial: float | None
@@ -75,7 +75,7 @@ def _moved(y: State, slopes: Sequence[State], weights: Sequence[float], step: fl
             for j, x in enumerate(y)]
 
 
-def _largest_ratio(sizes: Sequence[Sequence[Tensor]], errors: Sequence[Tensor], options: _Options) -> float:
+def _largest_ratio(sizes: Sequence[Sequence[Tensor]], errors: Sequence[Tensor], options: Options) -> float:
     """The largest error over what is allowed there; infinite where it is not a number."""
     worst = 0.0
     for own, error in zip(sizes, errors, strict=True):
@@ -86,7 +86,7 @@ def _largest_ratio(sizes: Sequence[Sequence[Tensor]], errors: Sequence[Tensor], 
     return worst
 
 
-def _first_step(y: State, slope: State, options: _Options, span: float) -> float:
+def _first_step(y: State, slope: State, options: Options, span: float) -> float:
     if options.initial is not None:
         return options.initial
     rate = _largest_ratio([(x._value,) for x in y], [k._value for k in slope],
@@ -94,7 +94,7 @@ def _first_step(y: State, slope: State, options: _Options, span: float) -> float
     return min(span, 1 / rate) if 0 < rate < math.inf else span
 
 
-def _solve(f: Slope, times: Sequence[float], y: State, options: _Options) -> list[State]:
+def solved(f: Slope, times: Sequence[float], y: State, options: Options) -> list[State]:
     """The states at times[1:]. Which steps are taken depends on values alone: they are constants of the trace."""
     t, end = times[0], times[-1]
     direction, span = math.copysign(1.0, end - t), abs(end - t)

@@ -124,13 +124,13 @@ class _Call(OwnBackward):
 
     def backward(self, xs: Sequence[Any], ys: Sequence[Any], y_bars: Sequence[dlarray], wanted: Sequence[bool],
                  recorded: bool) -> Any:
-        memory = tuple(_remembered(m, self.nodes) for m in self.memory) if recorded else self.memory
+        memory = tuple(remembered_array(m, self.nodes) for m in self.memory) if recorded else self.memory
         known = {"wanted": tuple(wanted), "inputs": tuple(xs), "outputs": tuple(ys), "memory": memory}
         backward: Callable[..., Any] = self.function.backward
         return backward(*y_bars, **{name: known[name] for name in type(self.function)._asked})
 
 
-def _remembered(value: Any, nodes: tuple[Node, ...]) -> Any:
+def remembered_array(value: Any, nodes: tuple[Node, ...]) -> Any:
     """Memory in a walk that is differentiated again: it depends on the inputs, but how is not known."""
     if not isinstance(value, (dlarray, Tensor, np.ndarray, np.generic, float, complex)):
         return value

@@ -49,7 +49,7 @@ def value_and_gradient(function: Callable[..., Any], /, *, argument: int | str
 
     @functools.wraps(function)
     def both(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        places = [_place(function, a, args, kwargs) for a in wanted]
+        places = [place_of(function, a, args, kwargs) for a in wanted]
         inputs = [args[p] if isinstance(p, int) else kwargs[p] for p in places]
         leaves, structure = flatten(inputs)
         given = [x for x in leaves if type(x) is dlarray]
@@ -67,7 +67,7 @@ def value_and_gradient(function: Callable[..., Any], /, *, argument: int | str
             gradients = dlgradient(y, *targets, enable_higher_derivatives=record)
             return y, gradients if len(targets) > 1 else (gradients,)
 
-        variables = [_as_variable(x) for x in leaves]
+        variables = [as_variable(x) for x in leaves]
         if not any(type(x) is dlarray for x in variables):
             raise TypeRefused(f"argument {argument!r} holds no array to differentiate with respect to; "
                               "pass a dlarray, a NumPy array or numbers")
@@ -81,7 +81,7 @@ def value_and_gradient(function: Callable[..., Any], /, *, argument: int | str
     return both
 
 
-def _place(function: Callable[..., Any], argument: int | str, args: tuple[Any, ...],
+def place_of(function: Callable[..., Any], argument: int | str, args: tuple[Any, ...],
            kwargs: dict[str, Any]) -> int | str:
     """Where an argument is in a call: its position, or its name among the keywords."""
     if isinstance(argument, int):
@@ -100,7 +100,7 @@ def _place(function: Callable[..., Any], argument: int | str, args: tuple[Any, .
     raise TypeRefused(f"argument={argument!r} was not given; pass it, by position or by name")
 
 
-def _as_variable(x: Any) -> Any:
+def as_variable(x: Any) -> Any:
     """A dlarray for what can be differentiated; text, None and the like stay what they are."""
     if type(x) is dlarray or not isinstance(x, (np.ndarray, np.generic, Tensor, *NUMBER_TYPES)) or isinstance(x, bool):
         return x

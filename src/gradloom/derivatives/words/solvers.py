@@ -15,7 +15,7 @@ from ...machine.dtypes import NAMES, NUMBER_TYPES, Tensor, differentiable
 from ..sparse.dense import jacobian_of
 from ..sparse.evaluation import sparse
 from .evaluate import dlfeval, dlgradient, refuse_suspended
-from .functions import _as_variable, _place, apart
+from .functions import apart, as_variable, place_of
 
 
 def jacobian(function: Callable[..., Any], /, *, argument: int | str = 0) -> Callable[..., Any]:
@@ -128,9 +128,9 @@ def _derivative(function: Callable[..., Any], argument: int | str, derive: Calla
 
     @functools.wraps(function)
     def derivative(*args: Any, **kwargs: Any) -> Any:
-        place = _place(function, argument, args, kwargs)
+        place = place_of(function, argument, args, kwargs)
         given = args[place] if isinstance(place, int) else kwargs[place]
-        x = _as_variable(given)
+        x = as_variable(given)
         if type(x) is not dlarray:
             raise TypeRefused(
                 f"{word} differentiates with respect to one array, and argument {argument!r} is a {type(given).__name__}; "

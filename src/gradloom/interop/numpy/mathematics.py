@@ -12,12 +12,12 @@ from ...core.array import dlarray, raw
 from ...core.errors import TypeRefused, line_of, user_site
 from ...operations.neural.softmax import floating
 from ..protocol import array, cast, fft, gl, linalg
-from .table import FUNCTIONS, _np, _refuse, ravel
+from .table import FUNCTIONS, named_as_theirs, ravel, refuse
 
 # ----- products -----
 
 
-@_np
+@named_as_theirs
 def dot(a: Any, b: Any) -> Any:
     a, b = array(a), array(b)
     if not a.ndim or not b.ndim:
@@ -26,18 +26,18 @@ def dot(a: Any, b: Any) -> Any:
             else gl.tensordot(a, b, axes=((a.ndim - 1,), (max(b.ndim - 2, 0),))))
 
 
-@_np
+@named_as_theirs
 def inner(a: Any, b: Any) -> Any:
     a, b = array(a), array(b)
     return gl.tensordot(a, b, axes=((a.ndim - 1,), (b.ndim - 1,))) if a.ndim and b.ndim else gl.multiply(a, b)
 
 
-@_np
+@named_as_theirs
 def vdot(a: Any, b: Any) -> Any:
     return gl.sum(gl.conj(ravel(a)) * ravel(b))
 
 
-@_np
+@named_as_theirs
 def einsum(*operands: Any, optimize: Any = False) -> Any:
     if isinstance(operands[0], str):
         return gl.einsum(*operands)
@@ -49,7 +49,7 @@ def einsum(*operands: Any, optimize: Any = False) -> Any:
     return gl.einsum(",".join(words) + result, *arrays)
 
 
-@_np
+@named_as_theirs
 def outer(a: Any, b: Any) -> Any:
     return gl.outer(ravel(a), ravel(b))
 
@@ -57,7 +57,7 @@ def outer(a: Any, b: Any) -> Any:
 FUNCTIONS["kron"] = lambda a, b: gl.kron(a, b)
 
 
-@_np
+@named_as_theirs
 def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: Any = None) -> Any:
     axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis,) * 3
     return gl.moveaxis(gl.cross(gl.moveaxis(a, axisa, -1), gl.moveaxis(b, axisb, -1)), -1, axisc)
@@ -66,7 +66,7 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axi
 # ----- differences and integrals -----
 
 
-@_np
+@named_as_theirs
 def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
     a = array(a)
     ends = [e if e is None or np.ndim(e) else gl.full((*a.shape[:axis % a.ndim], 1, *a.shape[axis % a.ndim + 1:]), e)
@@ -74,7 +74,7 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     return gl.diff(a, axis=axis, n=n, prepend=ends[0], append=ends[1])
 
 
-@_np
+@named_as_theirs
 def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
     steps = gl.diff(ravel(ary))
     ends = [None if e is None else gl.astype(ravel(e), steps.dtype) for e in (to_begin, to_end)]
@@ -84,7 +84,7 @@ def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
 FUNCTIONS["trapezoid"] = lambda y, x=None, dx=1.0, axis=-1: gl.trapz(y, x=x, dx=dx, axis=axis)
 
 
-@_np
+@named_as_theirs
 def polyval(p: Any, x: Any) -> Any:
     y = 0.0
     for c in array(p):
@@ -92,7 +92,7 @@ def polyval(p: Any, x: Any) -> Any:
     return y
 
 
-@_np
+@named_as_theirs
 def round(a: Any, decimals: int = 0) -> Any:
     if array(a).dtype.is_complex:  # each part for itself
         return gl.complex(round(gl.real(a), decimals), round(gl.imag(a), decimals))
@@ -104,7 +104,7 @@ FUNCTIONS["fix"] = lambda x: gl.trunc(x)
 FUNCTIONS["angle"] = lambda z, deg=False: gl.angle(z) * (180 / math.pi) if deg else gl.angle(z)
 
 
-@_np
+@named_as_theirs
 def sinc(x: Any) -> Any:
     z = gl.multiply(x, math.pi)
     near = gl.abs(z) < 0.1  # there the quotient loses digits, and its derivatives more: Taylor's series, to rounding
@@ -113,7 +113,7 @@ def sinc(x: Any) -> Any:
     return gl.where(near, 1 - w / 6 * (1 - w / 20 * (1 - w / 42 * (1 - w / 72 * (1 - w / 110)))), gl.sin(far) / far)
 
 
-@_np
+@named_as_theirs
 def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
     a, b = (gl.astype(v, "float64") if v.dtype is torch.bool else v for v in map(array, (a, b)))
     same = gl.equal(a, b)
@@ -129,9 +129,9 @@ FUNCTIONS[
 FUNCTIONS["array_equal"] = lambda a1, a2, equal_nan=False: gl.array_equal(a1, a2, equal_nan=equal_nan)
 
 
-@_np
+@named_as_theirs
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Any:
-    _refuse("interp", period=(period, None))
+    refuse("interp", period=(period, None))
     x, xp, fp = array(x), array(xp), array(fp)
     y = gl.interp1(xp, fp, gl.clip(x, xp[0], xp[-1]))
     y = gl.where(x < xp[0], fp[0] if left is None else left, y)
@@ -166,10 +166,10 @@ FUNCTIONS["iscomplexobj"] = lambda x: array(x).dtype.is_complex
 FUNCTIONS["isrealobj"] = lambda x: not array(x).dtype.is_complex
 
 
-@_np
+@named_as_theirs
 def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False,
              dtype: Any = None, axis: int = 0) -> Any:
-    _refuse("linspace", retstep=(retstep, False), axis=(axis, 0))
+    refuse("linspace", retstep=(retstep, False), axis=(axis, 0))
     start, stop = array(start), array(stop)
     rank = max(start.ndim, stop.ndim)
     steps = np.arange(num, dtype=np.float64).reshape((-1,) + (1,) * rank) / max(num - 1 if endpoint else num, 1)
@@ -213,24 +213,24 @@ def _hermitian(a: Any, triangle: str) -> Any:
     return half + gl.conj(gl.matrix_transpose(half)) + gl.tril(gl.triu(gl.real(a)))
 
 
-@_np
+@named_as_theirs
 def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
-    _refuse("linalg.svd", hermitian=(hermitian, False))
+    refuse("linalg.svd", hermitian=(hermitian, False))
     return linalg.svd(a, full_matrices=full_matrices) if compute_uv else linalg.svdvals(a)
 
 
-@_np
+@named_as_theirs
 def eigh(a: Any, UPLO: str = "L") -> Any:
     return linalg.eigh(_hermitian(a, UPLO))
 
 
-@_np
+@named_as_theirs
 def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     raise TypeRefused(
         f"np.linalg.lstsq returns four things, at {line_of(user_site())}; write gl.linalg.lstsq(a, b), the solution alone")
 
 
-@_np
+@named_as_theirs
 def multi_dot(arrays: Any) -> Any:
     first, *rest = arrays
     for a in rest:
@@ -238,7 +238,7 @@ def multi_dot(arrays: Any) -> Any:
     return first
 
 
-@_np
+@named_as_theirs
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     x = array(x)
     axes = tuple(range(x.ndim)) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
@@ -249,7 +249,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
             if keepdims else y)
 
 
-@_np
+@named_as_theirs
 def gradient(f: Any, *spacing: Any, axis: Any = None, edge_order: int = 1) -> Any:
     """Central differences, and at both ends one-sided ones of order `edge_order`, for one spacing of each axis or the places along it."""
     f = floating(array(f))
@@ -278,10 +278,10 @@ def _slope(f: Any, h: Any, edge_order: int) -> Any:
     return gl.concat([first, inner, last], axis=0)
 
 
-@_np
+@named_as_theirs
 def convolve(a: Any, v: Any, mode: str = "full") -> Any:
     a, v = array(a), array(v)
-    _refuse("convolve", mode=(mode if mode not in ("full", "same", "valid") else "full", "full"))
+    refuse("convolve", mode=(mode if mode not in ("full", "same", "valid") else "full", "full"))
     if a.shape[0] < v.shape[0]:
         a, v = v, a
     n, m = a.shape[0], v.shape[0]

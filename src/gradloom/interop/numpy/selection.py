@@ -10,7 +10,7 @@ from ...core.array import dlarray
 from ...core.errors import ShapeError, line_of, user_site
 from ..protocol import array, cast, gl, linalg
 from .mathematics import linspace
-from .table import FUNCTIONS, _np, _refuse, ravel, split
+from .table import FUNCTIONS, named_as_theirs, ravel, refuse, split
 
 # ----- selection -----
 
@@ -21,13 +21,13 @@ def _flat_or(a: Any, axis: Any) -> tuple[Any, int]:
     return (ravel(a), 0) if axis is None else (a, axis % a.ndim)
 
 
-@_np
+@named_as_theirs
 def delete(arr: Any, obj: Any, axis: Any = None) -> Any:
     a, k = _flat_or(arr, axis)
     return gl.take(a, np.delete(np.arange(a.shape[k]), obj), axis=k)
 
 
-@_np
+@named_as_theirs
 def insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
     a, k = _flat_or(arr, axis)
     new, places = array(values), np.arange(a.shape[k])
@@ -41,7 +41,7 @@ def insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
     return gl.take(gl.concat([a, new], axis=k), np.insert(places, obj, places.size + np.arange(count)), axis=k)
 
 
-@_np
+@named_as_theirs
 def resize(a: Any, new_shape: Any) -> Any:
     flat = ravel(a)
     shape = tuple(new_shape) if np.ndim(new_shape) else (new_shape,)
@@ -50,20 +50,20 @@ def resize(a: Any, new_shape: Any) -> Any:
             if flat.size else gl.zeros(shape, like=flat))
 
 
-@_np
+@named_as_theirs
 def compress(condition: Any, a: Any, axis: Any = None, out: Any = None) -> Any:
     a, k = _flat_or(a, axis)
     return gl.take(a, np.flatnonzero(np.asarray(condition)), axis=k)
 
 
-@_np
+@named_as_theirs
 def extract(condition: Any, arr: Any) -> Any:
     return gl.take(ravel(arr), np.flatnonzero(np.asarray(condition)), axis=0)
 
 
-@_np
+@named_as_theirs
 def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
-    _refuse("choose", mode=(mode, "raise"))
+    refuse("choose", mode=(mode, "raise"))
     a, choices = array(a), [array(c) for c in choices]
     if bool(gl.any(gl.logical_or(a < 0, a >= len(choices)))):
         raise ShapeError(
@@ -75,7 +75,7 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
     return gl.broadcast_to(y, np.broadcast_shapes(a.shape, y.shape))
 
 
-@_np
+@named_as_theirs
 def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Any:
     """Each function is called with the elements where its condition holds, of several the last."""
     x = array(x)
@@ -94,12 +94,12 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> An
     return y
 
 
-@_np
+@named_as_theirs
 def partition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", order: Any = None) -> Any:
     return FUNCTIONS["sort"](a, axis)  # which is one
 
 
-@_np
+@named_as_theirs
 def argpartition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", order: Any = None) -> Any:
     return FUNCTIONS["argsort"](a, axis)
 
@@ -107,7 +107,7 @@ def argpartition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", or
 FUNCTIONS["dsplit"] = lambda ary, indices_or_sections: split(ary, indices_or_sections, 2)
 
 
-@_np
+@named_as_theirs
 def apply_along_axis(func1d: Any, axis: int, arr: Any, *args: Any, **kwargs: Any) -> Any:
     arr = array(arr)
     axis %= arr.ndim
@@ -119,7 +119,7 @@ def apply_along_axis(func1d: Any, axis: int, arr: Any, *args: Any, **kwargs: Any
     return gl.moveaxis(y, tuple(range(len(rest), y.ndim)), tuple(range(axis, axis + own))) if own else y
 
 
-@_np
+@named_as_theirs
 def sliding_window_view(x: Any, window_shape: Any, axis: Any = None, *, subok: bool = False,
                         writeable: bool = False) -> Any:
     x = array(x)
@@ -141,14 +141,14 @@ FUNCTIONS["diagflat"] = lambda v, k=0: gl.diag(ravel(v), k=k)
 # ----- writing: the handle that is given has a new value, as with x[i] = v -----
 
 
-@_np
+@named_as_theirs
 def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
-    _refuse("fill_diagonal", wrap=(wrap, False))
+    refuse("fill_diagonal", wrap=(wrap, False))
     n = min(a.shape)
     a[(np.arange(n),) * a.ndim] = val if isinstance(val, dlarray) else np.resize(val, n) if np.ndim(val) else val
 
 
-@_np
+@named_as_theirs
 def put_along_axis(arr: Any, indices: Any, values: Any, axis: int = -1) -> None:
     indices = np.asarray(indices)
     shape = tuple(indices.shape[axis] if k == axis % arr.ndim else n for k, n in enumerate(arr.shape))
@@ -159,7 +159,7 @@ def put_along_axis(arr: Any, indices: Any, values: Any, axis: int = -1) -> None:
                           else np.broadcast_to(values, shape))
 
 
-@_np
+@named_as_theirs
 def copyto(dst: Any, src: Any) -> None:
     dst[...] = gl.broadcast_to(array(src), dst.shape)
 
@@ -167,7 +167,7 @@ def copyto(dst: Any, src: Any) -> None:
 # ----- polynomials: coefficients from the highest power -----
 
 
-@_np
+@named_as_theirs
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     x = array(x)
     powers = range(x.shape[0] if N is None else N)
@@ -175,9 +175,9 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     return gl.stack(columns, axis=-1) if columns else gl.zeros((x.shape[0], 0), like=x)
 
 
-@_np
+@named_as_theirs
 def polyfit(x: Any, y: Any, deg: int, rcond: Any = None, full: bool = False, w: Any = None, cov: Any = False) -> Any:
-    _refuse("polyfit", full=(full, False), cov=(cov, False))
+    refuse("polyfit", full=(full, False), cov=(cov, False))
     left, right = vander(x, int(deg) + 1), array(y)
     if w is not None:
         w = gl.reshape(array(w), (-1, 1))
@@ -187,7 +187,7 @@ def polyfit(x: Any, y: Any, deg: int, rcond: Any = None, full: bool = False, w: 
     return found / (scale if right.ndim == 1 else gl.reshape(scale, (-1, 1)))
 
 
-@_np
+@named_as_theirs
 def polyder(p: Any, m: int = 1) -> Any:
     p = array(p)
     for _ in range(m):
@@ -196,7 +196,7 @@ def polyder(p: Any, m: int = 1) -> Any:
     return p
 
 
-@_np
+@named_as_theirs
 def polyint(p: Any, m: int = 1, k: Any = None) -> Any:
     p = array(p)
     constants = [0.0] * m if k is None else [k] * m if np.ndim(k) == 0 else list(k)
@@ -216,7 +216,7 @@ FUNCTIONS["polyadd"] = lambda a1, a2: _sum_of_polynomials(a1, a2, 1)
 FUNCTIONS["polysub"] = lambda a1, a2: _sum_of_polynomials(a1, a2, -1)
 
 
-@_np
+@named_as_theirs
 def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
     a, v = array(a), gl.conj(array(v))
     if mode == "same" and a.shape[0] < v.shape[0]:  # the middle is counted from the other end
@@ -227,20 +227,20 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
 # ----- creation, linear algebra, questions -----
 
 
-@_np
+@named_as_theirs
 def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0,
              dtype: Any = None, axis: int = 0) -> Any:
     return cast(gl.power(base, linspace(start, stop, num, endpoint, axis=axis)), dtype)
 
 
-@_np
+@named_as_theirs
 def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
-    _refuse("geomspace", axis=(axis, 0))
+    refuse("geomspace", axis=(axis, 0))
     start, stop = array(start), array(stop)
     return cast(start * (stop / start) ** linspace(0.0 * start, 0.0 * stop + 1.0, num, endpoint), dtype)
 
 
-@_np
+@named_as_theirs
 def cond(x: Any, p: Any = None) -> Any:
     x = array(x)
     if p in (None, 2, -2):
@@ -249,14 +249,14 @@ def cond(x: Any, p: Any = None) -> Any:
     return gl.matrix_norm(x, ord=p) * gl.matrix_norm(linalg.inv(x), ord=p)
 
 
-@_np
+@named_as_theirs
 def tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
-    _refuse("linalg.tensorsolve", axes=(axes, None))
+    refuse("linalg.tensorsolve", axes=(axes, None))
     a, b = array(a), array(b)
     return gl.reshape(linalg.solve(gl.reshape(a, (b.size, -1)), ravel(b)), a.shape[b.ndim:])
 
 
-@_np
+@named_as_theirs
 def tensorinv(a: Any, ind: int = 2) -> Any:
     a = array(a)
     return gl.reshape(linalg.inv(gl.reshape(a, (math.prod(a.shape[:ind]), -1))), (*a.shape[ind:], *a.shape[:ind]))
@@ -275,7 +275,7 @@ FUNCTIONS["result_type"] = lambda *given: np.result_type(*[np.dtype(str(x.dtype)
                                                            else x for x in given])
 
 
-@_np
+@named_as_theirs
 def array_equiv(a1: Any, a2: Any) -> bool:
     a1, a2 = array(a1), array(a2)
     try:

@@ -12,7 +12,7 @@ from ...core.tables import OPERATIONS
 from ...machine.dtypes import differentiable
 from ...operations.neural.softmax import floating
 from ..protocol import array, cast, gl
-from .table import FUNCTIONS, _np, _refuse, ravel
+from .table import FUNCTIONS, named_as_theirs, ravel, refuse
 
 
 def _without_nan(a: Any, dtype: Any, fill: Any) -> tuple[Any, Any]:
@@ -26,27 +26,27 @@ def _kept(keepdims: Any) -> bool:
     return False if keepdims is np._NoValue else bool(keepdims)
 
 
-@_np
+@named_as_theirs
 def nansum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False) -> Any:
     return gl.sum(_without_nan(a, dtype, 0)[0], axis=axis, keepdims=_kept(keepdims))
 
 
-@_np
+@named_as_theirs
 def nanprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False) -> Any:
     return gl.prod(_without_nan(a, dtype, 1)[0], axis=axis, keepdims=_kept(keepdims))
 
 
-@_np
+@named_as_theirs
 def nancumsum(a: Any, axis: Any = None, dtype: Any = None) -> Any:
     return FUNCTIONS["cumsum"](_without_nan(a, dtype, 0)[0], axis)
 
 
-@_np
+@named_as_theirs
 def nancumprod(a: Any, axis: Any = None, dtype: Any = None) -> Any:
     return FUNCTIONS["cumprod"](_without_nan(a, dtype, 1)[0], axis)
 
 
-@_np
+@named_as_theirs
 def nanmean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False) -> Any:
     filled, gone = _without_nan(a, dtype, 0)
     keepdims = _kept(keepdims)
@@ -54,7 +54,7 @@ def nanmean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdi
     return gl.sum(filled, axis=axis, keepdims=keepdims) / count
 
 
-@_np
+@named_as_theirs
 def nanvar(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: Any = False,
            *, correction: Any = None) -> Any:
     filled, gone = _without_nan(a, dtype, 0)
@@ -65,7 +65,7 @@ def nanvar(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: A
                   keepdims=keepdims) / (count - (ddof if correction is None else correction))
 
 
-@_np
+@named_as_theirs
 def nanstd(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: Any = False,
            *, correction: Any = None) -> Any:
     return gl.sqrt(nanvar(a, axis, dtype, ddof=ddof, keepdims=keepdims, correction=correction))
@@ -95,27 +95,27 @@ _extreme("min", math.inf)
 # ----- quantiles -----
 
 
-@_np
+@named_as_theirs
 def quantile(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False,
              method: str = "linear", keepdims: Any = False, *,
              weights: Any = None) -> Any:
-    _refuse("quantile", weights=(weights, None))
+    refuse("quantile", weights=(weights, None))
     return gl.quantile(a, q, axis=axis, keepdims=_kept(keepdims), method=method)
 
 
-@_np
+@named_as_theirs
 def percentile(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False,
                method: str = "linear", keepdims: Any = False, *,
                weights: Any = None) -> Any:
     return quantile(a, np.asarray(q) / 100, axis, method=method, keepdims=keepdims, weights=weights)
 
 
-@_np
+@named_as_theirs
 def nanquantile(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False,
                 method: str = "linear", keepdims: Any = False, *,
                 weights: Any = None) -> Any:
     """NaN come last in order, and each row has its own number of others."""
-    _refuse("nanquantile", method=(method, "linear"), weights=(weights, None))
+    refuse("nanquantile", method=(method, "linear"), weights=(weights, None))
     a, parts = floating(array(a)), np.asarray(q, dtype=np.float64)
     if not ((parts >= 0) & (parts <= 1)).all():
         raise ShapeError(
@@ -135,7 +135,7 @@ def nanquantile(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_inp
     return gl.reshape(y, (*parts.shape, *kept))
 
 
-@_np
+@named_as_theirs
 def nanpercentile(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False,
                   method: str = "linear", keepdims: Any = False, *,
                   weights: Any = None) -> Any:
@@ -149,11 +149,11 @@ FUNCTIONS[
 # ----- covariances and counts -----
 
 
-@_np
+@named_as_theirs
 def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: Any = None, fweights: Any = None,
         aweights: Any = None, *,
         dtype: Any = None) -> Any:
-    _refuse("cov", fweights=(fweights, None), aweights=(aweights, None))
+    refuse("cov", fweights=(fweights, None), aweights=(aweights, None))
 
     def rows(v: Any) -> Any:
         v = cast(array(v), dtype)
@@ -165,7 +165,7 @@ def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: An
                       / (x.shape[1] - ((0 if bias else 1) if ddof is None else ddof)))
 
 
-@_np
+@named_as_theirs
 def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -> Any:
     c = cov(x, y, rowvar, dtype=dtype)
     if not c.ndim:
@@ -174,7 +174,7 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -
     return c / gl.reshape(deviation, (-1, 1)) / deviation
 
 
-@_np
+@named_as_theirs
 def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
     places = raw(array(x if weights is None else np.asarray(x, dtype=np.int64)))
     weights = gl.ones(places.shape, dtype="int64") if weights is None else array(weights)
@@ -182,7 +182,7 @@ def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
     return OPERATIONS["put"].apply((weights,), {"where": places.to(weights.device), "axis": -1, "size": size})
 
 
-@_np
+@named_as_theirs
 def digitize(x: Any, bins: Any, right: bool = False) -> Any:
     bins, side = np.asarray(bins), "left" if right else "right"
     falling = bins.size > 1 and bins[0] > bins[-1]
@@ -190,7 +190,7 @@ def digitize(x: Any, bins: Any, right: bool = False) -> Any:
             else gl.searchsorted(bins, x, side=side))
 
 
-@_np
+@named_as_theirs
 def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: float = 2 * math.pi) -> Any:
     p = array(p)
     step = gl.diff(p, axis=axis)
@@ -202,7 +202,7 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: float = 2 * m
     return p + gl.concat([first, gl.cumsum(change, axis=axis)], axis=axis)
 
 
-@_np
+@named_as_theirs
 def isin(element: Any, test_elements: Any, assume_unique: bool = False, invert: bool = False,
          *, kind: Any = None) -> Any:
     element, others = array(element), ravel(test_elements)

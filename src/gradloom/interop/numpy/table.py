@@ -16,13 +16,13 @@ _array = array  # where an argument has its name
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
 
 
-def _np(function: Any) -> Any:
+def named_as_theirs(function: Any) -> Any:
     """An adapter, under its own name."""
     FUNCTIONS[function.__name__.removesuffix("_")] = function
     return function
 
 
-def _refuse(word: str, **options: Any) -> None:
+def refuse(word: str, **options: Any) -> None:
     """Options at any value but their default, which none of our operations has."""
     for name, (value, default) in options.items():
         if (value is not default and value is not np._NoValue and not (isinstance(value, (str, int))
@@ -41,7 +41,7 @@ def _reduction(name: str, order: tuple[str, ...], join: str | None = None) -> No
 
     def call(a: Any, axis: Any = None, *more: Any, **options: Any) -> Any:
         options = {k: v for k, v in {**dict(zip(order, more, strict=False)), **options}.items() if v is not np._NoValue}
-        _refuse(name, out=(options.pop("out", None), None), where=(options.pop("where", True), True))
+        refuse(name, out=(options.pop("out", None), None), where=(options.pop("where", True), True))
         x, initial = cast(a, options.pop("dtype", None)), options.pop("initial", None)
         if name in _CORRECTED and "ddof" in options:
             options["correction"] = options.pop("ddof")
@@ -66,14 +66,14 @@ for _name in ("argmax", "argmin"):
 _reduction("median", ("out",))
 
 
-@_np
+@named_as_theirs
 def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> Any:
     return gl.max(a, axis=axis, keepdims=keepdims) - gl.min(a, axis=axis, keepdims=keepdims)
 
 
-@_np
+@named_as_theirs
 def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: Any = False) -> Any:
-    _refuse("average", returned=(returned, False))
+    refuse("average", returned=(returned, False))
     if weights is None:
         return gl.mean(a, axis=axis, keepdims=keepdims)
     a, w = array(a), array(weights)
@@ -89,22 +89,22 @@ for _name in ("cumulative_sum", "cumulative_prod"):
         x, axis=axis, dtype=dtype, include_initial=include_initial)
 
 
-@_np
+@named_as_theirs
 def cumsum(a: Any, axis: Any = None, dtype: Any = None) -> Any:
     return gl.cumsum(cast(ravel(a) if axis is None else a, dtype), axis=0 if axis is None else axis)
 
 
-@_np
+@named_as_theirs
 def cumprod(a: Any, axis: Any = None, dtype: Any = None) -> Any:
     return gl.cumprod(cast(ravel(a) if axis is None else a, dtype), axis=0 if axis is None else axis)
 
 
-@_np
+@named_as_theirs
 def sort(a: Any, axis: Any = -1, kind: Any = None, *, stable: Any = None) -> Any:
     return gl.sort(ravel(a) if axis is None else a, axis=0 if axis is None else axis)
 
 
-@_np
+@named_as_theirs
 def argsort(a: Any, axis: Any = -1, kind: Any = None, *, stable: Any = None) -> Any:
     return gl.argsort(ravel(a) if axis is None else a, axis=0 if axis is None else axis)
 
@@ -124,54 +124,54 @@ FUNCTIONS["flip"] = lambda m, axis=None: gl.flip(m, axis=axis)
 FUNCTIONS["repeat"] = lambda a, repeats, axis=None: gl.repeat(a, repeats, axis=axis)
 
 
-@_np
+@named_as_theirs
 def reshape(a: Any, /, shape: Any, order: str = "C", *, copy: Any = None) -> Any:
     return gl.reshape(a, shape, order=order)
 
 
-@_np
+@named_as_theirs
 def ravel(a: Any, order: str = "C") -> Any:
     return gl.reshape(array(a), (-1,), order=order)
 
 
-@_np
+@named_as_theirs
 def transpose(a: Any, axes: Any = None) -> Any:
     a = array(a)
     return gl.permute_dims(a, tuple(range(a.ndim))[::-1] if axes is None else tuple(axes))
 
 
-@_np
+@named_as_theirs
 def swapaxes(a: Any, axis1: int, axis2: int) -> Any:
     order = list(range(array(a).ndim))
     order[axis1], order[axis2] = order[axis2], order[axis1]
     return gl.permute_dims(a, tuple(order))
 
 
-@_np
+@named_as_theirs
 def roll(a: Any, shift: Any, axis: Any = None) -> Any:
     return gl.roll(a, shift, axis=axis)
 
 
-@_np
+@named_as_theirs
 def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
     n = array(a).ndim
     axis, start = axis % n, start + n if start < 0 else start
     return gl.moveaxis(a, axis, start - (axis < start))
 
 
-@_np
+@named_as_theirs
 def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
     for _ in range(k % 4):
         m = gl.flip(swapaxes(m, *axes), axis=axes[0])
     return m
 
 
-@_np
+@named_as_theirs
 def fliplr(m: Any) -> Any:
     return gl.flip(m, axis=1)
 
 
-@_np
+@named_as_theirs
 def flipud(m: Any) -> Any:
     return gl.flip(m, axis=0)
 
@@ -192,48 +192,48 @@ _deep = _at_least(3, lambda a: gl.reshape(a, (1, a.size, 1) if a.ndim < 2 else (
 # ----- joining and splitting -----
 
 
-@_np
+@named_as_theirs
 def concatenate(arrays: Any, /, axis: Any = 0, out: Any = None, *, dtype: Any = None) -> Any:
-    _refuse("concatenate", out=(out, None))
+    refuse("concatenate", out=(out, None))
     return cast(gl.concat([ravel(a) for a in arrays] if axis is None else list(arrays), axis=axis or 0), dtype)
 
 
 FUNCTIONS["concat"] = concatenate
 
 
-@_np
+@named_as_theirs
 def stack(arrays: Any, axis: Any = 0, out: Any = None, *, dtype: Any = None) -> Any:
-    _refuse("stack", out=(out, None))
+    refuse("stack", out=(out, None))
     return cast(gl.stack(list(arrays), axis=axis), dtype)
 
 
-@_np
+@named_as_theirs
 def vstack(tup: Any, *, dtype: Any = None) -> Any:
     return concatenate([_flat(array(a)) for a in tup], 0, dtype=dtype)
 
 
-@_np
+@named_as_theirs
 def hstack(tup: Any, *, dtype: Any = None) -> Any:
     arrays = [_row(array(a)) for a in tup]
     return concatenate(arrays, 0 if arrays[0].ndim == 1 else 1, dtype=dtype)
 
 
-@_np
+@named_as_theirs
 def dstack(tup: Any) -> Any:
     return concatenate([_deep(array(a)) for a in tup], 2)
 
 
-@_np
+@named_as_theirs
 def column_stack(tup: Any) -> Any:
     return concatenate([gl.reshape(a, (-1, 1)) if a.ndim < 2 else a for a in map(array, tup)], 1)
 
 
-@_np
+@named_as_theirs
 def append(arr: Any, values: Any, axis: Any = None) -> Any:
     return concatenate((arr, values), axis)
 
 
-@_np
+@named_as_theirs
 def block(arrays: Any) -> Any:
     def joined(parts: Any, depth: int) -> Any:
         return concatenate([joined(p, depth - 1) for p in parts], -depth) if isinstance(parts, list) else parts
@@ -253,7 +253,7 @@ def _grown(parts: Any, ndim: int) -> Any:
     return gl.reshape(a, (*(1,) * (ndim - a.ndim), *a.shape)) if a.ndim < ndim else a
 
 
-@_np
+@named_as_theirs
 def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     a = array(ary)
     n = a.shape[axis]
@@ -266,7 +266,7 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     return [a[(*before, slice(i, j))] for i, j in zip([0, *ends], [*ends, n], strict=True)]
 
 
-@_np
+@named_as_theirs
 def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     if isinstance(indices_or_sections, int) and array(ary).shape[axis] % indices_or_sections:
         raise TypeRefused(f"np.split: axis {axis} of size {ary.shape[axis]} has no {indices_or_sections} equal parts, "
@@ -279,14 +279,14 @@ FUNCTIONS["hsplit"] = lambda ary, indices_or_sections: split(ary, indices_or_sec
 FUNCTIONS["unstack"] = lambda x, /, *, axis=0: tuple(gl.moveaxis(x, axis, 0))
 
 
-@_np
+@named_as_theirs
 def broadcast_arrays(*args: Any, subok: bool = False) -> Any:
     arrays = [array(a) for a in args]
     shape = np.broadcast_shapes(*(a.shape for a in arrays))
     return tuple(gl.broadcast_to(a, shape) for a in arrays)
 
 
-@_np
+@named_as_theirs
 def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> Any:
     n = len(xi)
     grown = [gl.reshape(array(x), (1,) * k + (-1,) + (1,) * (n - k - 1)) for k, x in enumerate(xi)]
@@ -298,7 +298,7 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
 # ----- selection -----
 
 
-@_np
+@named_as_theirs
 def where(condition: Any, x: Any = None, y: Any = None, /) -> Any:
     return gl.nonzero(condition) if x is None and y is None else gl.where(condition, x, y)
 
@@ -308,7 +308,7 @@ FUNCTIONS["argwhere"] = lambda a: gl.stack(gl.nonzero(a), axis=-1)
 FUNCTIONS["flatnonzero"] = lambda a: gl.nonzero(ravel(a))[0]
 
 
-@_np
+@named_as_theirs
 def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     y = default
     for condition, choice in reversed(list(zip(condlist, choicelist, strict=True))):
@@ -316,28 +316,28 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     return y
 
 
-@_np
+@named_as_theirs
 def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "raise") -> Any:
-    _refuse("take", out=(out, None), mode=(mode, "raise"))
+    refuse("take", out=(out, None), mode=(mode, "raise"))
     indices = np.asarray(indices)
     y = gl.take(ravel(a) if axis is None else a, indices.reshape(-1), axis=0 if axis is None else axis)
     k = 0 if axis is None else axis % array(a).ndim
     return y if indices.ndim == 1 else gl.reshape(y, (*y.shape[:k], *indices.shape, *y.shape[k + 1:]))
 
 
-@_np
+@named_as_theirs
 def take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
     return gl.take_along_axis(arr, indices, axis=axis)
 
 
-@_np
+@named_as_theirs
 def clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, min: Any = None, max: Any = None) -> Any:
-    _refuse("clip", out=(out, None))
+    refuse("clip", out=(out, None))
     low, high = (None if v is np._NoValue else v for v in (a_min, a_max))
     return gl.clip(a, low if min is None else min, high if max is None else max)
 
 
-@_np
+@named_as_theirs
 def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
     x = array(x)
     if x.dtype.is_complex:  # each part for itself
@@ -349,7 +349,7 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
     return gl.where(x == -math.inf, -largest if neginf is None else neginf, x)
 
 
-@_np
+@named_as_theirs
 def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Any:
     a = _array(array)
     if isinstance(pad_width, dict):
@@ -358,7 +358,7 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: 
     widths = np.broadcast_to(np.asarray(pad_width), (a.ndim, 2)).tolist()
     if mode in ("edge", "reflect", "symmetric", "wrap"):
         return gl.pad(a, widths, mode=mode)
-    _refuse("pad", mode=(mode, "constant"))
+    refuse("pad", mode=(mode, "constant"))
     padded = gl.pad(a, tuple(tuple(w) for w in widths))
     if np.ndim(constant_values) == 0 and constant_values == 0:
         return padded

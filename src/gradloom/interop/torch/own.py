@@ -16,7 +16,7 @@ from ...core.array import dlarray
 from ...core.errors import TypeRefused, line_of, user_site
 from ...core.trace import live
 from ...derivatives.own.backward import OwnBackward, OwnBackwardOperation
-from ...derivatives.own.function import _remembered
+from ...derivatives.own.function import remembered_array
 from ...machine.caches import remembered
 from ...machine.dtypes import Tensor, differentiable
 from ...machine.modes import under, undispatched
@@ -134,7 +134,7 @@ class FunctionCall(OwnBackward):
             if id(x) not in made:
                 array = known.get(id(x))
                 if array is None:
-                    array = _remembered(_made(x, None, None), self.nodes)
+                    array = remembered_array(_made(x, None, None), self.nodes)
                 made[id(x)] = wrapped(_made(array._value, array._node, None), live(array._node) is not None)
             return made[id(x)]
 

@@ -188,7 +188,7 @@ def bernoulli(p: Any, shape: Any = None, labels: str | None = None, *, like: Any
     Source: PyTorch bernoulli.
     """
     if type(p) in NUMBER_TYPES:
-        _probability(p, "bernoulli")
+        check_probability(p, "bernoulli")
         made = type_and_device(like, dtype, device)
         shape = () if shape is None else shape
     else:
@@ -280,7 +280,7 @@ def _fits(shape: Any, sizes: Any) -> bool:
     return len(shape) <= len(sizes) and all(n in (1, m) for n, m in zip(reversed(shape), reversed(sizes), strict=False))
 
 
-def _probability(p: Any, word: str) -> None:
+def check_probability(p: Any, word: str) -> None:
     if not 0 <= p <= 1:
         raise ShapeError(
             f"{word} needs a probability in [0, 1], not {p!r}, at {line_of(user_site())}; write {word}(..., 0.5)")
@@ -301,7 +301,7 @@ def dropout(x: Any, probability: float = 0.5, /) -> Any:
 
     Source: Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov 2014; MATLAB dropoutLayer.
     """
-    _probability(probability, "dropout")
+    check_probability(probability, "dropout")
     x = array(x)
     if not differentiable(x.dtype):
         x = astype(x, dtype_named("float64"))

@@ -13,12 +13,12 @@ from ...machine.dtypes import Tensor
 from ...machine.questions import spared
 from .arithmetic import fused_product, number_like, square
 from .mathematics import tanh
-from .slopes import _bell_kernel, _logistic_twice, _shared, _slope, aten, density, scaled_logistic
+from .slopes import aten, bell_kernel, density, logistic_twice, scaled_logistic, shared, slope_of
 
 
 def logistic_fused(y_bar: Tensor, x: Tensor) -> Tensor:
     """y_bar times the slope of the logistic function."""
-    return _logistic_twice(y_bar, x, 1)
+    return logistic_twice(y_bar, x, 1)
 
 
 def _logistic_slope_kernel(x: Tensor) -> Tensor:
@@ -28,9 +28,9 @@ def _logistic_slope_kernel(x: Tensor) -> Tensor:
     return logistic_fused(number_like(1, x), x)
 
 
-logistic = _slope("logistic", lambda x: torch.sigmoid(x) if x.is_complex() else scaled_logistic(number_like(1, x), x),
+logistic = slope_of("logistic", lambda x: torch.sigmoid(x) if x.is_complex() else scaled_logistic(number_like(1, x), x),
                   lambda x: logistic_slope(x), fused_pull=logistic_fused)
-logistic_slope = _slope("logistic_slope", _logistic_slope_kernel, lambda y, x: -y * tanh(0.5 * x))
+logistic_slope = slope_of("logistic_slope", _logistic_slope_kernel, lambda y, x: -y * tanh(0.5 * x))
 MANY = 4096  # elements, from which two looks at the data cost less than they can save
 
 
@@ -46,7 +46,7 @@ def silu_fused(y_bar: Tensor, x: Tensor) -> Tensor:
     return (bar := scaled_logistic(y_bar, x)).addcmul_(bar, torch._C._nn.silu(-x), value=-1)
 
 
-silu_slope = _slope("silu_slope", lambda x: silu_fused(number_like(1, x), x), lambda x: _silu_bend(x))
+silu_slope = slope_of("silu_slope", lambda x: silu_fused(number_like(1, x), x), lambda x: _silu_bend(x))
 
 
 def _silu_bend(x: Any) -> Any:
@@ -77,7 +77,7 @@ def gelu_fused(y_bar: Tensor, x: Tensor, approximation: str) -> Tensor:
     """y_bar times the slope of x D(x) with the normal distribution function D, or the logistic function that approximates it."""
     if approximation == "none":
         x = x.clamp(-40, 40)  # beyond, it is 0 or 1
-        twice = (x * -math.sqrt(0.5)).erfc_().addcmul_(x, _bell_kernel(x, 0.5), value=2 / math.sqrt(2 * math.pi))
+        twice = (x * -math.sqrt(0.5)).erfc_().addcmul_(x, bell_kernel(x, 0.5), value=2 / math.sqrt(2 * math.pi))
         return fused_product(y_bar, twice, 0.5)
     x = x.clamp(-30, 30)
     x2 = x * x
@@ -98,7 +98,7 @@ _gelu_slope = Elementwise(
 
 def _gelu_slope_with(approximation: str) -> Callable[[Any], Any]:
     params = {"approximation": approximation}
-    return _shared(f"gelu_slope.{approximation}", lambda x: _gelu_slope.apply((x,), params, getattr(x, "_labels", None)))
+    return shared(f"gelu_slope.{approximation}", lambda x: _gelu_slope.apply((x,), params, getattr(x, "_labels", None)))
 
 
 _gelu_slopes = {approximation: _gelu_slope_with(approximation) for approximation in ("none", "tanh")}

@@ -13,7 +13,7 @@ from .activation_slopes import elu_slope, gelu_fused, gelu_slope, logistic, logi
 from .arithmetic import (
     number_like,
 )
-from .mathematics import _unary_with_options, apply_unary, aten
+from .mathematics import apply_unary, aten, unary_with_options
 from .slopes import (
     left,
     scaled_logistic,
@@ -43,7 +43,7 @@ def _step(y: Any) -> Any:
     return dlarray._made(_step(y._value), None, y._labels)
 
 
-_leakyrelu = _unary_with_options("leakyrelu", lambda x, scale: torch._C._nn.leaky_relu(x, scale),
+_leakyrelu = unary_with_options("leakyrelu", lambda x, scale: torch._C._nn.leaky_relu(x, scale),
                                  lambda x, scale: _leaky_slope(x, scale),
                                  fused_pull=lambda y_bar, x, scale: aten.leaky_relu_backward(y_bar, x, scale, False),
                                  samples=[{"scale": 0.1}],
@@ -71,7 +71,7 @@ def leakyrelu(x: Any, scale: float = 0.01) -> Any:
     return apply_unary(_leakyrelu, x, {"scale": scale})
 
 
-_elu = _unary_with_options("elu", lambda x, alpha: torch._C._nn.elu(x, alpha), lambda x, alpha: elu_slope(x, alpha),
+_elu = unary_with_options("elu", lambda x, alpha: torch._C._nn.elu(x, alpha), lambda x, alpha: elu_slope(x, alpha),
                            samples=[{"alpha": 1.5}],
                            fused_pull=lambda y_bar, x, alpha: aten.elu_backward(y_bar, alpha, 1, 1, False, x),
                            selects=True, real_only="turns on the sign of a real number")
@@ -95,7 +95,7 @@ def _gelu_fused(y_bar: Tensor, x: Tensor, approximation: str, slope: Tensor | No
     return gelu_fused(y_bar, x, approximation) if slope is None else y_bar * slope
 
 
-_gelu = _unary_with_options("gelu", lambda x, approximation: torch._C._nn.gelu(x, approximate=approximation),
+_gelu = unary_with_options("gelu", lambda x, approximation: torch._C._nn.gelu(x, approximate=approximation),
                             lambda x, approximation, y_place: left(y_place, gelu_slope(x, approximation)),
                             leaves="slope",
                             fused_pull=_gelu_fused,

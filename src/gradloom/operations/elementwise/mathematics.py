@@ -22,7 +22,7 @@ from .arithmetic import (
     real,
     square,
 )
-from .slopes import _logistic_twice, _shared, _slope, asinh_slope, atan_slope, bell, inverse_length, left, minus_twice, one_minus_square, one_plus_square
+from .slopes import asinh_slope, atan_slope, bell, inverse_length, left, logistic_twice, minus_twice, one_minus_square, one_plus_square, shared, slope_of
 
 aten = torch.ops.aten
 TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
@@ -79,14 +79,14 @@ cosh = elementwise("cosh", torch.cosh, lambda x: sinh(x), doc="The hyperbolic co
 
 def tanh_fused(y_bar: Tensor, x: Tensor, slope: Tensor | None) -> Tensor:
     """y_bar times the slope of tanh, which is 4 logistic(2 x) logistic(-2 x)."""
-    return _logistic_twice(y_bar, x, 2).mul_(4) if slope is None else y_bar * slope
+    return logistic_twice(y_bar, x, 2).mul_(4) if slope is None else y_bar * slope
 
 
 def _tanh_slope_kernel(x: Tensor) -> Tensor:
-    return 1 - torch.tanh(x).square_() if x.is_complex() else _logistic_twice(number_like(4, x), x, 2)
+    return 1 - torch.tanh(x).square_() if x.is_complex() else logistic_twice(number_like(4, x), x, 2)
 
 
-_tanh_there = _shared("tanh", lambda x: tanh(x))
+_tanh_there = shared("tanh", lambda x: tanh(x))
 
 
 def _tanh_slope_fused(y_bar: Tensor, y: Tensor, x: Tensor, x_place: Node) -> Tensor:
@@ -94,7 +94,7 @@ def _tanh_slope_fused(y_bar: Tensor, y: Tensor, x: Tensor, x_place: Node) -> Ten
     return fused_product(y_bar, y, -2).mul_(torch.tanh(x) if there is None else there)
 
 
-_tanh_slope = _slope("tanh_slope", _tanh_slope_kernel, lambda y, x: minus_twice(_tanh_there(x), y),
+_tanh_slope = slope_of("tanh_slope", _tanh_slope_kernel, lambda y, x: minus_twice(_tanh_there(x), y),
                      fused_pull=_tanh_slope_fused)
 
 
@@ -129,7 +129,7 @@ erfc = elementwise("erfc", torch.erfc, lambda x: -TWO_OVER_ROOT_PI * bell(x),
 
 
 
-def _unary_with_options(name: str, kernel: Any, slope: Any, **rest: Any) -> Elementwise:
+def unary_with_options(name: str, kernel: Any, slope: Any, **rest: Any) -> Elementwise:
     return Elementwise(name, kernel, [slope], ("x",), **rest)
 
 

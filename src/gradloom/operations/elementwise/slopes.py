@@ -29,12 +29,12 @@ from .arithmetic import PAIRS_OF_ARRAYS, fused_product, number_like, pair
 aten = torch.ops.aten
 
 
-def _slope(name: str, kernel: Callable[..., Any], partial: Any, **rest: Any) -> Callable[..., Any]:
+def slope_of(name: str, kernel: Callable[..., Any], partial: Any, **rest: Any) -> Callable[..., Any]:
     operation = Elementwise(name, kernel, [partial], ("x",), opaque=True, **rest)  # most kernels write in place
-    return _shared(name, unary(operation))
+    return shared(name, unary(operation))
 
 
-def _shared(name: str, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def shared(name: str, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """The function, with its traced results found again at the node of its argument; whatever else needs them keeps them alive."""
     known: weakref.WeakKeyDictionary[Node, tuple[weakref.ref[Node], weakref.ref[Tensor]]] = weakref.WeakKeyDictionary()
     cache(f"{__name__}.{name}", known)
@@ -86,9 +86,9 @@ def _one_plus_square_kernel(x: Tensor) -> Tensor:
     return torch.addcmul(number_like(1, x), x, x)
 
 
-one_minus_square = _slope("one_minus_square", lambda x: (1 - x).mul_(1 + x), lambda x: -2 * x,
+one_minus_square = slope_of("one_minus_square", lambda x: (1 - x).mul_(1 + x), lambda x: -2 * x,
                           fused_pull=lambda y_bar, x: fused_product(y_bar, x, -2))
-one_plus_square = _slope("one_plus_square", _one_plus_square_kernel, lambda x: 2 * x,
+one_plus_square = slope_of("one_plus_square", _one_plus_square_kernel, lambda x: 2 * x,
                          fused_pull=lambda y_bar, x: fused_product(y_bar, x, 2))
 
 
@@ -101,9 +101,9 @@ def _over_length(x: Tensor, power: int) -> Tensor:
     return inverse if power == 1 else inverse * inverse
 
 
-atan_slope = _slope("atan_slope", lambda x: _over_length(x, 2), lambda y, x: -2 * ((x * y) * y))  # 1 / (1 + x * x)
+atan_slope = slope_of("atan_slope", lambda x: _over_length(x, 2), lambda y, x: -2 * ((x * y) * y))  # 1 / (1 + x * x)
 # 1 / sqrt(1 + x * x)
-asinh_slope = _slope("asinh_slope", lambda x: _over_length(x, 1), lambda y, x: -((x * y) * y) * y)
+asinh_slope = slope_of("asinh_slope", lambda x: _over_length(x, 1), lambda y, x: -((x * y) * y) * y)
 
 
 # of two coordinates: b / (a * a + b * b), which is the slope of their angle in a, and a / sqrt(a * a + b * b), that of
@@ -133,7 +133,7 @@ def inverse_length(x: Any) -> Any:
 _elu_backward_into = aten.elu_backward.grad_input
 
 
-def _bell_kernel(x: Tensor, factor: float) -> Tensor:
+def bell_kernel(x: Tensor, factor: float) -> Tensor:
     """exp(-factor x * x) for an x up to 40, with what the square loses in rounding (where a processor multiplies and adds in one step)."""
     power = fused_product(x, x, -factor)
     lost = torch.addcmul(power, x, x, value=factor)
@@ -143,13 +143,13 @@ def _bell_kernel(x: Tensor, factor: float) -> Tensor:
 
 
 def _density_kernel(x: Tensor) -> Tensor:
-    return _bell_kernel(x.clamp(-40, 40), 0.5).mul_(1 / math.sqrt(2 * math.pi))
+    return bell_kernel(x.clamp(-40, 40), 0.5).mul_(1 / math.sqrt(2 * math.pi))
 
 
-bell = _slope("bell", lambda x: _bell_kernel(x.clamp(-40, 40), 1), lambda y, x: -2 * (x * y),
+bell = slope_of("bell", lambda x: bell_kernel(x.clamp(-40, 40), 1), lambda y, x: -2 * (x * y),
               fused_pull=lambda y_bar, y, x: fused_product(y_bar, y, -2).mul_(x),
               real_only="of real numbers in SciPy, or in torch")
-density = _slope("density", _density_kernel, lambda y, x: -(x * y),
+density = slope_of("density", _density_kernel, lambda y, x: -(x * y),
                  fused_pull=lambda y_bar, y, x: fused_product(y_bar, y, -1).mul_(x),
                  real_only="of real numbers in SciPy, or in torch")
 
@@ -165,7 +165,7 @@ def scaled_logistic(y_bar: Tensor, x: Tensor, rate: int = 1) -> Tensor:
     return _softplus_backward(y_bar, x, rate, 37.0 if x.dtype is torch.float64 else 17.0)  # type: ignore[no-any-return]
 
 
-def _logistic_twice(y_bar: Tensor, x: Tensor, rate: int) -> Tensor:
+def logistic_twice(y_bar: Tensor, x: Tensor, rate: int) -> Tensor:
     """y_bar logistic(rate x) logistic(-rate x)."""
     one = 37.0 if x.dtype is torch.float64 else 17.0
     bar = _softplus_backward(y_bar, x, rate, one)

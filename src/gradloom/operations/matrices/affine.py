@@ -18,7 +18,7 @@ from ...machine.dtypes import Tensor
 from ...machine.products import affine_product, matrix_product
 from ..elementwise.arithmetic import conj
 from ..movement.axes import array, expand_dims, matrix_transpose, moveaxis, permute_dims, reshape
-from .contraction import _adjoint, _matmul, layout_of, promoted_arrays
+from .contraction import adjoint_of, layout_of, matmul_operation, promoted_arrays
 
 
 def _linear_kernel(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -29,14 +29,14 @@ def _linear_kernel(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def _linear_weight_bar(y_bar: Any, x: Any) -> Any:
-    return _matmul.apply((matrix_transpose(y_bar), conj(x) if x.dtype.is_complex else x))
+    return matmul_operation.apply((matrix_transpose(y_bar), conj(x) if x.dtype.is_complex else x))
 
 
 _linear = multilinear(
     "linear", _linear_kernel, ("x", "weight", "bias"), terms=[("x", "weight"), ("bias",)],
     axes="... n i, ... o i -> ... n o",
     act=action.contraction, broadcast=True, whole_axes=(-1, None, None),
-    transposes={"x": lambda y_bar, weight: _matmul.apply((y_bar, conj(weight) if weight.dtype.is_complex else weight)),
+    transposes={"x": lambda y_bar, weight: matmul_operation.apply((y_bar, conj(weight) if weight.dtype.is_complex else weight)),
                 "weight": _linear_weight_bar, "bias": lambda y_bar: y_bar},
     fused_pull={"x": lambda y_bar, weight: matrix_product(y_bar, weight.conj()),
                 "weight": lambda y_bar, x: matrix_product(y_bar.mT, x.conj())},
@@ -48,8 +48,8 @@ _columns = multilinear(
     "linear_columns", lambda x, weight, bias: _linear_kernel(x.mT, weight, bias).mT, ("x", "weight", "bias"),
     terms=[("x", "weight"), ("bias",)], axes="... i n, ... o i -> ... o n",
     act=action.contraction, broadcast=True, whole_axes=(-2, None, None),
-    transposes={"x": lambda y_bar, weight: _columns.apply((y_bar, _adjoint(weight), None)),
-                "weight": lambda y_bar, x: _matmul.apply((y_bar, _adjoint(x))),
+    transposes={"x": lambda y_bar, weight: _columns.apply((y_bar, adjoint_of(weight), None)),
+                "weight": lambda y_bar, x: matmul_operation.apply((y_bar, adjoint_of(x))),
                 "bias": lambda y_bar: OPERATIONS["sum"].apply((y_bar,), {"axis": (-1,), "keepdims": False})},
     fused_pull={"x": lambda y_bar, weight: matrix_product(y_bar.mT, weight.conj()).mT,
                 "weight": lambda y_bar, x: matrix_product(y_bar, x.mH), "bias": lambda y_bar: y_bar.sum(-1)},

@@ -22,7 +22,7 @@ from ...machine.dtypes import Tensor, broadcast_shapes, computed_in, differentia
 from ...machine.products import matrix_product
 from ..elementwise.arithmetic import astype, conj
 from ..movement.axes import array, expand_dims, matrix_transpose, permute_dims, reshape
-from .vector_products import _matvec, _outer, _vecdot
+from .vector_products import matvec, outer_operation, vecdot_operation
 
 
 def promoted_arrays(*arrays: Any) -> list[Any]:
@@ -41,24 +41,24 @@ def common_type(arrays: Sequence[Any]) -> torch.dtype:
     return computed_in([a.dtype for a in there if a.ndim], [a.dtype for a in there if not a.ndim])
 
 
-def _adjoint(x: Any) -> Any:
+def adjoint_of(x: Any) -> Any:
     x = permute_dims(x, (*range(-x.ndim, -2), -1, -2))
     return conj(x) if x.dtype.is_complex else x
 
 
 # ----- matmul -----
 
-_matmul = multilinear(
+matmul_operation = multilinear(
     "matmul", matrix_product, ("a", "b"), axes="... i k, ... k j -> ... i j", act=action.contraction,
     broadcast=True, matlab="mtimes", whole_axes=(-1, -2), row_product=True,
-    transposes={"a": lambda y_bar, b: _matmul.apply((y_bar, _adjoint(b))),
-                "b": lambda y_bar, a: _matmul.apply((_adjoint(a), y_bar))},
+    transposes={"a": lambda y_bar, b: matmul_operation.apply((y_bar, adjoint_of(b))),
+                "b": lambda y_bar, a: matmul_operation.apply((adjoint_of(a), y_bar))},
     fused_pull={"a": lambda y_bar, b: matrix_product(y_bar, b.mH), "b": lambda y_bar, a: matrix_product(a.mH, y_bar)},
     samples=[((2, 3), (3, 4), {}), ((5, 2, 3), (3, 4), {}), ((2, 3), (5, 3, 4), {})],
                       torch=("matmul", "linalg.matmul", "__matmul__"))
 
 
-@public(_matmul, operators=("__matmul__", "__rmatmul__"))
+@public(matmul_operation, operators=("__matmul__", "__rmatmul__"))
 def matmul(a: Any, b: Any, /) -> Any:
     """The matrix product over the last axis of a and the last but one (or only) axis of b; leading axes broadcast.
 
@@ -93,12 +93,12 @@ def matmul(a: Any, b: Any, /) -> Any:
     a, b = promoted_arrays(a, b)
     row, column = a.ndim == 1, b.ndim == 1
     if row and column:
-        y = (_vecdot.apply((a, b), {"axis": -1}) if differentiable(a.dtype)
-             else reshape(_matvec.apply((reshape(a, (1, -1)), b)), ()))
+        y = (vecdot_operation.apply((a, b), {"axis": -1}) if differentiable(a.dtype)
+             else reshape(matvec.apply((reshape(a, (1, -1)), b)), ()))
     elif row or column:
-        y = _matvec.apply((a, b) if column else (matrix_transpose(b), a))
+        y = matvec.apply((a, b) if column else (matrix_transpose(b), a))
     else:
-        y = _matmul.apply((a, b))
+        y = matmul_operation.apply((a, b))
     labels = la or lb
     if labels is not None and type(y) is dlarray:
         y._labels = tidy(_matmul_labels(la, lb, row, column, y.ndim))
@@ -311,7 +311,7 @@ def layout_of(x: Any, data_format: str | None, word: str) -> str:
 # ----- composites -----
 
 
-@public(_outer)
+@public(outer_operation)
 def outer(a: Any, b: Any, /) -> Any:
     """a[i] b[j] for two vectors.
 
@@ -322,7 +322,7 @@ def outer(a: Any, b: Any, /) -> Any:
      [6.]]
     """
     a, b = promoted_arrays(unlabelled(array(a)), unlabelled(array(b)))
-    return _outer.apply([x if x.ndim == 1 else reshape(x, (-1,)) for x in (a, b)])
+    return outer_operation.apply([x if x.ndim == 1 else reshape(x, (-1,)) for x in (a, b)])
 
 
 @composite
@@ -357,7 +357,7 @@ def tensordot(a: Any, b: Any, /, *, axes: Any = 2) -> Any:
     return reshape(y, (*(a.shape[k] for k in rest_a), *(b.shape[k] for k in rest_b)))
 
 
-@public(_vecdot)
+@public(vecdot_operation)
 def vecdot(a: Any, b: Any, /, *, axis: Any = -1) -> Any:
     """sum(conj(a) b) along an axis, which has one size in both; the other axes broadcast. Labels match by name.
 
@@ -381,7 +381,7 @@ def vecdot(a: Any, b: Any, /, *, axis: Any = -1) -> Any:
                          "write sum(a * b, axis=...) where one of them is stretched")
     a, b = promoted_arrays(a, b)
     a = conj(a) if a.dtype.is_complex else a
-    return _vecdot.apply((a, b), {"axis": axes[0]}, without(labels, [axes[0] + len(shape)]))
+    return vecdot_operation.apply((a, b), {"axis": axes[0]}, without(labels, [axes[0] + len(shape)]))
 
 
 __all__ = ["einsum", "layout_of", "matmul", "outer", "promoted_arrays", "sparse_matmul", "tensordot",

@@ -17,7 +17,7 @@ from ..movement.axes import array, matrix_transpose
 from ..movement.joining import concat
 from ..movement.slices import slice_axis
 from ..sums.reduction import sum
-from .inverses import _inv
+from .inverses import inv_operation
 from .stacks import both_types, column, constant_like, failed, leading, matrices, product, sample_matrix
 
 aten = torch.ops.aten
@@ -48,7 +48,7 @@ def _cofactors(x: Any, y: Any, lu: Any, pivots: Any) -> Any:
             return _singular_cofactors(x, value, n, limit)
         if type(x) is Tensor:
             return inverse * column(column(y))
-    return matrix_transpose(_inv.apply((x,))) * column(column(y))
+    return matrix_transpose(inv_operation.apply((x,))) * column(column(y))
 
 
 def _singular_cofactors(x: Any, value: Tensor, n: int, limit: float) -> Any:
@@ -60,7 +60,7 @@ def _singular_cofactors(x: Any, value: Tensor, n: int, limit: float) -> Any:
     z = product(constant_like(u.mH, x), x, constant_like(vh.mH, x))
     top, bottom = slice_axis(z, -2, 0, k), slice_axis(z, -2, k, n)
     a, b, c, d = (slice_axis(part, -1, *at) for part in (top, bottom) for at in ((0, k), (k, n)))
-    inverse = _inv.apply((a,))
+    inverse = inv_operation.apply((a,))
     right, left = product(inverse, b), product(c, inverse)
     adjugate, det_rest = _faddeev_leverrier(d - product(c, right), small)
     corner = inverse * column(column(det_rest)) + product(right, adjugate, left)
@@ -125,9 +125,9 @@ def _log_slope(x: Any, y: Any, lu: Any, pivots: Any, seed: Any) -> Any:
                          "write det(x), which has one, or slogdet(where(mask, x, eye(n))) to leave singular ones out")
         eye = constant_like(torch.eye(x.shape[-1], dtype=x.dtype, device=x.device), x)
         at = singular[..., None, None]
-        return matrix_transpose(_inv.apply((where(dlarray._made(at, None) if type(x) is dlarray else at, eye, x),)))
+        return matrix_transpose(inv_operation.apply((where(dlarray._made(at, None) if type(x) is dlarray else at, eye, x),)))
     return (_inverse_transposed(lu, pivots) if type(x) is Tensor and not x.is_meta
-            else matrix_transpose(_inv.apply((x,))))
+            else matrix_transpose(inv_operation.apply((x,))))
 
 
 def _slogdet_push(x_dot: Any, x: Any, y: Any, lu: Any, pivots: Any) -> Any:

@@ -162,7 +162,7 @@ def _qr_samples() -> list[Any]:
                                                    ("complete", [sample_matrix(2), tall[0].mT])) for a in some]
 
 
-_qr = general("qr", lambda x, mode: tuple(torch.linalg.qr(x, mode)), outputs=2, push=_qr_push,
+qr_operation = general("qr", lambda x, mode: tuple(torch.linalg.qr(x, mode)), outputs=2, push=_qr_push,
               pull=_qr_pull, samples=_qr_samples, matlab="qr", without_half="LAPACK has none")
 
 
@@ -173,7 +173,7 @@ class QRResult(NamedTuple):
     R: Any
 
 
-@public(_qr)
+@public(qr_operation)
 def qr(x: Any, /, *, mode: str = "reduced") -> Any:
     """x = Q R with orthonormal columns in Q and an upper triangular R, as a named tuple.
 
@@ -193,7 +193,7 @@ def qr(x: Any, /, *, mode: str = "reduced") -> Any:
     x = array(x)
     if mode not in ("reduced", "complete"):
         raise ShapeError(f"qr: mode is \"reduced\" or \"complete\", not {mode!r}, at {line_of(user_site())}")
-    return QRResult(*_qr.apply((matrices(x, "qr"),), {"mode": mode}, (leading(x),) * 2))
+    return QRResult(*qr_operation.apply((matrices(x, "qr"),), {"mode": mode}, (leading(x),) * 2))
 
 
 __all__ = ["cholesky", "qr"]

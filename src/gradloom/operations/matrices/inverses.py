@@ -197,13 +197,13 @@ def _inv_kernel(x: Tensor) -> Tensor:
     return y
 
 
-_inv = general("inv", _inv_kernel, push=lambda x_dot, y: -product(y, x_dot, y),
+inv_operation = general("inv", _inv_kernel, push=lambda x_dot, y: -product(y, x_dot, y),
                pull=lambda y_bar, y: -product(adjoint(y), y_bar, adjoint(y)),
                samples=lambda: [(a, {}) for a in both_types((3,), (2, 2), (1,), (0,))], matlab="inv",
                without_half="LAPACK has none", torch=("linalg.inv", "inverse"))
 
 
-@public(_inv)
+@public(inv_operation)
 def inv(x: Any, /) -> Any:
     """The inverse of square matrices. To solve equations, `solve(a, b)` is faster and more accurate.
 
@@ -219,7 +219,7 @@ def inv(x: Any, /) -> Any:
     Source: array API linalg.inv, MATLAB inv and pageinv.
     """
     x = array(x)
-    return _inv.apply((matrices(x, "inv", square=True),), {}, leading(x))
+    return inv_operation.apply((matrices(x, "inv", square=True),), {}, leading(x))
 
 
 def _outside(x: Any, y: Any, z: Any) -> Any:

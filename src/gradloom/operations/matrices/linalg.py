@@ -28,15 +28,15 @@ from ..sums.reduction import norm, sum
 from .contraction import matmul, outer, tensordot, vecdot
 from .determinants import det, slogdet
 from .factorizations import cholesky, qr
-from .inverses import _inv, inv, lstsq, pinv, solve, solve_triangular
+from .inverses import inv, inv_operation, lstsq, pinv, solve, solve_triangular
 from .spectral import eigh, eigvalsh, svd, svdvals
 from .stacks import LinAlgError, adjoint, both_types, leading, matrices, product
-from .triangles import _diagonal, _trace, cross
+from .triangles import cross, diagonal_operation, trace_operation
 
 # ----- diagonals -----
 
 
-@public(_diagonal)
+@public(diagonal_operation)
 def diagonal(x: Any, /, *, offset: int = 0) -> Any:
     """The diagonal of the matrices in the last two axes; `offset` counts to the right, negative to the left below.
 
@@ -50,7 +50,7 @@ def diagonal(x: Any, /, *, offset: int = 0) -> Any:
     Source: array API linalg.diagonal, MATLAB diag.
     """
     x, offset = _with_diagonal(x, offset, "diagonal")
-    return _diagonal.apply((x,), {"offset": offset}, leading(x, 1))
+    return diagonal_operation.apply((x,), {"offset": offset}, leading(x, 1))
 
 
 def _with_diagonal(x: Any, offset: int, word: str) -> tuple[Any, int]:
@@ -64,7 +64,7 @@ def _with_diagonal(x: Any, offset: int, word: str) -> tuple[Any, int]:
     return x, builtin_max(-m, builtin_min(int(offset), n))
 
 
-@public(_trace)
+@public(trace_operation)
 def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
     """The sum of the diagonal of the matrices in the last two axes.
 
@@ -75,7 +75,7 @@ def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
     Source: array API linalg.trace, MATLAB trace.
     """
     x, offset = _with_diagonal(x, offset, "trace")
-    y = _trace.apply((x,), {"offset": offset}, leading(x, 0))
+    y = trace_operation.apply((x,), {"offset": offset}, leading(x, 0))
     return y if dtype is None else astype(y, dtype)
 
 
@@ -187,7 +187,7 @@ def matrix_power(x: Any, n: int, /) -> Any:
     x = array(x)
     a, n = matrices(x, "matrix_power", square=True), int(n)
     if n < 0:
-        a, n = _inv.apply((a,)), -n
+        a, n = inv_operation.apply((a,)), -n
     y = None
     while n:
         if n % 2:

@@ -20,7 +20,7 @@ from ..movement.joining import concat
 from ..movement.slices import slice_axis
 from ..sums.reduction import sum
 from .equal_values import Eigenvectors, SingularVectors, over_gaps
-from .factorizations import _qr
+from .factorizations import qr_operation
 from .stacks import adjoint, both_types, diagonal_of, failed, hermitian, leading, masked, matrices, product, row
 
 # ----- vectors that are unique but for their phase -----
@@ -215,7 +215,7 @@ def svd(x: Any, /, *, full_matrices: bool = True) -> Any:
 def _completed(u: Any) -> Any:
     """More orthonormal columns, so that the matrix is square."""
     m, k = u.shape[-2:]
-    return u if m == k else concat([u, slice_axis(_qr.apply((u,), {"mode": "complete"})[0], -1, k, m)], axis=-1)
+    return u if m == k else concat([u, slice_axis(qr_operation.apply((u,), {"mode": "complete"})[0], -1, k, m)], axis=-1)
 
 
 @public(_svdvals)

@@ -16,8 +16,8 @@ from ..elementwise.arithmetic import conj, imag
 from ..movement.axes import expand_dims
 from ..neural.softmax import floating
 from ..sums.reduction import sum
-from .contraction import _adjoint as adjoint
-from .contraction import _matmul, promoted_arrays
+from .contraction import adjoint_of as adjoint
+from .contraction import matmul_operation, promoted_arrays
 
 
 class LinAlgError(GradloomError, np.linalg.LinAlgError):
@@ -50,7 +50,7 @@ def leading(x: Any, own: int = 2) -> str | None:
 
 def product(*factors: Any) -> Any:
     """The matrix product of several factors."""
-    return functools.reduce(lambda a, b: _matmul.apply((a, b) if a.dtype is b.dtype else promoted_arrays(a, b)),
+    return functools.reduce(lambda a, b: matmul_operation.apply((a, b) if a.dtype is b.dtype else promoted_arrays(a, b)),
                             factors)
 
 

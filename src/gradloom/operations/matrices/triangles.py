@@ -15,9 +15,9 @@ from ...core.tables import OPERATIONS
 from ...machine.dtypes import Tensor, broadcast_shapes
 from ..elementwise.arithmetic import conj
 from ..movement.axes import array, reshape
-from ..movement.selection import _take
+from ..movement.selection import take_operation
 from .contraction import promoted_arrays
-from .vector_products import _kron
+from .vector_products import kron_operation
 
 # ----- triangles -----
 
@@ -121,7 +121,7 @@ def _diagonal_transpose(y_bar: Any, offset: int, x_shape: Any) -> Any:
     return _on_diagonal.apply((y_bar,), {"rows": x_shape[-2], "columns": x_shape[-1], "offset": offset})
 
 
-_diagonal = multilinear(
+diagonal_operation = multilinear(
     "diagonal", lambda x, offset: x.diagonal(offset, -2, -1), transposes={"x": _diagonal_transpose},
     act=_diagonal_on_block, matlab="diag",
     fused_pull=lambda y_bar, offset, x_shape: (_on_diagonal_kernel(y_bar, x_shape[-2], x_shape[-1], offset),),
@@ -130,7 +130,7 @@ _diagonal = multilinear(
     selects=True)
 _on_diagonal = multilinear(
     "on_diagonal", _on_diagonal_kernel,
-    transposes={"x": lambda y_bar, offset: _diagonal.apply((y_bar,), {"offset": offset})}, act=_on_diagonal_on_block,
+    transposes={"x": lambda y_bar, offset: diagonal_operation.apply((y_bar,), {"offset": offset})}, act=_on_diagonal_on_block,
     fused_pull=lambda y_bar, offset: (y_bar.diagonal(offset, -2, -1),),
     samples=[((3,), {"rows": 3, "columns": 3, "offset": 0}), ((2, 2), {"rows": 3, "columns": 2, "offset": -1}),
              ((1,), {"rows": 1, "columns": 3, "offset": 2}), ((0,), {"rows": 0, "columns": 0, "offset": 0})])
@@ -153,9 +153,9 @@ def _trace_fused(y_bar: Tensor, offset: int, x_shape: Any) -> tuple[Tensor]:
     return (x_bar,)
 
 
-_trace = multilinear(
+trace_operation = multilinear(
     "trace", _trace_kernel, transposes={"x": _trace_transpose}, fused_pull=_trace_fused, matlab="trace",
-    act=lambda operation, inputs, params: OPERATIONS["sum"].apply((_diagonal.apply(inputs, params),),
+    act=lambda operation, inputs, params: OPERATIONS["sum"].apply((diagonal_operation.apply(inputs, params),),
                                                                   {"axis": (-1,), "keepdims": False}),
     samples=[((3, 3), {"offset": 0}), ((3, 4), {"offset": 1}), ((2, 3, 2), {"offset": -1}),
              ((1, 3), {"offset": 2}), ((2, 2), {"offset": 2}),
@@ -184,7 +184,7 @@ def diag(x: Any, /, *, k: int = 0) -> Any:
                          "write diagonal(x) for stacks of matrices")
     rows, columns = x.shape if x.ndim == 2 else (x.shape[0] + abs(k),) * 2
     if x.ndim == 2:
-        return _diagonal.apply((x,), {"offset": max(-rows, min(k, columns))})
+        return diagonal_operation.apply((x,), {"offset": max(-rows, min(k, columns))})
     return _on_diagonal.apply((x,), {"rows": rows, "columns": columns, "offset": k})
 
 
@@ -197,7 +197,7 @@ def _cross_kernel(a: Tensor, b: Tensor, axis: int) -> Tensor:
 
 def _turned(x: Any, axis: int, by: int) -> Any:
     where = torch.tensor([by % 3, (1 + by) % 3, (2 + by) % 3], device="cpu")
-    return _take.apply((x,), {"where": where.to(x.device) if isinstance(x, Tensor) and not x.is_meta else where,
+    return take_operation.apply((x,), {"where": where.to(x.device) if isinstance(x, Tensor) and not x.is_meta else where,
                               "axis": axis})
 
 
@@ -248,7 +248,7 @@ def cross(a: Any, b: Any, /, *, axis: Any = -1) -> Any:
     return _cross.apply((a, b), {"axis": k}, labels)
 
 
-@public(_kron)
+@public(kron_operation)
 def kron(a: Any, b: Any, /) -> Any:
     """The Kronecker product: b times each element of a, laid out as a is. Unlabelled.
 
@@ -264,7 +264,7 @@ def kron(a: Any, b: Any, /) -> Any:
     a, b = promoted_arrays(unlabelled(array(a)), unlabelled(array(b)))
     rank = max(a.ndim, b.ndim)
     a, b = [x if x.ndim == rank else reshape(x, (*(1,) * (rank - x.ndim), *x.shape)) for x in (a, b)]
-    return _kron.apply((a, b), {"ndim": rank})
+    return kron_operation.apply((a, b), {"ndim": rank})
 
 
 __all__ = ["cross", "diag", "kron", "tril", "triu"]

@@ -57,18 +57,18 @@ def _matvec_fused(y_bar: Tensor, a: Tensor, b_shape: Any) -> Tensor:
     return _matvec_kernel(a.mH, y_bar)
 
 
-_outer: Any
-_matvec: Any = _Product(
+outer_operation: Any
+matvec: Any = _Product(
     "matvec", _matvec_kernel, (1, 0), "... i k, ... k -> ... i", whole_axes=(-1, -1),
-    transposes={"a": lambda y_bar, b: _outer.apply((y_bar, _conj(b))),
-                "b": lambda y_bar, a: _matvec.apply((_conj(matrix_transpose(a)), y_bar))},
+    transposes={"a": lambda y_bar, b: outer_operation.apply((y_bar, _conj(b))),
+                "b": lambda y_bar, a: matvec.apply((_conj(matrix_transpose(a)), y_bar))},
     fused_pull={"a": lambda y_bar, b: y_bar.unsqueeze(-1) * b.conj().unsqueeze(-2), "b": _matvec_fused},
     samples=[((2, 3), (3,), {}), ((5, 2, 3), (3,), {}), ((2, 2, 3), (2, 3), {}), ((1, 3), (3,), {}),
              ((0, 3), (3,), {}), ((2, 0), (0,), {})])
-_outer = _Product(
+outer_operation = _Product(
     "outer", lambda a, b: matrix_product(a.unsqueeze(-1), b.unsqueeze(-2)), (-1, -1), "... i, ... j -> ... i j",
-    transposes={"a": lambda y_bar, b: _matvec.apply((y_bar, _conj(b))),
-                "b": lambda y_bar, a: _matvec.apply((matrix_transpose(y_bar), _conj(a)))},
+    transposes={"a": lambda y_bar, b: matvec.apply((y_bar, _conj(b))),
+                "b": lambda y_bar, a: matvec.apply((matrix_transpose(y_bar), _conj(a)))},
     fused_pull={"a": lambda y_bar, b: _matvec_kernel(y_bar, b.conj()),
                 "b": lambda y_bar, a: _matvec_kernel(y_bar.mT, a.conj())},
     samples=[((2,), (3,), {}), ((1,), (3,), {}), ((0,), (3,), {}), ((2, 3), (5,), {}), ((2, 3), (2, 1), {})])
@@ -96,7 +96,7 @@ def _put_back(y_bar: Any, axis: int) -> Any:
     return OPERATIONS["reshape"].apply((y_bar,), {"shape": (*y_bar.shape[:at], 1, *y_bar.shape[at:])})
 
 
-_vecdot: Any = _Product(
+vecdot_operation: Any = _Product(
     "vecdot", _vecdot_kernel, (1, 1), _vecdot_axes, whole_axes=("axis", "axis"),
     transposes={"a": lambda y_bar, b, axis: _put_back(y_bar, axis) * _conj(b),
                 "b": lambda y_bar, a, axis: _put_back(y_bar, axis) * _conj(a)},
@@ -140,7 +140,7 @@ def _kron_transpose(y_bar: Any, other: Any, a_shape: Any, b_shape: Any, ndim: in
     return reshape(g, (*g.shape[:g.ndim - 2 * ndim], *shape[len(shape) - ndim:]))
 
 
-_kron = Multilinear(
+kron_operation = Multilinear(
     "kron", _kron_kernel, ("a", "b"), [("a", "b")],
     transposes={"a": lambda y_bar, b, a_shape, b_shape, ndim: _kron_transpose(y_bar, b, a_shape, b_shape, ndim, True),
                 "b": lambda y_bar, a, a_shape, b_shape, ndim: _kron_transpose(y_bar, a, a_shape, b_shape, ndim, False)},

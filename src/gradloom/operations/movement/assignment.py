@@ -21,16 +21,16 @@ from ...machine.dtypes import NUMBER_TYPES, Tensor, broadcast_shapes
 from ...machine.questions import spared
 from .axes import broadcast_to, reshape
 from .indexing import (
-    _basic_place,
-    _checked,
-    _getitem,
-    _positions,
-    _strided,
-    _without_ellipsis,
+    basic_place,
+    checked,
+    getitem,
     is_mask_without_axes,
+    positions_of_index,
+    strided_index,
+    without_ellipsis,
 )
-from .selection import _take
-from .writes import _assign, _assign_at, _write
+from .selection import take_operation
+from .writes import assign, assign_at, write
 
 NUMBER_KINDS = {bool: 0, int: 1, float: 2, complex: 3}
 STORE_SUBSCR = opmap["STORE_SUBSCR"]
@@ -46,27 +46,27 @@ def _setitem(x: Any, index: Any, value: Any) -> None:
     if isinstance(value, Tensor):
         value = dlarray._made(constant(value), None)
     positions, labels = None, None
-    entries: Any = _strided(x, index)
+    entries: Any = strided_index(x, index)
     try:
         place = () if entries is None else tuple(x._value[entries].shape)
     except (IndexError, ValueError):
         entries = None  # out of range, or of what torch can say, which is said here
     if entries is None:
-        entries = _checked(x, _without_ellipsis(x, index))
+        entries = checked(x, without_ellipsis(x, index))
         if any([isinstance(e, Tensor) or isinstance(e, slice) and (e.step or 1) < 0 for e in entries]):
-            positions = _positions(x._value, entries)
-        place = _basic_place(x._value.shape, entries) if positions is None else tuple(positions.shape)
+            positions = positions_of_index(x._value, entries)
+        place = basic_place(x._value.shape, entries) if positions is None else tuple(positions.shape)
         labels = _place_labels(x, entries, len(place))
     value = _value_placed(x, value, place, labels)
     if positions is None:
-        operation: Multilinear = _assign
+        operation: Multilinear = assign
         params: dict[str, Any] = {"index": tuple(entries)}
     else:
         flat, kept = _unique_last(positions.reshape(-1))
-        operation, params = _assign_at, {"positions": flat}
+        operation, params = assign_at, {"positions": flat}
         if type(value) is dlarray:
             value = reshape(broadcast_to(value, place), (positions.numel(),))
-            value = value if kept is None else _take.apply((value,), {"where": kept, "axis": -1})
+            value = value if kept is None else take_operation.apply((value,), {"where": kept, "axis": -1})
     node = live(x._node)
     if not _private(x):
         result = operation.apply((dlarray._made(x._value, x._node, None), value), params)
@@ -75,7 +75,7 @@ def _setitem(x: Any, index: Any, value: Any) -> None:
     elif type(value) is dlarray and live(value._node) is not None:
         result = operation.apply((dlarray._made(x._value, None, None), value), params)
     else:
-        _write(x._value, params, value._value if type(value) is dlarray else value)
+        write(x._value, params, value._value if type(value) is dlarray else value)
         result = dlarray._made(x._value, None)
     x._value, x._node, x._note = result._value, result._node, ("assigned", user_site())
 
@@ -86,7 +86,7 @@ def _place_labels(x: dlarray, entries: list[Any], ndim: int) -> str | None:
         return None
     vectors = [e for e in entries if isinstance(e, Tensor)]
     if len(vectors) > 1 or any(e.ndim != 1 for e in vectors) or vectors and any(isinstance(e, int) for e in entries):
-        return _getitem(dlarray._made(x._value, None, x._labels), tuple(entries))._labels or "U" * ndim
+        return getitem(dlarray._made(x._value, None, x._labels), tuple(entries))._labels or "U" * ndim
     letters, axis = "", 0
     for e in entries:
         if e is None:
@@ -177,7 +177,7 @@ def _assigned_in_place(x: dlarray, operation: Multilinear, value: Any, params: d
         raw, value_node = value._value, live(value._node)
         if value_node is not None and value_node.trace is not node.trace:
             raise different_traces(node, value_node)
-    _write(x._value, params, raw)
+    write(x._value, params, raw)
     nodes = (node, value_node)
     made = Node(operation, node.trace, nodes, [None, None if value_node is not None else raw, None],
                 params, x._value, user_site())
@@ -227,7 +227,7 @@ def _set_element(x: dlarray, index: int, value: Any) -> None:
     if trace is not None or value_trace is not None:
         values = [old if trace is None else None, None if value_trace is not None else raw, None]
         parents = (node if trace is not None else None, value_node if value_trace is not None else None)
-        x._node = Node(_assign, trace or value_trace, parents, values,  # type: ignore[arg-type]
+        x._node = Node(assign, trace or value_trace, parents, values,  # type: ignore[arg-type]
                        {"index": place}, x._value, site)
     else:
         x._node = None

@@ -14,18 +14,18 @@ from ...blocks import action
 from ...blocks.block import Block
 from ...core.array import dlarray, labels_of, refuse_masked
 from ...core.declare import multilinear
-from ...core.errors import ShapeError, TypeRefused, _inside, line_of, user_site
+from ...core.errors import ShapeError, TypeRefused, known_files, line_of, user_site
 from ...core.labels import described, tidy
 from ...core.trace import Node, live
 from ...machine.dtypes import Tensor, broadcast_shapes
 from .axes import permute_dims
-from .selection import _take, _take_at, least_and_greatest
+from .selection import least_and_greatest, take_at, take_operation
 
 _getframe = sys._getframe
 ALL = slice(None)
 
 
-def _without_ellipsis(x: Any, index: Any) -> list[Any]:
+def without_ellipsis(x: Any, index: Any) -> list[Any]:
     """One entry per axis (None for new ones), Ellipsis written out."""
     entries = list(index) if type(index) is tuple else [index]
     entries = [_entry(e) for e in entries]
@@ -91,7 +91,7 @@ def _index_kernel(x: Tensor, index: Any) -> Tensor:
     return x[index]
 
 
-def _completed(index: Any, lead: int) -> tuple[Any, ...]:
+def completed(index: Any, lead: int) -> tuple[Any, ...]:
     return (slice(None),) * lead + (index if type(index) is tuple else (index,))
 
 
@@ -117,8 +117,8 @@ def _index_on_block(operation: Any, inputs: Any, params: Any) -> Block:
     return block.with_axes(order, [1 if o is None else block.shape[o] for o in order])
 
 
-_index = multilinear(
-    "index", _index_kernel, lead_params=lambda params, lead: {"index": _completed(params["index"], len(lead))},
+index_entries = multilinear(
+    "index", _index_kernel, lead_params=lambda params, lead: {"index": completed(params["index"], len(lead))},
     transposes={"x": lambda y_bar, index, x_shape, lead: _embed.apply((y_bar,),
                                                                       {"index": index, "shape": tuple(x_shape),
                                                                        "lead": len(lead)})},
@@ -131,7 +131,7 @@ _index = multilinear(
 
 def _embed_kernel(x: Tensor, index: Any, shape: Any, lead: int) -> Tensor:
     y = x.new_zeros((*x.shape[:lead], *shape))
-    y[_completed(index, lead)] = x
+    y[completed(index, lead)] = x
     return y
 
 
@@ -157,8 +157,8 @@ def _embed_on_block(operation: Any, inputs: Any, params: Any) -> Block:
 
 _embed = multilinear(
     "embed_index", _embed_kernel, lead_params=lambda params, lead: {"lead": params["lead"] + len(lead)},
-    transposes={"x": lambda y_bar, index, shape, lead: _index.apply((y_bar,),
-                                                                    {"index": _completed(
+    transposes={"x": lambda y_bar, index, shape, lead: index_entries.apply((y_bar,),
+                                                                    {"index": completed(
                                                                         index, y_bar.ndim - len(shape))})},
     act=_embed_on_block, samples=[((2,), {"index": (slice(1, 3), 0), "shape": (4, 3), "lead": 0}),
                                   ((1, 2, 2), {"index": (None, slice(0, 4, 2)), "shape": (4, 2), "lead": 0}),
@@ -171,7 +171,7 @@ def is_mask_without_axes(index: Any) -> bool:
     return type(index) is dlarray and not index._value.ndim and index._value.dtype is torch.bool
 
 
-def _getitem(x: Any, index: Any) -> Any:
+def getitem(x: Any, index: Any) -> Any:
     """x[index]: an integer drops its axis, slices and single vectors or masks keep it with its label, None adds one (U)."""
     if type(index) is int and x._labels is None and x._value.ndim:
         try:
@@ -186,19 +186,19 @@ def _getitem(x: Any, index: Any) -> Any:
             return dlarray._made(value, None)
         frame = _getframe(1)
         code = frame.f_code
-        site = (code, frame.f_lasti) if _inside.get(code.co_filename) is False else user_site(2)
-        return dlarray._made(value, Node(_index, node.trace, (node,), [None, None], {"index": index}, value, site))
-    strided = _strided(x, index)
+        site = (code, frame.f_lasti) if known_files.get(code.co_filename) is False else user_site(2)
+        return dlarray._made(value, Node(index_entries, node.trace, (node,), [None, None], {"index": index}, value, site))
+    strided = strided_index(x, index)
     if strided is not None:
         if all([e == ALL for e in strided]):
             return dlarray(x)
         try:
-            return _fresh(x, _index.apply((x,), {"index": strided}))
+            return _fresh(x, index_entries.apply((x,), {"index": strided}))
         except ShapeError:
             pass  # an integer out of range, which is said below
     if is_mask_without_axes(index):
         return x[None][:int(index)]
-    entries = _without_ellipsis(x, index)
+    entries = without_ellipsis(x, index)
     if all([type(e) is slice and e == ALL for e in entries]):
         return dlarray(x)
     labels = x._labels or "U" * x.ndim
@@ -209,7 +209,7 @@ def _getitem(x: Any, index: Any) -> Any:
             return dlarray._made(x._value[tuple(entries)], None)
         except IndexError:
             pass  # said below
-    entries = _checked(x, entries)
+    entries = checked(x, entries)
     arrays = [e for e in entries if isinstance(e, Tensor)]
     if len(arrays) == len(entries):
         return _gathered(x, entries, labels)
@@ -220,7 +220,7 @@ def _getitem(x: Any, index: Any) -> Any:
         for e in basic:
             if isinstance(e, slice) and (e.step or 1) < 0:
                 n = x.shape[axis]
-                x = _take.apply((x,), {"where": torch.tensor(range(n)[e], dtype=torch.int64, device=x.device),
+                x = take_operation.apply((x,), {"where": torch.tensor(range(n)[e], dtype=torch.int64, device=x.device),
                                        "axis": axis - x.ndim}, x._labels)
             axis += e is not None
         basic = tuple(ALL if isinstance(e, slice) and (e.step or 1) < 0 else e for e in basic)
@@ -234,13 +234,13 @@ def _getitem(x: Any, index: Any) -> Any:
             axis += 1
     y = x
     if any([e != ALL for e in basic]):
-        y = _index.apply((x,), {"index": basic})
+        y = index_entries.apply((x,), {"index": basic})
     if not arrays:
         return _labelled(_fresh(x, y), kept)
     return _gathered(y, entries, kept)
 
 
-def _strided(x: dlarray, index: Any) -> tuple[Any, ...] | None:
+def strided_index(x: dlarray, index: Any) -> tuple[Any, ...] | None:
     """The common index, as a tuple: integers and slices that torch takes as they are, of an array without labels. None for every other."""
     entries = index if type(index) is tuple else (index,)
     if x._labels is not None or len(entries) > x._value.ndim:
@@ -276,7 +276,7 @@ def _per_axis(entries: list[Any]) -> list[Any]:
     return flat
 
 
-def _checked(x: Any, entries: list[Any]) -> list[Any]:
+def checked(x: Any, entries: list[Any]) -> list[Any]:
     axis, entries = 0, list(entries)
     for k, e in enumerate(entries):
         if e is None:
@@ -333,14 +333,14 @@ def _gathered(y: Any, entries: list[Any], kept: str) -> Any:
     start = axes[0] if adjacent else 0
     flat = tables[0].clone() if len(tables) == 1 else tables[0]  # the user's may change
     if len(axes) == 1 and flat.ndim == 1 and adjacent:
-        return _labelled(_take.apply((y,), {"where": flat.to(y.device), "axis": start - n}), kept)
+        return _labelled(take_operation.apply((y,), {"where": flat.to(y.device), "axis": start - n}), kept)
     rest = [k for k in range(n) if k not in axes]
     sizes = tuple([y.shape[a] for a in axes])
     if not adjacent:
         y = permute_dims(y, (*axes, *rest))
     for table, size in zip(tables[1:], sizes[1:], strict=True):
         flat = torch.add(table, flat, alpha=size)
-    y = _take_at.apply((y,), {"where": flat.to(y.device), "axis": start - n, "sizes": sizes})
+    y = take_at.apply((y,), {"where": flat.to(y.device), "axis": start - n, "sizes": sizes})
     letters = "".join([kept[k] for k in rest])
     return _labelled(y, letters[:start] + "U" * flat.ndim + letters[start:])
 
@@ -355,7 +355,7 @@ def _split_by_basic(entries: list[Any]) -> bool:
 # ----- what an index selects -----
 
 
-def _basic_place(shape: Any, entries: list[Any]) -> tuple[int, ...]:
+def basic_place(shape: Any, entries: list[Any]) -> tuple[int, ...]:
     """The shape of what integers, slices and None select."""
     sizes, axis = [], 0
     for e in entries:
@@ -368,7 +368,7 @@ def _basic_place(shape: Any, entries: list[Any]) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def _positions(x: Tensor, entries: list[Any]) -> Tensor:
+def positions_of_index(x: Tensor, entries: list[Any]) -> Tensor:
     """Where the selected elements are in x.flatten(), in the shape of the selection (NumPy's placement)."""
     # positions along an axis, times its stride; whether they belong to the block of arrays
     parts: list[tuple[Tensor, bool]] = []
@@ -402,4 +402,4 @@ def _positions(x: Tensor, entries: list[Any]) -> Tensor:
     return flat.to(x.device)
 
 
-dlarray.__getitem__ = _getitem  # type: ignore
+dlarray.__getitem__ = getitem  # type: ignore

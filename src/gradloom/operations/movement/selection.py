@@ -21,9 +21,9 @@ from .axes import array, expand_dims, flatten, fresh, negative_axes, reshape
 
 # ----- selections along axes: flip, roll, repeat, tile -----
 
-_take = multilinear(
+take_operation = multilinear(
     "take", lambda x, where, axis: x.index_select(axis, where),
-    transposes={"x": lambda y_bar, where, axis, x_shape: _put.apply((y_bar,),
+    transposes={"x": lambda y_bar, where, axis, x_shape: put.apply((y_bar,),
                                                                     {"where": where, "axis": axis,
                                                                      "size": x_shape[axis]})},
     fused_pull=lambda y_bar, where, axis, x_shape: (_index_add(y_bar, where, axis, x_shape[axis]),),
@@ -45,9 +45,9 @@ def _put_on_block(operation: Any, inputs: Any, params: Any) -> Block:
     return action.placed(block, block.ndim + params["axis"], where, params["size"])
 
 
-_put = multilinear(
+put = multilinear(
     "put", _index_add,
-    transposes={"x": lambda y_bar, where, axis: _take.apply((y_bar,), {"where": where, "axis": axis})},
+    transposes={"x": lambda y_bar, where, axis: take_operation.apply((y_bar,), {"where": where, "axis": axis})},
     act=_put_on_block,
     samples=[((3, 2), {"where": torch.tensor([3, 0, 1], device="cpu"), "axis": -2, "size": 5}),
              ((3, 2), {"where": torch.tensor([1, 1, 0], device="cpu"), "axis": -2, "size": 3})])
@@ -92,7 +92,7 @@ def _put_at_on_block(operation: Any, inputs: Any, params: Any) -> Block:
 
 
 _AT = {"where": torch.tensor([[5, 0, 5], [2, 4, 1]], device="cpu"), "axis": -2, "sizes": (2, 3)}
-_take_at = multilinear(
+take_at = multilinear(
     "take_at", _take_at_kernel, act=_take_at_on_block,
     transposes={"x": lambda y_bar, where, axis, sizes: _put_at.apply((y_bar,),
                                                                      {"where": where, "axis": axis, "sizes": sizes})},
@@ -103,14 +103,14 @@ _take_at = multilinear(
              selects=True)
 _put_at = multilinear(
     "put_at", _put_at_kernel, act=_put_at_on_block,
-    transposes={"x": lambda y_bar, where, axis, sizes: _take_at.apply((y_bar,),
+    transposes={"x": lambda y_bar, where, axis, sizes: take_at.apply((y_bar,),
                                                                       {"where": where, "axis": axis, "sizes": sizes})},
     samples=[((2, 3), _AT), ((2, 2, 3, 1), _AT | {"axis": -3}),
              ((2,), {"where": torch.tensor(2, device="cpu"), "axis": -2, "sizes": (3,)}),
              ((0, 1), {"where": torch.zeros(0, 1, dtype=torch.int64, device="cpu"), "axis": -2, "sizes": (2, 1)})])
 
 
-@public(_take)
+@public(take_operation)
 def take(x: Any, indices: Any, /, *, axis: Any = None) -> Any:
     """Entries of x along one axis, at integer positions (a vector; negatives count from the end). The axis keeps its
     label.
@@ -127,7 +127,7 @@ def take(x: Any, indices: Any, /, *, axis: Any = None) -> Any:
         raise ShapeError(f"take needs axis= for an array of {x.ndim} axes, at {line_of(user_site())}")
     (k,) = negative_axes(0 if axis is None else axis, x)
     where = positions_vector(indices, x.shape[k], getattr(x, "device", None))
-    return _take.apply((x,), {"where": where, "axis": k}, labels_of(x))
+    return take_operation.apply((x,), {"where": where, "axis": k}, labels_of(x))
 
 
 def positions_vector(indices: Any, size: int, device: Any) -> Tensor:
@@ -273,7 +273,7 @@ def repeat(x: Any, repeats: Any, /, *, axis: Any = None) -> Any:
     n = x.shape[k]
     if type(repeats) is int and repeats >= 0:
         where = allocated("repeat", x.shape, lambda: torch.arange(n, device=x.device).repeat_interleave(repeats))
-        return _take.apply((x,), {"where": where, "axis": k}, labels_of(x))
+        return take_operation.apply((x,), {"where": where, "axis": k}, labels_of(x))
     counts = torch.as_tensor(raw(repeats), device=x.device)
     if (counts.is_floating_point() or counts.is_complex() or counts.ndim > 1 or counts.numel() not in (1, n)
         or decided((counts < 0).any())):
@@ -283,7 +283,7 @@ def repeat(x: Any, repeats: Any, /, *, axis: Any = None) -> Any:
     where = allocated("repeat", x.shape, lambda: torch.arange(n,
                                                               device=x.device).repeat_interleave(
                                                                   counts.reshape(-1).to(torch.int64).expand(n)))
-    return _take.apply((x,), {"where": where, "axis": k}, labels_of(x))
+    return take_operation.apply((x,), {"where": where, "axis": k}, labels_of(x))
 
 
 def _tile_transpose(y_bar: Any, counts: tuple[int, ...], x_shape: Any, lead: tuple[int, ...]) -> Any:

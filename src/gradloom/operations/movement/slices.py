@@ -14,7 +14,7 @@ from ...core.errors import ShapeError, line_of, user_site
 from ...core.labels import described
 from ...machine.dtypes import Tensor
 from .axes import array, fresh
-from .selection import _take
+from .selection import take_operation
 
 _slice = multilinear(
     "slice", lambda x, axis, start, stop: x.narrow(axis, start, stop - start),
@@ -127,7 +127,7 @@ def pad(x: Any, widths: Any, /, *, mode: str = "constant") -> Any:
                     f"pad of {described(x.shape, labels_of(x))} with mode={mode!r} along axis {k}, which is empty, "
                                  f"at {line_of(user_site())}; leave mode out for zeros")
             where = torch.from_numpy(np.pad(np.arange(x.shape[k]), pair, mode=mode)).to(x.device)  # type: ignore[call-overload]
-            x = _take.apply((x,), {"where": where, "axis": k}, labels_of(x))
+            x = take_operation.apply((x,), {"where": where, "axis": k}, labels_of(x))
     return x
 
 

@@ -13,12 +13,12 @@ from ...core.kinds.multilinear import Multilinear
 from ...machine.dtypes import Tensor, broadcast_shapes
 from .axes import broadcast_to, reshape
 from .indexing import (
-    _basic_place,
-    _completed,
-    _getitem,
-    _index,
+    basic_place,
+    completed,
+    getitem,
+    index_entries,
 )
-from .selection import _take
+from .selection import take_operation
 
 
 def _assign_kernel(x: Tensor, value: Any, index: Any) -> Tensor:
@@ -30,13 +30,13 @@ def _written(x: Tensor, value: Any, params: dict[str, Any], lead: int) -> Tensor
     if lead and isinstance(value, Tensor):
         x = x.expand(*broadcast_shapes(x.shape[:lead], value.shape[:lead]), *x.shape[lead:])
     y = x.clone(memory_format=torch.contiguous_format)
-    _write(y, params, value, lead)
+    write(y, params, value, lead)
     return y
 
 
 def _value_fitted(value: Any, index: Any, x_shape: Any, lead: int) -> Any:
     """A tangent of the written value given the axes of the place it is written to."""
-    missing = len(_basic_place(x_shape,
+    missing = len(basic_place(x_shape,
                                [*index, *[slice(None)]
                                 * (len(x_shape) - sum(e is not None for e in index))])) + lead - value.ndim
     return (reshape(value, (*value.shape[:lead], *(1,) * missing, *value.shape[lead:])) if missing > 0
@@ -62,7 +62,7 @@ class _Assign(Multilinear):
         return set()
 
     def pull(self, v: Any, params: Any, node: Any, y_bar: Any, lead: Any, wanted: Any) -> Any:
-        index = _completed(params["index"], len(lead))
+        index = completed(params["index"], len(lead))
         bars: list[Any] = [None, None]
         if wanted[1]:
             bars[1] = _read(y_bar, params["index"], len(lead))
@@ -80,7 +80,7 @@ class _Assign(Multilinear):
             x_dot = like.new_zeros((*lead, *node.shape)) if isinstance(like, Tensor) else dlarray._made(
                 like._value.new_zeros((*lead, *node.shape)), None)
         value = 0 if value_dot is None else _value_fitted(value_dot, params["index"], node.shape, n)
-        return self.apply((x_dot, value), {"index": _completed(params["index"], n)})
+        return self.apply((x_dot, value), {"index": completed(params["index"], n)})
 
 
 def _assign_on_blocks(index: Any, shape: Any, x: Block | None, value: Block | None) -> Block:
@@ -127,13 +127,13 @@ def _read(y_bar: Any, index: Any, lead: int) -> Any:
     """A cotangent at the place that was written."""
     index = index if type(index) is tuple else (index,)
     if type(y_bar) is Tensor:
-        return y_bar[_completed(index, lead)].clone()
+        return y_bar[completed(index, lead)].clone()
     if type(y_bar) is Block:
-        return _index.apply((y_bar,), {"index": index})
-    return _getitem(y_bar, (slice(None),) * lead + index)
+        return index_entries.apply((y_bar,), {"index": index})
+    return getitem(y_bar, (slice(None),) * lead + index)
 
 
-_assign = _Assign("assign", _assign_kernel, ("x", "value"), [("x",), ("value",)], {},
+assign = _Assign("assign", _assign_kernel, ("x", "value"), [("x",), ("value",)], {},
                   samples=[((4, 3), (2,), {"index": (slice(1, 3), 0)}), ((4, 3), (3,), {"index": (2,)})], selects=True,
                   # of zeros: how a pull runs it
                   act=lambda operation, inputs, params: _assign_on_blocks(params["index"], inputs[0].shape,
@@ -153,7 +153,7 @@ class _AssignAt(Multilinear):
         n = len(lead) + params.get("lead", 0)
         if wanted[1]:
             flat = reshape(y_bar, (*y_bar.shape[:n], math.prod(y_bar.shape[n:])))
-            bars[1] = _take.apply((flat,), {"where": positions, "axis": -1})
+            bars[1] = take_operation.apply((flat,), {"where": positions, "axis": -1})
         if wanted[0]:
             bars[0] = self.apply((y_bar, 0), {"positions": positions, "lead": n})
         return bars
@@ -189,20 +189,20 @@ def _assign_at_block(operation: Any, inputs: Any, params: Any) -> Block:
         where = (torch.arange(count, device="cpu")[:, None] * own + params["positions"].cpu()).reshape(-1)
         return action.reshaped(action.placed(action.reshaped(value, (where.numel(),)), 0, where, own * count), shape)
     mask = torch.ones(x.shape, dtype=x.dtype, device=x.device)
-    _write(mask, params, 0, n)
+    write(mask, params, 0, n)
     return x.scaled(mask)
 
 
-_assign_at = _AssignAt("assign_at", _assign_at_kernel, ("x", "value"), [("x",), ("value",)], {},
+assign_at = _AssignAt("assign_at", _assign_at_kernel, ("x", "value"), [("x",), ("value",)], {},
                        samples=[((4, 3), (2,), {"positions": torch.tensor([7, 0], device="cpu")})], selects=True,
                        act=_assign_at_block)
 
 
-def _write(y: Tensor, params: dict[str, Any], value: Any, lead: int = 0) -> None:
+def write(y: Tensor, params: dict[str, Any], value: Any, lead: int = 0) -> None:
     """Write into a contiguous tensor."""
     if isinstance(value, Tensor):
         value = (value.real if value.is_complex() and not y.is_complex() else value).to(y.dtype)
     if "index" in params:
-        y[_completed(params["index"], lead) if lead else params["index"]] = value
+        y[completed(params["index"], lead) if lead else params["index"]] = value
     else:
-        y.view(*y.shape[:lead], y.shape[lead:].numel())[_completed(params["positions"], lead)] = value
+        y.view(*y.shape[:lead], y.shape[lead:].numel())[completed(params["positions"], lead)] = value

@@ -12,7 +12,7 @@ from ...core.errors import LabelError, ShapeError, TypeRefused, line_of, user_si
 from ...core.labels import described, positions, tidy
 from ...core.trace import selected
 from ...machine.dtypes import NUMBER_TYPES, Tensor, differentiable
-from ..creation.random import _probability, dropout
+from ..creation.random import check_probability, dropout
 from ..elementwise.choice import where
 from ..matrices.contraction import layout_of, matmul, promoted_arrays
 from ..movement.axes import array, permute_dims, reshape
@@ -281,7 +281,7 @@ def attention(q: Any, k: Any, v: Any, num_heads: int, /, *, scale: Any = "auto",
     if isinstance(attention_mask, str) and attention_mask not in ("none", "causal"):
         raise ShapeError(
             f"attention: attention_mask is \"none\", \"causal\" or an array, not {attention_mask!r}, at {line_of(user_site())}")
-    _probability(dropout_probability, "attention: dropout_probability")
+    check_probability(dropout_probability, "attention: dropout_probability")
     padding = None if padding_mask is None else _padding(padding_mask, k, layouts[1])
     pairs = None if attention_mask is None or isinstance(attention_mask, str) else _pairs(
         attention_mask, layouts[0].batch, heads, layouts[0].length, layouts[1].length)

@@ -13,7 +13,7 @@ from ...core.labels import checked, described
 from ...machine.dtypes import Tensor
 from ...machine.questions import decided
 from ..movement.axes import array, moveaxis
-from ..movement.selection import _take_at, least_and_greatest
+from ..movement.selection import least_and_greatest, take_at
 from .softmax import floating
 
 
@@ -78,7 +78,7 @@ def embed(x: Any, weights: Any, /, *, data_format: str | None = None) -> Any:
     where = _indices(x, weights.shape[0])
     if "C" in layout:
         where = where.squeeze(layout.index("C"))
-    y = _take_at.apply((unlabelled(weights),), {"where": where.to(weights.device), "axis": -2,
+    y = take_at.apply((unlabelled(weights),), {"where": where.to(weights.device), "axis": -2,
                                                 "sizes": (weights.shape[0],)})
     if type(x) is dlarray and type(y) is Tensor:
         y = dlarray._made(y, None)

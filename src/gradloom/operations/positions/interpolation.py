@@ -19,7 +19,7 @@ from ..elementwise.mathematics import absolute
 from ..matrices.tridiagonal import tridiagonal_solution
 from ..movement.axes import array, reshape
 from ..movement.joining import concat
-from ..movement.selection import _take
+from ..movement.selection import take_operation
 from ..movement.slices import slice_axis
 from ..neural.softmax import floating
 
@@ -101,7 +101,7 @@ def _in_order(x: Any, v: Any, n: int, shape: Any, more: Any) -> tuple[Any, Any, 
 
 
 def _read(a: Any, where_: Tensor) -> Any:
-    return _take.apply((a,), {"where": where_, "axis": -a.ndim})
+    return take_operation.apply((a,), {"where": where_, "axis": -a.ndim})
 
 
 def _between(x: Any, v: Any, places: Any, k: Tensor, method: str) -> Any:

@@ -14,7 +14,7 @@ from ...machine.conversion import listed
 from ...machine.dtypes import Tensor, promoted
 from ...machine.questions import decided
 from ..movement.axes import array
-from ..sums.reduction import _torch_axes, _without_trace
+from ..sums.reduction import torch_axes, without_trace
 
 
 class UniqueAll(NamedTuple):
@@ -57,7 +57,7 @@ def count_nonzero(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any
 
     Source: array API count_nonzero, MATLAB nnz.
     """
-    return _torch_axes(_count_nonzero, x, axis, keepdims)
+    return torch_axes(_count_nonzero, x, axis, keepdims)
 
 
 @public(_nonzero)
@@ -106,7 +106,7 @@ def searchsorted(a: Any, b: Any, /, *, side: str = "left", sorter: Any = None) -
 
     Source: array API searchsorted.
     """
-    a, b = _without_trace(array(a)), _without_trace(array(b))
+    a, b = without_trace(array(a)), without_trace(array(b))
     if a.ndim != 1:
         raise ShapeError(
             f"searchsorted looks in a vector, not in {described(a.shape, labels_of(a))}, at {line_of(user_site())}; write flatten(x)")

@@ -16,9 +16,9 @@ from ...machine.questions import spared
 from ..elementwise.choice import where
 from ..movement.along_axis import pick_along, put_along, single_axis
 from ..movement.axes import array, negative_axes, permute_dims, reshape
-from ..movement.selection import _take
+from ..movement.selection import take_operation
 from ..neural.softmax import floating
-from ..sums.reduction import _without_trace, mean
+from ..sums.reduction import mean, without_trace
 
 # ----- sort -----
 
@@ -83,7 +83,7 @@ def argsort(x: Any, /, *, axis: Any = -1, descending: bool = False, stable: bool
 
     Source: array API argsort, the second output of MATLAB's sort.
     """
-    x, k = _sortable(_without_trace(array(x)), axis, "argsort")
+    x, k = _sortable(without_trace(array(x)), axis, "argsort")
     return _argsort.apply((x,), {"axis": k, "descending": bool(descending)}, labels_of(x))
 
 
@@ -268,7 +268,7 @@ def quantile(x: Any, q: Any, /, *, axis: Any = None, keepdims: bool = False, met
     between = position - low
     ranks = np.unique(np.concatenate([low, low + (between > 0)]))
     found = _selected.apply((flat,), {"ranks": tuple(ranks.tolist())})
-    y, above = (_take.apply((found,), {"where": torch.from_numpy(np.searchsorted(ranks, k)).to(x.device), "axis": -1})
+    y, above = (take_operation.apply((found,), {"where": torch.from_numpy(np.searchsorted(ranks, k)).to(x.device), "axis": -1})
                 for k in (low, low + (between > 0)))
     if between.any():
         weight = torch.from_numpy(between).to(x.device, x.dtype)

@@ -16,7 +16,7 @@ from ..movement.axes import array, broadcast_to, fresh, negative_axes, reshape
 from ..movement.joining import concat
 from ..movement.slices import pad_axis, slice_axis
 from .reduction import sum
-from .scans import _scanned
+from .scans import scanned
 
 # ----- differences -----
 
@@ -61,7 +61,7 @@ def diff(x: Any, /, *, axis: Any = -1, n: int = 1, prepend: Any = None, append: 
     Source: array API diff, MATLAB diff.
     """
     x = array(x)
-    x, k = _scanned(x, axis, "int64" if x.dtype is torch.bool else None, "diff")
+    x, k = scanned(x, axis, "int64" if x.dtype is torch.bool else None, "diff")
     if n < 0:
         raise ShapeError(
             f"diff is taken n >= 0 times, not {n}, at {line_of(user_site())}; the inverse is cumulative_sum")

@@ -14,7 +14,7 @@ from ...core.labels import described
 from ...machine.dtypes import Tensor, differentiable
 from ..elementwise.arithmetic import astype, conj
 from ..movement.axes import array, expand_dims, fresh, permute_dims, reshape
-from .reduction import _arguments, _without_trace, sum
+from .reduction import arguments, sum, without_trace
 from .scans import divisible, others
 
 # ----- the reduced axes as one -----
@@ -119,7 +119,7 @@ _alone = {_max: discrete("amax", lambda x, axis, keepdims: torch.amax(x, axis, k
 
 
 def _reduced(operation: Any, x: Any, axis: Any, keepdims: bool) -> Any:
-    x, params, labels = _arguments(x, axis, keepdims)
+    x, params, labels = arguments(x, axis, keepdims)
     # the product of nothing is 1
     if 0 in x.shape and operation is not _prod and 0 in [x.shape[a] for a in params["axis"]]:
         raise ShapeError(
@@ -171,7 +171,7 @@ _argmin = discrete("argmin", _position(torch.min), torch=("argmin",))
 
 
 def _argument(operation: Any, x: Any, axis: Any, keepdims: bool) -> Any:
-    return _reduced(operation, _without_trace(array(x)), axis, keepdims)
+    return _reduced(operation, without_trace(array(x)), axis, keepdims)
 
 
 @public(_argmax, method=True)

@@ -10,7 +10,7 @@ from ...machine.dtypes import Tensor
 from ...machine.finite import finite
 from ..elementwise.arithmetic import conj
 from ..movement.axes import fresh
-from .reduction import _SAMPLES, _arguments, _as_double, _restored, sum
+from .reduction import SAMPLES, arguments, as_double, restored, sum
 
 
 def _share_kernel(x: Tensor, axis: tuple[int, ...]) -> Tensor:
@@ -56,9 +56,9 @@ def _logsumexp_fused(y_bar: Tensor, x: Tensor, y: Tensor, axis: Any, keepdims: A
 _logsumexp = general(
     "logsumexp", lambda x, axis, keepdims: torch.logsumexp(x, axis, keepdim=keepdims),
     push=lambda x_dot, x, axis, keepdims: sum(x_dot * _share(x, axis), axis=axis, keepdims=keepdims),
-    pull=lambda y_bar, x, axis, keepdims, x_shape: _restored(y_bar, axis, keepdims, len(x_shape))
+    pull=lambda y_bar, x, axis, keepdims, x_shape: restored(y_bar, axis, keepdims, len(x_shape))
     * conj(_share(x, axis)),
-    fused_pull=_logsumexp_fused, samples=_SAMPLES, torch=("logsumexp", "special.logsumexp"))
+    fused_pull=_logsumexp_fused, samples=SAMPLES, torch=("logsumexp", "special.logsumexp"))
 
 
 @public(_logsumexp)
@@ -71,8 +71,8 @@ def logsumexp(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
 
     Source: SciPy logsumexp.
     """
-    x, params, labels = _arguments(x, axis, keepdims)
-    x = _as_double(x)
+    x, params, labels = arguments(x, axis, keepdims)
+    x = as_double(x)
     # of no axes, which torch takes for all
     return _logsumexp.apply((x,), params, labels) if params["axis"] or not x.ndim else fresh(x)
 

@@ -18,12 +18,12 @@ from ..elementwise.slopes import inverse_length
 from ..movement.axes import array, reshape
 
 
-def _as_double(x: Any) -> Any:
+def as_double(x: Any) -> Any:
     """Integers and bools as float64, for reductions that divide."""
     return x if x.dtype.is_floating_point or x.dtype.is_complex else astype(x, "float64")
 
 
-def _arguments(x: Any, axis: Any, keepdims: bool) -> tuple[Any, dict[str, Any], str | None]:
+def arguments(x: Any, axis: Any, keepdims: bool) -> tuple[Any, dict[str, Any], str | None]:
     """The operand, the axes counted from the end, and the labels of what remains."""
     if type(x) is not dlarray:
         x = array(x)
@@ -68,7 +68,7 @@ def _sum_on_block(operation: Any, inputs: Any, params: Any) -> Any:
     return action.contract(inputs[0], 0, inputs, letters, out, sizes)
 
 
-def _restored(y_bar: Any, axis: tuple[int, ...], keepdims: bool, ndim: int) -> Any:
+def restored(y_bar: Any, axis: tuple[int, ...], keepdims: bool, ndim: int) -> Any:
     """Reduced axes put back with size 1, so that a cotangent broadcasts over them; leading axes stay where they are."""
     if keepdims or not axis:
         return y_bar
@@ -93,7 +93,7 @@ def as_sum(x: Tensor) -> Tensor:
 def _sum_transpose(y_bar: Any, axis: Any, keepdims: Any, x_shape: Any, lead: Any) -> Any:
     from ..movement.axes import broadcast_to
 
-    return broadcast_to(_restored(y_bar, axis, keepdims, len(x_shape)), (*lead, *x_shape))
+    return broadcast_to(restored(y_bar, axis, keepdims, len(x_shape)), (*lead, *x_shape))
 
 
 def _spread(y_bar: Tensor, axis: tuple[int, ...], keepdims: bool, x_shape: Any) -> Tensor:
@@ -105,10 +105,10 @@ def _spread(y_bar: Tensor, axis: tuple[int, ...], keepdims: bool, x_shape: Any) 
     return y_bar.expand(*x_shape) if x_shape else y_bar
 
 
-_SAMPLES = [((2, 3, 4), {"axis": (-2,), "keepdims": False}), ((2, 3), {"axis": (-1, -2), "keepdims": True})]
+SAMPLES = [((2, 3, 4), {"axis": (-2,), "keepdims": False}), ((2, 3), {"axis": (-1, -2), "keepdims": True})]
 _sum = multilinear("sum", _sum_kernel, transposes={"x": _sum_transpose},
                    fused_pull=lambda y_bar, axis, keepdims, x_shape: (_spread(y_bar, axis, keepdims, x_shape),),
-                   act=_sum_on_block, samples=_SAMPLES, matlab="sum", torch=("sum",))
+                   act=_sum_on_block, samples=SAMPLES, matlab="sum", torch=("sum",))
 
 
 @public(_sum, method=True)
@@ -125,7 +125,7 @@ def sum(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = Fals
 
     Source: array API sum, MATLAB sum.
     """
-    x, params, labels = _arguments(x, axis, keepdims)
+    x, params, labels = arguments(x, axis, keepdims)
     return (_sum.apply((x,), params, labels) if dtype is None
             else astype(_sum.apply((astype(x, dtype),), params, labels), dtype))
 
@@ -148,7 +148,7 @@ def _mean_fused(y_bar: Tensor, axis: tuple[int, ...], keepdims: bool, x_shape: A
 
 
 _mean = multilinear("mean", _mean_kernel, transposes={"x": _mean_transpose}, fused_pull=_mean_fused,
-                    act=_mean_on_block, samples=_SAMPLES, matlab="mean", torch=("mean",))
+                    act=_mean_on_block, samples=SAMPLES, matlab="mean", torch=("mean",))
 
 
 @public(_mean, method=True)
@@ -161,8 +161,8 @@ def mean(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
 
     Source: array API mean, MATLAB mean.
     """
-    x, params, labels = _arguments(x, axis, keepdims)
-    return _mean.apply((_as_double(x),), params, labels)
+    x, params, labels = arguments(x, axis, keepdims)
+    return _mean.apply((as_double(x),), params, labels)
 
 
 def _var_kernel(x: Tensor, axis: tuple[int, ...], keepdims: bool, correction: float) -> Tensor:
@@ -200,7 +200,7 @@ def _var_push(x_dot: Any, x: Any, axis: Any, keepdims: Any, correction: float, x
 def _var_pull(y_bar: Any, x: Any, axis: Any, keepdims: Any, correction: float, x_shape: Any) -> Any:
     n = math.prod(x_shape[a] for a in axis)
     centred = x - mean(x, axis=axis, keepdims=True)
-    return _restored(y_bar, axis, keepdims, len(x_shape)) * (centred * (2 / (n - correction)
+    return restored(y_bar, axis, keepdims, len(x_shape)) * (centred * (2 / (n - correction)
                                                                         if n > correction else math.nan))
 
 
@@ -228,8 +228,8 @@ def var(x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool 
 
     Source: array API var. MATLAB's var has correction 1.
     """
-    x, params, labels = _arguments(x, axis, keepdims)
-    return _var.apply((_as_double(x),), {**params, "correction": correction}, labels)
+    x, params, labels = arguments(x, axis, keepdims)
+    return _var.apply((as_double(x),), {**params, "correction": correction}, labels)
 
 
 def _std_kernel(x: Tensor, axis: tuple[int, ...], keepdims: bool, correction: float) -> Tensor:
@@ -265,8 +265,8 @@ def std(x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool 
 
     Source: array API std. MATLAB's std has correction 1.
     """
-    x, params, labels = _arguments(x, axis, keepdims)
-    return _std.apply((_as_double(x),), {**params, "correction": correction}, labels)
+    x, params, labels = arguments(x, axis, keepdims)
+    return _std.apply((as_double(x),), {**params, "correction": correction}, labels)
 
 
 # ----- without derivatives -----
@@ -277,12 +277,12 @@ _any = discrete("any", lambda x, axis, keepdims: torch.any(x.bool(), axis, keepd
                 matlab="any", torch=("any",))
 
 
-def _without_trace(x: Any) -> Any:
+def without_trace(x: Any) -> Any:
     return dlarray._made(x._value, None, x._labels) if type(x) is dlarray else x
 
 
-def _torch_axes(operation: Any, x: Any, axis: Any, keepdims: bool) -> Any:
-    x, params, labels = _arguments(_without_trace(array(x)), axis, keepdims)
+def torch_axes(operation: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    x, params, labels = arguments(without_trace(array(x)), axis, keepdims)
     return operation.apply((x,), params, labels)
 
 
@@ -294,7 +294,7 @@ def all(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     >>> bool(gl.all(gl.dlarray([1.0, 0.0]) > 0))
     False
     """
-    return _torch_axes(_all, x, axis, keepdims)
+    return torch_axes(_all, x, axis, keepdims)
 
 
 @public(_any, method=True)
@@ -305,7 +305,7 @@ def any(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     >>> bool(gl.any(gl.dlarray([1.0, 0.0]) > 0))
     True
     """
-    return _torch_axes(_any, x, axis, keepdims)
+    return torch_axes(_any, x, axis, keepdims)
 
 
 # elements, up to which one pass for both extremes is quicker than two: for many it takes three times as long as they
@@ -342,7 +342,7 @@ def _norm_push(x_dot: Any, x: Any, y: Any, axis: Any, keepdims: Any) -> Any:
 
 
 def _norm_pull(y_bar: Any, x: Any, y: Any, axis: Any, keepdims: Any, x_shape: Any) -> Any:
-    return x * _restored(y_bar * inverse_length(y), axis, keepdims, len(x_shape))
+    return x * restored(y_bar * inverse_length(y), axis, keepdims, len(x_shape))
 
 
 def _norm_fused(y_bar: Tensor, x: Tensor, y: Tensor, axis: Any, keepdims: Any, x_shape: Any) -> Tensor:
@@ -354,7 +354,7 @@ def _norm_squared(x: Any, axis: Any, keepdims: Any) -> Any:
 
 
 _norm = general("norm", _norm_kernel, push=_norm_push, pull=_norm_pull, fused_pull=_norm_fused,
-                squared=_norm_squared, samples=_SAMPLES, matlab="vecnorm")
+                squared=_norm_squared, samples=SAMPLES, matlab="vecnorm")
 
 
 @public(_norm)
@@ -367,8 +367,8 @@ def norm(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
 
     Source: MATLAB vecnorm.
     """
-    x, params, labels = _arguments(x, axis, keepdims)
-    return _norm.apply((_as_double(x),), params, labels)
+    x, params, labels = arguments(x, axis, keepdims)
+    return _norm.apply((as_double(x),), params, labels)
 
 
 __all__ = ["all", "any", "mean", "norm", "std", "sum", "var"]

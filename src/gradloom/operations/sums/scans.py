@@ -41,7 +41,7 @@ _cumsum = multilinear("cumulative_sum", _cumsum_kernel, act=_on_block, matlab="c
                                ((2, 0), {"axis": -1, "reverse": False})])
 
 
-def _scanned(x: Any, axis: Any, dtype: Any, word: str) -> tuple[Any, int]:
+def scanned(x: Any, axis: Any, dtype: Any, word: str) -> tuple[Any, int]:
     x = array(x)
     if not x.ndim:
         raise ShapeError(f"{word} of a scalar, at {line_of(user_site())}; write reshape(x, (1,)), which has an axis")
@@ -76,7 +76,7 @@ def cumulative_sum(x: Any, /, *, axis: Any = None, dtype: Any = None, include_in
 
     Source: array API cumulative_sum, MATLAB cumsum.
     """
-    x, k = _scanned(x, axis, dtype, "cumulative_sum")
+    x, k = scanned(x, axis, dtype, "cumulative_sum")
     return _begun(_cumsum.apply((x,), {"axis": k, "reverse": False}, labels_of(x)), k, zeros, include_initial, dtype)
 
 
@@ -218,7 +218,7 @@ def cumulative_prod(x: Any, /, *, axis: Any = None, dtype: Any = None, include_i
 
     Source: array API cumulative_prod, MATLAB cumprod.
     """
-    x, k = _scanned(x, axis, dtype, "cumulative_prod")
+    x, k = scanned(x, axis, dtype, "cumulative_prod")
     return _begun(_cumprod.apply((x,), {"axis": k, "reverse": False}, labels_of(x)), k, ones, include_initial, dtype)
 
 
@@ -275,7 +275,7 @@ _alone = {_cummax: discrete("running maximum", lambda x, axis: torch.cummax(x, a
 
 
 def _ran(operation: Any, x: Any, axis: Any, word: str) -> Any:
-    x, k = _scanned(x, axis, None, word)
+    x, k = scanned(x, axis, None, word)
     traced = type(x) is dlarray and x.traced
     return (operation if traced or x.dtype.is_complex else _alone[operation]).apply((x,), {"axis": k}, labels_of(x))
 

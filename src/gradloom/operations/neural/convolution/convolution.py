@@ -24,7 +24,7 @@ from ...movement.axes import array, reshape
 from ...movement.slices import pad_axis, slice_axis
 from ..spatial import Layout, Pairs, Sizes, fixed, layout, padded, padding_of, per_axis, spatial_axes
 from .on_blocks import act_convolution, act_transposed, act_weight, imaged
-from .weight_gradients import _forward, _to_input, _to_weight, better_laid_out, beyond
+from .weight_gradients import better_laid_out, beyond, forward, to_input, to_weight
 
 aten = torch.ops.aten
 
@@ -42,7 +42,7 @@ def _kernel(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Sizes, paddi
         x, weight = channels_last(x), channels_last(weight)
     if bias is not None and _plain(x, weight, bias, d):
         return torch.convolution(settled(x), settled(weight), bias, stride, padding, dilation, False, (0,) * d, groups)
-    return _with_bias(_forward(x, weight, stride, padding, dilation, groups), bias, d)
+    return _with_bias(forward(x, weight, stride, padding, dilation, groups), bias, d)
 
 
 def _transposed_kernel(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Sizes, padding: Sizes,
@@ -53,7 +53,7 @@ def _transposed_kernel(x: Tensor, weight: Tensor, bias: Tensor | None, stride: S
     if bias is not None and _plain(x, weight, bias, d):
         extra = beyond(sizes, x.shape[2:], weight.shape[2:], stride, padding, dilation)
         return torch.convolution(settled(x), settled(weight), bias, stride, padding, dilation, True, extra, groups)
-    return _with_bias(_to_input(x, weight, stride, padding, dilation, groups, sizes), bias, d)
+    return _with_bias(to_input(x, weight, stride, padding, dilation, groups, sizes), bias, d)
 
 
 def _plain(x: Tensor, weight: Tensor, bias: Tensor, d: int) -> bool:
@@ -106,7 +106,7 @@ def _input_bar(y_bar: Any, weight: Any, x_shape: Any, stride: Sizes, padding: Si
                groups: int, wanted: Any = ()) -> Any:
     if type(y_bar) is Block and wanted and wanted[1]:
         y_bar = imaged(y_bar)  # the weight's cotangent reads it too
-    return _transposed.apply((y_bar, _conj(weight), None), dict(stride=stride, padding=padding,
+    return transposed_operation.apply((y_bar, _conj(weight), None), dict(stride=stride, padding=padding,
                                                                 dilation=dilation, groups=groups,
                                                                 sizes=tuple(x_shape[-len(stride):])))
 
@@ -170,7 +170,7 @@ _convolution = multilinear(
     samples=[((2, 3, 5), (4, 3, 3), (4,), _OPTIONS), ((2, 4, 5, 6), (6, 2, 2, 3), (6,), _STRIDED),
              ((1, 2, 4), (3, 2, 2), None, _OPTIONS)])
 
-_transposed = multilinear(
+transposed_operation = multilinear(
     "dltranspconv", _transposed_kernel, ("x", "weight", "bias"), terms=[("x", "weight"), ("bias",)], broadcast=True,
     transposes={"x": _transposed_x_bar, "weight": _transposed_weight_bar, "bias": _bias_bar},
     monomials={("bias",): _channel_axes},
@@ -181,9 +181,9 @@ _transposed = multilinear(
                                            "groups": 2, "sizes": (8,)})])
 
 _convolution_weight = multilinear(
-    "convolution_weight", _to_weight, ("x", "bar"), act=act_weight,
+    "convolution_weight", to_weight, ("x", "bar"), act=act_weight,
     broadcast=True,
-    transposes={"x": lambda y_bar, bar, x_shape, stride, padding, dilation, groups: _transposed.apply(
+    transposes={"x": lambda y_bar, bar, x_shape, stride, padding, dilation, groups: transposed_operation.apply(
                     (_conj(bar), y_bar, None), dict(stride=stride, padding=padding, dilation=dilation,
                                                     groups=groups, sizes=tuple(x_shape[-len(stride):]))),
                 "bar": lambda y_bar, x, stride, padding, dilation, groups: _convolution.apply(

@@ -20,7 +20,7 @@ from ....machine.dtypes import Tensor
 from ....machine.layouts import channels_last
 from ..spatial import Sizes
 from .columns import few_columns, transposed_of_product
-from .weight_gradients import _forward, _to_input, better_laid_out
+from .weight_gradients import better_laid_out, forward, to_input
 
 PIECE = 1 << 23  # bytes of images convolved at once
 
@@ -143,7 +143,7 @@ def _with_input_block(block: Block, weight: Tensor, params: dict[str, Any]) -> B
     sizes = _output_sizes(block.shape[2:], weight.shape[2:], params)
     return _by_terms(block, weight, (block.shape[0], weight.shape[0], *sizes), lambda part, term: (
         _windowed(part, weight, params) if _spatially_tied(term) and _windows_pay(block, term, weight)
-        else _convolved(part, term, weight, params, weight.shape[0], sizes, _forward)))
+        else _convolved(part, term, weight, params, weight.shape[0], sizes, forward)))
 
 
 def _transposed_input_block(block: Block, weight: Tensor, params: dict[str, Any]) -> Block:
@@ -152,7 +152,7 @@ def _transposed_input_block(block: Block, weight: Tensor, params: dict[str, Any]
     filters = weight.shape[1] * params["groups"]
 
     def run(x: Tensor, weight: Tensor, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Tensor:
-        return _to_input(x, weight, stride, padding, dilation, groups, sizes)
+        return to_input(x, weight, stride, padding, dilation, groups, sizes)
 
     return _by_terms(block, weight, (block.shape[0], filters, *sizes), lambda part, term: (
         _spread(part, weight, params) if _in_space(term) and _spreading_pays(block, term, weight, sizes)
@@ -339,14 +339,14 @@ def _convolved(block: Block, term: Term, weight: Tensor, params: dict[str, Any],
     last = [*spatial, *term.out[1].indices]  # channels last is how it is computed best
     alone = tied and block.shape[1] > 1
     if alone:
-        weight = weight.transpose(0, 1).reshape(-1, 1, *weight.shape[2:]) if run is _forward else weight
+        weight = weight.transpose(0, 1).reshape(-1, 1, *weight.shape[2:]) if run is forward else weight
     groups = block.shape[1] if alone else params["groups"]
     options = params["stride"], params["padding"], params["dilation"], groups
 
     named = plain(filters)
     axes = [plain(n) for n in sizes]
     shape = (block.shape[0], filters, *sizes)
-    if run is not _forward and not alone and len(factors) > 1 and few_columns(weight, groups):
+    if run is not forward and not alone and len(factors) > 1 and few_columns(weight, groups):
         columns = transposed_of_product(factors, tuple(varying), channel.indices, [a.indices for a in term.out[2:]],
                                         weight, named.indices,
                                         [a.indices for a in axes], **params)

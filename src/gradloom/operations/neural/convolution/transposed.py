@@ -12,7 +12,7 @@ from ...matrices.contraction import layout_of
 from ...movement.axes import array
 from ...movement.slices import slice_axis
 from ..spatial import Layout, Sizes, fixed, layout, pairs_of, per_axis, spatial_axes
-from .convolution import _transposed, check_weights, operands
+from .convolution import check_weights, operands, transposed_operation
 
 
 class _Plan(NamedTuple):
@@ -58,7 +58,7 @@ def _plan(labels: str, shape: Sizes, w_shape: Sizes, w_labels: str | None, strid
                  else tuple(a - p for (a, _), p in zip(pairs, padding, strict=True)) + kept)
 
 
-@public(_transposed)
+@public(transposed_operation)
 def dltranspconv(x: Any, weights: Any, bias: Any = None, /, *, stride: Any = 1, dilation_factor: Any = 1,
                  cropping: Any = 0, groups: int = 1,
                  data_format: str | None = None) -> Any:
@@ -84,7 +84,7 @@ def dltranspconv(x: Any, weights: Any, bias: Any = None, /, *, stride: Any = 1, 
     plan = _plan(labels, tuple(x.shape), tuple(weights.shape), labels_of(weights), fixed(stride),
                  fixed(dilation_factor), fixed(cropping), groups)
     own = labels_of(x)
-    y = _transposed.apply(operands("dltranspconv", plan.layout.arranged(x), unlabelled(weights), bias, plan.filters),
+    y = transposed_operation.apply(operands("dltranspconv", plan.layout.arranged(x), unlabelled(weights), bias, plan.filters),
                           plan.params)
     if plan.cut is not None:
         d = len(plan.cut) // 2

@@ -81,7 +81,7 @@ def _from_channels(x: Tensor, n: int, groups: int, axis: int) -> Tensor:
     return x.reshape(*x.shape[:axis + 1], groups * x.shape[axis + 2], *x.shape[axis + 3:])
 
 
-def _forward(x: Tensor, weight: Tensor, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Tensor:
+def forward(x: Tensor, weight: Tensor, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Tensor:
     ndim = len(stride) + 2
 
     def run(x: Tensor, w: Tensor, g: int) -> Tensor:
@@ -107,7 +107,7 @@ def beyond(sizes: Sizes, inner: Sizes, kernel: Sizes, stride: Sizes, padding: Si
                  for n, m, k, s, p, e in zip(sizes, inner, kernel, stride, padding, dilation, strict=True))
 
 
-def _to_input(y_bar: Tensor, weight: Tensor, stride: Sizes, padding: Sizes, dilation: Sizes,
+def to_input(y_bar: Tensor, weight: Tensor, stride: Sizes, padding: Sizes, dilation: Sizes,
               groups: int, sizes: Sizes) -> Tensor:
     ndim = len(stride) + 2
     kernel = weight.shape[-len(stride):]
@@ -132,7 +132,7 @@ def _to_input(y_bar: Tensor, weight: Tensor, stride: Sizes, padding: Sizes, dila
     return _with_lead(run, y_bar, weight, ndim, groups, fold_y, fold_w, fold_both)
 
 
-def _to_weight(x: Tensor, y_bar: Tensor, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int,
+def to_weight(x: Tensor, y_bar: Tensor, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int,
                kernel: Sizes) -> Tensor:
     d = len(stride)
 

@@ -38,11 +38,11 @@ from .weighted_sums import (
 aten = torch.ops.aten
 
 
-def _tiny(x: Any) -> float:
+def tiny(x: Any) -> float:
     return torch.finfo(x.dtype).tiny
 
 
-def _like(raw: Tensor, x: Any) -> Any:
+def constant_like(raw: Tensor, x: Any) -> Any:
     """A constant of the same kind as x, for a rule."""
     return dlarray._made(raw, None) if type(x) is dlarray else raw
 
@@ -53,18 +53,18 @@ def _dense(targets: Any, x: Any, axis: int) -> Any:
         return targets
     raw = targets._value if type(targets) is dlarray else targets
     hot = torch.zeros(tuple(x.shape), dtype=x.dtype, device=x.device)
-    return _like(hot.scatter_(axis, raw.unsqueeze(axis), 1), x)
+    return constant_like(hot.scatter_(axis, raw.unsqueeze(axis), 1), x)
 
 
-def _log(x: Any) -> Any:
+def clipped_log(x: Any) -> Any:
     """log(x), x clipped away from 0."""
-    return log(clip(x, _tiny(x), None))
+    return log(clip(x, tiny(x), None))
 
 
-def _log_slope(x: Any) -> Any:
+def log_slope(x: Any) -> Any:
     """The derivative of `_log`: 0 where x is clipped."""
     raw = x._value if type(x) is dlarray else x
-    return _like((raw >= _tiny(raw)).to(raw.dtype), x) / clip(x, _tiny(x), None)
+    return constant_like((raw >= tiny(raw)).to(raw.dtype), x) / clip(x, tiny(x), None)
 
 
 def _at_index(x: Tensor, index: Tensor, axis: int) -> Tensor:
@@ -82,15 +82,15 @@ def _crossentropy_kernel(x: Tensor, targets: Tensor, weights: Tensor | None, axi
     """The loss, and log_softmax(x) where that is in it. `clipped` is False where no probability can be so small that it is clipped."""
     if mode == "multilabel":
         e = (torch.logaddexp(x, x.new_zeros(())) - targets * x if from_logits else
-             (targets - 1) * (1 - x).clamp_min_(_tiny(x)).log_() - targets * x.clamp_min(_tiny(x)).log_())
+             (targets - 1) * (1 - x).clamp_min_(tiny(x)).log_() - targets * x.clamp_min(tiny(x)).log_())
         return weighted_total(e, weights, factor, reduction), x.new_empty(0)
     logs = torch.log_softmax(x, axis) if from_logits else x.new_empty(0)
     if not is_index(targets):
-        e = logs * targets if from_logits else (x.clamp_min(_tiny(x)).log_() if clipped else x.log()).mul_(targets)
+        e = logs * targets if from_logits else (x.clamp_min(tiny(x)).log_() if clipped else x.log()).mul_(targets)
         return weighted_total(e if reduction == "sum" else e.neg_(), weights, -factor, reduction), logs
     index = targets.unsqueeze(axis)
     try:
-        e = logs.gather(axis, index) if from_logits else x.gather(axis, index).clamp_min_(_tiny(x)).log_()
+        e = logs.gather(axis, index) if from_logits else x.gather(axis, index).clamp_min_(tiny(x)).log_()
     except (IndexError, RuntimeError):
         _check_indices(targets, x.shape[axis])
         raise
@@ -117,11 +117,11 @@ def _check_indices(index: Tensor, classes: int) -> None:
 def _slopes_and_value(x: Any, t: Any, mode: str, from_logits: bool) -> tuple[Any, Any]:
     """Slopes of an element's loss in its prediction and its target, and the loss itself."""
     if mode == "single-label":
-        return (lambda: -(t * _log_slope(x)), lambda: -_log(x)), lambda: -(t * _log(x))
+        return (lambda: -(t * log_slope(x)), lambda: -clipped_log(x)), lambda: -(t * clipped_log(x))
     if from_logits:
         return (lambda: sigmoid(x) - t, lambda: -x), lambda: softplus(x) - t * x
-    return ((lambda: (1 - t) * _log_slope(1 - x) - t * _log_slope(x), lambda: _log(1 - x) - _log(x)),
-            lambda: (t - 1) * _log(1 - x) - t * _log(x))
+    return ((lambda: (1 - t) * log_slope(1 - x) - t * log_slope(x), lambda: clipped_log(1 - x) - clipped_log(x)),
+            lambda: (t - 1) * clipped_log(1 - x) - t * clipped_log(x))
 
 
 def _crossentropy_push(x_dot: Any, targets_dot: Any, weights_dot: Any, x: Any, targets: Any,
@@ -178,12 +178,12 @@ def _crossentropy_fused(y_bar: Tensor, x: Tensor, targets: Tensor, logs: Tensor,
     g = y_bar * -factor
     if index:
         where = targets.unsqueeze(axis)
-        slope = g.expand(where.shape) if from_logits else _log_slope(x.gather(axis, where)) * g
+        slope = g.expand(where.shape) if from_logits else log_slope(x.gather(axis, where)) * g
         bar = torch.zeros_like(x).scatter_(axis, where, slope)
         return aten._log_softmax_backward_data(bar, logs, axis, x.dtype) if from_logits else bar, None, None
     if not from_logits:
         bar = (targets / x).mul_(g)
-        return bar.masked_fill_(x < _tiny(x), 0) if clipped else bar, None, None
+        return bar.masked_fill_(x < tiny(x), 0) if clipped else bar, None, None
     return aten._log_softmax_backward_data(targets * g, logs, axis, x.dtype), None, None
 
 
@@ -254,13 +254,13 @@ def crossentropy(y: Any, targets: Any, weights: Any = None, /, *, mask: Any = No
         targets = like_predictions(placed(targets, y, labels, "targets", word), y, "targets", word)
     clipped = True
     if classification_mode == "single-label" and not from_logits:
-        clipped = _check_probabilities(y, axis, mask is not None, word)
+        clipped = check_probabilities(y, axis, mask is not None, word)
     params = {"axis": axis, "mode": classification_mode, "from_logits": bool(from_logits), "clipped": clipped}
     return finished(_crossentropy, y, targets, weights, mask, params, labels, reduction, normalization_factor,
                     word, weights_format)
 
 
-def _check_probabilities(y: Any, axis: int, masked: bool, word: str) -> bool:
+def check_probabilities(y: Any, axis: int, masked: bool, word: str) -> bool:
     """Refuse what cannot be probabilities; whether some may be so small that they are clipped."""
     raw = y._value if type(y) is dlarray else y
     if raw.device.type != "cpu" or not raw.numel():
@@ -273,7 +273,7 @@ def _check_probabilities(y: Any, axis: int, masked: bool, word: str) -> bool:
             sums = "" if masked else f", off 1 by up to {off:.2g} in their sum over C"
             raise ShapeError(f"{word} takes probabilities, y has values from {low:.4g} to {high:.4g}{sums}, "
                              f"at {line_of(user_site())}; write {word}(softmax(y), targets), or {word}(y, targets, from_logits=True)")
-    return not low >= _tiny(raw)
+    return not low >= tiny(raw)
 
 
 def _class_indices(targets: Any, y: Any, labels: str, axis: int, word: str) -> Any:

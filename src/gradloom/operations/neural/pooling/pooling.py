@@ -118,13 +118,13 @@ def _put_on_block(operation: Any, inputs: Any, params: Any) -> Block:
 
 
 _PLACE = torch.tensor([[[0, 3], [3, 5]], [[1, 1], [2, 4]]], device="cpu")
-_put: Any
+put: Any
 _pick = multilinear(
     "pool_pick", _pick_kernel, act=_pick_on_block, samples=[((2, 2, 3), {"place": _PLACE, "d": 2})],
-    transposes={"x": lambda y_bar, place, d, x_shape: _put.apply((y_bar,),
+    transposes={"x": lambda y_bar, place, d, x_shape: put.apply((y_bar,),
                                                                  {"place": place, "spatial": tuple(x_shape[-d:])})},
     selects=True)
-_put = multilinear(
+put = multilinear(
     "maxunpool", _put_kernel, matlab="maxunpool", act=_put_on_block,
     samples=[((2, 2, 2), {"place": _PLACE, "spatial": (2, 3)})],
     transposes={"x": lambda y_bar, place, spatial: _pick.apply((y_bar,), {"place": place, "d": len(spatial)})})
@@ -175,7 +175,7 @@ _WINDOWS = {"size": (2, 2), "stride": (2, 1), "before": (1, 0), "after": (1, 0)}
 _maxpool = general(
     "maxpool", _maxpool_kernel, hidden=("place",),
     push=lambda x_dot, place, size: _pick.apply((x_dot,), {"place": raw(place), "d": len(size)}),
-    pull=lambda y_bar, place, size, x_shape: _put.apply((y_bar,), {"place": raw(place),
+    pull=lambda y_bar, place, size, x_shape: put.apply((y_bar,), {"place": raw(place),
                                                                    "spatial": tuple(x_shape[-len(size):])}),
     fused_pull=_maxpool_fused, matlab="maxpool",
     samples=[((2, 3, 4, 5), _WINDOWS), ((2, 4, 5), _WINDOWS | {"before": (0, 1), "after": (1, 1)}),

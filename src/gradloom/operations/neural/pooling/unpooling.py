@@ -15,10 +15,10 @@ from ....machine.conversion import listed
 from ...matrices.contraction import layout_of
 from ..softmax import floating
 from .plan import Plan, arranged, known_apart, pooled_axes, put_back
-from .pooling import _put
+from .pooling import put
 
 
-@public(_put)
+@public(put)
 def maxunpool(y: Any, indices: Any, size: Any, /, *, pool_format: str | None = None,
               data_format: str | None = None) -> Any:
     """Values back at the places where `maxpool` found them, zeros elsewhere.
@@ -60,7 +60,7 @@ def maxunpool(y: Any, indices: Any, size: Any, /, *, pool_format: str | None = N
     if not known_apart(where, axes, spatial):
         _check(place.reshape(*place.shape[:place.ndim - len(axes)], -1) if place.numel() else place,
                math.prod(spatial), shown)
-    return put_back(_put.apply((arranged(y, plan),), {"place": place, "spatial": spatial}), plan, labels_of(y))
+    return put_back(put.apply((arranged(y, plan),), {"place": place, "spatial": spatial}), plan, labels_of(y))
 
 
 def _check(place: torch.Tensor, count: int, shown: Callable[[], str]) -> None:

@@ -18,11 +18,11 @@ from ...elementwise.mathematics import exp
 from ...matrices.contraction import layout_of
 from ...movement.axes import array, expand_dims, permute_dims, reshape
 from ...movement.joining import concat, stack
-from ...movement.selection import _put, _take
+from ...movement.selection import put, take_operation
 from ...movement.slices import slice_axis
 from ...sums.logsumexp import logsumexp
 from ...sums.reduction import sum
-from ..losses.crossentropy import _check_probabilities, _like, _log, _log_slope, _tiny
+from ..losses.crossentropy import check_probabilities, clipped_log, constant_like, log_slope, tiny
 from ..losses.weighted_sums import predictions_of, targets_of
 from ..softmax import log_softmax, softmax
 
@@ -36,7 +36,7 @@ def _kernel(x: Tensor, targets: Tensor, steps: Tensor, sizes: Tensor, blank: int
             from_logits: bool) -> tuple[Tensor, ...]:
     if not x.numel():  # no time or no observations
         return torch.where(sizes > 0, torch.inf, x.new_zeros(x.shape[1])), x.new_empty(0), x
-    logs = torch.log_softmax(x, -1) if from_logits else x.clamp_min(_tiny(x)).log_()
+    logs = torch.log_softmax(x, -1) if from_logits else x.clamp_min(tiny(x)).log_()
     return *torch._ctc_loss(logs, targets, steps, sizes, blank), logs
 
 
@@ -44,7 +44,7 @@ def _shifted(a: Any, by: int) -> Any:
     """Each state in the place of the one `by` places after it (before it, if negative); what comes in is never reached."""
     count = a.shape[-1]
     size = min(abs(by), count)
-    edge = _like(torch.full((*a.shape[:-1], size), NEVER, dtype=a.dtype, device=a.device), a)
+    edge = constant_like(torch.full((*a.shape[:-1], size), NEVER, dtype=a.dtype, device=a.device), a)
     return concat([edge, slice_axis(a, -1, 0, count - size)] if by > 0 else [slice_axis(a, -1, size, count), edge],
                   axis=-1)
 
@@ -74,16 +74,16 @@ def _occupancy(x: Any, targets: Any, steps: Any, sizes: Any, blank: int) -> Any:
     repeated = states[:, 2:] == states[:, :-2]
     skips = torch.full((batch, count), NEVER, dtype=x.dtype, device=device)
     skips[:, 2:].masked_fill_(~repeated, 0)
-    leap = _like(skips, x)  # over a blank, to another target
-    leap_back = _like(torch.cat([skips[:, 2:], skips.new_full((batch, min(2, count)), NEVER)], 1)[:, :count], x)
+    leap = constant_like(skips, x)  # over a blank, to another target
+    leap_back = constant_like(torch.cat([skips[:, 2:], skips.new_full((batch, min(2, count)), NEVER)], 1)[:, :count], x)
     possible = length >= sizes[:, None] + (repeated[:, 1::2] & (place[3::2] <= ends)).sum(1, keepdim=True)
 
     def outside(mask: Tensor) -> Any:
         """0 where the mask holds, else never."""
-        return _like(torch.zeros(mask.shape, dtype=x.dtype, device=device).masked_fill_(~mask, NEVER), x)
+        return constant_like(torch.zeros(mask.shape, dtype=x.dtype, device=device).masked_fill_(~mask, NEVER), x)
 
     flat = (torch.arange(batch, device=device)[:, None] * classes + states).reshape(-1)
-    e = _take.apply((reshape(clip(x, NEVER, None), (time, batch * classes)),), {"where": flat, "axis": -1})
+    e = take_operation.apply((reshape(clip(x, NEVER, None), (time, batch * classes)),), {"where": flat, "axis": -1})
     e = reshape(e, (time, batch, count))
     steps_of = [reshape(slice_axis(e, -3, t, t + 1), (batch, count)) for t in range(time)]
     forwards, backwards = [steps_of[0] + outside(place < 2)], []
@@ -103,23 +103,23 @@ def _occupancy(x: Any, targets: Any, steps: Any, sizes: Any, blank: int) -> Any:
     share = exp(stack(total, axis=0) - where(possible, z, 0.0))
     inside = possible & (torch.arange(time, device=device)[:, None, None] < length)
     share = reshape(where(inside, share, 0.0), (time, batch * count))
-    return reshape(_put.apply((share,), {"where": flat, "axis": -1, "size": batch * classes}), (time, batch, classes))
+    return reshape(put.apply((share,), {"where": flat, "axis": -1, "size": batch * classes}), (time, batch, classes))
 
 
 def _logs(x: Any, from_logits: bool) -> Any:
-    return log_softmax(x, axis=-1) if from_logits else _log(x)
+    return log_softmax(x, axis=-1) if from_logits else clipped_log(x)
 
 
 def _push(x_dot: Any, x: Any, targets: Any, steps: Any, sizes: Any, blank: int, from_logits: bool) -> Any:
     shares = _occupancy(_logs(x, from_logits), targets, steps, sizes, blank)
-    dot = x_dot - sum(x_dot * softmax(x, axis=-1), axis=-1, keepdims=True) if from_logits else x_dot * _log_slope(x)
+    dot = x_dot - sum(x_dot * softmax(x, axis=-1), axis=-1, keepdims=True) if from_logits else x_dot * log_slope(x)
     return -sum(dot * shares, axis=(-3, -1))
 
 
 def _pull(y_bar: Any, x: Any, targets: Any, steps: Any, sizes: Any, blank: int, from_logits: bool) -> Any:
     y_bar = reshape(y_bar, (*y_bar.shape[:-1], 1, y_bar.shape[-1], 1))
     bar = -(y_bar * _occupancy(_logs(x, from_logits), targets, steps, sizes, blank))
-    x_bar = bar - sum(bar, axis=-1, keepdims=True) * softmax(x, axis=-1) if from_logits else bar * _log_slope(x)
+    x_bar = bar - sum(bar, axis=-1, keepdims=True) * softmax(x, axis=-1) if from_logits else bar * log_slope(x)
     return x_bar, None, None, None
 
 
@@ -132,7 +132,7 @@ def _fused(y_bar: Tensor, x: Tensor, y: Tensor, log_alpha: Tensor, logs: Tensor,
     y_bar = y_bar.masked_fill(y == torch.inf, 0)
     bar = aten._ctc_loss_backward(y_bar, logs, targets, steps, sizes, y, log_alpha, blank, True)
     if not from_logits:
-        low = _tiny(x)
+        low = tiny(x)
         bar.div_(x.clamp_min(low)).sub_(y_bar[:, None])
         outside = torch.arange(x.shape[0], device=x.device)[:, None, None] >= steps[:, None]
         bar.masked_fill_(outside | (x < low), 0)
@@ -254,7 +254,7 @@ def ctc(y: Any, targets: Any, y_mask: Any = None, targets_mask: Any = None, /, *
                           "write dlarray(targets, \"BT\", dtype=\"int64\")")
     axis = labels.index("C") - y.ndim
     if not from_logits:
-        _check_probabilities(y, axis, y_mask is not None, "ctc")
+        check_probabilities(y, axis, y_mask is not None, "ctc")
     kept = "B" if labels_of(y) is not None and "B" in labels else None
     y = unlabelled(y)
     y = y if y.dtype in (torch.float32, torch.float64) else astype(y, "float32")
@@ -281,7 +281,7 @@ def ctc(y: Any, targets: Any, y_mask: Any = None, targets_mask: Any = None, /, *
     steps, moved = _lengths(y_mask, labels_of(y_mask), order, torch.empty((batch, time), device=x.device), "y_mask")
     if moved is not None:
         where_ = (moved.T * batch + torch.arange(batch, device=x.device)).reshape(-1)
-        x = reshape(_take.apply((reshape(x, (time * batch, classes)),), {"where": where_, "axis": -2}),
+        x = reshape(take_operation.apply((reshape(x, (time * batch, classes)),), {"where": where_, "axis": -2}),
                     (time, batch, classes))
     loss = _ctc.apply((x, words.contiguous(), steps, sizes), {"blank": blank, "from_logits": bool(from_logits)},
                       kept if reduction == "none" else None)
