@@ -1,7 +1,7 @@
 """python -m benchmarks [names] [--seconds s] [--threads n] [--output folder]
 
-Runs all benchmarks, or those named, prints their table, and brings table.md and times.png in the output folder up to date:
-benchmarks that did not run keep the results of their last run, which measurements.json remembers. Linux only.
+Runs all benchmarks, or those named, prints their table, and brings table.md and times.png in the output folder up to
+date: benchmarks that did not run keep the results of their last run, which measurements.json remembers. Linux only.
 """
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="gradloom beside its rivals")
     parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(NAMES)}; default all")
     parser.add_argument("--seconds", type=float, default=5.0, help="for each contender (default 5)")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="for all contenders (default all cores)")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results", help="folder for the table and the plot")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)),
+                        help="for all contenders (default all cores)")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results",
+                        help="folder for the table and the plot")
     given = parser.parse_args()
     if unknown := [name for name in given.names if name not in NAMES]:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(NAMES)}")
@@ -44,7 +46,8 @@ def machine(threads: int) -> str:
     import torch
 
     lines = Path("/proc/cpuinfo").read_text().splitlines()
-    processor = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    processor = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")),
+                     platform.machine())
     versions = f"Python {platform.python_version()}, torch {torch.__version__}, NumPy {numpy.__version__}"
     return f"{processor}, {threads} of {os.cpu_count()} cores, {versions}"
 
@@ -61,7 +64,8 @@ def main() -> int:
         benchmark = importlib.import_module(f".{name}", __package__).benchmark()
         measurements = measure(benchmark.contenders, given.seconds, benchmark.reference(), benchmark.tolerance)
         fresh[name] = {
-            "work": benchmark.work, "tolerance": benchmark.tolerance, "measurements": [m.record() for m in measurements],
+            "work": benchmark.work, "tolerance": benchmark.tolerance,
+            "measurements": [m.record() for m in measurements],
             "further": benchmark.further(given.seconds) if benchmark.further else "",
             "machine": machine(given.threads), "date": datetime.date.today().isoformat(),
         }

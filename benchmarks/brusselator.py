@@ -1,4 +1,5 @@
-"""The sparse Jacobian of the right-hand side of a Brusselator on a periodic n x n grid, 2 n n unknowns, six entries in each row."""
+"""The sparse Jacobian of the right-hand side of a Brusselator on a periodic n x n grid, 2 n n unknowns, six entries in
+each row."""
 from __future__ import annotations
 
 import numpy as np
@@ -17,7 +18,8 @@ def right_hand_side(roll, stack):
 
         u, v = y[..., 0], y[..., 1]
         reaction = u * u * v
-        return stack([B + reaction - (A + 1) * u + DIFFUSION * laplacian(u), A * u - reaction + DIFFUSION * laplacian(v)], axis=-1)
+        return stack([B + reaction - (A + 1) * u + DIFFUSION * laplacian(u),
+                      A * u - reaction + DIFFUSION * laplacian(v)], axis=-1)
 
     return f
 
@@ -39,7 +41,8 @@ def by_hand(n: int) -> list[np.ndarray]:
         return np.roll(w, 1, 0) + np.roll(w, -1, 0) + np.roll(w, 1, 1) + np.roll(w, -1, 1) - 4 * w
 
     reaction = 2 * u * v * du + u * u * dv
-    return [np.stack([reaction - (A + 1) * du + DIFFUSION * laplacian(du), A * du - reaction + DIFFUSION * laplacian(dv)], axis=-1).reshape(-1)]
+    return [np.stack([reaction - (A + 1) * du + DIFFUSION * laplacian(du), A * du - reaction
+                      + DIFFUSION * laplacian(dv)], axis=-1).reshape(-1)]
 
 
 def gradloom_function():
@@ -55,7 +58,7 @@ def jax_function():
     return right_hand_side(jax.numpy.roll, jax.numpy.stack)
 
 
-# ----- evaluation -----------------------------------------------------------------------------------------------------------
+# ----- evaluation -----------------------------------------------------------------------------------------------------
 
 
 def gradloom(n: int, partials: bool = True):
@@ -129,7 +132,7 @@ def evaluation(name: str, n: int) -> Benchmark:
     )
 
 
-# ----- detection and colouring ------------------------------------------------------------------------------------------------
+# ----- detection and colouring ----------------------------------------------------------------------------------------
 
 
 def gradloom_cold(n: int):

@@ -1,9 +1,9 @@
 """One training step of the digits network: forward pass, cross-entropy, gradient, momentum update, batch-norm state.
 
-Three blocks of convolution 3x3, batch normalization and relu with 16, 32 and 64 filters, max pooling 2x2 after the first two,
-a fully connected layer of 10 and softmax; 32 random images of 28x28, float32. All start from the same weights, and after one
-step must agree in loss, gradients, updated weights and moving means. (Moving variances differ by convention: torch's is
-unbiased.)
+Three blocks of convolution 3x3, batch normalization and relu with 16, 32 and 64 filters, max pooling 2x2 after the
+first two, a fully connected layer of 10 and softmax; 32 random images of 28x28, float32. All start from the same
+weights, and after one step must agree in loss, gradients, updated weights and moving means. (Moving variances differ by
+convention: torch's is unbiased.)
 """
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ BATCH, CLASSES, LEARN_RATE, MOMENTUM, DECAY, EPSILON = 32, 10, 0.01, 0.9, 0.1, 1
 BLOCKS = ((1, 16, True), (16, 32, True), (32, 64, False))  # channels in, channels out, pooled
 FEATURES = 64 * 7 * 7
 # Forwards, for the weights and for the input, which the images do not need.
-FLOP = 2 * BATCH * (2 * 9 * 28 * 28 * 1 * 16 + 3 * 9 * 14 * 14 * 16 * 32 + 3 * 9 * 7 * 7 * 32 * 64 + 3 * FEATURES * CLASSES)
+FLOP = 2 * BATCH * (2 * 9 * 28 * 28 * 1 * 16 + 3 * 9 * 14 * 14 * 16 * 32 + 3 * 9 * 7 * 7 * 32
+                    * 64 + 3 * FEATURES * CLASSES)
 
 
 def data() -> tuple[np.ndarray, np.ndarray]:
@@ -141,7 +142,8 @@ def torch_numbers(result) -> list[np.ndarray]:
     """Copies: the next step overwrites them."""
     loss, net = result
     parameters = [net.get_parameter(torch_name(key)) for key in KEYS]
-    found = arrays([loss, [p.grad for p in parameters], parameters, [net.get_buffer(f"{name}.running_mean") for name in MEANS]])
+    found = arrays([loss, [p.grad for p in parameters], parameters,
+                    [net.get_buffer(f"{name}.running_mean") for name in MEANS]])
     return [array.copy() for array in found]
 
 
@@ -192,17 +194,20 @@ def jax_setup():
 
 def jax_numbers(result) -> list[np.ndarray]:
     loss, gradients, parameters, state = result
-    return arrays([loss, [gradients[key] for key in KEYS], [parameters[key] for key in KEYS], [mean for mean, _ in state]])
+    return arrays([loss, [gradients[key] for key in KEYS], [parameters[key] for key in KEYS],
+                   [mean for mean, _ in state]])
 
 
 def benchmark() -> Benchmark:
     exact = torch_setup(torch.float64)
     return Benchmark(
-        "digits_step", "one training step of the digits network (convolutions of 16, 32 and 64 filters, batch 32, float32, sgdm).",
+        "digits_step",
+        "one training step of the digits network (convolutions of 16, 32 and 64 filters, batch 32, float32, sgdm).",
         [
             Contender("gradloom", gradloom, "gradloom", 1.1, gradloom_numbers),
             Contender("torch eager", torch_setup(), numbers=torch_numbers),
-            Contender("torch eager, channels last", torch_setup(memory_format=torch.channels_last), "information", numbers=torch_numbers),
+            Contender("torch eager, channels last", torch_setup(memory_format=torch.channels_last),
+                      "information", numbers=torch_numbers),
             Contender("torch.compile", torch_setup(compiled=True), "information", numbers=torch_numbers),
             Contender("jax jit", jax_setup, "information", numbers=jax_numbers),
             multiplying(FLOP),

@@ -120,13 +120,15 @@ WAYS = {
 
 
 def contenders(n: int) -> list[Contender]:
-    roles = {"gradloom": "gradloom", "torch, writes in place": "information", "torch, unbind and stack": "information"}  # no read in the loop
+    # no read in the loop
+    roles = {"gradloom": "gradloom", "torch, writes in place": "information", "torch, unbind and stack": "information"}
     targets = {"gradloom": 1.0}
     return [Contender(name, partial(way, n), roles.get(name, "rival"), targets.get(name)) for name, way in WAYS.items()]
 
 
 def kilobytes(line: str) -> int:
-    """VmRSS (memory now) or VmHWM (its peak) of this process. `resource.ru_maxrss` would start from the parent's peak."""
+    """VmRSS (memory now) or VmHWM (its peak) of this process. `resource.ru_maxrss` would start from the parent's
+    peak."""
     status = Path("/proc/self/status").read_text().splitlines()
     return int(next(text for text in status if text.startswith(line)).split()[1])
 
@@ -147,7 +149,8 @@ def growth(seconds: float) -> str:
         grown = f"{largest / smallest:.1f}" if smallest and largest else "-"
         rows.append([name, "time"] + [duration(times[n][k]) for n in SIZES] + [grown])
         rows.append(["", "memory"] + [peak_growth(name, n) if smallest else "-" for n in SIZES] + [""])
-    return aligned(["contender", ""] + [f"n = {n:,}" for n in SIZES] + [f"growth (linear: {SIZES[-1] // SIZES[0]})"], rows)
+    return aligned(["contender", ""] + [f"n = {n:,}" for n in SIZES] + [f"growth (linear: {SIZES[-1] // SIZES[0]})"],
+                   rows)
 
 
 def benchmark() -> Benchmark:

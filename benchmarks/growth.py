@@ -1,8 +1,8 @@
 """python -m benchmarks.growth [--threads n] [--output folder]: how the cost of a structured Jacobian grows.
 
-Time and bytes held against outputs, parameters, batch and depth, one at a time: as a Block, and dense into out=. Writes growth.png
-and prints a table with the slope of each curve over its last steps, in doublings per doubling: what takes time should
-grow no faster than the numbers that it stores.
+Time and bytes held against outputs, parameters, batch and depth, one at a time: as a Block, and dense into out=. Writes
+growth.png and prints a table with the slope of each curve over its last steps, in doublings per doubling: what takes
+time should grow no faster than the numbers that it stores.
 """
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ def layers(widths: list[int], batch: int = 1) -> tuple[Callable[[Any], Any], Any
     x = gl.randn((batch, widths[0]), dtype="float32")
     parameters = {}
     for k, (a, b) in enumerate(itertools.pairwise(widths), 1):
-        parameters[f"weights{k}"], parameters[f"bias{k}"] = gl.randn((a, b), dtype="float32") * a**-0.5, gl.zeros(b, dtype="float32")
+        parameters[f"weights{k}"], parameters[f"bias{k}"] = gl.randn((a, b),
+                                                                     dtype="float32") * a**-0.5, gl.zeros(
+                                                                         b, dtype="float32")
 
     def network(p: Any) -> Any:
         h = x
@@ -67,7 +69,8 @@ def growths() -> list[Growth]:
     """One for each thing that grows."""
     return [
         Growth("outputs", "convolution 3x3 to 16 filters, relu; pixels", [8, 16, 32, 64, 128], image),
-        Growth("parameters", "n-64-64 tanh, 64 outputs; n inputs", [128, 512, 2048, 8192, 32768], lambda n: layers([n, 64, 64])),
+        Growth("parameters", "n-64-64 tanh, 64 outputs; n inputs", [128, 512, 2048, 8192, 32768],
+               lambda n: layers([n, 64, 64])),
         Growth("batch", "64-64-8 tanh; observations", [4, 16, 64, 256, 1024], lambda n: layers([64, 64, 8], n)),
         Growth("depth", "64-64-...-64 tanh; layers", [2, 4, 8, 16, 32, 64], lambda n: layers([64] * (n + 1))),
     ]
@@ -159,8 +162,10 @@ def plot(found: dict[str, list[Point]], whats: dict[str, str], path: Path) -> No
                 if row == 0:
                     last = values[-1] / getattr(points[-1], stored)
                     parallel = [getattr(p, stored) * last for p in points]
-                    ax.loglog(at, parallel, ":", color=CURVES[curve], label=f"its stored values: {slope(points, stored):.2f}")
-            ax.set_xticks(at, [f"{n / 1e6:.2g}M" if n >= 1e6 else f"{n / 1e3:.3g}k" if n >= 1e3 else str(n) for n in at])
+                    ax.loglog(at, parallel, ":", color=CURVES[curve],
+                              label=f"its stored values: {slope(points, stored):.2f}")
+            ax.set_xticks(at, [f"{n / 1e6:.2g}M" if n >= 1e6 else f"{n / 1e3:.3g}k" if n >= 1e3
+                               else str(n) for n in at])
             ax.xaxis.set_minor_locator(NullLocator())
             if row == 0:
                 ax.set_title(f"{name}\n{whats[name]}", fontsize=10)
@@ -176,7 +181,8 @@ def plot(found: dict[str, list[Point]], whats: dict[str, str], path: Path) -> No
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description="how the cost of a structured Jacobian grows")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.growth",
+                                     description="how the cost of a structured Jacobian grows")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     given = parser.parse_args()

@@ -12,7 +12,8 @@ SIZES = (INPUTS * WIDTH, WIDTH, WIDTH, 1)
 
 def data(dtype: str = "float32") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
-    return tuple(a.astype(dtype) for a in (rng.standard_normal((POINTS, INPUTS)), rng.standard_normal(POINTS), 0.3 * rng.standard_normal(sum(SIZES))))
+    return tuple(a.astype(dtype) for a in (rng.standard_normal((POINTS, INPUTS)), rng.standard_normal(POINTS),
+                                           0.3 * rng.standard_normal(sum(SIZES))))
 
 
 def loss(tanh, mean, x, y):

@@ -1,4 +1,5 @@
-"""H3: all 256 outputs of the second hidden layer of a perceptron with respect to its 266,752 weights and biases (273 MB dense)."""
+"""H3: all 256 outputs of the second hidden layer of a perceptron with respect to its 266,752 weights and biases (273 MB
+dense)."""
 from __future__ import annotations
 
 from itertools import pairwise
@@ -86,9 +87,11 @@ def benchmark() -> Benchmark:
     return Benchmark(
         "h3", "Jacobian of a perceptron 784-256-256 with tanh, 256 outputs by 266,752 parameters, float32.",
         [
-            Contender("gradloom, in factors", gradloom_factors, "gradloom", 0.01, lambda J: arrays([J[key].dense() for key in parameters()])),
+            Contender("gradloom, in factors", gradloom_factors, "gradloom", 0.01,
+                      lambda J: arrays([J[key].dense() for key in parameters()])),
             Contender("gradloom, dense into J.buffer()", dense(lambda part: part.buffer()), "gradloom", 0.12),
-            Contender("gradloom, dense into out=", dense(lambda part: torch.full(part.dense().shape, torch.nan)), "gradloom"),
+            Contender("gradloom, dense into out=", dense(lambda part: torch.full(part.dense().shape, torch.nan)),
+                      "gradloom"),
             Contender("torch jacrev", torch_setup),
             Contender("jax jit jacrev", jax_setup),
             writing(4 * 256 * 266_752),

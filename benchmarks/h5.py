@@ -1,4 +1,5 @@
-"""H5: the Laplacian of a sum over 20 x 100 points of 4 coordinates, ten layers of 100 with silu: the points are independent, which has to be found."""
+"""H5: the Laplacian of a sum over 20 x 100 points of 4 coordinates, ten layers of 100 with silu: the points are
+independent, which has to be found."""
 from . import laplacian
 from .harness import Benchmark
 

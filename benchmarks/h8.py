@@ -1,4 +1,5 @@
-"""H8: the gradients of 64 losses, one for each observation, with respect to the 1.2 million weights of a convolution network (307 MB dense)."""
+"""H8: the gradients of 64 losses, one for each observation, with respect to the 1.2 million weights of a convolution
+network (307 MB dense)."""
 from __future__ import annotations
 
 import numpy as np
@@ -32,7 +33,8 @@ def torch_logits(p, x):
 
 def torch_tensors(dtype=torch.float32):
     x, t = data()
-    return {k: torch.tensor(v, dtype=dtype) for k, v in parameters().items()}, torch.tensor(x, dtype=dtype), torch.tensor(t)
+    return {k: torch.tensor(v, dtype=dtype)
+            for k, v in parameters().items()}, torch.tensor(x, dtype=dtype), torch.tensor(t)
 
 
 def torch_vmap(dtype=torch.float32):
@@ -89,7 +91,8 @@ def gradloom():
     def jacobian(p):
         h = gl.relu(gl.dlconv(gl.relu(gl.dlconv(x, p["weights1"], p["bias1"])), p["weights2"], p["bias2"]))
         h = gl.relu(gl.fullyconnect(gl.maxpool(h, 2, stride=2), p["weights3"], p["bias3"]))
-        losses = gl.indexcrossentropy(gl.fullyconnect(h, p["weights4"], p["bias4"]), t, from_logits=True, reduction="none")
+        losses = gl.indexcrossentropy(gl.fullyconnect(h, p["weights4"], p["bias4"]), t, from_logits=True,
+                                      reduction="none")
         return gl.dljacobian(losses, p)
 
     return lambda: gl.dlfeval(jacobian, start)
@@ -111,11 +114,13 @@ def benchmark() -> Benchmark:
     return Benchmark(
         "h8", "gradients of 64 losses with respect to 1.2 million parameters of a convolution network, float32.",
         [
-            Contender("gradloom, in factors", gradloom, "gradloom", 0.5, lambda J: arrays([J[key].dense() for key in parameters()])),
+            Contender("gradloom, in factors", gradloom, "gradloom", 0.5,
+                      lambda J: arrays([J[key].dense() for key in parameters()])),
             Contender("gradloom, norms alone", gradloom_norms, "information", None, lambda n: reference()),
             Contender("torch vmap(grad)", torch_vmap),
             Contender("jax jit vmap(grad)", jax_vmap),
             Contender("floor: torch, one gradient of the sum", torch_batch, "floor"),
         ],
-        reference, tolerance=5e-3,  # in float32 a near tie in the pooling may fall to the other side; in float64 all agree to 1e-15
+        # in float32 a near tie in the pooling may fall to the other side; in float64 all agree to 1e-15
+        reference, tolerance=5e-3,
     )

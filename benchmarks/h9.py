@@ -1,4 +1,5 @@
-"""H9: the empirical neural tangent kernel of a convolution network between 20 and 5 images, all 10 x 10 pairs of outputs."""
+"""H9: the empirical neural tangent kernel of a convolution network between 20 and 5 images, all 10 x 10 pairs of
+outputs."""
 from __future__ import annotations
 
 import numpy as np
@@ -52,7 +53,8 @@ def jax_contraction():
     def single(p, x):
         x = x[None]
         for k in (1, 2, 3):
-            x = jax.nn.relu(jax.lax.conv_general_dilated(x, p[f"weights{k}"], (1, 1), "VALID") + p[f"bias{k}"][:, None, None])
+            x = jax.nn.relu(jax.lax.conv_general_dilated(x, p[f"weights{k}"], (1, 1), "VALID")
+                            + p[f"bias{k}"][:, None, None])
         return p["weights4"] @ x.reshape(-1) + p["bias4"]
 
     jacobian = jax.vmap(jax.jacrev(single), (None, 0))
@@ -60,7 +62,8 @@ def jax_contraction():
     @jax.jit
     def kernel(p):
         a, b = jacobian(p, x1), jacobian(p, x2)
-        return sum(jnp.einsum("Naf,Mbf->NaMb", a[k].reshape(*a[k].shape[:2], -1), b[k].reshape(*b[k].shape[:2], -1)) for k in p)
+        return sum(jnp.einsum("Naf,Mbf->NaMb", a[k].reshape(*a[k].shape[:2], -1), b[k].reshape(*b[k].shape[:2], -1))
+                   for k in p)
 
     return lambda: [jax.block_until_ready(kernel(p))]
 
@@ -86,7 +89,8 @@ def benchmark() -> Benchmark:
     return Benchmark(
         "h9", "neural tangent kernel of a convolution network, 20 by 5 images, 10 by 10 outputs, float32.",
         [
-            Contender("gradloom, J1 @ J2.T", gradloom, "gradloom", 0.3, lambda k: arrays([np.asarray(k).reshape(20, 10, 5, 10)])),
+            Contender("gradloom, J1 @ J2.T", gradloom, "gradloom", 0.3,
+                      lambda k: arrays([np.asarray(k).reshape(20, 10, 5, 10)])),
             Contender("torch, both Jacobians contracted", torch_contraction),
             Contender("jax jit, both Jacobians contracted", jax_contraction),
         ],

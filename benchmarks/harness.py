@@ -1,9 +1,9 @@
 """Times contenders side by side in one process, after checking that they compute the same numbers.
 
 A benchmark is a list of contenders and a reference. Each contender is called once for the check, once to warm up, and
-then again and again, interleaved with the others, until it has used its seconds. What counts is the minimum; the median,
-and the share of the machine that other processes used, show the noise. A floor is a contender too: it writes the bytes, or
-multiplies the flop, that the work cannot do without.
+then again and again, interleaved with the others, until it has used its seconds. What counts is the minimum; the
+median, and the share of the machine that other processes used, show the noise. A floor is a contender too: it writes
+the bytes, or multiplies the flop, that the work cannot do without.
 """
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ class Contender:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Contenders for the same work. `reference()` gives the arrays that all must reproduce to `tolerance` (absolute)."""
+    """Contenders for the same work. `reference()` gives the arrays that all must reproduce to `tolerance`
+    (absolute)."""
 
     name: str
     work: str
@@ -99,7 +100,8 @@ def writing(nbytes: int) -> Contender:
 
 
 def multiplying(flop: float) -> Contender:
-    """The floor of work that multiplies and adds `flop` times in all: one square float32 matrix product of that size."""
+    """The floor of work that multiplies and adds `flop` times in all: one square float32 matrix product of that
+    size."""
 
     def setup():
         n = round((flop / 2) ** (1 / 3))
@@ -136,7 +138,8 @@ def prepare(contender: Contender, expected: list[np.ndarray] | None, tolerance: 
         return measurement
     if numbers is not None and expected is not None:
         measurement.error = worst = worst_difference(numbers, expected)
-        assert worst <= tolerance, f"{contender.name} differs from the reference by {worst:.1e}, allowed {tolerance:.0e}"
+        said = f"{contender.name} differs from the reference by {worst:.1e}, allowed {tolerance:.0e}"
+        assert worst <= tolerance, said
     measurement.run = run
     return measurement
 

@@ -19,7 +19,8 @@ CHUNK = 256  # rows at once for torch's jacrev; all at once takes more memory an
 
 @dataclass(frozen=True)
 class Stack:
-    """Convolutions as (channels in, channels out, width, padding), each followed by relu, on one random 28 x 28 image."""
+    """Convolutions as (channels in, channels out, width, padding), each followed by relu, on one random 28 x 28
+    image."""
 
     convolutions: tuple[tuple[int, int, int, int], ...]
 
@@ -136,14 +137,16 @@ def out_array(part) -> torch.Tensor:
     return torch.full(part.dense().shape, torch.nan)
 
 
-def benchmark(name: str, work: str, stack: Stack, nbytes: int, as_block: float | None, into_buffer: float | None) -> Benchmark:
+def benchmark(name: str, work: str, stack: Stack, nbytes: int, as_block: float | None,
+              into_buffer: float | None) -> Benchmark:
     """`nbytes` is the size of the dense Jacobian; `as_block` and `into_buffer` are the targets."""
     exact = torch_setup(stack, torch.func.jacfwd, torch.float64)
     return Benchmark(
         name, work,
         [
             Contender("gradloom, as a Block", gradloom_block(stack), "gradloom", as_block, block_numbers),
-            Contender("gradloom, dense into J.buffer()", gradloom_dense(stack, lambda part: part.buffer()), "gradloom", into_buffer),
+            Contender("gradloom, dense into J.buffer()", gradloom_dense(stack, lambda part: part.buffer()),
+                      "gradloom", into_buffer),
             Contender("gradloom, dense into out=", gradloom_dense(stack, out_array), "gradloom"),
             Contender("torch jacfwd", torch_setup(stack, torch.func.jacfwd)),
             Contender("jax jit jacfwd", jax_setup(stack)),

@@ -1,7 +1,8 @@
-"""dljacobian(u, x, axis): the Jacobian of 5 class probabilities with respect to each of 128 images, observations independent.
+"""dljacobian(u, x, axis): the Jacobian of 5 class probabilities with respect to each of 128 images, observations
+independent.
 
-The network of MATLAB's documentation of dljacobian: images 16x16x3, convolution 3x3 of 64, relu, fully connected 5, softmax.
-Forward pass and Jacobian, without a trace for higher derivatives.
+The network of MATLAB's documentation of dljacobian: images 16x16x3, convolution 3x3 of 64, relu, fully connected 5,
+softmax. Forward pass and Jacobian, without a trace for higher derivatives.
 """
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ def start() -> dict[tuple[str, str], np.ndarray]:
         return (scale * rng.standard_normal(shape)).astype(np.float32)
 
     return {
-        ("conv", "weights"): normal(FILTERS, 3, 3, 3, scale=(2 / 27) ** 0.5), ("conv", "bias"): normal(FILTERS, scale=0.1),
+        ("conv", "weights"): normal(FILTERS, 3, 3, 3, scale=(2 / 27) ** 0.5),
+        ("conv", "bias"): normal(FILTERS, scale=0.1),
         ("fc", "weights"): normal(CLASSES, FEATURES, scale=FEATURES**-0.5), ("fc", "bias"): normal(CLASSES, scale=0.1),
     }
 
@@ -39,7 +41,8 @@ def gradloom(labels: str, axis: int):
     def setup():
         import gradloom as gl
 
-        net = gl.dlnetwork([gl.layers.ImageInput((16, 16, 3)), gl.layers.Convolution2d(3, FILTERS, name="conv"), gl.layers.ReLU(),
+        net = gl.dlnetwork([gl.layers.ImageInput((16, 16, 3)), gl.layers.Convolution2d(3, FILTERS, name="conv"),
+                            gl.layers.ReLU(),
                             gl.layers.FullyConnected(CLASSES, name="fc"), gl.layers.Softmax()])
         net = net.replace(learnables={key: gl.dlarray(value) for key, value in start().items()})
         images = data() if labels == "BCSS" else data().transpose(2, 3, 1, 0).copy()
@@ -72,7 +75,8 @@ def torch_loop(dtype=torch.float32):
 
         def run():
             y = torch_predict(x, *parameters)
-            return torch.stack([torch.autograd.grad(y[:, k].sum(), x, retain_graph=k < CLASSES - 1)[0] for k in range(CLASSES)])
+            return torch.stack([torch.autograd.grad(y[:, k].sum(), x, retain_graph=k < CLASSES - 1)[0]
+                                for k in range(CLASSES)])
 
         return run
 
@@ -113,7 +117,8 @@ def from_matlab_layout(result) -> list[np.ndarray]:
 def benchmark() -> Benchmark:
     exact = torch_loop(torch.float64)
     return Benchmark(
-        "jacobian_axis", "Jacobian of the 5 outputs of a small convolutional network for each of 128 images of 16x16x3, float32.",
+        "jacobian_axis",
+        "Jacobian of the 5 outputs of a small convolutional network for each of 128 images of 16x16x3, float32.",
         [
             Contender('gradloom, "BCSS"', gradloom("BCSS", 1), "gradloom", 0.7),
             Contender('gradloom, "SSCB"', gradloom("SSCB", 0), "gradloom", 0.7, numbers=from_matlab_layout),

@@ -1,7 +1,8 @@
-"""Laplacians of networks of dense layers, for h4.py, h5.py and w4.py: forward pass and Laplacian, nothing recorded, are timed.
+"""Laplacians of networks of dense layers, for h4.py, h5.py and w4.py: forward pass and Laplacian, nothing recorded, are
+timed.
 
-The rivals: folx (forward Laplacian, compiled by jax), jax and torch (the trace of the Hessian, mapped over the points), torch with one
-gradient of a gradient for each input.
+The rivals: folx (forward Laplacian, compiled by jax), jax and torch (the trace of the Hessian, mapped over the points),
+torch with one gradient of a gradient for each input.
 """
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from .harness import Benchmark, Contender, arrays, multiplying
 
 @dataclass(frozen=True)
 class Problem:
-    """Layers of these widths, without bias, at random points; `total`: all outputs are summed before the Laplacian with respect to all inputs."""
+    """Layers of these widths, without bias, at random points; `total`: all outputs are summed before the Laplacian with
+    respect to all inputs."""
 
     widths: tuple[int, ...]
     points: tuple[int, ...]
@@ -31,7 +33,8 @@ class Problem:
 
     def weights(self) -> list[np.ndarray]:
         rng = np.random.default_rng(1)
-        return [(rng.standard_normal(pair) / pair[0] ** 0.5).astype(np.float32) for pair in zip(self.widths[:-1], self.widths[1:], strict=True)]
+        return [(rng.standard_normal(pair) / pair[0] ** 0.5).astype(np.float32)
+                for pair in zip(self.widths[:-1], self.widths[1:], strict=True)]
 
     def network(self, x: Any, weights: Any, activation: Callable[[Any], Any]) -> Any:
         for w in weights[:-1]:
@@ -40,7 +43,8 @@ class Problem:
 
     @property
     def flop(self) -> float:
-        """Of the products that cannot be left out: value, tangents and second order through all layers but the first and the last."""
+        """Of the products that cannot be left out: value, tangents and second order through all layers but the first
+        and the last."""
         inner = sum(a * b for a, b in zip(self.widths[1:-2], self.widths[2:-1], strict=True))
         return 2.0 * float(np.prod(self.points)) * inner * (self.widths[0] + 2)
 
@@ -96,7 +100,8 @@ def torch_loop(problem: Problem):
 
         def run():
             (g,) = torch.autograd.grad(of_point_all(x), x, create_graph=True)
-            return shown(sum(torch.autograd.grad(g[:, k].sum(), x, retain_graph=True)[0][:, k] for k in range(x.shape[1])).detach())
+            return shown(sum(torch.autograd.grad(g[:, k].sum(), x, retain_graph=True)[0][:, k]
+                             for k in range(x.shape[1])).detach())
 
         def of_point_all(x):
             return torch.func.vmap(of_point)(x).sum()
@@ -120,7 +125,8 @@ def folx_setup(problem: Problem):
 
         jax, x, network = jax_problem(problem)
         if problem.total:
-            laplacian = jax.jit(lambda x: folx.forward_laplacian(lambda x: network(x).sum(), sparsity_threshold=problem.widths[0])(x).laplacian)
+            laplacian = jax.jit(lambda x: folx.forward_laplacian(lambda x: network(x).sum(),
+                                                                 sparsity_threshold=problem.widths[0])(x).laplacian)
         else:
             laplacian = jax.jit(jax.vmap(lambda x: folx.forward_laplacian(lambda x: network(x)[0])(x).laplacian[None]))
         return lambda: jax.block_until_ready(laplacian(x))

@@ -1,8 +1,10 @@
-"""Every public operation on about a megabyte, forward and with gradient, beside torch eager: which are slower than 1.2 of it?
+"""Every public operation on about a megabyte, forward and with gradient, beside torch eager: which are slower than 1.2
+of it?
 
-Forward is untraced. The gradient is that of the product of the result with fixed numbers, so that cotangents are dense, and contains the forward
-pass. Values and gradients are compared first. What is slower than 1.2 is measured again, longer, with the smaller ratio kept: noise only adds.
-Alone: python -m benchmarks.operations [names] [--seconds s] prints the table for cases whose name has one of the words.
+Forward is untraced. The gradient is that of the product of the result with fixed numbers, so that cotangents are dense,
+and contains the forward pass. Values and gradients are compared first. What is slower than 1.2 is measured again,
+longer, with the smaller ratio kept: noise only adds. Alone: python -m benchmarks.operations [names] [--seconds s]
+prints the table for cases whose name has one of the words.
 """
 from __future__ import annotations
 
@@ -82,7 +84,8 @@ def ways(case: Case) -> tuple[list[Callable[[], Any]], list[Callable[[], Any]]]:
 def compare(case: Case, found: Any, expected: Any) -> None:
     for a, b in zip(outputs_of(found), outputs_of(expected), strict=True):
         a, b = torch.from_numpy(np.array(a)), b.detach()
-        torch.testing.assert_close(a, b.resolve_conj(), rtol=case.tolerance, atol=case.tolerance * max(1.0, float(b.abs().max()) if b.numel() else 0.0),
+        torch.testing.assert_close(a, b.resolve_conj(), rtol=case.tolerance,
+                                   atol=case.tolerance * max(1.0, float(b.abs().max()) if b.numel() else 0.0),
                                    msg=lambda text: f"{case.name}: {text}", equal_nan=True)
 
 
@@ -133,7 +136,8 @@ def shown(results: list[Result]) -> str:
 def worst(results: list[Result], times_of: Callable[[Result], tuple[float, float] | None]) -> str:
     ordered = sorted(results, key=lambda r: ratio(times_of(r)), reverse=True)
     slow = sum(ratio(times_of(r)) > LIMIT for r in ordered)
-    return f"{', '.join(f'{r.name} {ratio(times_of(r)):.2f}' for r in ordered[:5]) or 'none'}; {slow} of {len(ordered)} are above {LIMIT}"
+    slowest = ", ".join(f"{r.name} {ratio(times_of(r)):.2f}" for r in ordered[:5]) or "none"
+    return f"{slowest}; {slow} of {len(ordered)} are above {LIMIT}"
 
 
 def told(cases: list[Case], seconds: float) -> str:
@@ -147,16 +151,20 @@ def told(cases: list[Case], seconds: float) -> str:
     absent = missing()
     views = [r for r in results if r.forward[1] < VIEW]
     return "\n\n".join([
-        shown(results), f"The five worst forward: {worst([r for r in results if r not in views], lambda r: r.forward)}.",
-        f"The five worst of what touches next to no memory (torch takes less than {duration(VIEW)}; what is timed is the call): "
-        f"{worst(views, lambda r: r.forward)}; at most {duration(max((r.forward[0] for r in views), default=0.0))}.",
+        shown(results),
+        f"The five worst forward: {worst([r for r in results if r not in views], lambda r: r.forward)}.",
+        f"The five worst of what touches next to no memory (torch takes less than {duration(VIEW)}; what is timed is "
+        f"the call): {worst(views, lambda r: r.forward)}; at most "
+        f"{duration(max((r.forward[0] for r in views), default=0.0))}.",
         f"The five worst with gradient: {worst(results, lambda r: r.gradient)}.",
-        f"Without a case: {', '.join(absent) or 'none'}. Other processes used {max(0.0, elsewhere):.0%} of the machine.",
+        f"Without a case: {', '.join(absent) or 'none'}. Other processes used {max(0.0, elsewhere):.0%} of the "
+        "machine.",
     ])
 
 
 def benchmark() -> Benchmark:
-    return Benchmark("operations", "every operation on about a megabyte, float32, beside torch eager.", [], list, tolerance=0.0,
+    return Benchmark("operations", "every operation on about a megabyte, float32, beside torch eager.",
+                     [], list, tolerance=0.0,
                      further=lambda seconds: told(CASES, seconds / SHARE))
 
 
@@ -167,4 +175,5 @@ if __name__ == "__main__":
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    print(told([c for c in CASES if not given.names or c.name in given.names or c.name.split()[0] in given.names], given.seconds / SHARE))
+    print(told([c for c in CASES if not given.names or c.name in given.names or c.name.split()[0] in given.names],
+               given.seconds / SHARE))

@@ -1,7 +1,7 @@
 """PINN: the gradient of the residual loss of Burgers' equation, 8 hidden layers of 50 with tanh, 10,000 points.
 
-Formula: the mean of (u_t + u u_x - (0.01 / pi) u_xx)**2 and its gradient with respect to all weights and biases. Nothing is
-compiled except for jax.
+Formula: the mean of (u_t + u u_x - (0.01 / pi) u_xx)**2 and its gradient with respect to all weights and biases.
+Nothing is compiled except for jax.
 """
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from .harness import Benchmark, Contender, arrays, multiplying
 POINTS, WIDTH, LAYERS = 10_000, 50, 8
 WIDTHS = (2, *[WIDTH] * LAYERS, 1)
 NU = 0.01 / math.pi
-# Value, gradient and second order are three products for each layer, and the gradient of the loss doubles each: 9 and one for u_x and u_t.
+# Value, gradient and second order are three products for each layer, and the gradient of the loss doubles each: 9 and
+# one for u_x and u_t.
 FLOP = 2.0 * POINTS * WIDTH**2 * (LAYERS - 1) * 10
 
 
@@ -29,7 +30,8 @@ def parameters() -> list[np.ndarray]:
     """weights, bias, weights, bias, ..."""
     rng, found = np.random.default_rng(1), []
     for a, b in itertools.pairwise(WIDTHS):
-        found += [(rng.standard_normal((a, b)) * (2 / (a + b)) ** 0.5).astype(np.float32), (0.1 * rng.standard_normal(b)).astype(np.float32)]
+        found += [(rng.standard_normal((a, b)) * (2 / (a + b)) ** 0.5).astype(np.float32),
+                  (0.1 * rng.standard_normal(b)).astype(np.float32)]
     return found
 
 
@@ -110,7 +112,8 @@ def jax_setup(forward):
 def benchmark() -> Benchmark:
     exact = torch_setup(torch.float64)
     return Benchmark(
-        "pinn", "Residual loss of Burgers' equation and its gradient, 8 hidden layers of 50 with tanh, 10,000 points, float32.",
+        "pinn", "Residual loss of Burgers' equation and its gradient, 8 hidden layers of 50 with tanh, 10,000 points, "
+                "float32.",
         [
             Contender("gradloom", gradloom, "gradloom", 0.9),
             Contender("torch eager", torch_setup()),

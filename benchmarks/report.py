@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 COLOURS = {"gradloom": "tab:red", "rival": "tab:blue", "information": "lightsteelblue", "floor": "darkgrey"}
-HEADER = ["benchmark", "contender", "minimum", "median", "first call", "ratio to rival", "of medians", "ratio to floor", "result"]
+HEADER = ["benchmark", "contender", "minimum", "median", "first call", "ratio to rival", "of medians",
+          "ratio to floor", "result"]
 EXPLANATION = """\
 *minimum* and *median* of the timed calls; *first call* includes compiling. *ratio to rival*: minimum over the minimum of the
 best rival (*) of the same run; contenders for information (i) are not in it. *ratio to floor*: minimum over the time to write
@@ -25,7 +26,8 @@ def duration(seconds: float | None) -> str:
     """Three significant digits, in us, ms or s."""
     if seconds is None:
         return "-"
-    value, unit = (seconds, "s") if seconds >= 1 else (seconds * 1e3, "ms") if seconds >= 1e-3 else (seconds * 1e6, "us")
+    value, unit = ((seconds, "s") if seconds >= 1 else (seconds * 1e3, "ms") if seconds >= 1e-3
+                   else (seconds * 1e6, "us"))
     return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f} {unit}"
 
 
@@ -33,10 +35,12 @@ def aligned(header: list[str], rows: list[list[str]]) -> str:
     """A Markdown table whose columns also line up as plain text; all but the first two columns to the right."""
     widths = [max(len(row[k]) for row in [header, *rows]) for k in range(len(header))]
     left = [k < 2 or k == len(header) - 1 for k in range(len(header))]
-    rule = [":".rjust(width + 2, "-") if not is_left else "-" * (width + 2) for width, is_left in zip(widths, left, strict=True)]
+    rule = [":".rjust(width + 2, "-") if not is_left else "-" * (width + 2)
+            for width, is_left in zip(widths, left, strict=True)]
 
     def line(row: list[str]) -> str:
-        cells = [cell.ljust(width) if is_left else cell.rjust(width) for cell, width, is_left in zip(row, widths, left, strict=True)]
+        cells = [cell.ljust(width) if is_left else cell.rjust(width)
+                 for cell, width, is_left in zip(row, widths, left, strict=True)]
         return f"| {' | '.join(cells)} |"
 
     return "\n".join([line(header), f"|{'|'.join(rule)}|", *map(line, rows)])
@@ -91,8 +95,11 @@ def notes(records: dict[str, Any]) -> str:
         errors = [m["error"] for m in record["measurements"] if m["error"] is not None]
         agreed = f" All agree to {max(errors):.0e} (allowed {record['tolerance']:.0e})." if errors else ""
         elsewhere = max((m["elsewhere"] for m in record["measurements"]), default=0.0)
-        noise = f"Other processes used {elsewhere:.0%} of the machine" + (": too noisy to publish." if elsewhere > 0.1 else ".")
-        parts.append(f"**{name}**: {record['work']}{agreed}\n{record['machine']}, {record['date']}. {noise}\n\n{record['further']}".strip())
+        noise = f"Other processes used {elsewhere:.0%} of the machine" + (": too noisy to publish."
+                                                                          if elsewhere > 0.1 else ".")
+        parts.append(
+            f"**{name}**: {record['work']}{agreed}\n{record['machine']}, {record['date']}. "
+            f"{noise}\n\n{record['further']}".strip())
     return "\n\n".join(parts) + "\n"
 
 
@@ -111,12 +118,14 @@ def plot(records: dict[str, Any], path: Path) -> None:
     import matplotlib.pyplot as plt
     from matplotlib.patches import Patch
 
-    bars = {name: [m for m in record["measurements"] if m["minimum"] is not None] for name, record in records.items() if record["measurements"]}
+    bars = {name: [m for m in record["measurements"] if m["minimum"] is not None] for name, record in records.items()
+            if record["measurements"]}
     if not bars:
         return
     heights = [len(timed) + 1.5 for timed in bars.values()]
     size = (10, 0.32 * sum(heights) + 1)
-    figure, panels = plt.subplots(len(bars), 1, figsize=size, height_ratios=heights, squeeze=False, layout="constrained")
+    figure, panels = plt.subplots(len(bars), 1, figsize=size, height_ratios=heights, squeeze=False,
+                                  layout="constrained")
     for panel, (name, timed) in zip(panels[:, 0], bars.items(), strict=True):
         times = [m["minimum"] * 1e3 for m in timed]
         drawn = panel.barh([m["name"] for m in timed], times, color=[COLOURS[m["role"]] for m in timed], height=0.75)

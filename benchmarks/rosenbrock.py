@@ -1,4 +1,5 @@
-"""Value and gradient of Rosenbrock's function of two numbers: what an operation and a walk cost, with no arithmetic to hide behind."""
+"""Value and gradient of Rosenbrock's function of two numbers: what an operation and a walk cost, with no arithmetic to
+hide behind."""
 from __future__ import annotations
 
 import numpy as np

@@ -2,10 +2,10 @@
 
     python examples/digits.py [--output FOLDER]
 
-A network is trained on 1,437 digits in a custom training loop. Then, for one digit that it has not seen: how does every one
-of the 12,544 outputs of the layer `relu1` change with every weight before that layer? The answer is a 12,544 x 192 matrix.
-Row by row it takes 12,544 backward passes; `dljacobian` gives it at once, because it keeps the structure that the chain rule
-leaves. Twenty rows are compared with `dlgradient`, and what was found is drawn (digits_pictures.py).
+A network is trained on 1,437 digits in a custom training loop. Then, for one digit that it has not seen: how does every
+one of the 12,544 outputs of the layer `relu1` change with every weight before that layer? The answer is a 12,544 x 192
+matrix. Row by row it takes 12,544 backward passes; `dljacobian` gives it at once, because it keeps the structure that
+the chain rule leaves. Twenty rows are compared with `dlgradient`, and what was found is drawn (digits_pictures.py).
 """
 import argparse
 import sys
@@ -26,11 +26,12 @@ HELD_OUT = 360
 GOOD_ENOUGH = 0.95
 
 
-# ----- data and network --------------------------------------------------------------------------------------------------
+# ----- data and network -----------------------------------------------------------------------------------------------
 
 
 def digits(seed=SEED, held_out=HELD_OUT):
-    """Scikit-learn's handwritten digits as 28 x 28 images in [0, 1]: (images, classes) to train with, and the same held out."""
+    """Scikit-learn's handwritten digits as 28 x 28 images in [0, 1]: (images, classes) to train with, and the same held
+    out."""
     data = load_digits()
     framed = np.pad(data.images / 16, ((0, 0), (1, 1), (1, 1)))  # 8 x 8 pixels and an empty margin
     images = np.stack([zoom(image, 28 / 10, order=1, mode="nearest", grid_mode=True) for image in framed])
@@ -61,7 +62,7 @@ def network():
     ])
 
 
-# ----- training ----------------------------------------------------------------------------------------------------------
+# ----- training -------------------------------------------------------------------------------------------------------
 
 
 def model_loss(net, images, classes):
@@ -92,7 +93,9 @@ def train(net, training, held_out, epochs=EPOCHS):
                 losses.append(loss.item())
                 progress.step(losses[-1])
             accuracies.append((len(losses), accuracy(net, *held_out)))
-            progress.say(f"  epoch {epoch} of {epochs}:  loss {np.mean(losses[-batches:]):.3f},  held-out accuracy {accuracies[-1][1]:.1%}")
+            progress.say(
+                f"  epoch {epoch} of {epochs}:  loss {np.mean(losses[-batches:]):.3f},  held-out accuracy "
+                f"{accuracies[-1][1]:.1%}")
     return net, losses, accuracies
 
 
@@ -126,7 +129,7 @@ class Progress:
         print(line, flush=True)
 
 
-# ----- the Jacobian of a hidden layer ------------------------------------------------------------------------------------
+# ----- the Jacobian of a hidden layer ---------------------------------------------------------------------------------
 
 
 def hidden_jacobian(net, image):
@@ -170,7 +173,7 @@ def bytes_in_words(n):
     return f"{n / 1e6:.2f} MB" if n >= 1e6 else f"{n / 1e3:.0f} kB"
 
 
-# ----- the whole run -----------------------------------------------------------------------------------------------------
+# ----- the whole run --------------------------------------------------------------------------------------------------
 
 
 def main(output):
@@ -184,7 +187,8 @@ def main(output):
     start = time.perf_counter()
     net, losses, accuracies = train(net, training, held_out)
     share = accuracies[-1][1]
-    print(f"Held-out accuracy {share:.1%} ({round(share * len(held_out[0]))} of {len(held_out[0])}), after {time.perf_counter() - start:.1f} s.\n")
+    print(f"Held-out accuracy {share:.1%} ({round(share * len(held_out[0]))} of {len(held_out[0])}), after "
+          f"{time.perf_counter() - start:.1f} s.\n")
     if share < GOOD_ENOUGH:
         sys.exit(f"The held-out accuracy is below {GOOD_ENOUGH:.0%}: something is wrong.")
 
@@ -237,7 +241,8 @@ def time_both(net, digit, h, J, places, first):
         (f"dlgradient in a loop, {h.size:,} rows", whole, f"extrapolated from the {len(places)} rows"),
     ]:
         print(f"  {what:36}{time_taken * 1e3:10,.1f} ms{f'   ({note})' if note else ''}")
-    print(f"  The loop takes {whole / structured:,.0f} times as long as the factors, {whole / as_matrix:,.0f} times as long as the matrix.\n")
+    print(f"  The loop takes {whole / structured:,.0f} times as long as the factors, {whole / as_matrix:,.0f} times as "
+          "long as the matrix.\n")
 
 
 def draw(output, image, h, J, matrix, places, losses, accuracies):
@@ -254,6 +259,8 @@ def draw(output, image, h, J, matrix, places, losses, accuracies):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Train on handwritten digits, then take the Jacobian of a hidden layer.")
-    parser.add_argument("--output", type=Path, default=Path("output"), help="the folder for the pictures (default: output)")
+    parser = argparse.ArgumentParser(
+        description="Train on handwritten digits, then take the Jacobian of a hidden layer.")
+    parser.add_argument("--output", type=Path, default=Path("output"),
+                        help="the folder for the pictures (default: output)")
     main(parser.parse_args().output)

@@ -20,7 +20,8 @@ def training(path, losses, accuracies):
     for x, share in accuracies:
         side, shift = ("left", (12, -4)) if x == 0 else ("left", (9, -16)) if x < where[-1] else ("right", (-3, -16))
         below.annotate(f"{share:.1%}", (x, 100 * share), xytext=shift, textcoords="offset points", ha=side, color=RED)
-    below.set(ylim=(0, 105), xlim=(0, len(losses)), xlabel="batches seen (an epoch ends at each dotted line)", ylabel="correct (%)",
+    below.set(ylim=(0, 105), xlim=(0, len(losses)), xlabel="batches seen (an epoch ends at each dotted line)",
+              ylabel="correct (%)",
               title="Held-out accuracy")
     for axes in (above, below):
         axes.title.set(fontweight="bold", color=INK)
@@ -56,12 +57,14 @@ def relu1_maps(path, image, h, strongest):
         if h[f, i, j] > 0:
             axes.plot(j, i, "o", markersize=9, markerfacecolor="none", markeredgecolor="white", markeredgewidth=1.4)
     right.colorbar(drawn, ax=grid, shrink=0.7, extend="max", label="output of relu1")
-    fig.suptitle("What relu1 makes of a digit: 16 filters, 28 × 28 outputs each. Rings: the strongest, border aside", fontweight="bold", color=INK)
+    fig.suptitle("What relu1 makes of a digit: 16 filters, 28 × 28 outputs each. Rings: the strongest, border aside",
+                 fontweight="bold", color=INK)
     return saved(fig, path, "the digit and its 16 relu1 maps")
 
 
 def jacobian_rows(path, image, h, kernels, strongest, count=6):
-    """For the strongest outputs: the patch that the output looks at, and its derivative in its filter's 3 x 3 weights."""
+    """For the strongest outputs: the patch that the output looks at, and its derivative in its filter's 3 x 3
+    weights."""
     best = sorted(strongest, key=lambda place: -h[place])[:count]
     fig = Figure(figsize=(2.2 * count + 1, 7.6), layout="constrained")
     grid = fig.subplots(3, count)
@@ -73,24 +76,29 @@ def jacobian_rows(path, image, h, kernels, strongest, count=6):
         show(column[0], image, "gray", 0, 1, f"filter {f}\nat row {i}, column {j}")
         column[0].add_patch(Rectangle((j - 1.5, i - 1.5), 3, 3, fill=False, edgecolor=RED, linewidth=2))
         patch = show(column[1], seen, "gray", 0, 1)
-        kernel = show(column[2], row, colours, low, high, f"= {row.sum() / seen.sum():.2f} × the patch" if seen.any() else "")
+        kernel = show(column[2], row, colours, low, high, f"= {row.sum() / seen.sum():.2f} × the patch"
+                      if seen.any() else "")
         write_numbers(column[1], patch)
         write_numbers(column[2], kernel)
-    for axes, words in zip(grid[:, 0], ("the digit", "the patch that\nthe output sees", "∂ output / ∂ weights\nof its filter"), strict=True):
+    for axes, words in zip(grid[:, 0], ("the digit", "the patch that\nthe output sees",
+                                        "∂ output / ∂ weights\nof its filter"), strict=True):
         axes.set_ylabel(words, fontsize=11, color=INK, labelpad=10)
     fig.colorbar(patch, ax=grid[:2, -1], shrink=0.6, label="brightness")
     fig.colorbar(kernel, ax=grid[2, -1], shrink=0.9, label="derivative")
-    fig.suptitle(f"Rows of the Jacobian as filters: the strongest outputs of {count} filters of relu1", fontweight="bold", color=INK)
+    fig.suptitle(f"Rows of the Jacobian as filters: the strongest outputs of {count} filters of relu1",
+                 fontweight="bold", color=INK)
     return saved(fig, path, "rows of the Jacobian as 3 x 3 filters, beside the patches that they come from")
 
 
 def jacobian_matrix(path, matrix, columns, shape):
-    """The whole matrix, part by part; of each 28 rows (one line of pixels of one filter's map) the largest entry in each column."""
+    """The whole matrix, part by part; of each 28 rows (one line of pixels of one filter's map) the largest entry in
+    each column."""
     filters, height, width = shape
     lines = matrix.reshape(filters * height, width, -1)
     lines = np.take_along_axis(lines, abs(lines).argmax(1)[:, None], 1)[:, 0]
     fig = Figure(figsize=(11, 8.2), layout="constrained")
-    parts = fig.subplots(1, len(columns), sharey=True, width_ratios=[max(part.stop - part.start, 36) for part in columns.values()])
+    parts = fig.subplots(1, len(columns), sharey=True, width_ratios=[max(part.stop - part.start, 36)
+                                                                     for part in columns.values()])
     for axes, (key, part) in zip(parts, columns.items(), strict=True):
         entries = lines[:, part]
         colours, low, high = scale_for(entries)
@@ -105,14 +113,17 @@ def jacobian_matrix(path, matrix, columns, shape):
         bar = fig.colorbar(drawn, ax=axes, location="bottom", aspect=30 if axes is parts[0] else 8, shrink=0.9)
         ends = [low, 0, high] if low else [low, high]
         bar.set_ticks(ends, labels=[f"{end:.1f}" for end in ends])
-        bar.set_label("derivative (of each 28 neighbouring rows, the largest)" if axes is parts[0] else "derivative", color=INK)
+        bar.set_label("derivative (of each 28 neighbouring rows, the largest)" if axes is parts[0] else "derivative",
+                      color=INK)
     parts[0].set_yticks((np.arange(filters) + 0.5) * height * width, range(filters))
     parts[0].set_ylabel("outputs of relu1: the 784 of filter 0, of filter 1, ...", color=INK)
-    fig.suptitle(f"The Jacobian of relu1: {matrix.shape[0]:,} × {matrix.shape[1]}, {np.mean(matrix == 0):.1%} of it zero", fontweight="bold", color=INK)
+    fig.suptitle(
+        f"The Jacobian of relu1: {matrix.shape[0]:,} × {matrix.shape[1]}, {np.mean(matrix == 0):.1%} of it zero",
+        fontweight="bold", color=INK)
     return saved(fig, path, "the whole Jacobian, and where it is zero")
 
 
-# ----- drawing -----------------------------------------------------------------------------------------------------------
+# ----- drawing --------------------------------------------------------------------------------------------------------
 
 
 def show(axes, values, colours, low, high, title=""):

@@ -58,16 +58,19 @@ def shapes() -> None:
         J = jacobian(f, at)
         values = np.asarray(J)
         matrix(ax, values, name)
-        ax.set_xlabel(f"{values.shape[0]} x {values.shape[1]}: {J.nbytes // 8} of {values.size} numbers held", fontsize=10)
+        ax.set_xlabel(f"{values.shape[0]} x {values.shape[1]}: {J.nbytes // 8} of {values.size} numbers held",
+                      fontsize=10)
     save(figure, "blocks_shapes.png")
 
 
 def box(ax: Any, x: float, y: float, text: str, width: float = 1.5, colour: str = BLUE) -> None:
-    ax.add_patch(FancyBboxPatch((x - width / 2, y - 0.3), width, 0.6, boxstyle="round,pad=0.05", facecolor=PALE, edgecolor=colour, linewidth=1.5))
+    ax.add_patch(FancyBboxPatch((x - width / 2, y - 0.3), width, 0.6, boxstyle="round,pad=0.05",
+                                facecolor=PALE, edgecolor=colour, linewidth=1.5))
     ax.text(x, y, text, ha="center", va="center", fontsize=12)
 
 
-def line(ax: Any, a: tuple[float, float], b: tuple[float, float], text: str, colour: str = GREY, shift: float = 0.14) -> None:
+def line(ax: Any, a: tuple[float, float], b: tuple[float, float], text: str, colour: str = GREY,
+         shift: float = 0.14) -> None:
     ax.plot([a[0], b[0]], [a[1], b[1]], color=colour, linewidth=2, zorder=0)
     ax.text((a[0] + b[0]) / 2, (a[1] + b[1]) / 2 + shift, text, ha="center", fontsize=12, color=colour)
 
@@ -102,8 +105,10 @@ def directions() -> None:
     """Forwards and backwards over a chain, and where they meet."""
     figure, axes = plt.subplots(3, 1, figsize=(9, 5), layout="constrained")
     widths = [("x", 0.55), ("", 1.0), ("", 0.4), ("", 0.9), ("u", 0.3)]
-    ways = [("forwards: from x, one more factor at each operation", 4), ("backwards: from u, the same factors from the other end", 0),
-            ("what is left, either way: the two sides of the narrowest place, not multiplied where their product would be larger", -1)]
+    ways = [("forwards: from x, one more factor at each operation", 4),
+            ("backwards: from u, the same factors from the other end", 0),
+            ("what is left, either way: the two sides of the narrowest place, not multiplied where their product "
+             "would be larger", -1)]
     for ax, (title, forward) in zip(axes, ways, strict=True):
         ax.set_xlim(-0.8, 8.6)
         ax.set_ylim(-0.75, 1.0)
@@ -117,10 +122,12 @@ def directions() -> None:
                 continue
             if k < 4:
                 right = k < forward
-                ax.annotate("", (2 * k + 1.75, 0) if right else (2 * k + 0.25, 0), (2 * k + 0.25, 0) if right else (2 * k + 1.75, 0),
+                ax.annotate("", (2 * k + 1.75, 0) if right else (2 * k + 0.25, 0), (2 * k + 0.25, 0)
+                            if right else (2 * k + 1.75, 0),
                             arrowprops={"arrowstyle": "-|>", "color": RED if right else BLUE, "linewidth": 2})
     for start, text, colour in ((0, "B[m, x]", RED), (4, "A[u, m]", BLUE)):
-        axes[2].annotate("", (start + 0.25, 0), (start + 3.75, 0), arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 2})
+        axes[2].annotate("", (start + 0.25, 0), (start + 3.75, 0),
+                         arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 2})
         axes[2].text(start + (1 if start == 0 else 3), 0.2, text, color=colour, ha="center", fontsize=12)
     axes[2].text(4, 0.32, "m", ha="center", fontsize=12)
     save(figure, "blocks_directions.png")

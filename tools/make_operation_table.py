@@ -1,7 +1,8 @@
 """Write docs/operations.md: every public operation with its kind, types, labels, structured walks and MATLAB name.
 
-Run it with `make table`; a test compares the file with what this would write. Nothing is stated here by hand: kinds and MATLAB names are in the
-table of operations; types and labels are tried on the call that the docstring shows; walks on the declared samples.
+Run it with `make table`; a test compares the file with what this would write. Nothing is stated here by hand: kinds and
+MATLAB names are in the table of operations; types and labels are tried on the call that the docstring shows; walks on
+the declared samples.
 """
 from __future__ import annotations
 
@@ -133,7 +134,8 @@ def types(function: Any, args: Any, kwargs: Any, discrete: bool) -> str:
     found = [word for word, dtype in FLOATING.items() if taken(dtype) is not None]
     result = taken(torch.int64)
     if result is not None:
-        found.append("integers as double" if any(y.dtype == torch.float64 for y in arrays_in((result,))) else "integers")
+        found.append("integers as double" if any(y.dtype == torch.float64 for y in arrays_in((result,)))
+                     else "integers")
     if discrete and taken(torch.bool) is not None:
         found.append("bools")
     return ", ".join(found)
@@ -165,7 +167,8 @@ def labels(function: Any, args: Any, kwargs: Any) -> str:
         return ""
     if y.dims != own and sorted(y.dims) == sorted(own):
         return "move with their axes"
-    return "kept" if y.dims == own else "kept; the reduced axis dropped" if reduces else "those of the axes that stay" if y.dims else "dropped"
+    return ("kept" if y.dims == own else "kept; the reduced axis dropped" if reduces else "those of the axes that stay"
+            if y.dims else "dropped")
 
 
 def sample_outputs(case: Case, values: list[Any]) -> list[Any]:
@@ -185,7 +188,8 @@ def shown_run(function: Any, args: Any, kwargs: Any) -> Iterator[tuple[list[Any]
 
     def run(values: list[Any]) -> Any:
         given = dict(zip(map(id, found), values, strict=True))
-        return list(arrays_in((function(*each_array(args, lambda x: dlarray(given.get(id(x), x), x.dims or None)), **kwargs),)))
+        return list(arrays_in((function(*each_array(args, lambda x: dlarray(given.get(id(x), x), x.dims or None)),
+                                        **kwargs),)))
 
     if found:
         yield [x._value for x in found], run
@@ -221,9 +225,11 @@ def told(found: list[bool]) -> str:
 
 def matlab(name: str, function: Any, operation: Operation | None) -> str:
     """MATLAB's name: declared, or in the docstring, or the table of names that are spelled differently."""
-    spelled = [m for m, here in table().items() if re.match(rf"(?:.*, or )?{name}(?:\([^().]*\))?(?:,? or .*| \(.*\))?$", here)]
+    spelled = [m for m, here in table().items()
+               if re.match(rf"(?:.*, or )?{name}(?:\([^().]*\))?(?:,? or .*| \(.*\))?$", here)]
     said = re.search(r"MATLAB (\w+)", (function.__doc__ or "").partition("Source:")[2])
-    found = [operation.matlab if operation is not None and getattr(operation.public, "__name__", "") == name else None, said[1] if said else None, *spelled]
+    found = [operation.matlab if operation is not None and getattr(operation.public, "__name__", "") == name else None,
+             said[1] if said else None, *spelled]
     return ", ".join(f"`{m}`" for m in dict.fromkeys(found) if m)
 
 
@@ -249,8 +255,10 @@ def row(name: str, function: Any) -> str:
     operation: Any = getattr(function, "operation", None)
     kind = "composite" if operation is None else operation.kind
     call = shown_call(name, function)
-    runs = sample_runs(operation) if kind in ("elementwise", "multilinear", "general") else shown_run(function, *call) if call and operation is None else ()
-    cells = [f"`{name}`", kind, *((types(function, *call, kind == "discrete"), labels(function, *call)) if call else ("", "")), *walks(runs),
+    runs = (sample_runs(operation) if kind in ("elementwise", "multilinear", "general") else shown_run(function, *call)
+            if call and operation is None else ())
+    cells = [f"`{name}`", kind, *((types(function, *call, kind == "discrete"), labels(function, *call))
+                                  if call else ("", "")), *walks(runs),
              matlab(name, function, operation)]
     return "| " + " | ".join(cells) + " |"
 
@@ -273,8 +281,10 @@ def text() -> str:
     return "\n".join([*lines, ""])
 
 
-NOT_OPERATIONS = {"elementwise", "multilinear", "general", "rng", "finfo", "iinfo", "result_type", "can_cast", "isdtype", "dims", "finddim", "ravel"}
-COLUMNS = ["| operation | kind | types | labels | Jacobian forwards | Jacobian backwards | MATLAB |", "|---|---|---|---|---|---|---|"]
+NOT_OPERATIONS = {"elementwise", "multilinear", "general", "rng", "finfo", "iinfo", "result_type",
+                  "can_cast", "isdtype", "dims", "finddim", "ravel"}
+COLUMNS = ["| operation | kind | types | labels | Jacobian forwards | Jacobian backwards | MATLAB |",
+           "|---|---|---|---|---|---|---|"]
 HEAD = """\
 # The operations
 

@@ -1,7 +1,8 @@
 """Write the stubs: the signatures of what is declared in tables or made while importing, for editors and type checkers.
 
-`src/gradloom/__init__.pyi` has the functions and the array, `networks/layers/__init__.pyi` the catalogue of layers, `interop/array_api.pyi` the
-standard's namespace. Run it with `make stub`; a test compares the files with what this would write.
+`src/gradloom/__init__.pyi` has the functions and the array, `networks/layers/__init__.pyi` the catalogue of layers,
+`interop/array_api.pyi` the standard's namespace. Run it with `make stub`; a test compares the files with what this
+would write.
 """
 from __future__ import annotations
 
@@ -16,10 +17,13 @@ import torch
 import gradloom as gl
 
 SOURCE = Path(__file__).parents[1] / "src" / "gradloom"
-RESULTS = {"__bool__": "bool", "__len__": "int", "__int__": "int", "__float__": "float", "__complex__": "builtins.complex", "__index__": "int",
+RESULTS = {"__bool__": "bool", "__len__": "int", "__int__": "int", "__float__": "float",
+           "__complex__": "builtins.complex", "__index__": "int",
            "__repr__": "str", "__format__": "str", "__contains__": "bool", "__iter__": "Iterator[dlarray]"}
-SKIPPED = {"__init__", "__new__", "__class__", "__doc__", "__module__", "__slots__", "__hash__", "__dict__", "__weakref__", "__init_subclass__",
-           "__subclasshook__", "__getattribute__", "__setattr__", "__delattr__", "__dir__", "__getstate__", "__reduce__", "__reduce_ex__",
+SKIPPED = {"__init__", "__new__", "__class__", "__doc__", "__module__", "__slots__", "__hash__",
+           "__dict__", "__weakref__", "__init_subclass__",
+           "__subclasshook__", "__getattribute__", "__setattr__", "__delattr__", "__dir__",
+           "__getstate__", "__reduce__", "__reduce_ex__",
            "__sizeof__", "__str__"}
 HEAD = ["# Written by tools/make_stub.py: `make stub`."]
 
@@ -29,7 +33,8 @@ def parameters(function: Any) -> str:
     parts: list[str] = []
     found = list(inspect.signature(function).parameters.values())
     for k, p in enumerate(found):
-        default = "" if p.default is p.empty else f" = {p.default!r}" if type(p.default) in (int, float, str, bool, tuple, type(None)) else " = ..."
+        default = ("" if p.default is p.empty else f" = {p.default!r}"
+                   if type(p.default) in (int, float, str, bool, tuple, type(None)) else " = ...")
         prefix = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "")
         if p.kind is p.KEYWORD_ONLY and not any(q.kind in (q.KEYWORD_ONLY, q.VAR_POSITIONAL) for q in found[:k]):
             parts.append("*")
@@ -47,7 +52,8 @@ def summary(thing: Any) -> str:
 
 def array_class() -> list[str]:
     """The methods and operators of dlarray, most of them attached by declarations."""
-    lines = ["class dlarray:", f"    {summary(gl.dlarray)}", f"    def __init__({parameters(gl.dlarray.__init__)}) -> None: ..."]
+    lines = ["class dlarray:", f"    {summary(gl.dlarray)}",
+             f"    def __init__({parameters(gl.dlarray.__init__)}) -> None: ..."]
     for name in sorted(dir(gl.dlarray)):
         member = inspect.getattr_static(gl.dlarray, name)
         if name in SKIPPED or name.startswith("_") and not name.startswith("__") or name.startswith("__gradloom"):
@@ -79,7 +85,8 @@ def vocabulary() -> str:
             package, _, own = thing.__name__.removeprefix("gradloom").rpartition(".")
             lines.append(f"from {package or '.'} import {own} as {name}")
         elif isinstance(thing, type) and thing is not gl.dlarray or name in ("Learnable", "State"):
-            module = getattr(thing, "__module__", "gradloom.networks.layer") if isinstance(thing, type) else "gradloom.networks.layer"
+            module = (getattr(thing, "__module__", "gradloom.networks.layer") if isinstance(thing, type)
+                      else "gradloom.networks.layer")
             lines.append(f"from {module.replace('gradloom', '', 1)} import {name} as {name}")
         elif thing is not gl.dlarray:
             functions += function(name, thing)
@@ -91,7 +98,8 @@ def layers() -> str:
     lines = [*HEAD, "from typing import Any", "", "from ..layer import Layer", ""]
     for name in sorted(gl.layers.__all__):
         layer = getattr(gl.layers, name)
-        lines += [f"class {name}(Layer):", f"    {summary(layer)}", f"    def __init__({parameters(layer.__init__)}) -> None: ..."]
+        lines += [f"class {name}(Layer):", f"    {summary(layer)}",
+                  f"    def __init__({parameters(layer.__init__)}) -> None: ..."]
         lines += [f"    {field.name}: Any" for field in dataclasses.fields(layer) if field.name != "name"]
     return "\n".join([*lines, "", f"__all__ = {sorted(gl.layers.__all__)!r}", ""])
 
@@ -102,7 +110,8 @@ def standard() -> str:
     for name in sorted(n for n in vars(xp) if not n.startswith("_")):
         thing = getattr(xp, name)
         if isinstance(thing, SimpleNamespace):
-            rest += [f"class _{name}:"] + [f"    @staticmethod\n    def {n}({parameters(f)}) -> Any: ..." for n, f in sorted(vars(thing).items())]
+            rest += [f"class _{name}:"] + [f"    @staticmethod\n    def {n}({parameters(f)}) -> Any: ..."
+                                           for n, f in sorted(vars(thing).items())]
             rest.append(f"{name}: type[_{name}]")
         elif name in xp.STANDARD:
             rest += function(name, thing)
@@ -111,7 +120,8 @@ def standard() -> str:
     return "\n".join([*lines, "__array_api_version__: str", *rest, "def __array_namespace_info__() -> Any: ...", ""])
 
 
-STUBS = {SOURCE / "__init__.pyi": vocabulary, SOURCE / "networks" / "layers" / "__init__.pyi": layers, SOURCE / "interop" / "array_api.pyi": standard}
+STUBS = {SOURCE / "__init__.pyi": vocabulary, SOURCE / "networks" / "layers" / "__init__.pyi": layers,
+         SOURCE / "interop" / "array_api.pyi": standard}
 
 if __name__ == "__main__":
     for path, text in STUBS.items():

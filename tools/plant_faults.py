@@ -1,8 +1,9 @@
 """Do the generated checks notice a wrong rule? Each rule of each operation is made wrong, one at a time: `make faults`.
 
-A fault multiplies by 1.001 what one stated rule gives (a partial, one for complex numbers, a transpose, a monomial, a push, a
-pull), one fused pull, or the action of an operation on a structured Jacobian. The operation's own cases are then checked as the
-tests check them, in this process, until an assertion fails. A fault that no check notices is listed, and the exit status is 1.
+A fault multiplies by 1.001 what one stated rule gives (a partial, one for complex numbers, a transpose, a monomial, a
+push, a pull), one fused pull, or the action of an operation on a structured Jacobian. The operation's own cases are
+then checked as the tests check them, in this process, until an assertion fails. A fault that no check notices is
+listed, and the exit status is 1.
 
     python tools/plant_faults.py                      every operation
     python tools/plant_faults.py --only tanh conv     operations whose names begin so
@@ -100,7 +101,8 @@ def in_partial(operation: Any, k: int) -> Callable[[pytest.MonkeyPatch], None]:
 def in_fused(operation: Any, k: int) -> Callable[[pytest.MonkeyPatch], None]:
     """In both forms of the fused pull of an elementwise operation."""
     def plant(patch: pytest.MonkeyPatch) -> None:
-        (at(operation, "fused_pull", k) if type(operation.fused_pull) is list else in_whole(operation, "fused_pull"))(patch)
+        (at(operation, "fused_pull", k) if type(operation.fused_pull) is list
+         else in_whole(operation, "fused_pull"))(patch)
         if operation.raw_pulls is not None:
             at(operation, "raw_pulls", k)(patch)
     return plant
@@ -139,7 +141,8 @@ def faults_of(operation: Any) -> Iterator[Fault]:
     own = [walk for walk in ("push", "pull") if getattr(type(operation), walk) not in STATED_WALKS]
     if isinstance(operation, Elementwise):
         for k, name in enumerate(operation.inputs):
-            if not is_none(operation.partials[k]) and len(own) < 2:  # else no walk reads it: it says that there is a derivative
+            # else no walk reads it: it says that there is a derivative
+            if not is_none(operation.partials[k]) and len(own) < 2:
                 yield fault("partial", name, in_partial(operation, k))
             if operation.fused(k) is not None:
                 yield fault("fused pull", name, in_fused(operation, k))
@@ -161,7 +164,8 @@ def faults_of(operation: Any) -> Iterator[Fault]:
             yield fault(walk, "", in_whole(operation, f"{walk}_rule" if isinstance(operation, General) else walk))
         if getattr(operation, "fused_pull", None) is not None:
             yield fault("fused pull", "", in_whole(operation, "fused_pull"))
-    for walk in own if isinstance(operation, Elementwise | Multilinear | General) else ():  # walks of a class of its own
+    # walks of a class of its own
+    for walk in own if isinstance(operation, Elementwise | Multilinear | General) else ():
         yield fault(f"own {walk}", "", in_whole(operation, walk))
 
 
@@ -191,7 +195,8 @@ def noticed(fault: Fault) -> str | None:
     """The check that notices a fault, None where none does."""
     with pytest.MonkeyPatch.context() as patch:
         fault.plant(patch)
-        for check in (check_block,) if fault.kind == "action" else (checks.check_adjoint, checks.check_push, _fused, check_block):
+        for check in (check_block,) if fault.kind == "action" else (checks.check_adjoint, checks.check_push,
+                                                                    _fused, check_block):
             if check is _fused and getattr(fault.operation, "fused_pull", None) is None:
                 continue
             for case in all_cases(fault.operation):

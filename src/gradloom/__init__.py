@@ -44,10 +44,11 @@ for _word in (check_derivatives, dldivergence, dlgradient, dljacobian, dllaplaci
     _word.__module__ = "gradloom"
     globals()[_word.__name__] = _explained(_word)
 _WORDS = """
-BatchDependenceWarning GradloomError GradloomWarning Jacobian LabelError Layer Layout Learnable Learnables NotFinite ShapeError State TraceError TypeRefused
-DerivativeCheck DerivativeMismatch DifferentiableFunction UnknownName array_api check_derivatives check_finite detach dlarray dldivergence dlfeval dlgradient
-dljacobian dllaplacian dlnetwork dlupdate extractdata hessian hvp isdlarray jacobian jvp layers linalg sgdmupdate sparse_hessian
-sparse_jacobian value_and_gradient vjp
+BatchDependenceWarning GradloomError GradloomWarning Jacobian LabelError Layer Layout Learnable Learnables NotFinite
+ShapeError State TraceError TypeRefused DerivativeCheck DerivativeMismatch DifferentiableFunction UnknownName array_api
+check_derivatives check_finite detach dlarray dldivergence dlfeval dlgradient dljacobian dllaplacian dlnetwork dlupdate
+extractdata hessian hvp isdlarray jacobian jvp layers linalg sgdmupdate sparse_hessian sparse_jacobian
+value_and_gradient vjp
 """
 __all__ = [name for name in (*_PUBLIC, *_WORDS.split()) if not hasattr(_builtins, name)]
 

@@ -147,7 +147,8 @@ def _selected(term: Term, k: int, where: Tensor, index: Index, like: Tensor) -> 
 
 
 def placed(block: Block, k: int, where: Tensor, size: int) -> Block:
-    """Write out axis k to `where` (a vector, on the CPU) of an axis of another size, zero elsewhere: pads, concatenation, scatters."""
+    """Write out axis k to `where` (a vector, on the CPU) of an axis of another size, zero elsewhere: pads,
+    concatenation, scatters."""
 
     def act(term: Term) -> Sequence[Term]:
         axis = term.out[k]
@@ -189,7 +190,8 @@ def gathered_at(block: Block, tables: Sequence[Tensor], sizes: Sequence[int]) ->
 
 
 def scattered_to(block: Block, tables: Sequence[Tensor], sizes: Sequence[int], own: int) -> Block:
-    """The transpose of `gathered_at`: the last `own` out axes added to positions, over all axes, in new axes of `sizes`."""
+    """The transpose of `gathered_at`: the last `own` out axes added to positions, over all axes, in new axes of
+    `sizes`."""
     kept = block.ndim - own
     tables = [t.cpu().expand(block.shape) for t in tables]
 
@@ -364,7 +366,8 @@ def through_arrays(block: Block, run: Callable[[Tensor, tuple[int, ...]], Tensor
 
 
 def in_one_rank(inputs: Sequence[Any]) -> list[Any]:
-    """Operands with axes of size 1 before those that have fewer: what a recorded walk with leading axes has made may lack them on one side."""
+    """Operands with axes of size 1 before those that have fewer: what a recorded walk with leading axes has made may
+    lack them on one side."""
     ndim = max(x.ndim for x in inputs if x is not None)
 
     def filled(x: Any) -> Any:

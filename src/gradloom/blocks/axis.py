@@ -1,4 +1,5 @@
-"""Named indices, and array axes as functions of them: an index, several in C order, or a table of positions over them."""
+"""Named indices, and array axes as functions of them: an index, several in C order, or a table of positions over
+them."""
 from __future__ import annotations
 
 from typing import Any

@@ -96,7 +96,8 @@ class Block(Operand):
         return self.made(terms, self.shape)
 
     def real_part(self) -> Block:
-        """The real part of what it stands for. Of complex x it is half of terms in x_dot and half in conj(x_dot), still complex."""
+        """The real part of what it stands for. Of complex x it is half of terms in x_dot and half in conj(x_dot), still
+        complex."""
         if not self.dtype.is_complex:
             return self
         if self.complex_in:
@@ -242,7 +243,8 @@ def identity(shape: Sequence[int], dtype: torch.dtype, device: Any) -> Block:
 
 
 def merged(terms: Sequence[Term], like: Tensor, room: int = 0) -> list[Term]:
-    """Terms at the same places added, where the sum is no larger than its parts or than `room`, or where they are many."""
+    """Terms at the same places added, where the sum is no larger than its parts or than `room`, or where they are
+    many."""
     if len(terms) < 2:
         return list(terms)
     groups: dict[Any, list[Term]] = {}

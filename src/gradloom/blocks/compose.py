@@ -35,7 +35,8 @@ def composed(a: Block, b: Block) -> Block:
 
 
 def row_products(a: Block, b: Block) -> Tensor:
-    """sum over x of a[u, x] b[u, x], for each entry of u: rows of two Jacobians of one shape, multiplied (real ones)."""
+    """sum over x of a[u, x] b[u, x], for each entry of u: rows of two Jacobians of one shape, multiplied (real
+    ones)."""
     terms = []
     for s in a.terms:
         for t in b.terms:

@@ -152,7 +152,8 @@ def pattern_of(block: Block) -> Any:
 
 
 def borrow(block: Block) -> Any:
-    """An array of the Block's shape from the pool, zero where the Block is zero; it returns to the pool when it is let go."""
+    """An array of the Block's shape from the pool, zero where the Block is zero; it returns to the pool when it is let
+    go."""
     key = pattern_of(block)
     free = _pool.setdefault(key, [])
     while len(_pool) > PATTERNS_LIMIT:  # where values select, each value has a pattern of its own

@@ -1,4 +1,5 @@
-"""Arrays over named indices: their products, their diagonals, and arrays over whole axes read as arrays over indices."""
+"""Arrays over named indices: their products, their diagonals, and arrays over whole axes read as arrays over
+indices."""
 from __future__ import annotations
 
 import math
@@ -51,7 +52,8 @@ def contracted(factors: Sequence[Factor], keep: Ids) -> Tensor:
 
 
 def repeated(array: Tensor, ids: Sequence[Index], order: Sequence[Index]) -> Tensor:
-    """An array over `ids` as one over `order`, stride 0 where it is constant; moved together where it is read many times."""
+    """An array over `ids` as one over `order`, stride 0 where it is constant; moved together where it is read many
+    times."""
     array = array.permute([ids.index(i) for i in order if i in ids])
     if array.numel() * 4 < math.prod(i.size for i in order):
         array = array.contiguous()
@@ -59,7 +61,8 @@ def repeated(array: Tensor, ids: Sequence[Index], order: Sequence[Index]) -> Ten
 
 
 def two_of(factors: Sequence[Factor], keep: Ids) -> list[Factor]:
-    """At most two factors with the same product over `keep`: two at a time multiplied, the smallest product first; the newest is last."""
+    """At most two factors with the same product over `keep`: two at a time multiplied, the smallest product first; the
+    newest is last."""
     factors = list(factors)
     while len(factors) > 2:
         carriers = dict.fromkeys(keep, 3)  # of each index: more than two, or no other than a pair has
@@ -83,7 +86,8 @@ def two_of(factors: Sequence[Factor], keep: Ids) -> list[Factor]:
 
 
 def restricted(array: Tensor, axes: Sequence[Axis | None]) -> tuple[Tensor, Ids]:
-    """An array over whole axes as one over their indices: axis by axis reshaped, or read at the positions. None: an axis of size 1."""
+    """An array over whole axes as one over their indices: axis by axis reshaped, or read at the positions. None: an
+    axis of size 1."""
     for axis in axes:
         if axis is not None and axis.positions is not None and _share_tables(axes):
             return _read_together(array, axes)
@@ -114,7 +118,8 @@ def _share_tables(axes: Sequence[Axis | None]) -> bool:
 
 
 def _read_together(array: Tensor, axes: Sequence[Axis | None]) -> Factor:
-    """`restricted` where tables of positions share indices: entries are picked one by one, never the product of all of them."""
+    """`restricted` where tables of positions share indices: entries are picked one by one, never the product of all of
+    them."""
     array = array.reshape([n for n, a in zip(array.shape, axes, strict=True) if a is not None])
     present = [a for a in axes if a is not None]
     ids = tuple(a.indices[0] if len(a.indices) == 1 and a.positions is None else Index(a.size) for a in present)
@@ -131,7 +136,8 @@ def spread_over(array: Tensor, ids: Ids, order: Sequence[Index]) -> Tensor:
 
 
 def no_element_twice(array: Tensor) -> bool:
-    """Whether each element has memory of its own: not so of windows that overlap, or of what is repeated along an axis."""
+    """Whether each element has memory of its own: not so of windows that overlap, or of what is repeated along an
+    axis."""
     reach = 0
     for step, size in sorted(zip(array.stride(), array.shape, strict=True)):
         if size > 1:
@@ -142,7 +148,8 @@ def no_element_twice(array: Tensor) -> bool:
 
 
 def gathered(array: Tensor, ids: Ids, tables: dict[Index, tuple[Tensor, Ids]]) -> Factor:
-    """An array over `ids` with some of them read at tables over other indices, which may be among `ids` too; no entry is absent."""
+    """An array over `ids` with some of them read at tables over other indices, which may be among `ids` too; no entry
+    is absent."""
     others = {j for i in ids if i in tables for j in tables[i][1]}
     moved = [d for d, i in enumerate(ids) if i in tables or i in others]
     if not moved:

@@ -19,7 +19,8 @@ LARGE = 1 << 22
 
 
 def as_matrix_products(a: tuple[Tensor, Ids], b: tuple[Tensor, Ids], keep: Ids) -> Tensor | None:
-    """The sum of a * b over what `keep` lacks, as an array over `keep`; None where it is no large matrix product on a CPU."""
+    """The sum of a * b over what `keep` lacks, as an array over `keep`; None where it is no large matrix product on a
+    CPU."""
     (x, xs), (y, ys) = a, b
     summed = [i for i in xs if i in ys and i not in keep]
     left, right = [i for i in xs if i not in ys], [i for i in ys if i not in xs]
@@ -61,7 +62,8 @@ def _steps(array: Tensor, ids: Ids) -> dict[Index, float]:
 
 def _matrices(array: Tensor, ids: Ids, steps: dict[Index, float], batch: Sequence[Index], rows: Sequence[Index],
               columns: Sequence[Index]) -> Callable[[tuple[int, ...]], Tensor]:
-    """The matrix of rows and columns at each place of the batch; what is together in memory stays together where it has to be copied."""
+    """The matrix of rows and columns at each place of the batch; what is together in memory stays together where it has
+    to be copied."""
     across = min(map(steps.__getitem__, rows)) < min(map(steps.__getitem__, columns))
     groups = (columns, rows) if across else (rows, columns)
     array = array.permute([ids.index(i) for i in (*batch, *groups[0], *groups[1])])

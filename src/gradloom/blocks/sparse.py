@@ -40,7 +40,8 @@ def entries(term: Term, block: Block) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def places(term: Term, block: Block) -> tuple[Tensor, Tensor, Tensor]:
-    """(row, column) of every entry of a term, and where among all values of its indices they are; a term without data has places too."""
+    """(row, column) of every entry of a term, and where among all values of its indices they are; a term without data
+    has places too."""
     order = tuple(term.carried())
     sizes = [i.size for i in order]
     rows, rows_there = _flat(term.out, block.shape, order)

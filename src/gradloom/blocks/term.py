@@ -151,7 +151,8 @@ class Term:
         return self.replaced(factors=(*self.factors, (array, ids)))
 
     def within(self, array: Tensor, ids: Ids) -> Term:
-        """One more factor; multiplied into one that holds its indices among others, which is then no larger and read once by each that follows."""
+        """One more factor; multiplied into one that holds its indices among others, which is then no larger and read
+        once by each that follows."""
         if len(set(ids)) < len(ids):
             array, ids = without_repeats(array, ids)
         for k, (other, its) in enumerate(self.factors):
@@ -177,7 +178,8 @@ class Term:
         return self.replaced(factors=tuple(factors), out=tuple(axes[0]), inn=tuple(axes[1]))
 
     def substituted(self, index: Index, where: Tensor, new: Ids) -> Term:
-        """Replace an index by `where[new]`, a table of its values; entries at -1 are nowhere, as their axes then say."""
+        """Replace an index by `where[new]`, a table of its values; entries at -1 are nowhere, as their axes then
+        say."""
         flat = where.reshape(-1).clamp(min=0)
         sizes = [i.size for i in new]
 
@@ -217,7 +219,8 @@ class Term:
                              inn=tuple(map(of_axis, self.inn)))
 
     def joined(self, indices: Ids) -> tuple[Term, Index]:
-        """Write several indices as one that counts them together (C order): a flattened axis that is read at positions."""
+        """Write several indices as one that counts them together (C order): a flattened axis that is read at
+        positions."""
         whole = Index(math.prod(i.size for i in indices))
         count = torch.arange(whole.size, device="cpu").reshape([i.size for i in indices])
 
@@ -309,7 +312,8 @@ class Term:
         return self.replaced(factors=(*factors, (result, (*stay, *new, *rest))), out=out).eliminated()
 
     def compressed(self, like: Tensor) -> Term:
-        """In axes that are read at positions over more indices than they have places, which no out axis shares, as indices of their own."""
+        """In axes that are read at positions over more indices than they have places, which no out axis shares, as
+        indices of their own."""
         term = self
         for k, axis in enumerate(self.inn):
             shared = {i for j, other in enumerate((*term.inn, *term.out)) if j != k for i in other.indices}
@@ -325,7 +329,8 @@ class Term:
     # ----- numbers -----
 
     def values(self, order: Sequence[Index], like: Tensor) -> Tensor:
-        """One array over `order` (every carried index), size 1 where the term is constant; summed indices are summed."""
+        """One array over `order` (every carried index), size 1 where the term is constant; summed indices are
+        summed."""
         if not self.factors:
             return torch.full([1] * len(order), self.coefficient, dtype=like.dtype, device=like.device)
         held = {i for _, ids in self.factors for i in ids}

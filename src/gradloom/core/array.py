@@ -147,8 +147,8 @@ class dlarray(Operand):
             entries = entry if isinstance(entry, tuple) else (entry,)
             if len(entries) != len(axes):
                 raise LabelError(
-                    f"at({letter}=...) needs {len(axes)} entries, one per axis {letter} of {described(self.shape, self._labels)}, "
-                                 f"not {len(entries)}; write {letter}=(i, j)")
+                    f"at({letter}=...) needs {len(axes)} entries, one per axis {letter} of "
+                    f"{described(self.shape, self._labels)}, not {len(entries)}; write {letter}=(i, j)")
             for axis, e in zip(axes, entries, strict=True):
                 where[axis] = e
         return tuple(where)
@@ -158,9 +158,9 @@ class dlarray(Operand):
     def _refuse_traced(self, what: str) -> None:
         if live(self._node) is not None:
             raise TraceError(
-                f"{what} would make a constant of a traced array, at {line_of(user_site())}; write extractdata(x) or detach(x) to mean "
-                             "that, gl.stack([...]) instead of np.array([...]), np.zeros_like(x) or gl.zeros(shape, like=x) for a buffer, "
-                             "gl.matmul(A, x) for a sparse A")
+                f"{what} would make a constant of a traced array, at {line_of(user_site())}; write extractdata(x) or "
+                "detach(x) to mean that, gl.stack([...]) instead of np.array([...]), np.zeros_like(x) or "
+                "gl.zeros(shape, like=x) for a buffer, gl.matmul(A, x) for a sparse A")
 
     def _refuse_traced_float(self, what: str) -> None:
         if differentiable(self._value.dtype):
@@ -169,7 +169,8 @@ class dlarray(Operand):
     def _one(self, what: str) -> Any:
         if self._value.numel() != 1:
             raise ShapeError(
-                f"{what} needs one element, the array is {described(self.shape, self._labels)}; index it first, or use any() or all()")
+                f"{what} needs one element, the array is {described(self.shape, self._labels)}; index it first, or use "
+                "any() or all()")
         return self._value.item()
 
     def __bool__(self) -> bool:
@@ -306,7 +307,8 @@ def _stacked(x: Any) -> dlarray:
 
 
 def refuse_computed(x: Tensor) -> None:
-    """A torch tensor whose derivative torch is about to take would be a constant by accident; a masked one would lose its mask."""
+    """A torch tensor whose derivative torch is about to take would be a constant by accident; a masked one would lose
+    its mask."""
     refuse_transform(x)
     if type(x) is not Tensor and hasattr(x, "_masked_mask"):
         raise TypeRefused(f"a masked tensor has no mask as a dlarray, at {line_of(user_site())}; write "
@@ -315,7 +317,7 @@ def refuse_computed(x: Tensor) -> None:
     if x.requires_grad and not x.is_leaf:
         raise TypeRefused(
             "this torch tensor was computed from tensors that require gradients; as a dlarray it would be a constant, "
-                          f"at {line_of(user_site())}; write dlarray(tensor.detach()) to mean that")
+            f"at {line_of(user_site())}; write dlarray(tensor.detach()) to mean that")
 
 
 def refuse_transform(x: Tensor) -> None:
@@ -359,7 +361,8 @@ def among_dlarrays(arrays: Sequence[Any]) -> Sequence[Any]:
 
 
 def operand(x: Any) -> Any:
-    """What an operation computes with: dlarrays, Blocks, tensors and Python numbers pass, all else becomes a constant dlarray."""
+    """What an operation computes with: dlarrays, Blocks, tensors and Python numbers pass, all else becomes a constant
+    dlarray."""
     if type(x) is int and not -2 ** 63 <= x < 2 ** 63:
         try:
             return float(x)

@@ -159,7 +159,8 @@ def left_to_the_other(function: Callable[..., Any], repeats: bool = False) -> Ca
     """
 
     def method(a: Any, b: Any, /) -> Any:
-        return (NotImplemented if type(b) is not dlarray and foreign(b) and not (repeats and isinstance(b, (str, bytes, list, tuple)))
+        return (NotImplemented if type(b) is not dlarray and foreign(b)
+                and not (repeats and isinstance(b, (str, bytes, list, tuple)))
                 else function(a, b))
 
     return method
@@ -178,7 +179,8 @@ _numbers: dict[tuple[Any, Any], Any] = cache(f"{__name__}._numbers", {})
 
 
 def number(value: Any, dtype: torch.dtype) -> Any:
-    """A real Python number as a scalar tensor of an array's own type, made once: torch takes those faster than numbers."""
+    """A real Python number as a scalar tensor of an array's own type, made once: torch takes those faster than
+    numbers."""
     scalar = _numbers.get((value, dtype))
     if scalar is None:
         if value == 0 or value != value or dtype not in (torch.float32, torch.float64):
@@ -236,7 +238,8 @@ def mixed(inputs: Sequence[Any]) -> Sequence[Any]:
 
 
 def _floating(x: Any, inputs: Sequence[Any]) -> Any:
-    """Integers in a floating operation are of the type that it is computed in: float64, unless a floating array decides."""
+    """Integers in a floating operation are of the type that it is computed in: float64, unless a floating array
+    decides."""
     if type(x) is dlarray and x._node is None and not (x._value.dtype.is_floating_point or x._value.dtype.is_complex):
         arrays = [o._value for o in inputs or (x,) if type(o) is dlarray]
         dtype = computed_in([v.dtype for v in arrays if v.ndim], [v.dtype for v in arrays if not v.ndim])
@@ -284,8 +287,8 @@ def broadcast_operands(operation: Operation, args: Sequence[Any]) -> tuple[list[
                 if (x._value.shape[-k] != 1 and any(o.ndim >= k for o in labelled)
                     and all(o.ndim < k or o.shape[-k] == 1 for o in labelled)):
                     raise ShapeError(
-                        f"{_operands(operation, inputs)}: an unlabelled operand may not stretch a labelled axis of size 1, "
-                                     f"at {line_of(user_site())}; label it, as in dlarray(x, \"B\"), or reshape it")
+                        f"{_operands(operation, inputs)}: an unlabelled operand may not stretch a labelled axis of "
+                        f"size 1, at {line_of(user_site())}; label it, as in dlarray(x, \"B\"), or reshape it")
     return inputs, labels
 
 

@@ -44,7 +44,8 @@ _SINGLE = Structure(None)
 
 def register(cls: type, flatten: Callable[[Any], tuple[list[Any], Any]], unflatten: Callable[[Any, list[Any]], Any],
              keys: Callable[[Any], list[Any]] | None = None) -> None:
-    """Make a class a container: `flatten(x)` gives its children and the rest, `unflatten(rest, children)` builds it again."""
+    """Make a class a container: `flatten(x)` gives its children and the rest, `unflatten(rest, children)` builds it
+    again."""
 
     def flatten_with_keys(x: Any) -> tuple[Any, ...]:
         children, rest = flatten(x)

@@ -51,13 +51,15 @@ def documented(operation: Operation, doc: str) -> str:
     broadcast = ("Any shape and labels, which the result keeps." if len(values) == 1
                  else "Shapes broadcast; labels match by name.")
     made = repr(dlarray._made(operation.kernel(*arrays), None))
-    return f"{doc}\n\n    {broadcast}\n\n    >>> import gradloom as gl\n    >>> gl.{operation.name}({shown})\n    {made}\n    "
+    example = f">>> import gradloom as gl\n    >>> gl.{operation.name}({shown})\n    {made}"
+    return f"{doc}\n\n    {broadcast}\n\n    {example}\n    "
 
 
 def multilinear(name: str, kernel: Callable[..., Any], inputs: Sequence[str] = ("x",), *,
                 terms: Sequence[Sequence[str]] | None = None,
                 transposes: dict[str, Rule], **rest: Any) -> Multilinear:
-    """Declare an operation that is linear in each of its inputs; one monomial of all inputs unless `terms` says otherwise."""
+    """Declare an operation that is linear in each of its inputs; one monomial of all inputs unless `terms` says
+    otherwise."""
     return Multilinear(name, kernel, inputs, terms if terms is not None else [tuple(inputs)], transposes, **rest)
 
 
@@ -92,7 +94,8 @@ def composite(function: Any) -> Any:
 
 
 def explained(function: Any) -> Any:
-    """The function as users have it: a call with an option that it has not, or with an axis by position, is an error that spells it as it is here."""
+    """The function as users have it: a call with an option that it has not, or with an axis by position, is an error
+    that spells it as it is here."""
     parameters = inspect.signature(function).parameters
     if "axis" not in parameters and not any(p.kind is p.KEYWORD_ONLY for p in parameters.values()):
         return function
@@ -112,16 +115,16 @@ def explained(function: Any) -> Any:
         word = next((w for w in kwargs if w not in parameters), None)
         if word in ("dim", "dims", "axes") and "axis" in parameters:
             raise TypeRefused(
-                f"{name} has no {word}=, at {line_of(user_site())}; the word is axis, an integer counted from 0, a label letter "
-                              f"or several: write {name}(..., axis={kwargs[word]!r})")
+                f"{name} has no {word}=, at {line_of(user_site())}; the word is axis, an integer counted from 0, a "
+                f"label letter or several: write {name}(..., axis={kwargs[word]!r})")
         if word is not None:
             raise TypeRefused(f"{name} has no {word}=, at {line_of(user_site())}{nearest(word, options, 1)}; {way}")
         if by_keyword and "were given" in str(refused):
             of_two = f"{name}imum"
             other = f", or {of_two}(a, b) for the {name} of two arrays" if of_two in PUBLIC else ""
             raise TypeRefused(
-                f"{refused}, at {line_of(user_site())}; axis is given by keyword and counts from 0: write {name}(x, axis=0) "
-                              f"for the first axis, MATLAB's 1{other}")
+                f"{refused}, at {line_of(user_site())}; axis is given by keyword and counts from 0: write {name}(x, "
+                f"axis=0) for the first axis, MATLAB's 1{other}")
         raise TypeRefused(f"{refused}, at {line_of(user_site())}; {way}")
 
     for name in ("__name__", "__qualname__", "__doc__", "__module__"):

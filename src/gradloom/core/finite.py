@@ -108,7 +108,8 @@ def _checked_kernel(operation: Operation, kernel: Callable[..., Any]) -> Callabl
 
 
 def check(name: str, values: Sequence[Any], outputs: Sequence[Any], inputs: Sequence[str] = ()) -> None:
-    """What a kernel made of values, where this thread is in a block; kernels that are no operation's are checked here too."""
+    """What a kernel made of values, where this thread is in a block; kernels that are no operation's are checked here
+    too."""
     if not checking() or _local.ruling:
         return
     found = _made([v for v in values if v is not None], outputs)

@@ -24,11 +24,13 @@ def checked(labels: str | None, ndim: int) -> str | None:
     for letter in labels:
         if letter not in LETTERS:
             raise LabelError(
-                f"no label {letter!r} in {labels!r}; labels are S (spatial), C (channel), B (batch), T (time), U (unspecified)")
+                f"no label {letter!r} in {labels!r}; labels are S (spatial), C (channel), B (batch), T (time), U "
+                "(unspecified)")
     for letter in "CBT":
         if labels.count(letter) > 1:
             raise LabelError(
-                f"label {letter!r} occurs {labels.count(letter)} times in {labels!r}; C, B and T at most once, use S or U")
+                f"label {letter!r} occurs {labels.count(letter)} times in {labels!r}; C, B and T at most once, use S "
+                "or U")
     if len(labels) != ndim:
         raise LabelError(f"labels {labels!r} name {len(labels)} axes, the array has {ndim}; write one letter per axis")
     return None if labels.strip("U") == "" else labels

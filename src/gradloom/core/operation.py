@@ -38,7 +38,8 @@ NONES = repeat(None)  # as many as are asked for
 
 
 class Operation:
-    """One primitive: a kernel and its rules. `apply` runs it; public functions put user-facing arguments in order first."""
+    """One primitive: a kernel and its rules. `apply` runs it; public functions put user-facing arguments in order
+    first."""
 
     kind = "discrete"
     recomputable = True
@@ -53,7 +54,8 @@ class Operation:
     # the product of each row of its first input with the matrix that is its second: all that lies above the rows may be
     # folded into them, and the result is memory of its own
     row_product = False
-    sparse_matrix: str | None = None  # the parameter that is a constant sparse matrix, where it is that times (..., k, j)
+    # the parameter that is a constant sparse matrix, where it is that times (..., k, j)
+    sparse_matrix: str | None = None
     # of operations with vectors that belong to values: rules that the walks complete where values meet
     meeting: Any = None
     unwatched = True  # False where each kernel and rule has to be asked for anew: a walk that was written out does not
@@ -66,7 +68,8 @@ class Operation:
                  axes: Any = None, whole_axes: Sequence[int | str | None] | None = None, commutes: bool = False,
                  domain: tuple[float, float] = (-2.0, 2.0), samples: Any = None,
                  matlab: str | None = None, own: bool = False,
-                 selects: bool = False, meeting: Any = None, squared: Rule | None = None, act: Callable[..., Any] | None = None,
+                 selects: bool = False, meeting: Any = None, squared: Rule | None = None,
+                 act: Callable[..., Any] | None = None,
                  real_only: str = "", without_half: str = "", torch: Sequence[str] | None = None,
                  opaque: bool = False, carrying: Sequence[int] | None = None):
         self.name = name
@@ -127,7 +130,8 @@ class Operation:
         return (result[0], *result[1:]) if self.outputs == 1 else (tuple(result[:self.outputs]), *result[self.outputs:])
 
     def apply(self, inputs: Sequence[Any], params: dict[str, Any] = NO_PARAMS, labels: Any = None) -> Any:
-        """Run on tensors, dlarrays or Blocks; record where an input is traced. `labels` are the result's (one string, or one per output)."""
+        """Run on tensors, dlarrays or Blocks; record where an input is traced. `labels` are the result's (one string,
+        or one per output)."""
         if self.single and len(inputs) == 1 and type(inputs[0]) is dlarray:  # the common case, without lists
             value, node = inputs[0]._value, inputs[0]._node
             try:
@@ -309,7 +313,8 @@ def item(result: Any, node: Node | None, k: int, labels: str | None) -> dlarray:
 
 
 class Outputs(list[Any]):
-    """What a walk carries for a node with several outputs: one for each, None where there is none; added part by part."""
+    """What a walk carries for a node with several outputs: one for each, None where there is none; added part by
+    part."""
 
     shape = dtype = None  # as those of the node
 

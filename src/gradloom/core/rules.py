@@ -23,7 +23,8 @@ Rule = Callable[..., Any]
 
 
 class BoundRule:
-    """A rule of an operation with its parameter names resolved to where the values are, once; `what` says which rule."""
+    """A rule of an operation with its parameter names resolved to where the values are, once; `what` says which
+    rule."""
 
     __slots__ = ("arguments", "call", "reads", "rule")
 

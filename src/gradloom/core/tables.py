@@ -12,7 +12,8 @@ PUBLIC: dict[str, Callable[..., Any]] = {}
 
 
 class Words:
-    """The operations that core and the walks use themselves: functions of tensors, dlarrays and Blocks alike, as rules are.
+    """The operations that core and the walks use themselves: functions of tensors, dlarrays and Blocks alike, as rules
+    are.
 
     `operations/walk_words.py` says which function each is, and is the only place that does.
     """

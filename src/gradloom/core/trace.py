@@ -46,7 +46,8 @@ class Trace:
         self.closing: list[Callable[[], None]] = []  # what returned results forget with the trace
 
     def prune(self) -> None:
-        """Forget references to nodes that are gone; in long traces, let Python look for the user's own cycles among what is new."""
+        """Forget references to nodes that are gone; in long traces, let Python look for the user's own cycles among
+        what is new."""
         if self.number >= self.collect_at:
             gc.collect(1)
             self.collect_at = self.number + COLLECT_EVERY
@@ -55,7 +56,8 @@ class Trace:
         self.prune_at = self.number + max(4096, len(self.nodes))
 
     def close(self) -> None:
-        """Empty every node that is still alive; arrays that escaped become ordinary ones. Cut short, it can be done again."""
+        """Empty every node that is still alive; arrays that escaped become ordinary ones. Cut short, it can be done
+        again."""
         self.open = False
         for forget in self.closing:
             forget()
@@ -171,7 +173,8 @@ def evaluated(node: Node, known: dict[Node, Any]) -> tuple[list[Any], tuple[Any,
     """Inputs and outputs (hidden ones last) of a node, run again."""
     if not node.operation.recomputable:
         raise TraceError(
-            f"the value of {node.operation.name} (made in {line_of(node.site)}) is no longer kept; write dlgradient(..., retain_data=True)")
+            f"the value of {node.operation.name} (made in {line_of(node.site)}) is no longer kept; write "
+            "dlgradient(..., retain_data=True)")
     inputs = [node.values[k] if p is None or node.values[k] is not None else value_of(p, known)
               for k, p in enumerate(node.parents)]
     outputs = node.operation.run(inputs, node.params)
@@ -199,7 +202,8 @@ def within(trace: Trace | None, function: Callable[..., Any], /, *args: Any) -> 
 
 
 def walking(function: Callable[..., Any], /, *args: Any, walk: bool = True) -> Any:
-    """Run what records a walk: what its rules select marks no trace. `walk=False`: what an author states in it marks it again."""
+    """Run what records a walk: what its rules select marks no trace. `walk=False`: what an author states in it marks it
+    again."""
     outer = active.walking
     try:
         active.walking = walk
@@ -239,5 +243,5 @@ _number = operator.attrgetter("number")
 def different_traces(a: Node, b: Node) -> TraceError:
     """The error for operands of two traces."""
     return TraceError(
-        f"two arrays of different traces meet: one made in {line_of(a.site)}, one in {line_of(b.site)}, at {line_of(user_site())}; "
-                      "pass both through the same dlfeval")
+        f"two arrays of different traces meet: one made in {line_of(a.site)}, one in {line_of(b.site)}, at "
+        f"{line_of(user_site())}; pass both through the same dlfeval")

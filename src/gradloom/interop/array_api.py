@@ -27,14 +27,16 @@ __array_api_version__ = "2024.12"
 VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")
 
 _WORDS = """
-abs acos acosh add all any arange argmax argmin argsort asarray asin asinh astype atan atan2 atanh bitwise_and bitwise_invert
-bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor broadcast_arrays broadcast_to can_cast ceil clip concat conj copysign cos cosh
-count_nonzero cumulative_prod cumulative_sum diff divide empty empty_like equal exp expand_dims expm1 eye finfo flip floor floor_divide
-from_dlpack full full_like greater greater_equal hypot iinfo imag isdtype isfinite isinf isnan less less_equal linspace log log10 log1p log2
-logaddexp logical_and logical_not logical_or logical_xor matmul matrix_transpose max maximum mean meshgrid min minimum moveaxis multiply
-negative nextafter nonzero not_equal ones ones_like permute_dims positive pow prod real reciprocal remainder repeat reshape result_type roll
-round searchsorted sign signbit sin sinh sort sqrt square squeeze stack std subtract sum take take_along_axis tan tanh tensordot tile tril
-triu trunc unique_all unique_counts unique_inverse unique_values unstack var vecdot where zeros zeros_like
+abs acos acosh add all any arange argmax argmin argsort asarray asin asinh astype atan atan2 atanh bitwise_and
+bitwise_invert bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor broadcast_arrays broadcast_to can_cast ceil
+clip concat conj copysign cos cosh count_nonzero cumulative_prod cumulative_sum diff divide empty empty_like equal exp
+expand_dims expm1 eye finfo flip floor floor_divide from_dlpack full full_like greater greater_equal hypot iinfo imag
+isdtype isfinite isinf isnan less less_equal linspace log log10 log1p log2 logaddexp logical_and logical_not logical_or
+logical_xor matmul matrix_transpose max maximum mean meshgrid min minimum moveaxis multiply negative nextafter nonzero
+not_equal ones ones_like permute_dims positive pow prod real reciprocal remainder repeat reshape result_type roll round
+searchsorted sign signbit sin sinh sort sqrt square squeeze stack std subtract sum take take_along_axis tan tanh
+tensordot tile tril triu trunc unique_all unique_counts unique_inverse unique_values unstack var vecdot where zeros
+zeros_like
 """
 STANDARD = _WORDS.split()
 
@@ -198,8 +200,8 @@ def _extension(family: Any, words: str) -> SimpleNamespace:
 
 
 linalg = _extension(_linalg,
-                    "cholesky cross det diagonal eigh eigvalsh inv matmul matrix_norm matrix_power matrix_rank matrix_transpose outer "
-                             "pinv qr slogdet solve svd svdvals tensordot trace vecdot vector_norm")
+                    "cholesky cross det diagonal eigh eigvalsh inv matmul matrix_norm matrix_power matrix_rank "
+                    "matrix_transpose outer pinv qr slogdet solve svd svdvals tensordot trace vecdot vector_norm")
 fft = _extension(_fft, "fft ifft fftn ifftn rfft irfft rfftn irfftn hfft ihfft fftfreq rfftfreq fftshift ifftshift")
 
 
@@ -255,8 +257,8 @@ def _array_namespace(self: dlarray, /, *, api_version: str | None = None) -> Any
             f"no array API version {api_version!r}, at {line_of(user_site())}; write one of {', '.join(VERSIONS)}")
     if self._labels is not None:
         raise LabelError(
-            f"the array API standard knows no labels, x is {described(self.shape, self._labels)}, at {line_of(user_site())}; "
-                         "write stripdims(x)")
+            f"the array API standard knows no labels, x is {described(self.shape, self._labels)}, at "
+            f"{line_of(user_site())}; write stripdims(x)")
     return sys.modules[__name__]
 
 

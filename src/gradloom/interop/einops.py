@@ -1,4 +1,5 @@
-"""einops on dlarrays: `import gradloom.interop.einops` makes `einops.rearrange(x, "b c h w -> b (c h w)")` record (`einops.array_api` does without it)."""
+"""einops on dlarrays: `import gradloom.interop.einops` makes `einops.rearrange(x, "b c h w -> b (c h w)")` record
+(`einops.array_api` does without it)."""
 from __future__ import annotations
 
 from typing import Any
@@ -10,7 +11,8 @@ from .protocol import gl
 
 
 class Backend(AbstractBackend):  # type: ignore[misc]
-    """What einops rearranges and reduces dlarrays with; it finds the class by itself. Labels are dropped: the pattern names the axes."""
+    """What einops rearranges and reduces dlarrays with; it finds the class by itself. Labels are dropped: the pattern
+    names the axes."""
 
     framework_name = "gradloom"
 

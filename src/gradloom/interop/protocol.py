@@ -1,4 +1,5 @@
-"""What the protocols of other libraries have in common: public operations by name, and what is said of a function that has none."""
+"""What the protocols of other libraries have in common: public operations by name, and what is said of a function that
+has none."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
@@ -23,7 +24,8 @@ class _Operations:
         function = function or PUBLIC.get(name)
         if function is None:
             raise TypeRefused(
-                f"gradloom.{self._family}{name} is not there yet, at {line_of(user_site())}; write it in other operations")
+                f"gradloom.{self._family}{name} is not there yet, at {line_of(user_site())}; write it in other "
+                "operations")
         return function
 
 

@@ -22,7 +22,8 @@ def refuse_strange(x: Tensor, converted: bool = False) -> None:
     """A tensor that is no array of numbers in a type that there is; `converted`: to another type as it is taken."""
     if x.is_nested:
         raise TypeError(
-            "a nested tensor has rows of unequal length; write x.to_padded_tensor(0.0), and mask what is beyond each length")
+            "a nested tensor has rows of unequal length; write x.to_padded_tensor(0.0), and mask what is beyond each "
+            "length")
     if x.layout is not torch.strided:
         raise TypeError(
             f"the tensor is sparse ({str(x.layout)[6:]}); write x.to_dense(), or gl.matmul(A, x) with a SciPy sparse A")
@@ -30,7 +31,8 @@ def refuse_strange(x: Tensor, converted: bool = False) -> None:
         raise TypeError(f"the tensor is quantized ({str(x.dtype)[6:]}); write x.dequantize()")
     if x.is_meta:
         raise TypeError(
-            'the tensor is on the device "meta" and holds no values; write torch.empty_like(x, device="cpu"), and fill it')
+            'the tensor is on the device "meta" and holds no values; write torch.empty_like(x, device="cpu"), '
+            "and fill it")
     if x.dtype not in NAMES and not converted:
         wanted = "complex64" if x.dtype.is_complex else "float32" if x.dtype.is_floating_point else "int64"
         raise TypeError(f"there are no arrays of {str(x.dtype)[6:]}; write x.to(torch.{wanted})")
@@ -45,7 +47,8 @@ def as_tensor(x: Any, dtype: Any = None, device: Any = None, copy: bool = True) 
         return value.to(device=value.device if device is None else device_named(device), dtype=wanted, copy=copy)
     if hasattr(x, "batch_sizes"):
         raise TypeError(
-            "a packed sequence is no array; pad it with torch.nn.utils.rnn.pad_packed_sequence(x), and mask what is beyond each length")
+            "a packed sequence is no array; pad it with torch.nn.utils.rnn.pad_packed_sequence(x), and mask what is "
+            "beyond each length")
     if not isinstance(x, (np.ndarray, np.generic)):
         x = np.asarray(x)
         if x.dtype.kind in "iu" and dtype is None:
@@ -73,7 +76,8 @@ def as_tensor(x: Any, dtype: Any = None, device: Any = None, copy: bool = True) 
 
 
 def transform_of(x: Tensor) -> str | None:
-    """Which of torch's transforms is running on this tensor: it would differentiate or batch what is computed from it."""
+    """Which of torch's transforms is running on this tensor: it would differentiate or batch what is computed from
+    it."""
     if torch._C._functorch.is_functorch_wrapped_tensor(x):
         kind = "vmap" if torch._C._functorch.is_batchedtensor(x) else "grad, jacrev, vjp, jvp or another transform"
         return f"torch.func's {kind}"

@@ -39,7 +39,8 @@ def _strides(shape: tuple[int, ...], order: Sequence[int]) -> tuple[int, ...]:
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """The same images laid out with their channels together; with one channel, the same memory with strides that say so."""
+    """The same images laid out with their channels together; with one channel, the same memory with strides that say
+    so."""
     if 1 not in x.shape:
         return x.contiguous(memory_format=torch.channels_last)
     together = _strides(x.shape, _TOGETHER[4][0])

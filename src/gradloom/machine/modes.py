@@ -53,7 +53,8 @@ def undispatched(function: Callable[..., Any], /, *args: Any, **options: Any) ->
 
 
 def without_complaints(function: Callable[..., Any], /, *args: Any) -> Any:
-    """Run a function while NumPy says nothing of infinities and NaN: in a context of its own, which an interrupt ends too."""
+    """Run a function while NumPy says nothing of infinities and NaN: in a context of its own, which an interrupt ends
+    too."""
     def quiet() -> Any:
         with np.errstate(all="ignore"):
             return function(*args)

@@ -7,7 +7,8 @@ from .dtypes import Tensor
 
 
 def _slow_library() -> bool:
-    """On AMD's processors with AVX-512, torch's matrix product (MKL) uses half of the width and oneDNN, which torch has too, all of it."""
+    """On AMD's processors with AVX-512, torch's matrix product (MKL) uses half of the width and oneDNN, which torch has
+    too, all of it."""
     if (torch.backends.cpu.get_cpu_capability() != "AVX512" or not torch.backends.mkldnn.is_available()
         or not hasattr(torch.ops.mkldnn, "_linear_pointwise")):
         return False

@@ -59,7 +59,8 @@ def called(layer: Layer, method: Callable[..., Any], xs: Sequence[dlarray], fiel
         y = wrapped(y)
         if isinstance(y, tuple):
             raise TypeRefused(
-                f"{type(layer).__name__} has its own backward and several outputs; return one output, or leave backward out")
+                f"{type(layer).__name__} has its own backward and several outputs; return one output, or leave "
+                "backward out")
         return y
 
     call = Call(layer, method, xs, fields, parameters, single)

@@ -1,4 +1,5 @@
-"""What a network does with its parameters: a graph of layers, a torch module, or anything else that keeps this protocol."""
+"""What a network does with its parameters: a graph of layers, a torch module, or anything else that keeps this
+protocol."""
 from __future__ import annotations
 
 from collections.abc import Sequence

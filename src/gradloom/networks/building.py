@@ -59,7 +59,8 @@ def checked_layers(layers: Any, chain: bool = True) -> list[Layer]:
         layers = [layers]
     if not isinstance(layers, (list, tuple)):
         raise TypeRefused(
-            f"dlnetwork takes a list of layers, not {type(layers).__name__}; write dlnetwork([layers.FeatureInput(3), ...])")
+            f"dlnetwork takes a list of layers, not {type(layers).__name__}; write dlnetwork([layers.FeatureInput(3), "
+            "...])")
     if not layers:
         raise TypeRefused(
             "dlnetwork needs at least one layer; write dlnetwork([layers.FeatureInput(3), layers.FullyConnected(2)])")
@@ -115,7 +116,8 @@ def first_inputs(layers: Sequence[Layer], graph: Graph, examples: Sequence[Any],
     if len(saying) == len(readers):
         if examples and saying:
             raise TypeRefused(
-                f"the network begins with {saying[0]!r}, which says what enters it; leave the examples out, or that layer")
+                f"the network begins with {saying[0]!r}, which says what enters it; leave the examples out, or that "
+                "layer")
         return tuple(_zeros(layer.layout, dtype) for layer in saying)  # type: ignore[attr-defined]
     if examples:
         given = iter(examples)
@@ -129,8 +131,8 @@ def first_inputs(layers: Sequence[Layer], graph: Graph, examples: Sequence[Any],
     for layer in layers:
         if type(layer).initialize is not Layer.initialize and any(getattr(layer, f, None) is None for f in layer.roles):
             raise ShapeError(
-                f"the size of its input is needed to initialise {layer!r}; begin with an input layer (layers.ImageInput, "
-                             "layers.FeatureInput), or give an example: dlnetwork(layers, dlarray(x, \"CB\"))")
+                f"the size of its input is needed to initialise {layer!r}; begin with an input layer "
+                "(layers.ImageInput, layers.FeatureInput), or give an example: dlnetwork(layers, dlarray(x, \"CB\"))")
     return None
 
 
@@ -183,13 +185,14 @@ def outputs_of(layer: Layer, name: str, inputs: tuple[Any, ...]) -> tuple[Any, .
     except Exception as error:
         seen = ", ".join(str(layout_of(x)) for x in inputs)
         error.add_note(
-            f"in the layer {name!r}, {layer!r}, run on zeros ({seen}) to find its output's size, at {line_of(user_site())}")
+            f"in the layer {name!r}, {layer!r}, run on zeros ({seen}) to find its output's size, at "
+            f"{line_of(user_site())}")
         raise
     outputs = tuple(y) if isinstance(y, (tuple, list)) else (y,)
     if not outputs or not all(isinstance(part, dlarray) for part in outputs):
         raise TypeRefused(
             f"the layer {name!r} ({type(layer).__name__}) returned {kind_of(y)}; return a dlarray (or a tuple of them) "
-                          "that is computed from its inputs")
+            "that is computed from its inputs")
     return outputs
 
 

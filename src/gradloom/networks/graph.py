@@ -1,4 +1,5 @@
-"""A graph of layers: nodes with named inputs and outputs, edges, the order of running, and where each value is read last.
+"""A graph of layers: nodes with named inputs and outputs, edges, the order of running, and where each value is read
+last.
 
 No arrays are here, only who reads what. It is worked out once, when the graph is made.
 """
@@ -28,7 +29,8 @@ class Node:
     outputs: tuple[str, ...] = ("out",)
 
     def called(self, names: Sequence[str], k: int) -> str:
-        """One of its inputs or outputs, as it is written: "relu1" where there is one, "add/in2" where there are more."""
+        """One of its inputs or outputs, as it is written: "relu1" where there is one, "add/in2" where there are
+        more."""
         return self.name if len(names) == 1 else f"{self.name}/{names[k]}"
 
 
@@ -174,12 +176,13 @@ class Graph:
         """What a caller names: a layer, or "layer/output"."""
         if not isinstance(name, str):
             raise TypeRefused(
-                f"outputs are names of layers, not {name!r}, at {line_of(user_site())}; write outputs=[\"relu\", \"fc\"]")
+                f"outputs are names of layers, not {name!r}, at {line_of(user_site())}; write outputs=[\"relu\", "
+                "\"fc\"]")
         layer, _, output = name.partition("/")
         if layer not in self.places:
             raise UnknownName(
-                f"no layer {layer!r} in this network{nearest(layer, self.places)}, at {line_of(user_site())}; "
-                              f"its layers are {', '.join(self.places)}")
+                f"no layer {layer!r} in this network{nearest(layer, self.places)}, at {line_of(user_site())}; its "
+                f"layers are {', '.join(self.places)}")
         k = self.places[layer]
         names = self.nodes[k].outputs
         if not output:
@@ -187,8 +190,8 @@ class Graph:
             return k, None
         if output not in names:
             raise UnknownName(
-                f"the layer {layer!r} has no output {output!r}{nearest(output, names)}, at {line_of(user_site())}; "
-                              f"its outputs are {', '.join(names)}")
+                f"the layer {layer!r} has no output {output!r}{nearest(output, names)}, at {line_of(user_site())}; its "
+                f"outputs are {', '.join(names)}")
         return k, names.index(output)
 
 

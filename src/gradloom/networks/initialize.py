@@ -74,8 +74,8 @@ def initial(initializer: Initializer, shape: Sequence[int]) -> Any:
     if isinstance(initializer, str):
         if initializer not in INITIALIZERS:
             raise ValueError(
-                f"no initializer {initializer!r}{nearest(initializer, INITIALIZERS)}; write one of {', '.join(INITIALIZERS)}, "
-                             "or a function of the shape")
+                f"no initializer {initializer!r}{nearest(initializer, INITIALIZERS)}; write one of "
+                f"{', '.join(INITIALIZERS)}, or a function of the shape")
         return INITIALIZERS[initializer](tuple(shape))
     value = initializer(tuple(shape))
     its = tuple(getattr(value, "shape", ()))

@@ -121,7 +121,8 @@ def _assign(layer: Layer, name: str, value: Any) -> None:
 
 def _delete(layer: Layer, name: str) -> None:
     raise TypeRefused(
-        f"a layer is a value: {type(layer).__name__}.{name} cannot be deleted; write dataclasses.replace(layer, {name}=...)")
+        f"a layer is a value: {type(layer).__name__}.{name} cannot be deleted; write dataclasses.replace(layer, "
+        f"{name}=...)")
 
 
 dataclass(frozen=True, eq=False, repr=False)(Layer)
@@ -146,13 +147,15 @@ def _refused_assignment(layer: Layer, name: str, in_call: bool) -> str:
         if name not in names:
             return (f"a layer is a value, and {kind} has no field {name!r}{nearest(name, names)}{at}; "
                     f"declare it in the class, as in {name}: float, and give it to the constructor")
-        return f"a layer is a value: {kind}.{name} cannot be assigned{at}; write layer = dataclasses.replace(layer, {name}=...)"
+        return (f"a layer is a value: {kind}.{name} cannot be assigned{at}; "
+                f"write layer = dataclasses.replace(layer, {name}=...)")
     states = [n for n, role in layer.roles.items() if role == STATE]
     what = "an option" if name in names else "not declared"
     if layer.roles.get(name) == LEARNABLE:
         what = "a learnable, which an update changes"
-    return (f"in a call of {kind} only State fields can be assigned ({', '.join(states) or 'it has none'}), {name!r} is {what}{at}; "
-            f"use a local variable, or declare {name}: gl.State for a value that is carried from call to call")
+    return (f"in a call of {kind} only State fields can be assigned ({', '.join(states) or 'it has none'}), {name!r} "
+            f"is {what}{at}; use a local variable, or declare {name}: gl.State for a value that is carried from call "
+            "to call")
 
 
 # ----- which fields are parameters ------------------------------------------------------------------------------------

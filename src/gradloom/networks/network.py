@@ -140,7 +140,8 @@ class dlnetwork:
         return network_of(body, values)
 
     def to(self, *, device: Any = None, dtype: Any = None) -> dlnetwork:
-        """The network on another device, or with parameters of another type ("float64", "bfloat16"; complex ones stay complex)."""
+        """The network on another device, or with parameters of another type ("float64", "bfloat16"; complex ones stay
+        complex)."""
         wanted = None if dtype is None else dtype_named(dtype)
         if wanted is not None and not wanted.is_floating_point:
             raise TypeRefused(
@@ -166,8 +167,8 @@ class dlnetwork:
             raise TypeRefused(f"a network is a value, and net.{name} cannot be assigned, at {line_of(user_site())}; "
                               f"write net = net.replace({words[name]}={words[name]})")
         raise TypeRefused(
-            f"a network is a value, and net.{name} cannot be assigned{nearest(name, words)}, at {line_of(user_site())}; "
-                          "write net = net.replace(state=state, learnables=learnables)")
+            f"a network is a value, and net.{name} cannot be assigned{nearest(name, words)}, at "
+            f"{line_of(user_site())}; write net = net.replace(state=state, learnables=learnables)")
 
     def __delattr__(self, name: str) -> None:
         raise TypeRefused(f"a network is a value, and net.{name} cannot be deleted, at {line_of(user_site())}; "

@@ -94,7 +94,8 @@ class Learnables(Mapping[Key, Any]):
 
     def __setitem__(self, key: Key, value: Any) -> None:
         raise TypeRefused(
-            f"parameters are read-only, at {line_of(user_site())}; write net = net.replace(learnables={{{key!r}: value}})")
+            f"parameters are read-only, at {line_of(user_site())}; write net = net.replace(learnables={{{key!r}: "
+            "value})")
 
     def __reduce__(self) -> Any:
         return learnables_of, (self._keys, self._arrays)
@@ -102,7 +103,8 @@ class Learnables(Mapping[Key, Any]):
     # ----- tables -----
 
     def table(self) -> Any:
-        """The same as a pandas DataFrame with columns Layer, Parameter and Value, which gradloom takes wherever it takes this."""
+        """The same as a pandas DataFrame with columns Layer, Parameter and Value, which gradloom takes wherever it
+        takes this."""
         import numpy as np
 
         pd = needed("pandas", "table()")
@@ -187,7 +189,7 @@ def items_of(given: Any, word: str) -> dict[Key, Any]:
         return dict(zip(zip(given["Layer"], given["Parameter"], strict=True), given["Value"], strict=True))
     raise TypeRefused(
         f"{word} is a {type(given).__name__}, at {line_of(user_site())}; give a Mapping {{(layer, parameter): array}}, "
-                      "such as net.learnables, net.state or what dlgradient returned for them")
+        "such as net.learnables, net.state or what dlgradient returned for them")
 
 
 def placed(given: Any, keys: tuple[Key, ...], word: str) -> list[tuple[int, Any]]:
@@ -203,7 +205,7 @@ def placed(given: Any, keys: tuple[Key, ...], word: str) -> list[tuple[int, Any]
                     f"{word}: the network has none, {key!r} was given, at {line_of(user_site())}; leave it out")
             raise UnknownName(
                 f"{word}: the network has no parameter {key!r}{nearest_key(key, keys)}, at {line_of(user_site())}; "
-                              f"keys are (layer, parameter), such as {keys[0]!r}")
+                f"keys are (layer, parameter), such as {keys[0]!r}")
         found.append((places[key], value))
     return found
 

@@ -91,8 +91,8 @@ class Stage:
         if isinstance(y, (tuple, list)) and len(y) and all(isinstance(part, dlarray) for part in y):
             return tuple(y)
         raise TypeRefused(
-            f"the layer {self.name!r} ({self.kind.__name__}) returned {kind_of(y)}; return a dlarray (or a tuple of them) "
-                          "that is computed from its inputs")
+            f"the layer {self.name!r} ({self.kind.__name__}) returned {kind_of(y)}; return a dlarray (or a tuple of "
+            "them) that is computed from its inputs")
 
     def complete(self, values: Sequence[Any]) -> Layer:
         """The layer with its parameters, as the caller sees it."""
@@ -239,12 +239,12 @@ def one_output(y: Any, stage: Stage, which: int | None) -> Any:
     names = stage.layer.output_names
     if which is None and count > 1:
         raise UnknownName(
-            f"the layer {stage.name!r} has {count} outputs, at {line_of(user_site())}; "
-                          f"write one of {', '.join(f'{stage.name}/{name}' for name in names)}")
+            f"the layer {stage.name!r} has {count} outputs, at {line_of(user_site())}; write one of "
+            f"{', '.join(f'{stage.name}/{name}' for name in names)}")
     if which is not None and which >= count:
         raise GradloomError(
-            f"the layer {stage.name!r} returned {count} output{'s' * (count != 1)} and names {len(names)}; "
-                            "give it as many output_names as it returns")
+            f"the layer {stage.name!r} returned {count} output{'s' * (count != 1)} and names {len(names)}; give it as "
+            "many output_names as it returns")
     y = y[which or 0] if type(y) is tuple else y
     return _made(y._value, y._node, y._labels)
 

@@ -4,7 +4,18 @@ from .creation import arrays, data_types, random
 from .elementwise import activations, arithmetic, choice, discrete, mathematics, special
 from .fourier import frequencies, transforms
 from .matrices import affine, contraction, determinants, factorizations, inverses, linalg, spectral, stacks, triangles
-from .movement import along_axis, arrangement, assignment, axes, indexing, joining, labelling, selection, slices, vectors
+from .movement import (
+    along_axis,
+    arrangement,
+    assignment,
+    axes,
+    indexing,
+    joining,
+    labelling,
+    selection,
+    slices,
+    vectors,
+)
 from .neural import attention, embedding, encoding, softmax
 from .neural.convolution import convolution, transposed
 from .neural.losses import losses

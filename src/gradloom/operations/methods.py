@@ -1,4 +1,5 @@
-"""The attributes and methods of an array that are operations: x.real, x.imag, x.conj(), x.abs(), x // y, x.to(device=, dtype=)."""
+"""The attributes and methods of an array that are operations: x.real, x.imag, x.conj(), x.abs(), x // y, x.to(device=,
+dtype=)."""
 from __future__ import annotations
 
 from typing import Any

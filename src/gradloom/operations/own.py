@@ -1,4 +1,5 @@
-"""A user's own operation in one declaration: the constructors that this library's operations are made with, and named after them."""
+"""A user's own operation in one declaration: the constructors that this library's operations are made with, and named
+after them."""
 from __future__ import annotations
 
 import inspect
@@ -47,7 +48,8 @@ def elementwise(name: str, kernel: Callable[..., Any], /, *partials: Any, comple
     """
     if not partials:
         raise TypeRefused(
-            f"{name} states no partial derivative, at {line_of(user_site())}; write one for each input, 0 where there is none")
+            f"{name} states no partial derivative, at {line_of(user_site())}; write one for each input, 0 where there "
+            "is none")
     inputs, parameters = _signature(name, kernel, len(partials))
     operation = _declared(Elementwise, name, kernel, partials, inputs, complex_partials=complex_partials,
                           fused_pull=fused_pull, singular=singular)
@@ -70,7 +72,8 @@ def multilinear(name: str, kernel: Callable[..., Any], /, *, transposes: dict[st
     Raises ValueError for a name of this library, TypeRefused where kernel and transposes do not fit together.
 
     >>> import gradloom as gl
-    >>> flipped = gl.multilinear("flipped", lambda x: x.flip(-1), transposes={"x": lambda y_bar: flipped(y_bar)}, labels="x")
+    >>> back = {"x": lambda y_bar: flipped(y_bar)}
+    >>> flipped = gl.multilinear("flipped", lambda x: x.flip(-1), transposes=back, labels="x")
     >>> flipped(gl.dlarray([1.0, 2.0, 3.0]))
     3 dlarray float64
     [3. 2. 1.]
@@ -78,8 +81,8 @@ def multilinear(name: str, kernel: Callable[..., Any], /, *, transposes: dict[st
     inputs, parameters = _signature(name, kernel, len(transposes))
     if set(transposes) != set(inputs):
         raise TypeRefused(
-            f"{name} has the inputs {', '.join(inputs)} and transposes for {', '.join(transposes)}, at {line_of(user_site())}; "
-                          "state one for each input")
+            f"{name} has the inputs {', '.join(inputs)} and transposes for {', '.join(transposes)}, at "
+            f"{line_of(user_site())}; state one for each input")
     operation = _declared(Multilinear, name, kernel, inputs, [tuple(t) for t in terms] if terms else [inputs],
                           transposes, axes=axes)
     _check_rules(operation, {**dict.fromkeys(parameters)}, operation.transposes.values())
@@ -137,14 +140,15 @@ def _signature(name: str, kernel: Any, count: int | None) -> tuple[tuple[str, ..
     except (TypeError, ValueError):  # a function of torch
         if count is None or count > 3:
             raise TypeRefused(
-                f"{name}: the kernel's signature cannot be read, at {line_of(user_site())}; wrap it as lambda x: kernel(x)") from None
+                f"{name}: the kernel's signature cannot be read, at {line_of(user_site())}; wrap it as lambda x: "
+                "kernel(x)") from None
         return (("x",), ("a", "b"), ("a", "b", "c"))[count - 1], {}
     free = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     count = len([p for p in free if p.default is p.empty]) if count is None else count
     if len(free) < count or any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
         raise TypeRefused(
-            f"{name}: the kernel takes {', '.join(p.name for p in parameters) or 'nothing'} and {count} derivatives are stated, "
-                          f"at {line_of(user_site())}; state one for each input, which come first in its signature")
+            f"{name}: the kernel takes {', '.join(p.name for p in parameters) or 'nothing'} and {count} derivatives "
+            f"are stated, at {line_of(user_site())}; state one for each input, which come first in its signature")
     rest = [p for p in parameters if p not in free[:count]]
     return tuple(p.name for p in free[:count]), {p.name: p.default for p in rest}
 
@@ -155,8 +159,8 @@ def _checked_kernel(name: str, kernel: Any) -> Any:
         for y in result if type(result) is tuple else (result,):
             if not isinstance(y, Tensor):
                 raise TypeRefused(
-                    f"the kernel of {name} returned a {type(y).__name__}, at {line_of(user_site())}; it is given torch tensors and returns "
-                                  "torch tensors: for code in NumPy write a DifferentiableFunction")
+                    f"the kernel of {name} returned a {type(y).__name__}, at {line_of(user_site())}; it is given torch "
+                    "tensors and returns torch tensors: for code in NumPy write a DifferentiableFunction")
         return result
 
     return run
@@ -194,8 +198,8 @@ def _with_parameters(operation: Any, parameters: dict[str, Any], label_rule: Any
     def call(*args: Any, **given: Any) -> Any:
         if len(args) != len(names):
             raise TypeRefused(
-                f"{operation.name} takes {len(names)} array{'s' * (len(names) > 1)} ({', '.join(names)}), {len(args)} were given, "
-                              f"at {line_of(user_site())}" + ("; parameters are given by keyword"
+                f"{operation.name} takes {len(names)} array{'s' * (len(names) > 1)} ({', '.join(names)}), {len(args)} "
+                f"were given, at {line_of(user_site())}" + ("; parameters are given by keyword"
                                                               if parameters else ""))
         unknown = next((name for name in given if name not in parameters), None)
         missing = next((name for name, default in parameters.items() if default is inspect.Parameter.empty
@@ -203,7 +207,8 @@ def _with_parameters(operation: Any, parameters: dict[str, Any], label_rule: Any
         if unknown is not None or missing is not None:
             wrong = f"has no parameter {unknown!r}" if unknown is not None else f"needs {missing}="
             raise TypeRefused(
-                f"{operation.name} {wrong}, at {line_of(user_site())}; its parameters are {', '.join(parameters) or 'none'}")
+                f"{operation.name} {wrong}, at {line_of(user_site())}; its parameters are "
+                f"{', '.join(parameters) or 'none'}")
         params = {name: given.get(name, default) for name, default in parameters.items()}
         if label_rule is None:
             inputs, labels = broadcast_operands(operation, args)
@@ -216,8 +221,8 @@ def _with_parameters(operation: Any, parameters: dict[str, Any], label_rule: Any
             if labels is not None and type(part) is dlarray:
                 if part.ndim != len(labels):
                     raise LabelError(
-                        f"{operation.name}: the result is {described(part.shape, None)}, the labels that it should have are {labels!r}, "
-                                     f"at {line_of(user_site())}; leave labels= out of its declaration")
+                        f"{operation.name}: the result is {described(part.shape, None)}, the labels that it should "
+                        f"have are {labels!r}, at {line_of(user_site())}; leave labels= out of its declaration")
                 part._labels = tidy(labels)
         return y
 
@@ -227,7 +232,8 @@ def _with_parameters(operation: Any, parameters: dict[str, Any], label_rule: Any
 def _label_rule(operation: Operation, axes: Any, labels: str | None) -> Callable[[Sequence[Any]], str | None]:
     if labels is not None and labels not in operation.inputs:
         raise TypeRefused(
-            f"{operation.name}: labels={labels!r} is none of its inputs ({', '.join(operation.inputs)}), at {line_of(user_site())}")
+            f"{operation.name}: labels={labels!r} is none of its inputs ({', '.join(operation.inputs)}), at "
+            f"{line_of(user_site())}")
     if labels is not None:
         return lambda inputs: labels_of(inputs[operation.inputs.index(labels)])
     if not isinstance(axes, str):

@@ -1,4 +1,5 @@
-"""Which operations core and the walks use themselves: the only place that says so. They are reached as `words.reshape(x, shape)`."""
+"""Which operations core and the walks use themselves: the only place that says so. They are reached as
+`words.reshape(x, shape)`."""
 from __future__ import annotations
 
 from typing import Any

@@ -1,4 +1,5 @@
-"""What an update changes: the learnables of a network, or the arrays of any container, as one flat list that can be put back."""
+"""What an update changes: the learnables of a network, or the arrays of any container, as one flat list that can be put
+back."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -35,8 +36,8 @@ class Parameters:
         for k, x in enumerate(self.arrays):
             if type(x) is not dlarray:
                 raise TypeRefused(
-                    f"{word} changes dlarrays, {self.path(k)} is {type(x).__name__}, at {line_of(user_site())}; "
-                                  "give a network, or a container of dlarrays")
+                    f"{word} changes dlarrays, {self.path(k)} is {type(x).__name__}, at {line_of(user_site())}; give a "
+                    "network, or a container of dlarrays")
 
     def _of_container(self, given: Any) -> list[Any]:
         leaves, self.structure = flatten(given)
@@ -92,8 +93,8 @@ class Parameters:
                                   f"at {line_of(user_site())}; {REMEDIES[what]}")
             if x._value.shape != p._value.shape:
                 raise ShapeError(
-                    f"{self.word}: {what} of {self.path(k)} has shape {described(x.shape, x._labels)}, the parameter is "
-                                 f"{described(p.shape, p._labels)}, at {line_of(user_site())}; {REMEDIES[what]}")
+                    f"{self.word}: {what} of {self.path(k)} has shape {described(x.shape, x._labels)}, the parameter "
+                    f"is {described(p.shape, p._labels)}, at {line_of(user_site())}; {REMEDIES[what]}")
         return arrays
 
     def _matched_by_key(self, other: Any, what: str) -> list[Any]:
@@ -102,13 +103,13 @@ class Parameters:
         if not _is_keyed(other):
             raise TypeRefused(
                 f"{self.word}: {what} is {_kind(other)}, the {owner} needs a Mapping {{(layer, parameter): dlarray}}, "
-                              f"at {line_of(user_site())}; {REMEDIES[what]}")
+                f"at {line_of(user_site())}; {REMEDIES[what]}")
         items = items_of(other, what)
         for key in items:
             if key not in self.keys:
                 raise ShapeError(
                     f"{self.word}: {what} has {key!r}, which the {owner} does not have{nearest_key(key, self.keys)}, "
-                                 f"at {line_of(user_site())}; {REMEDIES[what]}")
+                    f"at {line_of(user_site())}; {REMEDIES[what]}")
         for key in self.keys:
             if key not in items:
                 raise ShapeError(f"{self.word}: {what} lacks {key!r}, at {line_of(user_site())}; {REMEDIES[what]}")
@@ -121,8 +122,8 @@ class Parameters:
         leaves, structure = flatten(other)
         if structure != self.structure and structure.paths() != self.structure.paths():
             raise TypeRefused(
-                f"{self.word}: {what} is {_kind(other)}, the parameters are {_kind(self.given)}, at {line_of(user_site())}; "
-                              f"{REMEDIES[what]}")
+                f"{self.word}: {what} is {_kind(other)}, the parameters are {_kind(self.given)}, at "
+                f"{line_of(user_site())}; {REMEDIES[what]}")
         return leaves
 
     def _matched_networks(self, other: Any, what: str) -> list[Any]:
@@ -131,8 +132,8 @@ class Parameters:
             parts = self.structure.spec.flatten_up_to(other)
         except (ValueError, TypeError):
             raise TypeRefused(
-                f"{self.word}: {what} is {_kind(other)}, the parameters are {_kind(self.given)}, at {line_of(user_site())}; "
-                              f"{REMEDIES[what]}") from None
+                f"{self.word}: {what} is {_kind(other)}, the parameters are {_kind(self.given)}, at "
+                f"{line_of(user_site())}; {REMEDIES[what]}") from None
         arrays: list[Any] = []
         for part, (network, _) in zip(parts, self.nested, strict=True):
             arrays += [part] if network is None else Parameters(network, self.word).matched(part, what)

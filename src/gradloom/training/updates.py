@@ -20,7 +20,8 @@ _made = dlarray._made
 
 
 def _sgdm_kernel(*tensors: Tensor, count: int, learn_rate: float, momentum: float) -> tuple[Tensor, ...]:
-    """Parameters, gradients and, after the first step, velocities in a row; new parameters and new velocities in a row."""
+    """Parameters, gradients and, after the first step, velocities in a row; new parameters and new velocities in a
+    row."""
     parameters, gradients = tensors[:count], tensors[count:2 * count]
     if len(tensors) > 2 * count:
         velocity = torch._foreach_mul(tensors[2 * count:], _factor(momentum, parameters))
@@ -31,7 +32,8 @@ def _sgdm_kernel(*tensors: Tensor, count: int, learn_rate: float, momentum: floa
 
 
 def _factor(value: float, tensors: Sequence[Tensor]) -> Any:
-    """A number as torch multiplies it fastest: on the CPU a scalar tensor of the tensors' own type, where they have one."""
+    """A number as torch multiplies it fastest: on the CPU a scalar tensor of the tensors' own type, where they have
+    one."""
     dtype = tensors[0].dtype
     return number(value, dtype) if all([x.dtype is dtype and x.is_cpu for x in tensors]) else value
 
@@ -98,7 +100,7 @@ def _typed(x: Tensor, parameter: Tensor, p: Parameters, k: int) -> Tensor:
     if x.dtype.is_complex and not parameter.dtype.is_complex:
         raise TypeRefused(
             f"{p.word}: the gradient of {p.path(k)} is complex, the parameter is real, at {line_of(user_site())}; "
-                          "write gl.real(g)")
+            "write gl.real(g)")
     return x.to(parameter.dtype)
 
 
@@ -149,7 +151,7 @@ def dlupdate(function: Callable[..., Any], parameters: Any, /, *others: Any) -> 
         if (p.keys is not None or p.nested is not None) and x._value.shape != old._value.shape:
             raise ShapeError(
                 f"dlupdate: the function returned shape {described(x.shape, x._labels)} for {p.path(k)}, which is "
-                             f"{described(old.shape, old._labels)}, at {line_of(user_site())}; a learnable keeps its shape")
+                f"{described(old.shape, old._labels)}, at {line_of(user_site())}; a learnable keeps its shape")
     first = p.refilled(results[0])
     return (first, *[p.alike(result) for result in results[1:]]) if several else first
 

@@ -128,7 +128,8 @@ def layer_message(name: str, known: Iterable[str]) -> str:
     if LAYERS.get(name) in known:
         return f"module 'gradloom.layers' has no attribute {name!r}: MATLAB's {name} is written {LAYERS[name]} here"
     if name in PLANNED_LAYERS or name in PLANNED_LAYERS.values():
-        return f"module 'gradloom.layers' has no attribute {name!r}: this layer is not there yet; the layers are {', '.join(known)}"
+        return (f"module 'gradloom.layers' has no attribute {name!r}: this layer is not there yet; "
+                f"the layers are {', '.join(known)}")
     return f"module 'gradloom.layers' has no attribute {name!r}" + nearest(name, known)
 
 
@@ -139,7 +140,8 @@ def message(name: str, known: Iterable[str]) -> str:
     if name in PLANNED:
         return f"{text}: it is planned and not there yet"
     if name in ABSENT:
-        return f"{text}: MATLAB's {name} has no counterpart here; write it in the operations that are (see docs/operations.md)"
+        return (f"{text}: MATLAB's {name} has no counterpart here; "
+                "write it in the operations that are (see docs/operations.md)")
     written = table().get(name)
     if written is not None:
         return f"{text}: MATLAB's {name} is written {written} here"

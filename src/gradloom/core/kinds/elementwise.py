@@ -84,7 +84,8 @@ class Elementwise(Operation):
         return read if fused is None else read | fused.reads
 
     def _partials_at(self, k: int, v: list[Any], params: dict[str, Any], node: Node) -> tuple[Any, Any]:
-        """(p, q) of input k, None where there is none: q where only the real derivative or a holomorphic one matters, p of conj."""
+        """(p, q) of input k, None where there is none: q where only the real derivative or a holomorphic one matters, p
+        of conj."""
         parent = node.parents[k]
         p: Any
         q: Any = None

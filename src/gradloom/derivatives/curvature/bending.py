@@ -66,7 +66,8 @@ def bends(node: Node, active: set[Node]) -> bool:
 
 
 def replica(node: Node, moving: Sequence[bool], recorded: bool, values: list[Any]) -> tuple[Node, list[Node | None]]:
-    """The node once more, over variables in the places of the inputs that move: its rules can be pushed through alone."""
+    """The node once more, over variables in the places of the inputs that move: its rules can be pushed through
+    alone."""
     trace = node.trace  # where a backward of the author's own is run
     variables = [_variable(trace, parent, recorded) if moves else parent if recorded else None
                  for parent, moves in zip(node.parents, moving, strict=True)]

@@ -48,13 +48,14 @@ def dldivergence(u: Any, x: Any, axis: Any, /, *, enable_higher_derivatives: boo
     sizes = [x.shape[k] for k in x_axes]
     if not x_axes or sizes != [u.shape[k] for k in u_axes]:
         raise ShapeError(
-            f"{word} of u {described(u.shape, u._labels)} with respect to x {described(x.shape, x._labels)}: along axis {axis!r} they must have "
-                         f"the same size, at {line_of(user_site())}")
+            f"{word} of u {described(u.shape, u._labels)} with respect to x {described(x.shape, x._labels)}: along "
+            f"axis {axis!r} they must have the same size, at {line_of(user_site())}")
     batches = _observations(u, x, u_node, x_node, u_axes, x_axes, word)
     if left := [k for k in range(x.ndim) if k not in x_axes and k not in batches and x.shape[k] > 1]:
         raise ShapeError(
-            f"{word}: axis {left[0]} of x {described(x.shape, x._labels)} is neither an axis of the sum nor one of the observations of u "
-                         f"{described(u.shape, u._labels)}, at {line_of(user_site())}; name it in axis, or write dljacobian(u, x)")
+            f"{word}: axis {left[0]} of x {described(x.shape, x._labels)} is neither an axis of the sum nor one of the "
+            f"observations of u {described(u.shape, u._labels)}, at {line_of(user_site())}; name it in axis, or write "
+            "dljacobian(u, x)")
     shape = tuple(1 if k in u_axes else n for k, n in enumerate(u.shape))
     found = None
     count = math.prod(sizes)
@@ -100,7 +101,8 @@ def dllaplacian(u: Any, x: Any, axis: Any, /, *, weights: Any = None, directions
     BatchDependenceWarning says that it cannot tell.
 
     >>> import gradloom as gl
-    >>> gl.dlfeval(lambda x: gl.dllaplacian(gl.sum(x ** 3, axis="C", keepdims=True), x, "C"), gl.dlarray([[1.0, 2.0], [3.0, 4.0]], "CB"))
+    >>> x = gl.dlarray([[1.0, 2.0], [3.0, 4.0]], "CB")
+    >>> gl.dlfeval(lambda x: gl.dllaplacian(gl.sum(x ** 3, axis="C", keepdims=True), x, "C"), x)
     1(C) x 2(B) dlarray float64
     [[24. 36.]]
 
@@ -135,7 +137,8 @@ def _checked(u: Any, x: Any, word: str) -> tuple[Node | None, Node]:
     for name, array in (("u", u), ("x", x)):
         if array.dtype.is_complex:
             raise TypeRefused(
-                f"{word} is defined for real u and x, {name} is complex, at {line_of(user_site())}; write gl.real({name}) and gl.imag({name})")
+                f"{word} is defined for real u and x, {name} is complex, at {line_of(user_site())}; write "
+                f"gl.real({name}) and gl.imag({name})")
     check_leads_to(u_node, [x_node], word)
     one_trace([u_node] if u_node is not None else [], [x_node])
     return u_node, x_node
@@ -181,8 +184,9 @@ def _observations(u: dlarray, x: dlarray, u_node: Node | None, x_node: Node, u_a
     lost = [k for k, js in choices.items() if not js]
     if lost and len(free) > len(choices) - len(lost):
         raise ShapeError(
-            f"{word} of u {described(u.shape, u._labels)} with respect to x {described(x.shape, x._labels)}: axis {lost[0]} of u has no axis of x "
-                         f"that it belongs to, at {line_of(user_site())}; write dljacobian(u, x) for derivatives of everything")
+            f"{word} of u {described(u.shape, u._labels)} with respect to x {described(x.shape, x._labels)}: axis "
+            f"{lost[0]} of u has no axis of x that it belongs to, at {line_of(user_site())}; write dljacobian(u, x) "
+            "for derivatives of everything")
     ks = [k for k in choices if choices[k]]
     pairings = [js for js in itertools.islice(itertools.product(*[choices[k] for k in ks]), 64)
                 if len(set(js)) == len(js)]
@@ -198,11 +202,12 @@ def _observations(u: dlarray, x: dlarray, u_node: Node | None, x_node: Node, u_a
     where = f"{word} at {line_of(user_site())}: "
     if verdict == "disproved":
         raise TraceError(
-            f"{where}the observations of u {described(u.shape, u._labels)} are not independent: {reason}. Write dljacobian(u, x) for all "
-                         "derivatives, or sum u over its observations first")
+            f"{where}the observations of u {described(u.shape, u._labels)} are not independent: {reason}. Write "
+            "dljacobian(u, x) for all derivatives, or sum u over its observations first")
     warnings.warn(
-        f"{where}whether the observations of u {described(u.shape, u._labels)} are independent cannot be proved from the trace: {reason}. "
-                  "If they are not, the result is a sum over other observations too", BatchDependenceWarning,
+        f"{where}whether the observations of u {described(u.shape, u._labels)} are independent cannot be proved from "
+        f"the trace: {reason}. If they are not, the result is a sum over other observations "
+        "too", BatchDependenceWarning,
                   stacklevel=3)
     return list(js)
 
@@ -218,7 +223,8 @@ def _seeds(x: dlarray, x_axes: Sequence[int], summed: Sequence[int], weights: An
         return factors
     if isinstance(directions, bool) or not isinstance(directions, int) or directions < 1:
         raise TypeRefused(
-            f"directions is how many random directions to take, at least 1, not {directions!r}, at {line_of(user_site())}")
+            f"directions is how many random directions to take, at least 1, not {directions!r}, at "
+            f"{line_of(user_site())}")
     if draws not in ("signs", "normal"):
         raise ValueError(f"draws is 'signs' or 'normal', not {draws!r}")
     drawn = []
@@ -243,12 +249,12 @@ def _weighted(x: dlarray, x_axes: Sequence[int], summed: Sequence[int], weights:
     count = math.prod(sizes)
     if tuple(a.shape) not in ((count,), (count, count)):
         raise ShapeError(
-            f"the weights of dllaplacian are ({count},) or ({count}, {count}) for {count} entries along axis, not {described(a.shape, None)}, "
-                         f"at {line_of(user_site())}")
+            f"the weights of dllaplacian are ({count},) or ({count}, {count}) for {count} entries along axis, not "
+            f"{described(a.shape, None)}, at {line_of(user_site())}")
     if len(summed) > len(x_axes) and any(x.shape[k] > 1 for k in summed[len(x_axes):]):
         raise ShapeError(
-            f"weights count the entries along axis, and x {described(x.shape, x._labels)} has others that u has not, at {line_of(user_site())}; "
-                         "name them in axis")
+            f"weights count the entries along axis, and x {described(x.shape, x._labels)} has others that u has not, "
+            f"at {line_of(user_site())}; name them in axis")
     if a.ndim == 1:
         values, rows = a, None
     else:

@@ -206,7 +206,8 @@ class Walk:
         return found
 
     def _reduce(self, dots: dict[Node, Any]) -> None:
-        """With more directions than entries that move, a factor of the smaller rank: only sums over directions matter."""
+        """With more directions than entries that move, a factor of the smaller rank: only sums over directions
+        matter."""
         (node, (tangent, tied)), = dots.items()
         if (tied or type(tangent) is tuple or type(tangent) is dlarray and tangent._node is not None
             or node.dtype not in (torch.float32, torch.float64)):
@@ -252,7 +253,8 @@ class Walk:
         return None if y_dot is None else (y_dot, common)
 
     def _in_place(self, k: int, node: Node, parts: list[Any]) -> Any:
-        """The tangent of the one parent that moves times its partial, in the memory of a tangent that nothing reads afterwards; None where there is none."""
+        """The tangent of the one parent that moves times its partial, in the memory of a tangent that nothing reads
+        afterwards; None where there is none."""
         if self.recorded:
             return None
         moving = [i for i, d in enumerate(parts) if d is not None]
@@ -345,7 +347,8 @@ class Walk:
 
 
 def _broadcasts(node: Node, parts: Sequence[Any], n: int) -> bool:
-    """Whether an operation takes tangents with size 1 along axes where they are constant: it must have the axes that it mixes whole."""
+    """Whether an operation takes tangents with size 1 along axes where they are constant: it must have the axes that it
+    mixes whole."""
     operation = node.operation
     if operation.kind == "elementwise":
         return True

@@ -109,12 +109,14 @@ def _axes(u: dlarray, x: dlarray, axis: Any) -> tuple[int, ...]:
     axes = axes_of(axis, u.ndim, u._labels, u.shape)
     if not axes:
         raise ShapeError(
-            f"dljacobian needs an axis of u, which is {described(u.shape, u._labels)}; leave axis out for a Jacobian object")
+            f"dljacobian needs an axis of u, which is {described(u.shape, u._labels)}; leave axis out for a Jacobian "
+            "object")
     return axes
 
 
 def _partners(u: dlarray, x: dlarray, others: Sequence[int], word: str) -> Partners:
-    """For each batch axis of u the axes of x that match it: by label where both are labelled (several S in order), else by size."""
+    """For each batch axis of u the axes of x that match it: by label where both are labelled (several S in order), else
+    by size."""
     found: Partners = {}
     for k in others:
         if u._labels is not None and x._labels is not None:
@@ -128,8 +130,9 @@ def _partners(u: dlarray, x: dlarray, others: Sequence[int], word: str) -> Partn
         found[k] = js
     if not any(found.values()):
         raise ShapeError(
-            f"{word} of u {described(u.shape, u._labels)}: its other axes are batches, and x {described(x.shape, x._labels)} has no axis that "
-                         f"matches one, at {line_of(user_site())}; leave axis out for the Jacobian of everything: dljacobian(u, x)")
+            f"{word} of u {described(u.shape, u._labels)}: its other axes are batches, and x "
+            f"{described(x.shape, x._labels)} has no axis that matches one, at {line_of(user_site())}; leave axis out "
+            "for the Jacobian of everything: dljacobian(u, x)")
     return found
 
 
@@ -140,11 +143,13 @@ def warn_if_dependent(u: dlarray, u_node: Node, x_node: Node, partners: Partners
         return
     where = line_of(user_site())
     if verdict == "disproved":
-        text = (f"{word} at {where}: the observations of u {described(u.shape, u._labels)} are not independent: {reason}. The result is the gradient of u "
-                "summed over its other axes; leave axis out for the whole Jacobian")
+        text = (f"{word} at {where}: the observations of u {described(u.shape, u._labels)} are not independent: "
+                f"{reason}. The result is the gradient of u summed over its other axes; leave axis out for the whole "
+                "Jacobian")
     else:
-        text = (f"{word} at {where}: whether the observations of u {described(u.shape, u._labels)} are independent cannot be proved from the trace: {reason}. "
-                "If they are not, the result is the gradient of u summed over its other axes")
+        text = (f"{word} at {where}: whether the observations of u {described(u.shape, u._labels)} are independent "
+                f"cannot be proved from the trace: {reason}. If they are not, the result is the gradient of u summed "
+                "over its other axes")
     warnings.warn(text, BatchDependenceWarning, stacklevel=3)
 
 

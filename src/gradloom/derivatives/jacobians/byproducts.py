@@ -42,8 +42,8 @@ def _fits(J: Jacobian, rows: int, columns: int, what: str) -> None:
     needed = rows * columns * J.dtype.itemsize
     if needed > SMALL and needed > J._source.memory:
         raise ShapeError(
-            f"{what} of {rows} x {columns} needs {readable_bytes(needed)}, {readable_bytes(J._source.memory)} are free; use products with "
-                         "vectors, or parts J[key]")
+            f"{what} of {rows} x {columns} needs {readable_bytes(needed)}, {readable_bytes(J._source.memory)} are "
+            "free; use products with vectors, or parts J[key]")
 
 
 def times_transposed(J: Jacobian, other: Jacobian) -> dlarray:
@@ -54,16 +54,17 @@ def times_transposed(J: Jacobian, other: Jacobian) -> dlarray:
     keyed = [()] not in (mine, theirs)  # not a part on its own
     if keyed and set(mine) != set(theirs):
         raise ShapeError(
-            f"J1 @ J2.T needs two Jacobians with respect to the same x; only one of them has {sorted(map(str, {*mine} ^ {*theirs}))[0]}, "
-                         f"at {line_of(user_site())}; leave .nonzero out, or take the same parts J[key] of both")
+            "J1 @ J2.T needs two Jacobians with respect to the same x; only one of them has "
+            f"{sorted(map(str, {*mine} ^ {*theirs}))[0]}, at {line_of(user_site())}; leave .nonzero out, or take the "
+            "same parts J[key] of both")
     if keyed and mine != theirs:  # the same container in another order
         other = type(other)(other._source, other._rows, [other._columns[theirs.index(path)] for path in mine],
                             other._u_structure, J._x_structure)
     shapes = [[x.shape for x in which._xs] for which in (J, other)]
     if shapes[0] != shapes[1]:
         raise ShapeError(
-            f"J1 @ J2.T needs two Jacobians with respect to the same x, not of {shapes[0]} and {shapes[1]}, at {line_of(user_site())}; "
-                         "take both with respect to one x")
+            f"J1 @ J2.T needs two Jacobians with respect to the same x, not of {shapes[0]} and {shapes[1]}, at "
+            f"{line_of(user_site())}; take both with respect to one x")
     if len(J._rows) != 1 or len(other._rows) != 1:
         raise ShapeError(
             "J1 @ J2.T and J.gram() are for one u, not a container; write dljacobian(u[0], x), or stack them")
@@ -86,8 +87,8 @@ def transposed_times(J: Jacobian, other: Jacobian) -> dlarray:
     _real(other, "J1.T @ J2")
     if [u.shape for u in J._us] != [u.shape for u in other._us]:
         raise ShapeError(
-            f"J1.T @ J2 needs two Jacobians of the same u, not of {[u.shape for u in J._us]} and {[u.shape for u in other._us]}, "
-                         f"at {line_of(user_site())}")
+            f"J1.T @ J2 needs two Jacobians of the same u, not of {[u.shape for u in J._us]} and "
+            f"{[u.shape for u in other._us]}, at {line_of(user_site())}")
     _fits(J, J.shape[1], other.shape[1], "J1.T @ J2")
     if J._recorded or other._recorded:
         result = words.matmul(words.matrix_transpose(J.matrix()), other.matrix())
@@ -131,15 +132,16 @@ def diagonal(J: Jacobian, i: int, j: int) -> dlarray:
     u, x = J._source.us[i], J._source.xs[j]
     if u.shape != x.shape:
         raise ShapeError(
-            f"diagonal() is for u and x of one shape, not {described(u.shape, u.labels)} and {described(x.shape, x.labels)}")
+            f"diagonal() is for u and x of one shape, not {described(u.shape, u.labels)} and "
+            f"{described(x.shape, x.labels)}")
     block = J._source.block(i, j)
     total = torch.zeros(u.shape, dtype=J.dtype, device=u.device)
     for term in block.terms if block is not None else ():
         for k, (a, b) in enumerate(zip(term.out, term.inn, strict=True)):
             if a.indices != b.indices or not (in_order(a) and in_order(b) or a.table_key == b.table_key):
                 raise ShapeError(
-                    f"this Jacobian is not proved to be diagonal: u's axis {k} is not tied to x's axis {k} ({described_term(term, u, x)}); "
-                                 "write J.dense(), or dljacobian(u, x, axis) for batches")
+                    f"this Jacobian is not proved to be diagonal: u's axis {k} is not tied to x's axis {k} "
+                    f"({described_term(term, u, x)}); write J.dense(), or dljacobian(u, x, axis) for batches")
         if term.conjugate:
             raise TypeRefused("u depends on conj(x) too, so its Jacobian is not a diagonal of numbers; use J @ v")
     if J._recorded:  # what J' times ones gives is then the diagonal alone
@@ -200,5 +202,5 @@ def probe(J: Jacobian, seed: int = 0) -> None:
             worst = float((found - expected).abs().max()) if found.numel() else 0.0
             if not worst <= limit:
                 raise GradloomError(
-                    f"the structured Jacobian with respect to {x.key!r} differs from a plain walk by {worst:.1e}; please report it, "
-                                    "and use dljacobian(u, x, axis) or dlgradient meanwhile")
+                    f"the structured Jacobian with respect to {x.key!r} differs from a plain walk by {worst:.1e}; "
+                    "please report it, and use dljacobian(u, x, axis) or dlgradient meanwhile")

@@ -73,7 +73,8 @@ def shown(J: Any) -> str:
         for i in J._rows:
             name = "" if paths[k] == () else f"{paths[k][0] if len(paths[k]) == 1 else paths[k]!r}: "
             lines.append(
-                f"  {name}{source.us[i].shape} by {source.xs[j].shape}: {words(source.planned(i, j), source.us[i], source.xs[j])}")
+                f"  {name}{source.us[i].shape} by {source.xs[j].shape}: "
+                f"{words(source.planned(i, j), source.us[i], source.xs[j])}")
     return "\n".join(lines)
 
 

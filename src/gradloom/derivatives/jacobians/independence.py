@@ -47,7 +47,8 @@ def _independence(u: Node, x: Node, partners: Partners) -> tuple[str, str, int |
     try:
         block = push([u], {x: seed}, values_of=stand_ins)[0]
     except Exception as error:  # an operation that cannot run without data: no proof either way
-        return "unknown", f"an operation between cannot be followed without its data ({str(error).splitlines()[0][:80]})", None
+        reason = str(error).splitlines()[0][:80]
+        return "unknown", f"an operation between cannot be followed without its data ({reason})", None
     if block is None:
         return "proved", "it does not depend on it at all", None
     pairing: dict[int, set[int]] = {k: set(js) for k, js in partners.items()}

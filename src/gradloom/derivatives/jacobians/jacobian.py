@@ -158,7 +158,8 @@ class Jacobian:
             return "gradient", False
         if not conjugate and any(t.conjugate for t in block.terms):
             raise TypeRefused(
-                "u depends on conj(x) as well, so du/dx alone does not describe it; use J @ v, or dense(conjugate=True) for du/dconj(x)")
+                "u depends on conj(x) as well, so du/dx alone does not describe it; use J @ v, or "
+                "dense(conjugate=True) for du/dconj(x)")
         return "terms", conjugate
 
     def dense(self, out: Any = None, *, conjugate: bool = False) -> Any:
@@ -180,8 +181,9 @@ class Jacobian:
         needed = math.prod(shape) * self.dtype.itemsize
         if needed > SMALL and needed > self._source.memory:
             raise ShapeError(
-                f"the dense Jacobian of shape {shape} needs {readable_bytes(needed)}, {readable_bytes(self._source.memory)} are free; "
-                             "keep the structure (J @ v, J.T @ w, J[key]), or give out= a memory-mapped array")
+                f"the dense Jacobian of shape {shape} needs {readable_bytes(needed)}, "
+                f"{readable_bytes(self._source.memory)} are free; keep the structure (J @ v, J.T @ w, J[key]), or give "
+                "out= a memory-mapped array")
         if self._recorded:
             return self._recorded_rows(i, j)
         block = self._source.block(i, j)
@@ -199,7 +201,8 @@ class Jacobian:
         u, x = self._source.us[i], self._source.xs[j]
         if u.dtype.is_complex:
             raise TypeRefused(
-                "a recorded Jacobian of complex u is not an array of gradients; take those of gl.real(u) and gl.imag(u)")
+                "a recorded Jacobian of complex u is not an array of gradients; take those of gl.real(u) and "
+                "gl.imag(u)")
         bar: Any = None
         if self._source.leads(i, j):
             seed = torch.eye(u.size, dtype=u.dtype, device=u.device).reshape((*u.shape, *u.shape))
@@ -209,7 +212,8 @@ class Jacobian:
         return recorded_result(bar, None, [leaf.node for leaf in self._source.xs if leaf.node is not None])
 
     def buffer(self) -> Any:
-        """Memory for `dense(out=)` from a pool that remembers which entries are zero; it returns to the pool when let go."""
+        """Memory for `dense(out=)` from a pool that remembers which entries are zero; it returns to the pool when let
+        go."""
         i, j = self._single("buffer()")
         block = self._source.block(i, j)
         u, x = self._source.us[i], self._source.xs[j]
@@ -223,8 +227,9 @@ class Jacobian:
         needed = self.dense_nbytes
         if needed > self._source.memory:
             raise ShapeError(
-                f"the matrix of {rows} x {columns} needs {readable_bytes(needed)}, {readable_bytes(self._source.memory)} are free; keep the "
-                             "structure: J @ v, J.T @ w, J[key].dense(out=)")
+                f"the matrix of {rows} x {columns} needs {readable_bytes(needed)}, "
+                f"{readable_bytes(self._source.memory)} are free; keep the structure: J @ v, J.T @ w, "
+                "J[key].dense(out=)")
         if self._recorded:
             reshape, concat = words.reshape, words.concat
             strips = [[reshape(self._recorded_rows(i, j), (self._source.us[i].size, self._source.xs[j].size))
@@ -256,7 +261,8 @@ class Jacobian:
         return value if dtype is None else value.astype(dtype)
 
     def _result(self, value: Tensor, labels: str | None, given: Sequence[dlarray] = ()) -> dlarray:
-        """A constant outside dlfeval; inside, a derivative that was not recorded: of every u, and in the directions given."""
+        """A constant outside dlfeval; inside, a derivative that was not recorded: of every u, and in the directions
+        given."""
         sources = [u.node for u in self._source.us if u.node is not None]
         if self._source.open and sources:
             return marked(value, labels, sources, OPTION, directions=given)
@@ -282,7 +288,8 @@ class Jacobian:
         return products.row_norms(self)
 
     def diagonal(self) -> dlarray:
-        """The diagonal d u[i] / d x[i], in u's shape, with proof from the structure that every other entry is zero; an error where there is none."""
+        """The diagonal d u[i] / d x[i], in u's shape, with proof from the structure that every other entry is zero; an
+        error where there is none."""
         return products.diagonal(self, *self._single("diagonal()"))
 
     def tosparse(self) -> Any:
@@ -299,13 +306,14 @@ class Jacobian:
         """What leaves the library while the trace is open would be a constant."""
         if self._source.open and any(u.node is not None for u in self._source.us):
             raise TraceError(
-                f"{what} would make a constant of a derivative, at {line_of(user_site())}; return J from dlfeval and write it out there, or use "
-                             "J.dense() and J.matrix(), which cannot be differentiated by accident")
+                f"{what} would make a constant of a derivative, at {line_of(user_site())}; return J from dlfeval and "
+                "write it out there, or use J.dense() and J.matrix(), which cannot be differentiated by accident")
 
     # ----- products -----
 
     def __matmul__(self, v: Any) -> Any:
-        """J v: v in x's container, or one flat vector; the result in u's. J1 @ J2.T is an array of shape (*u1.shape, *u2.shape)."""
+        """J v: v in x's container, or one flat vector; the result in u's. J1 @ J2.T is an array of shape (*u1.shape,
+        *u2.shape)."""
         if isinstance(v, TransposedJacobian):
             return products.times_transposed(self, v.T)
         given = distributed(v, self._xs, self._x_structure, "J @ v")
@@ -429,7 +437,8 @@ class TransposedJacobian:
         return unflatten(J._x_structure, made)
 
     def gram(self) -> dlarray:
-        """J' J with shape (*x.shape, *x.shape) for one x, (total, total) for a container: the Gauss-Newton matrix of a squared loss."""
+        """J' J with shape (*x.shape, *x.shape) for one x, (total, total) for a container: the Gauss-Newton matrix of a
+        squared loss."""
         return self @ self.T
 
 

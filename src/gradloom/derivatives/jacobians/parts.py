@@ -1,4 +1,5 @@
-"""What a Jacobian object is made from: its u and x, the way to each part, and the Blocks, made when they are first needed."""
+"""What a Jacobian object is made from: its u and x, the way to each part, and the Blocks, made when they are first
+needed."""
 from __future__ import annotations
 
 import math
@@ -60,7 +61,8 @@ class Source:
         """An error where the trace has ended."""
         if not self.open:
             raise TraceError(
-                f"{what}: this Jacobian (of {line_of(self.site)}) escaped from its dlfeval and is closed; return it from dlfeval")
+                f"{what}: this Jacobian (of {line_of(self.site)}) escaped from its dlfeval and is closed; return it "
+                "from dlfeval")
 
     @property
     def memory(self) -> int:
@@ -99,8 +101,9 @@ class Source:
                     raise
                 said = (str(kernels) or type(kernels).__name__).splitlines()[0][:120]
                 raise ShapeError(
-                    f"the structured Jacobian of {line_of(self.site)} with respect to {self.xs[j].key!r} does not fit in memory on the way: "
-                                 f"{said}; take fewer outputs, or use J @ v and J.T @ w inside dlfeval") from error
+                    f"the structured Jacobian of {line_of(self.site)} with respect to {self.xs[j].key!r} does not fit "
+                    f"in memory on the way: {said}; take fewer outputs, or use J @ v and J.T @ w inside "
+                    "dlfeval") from error
         return self.blocks[i, j]
 
     def _make(self, i: int, j: int) -> None:
@@ -156,8 +159,9 @@ class Source:
         needed = sum(self._bytes(i, j) for i in rows for j in columns)
         if needed > memory:
             raise ShapeError(
-                f"the structured Jacobian of {line_of(self.site)} holds {readable_bytes(needed)}, and {readable_bytes(memory)} of memory are free "
-                             f"(dense: {readable_bytes(dense_bytes)}); take fewer outputs, use J @ v and J.T @ w inside dlfeval, or dljacobian(u, x, axis)")
+                f"the structured Jacobian of {line_of(self.site)} holds {readable_bytes(needed)}, and "
+                f"{readable_bytes(memory)} of memory are free (dense: {readable_bytes(dense_bytes)}); take fewer "
+                "outputs, use J @ v and J.T @ w inside dlfeval, or dljacobian(u, x, axis)")
 
     def _bytes(self, i: int, j: int) -> int:
         """Bytes that a part holds, or will hold."""

@@ -145,7 +145,8 @@ def _rests_on_positions(nodes: Iterable[Node]) -> bool:
 
 
 def _forwards(u: Node, x: Node, limit: float) -> tuple[Cost | None, int]:
-    """The cost of a walk from x, None where it is more than `limit` seconds, or cannot be followed without data; and what it makes."""
+    """The cost of a walk from x, None where it is more than `limit` seconds, or cannot be followed without data; and
+    what it makes."""
     meter = _Meter(limit)
     try:
         (block,) = under([meter], push, [u], {x: identity(x.shape, x.dtype, "meta")}, values_of=stand_ins)

@@ -27,7 +27,8 @@ from .structure import structure
 
 
 def cleared(found: Any, u: Node, x: Node, axes: Sequence[int]) -> Any:
-    """Rows along `axes` of u, of shape (*sizes, *x.shape), an array or a recorded one: NaN and infinities are left where an entry can be."""
+    """Rows along `axes` of u, of shape (*sizes, *x.shape), an array or a recorded one: NaN and infinities are left
+    where an entry can be."""
     raw = found._value if type(found) is dlarray else found
     if u.trace.guarded or all_finite((raw,)):  # where something was selected, 0 times infinity is 0 anyway
         return found
@@ -47,7 +48,8 @@ def cleared(found: Any, u: Node, x: Node, axes: Sequence[int]) -> Any:
 
 
 def _possible(block: Block | None, u: Node, x: Node, axes: Sequence[int]) -> Tensor:
-    """Where the rows along some axes of u can be other than zero, whatever the values, by the structure of d u / d x."""
+    """Where the rows along some axes of u can be other than zero, whatever the values, by the structure of d u / d
+    x."""
     there = torch.zeros((math.prod(u.shape), math.prod(x.shape)), dtype=torch.bool, device="cpu")
     if block is not None:
         for term in block.terms:

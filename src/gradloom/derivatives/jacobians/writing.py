@@ -21,7 +21,8 @@ PIECE = 1 << 27  # bytes written at once
 
 def written_whole(block: Block | None, memory: Tensor, kind: str, conjugate: bool, *, zeroed: bool = True,
                   clean: bool = True) -> Tensor:
-    """The entries in `memory`: the terms in x_dot alone, or added to those in conj(x_dot) (`kind` "both"), as gradients ("gradient")."""
+    """The entries in `memory`: the terms in x_dot alone, or added to those in conj(x_dot) (`kind` "both"), as gradients
+    ("gradient")."""
     if block is None:
         return memory if clean else memory.zero_()
     if kind == "terms" or kind == "both" and not any(t.conjugate for t in block.terms):
@@ -76,7 +77,8 @@ def _memory(out: Any, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor | No
     if isinstance(out, Tensor):
         if out.layout is not torch.strided or out.is_meta or out.is_quantized or out.is_conj() or out.is_neg():
             raise TypeRefused(
-                "out has no memory of its own numbers to write to; give a dense tensor, as torch.empty(shape, dtype=) makes one")
+                "out has no memory of its own numbers to write to; give a dense tensor, as torch.empty(shape, dtype=) "
+                "makes one")
         memory = out.detach()
     elif isinstance(out, np.ndarray):
         if not out.flags.writeable:
@@ -89,8 +91,8 @@ def _memory(out: Any, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor | No
     elif (not (hasattr(out, "shape") and hasattr(out, "dtype") and hasattr(out, "__setitem__") and shape)
           or hasattr(out, "_value")):
         raise TypeRefused(
-            f"out is a NumPy array (memory-mapped ones too), a torch tensor, or an array that takes out[a:b] = values (zarr, h5py), "
-                          f"not {type(out).__name__}")
+            "out is a NumPy array (memory-mapped ones too), a torch tensor, or an array that takes out[a:b] = values "
+            f"(zarr, h5py), not {type(out).__name__}")
     its = np.dtype(str(out.dtype)).name if memory is None else NAMES.get(memory.dtype, str(memory.dtype))
     if tuple(out.shape) != shape or its != NAMES[dtype]:
         raise ShapeError(f"out has shape {tuple(out.shape)} and type {its}; {shape} and {NAMES[dtype]} are needed")
@@ -102,7 +104,8 @@ def _memory(out: Any, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor | No
 
 
 def _overlaps(strides: Sequence[int], shape: Sequence[int], size: int) -> bool:
-    """Whether elements of this size may share memory: they do not where each stride passes over all that the smaller ones reach."""
+    """Whether elements of this size may share memory: they do not where each stride passes over all that the smaller
+    ones reach."""
     reach = size
     for stride, n in sorted((abs(s), n) for s, n in zip(strides, shape, strict=True) if n > 1):
         if stride < reach:

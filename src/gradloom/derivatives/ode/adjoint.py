@@ -45,8 +45,8 @@ class Problem:
             made = live(k._node)  # by a derivative inside odefun; anything older is not odefun's own
             if made is not None and (made.trace is not trace or any(node.number < start for node in ancestors([made]))):
                 raise TraceError(
-                    f"dlode45 with gradient_mode=\"adjoint\": odefun uses a traced array that it was not given, at {line_of(user_site())}; "
-                                 "pass it in theta, or write gradient_mode=\"direct\"")
+                    "dlode45 with gradient_mode=\"adjoint\": odefun uses a traced array that it was not given, at "
+                    f"{line_of(user_site())}; pass it in theta, or write gradient_mode=\"direct\"")
             return [dlarray._made(k._value, None, k._labels)]
 
         states = [s[0] for s in solved(slope, self.times, [y], self.options)]
@@ -75,7 +75,8 @@ class Problem:
 
     def pushed(self, values: Sequence[dlarray], rows: Sequence[Sequence[dlarray | None]],
                recorded: bool) -> list[dlarray]:
-        """Tangents of the solution from each row of tangents of the initial state and the parameters: the tangent equation, alongside."""
+        """Tangents of the solution from each row of tangents of the initial state and the parameters: the tangent
+        equation, alongside."""
         y0, *parameters, _ = values
         moving = [k for k, dot in enumerate(rows[0]) if dot is not None and k]
 
@@ -104,7 +105,8 @@ def _adjoint_kernel(*values: Tensor, problem: Problem) -> Tensor:
 
 
 class _Adjoint(Operation):
-    """An initial state and parameters to states at times. The pull solves the adjoint equation, the push the tangent equation."""
+    """An initial state and parameters to states at times. The pull solves the adjoint equation, the push the tangent
+    equation."""
 
     kind = "general"
     recomputable = False  # it may draw random numbers

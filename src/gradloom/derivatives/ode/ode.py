@@ -24,8 +24,8 @@ def _times(tspan: Any) -> tuple[float, ...]:
     if (times.ndim != 1 or len(times) < 2 or not np.isfinite(times).all()
         or not ((steps > 0).all() or (steps < 0).all())):
         raise ShapeError(
-            f"dlode45: tspan is a vector of at least two times, all increasing or all decreasing, not {tspan!r}, at {line_of(user_site())}; "
-                         "write (0.0, 1.0)")
+            f"dlode45: tspan is a vector of at least two times, all increasing or all decreasing, not {tspan!r}, at "
+            f"{line_of(user_site())}; write (0.0, 1.0)")
     return tuple(float(t) for t in times)
 
 
@@ -81,11 +81,12 @@ def dlode45(odefun: Any, tspan: Any, y0: Any, theta: Any = None, /, *, gradient_
     labels = labels_of(y0)
     if labels is not None and data_format not in (None, labels):
         raise LabelError(
-            f"dlode45: y0 is labelled {labels!r} already, data_format={data_format!r} contradicts it; leave data_format out")
+            f"dlode45: y0 is labelled {labels!r} already, data_format={data_format!r} contradicts it; leave "
+            "data_format out")
     if "T" in (labels or checked(data_format, y0.ndim) or ""):
         raise LabelError(
-            f"dlode45: T is the time of the solution, y0 is {described(y0.shape, labels or data_format)}, at {line_of(user_site())}; "
-                         "label that axis S or U")
+            f"dlode45: T is the time of the solution, y0 is {described(y0.shape, labels or data_format)}, at "
+            f"{line_of(user_site())}; label that axis S or U")
     problem = Problem(Right(odefun, theta, labels), times, options)
     if gradient_mode == "adjoint":
         y = ADJOINT.apply((plain(y0), *[plain(p) for p in problem.right.parameters]), {"problem": problem})

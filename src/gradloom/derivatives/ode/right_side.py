@@ -52,15 +52,16 @@ class Right:
         slope = network(y) if self.network else self.odefun(t, y, theta) if self.with_theta else self.odefun(t, y)
         if not isinstance(slope, (dlarray, np.ndarray, Tensor, float)):
             raise TypeRefused(
-                f"dlode45: odefun returns an array with the shape of y, not {type(slope).__name__}, at {line_of(user_site())}")
+                f"dlode45: odefun returns an array with the shape of y, not {type(slope).__name__}, at "
+                f"{line_of(user_site())}")
         slope = slope if isinstance(slope, dlarray) else dlarray(slope)
         if (labels_of(slope) not in (None, self.labels) and self.labels is not None
             and sorted(slope.dims) == sorted(self.labels)):
             slope = permute_dims(slope, self.labels)
         if slope.shape != y.shape:
             raise ShapeError(
-                f"dlode45: odefun returned {described(slope.shape, slope._labels)} for y {described(y.shape, self.labels)}, "
-                             f"at {line_of(user_site())}; it returns dy/dt, in the shape of y")
+                f"dlode45: odefun returned {described(slope.shape, slope._labels)} for y "
+                f"{described(y.shape, self.labels)}, at {line_of(user_site())}; it returns dy/dt, in the shape of y")
         return astype(slope, y.dtype) if slope.dtype is not y.dtype else slope
 
 

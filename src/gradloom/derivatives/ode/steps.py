@@ -120,8 +120,9 @@ def solved(f: Slope, times: Sequence[float], y: State, options: Options) -> list
                 break
             if h <= smallest:
                 raise GradloomError(
-                    f"dlode45 cannot keep the tolerance at t = {t:.6g} with steps of {h:.1e}, at {line_of(user_site())}: the solution "
-                                    "may be singular there, or odefun not smooth; write larger relative_tolerance and absolute_tolerance, or a shorter tspan")
+                    f"dlode45 cannot keep the tolerance at t = {t:.6g} with steps of {h:.1e}, at "
+                    f"{line_of(user_site())}: the solution may be singular there, or odefun not smooth; write larger "
+                    "relative_tolerance and absolute_tolerance, or a shorter tspan")
             h = max(smallest, h * (0.5 if failed else max(0.1, 0.8 * ratio ** -0.2)))
             failed = True
         reached = end if last else t + step

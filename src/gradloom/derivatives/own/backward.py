@@ -50,7 +50,8 @@ class OwnBackward:
         return [self.word, list(self.labels), list(self.shapes), list(self.y_labels), list(self.y_likes)]
 
     def run(self, values: Sequence[Tensor]) -> Any:
-        """The code on constants: its derivative is what it states, not what it runs. It says `y_labels` and `y_likes`."""
+        """The code on constants: its derivative is what it states, not what it runs. It says `y_labels` and
+        `y_likes`."""
         raise NotImplementedError
 
     def backward(self, xs: Sequence[Any], ys: Sequence[Any], y_bars: Sequence[dlarray], wanted: Sequence[bool],
@@ -91,8 +92,8 @@ class OwnBackward:
         bars = list(bars) if isinstance(bars, (tuple, list)) else [bars]
         if len(bars) != len(self.names):
             raise ShapeError(
-                f"{self.word} returned {len(bars)} cotangents, the {self.kind} has {len(self.names)} ({', '.join(self.names)}); "
-                             "return one for each, None where it is zero")
+                f"{self.word} returned {len(bars)} cotangents, the {self.kind} has {len(self.names)} "
+                f"({', '.join(self.names)}); return one for each, None where it is zero")
         return [None if bar is None else self._in_shape(bar, name, shape, labels)
                 for bar, name, shape, labels in zip(bars, self.names, self.shapes, self.labels, strict=True)]
 
@@ -132,7 +133,8 @@ class OwnBackwardOperation(Operation):
         super().__init__(name, lambda *values, call: call.run(values), ("x",), **rest)
 
     def apply(self, inputs: Sequence[Any], params: dict[str, Any] = NO_PARAMS, labels: Any = None) -> Any:
-        """Run the code on dlarrays, with errors that are its author's, and record it; only then are its labels known."""
+        """Run the code on dlarrays, with errors that are its author's, and record it; only then are its labels
+        known."""
         nodes = [live(x._node) for x in inputs]
         traced = [n for n in nodes if n is not None]
         for node in traced:

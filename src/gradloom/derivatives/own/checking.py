@@ -48,7 +48,9 @@ class Comparison:
         verdict = "ok" if self.ok else "WRONG"
         if not self.entries:
             return f"{self.walk:<14}{self.of:<24}{self.note}"
-        return f"{self.walk:<14}{self.of:<24}{self.entries:>7}  {self.error:<9.1e}{place:<10}{numbers:<30} {verdict}{self.note and '  ' + self.note}"
+        note = self.note and "  " + self.note
+        return (f"{self.walk:<14}{self.of:<24}{self.entries:>7}  {self.error:<9.1e}{place:<10}{numbers:<30} "
+                f"{verdict}{note}")
 
 
 def _number(x: Any) -> str:
@@ -57,7 +59,8 @@ def _number(x: Any) -> str:
 
 @dataclass
 class DerivativeCheck:
-    """What `check_derivatives` found: `ok`, `comparisons`, `failures`; printed, a table with the worst entry of each derivative."""
+    """What `check_derivatives` found: `ok`, `comparisons`, `failures`; printed, a table with the worst entry of each
+    derivative."""
 
     comparisons: list[Comparison] = field(default_factory=list)
 
@@ -121,8 +124,8 @@ def check_derivatives(function: Callable[..., Any], /, *args: Any, order: int | 
             report.comparisons.append(Comparison("second order", "", note=f"not to be had: {error}"))
     if raises and not report.ok:
         raise DerivativeMismatch(
-            f"{len(report.failures)} of {len(report.comparisons)} derivatives of {_name(function)} are wrong, "
-                                 f"at {line_of(user_site())}; mend the rules of those below\n{report}")
+            f"{len(report.failures)} of {len(report.comparisons)} derivatives of {_name(function)} are wrong, at "
+            f"{line_of(user_site())}; mend the rules of those below\n{report}")
     return report
 
 
@@ -140,7 +143,7 @@ class _Checker:
         if not self.at:
             raise ShapeError(
                 f"check_derivatives of {_name(function)}: no argument is a floating array, at {line_of(user_site())}; "
-                             "pass dlarrays or NumPy arrays of floating numbers")
+                "pass dlarrays or NumPy arrays of floating numbers")
         arrays = [leaf if isinstance(leaf, dlarray) else dlarray(leaf) for leaf in (self.leaves[k] for k in self.at)]
         self.labels = [x._labels for x in arrays]
         self.values = [x._value.to(torch.complex128 if x.dtype.is_complex else torch.float64) for x in arrays]
@@ -239,7 +242,8 @@ class _Checker:
                 else (slope, doubt))
 
     def complex_step(self, k: int, way: Tensor) -> float | None:
-        """The derivative by a step in the imaginary direction; None where the function does not take complex numbers."""
+        """The derivative by a step in the imaginary direction; None where the function does not take complex
+        numbers."""
         if any(a.is_complex() for a in (*self.values, *self.outputs)):
             return None
         try:
@@ -251,7 +255,8 @@ class _Checker:
         return total / TINY if math.isfinite(total) else None
 
     def pushes(self) -> list[Comparison]:
-        """Tangents in a random direction of each input; their inner products with the weights against those of the gradients."""
+        """Tangents in a random direction of each input; their inner products with the weights against those of the
+        gradients."""
         results, gradients = [], self.gradient(self.values)
         for k, way in enumerate(self.directions):
             ways = [way if j == k else torch.zeros_like(x) for j, x in enumerate(self.values)]
@@ -320,7 +325,8 @@ _POINTS = np.array([-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0]) * STEP
 
 
 def _difference(at: Sequence[Any], scale: float) -> tuple[Any, Any]:
-    """The derivative from values at the points, and how much two steps, or a hundredth of what the two sides, disagree."""
+    """The derivative from values at the points, and how much two steps, or a hundredth of what the two sides,
+    disagree."""
     a, b, c, here, d, e, f = at
     coarse = (8 * (e - b) - (f - a)) / (12 * STEP * scale)
     fine = (8 * (d - c) - (e - b)) / (6 * STEP * scale)

@@ -82,7 +82,8 @@ class DifferentiableFunction:
         """The outputs, recorded where an input is traced."""
         if not inputs:
             raise TypeRefused(
-                f"{type(self).__name__} was called without arrays, at {line_of(user_site())}; options belong in its __init__")
+                f"{type(self).__name__} was called without arrays, at {line_of(user_site())}; options belong in its "
+                "__init__")
         operands = [operand(x) for x in inputs]
         arrays = [x if type(x) is dlarray else dlarray(x) for x in operands]
         call = _Call(self, arrays)
@@ -115,8 +116,8 @@ class _Call(OwnBackward):
         results = result if type(result) is tuple else (result,)
         if len(results) < count or any(y is None for y in results[:count]):
             raise ShapeError(
-                f"{name}.forward returned {len(results)} results and num_outputs is {count}, at {line_of(user_site())}; "
-                             "return a tuple with an array for each output, then what is kept for backward")
+                f"{name}.forward returned {len(results)} results and num_outputs is {count}, at "
+                f"{line_of(user_site())}; return a tuple with an array for each output, then what is kept for backward")
         ys = [y if isinstance(y, dlarray) else dlarray(y) for y in results[:count]]
         self.memory = results[count:]
         self.y_labels, self.y_likes = [y._labels for y in ys], [y._value.to("meta") for y in ys]

@@ -26,7 +26,8 @@ FURTHER_ORDERS = 1 << 16  # entries up to which greedy colouring is tried in oth
 
 @dataclass
 class Coloring:
-    """A colour for each column (`by` "columns"), row ("rows") or both alike ("star"), and where the compressed products hold each entry."""
+    """A colour for each column (`by` "columns"), row ("rows") or both alike ("star"), and where the compressed products
+    hold each entry."""
 
     by: str
     colors: Indices
@@ -135,7 +136,8 @@ def _greedy(down: Indices, rows: Indices, m: int, order: Indices) -> Indices:
 
 
 def linear_colors(starts: Indices, columns: Indices, n: int, grid: Sequence[int], least: int) -> Indices | None:
-    """A sum of colours along each axis modulo their number, with as few as such a sum allows; None where the pattern is not the same all over a grid."""
+    """A sum of colours along each axis modulo their number, with as few as such a sum allows; None where the pattern is
+    not the same all over a grid."""
     axes = [k for k, size in enumerate(grid) if size > 1]
     if len(axes) < 2 or math.prod(grid) != n:
         return None
@@ -153,7 +155,8 @@ def linear_colors(starts: Indices, columns: Indices, n: int, grid: Sequence[int]
 
 
 def _linear(sizes: Sequence[int], offsets: Sequence[tuple[int, ...]], least: int) -> Iterator[Indices]:
-    """Linear colourings that tell apart what is at one of the offsets, up to TRIES with each number of colours, from the least up."""
+    """Linear colourings that tell apart what is at one of the offsets, up to TRIES with each number of colours, from
+    the least up."""
     periodic = [any(abs(d[k]) > size // 2 for d in offsets) for k, size in enumerate(sizes)]
     wrapped = sorted({tuple(_nearest(d, size) if p else d for d, size, p in zip(o, sizes, periodic, strict=True))
                       for o in offsets})
@@ -245,7 +248,8 @@ def _bits(there: np.ndarray) -> list[int]:
 
 
 def _apart(offset: tuple[int, ...], chosen: Sequence[Line], count: int) -> bool:
-    """Whether two positions at this offset never have one colour: the changes along the axes never add up to a multiple of their number."""
+    """Whether two positions at this offset never have one colour: the changes along the axes never add up to a multiple
+    of their number."""
     *others, (_, opposite) = [line[1][d] for d, line in zip(offset, chosen, strict=False) if d]
     sums = 1  # bit 0: nothing has changed
     for changes, _ in others:
@@ -293,7 +297,8 @@ def star_colors(starts: Indices, columns: Indices, n: int) -> Indices:
 
 
 def _read_star(starts: Indices, columns: Indices, n: int, colors: Indices) -> Indices:
-    """Each entry (i, j) from row i of colour j's product where j is alone of its colour there, else from row j of colour i's."""
+    """Each entry (i, j) from row i of colour j's product where j is alone of its colour there, else from row j of
+    colour i's."""
     rows = np.repeat(np.arange(n), np.diff(starts))
     count = _count(colors)
     key = rows * np.int64(count) + colors[columns]

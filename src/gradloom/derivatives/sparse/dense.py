@@ -27,7 +27,8 @@ def trace_between(u: Any, x: dlarray) -> list[Node]:
         return []
     if u.dtype.is_complex:
         raise TypeRefused(
-            f"the function's value is complex, at {line_of(user_site())}; return gl.real(u) and gl.imag(u), for example by concat")
+            f"the function's value is complex, at {line_of(user_site())}; return gl.real(u) and gl.imag(u), for "
+            "example by concat")
     assert x._node is not None
     order = ancestors([u_node], x._node.number)
     return order if order[0] is x._node and differentiable(u.dtype) else []
@@ -47,8 +48,8 @@ def jacobian_of(u: Any, x: dlarray, record: bool = False) -> Any:
     if needed > 1 << 28 and needed > free_memory():
         raise ShapeError(
             f"the Jacobian of {described(u.shape, None)} by {described(x.shape, None)} needs {readable_bytes(needed)}, "
-                         f"{readable_bytes(free_memory())} are free, at {line_of(user_site())}; write sparse_jacobian, or dljacobian(u, x), which keeps "
-                         "structure")
+            f"{readable_bytes(free_memory())} are free, at {line_of(user_site())}; write sparse_jacobian, or "
+            "dljacobian(u, x), which keeps structure")
     if not order or not m * n:
         return dlarray._made(torch.zeros(shape, dtype=dtype, device=x.device), None)
     if n <= m:

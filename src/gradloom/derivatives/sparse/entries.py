@@ -68,7 +68,8 @@ def whole(entries: Entries) -> Part:
 
 
 def moved(entries: Entries, target: Indices, coefficients: np.ndarray | None = None, present: bool = False) -> Entries:
-    """Each row r becomes row target[r], times coefficients[r]; -1 is nowhere. `present`: it is known that there is none."""
+    """Each row r becomes row target[r], times coefficients[r]; -1 is nowhere. `present`: it is known that there is
+    none."""
     found = []
     for p in entries:
         rows = target if p.rows is None else target[p.rows]
@@ -84,7 +85,8 @@ def moved(entries: Entries, target: Indices, coefficients: np.ndarray | None = N
 
 def read(entries: Entries, source: Indices, size: int, coefficients: np.ndarray | None = None,
          present: bool = False) -> Entries:
-    """Row r is what row source[r] was, times coefficients[r]; -1 reads zero. `size`: how many rows there were; `present`: no row is -1."""
+    """Row r is what row source[r] was, times coefficients[r]; -1 reads zero. `size`: how many rows there were;
+    `present`: no row is -1."""
     there: Indices | None = None  # which rows there are, where some are not
     if not present and len(source) and source.min() < 0:
         there = np.flatnonzero(source >= 0)

@@ -1,4 +1,5 @@
-"""Sparse Jacobians: what is kept of each branch of a function, and the evaluation, from partials or from compressed walks."""
+"""Sparse Jacobians: what is kept of each branch of a function, and the evaluation, from partials or from compressed
+walks."""
 from __future__ import annotations
 
 import copy
@@ -114,7 +115,8 @@ def sparse(kept: list[Prepared], u: Any, x: dlarray, square: bool, check: bool) 
             m, n = prepared.shape
             warnings.warn(
                 f"the {'Hessian' if square else 'Jacobian'} of {m} by {n} {why}, at {line_of(user_site())}; write "
-                          f"{'hessian' if square else 'jacobian'}, or dljacobian(u, x), which keeps other structure too", GradloomWarning, stacklevel=2)
+                f"{'hessian' if square else 'jacobian'}, or dljacobian(u, x), which keeps other structure "
+                "too", GradloomWarning, stacklevel=2)
     pattern = prepared.pattern
     if pattern is None:
         entries = jacobian_of(u, x)._value.reshape(prepared.shape)
@@ -154,7 +156,8 @@ def _probe(found: Any, order: list[Node], device: Any) -> None:
     wrong = np.isfinite(expected) & ~(error <= limit)  # a walk that is not finite says nothing
     if wrong.any():
         raise GradloomError(
-            f"the sparse Jacobian differs from a plain walk by {error[wrong].max():.1e}; please report it, and use jacobian meanwhile")
+            f"the sparse Jacobian differs from a plain walk by {error[wrong].max():.1e}; please report it, and use "
+            "jacobian meanwhile")
 
 
 def _directions(dtype: torch.dtype, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:

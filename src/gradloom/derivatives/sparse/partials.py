@@ -125,7 +125,8 @@ class Accumulation:
             self._take(step, order[step.place[0]], slots)
 
     def _result(self) -> tuple[np.ndarray, Indices | None, Sums]:
-        """The entries that are constant; the places of those that vary, None without any, and their values from the slots."""
+        """The entries that are constant; the places of those that vary, None without any, and their values from the
+        slots."""
         ends = self.ends
         if ends is None:  # another thread has been quicker
             return self.result  # type: ignore[no-any-return]
@@ -168,7 +169,8 @@ class Accumulation:
 
 
 def partial_of(node: Node, operand: int) -> tuple[Any, int | None]:
-    """A partial of an elementwise operation in this trace, and which of the node's values it is, where it is stated to be one."""
+    """A partial of an elementwise operation in this trace, and which of the node's values it is, where it is stated to
+    be one."""
     operation: Any = node.operation
     stated = operation.stated[operand]
     at = operation.inputs.index(stated) if isinstance(stated, str) and stated in operation.inputs else None

@@ -4,8 +4,8 @@ A walk forwards carries, for every node, the entries (row, column) of its Jacobi
 over all of them at once. An elementwise operation keeps the entries of its inputs and multiplies them; an operation
 that only moves or adds elements moves the rows, as running it once on probes says; of every other operation the
 structure comes from its own push, run on a Block without data. The pattern holds for every trace with the same
-operations, parameters and positions (`walks.signature.Signature`). As long as all operations are of the first two kinds, the
-values of the entries are known too (`accumulation`).
+operations, parameters and positions (`walks.signature.Signature`). As long as all operations are of the first two
+kinds, the values of the entries are known too (`accumulation`).
 """
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ from .partials import Accumulation, Place, Step, Sums, added, number_of, partial
 
 @dataclass
 class Pattern:
-    """Where a Jacobian of shape `shape` can be other than zero: CSR, columns in order; `accumulation` where it can give the values."""
+    """Where a Jacobian of shape `shape` can be other than zero: CSR, columns in order; `accumulation` where it can give
+    the values."""
 
     starts: Indices
     columns: Indices

@@ -1,4 +1,5 @@
-"""What is said where a kernel fails inside a walk: the operation, where it was used, and where its derivative was asked for."""
+"""What is said where a kernel fails inside a walk: the operation, where it was used, and where its derivative was asked
+for."""
 from __future__ import annotations
 
 from ...core.errors import GradloomError, ShapeError, TypeRefused, is_inside, line_of, user_site
@@ -34,8 +35,8 @@ def refuse_in_words(error: Exception) -> None:
     shapes = ", ".join(described(p.shape, None) for p in node.parents if p is not None and p.shape is not None)
     kind, reason = reason_of(first)
     raise kind(
-        f"the derivative of {node.operation.name}({shapes}), made in {line_of(node.site)}, cannot be computed, at {line_of(user_site())}: "
-               f"{reason}") from first
+        f"the derivative of {node.operation.name}({shapes}), made in {line_of(node.site)}, cannot be computed, at "
+        f"{line_of(user_site())}: {reason}") from first
 
 
 __all__ = ["FAILURES", "refuse_in_words"]

@@ -216,8 +216,8 @@ def check(met: Met, pairs: Pairs, outputs: Sequence[Node], turns: Sequence[Any] 
         return
     reason = str(pairs.unseen).splitlines()[0][:120]
     _warn(met.node,
-          f"what is made of their vectors cannot be differentiated twice ({reason}), so how equal values part is "
-                    "left out and even its first derivative is not right; use operations with derivatives of every order")
+          f"what is made of their vectors cannot be differentiated twice ({reason}), so how equal values part is left "
+          "out and even its first derivative is not right; use operations with derivatives of every order")
 
 
 def _turns_there(turn: Any, wrong: Tensor) -> bool:
@@ -253,7 +253,8 @@ def limit_backwards(met: Met, pairs: Pairs) -> Any:
 
 def limits_forwards(met: Met, x_dot: Any, later: Sequence[Node], pairs: Pairs, recorded: bool,
                     lead: tuple[int, ...]) -> Seeds:
-    """What the limits add to later nodes' tangents: derivatives as the values part, once and twice, and vectors turn."""
+    """What the limits add to later nodes' tangents: derivatives as the values part, once and twice, and vectors
+    turn."""
     y, pivots = outputs_of(met, recorded)
     turns = met.meeting.turns(y, x_dot)
     split = {item: dlarray._made(s, None) for item, s in met.parting().items()}

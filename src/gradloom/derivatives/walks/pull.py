@@ -195,7 +195,8 @@ def between(outputs: Iterable[Node], asked: set[Node]) -> tuple[list[Node], set[
 
 
 def _add_product(total: Tensor, operation: Any, k: int, values: list[Any], y_bar: Tensor) -> bool:
-    """The pull of input k added to what its parent has, which the walk owns, in one pass: where it is a product with another input in one shape and type."""
+    """The pull of input k added to what its parent has, which the walk owns, in one pass: where it is a product with
+    another input in one shape and type."""
     at = operation.factors[k]
     if at is None:
         return False

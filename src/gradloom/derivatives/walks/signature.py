@@ -90,7 +90,8 @@ def _content(value: Tensor) -> int:
 
 
 def _number(operation: Any, k: int, value: Any) -> Any:
-    """Of a number among the operands: a rule that reads it may decide by it; where the partial is the number itself, only 0 decides."""
+    """Of a number among the operands: a rule that reads it may decide by it; where the partial is the number itself,
+    only 0 decides."""
     stated = getattr(operation, "stated", None)
     decides = stated is None or k >= len(operation.inputs) or any(
         callable(p) and operation.inputs[k] in b.reads for p, b in zip(stated, operation.partials, strict=True))
@@ -208,7 +209,8 @@ def _in_python(kind: type) -> bool:
 
 
 class Signature:
-    """What a pattern rests on: the account of each node, and the constants that select. Numbers and floating constants are free."""
+    """What a pattern rests on: the account of each node, and the constants that select. Numbers and floating constants
+    are free."""
 
     def __init__(self, order: Sequence[Node]):
         place = places_of(order)

@@ -1,8 +1,8 @@
 """One step of a walk, and all that walks of every kind do at a node.
 
-A node whose derivative was not recorded is refused; what an earlier walk has dropped is computed again; the rule is told
-what is wanted, and is given the values that the walk reads: the recorded ones, arrays of the trace where the walk is
-itself recorded, or stand-ins. What it makes is put into the shape and type of the node that it is of, and handed on.
+A node whose derivative was not recorded is refused; what an earlier walk has dropped is computed again; the rule is
+told what is wanted, and is given the values that the walk reads: the recorded ones, arrays of the trace where the walk
+is itself recorded, or stand-ins. What it makes is put into the shape and type of the node that it is of, and handed on.
 """
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def unrecorded(node: Node) -> TraceError:
     """The error for a walk through a derivative that was not recorded."""
     option = node.params.get("option", "enable_higher_derivatives=True")
     return TraceError(
-        f"{node.operation.barrier} in {line_of(node.site)} was not recorded, so it cannot be differentiated at {line_of(user_site())}; "
-                      f"write {option} there, or detach(g) to mean a constant")
+        f"{node.operation.barrier} in {line_of(node.site)} was not recorded, so it cannot be differentiated at "
+        f"{line_of(user_site())}; write {option} there, or detach(g) to mean a constant")
 
 
 def output_of(node: Node) -> int | None:

@@ -29,7 +29,8 @@ _walks: dict[tuple[int, int, int], Any] = cache(f"{__name__}._walks", {})
 
 
 def written_out(y: Node, target: Node) -> Tensor | None:
-    """The gradient of a scalar with respect to a variable, where its walk has been written out; None where the ordinary walk has to be taken."""
+    """The gradient of a scalar with respect to a variable, where its walk has been written out; None where the ordinary
+    walk has to be taken."""
     if y.shape or y.site is None or not y.operation.unwatched:
         return None
     code, instruction = y.site

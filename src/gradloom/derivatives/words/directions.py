@@ -20,13 +20,15 @@ def matched(given: Any, structure: Structure, word: str) -> list[Any]:
     wanted = structure.paths()
     if len(leaves) != len(wanted):
         raise ShapeError(
-            f"{word} needs {len(wanted)} arrays, in the same container; {len(leaves)} were given, at {line_of(user_site())}")
+            f"{word} needs {len(wanted)} arrays, in the same container; {len(leaves)} were given, at "
+            f"{line_of(user_site())}")
     paths = its.paths()
     if len(wanted) == 1 or paths == wanted:
         return leaves
     if set(paths) != set(wanted):
         raise ShapeError(
-            f"{word}: the keys {[*map(str, paths)][:6]} are not the expected {[*map(str, wanted)][:6]}, at {line_of(user_site())}")
+            f"{word}: the keys {[*map(str, paths)][:6]} are not the expected {[*map(str, wanted)][:6]}, at "
+            f"{line_of(user_site())}")
     return [leaves[paths.index(path)] for path in wanted]
 
 
@@ -37,8 +39,8 @@ def direction(given: Any, shape: Sequence[int], labels: str | None, dtype: Any, 
         d = words.permute_dims(d, labels)
     if d.shape != tuple(shape) or d._labels not in (None, labels):
         raise ShapeError(
-            f"{word}: a direction {described(d.shape, d._labels)} for an array {described(shape, labels)}, at {line_of(user_site())}; "
-                         "they must have the same shape and labels")
+            f"{word}: a direction {described(d.shape, d._labels)} for an array {described(shape, labels)}, at "
+            f"{line_of(user_site())}; they must have the same shape and labels")
     if d._value.dtype.is_complex and not dtype.is_complex:
         raise TypeRefused(f"{word}: a complex direction for a real array, at {line_of(user_site())}; write gl.real(v)")
     return words.astype(dlarray._made(d._value, d._node), dtype)
@@ -58,8 +60,8 @@ def distributed(v: Any, leaves: Sequence[Any], its: Structure, what: str) -> lis
         one = given[0] if type(given[0]) is dlarray else dlarray(given[0])
         if one.ndim != 1 or one.size != total:
             raise ShapeError(
-                f"{what} needs a flat vector of {total} elements or the Jacobian's container, not {described(one.shape, one._labels)}, "
-                             f"at {line_of(user_site())}")
+                f"{what} needs a flat vector of {total} elements or the Jacobian's container, not "
+                f"{described(one.shape, one._labels)}, at {line_of(user_site())}")
         pieces, start = [], 0
         for leaf in leaves:
             piece = words.reshape(one[start:start + leaf.size], leaf.shape)  # type: ignore[index]

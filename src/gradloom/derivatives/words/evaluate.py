@@ -131,22 +131,25 @@ def refuse_suspended(function: Callable[..., Any]) -> None:
     code = getattr(function, "__code__", None)
     if code is not None and code.co_flags & SUSPENDED:
         raise TypeRefused(
-            f"{function.__name__} is a generator or coroutine function: it would run after the trace has ended; "
-                          "write an ordinary function that returns its values")
+            f"{function.__name__} is a generator or coroutine function: it would run after the trace has ended; write "
+            "an ordinary function that returns its values")
     if not callable(function):
         raise TypeRefused(
-            f"dlfeval needs a function as its first argument, not {type(function).__name__}; write dlfeval(fun, x, ...)")
+            f"dlfeval needs a function as its first argument, not {type(function).__name__}; write dlfeval(fun, x, "
+            "...)")
 
 
 def _variable(x: dlarray, trace: Trace, site: Site | None) -> dlarray:
-    """A fresh handle to a variable of its own: each place in the arguments is one, whatever else holds the same array."""
+    """A fresh handle to a variable of its own: each place in the arguments is one, whatever else holds the same
+    array."""
     value = x._value
     if not (value.dtype.is_floating_point or value.dtype.is_complex):
         return dlarray._made(value, None, x._labels)
     parent = x._node if x._node is None else live(x._node)
     if parent is not None and parent.trace is not trace:
         raise TraceError(
-            f"an argument of dlfeval belongs to another trace (made in {line_of(parent.site)}); pass it through the outer dlfeval")
+            f"an argument of dlfeval belongs to another trace (made in {line_of(parent.site)}); pass it through the "
+            "outer dlfeval")
     if parent is None:
         node = Node(VARIABLE, trace, (), [value], NO_PARAMS, value, site)
     else:
@@ -175,7 +178,8 @@ def _left_leaf(leaf: Any) -> Any:
         if type(leaf) is not AsyncGeneratorType:
             leaf.close()
         raise TypeRefused(
-            "dlfeval got a generator or coroutine back: it would run after the trace has ended; return a list or the values")
+            "dlfeval got a generator or coroutine back: it would run after the trace has ended; return a list or the "
+            "values")
     leave = getattr(type(leaf), "__leave_trace__", None)
     return leave(leaf) if leave is not None else leaf
 
@@ -194,7 +198,7 @@ def output_node(y: Any, word: str) -> Node | None:
     if current_trace() is None:
         raise TraceError(
             f"{word} is used inside a function that dlfeval runs: write dlfeval(fun, x, ...) with {word} in fun; "
-                         "value_and_gradient(fun) takes the function itself")
+            "value_and_gradient(fun) takes the function itself")
     return None
 
 
@@ -209,8 +213,8 @@ def target_node(x: Any, word: str) -> Node:
             f"{word} with respect to an array of {str(dtype)[6:]} has no meaning; write dlarray(x, dtype=\"float64\")")
     if x._note is not None and x._note[0] == "assigned":
         raise TraceError(
-            f"{word} with respect to an array that was assigned into (x[...] = v in {line_of(x._note[1])}): it is no longer what was passed; "
-                         "copy first with buffer = x.copy(), and write into the copy")
+            f"{word} with respect to an array that was assigned into (x[...] = v in {line_of(x._note[1])}): it is no "
+            "longer what was passed; copy first with buffer = x.copy(), and write into the copy")
     node = x._node
     if node is None or not node.trace.open:
         if current_trace() is None:
@@ -218,8 +222,8 @@ def target_node(x: Any, word: str) -> Node:
                 f"{word} is used inside a function that dlfeval runs: write dlfeval(fun, x, ...) with {word} in fun")
         if x._note is not None and x._note[0] == "made":
             raise TraceError(
-                f"{word} with respect to an array made inside the function, in {line_of(x._note[1])}: it is a constant there; "
-                             "pass it to dlfeval as an argument")
+                f"{word} with respect to an array made inside the function, in {line_of(x._note[1])}: it is a constant "
+                "there; pass it to dlfeval as an argument")
         raise TraceError(
             f"{word} with respect to an array that came from outside dlfeval (captured): pass it as an argument")
     return node
@@ -235,8 +239,8 @@ def check_leads_to(results: Node | Sequence[Node] | None, nodes: Sequence[Node],
     for node in computed:
         if node not in found and node.operation is not DESCENDS:
             raise TraceError(
-                f"{word}: the result does not depend on the target computed in {line_of(node.site)}; it was made from something else. "
-                             "Compute the result from this very array (x = X[:, 0]; u = net(x), not net(X))")
+                f"{word}: the result does not depend on the target computed in {line_of(node.site)}; it was made from "
+                "something else. Compute the result from this very array (x = X[:, 0]; u = net(x), not net(X))")
 
 
 def one_trace(results: Sequence[Node], targets: Sequence[Node]) -> None:
@@ -274,8 +278,8 @@ def dlgradient(y: Any, /, *targets: Any, retain_data: bool = False, enable_highe
     value = y._value
     if value.numel() != 1:
         raise ShapeError(
-            f"dlgradient differentiates a scalar, y is {described(y.shape, y._labels)}; write dlgradient(gl.sum(y), x) for the gradient of its "
-                         "sum, dljacobian(y, x) for all its elements")
+            f"dlgradient differentiates a scalar, y is {described(y.shape, y._labels)}; write dlgradient(gl.sum(y), x) "
+            "for the gradient of its sum, dljacobian(y, x) for all its elements")
     if value.dtype.is_complex:
         raise TypeRefused("dlgradient differentiates a real scalar, y is complex; write dlgradient(gl.real(y), x)")
     if (y_node is not None and not enable_higher_derivatives and allow_complex
@@ -298,7 +302,8 @@ def dlgradient(y: Any, /, *targets: Any, retain_data: bool = False, enable_highe
         for x in xs:
             if x._value.dtype.is_complex:
                 raise TypeRefused(
-                    "dlgradient(..., allow_complex=False) with respect to a complex array; write allow_complex=True, or make it real")
+                    "dlgradient(..., allow_complex=False) with respect to a complex array; write allow_complex=True, "
+                    "or make it real")
     if [n for n in nodes if n.operation is not VARIABLE]:
         check_leads_to(y_node, nodes, "dlgradient")
     gradients = gradient_of(y_node, value, xs, nodes, recorded=enable_higher_derivatives,
@@ -312,7 +317,8 @@ def dlgradient(y: Any, /, *targets: Any, retain_data: bool = False, enable_highe
 
 
 def _variables(targets: Sequence[Any], trace: Trace) -> list[Node] | None:
-    """The nodes of targets that are all variables of a trace; None where some are containers, computed, or of another trace."""
+    """The nodes of targets that are all variables of a trace; None where some are containers, computed, or of another
+    trace."""
     nodes = []
     for x in targets:
         if type(x) is not dlarray:
@@ -325,7 +331,8 @@ def _variables(targets: Sequence[Any], trace: Trace) -> list[Node] | None:
 
 
 def _flat_targets(targets: Sequence[Any]) -> tuple[list[Any], list[tuple[Structure, list[tuple[Any, bool]]]]]:
-    """All arrays of several targets, and how to fill their containers: text and None in a container stay what they are."""
+    """All arrays of several targets, and how to fill their containers: text and None in a container stay what they
+    are."""
     xs: list[Any] = []
     structures = []
     for target in targets:

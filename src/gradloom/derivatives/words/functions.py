@@ -108,7 +108,8 @@ def as_variable(x: Any) -> Any:
 
 
 def apart(own: bool, function: Callable[..., Any], /, *args: Any) -> Any:
-    """Run a function, its trace apart from the one that this thread is running, of which a result in NumPy would be a constant."""
+    """Run a function, its trace apart from the one that this thread is running, of which a result in NumPy would be a
+    constant."""
     return within(None, function, *args) if own else function(*args)
 
 

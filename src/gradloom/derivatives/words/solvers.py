@@ -1,4 +1,5 @@
-"""The words that solvers take: functions that return Jacobians and Hessians, dense or sparse, of what they are given."""
+"""The words that solvers take: functions that return Jacobians and Hessians, dense or sparse, of what they are
+given."""
 from __future__ import annotations
 
 import functools
@@ -133,8 +134,8 @@ def _derivative(function: Callable[..., Any], argument: int | str, derive: Calla
         x = as_variable(given)
         if type(x) is not dlarray:
             raise TypeRefused(
-                f"{word} differentiates with respect to one array, and argument {argument!r} is a {type(given).__name__}; "
-                              "pass a NumPy array: ravel(tree) makes one vector of a container")
+                f"{word} differentiates with respect to one array, and argument {argument!r} is a "
+                f"{type(given).__name__}; pass a NumPy array: ravel(tree) makes one vector of a container")
         if not differentiable(x.dtype) or x.dtype.is_complex:
             raise TypeRefused(
                 f"{word} is for real floating-point arrays, and argument {argument!r} is {NAMES[x.dtype]}; "
@@ -143,7 +144,8 @@ def _derivative(function: Callable[..., Any], argument: int | str, derive: Calla
         record = type(given) is dlarray and (current_trace() is not None or live(given._node) is not None)
         if record and word.startswith("sparse"):
             raise TraceError(
-                f"{word} is not recorded, at {line_of(user_site())}; write {word[7:]}, or dljacobian(u, x), inside dlfeval")
+                f"{word} is not recorded, at {line_of(user_site())}; write {word[7:]}, or dljacobian(u, x), inside "
+                "dlfeval")
 
         def run(variable: dlarray) -> Any:
             filled, named = list(args), dict(kwargs)

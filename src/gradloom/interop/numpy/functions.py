@@ -1,4 +1,5 @@
-"""NumPy's protocols: np.sin(x), np.sum(x, axis=0), np.stack([x, y]), np.add.reduce(x) record the library's operations."""
+"""NumPy's protocols: np.sin(x), np.sum(x, axis=0), np.stack([x, y]), np.add.reduce(x) record the library's
+operations."""
 from __future__ import annotations
 
 import inspect
@@ -81,8 +82,8 @@ def _named(word: str, options: dict[str, Any]) -> dict[str, Any]:
                           f"write y = {word}(...), and a = a + x instead of a += x")
     if "where" in options and options["where"] is not True:
         raise TypeRefused(
-            f"{word} with where= has no operation, at {line_of(user_site())}; select with np.where(mask, {word}(x), other), "
-                          "or x[mask]")
+            f"{word} with where= has no operation, at {line_of(user_site())}; select with np.where(mask, {word}(x), "
+            "other), or x[mask]")
     return {k: v for k, v in options.items() if k not in ("out", "where", "casting", "subok", "order", "like")
             and v is not np._NoValue}
 
@@ -98,7 +99,8 @@ def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _constants(function: Callable[..., Any], word: str, name: str, args: Any, kwargs: Any) -> Any:
-    """A function without an operation: on untraced arrays it computes with their values, as it does on any other constant."""
+    """A function without an operation: on untraced arrays it computes with their values, as it does on any other
+    constant."""
     if traced_in((args, kwargs)):
         raise unknown(word, name, (*UFUNCS, *FUNCTIONS),
                       "write it in other operations, or extractdata(x) to mean a constant")

@@ -227,7 +227,8 @@ def eigh(a: Any, UPLO: str = "L") -> Any:
 @named_as_theirs
 def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     raise TypeRefused(
-        f"np.linalg.lstsq returns four things, at {line_of(user_site())}; write gl.linalg.lstsq(a, b), the solution alone")
+        f"np.linalg.lstsq returns four things, at {line_of(user_site())}; write gl.linalg.lstsq(a, b), the solution "
+        "alone")
 
 
 @named_as_theirs
@@ -251,7 +252,8 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
 
 @named_as_theirs
 def gradient(f: Any, *spacing: Any, axis: Any = None, edge_order: int = 1) -> Any:
-    """Central differences, and at both ends one-sided ones of order `edge_order`, for one spacing of each axis or the places along it."""
+    """Central differences, and at both ends one-sided ones of order `edge_order`, for one spacing of each axis or the
+    places along it."""
     f = floating(array(f))
     axes = (tuple(range(f.ndim)) if axis is None else tuple(k % f.ndim
                                                             for k in (axis if isinstance(axis, (tuple, list))
@@ -259,8 +261,8 @@ def gradient(f: Any, *spacing: Any, axis: Any = None, edge_order: int = 1) -> An
     if (edge_order not in (1, 2) or len(spacing) not in (0, 1, len(axes))
         or any(f.shape[k] < edge_order + 1 for k in axes)):
         raise TypeRefused(
-            f"np.gradient takes a spacing for each axis or one for all, edge_order 1 or 2, and one entry more than that along each axis, "
-                          f"at {line_of(user_site())}; write differences of slices for others")
+            "np.gradient takes a spacing for each axis or one for all, edge_order 1 or 2, and one entry more than "
+            f"that along each axis, at {line_of(user_site())}; write differences of slices for others")
     steps = spacing * len(axes) if len(spacing) == 1 else spacing or (1.0,) * len(axes)
     parts = [gl.moveaxis(_slope(gl.moveaxis(f, k, 0), array(h), edge_order), 0, k)
              for k, h in zip(axes, steps, strict=True)]
@@ -268,7 +270,8 @@ def gradient(f: Any, *spacing: Any, axis: Any = None, edge_order: int = 1) -> An
 
 
 def _slope(f: Any, h: Any, edge_order: int) -> Any:
-    """The derivative along the first axis of the parabola through three neighbours; at both ends that of the line through two, or of the next parabola."""
+    """The derivative along the first axis of the parabola through three neighbours; at both ends that of the line
+    through two, or of the next parabola."""
     h = gl.broadcast_to(h, (f.shape[0] - 1,)) if not h.ndim else gl.diff(h)
     h = gl.reshape(gl.astype(h, f.dtype), (-1, *(1,) * (f.ndim - 1)))
     slope = (f[1:] - f[:-1]) / h

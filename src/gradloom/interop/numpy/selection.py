@@ -67,8 +67,8 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
     a, choices = array(a), [array(c) for c in choices]
     if bool(gl.any(gl.logical_or(a < 0, a >= len(choices)))):
         raise ShapeError(
-            f"np.choose among {len(choices)} arrays needs indices from 0 to {len(choices) - 1}, at {line_of(user_site())}; "
-                         "write np.clip(a, 0, ...)")
+            f"np.choose among {len(choices)} arrays needs indices from 0 to {len(choices) - 1}, at "
+            f"{line_of(user_site())}; write np.clip(a, 0, ...)")
     y = choices[0]
     for k, choice in enumerate(choices[1:], 1):
         y = gl.where(gl.equal(a, k), choice, y)
@@ -85,8 +85,8 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> An
         masks.append(~np.any(masks, axis=0))
     if len(funclist) != len(masks):
         raise ShapeError(
-            f"np.piecewise has {len(masks)} conditions and {len(funclist)} functions, at {line_of(user_site())}; write one for each, "
-                         "and one more for the others")
+            f"np.piecewise has {len(masks)} conditions and {len(funclist)} functions, at {line_of(user_site())}; write "
+            "one for each, and one more for the others")
     y = gl.zeros(x.shape, like=x)
     for mask, function in zip(masks, funclist, strict=True):
         if mask.any():
@@ -129,7 +129,8 @@ def sliding_window_view(x: Any, window_shape: Any, axis: Any = None, *, subok: b
         n = x.shape[k] - size + 1
         if n < 1:
             raise ShapeError(
-                f"sliding_window_view: windows of {size} along an axis of {x.shape[k]}, at {line_of(user_site())}; write a smaller window")
+                f"sliding_window_view: windows of {size} along an axis of {x.shape[k]}, at {line_of(user_site())}; "
+                "write a smaller window")
         places = (np.arange(n)[:, None] + np.arange(size)).ravel()
         x = gl.take(x, places, axis=k)
         x = gl.moveaxis(gl.reshape(x, (*x.shape[:k], n, size, *x.shape[k + 1:])), k + 1, -1)

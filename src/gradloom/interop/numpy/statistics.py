@@ -1,4 +1,5 @@
-"""NumPy's statistics: reductions that leave NaN out, quantiles, covariances, counts. A NaN that is left out carries no derivative."""
+"""NumPy's statistics: reductions that leave NaN out, quantiles, covariances, counts. A NaN that is left out carries no
+derivative."""
 from __future__ import annotations
 
 import math
@@ -119,7 +120,8 @@ def nanquantile(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_inp
     a, parts = floating(array(a)), np.asarray(q, dtype=np.float64)
     if not ((parts >= 0) & (parts <= 1)).all():
         raise ShapeError(
-            f"np.nanquantile needs q from 0 to 1, not {q}, at {line_of(user_site())}; percentages are for np.nanpercentile")
+            f"np.nanquantile needs q from 0 to 1, not {q}, at {line_of(user_site())}; percentages are for "
+            "np.nanpercentile")
     axes = (tuple(range(a.ndim)) if axis is None else tuple(k % a.ndim
                                                             for k in (axis if isinstance(axis, tuple) else (axis,))))
     rest = [k for k in range(a.ndim) if k not in axes]

@@ -1,4 +1,5 @@
-"""What each function of NumPy records: adapters with NumPy's own arguments. `FUNCTIONS` is read by NumPy's protocol and by its tests."""
+"""What each function of NumPy records: adapters with NumPy's own arguments. `FUNCTIONS` is read by NumPy's protocol and
+by its tests."""
 from __future__ import annotations
 
 import builtins
@@ -37,7 +38,8 @@ _CORRECTED = ("var", "std")
 
 
 def _reduction(name: str, order: tuple[str, ...], join: str | None = None) -> None:
-    """np.sum and its like; `order` is NumPy's order of what may follow the axis, `join` the operation that takes an initial value in."""
+    """np.sum and its like; `order` is NumPy's order of what may follow the axis, `join` the operation that takes an
+    initial value in."""
 
     def call(a: Any, axis: Any = None, *more: Any, **options: Any) -> Any:
         options = {k: v for k, v in {**dict(zip(order, more, strict=False)), **options}.items() if v is not np._NoValue}

@@ -114,8 +114,8 @@ ANSWERED: dict[Any, Callable[..., Any]] = {torch.autograd.grad: _gradients, torc
 _INSTEAD = {
     "Vmap": ("torch.func.vmap", "write the batch as an axis, which torch's operations take"),
     "Grad": ("torch.func.grad, vjp or jacrev", "write torch.autograd.grad(y, x, create_graph=True) or "
-                                               "torch.autograd.functional.jacobian inside the module, "
-             "gl.dlgradient or gl.dljacobian outside"),
+                                               "torch.autograd.functional.jacobian inside the module, gl.dlgradient "
+                                               "or gl.dljacobian outside"),
     "Jvp": ("torch.func.jvp or jacfwd", "write torch.autograd.functional.jvp(f, x, v, create_graph=True) inside the "
                                         "module, gl.jvp outside"),
     "Functionalize": ("torch.func.functionalize", "leave it out: writes are functional here"),

@@ -49,10 +49,11 @@ def handle(function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any
     if name.endswith("_") and not name.endswith("__") or name in ("__setitem__", "__set__"):
         raise TypeRefused(
             f"{word} would write a recorded value into a tensor, at {line_of(user_site())}; write t = t + x instead of "
-                          "t.add_(x), and make t a dlarray before t[i] = x")
+            "t.add_(x), and make t a dlarray before t[i] = x")
     if kwargs.get("out") is not None:
         raise TypeRefused(
-            f"{word} with out= would write a recorded value into a tensor, at {line_of(user_site())}; write y = {word}(...)")
+            f"{word} with out= would write a recorded value into a tensor, at {line_of(user_site())}; write y = "
+            f"{word}(...)")
     adapter = FUNCTIONS.get(name)
     if adapter is None:
         return fallback(function, args, kwargs, word, "")

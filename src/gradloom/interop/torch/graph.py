@@ -1,4 +1,5 @@
-"""Operations on torch tensors that require gradients: where torch cannot differentiate the kernel, our rules join its graph."""
+"""Operations on torch tensors that require gradients: where torch cannot differentiate the kernel, our rules join its
+graph."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -14,7 +15,8 @@ from ..protocol import gl
 
 
 class Recorded(torch.autograd.Function):
-    """A function of dlarrays on tensors; its backward is the same for the function's derivative, so that it has every order."""
+    """A function of dlarrays on tensors; its backward is the same for the function's derivative, so that it has every
+    order."""
 
     @staticmethod
     def forward(ctx: Any, function: Callable[..., Any], *tensors: Tensor) -> Any:

@@ -144,7 +144,8 @@ def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepd
 def ctc_loss(log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any, blank: int = 0,
              reduction: Any = "mean",
              zero_infinity: bool = False) -> Any:
-    """As torch has it, with the derivative in what went into log_softmax; of other numbers than its results that would be none."""
+    """As torch has it, with the derivative in what went into log_softmax; of other numbers than its results that would
+    be none."""
     x = gl.stripdims(array(log_probs))
     steps, sizes = (torch.as_tensor(raw(n), dtype=torch.int64, device=x.device).reshape(-1)
                     for n in (input_lengths, target_lengths))

@@ -1,4 +1,5 @@
-"""Torch modules as networks: `from_torch(module)` runs any torch.nn.Module on dlarrays, and differentiates it to any order."""
+"""Torch modules as networks: `from_torch(module)` runs any torch.nn.Module on dlarrays, and differentiates it to any
+order."""
 from __future__ import annotations
 
 import inspect
@@ -179,7 +180,8 @@ class TorchBody:
 
     def __reduce__(self) -> NoReturn:
         raise TypeRefused(
-            "a network made from a torch module is not pickled; save net.learnables and net.state, and make it again with from_torch(module)")
+            "a network made from a torch module is not pickled; save net.learnables and net.state, and make it again "
+            "with from_torch(module)")
 
     def __deepcopy__(self, memo: Any) -> TorchBody:
         return self  # it never changes
@@ -211,7 +213,8 @@ class Copy:
             place._steps, place._known, place._constant = (), None, False
 
     def ran(self, xs: Any, options: dict[str, Any], training: bool, as_given: bool, outputs: Any) -> Any:
-        """What the module returns, or its parts that `outputs` names; `as_given`: parts that were in evaluation stay so in training."""
+        """What the module returns, or its parts that `outputs` names; `as_given`: parts that were in evaluation stay so
+        in training."""
         if training and as_given:
             for m, mode in self.modes:
                 m.training = mode
@@ -261,8 +264,8 @@ class Watched:
             if not layer or layer not in modules:
                 known = [n for n in modules if n]
                 raise UnknownName(f"outputs={name!r}: the module has no part {layer!r}{nearest(layer, known)}, at "
-                                  f"{line_of(user_site())}; "
-                               f"it has {', '.join(known[:12])}{', ...' if len(known) > 12 else ''}")
+                                  f"{line_of(user_site())}; it has "
+                                  f"{', '.join(known[:12])}{', ...' if len(known) > 12 else ''}")
             if layer not in self.seen:
                 self.seen[layer] = []
                 modules[layer].register_forward_hook(self._hook(self.seen[layer]))
@@ -319,8 +322,8 @@ def from_torch(module: torch.nn.Module, /) -> dlnetwork:
     """
     if not isinstance(module, torch.nn.Module):
         raise TypeRefused(
-            f"from_torch takes a torch.nn.Module, not {type(module).__name__}, at {line_of(user_site())}; "
-                          "torch functions take dlarrays as they are")
+            f"from_torch takes a torch.nn.Module, not {type(module).__name__}, at {line_of(user_site())}; torch "
+            "functions take dlarrays as they are")
     for name, x in (*module.named_parameters(), *module.named_buffers()):
         if torch.nn.parameter.is_lazy(x):
             raise TypeRefused(f"the shape of {name} is not known yet, at {line_of(user_site())}; run the module "

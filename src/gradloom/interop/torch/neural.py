@@ -197,7 +197,8 @@ def per_axis(numbers: Any, d: int) -> tuple[int, ...]:
 
 def _mean_pool(x: Any, size: Any, strides: Any, pads: Any, ceil_mode: bool, count_include_pad: bool,
                divisor: Any) -> Any:
-    """Means over windows; where the last ones reach beyond the padding, or another divisor counts, means of a padded array, rescaled."""
+    """Means over windows; where the last ones reach beyond the padding, or another divisor counts, means of a padded
+    array, rescaled."""
     d = len(size)
     if not ceil_mode and divisor is None:
         return OPERATIONS["avgpool"].apply((x,), {"size": size, "stride": strides, "padding": pads,
@@ -302,8 +303,8 @@ def _channels(x: Any, weight: Any, bias: Any) -> tuple[Any, Any, str | None]:
     x = array(x)
     if x.ndim < 2:
         raise ShapeError(
-            f"a normalization of channels needs an axis of them, x is {described(x.shape, labels_of(x))}, at {line_of(user_site())}; "
-                         "write reshape(x, (1, -1)) for one observation")
+            f"a normalization of channels needs an axis of them, x is {described(x.shape, labels_of(x))}, at "
+            f"{line_of(user_site())}; write reshape(x, (1, -1)) for one observation")
     layout = None if labels_of(x) is not None else "BC" + "S" * (x.ndim - 2)
     n = x.shape[(labels_of(x) or layout or "").index("C")]
     return (gl.zeros((n,), like=x) if bias is None else bias), (gl.ones((n,), like=x) if weight is None

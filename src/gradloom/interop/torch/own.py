@@ -123,7 +123,8 @@ class FunctionCall(OwnBackward):
         return [found[k] for k in self.places]
 
     def _in_terms_of(self, xs: Sequence[Any], ys: Sequence[Any], needs: Sequence[bool]) -> Context:
-        """The context with inputs and outputs as they were recorded; what else it holds is a number, not known to be constant."""
+        """The context with inputs and outputs as they were recorded; what else it holds is a number, not known to be
+        constant."""
         known = {id(self.inputs[k]): x for k, x in zip(self.places, xs, strict=True)} | {
             id(self.results[k]): y for k, y in zip(self.outputs, ys, strict=True)}
         made: dict[int, Any] = {}

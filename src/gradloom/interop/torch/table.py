@@ -1,4 +1,5 @@
-"""What torch's functions of arrays record: adapters with torch's own arguments. `FUNCTIONS` is read by the protocol and by its tests."""
+"""What torch's functions of arrays record: adapters with torch's own arguments. `FUNCTIONS` is read by the protocol and
+by its tests."""
 from __future__ import annotations
 
 import math
@@ -14,7 +15,8 @@ from ..protocol import Unsupported, cast, gl, in_double
 
 
 class Table(dict[str, Callable[..., Any]]):
-    """Names of torch to functions of dlarrays. A name, ATen's `linalg_qr` for `linalg.qr` too, is stated once, in one of the tables."""
+    """Names of torch to functions of dlarrays. A name, ATen's `linalg_qr` for `linalg.qr` too, is stated once, in one
+    of the tables."""
 
     _owners: ClassVar[dict[str, Table]] = {}
 
@@ -51,7 +53,8 @@ def of_torch(function: Any) -> Any:
 
 
 def of_functional(function: Any) -> Any:
-    """An adapter for a function of torch.nn.functional whose arguments or results are not those of ATen's operation of that name."""
+    """An adapter for a function of torch.nn.functional whose arguments or results are not those of ATen's operation of
+    that name."""
     FUNCTIONS[f"nn.functional.{function.__name__}"] = function
     return function
 

@@ -58,7 +58,8 @@ def _adapter(function: Any, name: str) -> Callable[..., Any]:
         return lambda input, dim=None, keepdim=False, *, dtype=None: function(
             cast(input, dtype), axis=axes(dim) if input.ndim else None, keepdims=keepdim)
     if options or count not in (1, 2):
-        raise TypeError(f"{name} is said to be {function.__name__}{inspect.signature(function)}, whose arguments need an adapter")
+        raise TypeError(
+            f"{name} is said to be {function.__name__}{inspect.signature(function)}, whose arguments need an adapter")
     if count == 2:
         return lambda input, other: function(input, other)
     if name.startswith("linalg."):

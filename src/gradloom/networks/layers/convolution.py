@@ -61,7 +61,8 @@ class Convolution2d(Layer):
             pair_of(getattr(self, word), f"Convolution2d's {word}")
         if not isinstance(self.num_filters, int) or self.num_filters < 1:
             raise ShapeError(
-                f"Convolution2d's num_filters is a positive integer, not {self.num_filters!r}, at {line_of(user_site())}")
+                f"Convolution2d's num_filters is a positive integer, not {self.num_filters!r}, at "
+                f"{line_of(user_site())}")
 
     def initialize(self, layout: Layout) -> None:
         need_two_spatial(layout, f"the layer {self.name!r} (Convolution2d)")

@@ -28,8 +28,8 @@ class Dropout(Layer):
     def __post_init__(self) -> None:
         if not 0 <= self.probability <= 1:
             raise ShapeError(
-                f"Dropout takes a probability in [0, 1], not {self.probability!r}, at {line_of(user_site())}; "
-                             "write Dropout(0.5)")
+                f"Dropout takes a probability in [0, 1], not {self.probability!r}, at {line_of(user_site())}; write "
+                "Dropout(0.5)")
 
     def predict(self, x: Any) -> Any:
         return x

@@ -29,8 +29,8 @@ class Flatten(Layer):
         merged = channel_last_order(labels)
         if not merged:
             raise LabelError(
-                f"the layer {self.name!r} (Flatten) needs an axis C or S, x is {described(x.shape, x._labels)}, "
-                             f"at {line_of(user_site())}; label the data, such as \"BCSS\"")
+                f"the layer {self.name!r} (Flatten) needs an axis C or S, x is {described(x.shape, x._labels)}, at "
+                f"{line_of(user_site())}; label the data, such as \"BCSS\"")
         first = labels.index("C") if "C" in labels else merged[0]
         before = [k for k in range(x.ndim) if k not in merged and k < first]
         after = [k for k in range(x.ndim) if k not in merged and k > first]

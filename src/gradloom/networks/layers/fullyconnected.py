@@ -38,7 +38,8 @@ class FullyConnected(Layer):
     def __post_init__(self) -> None:
         if not isinstance(self.output_size, int) or self.output_size < 1:
             raise ShapeError(
-                f"FullyConnected's output_size is a positive integer, not {self.output_size!r}, at {line_of(user_site())}")
+                f"FullyConnected's output_size is a positive integer, not {self.output_size!r}, at "
+                f"{line_of(user_site())}")
 
     def initialize(self, layout: Layout) -> None:
         merged = channel_last_order(layout.labels or "")

@@ -27,8 +27,8 @@ class Function(Layer):
     def __post_init__(self) -> None:
         if not callable(self.function):
             raise TypeRefused(
-                f"Function takes a function, not {type(self.function).__name__}, at {line_of(user_site())}; "
-                              "write Function(fun)")
+                f"Function takes a function, not {type(self.function).__name__}, at {line_of(user_site())}; write "
+                "Function(fun)")
 
     def predict(self, *xs: Any) -> Any:
         return self.function(*xs)

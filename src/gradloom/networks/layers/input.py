@@ -41,8 +41,8 @@ class ImageInput(Layer):
         its = [x._value.shape[k] for k in positions(labels, "S") + positions(labels, "C")]
         if its != [height, width, channels]:
             raise ShapeError(
-                f"the input layer {self.name!r} takes images {described((height, width, channels), 'SSC')}, "
-                             f"x is {described(x.shape, labels)}, at {line_of(user_site())}; label or reshape x accordingly")
+                f"the input layer {self.name!r} takes images {described((height, width, channels), 'SSC')}, x is "
+                f"{described(x.shape, labels)}, at {line_of(user_site())}; label or reshape x accordingly")
         return x
 
 
@@ -73,16 +73,16 @@ class FeatureInput(Layer):
         labels = _labels_of(x, self)
         if [x._value.shape[k] for k in positions(labels, "C")] != [self.size] or "S" in labels:
             raise ShapeError(
-                f"the input layer {self.name!r} takes {described((self.size,), 'C')}, x is {described(x.shape, labels)}, "
-                             f"at {line_of(user_site())}; label or reshape x accordingly")
+                f"the input layer {self.name!r} takes {described((self.size,), 'C')}, x is "
+                f"{described(x.shape, labels)}, at {line_of(user_site())}; label or reshape x accordingly")
         return x
 
 
 def _labels_of(x: Any, layer: Layer) -> str:
     if x._labels is None:
         raise LabelError(
-            f"the input layer {layer.name!r} needs to know the axes of x, which is unlabelled ({described(x.shape, None)}), "
-                         f"at {line_of(user_site())}; write dlarray(x, labels), such as {LAYOUTS}")
+            f"the input layer {layer.name!r} needs to know the axes of x, which is unlabelled "
+            f"({described(x.shape, None)}), at {line_of(user_site())}; write dlarray(x, labels), such as {LAYOUTS}")
     return x._labels
 
 

@@ -15,14 +15,15 @@ from .convolution import Sizes, pair_of
 def _two_spatial(x: Any, layer: Layer) -> None:
     if (x._labels or "").count("S") != 2:
         raise LabelError(
-            f"the layer {layer.name!r} ({type(layer).__name__}) works on two axes S, x is {described(x.shape, x._labels)}, "
-                         f"at {line_of(user_site())}; label the data, such as \"BCSS\"")
+            f"the layer {layer.name!r} ({type(layer).__name__}) works on two axes S, x is "
+            f"{described(x.shape, x._labels)}, at {line_of(user_site())}; label the data, such as \"BCSS\"")
 
 
 class MaxPooling2d(Layer):
     """The largest value of each window of `pool_size`, one number or (height, width).
 
-    The stride is 1 unless it is given. `padding` is a number, one per axis, ((before, after), (before, after)) or "same".
+    The stride is 1 unless it is given. `padding` is a number, one per axis, ((before, after), (before, after)) or
+    "same".
 
     >>> import gradloom as gl
     >>> net = gl.dlnetwork([gl.layers.ImageInput((4, 6, 1)), gl.layers.MaxPooling2d(2, stride=2)])

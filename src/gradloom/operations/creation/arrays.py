@@ -25,7 +25,7 @@ def sizes_of(shape: Any, word: str) -> tuple[int, ...]:
     except TypeError:
         raise ShapeError(
             f"{word} takes the shape as an integer or a tuple of them, not {shape!r:.60}, at {line_of(user_site())}; "
-                         f"write {word}((2, 3))") from None
+            f"write {word}((2, 3))") from None
     if any(n < 0 for n in sizes):
         raise ShapeError(f"{word} of shape {sizes}: sizes are not negative, at {line_of(user_site())}")
     return sizes
@@ -41,12 +41,13 @@ def allocated(word: str, shape: Any, make: Callable[[], Tensor]) -> Tensor:
             raise
         shape = tuple(shape) if isinstance(shape, torch.Size) else shape
         raise ShapeError(
-            f"{word} of {shape} takes {wanted} of memory, which is not there, at {line_of(user_site())}; write a smaller shape or dtype, "
-                         "or work in parts") from None
+            f"{word} of {shape} takes {wanted} of memory, which is not there, at {line_of(user_site())}; write a "
+            "smaller shape or dtype, or work in parts") from None
 
 
 def type_and_device(like: Any, dtype: Any, device: Any) -> dict[str, Any]:
-    """What a new array is made of: its own dtype and device where given, else those of `like`, else float64 on the CPU."""
+    """What a new array is made of: its own dtype and device where given, else those of `like`, else float64 on the
+    CPU."""
     if device is not None:
         try:
             device = device_named(device)
@@ -65,7 +66,7 @@ def constant(value: Tensor, labels: Any, like: Any, word: str) -> Any:
     if labels is not None and not isinstance(labels, str):
         raise TypeRefused(
             f"{word} takes the shape as one tuple and then labels, not {labels!r:.60}, at {line_of(user_site())}; "
-                          f"write {word}((2, 3), \"CB\")")
+            f"write {word}((2, 3), \"CB\")")
     if isinstance(like, Tensor) and labels is None:
         return value
     return dlarray(value, labels, copy=False)
@@ -141,8 +142,8 @@ def full(shape: Any, fill_value: Any, labels: str | None = None, *, like: Any = 
     except (RuntimeError, TypeError, OverflowError) as error:
         reason = str(error).splitlines()[0]
         raise TypeRefused(
-            f"full cannot write {value!r} as {str(made['dtype'])[6:]}, at {line_of(user_site())}: {reason}; "
-                          "give dtype=") from None
+            f"full cannot write {value!r} as {str(made['dtype'])[6:]}, at {line_of(user_site())}: {reason}; give "
+            "dtype=") from None
 
 
 @composite
@@ -295,7 +296,8 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> d
     """
     if not hasattr(x, "__dlpack__"):
         raise TypeRefused(
-            f"from_dlpack needs an array with __dlpack__, not {type(x).__name__}, at {line_of(user_site())}; write dlarray(x)")
+            f"from_dlpack needs an array with __dlpack__, not {type(x).__name__}, at {line_of(user_site())}; write "
+            "dlarray(x)")
     return dlarray(torch.from_dlpack(x), device=device, copy=copy is not False)
 
 

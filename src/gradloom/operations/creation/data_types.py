@@ -8,7 +8,16 @@ import torch
 from ...core.array import dlarray
 from ...core.declare import composite
 from ...core.errors import TypeRefused, line_of, user_site
-from ...machine.dtypes import NAMES, NUMBER_DTYPES, NUMBER_TYPES, Tensor, computed_in, differentiable, dtype_named, promoted
+from ...machine.dtypes import (
+    NAMES,
+    NUMBER_DTYPES,
+    NUMBER_TYPES,
+    Tensor,
+    computed_in,
+    differentiable,
+    dtype_named,
+    promoted,
+)
 
 _KINDS = {
     "bool": {"bool"}, "signed integer": {"int8", "int16", "int32", "int64"},

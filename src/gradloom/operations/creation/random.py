@@ -1,4 +1,5 @@
-"""Random numbers from our own generators, one per device and thread. Shape first; what was drawn is a constant that every walk reuses."""
+"""Random numbers from our own generators, one per device and thread. Shape first; what was drawn is a constant that
+every walk reuses."""
 from __future__ import annotations
 
 import math
@@ -53,8 +54,8 @@ def rng(state: Any = None, /) -> Any:
             seed(operator.index(state))
         except TypeError:
             raise TypeRefused(
-                f"rng takes an integer, or what rng() returned, not {state!r:.60}, at {line_of(user_site())}; "
-                              "write rng(1)") from None
+                f"rng takes an integer, or what rng() returned, not {state!r:.60}, at {line_of(user_site())}; write "
+                "rng(1)") from None
     return None
 
 
@@ -93,8 +94,8 @@ def _drawn(operation: Operation, shape: Any, labels: Any, like: Any, dtype: Any,
     made = type_and_device(like, dtype, device)
     if not differentiable(made["dtype"]):
         raise TypeRefused(
-            f"{operation.name} draws floating numbers, not {str(made['dtype'])[6:]}, at {line_of(user_site())}; "
-                          "write dtype=\"float64\"")
+            f"{operation.name} draws floating numbers, not {str(made['dtype'])[6:]}, at {line_of(user_site())}; write "
+            "dtype=\"float64\"")
     return constant(operation.apply((), {"shape": sizes_of(shape, operation.name), **made}),
                     labels, like, operation.name)
 
@@ -148,7 +149,7 @@ def randint(low: int, high: int, shape: Any = (), labels: str | None = None, *, 
     if high <= low:
         raise ShapeError(
             f"randint({low}, {high}): high must be above low, since it is not drawn itself, at {line_of(user_site())}; "
-                         f"write randint({low}, {low + 1}, shape)")
+            f"write randint({low}, {low + 1}, shape)")
     made = type_and_device(like, "int64" if dtype is None else dtype, device)
     return constant(_randint.apply((), {"low": low, "high": high, "shape": sizes_of(shape, "randint"), **made}),
                     labels, like, "randint")
@@ -202,14 +203,15 @@ def bernoulli(p: Any, shape: Any = None, labels: str | None = None, *, like: Any
         p = p._value if type(p) is dlarray else p
         if p.numel() and not p.is_meta and not decided(((p >= 0) & (p <= 1)).all()):
             raise ShapeError(
-                f"bernoulli needs probabilities in [0, 1], p reaches from {p.min().item():.4g} to {p.max().item():.4g}, "
-                             f"at {line_of(user_site())}; write sigmoid(p), or clip(p, 0, 1)")
+                f"bernoulli needs probabilities in [0, 1], p reaches from {p.min().item():.4g} to "
+                f"{p.max().item():.4g}, at {line_of(user_site())}; write sigmoid(p), or clip(p, 0, 1)")
     return constant(_bernoulli.apply((p,), {"shape": sizes_of(shape, "bernoulli"), **made, "factor": 1}),
                     labels, like, "bernoulli")
 
 
 def _categorical_kernel(p: Tensor, shape: Any, dtype: Any, from_logits: bool) -> Tensor:
-    """One distribution along p's last axis for each element, by broadcasting: the class in whose part of [0, total) a number falls."""
+    """One distribution along p's last axis for each element, by broadcasting: the class in whose part of [0, total) a
+    number falls."""
     ends = (torch.softmax(p.double(), -1) if from_logits else p.double()).cumsum(-1)
     rest = len(shape) - p.ndim + 1
     own, many = shape[rest:], math.prod(shape[:rest])  # so many from each distribution
@@ -264,13 +266,13 @@ def categorical(p: Any, shape: Any = None, labels: str | None = None, *, axis: A
                     else "finite numbers, none negative, not all 0")
             remedy = "check what made them" if from_logits else "write from_logits=True for logits"
             raise ShapeError(
-                f"categorical needs {what}, p reaches from {raw.min().item():.4g} to {raw.max().item():.4g}, "
-                             f"at {line_of(user_site())}; {remedy}")
+                f"categorical needs {what}, p reaches from {raw.min().item():.4g} to {raw.max().item():.4g}, at "
+                f"{line_of(user_site())}; {remedy}")
     sizes = tuple(raw.shape[:-1]) if shape is None else sizes_of(shape, "categorical")
     if not raw.shape[-1] or not _fits(raw.shape[:-1], sizes):
         raise ShapeError(
-            f"categorical: p {described(p.shape, labels_of(p))} for shape {sizes}, at {line_of(user_site())}; p without its classes "
-                         "broadcasts to the shape, and there is at least one class")
+            f"categorical: p {described(p.shape, labels_of(p))} for shape {sizes}, at {line_of(user_site())}; p "
+            "without its classes broadcasts to the shape, and there is at least one class")
     drawn = _categorical.apply((raw,), {"shape": sizes, "dtype": made, "from_logits": bool(from_logits)})
     return constant(drawn, kept, p, "categorical")
 

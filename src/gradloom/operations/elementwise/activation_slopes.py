@@ -74,7 +74,8 @@ ROOT, CUBIC = 2 * math.sqrt(2 / math.pi), 0.044715
 
 
 def gelu_fused(y_bar: Tensor, x: Tensor, approximation: str) -> Tensor:
-    """y_bar times the slope of x D(x) with the normal distribution function D, or the logistic function that approximates it."""
+    """y_bar times the slope of x D(x) with the normal distribution function D, or the logistic function that
+    approximates it."""
     if approximation == "none":
         x = x.clamp(-40, 40)  # beyond, it is 0 or 1
         twice = (x * -math.sqrt(0.5)).erfc_().addcmul_(x, bell_kernel(x, 0.5), value=2 / math.sqrt(2 * math.pi))

@@ -9,7 +9,16 @@ from ...core.array import dlarray
 from ...core.declare import elementwise, public
 from ...core.errors import ShapeError, line_of, user_site
 from ...machine.dtypes import Tensor
-from .activation_slopes import elu_slope, gelu_fused, gelu_slope, logistic, logistic_fused, logistic_slope, silu_fused, silu_slope
+from .activation_slopes import (
+    elu_slope,
+    gelu_fused,
+    gelu_slope,
+    logistic,
+    logistic_fused,
+    logistic_slope,
+    silu_fused,
+    silu_slope,
+)
 from .arithmetic import (
     number_like,
 )
@@ -37,7 +46,8 @@ _threshold_into = aten.threshold_backward.grad_input
 
 
 def _step(y: Any) -> Any:
-    """0 where y <= 0, else 1, in y's type: a constant, by the kernel of the fused pull, so that they agree on what is no number."""
+    """0 where y <= 0, else 1, in y's type: a constant, by the kernel of the fused pull, so that they agree on what is
+    no number."""
     if isinstance(y, Tensor):
         return _threshold_into(number_like(1, y), y, 0, grad_input=torch.empty_like(y))
     return dlarray._made(_step(y._value), None, y._labels)

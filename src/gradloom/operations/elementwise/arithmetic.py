@@ -44,7 +44,8 @@ multiply = elementwise("multiply", operator.mul, "b", "a", operators=("__mul__",
 
 
 def _guarded(a: Any, b: Any) -> Any:
-    """a * b with 0 where a or b is 0, even where the other is not finite; one more pass over the product only where that is not finite."""
+    """a * b with 0 where a or b is 0, even where the other is not finite; one more pass over the product only where
+    that is not finite."""
     product = a * b
     if not isinstance(product, Tensor) or product.is_meta or not isinstance(a, Tensor):
         return product
@@ -54,7 +55,8 @@ def _guarded(a: Any, b: Any) -> Any:
 
 
 def _scale_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]) -> Block:
-    """Where a partial, or what it meets, is not finite, each term's factors are folded first, so that 0 times infinity is 0 entry by entry."""
+    """Where a partial, or what it meets, is not finite, each term's factors are folded first, so that 0 times infinity
+    is 0 entry by entry."""
     block, p = inputs
     if type(p) is Block or type(block) is not Block or p.is_meta or not block.folded and all_finite((p,)):
         return _multiply_on_block(operation, inputs, params)
@@ -62,7 +64,8 @@ def _scale_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any])
 
 
 scale = elementwise("scale", _guarded, "b", "a", singular=True, act=_scale_on_block,
-                    doc="a * b where 0 times infinity is 0: how a walk multiplies a cotangent `a` with a partial `b` where something was selected.")
+                    doc="a * b where 0 times infinity is 0: how a walk multiplies a cotangent `a` with a partial `b` "
+                        "where something was selected.")
 
 
 # a + b * c, in one pass
@@ -217,7 +220,8 @@ any_power = elementwise("power", _power, _power_base, _power_exponent, singular=
 
 
 def _as_operator(function: Any) -> Any:
-    """`power` with its quick way as an operator: x ** 2 of a traced array that is no length. The plain one is `power` itself."""
+    """`power` with its quick way as an operator: x ** 2 of a traced array that is no length. The plain one is `power`
+    itself."""
     squared = unary(_square.operation, 2)  # type: ignore[attr-defined]
     general = left_to_the_other(function)
 

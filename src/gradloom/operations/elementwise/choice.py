@@ -70,7 +70,8 @@ _MASK = torch.tensor([[True, False, True], [False, False, True]], device="cpu")
 
 
 def _where_on_block(operation: Any, inputs: Any, params: Any) -> Any:
-    """Selecting between a Block and 0: one more factor of 0 and 1; it does not multiply what is infinite or not a number."""
+    """Selecting between a Block and 0: one more factor of 0 and 1; it does not multiply what is infinite or not a
+    number."""
     c, a, b = inputs
     block, keep = (a, c) if type(a) is Block else (b, ~c)
     keep = keep.to(block.dtype)

@@ -80,11 +80,13 @@ signbit = _declared("signbit", torch.signbit, "x is negative.", ("x",))
 
 def _rounding(name: str, kernel: Callable[..., Any], doc: str, matlab: str | None = None,
               operators: tuple[str, ...] = (), **rest: Any) -> Callable[..., Any]:
-    """A piecewise constant function: its derivative is 0, which is recorded, so that it is never a constant by accident. Integers stay what they are."""
+    """A piecewise constant function: its derivative is 0, which is recorded, so that it is never a constant by
+    accident. Integers stay what they are."""
     from ...core.declare import elementwise
 
     return elementwise(name, lambda x: x if x.dtype is torch.bool else kernel(x), 0, doc=doc,
-                       matlab=matlab, operators=operators, promotes=False, real_only="rounding is of real numbers", **rest)
+                       matlab=matlab, operators=operators, promotes=False, real_only="rounding is of real numbers",
+                       **rest)
 
 
 floor = _rounding("floor", torch.floor, "The largest integer not above x; derivative 0.", "floor", ("__floor__",))

@@ -22,7 +22,19 @@ from .arithmetic import (
     real,
     square,
 )
-from .slopes import asinh_slope, atan_slope, bell, inverse_length, left, logistic_twice, minus_twice, one_minus_square, one_plus_square, shared, slope_of
+from .slopes import (
+    asinh_slope,
+    atan_slope,
+    bell,
+    inverse_length,
+    left,
+    logistic_twice,
+    minus_twice,
+    one_minus_square,
+    one_plus_square,
+    shared,
+    slope_of,
+)
 
 aten = torch.ops.aten
 TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
@@ -194,7 +206,8 @@ def _atan2_bend(a: Any, b: Any) -> Any:
 
 
 def _turn(a: Any, b: Any, share: Any) -> Any:
-    """How much the direction of (a, b) turns as a or b grows: NaN at (0, 0), where the slope of the length is 0 by convention."""
+    """How much the direction of (a, b) turns as a or b grows: NaN at (0, 0), where the slope of the length is 0 by
+    convention."""
     return (hypot_slope(b, a) / hypot(a, b)) * share
 
 

@@ -35,7 +35,8 @@ def slope_of(name: str, kernel: Callable[..., Any], partial: Any, **rest: Any) -
 
 
 def shared(name: str, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The function, with its traced results found again at the node of its argument; whatever else needs them keeps them alive."""
+    """The function, with its traced results found again at the node of its argument; whatever else needs them keeps
+    them alive."""
     known: weakref.WeakKeyDictionary[Node, tuple[weakref.ref[Node], weakref.ref[Tensor]]] = weakref.WeakKeyDictionary()
     cache(f"{__name__}.{name}", known)
 
@@ -62,7 +63,8 @@ def shared(name: str, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def left(node: Node, slope: Any) -> Any:
-    """The slope, left at the node that it is the slope of where a walk records it: the last pull, of tensors, finds it there."""
+    """The slope, left at the node that it is the slope of where a walk records it: the last pull, of tensors, finds it
+    there."""
     its = slope._node if type(slope) is dlarray else None
     if its is not None and its.trace is node.trace and node.dropped is None and len(node.values) == 2:
         node.values.append(slope._value)
@@ -71,7 +73,8 @@ def left(node: Node, slope: Any) -> Any:
 
 _minus_twice = Elementwise(
     "minus_twice_product", pair(lambda a, b: fused_product(a, b, -2)), [lambda b: -2 * b, lambda a: -2 * a], ("a", "b"),
-    fused_pull=[lambda y_bar, b: minus_twice(y_bar, b), lambda y_bar, a: minus_twice(y_bar, a)], samples=PAIRS_OF_ARRAYS)
+    fused_pull=[lambda y_bar, b: minus_twice(y_bar, b), lambda y_bar, a: minus_twice(y_bar, a)],
+    samples=PAIRS_OF_ARRAYS)
 
 
 def minus_twice(a: Any, b: Any) -> Any:
@@ -123,7 +126,8 @@ _inverse_length = Elementwise(
 
 
 def inverse_length(x: Any) -> Any:
-    """1 / x for a length x: 0 where it vanishes, since the slope of a length is 0 there. Its own slope there is NaN, not 0 again."""
+    """1 / x for a length x: 0 where it vanishes, since the slope of a length is 0 there. Its own slope there is NaN,
+    not 0 again."""
     return _inverse_length.apply((x,), {"n": 1})
 
 
@@ -134,7 +138,8 @@ _elu_backward_into = aten.elu_backward.grad_input
 
 
 def bell_kernel(x: Tensor, factor: float) -> Tensor:
-    """exp(-factor x * x) for an x up to 40, with what the square loses in rounding (where a processor multiplies and adds in one step)."""
+    """exp(-factor x * x) for an x up to 40, with what the square loses in rounding (where a processor multiplies and
+    adds in one step)."""
     power = fused_product(x, x, -factor)
     lost = torch.addcmul(power, x, x, value=factor)
     # exp, of what is never positive, in half of the time
@@ -161,7 +166,8 @@ _softplus_backward_into = aten.softplus_backward.grad_input
 
 
 def scaled_logistic(y_bar: Tensor, x: Tensor, rate: int = 1) -> Tensor:
-    """y_bar / (1 + exp(-rate x)) in one pass, with all digits where it is small. From 37 on, 17 in single precision, it is y_bar."""
+    """y_bar / (1 + exp(-rate x)) in one pass, with all digits where it is small. From 37 on, 17 in single precision, it
+    is y_bar."""
     return _softplus_backward(y_bar, x, rate, 37.0 if x.dtype is torch.float64 else 17.0)  # type: ignore[no-any-return]
 
 

@@ -1,4 +1,5 @@
-"""Special functions: gamma and its kin, the error functions' inverses and scaled form, the less common trigonometric functions."""
+"""Special functions: gamma and its kin, the error functions' inverses and scaled form, the less common trigonometric
+functions."""
 from __future__ import annotations
 
 import math
@@ -36,7 +37,8 @@ def _of_reciprocal(function: Any) -> Any:
 
 
 def _asec_slope(x: Any) -> Any:
-    """1 / (x * x * sqrt(1 - 1 / (x * x))), without a square that overflows or a difference that loses the digits of x close to 1."""
+    """1 / (x * x * sqrt(1 - 1 / (x * x))), without a square that overflows or a difference that loses the digits of x
+    close to 1."""
     w = divide(1, x)
     return divide(w * w, sqrt((x - 1) * w) * sqrt((x + 1) * w))
 
@@ -154,7 +156,8 @@ def _beta_kernel(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _polygamma_kernel(x: Tensor, n: int) -> Tensor:
-    """torch.polygamma(1, x) has only nine digits; in double precision Hurwitz' zeta function has all. Both are NaN at infinity, where it is 0."""
+    """torch.polygamma(1, x) has only nine digits; in double precision Hurwitz' zeta function has all. Both are NaN at
+    infinity, where it is 0."""
     y = _polygamma_of_numbers(x, n)
     return y if finite(y) or x.is_meta else y.masked_fill_(x == math.inf, 0)
 
@@ -181,7 +184,8 @@ gammaln = elementwise("gammaln", torch.lgamma, lambda x: digamma(x), singular=Tr
                       matlab="gammaln", real_only="of real numbers in torch",
                       torch=("lgamma", "special.gammaln", "prims.lgamma"))
 gamma = elementwise("gamma", _gamma_kernel, lambda y, x: scale(y, digamma(x)), singular=True, domain=(0.5, 3),
-                    doc="The gamma function: (x - 1)! at integers from 1, where it is exact; infinite at 0 and negative integers.", matlab="gamma",
+                    doc="The gamma function: (x - 1)! at integers from 1, where it is exact; infinite at 0 and "
+                        "negative integers.", matlab="gamma",
                     real_only="of real numbers in torch")
 beta = elementwise("beta", pair(_beta_kernel), lambda y, a, b: scale(y, digamma(a) - digamma(a + b)),
                    lambda y, a, b: scale(y, digamma(b) - digamma(a + b)), singular=True, domain=(0.5, 3),
@@ -203,14 +207,16 @@ def polygamma(n: int, x: Any, /) -> Any:
     """
     if type(n) is not int or n < 0:
         raise ShapeError(
-            f"polygamma takes the order first, an integer from 0, not {n!r:.60}, at {line_of(user_site())}; write polygamma(1, x)")
+            f"polygamma takes the order first, an integer from 0, not {n!r:.60}, at {line_of(user_site())}; write "
+            "polygamma(1, x)")
     return digamma(x) if n == 0 else apply_unary(_polygamma, x, {"n": n})
 
 
 # ----- error functions -----
 
 def _over_tail(y_bar: Tensor, y: Tensor, tail: Tensor) -> Tensor:
-    """y_bar sqrt(pi) / 2 exp(y * y) where erfc(|y|) is the tail, a number that has digits where y has lost them: exp(y * y) is erfcx(|y|) / tail."""
+    """y_bar sqrt(pi) / 2 exp(y * y) where erfc(|y|) is the tail, a number that has digits where y has lost them: exp(y
+    * y) is erfcx(|y|) / tail."""
     distance = y.abs().clamp_(max=30)  # erfcx(inf) is 0, as the tail is
     return torch.special.erfcx(distance.float() if y.dtype in HALF
                                else distance).to(y.dtype).mul_(ROOT_PI / 2).div_(tail).mul_(y_bar)
@@ -311,7 +317,8 @@ def _share_kernel(a: Any, b: Any) -> Tensor:
 
 
 def _shared_out(y_bar: Tensor, a: Any, b: Any) -> Tensor:
-    """y_bar exp(a) / (exp(a) + exp(b)) from the difference, because exp(a - y) has y's rounding, and from what the difference loses in rounding."""
+    """y_bar exp(a) / (exp(a) + exp(b)) from the difference, because exp(a - y) has y's rounding, and from what the
+    difference loses in rounding."""
     difference = a - b
     if difference.is_complex():
         return y_bar * torch.sigmoid(difference)

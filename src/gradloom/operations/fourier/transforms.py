@@ -164,15 +164,16 @@ def _operand(x: Any, word: str, axes: Any, sizes: Any, norm: str) -> tuple[Any, 
     lengths = [None] * len(found) if sizes is None else list(sizes)
     if len(lengths) != len(found):
         raise ShapeError(
-            f"{word}: {len(lengths)} sizes for {len(found)} axes of {described(x.shape, labels_of(x))}, at {line_of(user_site())}; "
-                         "give one size for each axis")
+            f"{word}: {len(lengths)} sizes for {len(found)} axes of {described(x.shape, labels_of(x))}, at "
+            f"{line_of(user_site())}; give one size for each axis")
     if not found:
         raise ShapeError(
             f"{word} needs an axis, x is {described(x.shape, labels_of(x))}, at {line_of(user_site())}; write x[None]")
     for a, n in zip(found, lengths, strict=True):
         if n is not None and n < 1 or n is None and x.shape[a] == 0:
             raise ShapeError(
-                f"{word} over {n or 0} elements of {described(x.shape, labels_of(x))}, at {line_of(user_site())}; it takes at least one")
+                f"{word} over {n or 0} elements of {described(x.shape, labels_of(x))}, at {line_of(user_site())}; it "
+                "takes at least one")
     return x, found, lengths
 
 
@@ -196,7 +197,8 @@ def _real_transform(x: Any, word: str, axes: Any, sizes: Any, norm: str) -> Any:
     x, axes, sizes = _operand(x, word, axes, sizes, norm)
     if x.dtype.is_complex:
         raise TypeRefused(
-            f"{word} takes real numbers, x is {str(x.dtype)[6:]}, at {line_of(user_site())}; write {word.replace('r', '', 1)}(x), or real(x)")
+            f"{word} takes real numbers, x is {str(x.dtype)[6:]}, at {line_of(user_site())}; write "
+            f"{word.replace('r', '', 1)}(x), or real(x)")
     labels = labels_of(x)
     for a, n in zip(axes, sizes, strict=True):
         x = _fitted(x, a, n)

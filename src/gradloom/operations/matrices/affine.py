@@ -36,7 +36,8 @@ _linear = multilinear(
     "linear", _linear_kernel, ("x", "weight", "bias"), terms=[("x", "weight"), ("bias",)],
     axes="... n i, ... o i -> ... n o",
     act=action.contraction, broadcast=True, whole_axes=(-1, None, None),
-    transposes={"x": lambda y_bar, weight: matmul_operation.apply((y_bar, conj(weight) if weight.dtype.is_complex else weight)),
+    transposes={"x": lambda y_bar, weight: matmul_operation.apply((y_bar, conj(weight) if weight.dtype.is_complex
+                                                                   else weight)),
                 "weight": _linear_weight_bar, "bias": lambda y_bar: y_bar},
     fused_pull={"x": lambda y_bar, weight: matrix_product(y_bar, weight.conj()),
                 "weight": lambda y_bar, x: matrix_product(y_bar.mT, x.conj())},
@@ -82,11 +83,13 @@ def fullyconnect(x: Any, weights: Any, bias: Any = None, /, *, data_format: str 
             f"fullyconnect needs an axis C or S, x is {described(x.shape, labels)}, at {line_of(user_site())}")
     if weights.ndim != 2:
         raise ShapeError(
-            f"fullyconnect weights are (outputs, inputs), not {described(weights.shape, None)}, at {line_of(user_site())}")
+            f"fullyconnect weights are (outputs, inputs), not {described(weights.shape, None)}, at "
+            f"{line_of(user_site())}")
     features = math.prod(x.shape[k] for k in merged)
     if weights.shape[1] != features or bias is not None and tuple(bias.shape) != (weights.shape[0],):
         raise ShapeError(
-            f"fullyconnect of x {described(x.shape, labels)} ({features} features) with weights {described(weights.shape, None)}"
+            f"fullyconnect of x {described(x.shape, labels)} ({features} features) with weights "
+            f"{described(weights.shape, None)}"
                          + ("" if bias is None else f" and bias {described(bias.shape, None)}")
                          + f", at {line_of(user_site())}; weights are (outputs, inputs), bias is (outputs,)")
     rest = [k for k in range(x.ndim) if k not in merged]

@@ -80,16 +80,16 @@ def matmul(a: Any, b: Any, /) -> Any:
     la, lb = labels_of(a), labels_of(b)
     if la is not None and lb is not None:
         raise LabelError(
-            f"the matrix product of {described(a.shape, la)} and {described(b.shape, lb)} is refused, at {line_of(user_site())}; "
-                         "write fullyconnect(x, weights), einsum, or stripdims on one side")
+            f"the matrix product of {described(a.shape, la)} and {described(b.shape, lb)} is refused, at "
+            f"{line_of(user_site())}; write fullyconnect(x, weights), einsum, or stripdims on one side")
     if not a.ndim or not b.ndim:
         raise ShapeError(f"the matrix product needs axes, at {line_of(user_site())}; write a * b for scalars")
     contracted = a.shape[-1], b.shape[-2] if b.ndim > 1 else b.shape[0]
     if contracted[0] != contracted[1]:
         among_dlarrays((a, b))  # which refuses what is no array at all
         raise ShapeError(
-            f"the matrix product of {described(a.shape, la)} and {described(b.shape, lb)}: {contracted[0]} columns meet "
-                         f"{contracted[1]} rows, at {line_of(user_site())}")
+            f"the matrix product of {described(a.shape, la)} and {described(b.shape, lb)}: {contracted[0]} columns "
+            f"meet {contracted[1]} rows, at {line_of(user_site())}")
     a, b = promoted_arrays(a, b)
     row, column = a.ndim == 1, b.ndim == 1
     if row and column:
@@ -296,14 +296,15 @@ def layout_of(x: Any, data_format: str | None, word: str) -> str:
     if labels is not None:
         if data_format is not None and data_format != labels:
             raise LabelError(
-                f"{word}: x is labelled {labels!r} already, data_format={data_format!r} contradicts it; leave data_format out")
+                f"{word}: x is labelled {labels!r} already, data_format={data_format!r} contradicts it; leave "
+                "data_format out")
         return labels
     if data_format is None:
         from ...core.labels import LAYOUTS
 
         raise LabelError(
-            f"{word} needs to know the axes of x, which is unlabelled ({described(x.shape, None)}), at {line_of(user_site())}; "
-                         f"write dlarray(x, labels) or data_format=, such as {LAYOUTS}")
+            f"{word} needs to know the axes of x, which is unlabelled ({described(x.shape, None)}), at "
+            f"{line_of(user_site())}; write dlarray(x, labels) or data_format=, such as {LAYOUTS}")
     found = checked(data_format, x.ndim)
     return found if found is not None else data_format
 
@@ -339,8 +340,8 @@ def tensordot(a: Any, b: Any, /, *, axes: Any = 2) -> Any:
     if isinstance(axes, int):
         if not 0 <= axes <= min(a.ndim, b.ndim):
             raise ShapeError(
-                f"tensordot of {described(a.shape, labels_of(a))} and {described(b.shape, labels_of(b))} over {axes} axes, at "
-                             f"{line_of(user_site())}; write axes=1, or name them in pairs: axes=([...], [...])")
+                f"tensordot of {described(a.shape, labels_of(a))} and {described(b.shape, labels_of(b))} over {axes} "
+                f"axes, at {line_of(user_site())}; write axes=1, or name them in pairs: axes=([...], [...])")
         left, right = tuple(range(a.ndim - axes, a.ndim)), tuple(range(axes))
     else:
         left, right = (axes_of(tuple(s) if isinstance(s, (tuple, list)) else s, x.ndim, labels_of(x))
@@ -348,8 +349,9 @@ def tensordot(a: Any, b: Any, /, *, axes: Any = 2) -> Any:
     sizes = [a.shape[k] for k in left], [b.shape[k] for k in right]
     if sizes[0] != sizes[1]:
         raise ShapeError(
-            f"tensordot of {described(a.shape, labels_of(a))} and {described(b.shape, labels_of(b))}: axes of sizes {tuple(sizes[0])} meet "
-                         f"axes of sizes {tuple(sizes[1])}, at {line_of(user_site())}; name axes of equal sizes in pairs: axes=([...], [...])")
+            f"tensordot of {described(a.shape, labels_of(a))} and {described(b.shape, labels_of(b))}: axes of sizes "
+            f"{tuple(sizes[0])} meet axes of sizes {tuple(sizes[1])}, at {line_of(user_site())}; name axes of equal "
+            "sizes in pairs: axes=([...], [...])")
     rest_a, rest_b = [k for k in range(a.ndim) if k not in left], [k for k in range(b.ndim) if k not in right]
     count = math.prod(a.shape[k] for k in left)
     y = matmul(reshape(permute_dims(a, (*rest_a, *left)), (-1, count)),
@@ -377,8 +379,8 @@ def vecdot(a: Any, b: Any, /, *, axis: Any = -1) -> Any:
     axes = [k - len(shape) for k in axes_of(axis, len(shape), labels, shape)] if shape else []
     if len(axes) != 1 or min(a.ndim, b.ndim) < -axes[0] or a.shape[axes[0]] != b.shape[axes[0]]:
         raise ShapeError(
-            f"{shown}: vectors of one size are needed along one axis, in shapes that broadcast, at {line_of(user_site())}; "
-                         "write sum(a * b, axis=...) where one of them is stretched")
+            f"{shown}: vectors of one size are needed along one axis, in shapes that broadcast, at "
+            f"{line_of(user_site())}; write sum(a * b, axis=...) where one of them is stretched")
     a, b = promoted_arrays(a, b)
     a = conj(a) if a.dtype.is_complex else a
     return vecdot_operation.apply((a, b), {"axis": axes[0]}, without(labels, [axes[0] + len(shape)]))

@@ -24,7 +24,8 @@ aten = torch.ops.aten
 
 
 def _transposed(x: Tensor) -> Tensor:
-    """x.T, which has x's determinant, as LAPACK wants it: it is factored as it is, without being copied to another order."""
+    """x.T, which has x's determinant, as LAPACK wants it: it is factored as it is, without being copied to another
+    order."""
     return x.contiguous().mT
 
 
@@ -36,7 +37,8 @@ def _inverse_transposed(lu: Tensor, pivots: Tensor) -> Tensor:
 
 
 def _cofactors(x: Any, y: Any, lu: Any, pivots: Any) -> Any:
-    """The derivative of the determinant y in each entry of x: y inv(x).T, and polynomials in x where x is (nearly) singular."""
+    """The derivative of the determinant y in each entry of x: y inv(x).T, and polynomials in x where x is (nearly)
+    singular."""
     value = raw(x)
     n = value.shape[-1]
     if not n:
@@ -52,7 +54,8 @@ def _cofactors(x: Any, y: Any, lu: Any, pivots: Any) -> Any:
 
 
 def _singular_cofactors(x: Any, value: Tensor, n: int, limit: float) -> Any:
-    """In the basis of the singular vectors (constants) the regular part is inverted; what is left is small and treated as a polynomial."""
+    """In the basis of the singular vectors (constants) the regular part is inverted; what is left is small and treated
+    as a polynomial."""
     finite = torch.isfinite(value).all(-1, keepdim=True).all(-2, keepdim=True)
     u, s, vh = torch.linalg.svd(torch.where(finite, value, 0))  # what is not finite stays so below
     small = max(1, int((s * limit <= s[..., :1]).sum(-1).max()) if s.numel() else 0)
@@ -115,7 +118,8 @@ def det(x: Any, /) -> Any:
 
 
 def _log_slope(x: Any, y: Any, lu: Any, pivots: Any, seed: Any) -> Any:
-    """inv(x).T. Singular matrices are allowed where `seed`, of which each matrix has a number, is 0: 0 times infinity is 0."""
+    """inv(x).T. Singular matrices are allowed where `seed`, of which each matrix has a number, is 0: 0 times infinity
+    is 0."""
     if not x.shape[-1]:
         return x
     singular = raw(y[1]) == -math.inf
@@ -125,7 +129,8 @@ def _log_slope(x: Any, y: Any, lu: Any, pivots: Any, seed: Any) -> Any:
                          "write det(x), which has one, or slogdet(where(mask, x, eye(n))) to leave singular ones out")
         eye = constant_like(torch.eye(x.shape[-1], dtype=x.dtype, device=x.device), x)
         at = singular[..., None, None]
-        return matrix_transpose(inv_operation.apply((where(dlarray._made(at, None) if type(x) is dlarray else at, eye, x),)))
+        return matrix_transpose(inv_operation.apply((where(dlarray._made(at, None) if type(x) is dlarray else at,
+                                                           eye, x),)))
     return (_inverse_transposed(lu, pivots) if type(x) is Tensor and not x.is_meta
             else matrix_transpose(inv_operation.apply((x,))))
 

@@ -41,7 +41,8 @@ def _columns_folded(solve: Any, a: Tensor, b: Tensor) -> Tensor:
 
 
 def act_on_right_side(operation: Any, inputs: Any, params: Any) -> Any:
-    """A solution for a structured Jacobian as the right-hand side: its rows are mixed, and what the matrix varies along."""
+    """A solution for a structured Jacobian as the right-hand side: its rows are mixed, and what the matrix varies
+    along."""
     a, block = inputs
     mixed = [k for k in range(block.ndim - 1) if k == block.ndim - 2 or a.shape[k] != 1]
     return action.through_arrays(block, lambda b, lead: operation.apply((a, b), params), mixed,
@@ -62,7 +63,8 @@ def _solve_kernel(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _solved(a: Any, lu: Any, pivots: Any, b: Any, adjoint_: bool = False) -> Any:
-    """Another solution with the same matrix: from its factors, or as an operation where that is differentiated again."""
+    """Another solution with the same matrix: from its factors, or as an operation where that is differentiated
+    again."""
     if type(b) is Tensor and type(a) is Tensor:
         return _factored(lu, pivots, b, adjoint_)
     return _solve.apply((adjoint(a) if adjoint_ else a, b))
@@ -93,13 +95,13 @@ def _right_side(a: Any, b: Any, word: str) -> tuple[Any, Any, bool, str | None]:
     if la is not None and lb is not None:
         raise LabelError(
             f"{word} of {described(a.shape, la)} and {described(b.shape, lb)} is refused, at {line_of(user_site())}; "
-                         "write stripdims on one side")
+            "write stripdims on one side")
     a, b = promoted_arrays(a, b)
     a, b = matrices(a, word), floating(b)
     if not b.ndim or b.shape[-1 if b.ndim == 1 else -2] != a.shape[-2]:
         raise ShapeError(
-            f"{word}: a {described(a.shape, la)} has {a.shape[-2]} rows, b is {described(b.shape, lb)}, at {line_of(user_site())}; "
-                         "b is a vector of as many entries, or a stack of matrices of as many rows")
+            f"{word}: a {described(a.shape, la)} has {a.shape[-2]} rows, b is {described(b.shape, lb)}, at "
+            f"{line_of(user_site())}; b is a vector of as many entries, or a stack of matrices of as many rows")
     b = unlabelled(b)
     vector = b.ndim == 1
     b = expand_dims(b, axis=-1) if vector else b

@@ -58,8 +58,8 @@ def _with_diagonal(x: Any, offset: int, word: str) -> tuple[Any, int]:
     x = array(x)
     if x.ndim < 2:
         raise ShapeError(
-            f"{word} takes a matrix in the last two axes, x is {described(x.shape, labels_of(x))}, at {line_of(user_site())}; "
-                         "reshape it")
+            f"{word} takes a matrix in the last two axes, x is {described(x.shape, labels_of(x))}, at "
+            f"{line_of(user_site())}; reshape it")
     m, n = x.shape[-2:]
     return x, builtin_max(-m, builtin_min(int(offset), n))
 
@@ -117,7 +117,8 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: flo
 
 
 def _root_kernel(x: Tensor, exponent: float, n: int) -> Tensor:
-    """The n-th derivative of x ** exponent; at 0, where that has no first one, it is 0 by convention, and there are no further ones."""
+    """The n-th derivative of x ** exponent; at 0, where that has no first one, it is 0 by convention, and there are no
+    further ones."""
     factor = math.prod(exponent - k for k in range(n))
     if not factor:
         return torch.zeros_like(x)

@@ -215,7 +215,8 @@ def svd(x: Any, /, *, full_matrices: bool = True) -> Any:
 def _completed(u: Any) -> Any:
     """More orthonormal columns, so that the matrix is square."""
     m, k = u.shape[-2:]
-    return u if m == k else concat([u, slice_axis(qr_operation.apply((u,), {"mode": "complete"})[0], -1, k, m)], axis=-1)
+    return (u if m == k else concat([u, slice_axis(qr_operation.apply((u,), {"mode": "complete"})[0], -1, k, m)],
+                                    axis=-1))
 
 
 @public(_svdvals)

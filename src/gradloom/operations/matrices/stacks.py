@@ -33,12 +33,13 @@ def matrices(x: Any, word: str, square: bool = False) -> Any:
     x = floating(x)
     if x.ndim < 2:
         raise ShapeError(
-            f"{word} takes a matrix in the last two axes, x is {described(x.shape, labels_of(x))}, at {line_of(user_site())}; "
-                         "reshape it, or write expand_dims(x, axis=0)")
+            f"{word} takes a matrix in the last two axes, x is {described(x.shape, labels_of(x))}, at "
+            f"{line_of(user_site())}; reshape it, or write expand_dims(x, axis=0)")
     if square and x.shape[-1] != x.shape[-2]:
         remedy = "pinv or lstsq" if word in ("inv", "solve") else "x.mT @ x, or another function"
         raise ShapeError(
-            f"{word} takes square matrices, x is {described(x.shape, labels_of(x))}, at {line_of(user_site())}; write {remedy}")
+            f"{word} takes square matrices, x is {described(x.shape, labels_of(x))}, at {line_of(user_site())}; write "
+            f"{remedy}")
     return unlabelled(x)
 
 
@@ -50,7 +51,8 @@ def leading(x: Any, own: int = 2) -> str | None:
 
 def product(*factors: Any) -> Any:
     """The matrix product of several factors."""
-    return functools.reduce(lambda a, b: matmul_operation.apply((a, b) if a.dtype is b.dtype else promoted_arrays(a, b)),
+    return functools.reduce(lambda a, b: matmul_operation.apply((a, b) if a.dtype is b.dtype
+                                                                else promoted_arrays(a, b)),
                             factors)
 
 

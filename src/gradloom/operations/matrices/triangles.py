@@ -44,8 +44,8 @@ def _matrix(x: Any, word: str) -> Any:
     x = array(x)
     if x.ndim < 2:
         raise ShapeError(
-            f"{word} is of matrices, in the last two axes, x is {described(x.shape, labels_of(x))}, at {line_of(user_site())}; "
-                         "write reshape(x, (1, -1)) for a row")
+            f"{word} is of matrices, in the last two axes, x is {described(x.shape, labels_of(x))}, at "
+            f"{line_of(user_site())}; write reshape(x, (1, -1)) for a row")
     return x
 
 
@@ -93,8 +93,8 @@ def _count(rows: int, columns: int, offset: int) -> int:
 
 def _places(rows: int, columns: int, offset: int) -> Tensor:
     """Where a diagonal is in a flattened matrix."""
-    return torch.arange(_count(rows, columns, offset), device="cpu") * (columns
-                                                                        + 1) + (offset if offset > 0 else -offset * columns)
+    first = offset if offset > 0 else -offset * columns
+    return torch.arange(_count(rows, columns, offset), device="cpu") * (columns + 1) + first
 
 
 def _on_diagonal_kernel(x: Tensor, rows: int, columns: int, offset: int) -> Tensor:
@@ -130,7 +130,8 @@ diagonal_operation = multilinear(
     selects=True)
 _on_diagonal = multilinear(
     "on_diagonal", _on_diagonal_kernel,
-    transposes={"x": lambda y_bar, offset: diagonal_operation.apply((y_bar,), {"offset": offset})}, act=_on_diagonal_on_block,
+    transposes={"x": lambda y_bar, offset: diagonal_operation.apply((y_bar,), {"offset": offset})},
+    act=_on_diagonal_on_block,
     fused_pull=lambda y_bar, offset: (y_bar.diagonal(offset, -2, -1),),
     samples=[((3,), {"rows": 3, "columns": 3, "offset": 0}), ((2, 2), {"rows": 3, "columns": 2, "offset": -1}),
              ((1,), {"rows": 1, "columns": 3, "offset": 2}), ((0,), {"rows": 0, "columns": 0, "offset": 0})])
@@ -180,8 +181,8 @@ def diag(x: Any, /, *, k: int = 0) -> Any:
     x = unlabelled(array(x))
     if x.ndim not in (1, 2):
         raise ShapeError(
-            f"diag is of a vector or a matrix, x is {described(x.shape, None)}, at {line_of(user_site())}; "
-                         "write diagonal(x) for stacks of matrices")
+            f"diag is of a vector or a matrix, x is {described(x.shape, None)}, at {line_of(user_site())}; write "
+            "diagonal(x) for stacks of matrices")
     rows, columns = x.shape if x.ndim == 2 else (x.shape[0] + abs(k),) * 2
     if x.ndim == 2:
         return diagonal_operation.apply((x,), {"offset": max(-rows, min(k, columns))})
@@ -197,7 +198,8 @@ def _cross_kernel(a: Tensor, b: Tensor, axis: int) -> Tensor:
 
 def _turned(x: Any, axis: int, by: int) -> Any:
     where = torch.tensor([by % 3, (1 + by) % 3, (2 + by) % 3], device="cpu")
-    return take_operation.apply((x,), {"where": where.to(x.device) if isinstance(x, Tensor) and not x.is_meta else where,
+    return take_operation.apply((x,), {"where": where.to(x.device) if isinstance(x, Tensor)
+                                       and not x.is_meta else where,
                               "axis": axis})
 
 
@@ -242,8 +244,8 @@ def cross(a: Any, b: Any, /, *, axis: Any = -1) -> Any:
     k = axes[0] - len(shape) if len(axes) == 1 else 0
     if not k or a.ndim < -k or b.ndim < -k or not a.shape[k] == b.shape[k] == 3:
         raise ShapeError(
-            f"{shown}: vectors of three are needed along one axis, in shapes that broadcast, at {line_of(user_site())}; "
-                         "vectors of two are given a third entry of 0 by pad")
+            f"{shown}: vectors of three are needed along one axis, in shapes that broadcast, at "
+            f"{line_of(user_site())}; vectors of two are given a third entry of 0 by pad")
     a, b = promoted_arrays(unlabelled(a), unlabelled(b))
     return _cross.apply((a, b), {"axis": k}, labels)
 

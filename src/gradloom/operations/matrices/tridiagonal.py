@@ -1,4 +1,5 @@
-"""Tridiagonal equations, by cyclic reduction: linear in the size, in a number of array operations that grows with its logarithm."""
+"""Tridiagonal equations, by cyclic reduction: linear in the size, in a number of array operations that grows with its
+logarithm."""
 from __future__ import annotations
 
 from typing import Any
@@ -24,7 +25,8 @@ def _with_row(a: Tensor, value: float, first: bool = False) -> Tensor:
 
 
 def _reduced(lower: Tensor, middle: Tensor, upper: Tensor, b: Tensor) -> Tensor:
-    """Odd rows are eliminated from even ones, which are equations of half the size; then each odd one follows from its neighbours."""
+    """Odd rows are eliminated from even ones, which are equations of half the size; then each odd one follows from its
+    neighbours."""
     n = b.shape[-2]
     if n == 1:
         return b / middle

@@ -1,4 +1,5 @@
-"""Products of a matrix and a vector, and of two vectors, each one operation; contraction puts their operands in order."""
+"""Products of a matrix and a vector, and of two vectors, each one operation; contraction puts their operands in
+order."""
 from __future__ import annotations
 
 import math
@@ -21,7 +22,8 @@ from ..movement.axes import matrix_transpose, reshape
 
 
 class _Product(Multilinear):
-    """A product of a and b, which have one axis more than the result, or one fewer: tangents are given the axes that they lack of that."""
+    """A product of a and b, which have one axis more than the result, or one fewer: tangents are given the axes that
+    they lack of that."""
 
     def __init__(self, name: str, kernel: Any, more: tuple[int, int], axes: Any, transposes: dict[str, Rule],
                  fused_pull: dict[str, Rule], samples: Any, **rest: Any):
@@ -51,7 +53,8 @@ def _matvec_kernel(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _matvec_fused(y_bar: Tensor, a: Tensor, b_shape: Any) -> Tensor:
-    """The cotangent of the vector, summed over all rows of all matrices at once where there is one vector for all of them."""
+    """The cotangent of the vector, summed over all rows of all matrices at once where there is one vector for all of
+    them."""
     if len(b_shape) == 1:
         return torch.matmul(a.flatten(0, -2).mH, y_bar.flatten())
     return _matvec_kernel(a.mH, y_bar)
@@ -131,7 +134,8 @@ def _kron_kernel(a: Tensor, b: Tensor, ndim: int) -> Any:
 
 
 def _kron_transpose(y_bar: Any, other: Any, a_shape: Any, b_shape: Any, ndim: int, first: bool) -> Any:
-    """For the first operand, or the second: summed over the axes of the other one by one, which torch does faster than all at once."""
+    """For the first operand, or the second: summed over the axes of the other one by one, which torch does faster than
+    all at once."""
     pairs = [n for k in range(-ndim, 0) for n in (a_shape[k], b_shape[k])]
     g = reshape(y_bar, (*y_bar.shape[:y_bar.ndim - ndim], *pairs)) * _apart(_conj(other), ndim, not first)
     for k in range(-1, -2 * ndim, -2) if first else range(-2 * ndim, 0, 2):

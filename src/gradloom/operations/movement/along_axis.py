@@ -1,4 +1,5 @@
-"""Entries along one axis at positions that differ from row to row: what sorting, medians and running extremes are made of."""
+"""Entries along one axis at positions that differ from row to row: what sorting, medians and running extremes are made
+of."""
 from __future__ import annotations
 
 import math
@@ -22,14 +23,14 @@ def single_axis(x: Any, axis: Any, word: str) -> int:
     if axis is None:
         if x.ndim != 1:
             raise ShapeError(
-                f"{word} needs axis= for an array of {x.ndim} axes, {described(x.shape, labels_of(x))}, at {line_of(user_site())}; "
-                             f"write {word}(x, axis=0), or {word}(flatten(x)) for all elements in a row")
+                f"{word} needs axis= for an array of {x.ndim} axes, {described(x.shape, labels_of(x))}, at "
+                f"{line_of(user_site())}; write {word}(x, axis=0), or {word}(flatten(x)) for all elements in a row")
         return -1
     axes = negative_axes(axis, x)
     if len(axes) != 1:
         raise LabelError(
-            f"{word} works along one axis, axis={axis!r} names {len(axes)} of {described(x.shape, labels_of(x))}, "
-                         f"at {line_of(user_site())}; reshape them into one")
+            f"{word} works along one axis, axis={axis!r} names {len(axes)} of {described(x.shape, labels_of(x))}, at "
+            f"{line_of(user_site())}; reshape them into one")
     return axes[0]
 
 
@@ -126,8 +127,8 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: Any = -1) -> Any:
     shown = f"positions {described(where.shape, None)} for x {described(x.shape, labels_of(x))} along axis {k + x.ndim}"
     if where.dtype.is_floating_point or where.dtype.is_complex or where.dtype is torch.bool:
         raise ShapeError(
-            f"take_along_axis: positions are integers, not {str(where.dtype)[6:]}, at {line_of(user_site())}; "
-                         "write dlarray(i, dtype=\"int64\")")
+            f"take_along_axis: positions are integers, not {str(where.dtype)[6:]}, at {line_of(user_site())}; write "
+            "dlarray(i, dtype=\"int64\")")
     rest = [n if j != x.ndim + k else 1 for j, n in enumerate(x.shape)]
     try:
         shape = list(broadcast_shapes(rest, [n if j != where.ndim + k else 1 for j, n in enumerate(where.shape)]))
@@ -135,12 +136,14 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: Any = -1) -> Any:
         shape = []
     if where.ndim != x.ndim or not shape:
         raise ShapeError(
-            f"take_along_axis: {shown}: as many axes are needed, of the same sizes or 1 but for that one, at {line_of(user_site())}")
+            f"take_along_axis: {shown}: as many axes are needed, of the same sizes or 1 but for that one, at "
+            f"{line_of(user_site())}")
     n, m = x.shape[k], where.shape[k]
     low, high = (int(bound) for bound in torch.aminmax(where)) if where.numel() else (0, -1)
     if low < -n or high >= n:
         raise ShapeError(
-            f"take_along_axis: {shown} reach from {low} to {high}, at {line_of(user_site())}; they go from {-n} to {n - 1}")
+            f"take_along_axis: {shown} reach from {low} to {high}, at {line_of(user_site())}; they go from {-n} to "
+            f"{n - 1}")
     # the user's may change
     where = (torch.where(where < 0, where + n, where) if low < 0 else where if type(indices) is dlarray
              else where.clone())

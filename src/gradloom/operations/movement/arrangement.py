@@ -29,7 +29,8 @@ def unstack(x: Any, /, *, axis: Any = 0) -> tuple[Any, ...]:
     axes = negative_axes(axis, x)
     if len(axes) != 1:
         raise ShapeError(
-            f"unstack works along one axis, axis={axis!r} names {len(axes)} of {described(x.shape, labels_of(x))}, at {line_of(user_site())}")
+            f"unstack works along one axis, axis={axis!r} names {len(axes)} of {described(x.shape, labels_of(x))}, at "
+            f"{line_of(user_site())}")
     k = axes[0] + x.ndim
     labels = without(labels_of(x), [k])
     places = [(*(slice(None),) * k, i) if k else i for i in range(x.shape[k])]
@@ -65,7 +66,8 @@ def broadcast_arrays(*arrays: Any) -> list[Any]:
     except ValueError:
         shown = ", ".join(described(x.shape, labels_of(x)) for x in inputs)
         raise ShapeError(
-            f"the shapes {shown} do not broadcast, at {line_of(user_site())}; make them equal, or give axes size 1 with expand_dims") from None
+            f"the shapes {shown} do not broadcast, at {line_of(user_site())}; make them equal, or give axes size 1 "
+            "with expand_dims") from None
     return [relabelled(broadcast_to(unlabelled(x), shape), labels) for x in inputs]
 
 

@@ -98,7 +98,8 @@ def _place_labels(x: dlarray, entries: list[Any], ndim: int) -> str | None:
 
 
 def _value_placed(x: dlarray, value: Any, place: tuple[int, ...], labels: str | None) -> Any:
-    """The value, checked: of a type that x holds without loss of kind, in the order of the place's labels, of a shape that fits."""
+    """The value, checked: of a type that x holds without loss of kind, in the order of the place's labels, of a shape
+    that fits."""
     dtype = x._value.dtype
     if type(value) in NUMBER_TYPES:
         kind = NUMBER_KINDS[type(value)]
@@ -107,8 +108,8 @@ def _value_placed(x: dlarray, value: Any, place: tuple[int, ...], labels: str | 
     if kind > _kind(dtype):
         needed = ("bool", "int64", "float64", "complex128")[kind]
         raise TypeRefused(
-            f"{('bools', 'integers', 'real numbers', 'complex numbers')[kind]} cannot be written into an array of {str(dtype)[6:]} "
-                          f"without loss, at {line_of(user_site())}; write x = x.astype({needed!r}) first")
+            f"{('bools', 'integers', 'real numbers', 'complex numbers')[kind]} cannot be written into an array of "
+            f"{str(dtype)[6:]} without loss, at {line_of(user_site())}; write x = x.astype({needed!r}) first")
     if type(value) in NUMBER_TYPES:
         return value
     if value._labels is not None:
@@ -120,7 +121,8 @@ def _value_placed(x: dlarray, value: Any, place: tuple[int, ...], labels: str | 
             if not fits:
                 raise LabelError(
                     f"values {described(value.shape, value._labels)} do not fit the place {described(place, labels)}, "
-                                 f"at {line_of(user_site())}; their labels must be among those of the place, or write stripdims(value)")
+                    f"at {line_of(user_site())}; their labels must be among those of the place, or write "
+                    "stripdims(value)")
             value = placed(value, labels)
         else:
             value = dlarray._made(value._value, value._node, None)
@@ -135,7 +137,7 @@ def _value_placed(x: dlarray, value: Any, place: tuple[int, ...], labels: str | 
     if not fits:
         raise ShapeError(
             f"values of shape {described(value.shape, None)} do not fit the place {described(place, labels or None)}, "
-                         f"at {line_of(user_site())}; they must have its shape, or broadcast to it")
+            f"at {line_of(user_site())}; they must have its shape, or broadcast to it")
     return value
 
 
@@ -193,7 +195,7 @@ def _setitem_checked(x: Any, index: Any, value: Any) -> None:
         if frame.f_code.co_code[frame.f_lasti] == STORE_SUBSCR:  # not x.__setitem__(i, v)
             raise TraceError(
                 f"x[i][j] = v would write to a copy that nobody holds: there are no views, at {line_of(user_site())}; "
-                             "write x[i, j] = v")
+                "write x[i, j] = v")
     if (type(index) is int and len(x._value.shape) == 1 and (type(value) is dlarray and not value._value.shape
                                                              or type(value) is float)):
         _set_element(x, index, value)
@@ -202,7 +204,8 @@ def _setitem_checked(x: Any, index: Any, value: Any) -> None:
 
 
 def _set_element(x: dlarray, index: int, value: Any) -> None:
-    """`_setitem` for one element of a vector, where a loop spends its time: the same node, without the general case's questions."""
+    """`_setitem` for one element of a vector, where a loop spends its time: the same node, without the general case's
+    questions."""
     buffer, node = x._value, x._node
     raw, value_node = value, None
     if type(value) is dlarray:

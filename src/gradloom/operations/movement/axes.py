@@ -83,12 +83,13 @@ def reshape(x: Any, /, shape: Any, *more: int, order: str = "C", copy: bool | No
         rest = -math.prod(shape)
         if not rest or size % rest:
             raise ShapeError(
-                f"cannot reshape {described(x.shape, labels_of(x))} ({size} elements) to {shape}, at {line_of(user_site())}")
+                f"cannot reshape {described(x.shape, labels_of(x))} ({size} elements) to {shape}, at "
+                f"{line_of(user_site())}")
         shape = tuple(size // rest if n == -1 else n for n in shape)
     if math.prod(shape) != size or min(shape, default=0) < 0:
         raise ShapeError(
-            f"cannot reshape {described(x.shape, labels_of(x))} ({size} elements) to {shape}, at {line_of(user_site())}; "
-                         "the number of elements must stay the same")
+            f"cannot reshape {described(x.shape, labels_of(x))} ({size} elements) to {shape}, at "
+            f"{line_of(user_site())}; the number of elements must stay the same")
     return fresh(x) if shape == before else _reshape.apply((x,), {"shape": shape})
 
 
@@ -139,7 +140,8 @@ def permute_dims(x: Any, /, axes: Any) -> Any:
     if isinstance(axes, str):
         if labels is None or sorted(axes) != sorted(labels):
             raise LabelError(
-                f"axes {axes!r} are not the labels of {described(x.shape, labels)}, at {line_of(user_site())}; name each label once")
+                f"axes {axes!r} are not the labels of {described(x.shape, labels)}, at {line_of(user_site())}; name "
+                "each label once")
         seen = {letter: list(axes_of(letter, x.ndim, labels)) for letter in set(axes)}
         order = tuple(seen[letter].pop(0) - x.ndim for letter in axes)
     else:

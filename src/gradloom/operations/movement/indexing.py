@@ -42,8 +42,8 @@ def without_ellipsis(x: Any, index: Any) -> list[Any]:
     if dots and used == x.ndim and any([isinstance(e, Tensor) for e in entries]) and all(
             [any([isinstance(e, (Tensor, int)) for e in side]) for side in (entries[:at], entries[at + 1:])]):
         raise ShapeError(
-            f"an Ellipsis that stands for no axis, between arrays or integers, at {line_of(user_site())}; leave it out (NumPy would put "
-                         "the axes of the arrays first: write moveaxis for that)")
+            f"an Ellipsis that stands for no axis, between arrays or integers, at {line_of(user_site())}; leave it out "
+            "(NumPy would put the axes of the arrays first: write moveaxis for that)")
     return entries[:at] + [slice(None)] * (x.ndim - used) + entries[at + 1:]
 
 
@@ -73,8 +73,8 @@ def _entry(e: Any) -> Any:
             return int(e)
         return e if e.dtype is torch.bool or e.dtype is torch.int64 else e.to(torch.int64)
     raise TypeRefused(
-        f"an index is made of integers, slices, None, Ellipsis, integer arrays and masks, not {e!r:.60}, at {line_of(user_site())}; "
-                      "for positions write dlarray(i, dtype=\"int64\")")
+        f"an index is made of integers, slices, None, Ellipsis, integer arrays and masks, not {e!r:.60}, at "
+        f"{line_of(user_site())}; for positions write dlarray(i, dtype=\"int64\")")
 
 
 def _bound(e: Any) -> int | None:
@@ -172,7 +172,8 @@ def is_mask_without_axes(index: Any) -> bool:
 
 
 def getitem(x: Any, index: Any) -> Any:
-    """x[index]: an integer drops its axis, slices and single vectors or masks keep it with its label, None adds one (U)."""
+    """x[index]: an integer drops its axis, slices and single vectors or masks keep it with its label, None adds one
+    (U)."""
     if type(index) is int and x._labels is None and x._value.ndim:
         try:
             value = x._value[index]
@@ -187,7 +188,8 @@ def getitem(x: Any, index: Any) -> Any:
         frame = _getframe(1)
         code = frame.f_code
         site = (code, frame.f_lasti) if known_files.get(code.co_filename) is False else user_site(2)
-        return dlarray._made(value, Node(index_entries, node.trace, (node,), [None, None], {"index": index}, value, site))
+        return dlarray._made(value, Node(index_entries, node.trace, (node,), [None, None],
+                                         {"index": index}, value, site))
     strided = strided_index(x, index)
     if strided is not None:
         if all([e == ALL for e in strided]):
@@ -241,7 +243,8 @@ def getitem(x: Any, index: Any) -> Any:
 
 
 def strided_index(x: dlarray, index: Any) -> tuple[Any, ...] | None:
-    """The common index, as a tuple: integers and slices that torch takes as they are, of an array without labels. None for every other."""
+    """The common index, as a tuple: integers and slices that torch takes as they are, of an array without labels. None
+    for every other."""
     entries = index if type(index) is tuple else (index,)
     if x._labels is not None or len(entries) > x._value.ndim:
         return None
@@ -283,19 +286,21 @@ def checked(x: Any, entries: list[Any]) -> list[Any]:
             continue
         if isinstance(e, int) and not -x.shape[axis] <= e < x.shape[axis]:
             raise IndexError(
-                f"index {e} is out of range for axis {axis} of {described(x.shape, labels_of(x))}, at {line_of(user_site())}")
+                f"index {e} is out of range for axis {axis} of {described(x.shape, labels_of(x))}, at "
+                f"{line_of(user_site())}")
         if isinstance(e, Tensor) and e.dtype is torch.bool:
             if tuple(e.shape) != tuple(x.shape[axis:axis + e.ndim]):
                 raise ShapeError(
-                    f"a mask of shape {tuple(e.shape)} does not fit {described(x.shape, labels_of(x))}, at {line_of(user_site())}")
+                    f"a mask of shape {tuple(e.shape)} does not fit {described(x.shape, labels_of(x))}, at "
+                    f"{line_of(user_site())}")
             axis += e.ndim - 1
         elif isinstance(e, Tensor) and e.numel():
             n = x.shape[axis]
             low, high = least_and_greatest(e)
             if low < -n or high >= n:
                 raise IndexError(
-                    f"positions {low} to {high} are out of range for axis {axis} of {described(x.shape, labels_of(x))}, "
-                                 f"at {line_of(user_site())}")
+                    f"positions {low} to {high} are out of range for axis {axis} of "
+                    f"{described(x.shape, labels_of(x))}, at {line_of(user_site())}")
             if low < 0:
                 entries[k] = torch.where(e < 0, e + n, e)
         axis += 1
@@ -305,8 +310,8 @@ def checked(x: Any, entries: list[Any]) -> list[Any]:
             broadcast_shapes(*shapes)
         except ValueError:
             raise ShapeError(
-                f"arrays of positions of shapes {' and '.join(map(str, shapes))} do not broadcast, at {line_of(user_site())}; "
-                             "for every combination write x[i][:, j], or i[:, None] and j") from None
+                f"arrays of positions of shapes {' and '.join(map(str, shapes))} do not broadcast, at "
+                f"{line_of(user_site())}; for every combination write x[i][:, j], or i[:, None] and j") from None
     return entries
 
 
@@ -314,7 +319,8 @@ def checked(x: Any, entries: list[Any]) -> list[Any]:
 
 
 def _gathered(y: Any, entries: list[Any], kept: str) -> Any:
-    """Array entries, after integers, slices and None are done: their axes side by side, then one gather (NumPy's placement)."""
+    """Array entries, after integers, slices and None are done: their axes side by side, then one gather (NumPy's
+    placement)."""
     tables: list[Tensor] = []
     axes: list[int] = []
     axis, n = 0, y.ndim

@@ -33,7 +33,8 @@ def _alike(arrays: list[Any], what: str) -> tuple[list[Any], str | None]:
         if labels is not None and labels != first:
             if first is not None:
                 raise LabelError(
-                    f"{what} of arrays labelled {first!r} and {labels!r}, at {line_of(user_site())}; the labels must be the same")
+                    f"{what} of arrays labelled {first!r} and {labels!r}, at {line_of(user_site())}; the labels must "
+                    "be the same")
             first = labels
     return arrays, first
 
@@ -89,7 +90,8 @@ def _concat_on_blocks(operation: Any, inputs: Sequence[Any], params: Any) -> Any
     return result
 
 
-_concat = _Concat("concat", _cat, ("arrays",), [("arrays",)], {}, matlab="cat", act=_concat_on_blocks, whole_axes=("axis",), samples=[
+_concat = _Concat("concat", _cat, ("arrays",), [("arrays",)], {}, matlab="cat", act=_concat_on_blocks,
+                  whole_axes=("axis",), samples=[
     ((2, 3), (1, 3), (4, 3), {"axis": -2}), ((2, 0), (2, 3), {"axis": -1}), ((2,), (1,), (2,), {"axis": -1})])
 
 
@@ -187,7 +189,8 @@ def stack(arrays: Any, /, *, axis: Any = 0) -> Any:
     (k,) = axes_of(axis, parts[0].ndim + 1, None)
     if len({p.shape for p in parts}) > 1:
         raise ShapeError(
-            f"stack needs arrays of one shape, not {sorted({tuple(p.shape) for p in parts})}, at {line_of(user_site())}")
+            f"stack needs arrays of one shape, not {sorted({tuple(p.shape) for p in parts})}, at "
+            f"{line_of(user_site())}")
     return _stack.apply(parts, {"axis": k - parts[0].ndim - 1}, labels and f"{labels[:k]}U{labels[k:]}")
 
 

@@ -39,8 +39,8 @@ def finddim(x: Any, letters: str, /) -> tuple[int, ...]:
     """
     if not isinstance(letters, str) or not letters or set(letters) - set(LETTERS):
         raise LabelError(
-            f"finddim looks for a letter of {', '.join(LETTERS)}, not {letters!r}, at {line_of(user_site())}; "
-                         "write finddim(x, \"S\")")
+            f"finddim looks for a letter of {', '.join(LETTERS)}, not {letters!r}, at {line_of(user_site())}; write "
+            "finddim(x, \"S\")")
     return tuple(k for letter in dict.fromkeys(letters) for k in positions(labels_of(x), letter))
 
 
@@ -66,7 +66,8 @@ def stripdims(x: Any, layout: str | None = None, /) -> Any:
             remedy = (f"name each label once, as in stripdims(x, {labels!r})" if labels is not None
                       else "label the array first, as in dlarray(x, \"BCSS\"), or use permute_dims")
             raise LabelError(
-                f"stripdims to the layout {layout!r} of {described(x.shape, labels)}, at {line_of(user_site())}; {remedy}")
+                f"stripdims to the layout {layout!r} of {described(x.shape, labels)}, at {line_of(user_site())}; "
+                f"{remedy}")
         x = permute_dims(x, layout)
     return dlarray._made(x._value, x._node, None) if type(x) is dlarray else x
 

@@ -156,7 +156,8 @@ def least_and_greatest(positions: Tensor) -> tuple[int, int]:
 
 
 def _selected_on_block(where: Any) -> Any:
-    """An operation that selects along several axes: `where(n, k, params)` are the positions along axis k of size n, None for all in order."""
+    """An operation that selects along several axes: `where(n, k, params)` are the positions along axis k of size n,
+    None for all in order."""
 
     def act(operation: Any, inputs: Any, params: Any) -> Block:
         block = inputs[0]
@@ -244,7 +245,8 @@ def roll(x: Any, /, shift: Any, *, axis: Any = None) -> Any:
     shifts = tuple(shift) if isinstance(shift, (tuple, list)) else (shift,) * len(axes)
     if len(shifts) != len(axes):
         raise ShapeError(
-            f"roll of {len(axes)} axes by {len(shifts)} shifts, at {line_of(user_site())}; write one number, or one for each axis")
+            f"roll of {len(axes)} axes by {len(shifts)} shifts, at {line_of(user_site())}; write one number, or one "
+            "for each axis")
     if axis is None and x.ndim != 1:
         return _roll_all.apply((x,), {"shift": int(shifts[0])})
     return (_roll.apply((x,), {"shift": tuple([int(s) for s in shifts]), "axis": axes}, labels_of(x))
@@ -278,8 +280,9 @@ def repeat(x: Any, repeats: Any, /, *, axis: Any = None) -> Any:
     if (counts.is_floating_point() or counts.is_complex() or counts.ndim > 1 or counts.numel() not in (1, n)
         or decided((counts < 0).any())):
         raise ShapeError(
-            f"repeat takes a number of times, or {n} of them, not {described(tuple(counts.shape), None)} {str(counts.dtype)[6:]}, "
-                         f"at {line_of(user_site())}; write integers that are not negative, one for each entry along the axis")
+            f"repeat takes a number of times, or {n} of them, not {described(tuple(counts.shape), None)} "
+            f"{str(counts.dtype)[6:]}, at {line_of(user_site())}; write integers that are not negative, one for each "
+            "entry along the axis")
     where = allocated("repeat", x.shape, lambda: torch.arange(n,
                                                               device=x.device).repeat_interleave(
                                                                   counts.reshape(-1).to(torch.int64).expand(n)))

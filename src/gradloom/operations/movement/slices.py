@@ -110,11 +110,13 @@ def pad(x: Any, widths: Any, /, *, mode: str = "constant") -> Any:
         pairs = _pairs(widths, x.ndim)
     except (TypeError, ValueError):
         raise ShapeError(
-            f"pad of {described(x.shape, labels_of(x))} by {widths!r:.60}, at {line_of(user_site())}; write (before, after) for each of the "
-                         f"{x.ndim} axes, as in {[(0, 0)] * max(x.ndim - 1, 0) + [(1, 1)]} for the last") from None
+            f"pad of {described(x.shape, labels_of(x))} by {widths!r:.60}, at {line_of(user_site())}; write (before, "
+            f"after) for each of the {x.ndim} axes, as in {[(0, 0)] * max(x.ndim - 1, 0) + [(1, 1)]} for the "
+            "last") from None
     if any([before < 0 or after < 0 for before, after in pairs]):
         raise ShapeError(
-            f"pad of {described(x.shape, labels_of(x))} by {pairs}, at {line_of(user_site())}; write (before, after), not negative")
+            f"pad of {described(x.shape, labels_of(x))} by {pairs}, at {line_of(user_site())}; write (before, after), "
+            "not negative")
     if mode == "constant":
         return zeros_around(x, pairs)
     if mode not in ("edge", "reflect", "symmetric", "wrap"):
@@ -124,8 +126,8 @@ def pad(x: Any, widths: Any, /, *, mode: str = "constant") -> Any:
         if any(pair):
             if not x.shape[k]:
                 raise ShapeError(
-                    f"pad of {described(x.shape, labels_of(x))} with mode={mode!r} along axis {k}, which is empty, "
-                                 f"at {line_of(user_site())}; leave mode out for zeros")
+                    f"pad of {described(x.shape, labels_of(x))} with mode={mode!r} along axis {k}, which is empty, at "
+                    f"{line_of(user_site())}; leave mode out for zeros")
             where = torch.from_numpy(np.pad(np.arange(x.shape[k]), pair, mode=mode)).to(x.device)  # type: ignore[call-overload]
             x = take_operation.apply((x,), {"where": where, "axis": k}, labels_of(x))
     return x

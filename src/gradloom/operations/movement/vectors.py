@@ -58,8 +58,8 @@ def ravel(tree: Any, /) -> tuple[Any, Callable[[Any], Any]]:
         vector = array(vector)
         if tuple(vector.shape) != (total,):
             raise ShapeError(
-                f"the container holds {total} elements, the vector is {described(vector.shape, labels_of(vector))}, "
-                             f"at {line_of(user_site())}; pass a vector of {total}")
+                f"the container holds {total} elements, the vector is {described(vector.shape, labels_of(vector))}, at "
+                f"{line_of(user_site())}; pass a vector of {total}")
         filled, start = list(leaves), 0
         for k, shape, size, dtype, its in zip(at, shapes, sizes, dtypes, labels, strict=True):
             part = astype(reshape(slice_axis(vector, -1, start, start + size), shape), dtype)

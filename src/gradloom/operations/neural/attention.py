@@ -1,4 +1,5 @@
-"""Scaled dot-product attention with several heads. Its weights are one operation, the whole of it another, which does not keep them."""
+"""Scaled dot-product attention with several heads. Its weights are one operation, the whole of it another, which does
+not keep them."""
 from __future__ import annotations
 
 import math
@@ -162,7 +163,7 @@ class _Layout:
         if "C" not in self.labels or len(rest) != 1:
             raise LabelError(
                 f"attention: {name} {described(x.shape, self.labels)} needs C and positions, which are T, or S, or U, "
-                             f"at {line_of(user_site())}; write dlarray({name}, \"BTC\") or data_format=\"BTC\"")
+                f"at {line_of(user_site())}; write dlarray({name}, \"BTC\") or data_format=\"BTC\"")
         self.places = positions(self.labels, rest.pop())
         self.order = (*positions(self.labels, "B"), *self.places, *positions(self.labels, "C"))
         self.in_order = self.order == tuple(range(len(self.order)))
@@ -192,8 +193,8 @@ def _padding(mask: Any, k: Any, layout: _Layout) -> Any:
         unknown = set(labels) - set(layout.labels)
         if unknown:
             raise LabelError(
-                f"attention: padding_mask {described(mask.shape, labels)} has axes that k {described(k.shape, layout.labels)} lacks, "
-                             f"at {line_of(user_site())}; label it as k, without C")
+                f"attention: padding_mask {described(mask.shape, labels)} has axes that k "
+                f"{described(k.shape, layout.labels)} lacks, at {line_of(user_site())}; label it as k, without C")
         mask = permute_dims(mask, "".join(sorted(labels, key=layout.labels.index)))
         sizes = dict(zip(labels_of(mask) or "", mask.shape, strict=True)) if len(layout.places) == 1 else None
         shape = tuple(mask.shape) if sizes is None else tuple(sizes.get(letter, 1) for letter in layout.labels)
@@ -206,8 +207,8 @@ def _padding(mask: Any, k: Any, layout: _Layout) -> Any:
                                          for j, (n, m) in enumerate(zip(shape, k.shape, strict=True))))
     if not fits or shape[channel] != 1:
         raise ShapeError(
-            f"attention: padding_mask {described(mask.shape, labels)} for k {described(k.shape, layout.labels)}, "
-                         f"at {line_of(user_site())}; it has k's shape without C, 1 for what is there and 0 for padding")
+            f"attention: padding_mask {described(mask.shape, labels)} for k {described(k.shape, layout.labels)}, at "
+            f"{line_of(user_site())}; it has k's shape without C, 1 for what is there and 0 for padding")
     mask = permute_dims(reshape(unlabelled(mask), shape), layout.order)
     return reshape(mask, (mask.shape[0] if "B" in layout.labels else 1, 1, 1, layout.length))
 
@@ -219,8 +220,9 @@ def _pairs(mask: Any, batch: int, heads: int, queries: int, keys: int) -> Any:
     if (mask.ndim < 2 or any(n not in (1, m) for n, m in zip(shape, (batch, heads, queries, keys), strict=False))
         or len(shape) > 4):
         raise ShapeError(
-            f"attention: attention_mask {described(mask.shape, None)} for {queries} queries, {keys} keys, {heads} heads and "
-                         f"{batch} observations, at {line_of(user_site())}; it is ({queries}, {keys}), heads and before them the batch may lead")
+            f"attention: attention_mask {described(mask.shape, None)} for {queries} queries, {keys} keys, {heads} "
+            f"heads and {batch} observations, at {line_of(user_site())}; it is ({queries}, {keys}), heads and before "
+            "them the batch may lead")
     return reshape(mask, shape)
 
 
@@ -280,7 +282,8 @@ def attention(q: Any, k: Any, v: Any, num_heads: int, /, *, scale: Any = "auto",
     causal = isinstance(attention_mask, str) and attention_mask == "causal"
     if isinstance(attention_mask, str) and attention_mask not in ("none", "causal"):
         raise ShapeError(
-            f"attention: attention_mask is \"none\", \"causal\" or an array, not {attention_mask!r}, at {line_of(user_site())}")
+            f"attention: attention_mask is \"none\", \"causal\" or an array, not {attention_mask!r}, at "
+            f"{line_of(user_site())}")
     check_probability(dropout_probability, "attention: dropout_probability")
     padding = None if padding_mask is None else _padding(padding_mask, k, layouts[1])
     pairs = None if attention_mask is None or isinstance(attention_mask, str) else _pairs(
@@ -320,7 +323,8 @@ def _checked(q: Any, k: Any, v: Any, layouts: list[_Layout], num_heads: Any) -> 
     a, b, c = layouts
     if q.dtype.is_complex or k.dtype.is_complex or v.dtype.is_complex:
         raise TypeRefused(
-            f"attention takes real numbers, not complex ones, at {line_of(user_site())}; write attention(real(q), real(k), real(v), ...)")
+            f"attention takes real numbers, not complex ones, at {line_of(user_site())}; write attention(real(q), "
+            "real(k), real(v), ...)")
     if (type(num_heads) is bool or not isinstance(num_heads, int) or num_heads < 1 or a.channels % num_heads
         or c.channels % num_heads):
         problem = (f"num_heads is {num_heads!r}",

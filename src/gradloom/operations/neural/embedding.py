@@ -22,19 +22,20 @@ def _indices(x: Any, count: int) -> Tensor:
     raw: Tensor = x._value if type(x) is dlarray else x
     if raw.dtype is torch.bool or raw.is_complex():
         raise TypeRefused(
-            f"embed takes integer indices, not {str(raw.dtype)[6:]}, at {line_of(user_site())}; write dlarray(x, dtype=\"int64\")")
+            f"embed takes integer indices, not {str(raw.dtype)[6:]}, at {line_of(user_site())}; write dlarray(x, "
+            "dtype=\"int64\")")
     if raw.is_floating_point() and not decided((raw == raw.round()).all()):
         k = int((raw != raw.round()).flatten().nonzero()[0])
         raise TypeRefused(
-            f"embed takes integer indices, {raw.flatten()[k].item()} {_place(raw, k)} is none, at {line_of(user_site())}; "
-                          "write round(x), or dlarray(x, dtype=\"int64\")")
+            f"embed takes integer indices, {raw.flatten()[k].item()} {_place(raw, k)} is none, at "
+            f"{line_of(user_site())}; write round(x), or dlarray(x, dtype=\"int64\")")
     if raw.numel():
         low, high = least_and_greatest(raw)
         if low < 0 or high >= count:
             k = int(((raw < 0) | (raw >= count)).flatten().nonzero()[0])
             raise ShapeError(
-                f"embed: index {int(raw.flatten()[k])} {_place(raw, k)} is not in 0 to {count - 1}, the rows of weights, "
-                             f"at {line_of(user_site())}; indices count from 0 (MATLAB's 1 is 0 here)")
+                f"embed: index {int(raw.flatten()[k])} {_place(raw, k)} is not in 0 to {count - 1}, the rows of "
+                f"weights, at {line_of(user_site())}; indices count from 0 (MATLAB's 1 is 0 here)")
     where = raw.to(torch.int64)
     return where.clone() if where is x else where  # the user's may change
 
@@ -66,15 +67,17 @@ def embed(x: Any, weights: Any, /, *, data_format: str | None = None) -> Any:
     labels = labels_of(x)
     if weights.ndim != 2:
         raise ShapeError(
-            f"embed: weights are (vocabulary, embedding), not {described(weights.shape, labels_of(weights))}, at {line_of(user_site())}")
+            f"embed: weights are (vocabulary, embedding), not {described(weights.shape, labels_of(weights))}, at "
+            f"{line_of(user_site())}")
     if labels is not None and data_format not in (None, labels):
         raise LabelError(
-            f"embed: x is labelled {labels!r} already, data_format={data_format!r} contradicts it; leave data_format out")
+            f"embed: x is labelled {labels!r} already, data_format={data_format!r} contradicts it; leave data_format "
+            "out")
     layout = labels or checked(data_format, x.ndim) or "U" * x.ndim
     if "C" in layout and x.shape[layout.index("C")] != 1:
         raise LabelError(
-            f"embed gives each index channels of its own, x {described(x.shape, layout)} has some, at {line_of(user_site())}; "
-                         f"label it with U or S in the place of C")
+            f"embed gives each index channels of its own, x {described(x.shape, layout)} has some, at "
+            f"{line_of(user_site())}; label it with U or S in the place of C")
     where = _indices(x, weights.shape[0])
     if "C" in layout:
         where = where.squeeze(layout.index("C"))

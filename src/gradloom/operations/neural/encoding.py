@@ -40,7 +40,8 @@ def _names(class_names: Any, site: str) -> np.ndarray:
         names = names.astype(str)
     if names.ndim != 1 or len(np.unique(names)) != names.size or names.dtype.kind not in "USiu":
         raise ShapeError(
-            f"class_names are words or integers, each once, not {class_names!r:.80}, at {site}; write class_names=[\"cat\", \"dog\"]")
+            f"class_names are words or integers, each once, not {class_names!r:.80}, at {site}; write "
+            "class_names=[\"cat\", \"dog\"]")
     return names
 
 
@@ -59,7 +60,8 @@ def _positions(labels: Any, names: np.ndarray, site: str) -> Any:
     wrong = raw != names[places] if names.size else np.ones(raw.shape, dtype=bool)
     if wrong.any():
         raise ShapeError(
-            f"onehotencode: {raw[wrong].flat[0].item()!r} is none of the {names.size} class_names, at {site}; add it to class_names")
+            f"onehotencode: {raw[wrong].flat[0].item()!r} is none of the {names.size} class_names, at {site}; add it "
+            "to class_names")
     return torch.from_numpy(np.ascontiguousarray(places, dtype=np.int64))
 
 
@@ -113,15 +115,15 @@ def onehotencode(labels: Any, /, axis: Any, *, class_names: Any = None, num_clas
         size = high + 1 if num_classes is None else operator.index(num_classes)
         if low < 0 or high >= size:
             raise ShapeError(
-                f"onehotencode: labels from {low} to {high} for {size} classes, at {site}; they count from 0 to num_classes - 1, "
-                             "other numbers need class_names=")
+                f"onehotencode: labels from {low} to {high} for {size} classes, at {site}; they count from 0 to "
+                "num_classes - 1, other numbers need class_names=")
         places = dlarray._made(raw, None) if type(x) is dlarray else raw
     if isinstance(axis, str):
         k = axes_of(axis, len(shape), kept, shape)
         if len(k) != 1 or shape[k[0]] != 1:
             raise LabelError(
                 f"onehotencode: axis={axis!r} of {described(shape, kept)}, at {site}; it names one axis of size 1, "
-                             "which takes the classes: write an integer for a new axis")
+                "which takes the classes: write an integer for a new axis")
         places = reshape(places, shape[:k[0]] + shape[k[0] + 1:])
         return _onehot.apply((places,), {"axis": k[0] - len(shape), "size": size, "dtype": dtype_named(dtype)}, kept)
     (at,) = axes_of(axis, len(shape) + 1, None)
@@ -154,20 +156,22 @@ def onehotdecode(p: Any, /, class_names: Any = None, axis: Any = None) -> Any:
     if axis is None:
         if "C" not in (labels_of(p) or ""):
             raise LabelError(
-                f"onehotdecode needs an axis, p is {described(p.shape, labels_of(p))}, at {site}; write onehotdecode(p, class_names, axis)")
+                f"onehotdecode needs an axis, p is {described(p.shape, labels_of(p))}, at {site}; write "
+                "onehotdecode(p, class_names, axis)")
         axis = "C"
     k = axes_of(axis, p.ndim, labels_of(p), p.shape)
     if len(k) != 1:
         raise LabelError(
-            f"onehotdecode works along one axis, axis={axis!r} names {len(k)} of {described(p.shape, labels_of(p))}, at {site}")
+            f"onehotdecode works along one axis, axis={axis!r} names {len(k)} of {described(p.shape, labels_of(p))}, "
+            f"at {site}")
     index = argmax(p, axis=k[0])
     if class_names is None:
         return index
     names = _names(class_names, site)
     if names.size != p.shape[k[0]]:
         raise ShapeError(
-            f"onehotdecode: {names.size} class_names for {p.shape[k[0]]} classes of {described(p.shape, labels_of(p))}, at {site}; "
-                         "give one for each")
+            f"onehotdecode: {names.size} class_names for {p.shape[k[0]]} classes of "
+            f"{described(p.shape, labels_of(p))}, at {site}; give one for each")
     raw = index._value if type(index) is dlarray else index
     if names.dtype.kind in "US":
         return names[raw.cpu().numpy()]

@@ -1,4 +1,5 @@
-"""Softmax and its logarithm over the channels. Their rules are products and sums, so that they run on structured Jacobians."""
+"""Softmax and its logarithm over the channels. Their rules are products and sums, so that they run on structured
+Jacobians."""
 from __future__ import annotations
 
 from typing import Any
@@ -36,8 +37,8 @@ def one_axis(x: Any, axis: Any, data_format: str | None, word: str) -> int:
     axes = negative_axes(axis, x)
     if len(axes) != 1:
         raise LabelError(
-            f"{word} works along one axis, axis={axis!r} names {len(axes)} of {described(x.shape, labels_of(x))}, "
-                         f"at {line_of(user_site())}; reshape them into one")
+            f"{word} works along one axis, axis={axis!r} names {len(axes)} of {described(x.shape, labels_of(x))}, at "
+            f"{line_of(user_site())}; reshape them into one")
     return axes[0]
 
 

@@ -1,4 +1,5 @@
-"""What operations over spatial axes share: their options for each axis, x brought to (B, C, *S) and back, and padding."""
+"""What operations over spatial axes share: their options for each axis, x brought to (B, C, *S) and back, and
+padding."""
 from __future__ import annotations
 
 import math
@@ -40,10 +41,12 @@ def per_axis(value: Any, d: int, word: str, least: int = 1) -> Sizes:
         values = (value.__index__(),) * d if hasattr(value, "__index__") else tuple(v.__index__() for v in value)
     except (AttributeError, TypeError):
         raise ShapeError(
-            f"{word} is an integer, or one for each of {d} spatial axes, not {value!r}, at {line_of(user_site())}") from None
+            f"{word} is an integer, or one for each of {d} spatial axes, not {value!r}, at "
+            f"{line_of(user_site())}") from None
     if len(values) != d:
         raise ShapeError(
-            f"{word} has {len(values)} entries for {d} spatial axes, at {line_of(user_site())}; write {word}={values[:1] or 1} or {d} entries")
+            f"{word} has {len(values)} entries for {d} spatial axes, at {line_of(user_site())}; write "
+            f"{word}={values[:1] or 1} or {d} entries")
     if any(v < least for v in values):
         raise ShapeError(f"{word} is {value!r}, at {line_of(user_site())}; it must be at least {least} along each axis")
     return values
@@ -67,11 +70,13 @@ def pairs_of(given: Any, d: int, word: str, words: str) -> list[tuple[int, int]]
     """(before, after) for each spatial axis, from a number, one for each axis, or pairs."""
     if isinstance(given, str):
         raise ShapeError(
-            f"{word} is a number, one per spatial axis, (before, after) for each, {words}, not {given!r}, at {line_of(user_site())}")
+            f"{word} is a number, one per spatial axis, (before, after) for each, {words}, not {given!r}, at "
+            f"{line_of(user_site())}")
     if hasattr(given, "__len__") and len(given) and all(hasattr(p, "__len__") and len(p) == 2 for p in given):
         if len(given) != d:
             raise ShapeError(
-                f"{word} has {len(given)} pairs for {d} spatial axes, at {line_of(user_site())}; write (before, after) for each")
+                f"{word} has {len(given)} pairs for {d} spatial axes, at {line_of(user_site())}; write (before, after) "
+                "for each")
         before, after = (per_axis([p[k] for p in given], d, word, 0) for k in (0, 1))
         return list(zip(before, after, strict=True))
     return [(p, p) for p in per_axis(given, d, word, 0)]
@@ -110,7 +115,8 @@ def layout(labels: str, shape: Sizes, spatial: Sizes, word: str) -> Layout:
     channel = positions(labels, "C")
     if not channel:
         raise LabelError(
-            f"{word} needs an axis C, x is {described(shape, labels)}, at {line_of(user_site())}; label it, as in dlarray(x, \"BCSS\")")
+            f"{word} needs an axis C, x is {described(shape, labels)}, at {line_of(user_site())}; label it, as in "
+            "dlarray(x, \"BCSS\")")
     rest = tuple(k for k in range(len(shape)) if k not in spatial + channel)
     order = (*rest, *channel, *spatial)
     inverse = tuple(order.index(k) for k in range(len(order)))
@@ -126,12 +132,13 @@ def spatial_axes(labels: str, d: int | None, its: str | None, shape: Sizes, word
     if its is not None:
         if set(its[2:]) - set("ST") or its[2:].count("S") not in (0, len(space)) or its[2:].count("T") > len(time):
             raise LabelError(
-                f"{word}: weights labelled {its!r} do not fit x {described(shape, labels)}, at {line_of(user_site())}; the letters are (filters, "
-                             "channels, *spatial), such as \"UCSS\" over all S of x or \"UCT\" over T")
+                f"{word}: weights labelled {its!r} do not fit x {described(shape, labels)}, at {line_of(user_site())}; "
+                "the letters are (filters, channels, *spatial), such as \"UCSS\" over all S of x or \"UCT\" over T")
         return (space if "S" in its[2:] else ()) + (time if "T" in its[2:] else ())
     if not space and not time:
         raise LabelError(
-            f"{word} needs an axis S (or T), x is {described(shape, labels)}, at {line_of(user_site())}; label it, or write data_format=")
+            f"{word} needs an axis S (or T), x is {described(shape, labels)}, at {line_of(user_site())}; label it, or "
+            "write data_format=")
     return space + time if space and time and d == len(space) + 1 else space or time
 
 
@@ -148,7 +155,8 @@ _NATIVE = {"replicate": "replication", "symmetric-exclude-edge": "reflection"}
 
 
 def _continued(n: int, before: int, after: int, border: str) -> Tensor:
-    """Positions that continue 0 ... n - 1 on both sides: held at the ends, or reflected with the end twice (1) or once (0)."""
+    """Positions that continue 0 ... n - 1 on both sides: held at the ends, or reflected with the end twice (1) or once
+    (0)."""
     at, edge = torch.arange(-before, n + after, device="cpu"), BORDERS[border]
     if edge is None:
         return at.clamp(0, n - 1)
@@ -240,10 +248,12 @@ def padded(x: Any, pairs: Pairs, value: Any, word: str) -> Any:
     if isinstance(value, str):
         if value not in BORDERS:
             raise ShapeError(
-                f"{word}: padding_value is a number, {', '.join(map(repr, BORDERS))}, not {value!r}, at {line_of(user_site())}")
+                f"{word}: padding_value is a number, {', '.join(map(repr, BORDERS))}, not {value!r}, at "
+                f"{line_of(user_site())}")
         if 0 in x.shape[x.ndim - len(pairs):]:
             raise ShapeError(
-                f"{word}: padding_value={value!r} of an axis without elements, at {line_of(user_site())}; pad it with a number")
+                f"{word}: padding_value={value!r} of an axis without elements, at {line_of(user_site())}; pad it with "
+                "a number")
         return _border.apply((x,), {"pairs": pairs, "border": value})
     if type(value) is dlarray or isinstance(value, Tensor):
         raise ShapeError(f"{word}: padding_value is a constant, a Python number or a word, at {line_of(user_site())}")

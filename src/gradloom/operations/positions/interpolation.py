@@ -1,4 +1,5 @@
-"""Interpolation between samples along one axis. The interval of each place is found once; what follows is arithmetic on reads."""
+"""Interpolation between samples along one axis. The interval of each place is found once; what follows is arithmetic on
+reads."""
 from __future__ import annotations
 
 import math
@@ -56,8 +57,8 @@ def interp1(x: Any, v: Any, xq: Any, /, method: str = "linear", *, extrapolation
     n = v.shape[0] if v.ndim else 0
     if x.ndim != 1 or n != x.shape[0] or n < 2:
         raise ShapeError(
-            f"interp1: sample points {described(x.shape, None)} for values {described(v.shape, labels_of(v))}, at {line_of(user_site())}; "
-                         "give a vector of two points or more, and as many values along the first axis")
+            f"interp1: sample points {described(x.shape, None)} for values {described(v.shape, labels_of(v))}, at "
+            f"{line_of(user_site())}; give a vector of two points or more, and as many values along the first axis")
     if method not in METHODS:
         way = f"; here that is {_NOT_HERE[method]}" if isinstance(method, str) and method in _NOT_HERE else ""
         raise TypeRefused(
@@ -71,8 +72,8 @@ def interp1(x: Any, v: Any, xq: Any, /, method: str = "linear", *, extrapolation
                 f"interp1: {what} are real numbers, not {str(a.dtype)[6:]}, at {line_of(user_site())}; write real(x)")
     if method == "pchip" and v.dtype.is_complex:
         raise TypeRefused(
-            f"interp1: \"pchip\" is for real values, not {str(v.dtype)[6:]}, which have no order, at {line_of(user_site())}; "
-                          "interpolate real(v) and imag(v)")
+            f"interp1: \"pchip\" is for real values, not {str(v.dtype)[6:]}, which have no order, at "
+            f"{line_of(user_site())}; interpolate real(v) and imag(v)")
     letters = (labels_of(xq) or "U" * xq.ndim) + (labels_of(v) or "U" * v.ndim)[1:]
     x, v, shape, more = _in_order(x, unlabelled(v), n, xq.shape, v.shape[1:])
     places = reshape(unlabelled(xq), (math.prod(shape),))
@@ -95,7 +96,8 @@ def _in_order(x: Any, v: Any, n: int, shape: Any, more: Any) -> tuple[Any, Any, 
         order = torch.argsort(raw(x), stable=True)
         if not decided((raw(x)[order].diff() > 0).all()):
             raise ShapeError(
-                f"interp1: sample points are distinct numbers, at {line_of(user_site())}; two are equal or one is NaN: remove them")
+                f"interp1: sample points are distinct numbers, at {line_of(user_site())}; two are equal or one is NaN: "
+                "remove them")
         x, v = _read(x, order), _read(v, order)
     return x, v, tuple(shape), tuple(more)
 
@@ -137,7 +139,8 @@ def _row(a: Any, k: int) -> Any:
 
 
 def _pchip(width: Any, slope: Any) -> Any:
-    """Derivatives at the sample points: a weighted harmonic mean of the slopes beside each, 0 where they differ in sign."""
+    """Derivatives at the sample points: a weighted harmonic mean of the slopes beside each, 0 where they differ in
+    sign."""
     if slope.shape[0] == 1:
         return concat([slope, slope], axis=-2)
     (h0, h1), (s0, s1) = _ends(width), _ends(slope)
@@ -183,12 +186,14 @@ def _check_even(x: Tensor) -> None:
     # nor infinite
     if not decided(((step - step.mean()).abs() <= eps ** 0.5 * step.mean() + 4 * eps * x.abs().max()).all()):
         raise ShapeError(
-            f"interp1: \"cubic\" is for evenly spaced sample points, their distances are from {step.min().item():.6g} to "
-                         f"{step.max().item():.6g}, at {line_of(user_site())}; write \"spline\", which MATLAB takes there, or \"makima\"")
+            f"interp1: \"cubic\" is for evenly spaced sample points, their distances are from {step.min().item():.6g} "
+            f"to {step.max().item():.6g}, at {line_of(user_site())}; write \"spline\", which MATLAB takes there, or "
+            "\"makima\"")
 
 
 def _parabolas(width: Any, slope: Any) -> Any:
-    """Derivatives at the sample points: of the parabola through each and its neighbours, which makes the cubic that of Keys' convolution."""
+    """Derivatives at the sample points: of the parabola through each and its neighbours, which makes the cubic that of
+    Keys' convolution."""
     if slope.shape[0] == 1:
         return concat([slope, slope], axis=-2)
     (h0, h1), (s0, s1) = _ends(width), _ends(slope)
@@ -197,7 +202,8 @@ def _parabolas(width: Any, slope: Any) -> Any:
 
 
 def _spline(width: Any, slope: Any) -> Any:
-    """Derivatives at the sample points that make the second derivative continuous, and the third one at the points next to the ends."""
+    """Derivatives at the sample points that make the second derivative continuous, and the third one at the points next
+    to the ends."""
     n = slope.shape[0] + 1
     if n < 4:
         return _parabolas(width, slope)  # the conditions at both ends are one: a single polynomial

@@ -1,4 +1,5 @@
-"""Searching, counting and sets: positions and selections whose number depends on the values. What they return carries no derivative."""
+"""Searching, counting and sets: positions and selections whose number depends on the values. What they return carries
+no derivative."""
 from __future__ import annotations
 
 from typing import Any, NamedTuple
@@ -18,7 +19,8 @@ from ..sums.reduction import torch_axes, without_trace
 
 
 class UniqueAll(NamedTuple):
-    """The distinct values, the first position of each in the flattened x, for each element of x the position of its value, and how often."""
+    """The distinct values, the first position of each in the flattened x, for each element of x the position of its
+    value, and how often."""
 
     values: Any
     indices: Any
@@ -109,7 +111,8 @@ def searchsorted(a: Any, b: Any, /, *, side: str = "left", sorter: Any = None) -
     a, b = without_trace(array(a)), without_trace(array(b))
     if a.ndim != 1:
         raise ShapeError(
-            f"searchsorted looks in a vector, not in {described(a.shape, labels_of(a))}, at {line_of(user_site())}; write flatten(x)")
+            f"searchsorted looks in a vector, not in {described(a.shape, labels_of(a))}, at {line_of(user_site())}; "
+            "write flatten(x)")
     if side not in ("left", "right"):
         raise TypeRefused(f"searchsorted has side \"left\" or \"right\", not {side!r:.40}, at {line_of(user_site())}")
     if sorter is not None:
@@ -123,7 +126,8 @@ def searchsorted(a: Any, b: Any, /, *, side: str = "left", sorter: Any = None) -
 
 
 def _distinct(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Distinct values in order, their first positions, the inverse and the counts; every NaN is distinct, as the standard has it."""
+    """Distinct values in order, their first positions, the inverse and the counts; every NaN is distinct, as the
+    standard has it."""
     flat = x.reshape(-1)
     ordered, order = torch.sort(flat, stable=True)
     new = torch.ones_like(ordered, dtype=torch.bool)
@@ -140,7 +144,8 @@ def _sets(x: Any, word: str) -> list[Any]:
     x = array(x)
     if x.dtype.is_complex:
         raise TypeRefused(
-            f"{word} needs an order, which complex numbers have not, at {line_of(user_site())}; write abs(x), real(x) or imag(x)")
+            f"{word} needs an order, which complex numbers have not, at {line_of(user_site())}; write abs(x), real(x) "
+            "or imag(x)")
     return [_like(value, x) for value in _unique.run((raw(x),), NO_PARAMS)]
 
 

@@ -1,4 +1,5 @@
-"""Sorting and what follows from it: a selection of elements by integer positions, which is all that a derivative needs."""
+"""Sorting and what follows from it: a selection of elements by integer positions, which is all that a derivative
+needs."""
 from __future__ import annotations
 
 import math
@@ -48,8 +49,8 @@ def _sortable(x: Any, axis: Any, word: str) -> tuple[Any, int]:
         raise ShapeError(f"{word} of a scalar, at {line_of(user_site())}; write reshape(x, (1,)), which has an axis")
     if x.dtype.is_complex:
         raise TypeRefused(
-            f"{word} needs an order and complex numbers have none, x is {described(x.shape, labels_of(x))} {str(x.dtype)[6:]}, "
-                          f"at {line_of(user_site())}; write {word}(abs(x)), or real(x)")
+            f"{word} needs an order and complex numbers have none, x is {described(x.shape, labels_of(x))} "
+            f"{str(x.dtype)[6:]}, at {line_of(user_site())}; write {word}(abs(x)), or real(x)")
     return x, single_axis(x, axis, word)
 
 
@@ -96,7 +97,8 @@ def _may_have_nan(x: Tensor) -> bool:
 
 
 def _alone(x: Tensor, y: Tensor, axis: int) -> bool:
-    """Whether no other element of x equals the finite one of y in its row. Differences and sums are several times as quick as comparing and counting."""
+    """Whether no other element of x equals the finite one of y in its row. Differences and sums are several times as
+    quick as comparing and counting."""
     return spared(((x - y).eq_(0).sum(axis) == 1).all())
 
 
@@ -148,8 +150,8 @@ def topk(x: Any, k: int, /, *, axis: Any = -1, largest: bool = True) -> tuple[An
     x, a = _sortable(x, axis, "topk")
     if not 0 <= k <= x.shape[a]:
         raise ShapeError(
-            f"topk of {k} elements along an axis of {x.shape[a]} of {described(x.shape, labels_of(x))}, at {line_of(user_site())}; "
-                         f"k goes from 0 to {x.shape[a]}")
+            f"topk of {k} elements along an axis of {x.shape[a]} of {described(x.shape, labels_of(x))}, at "
+            f"{line_of(user_site())}; k goes from 0 to {x.shape[a]}")
     params = {"k": int(k), "axis": a, "largest": bool(largest)}
     y = _topk.apply((x,), params, labels_of(x)) if type(x) is dlarray and x.traced else None
     if y is not None:
@@ -185,7 +187,8 @@ _FEW = 8  # selections cost less than a sort
 
 
 def _selected_kernel(x: Tensor, ranks: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """The elements of given ranks along the last axis; where there is a NaN, that. By selection where none of them has an equal, else by sorting."""
+    """The elements of given ranks along the last axis; where there is a NaN, that. By selection where none of them has
+    an equal, else by sorting."""
     if x.numel() and 0 < len(ranks) <= _FEW and not x.is_meta and not x.is_complex() and not _may_have_nan(x):
         found = [torch.kthvalue(x, r + 1, dim=-1, keepdim=True) for r in ranks]
         if all(_alone(x, f.values, -1) for f in found):
@@ -258,7 +261,8 @@ def quantile(x: Any, q: Any, /, *, axis: Any = None, keepdims: bool = False, met
             f"quantile needs q from 0 to 1, not {q}, at {line_of(user_site())}; percentages are divided by 100")
     if method not in _PLOTTING and method not in _ROUNDED:
         raise ShapeError(
-            f"quantile: method {method!r:.40}, at {line_of(user_site())}; it is one of {', '.join((*_PLOTTING, *_ROUNDED))}")
+            f"quantile: method {method!r:.40}, at {line_of(user_site())}; it is one of "
+            f"{', '.join((*_PLOTTING, *_ROUNDED))}")
     flat, axes = _flattened(x, axis, "quantile")
     n = flat.shape[-1]
     a, b = _PLOTTING.get(method, (1, 1))
@@ -268,7 +272,8 @@ def quantile(x: Any, q: Any, /, *, axis: Any = None, keepdims: bool = False, met
     between = position - low
     ranks = np.unique(np.concatenate([low, low + (between > 0)]))
     found = _selected.apply((flat,), {"ranks": tuple(ranks.tolist())})
-    y, above = (take_operation.apply((found,), {"where": torch.from_numpy(np.searchsorted(ranks, k)).to(x.device), "axis": -1})
+    y, above = (take_operation.apply((found,), {"where": torch.from_numpy(np.searchsorted(ranks, k)).to(x.device),
+                                                "axis": -1})
                 for k in (low, low + (between > 0)))
     if between.any():
         weight = torch.from_numpy(between).to(x.device, x.dtype)

@@ -143,8 +143,8 @@ def trapz(y: Any, /, *, x: Any = None, dx: Any = 1.0, axis: Any = -1) -> Any:
             x = reshape(unlabelled(x), (n, *(1,) * (-k - 1)))
         elif tuple(x.shape) != tuple(y.shape):
             raise ShapeError(
-                f"trapz: places {described(x.shape, labels_of(x))} for samples {described(y.shape, labels_of(y))}, "
-                             f"at {line_of(user_site())}; give a vector of {n} places, or an array of the shape of the samples")
+                f"trapz: places {described(x.shape, labels_of(x))} for samples {described(y.shape, labels_of(y))}, at "
+                f"{line_of(user_site())}; give a vector of {n} places, or an array of the shape of the samples")
         width = diff(x, axis=k)
     if not n:
         return sum(y, axis=k)

@@ -1,4 +1,5 @@
-"""Reductions: sums, moments, norms. `axis` is keyword-only, so that MATLAB's sum(x, 1) is an error, not a wrong number."""
+"""Reductions: sums, moments, norms. `axis` is keyword-only, so that MATLAB's sum(x, 1) is an error, not a wrong
+number."""
 from __future__ import annotations
 
 import math

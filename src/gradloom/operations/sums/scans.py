@@ -136,7 +136,8 @@ def _recurrence_pull(y_bar: Any, a: Any, y: Any, axis: int, reverse: bool, wante
 
 
 def _recur(a: Any, b: Any, axis: int, reverse: bool) -> Any:
-    """a has no leading axes where b has some: both get one shape, so that the result can be differentiated with leading axes again."""
+    """a has no leading axes where b has some: both get one shape, so that the result can be differentiated with leading
+    axes again."""
     return _recurrence.apply((a if a.ndim == b.ndim else broadcast_to(a, tuple(b.shape)), b),
                              {"axis": axis, "reverse": reverse})
 
@@ -197,7 +198,8 @@ _cumprod = general("cumulative_prod", _cumprod_kernel, push=_cumprod_push, pull=
 
 
 def others(x: Any, axis: int = -1) -> Any:
-    """The product of all other elements along an axis: what comes before times what comes after, so that zeros do no harm."""
+    """The product of all other elements along an axis: what comes before times what comes after, so that zeros do no
+    harm."""
     forwards, backwards = (_before(_cumprod.apply((x,), {"axis": axis, "reverse": r}), axis, r) for r in (False, True))
     return forwards * backwards
 

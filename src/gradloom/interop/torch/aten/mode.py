@@ -67,7 +67,8 @@ class Functional(TorchDispatchMode):
         return False  # no torch.compile in here, and no need to load it
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Torch calls this with composite functions and lazy conjugation switched off, where kernels give other numbers: on again."""
+        """Torch calls this with composite functions and lazy conjugation switched off, where kernels give other
+        numbers: on again."""
         kwargs = kwargs or {}
         run = running()
         waits = run is not None and run.mode is not self  # for a run that began inside its own
@@ -158,8 +159,8 @@ class Functional(TorchDispatchMode):
         """A random draw from this library's own generator: a constant, however often it is walked."""
         if traced and (opname(func) not in LIKE or (opname(func), func._overloadname) == ("bernoulli", "default")):
             raise TypeRefused(
-                f"{self.word}: a draw from an array that is differentiated carries no derivative, at {line_of(user_site())}; "
-                              "give it detach(x)")
+                f"{self.word}: a draw from an array that is differentiated carries no derivative, at "
+                f"{line_of(user_site())}; give it detach(x)")
         overload = with_generator(func)
         args, kwargs = mapped(raw_of, (args, kwargs))
         device = next((x.device for x in leaves_of(args) if isinstance(x, Tensor)), kwargs.get("device") or "cpu")
@@ -203,11 +204,11 @@ class Functional(TorchDispatchMode):
         if opname(func) in RESIZING:
             raise TypeRefused(
                 f"{self.word}: {opname(func)} changes the shape of an array in its place, at {line_of(user_site())}; "
-                              f"write the form that returns a new one, {opname(func).rstrip('_')}")
+                f"write the form that returns a new one, {opname(func).rstrip('_')}")
         if any(r.alias_info is None for r in func._schema.returns):
             raise TypeRefused(
-                f"{self.word}: aten::{opname(func)} writes to its arguments beside its result, at {line_of(user_site())}; "
-                              "write it in operations that return new arrays")
+                f"{self.word}: aten::{opname(func)} writes to its arguments beside its result, at "
+                f"{line_of(user_site())}; write it in operations that return new arrays")
         places = [a.alias_info is not None and a.alias_info.is_write for a in func._schema.arguments]
         names = [a.name for a in func._schema.arguments]
         given = {**dict(zip(names, args, strict=False)), **kwargs}
@@ -221,8 +222,8 @@ class Functional(TorchDispatchMode):
             plain = functional_of(func, names, places)
             if plain is None:
                 raise TypeRefused(
-                    f"{self.word}: aten::{name} writes to its arguments and has no other form, at {line_of(user_site())}; "
-                                  "write it in operations that return new arrays")
+                    f"{self.word}: aten::{name} writes to its arguments and has no other form, at "
+                    f"{line_of(user_site())}; write it in operations that return new arrays")
             inputs = args if name.endswith("_") else args[:len(plain._schema.arguments)]
             options = {k: v for k, v in kwargs.items() if k in {a.name for a in plain._schema.arguments}}
             made = under([self], plain, *inputs, **options)
@@ -248,8 +249,8 @@ class Functional(TorchDispatchMode):
             return rule(*mapped(array_of, args), **{k: array_of(v) for k, v in kwargs.items() if k != "generator"})
         if any(carries(array_of(x)) for x in leaves_of((args[1:], kwargs))):
             raise TypeRefused(
-                f"{self.word}: a draw from an array that is differentiated carries no derivative, at {line_of(user_site())}; "
-                              "give it detach(x)")
+                f"{self.word}: a draw from an array that is differentiated carries no derivative, at "
+                f"{line_of(user_site())}; give it detach(x)")
         made = torch.empty(target.shape, dtype=target.dtype, device=target.device)
         func(made, *mapped(raw_of, args[1:]), **{**mapped(raw_of, kwargs), "generator": own
                                                  or generator(target.device)})
@@ -260,8 +261,9 @@ class Functional(TorchDispatchMode):
         if not isinstance(target, Wrapped):
             if carries(value):
                 raise TypeRefused(
-                    f"{self.word} writes a value that is differentiated into a plain tensor, at {line_of(user_site())}, where its "
-                                  "derivative would be lost; make the tensor inside the function, or with torch.zeros_like of the array")
+                    f"{self.word} writes a value that is differentiated into a plain tensor, at "
+                    f"{line_of(user_site())}, where its derivative would be lost; make the tensor inside the function, "
+                    "or with torch.zeros_like of the array")
             target.copy_(value._value)
             return
         unseen = target._constant or not torch.is_grad_enabled()
@@ -284,7 +286,8 @@ def requires_gradients(args: Any, kwargs: Any) -> bool:
 
 @remembered(None)
 def rule_of(func: Any, name: str) -> Callable[..., Any] | None:
-    """What answers an operation: the rule for its overload, for its name, or what torch's function of that name is here."""
+    """What answers an operation: the rule for its overload, for its name, or what torch's function of that name is
+    here."""
     if func.namespace == "prims":
         rule = RULES.get(f"prims.{name}")
         if rule is not None or name in OTHER_IN_PRIMS:

@@ -26,12 +26,14 @@ BY_STRIDES = frozenset(("view", "_unsafe_view", "_reshape_alias", "as_strided", 
 # Piecewise constant, or made without reading the values.
 LIKE = frozenset(("bernoulli", "rand_like", "randn_like", "randint_like"))
 _DISCRETE = """
-eq ne lt le gt ge isnan isinf isfinite isposinf isneginf signbit logical_not logical_and logical_or logical_xor any all argmax argmin
-argsort nonzero count_nonzero floor ceil round trunc fix heaviside floor_divide searchsorted bucketize isin histc equal isclose allclose
-sym_size sym_stride sym_numel size stride is_same_size histogram bincount unique_dim _unique2 unique_consecutive
+eq ne lt le gt ge isnan isinf isfinite isposinf isneginf signbit logical_not logical_and logical_or logical_xor any all
+argmax argmin argsort nonzero count_nonzero floor ceil round trunc fix heaviside floor_divide searchsorted bucketize
+isin histc equal isclose allclose sym_size sym_stride sym_numel size stride is_same_size histogram bincount unique_dim
+_unique2 unique_consecutive
 """
 _MADE = """
-zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_empty new_empty_strided empty_strided scalar_tensor
+zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_empty new_empty_strided empty_strided
+scalar_tensor
 """
 MADE = LIKE | frozenset(_MADE.split())
 DISCRETE = frozenset(_DISCRETE.split()) | (MADE - LIKE)

@@ -71,8 +71,8 @@ def run(func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     for _, place in places.values():
         if place._cell.version:
             raise TypeRefused(
-                f"{word} writes into an array that it was given, at {line_of(user_site())}; values never change: "
-                              "write the form that returns a new one (without inplace=True, out= or a trailing _)")
+                f"{word} writes into an array that it was given, at {line_of(user_site())}; values never change: write "
+                "the form that returns a new one (without inplace=True, out= or a trailing _)")
     return result
 
 

@@ -1,4 +1,5 @@
-"""What torch's functions see of a dlarray: a tensor without memory, whose views share a cell, so that writes are functional."""
+"""What torch's functions see of a dlarray: a tensor without memory, whose views share a cell, so that writes are
+functional."""
 from __future__ import annotations
 
 import threading
@@ -51,7 +52,8 @@ def running() -> Run | None:
 
 
 class Cell:
-    """What a wrapped tensor and its views share: the value, how often it was written, and what torch calls requires_grad and is_leaf."""
+    """What a wrapped tensor and its views share: the value, how often it was written, and what torch calls
+    requires_grad and is_leaf."""
 
     __slots__ = ("leaf", "run", "value", "varies", "version")
 
@@ -92,7 +94,7 @@ class Wrapped(Tensor):
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
         raise TraceError(f"{func} meets a value of a torch function that has returned, at {line_of(user_site())}; "
-                          "return it from the function or module instead of keeping it elsewhere")
+                         "return it from the function or module instead of keeping it elsewhere")
 
     def array(self) -> dlarray:
         """The value, as it is now."""
@@ -111,7 +113,8 @@ class Wrapped(Tensor):
         return self._known[1]
 
     def write(self, value: dlarray, varies: bool, unseen: bool) -> None:
-        """Put a value of this shape and type into the place; one that torch's autograd does not see changes numbers and no derivative."""
+        """Put a value of this shape and type into the place; one that torch's autograd does not see changes numbers and
+        no derivative."""
         cell = self._cell
         if self._steps:
             base = cell.value
@@ -318,7 +321,8 @@ def contiguous_strides(shape: Any) -> list[int]:
 
 
 def mapped(function: Callable[[Any], Any], x: Any) -> Any:
-    """The function on every leaf of what operations take and return: numbers, arrays, lists of them (torch's own trees take ten times as long)."""
+    """The function on every leaf of what operations take and return: numbers, arrays, lists of them (torch's own trees
+    take ten times as long)."""
     kind = type(x)
     if kind is list or kind is tuple:
         made = [function(e) if type(e) in _LEAVES else mapped(function, e) for e in x]

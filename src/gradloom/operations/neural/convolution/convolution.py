@@ -66,7 +66,8 @@ def _with_bias(y: Tensor, bias: Tensor | None, d: int) -> Tensor:
 
 
 def _stated_only(y_bar: Tensor, x_shape: Any, weight_shape: Any, d: int) -> bool:
-    """Torch's fused kernel is of real numbers, and of arrays without the leading axes that a recorded walk may have given them."""
+    """Torch's fused kernel is of real numbers, and of arrays without the leading axes that a recorded walk may have
+    given them."""
     return y_bar.is_complex() or len(x_shape) != d + 2 or len(weight_shape) != d + 2
 
 
@@ -119,7 +120,8 @@ def _weight_bar(y_bar: Any, x: Any, weight_shape: Any, stride: Sizes, padding: S
 
 
 def _windows(y_shape: Any, weight_shape: Any, stride: Sizes, padding: Sizes, dilation: Sizes) -> Sizes:
-    """How many windows a convolution of a transposed one's result finds along each axis: more than its x had, where the result reaches far beyond."""
+    """How many windows a convolution of a transposed one's result finds along each axis: more than its x had, where the
+    result reaches far beyond."""
     d = len(stride)
     return tuple((n + 2 * p - q * (e - 1) - 1) // s + 1
                  for n, e, s, p, q in zip(y_shape[-d:], weight_shape[-d:], stride, padding, dilation, strict=True))
@@ -213,16 +215,18 @@ def _plan(labels: str, shape: Sizes, w_shape: Sizes, w_labels: str | None, strid
     filters, channels = w_shape[:2]
     if channels == 0 or n == 0 or n % channels or filters % (n // channels):
         raise ShapeError(
-            f"dlconv of x {described(shape, labels)} with weights {described(w_shape, None)}: {n} channels do not divide into "
-                         f"groups of {channels}, at {line_of(user_site())}; weights are (filters, channels per group, *spatial)")
+            f"dlconv of x {described(shape, labels)} with weights {described(w_shape, None)}: {n} channels do not "
+            f"divide into groups of {channels}, at {line_of(user_site())}; weights are (filters, channels per group, "
+            "*spatial)")
     sizes, kernel = [shape[k] for k in spatial], w_shape[2:]
     strides, dilations = per_axis(stride, d, "stride"), per_axis(dilation, d, "dilation_factor")
     pairs = padding_of(padding, sizes, kernel, strides, dilations, "dlconv")
     for size, k, p, e in zip(sizes, kernel, pairs, dilations, strict=True):
         if size + sum(p) < e * (k - 1) + 1:
             raise ShapeError(
-                f"dlconv: filters of {e * (k - 1) + 1} are larger than the padded input of {size + sum(p)}, x is {described(shape, labels)}, "
-                             f"at {line_of(user_site())}; write padding=\"same\", or use smaller filters")
+                f"dlconv: filters of {e * (k - 1) + 1} are larger than the padded input of {size + sum(p)}, x is "
+                f"{described(shape, labels)}, at {line_of(user_site())}; write padding=\"same\", or use smaller "
+                "filters")
     own = zeros and all(a == b for a, b in pairs)
     around = (None if own or not any(map(any, pairs)) else tuple((0, 0) if zeros and a == b
                                                                  else (a, b) for a, b in pairs))
@@ -234,11 +238,12 @@ def check_weights(word: str, labels: str, shape: Sizes, w_shape: Sizes, d: int, 
     """Refuse weights that do not have d spatial axes, and more axes than torch convolves."""
     if len(w_shape) != d + 2:
         raise ShapeError(
-            f"{word} of x {described(shape, labels)} needs weights of {d + 2} axes {their}, not {described(w_shape, None)}, "
-                         f"at {line_of(user_site())}")
+            f"{word} of x {described(shape, labels)} needs weights of {d + 2} axes {their}, not "
+            f"{described(w_shape, None)}, at {line_of(user_site())}")
     if d > 3:
         raise ShapeError(
-            f"{word} convolves 1, 2 or 3 axes, x {described(shape, labels)} has {d}, at {line_of(user_site())}; reshape it")
+            f"{word} convolves 1, 2 or 3 axes, x {described(shape, labels)} has {d}, at {line_of(user_site())}; "
+            "reshape it")
 
 
 def operands(word: str, x: Any, weights: Any, bias: Any, filters: int) -> list[Any]:
@@ -247,7 +252,8 @@ def operands(word: str, x: Any, weights: Any, bias: Any, filters: int) -> list[A
         bias = unlabelled(array(bias))
         if math.prod(bias.shape) != filters:
             raise ShapeError(
-                f"{word} needs a bias of {filters} elements, not {described(bias.shape, None)}, at {line_of(user_site())}")
+                f"{word} needs a bias of {filters} elements, not {described(bias.shape, None)}, at "
+                f"{line_of(user_site())}")
         if len(bias.shape) != 1:
             bias = reshape(bias, (filters,))
         if x.dtype is weights.dtype is bias.dtype:

@@ -48,7 +48,8 @@ def act_transposed(operation: Any, inputs: Any, params: dict[str, Any]) -> Block
 
 
 def act_weight(operation: Any, inputs: Any, params: dict[str, Any]) -> Block:
-    """The cotangent of a weight of a Block in the place of x or of the cotangent: a contraction over observations and places."""
+    """The cotangent of a weight of a Block in the place of x or of the cotangent: a contraction over observations and
+    places."""
     x, bar = inputs
     kernel, g = params["kernel"], params["groups"]
     if _has_leading_axes(inputs, params):
@@ -139,7 +140,8 @@ def _with_weight_block(x: Tensor, block: Block, params: dict[str, Any]) -> Block
 
 
 def _with_input_block(block: Block, weight: Tensor, params: dict[str, Any]) -> Block:
-    """A convolution of a Block: windows where its spatial axes are tied, else a convolution with the in axes in the batch."""
+    """A convolution of a Block: windows where its spatial axes are tied, else a convolution with the in axes in the
+    batch."""
     sizes = _output_sizes(block.shape[2:], weight.shape[2:], params)
     return _by_terms(block, weight, (block.shape[0], weight.shape[0], *sizes), lambda part, term: (
         _windowed(part, weight, params) if _spatially_tied(term) and _windows_pay(block, term, weight)
@@ -147,7 +149,8 @@ def _with_input_block(block: Block, weight: Tensor, params: dict[str, Any]) -> B
 
 
 def _transposed_input_block(block: Block, weight: Tensor, params: dict[str, Any]) -> Block:
-    """A transposed convolution of a Block: out axes at positions where its spatial axes are tied, else one with the in axes in the batch."""
+    """A transposed convolution of a Block: out axes at positions where its spatial axes are tied, else one with the in
+    axes in the batch."""
     sizes = params["sizes"]
     filters = weight.shape[1] * params["groups"]
 
@@ -180,7 +183,8 @@ def _spatially_tied(term: Term) -> bool:
 
 
 def _position_of(axis: Axis) -> Tensor | None:
-    """The value of the index at each place of a padded axis, -1 where there is none; None where two fall on one place."""
+    """The value of the index at each place of a padded axis, -1 where there is none; None where two fall on one
+    place."""
     assert axis.positions is not None
     places = axis.positions[axis.positions >= 0]
     if len(places) != len(torch.unique(places)):
@@ -372,7 +376,8 @@ def _convolved(block: Block, term: Term, weight: Tensor, params: dict[str, Any],
 
 def _in_pieces(convolved: Callable[..., Tensor], factors: Sequence[Any], varying: Sequence[Index],
                image: int) -> Tensor:
-    """What `convolved` makes of many images, some at a time, so that they stay in cache between being made and being used."""
+    """What `convolved` makes of many images, some at a time, so that they stay in cache between being made and being
+    used."""
     count = math.prod(i.size for i in varying)
     limit = PIECE if len(factors) > 1 else 4 * PIECE  # one factor alone is there already
     if count * image <= limit or not varying:

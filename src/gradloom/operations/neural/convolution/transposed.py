@@ -34,8 +34,9 @@ def _plan(labels: str, shape: Sizes, w_shape: Sizes, w_labels: str | None, strid
     (n,) = [shape[k] for k in range(len(shape)) if labels[k] == "C"]
     if not isinstance(groups, int) or groups < 1 or n != w_shape[0] or n % groups or n == 0:
         raise ShapeError(
-            f"dltranspconv of x {described(shape, labels)} with weights {described(w_shape, None)} in groups={groups!r}: x needs {w_shape[0]} "
-                         f"channels that divide into the groups, at {line_of(user_site())}; weights are (channels, filters per group, *spatial)")
+            f"dltranspconv of x {described(shape, labels)} with weights {described(w_shape, None)} in "
+            f"groups={groups!r}: x needs {w_shape[0]} channels that divide into the groups, at {line_of(user_site())}; "
+            "weights are (channels, filters per group, *spatial)")
     sizes, kernel = [shape[k] for k in spatial], w_shape[2:]
     strides, dilations = per_axis(stride, d, "stride"), per_axis(dilation, d, "dilation_factor")
     whole = [(m - 1) * s + e * (k - 1) + 1 for m, k, s, e in zip(sizes, kernel, strides, dilations, strict=True)]
@@ -48,8 +49,8 @@ def _plan(labels: str, shape: Sizes, w_shape: Sizes, w_labels: str | None, strid
     for m, full, size in zip(sizes, whole, kept, strict=True):
         if m < 1 or size < 1:
             raise ShapeError(
-                f"dltranspconv: cropping {cropping!r} of a result of {full} leaves nothing, x is {described(shape, labels)}, "
-                             f"at {line_of(user_site())}; crop less")
+                f"dltranspconv: cropping {cropping!r} of a result of {full} leaves nothing, x is "
+                f"{described(shape, labels)}, at {line_of(user_site())}; crop less")
     direct = all(a - b >= 0 and (a - b < max(s, e)) for (a, b), s, e in zip(pairs, strides, dilations, strict=True))
     padding = tuple(a if direct else min(a, b) for a, b in pairs)
     made = kept if direct else tuple(full - 2 * p for full, p in zip(whole, padding, strict=True))
@@ -84,7 +85,8 @@ def dltranspconv(x: Any, weights: Any, bias: Any = None, /, *, stride: Any = 1, 
     plan = _plan(labels, tuple(x.shape), tuple(weights.shape), labels_of(weights), fixed(stride),
                  fixed(dilation_factor), fixed(cropping), groups)
     own = labels_of(x)
-    y = transposed_operation.apply(operands("dltranspconv", plan.layout.arranged(x), unlabelled(weights), bias, plan.filters),
+    y = transposed_operation.apply(operands("dltranspconv", plan.layout.arranged(x), unlabelled(weights),
+                                            bias, plan.filters),
                           plan.params)
     if plan.cut is not None:
         d = len(plan.cut) // 2

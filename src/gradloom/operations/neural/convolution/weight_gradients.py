@@ -102,7 +102,8 @@ def forward(x: Tensor, weight: Tensor, stride: Sizes, padding: Sizes, dilation: 
 
 
 def beyond(sizes: Sizes, inner: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Sizes:
-    """What torch calls output_padding: how far a transposed convolution of the given sizes reaches beyond its last window."""
+    """What torch calls output_padding: how far a transposed convolution of the given sizes reaches beyond its last
+    window."""
     return tuple(n - ((m - 1) * s - 2 * p + e * (k - 1) + 1)
                  for n, m, k, s, p, e in zip(sizes, inner, kernel, stride, padding, dilation, strict=True))
 

@@ -1,4 +1,5 @@
-"""Cross-entropy, of probabilities or of what goes into softmax or sigmoid: one operation for both, for targets of any kind."""
+"""Cross-entropy, of probabilities or of what goes into softmax or sigmoid: one operation for both, for targets of any
+kind."""
 from __future__ import annotations
 
 from typing import Any
@@ -79,7 +80,8 @@ def _at_index(x: Tensor, index: Tensor, axis: int) -> Tensor:
 def _crossentropy_kernel(x: Tensor, targets: Tensor, weights: Tensor | None, axis: int, mode: str,
                          from_logits: bool, clipped: bool, factor: float,
                          reduction: str) -> tuple[Tensor, Tensor]:
-    """The loss, and log_softmax(x) where that is in it. `clipped` is False where no probability can be so small that it is clipped."""
+    """The loss, and log_softmax(x) where that is in it. `clipped` is False where no probability can be so small that it
+    is clipped."""
     if mode == "multilabel":
         e = (torch.logaddexp(x, x.new_zeros(())) - targets * x if from_logits else
              (targets - 1) * (1 - x).clamp_min_(tiny(x)).log_() - targets * x.clamp_min(tiny(x)).log_())
@@ -110,8 +112,8 @@ def _check_indices(index: Tensor, classes: int) -> None:
     way = "write targets - 1" if decided((index == classes).any() & (index > 0).all()) else (
         f"to leave targets out, write indexcrossentropy(y, targets, mask_index={value})")
     raise ShapeError(
-        f"crossentropy: the class index at targets[{at}] is {value}, and the {classes} classes along C are numbered from 0 to {classes - 1}, "
-                     f"at {line_of(user_site())}; {way}")
+        f"crossentropy: the class index at targets[{at}] is {value}, and the {classes} classes along C are numbered "
+        f"from 0 to {classes - 1}, at {line_of(user_site())}; {way}")
 
 
 def _slopes_and_value(x: Any, t: Any, mode: str, from_logits: bool) -> tuple[Any, Any]:
@@ -248,7 +250,7 @@ def crossentropy(y: Any, targets: Any, weights: Any = None, /, *, mask: Any = No
         if classification_mode == "multilabel":
             raise ShapeError(
                 f"{word} multilabel needs a target for every class, not class indices, at {line_of(user_site())}; "
-                             "write eye(classes)[indices]")
+                "write eye(classes)[indices]")
         targets = _class_indices(targets, y, labels, axis, word)
     else:
         targets = like_predictions(placed(targets, y, labels, "targets", word), y, "targets", word)
@@ -271,8 +273,9 @@ def check_probabilities(y: Any, axis: int, masked: bool, word: str) -> bool:
         high = read(raw.amax())
         if low < -tolerance or high > 1 + tolerance or off > tolerance:
             sums = "" if masked else f", off 1 by up to {off:.2g} in their sum over C"
-            raise ShapeError(f"{word} takes probabilities, y has values from {low:.4g} to {high:.4g}{sums}, "
-                             f"at {line_of(user_site())}; write {word}(softmax(y), targets), or {word}(y, targets, from_logits=True)")
+            raise ShapeError(f"{word} takes probabilities, y has values from {low:.4g} to {high:.4g}{sums}, at "
+                             f"{line_of(user_site())}; write {word}(softmax(y), targets), or {word}(y, targets, "
+                             "from_logits=True)")
     return not low >= tiny(raw)
 
 
@@ -280,20 +283,20 @@ def _class_indices(targets: Any, y: Any, labels: str, axis: int, word: str) -> A
     """Class indices as int64, in the order of y's axes without C."""
     if differentiable(targets.dtype) or targets.dtype is torch.bool:
         raise TypeRefused(
-            f"{word}: targets without C are class indices, integers counted from 0, not {str(targets.dtype)[6:]}, "
-                          f"at {line_of(user_site())}; write dlarray(targets, labels, dtype=\"int64\")")
+            f"{word}: targets without C are class indices, integers counted from 0, not {str(targets.dtype)[6:]}, at "
+            f"{line_of(user_site())}; write dlarray(targets, labels, dtype=\"int64\")")
     rest = labels.replace("C", "")
     shape = tuple(n for k, n in enumerate(y.shape) if k != axis + y.ndim)
     if labels_of(targets) is not None:
         if sorted(labels_of(targets) or "") != sorted(rest):
             raise LabelError(
-                f"{word}: class indices {described(targets.shape, labels_of(targets))} for y {described(y.shape, labels)}, "
-                             f"at {line_of(user_site())}; they need y's labels without C, {rest!r}")
+                f"{word}: class indices {described(targets.shape, labels_of(targets))} for y "
+                f"{described(y.shape, labels)}, at {line_of(user_site())}; they need y's labels without C, {rest!r}")
         targets = permute_dims(targets, rest)
     if tuple(targets.shape) != shape:
         raise ShapeError(
             f"{word}: class indices {described(targets.shape, labels_of(targets))} for y {described(y.shape, labels)}, "
-                         f"at {line_of(user_site())}; they need y's shape without C, {shape}")
+            f"at {line_of(user_site())}; they need y's shape without C, {shape}")
     return targets if targets.dtype is torch.int64 else astype(targets, "int64")
 
 

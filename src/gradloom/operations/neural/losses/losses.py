@@ -1,4 +1,5 @@
-"""Losses. Of the difference between predictions and targets, here: mse, l1loss, l2loss, huber; cross-entropy has its own file."""
+"""Losses. Of the difference between predictions and targets, here: mse, l1loss, l2loss, huber; cross-entropy has its
+own file."""
 from __future__ import annotations
 
 from typing import Any
@@ -190,8 +191,8 @@ def huber(y: Any, targets: Any, weights: Any = None, /, *, transition_point: flo
     """
     if not transition_point > 0:
         raise ShapeError(
-            f"huber needs a transition_point above 0, not {transition_point!r}, at {line_of(user_site())}; "
-                         "write l1loss(y, targets) for none")
+            f"huber needs a transition_point above 0, not {transition_point!r}, at {line_of(user_site())}; write "
+            "l1loss(y, targets) for none")
     return _difference("huber", _huber, y, targets, weights, mask, reduction, normalization_factor,
                        data_format, weights_format, float(transition_point))
 

@@ -61,7 +61,8 @@ def spread(y_bar: Any, factor: float, reduction: str, ndim: int) -> Any:
 
 
 def elementwise_push(dots: Any, slopes: Any, value: Callable[[], Any], weights: Any) -> list[Any]:
-    """Parts of the tangent where an element's loss depends on its own prediction and target: slopes in those, value for the weights."""
+    """Parts of the tangent where an element's loss depends on its own prediction and target: slopes in those, value for
+    the weights."""
     parts = [product(dot, weights, slope()) for dot, slope in zip(dots[:2], slopes, strict=True) if dot is not None]
     return parts if dots[2] is None else [*parts, dots[2] * value()]
 
@@ -110,7 +111,8 @@ def labels_for(y: Any, targets: Any, data_format: str | None, word: str, default
 
 
 def placed(a: Any, y: Any, labels: str, what: str, word: str, data_format: str | None = None) -> Any:
-    """a with y's axes in y's order, of size 1 where it has none; `data_format` says what the axes of an unlabelled a are."""
+    """a with y's axes in y's order, of size 1 where it has none; `data_format` says what the axes of an unlabelled a
+    are."""
     a, _ = among_dlarrays((a, y))
     its = labels_of(a) if data_format is None else layout_of(a, data_format, f"{word}: {what}")
     if its is None:
@@ -123,8 +125,8 @@ def placed(a: Any, y: Any, labels: str, what: str, word: str, data_format: str |
             if what == "mask" and tuple(a.shape) == tuple(n for j, n in enumerate(y.shape) if j != k):
                 return reshape(a, (*a.shape[:k], 1, *a.shape[k:]))
         raise ShapeError(
-            f"{word}: {what} {described(a.shape, None)} for y {described(y.shape, tidy(labels))}, at {line_of(user_site())}; "
-                         f"give {what} y's shape or labels")
+            f"{word}: {what} {described(a.shape, None)} for y {described(y.shape, tidy(labels))}, at "
+            f"{line_of(user_site())}; give {what} y's shape or labels")
     # MATLAB's "UC" of one row
     if "U" not in labels and {n for n, letter in zip(a.shape, its, strict=True) if letter == "U"} == {1}:
         a, its = reshape(a, tuple(n for n, letter in zip(a.shape, its, strict=True)
@@ -132,8 +134,8 @@ def placed(a: Any, y: Any, labels: str, what: str, word: str, data_format: str |
     result, _, places = aligned(labels, its)
     if result != labels:
         raise LabelError(
-            f"{word}: {what} {described(a.shape, its)} has axes that y {described(y.shape, tidy(labels))} lacks, "
-                         f"at {line_of(user_site())}; give {what} y's labels")
+            f"{word}: {what} {described(a.shape, its)} has axes that y {described(y.shape, tidy(labels))} lacks, at "
+            f"{line_of(user_site())}; give {what} y's labels")
     a = permute_dims(a, tuple(p for p in places if p is not None))
     sizes = iter(a.shape)
     shape = tuple(1 if p is None else next(sizes) for p in places)
@@ -141,7 +143,7 @@ def placed(a: Any, y: Any, labels: str, what: str, word: str, data_format: str |
     if any(n not in (1, m) for n, m in zip(shape, y.shape, strict=True)):
         raise ShapeError(
             f"{word}: {what} {described(shape, labels)} for y {described(y.shape, labels)}, at {line_of(user_site())}; "
-                         "the sizes must be the same")
+            "the sizes must be the same")
     return dlarray._made(a._value, a._node, None) if type(a) is dlarray else a
 
 
@@ -162,8 +164,8 @@ def finished(operation: General, y: Any, targets: Any, weights: Any, mask: Any, 
         raise ShapeError(f"{word}: reduction is \"sum\" or \"none\", not {reduction!r}, at {line_of(user_site())}")
     if normalization_factor not in ("batch-size", "all-elements", "mask-included", "none"):
         raise ShapeError(
-            f"{word}: normalization_factor is \"batch-size\", \"all-elements\", \"mask-included\" or \"none\", "
-                         f"not {normalization_factor!r}, at {line_of(user_site())}")
+            f"{word}: normalization_factor is \"batch-size\", \"all-elements\", \"mask-included\" or \"none\", not "
+            f"{normalization_factor!r}, at {line_of(user_site())}")
     if weights is not None:
         weights = placed(array(weights), y, labels, "weights", word, weights_format)
         weights = weights if differentiable(weights.dtype) else astype(weights, y.dtype)

@@ -109,7 +109,8 @@ class _BatchNorm(General):
 
 _batchnorm = _BatchNorm("batchnorm", _batchnorm_kernel, ("x", "offset", "scale"), push=_batchnorm_push,
                         pull=_batchnorm_pull,
-                        fused_pull=_batchnorm_fused, hidden=("saved_mean", "inverse"), outputs=3, carrying=(0,), matlab="batchnorm",
+                        fused_pull=_batchnorm_fused, hidden=("saved_mean", "inverse"), outputs=3,
+                        carrying=(0,), matlab="batchnorm",
                         real_only="normalizations take real numbers",
                         samples=[((2, 3, 4), (3,), (3,), {"axis": -2, "epsilon": 1e-5}),
                                  ((4, 3), (3,), (3,), {"axis": -1, "epsilon": 0.1}),

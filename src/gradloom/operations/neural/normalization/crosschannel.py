@@ -54,7 +54,8 @@ def _kernel(x: Tensor, axis: int, before: int, after: int, alpha: float, beta: f
 
 
 def _parts(x: Any, s: Any, axis: int, before: int, after: int, alpha: float, beta: float, k: float) -> tuple[Any, Any]:
-    """The factor s ** -beta of x, and its slope in the windowed sum, halved; s as the kernel saved it, in a raw walk."""
+    """The factor s ** -beta of x, and its slope in the windowed sum, halved; s as the kernel saved it, in a raw
+    walk."""
     if type(x) is not Tensor:
         s = alpha * _window(square(x), axis, before, after) + k
     p = _power(s, beta)
@@ -111,13 +112,16 @@ def crosschannelnorm(x: Any, window_size: int, /, *, alpha: float = 1e-4, beta: 
         size = operator.index(window_size)
     except TypeError:
         raise TypeRefused(
-            f"crosschannelnorm: window_size is a number of channels, not {window_size!r:.60}, at {line_of(user_site())}; write 5") from None
+            f"crosschannelnorm: window_size is a number of channels, not {window_size!r:.60}, at "
+            f"{line_of(user_site())}; write 5") from None
     if size < 1:
         raise ShapeError(
-            f"crosschannelnorm: window_size is {size}, at {line_of(user_site())}; it is at least 1, and 5 in most networks")
+            f"crosschannelnorm: window_size is {size}, at {line_of(user_site())}; it is at least 1, and 5 in most "
+            "networks")
     if not k > 0 or not alpha >= 0:
         raise ShapeError(
-            f"crosschannelnorm needs k above 0, alpha at least 0, not k={k!r}, alpha={alpha!r}, at {line_of(user_site())}; write k=2, alpha=1e-4")
+            f"crosschannelnorm needs k above 0, alpha at least 0, not k={k!r}, alpha={alpha!r}, at "
+            f"{line_of(user_site())}; write k=2, alpha=1e-4")
     x, axis, _ = real_and_axis(x, data_format, "crosschannelnorm")
     params = {"axis": axis, "before": (size - 1) // 2, "after": size // 2, "alpha": alpha / size,
               "beta": float(beta), "k": float(k)}

@@ -112,8 +112,8 @@ def layernorm(x: Any, offset: Any, scale: Any, /, *, epsilon: float = 1e-5, oper
                "batch-excluded": "STU"}.get(operation_dimension)
     if spatial is None:
         raise ShapeError(
-            f"operation_dimension is \"auto\", \"channel-only\", \"spatial-channel\" or \"batch-excluded\", "
-                         f"not {operation_dimension!r}, at {line_of(user_site())}")
+            "operation_dimension is \"auto\", \"channel-only\", \"spatial-channel\" or \"batch-excluded\", not "
+            f"{operation_dimension!r}, at {line_of(user_site())}")
     inputs = with_parameters(x, axis, "layernorm", offset=offset, scale=scale)
     rest = tuple(k - x.ndim for k, letter in enumerate(labels) if letter in spatial)
     if rest:
@@ -283,8 +283,8 @@ def _normalized_groups(x: Any, num_groups: Any, offset: Any, scale: Any, epsilon
               else num_groups)
     if not isinstance(groups, int) or groups < 1 or channels % groups:
         raise ShapeError(
-            f"{word}: num_groups divides the {channels} channels, or is \"all-channels\" or \"channel-wise\", "
-                         f"not {num_groups!r}, at {line_of(user_site())}")
+            f"{word}: num_groups divides the {channels} channels, or is \"all-channels\" or \"channel-wise\", not "
+            f"{num_groups!r}, at {line_of(user_site())}")
     rest = tuple(k - x.ndim for k, letter in enumerate(labels) if letter in "STU")
     inputs = with_parameters(x, axis, word, offset=offset, scale=scale)
     return _groupnorm.apply(inputs, {"axis": axis, "rest": rest, "groups": groups, "epsilon": float(epsilon)},

@@ -108,7 +108,8 @@ def real_and_axis(x: Any, data_format: str | None, word: str) -> tuple[Any, int,
     x = floating(x)
     if x.dtype.is_complex:
         raise TypeRefused(
-            f"{word} takes real numbers, x is {str(x.dtype)[6:]}, at {line_of(user_site())}; write {word}(real(x), ...)")
+            f"{word} takes real numbers, x is {str(x.dtype)[6:]}, at {line_of(user_site())}; write {word}(real(x), "
+            "...)")
     labels = layout_of(x, data_format, word)
     if "C" not in labels:
         raise LabelError(f"{word} needs an axis C, x is {described(x.shape, labels)}, at {line_of(user_site())}; "
@@ -130,6 +131,7 @@ def with_parameters(x: Any, axis: int, word: str, **parameters: Any) -> list[Any
         if (math.prod(p.shape) != channels or labels is not None and channels > 1
             and p.shape.index(channels) not in positions(labels, "C")):
             raise ShapeError(f"{word}: {name} {described(p.shape, labels)} for x {described(x.shape, labels_of(x))}, "
-                             f"at {line_of(user_site())}; it has one number for each of the {channels} channels, along C")
+                             f"at {line_of(user_site())}; it has one number for each of the {channels} channels, along "
+                             "C")
         vectors.append(reshape(unlabelled(p), (channels,)))
     return promoted_arrays(unlabelled(x), *vectors)

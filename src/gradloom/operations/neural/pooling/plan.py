@@ -16,7 +16,8 @@ from ..spatial import Sizes, fixed, padding_of, per_axis
 
 
 class Plan(NamedTuple):
-    """What is pooled: the order that puts the pooled axes last (None where they are), the way back, and the windows (size None: one)."""
+    """What is pooled: the order that puts the pooled axes last (None where they are), the way back, and the windows
+    (size None: one)."""
 
     axes: Sizes
     order: Sizes | None
@@ -37,7 +38,8 @@ _apart = WeakIdKeyDictionary()
 
 
 def know_apart(place: Tensor, plan: Plan, shape: Sizes) -> None:
-    """Remember of positions, in the layout of x, that they lie in x and no two are the same, where the windows say so."""
+    """Remember of positions, in the layout of x, that they lie in x and no two are the same, where the windows say
+    so."""
     if plan.size is not None and all(s >= n for s, n in zip(plan.stride, plan.size, strict=True)):
         _apart[place] = (plan.axes, tuple(shape[k] for k in plan.axes), place._version)
 
@@ -54,23 +56,26 @@ def _plan(labels: str, shape: Sizes, pool_size: Any, stride: Any, padding: Any, 
     if isinstance(pool_size, str):
         if pool_size != "global":
             raise ShapeError(
-                f"{word}: pool_size is a number, one per spatial axis or \"global\", not {pool_size!r}, at {line_of(user_site())}")
+                f"{word}: pool_size is a number, one per spatial axis or \"global\", not {pool_size!r}, at "
+                f"{line_of(user_site())}")
         if word == "avgpool" or d > 3 and not whole:  # a reduction is faster there, or all there is
             return Plan(axes, None, (), None, (), (), ())
         pool_size, stride, padding = tuple(shape[k] for k in axes), 1, 0
     if d > 3:
         raise ShapeError(
-            f"{word} pools 1, 2 or 3 axes, x {described(shape, labels)} has {d}, at {line_of(user_site())}; reshape it, or pool \"global\"")
+            f"{word} pools 1, 2 or 3 axes, x {described(shape, labels)} has {d}, at {line_of(user_site())}; reshape "
+            "it, or pool \"global\"")
     size, strides = per_axis(pool_size, d, f"{word} pool_size"), per_axis(stride, d, f"{word} stride")
     pairs = padding_of(padding, [shape[k] for k in axes], size, strides, (1,) * d, word)
     for k, n, (b, a) in zip(axes, size, pairs, strict=True):
         if b >= n or a >= n:
             raise ShapeError(
-                f"{word}: padding {b}, {a} for windows of {n}, at {line_of(user_site())}; it must be less than the window")
+                f"{word}: padding {b}, {a} for windows of {n}, at {line_of(user_site())}; it must be less than the "
+                "window")
         if shape[k] + b + a < n:
             raise ShapeError(
                 f"{word}: windows of {n} in an axis of {shape[k]} with padding {b}, {a}, at {line_of(user_site())}; "
-                             f"pool_size is at most {shape[k] + b + a}, or \"global\"")
+                f"pool_size is at most {shape[k] + b + a}, or \"global\"")
     channel = positions(labels, "C")
     rest = [k for k in range(len(shape)) if k not in axes + channel]
     order = (*rest, *channel, *axes)  # C next to S keeps channels_last memory as it is
@@ -89,11 +94,12 @@ def pooled_axes(labels: str, shape: Sizes, pool_format: str | None, word: str) -
         if (set(pool_format) - {"S", "T"} or any(pool_format.count(letter) not in (1, len(found[letter]))
                                                  or not found[letter] for letter in set(pool_format))):
             raise LabelError(
-                f"{word}: pool_format={pool_format!r} does not name axes of x {described(shape, labels)}, at {line_of(user_site())}; "
-                             "it is \"S\" (all S), \"T\" or \"ST\"")
+                f"{word}: pool_format={pool_format!r} does not name axes of x {described(shape, labels)}, at "
+                f"{line_of(user_site())}; it is \"S\" (all S), \"T\" or \"ST\"")
     if not axes:
         raise LabelError(
-            f"{word} needs an axis S (or T), x is {described(shape, labels)}, at {line_of(user_site())}; label it, or write data_format=")
+            f"{word} needs an axis S (or T), x is {described(shape, labels)}, at {line_of(user_site())}; label it, or "
+            "write data_format=")
     return axes
 
 

@@ -1,4 +1,5 @@
-"""Pooling: the largest or the mean of each window. The operations work on the last axes of their input; all before them are batches."""
+"""Pooling: the largest or the mean of each window. The operations work on the last axes of their input; all before them
+are batches."""
 from __future__ import annotations
 
 import itertools
@@ -32,7 +33,8 @@ LAID_OUT = frozenset((torch.float32, torch.float64, torch.int64))
 
 
 def _folded(x: Tensor, d: int, laid_out: bool = True) -> Tensor:
-    """x with all but its last d axes as two, and at least two spatial ones; channels together in memory unless told not to."""
+    """x with all but its last d axes as two, and at least two spatial ones; channels together in memory unless told not
+    to."""
     rest, spatial = x.shape[:x.ndim - d], x.shape[x.ndim - d:]
     if len(rest) != 2:
         x = x.reshape(math.prod(rest[:-1]), *(rest[-1:] or (1,)), *spatial)
@@ -64,7 +66,8 @@ def _of_shape(y: Tensor, spatial: Sizes) -> Tensor:
 
 @remembered(4096)
 def _native(spatial: Sizes, size: Sizes, stride: Sizes, before: Sizes, after: Sizes) -> bool | None:
-    """Whether torch's kernels place these windows without padding by hand: with ceil_mode True or False, or not (None)."""
+    """Whether torch's kernels place these windows without padding by hand: with ceil_mode True or False, or not
+    (None)."""
     if any(2 * p > k for p, k in zip(before, size, strict=True)):
         return None
     for ceil in (False, True):

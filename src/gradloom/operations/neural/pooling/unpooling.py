@@ -43,7 +43,8 @@ def maxunpool(y: Any, indices: Any, size: Any, /, *, pool_format: str | None = N
     where = indices._value if type(indices) is dlarray else listed(indices)
 
     def shown() -> str:
-        return f"maxunpool of y {described(y.shape, layout)} with indices {described(where.shape, labels_of(indices))} to {size}, at {line_of(user_site())}"
+        at = f"{described(where.shape, labels_of(indices))} to {size}, at {line_of(user_site())}"
+        return f"maxunpool of y {described(y.shape, layout)} with indices {at}"
 
     if (tuple(where.shape) != tuple(y.shape) or where.dtype.is_floating_point or where.dtype.is_complex
         or where.dtype is torch.bool):

@@ -1,4 +1,5 @@
-"""Connectionist temporal classification: minus the logarithm of the probability of a sequence of classes, over all ways to align it."""
+"""Connectionist temporal classification: minus the logarithm of the probability of a sequence of classes, over all ways
+to align it."""
 from __future__ import annotations
 
 import operator
@@ -41,7 +42,8 @@ def _kernel(x: Tensor, targets: Tensor, steps: Tensor, sizes: Tensor, blank: int
 
 
 def _shifted(a: Any, by: int) -> Any:
-    """Each state in the place of the one `by` places after it (before it, if negative); what comes in is never reached."""
+    """Each state in the place of the one `by` places after it (before it, if negative); what comes in is never
+    reached."""
     count = a.shape[-1]
     size = min(abs(by), count)
     edge = constant_like(torch.full((*a.shape[:-1], size), NEVER, dtype=a.dtype, device=a.device), a)
@@ -126,7 +128,8 @@ def _pull(y_bar: Any, x: Any, targets: Any, steps: Any, sizes: Any, blank: int, 
 def _fused(y_bar: Tensor, x: Tensor, y: Tensor, log_alpha: Tensor, logs: Tensor, targets: Tensor,
            steps: Tensor, sizes: Tensor, blank: int,
            from_logits: bool) -> Any:
-    """torch's is the derivative in what went into log_softmax, (exp(logs) - occupancy) y_bar, where the loss is finite."""
+    """torch's is the derivative in what went into log_softmax, (exp(logs) - occupancy) y_bar, where the loss is
+    finite."""
     if not x.numel():
         return x, None, None, None
     y_bar = y_bar.masked_fill(y == torch.inf, 0)
@@ -162,7 +165,8 @@ _ctc = general(
 
 
 def _by_observation(a: Any, labels: str | None, order: str, what: str) -> Any:
-    """Integers or a mask over time and observations as a tensor (batch, time). Labels are its own or `order`, y's without C."""
+    """Integers or a mask over time and observations as a tensor (batch, time). Labels are its own or `order`, y's
+    without C."""
     a = array(a)
     shown, raw = described(a.shape, labels_of(a)), a._value if type(a) is dlarray else a
     if type(a) is dlarray:
@@ -172,8 +176,8 @@ def _by_observation(a: Any, labels: str | None, order: str, what: str) -> Any:
         raw, labels = raw.squeeze(labels.index("C")), labels.replace("C", "")
     if len(labels) != raw.ndim or set(labels) - {"T", "B"} or "T" not in labels:
         raise LabelError(
-            f"ctc: {what} {shown} needs T and B, at {line_of(user_site())}; write dlarray({what}, \"BT\"), "
-                         f"or leave it unlabelled with the axes of y without C, {order!r}")
+            f"ctc: {what} {shown} needs T and B, at {line_of(user_site())}; write dlarray({what}, \"BT\"), or leave it "
+            f"unlabelled with the axes of y without C, {order!r}")
     return raw.movedim(labels.index("T"), -1) if "B" in labels else raw[None]
 
 
@@ -184,8 +188,8 @@ def _lengths(mask: Any, labels: str | None, order: str, like: Tensor, what: str)
     there = _by_observation(mask, labels, order, what).to(like.device) != 0
     if tuple(there.shape) not in ((like.shape[0], like.shape[1]), (1, like.shape[1])):
         raise ShapeError(
-            f"ctc: {what} has {there.shape[0]} observations of {there.shape[1]}, what it masks {like.shape[0]} of {like.shape[1]}, "
-                         f"at {line_of(user_site())}; the sizes of B and T must be the same")
+            f"ctc: {what} has {there.shape[0]} observations of {there.shape[1]}, what it masks {like.shape[0]} of "
+            f"{like.shape[1]}, at {line_of(user_site())}; the sizes of B and T must be the same")
     there = there.expand(like.shape[0], -1)
     lengths = there.sum(1)
     first = torch.arange(like.shape[1], device=like.device) < lengths[:, None]
@@ -200,10 +204,12 @@ def _blank(blank_index: Any, classes: int) -> int:
         k = operator.index(blank_index)
     except TypeError:
         raise TypeRefused(
-            f"ctc: blank_index is a class counted from 0, or \"last\", not {blank_index!r:.60}, at {line_of(user_site())}; write 0") from None
+            f"ctc: blank_index is a class counted from 0, or \"last\", not {blank_index!r:.60}, at "
+            f"{line_of(user_site())}; write 0") from None
     if not -classes <= k < classes:
         raise ShapeError(
-            f"ctc: blank_index is {k} of {classes} classes, at {line_of(user_site())}; it counts from 0 (MATLAB's 1 is 0 here)")
+            f"ctc: blank_index is {k} of {classes} classes, at {line_of(user_site())}; it counts from 0 (MATLAB's 1 is "
+            "0 here)")
     return k % classes
 
 
@@ -242,16 +248,17 @@ def ctc(y: Any, targets: Any, y_mask: Any = None, targets_mask: Any = None, /, *
     if (reduction not in ("sum", "none") or normalization_factor not in ("batch-size", "target-included",
                                                                          "mask-included", "none")):
         raise ShapeError(
-            f"ctc: reduction is \"sum\" or \"none\", normalization_factor \"batch-size\", \"target-included\" or \"none\", "
-                         f"not {reduction!r}, {normalization_factor!r}, at {line_of(user_site())}")
+            "ctc: reduction is \"sum\" or \"none\", normalization_factor \"batch-size\", \"target-included\" or "
+            f"\"none\", not {reduction!r}, {normalization_factor!r}, at {line_of(user_site())}")
     labels = layout_of(y, data_format, "ctc")
     if sorted(labels) not in (["B", "C", "T"], ["C", "T"]):
         raise LabelError(
-            f"ctc: y {described(y.shape, labels)} needs the axes C, T and B, or C and T, at {line_of(user_site())}; write dlarray(y, \"CBT\")")
+            f"ctc: y {described(y.shape, labels)} needs the axes C, T and B, or C and T, at {line_of(user_site())}; "
+            "write dlarray(y, \"CBT\")")
     if differentiable(targets.dtype):
         raise TypeRefused(
-            f"ctc: targets are class indices, integers counted from 0, not {str(targets.dtype)[6:]}, at {line_of(user_site())}; "
-                          "write dlarray(targets, \"BT\", dtype=\"int64\")")
+            f"ctc: targets are class indices, integers counted from 0, not {str(targets.dtype)[6:]}, at "
+            f"{line_of(user_site())}; write dlarray(targets, \"BT\", dtype=\"int64\")")
     axis = labels.index("C") - y.ndim
     if not from_logits:
         check_probabilities(y, axis, y_mask is not None, "ctc")
@@ -265,7 +272,8 @@ def ctc(y: Any, targets: Any, y_mask: Any = None, targets_mask: Any = None, /, *
     words = _by_observation(targets, labels_of(targets), order, "targets").to(device=x.device, dtype=torch.int64)
     if words.shape[0] != batch:
         raise ShapeError(
-            f"ctc: targets for {words.shape[0]} observations, y has {batch}, at {line_of(user_site())}; the sizes of B must be the same")
+            f"ctc: targets for {words.shape[0]} observations, y has {batch}, at {line_of(user_site())}; the sizes of B "
+            "must be the same")
     sizes, moved = _lengths(targets_mask, labels_of(targets_mask), order, words, "targets_mask")
     blank = _blank(blank_index, classes)
     wrong = (words < 0) | (words >= classes) | (words == blank)
@@ -277,7 +285,7 @@ def ctc(y: Any, targets: Any, y_mask: Any = None, targets_mask: Any = None, /, *
     if decided(wrong.any()):
         raise ShapeError(
             f"ctc: targets are classes 0 to {classes - 1} other than the blank, {blank}, at {line_of(user_site())}; "
-                         "write targets_mask= for padding, blank_index= for another blank")
+            "write targets_mask= for padding, blank_index= for another blank")
     steps, moved = _lengths(y_mask, labels_of(y_mask), order, torch.empty((batch, time), device=x.device), "y_mask")
     if moved is not None:
         where_ = (moved.T * batch + torch.arange(batch, device=x.device)).reshape(-1)

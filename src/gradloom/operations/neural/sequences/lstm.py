@@ -100,7 +100,8 @@ def previous_raw(first: Tensor, steps: Tensor) -> Tensor:
 
 def _lstm_kernel(x: Tensor, h0: Tensor, c0: Tensor, input_weights: Tensor, recurrent_weights: Tensor, bias: Tensor,
                  differentiated: bool) -> tuple[Tensor, ...]:
-    """y, the last cell; hidden: y, the cells (the last, where oneDNN keeps the others in its workspace), the gates or that workspace."""
+    """y, the last cell; hidden: y, the cells (the last, where oneDNN keeps the others in its workspace), the gates or
+    that workspace."""
     refuse_complex(x)
     fast = _by_onednn(differentiated, x, h0, c0, input_weights, recurrent_weights, bias)
     if fast is not None:
@@ -120,7 +121,8 @@ def _lstm_kernel(x: Tensor, h0: Tensor, c0: Tensor, input_weights: Tensor, recur
 
 
 def _by_onednn(differentiated: bool, x: Tensor, h0: Tensor, c0: Tensor, *weights: Tensor) -> Any:
-    """y, the last cell and what the pull needs, by the kernel that torch.lstm has for single precision on a CPU; None where it has none."""
+    """y, the last cell and what the pull needs, by the kernel that torch.lstm has for single precision on a CPU; None
+    where it has none."""
     if (x.dtype is not torch.float32 or x.device.type != "cpu" or not x.numel() or not h0.numel()
         or not torch.backends.mkldnn.is_available()):
         return None
@@ -136,7 +138,8 @@ def _by_onednn(differentiated: bool, x: Tensor, h0: Tensor, c0: Tensor, *weights
 
 def _linearized(x: Any, h0: Any, c0: Any, input_weights: Any, recurrent_weights: Any, bias: Any,
                 states: Any) -> tuple[Any, Any, Any, Any]:
-    """The state before each time step, the forget gate, the slopes of the cell and the state in z, and that of the state in the cell."""
+    """The state before each time step, the forget gate, the slopes of the cell and the state in z, and that of the
+    state in the cell."""
     previous = before(h0, states)
     z = matmul(x, matrix_transpose(input_weights)) + matmul(previous, matrix_transpose(recurrent_weights)) + bias
     i, f, g, o = parts(z, 4)

@@ -1,4 +1,5 @@
-"""Recurrent layers as functions of labelled arrays: lstm and gru. The operations behind them are in lstm.py and gru.py."""
+"""Recurrent layers as functions of labelled arrays: lstm and gru. The operations behind them are in lstm.py and
+gru.py."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -39,10 +40,12 @@ class _Sequence:
         merged = channel_last_order(labels)
         if not merged or "U" in labels:
             raise LabelError(
-                f"{word} needs an axis C or S, and no other than B and T beside it, x is {self.shown}, at {line_of(user_site())}")
+                f"{word} needs an axis C or S, and no other than B and T beside it, x is {self.shown}, at "
+                f"{line_of(user_site())}")
         if x.dtype.is_complex:
             raise TypeRefused(
-                f"{word} takes real arrays, x is complex, at {line_of(user_site())}; write real(x), or stack its parts along C")
+                f"{word} takes real arrays, x is complex, at {line_of(user_site())}; write real(x), or stack its parts "
+                "along C")
         self.labelled = labels_of(x) is not None
         channel = labels.index("C") if "C" in labels else merged[0]
         self.labels = "".join("C" if k == channel else letter for k, letter in enumerate(labels)
@@ -72,14 +75,16 @@ class _Sequence:
             raise self.refuse(
                 "input_weights {}, recurrent_weights {} and bias {} do not fit".format(
                     *[described(s, None) for s in shapes]),
-                              f"they are ({gates} hidden, {self.x.shape[2]}), ({gates} hidden, hidden) and ({several},)")
+                              f"they are ({gates} hidden, {self.x.shape[2]}), ({gates} hidden, hidden) and "
+                              f"({several},)")
         return found
 
     def state(self, h: Any, hidden: int, name: str) -> Any:
         """An initial state as (B, C): one for each observation, or one for all."""
         h = floating(h)
         batch, given = self.x.shape[1], labels_of(h)
-        expected = f"({hidden},) for all observations, or {described([{'C': hidden, 'B': batch}[c] for c in self.state_labels], self.state_labels)}"
+        of_each = described([{"C": hidden, "B": batch}[c] for c in self.state_labels], self.state_labels)
+        expected = f"({hidden},) for all observations, or {of_each}"
         labels = given
         if labels is None:
             labels = "C" if h.ndim == 1 else "CB" if tuple(h.shape) == (hidden, 1) else self.state_labels
@@ -204,7 +209,7 @@ def gru(x: Any, h0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, 
     if reset_gate_mode not in RESET_GATE_MODES:
         raise ShapeError(
             f"gru: reset_gate_mode is one of {', '.join(repr(m) for m in RESET_GATE_MODES)}, not {reset_gate_mode!r}, "
-                         f"at {line_of(user_site())}")
+            f"at {line_of(user_site())}")
     s = _Sequence(x, data_format, "gru")
     two_biases = reset_gate_mode.startswith("recurrent-bias")
     weights = s.weights(input_weights, recurrent_weights, bias, 3, 2 if two_biases else 1)

@@ -118,7 +118,8 @@ def _pinv(a: Any, *, atol: Any = None, rtol: Any = None, hermitian: bool = False
 
 @rule("linalg_lstsq")
 def _lstsq(a: Any, b: Any, rcond: Any = None, *, driver: Any = None) -> Any:
-    """The solution; the sums of squares that are left, where torch gives them (by shapes, rank and driver); rank, singular values."""
+    """The solution; the sums of squares that are left, where torch gives them (by shapes, rank and driver); rank,
+    singular values."""
     theirs = torch.linalg.lstsq(raw(a), raw(b), rcond=rcond, driver=driver)
     vector = b.ndim == 1 or b.ndim == a.ndim - 1 and b.shape == a.shape[:-1]
     right = gl.expand_dims(b, axis=-1) if vector else b

@@ -28,7 +28,8 @@ def _view(x: Any, size: Any, stride: Any = None) -> Any:
 @rule("view.dtype")
 def _bits(x: Any, dtype: Any) -> Any:
     raise TypeRefused(
-        f"view({dtype}) reads the bits of an array that is differentiated, at {line_of(user_site())}; write x.to({dtype}) or detach(x)")
+        f"view({dtype}) reads the bits of an array that is differentiated, at {line_of(user_site())}; write "
+        f"x.to({dtype}) or detach(x)")
 
 
 @rule("prims.transpose")
@@ -155,8 +156,8 @@ def _embedding(weight: Any, indices: Any, padding_idx: int = -1, scale_grad_by_f
                sparse: bool = False) -> Any:
     if scale_grad_by_freq:
         raise TypeRefused(
-            "embedding(scale_grad_by_freq=True) divides its gradient by how often a row is used, which is "
-                          f"the derivative of nothing, at {line_of(user_site())}; leave it out, and divide the gradient")
+            "embedding(scale_grad_by_freq=True) divides its gradient by how often a row is used, which is the "
+            f"derivative of nothing, at {line_of(user_site())}; leave it out, and divide the gradient")
     where = raw(indices)
     y = gl.reshape(gl.take(weight, where.reshape(-1), axis=0), (*where.shape, *weight.shape[1:]))
     if padding_idx >= 0:  # that row is not learned

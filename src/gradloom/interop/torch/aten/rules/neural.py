@@ -1,4 +1,5 @@
-"""ATen's operations of neural networks as functions of dlarrays: convolution, normalization, pooling, attention, recurrent layers."""
+"""ATen's operations of neural networks as functions of dlarrays: convolution, normalization, pooling, attention,
+recurrent layers."""
 from __future__ import annotations
 
 import math
@@ -88,7 +89,7 @@ def _batch_norm(mode: Any, x: Any, weight: Any, bias: Any, mean: Any, variance: 
     if len(shape) < 2:
         raise ShapeError(
             f"batch_norm of an array {described(shape, None)} has no axis of channels, at {line_of(user_site())}; "
-                         "write reshape(x, (1, -1)) for one observation")
+            "write reshape(x, (1, -1)) for one observation")
     channels = shape[1]
     a = a if a.ndim <= 5 else gl.reshape(a, (*shape[:2], -1))
     offset, scale = _or_constant(array_of(bias), 0.0, channels, a), _or_constant(array_of(weight), 1.0, channels, a)

@@ -16,7 +16,8 @@ _made = dlarray._made
 
 
 def rule(*names: str) -> Callable[[Any], Any]:
-    """The function answers the ATen operations of these names: `sum`, one overload `sum.dim_IntList`, torch's primitive `prims.sum`."""
+    """The function answers the ATen operations of these names: `sum`, one overload `sum.dim_IntList`, torch's primitive
+    `prims.sum`."""
 
     def tie(function: Any) -> Any:
         for name in names:
