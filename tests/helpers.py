@@ -16,7 +16,7 @@ from gradloom.blocks.dense import dense
 from gradloom.core.trace import Node, Trace
 from gradloom.derivatives.jacobians.structure import structure
 from gradloom.derivatives.walks.push import push
-from gradloom.derivatives.words.evaluate import VARIABLE
+from gradloom.derivatives.words.marks import VARIABLE
 from gradloom.machine import caches
 
 # ----- random numbers -----------------------------------------------------------------------------------------------

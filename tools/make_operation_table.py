@@ -29,7 +29,7 @@ from gradloom.core.tables import PUBLIC
 from gradloom.core.trace import Node, Trace
 from gradloom.derivatives.walks import pull as reverse
 from gradloom.derivatives.walks import push as forward
-from gradloom.derivatives.words.evaluate import VARIABLE
+from gradloom.derivatives.words.marks import VARIABLE
 from gradloom.vocabulary.matlab import table
 
 ROOT = Path(__file__).parents[1]

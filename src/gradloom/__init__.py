@@ -25,8 +25,9 @@ from .derivatives.jacobians.jacobian import Jacobian
 from .derivatives.ode.ode import dlode45
 from .derivatives.own.checking import DerivativeCheck, DerivativeMismatch, check_derivatives
 from .derivatives.own.function import DifferentiableFunction
-from .derivatives.words.evaluate import detach, dlfeval, dlgradient, extractdata, isdlarray
+from .derivatives.words.evaluate import detach, dlfeval, extractdata, isdlarray
 from .derivatives.words.functions import value_and_gradient
+from .derivatives.words.gradient import dlgradient
 from .derivatives.words.products import hvp, jvp, vjp
 from .derivatives.words.solvers import hessian, jacobian, sparse_hessian, sparse_jacobian
 from .interop import array_api

@@ -175,7 +175,7 @@ def angle(x: Any, /) -> Any:
 def any(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
     """Whether some element over axes is not zero."""
 def arange(start: Any, stop: Any = None, step: Any = 1, labels: Any = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
-    """Numbers from start (0 where only one bound is given) to just before stop; float64, as all numbers:"""
+    """Numbers from start (0 where only one bound is given) to just before stop; float64, as all numbers: `dtype="int64"` for indices."""
 def argmax(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
     """The position of the first largest element along an axis, counted from 0."""
 def argmin(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
@@ -183,9 +183,9 @@ def argmin(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
 def argsort(x: Any, /, *, axis: Any = -1, descending: Any = False, stable: Any = True) -> Any:
     """The positions, counted from 0, that put the elements in order along an axis; those of equal ones increase."""
 def array_equal(a: Any, b: Any, /, *, equal_nan: Any = False) -> Any:
-    """Whether two arrays have one shape and equal elements; with `equal_nan`, NaN equals NaN. Labels and types do not"""
+    """Whether two arrays have one shape and equal elements; with `equal_nan`, NaN equals NaN. Labels and types do not count."""
 def asarray(x: Any, /, labels: Any = None, *, dtype: Any = None, device: Any = None, copy: Any = None) -> Any:
-    """x as a dlarray: what `dlarray(x, labels)` does, under the array API's name. The memory is copied unless"""
+    """x as a dlarray: what `dlarray(x, labels)` does, under the array API's name. The memory is copied unless `copy=False`."""
 def asec(x: Any, /) -> Any:
     """The inverse secant, acos(1 / x), in radians."""
 def asech(x: Any, /) -> Any:
@@ -195,7 +195,7 @@ def asin(x: Any, /) -> Any:
 def asinh(x: Any, /) -> Any:
     """The inverse hyperbolic sine."""
 def astype(x: Any, dtype: Any, /, *, copy: Any = True, device: Any = None) -> Any:
-    """The same values in another type, on another device where one is given; recorded, so that a gradient has the type"""
+    """The same values in another type, on another device where one is given; recorded, so that a gradient has the type of x."""
 def atan(x: Any, /) -> Any:
     """The inverse tangent, in radians."""
 def atan2(a: Any, b: Any, /) -> Any:
@@ -203,11 +203,11 @@ def atan2(a: Any, b: Any, /) -> Any:
 def atanh(x: Any, /) -> Any:
     """The inverse hyperbolic tangent."""
 def attention(q: Any, k: Any, v: Any, num_heads: Any, /, *, scale: Any = 'auto', padding_mask: Any = None, attention_mask: Any = 'none', dropout_probability: Any = 0.0, return_weights: Any = False, data_format: Any = None) -> Any:
-    """Scaled dot-product attention: for each query the mean of the values, weighted by how well their keys match it, in"""
+    """Scaled dot-product attention: for each query the mean of the values, weighted by how well their keys match it, in each head."""
 def avgpool(x: Any, pool_size: Any, /, *, stride: Any = 1, padding: Any = 0, padding_value: Any = 0, pool_format: Any = None, data_format: Any = None) -> Any:
     """The mean value of each window over the spatial axes."""
 def batchnorm(x: Any, offset: Any, scale: Any, mean: Any = None, variance: Any = None, /, *, epsilon: Any = 1e-05, training: Any = None, mean_decay: Any = 0.1, variance_decay: Any = 0.1, data_format: Any = None) -> Any:
-    """Each channel with mean 0 and variance 1, then scaled and shifted: with the batch's statistics, or with given"""
+    """Each channel with mean 0 and variance 1, then scaled and shifted: with the batch's statistics, or with given ones."""
 def bernoulli(p: Any, shape: Any = None, labels: Any = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
     """Ones with probability p, else zeros; p is a number, or an array of probabilities that broadcasts to the shape."""
 def beta(a: Any, b: Any, /) -> Any:
@@ -231,15 +231,15 @@ def broadcast_to(x: Any, /, shape: Any) -> Any:
 def can_cast(from_: Any, to: Any, /) -> Any:
     """Whether an array or type can become another type by promotion, without loss."""
 def categorical(p: Any, shape: Any = None, labels: Any = None, *, axis: Any = None, from_logits: Any = False, dtype: Any = 'int64') -> Any:
-    """Random classes 0, 1, 2, ...: each with its probability in p, or exp(p) over the sum of exp(p) with"""
+    """Random classes 0, 1, 2, ...: each with its probability in p, or exp(p) over the sum of exp(p) with `from_logits=True`."""
 def ceil(x: Any, /) -> Any:
     """The smallest integer not below x; derivative 0."""
 def check_derivatives(function: Any, /, *args: Any, order: Any = None, tolerance: Any = 1e-06, entries: Any = 100, seed: Any = 0, raises: Any = True) -> Any:
-    """Compare every derivative of a function with finite differences: of any function, an own operation, a"""
+    """Compare every derivative of a function with finite differences: of any function, an own operation, a DifferentiableFunction."""
 def check_finite() -> Any:
-    """Inside it, the operation that first makes a NaN or an infinity is an error that names it and the line, in walks"""
+    """Inside it, the operation that first makes a NaN or an infinity is an error that names it and the line, in walks too."""
 def cholesky(x: Any, /, *, upper: Any = False) -> Any:
-    """The lower triangular y with y y.H = x for Hermitian positive definite x; with `upper=True` the upper one with y.H"""
+    """The lower triangular y with y y.H = x for Hermitian positive definite x; with `upper=True` the upper one with y.H y = x."""
 def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
     """x limited to [min, max], numbers or arrays; derivative 1 on the bounds."""
 def complex(a: Any, b: Any, /) -> Any:
@@ -273,11 +273,11 @@ def csc(x: Any, /) -> Any:
 def csch(x: Any, /) -> Any:
     """The hyperbolic cosecant, 1 / sinh(x)."""
 def ctc(y: Any, targets: Any, y_mask: Any = None, targets_mask: Any = None, /, *, blank_index: Any = 0, reduction: Any = 'sum', normalization_factor: Any = 'batch-size', from_logits: Any = False, data_format: Any = None) -> Any:
-    """Minus the logarithm of the probability of the targets, over all ways to align them with y in time, over the batch"""
+    """Minus the logarithm of the probability of the targets, over all ways to align them with y in time, over the batch size."""
 def cummax(x: Any, /, *, axis: Any = None) -> Any:
-    """The largest of all elements up to each one along an axis; the first of equal ones takes the derivative, a NaN"""
+    """The largest of all elements up to each one along an axis; the first of equal ones takes the derivative, a NaN stays."""
 def cummin(x: Any, /, *, axis: Any = None) -> Any:
-    """The smallest of all elements up to each one along an axis; the first of equal ones takes the derivative, a NaN"""
+    """The smallest of all elements up to each one along an axis; the first of equal ones takes the derivative, a NaN stays."""
 def cumprod(x: Any, /, *, axis: Any = None) -> Any:
     """The product of all elements up to each one along an axis: `cumulative_prod` under its short name."""
 def cumsum(x: Any, /, *, axis: Any = None) -> Any:
@@ -291,7 +291,7 @@ def det(x: Any, /) -> Any:
 def detach(x: Any, /) -> Any:
     """The same values, labels and device as a constant: nothing is differentiated through it."""
 def diag(x: Any, /, *, k: Any = 0) -> Any:
-    """A square matrix with a vector on diagonal k, or diagonal k of a matrix as a vector; k > 0 is above the main one."""
+    """A square matrix with a vector on diagonal k, or diagonal k of a matrix as a vector; k > 0 is above the main one. Unlabelled."""
 def diagonal(x: Any, /, *, offset: Any = 0) -> Any:
     """The diagonal of the matrices in the last two axes; `offset` counts to the right, negative to the left below."""
 def diff(x: Any, /, *, axis: Any = -1, n: Any = 1, prepend: Any = None, append: Any = None) -> Any:
@@ -313,9 +313,9 @@ def dlgradient(y: Any, /, *targets: Any, retain_data: Any = False, enable_higher
 def dljacobian(u: Any, x: Any, axis: Any = None, /, *, enable_higher_derivatives: Any = None, check: Any = False, memory_limit: Any = None) -> Any:
     """The Jacobian of u with respect to x."""
 def dllaplacian(u: Any, x: Any, axis: Any, /, *, weights: Any = None, directions: Any = None, draws: Any = 'signs', enable_higher_derivatives: Any = True) -> Any:
-    """The Laplacian of u with respect to x: the sum along `axis` of d2u / dx[i]2, for each observation and each channel"""
+    """The Laplacian of u with respect to x: the sum along `axis` of d2u / dx[i]2, for each observation and each channel of u."""
 def dlode45(odefun: Any, tspan: Any, y0: Any, theta: Any = None, /, *, gradient_mode: Any = 'direct', relative_tolerance: Any = 0.001, absolute_tolerance: Any = 1e-06, initial_step_size: Any = None, max_step_size: Any = None, data_format: Any = None) -> Any:
-    """The solution of dy/dt = odefun(t, y, theta) with y(tspan[0]) = y0, by steps of Dormand and Prince's method of"""
+    """The solution of dy/dt = odefun(t, y, theta) with y(tspan[0]) = y0, by steps of Dormand and Prince's method of order 4(5)."""
 def dltranspconv(x: Any, weights: Any, bias: Any = None, /, *, stride: Any = 1, dilation_factor: Any = 1, cropping: Any = 0, groups: Any = 1, data_format: Any = None) -> Any:
     """The transposed convolution of x with filters, over its S axes, or over T where it has none: it makes them larger."""
 def dlupdate(function: Any, parameters: Any, /, *others: Any) -> Any:
@@ -327,7 +327,7 @@ def eigh(x: Any, /) -> Any:
 def eigvalsh(x: Any, /) -> Any:
     """The eigenvalues of Hermitian matrices, ascending: `eigh` without the vectors."""
 def einsum(equation: Any, /, *operands: Any) -> Any:
-    """A product of arrays summed over letters, in NumPy's notation: `einsum("ij,jk->ik", a, b)`. The result is"""
+    """A product of arrays summed over letters, in NumPy's notation: `einsum("ij,jk->ik", a, b)`. The result is unlabelled."""
 def elementwise(name: Any, kernel: Any, /, *partials: Any, complex_partials: Any = None, fused_pull: Any = None, singular: Any = False, pure: Any = False, doc: Any = '') -> Any:
     """Declare an operation of your own that works element by element; the result is its function."""
 def elu(x: Any, alpha: Any = 1.0) -> Any:
@@ -347,7 +347,7 @@ def erfc(x: Any, /) -> Any:
 def erfcinv(x: Any, /) -> Any:
     """The inverse of erfc, from 0 to 2, accurate near 0."""
 def erfcx(x: Any, /) -> Any:
-    """exp(x^2) erfc(x), which does not underflow: about 1 / (x sqrt(pi)) for large x. Its derivatives keep all digits"""
+    """exp(x^2) erfc(x), which does not underflow: about 1 / (x sqrt(pi)) for large x. Its derivatives keep all digits there, to any order."""
 def erfinv(x: Any, /) -> Any:
     """The inverse of erf, from -1 to 1."""
 def exp(x: Any, /) -> Any:
@@ -363,19 +363,19 @@ def expm1(x: Any, /) -> Any:
 def extractdata(x: Any, /) -> Any:
     """The values as a read-only NumPy array, a constant: shared memory on the CPU, a copy from a GPU."""
 def eye(n_rows: Any, n_cols: Any = None, labels: Any = None, *, k: Any = 0, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
-    """A matrix with ones on a diagonal and zeros elsewhere, n_rows x n_rows or n_rows x n_cols; k > 0 is a diagonal"""
+    """A matrix with ones on a diagonal and zeros elsewhere, n_rows x n_rows or n_rows x n_cols; k > 0 is a diagonal above the main one."""
 def fft(x: Any, /, *, n: Any = None, axis: Any = -1, norm: Any = 'backward') -> Any:
-    """The discrete Fourier transform along one axis, or along all axes of a label. The family is `fft.fft`, `fft.ifft`,"""
+    """The discrete Fourier transform along one axis, or along all axes of a label. The family is `fft.fft`, `fft.ifft`, `fft.rfft`, ..."""
 def fftfreq(n: Any, /, *, d: Any = 1.0, dtype: Any = None, device: Any = None) -> Any:
-    """The frequencies of `fft` of n samples that are d apart, in cycles per unit of d: first those from 0, then the"""
+    """The frequencies of `fft` of n samples that are d apart, in cycles per unit of d: first those from 0, then the negative ones."""
 def fftn(x: Any, /, *, s: Any = None, axes: Any = None, norm: Any = 'backward') -> Any:
     """`fft` along several axes: all of them, or the last len(s)."""
 def fftshift(x: Any, /, *, axes: Any = None) -> Any:
     """Frequency 0 moved to the middle, along all axes unless some are given."""
 def finddim(x: Any, letters: Any, /) -> Any:
-    """The positions of the axes that carry a letter (or several, in that order): always a tuple, empty where there is"""
+    """The positions of the axes that carry a letter (or several, in that order): always a tuple, empty where there is none."""
 def finfo(type: Any, /) -> Any:
-    """The limits of a floating type, or that of an array: bits, eps, max, min, smallest_normal; of complex types, those"""
+    """The limits of a floating type, or that of an array: bits, eps, max, min, smallest_normal; of complex types, those of their parts."""
 def flatten(x: Any, /) -> Any:
     """All elements in C order along one axis."""
 def flip(x: Any, /, *, axis: Any = None) -> Any:
@@ -407,13 +407,13 @@ def greater(a: Any, b: Any, /) -> Any:
 def greater_equal(a: Any, b: Any, /) -> Any:
     """a >= b, element by element."""
 def groupnorm(x: Any, num_groups: Any, offset: Any, scale: Any, /, *, epsilon: Any = 1e-05, data_format: Any = None) -> Any:
-    """Each group of channels of each observation with mean 0 and variance 1, then scaled and shifted channel by"""
+    """Each group of channels of each observation with mean 0 and variance 1, then scaled and shifted channel by channel."""
 def gru(x: Any, h0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, /, *, reset_gate_mode: Any = 'after-multiplication', state_activation: Any = 'tanh', gate_activation: Any = 'sigmoid', data_format: Any = None) -> Any:
     """The gated recurrent unit along T: the states of all time steps, and the last one, (y, h)."""
 def hessian(function: Any, /, *, argument: Any = 0) -> Any:
-    """The function that returns the Hessian of a scalar `function` with respect to one argument; the others are passed"""
+    """The function that returns the Hessian of a scalar `function` with respect to one argument; the others are passed through."""
 def hfft(x: Any, /, *, n: Any = None, axis: Any = -1, norm: Any = 'backward') -> Any:
-    """The real `fft` of a signal with conjugate symmetry, from its first half: n numbers, 2 (m - 1) for m entries"""
+    """The real `fft` of a signal with conjugate symmetry, from its first half: n numbers, 2 (m - 1) for m entries unless given."""
 def huber(y: Any, targets: Any, weights: Any = None, /, *, transition_point: Any = 1.0, mask: Any = None, reduction: Any = 'sum', normalization_factor: Any = 'batch-size', data_format: Any = None, weights_format: Any = None) -> Any:
     """The Huber loss over the batch size: half the square of small errors, the absolute value of large ones."""
 def hvp(y: Any, x: Any, v: Any, /, *, enable_higher_derivatives: Any = False) -> Any:
@@ -433,11 +433,11 @@ def iinfo(type: Any, /) -> Any:
 def imag(x: Any, /) -> Any:
     """The imaginary part."""
 def indexcrossentropy(y: Any, targets: Any, weights: Any = None, /, *, mask_index: Any = None, reduction: Any = 'sum', normalization_factor: Any = 'batch-size', from_logits: Any = False, data_format: Any = None, weights_format: Any = None) -> Any:
-    """The cross-entropy for integer class indices: minus the logarithm of the probability of each target, over the"""
+    """The cross-entropy for integer class indices: minus the logarithm of the probability of each target, over the batch size."""
 def instancenorm(x: Any, offset: Any, scale: Any, /, *, epsilon: Any = 1e-05, data_format: Any = None) -> Any:
-    """Each channel of each observation with mean 0 and variance 1, then scaled and shifted: `groupnorm` with one group"""
+    """Each channel of each observation with mean 0 and variance 1, then scaled and shifted: `groupnorm` with one group for each channel."""
 def interp1(x: Any, v: Any, xq: Any, /, method: Any = 'linear', *, extrapolation: Any = None) -> Any:
-    """The values at places `xq` of a function known at sample points `x`, by interpolation; differentiable in all"""
+    """The values at places `xq` of a function known at sample points `x`, by interpolation; differentiable in all three, to any order."""
 def inv(x: Any, /) -> Any:
     """The inverse of square matrices. To solve equations, `solve(a, b)` is faster and more accurate."""
 def irfft(x: Any, /, *, n: Any = None, axis: Any = -1, norm: Any = 'backward') -> Any:
@@ -447,7 +447,7 @@ def irfftn(x: Any, /, *, s: Any = None, axes: Any = None, norm: Any = 'backward'
 def isdlarray(x: Any, /) -> Any:
     """Whether x is a dlarray."""
 def isdtype(dtype: Any, kind: Any) -> Any:
-    """Whether a type is of a kind, or of one of several: a type or one of "bool", "signed integer", "unsigned integer","""
+    """Whether a type is of a kind, or of one of several: a type or one of "bool", "signed integer", "unsigned integer", "integral", "real floating", "complex floating", "numeric"."""
 def isfinite(x: Any, /) -> Any:
     """x is neither NaN nor infinite."""
 def isinf(x: Any, /) -> Any:
@@ -455,7 +455,7 @@ def isinf(x: Any, /) -> Any:
 def isnan(x: Any, /) -> Any:
     """x is NaN."""
 def jacobian(function: Any, /, *, argument: Any = 0) -> Any:
-    """The function that returns the Jacobian of `function`'s value with respect to one argument; the others are passed"""
+    """The function that returns the Jacobian of `function`'s value with respect to one argument; the others are passed through."""
 def jvp(u: Any, x: Any, v: Any, /, *, enable_higher_derivatives: Any = False) -> Any:
     """The Jacobian of u with respect to x times a direction v, by one walk forwards."""
 def kron(a: Any, b: Any, /) -> Any:
@@ -503,11 +503,11 @@ def lstsq(a: Any, b: Any, /, *, rtol: Any = None) -> Any:
 def matmul(a: Any, b: Any, /) -> Any:
     """The matrix product over the last axis of a and the last but one (or only) axis of b; leading axes broadcast."""
 def matrix_norm(x: Any, /, *, keepdims: Any = False, ord: Any = 'fro') -> Any:
-    """The norm of the matrices in the last two axes: "fro" (of all entries), "nuc" (sum of singular values), 2 and -2"""
+    """The norm of the matrices in the last two axes: "fro" (of all entries), "nuc" (sum of singular values), 2 and -2 (largest and smallest singular value), 1 and -1 (column sums), inf and -inf (row sums)."""
 def matrix_power(x: Any, n: Any, /) -> Any:
     """The n-th power of square matrices, by squaring; of their inverse for negative n, the identity for n = 0."""
 def matrix_rank(x: Any, /, *, rtol: Any = None) -> Any:
-    """How many singular values are larger than rtol (max(m, n) times the machine precision) times the largest; no"""
+    """How many singular values are larger than rtol (max(m, n) times the machine precision) times the largest; no derivative."""
 def matrix_transpose(x: Any, /) -> Any:
     """The last two axes exchanged."""
 def max(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
@@ -523,7 +523,7 @@ def mean(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
 def median(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
     """The middle element over axes, the mean of the two middle ones where their number is even; NaN where there is one."""
 def meshgrid(*arrays: Any, indexing: Any = 'xy') -> Any:
-    """The coordinates of a grid from those along each of its axes, all vectors: one array per axis, all of the grid's"""
+    """The coordinates of a grid from those along each of its axes, all vectors: one array per axis, all of the grid's shape."""
 def min(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
     """The smallest element over axes; the first of equal ones takes the derivative. Of two arrays: `minimum(a, b)`."""
 def minimum(a: Any, b: Any, /) -> Any:
@@ -543,7 +543,7 @@ def negative(x: Any, /) -> Any:
 def nextafter(a: Any, b: Any, /) -> Any:
     """The floating number next to a in the direction of b; derivative 1 in a."""
 def nonzero(x: Any, /) -> Any:
-    """The positions of the elements that are not zero, one vector of integers per axis, in C order: `x[nonzero(x)]` are"""
+    """The positions of the elements that are not zero, one vector of integers per axis, in C order: `x[nonzero(x)]` are the elements."""
 def norm(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
     """The Euclidean norm over axes, sqrt(sum(abs(x)**2)); its derivative at 0 is 0."""
 def normalize(x: Any, /, method: Any = 'zscore', *, axis: Any = None) -> Any:
@@ -551,7 +551,7 @@ def normalize(x: Any, /, method: Any = 'zscore', *, axis: Any = None) -> Any:
 def not_equal(a: Any, b: Any, /) -> Any:
     """a != b, element by element."""
 def onehotdecode(p: Any, /, class_names: Any = None, axis: Any = None) -> Any:
-    """The class with the largest score along an axis: the inverse of onehotencode, and what a classifier's"""
+    """The class with the largest score along an axis: the inverse of onehotencode, and what a classifier's probabilities say."""
 def onehotencode(labels: Any, /, axis: Any, *, class_names: Any = None, num_classes: Any = None, dtype: Any = 'float64') -> Any:
     """Class labels as ones and zeros along a new axis: 1 at the class of each label."""
 def ones(shape: Any, labels: Any = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
@@ -561,11 +561,11 @@ def ones_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Any:
 def outer(a: Any, b: Any, /) -> Any:
     """a[i] b[j] for two vectors."""
 def pad(x: Any, widths: Any, /, *, mode: Any = 'constant') -> Any:
-    """Zeros around x; `widths` is (before, after) for each axis. One number, or one pair, stands for all axes, as NumPy"""
+    """Zeros around x; `widths` is (before, after) for each axis. One number, or one pair, stands for all axes, as NumPy has it."""
 def permutation(n: Any, /, *, device: Any = None) -> Any:
     """The integers 0 ... n - 1 in random order: an index, as in x[permutation(len(x))]."""
 def permute_dims(x: Any, /, axes: Any) -> Any:
-    """The axes in another order; `axes` are positions or, for a labelled array, a string of its labels in the new"""
+    """The axes in another order; `axes` are positions or, for a labelled array, a string of its labels in the new order."""
 def pinv(x: Any, /, *, rtol: Any = None) -> Any:
     """The Moore-Penrose pseudoinverse: singular values below rtol times the largest count as 0."""
 def polygamma(n: Any, x: Any, /) -> Any:
@@ -577,11 +577,11 @@ def pow(a: Any, b: Any, /) -> Any:
 def power(a: Any, b: Any, /) -> Any:
     """a ** b, element by element."""
 def prod(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: Any = False) -> Any:
-    """The product over axes, of bools and integers in int64. Its derivative is the product of the other elements, right"""
+    """The product over axes, of bools and integers in int64. Its derivative is the product of the other elements, right also where elements are zero."""
 def qr(x: Any, /, *, mode: Any = 'reduced') -> Any:
     """x = Q R with orthonormal columns in Q and an upper triangular R, as a named tuple."""
 def quantile(x: Any, q: Any, /, *, axis: Any = None, keepdims: Any = False, method: Any = 'linear') -> Any:
-    """The value below which a part q of the elements over axes lies, by linear interpolation between neighbours in"""
+    """The value below which a part q of the elements over axes lies, by linear interpolation between neighbours in order."""
 def rand(shape: Any = (), labels: Any = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
     """Random numbers, uniform in [0, 1); float64 on the CPU, or the type and device of `like`."""
 def randint(low: Any, high: Any, shape: Any = (), labels: Any = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
@@ -599,11 +599,11 @@ def relu(x: Any, /) -> Any:
 def remainder(a: Any, b: Any, /) -> Any:
     """a - floor(a / b) b, with the sign of b."""
 def repeat(x: Any, repeats: Any, /, *, axis: Any = None) -> Any:
-    """Each entry along an axis several times in a row: `repeats` times, or as often as a vector of integers says for"""
+    """Each entry along an axis several times in a row: `repeats` times, or as often as a vector of integers says for each entry."""
 def rescale(x: Any, lower: Any = 0.0, upper: Any = 1.0, /, *, axis: Any = None) -> Any:
-    """x stretched so that its smallest element becomes `lower` and its largest `upper`, over axes or all elements"""
+    """x stretched so that its smallest element becomes `lower` and its largest `upper`, over axes or all elements together."""
 def reshape(x: Any, /, shape: Any, *more: Any, order: Any = 'C', copy: Any = None) -> Any:
-    """The same elements in another shape, in C order; one size may be -1. `order="F"` reads and writes columns first,"""
+    """The same elements in another shape, in C order; one size may be -1. `order="F"` reads and writes columns first, as MATLAB does."""
 def result_type(*arrays_and_dtypes: Any) -> Any:
     """The type that arrays, types and numbers are computed in together."""
 def rfft(x: Any, /, *, n: Any = None, axis: Any = -1, norm: Any = 'backward') -> Any:
@@ -613,7 +613,7 @@ def rfftfreq(n: Any, /, *, d: Any = 1.0, dtype: Any = None, device: Any = None) 
 def rfftn(x: Any, /, *, s: Any = None, axes: Any = None, norm: Any = 'backward') -> Any:
     """`rfft` along the last of several axes and `fft` along the others."""
 def rng(state: Any = None, /) -> Any:
-    """The random numbers of this thread: `rng(seed)` starts them anew, `s = rng()` saves where they are, `rng(s)`"""
+    """The random numbers of this thread: `rng(seed)` starts them anew, `s = rng()` saves where they are, `rng(s)` continues from there."""
 def roll(x: Any, /, shift: Any, *, axis: Any = None) -> Any:
     """Entries moved along axes by `shift`, those that leave one end entering at the other."""
 def round(x: Any, /) -> Any:
@@ -655,11 +655,11 @@ def solve(a: Any, b: Any, /) -> Any:
 def solve_triangular(a: Any, b: Any, /, *, upper: Any = False) -> Any:
     """The solution y of a y = b where only one triangle of a is read: the lower, or with `upper=True` the upper."""
 def sort(x: Any, /, *, axis: Any = -1, descending: Any = False, stable: Any = True) -> Any:
-    """The elements in order along an axis. Equal ones keep their order, `stable` or not; a NaN counts as larger than"""
+    """The elements in order along an axis. Equal ones keep their order, `stable` or not; a NaN counts as larger than every number."""
 def sparse_hessian(function: Any, /, *, argument: Any = 0, check: Any = False) -> Any:
     """The function that returns the Hessian of a scalar `function` as a SciPy sparse array."""
 def sparse_jacobian(function: Any, /, *, argument: Any = 0, check: Any = False) -> Any:
-    """The function that returns the Jacobian of `function`'s value as a SciPy sparse array, for stencils, residuals and"""
+    """The function that returns the Jacobian of `function`'s value as a SciPy sparse array, for stencils, residuals and the like."""
 def sparse_matmul(a: Any, x: Any, /) -> Any:
     """A constant SciPy sparse matrix times x, a vector or a matrix."""
 def sqrt(x: Any, /) -> Any:
@@ -683,7 +683,7 @@ def svd(x: Any, /, *, full_matrices: Any = True) -> Any:
 def svdvals(x: Any, /) -> Any:
     """The singular values, descending: `svd` without the vectors."""
 def take(x: Any, indices: Any, /, *, axis: Any = None) -> Any:
-    """Entries of x along one axis, at integer positions (a vector; negatives count from the end). The axis keeps its"""
+    """Entries of x along one axis, at integer positions (a vector; negatives count from the end). The axis keeps its label."""
 def take_along_axis(x: Any, indices: Any, /, *, axis: Any = -1) -> Any:
     """Entries of x along one axis at integer positions that differ from row to row; negatives count from the end."""
 def tan(x: Any, /) -> Any:
@@ -695,7 +695,7 @@ def tensordot(a: Any, b: Any, /, *, axes: Any = 2) -> Any:
 def tile(x: Any, repetitions: Any, /) -> Any:
     """x laid out several times along each axis."""
 def topk(x: Any, k: Any, /, *, axis: Any = -1, largest: Any = True) -> Any:
-    """The k largest elements along an axis in descending order (`largest=False`: the k smallest, ascending), and their"""
+    """The k largest elements along an axis in descending order (`largest=False`: the k smallest, ascending), and their positions from 0."""
 def trace(x: Any, /, *, offset: Any = 0, dtype: Any = None) -> Any:
     """The sum of the diagonal of the matrices in the last two axes."""
 def transpose(x: Any, *axes: Any) -> Any:
@@ -703,13 +703,13 @@ def transpose(x: Any, *axes: Any) -> Any:
 def trapz(y: Any, /, *, x: Any = None, dx: Any = 1.0, axis: Any = -1) -> Any:
     """The integral of samples along an axis by the trapezoidal rule."""
 def tril(x: Any, /, *, k: Any = 0) -> Any:
-    """The lower triangle of matrices (the last two axes), zero above diagonal k; k > 0 is above the main one. Shape and"""
+    """The lower triangle of matrices (the last two axes), zero above diagonal k; k > 0 is above the main one. Shape and labels of x."""
 def triu(x: Any, /, *, k: Any = 0) -> Any:
-    """The upper triangle of matrices (the last two axes), zero below diagonal k; k > 0 is above the main one. Shape and"""
+    """The upper triangle of matrices (the last two axes), zero below diagonal k; k > 0 is above the main one. Shape and labels of x."""
 def trunc(x: Any, /) -> Any:
     """x without its fraction; derivative 0."""
 def unique_all(x: Any, /) -> Any:
-    """The distinct values of x in order, the first position of each in the flattened x, the position of each element's"""
+    """The distinct values of x in order, the first position of each in the flattened x, the position of each element's value, and the counts."""
 def unique_counts(x: Any, /) -> Any:
     """The distinct values of x in order, and how often each occurs."""
 def unique_inverse(x: Any, /) -> Any:
@@ -719,17 +719,17 @@ def unique_values(x: Any, /) -> Any:
 def unstack(x: Any, /, *, axis: Any = 0) -> Any:
     """The entries along an axis, which is dropped, as a tuple: the inverse of `stack`."""
 def value_and_gradient(function: Any, /, *, argument: Any = 0) -> Any:
-    """The function that returns `function`'s value and its gradient with respect to one argument; the others are passed"""
+    """The function that returns `function`'s value and its gradient with respect to one argument; the others are passed through."""
 def var(x: Any, /, *, axis: Any = None, correction: Any = 0.0, keepdims: Any = False) -> Any:
     """The variance over axes: the mean square distance from the mean, with n - correction in the denominator."""
 def vecdot(a: Any, b: Any, /, *, axis: Any = -1) -> Any:
     """sum(conj(a) b) along an axis, which has one size in both; the other axes broadcast. Labels match by name."""
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: Any = False, ord: Any = 2) -> Any:
-    """The norm of vectors over axes: (sum abs(x)**ord)**(1/ord); their largest entry for infinity, how many are not 0"""
+    """The norm of vectors over axes: (sum abs(x)**ord)**(1/ord); their largest entry for infinity, how many are not 0 for 0."""
 def vjp(u: Any, x: Any, w: Any, /, *, enable_higher_derivatives: Any = False, retain_data: Any = True) -> Any:
-    """The transposed Jacobian of u with respect to x times w, by one walk backwards: the gradient of sum(real(conj(w)"""
+    """The transposed Jacobian of u with respect to x times w, by one walk backwards: the gradient of sum(real(conj(w) u))."""
 def where(condition: Any, a: Any, b: Any, /) -> Any:
-    """a where the condition holds, else b: it selects and never multiplies, so a NaN on the side not taken does not"""
+    """a where the condition holds, else b: it selects and never multiplies, so a NaN on the side not taken does not leak."""
 def xlogy(a: Any, b: Any, /) -> Any:
     """a log(b), 0 where a is 0, as in entropies."""
 def zeros(shape: Any, labels: Any = None, *, like: Any = None, dtype: Any = None, device: Any = None) -> Any:

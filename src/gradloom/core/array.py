@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..machine.conversion import as_tensor, refuse_strange, to_numpy, transform_of
+from ..machine.conversion import as_tensor, refuse_strange, to_numpy
 from ..machine.dtypes import NAMES, NUMBER_TYPES, NUMBERS, Tensor, differentiable, dtype_named
 from .errors import LabelError, ShapeError, TraceError, TypeRefused, line_of, user_site
 from .labels import axes_of, checked, described, positions
 from .operand import Operand
+from .origin import refuse_computed, refuse_masked
 from .trace import Node, current_trace, live
 
 
@@ -304,41 +305,6 @@ def _stacked(x: Any) -> dlarray:
     from .tables import words
 
     return words.stack([_stacked(e) if isinstance(e, (list, tuple)) else e for e in x])
-
-
-def refuse_computed(x: Tensor) -> None:
-    """A torch tensor whose derivative torch is about to take would be a constant by accident; a masked one would lose
-    its mask."""
-    refuse_transform(x)
-    if type(x) is not Tensor and hasattr(x, "_masked_mask"):
-        raise TypeRefused(f"a masked tensor has no mask as a dlarray, at {line_of(user_site())}; write "
-                          "x.to_tensor(value), "
-                          "or pass x.get_data() and the mask and write gl.where(mask, x, value)")
-    if x.requires_grad and not x.is_leaf:
-        raise TypeRefused(
-            "this torch tensor was computed from tensors that require gradients; as a dlarray it would be a constant, "
-            f"at {line_of(user_site())}; write dlarray(tensor.detach()) to mean that")
-
-
-def refuse_transform(x: Tensor) -> None:
-    """A tensor of a transform of torch that is running: it would differentiate, or batch, what is computed from it."""
-    transform = transform_of(x)
-    if transform is not None:
-        raise TypeRefused(f"this torch tensor belongs to {transform}, which is running; here it would be a constant, "
-                          f"at {line_of(user_site())}; "
-                          "take the derivative with gradloom (value_and_gradient, jacobian, jvp) on x.detach(), or "
-                          "stay with torch's functions")
-
-
-def refuse_masked(x: Any) -> None:
-    """NumPy's masked arrays, and lists of them, would lose their masks."""
-    if isinstance(x, (list, tuple)):
-        for part in x:
-            if type(part) not in NUMBER_TYPES:
-                refuse_masked(part)
-    elif isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
-        raise TypeRefused(f"a masked array has no mask as a dlarray, at {line_of(user_site())}; write x.filled(value), "
-                          "or pass x.data and x.mask and write gl.where(mask, value, x)")
 
 
 def constant(x: Any) -> Any:

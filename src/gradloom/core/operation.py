@@ -24,10 +24,11 @@ import torch
 
 from ..machine.dtypes import Tensor
 from ..machine.memory import out_of_memory
-from .array import constant, dlarray, refuse_transform
+from .array import constant, dlarray
 from .errors import GradloomError, ShapeError, TypeRefused, line_of, user_site
 from .labels import described
 from .operand import Operand
+from .origin import refuse_transform
 from .rules import BoundRule, Rule, written
 from .tables import OPERATIONS, words
 from .trace import Node, different_traces

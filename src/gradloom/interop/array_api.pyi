@@ -127,7 +127,7 @@ class _fft:
     def rfftn(x: Any, /, *, s: Any = None, axes: Any = None, norm: Any = 'backward') -> Any: ...
 fft: type[_fft]
 def finfo(type: Any, /) -> Any:
-    """The limits of a floating type, or that of an array: bits, eps, max, min, smallest_normal; of complex types, those"""
+    """The limits of a floating type, or that of an array: bits, eps, max, min, smallest_normal; of complex types, those of their parts."""
 def flip(x: Any, /, *, axis: Any = None) -> Any:
     """Axes in reverse direction; all of them where axis is None."""
 float32: Any
@@ -158,7 +158,7 @@ int32: Any
 int64: Any
 int8: Any
 def isdtype(dtype: Any, kind: Any) -> Any:
-    """Whether a type is of a kind, or of one of several: a type or one of "bool", "signed integer", "unsigned integer","""
+    """Whether a type is of a kind, or of one of several: a type or one of "bool", "signed integer", "unsigned integer", "integral", "real floating", "complex floating", "numeric"."""
 def isfinite(x: Any, /) -> Any:
     """x is neither NaN nor infinite."""
 def isinf(x: Any, /) -> Any:
@@ -264,7 +264,7 @@ newaxis: Any
 def nextafter(a: Any, b: Any, /) -> Any:
     """The floating number next to a in the direction of b; derivative 1 in a."""
 def nonzero(x: Any, /) -> Any:
-    """The positions of the elements that are not zero, one vector of integers per axis, in C order: `x[nonzero(x)]` are"""
+    """The positions of the elements that are not zero, one vector of integers per axis, in C order: `x[nonzero(x)]` are the elements."""
 def not_equal(a: Any, b: Any, /) -> Any:
     """a != b, element by element."""
 def ones(shape: Any, *, dtype: Any = None, device: Any = None) -> Any:
@@ -272,7 +272,7 @@ def ones(shape: Any, *, dtype: Any = None, device: Any = None) -> Any:
 def ones_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Any:
     """Ones in the shape of x, with its labels, type and device: a constant."""
 def permute_dims(x: Any, /, axes: Any) -> Any:
-    """The axes in another order; `axes` are positions or, for a labelled array, a string of its labels in the new"""
+    """The axes in another order; `axes` are positions or, for a labelled array, a string of its labels in the new order."""
 pi: Any
 def positive(x: Any, /) -> Any:
     """x."""
@@ -287,7 +287,7 @@ def reciprocal(x: Any, /) -> Any:
 def remainder(a: Any, b: Any, /) -> Any:
     """a - floor(a / b) b, with the sign of b."""
 def repeat(x: Any, repeats: Any, /, *, axis: Any = None) -> Any:
-    """Each entry along an axis several times in a row: `repeats` times, or as often as a vector of integers says for"""
+    """Each entry along an axis several times in a row: `repeats` times, or as often as a vector of integers says for each entry."""
 def reshape(x: Any, /, shape: Any, *, copy: Any = None) -> Any:
     """The same elements in another shape."""
 def result_type(*arrays_and_dtypes: Any) -> Any:
@@ -307,7 +307,7 @@ def sin(x: Any, /) -> Any:
 def sinh(x: Any, /) -> Any:
     """The hyperbolic sine."""
 def sort(x: Any, /, *, axis: Any = -1, descending: Any = False, stable: Any = True) -> Any:
-    """The elements in order along an axis. Equal ones keep their order, `stable` or not; a NaN counts as larger than"""
+    """The elements in order along an axis. Equal ones keep their order, `stable` or not; a NaN counts as larger than every number."""
 def sqrt(x: Any, /) -> Any:
     """The square root."""
 def square(x: Any, /) -> Any:
@@ -323,7 +323,7 @@ def subtract(a: Any, b: Any, /) -> Any:
 def sum(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: Any = False) -> Any:
     """The sum over axes."""
 def take(x: Any, indices: Any, /, *, axis: Any = None) -> Any:
-    """Entries of x along one axis, at integer positions (a vector; negatives count from the end). The axis keeps its"""
+    """Entries of x along one axis, at integer positions (a vector; negatives count from the end). The axis keeps its label."""
 def take_along_axis(x: Any, indices: Any, /, *, axis: Any = -1) -> Any:
     """Entries of x along one axis at integer positions that differ from row to row; negatives count from the end."""
 def tan(x: Any, /) -> Any:
@@ -335,14 +335,14 @@ def tensordot(a: Any, b: Any, /, *, axes: Any = 2) -> Any:
 def tile(x: Any, repetitions: Any, /) -> Any:
     """The array several times along each axis."""
 def tril(x: Any, /, *, k: Any = 0) -> Any:
-    """The lower triangle of matrices (the last two axes), zero above diagonal k; k > 0 is above the main one. Shape and"""
+    """The lower triangle of matrices (the last two axes), zero above diagonal k; k > 0 is above the main one. Shape and labels of x."""
 def triu(x: Any, /, *, k: Any = 0) -> Any:
-    """The upper triangle of matrices (the last two axes), zero below diagonal k; k > 0 is above the main one. Shape and"""
+    """The upper triangle of matrices (the last two axes), zero below diagonal k; k > 0 is above the main one. Shape and labels of x."""
 def trunc(x: Any, /) -> Any:
     """x without its fraction; derivative 0."""
 uint8: Any
 def unique_all(x: Any, /) -> Any:
-    """The distinct values of x in order, the first position of each in the flattened x, the position of each element's"""
+    """The distinct values of x in order, the first position of each in the flattened x, the position of each element's value, and the counts."""
 def unique_counts(x: Any, /) -> Any:
     """The distinct values of x in order, and how often each occurs."""
 def unique_inverse(x: Any, /) -> Any:

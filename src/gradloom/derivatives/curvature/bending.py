@@ -21,7 +21,7 @@ from ...machine.dtypes import NUMBER_TYPES, Tensor
 from ..walks.push import push
 from ..walks.stand_ins import stand_ins
 from ..walks.steps import handles
-from ..words.evaluate import IDENTITY, VARIABLE
+from ..words.marks import IDENTITY, VARIABLE
 
 Partials = tuple[list[Any], dict[tuple[int, int], Any]]
 FEW = 8  # rows that are added up one by one

@@ -21,7 +21,8 @@ from ..jacobians.structure import depends
 from ..walks.meetings import meets
 from ..walks.meetings import second as second_apart
 from ..walks.meetings import tangents as tangents_apart
-from ..words.evaluate import check_leads_to, marked, one_trace, output_node, recorded_result, target_node
+from ..words.gradient import check_leads_to, one_trace, output_node, target_node
+from ..words.marks import marked, recorded_result
 from .walk import Walk
 
 

@@ -17,7 +17,8 @@ from ...core.errors import BatchDependenceWarning, ShapeError, TypeRefused, line
 from ...core.labels import axes_of, described, positions, tidy
 from ...core.trace import Node, ancestors
 from ..walks.meetings import pull
-from ..words.evaluate import check_leads_to, marked, one_trace, output_node, recorded_result, target_node
+from ..words.gradient import check_leads_to, one_trace, output_node, target_node
+from ..words.marks import marked, recorded_result
 from .independence import Partners, independence
 from .jacobian import jacobian_object
 from .structural_zeros import cleared

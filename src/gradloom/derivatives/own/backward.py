@@ -25,7 +25,9 @@ from ...operations.elementwise.arithmetic import conj, real
 from ...operations.movement.axes import permute_dims, reshape
 from ...operations.movement.joining import stack
 from ...operations.sums.reduction import sum
-from ..words.evaluate import VARIABLE, dlfeval, dlgradient, marked
+from ..words.evaluate import dlfeval
+from ..words.gradient import dlgradient
+from ..words.marks import VARIABLE, marked
 
 
 class OwnBackward:

@@ -16,7 +16,8 @@ from ...machine.dtypes import Tensor, differentiable
 from ...machine.random import random_state, restore_random_state
 from ...operations.elementwise.arithmetic import conj, multiply, real
 from ...operations.sums.reduction import sum
-from ..words.evaluate import dlfeval, dlgradient
+from ..words.evaluate import dlfeval
+from ..words.gradient import dlgradient
 from ..words.products import jvp
 
 STEP = 1e-3  # of finite differences of fourth order in double precision, relative to the size of an input

@@ -13,7 +13,8 @@ from ...core.containers import flatten, unflatten
 from ...core.errors import TypeRefused
 from ...core.trace import current_trace, live, within
 from ...machine.dtypes import NUMBER_TYPES, Tensor
-from .evaluate import dlfeval, dlgradient, refuse_suspended
+from .evaluate import dlfeval, refuse_suspended
+from .gradient import dlgradient
 
 
 def value_and_gradient(function: Callable[..., Any], /, *, argument: int | str

@@ -11,7 +11,8 @@ from ...core.containers import Structure, flatten, unflatten
 from ...core.trace import Node
 from ..walks.meetings import pull, push
 from .directions import direction, matched
-from .evaluate import check_leads_to, dlgradient, marked, one_trace, output_node, recorded_result, target_node
+from .gradient import check_leads_to, dlgradient, one_trace, output_node, target_node
+from .marks import marked, recorded_result
 
 
 def _directions(xs: Sequence[dlarray], structure: Structure, v: Any, word: str,

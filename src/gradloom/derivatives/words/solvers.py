@@ -15,8 +15,9 @@ from ...core.trace import current_trace, live
 from ...machine.dtypes import NAMES, NUMBER_TYPES, Tensor, differentiable
 from ..sparse.dense import jacobian_of
 from ..sparse.evaluation import sparse
-from .evaluate import dlfeval, dlgradient, refuse_suspended
+from .evaluate import dlfeval, refuse_suspended
 from .functions import apart, as_variable, place_of
+from .gradient import dlgradient
 
 
 def jacobian(function: Callable[..., Any], /, *, argument: int | str = 0) -> Callable[..., Any]:

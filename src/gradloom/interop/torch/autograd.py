@@ -13,7 +13,7 @@ from ...core.array import dlarray
 from ...core.errors import TypeRefused, line_of, user_site
 from ...core.trace import Node, ancestors, live
 from ...derivatives.walks.pull import pull
-from ...derivatives.words.evaluate import derivative
+from ...derivatives.words.gradient import derivative
 from ...machine.dtypes import Tensor
 from ..protocol import cast, gl
 from .aten.wrapped import OVERWRITTEN, Wrapped, wrapped

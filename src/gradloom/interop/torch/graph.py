@@ -9,7 +9,8 @@ import torch
 
 from ...core.array import dlarray
 from ...core.operation import Operation
-from ...derivatives.words.evaluate import dlfeval, dlgradient
+from ...derivatives.words.evaluate import dlfeval
+from ...derivatives.words.gradient import dlgradient
 from ...machine.dtypes import Tensor, differentiable
 from ..protocol import gl
 

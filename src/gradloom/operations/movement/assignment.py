@@ -20,15 +20,8 @@ from ...core.trace import Node, different_traces, live
 from ...machine.dtypes import NUMBER_TYPES, Tensor, broadcast_shapes
 from ...machine.questions import spared
 from .axes import broadcast_to, reshape
-from .indexing import (
-    basic_place,
-    checked,
-    getitem,
-    is_mask_without_axes,
-    positions_of_index,
-    strided_index,
-    without_ellipsis,
-)
+from .indexing import checked, getitem, is_mask_without_axes, strided_index, without_ellipsis
+from .places import basic_place, positions_of_index
 from .selection import take_operation
 from .writes import assign, assign_at, write
 

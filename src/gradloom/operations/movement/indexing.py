@@ -1,10 +1,8 @@
 """Reading elements. An index is put in order once; slices and integers become one strided read, arrays a gather."""
 from __future__ import annotations
 
-import math
 import operator
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +10,11 @@ import torch
 
 from ...blocks import action
 from ...blocks.block import Block
-from ...core.array import dlarray, labels_of, refuse_masked
+from ...core.array import dlarray, labels_of
 from ...core.declare import multilinear
 from ...core.errors import ShapeError, TypeRefused, known_files, line_of, user_site
 from ...core.labels import described, tidy
+from ...core.origin import refuse_masked
 from ...core.trace import Node, live
 from ...machine.dtypes import Tensor, broadcast_shapes
 from .axes import permute_dims
@@ -334,7 +333,7 @@ def _gathered(y: Any, entries: list[Any], kept: str) -> Any:
                 axis += 1
         else:
             axis += 1
-    separated = any([isinstance(e, int) for e in entries]) and _split_by_basic(entries)
+    separated = any([isinstance(e, int) for e in entries]) and split_by_basic(entries)
     adjacent = axes == list(range(axes[0], axes[0] + len(axes))) and not separated
     start = axes[0] if adjacent else 0
     flat = tables[0].clone() if len(tables) == 1 else tables[0]  # the user's may change
@@ -351,7 +350,7 @@ def _gathered(y: Any, entries: list[Any], kept: str) -> Any:
     return _labelled(y, letters[:start] + "U" * flat.ndim + letters[start:])
 
 
-def _split_by_basic(entries: list[Any]) -> bool:
+def split_by_basic(entries: list[Any]) -> bool:
     """Whether array and integer entries are separated by slices: then NumPy puts the result's axes first."""
     marks = [isinstance(e, (Tensor, int)) for e in entries]
     first, last = marks.index(True), len(marks) - 1 - marks[::-1].index(True)
@@ -359,53 +358,6 @@ def _split_by_basic(entries: list[Any]) -> bool:
 
 
 # ----- what an index selects -----
-
-
-def basic_place(shape: Any, entries: list[Any]) -> tuple[int, ...]:
-    """The shape of what integers, slices and None select."""
-    sizes, axis = [], 0
-    for e in entries:
-        if e is None:
-            sizes.append(1)
-            continue
-        if not isinstance(e, int):
-            sizes.append(len(range(*e.indices(shape[axis]))))
-        axis += 1
-    return tuple(sizes)
-
-
-def positions_of_index(x: Tensor, entries: list[Any]) -> Tensor:
-    """Where the selected elements are in x.flatten(), in the shape of the selection (NumPy's placement)."""
-    # positions along an axis, times its stride; whether they belong to the block of arrays
-    parts: list[tuple[Tensor, bool]] = []
-    offset, axis = 0, 0
-    for e in entries:
-        if e is None:
-            parts.append((torch.zeros(1, dtype=torch.int64, device="cpu"), False))
-            continue
-        tables = torch.nonzero(e.cpu(), as_tuple=True) if isinstance(e, Tensor) and e.dtype is torch.bool else (e,)
-        for table in tables:
-            n, stride = x.shape[axis], math.prod(x.shape[axis + 1:])
-            if isinstance(table, slice):
-                parts.append((torch.tensor(range(n)[table], dtype=torch.int64, device="cpu") * stride, False))
-            elif isinstance(table, int):
-                offset += (table % n) * stride
-            else:
-                table = table.cpu()
-                parts.append((torch.where(table < 0, table + n, table) * stride, True))
-            axis += 1
-    groups: list[Sequence[Tensor]] = [(part,) for part, block in parts if not block]
-    if len(groups) < len(parts):
-        first = next(k for k, e in enumerate(entries) if isinstance(e, (int, Tensor)))
-        groups.insert(0 if _split_by_basic(entries) else first,
-                      torch.broadcast_tensors(*[part for part, block in parts if block]))
-    ndim = sum(group[0].ndim for group in groups)
-    flat, at = torch.tensor(offset, device="cpu"), 0
-    for group in groups:
-        at += group[0].ndim
-        for part in group:
-            flat = flat + part.reshape(*part.shape, *(1,) * (ndim - at))
-    return flat.to(x.device)
 
 
 dlarray.__getitem__ = getitem  # type: ignore

@@ -12,12 +12,8 @@ from ...core.array import dlarray
 from ...core.kinds.multilinear import Multilinear
 from ...machine.dtypes import Tensor, broadcast_shapes
 from .axes import broadcast_to, reshape
-from .indexing import (
-    basic_place,
-    completed,
-    getitem,
-    index_entries,
-)
+from .indexing import completed, getitem, index_entries
+from .places import basic_place
 from .selection import take_operation
 
 

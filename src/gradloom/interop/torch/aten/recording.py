@@ -12,8 +12,9 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
-from ....core.array import dlarray, refuse_computed
+from ....core.array import dlarray
 from ....core.errors import GradloomError, TraceError, TypeRefused, line_of, user_site
+from ....core.origin import refuse_computed
 from ....core.trace import current_trace
 from ....machine.dtypes import Tensor, differentiable
 from ....machine.modes import under, undispatched

@@ -12,7 +12,7 @@ from ....core.array import dlarray
 from ....core.errors import TraceError, TypeRefused, line_of, user_site
 from ....core.operation import NO_PARAMS, Operation
 from ....core.trace import Node, live
-from ....derivatives.words.evaluate import VARIABLE
+from ....derivatives.words.marks import VARIABLE
 from ....machine.dtypes import Tensor, differentiable
 from ....machine.modes import under
 from ...by_position import written_at
