@@ -13,14 +13,17 @@ from ...blocks.block import Block
 from ...blocks.dense import dense
 from ...blocks.term import Term
 from ...core.array import dlarray
+from ...core.containers import flatten
 from ...core.errors import BatchDependenceWarning, ShapeError, TypeRefused, line_of, user_site
 from ...core.labels import axes_of, described, positions, tidy
 from ...core.trace import Node, ancestors
 from ..walks.meetings import pull
 from ..words.gradient import check_leads_to, one_trace, output_node, target_node
 from ..words.marks import marked, recorded_result
+from . import byproducts as products
 from .independence import Partners, independence
-from .jacobian import jacobian_object
+from .jacobian import Jacobian
+from .parts import Leaf, Source
 from .structural_zeros import cleared
 
 WORTHWHILE = 1 << 15  # numbers in a result for which structure is worth looking at
@@ -152,6 +155,24 @@ def warn_if_dependent(u: dlarray, u_node: Node, x_node: Node, partners: Partners
                 f"cannot be proved from the trace: {reason}. If they are not, the result is the gradient of u summed "
                 "over its other axes")
     warnings.warn(text, BatchDependenceWarning, stacklevel=3)
+
+
+def jacobian_object(u: Any, x: Any, check: bool, recorded: bool, memory_limit: int | None) -> Jacobian:
+    """`dljacobian(u, x)` without an axis."""
+    us, u_structure = flatten(u)
+    xs, x_structure = flatten(x)
+    u_leaves = [Leaf(a, output_node(a, "dljacobian"), path) for a, path in zip(us, u_structure.paths(), strict=True)]
+    x_leaves = [Leaf(a, target_node(a, "dljacobian"), path[0] if len(path) == 1 else path)
+                for a, path in zip(xs, x_structure.paths(), strict=True)]
+    results = [leaf.node for leaf in u_leaves if leaf.node is not None]
+    targets = [leaf.node for leaf in x_leaves if leaf.node is not None]
+    check_leads_to(results, targets, "dljacobian")
+    one_trace(results, targets)
+    source = Source(u_leaves, x_leaves, recorded, memory_limit)
+    J = Jacobian(source, range(len(us)), range(len(xs)), u_structure, x_structure)
+    if check:
+        products.probe(J)
+    return J
 
 
 __all__ = ["dljacobian"]

@@ -20,7 +20,6 @@ from ...machine.dtypes import NAMES, Tensor
 from ...machine.memory import readable_bytes
 from ..walks.meetings import pull, push
 from ..words.directions import distributed
-from ..words.gradient import check_leads_to, one_trace, output_node, target_node
 from ..words.marks import marked, recorded_result
 from . import byproducts as products
 from .description import explained, shown
@@ -383,21 +382,3 @@ class Jacobian:
         """The plan: for each part the way of the walk with its operations and bytes, the rejected one, what is held,
         and where and why structure was given up."""
         return explained(self)
-
-
-def jacobian_object(u: Any, x: Any, check: bool, recorded: bool, memory_limit: int | None) -> Jacobian:
-    """`dljacobian(u, x)` without an axis."""
-    us, u_structure = flatten(u)
-    xs, x_structure = flatten(x)
-    u_leaves = [Leaf(a, output_node(a, "dljacobian"), path) for a, path in zip(us, u_structure.paths(), strict=True)]
-    x_leaves = [Leaf(a, target_node(a, "dljacobian"), path[0] if len(path) == 1 else path)
-                for a, path in zip(xs, x_structure.paths(), strict=True)]
-    results = [leaf.node for leaf in u_leaves if leaf.node is not None]
-    targets = [leaf.node for leaf in x_leaves if leaf.node is not None]
-    check_leads_to(results, targets, "dljacobian")
-    one_trace(results, targets)
-    source = Source(u_leaves, x_leaves, recorded, memory_limit)
-    J = Jacobian(source, range(len(us)), range(len(xs)), u_structure, x_structure)
-    if check:
-        products.probe(J)
-    return J
