@@ -9,12 +9,11 @@ import torch
 
 from ..vocabulary.misspelled import nearest
 from .array import dlarray
-from .calls import binary, left_to_the_other, nary, reflected, unary
+from .calls import binary, nary, unary
 from .errors import TypeRefused, line_of, user_site
 from .kinds.elementwise import Elementwise
 from .kinds.general import General
 from .kinds.multilinear import Multilinear
-from .operand import Operand
 from .operation import Operation
 from .rules import Rule
 from .tables import PUBLIC
@@ -23,12 +22,11 @@ from .tables import PUBLIC
 
 
 def elementwise(name: str, kernel: Callable[..., Any], *partials: Any, inputs: Sequence[str] | None = None,
-                doc: str = "",
-                operators: Sequence[str] = (), **rest: Any) -> Callable[..., Any]:
+                doc: str = "", repeats: bool = False, **rest: Any) -> Callable[..., Any]:
     """Declare an elementwise operation and return its public function.
 
-    A partial is a number, the name of an input, or a rule such as `lambda y: 1 - y * y`. `operators` are the special
-    methods that it provides.
+    A partial is a number, the name of an input, or a rule such as `lambda y: 1 - y * y`. `repeats`: as an operator it
+    is one that Python has for text and lists too.
     """
     inputs = tuple(inputs or (("x",), ("a", "b"), ("a", "b", "c"))[len(partials) - 1])
     operation = Elementwise(name, kernel, partials, inputs, **rest)
@@ -36,10 +34,10 @@ def elementwise(name: str, kernel: Callable[..., Any], *partials: Any, inputs: S
     if len(inputs) == 1:
         call = unary(operation)
     elif len(inputs) == 2:
-        call = binary(operation, repeats="__mul__" in operators)
+        call = binary(operation, repeats)
     else:
         call = nary(operation)
-    return dressed(call, operation, doc if ">>>" in doc else documented(operation, doc), operators)
+    return dressed(call, operation, doc if ">>>" in doc else documented(operation, doc))
 
 
 def documented(operation: Operation, doc: str) -> str:
@@ -77,11 +75,11 @@ def discrete(name: str, kernel: Callable[..., Any], inputs: Sequence[str] = ("x"
 # ----- public functions -----------------------------------------------------------------------------------------------
 
 
-def public(operation: Operation, *, operators: Sequence[str] = (), method: bool = False) -> Callable[[Any], Any]:
+def public(operation: Operation) -> Callable[[Any], Any]:
     """Tie a user-facing function to its operation: the table, the docs and the special methods read it from here."""
 
     def tie(function: Any) -> Any:
-        return dressed(function, operation, function.__doc__ or "", operators, method)
+        return dressed(function, operation, function.__doc__ or "")
 
     return tie
 
@@ -133,19 +131,11 @@ def explained(function: Any) -> Any:
     return call
 
 
-def dressed(function: Any, operation: Operation, doc: str, operators: Sequence[str], method: bool = False) -> Any:
+def dressed(function: Any, operation: Operation, doc: str) -> Any:
     function.__name__ = function.__qualname__ = operation.name if function.__name__ == "call" else function.__name__
     function.__module__ = "gradloom"
     function.__doc__ = doc
     function.operation = operation
     operation.public = function
-    PUBLIC[function.__name__] = shown = explained(function)
-    for name in operators:
-        operator = getattr(function, "operator", None) or (left_to_the_other(function) if len(operation.inputs) == 2
-                                                           else function)
-        # not __radd__, of which there is an __add__
-        direct = operation.commutes or f"__{name[3:]}" not in operators
-        setattr(Operand, name, operator if direct else getattr(function, "reflected", None) or reflected(operator))
-    if method:
-        setattr(dlarray, function.__name__, shown)
+    PUBLIC[function.__name__] = explained(function)
     return function

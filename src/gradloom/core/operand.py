@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 class Operand:
     """The base of what the arithmetic operators work on: dlarrays, and the structured Jacobians that rules run on.
 
-    The declarations of operations attach the operators.
+    `operations/methods.py` attaches the operators.
     """
 
     __slots__ = ()

@@ -1,5 +1,4 @@
-"""The attributes and methods of an array that are operations: x.real, x.imag, x.conj(), x.abs(), x // y, x.to(device=,
-dtype=)."""
+"""Every operator, method and attribute of an array that is an operation, in one table."""
 from __future__ import annotations
 
 from typing import Any
@@ -7,11 +6,34 @@ from typing import Any
 import torch
 
 from ..core.array import dlarray
-from ..core.declare import explained, multilinear
+from ..core.calls import left_to_the_other, reflected
+from ..core.declare import multilinear
 from ..core.errors import TypeRefused, line_of, user_site
-from .elementwise.arithmetic import astype, conj, imag, real
+from ..core.operand import Operand
+from ..core.tables import PUBLIC
+from .elementwise import discrete
+from .elementwise.arithmetic import (
+    add,
+    astype,
+    conj,
+    divide,
+    floor_divide,
+    imag,
+    mod,
+    multiply,
+    negative,
+    positive,
+    power,
+    real,
+    subtract,
+)
 from .elementwise.mathematics import absolute
-from .movement.axes import squeeze
+from .matrices.contraction import matmul
+from .movement import axes
+from .movement.assignment import setitem
+from .movement.axes import adjoint, matrix_transposed, transposed
+from .movement.indexing import getitem
+from .sums import extremes, reduction
 
 _transfer = multilinear("transfer", lambda x, device, origin: x.to(device),
                         transposes={
@@ -43,7 +65,48 @@ def to(self: dlarray, *, device: Any = None, dtype: Any = None) -> dlarray:
     return x if dtype is None else astype(x, dtype)
 
 
-for _name, _attribute in {"real": property(real, doc="The real part."),
-                          "imag": property(imag, doc="The imaginary part."), "conj": conj,
-                          "abs": absolute, "to": to, "squeeze": explained(squeeze)}.items():
+# ----- all of them ----------------------------------------------------------------------------------------------------
+
+OPERATORS: dict[str, Any] = {
+    "__add__": add, "__radd__": add, "__sub__": subtract, "__rsub__": subtract, "__mul__": multiply,
+    "__rmul__": multiply,
+    "__truediv__": divide, "__rtruediv__": divide, "__floordiv__": floor_divide, "__rfloordiv__": floor_divide,
+    "__mod__": mod, "__rmod__": mod, "__pow__": power, "__rpow__": power, "__matmul__": matmul, "__rmatmul__": matmul,
+    "__neg__": negative, "__pos__": positive, "__abs__": absolute,
+    "__floor__": discrete.floor, "__ceil__": discrete.ceil, "__round__": discrete.round, "__trunc__": discrete.trunc,
+    "__eq__": discrete.equal, "__ne__": discrete.not_equal, "__lt__": discrete.less, "__le__": discrete.less_equal,
+    "__gt__": discrete.greater, "__ge__": discrete.greater_equal,
+    "__and__": discrete.bitwise_and, "__rand__": discrete.bitwise_and,
+    "__or__": discrete.bitwise_or, "__ror__": discrete.bitwise_or,
+    "__xor__": discrete.bitwise_xor, "__rxor__": discrete.bitwise_xor,
+    "__lshift__": discrete.bitwise_left_shift, "__rlshift__": discrete.bitwise_left_shift,
+    "__rshift__": discrete.bitwise_right_shift, "__rrshift__": discrete.bitwise_right_shift,
+    "__invert__": discrete.bitwise_invert,
+}
+ATTRIBUTES: dict[str, Any] = {
+    "T": property(transposed, doc="All axes in reverse order."),
+    "mT": property(matrix_transposed, doc="The last two axes exchanged."),
+    "H": property(adjoint, doc="The conjugate of mT."), "mH": property(adjoint, doc="The conjugate of mT."),
+    "real": property(real, doc="The real part."), "imag": property(imag, doc="The imaginary part."),
+    "__getitem__": getitem, "__setitem__": setitem, "conj": conj, "abs": absolute, "to": to,
+}
+METHODS = (reduction.sum, reduction.mean, reduction.var, reduction.std, reduction.all, reduction.any, extremes.max,
+           extremes.min, extremes.argmax, extremes.argmin, extremes.prod, axes.reshape, axes.transpose, axes.squeeze,
+           astype)
+
+
+def _operator(name: str) -> Any:
+    """A public function as a special method; of __radd__ and its like the operands come the other way round."""
+    function = OPERATORS[name]
+    operation = function.operation
+    method = getattr(function, "operator", None) or (left_to_the_other(function) if len(operation.inputs) == 2
+                                                     else function)
+    if operation.commutes or OPERATORS.get(f"__{name[3:]}") is not function:  # not __rsub__, of which there is a __sub__
+        return method
+    return getattr(function, "reflected", None) or reflected(method)
+
+
+for _name in OPERATORS:
+    setattr(Operand, _name, _operator(_name))
+for _name, _attribute in {**ATTRIBUTES, **{f.__name__: PUBLIC[f.__name__] for f in METHODS}}.items():
     setattr(dlarray, _name, _attribute)

@@ -19,13 +19,13 @@ from ...machine.caches import cache
 from ...machine.dtypes import COMPLEX_OF, HALF, NUMBER_TYPES, Tensor, differentiable, dtype_named
 from ...machine.finite import all_finite, finite
 
-add = elementwise("add", operator.add, 1, 1, operators=("__add__", "__radd__"), doc="a + b.", matlab="plus",
+add = elementwise("add", operator.add, 1, 1, doc="a + b.", matlab="plus",
                   promotes=False, takes_numbers=True, commutes=True)
-subtract = elementwise("subtract", operator.sub, 1, -1, operators=("__sub__", "__rsub__"), doc="a - b.", matlab="minus",
+subtract = elementwise("subtract", operator.sub, 1, -1, doc="a - b.", matlab="minus",
                        promotes=False, takes_numbers=True)
-negative = elementwise("negative", operator.neg, -1, operators=("__neg__",), doc="-x.", matlab="uminus",
+negative = elementwise("negative", operator.neg, -1, doc="-x.", matlab="uminus",
                        promotes=False, torch=("negative", "neg"))
-positive = elementwise("positive", lambda x: x, 1, operators=("__pos__",), doc="x.", matlab="uplus", promotes=False)
+positive = elementwise("positive", lambda x: x, 1, doc="x.", matlab="uplus", promotes=False)
 
 
 def _multiply_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]) -> Block:
@@ -38,7 +38,7 @@ def _multiply_on_block(operation: Elementwise, inputs: Any, params: dict[str, An
     return block.scaled(other)
 
 
-multiply = elementwise("multiply", operator.mul, "b", "a", operators=("__mul__", "__rmul__"),
+multiply = elementwise("multiply", operator.mul, "b", "a", repeats=True,
                        doc="a * b, element by element.", act=_multiply_on_block,
                        matlab="times", promotes=False, takes_numbers=True, commutes=True, torch=("multiply", "mul"))
 
@@ -116,7 +116,7 @@ def _divide_on_block(operation: Elementwise, inputs: Any, params: dict[str, Any]
 
 divide = elementwise("divide", operator.truediv, lambda b: _inverse(b), lambda y, b: -y / b, singular=True,
                      fused_pull=(lambda y_bar, b: fused_quotient(y_bar, b), _divide_fused),
-                     operators=("__truediv__", "__rtruediv__"), doc="a / b, element by element.",
+                     doc="a / b, element by element.",
                      act=_divide_on_block, matlab="rdivide", domain=(0.5, 2.0), takes_numbers=True,
                      torch=("true_divide",))
 
@@ -129,7 +129,7 @@ def _square_fused(y_bar: Tensor, x: Tensor) -> Tensor:
 _square = elementwise("square", torch.square, lambda x: x + x, fused_pull=_square_fused, promotes=False)
 
 
-@public(_square.operation, operators=())  # type: ignore[attr-defined]
+@public(_square.operation)  # type: ignore[attr-defined]
 def square(x: Any, /) -> Any:
     """x * x, element by element.
 
@@ -236,7 +236,7 @@ def _as_operator(function: Any) -> Any:
     return function
 
 
-@public(any_power.operation, operators=("__pow__", "__rpow__"))  # type: ignore[attr-defined]
+@public(any_power.operation)  # type: ignore[attr-defined]
 @_as_operator
 def power(a: Any, b: Any, /) -> Any:
     """a ** b, element by element.
@@ -315,7 +315,7 @@ _astype = _Cast("astype", _cast, [1], ("x",), act=_cast_on_block,
                 samples=[{"dtype": torch.float64}, {"dtype": torch.complex128}])
 
 
-@public(_astype, method=True)
+@public(_astype)
 def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
     """The same values in another type, on another device where one is given; recorded, so that a gradient has the type
     of x.
@@ -336,7 +336,7 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> A
     return _astype.apply((x,), {"dtype": wanted}, getattr(x, "_labels", None))
 
 
-floor_divide = elementwise("floor_divide", operator.floordiv, 0, 0, operators=("__floordiv__", "__rfloordiv__"),
+floor_divide = elementwise("floor_divide", operator.floordiv, 0, 0,
                            domain=(0.6, 0.9),
                            doc="The largest integer not above a / b, consistent with mod; derivative 0.",
                            promotes=False, real_only="rounding is of real numbers",
@@ -356,7 +356,7 @@ def remainder(a: Any, b: Any, /) -> Any:
 
 
 mod = elementwise("mod", operator.mod, 1, lambda a, b: -_floor(a / b), doc="a - floor(a / b) b, with the sign of b.",
-                  operators=("__mod__", "__rmod__"), matlab="mod", domain=(0.6, 0.9), promotes=False,
+                  matlab="mod", domain=(0.6, 0.9), promotes=False,
                   real_only="rounding is of real numbers", torch=("remainder",))
 
 

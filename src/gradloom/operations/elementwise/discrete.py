@@ -15,7 +15,6 @@ from ...machine.dtypes import Tensor
 
 
 def _declared(name: str, kernel: Callable[..., Any], doc: str, inputs: tuple[str, ...] = ("a", "b"),
-              operators: tuple[str, ...] = (),
               matlab: str | None = None, **rest: Any) -> Callable[..., Any]:
     operation: Operation = discrete(name, kernel, inputs, matlab=matlab, **{"torch": (name,), **rest})
 
@@ -27,7 +26,7 @@ def _declared(name: str, kernel: Callable[..., Any], doc: str, inputs: tuple[str
 
     call = unary if len(inputs) == 1 else binary
     call.__name__ = "call"
-    return dressed(call, operation, doc, operators)
+    return dressed(call, operation, doc)
 
 
 def _constant(operation: Operation, args: tuple[Any, ...]) -> Any:
@@ -44,33 +43,31 @@ def _logical(kernel: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-equal = _declared("equal", operator.eq, "a == b, element by element.", operators=("__eq__",), matlab="eq",
+equal = _declared("equal", operator.eq, "a == b, element by element.", matlab="eq",
                   torch=("eq",))
-not_equal = _declared("not_equal", operator.ne, "a != b, element by element.", operators=("__ne__",), matlab="ne",
+not_equal = _declared("not_equal", operator.ne, "a != b, element by element.", matlab="ne",
                       torch=("not_equal", "ne"))
-less = _declared("less", operator.lt, "a < b, element by element.", operators=("__lt__",), matlab="lt",
+less = _declared("less", operator.lt, "a < b, element by element.", matlab="lt",
                  torch=("less", "lt"))
-less_equal = _declared("less_equal", operator.le, "a <= b, element by element.", operators=("__le__",), matlab="le",
+less_equal = _declared("less_equal", operator.le, "a <= b, element by element.", matlab="le",
                        torch=("less_equal", "le"))
-greater = _declared("greater", operator.gt, "a > b, element by element.", operators=("__gt__",), matlab="gt",
+greater = _declared("greater", operator.gt, "a > b, element by element.", matlab="gt",
                     torch=("greater", "gt"))
-greater_equal = _declared("greater_equal", operator.ge, "a >= b, element by element.", operators=("__ge__",),
+greater_equal = _declared("greater_equal", operator.ge, "a >= b, element by element.",
                           matlab="ge", torch=("greater_equal", "ge"))
 logical_and = _declared("logical_and", _logical(torch.logical_and), "Both are not zero.", matlab="and")
 logical_or = _declared("logical_or", _logical(torch.logical_or), "One or both are not zero.", matlab="or")
 logical_xor = _declared("logical_xor", _logical(torch.logical_xor), "Exactly one is not zero.", matlab="xor")
 logical_not = _declared("logical_not", torch.logical_not, "x is zero.", ("x",), matlab="not")
-bitwise_and = _declared("bitwise_and", operator.and_, "a & b.", operators=("__and__", "__rand__"),
+bitwise_and = _declared("bitwise_and", operator.and_, "a & b.",
                         torch=("bitwise_and", "__and__"))
-bitwise_or = _declared("bitwise_or", operator.or_, "a | b.", operators=("__or__", "__ror__"),
+bitwise_or = _declared("bitwise_or", operator.or_, "a | b.",
                        torch=("bitwise_or", "__or__"))
-bitwise_xor = _declared("bitwise_xor", operator.xor, "a ^ b.", operators=("__xor__", "__rxor__"),
+bitwise_xor = _declared("bitwise_xor", operator.xor, "a ^ b.",
                         torch=("bitwise_xor", "__xor__"))
-bitwise_left_shift = _declared("bitwise_left_shift", operator.lshift, "a << b.",
-                               operators=("__lshift__", "__rlshift__"), matlab="bitshift")
-bitwise_right_shift = _declared("bitwise_right_shift", operator.rshift, "a >> b.",
-                                operators=("__rshift__", "__rrshift__"))
-bitwise_invert = _declared("bitwise_invert", torch.bitwise_not, "~x.", ("x",), operators=("__invert__",),
+bitwise_left_shift = _declared("bitwise_left_shift", operator.lshift, "a << b.", matlab="bitshift")
+bitwise_right_shift = _declared("bitwise_right_shift", operator.rshift, "a >> b.")
+bitwise_invert = _declared("bitwise_invert", torch.bitwise_not, "~x.", ("x",),
                            torch=("bitwise_not",))
 isnan = _declared("isnan", torch.isnan, "x is NaN.", ("x",), matlab="isnan")
 isinf = _declared("isinf", torch.isinf, "x is infinite.", ("x",), matlab="isinf")
@@ -79,20 +76,20 @@ signbit = _declared("signbit", torch.signbit, "x is negative.", ("x",))
 
 
 def _rounding(name: str, kernel: Callable[..., Any], doc: str, matlab: str | None = None,
-              operators: tuple[str, ...] = (), **rest: Any) -> Callable[..., Any]:
+              **rest: Any) -> Callable[..., Any]:
     """A piecewise constant function: its derivative is 0, which is recorded, so that it is never a constant by
     accident. Integers stay what they are."""
     from ...core.declare import elementwise
 
     return elementwise(name, lambda x: x if x.dtype is torch.bool else kernel(x), 0, doc=doc,
-                       matlab=matlab, operators=operators, promotes=False, real_only="rounding is of real numbers",
+                       matlab=matlab, promotes=False, real_only="rounding is of real numbers",
                        **rest)
 
 
-floor = _rounding("floor", torch.floor, "The largest integer not above x; derivative 0.", "floor", ("__floor__",))
-ceil = _rounding("ceil", torch.ceil, "The smallest integer not below x; derivative 0.", "ceil", ("__ceil__",))
-round = _rounding("round", torch.round, "The nearest integer, halves to even; derivative 0.", "round", ("__round__",))
-trunc = _rounding("trunc", torch.trunc, "x without its fraction; derivative 0.", "fix", ("__trunc__",),
+floor = _rounding("floor", torch.floor, "The largest integer not above x; derivative 0.", "floor")
+ceil = _rounding("ceil", torch.ceil, "The smallest integer not below x; derivative 0.", "ceil")
+round = _rounding("round", torch.round, "The nearest integer, halves to even; derivative 0.", "round")
+trunc = _rounding("trunc", torch.trunc, "x without its fraction; derivative 0.", "fix",
                   torch=("trunc", "fix"))
 
 __all__ = ["bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_or", "bitwise_right_shift", "bitwise_xor",

@@ -162,7 +162,7 @@ sign = elementwise("sign", torch.sgn, 0, complex_partials=[(lambda x: 0.5 * inve
                    singular=True, doc="x / abs(x), 0 at 0.", matlab="sign", promotes=False, torch=("sign", "sgn"))
 absolute = elementwise("abs", torch.abs, lambda x: sign(x),
                        complex_partials=[(lambda x: 0.5 * _conj(sign(x)), lambda x: 0.5 * sign(x))],
-                       fused_pull=lambda y_bar, x: torch.sgn(x).mul_(y_bar), complex_fused=True, operators=("__abs__",),
+                       fused_pull=lambda y_bar, x: torch.sgn(x).mul_(y_bar), complex_fused=True,
                        squared=lambda x: real(_conj(x) * x) if x.dtype.is_complex else square(x),
                        doc="The absolute value, with derivative 0 at 0.", matlab="abs", promotes=False,
                        torch=("abs", "absolute"))

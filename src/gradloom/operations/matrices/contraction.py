@@ -58,7 +58,7 @@ matmul_operation = multilinear(
                       torch=("matmul", "linalg.matmul", "__matmul__"))
 
 
-@public(matmul_operation, operators=("__matmul__", "__rmatmul__"))
+@public(matmul_operation)
 def matmul(a: Any, b: Any, /) -> Any:
     """The matrix product over the last axis of a and the last but one (or only) axis of b; leading axes broadcast.
 

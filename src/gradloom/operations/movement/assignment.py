@@ -182,7 +182,7 @@ def _assigned_in_place(x: dlarray, operation: Multilinear, value: Any, params: d
 # ----- x[i][j] = v -----
 
 
-def _setitem_checked(x: Any, index: Any, value: Any) -> None:
+def setitem(x: Any, index: Any, value: Any) -> None:
     if sys.getrefcount(x) == _TEMPORARY:
         frame = sys._getframe(1)
         if frame.f_code.co_code[frame.f_lasti] == STORE_SUBSCR:  # not x.__setitem__(i, v)
@@ -251,5 +251,3 @@ def _temporary_references() -> int:
 
 
 _TEMPORARY = _temporary_references()
-
-dlarray.__setitem__ = _setitem_checked  # type: ignore

@@ -53,7 +53,7 @@ _reshape = multilinear(
     samples=[((2, 3), {"shape": (3, 2)}), ((2, 3, 2), {"shape": (2, 6)})])
 
 
-@public(_reshape, method=True)
+@public(_reshape)
 def reshape(x: Any, /, shape: Any, *more: int, order: str = "C", copy: bool | None = None) -> Any:
     """The same elements in another shape, in C order; one size may be -1. `order="F"` reads and writes columns first,
     as MATLAB does.
@@ -160,11 +160,11 @@ def _permuted(x: Any, order: tuple[int, ...]) -> Any:
     return _permute_dims.apply((x,), {"axes": order}, None if labels is None else "".join([labels[a] for a in order]))
 
 
-def _transposed(x: Any) -> Any:
+def transposed(x: Any) -> Any:
     return _permuted(x, tuple(range(-1, -x.ndim - 1, -1)))
 
 
-def _matrix_transposed(x: Any) -> Any:
+def matrix_transposed(x: Any) -> Any:
     n = x.ndim
     if n < 2:
         raise ShapeError(f"mT needs at least two axes, the array is {described(x.shape, labels_of(x))}")
@@ -179,18 +179,13 @@ def matrix_transpose(x: Any, /) -> Any:
     >>> gl.matrix_transpose(gl.dlarray([[1.0, 2.0]])).shape
     (2, 1)
     """
-    return _matrix_transposed(array(x))
+    return matrix_transposed(array(x))
 
 
-def _adjoint(x: Any) -> Any:
+def adjoint(x: Any) -> Any:
     from ..elementwise.arithmetic import conj
 
-    return conj(_matrix_transposed(x)) if x.dtype.is_complex else _matrix_transposed(x)
-
-
-dlarray.T = property(_transposed, doc="All axes in reverse order.")  # type: ignore[attr-defined]
-dlarray.mT = property(_matrix_transposed, doc="The last two axes exchanged.")  # type: ignore[attr-defined]
-dlarray.H = dlarray.mH = property(_adjoint, doc="The conjugate of mT.")  # type: ignore[attr-defined]
+    return conj(matrix_transposed(x)) if x.dtype.is_complex else matrix_transposed(x)
 
 
 @composite
@@ -206,10 +201,7 @@ def transpose(x: Any, *axes: Any) -> Any:
     x = array(x)
     if len(axes) == 1 and not isinstance(axes[0], int):
         axes = tuple(axes[0])
-    return permute_dims(x, axes) if axes else _transposed(x)
-
-
-dlarray.transpose = transpose  # type: ignore[attr-defined]
+    return permute_dims(x, axes) if axes else transposed(x)
 
 
 @composite
@@ -275,9 +267,6 @@ def squeeze(x: Any, /, axis: Any = None) -> Any:
         return fresh(x)
     return _reshape.apply((x,), {"shape": tuple([n for k, n in enumerate(shape) if k not in axes])},
                           without(labels, axes))
-
-
-dlarray.squeeze = squeeze  # type: ignore[attr-defined]
 
 
 @composite

@@ -355,9 +355,3 @@ def split_by_basic(entries: list[Any]) -> bool:
     marks = [isinstance(e, (Tensor, int)) for e in entries]
     first, last = marks.index(True), len(marks) - 1 - marks[::-1].index(True)
     return not all(marks[first:last + 1])
-
-
-# ----- what an index selects -----
-
-
-dlarray.__getitem__ = getitem  # type: ignore

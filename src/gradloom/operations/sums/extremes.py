@@ -131,7 +131,7 @@ def _reduced(operation: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     return operation.apply((x,), params, labels)
 
 
-@public(_max, method=True)
+@public(_max)
 def max(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     """The largest element over axes; the first of equal ones takes the derivative. Of two arrays: `maximum(a, b)`.
 
@@ -145,7 +145,7 @@ def max(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     return _reduced(_max, x, axis, keepdims)
 
 
-@public(_min, method=True)
+@public(_min)
 def min(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     """The smallest element over axes; the first of equal ones takes the derivative. Of two arrays: `minimum(a, b)`.
 
@@ -174,7 +174,7 @@ def _argument(operation: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     return _reduced(operation, without_trace(array(x)), axis, keepdims)
 
 
-@public(_argmax, method=True)
+@public(_argmax)
 def argmax(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     """The position of the first largest element along an axis, counted from 0.
 
@@ -187,7 +187,7 @@ def argmax(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     return _argument(_argmax, x, axis, keepdims)
 
 
-@public(_argmin, method=True)
+@public(_argmin)
 def argmin(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     """The position of the first smallest element along an axis, counted from 0.
 
@@ -229,7 +229,7 @@ _prod = general("prod", _prod_kernel, push=_prod_push, pull=_prod_pull, fused_pu
                 samples=_SAMPLES, matlab="prod", torch=("prod",))
 
 
-@public(_prod, method=True)
+@public(_prod)
 def prod(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
     """The product over axes, of bools and integers in int64. Its derivative is the product of the other elements, right
     also where elements are zero.

@@ -112,7 +112,7 @@ _sum = multilinear("sum", _sum_kernel, transposes={"x": _sum_transpose},
                    act=_sum_on_block, samples=SAMPLES, matlab="sum", torch=("sum",))
 
 
-@public(_sum, method=True)
+@public(_sum)
 def sum(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
     """The sum over axes: an integer, a label letter, several, or all of them.
 
@@ -152,7 +152,7 @@ _mean = multilinear("mean", _mean_kernel, transposes={"x": _mean_transpose}, fus
                     act=_mean_on_block, samples=SAMPLES, matlab="mean", torch=("mean",))
 
 
-@public(_mean, method=True)
+@public(_mean)
 def mean(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     """The mean over axes: an integer, a label letter, several, or all of them.
 
@@ -219,7 +219,7 @@ _var = general("var", _var_kernel, push=_var_push, pull=_var_pull, fused_pull=_v
                         ((4, 3), {"axis": (-1, -2), "keepdims": True, "correction": 0})])
 
 
-@public(_var, method=True)
+@public(_var)
 def var(x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
     """The variance over axes: the mean square distance from the mean, with n - correction in the denominator.
 
@@ -256,7 +256,7 @@ _std = general("std", _std_kernel, push=_std_push, pull=_std_pull, fused_pull=_s
                samples=[((4, 3), {"axis": (-2,), "keepdims": False, "correction": 1})])
 
 
-@public(_std, method=True)
+@public(_std)
 def std(x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
     """The standard deviation over axes, the square root of `var`; its derivative where it is 0 is 0.
 
@@ -287,7 +287,7 @@ def torch_axes(operation: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     return operation.apply((x,), params, labels)
 
 
-@public(_all, method=True)
+@public(_all)
 def all(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     """Whether every element over axes is not zero.
 
@@ -298,7 +298,7 @@ def all(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     return torch_axes(_all, x, axis, keepdims)
 
 
-@public(_any, method=True)
+@public(_any)
 def any(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     """Whether some element over axes is not zero.
 
