@@ -101,7 +101,8 @@ def _operator(name: str) -> Any:
     operation = function.operation
     method = getattr(function, "operator", None) or (left_to_the_other(function) if len(operation.inputs) == 2
                                                      else function)
-    if operation.commutes or OPERATORS.get(f"__{name[3:]}") is not function:  # not __rsub__, of which there is a __sub__
+    # __rsub__ is reflected, of which there is a __sub__; __xor__ is not, though there is an __or__
+    if operation.commutes or OPERATORS.get(f"__{name[3:]}") is not function:
         return method
     return getattr(function, "reflected", None) or reflected(method)
 
