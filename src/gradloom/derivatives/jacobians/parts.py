@@ -125,7 +125,11 @@ class Source:
         rows = [r for r in range(len(self.us)) if (r, j) not in self.blocks and self.leads(r, j)
                 and not self.way(r, j).backwards]
         self.fit([j], rows)
-        outputs = list(dict.fromkeys(leaf.node for leaf in (self.us[r] for r in rows) if leaf.node is not None))
+        outputs = []
+        for r in rows:
+            node = self.us[r].node
+            if node is not None and node not in outputs:
+                outputs.append(node)
         pushed = dict(zip(outputs, push(outputs, {x: identity(x.shape, x.dtype, self.xs[j].device)}), strict=True))
         for r in rows:
             self.blocks[r, j] = pushed[self.us[r].node]  # type: ignore[index]

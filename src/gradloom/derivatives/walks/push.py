@@ -38,7 +38,11 @@ def _push(outputs: Sequence[Node], seeds: dict[Node, Any], order: Sequence[Node]
         last[node] = len(order)
     dots: dict[Node, Any] = {}
     for k, node in enumerate(order):
-        y_dot = pushed(node, [dots.get(p) for p in node.parents], read, lead)  # type: ignore[arg-type]
+        y_dot = None
+        for parent in node.parents:
+            if parent in dots:  # quick way past what does not move, without a call; `pushed` says the same
+                y_dot = pushed(node, list(map(dots.get, node.parents)), read, lead)  # type: ignore[arg-type]
+                break
         if lead and type(y_dot) is Tensor and node.operation.selects and node.parents[0] in seeds and not y_dot.any():
             y_dot = None  # a part of x in which none of these directions goes
         seed = seeds.get(node)
