@@ -1,1 +1,1 @@
-"""Arrays, labels, the trace, operations and Blocks: the part that everything else is written in."""
+"""Arrays, labels, the trace and operations: the part that everything else is written in."""

@@ -27,6 +27,7 @@ FULL = frozenset((torch.float32, torch.float64, torch.complex64, torch.complex12
 _made = dlarray._made
 _getframe = sys._getframe
 
+
 def unary(operation: Elementwise, depth: int = 1) -> Callable[..., Any]:
     """The public function of one operand; `depth`: how many frames above its own the caller's is."""
     keep_x, keep_y = operation.kept_for((True,))
@@ -40,6 +41,7 @@ def unary(operation: Elementwise, depth: int = 1) -> Callable[..., Any]:
                 x = dlarray(x)
             if type(x) is not dlarray:
                 return operation.apply((x,))
+        # quick way: one array, traced; the plain one is operation.apply
         value = x._value
         node = x._node
         if node is None or not node.trace.open:
@@ -77,7 +79,7 @@ def _binary(operation: Elementwise, general: Callable[..., Any], depth: int = 1)
     keep_b = operation.kept_for((False, True))
 
     def call(a: Any, b: Any, /) -> Any:
-        # The common cases: two arrays with the same labels, or an array and a number.
+        # quick way: two arrays with the same labels, or an array and a number; the plain one is `general`
         a_node = b_node = None
         b_value: Any
         if type(a) is dlarray:
@@ -256,7 +258,7 @@ def broadcast_operands(operation: Operation, args: Sequence[Any]) -> tuple[list[
         elif type(x) not in REAL_TYPES or type(x) is int and not -2 ** 63 <= x < 2 ** 63:
             break
     else:
-        if arrays:  # the common case: nothing to convert, nothing to align
+        if arrays:  # quick way: nothing to convert or align; the plain one is below
             return list(args), None
     inputs = [operand(x) for x in args]
     if not any([isinstance(x, (Operand, Tensor)) for x in inputs]):

@@ -14,8 +14,8 @@ Site = tuple[CodeType, int]
 
 WRITTEN = "<gradloom "  # how the files of functions that the library wrote out begin
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-# whether a file is gradloom's, or of a library that called it: not the user's
-known_files: dict[str, bool] = cache(f"{__name__}._inside", {})
+# of each file: whether it is gradloom's, or of a library that calls it, and so not the user's
+known_files: dict[str, bool] = cache(f"{__name__}.known_files", {})
 _CALLERS = ("numpy", "torch", "scipy", "optree")
 
 

@@ -46,8 +46,12 @@ class Operation:
     recomputable = True
     barrier = ""  # what a walk must not pass through, in words
     raw_pulls: Any = None  # elementwise operations: the pull of each input on real tensors
-    factors: Any = ()  # of those: the other input that the pull multiplies with, where it is such a product
-    makes: Any = ()  # of those: whether the pull gives y_bar itself or memory of its own
+    # of elementwise operations, for each input: the other input that its pull multiplies with, None where it is no such
+    # product
+    factors: Any = ()
+    # of elementwise operations, for each input: whether its pull gives y_bar itself or memory of its own, and never an
+    # array that something else holds
+    makes: Any = ()
     keeps_type = False  # its result has the type of its first input, whatever the others are
     overwrites = False  # writes at params["index"]: a raw walk undoes it in the memory that it owns
     reads_at: Any = None  # of operations that can read one row along axis 0: which, from the parameters
@@ -59,8 +63,10 @@ class Operation:
     sparse_matrix: str | None = None
     # of operations with vectors that belong to values: rules that the walks complete where values meet
     meeting: Any = None
-    unwatched = True  # False where each kernel and rule has to be asked for anew: a walk that was written out does not
-    on_graph: Any = None  # how they do, set where torch's autograd is known
+    # False while check_finite sees every kernel and rule: walks that were written out are not taken then
+    unwatched = True
+    # how an opaque operation runs on tensors that require gradients: set by interop/torch/graph.py
+    on_graph: Any = None
     # what a recorded rule may leave at the node for a later walk: rules that read this name get it, or None
     leaves = ""
 
@@ -86,7 +92,8 @@ class Operation:
         self.whole_axes = whole_axes
         self.commutes = commutes  # a op b is b op a, so that the reflected operator is the operator itself
         self.domain = domain
-        # some of its inputs' entries, which marks the trace: what was not selected counts for nothing, were it infinite
+        # it selects some of its inputs' entries, which marks the trace: what was not selected counts for nothing, were
+        # it infinite
         self.selects = selects
         self.samples = samples
         self.matlab = matlab
@@ -133,7 +140,8 @@ class Operation:
     def apply(self, inputs: Sequence[Any], params: dict[str, Any] = NO_PARAMS, labels: Any = None) -> Any:
         """Run on tensors, dlarrays or Blocks; record where an input is traced. `labels` are the result's (one string,
         or one per output)."""
-        if self.single and len(inputs) == 1 and type(inputs[0]) is dlarray:  # the common case, without lists
+        # quick way: one array, without lists; the plain one is below
+        if self.single and len(inputs) == 1 and type(inputs[0]) is dlarray:
             value, node = inputs[0]._value, inputs[0]._node
             try:
                 result = self.kernel(value, **params)
@@ -265,8 +273,8 @@ def reason_of(error: BaseException, mismatch: str | None = None) -> tuple[type[G
     wanted = out_of_memory(error)
     reason = (f"it takes {wanted} of memory, which is not there; work in parts, or take a smaller type" if wanted else
               mismatch or str(error).split("\n")[0])
-    refused = (isinstance(error, TypeError) or any(words in reason
-                                                   for words in ("dtype", "not implemented for", "not support")))
+    told = ("dtype", "not implemented for", "not support")
+    refused = isinstance(error, TypeError) or any(part in reason for part in told)
     return TypeRefused if refused else ShapeError, reason
 
 

@@ -26,7 +26,8 @@ _made = dlarray._made
 
 @final
 class dlnetwork:
-    """A sequence of layers with parameters that can be traced, differentiated and replaced.
+    """A network: a body (a graph of layers, a torch module) with parameters that can be traced, differentiated and
+    replaced.
 
     `dlnetwork(layers)` initialises what is unset, in float32 unless `dtype` says otherwise; layers that do not begin
     with an input layer are initialised for example arrays: `dlnetwork(layers, dlarray(x, "CB"))`. Layers without a name

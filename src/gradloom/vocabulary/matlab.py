@@ -115,7 +115,7 @@ def snake_case(name: str) -> str:
 
 
 PLANNED = {"trainnet", "dlaccelerate", "adamupdate", "rmspropupdate", "lbfgsupdate", "minibatchqueue",
-           "save", "load", "jacobian", "hessian", "sparse_jacobian", "sparse_hessian"}
+           "save", "load"}
 
 # Functions of other toolboxes without a counterpart.
 ABSENT = {"dlresize", "ssim", "multissim", "dlstft", "dlistft", "dlcwt", "dlmodwt", "roialign",

@@ -2,8 +2,9 @@
 
 Along direction r a value moves by x_dot[r], and the sum over r of its second derivatives is x_ddot. An operation gives
 
-    y_dot[r] = sum_i p_i x_dot_i[r]        y_ddot = sum_i p_i x_ddot_i + source,   source = sum_r sum_ij p_ij x_dot_i[r]
-    x_dot_j[r],
+    y_dot[r] = sum_i p_i x_dot_i[r]
+    y_ddot = sum_i p_i x_ddot_i + source
+    source = sum_r sum_ij p_ij x_dot_i[r] x_dot_j[r],
 
 so the second order is one linear push that picks up sources on its way. Tangents are pushed only as far as some
 operation still bends them, keep size 1 along axes where they are constant (behind the first layer they are the weights

@@ -20,7 +20,7 @@ from ...core.trace import Node, ancestors
 from ..walks.meetings import pull
 from ..words.gradient import check_leads_to, one_trace, output_node, target_node
 from ..words.marks import marked, recorded_result
-from . import byproducts as products
+from . import byproducts
 from .independence import Partners, independence
 from .jacobian import Jacobian
 from .parts import Leaf, Source
@@ -171,7 +171,7 @@ def jacobian_object(u: Any, x: Any, check: bool, recorded: bool, memory_limit: i
     source = Source(u_leaves, x_leaves, recorded, memory_limit)
     J = Jacobian(source, range(len(us)), range(len(xs)), u_structure, x_structure)
     if check:
-        products.probe(J)
+        byproducts.probe(J)
     return J
 
 

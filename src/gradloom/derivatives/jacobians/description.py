@@ -12,7 +12,7 @@ from .parts import Leaf
 from .plan import Way
 
 
-def words(block: Block | None, u: Leaf, x: Leaf) -> str:
+def structure_in_words(block: Block | None, u: Leaf, x: Leaf) -> str:
     """The structure of one part."""
     if block is None:
         return "zero: the outputs do not depend on it"
@@ -74,7 +74,7 @@ def shown(J: Any) -> str:
             name = "" if paths[k] == () else f"{paths[k][0] if len(paths[k]) == 1 else paths[k]!r}: "
             lines.append(
                 f"  {name}{source.us[i].shape} by {source.xs[j].shape}: "
-                f"{words(source.planned(i, j), source.us[i], source.xs[j])}")
+                f"{structure_in_words(source.planned(i, j), source.us[i], source.xs[j])}")
     return "\n".join(lines)
 
 
@@ -88,6 +88,6 @@ def explained(J: Any) -> str:
             block = source.planned(i, j)
             name = "x" if paths[k] == () else repr(paths[k][0] if len(paths[k]) == 1 else paths[k])
             way = f"{way_words(source.way(i, j))}; " if block is not None else ""
-            lines.append(f"{name}: {way}{words(block, source.us[i], source.xs[j])}")
+            lines.append(f"{name}: {way}{structure_in_words(block, source.us[i], source.xs[j])}")
             lines += [f"  made dense on the way: {note}" for note in (block.untied if block is not None else ())]
     return "\n".join(lines)

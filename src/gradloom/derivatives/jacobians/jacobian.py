@@ -1,4 +1,4 @@
-"""The Jacobian object: a structured linear map from x's container to u's, and `dljacobian`, which makes it."""
+"""The Jacobian object: a structured linear map from x's container to u's."""
 from __future__ import annotations
 
 import math
@@ -21,7 +21,7 @@ from ...machine.memory import readable_bytes
 from ..walks.meetings import pull, push
 from ..words.directions import distributed
 from ..words.marks import marked, recorded_result
-from . import byproducts as products
+from . import byproducts
 from .description import explained, shown
 from .parts import SMALL, Leaf, Source
 from .transposed import TransposedJacobian
@@ -286,22 +286,22 @@ class Jacobian:
         Formula: n[i] = sqrt(sum_k J[i, k]^2). The gradients are never written. Source: Goodfellow 2015,
         arXiv:1510.01799.
         """
-        return products.row_norms(self)
+        return byproducts.row_norms(self)
 
     def diagonal(self) -> dlarray:
         """The diagonal d u[i] / d x[i], in u's shape, with proof from the structure that every other entry is zero; an
         error where there is none."""
-        return products.diagonal(self, *self._single("diagonal()"))
+        return byproducts.diagonal(self, *self._single("diagonal()"))
 
     def tosparse(self) -> Any:
         """The matrix as a SciPy sparse array (CSR), only the entries that the structure has."""
         self._refuse_open("J.tosparse()")
-        return products.sparse(self)
+        return byproducts.sparse(self)
 
     def aslinearoperator(self) -> Any:
         """As `scipy.sparse.linalg.LinearOperator`: products with flat vectors, for iterative solvers."""
         self._refuse_open("J.aslinearoperator()")
-        return products.linear_operator(self)
+        return byproducts.linear_operator(self)
 
     def _refuse_open(self, what: str) -> None:
         """What leaves the library while the trace is open would be a constant."""
@@ -316,7 +316,7 @@ class Jacobian:
         """J v: v in x's container, or one flat vector; the result in u's. J1 @ J2.T is an array of shape (*u1.shape,
         *u2.shape)."""
         if isinstance(v, TransposedJacobian):
-            return products.times_transposed(self, v.T)
+            return byproducts.times_transposed(self, v.T)
         given = distributed(v, self._xs, self._x_structure, "J @ v")
         directions = [d._value for d in given]
         if (self._recorded or self._source.open and not all((i, j) in self._source.blocks

@@ -1,6 +1,6 @@
 """Entries of a Jacobian as they come: in parts, which are moved about together and put in order once, in the end.
 
-An entry is coefficient * slot at a row and a column. What the slots are is said in `accumulation`; slot 0 is the number
+An entry is coefficient * slot at a row and a column. What the slots are is said in `partials.py`; slot 0 is the number
 1.
 """
 from __future__ import annotations

@@ -5,7 +5,7 @@ over all of them at once. An elementwise operation keeps the entries of its inpu
 that only moves or adds elements moves the rows, as running it once on probes says; of every other operation the
 structure comes from its own push, run on a Block without data. The pattern holds for every trace with the same
 operations, parameters and positions (`walks.signature.Signature`). As long as all operations are of the first two
-kinds, the values of the entries are known too (`accumulation`).
+kinds, the values of the entries are known too (partials.py).
 """
 from __future__ import annotations
 

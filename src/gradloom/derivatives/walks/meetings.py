@@ -1,10 +1,10 @@
 """The two walks as every derivative takes them: with what the rules of eigen- and singular vectors leave out.
 
-Where two values meet (operations/meetings.py), the numerator h of their vectors' turn is 0 over a gap that is 0. The
-quotient is the derivative of h as the values part, and h is made of cotangents: so the trace from the vectors on is
-walked backwards, recorded, and that walk is pushed through in a direction in which all near values part. What is
-found is one more cotangent of the matrix. Forwards it is the same second derivative the other way around: the trace
-is pushed through as the values part, recorded, and that is pushed through as the vectors turn.
+Where two values meet (operations/matrices/equal_values.py), the numerator h of their vectors' turn is 0 over a gap
+that is 0. The quotient is the derivative of h as the values part, and h is made of cotangents: so the trace from the
+vectors on is walked backwards, recorded, and that walk is pushed through in a direction in which all near values part.
+What is found is one more cotangent of the matrix. Forwards it is the same second derivative the other way around: the
+trace is pushed through as the values part, recorded, and that is pushed through as the vectors turn.
 
 Near values that are not equal have a quotient too. It is taken where it differs from the limit by more than its own
 rounding can be. What does depend on the choice of equal values' vectors has no derivative, and warns.
@@ -45,14 +45,14 @@ from .steps import output_of
 
 def pull(outputs: Seeds, targets: Sequence[Node], *, recorded: bool = False, lead: tuple[int, ...] = (),
          release: bool = False, values_of: Callable[[Node], list[Any]] | None = None) -> list[Any]:
-    """`reverse.pull`, right also where values meet."""
+    """The pull walk (pull.py), right also where values meet."""
     if targets and targets[0].trace.meetings:
         outputs = _with_turns(outputs, targets, recorded, lead)
     return reverse.pull(outputs, targets, recorded=recorded, lead=lead, release=release, values_of=values_of)
 
 
 def push(outputs: Sequence[Node], seeds: Seeds, *, recorded: bool = False, lead: tuple[int, ...] = ()) -> list[Any]:
-    """`forward.push`, right also where values meet."""
+    """The push walk (push.py), right also where values meet."""
     if outputs and outputs[0].trace.meetings and (met := _met(ancestors(outputs, min([n.number for n in seeds])))):
         return _pushed(outputs, seeds, met, recorded, lead)
     return forward.push(outputs, seeds, recorded=recorded, lead=lead)
@@ -205,7 +205,7 @@ def _turns(met: Met, x_dot: Any, later: list[Node], recorded: bool, lead: tuple[
 
 
 def directions(seed: Tensor, tied: bool, axes: Sequence[int], x: Node) -> Iterator[Tensor]:
-    """The directions of a `carrier.Walk` one by one, in the shape of x."""
+    """The directions of the Laplacian's walk (curvature/walk.py) one by one, in the shape of x."""
     rows = seed.expand(seed.shape[0], *x.shape)
     if not tied:
         yield from rows

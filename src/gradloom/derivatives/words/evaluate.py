@@ -1,4 +1,4 @@
-"""The words that take results, used inside `dlfeval`: dlgradient, jvp, vjp, hvp; and `dlfeval` itself."""
+"""dlfeval: a function run with its arrays traced; and constants of what is traced: detach, extractdata."""
 from __future__ import annotations
 
 import gc
@@ -151,7 +151,7 @@ def _left_leaf(leaf: Any) -> Any:
     return leave(leaf) if leave is not None else leaf
 
 
-# ----- what a derivative is taken of, and with respect to -------------------------------------------------------------
+# ----- constants of what is traced ------------------------------------------------------------------------------------
 
 
 def detach(x: Any, /) -> dlarray:

@@ -115,7 +115,8 @@ def dlgradient(y: Any, /, *targets: Any, retain_data: bool = False, enable_highe
         raise TypeRefused("dlgradient differentiates a real scalar, y is complex; write dlgradient(gl.real(y), x)")
     if (y_node is not None and not enable_higher_derivatives and allow_complex
         and (variables := _variables(targets, y_node.trace)) is not None):
-        bar = written_out(y_node, variables[0]) if len(variables) == 1 else None  # the common case, without containers
+        # quick way: scalar code whose walk has been written out; the plain one is pull
+        bar = written_out(y_node, variables[0]) if len(variables) == 1 else None
         bars = (pull({y_node: torch.ones_like(value) if value.ndim else number_like(1, value)}, variables,
                      release=not retain_data) if bar is None else (bar,))
         site = user_site(2)

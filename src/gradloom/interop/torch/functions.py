@@ -1,6 +1,6 @@
 """torch's protocol: torch.sin(x), F.relu(x), tensor + x record the library's operations.
 
-A function without an entry in the table is run by `interop.aten`, through the ATen operations that it is made of.
+A function without an entry in the table is run by `aten/recording.py`, through the ATen operations that it is made of.
 """
 from __future__ import annotations
 

@@ -40,9 +40,9 @@ _PREFIX = re.compile(r"^(linalg|fft|special)\.")
 # what torch.* and torch.nn.functional.* have, with torch's arguments; ATen's operations of these names have them too
 FUNCTIONS = Table()
 RULES = Table(of_aten=True)  # of ATen alone: "_softmax" or "sum.dim_IntList" or "prims.sum"
-# ATen's operations that write without saying so, or in a way of their own: functions of wrapped tensors
 # torch functions that are one operation here: a function of dlarrays
 WHOLE: dict[str, Callable[..., Any]] = {}
+# ATen's operations that write without saying so, or in a way of their own: functions of wrapped tensors
 WRITERS = Table(of_aten=True)
 
 
@@ -57,6 +57,18 @@ def of_functional(function: Any) -> Any:
     that name."""
     FUNCTIONS[f"nn.functional.{function.__name__}"] = function
     return function
+
+
+def rule(*names: str) -> Callable[[Any], Any]:
+    """The function answers the ATen operations of these names: `sum`, one overload `sum.dim_IntList`, torch's primitive
+    `prims.sum`."""
+
+    def tie(function: Any) -> Any:
+        for name in names:
+            RULES[name] = function
+        return function
+
+    return tie
 
 
 def only(**options: Any) -> None:

@@ -3,7 +3,7 @@
 Two vectors turn into each other by a numerator over the gap between their values. Where that gap is 0 the vectors are
 a choice and have no derivative; in what does not depend on the choice the numerator is 0 as well, and the quotient
 has a limit. That limit is not known where the vectors are made: it is in what was made of them. So the rules leave
-near pairs out, and the walks put them back (derivatives/meetings.py).
+near pairs out, and the walks put them back (derivatives/walks/meetings.py).
 """
 from __future__ import annotations
 

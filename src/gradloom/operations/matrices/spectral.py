@@ -2,7 +2,8 @@
 
 Each eigenvector or left singular vector is turned so that its largest entry is real and positive: it is one function of
 the matrix, and its derivative needs no choice. Where values are equal, or nearly, the rules leave out how their vectors
-turn into each other (meetings.py), and the walks put it back. Structured Jacobians are untied by the matrix products.
+turn into each other (equal_values.py), and the walks put it back. Structured Jacobians are untied by the matrix
+products.
 """
 from __future__ import annotations
 

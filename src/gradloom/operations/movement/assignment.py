@@ -183,6 +183,7 @@ def _assigned_in_place(x: dlarray, operation: Multilinear, value: Any, params: d
 
 
 def setitem(x: Any, index: Any, value: Any) -> None:
+    """`x[index] = value`, but not where x is a copy that nobody holds."""
     if sys.getrefcount(x) == _TEMPORARY:
         frame = sys._getframe(1)
         if frame.f_code.co_code[frame.f_lasti] == STORE_SUBSCR:  # not x.__setitem__(i, v)
@@ -197,8 +198,8 @@ def setitem(x: Any, index: Any, value: Any) -> None:
 
 
 def _set_element(x: dlarray, index: int, value: Any) -> None:
-    """`_setitem` for one element of a vector, where a loop spends its time: the same node, without the general case's
-    questions."""
+    """Quick way of `_setitem`, for one element of a vector, where a loop spends its time: the same node, without the
+    general case's questions."""
     buffer, node = x._value, x._node
     raw, value_node = value, None
     if type(value) is dlarray:

@@ -1,7 +1,7 @@
 """The mode that answers ATen operations with functions of dlarrays.
 
-Each operation is answered by its rule (a function of dlarrays, see `torch_table` and `aten_rules`), else by torch's own
-decomposition into others, else by an error. What is computed from constants alone runs on plain tensors.
+Each operation is answered by its rule (a function of dlarrays, see `interop/torch/table.py` and `rules/`), else by
+torch's own decomposition into others, else by an error. What is computed from constants alone runs on plain tensors.
 
 Values never change, so writes are functional. A wrapped tensor is a place: a cell, which views share, and the steps
 from the cell's value to its own. A write puts a new value into the cell; views that are read later follow their steps
@@ -316,5 +316,3 @@ def on_constants(func: Any, args: Any, kwargs: Any) -> Any:
         given = [x for x in leaves_of((args, kwargs)) if isinstance(x, (Tensor, float))]
         finite.check(opname(func), given, leaves_of(result))
     return mapped(as_array, result)
-
-

@@ -1,7 +1,7 @@
 """Torch functions on dlarrays, recorded through the ATen operations that they are made of.
 
 `run` calls a torch function with every dlarray as a `Wrapped` tensor, under a mode that answers each ATen operation
-(`aten_mode`).
+(`mode.py`).
 """
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ from .mode import Functional
 from .values import array_of, as_varying, as_wrapped, carries, constant_of, left
 from .wrapped import Run, Wrapped, leaves_of, mapped, running, thread, wrapped
 
-# Of them, those that constants take too: the first is quicker so, the second writes behind torch's dispatcher.
+# Of the functions in `WHOLE`, those that constants take too: the first is quicker so, the second writes behind torch's
+# dispatcher.
 ALWAYS = frozenset(("linear", "ctc_loss"))
 _made = dlarray._made
 

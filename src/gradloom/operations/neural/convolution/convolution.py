@@ -23,8 +23,8 @@ from ...matrices.contraction import layout_of, promoted_arrays
 from ...movement.axes import array, reshape
 from ...movement.slices import pad_axis, slice_axis
 from ..spatial import Layout, Pairs, Sizes, fixed, layout, padded, padding_of, per_axis, spatial_axes
+from .kernels import better_laid_out, beyond, forward, to_input, to_weight
 from .on_blocks import act_convolution, act_transposed, act_weight, imaged
-from .weight_gradients import better_laid_out, beyond, forward, to_input, to_weight
 
 aten = torch.ops.aten
 

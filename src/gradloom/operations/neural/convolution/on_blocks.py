@@ -18,7 +18,7 @@ from ....blocks.factors import contracted, spread_over, without_repeats
 from ....blocks.term import Term
 from ....machine.dtypes import Tensor
 from ..spatial import Sizes
-from .weight_gradients import forward, to_input
+from .kernels import forward, to_input
 from .whole_axes import convolved_whole, parted
 
 

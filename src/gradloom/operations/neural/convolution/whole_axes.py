@@ -13,7 +13,7 @@ from ....blocks.term import Term
 from ....machine.dtypes import Tensor
 from ....machine.layouts import channels_last
 from .columns import few_columns, transposed_of_product
-from .weight_gradients import better_laid_out, forward
+from .kernels import better_laid_out, forward
 
 PIECE = 1 << 23  # bytes of images convolved at once
 

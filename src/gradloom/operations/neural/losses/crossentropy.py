@@ -171,7 +171,7 @@ def _crossentropy_pull(y_bar: Any, x: Any, targets: Any, weights: Any, axis: int
 def _crossentropy_fused(y_bar: Tensor, x: Tensor, targets: Tensor, logs: Tensor, weights: Any,
                         axis: int, mode: str, from_logits: bool, clipped: bool,
                         factor: float, reduction: str, wanted: Any) -> Any:
-    """The common cases: a sum without weights, of which the targets are constants."""
+    """Quick ways: a sum without weights, of which the targets are constants; the plain one is _crossentropy_pull."""
     index = is_index(targets)
     if mode == "multilabel" and from_logits and reduction == "sum" and weights is None and not wanted[1]:
         return torch.sigmoid(x).sub_(targets).mul_(y_bar * factor), None, None

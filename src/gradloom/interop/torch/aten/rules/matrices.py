@@ -10,8 +10,8 @@ from .....core.array import dlarray, raw
 from .....core.errors import TypeRefused, line_of, user_site
 from ....numpy.mathematics import as_read
 from ....protocol import gl
-from ...table import plus
-from .pointwise import constant, rule, total
+from ...table import plus, rule
+from .pointwise import constant, total
 
 # ----- products -----
 

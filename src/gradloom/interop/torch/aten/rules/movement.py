@@ -12,7 +12,8 @@ from .....core.tables import OPERATIONS
 from ....by_position import added, positions, put_at, taken
 from ....protocol import cast, gl
 from ...shapes import FUNCTIONS
-from .pointwise import constant, rule
+from ...table import rule
+from .pointwise import constant
 
 aten = torch.ops.aten
 

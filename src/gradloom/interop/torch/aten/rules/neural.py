@@ -15,9 +15,8 @@ from ....by_position import put_at
 from ....protocol import constant, gl
 from ...losses import FUNCTIONS
 from ...neural import per_axis
-from ...table import WHOLE, WRITERS
+from ...table import WHOLE, WRITERS, rule
 from ..values import array_of, detached
-from .pointwise import rule
 
 aten = torch.ops.aten
 

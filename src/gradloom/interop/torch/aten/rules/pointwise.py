@@ -1,7 +1,6 @@
 """ATen's pointwise operations and reductions as functions of dlarrays. The argument names are ATen's."""
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,22 +8,10 @@ import torch
 from .....core.array import dlarray, raw
 from .....core.tables import OPERATIONS
 from ....protocol import cast, constant, gl
-from ...table import FUNCTIONS, RULES, axes
+from ...table import FUNCTIONS, RULES, axes, rule
 from ..values import carries, detached
 
 _made = dlarray._made
-
-
-def rule(*names: str) -> Callable[[Any], Any]:
-    """The function answers the ATen operations of these names: `sum`, one overload `sum.dim_IntList`, torch's primitive
-    `prims.sum`."""
-
-    def tie(function: Any) -> Any:
-        for name in names:
-            RULES[name] = function
-        return function
-
-    return tie
 
 
 # ----- pointwise -----
@@ -168,4 +155,4 @@ def _pdist(x: Any, p: float = 2) -> Any:
     return FUNCTIONS["norm"](gl.take(x, i, axis=0) - gl.take(x, j, axis=0), p, -1)
 
 
-__all__ = ["axes", "carries", "cast", "constant", "raw", "rule", "total"]
+__all__ = ["axes", "carries", "cast", "constant", "raw", "total"]
