@@ -27,6 +27,7 @@ FULL = frozenset((torch.float32, torch.float64, torch.complex64, torch.complex12
 _made = dlarray._made
 _getframe = sys._getframe
 
+
 def unary(operation: Elementwise, depth: int = 1) -> Callable[..., Any]:
     """The public function of one operand; `depth`: how many frames above its own the caller's is."""
     keep_x, keep_y = operation.kept_for((True,))

@@ -1,4 +1,4 @@
-"""NumPy's products, differences, linear algebra, Fourier transforms and creation: the second half of the table."""
+"""NumPy's products, differences, creation, linear algebra and Fourier transforms: adapters, as in table.py."""
 from __future__ import annotations
 
 import math

@@ -67,8 +67,6 @@ def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
     return gl.where(constant(beyond), input, y) if bool(beyond.any()) else y
 
 
-
-
 @of_torch
 def softmax(input: Any, dim: Any = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
     x = cast(input, dtype)

@@ -13,7 +13,6 @@ from .table import FUNCTIONS, axes, of_torch
 # ----- shapes -----
 
 
-
 @of_torch
 def reshape(input: Any, shape: Any) -> Any:
     size = tuple(shape)
@@ -42,10 +41,11 @@ def squeeze(input: Any, dim: Any = None) -> Any:
 FUNCTIONS["t"] = lambda input: gl.matrix_transpose(input) if input.ndim == 2 else input
 FUNCTIONS["adjoint"] = lambda input: gl.conj(gl.matrix_transpose(input))
 FUNCTIONS["broadcast_to"] = lambda input, size: gl.broadcast_to(input, size)
-FUNCTIONS[
-    "broadcast_tensors"] = lambda *tensors: NUMPY["broadcast_arrays"](*(tensors[0]
-                                                                        if isinstance(tensors[0], (list, tuple))
-                                                                        else tensors))
+
+
+@of_torch
+def broadcast_tensors(*tensors: Any) -> Any:
+    return NUMPY["broadcast_arrays"](*(tensors[0] if isinstance(tensors[0], (list, tuple)) else tensors))
 
 
 @of_torch
@@ -126,8 +126,6 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
 def unflatten(input: Any, dim: int, sizes: Any) -> Any:
     dim = dim % input.ndim
     return gl.reshape(input, (*input.shape[:dim], *sizes, *input.shape[dim + 1:]))
-
-
 
 
 @of_torch

@@ -107,7 +107,7 @@ def _tanh_slope_fused(y_bar: Tensor, y: Tensor, x: Tensor, x_place: Node) -> Ten
 
 
 _tanh_slope = slope_of("tanh_slope", _tanh_slope_kernel, lambda y, x: minus_twice(_tanh_there(x), y),
-                     fused_pull=_tanh_slope_fused)
+                       fused_pull=_tanh_slope_fused)
 
 
 def tanh_slope(x: Any, y: Any) -> Any:
@@ -138,7 +138,6 @@ erfc = elementwise("erfc", torch.erfc, lambda x: -TWO_OVER_ROOT_PI * bell(x),
                    fused_pull=lambda y_bar, x: fused_product(y_bar, bell(x), -TWO_OVER_ROOT_PI),
                    doc="1 - erf(x).", matlab="erfc", real_only="of real numbers in SciPy, or in torch",
                    torch=("erfc", "special.erfc"))
-
 
 
 def unary_with_options(name: str, kernel: Any, slope: Any, **rest: Any) -> Elementwise:
@@ -236,8 +235,6 @@ def _share_of(y_bar: Tensor, a: Any, y: Tensor) -> Tensor:
     """y_bar a / y, 0 where y is 0."""
     bar = (y_bar * a).div_(y)
     return bar if finite(bar) else y_bar * (a / y.masked_fill(y == 0, 1))
-
-
 
 
 def _same(a: Any, b: Any) -> Any:

@@ -90,8 +90,8 @@ def fullyconnect(x: Any, weights: Any, bias: Any = None, /, *, data_format: str 
         raise ShapeError(
             f"fullyconnect of x {described(x.shape, labels)} ({features} features) with weights "
             f"{described(weights.shape, None)}"
-                         + ("" if bias is None else f" and bias {described(bias.shape, None)}")
-                         + f", at {line_of(user_site())}; weights are (outputs, inputs), bias is (outputs,)")
+            + ("" if bias is None else f" and bias {described(bias.shape, None)}")
+            + f", at {line_of(user_site())}; weights are (outputs, inputs), bias is (outputs,)")
     rest = [k for k in range(x.ndim) if k not in merged]
     at = labels.index("C") if "C" in labels else merged[0]
     at = sum(1 for k in rest if k < at)

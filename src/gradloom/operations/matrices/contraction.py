@@ -55,7 +55,7 @@ matmul_operation = multilinear(
                 "b": lambda y_bar, a: matmul_operation.apply((adjoint_of(a), y_bar))},
     fused_pull={"a": lambda y_bar, b: matrix_product(y_bar, b.mH), "b": lambda y_bar, a: matrix_product(a.mH, y_bar)},
     samples=[((2, 3), (3, 4), {}), ((5, 2, 3), (3, 4), {}), ((2, 3), (5, 3, 4), {})],
-                      torch=("matmul", "linalg.matmul", "__matmul__"))
+    torch=("matmul", "linalg.matmul", "__matmul__"))
 
 
 @public(matmul_operation)
@@ -153,11 +153,12 @@ def _csr(starts: Tensor, columns: Tensor, data: Tensor, size: tuple[int, ...]) -
         warnings.filters = filters  # an interrupt may have come before the block's own end
 
 
-_sparse = multilinear("sparse_matmul", _sparse_kernel, act=action.untying, samples=_sparse_samples,
-                      sparse_matrix="matrix",
-                      transposes={"x": lambda y_bar, matrix: _sparse.apply((y_bar,),
-                                                                           {"matrix": matrix.conj(
-                                                                               ).t().to_sparse_csr()})})
+def _sparse_transpose(y_bar: Any, matrix: Tensor) -> Any:
+    return _sparse.apply((y_bar,), {"matrix": matrix.conj().t().to_sparse_csr()})
+
+
+_sparse = multilinear("sparse_matmul", _sparse_kernel, transposes={"x": _sparse_transpose}, act=action.untying,
+                      samples=_sparse_samples, sparse_matrix="matrix")
 
 
 @composite

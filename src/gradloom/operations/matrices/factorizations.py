@@ -163,7 +163,7 @@ def _qr_samples() -> list[Any]:
 
 
 qr_operation = general("qr", lambda x, mode: tuple(torch.linalg.qr(x, mode)), outputs=2, push=_qr_push,
-              pull=_qr_pull, samples=_qr_samples, matlab="qr", without_half="LAPACK has none")
+                       pull=_qr_pull, samples=_qr_samples, matlab="qr", without_half="LAPACK has none")
 
 
 class QRResult(NamedTuple):

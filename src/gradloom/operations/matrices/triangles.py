@@ -198,9 +198,8 @@ def _cross_kernel(a: Tensor, b: Tensor, axis: int) -> Tensor:
 
 def _turned(x: Any, axis: int, by: int) -> Any:
     where = torch.tensor([by % 3, (1 + by) % 3, (2 + by) % 3], device="cpu")
-    return take_operation.apply((x,), {"where": where.to(x.device) if isinstance(x, Tensor)
-                                       and not x.is_meta else where,
-                              "axis": axis})
+    where = where.to(x.device) if isinstance(x, Tensor) and not x.is_meta else where
+    return take_operation.apply((x,), {"where": where, "axis": axis})
 
 
 def _cross_on_block(operation: Any, inputs: Any, params: Any) -> Any:

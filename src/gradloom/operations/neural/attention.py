@@ -132,8 +132,8 @@ def _attention_fused(y_bar: Tensor, q: Tensor, k: Tensor, v: Tensor, bias: Tenso
         return _attention_pull(y_bar, q, k, v, bias, scale, causal, wanted)
     d = max(q.shape[-1], v.shape[-1])
     bars = aten._scaled_dot_product_flash_attention_for_cpu_backward(*(_rows(x, d) for x in (y_bar, q, k, v, y)),
-                                                                     logsumexp, 0.0, causal,
-                                                                    attn_mask=bias, scale=scale)
+                                                                     logsumexp, 0.0, causal, attn_mask=bias,
+                                                                     scale=scale)
     return (*[bar[..., :x.shape[-1]] if want else None
               for bar, x, want in zip(bars, (q, k, v), wanted[:3], strict=True)], None)
 

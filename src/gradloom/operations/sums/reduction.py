@@ -201,8 +201,8 @@ def _var_push(x_dot: Any, x: Any, axis: Any, keepdims: Any, correction: float, x
 def _var_pull(y_bar: Any, x: Any, axis: Any, keepdims: Any, correction: float, x_shape: Any) -> Any:
     n = math.prod(x_shape[a] for a in axis)
     centred = x - mean(x, axis=axis, keepdims=True)
-    return restored(y_bar, axis, keepdims, len(x_shape)) * (centred * (2 / (n - correction)
-                                                                        if n > correction else math.nan))
+    scale = 2 / (n - correction) if n > correction else math.nan
+    return restored(y_bar, axis, keepdims, len(x_shape)) * (centred * scale)
 
 
 def _var_fused(y_bar: Tensor, x: Tensor, axis: tuple[int, ...], keepdims: bool, correction: float,

@@ -1,6 +1,6 @@
 """The mode that answers ATen operations with functions of dlarrays.
 
-Each operation is answered by its rule (a function of dlarrays, see `torch_table` and `aten_rules`), else by torch's own
+Each operation is answered by its rule (a function of dlarrays, see `rules`), else by torch's own
 decomposition into others, else by an error. What is computed from constants alone runs on plain tensors.
 
 Values never change, so writes are functional. A wrapped tensor is a place: a cell, which views share, and the steps
@@ -175,9 +175,9 @@ class Functional(TorchDispatchMode):
         k = next(i for i, a in enumerate(func._schema.arguments) if a.alias_info is not None)
         base = args[k]
         if opname(func) == "as_strided" and not base._cell.value._value.is_contiguous():
-            raise TypeRefused(f"{self.word}: as_strided reads an array by where its elements lie in memory, which is "
-                              "not in order here, "
-                              f"at {line_of(user_site())}; write x.contiguous().as_strided(...), or index x")
+            raise TypeRefused(
+                f"{self.word}: as_strided reads an array by where its elements lie in memory, which is not in order "
+                f"here, at {line_of(user_site())}; write x.contiguous().as_strided(...), or index x")
         if opname(func) == "as_strided" and base._steps:
             return self.viewed(func, (wrapped_whole(base), *strided(base, *args[1:], **kwargs)), {})
         args, kwargs = mapped(lambda x: x if x is base else array_of(x), args), mapped(array_of, kwargs)
@@ -316,5 +316,3 @@ def on_constants(func: Any, args: Any, kwargs: Any) -> Any:
         given = [x for x in leaves_of((args, kwargs)) if isinstance(x, (Tensor, float))]
         finite.check(opname(func), given, leaves_of(result))
     return mapped(as_array, result)
-
-

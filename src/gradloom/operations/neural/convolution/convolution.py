@@ -107,16 +107,16 @@ def _input_bar(y_bar: Any, weight: Any, x_shape: Any, stride: Sizes, padding: Si
                groups: int, wanted: Any = ()) -> Any:
     if type(y_bar) is Block and wanted and wanted[1]:
         y_bar = imaged(y_bar)  # the weight's cotangent reads it too
-    return transposed_operation.apply((y_bar, _conj(weight), None), dict(stride=stride, padding=padding,
-                                                                dilation=dilation, groups=groups,
-                                                                sizes=tuple(x_shape[-len(stride):])))
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    sizes = tuple(x_shape[-len(stride):])
+    return transposed_operation.apply((y_bar, _conj(weight), None), {**options, "sizes": sizes})
 
 
 def _weight_bar(y_bar: Any, x: Any, weight_shape: Any, stride: Sizes, padding: Sizes, dilation: Sizes,
                 groups: int) -> Any:
-    return _convolution_weight.apply((_conj(x), y_bar), dict(stride=stride, padding=padding,
-                                                             dilation=dilation, groups=groups,
-                                                             kernel=tuple(weight_shape[-len(stride):])))
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    kernel = tuple(weight_shape[-len(stride):])
+    return _convolution_weight.apply((_conj(x), y_bar), {**options, "kernel": kernel})
 
 
 def _windows(y_shape: Any, weight_shape: Any, stride: Sizes, padding: Sizes, dilation: Sizes) -> Sizes:
@@ -127,27 +127,25 @@ def _windows(y_shape: Any, weight_shape: Any, stride: Sizes, padding: Sizes, dil
                  for n, e, s, p, q in zip(y_shape[-d:], weight_shape[-d:], stride, padding, dilation, strict=True))
 
 
-def _transposed_x_bar(y_bar: Any, weight: Any, x_shape: Any, y_shape: Any, weight_shape: Any,
-                      stride: Sizes, padding: Sizes, dilation: Sizes,
-                      groups: int) -> Any:
-    x_bar = _convolution.apply((y_bar, _conj(weight), None), dict(stride=stride, padding=padding,
-                                                                  dilation=dilation, groups=groups))
-    for k, (m, found) in enumerate(zip(x_shape[-len(stride):], _windows(y_shape, weight_shape,
-                                                                        stride, padding, dilation), strict=True)):
-        if found > m:
+def _transposed_x_bar(y_bar: Any, weight: Any, x_shape: Any, y_shape: Any, weight_shape: Any, stride: Sizes,
+                      padding: Sizes, dilation: Sizes, groups: int) -> Any:
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    x_bar = _convolution.apply((y_bar, _conj(weight), None), options)
+    found = _windows(y_shape, weight_shape, stride, padding, dilation)
+    for k, (m, n) in enumerate(zip(x_shape[-len(stride):], found, strict=True)):
+        if n > m:
             x_bar = slice_axis(x_bar, k - len(stride), 0, m)
     return x_bar
 
 
-def _transposed_weight_bar(y_bar: Any, x: Any, x_shape: Any, y_shape: Any, weight_shape: Any,
-                           stride: Sizes, padding: Sizes, dilation: Sizes,
-                           groups: int) -> Any:
-    for k, (m, found) in enumerate(zip(x_shape[-len(stride):], _windows(y_shape, weight_shape,
-                                                                        stride, padding, dilation), strict=True)):
-        x = pad_axis(x, k - len(stride), 0, found - m)
-    return _convolution_weight.apply((y_bar, _conj(x)), dict(stride=stride, padding=padding,
-                                                             dilation=dilation, groups=groups,
-                                                             kernel=tuple(weight_shape[-len(stride):])))
+def _transposed_weight_bar(y_bar: Any, x: Any, x_shape: Any, y_shape: Any, weight_shape: Any, stride: Sizes,
+                           padding: Sizes, dilation: Sizes, groups: int) -> Any:
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    found = _windows(y_shape, weight_shape, stride, padding, dilation)
+    for k, (m, n) in enumerate(zip(x_shape[-len(stride):], found, strict=True)):
+        x = pad_axis(x, k - len(stride), 0, n - m)
+    kernel = tuple(weight_shape[-len(stride):])
+    return _convolution_weight.apply((y_bar, _conj(x)), {**options, "kernel": kernel})
 
 
 def _channel_axes(bias: Any, node: Any, lead: Any, stride: Sizes, **_: Any) -> Any:

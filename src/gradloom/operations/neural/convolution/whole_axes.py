@@ -19,7 +19,7 @@ PIECE = 1 << 23  # bytes of images convolved at once
 
 
 def convolved_whole(block: Block, term: Term, weight: Tensor, params: dict[str, Any], filters: int,
-               sizes: Sequence[int], run: Any) -> Block:
+                    sizes: Sequence[int], run: Any) -> Block:
     """Spatial axes whole; a tied channel makes it a convolution of each channel alone (a grouped one)."""
     notes: list[str] = []
     before = term
