@@ -114,8 +114,8 @@ def general(name: str, kernel: Callable[..., Any], /, *, push: Any, pull: Any, h
     inputs, parameters = _signature(name, kernel, None)
     operation = _declared(General, name, kernel, inputs, push, pull, hidden=hidden, outputs=outputs,
                           fused_pull=fused_pull)
-    _check_rules(operation, {**dict.fromkeys(parameters)}, [operation.push_rule, operation.pull_rule,
-                                                            operation.fused_pull])
+    _check_rules(operation, {**dict.fromkeys(parameters)},
+                 [operation.push_rule, operation.pull_rule, operation.fused_pull])
     return _function(operation, _with_parameters(operation, parameters, _label_rule(operation, None, labels)),
                      doc, pure)
 

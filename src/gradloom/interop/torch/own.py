@@ -186,8 +186,8 @@ def recorded(function: Any, arrays: Sequence[Any], needs: Sequence[bool]) -> tup
     found: list[Any] = [_made(y, None, None) if isinstance(y, Tensor) else y for y in call.results]
     if (call.outputs and any(type(a) is dlarray and live(a._node) is not None and differentiable(a.dtype)
                              for a in arrays)):
-        made = _operation(function, len(call.outputs), call.keeps).apply([arrays[k] for k in call.places],
-                                                                         {"call": call})
+        operation = _operation(function, len(call.outputs), call.keeps)
+        made = operation.apply([arrays[k] for k in call.places], {"call": call})
         for k, y in zip(call.outputs, made if isinstance(made, tuple) else (made,), strict=True):
             found[k] = y
     else:

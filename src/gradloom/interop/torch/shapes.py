@@ -24,8 +24,8 @@ def reshape(input: Any, shape: Any) -> Any:
 
 FUNCTIONS["ravel"] = lambda input: gl.reshape(input, (-1,))
 FUNCTIONS["permute"] = lambda input, dims: gl.permute_dims(input, tuple(dims))
-FUNCTIONS[
-    "movedim"] = FUNCTIONS["moveaxis"] = lambda input, source, destination: gl.moveaxis(input, source, destination)
+FUNCTIONS["movedim"] = FUNCTIONS["moveaxis"] = lambda input, source, destination: gl.moveaxis(
+    input, source, destination)
 FUNCTIONS["unsqueeze"] = lambda input, dim: gl.expand_dims(input, axis=dim)
 
 
@@ -77,8 +77,8 @@ FUNCTIONS["triu"] = lambda input, diagonal=0: NUMPY["triu"](input, diagonal)
 FUNCTIONS["narrow"] = lambda input, dim, start, length: _sliced(input, dim, start, start + length)
 FUNCTIONS["select"] = lambda input, dim, index: input[(*(slice(None),) * (dim % input.ndim), int(index))]
 FUNCTIONS["unbind"] = lambda input, dim=0: tuple(FUNCTIONS["select"](input, dim, k) for k in range(input.shape[dim]))
-FUNCTIONS["index_select"] = lambda input, dim, index: gl.take(input, raw(index).reshape(-1),
-                                                              axis=dim) if input.ndim else input
+FUNCTIONS["index_select"] = lambda input, dim, index: (
+    gl.take(input, raw(index).reshape(-1), axis=dim) if input.ndim else input)
 
 
 @of_torch
@@ -94,8 +94,8 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> An
 
 FUNCTIONS["take_along_dim"] = lambda input, indices, dim: gl.take_along_axis(input, indices, axis=dim)
 FUNCTIONS["__getitem__"] = lambda input, index: array(input)[index]
-FUNCTIONS[
-    "repeat_interleave"] = lambda input, repeats, dim=None, *, output_size=None: gl.repeat(input, repeats, axis=dim)
+FUNCTIONS["repeat_interleave"] = lambda input, repeats, dim=None, *, output_size=None: gl.repeat(
+    input, repeats, axis=dim)
 
 
 def _sliced(x: Any, dim: int, start: int, stop: int) -> Any:

@@ -156,8 +156,9 @@ def apply_unary(operation: Elementwise, x: Any, params: dict[str, Any]) -> Any:
 
 # ----- not holomorphic -----
 
-sign = elementwise("sign", torch.sgn, 0, complex_partials=[(lambda x: 0.5 * inverse_length(absolute(x)),
-                                                            lambda y, x: -0.5 * y * y * inverse_length(absolute(x)))],
+sign = elementwise("sign", torch.sgn, 0,
+                   complex_partials=[(lambda x: 0.5 * inverse_length(absolute(x)),
+                                      lambda y, x: -0.5 * y * y * inverse_length(absolute(x)))],
                    singular=True, doc="x / abs(x), 0 at 0.", matlab="sign", promotes=False, torch=("sign", "sgn"))
 absolute = elementwise("abs", torch.abs, lambda x: sign(x),
                        complex_partials=[(lambda x: 0.5 * _conj(sign(x)), lambda x: 0.5 * sign(x))],
@@ -165,9 +166,9 @@ absolute = elementwise("abs", torch.abs, lambda x: sign(x),
                        squared=lambda x: real(_conj(x) * x) if x.dtype.is_complex else square(x),
                        doc="The absolute value, with derivative 0 at 0.", matlab="abs", promotes=False,
                        torch=("abs", "absolute"))
-angle = elementwise("angle", torch.angle, 0, complex_partials=[(lambda x: divide(-0.5j, x),
-                                                                lambda x: divide(0.5j, _conj(x)))], singular=True,
-                    doc="The phase of a complex number, in radians.", matlab="angle")
+angle = elementwise("angle", torch.angle, 0,
+                    complex_partials=[(lambda x: divide(-0.5j, x), lambda x: divide(0.5j, _conj(x)))],
+                    singular=True, doc="The phase of a complex number, in radians.", matlab="angle")
 
 
 def _conj(x: Any) -> Any:

@@ -36,8 +36,8 @@ _linear = multilinear(
     "linear", _linear_kernel, ("x", "weight", "bias"), terms=[("x", "weight"), ("bias",)],
     axes="... n i, ... o i -> ... n o",
     act=action.contraction, broadcast=True, whole_axes=(-1, None, None),
-    transposes={"x": lambda y_bar, weight: matmul_operation.apply((y_bar, conj(weight) if weight.dtype.is_complex
-                                                                   else weight)),
+    transposes={"x": lambda y_bar, weight: matmul_operation.apply(
+                    (y_bar, conj(weight) if weight.dtype.is_complex else weight)),
                 "weight": _linear_weight_bar, "bias": lambda y_bar: y_bar},
     fused_pull={"x": lambda y_bar, weight: matrix_product(y_bar, weight.conj()),
                 "weight": lambda y_bar, x: matrix_product(y_bar.mT, x.conj())},

@@ -209,9 +209,8 @@ class _Einsum(Multilinear):
             operands = [y_bar, *[conj(v[j]) if v[j].dtype.is_complex else v[j] for j in others]]
             bar = self.apply(operands, {"letters": ([dots + out, *[inputs[j] for j in others]], dots + found)})
             if found != letters:
-                shape = node.parents[k].shape
-                bar = reshape(bar, (*bar.shape[:len(lead)], *[n if c in present else 1
-                                                              for c, n in zip(letters, shape, strict=True)]))
+                sizes = [n if c in present else 1 for c, n in zip(letters, node.parents[k].shape, strict=True)]
+                bar = reshape(bar, (*bar.shape[:len(lead)], *sizes))
             bars.append(bar)
         return bars
 

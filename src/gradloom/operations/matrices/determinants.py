@@ -147,8 +147,9 @@ def _slogdet_pull(y_bar: Any, x: Any, y: Any, lu: Any, pivots: Any) -> Any:
     if x.dtype.is_complex and sign_bar is not None:
         turn = imag(conj(y[0]) * sign_bar) * 1j
         bar = turn if bar is None else bar + turn
-    return (None if bar is None else column(column(bar)) * conj(_log_slope(x, y, lu, pivots,
-                                                                           1 if type(bar) is Block else bar)))
+    if bar is None:
+        return None
+    return column(column(bar)) * conj(_log_slope(x, y, lu, pivots, 1 if type(bar) is Block else bar))
 
 
 _slogdet = general("slogdet", lambda x: tuple(aten._linalg_slogdet(_transposed(x))), outputs=2,

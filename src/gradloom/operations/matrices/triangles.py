@@ -156,8 +156,8 @@ def _trace_fused(y_bar: Tensor, offset: int, x_shape: Any) -> tuple[Tensor]:
 
 trace_operation = multilinear(
     "trace", _trace_kernel, transposes={"x": _trace_transpose}, fused_pull=_trace_fused, matlab="trace",
-    act=lambda operation, inputs, params: OPERATIONS["sum"].apply((diagonal_operation.apply(inputs, params),),
-                                                                  {"axis": (-1,), "keepdims": False}),
+    act=lambda operation, inputs, params: OPERATIONS["sum"].apply(
+        (diagonal_operation.apply(inputs, params),), {"axis": (-1,), "keepdims": False}),
     samples=[((3, 3), {"offset": 0}), ((3, 4), {"offset": 1}), ((2, 3, 2), {"offset": -1}),
              ((1, 3), {"offset": 2}), ((2, 2), {"offset": 2}),
              ((0, 3), {"offset": 0})], selects=True)

@@ -206,8 +206,8 @@ def _rolled(n: int, k: int, params: Any) -> Any:
 
 _roll = multilinear(
     "roll", lambda x, shift, axis: x.roll(shift, axis), act=_selected_on_block(_rolled),
-    transposes={"x": lambda y_bar, shift, axis: _roll.apply((y_bar,), {"shift": tuple(-s for s in shift),
-                                                                       "axis": axis})},
+    transposes={"x": lambda y_bar, shift, axis: _roll.apply(
+                    (y_bar,), {"shift": tuple(-s for s in shift), "axis": axis})},
     fused_pull=lambda y_bar, shift, axis: (y_bar.roll([-s for s in shift], axis),),
     samples=[((2, 3), {"shift": (1,), "axis": (-1,)}), ((2, 3, 2), {"shift": (-4, 1), "axis": (-2, -3)}),
              ((1, 0), {"shift": (2, 1), "axis": (-2, -1)})])

@@ -72,8 +72,8 @@ class Functional(TorchDispatchMode):
         kwargs = kwargs or {}
         run = running()
         waits = run is not None and run.mode is not self  # for a run that began inside its own
-        if ((waits or func.is_view or func._schema.is_mutable) and not any(isinstance(x, Wrapped)
-                                                                           for x in leaves_of((args, kwargs)))):
+        if ((waits or func.is_view or func._schema.is_mutable)
+            and not any(isinstance(x, Wrapped) for x in leaves_of((args, kwargs)))):
             return func(*args, **kwargs)  # memory of plain tensors
         try:
             with torch._C._ForceDispatchKeyGuard(*self.keys):

@@ -226,8 +226,8 @@ def _plan(labels: str, shape: Sizes, w_shape: Sizes, w_labels: str | None, strid
                 f"{described(shape, labels)}, at {line_of(user_site())}; write padding=\"same\", or use smaller "
                 "filters")
     own = zeros and all(a == b for a, b in pairs)
-    around = (None if own or not any(map(any, pairs)) else tuple((0, 0) if zeros and a == b
-                                                                 else (a, b) for a, b in pairs))
+    around = (None if own or not any(map(any, pairs)) else
+              tuple((0, 0) if zeros and a == b else (a, b) for a, b in pairs))
     inside = tuple(a if zeros and a == b else 0 for a, b in pairs)
     return _Plan(way, {"stride": strides, "padding": inside, "dilation": dilations, "groups": n // channels}, around)
 

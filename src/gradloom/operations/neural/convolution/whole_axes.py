@@ -59,8 +59,8 @@ def convolved_whole(block: Block, term: Term, weight: Tensor, params: dict[str, 
         return block.made([made.eliminated(math.prod(shape))], shape, untied=tuple(dict.fromkeys(notes)))
 
     def convolved(factors: Sequence[Any], varying: Sequence[Index]) -> Tensor:
-        values = term.replaced(factors=tuple(factors)).values([*varying, *last],
-                                                              block.like).expand([i.size for i in (*varying, *last)])
+        values = term.replaced(factors=tuple(factors)).values([*varying, *last], block.like)
+        values = values.expand([i.size for i in (*varying, *last)])
         images = values.reshape(math.prod(i.size for i in varying), *block.shape[2:], block.shape[1]).movedim(-1, 1)
         if images.ndim != 4 or images.is_complex():  # torch has no complex kernel for channels_last
             images = images.contiguous()
