@@ -265,8 +265,8 @@ def reason_of(error: BaseException, mismatch: str | None = None) -> tuple[type[G
     wanted = out_of_memory(error)
     reason = (f"it takes {wanted} of memory, which is not there; work in parts, or take a smaller type" if wanted else
               mismatch or str(error).split("\n")[0])
-    refused = (isinstance(error, TypeError) or any(words in reason
-                                                   for words in ("dtype", "not implemented for", "not support")))
+    refused = (isinstance(error, TypeError)
+               or any(words in reason for words in ("dtype", "not implemented for", "not support")))
     return TypeRefused if refused else ShapeError, reason
 
 

@@ -129,8 +129,8 @@ def _log_slope(x: Any, y: Any, lu: Any, pivots: Any, seed: Any) -> Any:
                          "write det(x), which has one, or slogdet(where(mask, x, eye(n))) to leave singular ones out")
         eye = constant_like(torch.eye(x.shape[-1], dtype=x.dtype, device=x.device), x)
         at = singular[..., None, None]
-        return matrix_transpose(inv_operation.apply((where(dlarray._made(at, None) if type(x) is dlarray else at,
-                                                           eye, x),)))
+        at = dlarray._made(at, None) if type(x) is dlarray else at
+        return matrix_transpose(inv_operation.apply((where(at, eye, x),)))
     return (_inverse_transposed(lu, pivots) if type(x) is Tensor and not x.is_meta
             else matrix_transpose(inv_operation.apply((x,))))
 

@@ -90,8 +90,8 @@ def _pairs(widths: Any, ndim: int) -> tuple[tuple[int, int], ...]:
     sizes = np.asarray(widths)
     if sizes.size and sizes.dtype.kind not in "iu":
         raise TypeError  # 1.5 is no width
-    return tuple((int(before), int(after)) for before, after in (np.broadcast_to(sizes, (ndim, 2))
-                                                                 if sizes.size else ()))
+    pairs = np.broadcast_to(sizes, (ndim, 2)) if sizes.size else ()
+    return tuple((int(before), int(after)) for before, after in pairs)
 
 
 @public(_pad)

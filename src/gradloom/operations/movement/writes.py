@@ -132,8 +132,8 @@ def _read(y_bar: Any, index: Any, lead: int) -> Any:
 assign = _Assign("assign", _assign_kernel, ("x", "value"), [("x",), ("value",)], {},
                  samples=[((4, 3), (2,), {"index": (slice(1, 3), 0)}), ((4, 3), (3,), {"index": (2,)})], selects=True,
                  # of zeros: how a pull runs it
-                 act=lambda operation, inputs, params: _assign_on_blocks(params["index"], inputs[0].shape,
-                                                                         inputs[0], None))
+                 act=lambda operation, inputs, params: _assign_on_blocks(
+                     params["index"], inputs[0].shape, inputs[0], None))
 
 
 class _AssignAt(Multilinear):

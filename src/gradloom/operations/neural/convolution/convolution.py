@@ -180,14 +180,23 @@ transposed_operation = multilinear(
              ((2, 4, 3), (4, 1, 2), (2,), {"stride": (1,), "padding": (0,), "dilation": (3,),
                                            "groups": 2, "sizes": (8,)})])
 
+
+def _weight_x_bar(y_bar: Any, bar: Any, x_shape: Any, stride: Sizes, padding: Sizes, dilation: Sizes,
+                  groups: int) -> Any:
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    sizes = tuple(x_shape[-len(stride):])
+    return transposed_operation.apply((_conj(bar), y_bar, None), {**options, "sizes": sizes})
+
+
+def _weight_result_bar(y_bar: Any, x: Any, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Any:
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    return _convolution.apply((_conj(x), y_bar, None), options)
+
+
 _convolution_weight = multilinear(
     "convolution_weight", to_weight, ("x", "bar"), act=act_weight,
     broadcast=True,
-    transposes={"x": lambda y_bar, bar, x_shape, stride, padding, dilation, groups: transposed_operation.apply(
-                    (_conj(bar), y_bar, None), dict(stride=stride, padding=padding, dilation=dilation,
-                                                    groups=groups, sizes=tuple(x_shape[-len(stride):]))),
-                "bar": lambda y_bar, x, stride, padding, dilation, groups: _convolution.apply(
-                    (_conj(x), y_bar, None), dict(stride=stride, padding=padding, dilation=dilation, groups=groups))},
+    transposes={"x": _weight_x_bar, "bar": _weight_result_bar},
     samples=[((2, 4, 5, 6), (2, 6, 3, 2), {**_STRIDED, "kernel": (2, 3)})])
 
 
