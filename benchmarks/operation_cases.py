@@ -268,7 +268,6 @@ def _squares(parts: Any) -> list[Any]:
     return [p * p for p in parts]
 
 
-
 case("cholesky", gl.cholesky, torch.linalg.cholesky, symmetric(*MATRICES))
 case("det", gl.det, torch.linalg.det, regular(*MATRICES) / 2)
 case("slogdet", lambda x: gl.slogdet(x)[1], lambda x: torch.linalg.slogdet(x)[1], regular(*MATRICES))

@@ -27,8 +27,8 @@ from gradloom.blocks.block import Block, identity
 from gradloom.core.operation import Operation
 from gradloom.core.tables import PUBLIC
 from gradloom.core.trace import Node, Trace
-from gradloom.derivatives.walks import pull as reverse
-from gradloom.derivatives.walks import push as forward
+from gradloom.derivatives.walks import pull as pulling
+from gradloom.derivatives.walks import push as pushing
 from gradloom.derivatives.words.marks import VARIABLE
 from gradloom.vocabulary.matlab import table
 
@@ -207,11 +207,11 @@ def walks(runs: Any) -> tuple[str, str]:
             for y in run([dlarray._made(x, node) if j == k else dlarray(v) for j, v in enumerate(values)]):
                 if y._node is None:
                     continue
-                forwards.append(kept(forward.push([y._node], {node: identity(x.shape, x.dtype, x.device)})[0]))
+                forwards.append(kept(pushing.push([y._node], {node: identity(x.shape, x.dtype, x.device)})[0]))
                 if not y.dtype.is_complex:  # backwards is for real walks
                     seed = {y._node: identity(y._value.shape, y.dtype, y._value.device)}
                     with contextlib.suppress(gl.TypeRefused):
-                        backwards.append(kept(reverse.pull(seed, [node], values_of=lambda node: node.values)[0]))
+                        backwards.append(kept(pulling.pull(seed, [node], values_of=lambda node: node.values)[0]))
     return told(forwards), told(backwards)
 
 

@@ -14,8 +14,8 @@ from gradloom.blocks.block import Block, identity
 from gradloom.blocks.dense import dense
 from gradloom.core.tables import PUBLIC
 from gradloom.derivatives.jacobians.structure import structure
-from gradloom.derivatives.walks import pull as reverse
-from gradloom.derivatives.walks import push as forward
+from gradloom.derivatives.walks import pull as pulling
+from gradloom.derivatives.walks import push as pushing
 
 
 def columns(traced: Traced, k: int, at_once: bool) -> list[Any]:
@@ -53,7 +53,7 @@ def check_block(case: Case, before: Any = None, after: Any = None) -> None:
     traced = Traced(case, before, after)
     for k, x in enumerate(case.values()):
         node = traced.variables[k]
-        blocks = forward.push(traced.nodes, {node: identity(x.shape, x.dtype, x.device)})
+        blocks = pushing.push(traced.nodes, {node: identity(x.shape, x.dtype, x.device)})
         expected = columns(traced, k, at_once=before is not None or after is not None)
         for block, y, u, (p, q) in zip(blocks, traced.outputs, traced.nodes, expected, strict=True):
             what = f"{case}: the Block of input {k}"
@@ -66,12 +66,12 @@ def check_block(case: Case, before: Any = None, after: Any = None) -> None:
             if q is not None:
                 same([dense(block, conjugate=True)], [q], f"{what}, conjugate part", 1e-10)
             elif not any(v.is_complex() for v in (y._value, *case.values())):  # backwards is for real walks
-                (pulled,) = reverse.pull({u: identity(y.shape, y.dtype, y.device)}, [node], values_of=values_of)
+                (pulled,) = pulling.pull({u: identity(y.shape, y.dtype, y.device)}, [node], values_of=values_of)
                 assert pulled is not None and pulled.shape == tuple(x.shape), what
                 same([dense(pulled.transposed())], [p], f"{what}, backwards", 1e-10)
             if case.operation.name in NEEDS_DATA:
                 continue
-            (nothing,) = forward.push([u], {node: Block([], x.shape, x.shape, x.dtype, x.device)})
+            (nothing,) = pushing.push([u], {node: Block([], x.shape, x.shape, x.dtype, x.device)})
             assert nothing is None or not nothing.terms and (nothing.shape, nothing.dtype) == (block.shape, block.dtype), f"{what}: of nothing"
             stand_in = structure(u, node)
             assert stand_in is not None, what

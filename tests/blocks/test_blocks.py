@@ -13,8 +13,8 @@ import gradloom as gl
 from gradloom import dlarray
 from gradloom.blocks.block import identity
 from gradloom.blocks.dense import borrow, dense, lent_memory, write, written
-from gradloom.derivatives.walks import pull as reverse
-from gradloom.derivatives.walks import push as forward
+from gradloom.derivatives.walks import pull as pulling
+from gradloom.derivatives.walks import push as pushing
 
 drawn = drawing()
 
@@ -509,8 +509,8 @@ def test_axes_that_go_take_what_was_nowhere_with_them(name):
 
     def both(x):
         u = function(x)
-        ahead = forward.push([u._node], {x._node: identity(x.shape, x.dtype, "cpu")})[0]
-        back = reverse.pull({u._node: identity(u.shape, u.dtype, "cpu")}, [x._node], values_of=lambda node: node.values)[0]
+        ahead = pushing.push([u._node], {x._node: identity(x.shape, x.dtype, "cpu")})[0]
+        back = pulling.pull({u._node: identity(u.shape, u.dtype, "cpu")}, [x._node], values_of=lambda node: node.values)[0]
         expected = torch.func.jacrev(function)(x._value)
         torch.testing.assert_close(dense(ahead), expected, rtol=1e-10, atol=1e-12)
         torch.testing.assert_close(dense(back.transposed()), expected, rtol=1e-10, atol=1e-12)

@@ -251,7 +251,6 @@ def test_a_masked_score_may_be_infinite_in_torch_code():
         assert from_torch(Masked())(X).shape == (2,)
 
 
-
 @pytest.mark.parametrize("traced", [True, False])
 def test_a_function_with_its_own_backward_in_torch_code_is_seen(traced):
     class Log(torch.autograd.Function):

@@ -15,8 +15,8 @@ from gradloom import dlarray, dlfeval, dlgradient, jvp
 from gradloom.blocks.block import identity
 from gradloom.blocks.dense import dense
 from gradloom.derivatives.jacobians.structure import structure
-from gradloom.derivatives.walks import pull as reverse
-from gradloom.derivatives.walks import push as forward
+from gradloom.derivatives.walks import pull as pulling
+from gradloom.derivatives.walks import push as pushing
 
 # ----- what holds for each ----------------------------------------------------------------------------------------------
 
@@ -45,9 +45,9 @@ def check_program(seed, length):
     expected, gradient, curvature = referee(function, x, w, v)
     if not all(torch.isfinite(t).all() for t in (expected, gradient, curvature)):
         return
-    (pushed,) = forward.push([y._node], {node: torch.eye(n, dtype=x.dtype).reshape(n, *x.shape)}, lead=(n,))
-    (pulled,) = reverse.pull({y._node: torch.eye(m, dtype=x.dtype).reshape(m, *y.shape)}, [node], lead=(m,))
-    (block,) = forward.push([y._node], {node: identity(x.shape, x.dtype, x.device)})
+    (pushed,) = pushing.push([y._node], {node: torch.eye(n, dtype=x.dtype).reshape(n, *x.shape)}, lead=(n,))
+    (pulled,) = pulling.pull({y._node: torch.eye(m, dtype=x.dtype).reshape(m, *y.shape)}, [node], lead=(m,))
+    (block,) = pushing.push([y._node], {node: identity(x.shape, x.dtype, x.device)})
     pushed = pushed if pushed is not None else torch.zeros(n, *y.shape, dtype=y.dtype)  # absent: zero in every direction
     close(pushed.movedim(0, -1).reshape(expected.shape), expected, "push")
     close(pulled.reshape(expected.shape), expected, "pull")

@@ -292,7 +292,7 @@ def test_a_value_kept_in_a_global_is_no_silent_constant():
 
 @pytest.mark.parametrize(("start", "words"), [
     (lambda: (k for k in range(3)), "attribute kept"), (lambda: open(__file__), "attribute kept"),  # noqa: SIM115
-   
+
     (lambda: torch.ones(2, requires_grad=True) * 2, "detach"), (lambda: nn.LazyLinear(2), "module\\(x\\), then from_torch"),
 ])
 def test_what_cannot_be_copied_is_refused_by_name(start, words):

@@ -10,23 +10,12 @@ from gradloom.core.declare import elementwise
 from gradloom.core.tables import PUBLIC
 from gradloom.interop.torch import from_torch, twins
 from gradloom.interop.torch.aten import recording as aten
-from gradloom.interop.torch.aten.rules import (
-    matrices as aten_linalg,
-)
-from gradloom.interop.torch.aten.rules import (
-    movement as aten_moving,
-)
-from gradloom.interop.torch.aten.rules import (
-    neural as aten_layers,
-)
-from gradloom.interop.torch.aten.rules import (
-    pointwise as aten_rules,
-)
+from gradloom.interop.torch.aten.rules import matrices, movement, neural, pointwise
 from gradloom.interop.torch.functions import FUNCTIONS
 from gradloom.interop.torch.table import RULES, WRITERS, Table
 
 double = torch.float64
-PARTS = (aten_layers, aten_linalg, aten_moving, aten_rules)
+PARTS = (neural, matrices, movement, pointwise)
 
 
 def base(name):

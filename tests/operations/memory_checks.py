@@ -13,7 +13,7 @@ import torch
 from operation_cases import Case
 from operation_checks import Traced, directions, same
 
-from gradloom.derivatives.walks import pull as reverse
+from gradloom.derivatives.walks import pull as pulling
 
 SINGLE = {torch.float64: torch.float32, torch.complex128: torch.complex64}
 TOLERANCE = {torch.float64: 1e-11, torch.float32: 2e-4}
@@ -116,7 +116,7 @@ def check_one(case: Case, bars: list[Any], tolerance: float) -> None:
     same([y._value for y in traced.outputs], [y._value for y in truth.outputs], what, tolerance)
     expected = truth.pull([plain(b) for b in bars], recorded=True)
     if all(math.isfinite(e.abs().sum()) for e in expected):
-        found = reverse.pull(dict(zip(traced.nodes, bars, strict=True)), traced.variables)
+        found = pulling.pull(dict(zip(traced.nodes, bars, strict=True)), traced.variables)
         same([Traced._raw(b, x, False, ()) for b, x in zip(found, case.values(), strict=True)], expected, f"{what}: pull", tolerance)
     assert all(torch.equal(a, b) for a, b in zip((*case.values(), *bars), (*before[0], *before[1]), strict=True)), f"{what}: something was written to"
 

@@ -21,8 +21,8 @@ from gradloom.core.kinds.elementwise import Elementwise
 from gradloom.core.operation import Operation
 from gradloom.core.tables import PUBLIC
 from gradloom.core.trace import Trace
-from gradloom.derivatives.walks import pull as reverse
-from gradloom.derivatives.walks import push as forward
+from gradloom.derivatives.walks import pull as pulling
+from gradloom.derivatives.walks import push as pushing
 
 # ----- walks ------------------------------------------------------------------------------------------------------------
 
@@ -50,13 +50,13 @@ class Traced:
     def push(self, dots: list[Any], recorded: bool = False, lead: tuple[int, ...] = ()) -> list[Any]:
         """Tangents of the outputs; zeros where absent."""
         seeds = {v: dlarray._made(d, None) if recorded else d for v, d in zip(self.variables, dots, strict=True) if d is not None}
-        found = forward.push(self.nodes, seeds, recorded=recorded, lead=lead) if seeds else [None] * len(self.nodes)
+        found = pushing.push(self.nodes, seeds, recorded=recorded, lead=lead) if seeds else [None] * len(self.nodes)
         return [self._raw(d, y._value, recorded, lead) for d, y in zip(found, self.outputs, strict=True)]
 
     def pull(self, bars: list[Any], recorded: bool = False, lead: tuple[int, ...] = ()) -> list[Any]:
         """Cotangents of the variables; zeros where absent."""
         seeds = {n: dlarray._made(b, None) if recorded else b.clone() for n, b in zip(self.nodes, bars, strict=True)}
-        found = reverse.pull(seeds, self.variables, recorded=recorded, lead=lead)
+        found = pulling.pull(seeds, self.variables, recorded=recorded, lead=lead)
         return [self._raw(b, x, recorded, lead) for b, x in zip(found, self.case.values(), strict=True)]
 
     @staticmethod
@@ -212,12 +212,12 @@ def check_leads_again(case: Case, leads: Any = ((2,), (1, 2))) -> None:
         return {n: dlarray._made(w, None) * dlarray._made(x, n) if bool(x.isfinite().all()) else dlarray._made(w, None)
                 for w, n, x in zip(ways, nodes, likes, strict=True)}
 
-    def walked(pushing: bool, ways: list[Any], weights: list[Any], lead: tuple[int, ...]) -> Any:
+    def walked(ahead: bool, ways: list[Any], weights: list[Any], lead: tuple[int, ...]) -> Any:
         """The node of a weighted sum of what a recorded walk finds, None where it is constant."""
-        if pushing:
-            found = forward.push(traced.nodes, start(ways, traced.variables, values), recorded=True, lead=lead)
+        if ahead:
+            found = pushing.push(traced.nodes, start(ways, traced.variables, values), recorded=True, lead=lead)
         else:
-            found = reverse.pull(start(ways, traced.nodes, outputs), traced.variables, recorded=True, lead=lead)
+            found = pulling.pull(start(ways, traced.nodes, outputs), traced.variables, recorded=True, lead=lead)
         there = [(x, w) for x, w in zip(found, weights, strict=True) if x is not None]
         total = weighted(*zip(*there, strict=True)) if there else None
         return total._node if type(total) is dlarray else None
@@ -226,25 +226,25 @@ def check_leads_again(case: Case, leads: Any = ((2,), (1, 2))) -> None:
         return [torch.zeros((*lead, *x.shape), dtype=x.dtype) if g is None else g._value if type(g) is dlarray else g for g, x in zip(found, values, strict=True)]
 
     for lead in leads:
-        for pushing in (True, False):
-            what = f"{case}: {'push' if pushing else 'pull'} with lead {lead}, "
-            ways = directions(values if pushing else outputs, "ways", lead=lead)
-            weights = directions(outputs if pushing else values, "weights", lead=lead)
+        for ahead in (True, False):
+            what = f"{case}: {'push' if ahead else 'pull'} with lead {lead}, "
+            ways = directions(values if ahead else outputs, "ways", lead=lead)
+            weights = directions(outputs if ahead else values, "weights", lead=lead)
             bars = [torch.zeros_like(x) for x in values]
             for i in range(math.prod(lead)):
-                node = walked(pushing, [flat(w, lead)[i] for w in ways], [flat(w, lead)[i] for w in weights], ())
+                node = walked(ahead, [flat(w, lead)[i] for w in ways], [flat(w, lead)[i] for w in weights], ())
                 if node is not None:
-                    bars = [a + b for a, b in zip(bars, filled(reverse.pull({node: one.clone()}, traced.variables)), strict=True)]
+                    bars = [a + b for a, b in zip(bars, filled(pulling.pull({node: one.clone()}, traced.variables)), strict=True)]
             slopes = torch.stack([inner(bars, [d[i] for d in dots_two]) for i in range(2)])
-            node = walked(pushing, ways, weights, lead)
+            node = walked(ahead, ways, weights, lead)
             if node is None:
                 same(bars, [torch.zeros_like(x) for x in values], what + "constant", 1e-300)
                 continue
             if not any(v.is_complex() for v in (*values, *outputs)):
                 for variable, x, bar in zip(traced.variables, values, bars, strict=True):
-                    (block,) = forward.push([node], {variable: identity(x.shape, x.dtype, x.device)})
+                    (block,) = pushing.push([node], {variable: identity(x.shape, x.dtype, x.device)})
                     same([torch.zeros_like(x) if block is None else dense(block)], [bar], f"{what}Block", 1e-10)
-                    (block,) = reverse.pull({node: identity((), REAL, x.device)}, [variable], values_of=lambda n: n.values)
+                    (block,) = pulling.pull({node: identity((), REAL, x.device)}, [variable], values_of=lambda n: n.values)
                     same([torch.zeros_like(x) if block is None else dense(block.transposed())], [bar], f"{what}Block, backwards", 1e-10)
             for recorded in (False, True):
                 how = "recorded " if recorded else ""
@@ -252,11 +252,11 @@ def check_leads_again(case: Case, leads: Any = ((2,), (1, 2))) -> None:
                 def held(x: Any, recorded: bool = recorded) -> Any:
                     return dlarray._made(x, None) if recorded else x.clone()
 
-                same(filled(reverse.pull({node: held(one)}, traced.variables, recorded=recorded)), bars, f"{what}{how}pull", 1e-10)
-                found = reverse.pull({node: held(two)}, traced.variables, recorded=recorded, lead=(2,))
+                same(filled(pulling.pull({node: held(one)}, traced.variables, recorded=recorded)), bars, f"{what}{how}pull", 1e-10)
+                found = pulling.pull({node: held(two)}, traced.variables, recorded=recorded, lead=(2,))
                 same(filled(found, (2,)), [torch.stack([b, 2 * b]) for b in bars], f"{what}{how}pull with leading axes", 1e-10)
                 for lead_two, its, expected in (((), dots, inner(bars, dots)), ((2,), dots_two, slopes)):
-                    (y_dot,) = forward.push([node], dict(zip(traced.variables, map(held, its), strict=True)), recorded=recorded, lead=lead_two)
+                    (y_dot,) = pushing.push([node], dict(zip(traced.variables, map(held, its), strict=True)), recorded=recorded, lead=lead_two)
                     y_dot = torch.zeros_like(expected) if y_dot is None else y_dot._value if recorded else y_dot
                     same([y_dot], [expected], f"{what}{how}push with lead {lead_two}", 1e-10)
 

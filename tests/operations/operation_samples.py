@@ -28,6 +28,7 @@ REDUCTIONS = [
     ((0, 2), over(-1)),
 ]
 
+
 def matrix_of(n):
     return torch.linspace(-0.5, 0.5, n * n, dtype=torch.float64).reshape(n, n)
 

@@ -780,7 +780,6 @@ def test_other_ways_to_run_out_of_memory():
         gl.full((2,), 300, dtype="uint8")
 
 
-
 def test_what_is_created_from_a_traced_number():
     g = dlfeval(lambda x: dlgradient(gl.sum(gl.full((2, 3), x) * 2), x), gl.dlarray(4.0))
     close(g, 12.0)

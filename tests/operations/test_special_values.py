@@ -9,8 +9,8 @@ from helpers import jacobian_of, traced
 import gradloom as gl
 from gradloom import dlarray, dlfeval, dlgradient, jvp
 from gradloom.core.tables import OPERATIONS, PUBLIC
-from gradloom.derivatives.walks import pull as reverse
-from gradloom.derivatives.walks import push as forward
+from gradloom.derivatives.walks import pull as pulling
+from gradloom.derivatives.walks import push as pushing
 
 INF, NAN = math.inf, math.nan
 
@@ -239,8 +239,8 @@ def test_guarded_branches_do_not_leak_into_jacobians_and_leading_axes(name):
         y, (node,) = traced(guarded, x)
         for recorded in (False, True):
             seeds = torch.eye(2, dtype=torch.float64)
-            bars = reverse.pull({y._node: dlarray._made(seeds, None) if recorded else seeds}, [node], lead=(2,), recorded=recorded)[0]
-            dots = forward.push([y._node], {node: dlarray._made(seeds, None) if recorded else seeds}, lead=(2,), recorded=recorded)[0]
+            bars = pulling.pull({y._node: dlarray._made(seeds, None) if recorded else seeds}, [node], lead=(2,), recorded=recorded)[0]
+            dots = pushing.push([y._node], {node: dlarray._made(seeds, None) if recorded else seeds}, lead=(2,), recorded=recorded)[0]
             torch.testing.assert_close(bars._value if recorded else bars, found)
             torch.testing.assert_close(dots._value if recorded else dots, found.T)
 

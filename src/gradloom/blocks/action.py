@@ -353,8 +353,8 @@ def through_arrays(block: Block, run: Callable[[Tensor, tuple[int, ...]], Tensor
         varying = [i for i, n in zip(order, array.shape, strict=False) if n == i.size]
         array = array.reshape([i.size for i in varying] + list(array.shape[len(order):]))
         array = array.expand([i.size for i in (*varying, *mixed_ids)])
-        array = array.reshape(math.prod(i.size for i in varying), *[block.shape[k] if k in mixed
-                                                                    else 1 for k in range(block.ndim)])
+        sizes = [block.shape[k] if k in mixed else 1 for k in range(block.ndim)]
+        array = array.reshape(math.prod(i.size for i in varying), *sizes)
         result = run(array, (array.shape[0],))
         axes = [term.out[k] if k in kept else plain(n) for k, n in enumerate(result.shape[1:])]
         shape = tuple(block.shape[k] if k in kept else n for k, n in enumerate(result.shape[1:]))

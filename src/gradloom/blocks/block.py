@@ -155,9 +155,9 @@ class Block(Operand):
         """Times an array of the in shape: a Block without in axes."""
         terms = []
         for t in self.terms:
-            array, ids = restricted(v.conj() if t.conjugate else v,
-                                    [None if n == 1 and not a.indices and a.positions is None else a
-                                                                     for n, a in zip(v.shape, t.inn, strict=True)])
+            axes = [None if n == 1 and not a.indices and a.positions is None else a
+                    for n, a in zip(v.shape, t.inn, strict=True)]
+            array, ids = restricted(v.conj() if t.conjugate else v, axes)
             new = t.replaced(inn=(), conjugate=False).times(array, ids)
             carried = new.carried()
             held = {i for _, its in new.factors for i in its}

@@ -114,8 +114,8 @@ def _scatter(term: Term, out: Tensor, like: Tensor, order: Sequence[Index], step
     where = torch.full(sizes, start, dtype=torch.int64, device="cpu")
     present = torch.ones(sizes, dtype=torch.bool, device="cpu")
     for d, i in enumerate(order):
-        where += (torch.arange(i.size, device="cpu") * steps[i]).reshape([-1 if k == d else 1
-                                                                          for k in range(len(order))])
+        along = [-1 if k == d else 1 for k in range(len(order))]
+        where += (torch.arange(i.size, device="cpu") * steps[i]).reshape(along)
     for axis, stride in tables:
         table = axis.positions.permute([axis.indices.index(i) for i in order if i in axis.indices])
         table = table.reshape([i.size if i in axis.indices else 1 for i in order])

@@ -15,9 +15,9 @@ def refuse_computed(x: Tensor) -> None:
     its mask."""
     refuse_transform(x)
     if type(x) is not Tensor and hasattr(x, "_masked_mask"):
-        raise TypeRefused(f"a masked tensor has no mask as a dlarray, at {line_of(user_site())}; write "
-                          "x.to_tensor(value), "
-                          "or pass x.get_data() and the mask and write gl.where(mask, x, value)")
+        raise TypeRefused(
+            f"a masked tensor has no mask as a dlarray, at {line_of(user_site())}; write x.to_tensor(value), or pass "
+            "x.get_data() and the mask and write gl.where(mask, x, value)")
     if x.requires_grad and not x.is_leaf:
         raise TypeRefused(
             "this torch tensor was computed from tensors that require gradients; as a dlarray it would be a constant, "
@@ -28,10 +28,10 @@ def refuse_transform(x: Tensor) -> None:
     """A tensor of a transform of torch that is running: it would differentiate, or batch, what is computed from it."""
     transform = transform_of(x)
     if transform is not None:
-        raise TypeRefused(f"this torch tensor belongs to {transform}, which is running; here it would be a constant, "
-                          f"at {line_of(user_site())}; "
-                          "take the derivative with gradloom (value_and_gradient, jacobian, jvp) on x.detach(), or "
-                          "stay with torch's functions")
+        raise TypeRefused(
+            f"this torch tensor belongs to {transform}, which is running; here it would be a constant, at "
+            f"{line_of(user_site())}; take the derivative with gradloom (value_and_gradient, jacobian, jvp) on "
+            "x.detach(), or stay with torch's functions")
 
 
 def refuse_masked(x: Any) -> None:

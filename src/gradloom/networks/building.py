@@ -146,8 +146,8 @@ def _array(example: Any) -> dlarray:
 
 def _zeros(layout: Layout, dtype: torch.dtype) -> dlarray:
     labels = layout.labels
-    shape = [1 if letter == "B" else n for letter, n in zip(labels or "U" * len(layout.shape),
-                                                            layout.shape, strict=True)]
+    letters = labels or "U" * len(layout.shape)
+    shape = [1 if letter == "B" else n for letter, n in zip(letters, layout.shape, strict=True)]
     return dlarray._made(torch.zeros(shape, dtype=dtype, device="cpu"), None, labels)
 
 

@@ -74,8 +74,8 @@ class Graph:
 
     # ----- making it -----
 
-    def _joined(self, edges: list[tuple[str, str]], faults: list[str]) -> tuple[list[tuple[Source, ...]],
-                                                                                tuple[str, ...]]:
+    def _joined(self, edges: list[tuple[str, str]],
+                faults: list[str]) -> tuple[list[tuple[Source, ...]], tuple[str, ...]]:
         """What each node reads, and the names of the inputs that no edge leads to: those of the network, in order."""
         found: list[list[Source | None]] = [[None] * len(node.inputs) for node in self.nodes]
         for edge in edges:

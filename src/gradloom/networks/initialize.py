@@ -65,8 +65,8 @@ def ones(shape: Sequence[int], *, dtype: Any = "float32", device: Any = "cpu") -
     return dlarray._made(torch.ones(tuple(shape), dtype=dtype_named(dtype), device=device), None)
 
 
-INITIALIZERS: dict[str, Callable[[tuple[int, ...]], dlarray]] = {"glorot": glorot, "he": he,
-                                                                 "zeros": zeros, "ones": ones}
+INITIALIZERS: dict[str, Callable[[tuple[int, ...]], dlarray]] = {
+    "glorot": glorot, "he": he, "zeros": zeros, "ones": ones}
 
 
 def initial(initializer: Initializer, shape: Sequence[int]) -> Any:

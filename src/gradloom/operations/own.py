@@ -114,8 +114,8 @@ def general(name: str, kernel: Callable[..., Any], /, *, push: Any, pull: Any, h
     inputs, parameters = _signature(name, kernel, None)
     operation = _declared(General, name, kernel, inputs, push, pull, hidden=hidden, outputs=outputs,
                           fused_pull=fused_pull)
-    _check_rules(operation, {**dict.fromkeys(parameters)}, [operation.push_rule, operation.pull_rule,
-                                                            operation.fused_pull])
+    _check_rules(operation, {**dict.fromkeys(parameters)},
+                 [operation.push_rule, operation.pull_rule, operation.fused_pull])
     return _function(operation, _with_parameters(operation, parameters, _label_rule(operation, None, labels)),
                      doc, pure)
 
@@ -176,8 +176,7 @@ def _check_rules(operation: Operation, parameters: dict[str, Any], rules: Any) -
             if read not in known:
                 raise TypeRefused(
                     f"a rule of {operation.name} reads {read!r}, which it has not, at {line_of(user_site())}"
-                    + nearest(read, known) +
-                                  f"; it can read {', '.join(sorted(known))}")
+                    f"{nearest(read, known)}; it can read {', '.join(sorted(known))}")
 
 
 def _function(operation: Operation, call: Any, doc: str, pure: bool) -> Any:
@@ -197,10 +196,10 @@ def _with_parameters(operation: Any, parameters: dict[str, Any], label_rule: Any
 
     def call(*args: Any, **given: Any) -> Any:
         if len(args) != len(names):
+            by_keyword = "; parameters are given by keyword" if parameters else ""
             raise TypeRefused(
                 f"{operation.name} takes {len(names)} array{'s' * (len(names) > 1)} ({', '.join(names)}), {len(args)} "
-                f"were given, at {line_of(user_site())}" + ("; parameters are given by keyword"
-                                                              if parameters else ""))
+                f"were given, at {line_of(user_site())}{by_keyword}")
         unknown = next((name for name in given if name not in parameters), None)
         missing = next((name for name, default in parameters.items() if default is inspect.Parameter.empty
                         and name not in given), None)

@@ -42,8 +42,8 @@ class Elementwise(Operation):
         self.fused_pull: Any = (BoundRule(fused_pull, self, "fused_pull") if callable(fused_pull) else fused_pull
                                 and [f and BoundRule(f, self, f"fused_pull_{x}")
                                      for f, x in zip(fused_pull, self.inputs, strict=True)])
-        self.raw_pulls = (None if complex_partials is not None else [self._raw_pull(p, k)
-                                                                     for k, p in enumerate(partials)])
+        self.raw_pulls = (None if complex_partials is not None else
+                          [self._raw_pull(p, k) for k, p in enumerate(partials)])
         self.factors = [self.inputs.index(p) if isinstance(p, str) and self.fused(k) is None
                         else None for k, p in enumerate(partials)]
         self.makes = [self.fused(k) is None or not own for k in range(len(partials))]

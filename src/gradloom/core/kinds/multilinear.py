@@ -29,9 +29,9 @@ class Multilinear(Operation):
         self.transposes = {k: BoundRule(rule, self, f"transpose_{k}") for k, rule in transposes.items()}
         self.reads_at = reads_at
         self.monomials = {tuple(k): rule for k, rule in (monomials or {}).items()}
-        self.fused_pull: Any = fused_pull and (BoundRule(fused_pull, self, "fused_pull") if callable(fused_pull) else
-                                               self.transposes | {k: BoundRule(rule, self, f"fused_pull_{k}")
-                                                                  for k, rule in fused_pull.items()})
+        self.fused_pull: Any = fused_pull and (
+            BoundRule(fused_pull, self, "fused_pull") if callable(fused_pull) else
+            self.transposes | {k: BoundRule(rule, self, f"fused_pull_{k}") for k, rule in fused_pull.items()})
         self.lead_params = lead_params
         self.broadcast = broadcast
         self.row_product = row_product

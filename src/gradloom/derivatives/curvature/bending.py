@@ -34,8 +34,8 @@ def is_plain(node: Node) -> bool:
 
 
 def _complex(node: Node) -> bool:
-    return (node.dtype is not None and node.dtype.is_complex or any(p is not None and p.dtype is not None
-                                                                    and p.dtype.is_complex for p in node.parents))
+    return (node.dtype is not None and node.dtype.is_complex
+            or any(p is not None and p.dtype is not None and p.dtype.is_complex for p in node.parents))
 
 
 def bends(node: Node, active: set[Node]) -> bool:
@@ -246,8 +246,8 @@ def _product_source(node: Node, values: list[Any], dots: Sequence[Any], moving: 
             part = None
             for r in range(dots[i].shape[0]):
                 filled = [row(dots[i], r) if k == i else v for k, v in enumerate(values)]
-                one = operation.push(filled, node.params, node, [row(dots[j], r) if k == j
-                                                                 else None for k in range(len(dots))], ())
+                others = [row(dots[j], r) if k == j else None for k in range(len(dots))]
+                one = operation.push(filled, node.params, node, others, ())
                 part = one if part is None else part + one
         part = 2 * part
         total = part if total is None else total + part

@@ -207,9 +207,8 @@ def _observations(u: dlarray, x: dlarray, u_node: Node | None, x_node: Node, u_a
             "dljacobian(u, x) for all derivatives, or sum u over its observations first")
     warnings.warn(
         f"{where}whether the observations of u {described(u.shape, u._labels)} are independent cannot be proved from "
-        f"the trace: {reason}. If they are not, the result is a sum over other observations "
-        "too", BatchDependenceWarning,
-                  stacklevel=3)
+        f"the trace: {reason}. If they are not, the result is a sum over other observations too",
+        BatchDependenceWarning, stacklevel=3)
     return list(js)
 
 

@@ -267,9 +267,8 @@ class Walk:
         self.made.add(node)
         parent, tangent, p = node.parents[moving[0]], parts[moving[0]], ps[moving[0]] if ps else None
         if (p is None or len(moving) > 1 or parent not in self.made or parent not in self.ending.get(k, ())
-            or type(tangent) is not Tensor
-                or node.trace.guarded or tangent.shape[1:] != node.shape or 0 in tangent.stride()
-                or p.dtype is not tangent.dtype):  # type: ignore[attr-defined]
+            or type(tangent) is not Tensor or node.trace.guarded or tangent.shape[1:] != node.shape
+            or 0 in tangent.stride() or p.dtype is not tangent.dtype):  # type: ignore[attr-defined]
             return None
         return tangent.mul_(p)
 

@@ -100,9 +100,8 @@ def transposed_times(J: Jacobian, other: Jacobian) -> dlarray:
                 if J._rows.index(i) == other._rows.index(r):
                     a, b = J._source.block(i, j), other._source.block(r, k)
                     if a is not None and b is not None:
-                        value[rows, columns] += dense(composed(a.transposed(),
-                                                               b)).reshape(rows.stop - rows.start,
-                                                                           columns.stop - columns.start)
+                        part = dense(composed(a.transposed(), b))
+                        value[rows, columns] += part.reshape(rows.stop - rows.start, columns.stop - columns.start)
         result = J._result(value, None)
     single = len(J._columns) == len(other._columns) == 1
     return words.reshape(result, (*J._xs[0].shape, *other._xs[0].shape)) if single else result

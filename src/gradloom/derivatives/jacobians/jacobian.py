@@ -241,8 +241,8 @@ class Jacobian:
             block = self._source.block(i, j)
             if block is not None:
                 part = torch.zeros((*block.shape, *block.in_shape), dtype=self.dtype, device=block.device)
-                result[there] = written_whole(block, part, *self._entries(block, i, j,
-                                                                          False)).reshape(result[there].shape)
+                part = written_whole(block, part, *self._entries(block, i, j, False))
+                result[there] = part.reshape(result[there].shape)
         return self._result(result, None)
 
     def _places(self) -> Iterator[tuple[int, int, tuple[slice, slice]]]:
@@ -319,8 +319,8 @@ class Jacobian:
             return byproducts.times_transposed(self, v.T)
         given = distributed(v, self._xs, self._x_structure, "J @ v")
         directions = [d._value for d in given]
-        if (self._recorded or self._source.open and not all((i, j) in self._source.blocks
-                                                            for i in self._rows for j in self._columns)):
+        if (self._recorded or self._source.open
+            and not all((i, j) in self._source.blocks for i in self._rows for j in self._columns)):
             seeds: dict[Node, Any] = {}
             for x, d in zip(self._xs, given if self._recorded else directions, strict=True):
                 assert x.node is not None

@@ -72,7 +72,6 @@ class Problem:
             _, a, *others = solved(slope, self.times[n - 1:n + 1][::-1], [states[n - 1], a, *others], self.options)[0]
         return [a, *others]
 
-
     def pushed(self, values: Sequence[dlarray], rows: Sequence[Sequence[dlarray | None]],
                recorded: bool) -> list[dlarray]:
         """Tangents of the solution from each row of tangents of the initial state and the parameters: the tangent

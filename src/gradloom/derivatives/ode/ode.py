@@ -73,9 +73,9 @@ def dlode45(odefun: Any, tspan: Any, y0: Any, theta: Any = None, /, *, gradient_
         raise ShapeError(
             f"dlode45: gradient_mode is \"direct\" or \"adjoint\", not {gradient_mode!r}, at {line_of(user_site())}")
     options = Options(_positive(relative_tolerance, "relative_tolerance"),
-                       _positive(absolute_tolerance, "absolute_tolerance"),
-                       _positive(initial_step_size, "initial_step_size", True),
-                       _positive(max_step_size, "max_step_size", True))
+                      _positive(absolute_tolerance, "absolute_tolerance"),
+                      _positive(initial_step_size, "initial_step_size", True),
+                      _positive(max_step_size, "max_step_size", True))
     given, y0 = y0, floating(y0)
     y0 = dlarray(y0) if isinstance(y0, Tensor) else y0
     labels = labels_of(y0)

@@ -60,9 +60,9 @@ class Sums:
             return cls(constant, [(1.0 if (p.coefficients == 1).all() else p.coefficients, p.slots)])  # type: ignore[union-attr]
         coefficients, places, slots = p.coefficients, entry, p.slots
         if constant is not None:
-            coefficients, places, slots = (np.concatenate(two) for two in ((coefficients, constant),
-                                                                           (places, np.arange(count)),
-                                                                           (slots, np.zeros(count, dtype=np.int64))))
+            coefficients = np.concatenate((coefficients, constant))
+            places = np.concatenate((places, np.arange(count)))
+            slots = np.concatenate((slots, np.zeros(count, dtype=np.int64)))
         return cls(None, matrix=scipy.sparse.csr_array((coefficients, (places, slots)),
                                                        shape=(count, int(np.max(slots)) + 1)))
 

@@ -26,8 +26,8 @@ from ...core.trace import Node, ancestors
 from ...machine.dtypes import Tensor
 from ...machine.questions import decided
 from ...operations.matrices.equal_values import inverse_where, over_gaps
-from . import pull as reverse
-from . import push as forward
+from . import pull as pulling
+from . import push as pushing
 from .steps import handles, output_of, reader
 
 Seeds = dict[Node, Any]
@@ -93,9 +93,9 @@ def outputs_of(met: Met, recorded: bool = False) -> tuple[Any, Any]:
 def cotangents(met: Met, seeds: Seeds, lead: tuple[int, ...]) -> list[Any]:
     """Of each output, the cotangent as an array of the trace, None for the values and where there is none."""
     try:
-        pulled = reverse.pull(seeds, met.vectors, recorded=True, lead=lead)
+        pulled = pulling.pull(seeds, met.vectors, recorded=True, lead=lead)
     except GradloomError:  # a backward that cannot be recorded
-        still = reverse.pull({node: raw(bar) for node, bar in seeds.items()}, met.vectors, lead=lead)
+        still = pulling.pull({node: raw(bar) for node, bar in seeds.items()}, met.vectors, lead=lead)
         pulled = [None if bar is None else dlarray._made(bar, None) for bar in still]
     bars: list[Any] = [None] * met.node.operation.outputs
     for item, bar in zip(met.vectors, pulled, strict=True):
@@ -111,7 +111,7 @@ def moved(arrays: Sequence[Any], seeds: Seeds, recorded: bool = False) -> list[A
     if not nodes or not seeds:
         return [None] * len(arrays)
     seeds = {node: dlarray._made(seed, None) for node, seed in seeds.items()} if recorded else seeds
-    found = dict(zip(nodes, forward.push(nodes, seeds, recorded=recorded), strict=True))
+    found = dict(zip(nodes, pushing.push(nodes, seeds, recorded=recorded), strict=True))
     return [found.get(a._node) if type(a) is dlarray and a._node is not None else None for a in arrays]
 
 
@@ -263,12 +263,12 @@ def limits_forwards(met: Met, x_dot: Any, later: Sequence[Node], pairs: Pairs, r
     for factors in (pairs.factors, [-b for b in _bends(met, y, pairs)]):
         if not split or not along:
             break
-        parted = forward.push(list(along.values()), split, recorded=True)
+        parted = pushing.push(list(along.values()), split, recorded=True)
         places = {node: getattr(dot, "_node", None) for node, dot in zip(along, parted, strict=True)}
         along = {node: place for node, place in places.items() if place is not None}
         if along:
             seeds = met.turning(met.meeting.turned(y, over_gaps(turns, factors), pivots))
-            add_to(found, along, forward.push(list(along.values()), seeds, recorded=recorded, lead=lead))
+            add_to(found, along, pushing.push(list(along.values()), seeds, recorded=recorded, lead=lead))
     return found
 
 

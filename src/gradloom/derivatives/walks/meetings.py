@@ -23,8 +23,8 @@ from ...core.array import dlarray
 from ...core.trace import Node, ancestors
 from ...machine.dtypes import Tensor
 from ...operations.matrices.equal_values import over_gaps
-from . import pull as reverse
-from . import push as forward
+from . import pull as pulling
+from . import push as pushing
 from .limits import (
     Met,
     Seeds,
@@ -48,14 +48,14 @@ def pull(outputs: Seeds, targets: Sequence[Node], *, recorded: bool = False, lea
     """The pull walk (pull.py), right also where values meet."""
     if targets and targets[0].trace.meetings:
         outputs = _with_turns(outputs, targets, recorded, lead)
-    return reverse.pull(outputs, targets, recorded=recorded, lead=lead, release=release, values_of=values_of)
+    return pulling.pull(outputs, targets, recorded=recorded, lead=lead, release=release, values_of=values_of)
 
 
 def push(outputs: Sequence[Node], seeds: Seeds, *, recorded: bool = False, lead: tuple[int, ...] = ()) -> list[Any]:
     """The push walk (push.py), right also where values meet."""
     if outputs and outputs[0].trace.meetings and (met := _met(ancestors(outputs, min([n.number for n in seeds])))):
         return _pushed(outputs, seeds, met, recorded, lead)
-    return forward.push(outputs, seeds, recorded=recorded, lead=lead)
+    return pushing.push(outputs, seeds, recorded=recorded, lead=lead)
 
 
 def _met(order: Sequence[Node]) -> list[Met]:
@@ -86,7 +86,7 @@ def meets(u: Node, x: Node) -> bool:
 
 def _with_turns(outputs: Seeds, targets: Sequence[Node], recorded: bool, lead: tuple[int, ...]) -> Seeds:
     """The cotangents that a walk starts from, with one more for each matrix whose values meet."""
-    order, active = reverse.between(outputs, set(targets))
+    order, active = pulling.between(outputs, set(targets))
     found = dict(outputs)
     constant = dict(outputs)  # the same, but what later meetings add is no function of the earlier ones' vectors
     for met in _met(order):
@@ -159,7 +159,7 @@ def _pushed(outputs: Sequence[Node], seeds: Seeds, met: Sequence[Met], recorded:
     """Tangents, with what each meeting adds to those of everything after it."""
     matrices: list[Any] = [m.node.parents[0] for m in met]
     wanted = [*outputs, *matrices]
-    dots = dict(zip(wanted, forward.push(wanted, seeds, recorded=recorded, lead=lead), strict=True))
+    dots = dict(zip(wanted, pushing.push(wanted, seeds, recorded=recorded, lead=lead), strict=True))
     for k, one in enumerate(met):
         x_dot = dots[matrices[k]]
         later = list(dict.fromkeys([*outputs, *matrices[k + 1:]]))
@@ -197,7 +197,7 @@ def _turns(met: Met, x_dot: Any, later: list[Node], recorded: bool, lead: tuple[
         else:
             quotients = over_gaps(turns, pairs.inverses)
         seeds = met.turning(meeting.turned(y, quotients, pivots))
-        add_to(found, later, forward.push(later, seeds, recorded=recorded, lead=lead))
+        add_to(found, later, pushing.push(later, seeds, recorded=recorded, lead=lead))
     return found
 
 

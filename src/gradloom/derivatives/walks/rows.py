@@ -75,7 +75,7 @@ class Rows:
 
 
 def write_of_row(node: Node, rows: dict[Node, Rows], y_bar: Any, active: set[Any], bars: dict[Node, Any],
-                  owned: set[Node] | None) -> bool:
+                 owned: set[Node] | None) -> bool:
     """y = x with y[at] = value, backwards: the row at `at` is value's, the others are x's. False where it is not a row
     that was written."""
     at = node.operation.writes_at(node.params)

@@ -74,8 +74,8 @@ class _Writer:
             at = (operation.reads_at(node.params) if operation.reads_at is not None and node.parents[0] is self.target
                   else None)
             scalar = not node.shape and node.dtype is dtype and node.dropped is None
-            if (bar is None or not scalar or at is None and (operation.raw_pulls is None
-                                                             or not isinstance(operation, Elementwise))):
+            if (bar is None or not scalar
+                or at is None and (operation.raw_pulls is None or not isinstance(operation, Elementwise))):
                 return False
             if any(p is not None and p not in self.names for p in node.parents):
                 return False

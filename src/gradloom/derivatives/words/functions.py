@@ -83,7 +83,7 @@ def value_and_gradient(function: Callable[..., Any], /, *, argument: int | str
 
 
 def place_of(function: Callable[..., Any], argument: int | str, args: tuple[Any, ...],
-           kwargs: dict[str, Any]) -> int | str:
+             kwargs: dict[str, Any]) -> int | str:
     """Where an argument is in a call: its position, or its name among the keywords."""
     if isinstance(argument, int):
         if -len(args) <= argument < len(args):

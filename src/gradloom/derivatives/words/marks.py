@@ -40,8 +40,8 @@ DESCENDS = _Descends("recorded derivative", lambda x, *targets: x, ("x",))
 def recorded_result(bar: Any, labels: str | None, nodes: Sequence[Node]) -> dlarray:
     """A recorded derivative: a node that descends from its targets."""
     raw, parent = (bar._value, live(bar._node)) if type(bar) is dlarray else (bar, None)
-    made = Node(DESCENDS, nodes[0].trace, (parent, *nodes), [None if parent is not None else raw,
-                                                             *[None] * len(nodes), None], NO_PARAMS, raw, user_site())
+    values = [None if parent is not None else raw, *[None] * len(nodes), None]
+    made = Node(DESCENDS, nodes[0].trace, (parent, *nodes), values, NO_PARAMS, raw, user_site())
     return dlarray._made(raw, made, labels)
 
 

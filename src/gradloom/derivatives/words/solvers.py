@@ -140,8 +140,8 @@ def _derivative(function: Callable[..., Any], argument: int | str, derive: Calla
         if not differentiable(x.dtype) or x.dtype.is_complex:
             raise TypeRefused(
                 f"{word} is for real floating-point arrays, and argument {argument!r} is {NAMES[x.dtype]}; "
-                              + ("write a function of its real and imaginary parts" if x.dtype.is_complex
-                                 else 'write x.astype("float64")'))
+                + ("write a function of its real and imaginary parts" if x.dtype.is_complex
+                   else 'write x.astype("float64")'))
         record = type(given) is dlarray and (current_trace() is not None or live(given._node) is not None)
         if record and word.startswith("sparse"):
             raise TraceError(

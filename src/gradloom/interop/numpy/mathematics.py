@@ -1,4 +1,4 @@
-"""NumPy's products, differences, linear algebra, Fourier transforms and creation: the second half of the table."""
+"""NumPy's products, differences, creation, linear algebra and Fourier transforms: adapters, as in table.py."""
 from __future__ import annotations
 
 import math
@@ -122,10 +122,8 @@ def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: b
     return gl.logical_or(same, gl.logical_and(gl.isnan(a), gl.isnan(b))) if equal_nan else same
 
 
-FUNCTIONS[
-    "allclose"] = lambda a, b, rtol=1e-5, atol=1e-8, equal_nan=False: bool(gl.all(isclose(a, b, rtol, atol, equal_nan)))
-
-
+FUNCTIONS["allclose"] = lambda a, b, rtol=1e-5, atol=1e-8, equal_nan=False: bool(
+    gl.all(isclose(a, b, rtol, atol, equal_nan)))
 FUNCTIONS["array_equal"] = lambda a1, a2, equal_nan=False: gl.array_equal(a1, a2, equal_nan=equal_nan)
 
 
@@ -160,8 +158,8 @@ FUNCTIONS["copy"] = lambda a, order="K", subok=False: array(a).copy()
 FUNCTIONS["astype"] = lambda x, dtype, /, *, copy=True, device=None: gl.astype(x, dtype)
 FUNCTIONS["shape"] = lambda a: a.shape
 FUNCTIONS["ndim"] = lambda a: a.ndim
-FUNCTIONS[
-    "size"] = lambda a, axis=None: a.size if axis is None else math.prod(np.take(a.shape, axis).reshape(-1).tolist())
+FUNCTIONS["size"] = lambda a, axis=None: (
+    a.size if axis is None else math.prod(np.take(a.shape, axis).reshape(-1).tolist()))
 FUNCTIONS["iscomplexobj"] = lambda x: array(x).dtype.is_complex
 FUNCTIONS["isrealobj"] = lambda x: not array(x).dtype.is_complex
 
@@ -255,9 +253,8 @@ def gradient(f: Any, *spacing: Any, axis: Any = None, edge_order: int = 1) -> An
     """Central differences, and at both ends one-sided ones of order `edge_order`, for one spacing of each axis or the
     places along it."""
     f = floating(array(f))
-    axes = (tuple(range(f.ndim)) if axis is None else tuple(k % f.ndim
-                                                            for k in (axis if isinstance(axis, (tuple, list))
-                                                                      else (axis,))))
+    axes = (tuple(range(f.ndim)) if axis is None else
+            tuple(k % f.ndim for k in (axis if isinstance(axis, (tuple, list)) else (axis,))))
     if (edge_order not in (1, 2) or len(spacing) not in (0, 1, len(axes))
         or any(f.shape[k] < edge_order + 1 for k in axes)):
         raise TypeRefused(
@@ -276,8 +273,8 @@ def _slope(f: Any, h: Any, edge_order: int) -> Any:
     h = gl.reshape(gl.astype(h, f.dtype), (-1, *(1,) * (f.ndim - 1)))
     slope = (f[1:] - f[:-1]) / h
     inner = (h[1:] * slope[:-1] + h[:-1] * slope[1:]) / (h[:-1] + h[1:])
-    first, last = ((slope[:1], slope[-1:]) if edge_order == 1 else (2 * slope[:1] - inner[:1],
-                                                                    2 * slope[-1:] - inner[-1:]))
+    first, last = ((slope[:1], slope[-1:]) if edge_order == 1 else
+                   (2 * slope[:1] - inner[:1], 2 * slope[-1:] - inner[-1:]))
     return gl.concat([first, inner, last], axis=0)
 
 
@@ -293,11 +290,10 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
     return y if mode == "full" else y[m - 1:n] if mode == "valid" else y[(m - 1) // 2:(m - 1) // 2 + n]
 
 
-FUNCTIONS[
-    "linalg.vector_norm"] = lambda x, /, *, axis=None, keepdims=False, ord=2: gl.vector_norm(
-        x, axis=axis, keepdims=keepdims, ord=ord)
-FUNCTIONS[
-    "linalg.matrix_norm"] = lambda x, /, *, keepdims=False, ord="fro": gl.matrix_norm(x, keepdims=keepdims, ord=ord)
+FUNCTIONS["linalg.vector_norm"] = lambda x, /, *, axis=None, keepdims=False, ord=2: gl.vector_norm(
+    x, axis=axis, keepdims=keepdims, ord=ord)
+FUNCTIONS["linalg.matrix_norm"] = lambda x, /, *, keepdims=False, ord="fro": gl.matrix_norm(
+    x, keepdims=keepdims, ord=ord)
 
 for _name in ("svd", "eigh", "lstsq", "multi_dot", "norm"):
     FUNCTIONS[f"linalg.{_name}"] = FUNCTIONS.pop(_name)

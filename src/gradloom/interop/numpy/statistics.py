@@ -122,8 +122,8 @@ def nanquantile(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_inp
         raise ShapeError(
             f"np.nanquantile needs q from 0 to 1, not {q}, at {line_of(user_site())}; percentages are for "
             "np.nanpercentile")
-    axes = (tuple(range(a.ndim)) if axis is None else tuple(k % a.ndim
-                                                            for k in (axis if isinstance(axis, tuple) else (axis,))))
+    axes = (tuple(range(a.ndim)) if axis is None else
+            tuple(k % a.ndim for k in (axis if isinstance(axis, tuple) else (axis,))))
     rest = [k for k in range(a.ndim) if k not in axes]
     shape = tuple(a.shape[k] for k in rest)
     ordered = gl.sort(gl.reshape(gl.permute_dims(a, (*rest, *axes)), (*shape, -1)))
@@ -144,9 +144,8 @@ def nanpercentile(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_i
     return nanquantile(a, np.asarray(q) / 100, axis, method=method, keepdims=keepdims, weights=weights)
 
 
-FUNCTIONS[
-    "nanmedian"] = lambda a, axis=None, out=None, overwrite_input=False, keepdims=False: nanquantile(
-        a, 0.5, axis, keepdims=keepdims)
+FUNCTIONS["nanmedian"] = lambda a, axis=None, out=None, overwrite_input=False, keepdims=False: nanquantile(
+    a, 0.5, axis, keepdims=keepdims)
 
 # ----- covariances and counts -----
 

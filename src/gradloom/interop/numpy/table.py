@@ -26,8 +26,8 @@ def named_as_theirs(function: Any) -> Any:
 def refuse(word: str, **options: Any) -> None:
     """Options at any value but their default, which none of our operations has."""
     for name, (value, default) in options.items():
-        if (value is not default and value is not np._NoValue and not (isinstance(value, (str, int))
-                                                                       and value == default)):
+        if (value is not default and value is not np._NoValue
+            and not (isinstance(value, (str, int)) and value == default)):
             raise TypeRefused(
                 f"np.{word} with {name}={value!r:.30} has no operation, at {line_of(user_site())}; leave {name} out")
 
@@ -367,8 +367,8 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: 
     return gl.where(gl.pad(gl.ones(a.shape), tuple(tuple(w) for w in widths)) == 1, padded, constant_values)
 
 
-FUNCTIONS["diagonal"] = lambda a, offset=0, axis1=0, axis2=1: gl.diagonal(gl.moveaxis(a, (axis1, axis2), (-2, -1)),
-                                                                          offset=offset)
+FUNCTIONS["diagonal"] = lambda a, offset=0, axis1=0, axis2=1: gl.diagonal(
+    gl.moveaxis(a, (axis1, axis2), (-2, -1)), offset=offset)
 FUNCTIONS["trace"] = lambda a, offset=0, axis1=0, axis2=1, dtype=None: gl.trace(
     gl.moveaxis(a, (axis1, axis2), (-2, -1)), offset=offset, dtype=dtype)
 FUNCTIONS["diag"] = lambda v, k=0: gl.diag(v, k=k)

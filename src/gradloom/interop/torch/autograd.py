@@ -34,9 +34,9 @@ def _gradients(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph
                is_grads_batched: bool = False, materialize_grads: bool = False) -> Any:
     """torch.autograd.grad; a result is a constant unless create_graph=True, as in torch."""
     if is_grads_batched:
-        raise TypeRefused(f"torch.autograd.grad(is_grads_batched=True) is a vmap, which has no meaning here, at "
-                          f"{line_of(user_site())}; "
-                          "write one call for each row of grad_outputs")
+        raise TypeRefused(
+            f"torch.autograd.grad(is_grads_batched=True) is a vmap, which has no meaning here, at "
+            f"{line_of(user_site())}; write one call for each row of grad_outputs")
     ys, xs = _arrays(outputs), _arrays(inputs)
     seeds = [None] * len(ys) if grad_outputs is None else _arrays(grad_outputs)
     for k, y in enumerate(ys):
@@ -97,15 +97,15 @@ def _walked(starts: dict[Node, Any], xs: Sequence[Any], nodes: Sequence[Any], re
 
 
 def _backward(*args: Any, **options: Any) -> Any:
-    raise TypeRefused(f"torch.autograd.backward fills .grad, which a value of gradloom has not, at "
-                      f"{line_of(user_site())}; "
-                      "write torch.autograd.grad(y, x, create_graph=True) inside, gl.dlgradient(y, x) outside")
+    raise TypeRefused(
+        f"torch.autograd.backward fills .grad, which a value of gradloom has not, at {line_of(user_site())}; write "
+        "torch.autograd.grad(y, x, create_graph=True) inside, gl.dlgradient(y, x) outside")
 
 
 def _dual(*args: Any, **options: Any) -> Any:
-    raise TypeRefused(f"torch.autograd.forward_ad does not run on values of gradloom, at {line_of(user_site())}; "
-                      "write gl.jvp(y, x, v) outside the module, "
-                      "or torch.autograd.functional.jvp(f, x, v, create_graph=True) inside")
+    raise TypeRefused(
+        f"torch.autograd.forward_ad does not run on values of gradloom, at {line_of(user_site())}; write "
+        "gl.jvp(y, x, v) outside the module, or torch.autograd.functional.jvp(f, x, v, create_graph=True) inside")
 
 
 ANSWERED: dict[Any, Callable[..., Any]] = {torch.autograd.grad: _gradients, torch.autograd.backward: _backward,

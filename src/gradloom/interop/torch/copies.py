@@ -148,9 +148,9 @@ def _copied(module: Any, memo: dict[int, Any]) -> Any:
             new.__qualname__, new.__module__, new.__doc__ = old.__qualname__, old.__module__, old.__doc__
             new.__annotations__ = old.__annotations__
     except (TypeError, RuntimeError, NotImplementedError, AttributeError) as error:
-        raise TypeRefused(f"from_torch cannot copy {_culprit(module)}: {error}, at {line_of(user_site())}; make it "
-                          "inside forward, or pass it as an argument; "
-                          "a tensor that was computed wants detach()") from None
+        raise TypeRefused(
+            f"from_torch cannot copy {_culprit(module)}: {error}, at {line_of(user_site())}; make it inside forward, "
+            "or pass it as an argument; a tensor that was computed wants detach()") from None
     return result
 
 
@@ -191,10 +191,10 @@ class Contents:
         classes: set[type] = set()
         for x in reached(module):
             if id(x) in theirs:
-                raise TypeRefused(f"{type(original).__name__} is held by something that cannot be copied with it, at "
-                                  f"{line_of(user_site())}; "
-                                  "a cache or a built-in method of one of its objects, perhaps: reach it through an "
-                                  "attribute in forward instead")
+                raise TypeRefused(
+                    f"{type(original).__name__} is held by something that cannot be copied with it, at "
+                    f"{line_of(user_site())}; a cache or a built-in method of one of its objects, perhaps: reach it "
+                    "through an attribute in forward instead")
             self._read(x)
             its: Any = type(x)
             classes.update(users_classes(its))

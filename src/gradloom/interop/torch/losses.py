@@ -154,9 +154,9 @@ def ctc_loss(log_probs: Any, targets: Any, input_lengths: Any, target_lengths: A
     x = gl.expand_dims(x, axis=1) if single else x
     within = torch.arange(x.shape[0], device=x.device)[:, None] < steps
     if x.size and bool((raw(x).logsumexp(-1).abs() > 1e-3).logical_and(within).any()):
-        raise TypeRefused(f"ctc_loss takes the results of log_softmax, and these do not sum to 1, at "
-                          f"{line_of(user_site())}; "
-                          "torch's derivative is that of the numbers before log_softmax: write x.log_softmax(-1)")
+        raise TypeRefused(
+            f"ctc_loss takes the results of log_softmax, and these do not sum to 1, at {line_of(user_site())}; torch's "
+            "derivative is that of the numbers before log_softmax: write x.log_softmax(-1)")
     if words.ndim == 1:  # one after the other
         words = torch.nn.utils.rnn.pad_sequence(list(words.split(sizes.tolist())), batch_first=True,
                                                 padding_value=blank)

@@ -96,9 +96,9 @@ class TorchBody:
             try:
                 return dlfeval(run, values, given)
             except NeedsTrace:
-                raise TraceError(f"{type(self.module).__name__} takes a derivative with respect to a value that "
-                                 "was made outside the call, "
-                                 f"at {line_of(user_site())}; pass it as an argument, or make it in forward") from None
+                raise TraceError(
+                    f"{type(self.module).__name__} takes a derivative with respect to a value that was made outside "
+                    f"the call, at {line_of(user_site())}; pass it as an argument, or make it in forward") from None
 
         if self.differentiates:
             return recorded()
@@ -175,8 +175,8 @@ class TorchBody:
 
     def rows(self, values: list[Any]) -> list[tuple[str, ...]]:
         """Each parameter and buffer."""
-        return [(*key, value_described(x)) for key, x in zip((*self.learnable_keys, *self.state_keys), values,
-                                                             strict=True)]
+        keys = (*self.learnable_keys, *self.state_keys)
+        return [(*key, value_described(x)) for key, x in zip(keys, values, strict=True)]
 
     def __reduce__(self) -> NoReturn:
         raise TypeRefused(
@@ -263,9 +263,9 @@ class Watched:
             layer = name.partition("/")[0]
             if not layer or layer not in modules:
                 known = [n for n in modules if n]
-                raise UnknownName(f"outputs={name!r}: the module has no part {layer!r}{nearest(layer, known)}, at "
-                                  f"{line_of(user_site())}; it has "
-                                  f"{', '.join(known[:12])}{', ...' if len(known) > 12 else ''}")
+                raise UnknownName(
+                    f"outputs={name!r}: the module has no part {layer!r}{nearest(layer, known)}, at "
+                    f"{line_of(user_site())}; it has {', '.join(known[:12])}{', ...' if len(known) > 12 else ''}")
             if layer not in self.seen:
                 self.seen[layer] = []
                 modules[layer].register_forward_hook(self._hook(self.seen[layer]))
@@ -283,9 +283,9 @@ class Watched:
         layer, _, which = name.partition("/")
         seen = self.seen[layer]
         if len(seen) != 1:
-            raise TypeRefused(f"outputs={name!r}: this part ran {len(seen)} times in the call, at "
-                              f"{line_of(user_site())}; "
-                              "give the uses parts of their own, or return the value from the module")
+            raise TypeRefused(
+                f"outputs={name!r}: this part ran {len(seen)} times in the call, at {line_of(user_site())}; give the "
+                "uses parts of their own, or return the value from the module")
         result = seen[0]
         if not which:
             return result
@@ -326,9 +326,9 @@ def from_torch(module: torch.nn.Module, /) -> dlnetwork:
             "functions take dlarrays as they are")
     for name, x in (*module.named_parameters(), *module.named_buffers()):
         if torch.nn.parameter.is_lazy(x):
-            raise TypeRefused(f"the shape of {name} is not known yet, at {line_of(user_site())}; run the module "
-                              "on an example first: "
-                              f"module(x), then from_torch(module)")
+            raise TypeRefused(
+                f"the shape of {name} is not known yet, at {line_of(user_site())}; run the module on an example "
+                "first: module(x), then from_torch(module)")
     body = TorchBody(copied(module, {}))
     return network_of(body, body.values())
 

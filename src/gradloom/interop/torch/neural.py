@@ -38,9 +38,8 @@ FUNCTIONS["logsigmoid"] = lambda input: -gl.softplus(-input)
 FUNCTIONS["log_sigmoid"] = FUNCTIONS["logsigmoid"]
 FUNCTIONS["softsign"] = lambda input: input / (1 + gl.abs(input))
 FUNCTIONS["tanhshrink"] = lambda input: input - gl.tanh(input)
-FUNCTIONS[
-    "threshold"] = lambda input, threshold, value, inplace=False: gl.where(constant(raw(input) > threshold),
-                                                                           input, value)
+FUNCTIONS["threshold"] = lambda input, threshold, value, inplace=False: gl.where(
+    constant(raw(input) > threshold), input, value)
 
 
 @of_torch
@@ -65,8 +64,6 @@ def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
     y = gl.softplus(input) if beta == 1 else gl.softplus(input * beta) / beta
     beyond = raw(input) * beta > threshold
     return gl.where(constant(beyond), input, y) if bool(beyond.any()) else y
-
-
 
 
 @of_torch
@@ -209,8 +206,8 @@ def _mean_pool(x: Any, size: Any, strides: Any, pads: Any, ceil_mode: bool, coun
     else:
         means = getattr(torch.ops.aten, f"avg_pool{d}d")(outline, size, strides, pads, ceil_mode,
                                                          count_include_pad, divisor)
-    after = [max((o - 1) * s + k - n - p, 0) for o, s, k, n, p in zip(means.shape[1:], strides,
-                                                                      size, x.shape[-d:], pads, strict=True)]
+    after = [max((o - 1) * s + k - n - p, 0)
+             for o, s, k, n, p in zip(means.shape[1:], strides, size, x.shape[-d:], pads, strict=True)]
     widths = [(0, 0), *zip(pads, after, strict=True)]
     params = {"size": size, "stride": strides, "padding": (0,) * d, "count_padding": True}
     plain = OPERATIONS["avgpool"].run((raw(gl.pad(constant(outline), widths)),), params)[0]
@@ -307,8 +304,9 @@ def _channels(x: Any, weight: Any, bias: Any) -> tuple[Any, Any, str | None]:
             f"{line_of(user_site())}; write reshape(x, (1, -1)) for one observation")
     layout = None if labels_of(x) is not None else "BC" + "S" * (x.ndim - 2)
     n = x.shape[(labels_of(x) or layout or "").index("C")]
-    return (gl.zeros((n,), like=x) if bias is None else bias), (gl.ones((n,), like=x) if weight is None
-                                                                else weight), layout
+    offset = gl.zeros((n,), like=x) if bias is None else bias
+    scale = gl.ones((n,), like=x) if weight is None else weight
+    return offset, scale, layout
 
 
 @of_torch

@@ -160,9 +160,9 @@ def applied(function: Any, args: Sequence[Any]) -> Any:
     if function is getattr(checkpoint, "_NoopSaveInputs", None):
         return wrapped(_made(torch.empty(0, device="cpu"), None, None))
     if function in (hooks.BackwardHookFunction,):
-        raise TypeRefused(f"a backward hook of a module works on torch's own graph, at {line_of(user_site())}; "
-                          "remove the hook before from_torch, "
-                          "and write a torch.autograd.Function to change a gradient on its way")
+        raise TypeRefused(
+            f"a backward hook of a module works on torch's own graph, at {line_of(user_site())}; remove the hook "
+            "before from_torch, and write a torch.autograd.Function to change a gradient on its way")
     arrays = [array_of(a) if isinstance(a, Tensor) else a for a in args]
     if not graded:
         arrays = [_made(a._value, None, None) if type(a) is dlarray else a for a in arrays]
@@ -186,8 +186,8 @@ def recorded(function: Any, arrays: Sequence[Any], needs: Sequence[bool]) -> tup
     found: list[Any] = [_made(y, None, None) if isinstance(y, Tensor) else y for y in call.results]
     if (call.outputs and any(type(a) is dlarray and live(a._node) is not None and differentiable(a.dtype)
                              for a in arrays)):
-        made = _operation(function, len(call.outputs), call.keeps).apply([arrays[k] for k in call.places],
-                                                                         {"call": call})
+        operation = _operation(function, len(call.outputs), call.keeps)
+        made = operation.apply([arrays[k] for k in call.places], {"call": call})
         for k, y in zip(call.outputs, made if isinstance(made, tuple) else (made,), strict=True):
             found[k] = y
     else:

@@ -35,9 +35,8 @@ FUNCTIONS["linalg.vector_norm"] = lambda x, ord=2, dim=None, keepdim=False, *, d
     cast(x, dtype), axis=dim, keepdims=keepdim, ord=ord)
 FUNCTIONS["linalg.matrix_norm"] = lambda A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None: NUMPY["linalg.norm"](
     cast(A, dtype), ord, dim, keepdim)
-FUNCTIONS[
-    "linalg.norm"] = lambda A, ord=None, dim=None, keepdim=False, *, dtype=None: NUMPY[
-        "linalg.norm"](cast(A, dtype), ord, dim, keepdim)
+FUNCTIONS["linalg.norm"] = lambda A, ord=None, dim=None, keepdim=False, *, dtype=None: NUMPY["linalg.norm"](
+    cast(A, dtype), ord, dim, keepdim)
 
 
 def _norm(input: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: Any = None,
@@ -82,9 +81,8 @@ def _like(fill: float) -> Any:
 
 for _name, _fill in {"zeros_like": 0, "ones_like": 1, "empty_like": 0}.items():
     FUNCTIONS[_name] = _like(_fill)
-FUNCTIONS[
-    "full_like"] = lambda input, fill_value, *, dtype=None, device=None: gl.full_like(
-        input, fill_value, dtype=dtype, device=device)
+FUNCTIONS["full_like"] = lambda input, fill_value, *, dtype=None, device=None: gl.full_like(
+    input, fill_value, dtype=dtype, device=device)
 for _name in ("rand", "randn"):
     FUNCTIONS[f"{_name}_like"] = lambda input, *, dtype=None, device=None, _name=_name: getattr(gl, _name)(
         tuple(input.shape), like=input, dtype=dtype, device=device)
@@ -94,12 +92,10 @@ FUNCTIONS["is_complex"] = lambda input: input.dtype.is_complex
 FUNCTIONS["numel"] = lambda input: input.size
 FUNCTIONS["is_nonzero"] = lambda input: bool(input)
 FUNCTIONS["equal"] = lambda input, other: NUMPY["array_equal"](input, other)
-FUNCTIONS[
-    "allclose"] = lambda input, other, rtol=1e-5, atol=1e-8, equal_nan=False: NUMPY[
-        "allclose"](input, other, rtol, atol, equal_nan)
-FUNCTIONS[
-    "isclose"] = lambda input, other, rtol=1e-5, atol=1e-8, equal_nan=False: NUMPY[
-        "isclose"](input, other, rtol, atol, equal_nan)
-FUNCTIONS["result_type"] = lambda tensor1, tensor2: torch.result_type(*(x._value if type(x) is dlarray
-                                                                        else x for x in (tensor1, tensor2)))
+FUNCTIONS["allclose"] = lambda input, other, rtol=1e-5, atol=1e-8, equal_nan=False: NUMPY["allclose"](
+    input, other, rtol, atol, equal_nan)
+FUNCTIONS["isclose"] = lambda input, other, rtol=1e-5, atol=1e-8, equal_nan=False: NUMPY["isclose"](
+    input, other, rtol, atol, equal_nan)
+FUNCTIONS["result_type"] = lambda tensor1, tensor2: torch.result_type(
+    *(x._value if type(x) is dlarray else x for x in (tensor1, tensor2)))
 FUNCTIONS["complex"] = lambda real, imag: gl.complex(real, imag)

@@ -13,7 +13,6 @@ from .table import FUNCTIONS, axes, of_torch
 # ----- shapes -----
 
 
-
 @of_torch
 def reshape(input: Any, shape: Any) -> Any:
     size = tuple(shape)
@@ -25,8 +24,8 @@ def reshape(input: Any, shape: Any) -> Any:
 
 FUNCTIONS["ravel"] = lambda input: gl.reshape(input, (-1,))
 FUNCTIONS["permute"] = lambda input, dims: gl.permute_dims(input, tuple(dims))
-FUNCTIONS[
-    "movedim"] = FUNCTIONS["moveaxis"] = lambda input, source, destination: gl.moveaxis(input, source, destination)
+FUNCTIONS["movedim"] = FUNCTIONS["moveaxis"] = lambda input, source, destination: gl.moveaxis(
+    input, source, destination)
 FUNCTIONS["unsqueeze"] = lambda input, dim: gl.expand_dims(input, axis=dim)
 
 
@@ -42,10 +41,11 @@ def squeeze(input: Any, dim: Any = None) -> Any:
 FUNCTIONS["t"] = lambda input: gl.matrix_transpose(input) if input.ndim == 2 else input
 FUNCTIONS["adjoint"] = lambda input: gl.conj(gl.matrix_transpose(input))
 FUNCTIONS["broadcast_to"] = lambda input, size: gl.broadcast_to(input, size)
-FUNCTIONS[
-    "broadcast_tensors"] = lambda *tensors: NUMPY["broadcast_arrays"](*(tensors[0]
-                                                                        if isinstance(tensors[0], (list, tuple))
-                                                                        else tensors))
+
+
+@of_torch
+def broadcast_tensors(*tensors: Any) -> Any:
+    return NUMPY["broadcast_arrays"](*(tensors[0] if isinstance(tensors[0], (list, tuple)) else tensors))
 
 
 @of_torch
@@ -77,8 +77,8 @@ FUNCTIONS["triu"] = lambda input, diagonal=0: NUMPY["triu"](input, diagonal)
 FUNCTIONS["narrow"] = lambda input, dim, start, length: _sliced(input, dim, start, start + length)
 FUNCTIONS["select"] = lambda input, dim, index: input[(*(slice(None),) * (dim % input.ndim), int(index))]
 FUNCTIONS["unbind"] = lambda input, dim=0: tuple(FUNCTIONS["select"](input, dim, k) for k in range(input.shape[dim]))
-FUNCTIONS["index_select"] = lambda input, dim, index: gl.take(input, raw(index).reshape(-1),
-                                                              axis=dim) if input.ndim else input
+FUNCTIONS["index_select"] = lambda input, dim, index: (
+    gl.take(input, raw(index).reshape(-1), axis=dim) if input.ndim else input)
 
 
 @of_torch
@@ -94,8 +94,8 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> An
 
 FUNCTIONS["take_along_dim"] = lambda input, indices, dim: gl.take_along_axis(input, indices, axis=dim)
 FUNCTIONS["__getitem__"] = lambda input, index: array(input)[index]
-FUNCTIONS[
-    "repeat_interleave"] = lambda input, repeats, dim=None, *, output_size=None: gl.repeat(input, repeats, axis=dim)
+FUNCTIONS["repeat_interleave"] = lambda input, repeats, dim=None, *, output_size=None: gl.repeat(
+    input, repeats, axis=dim)
 
 
 def _sliced(x: Any, dim: int, start: int, stop: int) -> Any:
@@ -126,8 +126,6 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
 def unflatten(input: Any, dim: int, sizes: Any) -> Any:
     dim = dim % input.ndim
     return gl.reshape(input, (*input.shape[:dim], *sizes, *input.shape[dim + 1:]))
-
-
 
 
 @of_torch

@@ -85,9 +85,8 @@ FUNCTIONS["deg2rad"] = lambda input: input * (math.pi / 180)
 FUNCTIONS["rad2deg"] = lambda input: input * (180 / math.pi)
 FUNCTIONS["round"] = lambda input, *, decimals=0: NUMPY["round"](input, decimals)
 FUNCTIONS["sinc"] = FUNCTIONS["special.sinc"] = lambda input: NUMPY["sinc"](input)
-FUNCTIONS[
-    "nan_to_num"] = lambda input, nan=None, posinf=None, neginf=None: NUMPY[
-        "nan_to_num"](input, True, nan or 0.0, posinf, neginf)
+FUNCTIONS["nan_to_num"] = lambda input, nan=None, posinf=None, neginf=None: NUMPY["nan_to_num"](
+    input, True, nan or 0.0, posinf, neginf)
 
 FUNCTIONS["pow"] = lambda input, exponent: gl.power(input, exponent)
 FUNCTIONS["float_power"] = lambda input, exponent: gl.power(in_double(input), in_double(exponent))
@@ -97,13 +96,10 @@ FUNCTIONS["mv"] = lambda input, vec: gl.matmul(input, vec)
 FUNCTIONS["dot"] = lambda input, tensor: gl.matmul(input, tensor)
 FUNCTIONS["vdot"] = lambda input, other: gl.matmul(gl.conj(input), other)
 FUNCTIONS["add"] = lambda input, other, *, alpha=1: gl.add(input, other if alpha == 1 else gl.multiply(other, alpha))
-FUNCTIONS[
-    "sub"] = FUNCTIONS[
-        "subtract"] = lambda input, other, *, alpha=1: gl.subtract(input, other if alpha == 1
-                                                                   else gl.multiply(other, alpha))
-FUNCTIONS[
-    "rsub"] = FUNCTIONS[
-        "__rsub__"] = lambda input, other, *, alpha=1: gl.subtract(other, input if alpha == 1 else input * alpha)
+FUNCTIONS["sub"] = FUNCTIONS["subtract"] = lambda input, other, *, alpha=1: gl.subtract(
+    input, other if alpha == 1 else gl.multiply(other, alpha))
+FUNCTIONS["rsub"] = FUNCTIONS["__rsub__"] = lambda input, other, *, alpha=1: gl.subtract(
+    other, input if alpha == 1 else input * alpha)
 for _name, _public in {"__rpow__": "power", "__rdiv__": "divide", "__rtruediv__": "divide",
                        "__rmul__": "multiply", "__radd__": "add",
                        "__rmod__": "mod", "__rmatmul__": "matmul", "__rfloordiv__": "floor_divide"}.items():
@@ -142,8 +138,8 @@ FUNCTIONS["clamp_min"] = lambda input, min: gl.clip(input, min, None)
 FUNCTIONS["clamp_max"] = lambda input, max: gl.clip(input, None, max)
 FUNCTIONS["where"] = lambda condition, input=None, other=None: (
     gl.nonzero(condition) if input is None and other is None else gl.where(condition, input, other))
-FUNCTIONS["masked_fill"] = lambda input, mask, value: gl.where(mask, cast(value, input.dtype)
-                                                               if type(value) is dlarray else value, input)
+FUNCTIONS["masked_fill"] = lambda input, mask, value: gl.where(
+    mask, cast(value, input.dtype) if type(value) is dlarray else value, input)
 
 # ----- reductions -----
 
@@ -200,11 +196,10 @@ def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool | Non
     return torch.return_types.sort((values, places))  # type: ignore[arg-type]
 
 
-FUNCTIONS[
-    "argsort"] = lambda input, dim=-1, descending=False, stable=False: gl.argsort(
-        input, axis=dim, descending=descending)
-FUNCTIONS["cumsum"] = lambda input, dim, *, dtype=None: gl.cumsum(cast(input, dtype),
-                                                                  axis=dim) if input.ndim else cast(input, dtype)
-FUNCTIONS["cumprod"] = lambda input, dim, *, dtype=None: gl.cumprod(cast(input, dtype),
-                                                                    axis=dim) if input.ndim else cast(input, dtype)
+FUNCTIONS["argsort"] = lambda input, dim=-1, descending=False, stable=False: gl.argsort(
+    input, axis=dim, descending=descending)
+FUNCTIONS["cumsum"] = lambda input, dim, *, dtype=None: (
+    gl.cumsum(cast(input, dtype), axis=dim) if input.ndim else cast(input, dtype))
+FUNCTIONS["cumprod"] = lambda input, dim, *, dtype=None: (
+    gl.cumprod(cast(input, dtype), axis=dim) if input.ndim else cast(input, dtype))
 FUNCTIONS["count_nonzero"] = lambda input, dim=None: gl.count_nonzero(input, axis=dim)

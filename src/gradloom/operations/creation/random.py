@@ -62,7 +62,6 @@ def rng(state: Any = None, /) -> Any:
 # ----- draws: operations without inputs, so that whatever records operations records them -----
 
 
-
 def _draw(word: str, kernel: Any) -> Any:
     """A torch function that draws, from our generator of the device."""
     def draw(device: Any, **params: Any) -> Tensor:

@@ -29,7 +29,7 @@ def _logistic_slope_kernel(x: Tensor) -> Tensor:
 
 
 logistic = slope_of("logistic", lambda x: torch.sigmoid(x) if x.is_complex() else scaled_logistic(number_like(1, x), x),
-                  lambda x: logistic_slope(x), fused_pull=logistic_fused)
+                    lambda x: logistic_slope(x), fused_pull=logistic_fused)
 logistic_slope = slope_of("logistic_slope", _logistic_slope_kernel, lambda y, x: -y * tanh(0.5 * x))
 MANY = 4096  # elements, from which two looks at the data cost less than they can save
 

@@ -54,10 +54,10 @@ def _step(y: Any) -> Any:
 
 
 _leakyrelu = unary_with_options("leakyrelu", lambda x, scale: torch._C._nn.leaky_relu(x, scale),
-                                 lambda x, scale: _leaky_slope(x, scale),
-                                 fused_pull=lambda y_bar, x, scale: aten.leaky_relu_backward(y_bar, x, scale, False),
-                                 samples=[{"scale": 0.1}],
-                                 matlab="leakyrelu", selects=True, real_only="turns on the sign of a real number")
+                                lambda x, scale: _leaky_slope(x, scale),
+                                fused_pull=lambda y_bar, x, scale: aten.leaky_relu_backward(y_bar, x, scale, False),
+                                samples=[{"scale": 0.1}],
+                                matlab="leakyrelu", selects=True, real_only="turns on the sign of a real number")
 
 
 def _leaky_slope(x: Any, scale: float) -> Any:
@@ -82,9 +82,9 @@ def leakyrelu(x: Any, scale: float = 0.01) -> Any:
 
 
 _elu = unary_with_options("elu", lambda x, alpha: torch._C._nn.elu(x, alpha), lambda x, alpha: elu_slope(x, alpha),
-                           samples=[{"alpha": 1.5}],
-                           fused_pull=lambda y_bar, x, alpha: aten.elu_backward(y_bar, alpha, 1, 1, False, x),
-                           selects=True, real_only="turns on the sign of a real number")
+                          samples=[{"alpha": 1.5}],
+                          fused_pull=lambda y_bar, x, alpha: aten.elu_backward(y_bar, alpha, 1, 1, False, x),
+                          selects=True, real_only="turns on the sign of a real number")
 
 
 @public(_elu)
@@ -106,11 +106,11 @@ def _gelu_fused(y_bar: Tensor, x: Tensor, approximation: str, slope: Tensor | No
 
 
 _gelu = unary_with_options("gelu", lambda x, approximation: torch._C._nn.gelu(x, approximate=approximation),
-                            lambda x, approximation, y_place: left(y_place, gelu_slope(x, approximation)),
-                            leaves="slope",
-                            fused_pull=_gelu_fused,
-                            samples=[{"approximation": "none"}, {"approximation": "tanh"}], matlab="gelu",
-                            real_only="turns on the sign of a real number")
+                           lambda x, approximation, y_place: left(y_place, gelu_slope(x, approximation)),
+                           leaves="slope",
+                           fused_pull=_gelu_fused,
+                           samples=[{"approximation": "none"}, {"approximation": "tanh"}], matlab="gelu",
+                           real_only="turns on the sign of a real number")
 
 
 @public(_gelu)

@@ -77,9 +77,8 @@ def _where_on_block(operation: Any, inputs: Any, params: Any) -> Any:
     keep = keep.to(block.dtype)
     if block.is_finite():
         return block.scaled(keep)
-    return block.guarded(keep, lambda values, mask: torch.where(mask == 0,
-                                                                torch.zeros((), dtype=values.dtype,
-                                                                            device=values.device), values))
+    return block.guarded(keep, lambda values, mask: torch.where(
+        mask == 0, torch.zeros((), dtype=values.dtype, device=values.device), values))
 
 
 _where_operation = _Where("where", _where, [0, 1, 1], ("condition", "a", "b"),

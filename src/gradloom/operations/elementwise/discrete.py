@@ -96,4 +96,3 @@ __all__ = ["bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_or", 
            "ceil", "equal", "floor", "greater", "greater_equal", "isfinite", "isinf", "isnan",
            "less", "less_equal", "logical_and", "logical_not",
            "logical_or", "logical_xor", "not_equal", "round", "signbit", "trunc"]
-

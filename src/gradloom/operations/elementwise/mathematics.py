@@ -107,7 +107,7 @@ def _tanh_slope_fused(y_bar: Tensor, y: Tensor, x: Tensor, x_place: Node) -> Ten
 
 
 _tanh_slope = slope_of("tanh_slope", _tanh_slope_kernel, lambda y, x: minus_twice(_tanh_there(x), y),
-                     fused_pull=_tanh_slope_fused)
+                       fused_pull=_tanh_slope_fused)
 
 
 def tanh_slope(x: Any, y: Any) -> Any:
@@ -140,7 +140,6 @@ erfc = elementwise("erfc", torch.erfc, lambda x: -TWO_OVER_ROOT_PI * bell(x),
                    torch=("erfc", "special.erfc"))
 
 
-
 def unary_with_options(name: str, kernel: Any, slope: Any, **rest: Any) -> Elementwise:
     return Elementwise(name, kernel, [slope], ("x",), **rest)
 
@@ -157,8 +156,9 @@ def apply_unary(operation: Elementwise, x: Any, params: dict[str, Any]) -> Any:
 
 # ----- not holomorphic -----
 
-sign = elementwise("sign", torch.sgn, 0, complex_partials=[(lambda x: 0.5 * inverse_length(absolute(x)),
-                                                            lambda y, x: -0.5 * y * y * inverse_length(absolute(x)))],
+sign = elementwise("sign", torch.sgn, 0,
+                   complex_partials=[(lambda x: 0.5 * inverse_length(absolute(x)),
+                                      lambda y, x: -0.5 * y * y * inverse_length(absolute(x)))],
                    singular=True, doc="x / abs(x), 0 at 0.", matlab="sign", promotes=False, torch=("sign", "sgn"))
 absolute = elementwise("abs", torch.abs, lambda x: sign(x),
                        complex_partials=[(lambda x: 0.5 * _conj(sign(x)), lambda x: 0.5 * sign(x))],
@@ -166,9 +166,9 @@ absolute = elementwise("abs", torch.abs, lambda x: sign(x),
                        squared=lambda x: real(_conj(x) * x) if x.dtype.is_complex else square(x),
                        doc="The absolute value, with derivative 0 at 0.", matlab="abs", promotes=False,
                        torch=("abs", "absolute"))
-angle = elementwise("angle", torch.angle, 0, complex_partials=[(lambda x: divide(-0.5j, x),
-                                                                lambda x: divide(0.5j, _conj(x)))], singular=True,
-                    doc="The phase of a complex number, in radians.", matlab="angle")
+angle = elementwise("angle", torch.angle, 0,
+                    complex_partials=[(lambda x: divide(-0.5j, x), lambda x: divide(0.5j, _conj(x)))],
+                    singular=True, doc="The phase of a complex number, in radians.", matlab="angle")
 
 
 def _conj(x: Any) -> Any:
@@ -236,8 +236,6 @@ def _share_of(y_bar: Tensor, a: Any, y: Tensor) -> Tensor:
     """y_bar a / y, 0 where y is 0."""
     bar = (y_bar * a).div_(y)
     return bar if finite(bar) else y_bar * (a / y.masked_fill(y == 0, 1))
-
-
 
 
 def _same(a: Any, b: Any) -> Any:

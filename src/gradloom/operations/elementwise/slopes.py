@@ -90,9 +90,9 @@ def _one_plus_square_kernel(x: Tensor) -> Tensor:
 
 
 one_minus_square = slope_of("one_minus_square", lambda x: (1 - x).mul_(1 + x), lambda x: -2 * x,
-                          fused_pull=lambda y_bar, x: fused_product(y_bar, x, -2))
+                            fused_pull=lambda y_bar, x: fused_product(y_bar, x, -2))
 one_plus_square = slope_of("one_plus_square", _one_plus_square_kernel, lambda x: 2 * x,
-                         fused_pull=lambda y_bar, x: fused_product(y_bar, x, 2))
+                           fused_pull=lambda y_bar, x: fused_product(y_bar, x, 2))
 
 
 def _over_length(x: Tensor, power: int) -> Tensor:
@@ -152,11 +152,11 @@ def _density_kernel(x: Tensor) -> Tensor:
 
 
 bell = slope_of("bell", lambda x: bell_kernel(x.clamp(-40, 40), 1), lambda y, x: -2 * (x * y),
-              fused_pull=lambda y_bar, y, x: fused_product(y_bar, y, -2).mul_(x),
-              real_only="of real numbers in SciPy, or in torch")
+                fused_pull=lambda y_bar, y, x: fused_product(y_bar, y, -2).mul_(x),
+                real_only="of real numbers in SciPy, or in torch")
 density = slope_of("density", _density_kernel, lambda y, x: -(x * y),
-                 fused_pull=lambda y_bar, y, x: fused_product(y_bar, y, -1).mul_(x),
-                 real_only="of real numbers in SciPy, or in torch")
+                   fused_pull=lambda y_bar, y, x: fused_product(y_bar, y, -1).mul_(x),
+                   real_only="of real numbers in SciPy, or in torch")
 
 # ----- of the logistic function and what is made of it -----
 
@@ -176,5 +176,3 @@ def logistic_twice(y_bar: Tensor, x: Tensor, rate: int) -> Tensor:
     one = 37.0 if x.dtype is torch.float64 else 17.0
     bar = _softplus_backward(y_bar, x, rate, one)
     return _softplus_backward_into(bar, x, -rate, one, grad_input=bar)  # type: ignore[no-any-return]
-
-

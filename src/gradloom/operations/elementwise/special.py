@@ -1,5 +1,4 @@
-"""Special functions: gamma and its kin, the error functions' inverses and scaled form, the less common trigonometric
-functions."""
+"""Special functions: the error functions' inverses and scaled form, the less common trigonometric functions."""
 from __future__ import annotations
 
 import math
@@ -123,6 +122,7 @@ cospi = elementwise("cospi", _cospi_kernel, lambda x: -math.pi * sinpi(x),
                     real_only="of real numbers in SciPy, or in torch", opaque=True)
 
 # ----- error functions -----
+
 
 def _over_tail(y_bar: Tensor, y: Tensor, tail: Tensor) -> Tensor:
     """y_bar sqrt(pi) / 2 exp(y * y) where erfc(|y|) is the tail, a number that has digits where y has lost them: exp(y
@@ -292,6 +292,8 @@ copysign = elementwise("copysign", pair(torch.copysign), _turned, 0,
 nextafter = elementwise("nextafter", pair(torch.nextafter), 1, 0,
                         doc="The floating number next to a in the direction of b; derivative 1 in a.",
                         real_only="turns on the sign of a real number")
+
+
 def _whole_quotient(a: Tensor, b: Tensor) -> Tensor:
     return torch.div(a, b, rounding_mode="trunc")
 

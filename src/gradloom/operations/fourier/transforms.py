@@ -132,6 +132,8 @@ _rfft = multilinear(
              ((3, 2, 4), {"axes": (-3, -1), "norm": "ortho"}),
              ((3, 1), {"axes": (-1,), "norm": "backward"}), ((0, 3), {"axes": (-1,), "norm": "backward"})],
                     real_only="the transform of real numbers", without_half="no complex numbers are made of it")
+
+
 def _irfft_fused(y_bar: Tensor, axes: Any, n: int, norm: str) -> tuple[Tensor]:
     """What stands for two is doubled in place."""
     half = _rfft_kernel(y_bar, axes, OPPOSITE[norm])

@@ -36,8 +36,8 @@ _linear = multilinear(
     "linear", _linear_kernel, ("x", "weight", "bias"), terms=[("x", "weight"), ("bias",)],
     axes="... n i, ... o i -> ... n o",
     act=action.contraction, broadcast=True, whole_axes=(-1, None, None),
-    transposes={"x": lambda y_bar, weight: matmul_operation.apply((y_bar, conj(weight) if weight.dtype.is_complex
-                                                                   else weight)),
+    transposes={"x": lambda y_bar, weight: matmul_operation.apply(
+                    (y_bar, conj(weight) if weight.dtype.is_complex else weight)),
                 "weight": _linear_weight_bar, "bias": lambda y_bar: y_bar},
     fused_pull={"x": lambda y_bar, weight: matrix_product(y_bar, weight.conj()),
                 "weight": lambda y_bar, x: matrix_product(y_bar.mT, x.conj())},
@@ -90,8 +90,8 @@ def fullyconnect(x: Any, weights: Any, bias: Any = None, /, *, data_format: str 
         raise ShapeError(
             f"fullyconnect of x {described(x.shape, labels)} ({features} features) with weights "
             f"{described(weights.shape, None)}"
-                         + ("" if bias is None else f" and bias {described(bias.shape, None)}")
-                         + f", at {line_of(user_site())}; weights are (outputs, inputs), bias is (outputs,)")
+            + ("" if bias is None else f" and bias {described(bias.shape, None)}")
+            + f", at {line_of(user_site())}; weights are (outputs, inputs), bias is (outputs,)")
     rest = [k for k in range(x.ndim) if k not in merged]
     at = labels.index("C") if "C" in labels else merged[0]
     at = sum(1 for k in rest if k < at)

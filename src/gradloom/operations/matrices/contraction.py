@@ -55,7 +55,7 @@ matmul_operation = multilinear(
                 "b": lambda y_bar, a: matmul_operation.apply((adjoint_of(a), y_bar))},
     fused_pull={"a": lambda y_bar, b: matrix_product(y_bar, b.mH), "b": lambda y_bar, a: matrix_product(a.mH, y_bar)},
     samples=[((2, 3), (3, 4), {}), ((5, 2, 3), (3, 4), {}), ((2, 3), (5, 3, 4), {})],
-                      torch=("matmul", "linalg.matmul", "__matmul__"))
+    torch=("matmul", "linalg.matmul", "__matmul__"))
 
 
 @public(matmul_operation)
@@ -153,11 +153,12 @@ def _csr(starts: Tensor, columns: Tensor, data: Tensor, size: tuple[int, ...]) -
         warnings.filters = filters  # an interrupt may have come before the block's own end
 
 
-_sparse = multilinear("sparse_matmul", _sparse_kernel, act=action.untying, samples=_sparse_samples,
-                      sparse_matrix="matrix",
-                      transposes={"x": lambda y_bar, matrix: _sparse.apply((y_bar,),
-                                                                           {"matrix": matrix.conj(
-                                                                               ).t().to_sparse_csr()})})
+def _sparse_transpose(y_bar: Any, matrix: Tensor) -> Any:
+    return _sparse.apply((y_bar,), {"matrix": matrix.conj().t().to_sparse_csr()})
+
+
+_sparse = multilinear("sparse_matmul", _sparse_kernel, transposes={"x": _sparse_transpose}, act=action.untying,
+                      samples=_sparse_samples, sparse_matrix="matrix")
 
 
 @composite
@@ -208,9 +209,8 @@ class _Einsum(Multilinear):
             operands = [y_bar, *[conj(v[j]) if v[j].dtype.is_complex else v[j] for j in others]]
             bar = self.apply(operands, {"letters": ([dots + out, *[inputs[j] for j in others]], dots + found)})
             if found != letters:
-                shape = node.parents[k].shape
-                bar = reshape(bar, (*bar.shape[:len(lead)], *[n if c in present else 1
-                                                              for c, n in zip(letters, shape, strict=True)]))
+                sizes = [n if c in present else 1 for c, n in zip(letters, node.parents[k].shape, strict=True)]
+                bar = reshape(bar, (*bar.shape[:len(lead)], *sizes))
             bars.append(bar)
         return bars
 

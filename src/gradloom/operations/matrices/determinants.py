@@ -129,8 +129,8 @@ def _log_slope(x: Any, y: Any, lu: Any, pivots: Any, seed: Any) -> Any:
                          "write det(x), which has one, or slogdet(where(mask, x, eye(n))) to leave singular ones out")
         eye = constant_like(torch.eye(x.shape[-1], dtype=x.dtype, device=x.device), x)
         at = singular[..., None, None]
-        return matrix_transpose(inv_operation.apply((where(dlarray._made(at, None) if type(x) is dlarray else at,
-                                                           eye, x),)))
+        at = dlarray._made(at, None) if type(x) is dlarray else at
+        return matrix_transpose(inv_operation.apply((where(at, eye, x),)))
     return (_inverse_transposed(lu, pivots) if type(x) is Tensor and not x.is_meta
             else matrix_transpose(inv_operation.apply((x,))))
 
@@ -147,8 +147,9 @@ def _slogdet_pull(y_bar: Any, x: Any, y: Any, lu: Any, pivots: Any) -> Any:
     if x.dtype.is_complex and sign_bar is not None:
         turn = imag(conj(y[0]) * sign_bar) * 1j
         bar = turn if bar is None else bar + turn
-    return (None if bar is None else column(column(bar)) * conj(_log_slope(x, y, lu, pivots,
-                                                                           1 if type(bar) is Block else bar)))
+    if bar is None:
+        return None
+    return column(column(bar)) * conj(_log_slope(x, y, lu, pivots, 1 if type(bar) is Block else bar))
 
 
 _slogdet = general("slogdet", lambda x: tuple(aten._linalg_slogdet(_transposed(x))), outputs=2,

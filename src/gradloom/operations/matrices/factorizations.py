@@ -157,13 +157,13 @@ def _qr_pull(y_bar: Any, y: Any, mode: str, x_shape: Any) -> Any:
 
 def _qr_samples() -> list[Any]:
     tall = [torch.cat([a, 0.5 * a[..., :1, :]], -2) for a in both_types((2,), (2, 2), (1,))]
-    return [(a, {"mode": mode}) for mode, some in (("reduced", [*both_types((3,), (0,)), *tall,
-                                                                *[a.mH.resolve_conj() for a in tall]]),
-                                                   ("complete", [sample_matrix(2), tall[0].mT])) for a in some]
+    reduced = [*both_types((3,), (0,)), *tall, *[a.mH.resolve_conj() for a in tall]]
+    complete = [sample_matrix(2), tall[0].mT]
+    return [*[(a, {"mode": "reduced"}) for a in reduced], *[(a, {"mode": "complete"}) for a in complete]]
 
 
 qr_operation = general("qr", lambda x, mode: tuple(torch.linalg.qr(x, mode)), outputs=2, push=_qr_push,
-              pull=_qr_pull, samples=_qr_samples, matlab="qr", without_half="LAPACK has none")
+                       pull=_qr_pull, samples=_qr_samples, matlab="qr", without_half="LAPACK has none")
 
 
 class QRResult(NamedTuple):

@@ -200,9 +200,9 @@ def _inv_kernel(x: Tensor) -> Tensor:
 
 
 inv_operation = general("inv", _inv_kernel, push=lambda x_dot, y: -product(y, x_dot, y),
-               pull=lambda y_bar, y: -product(adjoint(y), y_bar, adjoint(y)),
-               samples=lambda: [(a, {}) for a in both_types((3,), (2, 2), (1,), (0,))], matlab="inv",
-               without_half="LAPACK has none", torch=("linalg.inv", "inverse"))
+                        pull=lambda y_bar, y: -product(adjoint(y), y_bar, adjoint(y)),
+                        samples=lambda: [(a, {}) for a in both_types((3,), (2, 2), (1,), (0,))], matlab="inv",
+                        without_half="LAPACK has none", torch=("linalg.inv", "inverse"))
 
 
 @public(inv_operation)

@@ -71,9 +71,8 @@ def _eigh_pull(y_bar: Any, y: Any, pivots: Any) -> Any:
 
 
 _eigh = general("eigh", _eigh_kernel, outputs=2, hidden=("pivots",), push=_eigh_push, pull=_eigh_pull,
-                meeting=_EIGENVECTORS, matlab="eig", samples=lambda: [(a, {})
-                                                                      for a in both_types((3,), (2, 2), (1,), (0,))],
-                without_half="LAPACK has none")
+                samples=lambda: [(a, {}) for a in both_types((3,), (2, 2), (1,), (0,))],
+                meeting=_EIGENVECTORS, matlab="eig", without_half="LAPACK has none")
 _eigvalsh = general("eigvalsh", lambda x: torch.linalg.eigvalsh((x + x.mH) / 2),
                     push=lambda x_dot, x: _eigenvalues_push(x_dot, _eigh.apply((x,))[1]),
                     pull=lambda y_bar, x: _eigh_pull((y_bar, None), _eigh.apply((x,)), None),

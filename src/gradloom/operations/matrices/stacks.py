@@ -51,9 +51,8 @@ def leading(x: Any, own: int = 2) -> str | None:
 
 def product(*factors: Any) -> Any:
     """The matrix product of several factors."""
-    return functools.reduce(lambda a, b: matmul_operation.apply((a, b) if a.dtype is b.dtype
-                                                                else promoted_arrays(a, b)),
-                            factors)
+    return functools.reduce(
+        lambda a, b: matmul_operation.apply((a, b) if a.dtype is b.dtype else promoted_arrays(a, b)), factors)
 
 
 def column(x: Any) -> Any:

@@ -156,8 +156,8 @@ def _trace_fused(y_bar: Tensor, offset: int, x_shape: Any) -> tuple[Tensor]:
 
 trace_operation = multilinear(
     "trace", _trace_kernel, transposes={"x": _trace_transpose}, fused_pull=_trace_fused, matlab="trace",
-    act=lambda operation, inputs, params: OPERATIONS["sum"].apply((diagonal_operation.apply(inputs, params),),
-                                                                  {"axis": (-1,), "keepdims": False}),
+    act=lambda operation, inputs, params: OPERATIONS["sum"].apply(
+        (diagonal_operation.apply(inputs, params),), {"axis": (-1,), "keepdims": False}),
     samples=[((3, 3), {"offset": 0}), ((3, 4), {"offset": 1}), ((2, 3, 2), {"offset": -1}),
              ((1, 3), {"offset": 2}), ((2, 2), {"offset": 2}),
              ((0, 3), {"offset": 0})], selects=True)
@@ -198,9 +198,8 @@ def _cross_kernel(a: Tensor, b: Tensor, axis: int) -> Tensor:
 
 def _turned(x: Any, axis: int, by: int) -> Any:
     where = torch.tensor([by % 3, (1 + by) % 3, (2 + by) % 3], device="cpu")
-    return take_operation.apply((x,), {"where": where.to(x.device) if isinstance(x, Tensor)
-                                       and not x.is_meta else where,
-                              "axis": axis})
+    where = where.to(x.device) if isinstance(x, Tensor) and not x.is_meta else where
+    return take_operation.apply((x,), {"where": where, "axis": axis})
 
 
 def _cross_on_block(operation: Any, inputs: Any, params: Any) -> Any:

@@ -92,8 +92,6 @@ _tridiagonal = general("solve_tridiagonal", _kernel, ("lower", "middle", "upper"
                        pull=_pull, act=_on_block, samples=_samples)
 
 
-
-
 def tridiagonal_solution(lower: Any, middle: Any, upper: Any, b: Any) -> Any:
     """y of A y = b, in rules and composites: A has the columns `middle` (n, 1) on its diagonal, `lower` and `upper` (n
     - 1, 1) beside it.

@@ -190,8 +190,8 @@ def setitem(x: Any, index: Any, value: Any) -> None:
             raise TraceError(
                 f"x[i][j] = v would write to a copy that nobody holds: there are no views, at {line_of(user_site())}; "
                 "write x[i, j] = v")
-    if (type(index) is int and len(x._value.shape) == 1 and (type(value) is dlarray and not value._value.shape
-                                                             or type(value) is float)):
+    if (type(index) is int and len(x._value.shape) == 1
+        and (type(value) is dlarray and not value._value.shape or type(value) is float)):
         _set_element(x, index, value)
     else:
         _setitem(x, index, value)

@@ -113,8 +113,8 @@ def _with_lead(axes: tuple[int, ...], ndim: int) -> tuple[int, ...]:
 
 _permute_dims = multilinear(
     "permute_dims", lambda x, axes: x.permute(axes), matlab="permute",
-    transposes={"x": lambda y_bar, axes: _permute_dims.apply((y_bar,),
-                                                             {"axes": _with_lead(_inverse(axes), y_bar.ndim)})},
+    transposes={"x": lambda y_bar, axes: _permute_dims.apply(
+                    (y_bar,), {"axes": _with_lead(_inverse(axes), y_bar.ndim)})},
     lead_params=lambda params, lead: {"axes": _with_lead(params["axes"], len(lead) + len(params["axes"]))},
     fused_pull=lambda y_bar, axes: (y_bar.permute(_inverse(axes)),),
     act=lambda operation, inputs, params: inputs[0].with_axes(

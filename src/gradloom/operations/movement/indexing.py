@@ -116,11 +116,13 @@ def _index_on_block(operation: Any, inputs: Any, params: Any) -> Block:
     return block.with_axes(order, [1 if o is None else block.shape[o] for o in order])
 
 
+def _index_transpose(y_bar: Any, index: Any, x_shape: Any, lead: Any) -> Any:
+    return _embed.apply((y_bar,), {"index": index, "shape": tuple(x_shape), "lead": len(lead)})
+
+
 index_entries = multilinear(
     "index", _index_kernel, lead_params=lambda params, lead: {"index": completed(params["index"], len(lead))},
-    transposes={"x": lambda y_bar, index, x_shape, lead: _embed.apply((y_bar,),
-                                                                      {"index": index, "shape": tuple(x_shape),
-                                                                       "lead": len(lead)})},
+    transposes={"x": _index_transpose},
     fused_pull=lambda y_bar, index, x_shape: (_embed_kernel(y_bar, index, x_shape, 0),),
     reads_at=lambda params: params["index"] if type(params["index"]) is int else None, act=_index_on_block,
     samples=[((4, 3), {"index": (slice(1, 3), 0)}), ((4, 3), {"index": (None, slice(0, 4, 2), slice(None))}),
@@ -154,15 +156,17 @@ def _embed_on_block(operation: Any, inputs: Any, params: Any) -> Block:
     return block
 
 
+def _embed_transpose(y_bar: Any, index: Any, shape: Any, lead: int) -> Any:
+    return index_entries.apply((y_bar,), {"index": completed(index, y_bar.ndim - len(shape))})
+
+
 _embed = multilinear(
     "embed_index", _embed_kernel, lead_params=lambda params, lead: {"lead": params["lead"] + len(lead)},
-    transposes={"x": lambda y_bar, index, shape, lead: index_entries.apply((y_bar,),
-                                                                    {"index": completed(
-                                                                        index, y_bar.ndim - len(shape))})},
-    act=_embed_on_block, samples=[((2,), {"index": (slice(1, 3), 0), "shape": (4, 3), "lead": 0}),
-                                  ((1, 2, 2), {"index": (None, slice(0, 4, 2)), "shape": (4, 2), "lead": 0}),
-                                  ((0, 3), {"index": slice(2, 2), "shape": (4, 3), "lead": 0}),
-                                  ((), {"index": -1, "shape": (1,), "lead": 0})])
+    transposes={"x": _embed_transpose}, act=_embed_on_block,
+    samples=[((2,), {"index": (slice(1, 3), 0), "shape": (4, 3), "lead": 0}),
+             ((1, 2, 2), {"index": (None, slice(0, 4, 2)), "shape": (4, 2), "lead": 0}),
+             ((0, 3), {"index": slice(2, 2), "shape": (4, 3), "lead": 0}),
+             ((), {"index": -1, "shape": (1,), "lead": 0})])
 
 
 def is_mask_without_axes(index: Any) -> bool:
@@ -221,8 +225,8 @@ def getitem(x: Any, index: Any) -> Any:
         for e in basic:
             if isinstance(e, slice) and (e.step or 1) < 0:
                 n = x.shape[axis]
-                x = take_operation.apply((x,), {"where": torch.tensor(range(n)[e], dtype=torch.int64, device=x.device),
-                                       "axis": axis - x.ndim}, x._labels)
+                where = torch.tensor(range(n)[e], dtype=torch.int64, device=x.device)
+                x = take_operation.apply((x,), {"where": where, "axis": axis - x.ndim}, x._labels)
             axis += e is not None
         basic = tuple(ALL if isinstance(e, slice) and (e.step or 1) < 0 else e for e in basic)
     kept, axis = "", 0

@@ -1,4 +1,4 @@
-"""Operations that select elements along axes and put them back: take, flip, roll, repeat, tile, slices and pads."""
+"""Operations that select elements along axes and put them back: take, flip, roll, repeat, tile."""
 from __future__ import annotations
 
 import math
@@ -19,13 +19,15 @@ from ...machine.questions import decided
 from ..creation.arrays import allocated
 from .axes import array, expand_dims, flatten, fresh, negative_axes, reshape
 
-# ----- selections along axes: flip, roll, repeat, tile -----
+# ----- take and put along one axis -----
+
+
+def _take_transpose(y_bar: Any, where: Tensor, axis: int, x_shape: Any) -> Any:
+    return put.apply((y_bar,), {"where": where, "axis": axis, "size": x_shape[axis]})
+
 
 take_operation = multilinear(
-    "take", lambda x, where, axis: x.index_select(axis, where),
-    transposes={"x": lambda y_bar, where, axis, x_shape: put.apply((y_bar,),
-                                                                    {"where": where, "axis": axis,
-                                                                     "size": x_shape[axis]})},
+    "take", lambda x, where, axis: x.index_select(axis, where), transposes={"x": _take_transpose},
     fused_pull=lambda y_bar, where, axis, x_shape: (_index_add(y_bar, where, axis, x_shape[axis]),),
     act=lambda operation, inputs, params: action.selected(inputs[0], inputs[0].ndim + params["axis"],
                                                           params["where"].cpu()),
@@ -59,10 +61,10 @@ put = multilinear(
 def _take_at_kernel(x: Tensor, where: Tensor, axis: int, sizes: tuple[int, ...]) -> Tensor:
     k = x.ndim + axis
     x = x if len(sizes) == 1 else x.flatten(k, k + len(sizes) - 1)
-    return (x.index_select(k, where) if where.ndim == 1 else x.index_select(k,
-                                                                            where.reshape(-1)).reshape(
-                                                                                x.shape[:k] + where.shape + x.shape[
-                                                                                    k + 1:]))
+    if where.ndim == 1:
+        return x.index_select(k, where)
+    taken = x.index_select(k, where.reshape(-1))
+    return taken.reshape(x.shape[:k] + where.shape + x.shape[k + 1:])
 
 
 def _put_at_kernel(x: Tensor, where: Tensor, axis: int, sizes: tuple[int, ...]) -> Tensor:
@@ -91,20 +93,24 @@ def _put_at_on_block(operation: Any, inputs: Any, params: Any) -> Block:
                            (*before, *sizes, *after))
 
 
+def _take_at_transpose(y_bar: Any, where: Tensor, axis: int, sizes: tuple[int, ...]) -> Any:
+    return _put_at.apply((y_bar,), {"where": where, "axis": axis, "sizes": sizes})
+
+
+def _put_at_transpose(y_bar: Any, where: Tensor, axis: int, sizes: tuple[int, ...]) -> Any:
+    return take_at.apply((y_bar,), {"where": where, "axis": axis, "sizes": sizes})
+
+
 _AT = {"where": torch.tensor([[5, 0, 5], [2, 4, 1]], device="cpu"), "axis": -2, "sizes": (2, 3)}
 take_at = multilinear(
-    "take_at", _take_at_kernel, act=_take_at_on_block,
-    transposes={"x": lambda y_bar, where, axis, sizes: _put_at.apply((y_bar,),
-                                                                     {"where": where, "axis": axis, "sizes": sizes})},
+    "take_at", _take_at_kernel, act=_take_at_on_block, transposes={"x": _take_at_transpose},
     fused_pull=lambda y_bar, where, axis, sizes: (_put_at_kernel(y_bar, where, axis, sizes),),
     samples=[((2, 3), _AT), ((2, 2, 3, 1), _AT | {"axis": -3}),
              ((3, 2), {"where": torch.tensor(2, device="cpu"), "axis": -2, "sizes": (3,)}),
              ((2, 1), {"where": torch.zeros(0, 1, dtype=torch.int64, device="cpu"), "axis": -2, "sizes": (2, 1)})],
-             selects=True)
+    selects=True)
 _put_at = multilinear(
-    "put_at", _put_at_kernel, act=_put_at_on_block,
-    transposes={"x": lambda y_bar, where, axis, sizes: take_at.apply((y_bar,),
-                                                                      {"where": where, "axis": axis, "sizes": sizes})},
+    "put_at", _put_at_kernel, act=_put_at_on_block, transposes={"x": _put_at_transpose},
     samples=[((2, 3), _AT), ((2, 2, 3, 1), _AT | {"axis": -3}),
              ((2,), {"where": torch.tensor(2, device="cpu"), "axis": -2, "sizes": (3,)}),
              ((0, 1), {"where": torch.zeros(0, 1, dtype=torch.int64, device="cpu"), "axis": -2, "sizes": (2, 1)})])
@@ -200,8 +206,8 @@ def _rolled(n: int, k: int, params: Any) -> Any:
 
 _roll = multilinear(
     "roll", lambda x, shift, axis: x.roll(shift, axis), act=_selected_on_block(_rolled),
-    transposes={"x": lambda y_bar, shift, axis: _roll.apply((y_bar,), {"shift": tuple(-s for s in shift),
-                                                                       "axis": axis})},
+    transposes={"x": lambda y_bar, shift, axis: _roll.apply(
+                    (y_bar,), {"shift": tuple(-s for s in shift), "axis": axis})},
     fused_pull=lambda y_bar, shift, axis: (y_bar.roll([-s for s in shift], axis),),
     samples=[((2, 3), {"shift": (1,), "axis": (-1,)}), ((2, 3, 2), {"shift": (-4, 1), "axis": (-2, -3)}),
              ((1, 0), {"shift": (2, 1), "axis": (-2, -1)})])
@@ -283,9 +289,8 @@ def repeat(x: Any, repeats: Any, /, *, axis: Any = None) -> Any:
             f"repeat takes a number of times, or {n} of them, not {described(tuple(counts.shape), None)} "
             f"{str(counts.dtype)[6:]}, at {line_of(user_site())}; write integers that are not negative, one for each "
             "entry along the axis")
-    where = allocated("repeat", x.shape, lambda: torch.arange(n,
-                                                              device=x.device).repeat_interleave(
-                                                                  counts.reshape(-1).to(torch.int64).expand(n)))
+    counts = counts.reshape(-1).to(torch.int64).expand(n)
+    where = allocated("repeat", x.shape, lambda: torch.arange(n, device=x.device).repeat_interleave(counts))
     return take_operation.apply((x,), {"where": where, "axis": k}, labels_of(x))
 
 

@@ -16,12 +16,15 @@ from ...machine.dtypes import Tensor
 from .axes import array, fresh
 from .selection import take_operation
 
+
+def _slice_fused(y_bar: Tensor, axis: int, start: int, stop: int, x_shape: Any) -> tuple[Tensor]:
+    return (_zero_pad(y_bar, ((start, x_shape[axis] - stop), *((0, 0),) * (-axis - 1))),)
+
+
 _slice = multilinear(
     "slice", lambda x, axis, start, stop: x.narrow(axis, start, stop - start),
     transposes={"x": lambda y_bar, axis, start, stop, x_shape: pad_axis(y_bar, axis, start, x_shape[axis] - stop)},
-    fused_pull=lambda y_bar, axis, start, stop, x_shape: (_zero_pad(y_bar,
-                                                                    ((start, x_shape[axis] - stop),
-                                                                     *((0, 0),) * (-axis - 1))),),
+    fused_pull=_slice_fused,
     act=lambda operation, inputs, params: action.selected(inputs[0], inputs[0].ndim + params["axis"],
                                                           torch.arange(params["start"], params["stop"], device="cpu")),
     samples=[((4, 3), {"axis": -2, "start": 1, "stop": 3})], selects=True)
@@ -87,8 +90,8 @@ def _pairs(widths: Any, ndim: int) -> tuple[tuple[int, int], ...]:
     sizes = np.asarray(widths)
     if sizes.size and sizes.dtype.kind not in "iu":
         raise TypeError  # 1.5 is no width
-    return tuple((int(before), int(after)) for before, after in (np.broadcast_to(sizes, (ndim, 2))
-                                                                 if sizes.size else ()))
+    pairs = np.broadcast_to(sizes, (ndim, 2)) if sizes.size else ()
+    return tuple((int(before), int(after)) for before, after in pairs)
 
 
 @public(_pad)

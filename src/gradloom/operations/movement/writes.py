@@ -32,11 +32,11 @@ def _written(x: Tensor, value: Any, params: dict[str, Any], lead: int) -> Tensor
 
 def _value_fitted(value: Any, index: Any, x_shape: Any, lead: int) -> Any:
     """A tangent of the written value given the axes of the place it is written to."""
-    missing = len(basic_place(x_shape,
-                               [*index, *[slice(None)]
-                                * (len(x_shape) - sum(e is not None for e in index))])) + lead - value.ndim
-    return (reshape(value, (*value.shape[:lead], *(1,) * missing, *value.shape[lead:])) if missing > 0
-            and lead else value)
+    rest = len(x_shape) - sum(e is not None for e in index)
+    missing = len(basic_place(x_shape, [*index, *[slice(None)] * rest])) + lead - value.ndim
+    if missing <= 0 or not lead:
+        return value
+    return reshape(value, (*value.shape[:lead], *(1,) * missing, *value.shape[lead:]))
 
 
 class _Assign(Multilinear):
@@ -130,10 +130,10 @@ def _read(y_bar: Any, index: Any, lead: int) -> Any:
 
 
 assign = _Assign("assign", _assign_kernel, ("x", "value"), [("x",), ("value",)], {},
-                  samples=[((4, 3), (2,), {"index": (slice(1, 3), 0)}), ((4, 3), (3,), {"index": (2,)})], selects=True,
-                  # of zeros: how a pull runs it
-                  act=lambda operation, inputs, params: _assign_on_blocks(params["index"], inputs[0].shape,
-                                                                          inputs[0], None))
+                 samples=[((4, 3), (2,), {"index": (slice(1, 3), 0)}), ((4, 3), (3,), {"index": (2,)})], selects=True,
+                 # of zeros: how a pull runs it
+                 act=lambda operation, inputs, params: _assign_on_blocks(
+                     params["index"], inputs[0].shape, inputs[0], None))
 
 
 class _AssignAt(Multilinear):
@@ -190,8 +190,8 @@ def _assign_at_block(operation: Any, inputs: Any, params: Any) -> Block:
 
 
 assign_at = _AssignAt("assign_at", _assign_at_kernel, ("x", "value"), [("x",), ("value",)], {},
-                       samples=[((4, 3), (2,), {"positions": torch.tensor([7, 0], device="cpu")})], selects=True,
-                       act=_assign_at_block)
+                      samples=[((4, 3), (2,), {"positions": torch.tensor([7, 0], device="cpu")})], selects=True,
+                      act=_assign_at_block)
 
 
 def write(y: Tensor, params: dict[str, Any], value: Any, lead: int = 0) -> None:

@@ -74,8 +74,8 @@ def _attention_kernel(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scal
                       causal: bool) -> tuple[Tensor, Tensor]:
     if _fused(q, k, v, bias):
         d = max(q.shape[-1], v.shape[-1])
-        y, logsumexp = aten._scaled_dot_product_flash_attention_for_cpu(_rows(q, d), _rows(k, d), _rows(v, d),
-                                                                        0.0, causal, attn_mask=bias, scale=scale)
+        y, logsumexp = aten._scaled_dot_product_flash_attention_for_cpu(
+            _rows(q, d), _rows(k, d), _rows(v, d), 0.0, causal, attn_mask=bias, scale=scale)
         return y[..., :v.shape[-1]], logsumexp
     scores = (q * scale) @ k.mT
     return _weights_kernel(scores if bias is None else scores + bias, causal) @ v, q.new_empty(0)
@@ -131,9 +131,8 @@ def _attention_fused(y_bar: Tensor, q: Tensor, k: Tensor, v: Tensor, bias: Tenso
     if not logsumexp.numel() or wanted[3]:
         return _attention_pull(y_bar, q, k, v, bias, scale, causal, wanted)
     d = max(q.shape[-1], v.shape[-1])
-    bars = aten._scaled_dot_product_flash_attention_for_cpu_backward(*(_rows(x, d) for x in (y_bar, q, k, v, y)),
-                                                                     logsumexp, 0.0, causal,
-                                                                    attn_mask=bias, scale=scale)
+    bars = aten._scaled_dot_product_flash_attention_for_cpu_backward(
+        *(_rows(x, d) for x in (y_bar, q, k, v, y)), logsumexp, 0.0, causal, attn_mask=bias, scale=scale)
     return (*[bar[..., :x.shape[-1]] if want else None
               for bar, x, want in zip(bars, (q, k, v), wanted[:3], strict=True)], None)
 

@@ -81,8 +81,8 @@ def embed(x: Any, weights: Any, /, *, data_format: str | None = None) -> Any:
     where = _indices(x, weights.shape[0])
     if "C" in layout:
         where = where.squeeze(layout.index("C"))
-    y = take_at.apply((unlabelled(weights),), {"where": where.to(weights.device), "axis": -2,
-                                                "sizes": (weights.shape[0],)})
+    where = where.to(weights.device)
+    y = take_at.apply((unlabelled(weights),), {"where": where, "axis": -2, "sizes": (weights.shape[0],)})
     if type(x) is dlarray and type(y) is Tensor:
         y = dlarray._made(y, None)
     if "C" in layout:

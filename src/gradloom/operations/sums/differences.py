@@ -69,8 +69,8 @@ def diff(x: Any, /, *, axis: Any = -1, n: int = 1, prepend: Any = None, append: 
         return fresh(x)  # as it is, as NumPy has it
     if prepend is not None or append is not None:
         size = tuple(1 if j == x.ndim + k else m for j, m in enumerate(x.shape))
-        parts = [broadcast_to(a, size) if not a.ndim else a for a in (array(a) for a in (prepend, append)
-                                                                      if a is not None)]
+        parts = [array(a) for a in (prepend, append) if a is not None]
+        parts = [broadcast_to(a, size) if not a.ndim else a for a in parts]
         x = concat([*(parts[:1] if prepend is not None else []), x, *(parts[-1:] if append is not None else [])],
                    axis=k)
     for _ in range(min(n, x.shape[k])):

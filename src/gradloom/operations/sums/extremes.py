@@ -161,6 +161,7 @@ def min(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
 
 # ----- positions -----
 
+
 def _position(find: Any) -> Any:
     """The place of an extreme; of several axes, among their elements in a row."""
     return lambda x, axis, keepdims: _kept(find(_flattened(x, axis), -1).indices, axis, keepdims, x.shape)

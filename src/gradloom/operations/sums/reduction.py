@@ -140,8 +140,8 @@ def _mean_transpose(y_bar: Any, axis: Any, keepdims: Any, x_shape: Any, lead: An
 
 
 def _mean_on_block(operation: Any, inputs: Any, params: Any) -> Any:
-    return _sum_on_block(operation, inputs, params).times(1 / (math.prod(inputs[0].shape[a] for a in params["axis"])
-                                                               or math.nan))
+    n = math.prod(inputs[0].shape[a] for a in params["axis"])
+    return _sum_on_block(operation, inputs, params).times(1 / (n or math.nan))
 
 
 def _mean_fused(y_bar: Tensor, axis: tuple[int, ...], keepdims: bool, x_shape: Any) -> Any:
@@ -201,8 +201,8 @@ def _var_push(x_dot: Any, x: Any, axis: Any, keepdims: Any, correction: float, x
 def _var_pull(y_bar: Any, x: Any, axis: Any, keepdims: Any, correction: float, x_shape: Any) -> Any:
     n = math.prod(x_shape[a] for a in axis)
     centred = x - mean(x, axis=axis, keepdims=True)
-    return restored(y_bar, axis, keepdims, len(x_shape)) * (centred * (2 / (n - correction)
-                                                                        if n > correction else math.nan))
+    scale = 2 / (n - correction) if n > correction else math.nan
+    return restored(y_bar, axis, keepdims, len(x_shape)) * (centred * scale)
 
 
 def _var_fused(y_bar: Tensor, x: Tensor, axis: tuple[int, ...], keepdims: bool, correction: float,
@@ -251,8 +251,8 @@ def _std_fused(y_bar: Tensor, x: Tensor, y: Tensor, axis: tuple[int, ...], keepd
 
 
 _std = general("std", _std_kernel, push=_std_push, pull=_std_pull, fused_pull=_std_fused, matlab="std",
-               squared=lambda x, axis, keepdims, correction: var(x, axis=axis, keepdims=keepdims,
-                                                                 correction=correction),
+               squared=lambda x, axis, keepdims, correction: var(
+                   x, axis=axis, keepdims=keepdims, correction=correction),
                samples=[((4, 3), {"axis": (-2,), "keepdims": False, "correction": 1})])
 
 

@@ -68,8 +68,8 @@ def normalize(x: Any, /, method: str = "zscore", *, axis: Any = None) -> Any:
         x = x - mean(x, axis=k, keepdims=True)
     if method == "center":
         return x
-    size = (norm(x, axis=k, keepdims=True) if method == "norm" else std(x, axis=k, correction=float(x.shape[k] > 1),
-                                                                        keepdims=True))
+    size = (norm(x, axis=k, keepdims=True) if method == "norm" else
+            std(x, axis=k, correction=float(x.shape[k] > 1), keepdims=True))
     return divide(x, _one_for_zero(size))
 
 

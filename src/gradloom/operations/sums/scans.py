@@ -33,9 +33,8 @@ def _on_block(operation: Any, inputs: Any, params: Any) -> Any:
 
 
 _cumsum = multilinear("cumulative_sum", _cumsum_kernel, act=_on_block, matlab="cumsum",
-                      transposes={
-                          "x": lambda y_bar, axis, reverse: _cumsum.apply((y_bar,),
-                                                                          {"axis": axis, "reverse": not reverse})},
+                      transposes={"x": lambda y_bar, axis, reverse: _cumsum.apply(
+                                      (y_bar,), {"axis": axis, "reverse": not reverse})},
                       samples=[((2, 3, 2), {"axis": -2, "reverse": False}), ((4,), {"axis": -1, "reverse": True}),
                                ((1, 3), {"axis": -2, "reverse": False}),
                                ((2, 0), {"axis": -1, "reverse": False})])

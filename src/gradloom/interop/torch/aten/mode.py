@@ -72,8 +72,8 @@ class Functional(TorchDispatchMode):
         kwargs = kwargs or {}
         run = running()
         waits = run is not None and run.mode is not self  # for a run that began inside its own
-        if ((waits or func.is_view or func._schema.is_mutable) and not any(isinstance(x, Wrapped)
-                                                                           for x in leaves_of((args, kwargs)))):
+        if ((waits or func.is_view or func._schema.is_mutable)
+            and not any(isinstance(x, Wrapped) for x in leaves_of((args, kwargs)))):
             return func(*args, **kwargs)  # memory of plain tensors
         try:
             with torch._C._ForceDispatchKeyGuard(*self.keys):
@@ -175,9 +175,9 @@ class Functional(TorchDispatchMode):
         k = next(i for i, a in enumerate(func._schema.arguments) if a.alias_info is not None)
         base = args[k]
         if opname(func) == "as_strided" and not base._cell.value._value.is_contiguous():
-            raise TypeRefused(f"{self.word}: as_strided reads an array by where its elements lie in memory, which is "
-                              "not in order here, "
-                              f"at {line_of(user_site())}; write x.contiguous().as_strided(...), or index x")
+            raise TypeRefused(
+                f"{self.word}: as_strided reads an array by where its elements lie in memory, which is not in order "
+                f"here, at {line_of(user_site())}; write x.contiguous().as_strided(...), or index x")
         if opname(func) == "as_strided" and base._steps:
             return self.viewed(func, (wrapped_whole(base), *strided(base, *args[1:], **kwargs)), {})
         args, kwargs = mapped(lambda x: x if x is base else array_of(x), args), mapped(array_of, kwargs)

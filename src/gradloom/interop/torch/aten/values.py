@@ -67,7 +67,6 @@ def as_varying(x: Any) -> Any:
     return x
 
 
-
 def left(x: Any) -> Any:
     """A result of a torch function as a dlarray; a dataclass with such results in its fields."""
     if dataclasses.is_dataclass(x) and not isinstance(x, type):

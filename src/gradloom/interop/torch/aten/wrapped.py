@@ -100,9 +100,9 @@ class Wrapped(Tensor):
         """The value, as it is now."""
         cell = self._cell
         if cell.varies and cell.run is not None and cell.run.over:
-            raise TraceError(f"a value of {cell.run.word} that was kept from an earlier call, in a global or a "
-                             f"cache, is read at {line_of(user_site())}; "
-                             "keep it in the module, or compute it again")
+            raise TraceError(
+                f"a value of {cell.run.word} that was kept from an earlier call, in a global or a cache, is read at "
+                f"{line_of(user_site())}; keep it in the module, or compute it again")
         if not self._steps:
             return cell.value
         if self._known is None or self._known[0] != cell.version:
@@ -178,19 +178,18 @@ class Wrapped(Tensor):
         return self
 
     def detach_(self) -> Any:
-        self._cell, self._steps, self._known, self._constant = Cell(_made(self.array()._value,
-                                                                          None, None)), (), None, False
+        self._cell = Cell(_made(self.array()._value, None, None))
+        self._steps, self._known, self._constant = (), None, False
         return self
 
     def retain_grad(self) -> None:
         pass  # there is no .grad to keep
 
     def _refused(self, *args: Any, **options: Any) -> Any:
-        raise TypeRefused("backward() and hooks on gradients work on torch's own graph, which a value of gradloom "
-                          "has not, "
-                          f"at {line_of(user_site())}; write torch.autograd.grad(y, x, create_graph=True) inside, "
-                          "gl.dlgradient(y, x) outside, "
-                          "and a torch.autograd.Function to change a gradient on its way")
+        raise TypeRefused(
+            "backward() and hooks on gradients work on torch's own graph, which a value of gradloom has not, at "
+            f"{line_of(user_site())}; write torch.autograd.grad(y, x, create_graph=True) inside, gl.dlgradient(y, x) "
+            "outside, and a torch.autograd.Function to change a gradient on its way")
 
     backward = register_hook = register_post_accumulate_grad_hook = _refused  # type: ignore[assignment]
 

@@ -107,16 +107,16 @@ def _input_bar(y_bar: Any, weight: Any, x_shape: Any, stride: Sizes, padding: Si
                groups: int, wanted: Any = ()) -> Any:
     if type(y_bar) is Block and wanted and wanted[1]:
         y_bar = imaged(y_bar)  # the weight's cotangent reads it too
-    return transposed_operation.apply((y_bar, _conj(weight), None), dict(stride=stride, padding=padding,
-                                                                dilation=dilation, groups=groups,
-                                                                sizes=tuple(x_shape[-len(stride):])))
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    sizes = tuple(x_shape[-len(stride):])
+    return transposed_operation.apply((y_bar, _conj(weight), None), {**options, "sizes": sizes})
 
 
 def _weight_bar(y_bar: Any, x: Any, weight_shape: Any, stride: Sizes, padding: Sizes, dilation: Sizes,
                 groups: int) -> Any:
-    return _convolution_weight.apply((_conj(x), y_bar), dict(stride=stride, padding=padding,
-                                                             dilation=dilation, groups=groups,
-                                                             kernel=tuple(weight_shape[-len(stride):])))
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    kernel = tuple(weight_shape[-len(stride):])
+    return _convolution_weight.apply((_conj(x), y_bar), {**options, "kernel": kernel})
 
 
 def _windows(y_shape: Any, weight_shape: Any, stride: Sizes, padding: Sizes, dilation: Sizes) -> Sizes:
@@ -127,27 +127,25 @@ def _windows(y_shape: Any, weight_shape: Any, stride: Sizes, padding: Sizes, dil
                  for n, e, s, p, q in zip(y_shape[-d:], weight_shape[-d:], stride, padding, dilation, strict=True))
 
 
-def _transposed_x_bar(y_bar: Any, weight: Any, x_shape: Any, y_shape: Any, weight_shape: Any,
-                      stride: Sizes, padding: Sizes, dilation: Sizes,
-                      groups: int) -> Any:
-    x_bar = _convolution.apply((y_bar, _conj(weight), None), dict(stride=stride, padding=padding,
-                                                                  dilation=dilation, groups=groups))
-    for k, (m, found) in enumerate(zip(x_shape[-len(stride):], _windows(y_shape, weight_shape,
-                                                                        stride, padding, dilation), strict=True)):
-        if found > m:
+def _transposed_x_bar(y_bar: Any, weight: Any, x_shape: Any, y_shape: Any, weight_shape: Any, stride: Sizes,
+                      padding: Sizes, dilation: Sizes, groups: int) -> Any:
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    x_bar = _convolution.apply((y_bar, _conj(weight), None), options)
+    found = _windows(y_shape, weight_shape, stride, padding, dilation)
+    for k, (m, n) in enumerate(zip(x_shape[-len(stride):], found, strict=True)):
+        if n > m:
             x_bar = slice_axis(x_bar, k - len(stride), 0, m)
     return x_bar
 
 
-def _transposed_weight_bar(y_bar: Any, x: Any, x_shape: Any, y_shape: Any, weight_shape: Any,
-                           stride: Sizes, padding: Sizes, dilation: Sizes,
-                           groups: int) -> Any:
-    for k, (m, found) in enumerate(zip(x_shape[-len(stride):], _windows(y_shape, weight_shape,
-                                                                        stride, padding, dilation), strict=True)):
-        x = pad_axis(x, k - len(stride), 0, found - m)
-    return _convolution_weight.apply((y_bar, _conj(x)), dict(stride=stride, padding=padding,
-                                                             dilation=dilation, groups=groups,
-                                                             kernel=tuple(weight_shape[-len(stride):])))
+def _transposed_weight_bar(y_bar: Any, x: Any, x_shape: Any, y_shape: Any, weight_shape: Any, stride: Sizes,
+                           padding: Sizes, dilation: Sizes, groups: int) -> Any:
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    found = _windows(y_shape, weight_shape, stride, padding, dilation)
+    for k, (m, n) in enumerate(zip(x_shape[-len(stride):], found, strict=True)):
+        x = pad_axis(x, k - len(stride), 0, n - m)
+    kernel = tuple(weight_shape[-len(stride):])
+    return _convolution_weight.apply((y_bar, _conj(x)), {**options, "kernel": kernel})
 
 
 def _channel_axes(bias: Any, node: Any, lead: Any, stride: Sizes, **_: Any) -> Any:
@@ -182,14 +180,23 @@ transposed_operation = multilinear(
              ((2, 4, 3), (4, 1, 2), (2,), {"stride": (1,), "padding": (0,), "dilation": (3,),
                                            "groups": 2, "sizes": (8,)})])
 
+
+def _weight_x_bar(y_bar: Any, bar: Any, x_shape: Any, stride: Sizes, padding: Sizes, dilation: Sizes,
+                  groups: int) -> Any:
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    sizes = tuple(x_shape[-len(stride):])
+    return transposed_operation.apply((_conj(bar), y_bar, None), {**options, "sizes": sizes})
+
+
+def _weight_result_bar(y_bar: Any, x: Any, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Any:
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    return _convolution.apply((_conj(x), y_bar, None), options)
+
+
 _convolution_weight = multilinear(
     "convolution_weight", to_weight, ("x", "bar"), act=act_weight,
     broadcast=True,
-    transposes={"x": lambda y_bar, bar, x_shape, stride, padding, dilation, groups: transposed_operation.apply(
-                    (_conj(bar), y_bar, None), dict(stride=stride, padding=padding, dilation=dilation,
-                                                    groups=groups, sizes=tuple(x_shape[-len(stride):]))),
-                "bar": lambda y_bar, x, stride, padding, dilation, groups: _convolution.apply(
-                    (_conj(x), y_bar, None), dict(stride=stride, padding=padding, dilation=dilation, groups=groups))},
+    transposes={"x": _weight_x_bar, "bar": _weight_result_bar},
     samples=[((2, 4, 5, 6), (2, 6, 3, 2), {**_STRIDED, "kernel": (2, 3)})])
 
 
@@ -228,8 +235,8 @@ def _plan(labels: str, shape: Sizes, w_shape: Sizes, w_labels: str | None, strid
                 f"{described(shape, labels)}, at {line_of(user_site())}; write padding=\"same\", or use smaller "
                 "filters")
     own = zeros and all(a == b for a, b in pairs)
-    around = (None if own or not any(map(any, pairs)) else tuple((0, 0) if zeros and a == b
-                                                                 else (a, b) for a, b in pairs))
+    around = (None if own or not any(map(any, pairs)) else
+              tuple((0, 0) if zeros and a == b else (a, b) for a, b in pairs))
     inside = tuple(a if zeros and a == b else 0 for a, b in pairs)
     return _Plan(way, {"stride": strides, "padding": inside, "dilation": dilations, "groups": n // channels}, around)
 

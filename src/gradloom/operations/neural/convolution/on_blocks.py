@@ -255,8 +255,9 @@ def _patched(block: Block, kernel: Sizes, params: dict[str, Any]) -> Block:
 
 def _whole(index: Index) -> Axis:
     """An axis of one index, which it keeps where its size is 1."""
-    return (Axis((index,), index.size) if index.size > 1 else Axis((index,), 1,
-                                                                   torch.zeros(1, dtype=torch.int64, device="cpu")))
+    if index.size > 1:
+        return Axis((index,), index.size)
+    return Axis((index,), 1, torch.zeros(1, dtype=torch.int64, device="cpu"))
 
 
 def _windowed(block: Block, weight: Tensor, params: dict[str, Any]) -> Block:

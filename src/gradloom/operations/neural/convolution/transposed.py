@@ -86,8 +86,7 @@ def dltranspconv(x: Any, weights: Any, bias: Any = None, /, *, stride: Any = 1, 
                  fixed(dilation_factor), fixed(cropping), groups)
     own = labels_of(x)
     y = transposed_operation.apply(operands("dltranspconv", plan.layout.arranged(x), unlabelled(weights),
-                                            bias, plan.filters),
-                          plan.params)
+                                            bias, plan.filters), plan.params)
     if plan.cut is not None:
         d = len(plan.cut) // 2
         for k in range(d):

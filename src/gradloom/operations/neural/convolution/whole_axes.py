@@ -19,7 +19,7 @@ PIECE = 1 << 23  # bytes of images convolved at once
 
 
 def convolved_whole(block: Block, term: Term, weight: Tensor, params: dict[str, Any], filters: int,
-               sizes: Sequence[int], run: Any) -> Block:
+                    sizes: Sequence[int], run: Any) -> Block:
     """Spatial axes whole; a tied channel makes it a convolution of each channel alone (a grouped one)."""
     notes: list[str] = []
     before = term
@@ -59,8 +59,8 @@ def convolved_whole(block: Block, term: Term, weight: Tensor, params: dict[str, 
         return block.made([made.eliminated(math.prod(shape))], shape, untied=tuple(dict.fromkeys(notes)))
 
     def convolved(factors: Sequence[Any], varying: Sequence[Index]) -> Tensor:
-        values = term.replaced(factors=tuple(factors)).values([*varying, *last],
-                                                              block.like).expand([i.size for i in (*varying, *last)])
+        values = term.replaced(factors=tuple(factors)).values([*varying, *last], block.like)
+        values = values.expand([i.size for i in (*varying, *last)])
         images = values.reshape(math.prod(i.size for i in varying), *block.shape[2:], block.shape[1]).movedim(-1, 1)
         if images.ndim != 4 or images.is_complex():  # torch has no complex kernel for channels_last
             images = images.contiguous()

@@ -1,5 +1,4 @@
-"""Losses. Of the difference between predictions and targets, here: mse, l1loss, l2loss, huber; cross-entropy has its
-own file."""
+"""Losses of the difference between predictions and targets: mse, l1loss, l2loss, huber."""
 from __future__ import annotations
 
 from typing import Any

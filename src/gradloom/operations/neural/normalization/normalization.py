@@ -72,9 +72,8 @@ def _layernorm_fused(y_bar: Tensor, x: Tensor, offset: Tensor, scale: Tensor, sa
         return _layernorm_pull(y_bar, x, scale, saved_mean, inverse, axis, epsilon, wanted)
     if axis != -1:
         y_bar, x, saved_mean, inverse = (a.movedim(axis, -1) for a in (y_bar, x, saved_mean, inverse))
-    x_bar, scale_bar, offset_bar = aten.native_layer_norm_backward(y_bar, x, x.shape[-1:],
-                                                                   saved_mean, inverse, scale, offset,
-                                                                   (wanted[0], wanted[2], wanted[1]))
+    x_bar, scale_bar, offset_bar = aten.native_layer_norm_backward(
+        y_bar, x, x.shape[-1:], saved_mean, inverse, scale, offset, (wanted[0], wanted[2], wanted[1]))
     if axis != -1 and wanted[0]:
         x_bar = x_bar.movedim(-1, axis)
     return x_bar if wanted[0] else None, offset_bar if wanted[1] else None, scale_bar if wanted[2] else None
@@ -220,9 +219,9 @@ def _groupnorm_fused(y_bar: Tensor, x: Tensor, scale: Tensor, saved_mean: Tensor
     if moved.stride() != bar.stride():
         moved, bar = moved.contiguous(), bar.contiguous()
     n, c, *sizes = moved.shape
-    x_bar, scale_bar, offset_bar = aten.native_group_norm_backward(bar, moved, saved_mean,
-                                                                   inverse, scale.contiguous(), n, c, math.prod(sizes),
-                                                                   groups, (wanted[0], wanted[2], wanted[1]))
+    x_bar, scale_bar, offset_bar = aten.native_group_norm_backward(
+        bar, moved, saved_mean, inverse, scale.contiguous(), n, c, math.prod(sizes), groups,
+        (wanted[0], wanted[2], wanted[1]))
     return (_ungrouped(x_bar, x, axis, rest) if wanted[0] else None, offset_bar if wanted[1] else None,
             scale_bar if wanted[2] else None)
 

@@ -122,11 +122,15 @@ def _put_on_block(operation: Any, inputs: Any, params: Any) -> Block:
 
 _PLACE = torch.tensor([[[0, 3], [3, 5]], [[1, 1], [2, 4]]], device="cpu")
 put: Any
+
+
+def _pick_transpose(y_bar: Any, place: Any, d: int, x_shape: Any) -> Any:
+    return put.apply((y_bar,), {"place": place, "spatial": tuple(x_shape[-d:])})
+
+
 _pick = multilinear(
     "pool_pick", _pick_kernel, act=_pick_on_block, samples=[((2, 2, 3), {"place": _PLACE, "d": 2})],
-    transposes={"x": lambda y_bar, place, d, x_shape: put.apply((y_bar,),
-                                                                 {"place": place, "spatial": tuple(x_shape[-d:])})},
-    selects=True)
+    transposes={"x": _pick_transpose}, selects=True)
 put = multilinear(
     "maxunpool", _put_kernel, matlab="maxunpool", act=_put_on_block,
     samples=[((2, 2, 2), {"place": _PLACE, "spatial": (2, 3)})],
@@ -178,8 +182,7 @@ _WINDOWS = {"size": (2, 2), "stride": (2, 1), "before": (1, 0), "after": (1, 0)}
 _maxpool = general(
     "maxpool", _maxpool_kernel, hidden=("place",),
     push=lambda x_dot, place, size: _pick.apply((x_dot,), {"place": raw(place), "d": len(size)}),
-    pull=lambda y_bar, place, size, x_shape: put.apply((y_bar,), {"place": raw(place),
-                                                                   "spatial": tuple(x_shape[-len(size):])}),
+    pull=lambda y_bar, place, size, x_shape: _pick_transpose(y_bar, raw(place), len(size), x_shape),
     fused_pull=_maxpool_fused, matlab="maxpool",
     samples=[((2, 3, 4, 5), _WINDOWS), ((2, 4, 5), _WINDOWS | {"before": (0, 1), "after": (1, 1)}),
              ((4, 5), _WINDOWS | {"stride": (1, 1), "before": (1, 0), "after": (0, 1)}),

@@ -1,1 +1,1 @@
-"""Recurrent layers and losses of sequences."""
+"""Recurrent operations (lstm, gru), and ctc."""

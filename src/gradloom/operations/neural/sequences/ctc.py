@@ -245,8 +245,8 @@ def ctc(y: Any, targets: Any, y_mask: Any = None, targets_mask: Any = None, /, *
     Source: Graves, Fernandez, Gomez, Schmidhuber 2006; MATLAB ctc.
     """
     y, targets = predictions_of(y, "ctc"), targets_of(targets)
-    if (reduction not in ("sum", "none") or normalization_factor not in ("batch-size", "target-included",
-                                                                         "mask-included", "none")):
+    if (reduction not in ("sum", "none")
+        or normalization_factor not in ("batch-size", "target-included", "mask-included", "none")):
         raise ShapeError(
             "ctc: reduction is \"sum\" or \"none\", normalization_factor \"batch-size\", \"target-included\" or "
             f"\"none\", not {reduction!r}, {normalization_factor!r}, at {line_of(user_site())}")

@@ -75,8 +75,7 @@ class _Sequence:
             raise self.refuse(
                 "input_weights {}, recurrent_weights {} and bias {} do not fit".format(
                     *[described(s, None) for s in shapes]),
-                              f"they are ({gates} hidden, {self.x.shape[2]}), ({gates} hidden, hidden) and "
-                              f"({several},)")
+                f"they are ({gates} hidden, {self.x.shape[2]}), ({gates} hidden, hidden) and ({several},)")
         return found
 
     def state(self, h: Any, hidden: int, name: str) -> Any:

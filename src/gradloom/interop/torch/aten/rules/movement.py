@@ -91,6 +91,7 @@ prims.collapse_view prims.split_dim prims.slice prims.rev prims.as_strided chann
 for _name in _BY_POSITIONS.split():
     _by_positions(_name)
 
+
 @rule("alias", "lift_fresh", "lift_fresh_copy", "lift", "_lazy_clone", "prims.clone", "prims.view_of",
       "contiguous", "resolve_conj",
       "resolve_neg", "view_as")

@@ -75,8 +75,8 @@ def _group_norm(x: Any, weight: Any, bias: Any, N: int, C: int, HxW: int, group:
 
 def _statistics(x: Any, axes: Any, eps: float, keepdims: bool) -> tuple[Any, Any]:
     """The mean and the inverse of the standard deviation."""
-    return gl.mean(x, axis=axes, keepdims=keepdims), 1 / gl.sqrt(gl.var(x, axis=axes, correction=0, keepdims=keepdims)
-                                                                 + eps)
+    variance = gl.var(x, axis=axes, correction=0, keepdims=keepdims)
+    return gl.mean(x, axis=axes, keepdims=keepdims), 1 / gl.sqrt(variance + eps)
 
 
 def _batch_norm(mode: Any, x: Any, weight: Any, bias: Any, mean: Any, variance: Any, training: bool,
