@@ -15,6 +15,7 @@ from gradloom.blocks.dense import dense
 from gradloom.blocks.factors import contracted, no_element_twice
 from gradloom.blocks.term import Term
 from gradloom.operations.neural.convolution import on_blocks as convolution_blocks
+from gradloom.operations.neural.convolution import whole_axes
 
 drawn = drawing()
 
@@ -135,7 +136,7 @@ def test_jacobians_and_kernels_of_convolution_networks(channels, pooled, dtype, 
     """Row by row, whether products are large or not and images go at once or in pieces that do not divide their number."""
     if small:
         monkeypatch.setattr(product, "LARGE", 0)
-        monkeypatch.setattr(convolution_blocks, "PIECE", 1)
+        monkeypatch.setattr(whole_axes, "PIECE", 1)
     p = parameters(channels, pooled, dtype)
     x1, x2 = (gl.dlarray(drawn(n, channels, 8, 8, dtype=dtype, key=n), "BCSS") for n in (5, 3))
 

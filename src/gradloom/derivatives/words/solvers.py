@@ -14,7 +14,6 @@ from ...core.errors import TraceError, TypeRefused, line_of, needed, user_site
 from ...core.trace import current_trace, live
 from ...machine.dtypes import NAMES, NUMBER_TYPES, Tensor, differentiable
 from ..sparse.dense import jacobian_of
-from ..sparse.evaluation import sparse
 from .evaluate import dlfeval, refuse_suspended
 from .functions import apart, as_variable, place_of
 from .gradient import dlgradient
@@ -91,6 +90,8 @@ def sparse_jacobian(function: Callable[..., Any], /, *, argument: int | str = 0,
     """
     needed("scipy.sparse", "sparse_jacobian")  # SciPy is loaded where it is asked for
     kept: list[Any] = []
+    from ..sparse.evaluation import sparse  # which needs SciPy
+
     return _derivative(function, argument, lambda u, x, record: sparse(kept, u, x, False, check), "sparse_jacobian")
 
 
@@ -115,6 +116,8 @@ def sparse_hessian(function: Callable[..., Any], /, *, argument: int | str = 0,
     """
     needed("scipy.sparse", "sparse_hessian")
     kept: list[Any] = []
+    from ..sparse.evaluation import sparse  # which needs SciPy
+
     return _derivative(function, argument, lambda y, x, record: sparse(kept, _gradient(y, x), x, True, check),
                        "sparse_hessian")
 

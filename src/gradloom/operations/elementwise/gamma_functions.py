@@ -65,7 +65,8 @@ def _polygamma_of_numbers(x: Tensor, n: int) -> Tensor:
 _polygamma = Elementwise("polygamma", _polygamma_kernel, [lambda x, n: _polygamma.apply((x,), {"n": n + 1})],
                          ("x",), singular=True,
                          domain=(0.5, 3), samples=[{"n": 1}, {"n": 2}], matlab="psi",
-                         real_only="of real numbers in torch", opaque=True)  # the kernel writes in place
+                         real_only="of real numbers in torch", torch=(),  # whose arguments are named otherwise
+                         opaque=True)  # the kernel writes in place
 digamma = elementwise("digamma", torch.digamma, lambda x: _polygamma.apply((x,), {"n": 1}),
                       singular=True, domain=(0.5, 3),
                       doc="The derivative of gammaln, gamma'(x) / gamma(x).", matlab="psi",

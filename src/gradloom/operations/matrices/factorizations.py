@@ -116,8 +116,8 @@ def _warn_of_low_rank(r: Any) -> None:
     if not value.is_cpu or not value.numel():
         return  # without data, or where it would wait for the device
     sizes = value.diagonal(dim1=-2, dim2=-1).abs()
-    least = max(value.shape[-2:]) * torch.finfo(value.dtype).eps * sizes.amax(-1, keepdim=True)
-    if decided((sizes <= least).any()):
+    columns = torch.linalg.vector_norm(value[..., :sizes.shape[-1]], dim=-2)  # beside its own column each is judged
+    if decided((sizes <= max(value.shape[-2:]) * torch.finfo(value.dtype).eps * columns).any()):
         warnings.warn(f"columns of a matrix depend on each other, at {line_of(user_site())}: its qr has no derivative "
                       "there; write it with what exists, such as pinv or lstsq", GradloomWarning, stacklevel=2)
 
