@@ -335,7 +335,8 @@ class Fields(set):
 
 
 @pytest.mark.parametrize("value", [*TOLD, lambda x: READ * x, lambda x: (lambda: READ)(), noted, np, Chosen(True).forward, Fields((1,)),
-                                   functools.partial(Slotted, 1)], ids=repr)
+                                   functools.partial(Slotted, 1)],
+                         ids=lambda value: type(value).__name__)
 def test_what_can_change_behind_a_key_has_none(value):
     assert frozen(value, True) is None
 
