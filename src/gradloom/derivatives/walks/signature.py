@@ -219,7 +219,7 @@ def _fields_of(value: Any) -> Iterable[Any] | None:
 UNTOLD = frozenset(("__dict__", "__weakref__", "__doc__", "__module__", "__annotations__", "__slots__", "__qualname__",
                     "__dataclass_fields__", "__dataclass_params__", "__match_args__", "__orig_bases__",
                     "__parameters__", "__abstractmethods__", "_abc_impl", "__firstlineno__", "__static_attributes__",
-                    "__annotate_func__", "__annotations_cache__"))
+                    "__annotate_func__", "__annotations_cache__", "__slotnames__"))
 
 
 class _Same:

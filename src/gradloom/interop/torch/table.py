@@ -202,4 +202,5 @@ FUNCTIONS["cumsum"] = lambda input, dim, *, dtype=None: (
     gl.cumsum(cast(input, dtype), axis=dim) if input.ndim else cast(input, dtype))
 FUNCTIONS["cumprod"] = lambda input, dim, *, dtype=None: (
     gl.cumprod(cast(input, dtype), axis=dim) if input.ndim else cast(input, dtype))
+FUNCTIONS["polygamma"] = FUNCTIONS["special.polygamma"] = lambda n, input: gl.polygamma(n, input)
 FUNCTIONS["count_nonzero"] = lambda input, dim=None: gl.count_nonzero(input, axis=dim)
