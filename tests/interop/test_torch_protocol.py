@@ -55,6 +55,7 @@ CALLS = {
     "bitwise_left_shift": [lambda x: torch.bitwise_left_shift(torch.trunc(x * 4).to(dtype=torch.int64), 2)],
     "bitwise_right_shift": [lambda x: torch.bitwise_right_shift(torch.trunc(x * 40).to(dtype=torch.int64), 2)],
     "polygamma": [lambda p: torch.polygamma(0, p), lambda p: torch.polygamma(2, p)],
+    "special.polygamma": [lambda p: torch.special.polygamma(0, p), lambda p: torch.special.polygamma(2, p)],
     "vdot": [lambda v, w: torch.vdot(v, w)],
     "matmul": [lambda x, m: torch.matmul(x, m)], "__matmul__": [lambda x, m: FUNCTIONS["__matmul__"](x, m) if isinstance(x, gl.dlarray) else x @ m],
     "linalg.matmul": [lambda x, m: torch.linalg.matmul(x, m)],
