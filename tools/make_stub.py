@@ -45,7 +45,7 @@ def parameters(function: Any) -> str:
 
 
 def summary(thing: Any) -> str:
-    """The first line of a docstring, as a docstring."""
+    """The first paragraph of a docstring, as a docstring."""
     line = " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split()).replace("\\", "\\\\")
     return f'"""{line}"""' if line else "..."
 

@@ -23,7 +23,7 @@ from gradloom.derivatives.jacobians import independence, parts, plan
 from gradloom.derivatives.sparse import evaluation
 from gradloom.derivatives.sparse.pattern import pattern_of
 from gradloom.derivatives.walks import kept_plans as planning
-from gradloom.derivatives.walks.signature import frozen
+from gradloom.derivatives.walks.keys import frozen
 
 NUMBERS = [0, 1, 1.0, 3, 0.5, 2, -1, 0.0, True]
 

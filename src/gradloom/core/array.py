@@ -13,6 +13,7 @@ from .errors import LabelError, ShapeError, TraceError, TypeRefused, line_of, us
 from .labels import axes_of, checked, described, positions
 from .operand import Operand
 from .origin import refuse_computed, refuse_masked
+from .tables import words
 from .trace import Node, current_trace, live
 
 
@@ -302,8 +303,6 @@ def _holds_arrays(x: Any) -> bool:
 
 
 def _stacked(x: Any) -> dlarray:
-    from .tables import words
-
     return words.stack([_stacked(e) if isinstance(e, (list, tuple)) else e for e in x])
 
 

@@ -12,7 +12,7 @@ from ...core.trace import Node
 from ...machine.dtypes import Tensor
 from ..walks.meetings import pull
 from ..words.directions import distributed
-from . import byproducts as products
+from . import byproducts
 
 if TYPE_CHECKING:
     from .jacobian import Jacobian
@@ -45,7 +45,7 @@ class TransposedJacobian:
         J = self.T
         source = J._source
         if isinstance(w, type(J)):
-            return products.transposed_times(J, w)
+            return byproducts.transposed_times(J, w)
         given = distributed(w, J._us, J._u_structure, "J.T @ w")
         cotangents = [d._value for d in given]
         values: list[Tensor | None]

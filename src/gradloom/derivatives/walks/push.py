@@ -6,6 +6,7 @@ from typing import Any
 
 from ...core.trace import Node, ancestors, walking
 from ...machine.dtypes import Tensor
+from ...machine.questions import spared
 from .failures import FAILURES, refuse_in_words
 from .steps import Reader, handles, pushed, reader
 
@@ -43,7 +44,8 @@ def _push(outputs: Sequence[Node], seeds: dict[Node, Any], order: Sequence[Node]
             if parent in dots:  # quick way past what does not move, without a call; `pushed` says the same
                 y_dot = pushed(node, list(map(dots.get, node.parents)), read, lead)  # type: ignore[arg-type]
                 break
-        if lead and type(y_dot) is Tensor and node.operation.selects and node.parents[0] in seeds and not y_dot.any():
+        if (lead and type(y_dot) is Tensor and node.operation.selects and node.parents[0] in seeds
+            and spared(~y_dot.any())):
             y_dot = None  # a part of x in which none of these directions goes
         seed = seeds.get(node)
         if seed is not None:

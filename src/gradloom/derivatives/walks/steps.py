@@ -37,7 +37,7 @@ def pulled(node: Node, y_bar: Any, active: Collection[Any], read: Reader,
 
 def pushed(node: Node, dots: Sequence[Any], read: Reader, lead: tuple[int, ...]) -> Any:
     """The tangent of the node from those of its parents, some of which move; None where there is none."""
-    if node.operation.barrier:
+    if node.operation.barrier:  # quick way: `refuse` without the call
         raise unrecorded(node)
     y_dot = node.operation.push(read(node), node.params, node, dots, lead)
     if y_dot is None or node.shape is None:

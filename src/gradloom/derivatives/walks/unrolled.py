@@ -19,6 +19,7 @@ from ...core.rules import written
 from ...core.trace import Node
 from ...machine.caches import cache
 from ...machine.dtypes import Tensor
+from ...machine.questions import thread
 from .pull import between
 from .signature import checks
 
@@ -56,7 +57,7 @@ class _Writer:
         one = torch.ones((), dtype=y.dtype, device=value.device)
         self.known: dict[str, Any] = {"ONE": one, "device": value.device, "dtype": y.dtype,
                                       "stack": torch.stack, "Tensor": Tensor,
-                                      "isfinite": math.isfinite}
+                                      "isfinite": math.isfinite, "thread": thread}
         self.names = {node: "t" if node is target else f"n{k}" for k, node in enumerate(self.order)}
         self.bars: dict[Node, str] = {y: "ONE"}
         self.steps: list[str] = []
@@ -88,7 +89,8 @@ class _Writer:
         if self.target.dtype is not dtype or dtype.is_complex:
             return False
         (value,) = self.target.values
-        guard = [] if value.is_meta else ["if n0.trace.guarded and not all(map(isfinite, bar.tolist())): return None"]
+        may_be_nan = "n0.trace.guarded and (thread.recording or not all(map(isfinite, bar.tolist())))"
+        guard = [] if value.is_meta else [f"if {may_be_nan}: return None"]
         rows = [reads.get(k, "zero") for k in range(self.target.shape[0])]
         self.known |= {"shape": self.target.shape, "zero": torch.zeros_like(self.known["ONE"])}
         lines = [*checks(self.order, self.names, self.known, reading),

@@ -38,7 +38,7 @@ def dlfeval(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     Source: MATLAB Deep Learning Toolbox, dlfeval.
     """
     code = getattr(function, "__code__", None)
-    if code is None or code.co_flags & SUSPENDED:
+    if code is None or code.co_flags & SUSPENDED:  # quick way past functions that are none of these
         refuse_suspended(function)
     trace = outer = active.trace
     leaves: list[Any] | tuple[Any, ...]

@@ -88,10 +88,7 @@ def sparse_jacobian(function: Callable[..., Any], /, *, argument: int | str = 0,
 
     Source: Gebremedhin, Manne, Pothen, "What color is your Jacobian?", SIAM Review 47 (2005).
     """
-    needed("scipy.sparse", "sparse_jacobian")  # SciPy is loaded where it is asked for
-    kept: list[Any] = []
-    from ..sparse.evaluation import sparse  # which needs SciPy
-
+    sparse, kept = _sparse("sparse_jacobian"), []  # type: ignore[var-annotated]
     return _derivative(function, argument, lambda u, x, record: sparse(kept, u, x, False, check), "sparse_jacobian")
 
 
@@ -114,12 +111,17 @@ def sparse_hessian(function: Callable[..., Any], /, *, argument: int | str = 0,
     Source: Gebremedhin, Tarafdar, Manne, Pothen, "New acyclic and star coloring algorithms", SIAM J. Sci. Comput. 29
     (2007).
     """
-    needed("scipy.sparse", "sparse_hessian")
-    kept: list[Any] = []
-    from ..sparse.evaluation import sparse  # which needs SciPy
-
+    sparse, kept = _sparse("sparse_hessian"), []  # type: ignore[var-annotated]
     return _derivative(function, argument, lambda y, x, record: sparse(kept, _gradient(y, x), x, True, check),
                        "sparse_hessian")
+
+
+def _sparse(word: str) -> Callable[..., Any]:
+    """How sparse results are evaluated: SciPy is loaded where it is asked for, and missed in words."""
+    needed("scipy.sparse", word)
+    from ..sparse.evaluation import sparse
+
+    return sparse
 
 
 # ----- what goes in and out -------------------------------------------------------------------------------------------

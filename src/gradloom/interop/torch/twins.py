@@ -36,17 +36,12 @@ def _takes(function: Any) -> tuple[int, set[str]]:
     return len(arrays), {p.name for p in parameters if p not in arrays}
 
 
-def _elementwise(function: Any) -> bool:
-    count, options = _takes(function)
-    return function.operation.kind == "elementwise" and count in (1, 2) and not options
-
-
-def _twins(function: Any) -> Iterator[str]:
-    """The names in torch of a public function."""
+def _twins(function: Any, plain: bool) -> Iterator[str]:
+    """The names in torch of a public function; `plain`: one of one or two arrays, without options."""
     operation: Operation = function.operation
     if operation.torch is not None:
         yield from operation.torch
-    elif (_elementwise(function) and (theirs := _there(operation.name)) is not None
+    elif (operation.kind == "elementwise" and plain and (theirs := _there(operation.name)) is not None
           and callable(theirs) and operation.name not in FUNCTIONS):
         yield operation.name
 
@@ -81,7 +76,9 @@ def twin(function: Any) -> Any:
 
 
 def _state(function: Any) -> None:
-    TWINS[function.__name__] = names = tuple(_twins(function))
+    count, options = _takes(function)
+    plain = count in (1, 2) and not options
+    TWINS[function.__name__] = names = tuple(_twins(function, plain))
     for name in names:
         if name.startswith("prims.") or name.startswith("_") and not name.startswith("__"):
             RULES[name] = function  # ATen's operations, whose arguments come by position
@@ -89,8 +86,7 @@ def _state(function: Any) -> None:
             raise AttributeError(f"torch has no {name}, which {function.__name__} is said to be")
         else:
             FUNCTIONS[name] = _adapter(function, name)
-            count, options = _takes(function)
-            if count in (1, 2) and not options:
+            if plain:
                 PASSED_ON[name, count] = function
 
 

@@ -11,6 +11,7 @@ from ...core.calls import broadcast_operands, mixed
 from ...core.declare import elementwise, public
 from ...core.errors import TypeRefused, line_of, user_site
 from ...core.kinds.elementwise import Elementwise
+from ...core.operation import padded
 from ...machine.dtypes import NUMBER_TYPES, Tensor
 from .arithmetic import (
     pair,
@@ -52,8 +53,6 @@ class _Where(Elementwise):
         return [None, where(c, y_bar, 0) if wanted[1] else None, where(c, 0, y_bar) if wanted[2] else None]
 
     def push(self, v: Any, params: Any, node: Any, dots: Any, lead: Any) -> Any:
-        from ...core.operation import padded
-
         c, a_dot, b_dot = v[0], dots[1], dots[2]
         parts = []
         if a_dot is not None:

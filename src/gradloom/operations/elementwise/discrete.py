@@ -9,7 +9,7 @@ import torch
 
 from ...core.array import dlarray
 from ...core.calls import broadcast_operands, mixed
-from ...core.declare import discrete, dressed
+from ...core.declare import discrete, dressed, elementwise
 from ...core.operation import NO_PARAMS, Operation
 from ...machine.dtypes import Tensor
 
@@ -79,8 +79,6 @@ def _rounding(name: str, kernel: Callable[..., Any], doc: str, matlab: str | Non
               **rest: Any) -> Callable[..., Any]:
     """A piecewise constant function: its derivative is 0, which is recorded, so that it is never a constant by
     accident. Integers stay what they are."""
-    from ...core.declare import elementwise
-
     return elementwise(name, lambda x: x if x.dtype is torch.bool else kernel(x), 0, doc=doc,
                        matlab=matlab, promotes=False, real_only="rounding is of real numbers",
                        **rest)

@@ -14,6 +14,7 @@ from ...machine.dtypes import HALF, NUMBER_TYPES, Tensor
 from ...machine.finite import finite
 from .arithmetic import (
     PAIRS_OF_ARRAYS,
+    conj,
     divide,
     fused_product,
     fused_quotient,
@@ -161,25 +162,21 @@ sign = elementwise("sign", torch.sgn, 0,
                                       lambda y, x: -0.5 * y * y * inverse_length(absolute(x)))],
                    singular=True, doc="x / abs(x), 0 at 0.", matlab="sign", promotes=False, torch=("sign", "sgn"))
 absolute = elementwise("abs", torch.abs, lambda x: sign(x),
-                       complex_partials=[(lambda x: 0.5 * _conj(sign(x)), lambda x: 0.5 * sign(x))],
+                       complex_partials=[(lambda x: 0.5 * conj(sign(x)), lambda x: 0.5 * sign(x))],
                        fused_pull=lambda y_bar, x: torch.sgn(x).mul_(y_bar), complex_fused=True,
-                       squared=lambda x: real(_conj(x) * x) if x.dtype.is_complex else square(x),
+                       squared=lambda x: real(conj(x) * x) if x.dtype.is_complex else square(x),
                        doc="The absolute value, with derivative 0 at 0.", matlab="abs", promotes=False,
                        torch=("abs", "absolute"))
 angle = elementwise("angle", torch.angle, 0,
-                    complex_partials=[(lambda x: divide(-0.5j, x), lambda x: divide(0.5j, _conj(x)))],
+                    complex_partials=[(lambda x: divide(-0.5j, x), lambda x: divide(0.5j, conj(x)))],
                     singular=True, doc="The phase of a complex number, in radians.", matlab="angle")
-
-
-def _conj(x: Any) -> Any:
-    from .arithmetic import conj
-
-    return conj(x)
 
 
 # ----- two operands -----
 
 
+# of two coordinates: b / (a * a + b * b), which is the slope of their angle in a, and a / sqrt(a * a + b * b), that of
+# their length in a
 _atan2_slope = Elementwise(
     "atan2_slope", pair(lambda a, b: _over_squares(a, b)),
     [lambda a, b: -2 * (atan2_slope(a, b) * atan2_slope(b, a)), lambda a, b: _atan2_bend(a, b)],

@@ -109,10 +109,6 @@ atan_slope = slope_of("atan_slope", lambda x: _over_length(x, 2), lambda y, x: -
 asinh_slope = slope_of("asinh_slope", lambda x: _over_length(x, 1), lambda y, x: -((x * y) * y) * y)
 
 
-# of two coordinates: b / (a * a + b * b), which is the slope of their angle in a, and a / sqrt(a * a + b * b), that of
-# their length in a
-
-
 # ----- of lengths: 1 / x, 0 at 0 by convention, of which there is no derivative
 
 

@@ -17,8 +17,8 @@ from ...core.tables import OPERATIONS
 from ...machine.dtypes import Tensor
 from ...machine.products import affine_product, matrix_product
 from ..elementwise.arithmetic import conj
-from ..movement.axes import array, expand_dims, matrix_transpose, moveaxis, permute_dims, reshape
-from .contraction import adjoint_of, layout_of, matmul_operation, promoted_arrays
+from ..movement.axes import adjoint, array, expand_dims, matrix_transpose, moveaxis, permute_dims, reshape
+from .contraction import layout_of, matmul_operation, promoted_arrays
 
 
 def _linear_kernel(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -49,8 +49,8 @@ _columns = multilinear(
     "linear_columns", lambda x, weight, bias: _linear_kernel(x.mT, weight, bias).mT, ("x", "weight", "bias"),
     terms=[("x", "weight"), ("bias",)], axes="... i n, ... o i -> ... o n",
     act=action.contraction, broadcast=True, whole_axes=(-2, None, None),
-    transposes={"x": lambda y_bar, weight: _columns.apply((y_bar, adjoint_of(weight), None)),
-                "weight": lambda y_bar, x: matmul_operation.apply((y_bar, adjoint_of(x))),
+    transposes={"x": lambda y_bar, weight: _columns.apply((y_bar, adjoint(weight), None)),
+                "weight": lambda y_bar, x: matmul_operation.apply((y_bar, adjoint(x))),
                 "bias": lambda y_bar: OPERATIONS["sum"].apply((y_bar,), {"axis": (-1,), "keepdims": False})},
     fused_pull={"x": lambda y_bar, weight: matrix_product(y_bar.mT, weight.conj()).mT,
                 "weight": lambda y_bar, x: matrix_product(y_bar, x.mH), "bias": lambda y_bar: y_bar.sum(-1)},

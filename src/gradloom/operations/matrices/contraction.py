@@ -16,12 +16,12 @@ from ...core.calls import broadcast_operands
 from ...core.declare import composite, multilinear, public
 from ...core.errors import LabelError, ShapeError, line_of, user_site
 from ...core.kinds.multilinear import Multilinear
-from ...core.labels import axes_of, checked, described, tidy, without
+from ...core.labels import LAYOUTS, axes_of, checked, described, tidy, without
 from ...core.tables import OPERATIONS
 from ...machine.dtypes import Tensor, broadcast_shapes, computed_in, differentiable, promoted
 from ...machine.products import matrix_product
 from ..elementwise.arithmetic import astype, conj
-from ..movement.axes import array, expand_dims, matrix_transpose, permute_dims, reshape
+from ..movement.axes import adjoint, array, expand_dims, matrix_transpose, permute_dims, reshape
 from .vector_products import matvec, outer_operation, vecdot_operation
 
 
@@ -41,18 +41,13 @@ def common_type(arrays: Sequence[Any]) -> torch.dtype:
     return computed_in([a.dtype for a in there if a.ndim], [a.dtype for a in there if not a.ndim])
 
 
-def adjoint_of(x: Any) -> Any:
-    x = permute_dims(x, (*range(-x.ndim, -2), -1, -2))
-    return conj(x) if x.dtype.is_complex else x
-
-
 # ----- matmul -----
 
 matmul_operation = multilinear(
     "matmul", matrix_product, ("a", "b"), axes="... i k, ... k j -> ... i j", act=action.contraction,
     broadcast=True, matlab="mtimes", whole_axes=(-1, -2), row_product=True,
-    transposes={"a": lambda y_bar, b: matmul_operation.apply((y_bar, adjoint_of(b))),
-                "b": lambda y_bar, a: matmul_operation.apply((adjoint_of(a), y_bar))},
+    transposes={"a": lambda y_bar, b: matmul_operation.apply((y_bar, adjoint(b))),
+                "b": lambda y_bar, a: matmul_operation.apply((adjoint(a), y_bar))},
     fused_pull={"a": lambda y_bar, b: matrix_product(y_bar, b.mH), "b": lambda y_bar, a: matrix_product(a.mH, y_bar)},
     samples=[((2, 3), (3, 4), {}), ((5, 2, 3), (3, 4), {}), ((2, 3), (5, 3, 4), {})],
     torch=("matmul", "linalg.matmul", "__matmul__"))
@@ -300,8 +295,6 @@ def layout_of(x: Any, data_format: str | None, word: str) -> str:
                 "data_format out")
         return labels
     if data_format is None:
-        from ...core.labels import LAYOUTS
-
         raise LabelError(
             f"{word} needs to know the axes of x, which is unlabelled ({described(x.shape, None)}), at "
             f"{line_of(user_site())}; write dlarray(x, labels) or data_format=, such as {LAYOUTS}")

@@ -13,10 +13,9 @@ from ...core.errors import GradloomError, ShapeError, line_of, user_site
 from ...core.labels import described, tidy
 from ...machine.dtypes import Tensor
 from ..elementwise.arithmetic import conj, imag
-from ..movement.axes import expand_dims
+from ..movement.axes import adjoint, expand_dims
 from ..neural.softmax import floating
 from ..sums.reduction import sum
-from .contraction import adjoint_of as adjoint
 from .contraction import matmul_operation, promoted_arrays
 
 

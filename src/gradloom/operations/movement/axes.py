@@ -13,6 +13,7 @@ from ...core.labels import axes_of, described, without
 from ...core.operand import Operand
 from ...machine.caches import remembered
 from ...machine.dtypes import NUMBER_TYPES
+from ..elementwise.arithmetic import conj
 
 
 def array(x: Any) -> Any:
@@ -183,8 +184,7 @@ def matrix_transpose(x: Any, /) -> Any:
 
 
 def adjoint(x: Any) -> Any:
-    from ..elementwise.arithmetic import conj
-
+    """The conjugate of the last two axes exchanged."""
     return conj(matrix_transposed(x)) if x.dtype.is_complex else matrix_transposed(x)
 
 

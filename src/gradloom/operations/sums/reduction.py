@@ -16,7 +16,7 @@ from ...machine.dtypes import Tensor, differentiable
 from ...machine.questions import spared
 from ..elementwise.arithmetic import astype, conj, real, square
 from ..elementwise.slopes import inverse_length
-from ..movement.axes import array, reshape
+from ..movement.axes import array, broadcast_to, reshape
 
 
 def as_double(x: Any) -> Any:
@@ -92,8 +92,6 @@ def as_sum(x: Tensor) -> Tensor:
 
 
 def _sum_transpose(y_bar: Any, axis: Any, keepdims: Any, x_shape: Any, lead: Any) -> Any:
-    from ..movement.axes import broadcast_to
-
     return broadcast_to(restored(y_bar, axis, keepdims, len(x_shape)), (*lead, *x_shape))
 
 

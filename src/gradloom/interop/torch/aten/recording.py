@@ -88,7 +88,8 @@ class Whole(TorchFunctionMode):
         try:
             return self.answered(func, args, kwargs)
         except GradloomError as error:
-            running().mode.error = error  # type: ignore[union-attr]  # the operators of tensors take a TypeError for "not implemented"
+            # the operators of tensors take a TypeError for "not implemented"
+            running().mode.error = error  # type: ignore[union-attr]
             raise
 
     def answered(self, func: Any, args: Any, kwargs: Any) -> Any:
