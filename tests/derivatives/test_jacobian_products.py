@@ -236,7 +236,7 @@ def deep_parts(width=8):
 
 
 def test_a_plan_goes_backwards_for_few_outputs_and_forwards_for_the_last_layer():
-    parts = deep_parts()
+    parts = deep_parts(256)  # so large that its entries are what costs
     J = jacobian(lambda p: gl.sum(deep(p) ** 2, axis=1), parts)
     ways = {key: J._source.way(0, J._position(key)).backwards for key in parts}
     last = jacobian(lambda p: deep({**{k: gl.dlarray(v) for k, v in parts.items()}, **p}), {k: parts[k] for k in ("w3", "b3")})
@@ -248,11 +248,72 @@ def test_a_plan_goes_backwards_for_few_outputs_and_forwards_for_the_last_layer()
         close(J[key].dense(), np.stack([np.asarray(g[key]) for g in plain]))
 
 
+def few_by_many(p):
+    return gl.stack([gl.sum(deep(p)), gl.mean(deep(p) ** 2), gl.max(deep(p))])
+
+
+def many_by_few(p):
+    a, b = p["a"], p["b"]
+    t = gl.dlarray(np.linspace(0.0, 1.0, 300))
+    for _ in range(4):
+        t = gl.sin(a * t) + gl.cos(b[0] * t) * b[1] + t * gl.exp(-a)
+    return t
+
+
+def log_of_half(p):  # the slope of a square root at 0 is infinite, and the other half does not meet it
+    h = gl.sqrt(p["x"])
+    for _ in range(6):
+        h = h + gl.sin(h) * 0.1
+    return gl.stack([gl.sum(h[:2]), gl.sum(h[2:])])
+
+
+FEW = {"few by many": (few_by_many, deep_parts(), True), "many by few": (many_by_few, {"a": np.array(0.3), "b": np.array([0.7, -0.2])}, False)}
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_few_rows_or_columns_of_small_arrays_are_walked_plainly(monkeypatch, name):
+    f, parts, rows = FEW[name]
+    J = jacobian(f, parts)
+    ways = [J._source.way(0, j) for j in range(len(parts))]
+    assert all(way.plain and way.backwards is rows for way in ways)
+    assert f"plain {'rows' if rows else 'columns'}, in one walk for all parts" in J.explain()
+    plain_walk = jacobian(f, parts, check=True)
+    monkeypatch.setattr(jacobian_source.Source, "_has_room", lambda self, i: False)
+    structured = jacobian(f, parts)
+    assert not any(structured._source.way(0, j).plain for j in range(len(parts)))
+    for key in parts:
+        close(J[key].dense(), structured[key].dense(), 1e-12)
+        close(plain_walk[key].dense(), structured[key].dense(), 1e-12)
+    v = {key: RNG.standard_normal(np.shape(part)) for key, part in parts.items()}
+    close(J @ v, structured @ v, 1e-12)
+    assert J.nbytes == J.dense_nbytes
+
+
+def test_what_a_direction_does_not_meet_is_zero_also_where_another_meets_infinity(monkeypatch):
+    parts = {"x": np.array([0.0, 1.0, 2.0, 3.0, 4.0])}
+    J = jacobian(log_of_half, parts)
+    monkeypatch.setattr(plans, "_structured", lambda u, nodes, reached, limit: (None, False))
+    clear = jacobian(log_of_half, parts)
+    assert np.isinf(np.asarray(clear["x"].dense())[0, 0]) and not np.isnan(np.asarray(clear["x"].dense())).any()
+    close(np.asarray(J["x"].dense())[:, 1:], np.asarray(clear["x"].dense())[:, 1:], 1e-12)
+
+
+def test_a_jacobian_that_is_diagonal_keeps_its_structure_in_a_long_trace():
+    def f(p):
+        h = p["x"]
+        for _ in range(80):
+            h = h + 0.01 * gl.sin(h)
+        return h
+
+    J = jacobian(f, {"x": np.linspace(0.1, 1.0, 7)})
+    close(J["x"].diagonal(), np.diagonal(np.asarray(J["x"].dense())), 1e-12)
+
+
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("f", [net, lambda p: gl.sum(net(p) ** 2, axis=1), lambda p: gl.softmax(net(p), axis=-1)])
 def test_both_ways_give_the_same(monkeypatch, backwards, f):
     monkeypatch.setattr(plans, "ways", None)
-    monkeypatch.setattr(jacobian_source, "ways", lambda u, xs, between=None: [plans.Way(backwards, None, None)] * len(xs))
+    monkeypatch.setattr(jacobian_source, "ways", lambda u, xs, between=None, room=True: [plans.Way(backwards, None, None)] * len(xs))
     J = jacobian(f)
     probe = jacobian(f, check=True)
     monkeypatch.undo()

@@ -14,7 +14,7 @@ from gradloom.blocks.dense import dense
 from gradloom.blocks.factors import contracted, two_of
 from gradloom.blocks.term import Term
 from gradloom.derivatives.jacobians import along_axis as batched
-from gradloom.derivatives.sparse import dense as dense_jacobians
+from gradloom.derivatives.walks import pieces
 from gradloom.machine import products
 from gradloom.operations.neural.convolution import columns as convolution_columns
 from gradloom.operations.neural.convolution import whole_axes
@@ -170,7 +170,7 @@ def test_the_rows_of_a_softmax_are_one_term_after_a_dense_layer():
 @pytest.mark.parametrize("piece", [1, 3000, 1 << 20])
 def test_hessians_of_parameters_in_one_vector(monkeypatch, piece):
     """Directions in some of the parameters only: the tangents of the others are absent."""
-    monkeypatch.setattr(dense_jacobians, "PIECE", piece)
+    monkeypatch.setattr(pieces, "PIECE", piece)
     x, y, p = RNG.standard_normal((9, 3)), RNG.standard_normal(9), RNG.standard_normal(3 * 4 + 4 + 4 + 1)
 
     def loss(tanh, mean, x, y):
@@ -187,14 +187,12 @@ def test_a_part_that_no_output_needs_has_no_derivative():
 
 
 def test_directions_are_dealt_out_evenly():
-    seeds = torch.eye(385)
-
     class Wide:
         shape, dtype = (128, 32), torch.float32
 
-    sizes = [len(piece) for piece in dense_jacobians._pieces([Wide()], seeds)]
+    sizes = [stop - start for start, stop in pieces._pieces([Wide()], 385)]
     assert sum(sizes) == 385 and max(sizes) - min(sizes) <= 1 and len(sizes) == 6
-    assert [len(p) for p in dense_jacobians._pieces([Wide()], seeds[:1])] == [1]
+    assert pieces._pieces([Wide()], 1) == [(0, 1)]
 
 
 # ----- products ----------------------------------------------------------------------------------------------------------------

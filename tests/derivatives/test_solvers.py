@@ -13,6 +13,7 @@ from gradloom.derivatives.sparse import dense
 from gradloom.derivatives.sparse import evaluation as compressed
 from gradloom.derivatives.sparse.coloring import symmetric
 from gradloom.derivatives.sparse.pattern import Pattern, pattern_of
+from gradloom.derivatives.walks import pieces
 
 RNG = stream(1)
 WORDS = [gl.jacobian, gl.hessian, gl.sparse_jacobian, gl.sparse_hessian]
@@ -61,7 +62,7 @@ def test_pieces_are_put_together(m, n, monkeypatch):
     x = RNG.standard_normal(n)
     expected = a * (1 - np.tanh(x) ** 2)
     for piece in (1, 8 * 200 * 2, 1 << 20):
-        monkeypatch.setattr(dense, "PIECE", piece)
+        monkeypatch.setattr(pieces, "PIECE", piece)
         np.testing.assert_allclose(gl.jacobian(lambda x: gl.matmul(a, gl.tanh(x)))(x), expected, atol=1e-13)
 
 

@@ -27,10 +27,13 @@ def decided(answer: Tensor | Callable[[], bool]) -> bool:
 
 
 def spared(answer: Tensor | Callable[[], bool]) -> bool:
-    """Whether a shorter way gives the same numbers; a recording, which holds for other numbers too, answers no."""
+    """Whether a shorter way gives the same numbers; a recording, which holds for other numbers too, answers no, and so
+    does a tensor without data."""
     if thread.recording:
         return False
-    return bool(answer) if isinstance(answer, Tensor) else answer()
+    if isinstance(answer, Tensor):
+        return not answer.is_meta and bool(answer)
+    return answer()
 
 
 def read(number: Tensor) -> Any:

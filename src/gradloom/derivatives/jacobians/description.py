@@ -52,6 +52,11 @@ def _axis_name(k: int, leaf: Leaf) -> str:
 
 def way_words(way: Way) -> str:
     """The way to a part, and what the other one would cost."""
+    if way.plain:
+        walked = "rows" if way.backwards else "columns"
+        text = f"plain {walked}, in one walk for all parts" + (f" ({way.cost} for all)" if way.cost is not None else "")
+        return text + (f", not structured ({way.other})" if way.other is not None else
+                       "" if way.cost is None else ", not structured (dearer, or it cannot be followed without data)")
     if way.cost is None and way.other is None:
         return "forwards from it, its own layer or near it"
     chosen, other = (("backwards from u, in one walk with all that are", "forwards") if way.backwards

@@ -7,13 +7,20 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
+from ...blocks.axis import plain
 from ...blocks.block import Block, identity
+from ...blocks.term import Term
 from ...core.array import dlarray
 from ...core.errors import GradloomError, ShapeError, TraceError, line_of, user_site
 from ...core.trace import Node, ancestors
+from ...machine.dtypes import Tensor
+from ...machine.finite import all_finite
 from ...machine.memory import free_memory, readable_bytes
 from ..walks.kept_plans import remembered
 from ..walks.meetings import pull, push
+from ..walks.pieces import pulled, pushed
 from ..walks.stand_ins import stand_ins
 from .plan import Way, ways
 from .structure import structure
@@ -74,8 +81,13 @@ class Source:
         if i not in self._ways:
             u = self.us[i].node
             self._ways[i] = ([Way(False)] * len(self.xs) if u is None or self.closed
-                             else ways(u, [x.node for x in self.xs], self._reached.get(i)))
+                             else ways(u, [x.node for x in self.xs], self._reached.get(i), self._has_room(i)))
         return self._ways[i][j]
+
+    def _has_room(self, i: int) -> bool:
+        """Whether all entries of u's rows fit in memory, twice: what makes them is as large."""
+        needed = 2 * self.us[i].size * self.us[i].dtype.itemsize * sum([x.size for x in self.xs])
+        return needed <= SMALL and self.memory_limit is None or needed <= self.memory
 
     def leads(self, i: int, j: int) -> bool:
         """Whether the trace leads from x_j to u_i; it is walked once for each u."""
@@ -112,14 +124,15 @@ class Source:
             self.blocks[i, j] = None
             return
         assert u is not None and x is not None
-        if self.way(i, j).backwards:  # one walk gives all parts that are made backwards
-            reached = self._reached[i]
-            columns = [c for c, way in enumerate(self._ways[i]) if way.backwards and (i, c) not in self.blocks
-                       and self.xs[c].node in reached]
+        way = self.way(i, j)
+        if way.plain and self._made_plainly(i, way.backwards):
+            return
+        if way.backwards:  # one walk gives all parts that are made backwards
+            columns = self._together(i)
             self.fit(columns, [i])
             nodes = [self.xs[c].node for c in columns]
-            pulled = pull({u: identity(u.shape, u.dtype, self.us[i].device)}, nodes, values_of=values_of)  # type: ignore[arg-type]
-            for c, block in zip(columns, pulled, strict=True):
+            pulled_back = pull({u: identity(u.shape, u.dtype, self.us[i].device)}, nodes, values_of=values_of)  # type: ignore[arg-type]
+            for c, block in zip(columns, pulled_back, strict=True):
                 self.blocks[i, c] = None if block is None else block.transposed()
             return
         rows = [r for r in range(len(self.us)) if (r, j) not in self.blocks and self.leads(r, j)
@@ -130,9 +143,41 @@ class Source:
             node = self.us[r].node
             if node is not None and node not in outputs:
                 outputs.append(node)
-        pushed = dict(zip(outputs, push(outputs, {x: identity(x.shape, x.dtype, self.xs[j].device)}), strict=True))
+        pushed_on = dict(zip(outputs, push(outputs, {x: identity(x.shape, x.dtype, self.xs[j].device)}), strict=True))
         for r in rows:
-            self.blocks[r, j] = pushed[self.us[r].node]  # type: ignore[index]
+            self.blocks[r, j] = pushed_on[self.us[r].node]  # type: ignore[index]
+
+    def _together(self, i: int) -> list[int]:
+        """The columns that are made in one walk for u_i: those that are not made and go backwards, or plainly."""
+        reached = self._reached[i]
+        return [c for c, way in enumerate(self._ways[i]) if (way.backwards or way.plain) and (i, c) not in self.blocks
+                and self.xs[c].node in reached]
+
+    def _made_plainly(self, i: int, backwards: bool) -> bool:
+        """All entries of u_i's parts by plain rows or columns.
+
+        False where some are not finite: a walk with many directions carries zeros that a structured one has not, and 0
+        times infinity is NaN. Then the structured walks make them, from now on.
+        """
+        columns = self._together(i)
+        self.fit(columns, [i])
+        u: Any = self.us[i].node
+        xs: list[Any] = [self.xs[c].node for c in columns]
+        nodes = list(dict.fromkeys(xs))
+        if backwards:
+            seeds = {u: torch.eye(self.us[i].size, dtype=u.dtype, device=self.us[i].device)}
+            found = pulled(self._reached[i], seeds, nodes)
+        else:
+            (tangents,) = pushed(self._reached[i], _all_directions(nodes, self.us[i].device), [u])
+            sizes = [math.prod(x.shape) for x in nodes]
+            found = [part.movedim(0, -1) for part in tangents.split(sizes)]
+        if not all_finite(found):
+            self._ways[i] = [way._replace(plain=False, nbytes=None) for way in self._ways[i]]
+            return False
+        made = dict(zip(nodes, found, strict=True))
+        for c, x in zip(columns, xs, strict=True):
+            self.blocks[i, c] = _whole(made[x], self.us[i].shape, x.shape)
+        return True
 
     def planned(self, i: int, j: int) -> Block | None:
         """The Block if it is made, else its structure without data."""
@@ -144,7 +189,10 @@ class Source:
         self.check_open("the structure of a Jacobian")
         if not self.leads(i, j):
             return None
-        if self.way(i, j).backwards:
+        way = self.way(i, j)
+        if way.plain:
+            return _whole(torch.empty((*u.shape, *x.shape), dtype=x.dtype, device="meta"), u.shape, x.shape)  # type: ignore[misc]
+        if way.backwards:
             return remembered("structure backwards", [u], [x], lambda: _structure_backwards(u, x))
         return remembered("structure", [u], [x], lambda: structure(u, x))
 
@@ -160,6 +208,8 @@ class Source:
         if dense_bytes < SMALL and self.memory_limit is None:
             return
         memory = self.memory
+        if 4 * dense_bytes <= memory:  # factors may hold more than the entries, but not so much more
+            return
         needed = sum(self._bytes(i, j) for i in rows for j in columns)
         if needed > memory:
             raise ShapeError(
@@ -203,6 +253,25 @@ class Source:
         for leaf in (*self.us, *self.xs):
             leaf.node = None
         self._reached.clear()
+
+
+def _whole(entries: Tensor, u_shape: Sequence[int], x_shape: Sequence[int]) -> Block:
+    """A Block of all its entries."""
+    out, inn = [plain(n) for n in u_shape], [plain(n) for n in x_shape]
+    ids = tuple([i for axis in (*out, *inn) for i in axis.indices])
+    term = Term([(entries.reshape([i.size for i in ids]), ids)], out, inn)
+    return Block([term], u_shape, x_shape, entries.dtype, entries.device)
+
+
+def _all_directions(xs: Sequence[Node], device: Any) -> dict[Node, Tensor]:
+    """One direction for each element of some arrays, one array after the other."""
+    sizes = [math.prod(x.shape) for x in xs]
+    seeds, start = {}, 0
+    for x, n in zip(xs, sizes, strict=True):
+        seed = seeds[x] = torch.zeros((sum(sizes), n), dtype=x.dtype, device=device)
+        seed[start:start + n].fill_diagonal_(1)
+        start += n
+    return seeds
 
 
 def _structure_backwards(u: Node, x: Node) -> Block | None:

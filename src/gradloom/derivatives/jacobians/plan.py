@@ -1,9 +1,10 @@
 """Which way to walk for each part of a Jacobian: forwards from it, or backwards from u, shared by all that are taken
-so.
+so; as a structured Jacobian, or plainly with a direction for each row or column.
 
-Both walks run on structure alone, and what they would do is counted: kernel calls, operations, bytes written. A
-factored Block is a lazy product, so that a walk meets at the narrowest place by itself: a product is formed where it is
-smaller than its factors.
+The walks run on structure alone, and what they would do is counted: kernel calls, operations, bytes written. A factored
+Block is a lazy product, so that a walk meets at the narrowest place by itself: a product is formed where it is smaller
+than its factors. A plain walk repeats everything for each direction, but a call of it costs a third. So where u has few
+elements and the structure gives nothing, plain rows are the cheapest, and where x has few, plain columns.
 """
 from __future__ import annotations
 
@@ -11,9 +12,11 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
 
-from ...blocks.block import identity
+from ...blocks.block import Block, identity
 from ...core.trace import Node, ancestors
 from ...machine.dtypes import Tensor
 from ...machine.modes import under
@@ -26,20 +29,24 @@ from ..walks.stand_ins import stand_ins, stays_real
 SHORT = 5
 # operations, and numbers in what a walk carries: either way only its calls would count, and the plan costs as many
 LONG, TINY = 64, 1 << 14
-SECONDS = {"calls": 3e-6, "operations": 1e-11, "bytes": 2e-10}  # of one, roughly: only ratios matter
+# of one, roughly (measured on networks of 80 to 380 operations): only ratios matter. A kernel call of a structured walk
+# has more code around it.
+BLOCK_CALL, PLAIN_CALL, OPERATION, BYTE = 18e-6, 7e-6, 1e-11, 2e-10
+TIED = 4  # how many times cheaper a plain walk must be where it would give up that the Jacobian is diagonal along axes
 
 
 class Cost(NamedTuple):
-    """What a walk does."""
+    """What a walk does; `call` is the seconds of one call."""
 
     calls: int
     operations: int
     bytes: int
+    call: float = BLOCK_CALL
 
     @property
     def seconds(self) -> float:
         """A rough estimate, to compare walks by."""
-        return sum(n * SECONDS[name] for n, name in zip(self, self._fields, strict=True))
+        return self.calls * self.call + self.operations * OPERATION + self.bytes * BYTE
 
     def __str__(self) -> str:
         return f"{_short(self.operations)} operations, {_short(self.bytes)}B written, {self.calls} kernel calls"
@@ -52,18 +59,23 @@ class Way(NamedTuple):
     cost: Cost | None = None  # None: not estimated
     other: Cost | None = None
     nbytes: int | None = None  # of the Block it makes
+    plain: bool = False  # by plain walks: all entries, rows where they go backwards, else columns
 
 
 class _Meter(TorchDispatchMode):
     """Counts what torch is asked to do."""
 
-    def __init__(self, limit: float = math.inf) -> None:
+    def __init__(self, limit: float = math.inf, call: float = BLOCK_CALL) -> None:
         super().__init__()
         self.calls = self.operations = self.bytes = 0
         self.limit = limit
+        self.call = call
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = function(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        if not _on_one_device(args):  # positions stay real where structure rests on them; kernels take one device
+            args = tree_map_only(Tensor, lambda t: t.to("meta") if t.ndim else t, args)
+        result = function(*args, **kwargs)
         if isinstance(result, Tensor) and result.is_meta:
             self.calls += 1
             if result._base is None or result.numel() != result._base.numel():
@@ -75,7 +87,13 @@ class _Meter(TorchDispatchMode):
 
     @property
     def cost(self) -> Cost:
-        return Cost(self.calls, self.operations, self.bytes)
+        return Cost(self.calls, self.operations, self.bytes, self.call)
+
+
+def _on_one_device(args: Any) -> bool:
+    """Whether no array without data meets one with data."""
+    devices = {t.is_meta for a in args for t in (a if type(a) is list else (a,)) if isinstance(t, Tensor) and t.ndim}
+    return len(devices) < 2
 
 
 def _operations(function: Any, args: Any, result: Tensor) -> int:
@@ -88,37 +106,74 @@ def _operations(function: Any, args: Any, result: Tensor) -> int:
     return result.numel()
 
 
-def ways(u: Node, xs: Sequence[Node | None], between: Collection[Node] | None = None) -> list[Way]:
-    """For each x the cheaper way to d u / d x. `between` are the nodes that lead to u, where they are known."""
+def ways(u: Node, xs: Sequence[Node | None], between: Collection[Node] | None = None, room: bool = True) -> list[Way]:
+    """For each x the cheapest way to d u / d x.
+
+    `between` are the nodes that lead to u, where they are known; `room` is whether there is memory for all entries.
+    """
     nodes = [x for x in dict.fromkeys(xs) if x is not None]
     if not nodes:
         return [Way(False)] * len(xs)
     order = ancestors([u], min(n.number for n in nodes)) if between is None else between
-    plain = Way(False)
+    near = Way(False)
     if len(order) - len(nodes) <= SHORT or any([n.dtype is not None and n.dtype.is_complex for n in order]):
-        return [plain] * len(xs)
-    if (len(order) > LONG and max([math.prod(n.shape) for n in order if n.shape is not None])
-        * math.prod(u.shape) <= TINY):
-        backwards = len(nodes) > 1 or math.prod(u.shape) <= math.prod(nodes[0].shape)
-        return [plain if x is None else Way(backwards) for x in xs]
-    found = dict(zip(nodes, remembered("ways", [u], nodes, lambda: _ways(u, nodes), contents=False), strict=True))
-    return [plain if x is None else found[x] for x in xs]
+        return [near] * len(xs)
+    rows, columns = math.prod(u.shape), sum([math.prod(x.shape) for x in nodes])
+    if len(order) > LONG and max([math.prod(n.shape) for n in order if n.shape is not None]) * rows <= TINY:
+        backwards = len(nodes) > 1 or rows <= columns
+        plain = room and min(rows, columns) <= LONG and all([x.shape != u.shape for x in nodes])
+        backwards = rows <= columns if plain else backwards
+        return [near if x is None else Way(backwards, plain=plain, nbytes=_dense_bytes(u, x) if plain else None)
+                for x in xs]
+    found = dict(zip(nodes, remembered("ways", [u], nodes, lambda: _ways(u, nodes, room), room, contents=False),
+                     strict=True))
+    return [near if x is None else found[x] for x in xs]
 
 
-def _ways(u: Node, nodes: list[Node]) -> list[Way]:
+def _dense_bytes(u: Node, x: Node) -> int:
+    return math.prod(u.shape) * math.prod(x.shape) * x.dtype.itemsize
+
+
+def _ways(u: Node, nodes: list[Node], room: bool) -> list[Way]:
+    """The cheapest way to each of some nodes, structured or plain."""
     reached = set(ancestors([u], min(n.number for n in nodes)))
+    there = [x for x in nodes if x in reached]
+    plain, backwards = _plain(u, there) if there and room else (None, False)
+    limit = math.inf if plain is None else TIED * plain.seconds
+    found, tied = _structured(u, nodes, reached, limit)
+    if plain is not None:
+        total = math.inf if found is None else _total(found)
+        if plain.seconds * (TIED if tied else 1) < total:
+            known = found or [Way(False)] * len(nodes)
+            return [Way(backwards, plain, way.cost, _dense_bytes(u, x), plain=True)
+                    for x, way in zip(nodes, known, strict=True)]
+    return found or [Way(backwards)] * len(nodes)
+
+
+def _total(found: Sequence[Way]) -> float:
+    """Seconds of all walks together: what goes backwards is one walk, as long as its longest."""
+    costs = [(way.backwards, way.cost.seconds) for way in found if way.cost is not None]
+    return (max([s for backwards, s in costs if backwards], default=0.0)
+            + math.fsum(s for backwards, s in costs if not backwards))
+
+
+def _structured(u: Node, nodes: Sequence[Node], reached: Collection[Node],
+                limit: float) -> tuple[list[Way] | None, bool]:
+    """The cheapest structured way to each, and whether some part is tied to u along an axis; None where all are dearer
+    than `limit` seconds, or cannot be followed without data."""
     newest_first = sorted((x for x in nodes if x in reached), key=lambda x: -x.number)
-    backwards, held = _backwards(u, newest_first)
+    backwards, blocks = _backwards(u, newest_first, limit)
     whole = backwards[newest_first[-1]] if newest_first else None
     forwards: dict[Node, Cost | None] = {}
-    held_forwards: dict[Node, int] = {}
+    blocks_forwards: dict[Node, Block | None] = {}
+    left = limit if whole is None else whole.seconds
     for x in newest_first:
-        forwards[x], held_forwards[x] = _forwards(u, x, math.inf if whole is None else whole.seconds)
+        forwards[x], blocks_forwards[x] = _forwards(u, x, left)
         if forwards[x] is None:
             break  # dearer than everything backwards; what is older is dearer still
     # Backwards is shared: everything down to some x comes with one walk. The best cut between what is taken so and what
     # is not:
-    best, cut = math.inf, 0
+    best, cut = math.inf, -1
     for count in range(len(newest_first) + 1):
         walk = backwards[newest_first[count - 1]] if count else Cost(0, 0, 0)
         alone = [forwards.get(x) for x in newest_first[count:]]
@@ -127,12 +182,42 @@ def _ways(u: Node, nodes: list[Node]) -> list[Way]:
         total = walk.seconds + math.fsum(c.seconds for c in alone if c is not None)
         if total < best:
             best, cut = total, count
-    if _rests_on_positions(reached):  # how much a Block holds may be another number at other positions
-        held, held_forwards = {}, {}
+    if cut < 0:
+        return None, False
     chosen = set(newest_first[:cut])
-    return [Way(True, backwards.get(x), forwards.get(x), held.get(x)) if x in chosen else
-            Way(False, forwards.get(x), backwards.get(x), held_forwards.get(x))
-            for x in nodes]
+    made = [blocks.get(x) if x in chosen else blocks_forwards.get(x) for x in nodes]
+    # how much a Block holds may be another number at other positions
+    held = ([None] * len(nodes) if _rests_on_positions(reached)
+            else [0 if block is None else block.nbytes for block in made])
+    found = [Way(True, backwards.get(x), forwards.get(x), nbytes) if x in chosen else
+             Way(False, forwards.get(x), backwards.get(x), nbytes)
+             for x, nbytes in zip(nodes, held, strict=True)]
+    return found, any([block is not None and _tied(block) for block in made])
+
+
+def _tied(block: Block) -> bool:
+    """Whether some term is diagonal along an axis."""
+    return any([not t.in_indices().isdisjoint([i for axis in t.out for i in axis.indices]) for t in block.terms])
+
+
+def _plain(u: Node, xs: Sequence[Node]) -> tuple[Cost | None, bool]:
+    """What plain rows cost, or plain columns where those are fewer, for all of some arrays; and whether it is rows.
+
+    None where they cannot be followed without data.
+    """
+    rows, columns = math.prod(u.shape), sum([math.prod(x.shape) for x in xs])
+    backwards = rows <= columns
+    meter = _Meter(call=PLAIN_CALL)
+    try:
+        if backwards:
+            seed = torch.empty((rows, *u.shape), dtype=u.dtype, device="meta")
+            under([meter], pull, {u: seed}, xs, lead=(rows,), values_of=stand_ins)
+        else:
+            seeds = {x: torch.empty((columns, *x.shape), dtype=x.dtype, device="meta") for x in xs}
+            under([meter], push, [u], seeds, lead=(columns,), values_of=stand_ins)
+    except Exception:
+        return None, backwards
+    return meter.cost, backwards
 
 
 def _rests_on_positions(nodes: Iterable[Node]) -> bool:
@@ -144,20 +229,21 @@ def _rests_on_positions(nodes: Iterable[Node]) -> bool:
                for v in (*node.values, *node.params.values()))
 
 
-def _forwards(u: Node, x: Node, limit: float) -> tuple[Cost | None, int]:
-    """The cost of a walk from x, None where it is more than `limit` seconds, or cannot be followed without data; and
-    what it makes."""
+def _forwards(u: Node, x: Node, limit: float) -> tuple[Cost | None, Block | None]:
+    """The cost of a structured walk from x, None where it is more than `limit` seconds, or cannot be followed without
+    data; and what it makes."""
     meter = _Meter(limit)
     try:
         (block,) = under([meter], push, [u], {x: identity(x.shape, x.dtype, "meta")}, values_of=stand_ins)
     except Exception:
-        return None, 0
-    return meter.cost, 0 if block is None else block.nbytes
+        return None, None
+    return meter.cost, block
 
 
-def _backwards(u: Node, xs: Sequence[Node]) -> tuple[dict[Node, Cost | None], dict[Node, int]]:
-    """The cost of one walk from u, as far as each x; and what it makes."""
-    meter = _Meter()
+def _backwards(u: Node, xs: Sequence[Node],
+               limit: float) -> tuple[dict[Node, Cost | None], dict[Node, Block | None]]:
+    """The cost of one structured walk from u, as far as each x; and what it makes."""
+    meter = _Meter(limit)
     costs: dict[int, Cost] = {}
 
     def counted(node: Node) -> list[Any]:
@@ -172,7 +258,7 @@ def _backwards(u: Node, xs: Sequence[Node]) -> tuple[dict[Node, Cost | None], di
     for x in xs:
         older = [number for number in costs if number < x.number]
         found[x] = costs[max(older)] if older else meter.cost  # the reading when the walk has passed x
-    return found, {x: 0 if block is None else block.nbytes for x, block in zip(xs, blocks, strict=True)}
+    return found, dict(zip(xs, blocks, strict=True))
 
 
 def _short(n: float) -> str:

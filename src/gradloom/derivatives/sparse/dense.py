@@ -1,8 +1,7 @@
-"""Jacobians of functions as arrays: all columns, or all rows, in pieces that stay in cache."""
+"""Jacobians of functions as arrays: all columns, or all rows."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,13 +11,11 @@ from ...core.errors import ShapeError, TypeRefused, line_of, user_site
 from ...core.labels import described
 from ...core.tables import words
 from ...core.trace import Node, ancestors, live
-from ...machine.dtypes import Tensor, differentiable
+from ...machine.dtypes import differentiable
 from ...machine.memory import free_memory, readable_bytes
 from ..jacobians.along_axis import dljacobian
 from ..jacobians.structural_zeros import cleared
-from ..walks.meetings import pull, push
-
-PIECE = 1 << 20  # bytes of the widest tangent of one walk
+from ..walks.pieces import pulled, pushed
 
 
 def trace_between(u: Any, x: dlarray) -> list[Node]:
@@ -53,37 +50,9 @@ def jacobian_of(u: Any, x: dlarray, record: bool = False) -> Any:
     if not order or not m * n:
         return dlarray._made(torch.zeros(shape, dtype=dtype, device=x.device), None)
     if n <= m:
-        found = pushed(order, torch.eye(n, dtype=x.dtype, device=x.device)).T
+        (found,) = pushed(order, {order[0]: torch.eye(n, dtype=x.dtype, device=x.device)}, [order[-1]])
+        found = found.reshape(n, m).T
     else:
-        found = pulled(order, torch.eye(m, dtype=u.dtype, device=u.device))
+        (found,) = pulled(order, {order[-1]: torch.eye(m, dtype=u.dtype, device=u.device)}, [order[0]])
     found = cleared(found.to(dtype).reshape(shape), order[-1], order[0], range(u.ndim))
     return dlarray._made(found, None)
-
-
-def pushed(order: list[Node], seeds: Tensor) -> Tensor:
-    """Tangents (directions, u.size) along seeds (directions, x.size), in pieces."""
-    x, u = order[0], order[-1]
-    return _together([push([u], {x: piece.reshape(-1, *x.shape)}, lead=(len(piece),))[0]
-                      for piece in _pieces(order, seeds)], seeds, u)
-
-
-def pulled(order: list[Node], seeds: Tensor) -> Tensor:
-    """Cotangents (directions, x.size) from seeds (directions, u.size), in pieces."""
-    x, u = order[0], order[-1]
-    return _together([pull({u: piece.reshape(-1, *u.shape)}, [x], lead=(len(piece),))[0]
-                      for piece in _pieces(order, seeds)], seeds, x)
-
-
-def _together(pieces: Sequence[Tensor | None], seeds: Tensor, node: Node) -> Tensor:
-    """One row for each direction; a walk that meets nothing but zeros gives None."""
-    found = [p for p in pieces if p is not None]
-    if not found:
-        return torch.zeros((len(seeds), math.prod(node.shape)), dtype=node.dtype, device=seeds.device)
-    return (found[0] if len(found) == 1 else torch.cat(found)).reshape(len(seeds), -1)
-
-
-def _pieces(order: list[Node], seeds: Tensor) -> Sequence[Tensor]:
-    """Directions in groups of about one size, whose widest array stays in cache."""
-    widest = max(math.prod(node.shape) * node.dtype.itemsize for node in order if node.shape is not None)
-    groups = round(len(seeds) * widest / PIECE)
-    return seeds.tensor_split(min(max(groups, 1), len(seeds)))

@@ -15,9 +15,10 @@ from ...core.array import dlarray
 from ...core.errors import GradloomError, GradloomWarning, line_of, user_site
 from ...core.trace import Node, live
 from ...machine.dtypes import NAMES, Tensor, entry_type
+from ..walks.pieces import pulled, pushed
 from ..walks.signature import Signature
 from .coloring import Coloring, colored, symmetric
-from .dense import jacobian_of, pulled, pushed, trace_between
+from .dense import jacobian_of, trace_between
 from .partials import Place
 from .pattern import Pattern, pattern_of
 
@@ -83,7 +84,10 @@ class Prepared:
         if self.seeds is None:
             self.seeds = torch.from_numpy(coloring.colors) == torch.arange(coloring.count, device="cpu")[:, None]
         seeds = self.seeds.to(device, order[-1 if backwards else 0].dtype)
-        compressed = (pulled if backwards else pushed)(order, seeds)
+        if backwards:
+            (compressed,) = pulled(order, {order[-1]: seeds}, [order[0]])
+        else:
+            (compressed,) = pushed(order, {order[0]: seeds}, [order[-1]])
         return compressed.to("cpu", entry_type(compressed.dtype)).numpy().reshape(-1).take(coloring.gather)
 
 
@@ -143,7 +147,8 @@ def _probe(found: Any, order: list[Node], device: Any) -> None:
     """
     x, u = order[0], order[-1]
     a, b = _directions(x.dtype, (PROBES, *x.shape))
-    walked = pushed(order, torch.cat((a, b, a + b)).to(device).reshape(3 * PROBES, -1)).to("cpu", torch.float64).numpy()
+    (tangents,) = pushed(order, {x: torch.cat((a, b, a + b)).to(device)}, [u])
+    walked = tangents.reshape(3 * PROBES, -1).to("cpu", torch.float64).numpy()
     parts, expected = walked[:2 * PROBES].reshape(2, PROBES, -1), walked[2 * PROBES:]
     v = (a + b).to(torch.float64).numpy().reshape(PROBES, -1)
     with np.errstate(invalid="ignore", over="ignore"):
