@@ -313,7 +313,7 @@ def test_a_jacobian_that_is_diagonal_keeps_its_structure_in_a_long_trace():
 @pytest.mark.parametrize("f", [net, lambda p: gl.sum(net(p) ** 2, axis=1), lambda p: gl.softmax(net(p), axis=-1)])
 def test_both_ways_give_the_same(monkeypatch, backwards, f):
     monkeypatch.setattr(plans, "ways", None)
-    monkeypatch.setattr(jacobian_source, "ways", lambda u, xs, between=None, room=True: [plans.Way(backwards, None, None)] * len(xs))
+    monkeypatch.setattr(jacobian_source, "ways", lambda u, xs, between=None, has_room=None: [plans.Way(backwards, None, None)] * len(xs))
     J = jacobian(f)
     probe = jacobian(f, check=True)
     monkeypatch.undo()

@@ -229,7 +229,7 @@ def reshaped(block: Block, shape: Sequence[int]) -> Block:
             if len(sources) == 1 and len(targets) == 1:
                 out[targets[0]] = term.out[sources[0]]
                 continue
-            if any(term.out[s].positions is not None for s in sources):
+            if any([term.out[s].positions is not None for s in sources]):
                 axes = _retabled([term.out[s] for s in sources], [shape[t] for t in targets])
             else:
                 term, axes = _regrouped(term, sources, [shape[t] for t in targets], block, notes)
@@ -239,7 +239,8 @@ def reshaped(block: Block, shape: Sequence[int]) -> Block:
                                                block.like)]
 
     result = block.mapped(act, shape)
-    result.untied = (*result.untied, *(n for n in dict.fromkeys(notes) if n not in result.untied))
+    if notes:
+        result.untied = (*result.untied, *(n for n in dict.fromkeys(notes) if n not in result.untied))
     return result
 
 

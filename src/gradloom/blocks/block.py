@@ -21,13 +21,14 @@ _new = object.__new__
 class Block(Operand):
     """d out / d in as a sum of terms. `shape` is the out shape: to a rule, a Block is a tangent of that shape."""
 
-    __slots__ = ("complex_in", "device", "dtype", "folded", "images", "in_shape", "shape", "terms", "untied")
+    __slots__ = ("complex_in", "device", "dtype", "folded", "images", "in_shape", "ndim", "shape", "terms", "untied")
 
     def __init__(self, terms: Sequence[Term], shape: Sequence[int], in_shape: Sequence[int],
                  dtype: torch.dtype, device: Any,
                  untied: tuple[str, ...] = (), complex_in: bool | None = None):
         self.terms = list(terms) if len(terms) < 2 else merged(terms, empty(dtype, device))
         self.shape = tuple(shape)
+        self.ndim = len(self.shape)
         self.in_shape = tuple(in_shape)
         self.dtype = dtype
         self.device = device
@@ -47,11 +48,6 @@ class Block(Operand):
         return self.made([], self.shape)
 
     @property
-    def ndim(self) -> int:
-        """The number of out axes."""
-        return len(self.shape)
-
-    @property
     def nbytes(self) -> int:
         """Bytes that the factors hold now."""
         return sum(a.numel() * a.element_size() for t in self.terms for a, _ in t.factors)
@@ -69,6 +65,7 @@ class Block(Operand):
         made.dtype = dtype or self.dtype
         made.terms = list(terms) if len(terms) < 2 else merged(terms, empty(made.dtype, self.device))
         made.shape = tuple(shape)
+        made.ndim = len(made.shape)
         made.in_shape, made.device, made.images, made.untied = self.in_shape, self.device, None, untied
         made.folded, made.complex_in = self.folded, self.complex_in
         return made
@@ -183,8 +180,8 @@ class Block(Operand):
             out = [plain(n) if was != n else None for was, n in zip(stretched, shape, strict=True)]
             old: list[Axis] = [*[Axis((), 1)] * missing, *t.out]
             gone = [a for a, o in zip(old, out, strict=True) if o is not None]
-            terms.append(t.replaced(out=tuple(a if o is None else o
-                                              for a, o in zip(old, out, strict=True))).without(gone, self.like))
+            terms.append(t.replaced(out=[a if o is None else o
+                                         for a, o in zip(old, out, strict=True)]).without(gone, self.like))
         return self.made(terms, shape)
 
     def with_axes(self, order: Sequence[int | None], shape: Sequence[int]) -> Block:

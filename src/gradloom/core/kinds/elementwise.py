@@ -93,10 +93,14 @@ class Elementwise(Operation):
             p, q = self.complex_partials[k]
         else:
             p = self.partials[k]
-        p, q = (a.call(v, params, node, None, (), None) if isinstance(a, BoundRule) else None
-                if type(a) in NUMBER_TYPES and a == 0 else a
-                for a in (p, q))  # a partial that is declared 0 is none; one that happens to be is a factor
-        return p, q
+        return self._partial_at(p, v, params, node), None if q is None else self._partial_at(q, v, params, node)
+
+    @staticmethod
+    def _partial_at(p: Any, v: list[Any], params: dict[str, Any], node: Node) -> Any:
+        if isinstance(p, BoundRule):
+            return p.call(v, params, node, None, (), None)
+        # a partial that is declared 0 is none; one that happens to be is a factor
+        return None if type(p) in NUMBER_TYPES and p == 0 else p
 
     def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any, lead: tuple[int, ...],
              wanted: Sequence[bool]) -> Sequence[Any]:

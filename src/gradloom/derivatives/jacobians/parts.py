@@ -2,6 +2,7 @@
 needed."""
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from collections.abc import Sequence
@@ -80,8 +81,9 @@ class Source:
         """How d u_i / d x_j is made."""
         if i not in self._ways:
             u = self.us[i].node
+            nodes = [x.node for x in self.xs]
             self._ways[i] = ([Way(False)] * len(self.xs) if u is None or self.closed
-                             else ways(u, [x.node for x in self.xs], self._reached.get(i), self._has_room(i)))
+                             else ways(u, nodes, self._reached.get(i), functools.partial(self._has_room, i)))
         return self._ways[i][j]
 
     def _has_room(self, i: int) -> bool:
@@ -104,19 +106,23 @@ class Source:
         """d u_i / d x_j, None where it is zero."""
         if (i, j) not in self.blocks:
             self.check_open("a structured Jacobian")
-            try:
-                self._make(i, j)
-            except (RuntimeError, MemoryError, ShapeError) as error:
-                kernels = error.__cause__ if isinstance(error, ShapeError) else error  # a walk has put it in words
-                if (kernels is None or isinstance(kernels, GradloomError) or isinstance(kernels, RuntimeError)
-                    and "memory" not in str(kernels)):
-                    raise
-                said = (str(kernels) or type(kernels).__name__).splitlines()[0][:120]
-                raise ShapeError(
-                    f"the structured Jacobian of {line_of(self.site)} with respect to {self.xs[j].key!r} does not fit "
-                    f"in memory on the way: {said}; take fewer outputs, or use J @ v and J.T @ w inside "
-                    "dlfeval") from error
+            self._make_in_words(i, j)
         return self.blocks[i, j]
+
+    def _make_in_words(self, i: int, j: int) -> None:
+        """Make a part; what does not fit in memory is refused in words."""
+        try:
+            self._make(i, j)
+        except (RuntimeError, MemoryError, ShapeError) as error:
+            kernels = error.__cause__ if isinstance(error, ShapeError) else error  # a walk has put it in words
+            if (kernels is None or isinstance(kernels, GradloomError) or isinstance(kernels, RuntimeError)
+                and "memory" not in str(kernels)):
+                raise
+            said = (str(kernels) or type(kernels).__name__).splitlines()[0][:120]
+            raise ShapeError(
+                f"the structured Jacobian of {line_of(self.site)} with respect to {self.xs[j].key!r} does not fit "
+                f"in memory on the way: {said}; take fewer outputs, or use J @ v and J.T @ w inside "
+                "dlfeval") from error
 
     def _make(self, i: int, j: int) -> None:
         u, x = self.us[i].node, self.xs[j].node
@@ -135,8 +141,10 @@ class Source:
             for c, block in zip(columns, pulled_back, strict=True):
                 self.blocks[i, c] = None if block is None else block.transposed()
             return
-        rows = [r for r in range(len(self.us)) if (r, j) not in self.blocks and self.leads(r, j)
-                and not self.way(r, j).backwards]
+        rows = [i]
+        if len(self.us) > 1:  # one walk gives those of every u
+            rows += [r for r in range(len(self.us)) if r != i and (r, j) not in self.blocks and self.leads(r, j)
+                     and not self.way(r, j).backwards]
         self.fit([j], rows)
         outputs = []
         for r in rows:
@@ -240,7 +248,7 @@ class Source:
         for j in columns:
             for i in rows:
                 if (i, j) not in self.blocks:
-                    self.block(i, j)
+                    self._make_in_words(i, j)
         if self.trace is None:
             self.forget()
         else:

@@ -9,7 +9,7 @@ elements and the structure gives nothing, plain rows are the cheapest, and where
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -106,10 +106,11 @@ def _operations(function: Any, args: Any, result: Tensor) -> int:
     return result.numel()
 
 
-def ways(u: Node, xs: Sequence[Node | None], between: Collection[Node] | None = None, room: bool = True) -> list[Way]:
+def ways(u: Node, xs: Sequence[Node | None], between: Collection[Node] | None = None,
+         has_room: Callable[[], bool] = lambda: True) -> list[Way]:
     """For each x the cheapest way to d u / d x.
 
-    `between` are the nodes that lead to u, where they are known; `room` is whether there is memory for all entries.
+    `between` are the nodes that lead to u, where they are known; `has_room` says whether all entries fit in memory.
     """
     nodes = [x for x in dict.fromkeys(xs) if x is not None]
     if not nodes:
@@ -118,6 +119,7 @@ def ways(u: Node, xs: Sequence[Node | None], between: Collection[Node] | None = 
     near = Way(False)
     if len(order) - len(nodes) <= SHORT or any([n.dtype is not None and n.dtype.is_complex for n in order]):
         return [near] * len(xs)
+    room = has_room()
     rows, columns = math.prod(u.shape), sum([math.prod(x.shape) for x in nodes])
     if len(order) > LONG and max([math.prod(n.shape) for n in order if n.shape is not None]) * rows <= TINY:
         backwards = len(nodes) > 1 or rows <= columns

@@ -85,7 +85,7 @@ def fullyconnect(x: Any, weights: Any, bias: Any = None, /, *, data_format: str 
         raise ShapeError(
             f"fullyconnect weights are (outputs, inputs), not {described(weights.shape, None)}, at "
             f"{line_of(user_site())}")
-    features = math.prod(x.shape[k] for k in merged)
+    features = math.prod(map(x.shape.__getitem__, merged))
     if weights.shape[1] != features or bias is not None and tuple(bias.shape) != (weights.shape[0],):
         raise ShapeError(
             f"fullyconnect of x {described(x.shape, labels)} ({features} features) with weights "
