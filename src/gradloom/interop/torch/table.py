@@ -204,3 +204,4 @@ FUNCTIONS["cumprod"] = lambda input, dim, *, dtype=None: (
     gl.cumprod(cast(input, dtype), axis=dim) if input.ndim else cast(input, dtype))
 FUNCTIONS["polygamma"] = FUNCTIONS["special.polygamma"] = lambda n, input: gl.polygamma(n, input)
 FUNCTIONS["count_nonzero"] = lambda input, dim=None: gl.count_nonzero(input, axis=dim)
+FUNCTIONS["special.ndtri"] = lambda input: gl.erfcinv(input * 2) * -math.sqrt(2)
