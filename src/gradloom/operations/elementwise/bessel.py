@@ -22,7 +22,13 @@ _REAL = "of real numbers in SciPy, or in torch"
 
 def _in_double(kernel: Any) -> Any:
     """Torch's own lose digits in single precision, and overflow too early."""
-    return lambda x, **params: kernel(x.double(), **params).to(x.dtype)
+
+    def call(x: Tensor, **params: Any) -> Tensor:
+        if x.is_complex():
+            raise TypeError("not implemented for complex numbers")
+        return kernel(x.double(), **params).to(x.dtype)  # type: ignore[no-any-return]
+
+    return call
 
 
 # ----- I_n(x) / x ** n: entire functions, each the slope of the one before over x
