@@ -92,7 +92,9 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> An
     return taken(input, positions(input).gather(dim, index))
 
 
-FUNCTIONS["take_along_dim"] = lambda input, indices, dim: gl.take_along_axis(input, indices, axis=dim)
+FUNCTIONS["take_along_dim"] = lambda input, indices, dim=None: (
+    gl.take_along_axis(input, indices, axis=dim) if dim is not None
+    else gl.take_along_axis(gl.reshape(input, (-1,)), raw(indices).reshape(-1), axis=0))
 FUNCTIONS["__getitem__"] = lambda input, index: array(input)[index]
 FUNCTIONS["repeat_interleave"] = lambda input, repeats, dim=None, *, output_size=None: gl.repeat(
     input, repeats, axis=dim)

@@ -109,8 +109,8 @@ class EigResult(NamedTuple):
 def eig(x: Any, /) -> Any:
     """Eigenvalues, in the order of LAPACK, and eigenvectors of length 1 of square matrices, as a named tuple.
 
-    Formula: x v[:, k] = w[k] v[:, k]; dw = diag(inv(v) dx v). x: (..., n, n), real or complex; eigenvalues: (..., n) and
-    eigenvectors: (..., n, n), the columns, both complex; the largest entry of each is real and positive. Where
+    Formula: x v[:, k] = w[k] v[:, k]; dw = diag(inv(v) dx v). x: (..., n, n), real or complex; eigenvalues: (..., n)
+    and eigenvectors: (..., n, n), the columns, both complex; the largest entry of each is real and positive. Where
     eigenvalues are equal they have no derivative, which a warning says; `eigh` has, for Hermitian matrices.
 
     >>> import gradloom as gl

@@ -42,6 +42,15 @@ def _multilabel_margin(x: Any, target: Any, reduction: int) -> Any:
     return y, constant(chosen.to(x.dtype).reshape(target.shape))
 
 
+@rule("frexp")
+def _frexp(x: Any) -> Any:
+    """x = mantissa 2 ** exponent, with the exponent a constant; in two steps, since a power may overflow."""
+    exponent = torch.frexp(raw(x)).exponent
+    half = -exponent // 2
+    parts = [torch.ldexp(torch.ones_like(raw(x)), e) for e in (half, -exponent - half)]
+    return x * constant(parts[0]) * constant(parts[1]), constant(exponent)
+
+
 @rule("log_sigmoid_forward")
 def _log_sigmoid(x: Any) -> Any:
     return -gl.softplus(-x), constant(x._value.new_empty(0))
