@@ -196,8 +196,7 @@ def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool | Non
     return torch.return_types.sort((values, places))  # type: ignore[arg-type]
 
 
-FUNCTIONS["argsort"] = lambda input, dim=-1, descending=False, stable=False: gl.argsort(
-    input, axis=dim, descending=descending)
+FUNCTIONS["argsort"] = lambda input, dim=-1, descending=False, stable=False: sort(input, dim, descending, stable)[1]
 FUNCTIONS["cumsum"] = lambda input, dim, *, dtype=None: (
     gl.cumsum(cast(input, dtype), axis=dim) if input.ndim else cast(input, dtype))
 FUNCTIONS["cumprod"] = lambda input, dim, *, dtype=None: (

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from .....core.array import dlarray, raw
+from .....core.errors import TypeRefused, line_of, user_site
 from .....core.tables import OPERATIONS
 from ....protocol import cast, constant, gl
 from ...table import FUNCTIONS, RULES, axes, rule
@@ -65,6 +66,8 @@ def _prelu(x: Any, weight: Any) -> Any:
 def _to_copy(x: Any, dtype: Any = None, *, layout: Any = None, device: Any = None, pin_memory: Any = None,
              non_blocking: bool = False,
              memory_format: Any = None) -> Any:
+    if dtype is torch.complex32:
+        raise TypeRefused(f"there are no arrays of complex32, at {line_of(user_site())}; write complex64")
     if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
         return constant(x._value.to(device=device, dtype=dtype))
     x = cast(x, dtype)
