@@ -51,7 +51,7 @@ EXEMPT = {
     # one place the last counts, and the others have no derivative; torch gives each that of the place
     "as_strided_scatter": DERIVATIVES,  # torch gives what was overwritten a derivative, and what was not none
     "cholesky_solve": ("gradient", "second", "Block", "push"),  # one triangle is read, and the other has no derivative; torch gives it one
-    **dict.fromkeys(("masked.softmax", "masked.log_softmax", "masked.softmin"), ("push",)),  # NaN, as the values, where a whole row is masked
+    **dict.fromkeys(("masked.softmax", "masked.log_softmax", "masked.softmin"), ("push", "Block")),  # NaN, as the values, where a whole row is masked
     "masked.logaddexp": ("second",),  # torch has NaN where both are masked
     "linalg.norm.subgradients_at_zero": DERIVATIVES,  # of equal extremes torch gives each a part; of a matrix of zeros any subgradient is right
     "linalg.pinv.hermitian": DERIVATIVES,  # of matrices that are not Hermitian; what torch gives is the gradient of nothing

@@ -59,4 +59,4 @@ def _directory(self: dlarray) -> list[str]:
 
 for _name in NAMES:
     setattr(dlarray, _name, OfTensor(_name))
-dlarray.__dir__ = _directory  # type: ignore[method-assign]
+dlarray.__dir__ = _directory  # type: ignore[assignment, method-assign]
