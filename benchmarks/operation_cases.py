@@ -284,6 +284,11 @@ case("svd", lambda x: _squares(gl.svd(x, full_matrices=False)),
 case("svdvals", gl.svdvals, torch.linalg.svdvals, regular(64, 64, 64))
 case("eigh", lambda x: _squares(gl.eigh(x)), lambda x: _squares(torch.linalg.eigh(x)), symmetric(*MATRICES),
      tolerance=1e-3)
+case("lu", lambda x: gl.lu(x)[1:], lambda x: torch.linalg.lu(x)[1:], regular(*MATRICES), tolerance=1e-3)
+case("eig", lambda x: gl.abs(gl.eig(x).eigenvectors), lambda x: torch.linalg.eig(x).eigenvectors.abs(),
+     symmetric(*MATRICES), tolerance=1e-2)
+case("eigvals", lambda x: gl.real(gl.eigvals(x)), lambda x: torch.linalg.eigvals(x).real, symmetric(*MATRICES),
+     tolerance=1e-3)
 case("eigvalsh", gl.eigvalsh, torch.linalg.eigvalsh, symmetric(*MATRICES))
 case("pinv", gl.pinv, torch.linalg.pinv, (64, 128, 32), tolerance=1e-3)
 case("expm", gl.expm, torch.matrix_exp, regular(*MATRICES) / 4)

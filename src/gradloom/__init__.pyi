@@ -279,9 +279,9 @@ def cummax(x: Any, /, *, axis: Any = None) -> Any:
 def cummin(x: Any, /, *, axis: Any = None) -> Any:
     """The smallest of all elements up to each one along an axis; the first of equal ones takes the derivative, a NaN stays."""
 def cumprod(x: Any, /, *, axis: Any = None) -> Any:
-    """The product of all elements up to each one along an axis: `cumulative_prod` under its short name."""
+    """The product of all elements up to each one along an axis: `cumulative_prod` under its short name. Along axis 0 of a scalar it is an array of one element, as in NumPy."""
 def cumsum(x: Any, /, *, axis: Any = None) -> Any:
-    """The sum of all elements up to each one along an axis: `cumulative_sum` under its short name."""
+    """The sum of all elements up to each one along an axis: `cumulative_sum` under its short name. Along axis 0 of a scalar it is an array of one element, as in NumPy."""
 def cumulative_prod(x: Any, /, *, axis: Any = None, dtype: Any = None, include_initial: Any = False) -> Any:
     """The product of all elements up to each one along an axis, itself included."""
 def cumulative_sum(x: Any, /, *, axis: Any = None, dtype: Any = None, include_initial: Any = False) -> Any:
@@ -322,8 +322,12 @@ def dlupdate(function: Any, parameters: Any, /, *others: Any) -> Any:
     """`function` of each parameter: a new network, or a container like the one given."""
 def dropout(x: Any, probability: Any = 0.5, /) -> Any:
     """x with each element set to 0 with the given probability, and the others divided by 1 - probability."""
+def eig(x: Any, /) -> Any:
+    """Eigenvalues, in the order of LAPACK, and eigenvectors of length 1 of square matrices, as a named tuple."""
 def eigh(x: Any, /) -> Any:
     """Eigenvalues, ascending, and orthonormal eigenvectors of Hermitian matrices, as a named tuple."""
+def eigvals(x: Any, /) -> Any:
+    """The eigenvalues of square matrices, complex, in the order of LAPACK: `eig` without the vectors."""
 def eigvalsh(x: Any, /) -> Any:
     """The eigenvalues of Hermitian matrices, ascending: `eigh` without the vectors."""
 def einsum(equation: Any, /, *operands: Any) -> Any:
@@ -420,6 +424,14 @@ def hvp(y: Any, x: Any, v: Any, /, *, enable_higher_derivatives: Any = False) ->
     """The Hessian of a scalar y with respect to x times a direction v: a walk forwards over a recorded walk backwards."""
 def hypot(a: Any, b: Any, /) -> Any:
     """sqrt(a**2 + b**2) without overflow; derivative 0 at (0, 0)."""
+def i0(x: Any, /) -> Any:
+    """The modified Bessel function of the first kind of order 0."""
+def i0e(x: Any, /) -> Any:
+    """exp(-|x|) i0(x), which does not overflow; derivative 0 at 0, where it has a kink."""
+def i1(x: Any, /) -> Any:
+    """The modified Bessel function of the first kind of order 1."""
+def i1e(x: Any, /) -> Any:
+    """exp(-|x|) i1(x), which does not overflow."""
 def ifft(x: Any, /, *, n: Any = None, axis: Any = -1, norm: Any = 'backward') -> Any:
     """The inverse of `fft`. MATLAB's ifft(..., "symmetric") is `irfft`."""
 def ifftn(x: Any, /, *, s: Any = None, axes: Any = None, norm: Any = 'backward') -> Any:
@@ -500,6 +512,8 @@ def lstm(x: Any, h0: Any, c0: Any, input_weights: Any, recurrent_weights: Any, b
     """Long short-term memory along T: the states of all time steps, the last one, and the last cell, (y, h, c)."""
 def lstsq(a: Any, b: Any, /, *, rtol: Any = None) -> Any:
     """The least-squares solution of a y = b, of least norm where there are several."""
+def lu(x: Any, /) -> Any:
+    """x = P L U with a permutation P, a lower triangular L of diagonal 1 and an upper triangular U, as a named tuple."""
 def matmul(a: Any, b: Any, /) -> Any:
     """The matrix product over the last axis of a and the last but one (or only) axis of b; leading axes broadcast."""
 def matrix_norm(x: Any, /, *, keepdims: Any = False, ord: Any = 'fro') -> Any:

@@ -1,4 +1,5 @@
-"""Every module class of torch.nn, as torch's own tests sample them, through from_torch: value, gradients and the second call, against torch itself."""
+"""Every module class of torch.nn, as torch's own tests sample them, through from_torch: value, gradients, second order, Jacobian and the
+second call, in training and not, against torch itself."""
 
 import copy
 import functools
@@ -73,18 +74,27 @@ def weighed(ys, total, real, constant):
     return loss
 
 
+def leaves(arguments):
+    return {id(x): x for x in tree_leaves(arguments) if isinstance(x, torch.Tensor) and x.requires_grad}
+
+
+def ran(net, xs, arguments, training):
+    """The outputs, with the leaves among the arguments replaced."""
+    entered = dict(zip(leaves(arguments), xs, strict=True))
+
+    def enter(x):
+        return entered.get(id(x), gl.dlarray(x.detach())) if isinstance(x, torch.Tensor) else x
+
+    args, kwargs = tree_map(enter, arguments)
+    return outputs((net.forward if training else net.predict)(*args, **kwargs))
+
+
 def ours(net, arguments, training):
     """Outputs and gradients, of learnables first."""
-    arrays = {id(x): x for x in tree_leaves(arguments) if isinstance(x, torch.Tensor) and x.requires_grad}
+    arrays = leaves(arguments)
 
     def fun(net, xs):
-        entered = dict(zip(arrays, xs, strict=True))
-
-        def enter(x):
-            return entered.get(id(x), gl.dlarray(x.detach())) if isinstance(x, torch.Tensor) else x
-
-        args, kwargs = tree_map(enter, arguments)
-        ys = outputs((net.forward if training else net.predict)(*args, **kwargs))
+        ys = ran(net, xs, arguments, training)
         loss = weighed(ys, gl.sum, gl.real, gl.dlarray)
         gradients = gl.dlgradient(loss, [net.learnables, *xs]) if isinstance(loss, gl.dlarray) and loss.traced else None
         return ys, gradients and [*gradients[0].values(), *gradients[1:]]
@@ -93,9 +103,63 @@ def ours(net, arguments, training):
     return gl.dlfeval(fun, net, [gl.dlarray(x.detach()) for x in arrays.values()])
 
 
+def flat(gradients):
+    return [*gradients[0].values(), *gradients[1:]]
+
+
+def second_order(net, arguments, training):
+    """The gradient of the gradient along drawn directions."""
+
+    def fun(net, xs):
+        loss = weighed(ran(net, xs, arguments, training), gl.sum, gl.real, gl.dlarray)
+        found = flat(gl.dlgradient(loss, [net.learnables, *xs], enable_higher_derivatives=True))
+        along = sum((gl.sum(g * gl.dlarray(weights(k + 100, g.shape))) for k, g in enumerate(found)), start=0.0)
+        return flat(gl.dlgradient(along, [net.learnables, *xs])) if along.traced else None
+
+    gl.rng(0)
+    return gl.dlfeval(fun, net, [gl.dlarray(x.detach()) for x in leaves(arguments).values()])
+
+
+def their_second_order(module, arguments):
+    """The same of torch, None where it has none."""
+    targets = [*[p for p in module.parameters() if p.requires_grad], *leaves(arguments).values()]
+    loss = weighed(outputs(module(*arguments[0], **arguments[1])), torch.sum, torch.real, lambda w: w)
+    try:
+        found = torch.autograd.grad(loss, targets, allow_unused=True, create_graph=True)
+        along = sum((g * weights(k + 100, x.shape)).sum() for k, (g, x) in enumerate(zip(found, targets, strict=True)) if g is not None)
+        if not along.requires_grad:
+            return [torch.zeros_like(x) for x in targets]
+        found = torch.autograd.grad(along, targets, allow_unused=True)
+    except (RuntimeError, NotImplementedError):
+        return None
+    return [torch.zeros_like(x) if g is None else g for g, x in zip(found, targets, strict=True)]
+
+
+BLOCK_AT_MOST = 300_000  # entries of a Jacobian
+
+
+def rows_weighed(net, arguments, training):
+    """The rows of the Jacobian of all outputs, weighed and added up: the gradient of the weighed sum; None where it is too large."""
+
+    def fun(net, xs):
+        ys = [y for y in ran(net, xs, arguments, training) if y.dtype.is_floating_point and y.traced]
+        variables = [*net.learnables.values(), *xs]
+        if not ys or sum(y.size for y in ys) * sum(x.size for x in variables) > BLOCK_AT_MOST:
+            return None
+        total = [torch.zeros(x.shape, dtype=x.dtype) for x in variables]
+        for k, y in enumerate(ys):
+            rows = torch.as_tensor(gl.dljacobian(y, [net.learnables, *xs]).matrix()._value)
+            parts = (weights(k, y.shape).flatten() @ rows).split([x.size for x in variables])
+            total = [t + p.reshape(t.shape) for t, p in zip(total, parts, strict=True)]
+        return total
+
+    gl.rng(0)
+    return gl.dlfeval(fun, net, [gl.dlarray(x.detach()) for x in leaves(arguments).values()])
+
+
 def theirs(module, arguments):
     ys = outputs(module(*arguments[0], **arguments[1]))
-    arrays = {id(x): x for x in tree_leaves(arguments) if isinstance(x, torch.Tensor) and x.requires_grad}
+    arrays = leaves(arguments)
     targets = [*[p for p in module.parameters() if p.requires_grad], *arrays.values()]
     loss = weighed(ys, torch.sum, torch.real, lambda w: w)
     found = torch.autograd.grad(loss, targets, allow_unused=True) if isinstance(loss, torch.Tensor) and loss.requires_grad else [None] * len(targets)
@@ -107,11 +171,11 @@ def same(a, b):
 
 
 def check(name, info, training, count=None):
-    ran = 0
+    done = 0
     for module, arguments in samples(info, training):
-        if ran == count:
+        if done == count:
             break
-        ran += 1
+        done += 1
         if any(torch.nn.parameter.is_lazy(p) for p in module.parameters()):
             with pytest.raises(gl.TypeRefused, match=LAZY):
                 from_torch(module)
@@ -138,10 +202,24 @@ def check(name, info, training, count=None):
                 if info.module_cls.__name__ in UNREAL and any(y.isnan().any() for y in expected):
                     e = torch.where(e.isnan(), g._value, e)
                 close(g, e)
+            if not any(y.isnan().any() for y in expected):
+                further(net, module, arguments, training, gradients)
         elif info.module_cls.__name__ in ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "RReLU"):  # linear in x where they are
             (x,) = outputs(arguments)
             torch.testing.assert_close((gradients[-1]._value * x.detach()).sum(), (ys[0]._value * weights(0, ys[0].shape)).sum())
-    return ran
+    return done
+
+
+def further(net, module, arguments, training, gradients):
+    """The second order, against torch's, and the Jacobian, against the gradients."""
+    expected = their_second_order(copy.deepcopy(module), arguments)
+    if expected is not None:
+        found = second_order(net, arguments, training)
+        for g, e in zip(found if found is not None else [gl.zeros(e.shape) for e in expected], expected, strict=True):
+            close(g, e)
+    rows = rows_weighed(net, arguments, training)
+    for r, g in zip(rows or [], gradients if rows else [], strict=True):
+        close(gl.dlarray(r), g._value)
 
 
 WITHOUT_SAMPLES: set[str] = set()

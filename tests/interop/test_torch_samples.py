@@ -1,7 +1,8 @@
 """Torch's own samples on dlarrays, of nearly 700 functions: value, gradient, second order, push and Block are torch's, or are refused in words.
 
 What is refused, what is torch's convention or fault, and what has no floating arguments is named below; everything else is right.
-A name that is listed may become right; one that is not listed may not be refused, and nothing may be wrong.
+What is refused of a function is tried inside a module: there a value has the methods of tensors, and may be written to. A name that is
+not listed may not be refused, one that is listed must be, in some sample, and nothing may be wrong.
 """
 
 import functools
@@ -18,36 +19,22 @@ from torch_samples import verdict
 DTYPES = {"float64": torch.float64, "float32": torch.float32, "complex128": torch.complex128}
 
 REFUSED = {
-    "methods of tensors, which an array does not have": """
-        item cauchy exponential geometric log_normal normal.in_place uniform contiguous sum_to_size expand expand_as to __radd__ __rmul__ reshape_as
-        view view_as __getitem__ bfloat16 bool byte char double float half int long short cdouble cfloat chalf new_zeros new_ones new_empty
-        new_empty_strided new_full unfold repeat resize_ resize_as_ zero_ mH to_sparse svd svd_lowrank pca_lowrank masked.sum masked.prod
-        masked.cumsum masked.cumprod masked.amax masked.amin masked.argmax masked.argmin masked.mean masked.median masked.norm masked.var
-        masked.std masked.softmax masked.log_softmax masked.softmin masked.normalize masked.logaddexp masked.logsumexp""",
-    "no rule": """
-        cholesky_solve diagonal_scatter i0 frexp geqrf lu_unpack lu lu_solve nn.functional.linear_cross_entropy.chunked
-        nn.functional.linear_cross_entropy.chunked_none as_strided_scatter _upsample_bilinear2d_aa igamma igammac ormqr triangular_solve
-        index_reduce.mean index_reduce.prod index_reduce.amin index_reduce.amax scatter histogramdd nn.functional.embedding_bag
-        nn.functional.grid_sample grid_sampler_3d nn.functional.ctc_loss scatter_reduce.prod scatter_reduce.amin scatter_reduce.amax
-        _segment_reduce.lengths _segment_reduce.offsets linalg.eig linalg.eigvals linalg.householder_product linalg.ldl_factor
-        linalg.ldl_factor_ex linalg.ldl_solve linalg.lu_factor linalg.lu_factor_ex linalg.lu linalg.lu_solve special.i0e special.i1
-        special.i1e special.zeta special.ndtri special.airy_ai special.bessel_j0 special.bessel_j1 special.bessel_y0 special.bessel_y1
-        special.chebyshev_polynomial_t special.chebyshev_polynomial_u special.chebyshev_polynomial_v special.chebyshev_polynomial_w
-        special.hermite_polynomial_h special.hermite_polynomial_he special.laguerre_polynomial_l special.legendre_polynomial_p
-        special.modified_bessel_i0 special.modified_bessel_i1 special.modified_bessel_k0 special.modified_bessel_k1
-        special.scaled_modified_bessel_k0 special.scaled_modified_bessel_k1 special.shifted_chebyshev_polynomial_t
-        special.shifted_chebyshev_polynomial_u special.shifted_chebyshev_polynomial_v special.shifted_chebyshev_polynomial_w
-        special.spherical_bessel_j0""",
-    "the array given would be written to, or the gradient is that of nothing": "nn.functional.embedding",
-    "running statistics would be written to": """
-        _batch_norm_with_update native_batch_norm _native_batch_norm_legit nn.functional.instance_norm nn.functional.batch_norm""",
+    "torch has no derivative either": """
+        geqrf histogramdd linalg.ldl_factor linalg.ldl_factor_ex linalg.ldl_solve special.zeta special.airy_ai special.bessel_j0
+        special.bessel_j1 special.bessel_y0 special.bessel_y1 special.chebyshev_polynomial_t special.chebyshev_polynomial_u
+        special.chebyshev_polynomial_v special.chebyshev_polynomial_w special.hermite_polynomial_h special.hermite_polynomial_he
+        special.laguerre_polynomial_l special.legendre_polynomial_p special.modified_bessel_i0 special.modified_bessel_i1
+        special.modified_bessel_k0 special.modified_bessel_k1 special.scaled_modified_bessel_k0 special.scaled_modified_bessel_k1
+        special.shifted_chebyshev_polynomial_t special.shifted_chebyshev_polynomial_u special.shifted_chebyshev_polynomial_v
+        special.shifted_chebyshev_polynomial_w special.spherical_bessel_j0""",
+    "no rule": "igamma igammac nn.functional.embedding_bag",
+    "a constant would be made of what is differentiated": "item",
     "a draw from an array that is differentiated": "multinomial normal normal.number_mean bernoulli",
-    "arrays without axes, and others of no or odd shapes": """
-        cumsum cumprod max.reduction_with_dim min.reduction_with_dim softmax softmax.with_dtype nn.functional.softmin
-        nn.functional.softmin.with_dtype nn.functional.normalize aminmax nn.functional.fractional_max_pool3d atleast_1d atleast_2d gather
-        index_select sort cat take_along_dim trapz trapezoid logsumexp tensordot log_softmax log_softmax.with_dtype norm all any amax amin
-        argmax argmin count_nonzero mean nanmean prod sum nansum argsort linalg.vector_norm linalg.norm linalg.norm.subgradients_at_zero
-        linalg.solve nn.functional.cosine_similarity msort topk""",
+    "the shape of an array would change in its place": "resize_ resize_as_",
+    "arrays are dense, and of no half complex numbers": "to_sparse chalf",
+    "a gradient that is that of nothing": "nn.functional.embedding",
+    "its own backward is differentiated once": "nn.functional.linear_cross_entropy.chunked nn.functional.linear_cross_entropy.chunked_none",
+    "arrays without elements or axes": "nn.functional.fractional_max_pool3d linalg.norm linalg.norm.subgradients_at_zero nn.functional.batch_norm",
 }
 NOTHING_NAMES = """
     arange broadcast_shapes sparse.sampled_addmm sparse.mm.reduce linspace linspace.tensor_overload logspace logspace.tensor_overload randn randint ones zeros full
@@ -62,6 +49,10 @@ DERIVATIVES = ("gradient", "second", "push", "Block")
 EXEMPT = {
     **dict.fromkeys(("nn.functional.max_unpool1d", "nn.functional.max_unpool2d", "nn.functional.max_unpool3d"), DERIVATIVES),  # of several values for
     # one place the last counts, and the others have no derivative; torch gives each that of the place
+    "as_strided_scatter": DERIVATIVES,  # torch gives what was overwritten a derivative, and what was not none
+    "cholesky_solve": ("gradient", "second", "Block", "push"),  # one triangle is read, and the other has no derivative; torch gives it one
+    **dict.fromkeys(("masked.softmax", "masked.log_softmax", "masked.softmin"), ("push", "Block")),  # NaN, as the values, where a whole row is masked
+    "masked.logaddexp": ("second",),  # torch has NaN where both are masked
     "linalg.norm.subgradients_at_zero": DERIVATIVES,  # of equal extremes torch gives each a part; of a matrix of zeros any subgradient is right
     "linalg.pinv.hermitian": DERIVATIVES,  # of matrices that are not Hermitian; what torch gives is the gradient of nothing
     "special.entr": DERIVATIVES,  # at 0 and below it is a case of its own here, as in its definition; torch has inf and NaN
@@ -102,8 +93,13 @@ def samples_of(op, dtype, count):
 def check(name, dtype, count, as_module=False):
     op = operations()[name]
     exempt = EXEMPT.get(name, EXEMPT_OF_TYPE.get((name, dtype), ()))
-    found = {verdict(op, sample, as_module, exempt) for sample in samples_of(op, DTYPES[dtype], count)}
+    found = set()
+    for sample in samples_of(op, DTYPES[dtype], count):
+        its = verdict(op, sample, as_module, exempt)
+        # methods of tensors are spoken inside torch code, and there values may be written to
+        found.add(verdict(op, sample, True, exempt) if its == "refused" and not as_module else its)
     assert name in REFUSED_NAMES or "refused" not in found, f"{name} is refused"
+    assert name not in REFUSED_NAMES or "refused" in found or count is not None or dtype != "float64", f"{name} is right, and listed as refused"
     assert name in NOTHING or found - {"nothing"} or count is not None, f"{name}: nothing was checked"
 
 
@@ -132,4 +128,9 @@ def test_all_samples_are_torchs_or_refused(part):
 
 
 def test_most_are_right():
-    assert len(REFUSED_NAMES & set(operations())) + len(NOTHING) < 0.4 * len(operations())
+    """At least nine of ten, as the lists say, which the slow test holds both ways; without what torch has no derivative of, all but a few."""
+    names = set(operations()) - NOTHING
+    refused = REFUSED_NAMES & names
+    assert refused == REFUSED_NAMES, REFUSED_NAMES - names
+    assert len(names) - len(refused) >= 590
+    assert len(refused - set(REFUSED["torch has no derivative either"].split())) <= 20

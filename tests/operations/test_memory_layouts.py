@@ -12,7 +12,7 @@ from gradloom.core.kinds.elementwise import Elementwise
 from gradloom.machine.layouts import channels_last, settled
 
 # One number for all places makes their matrices singular, or eigenvalues equal: the inputs are not expanded, the cotangents are.
-SINGULAR = ("qr", "solve", "inv", "slogdet", "cholesky", "eigh", "svd")
+SINGULAR = ("qr", "solve", "inv", "slogdet", "cholesky", "eigh", "svd", "eig", "lu")
 
 
 def laid_out(operation):

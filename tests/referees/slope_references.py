@@ -50,6 +50,11 @@ def outside(x: Any) -> bool:
     return bool(abs(x) > 1)
 
 
+def inside_exp(x: Any) -> bool:
+    """Where exp(x) does not overflow."""
+    return bool(abs(x) < 700)
+
+
 def not_zero(x: Any) -> bool:
     return bool(x != 0)
 
@@ -115,6 +120,16 @@ def tails(x: Any, n: int) -> Any:
         return y
 
 
+def bessel_ratio(x: Any, n: int) -> Any:
+    """I_n(x) / x ** n."""
+    return mp.hyp0f1(n + 1, x * x / 4) / (2**n * mp.factorial(n))
+
+
+def bessel_decay(x: Any, n: int) -> Any:
+    """The n-th derivative of exp(-|x|) I0(x) by -|x|, by Kummer's function."""
+    return mp.rf(mp.mpf(1) / 2, n) / mp.factorial(n) * 2**n * mp.hyp1f1(n + mp.mpf(1) / 2, n + 1, -2 * abs(x))
+
+
 def inverse_slope(y: Any) -> Any:
     return mp.sqrt(mp.pi) / 2 * mp.exp(y * y)
 
@@ -147,6 +162,8 @@ def near(*xs: Any) -> bool:
 
 ANY = {"second_where": moderate, "why": "second derivatives where no intermediate product overflows or underflows"}
 SMALL = "where the logistic function or the density is below the smallest normal number, its lost digits count once for each unit of its factor"
+BESSEL = "torch's i0 and i1 have up to 7 units"
+ANGLES = "a mean of exponentials of rounded products"
 GAMMA = "torch's digamma and lgamma have an absolute error of some units of their terms, which cancel at their zeros"
 
 REFERENCES: dict[str, Reference] = {
@@ -239,6 +256,14 @@ REFERENCES: dict[str, Reference] = {
                       lambda x: 1e-30 < x < 2 and abs(x - 1) > 1e-3, ulps=8, second_ulps=24, why="torch's erfcx and ndtri have up to 4 units"),
     "erfcx": stated(lambda x, n: -2 * (n + 1) * tails(x, n + 1), lambda x, n: 4 * (n + 1) * (n + 2) * tails(x, n + 2), lambda x: -5 < x < 100,
                     ulps=600, second_ulps=10000, why="the recurrence of repeated integrals loses digits up to where the continued fraction takes over"),
+    "i0": stated(lambda x: mp.besseli(1, x), lambda x: (mp.besseli(0, x) + mp.besseli(2, x)) / 2, inside_exp, ulps=8, second_ulps=16, why=BESSEL),
+    "i1": stated(lambda x: (mp.besseli(0, x) + mp.besseli(2, x)) / 2, lambda x: (3 * mp.besseli(1, x) + mp.besseli(3, x)) / 4, inside_exp, ulps=8, second_ulps=16, why=BESSEL),
+    "i0e": stated(lambda x: -mp.sign(x) * bessel_decay(x, 1), lambda x: bessel_decay(x, 2), not_zero, ulps=8, second_ulps=16, why=ANGLES),
+    "i1e": stated(lambda x: bessel_decay(x, 2) - bessel_decay(x, 1), lambda x: mp.sign(x) * (bessel_decay(x, 2) - bessel_decay(x, 3)), not_zero,
+                  ulps=8, second_ulps=16, cancels=0.5, second_cancels=0.5, why=ANGLES),
+    "bessel_ratio": stated(lambda x, n: x * bessel_ratio(x, n + 1), lambda x, n: bessel_ratio(x, n + 1) + x * x * bessel_ratio(x, n + 2), inside_exp,
+                           ulps=16, second_ulps=32, why=BESSEL),
+    "bessel_decay": stated(lambda x, n: -mp.sign(x) * bessel_decay(x, n + 1), lambda x, n: bessel_decay(x, n + 2), not_zero, ulps=8, second_ulps=16, why=ANGLES),
     "digamma": stated(lambda x: mp.psi(1, x), lambda x: mp.psi(2, x), lambda x: 1e-90 < x < 1e15, ulps=16, second_ulps=64, why=GAMMA),
     "gammaln": stated(mp.digamma, lambda x: mp.psi(1, x), lambda x: 1e-90 < x < 1e15, cancels=2.0, second_ulps=16, why=GAMMA),
     "polygamma": stated(lambda x, n: mp.psi(n + 1, x), lambda x, n: mp.psi(n + 2, x), lambda x: 1e-30 < x < 1e15, ulps=64, second_ulps=64, why=GAMMA),

@@ -171,7 +171,9 @@ def _verdict(op, sample, as_module, exempt):
                     raise Wrong(f"{how}, result {k}: {y}, not {e}")
             elif f"value {k}" not in exempt:
                 check_equal(torch.empty_like(e, dtype=raw(y).dtype).copy_(e) if drawn and raw(y).shape == e.shape else raw(y), e, f"{how}, result {k}")
-    return "right" if drawn or not op.supports_autograd else _derivatives(op, sample, as_module, exempt, arrays)
+    # of masked functions at NaN or infinity the values are held alone: which entries of a derivative are NaN is nobody's promise
+    strange = op.name.startswith("masked.") and not all(bool(x.isfinite().all()) for x in sample.variables)
+    return "right" if drawn or strange or not op.supports_autograd else _derivatives(op, sample, as_module, exempt, arrays)
 
 
 def _derivatives(op, sample, as_module, exempt, arrays):

@@ -90,6 +90,14 @@ def axes_of(axis: object, ndim: int, labels: str | None, shape: Sequence[int] = 
     return (k % ndim,)
 
 
+def reduced_axes(axis: object, ndim: int, labels: str | None, shape: Sequence[int] = ()) -> tuple[int, ...]:
+    """The axes that a reduction goes over; the one element of a scalar is what stands along its axis 0, or -1, as in
+    NumPy and torch: there is nothing to reduce."""
+    if not ndim and (type(axis) is int and axis in (0, -1) or axis in ((0,), (-1,))):
+        return ()
+    return axes_of(axis, ndim, labels, shape)
+
+
 @remembered(4096)
 def aligned(a: str, b: str) -> tuple[str, tuple[int | None, ...], tuple[int | None, ...]]:
     """Match two labelled operands by label: result labels, and for each operand the axis to use at each result axis

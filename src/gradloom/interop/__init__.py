@@ -3,3 +3,4 @@ from . import array_api
 from .numpy import functions as _numpy_functions
 from .torch import functions as _torch_functions
 from .torch import graph as _graph
+from .torch import tensors as _torch_tensors

@@ -1,9 +1,21 @@
 """The operations, a folder for each family. Importing this package fills the table and attaches the operators."""
 from . import methods, own, walk_words
 from .creation import arrays, data_types, random
-from .elementwise import activations, arithmetic, choice, discrete, gamma_functions, mathematics, special
+from .elementwise import activations, arithmetic, bessel, choice, discrete, gamma_functions, mathematics, special
 from .fourier import frequencies, transforms
-from .matrices import affine, contraction, determinants, factorizations, inverses, linalg, spectral, stacks, triangles
+from .matrices import (
+    affine,
+    contraction,
+    determinants,
+    eigenvalues,
+    factorizations,
+    inverses,
+    linalg,
+    lu,
+    spectral,
+    stacks,
+    triangles,
+)
 from .movement import (
     along_axis,
     arrangement,

@@ -59,7 +59,7 @@ FUNCTIONS = {
     "trainNetwork": "trainnet", "layerGraph": "dlnetwork", "dag2dlnetwork": "dlnetwork", "networkDataLayout": "Layout",
     "checkLayer": "check_layer", "isFormatted": "bool(x.dims)",
     # linear algebra, Fourier transforms, own operations
-    "chol": "cholesky(x, upper=True)", "eig": "eigh (of Hermitian matrices)", "rank": "matrix_rank",
+    "chol": "cholesky(x, upper=True)", "rank": "matrix_rank",
     "mpower": "matrix_power",
     "linsolve": "solve_triangular, or solve", "pageinv": "inv (leading axes are the pages)",
     "pagesvd": "svd (leading axes are the pages)",

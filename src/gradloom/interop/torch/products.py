@@ -9,19 +9,46 @@ from ...core.array import dlarray
 from ..numpy.mathematics import FUNCTIONS as NUMPY
 from ..protocol import array, cast, gl, linalg
 from .shapes import FUNCTIONS
-from .table import only
+from .table import of_torch, only
 
 # ----- products -----
 
 FUNCTIONS["einsum"] = lambda equation, *operands: gl.einsum(
     equation, *(operands[0] if len(operands) == 1 and isinstance(operands[0], (list, tuple)) else operands))
-FUNCTIONS["tensordot"] = lambda a, b, dims=2: gl.tensordot(a, b, axes=dims)
+
+
+@of_torch
+def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
+    """An axis of size 1 meets one of any size, in torch."""
+    a, b = array(a), array(b)
+    if isinstance(dims, torch.Tensor) and dims.ndim:
+        dims = dims.tolist()
+    pairs = (range(-int(dims), 0), range(int(dims))) if not isinstance(dims, (list, tuple)) else dims
+    shapes = list(a.shape), list(b.shape)
+    for i, j in zip(*pairs, strict=True):
+        if 1 in (a.shape[i], b.shape[j]):
+            shapes[0][i] = shapes[1][j] = max(a.shape[i], b.shape[j])
+    a, b = (x if list(x.shape) == shape else gl.broadcast_to(x, tuple(shape))
+            for x, shape in zip((a, b), shapes, strict=True))
+    return gl.tensordot(a, b, axes=dims if isinstance(dims, (list, tuple)) else int(dims))
+
+
 FUNCTIONS["outer"] = FUNCTIONS["ger"] = lambda input, vec2: gl.outer(input, vec2)
 FUNCTIONS["inner"] = lambda input, other: NUMPY["inner"](input, other)
 FUNCTIONS["kron"] = lambda input, other: NUMPY["kron"](input, other)
 FUNCTIONS["cross"] = FUNCTIONS["linalg.cross"] = lambda input, other, dim=-1: NUMPY["cross"](input, other, axis=dim)
 FUNCTIONS["diff"] = lambda input, n=1, dim=-1, prepend=None, append=None: NUMPY["diff"](input, n, dim, prepend, append)
-FUNCTIONS["trapezoid"] = FUNCTIONS["trapz"] = lambda y, x=None, *, dx=1.0, dim=-1: NUMPY["trapezoid"](y, x, dx, dim)
+
+
+@of_torch
+def trapezoid(y: Any, x: Any = None, *, dx: Any = 1.0, dim: int = -1) -> Any:
+    """Places of several axes broadcast with the samples."""
+    if x is not None and x.ndim > 1:
+        y, x = FUNCTIONS["broadcast_tensors"](y, x)
+    return NUMPY["trapezoid"](y, x, dx, dim)
+
+
+FUNCTIONS["trapz"] = trapezoid
 FUNCTIONS["linalg.vecdot"] = lambda input, other, *, dim=-1: gl.vecdot(input, other, axis=dim)
 FUNCTIONS["linalg.multi_dot"] = lambda tensors: NUMPY["linalg.multi_dot"](tensors)
 

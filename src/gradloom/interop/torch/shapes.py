@@ -24,8 +24,8 @@ def reshape(input: Any, shape: Any) -> Any:
 
 FUNCTIONS["ravel"] = lambda input: gl.reshape(input, (-1,))
 FUNCTIONS["permute"] = lambda input, dims: gl.permute_dims(input, tuple(dims))
-FUNCTIONS["movedim"] = FUNCTIONS["moveaxis"] = lambda input, source, destination: gl.moveaxis(
-    input, source, destination)
+FUNCTIONS["movedim"] = FUNCTIONS["moveaxis"] = lambda input, source, destination: (
+    gl.moveaxis(input, source, destination) if input.ndim else input)
 FUNCTIONS["unsqueeze"] = lambda input, dim: gl.expand_dims(input, axis=dim)
 
 
@@ -52,7 +52,7 @@ def broadcast_tensors(*tensors: Any) -> Any:
 def flip(input: Any, *dims: Any, **named: Any) -> Any:
     """The axes one by one, in a list, or as dims=."""
     axis = named["dims"] if named else dims[0] if len(dims) == 1 else dims
-    return gl.flip(input, axis=axes(axis)) if isinstance(axis, int) or len(axis) else input
+    return gl.flip(input, axis=axes(axis)) if input.ndim and (isinstance(axis, int) or len(axis)) else input
 
 
 FUNCTIONS["fliplr"], FUNCTIONS["flipud"] = NUMPY["fliplr"], NUMPY["flipud"]
@@ -92,7 +92,9 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> An
     return taken(input, positions(input).gather(dim, index))
 
 
-FUNCTIONS["take_along_dim"] = lambda input, indices, dim: gl.take_along_axis(input, indices, axis=dim)
+FUNCTIONS["take_along_dim"] = lambda input, indices, dim=None: (
+    gl.take_along_axis(input, indices, axis=dim) if dim is not None
+    else gl.take_along_axis(gl.reshape(input, (-1,)), raw(indices).reshape(-1), axis=0))
 FUNCTIONS["__getitem__"] = lambda input, index: array(input)[index]
 FUNCTIONS["repeat_interleave"] = lambda input, repeats, dim=None, *, output_size=None: gl.repeat(
     input, repeats, axis=dim)
@@ -159,5 +161,11 @@ def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> Any:
 
 
 FUNCTIONS["chunk"] = lambda input, chunks, dim=0: split(input, max(-(-input.shape[dim] // chunks), 1), dim)
-FUNCTIONS["tensor_split"] = lambda input, indices_or_sections, dim=0: tuple(NUMPY["array_split"](
-    input, raw(indices_or_sections).tolist() if hasattr(indices_or_sections, "tolist") else indices_or_sections, dim))
+
+
+@of_torch
+def tensor_split(input: Any, indices_or_sections: Any = None, dim: int = 0, *, indices: Any = None,
+                 sections: Any = None, tensor_indices_or_sections: Any = None) -> Any:
+    """A count of parts, or where they begin; either may be a tensor, and has one name or another."""
+    where = next(w for w in (indices_or_sections, indices, sections, tensor_indices_or_sections) if w is not None)
+    return tuple(NUMPY["array_split"](input, raw(where).tolist() if hasattr(where, "tolist") else where, dim))

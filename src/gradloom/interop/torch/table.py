@@ -196,11 +196,11 @@ def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool | Non
     return torch.return_types.sort((values, places))  # type: ignore[arg-type]
 
 
-FUNCTIONS["argsort"] = lambda input, dim=-1, descending=False, stable=False: gl.argsort(
-    input, axis=dim, descending=descending)
+FUNCTIONS["argsort"] = lambda input, dim=-1, descending=False, stable=False: sort(input, dim, descending, stable)[1]
 FUNCTIONS["cumsum"] = lambda input, dim, *, dtype=None: (
     gl.cumsum(cast(input, dtype), axis=dim) if input.ndim else cast(input, dtype))
 FUNCTIONS["cumprod"] = lambda input, dim, *, dtype=None: (
     gl.cumprod(cast(input, dtype), axis=dim) if input.ndim else cast(input, dtype))
 FUNCTIONS["polygamma"] = FUNCTIONS["special.polygamma"] = lambda n, input: gl.polygamma(n, input)
 FUNCTIONS["count_nonzero"] = lambda input, dim=None: gl.count_nonzero(input, axis=dim)
+FUNCTIONS["special.ndtri"] = lambda input: gl.erfcinv(input * 2) * -math.sqrt(2)

@@ -118,6 +118,11 @@ def _equation(y: Any, vector: bool, labels: str | None) -> Any:
     return y
 
 
+def solution(a: Any, b: Any) -> Any:
+    """The solution of a y = b, inside rules."""
+    return _solve.apply((a, b))
+
+
 @public(_solve)
 def solve(a: Any, b: Any, /) -> Any:
     """The solution y of a y = b for square matrices a.

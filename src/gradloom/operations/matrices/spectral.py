@@ -27,7 +27,7 @@ from .stacks import adjoint, both_types, diagonal_of, failed, hermitian, leading
 # ----- vectors that are unique but for their phase -----
 
 
-def _turned(u: Tensor) -> tuple[Tensor, Tensor]:
+def turned(u: Tensor) -> tuple[Tensor, Tensor]:
     """The signs or phases that make the largest entry of each column positive, and where those entries are."""
     if not u.shape[-2] or u.is_meta:
         return (torch.ones_like(u[..., :1, :]) if u.shape[-2] else u.new_ones((*u.shape[:-2], 1, u.shape[-1])),
@@ -50,7 +50,7 @@ def _eigh_kernel(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         w, v = torch.linalg.eigh((x + x.mH) / 2)
     except torch.linalg.LinAlgError:
         raise failed("eigh does not converge: the matrix holds NaN or infinity", "mend the matrix") from None
-    phases, pivots = _turned(v)
+    phases, pivots = turned(v)
     return w, v * phases, pivots
 
 
@@ -143,7 +143,7 @@ def _svd_kernel(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         u, s, vh = torch.linalg.svd(x, full_matrices=False)
     except torch.linalg.LinAlgError:
         raise failed("svd does not converge: the matrix holds NaN or infinity", "mend the matrix") from None
-    phases, pivots = _turned(u)
+    phases, pivots = turned(u)
     return u * phases, s, phases.mH * vh, pivots
 
 
@@ -239,4 +239,4 @@ def svdvals(x: Any, /) -> Any:
     return _svdvals.apply((matrices(x, "svdvals"),), {}, leading(x, 1))
 
 
-__all__ = ["eigh", "eigvalsh", "svd", "svdvals"]
+__all__ = ["eigh", "eigvalsh", "svd", "svdvals", "turned"]

@@ -9,7 +9,7 @@ from ...blocks import action
 from ...core.array import dlarray, labels_of, operand
 from ...core.declare import composite, multilinear, public
 from ...core.errors import LabelError, ShapeError, line_of, user_site
-from ...core.labels import axes_of, described, without
+from ...core.labels import axes_of, described, reduced_axes, without
 from ...core.operand import Operand
 from ...machine.caches import remembered
 from ...machine.dtypes import NUMBER_TYPES
@@ -259,7 +259,7 @@ def squeeze(x: Any, /, axis: Any = None) -> Any:
     """
     x = array(x)
     shape, labels = x.shape, labels_of(x)
-    axes = [k for k, n in enumerate(shape) if n == 1] if axis is None else axes_of(axis, len(shape), labels, shape)
+    axes = [k for k, n in enumerate(shape) if n == 1] if axis is None else reduced_axes(axis, len(shape), labels, shape)
     for k in axes:
         if shape[k] != 1:
             raise ShapeError(f"axis {k} of {described(shape, labels)} is not of size 1, at {line_of(user_site())}")

@@ -10,7 +10,7 @@ import torch
 from ...blocks import action
 from ...core.array import dlarray
 from ...core.declare import discrete, general, multilinear, public
-from ...core.labels import axes_of, without
+from ...core.labels import reduced_axes, without
 from ...machine.caches import remembered
 from ...machine.dtypes import Tensor, differentiable
 from ...machine.questions import spared
@@ -42,7 +42,7 @@ _INTEGERS = {int}
 def _plan(axis: Any, shape: tuple[int, ...], labels: str | None, keepdims: bool) -> tuple[dict[str, Any], str | None]:
     """The parameters of a reduction, and the labels of what remains."""
     n = len(shape)
-    axes = axes_of(axis, n, labels, shape)
+    axes = reduced_axes(axis, n, labels, shape)
     return {"axis": tuple([k - n for k in axes]), "keepdims": keepdims}, labels if keepdims else without(labels, axes)
 
 

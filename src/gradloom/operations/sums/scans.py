@@ -14,7 +14,7 @@ from ...machine.questions import spared
 from ..creation.arrays import ones, zeros
 from ..elementwise.arithmetic import astype, conj
 from ..movement.along_axis import pick_along, put_along, single_axis
-from ..movement.axes import array, broadcast_to
+from ..movement.axes import array, broadcast_to, reshape
 from ..movement.joining import concat
 from ..movement.slices import pad_axis, slice_axis
 
@@ -49,6 +49,11 @@ def scanned(x: Any, axis: Any, dtype: Any, word: str) -> tuple[Any, int]:
     return x, single_axis(x, axis, word)
 
 
+def _with_axis(x: Any, axis: Any) -> Any:
+    x = array(x)
+    return reshape(x, (1,)) if not x.ndim and axis in (0, -1) else x
+
+
 def _begun(y: Any, axis: int, first: Any, include_initial: bool, dtype: Any) -> Any:
     """In the type, and with the value before the first element in front, where these are asked for."""
     if dtype is not None:
@@ -81,7 +86,8 @@ def cumulative_sum(x: Any, /, *, axis: Any = None, dtype: Any = None, include_in
 
 @composite
 def cumsum(x: Any, /, *, axis: Any = None) -> Any:
-    """The sum of all elements up to each one along an axis: `cumulative_sum` under its short name.
+    """The sum of all elements up to each one along an axis: `cumulative_sum` under its short name. Along
+    axis 0 of a scalar it is an array of one element, as in NumPy.
 
     >>> import gradloom as gl
     >>> gl.cumsum(gl.dlarray([1.0, 2.0, 3.0]))
@@ -90,7 +96,7 @@ def cumsum(x: Any, /, *, axis: Any = None) -> Any:
 
     Source: MATLAB cumsum, NumPy cumsum.
     """
-    return cumulative_sum(x, axis=axis)
+    return cumulative_sum(_with_axis(x, axis), axis=axis)
 
 
 # ----- the linear recurrence -----
@@ -225,7 +231,8 @@ def cumulative_prod(x: Any, /, *, axis: Any = None, dtype: Any = None, include_i
 
 @composite
 def cumprod(x: Any, /, *, axis: Any = None) -> Any:
-    """The product of all elements up to each one along an axis: `cumulative_prod` under its short name.
+    """The product of all elements up to each one along an axis: `cumulative_prod` under its short name. Along
+    axis 0 of a scalar it is an array of one element, as in NumPy.
 
     >>> import gradloom as gl
     >>> gl.cumprod(gl.dlarray([2.0, 3.0, 4.0]))
@@ -234,7 +241,7 @@ def cumprod(x: Any, /, *, axis: Any = None) -> Any:
 
     Source: MATLAB cumprod, NumPy cumprod.
     """
-    return cumulative_prod(x, axis=axis)
+    return cumulative_prod(_with_axis(x, axis), axis=axis)
 
 
 # ----- extremes: the first of equal ones takes the derivative -----

@@ -4,9 +4,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import torch
 from torch.utils._pytree import tree_map
 
 from ....core.array import constant, dlarray
+from ....core.errors import TypeRefused, line_of, user_site
 from ....core.trace import live
 from ....machine.dtypes import Tensor, differentiable
 from .wrapped import Wrapped, wrapped
@@ -48,7 +50,12 @@ def raw_in_order(x: Any) -> Any:
 
 
 def as_array(x: Any) -> Any:
-    return _made(x, None, None) if isinstance(x, Tensor) else x
+    if not isinstance(x, Tensor):
+        return x
+    if x.layout is not torch.strided:
+        raise TypeRefused(f"arrays are dense, this would be one of layout {x.layout}, at {line_of(user_site())}; leave "
+                          "it dense, or make it sparse outside")
+    return _made(x, None, None)
 
 
 def as_wrapped(x: Any) -> Any:

@@ -1,2 +1,2 @@
 """ATen's operations as functions of dlarrays, one family a file. Importing this package fills the tables."""
-from . import matrices, movement, neural, pointwise
+from . import factors, groups, matrices, movement, neural, pointwise, sampling

@@ -1,7 +1,6 @@
 """ATen's operations that move elements: views, selections, joins, and writes at positions, as functions of dlarrays."""
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -247,29 +246,6 @@ def _shaped(src: Any, index: torch.Tensor) -> Any:
 def _scatter_add(x: Any, dim: int, index: Any, src: Any) -> Any:
     index = raw(index)
     return added(x, positions(x).gather(dim, index) if x.ndim else positions(x), _shaped(src, index))
-
-
-@rule("scatter.reduce", "scatter.value_reduce")
-def _scatter_old(x: Any, dim: int, index: Any, src: Any, *, reduce: str) -> Any:
-    return _scatter_add(x, dim, index, src) if reduce == "add" and hasattr(src, "shape") else NotImplemented
-
-
-@rule("scatter_reduce.two")
-def _scatter_reduce(x: Any, dim: int, index: Any, src: Any, reduce: str, *, include_self: bool = True) -> Any:
-    index = raw(index)
-    where = positions(x).gather(dim, index)
-    src = _shaped(src, index)
-    if not include_self:
-        x = put_at(x, where, 0.0 if reduce in ("sum", "mean") else 1.0 if reduce == "prod"
-                   else -math.inf if reduce == "amax" else math.inf)
-    if reduce == "sum":
-        return added(x, where, src)
-    if reduce == "mean":
-        ones = torch.ones_like(where, dtype=x.dtype).reshape(-1)
-        count = torch.full((math.prod(x.shape),), 1.0 if include_self else 0.0, dtype=x.dtype,
-                           device=x.device).index_add_(0, where.reshape(-1), ones)
-        return added(x, where, src) / constant(count.clamp(min=1).reshape(x.shape))
-    return NotImplemented
 
 
 @rule("index_add")

@@ -115,7 +115,7 @@ def _legit(mode: Any, x: Any, weight: Any, bias: Any, *rest: Any) -> Any:
 def _with_update(mode: Any, x: Any, weight: Any, bias: Any, mean: Any, variance: Any, momentum: float,
                  eps: float) -> Any:
     y, *statistics = _batch_norm(mode, x, weight, bias, mean, variance, True, momentum, eps)
-    return (y, *statistics, _absent(array_of(x)))
+    return (y, *statistics, constant(torch.empty(0, dtype=torch.uint8, device=x.device)))
 
 
 def _rrelu(mode: Any, x: Any, noise: Any, lower: Any = 0.125, upper: Any = 1 / 3, training: bool = False,

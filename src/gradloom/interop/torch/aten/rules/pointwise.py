@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from .....core.array import dlarray, raw
+from .....core.errors import TypeRefused, line_of, user_site
 from .....core.tables import OPERATIONS
 from ....protocol import cast, constant, gl
 from ...table import FUNCTIONS, RULES, axes, rule
@@ -42,6 +43,15 @@ def _multilabel_margin(x: Any, target: Any, reduction: int) -> Any:
     return y, constant(chosen.to(x.dtype).reshape(target.shape))
 
 
+@rule("frexp")
+def _frexp(x: Any) -> Any:
+    """x = mantissa 2 ** exponent, with the exponent a constant; in two steps, since a power may overflow."""
+    exponent = torch.frexp(raw(x)).exponent
+    half = -exponent // 2
+    parts = [torch.ldexp(torch.ones_like(raw(x)), e) for e in (half, -exponent - half)]
+    return x * constant(parts[0]) * constant(parts[1]), constant(exponent)
+
+
 @rule("log_sigmoid_forward")
 def _log_sigmoid(x: Any) -> Any:
     return -gl.softplus(-x), constant(x._value.new_empty(0))
@@ -56,6 +66,8 @@ def _prelu(x: Any, weight: Any) -> Any:
 def _to_copy(x: Any, dtype: Any = None, *, layout: Any = None, device: Any = None, pin_memory: Any = None,
              non_blocking: bool = False,
              memory_format: Any = None) -> Any:
+    if dtype is torch.complex32:
+        raise TypeRefused(f"there are no arrays of complex32, at {line_of(user_site())}; write complex64")
     if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
         return constant(x._value.to(device=device, dtype=dtype))
     x = cast(x, dtype)
