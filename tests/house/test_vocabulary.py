@@ -74,7 +74,7 @@ def test_names_of_matlab_say_their_new_spelling():
 X = gl.ones((2, 3))
 MISSPELLED = [
     (lambda: gl.softmax(X, axs=1), r"softmax has no axs=, at test_vocabulary\.py.*did you mean 'axis'\?; write softmax\(x, /, \*, axis=None"),
-    (lambda: gl.maxpool(X, 2, strides=2), r"maxpool has no strides=, .*did you mean 'stride'\?; write maxpool\(x, pool_size, /, \*, stride=1"),
+    (lambda: gl.maxpool(X, 2, strides=2), r"maxpool has no strides=, .*Keras's strides= is stride= here: write maxpool\(\.\.\., stride=2\); write maxpool\(x, pool_size, /, \*, stride=1"),
     (lambda: gl.sum(X, axes=0), r"sum has no axes=, .*the word is axis.*write sum\(\.\.\., axis=0\)"),
     (lambda: X.sum(keepdim=True), "sum has no keepdim=, .*did you mean 'keepdims'"),
     (lambda: gl.zeros(2, dtypes="float32"), r"zeros has no dtypes=, .*did you mean 'dtype'.*write zeros\(shape, labels=None"),

@@ -68,7 +68,8 @@ def checked_layers(layers: Any, chain: bool = True) -> list[Layer]:
         if isinstance(layer, type) and issubclass(layer, Layer):
             raise TypeRefused(f"layer {k} is the class {layer.__name__}, not a layer; write {layer.__name__}(...)")
         if not isinstance(layer, Layer):
-            hint = "; a function becomes a layer with layers.Function(fun)" if callable(layer) else ""
+            function = callable(layer) and not isinstance(layer, dlarray)
+            hint = "; a function becomes a layer with layers.Function(fun)" if function else ""
             raise TypeRefused(f"layer {k} is {type(layer).__name__}, not a layer{hint}")
         if type(layer).predict is Layer.predict:
             raise TypeRefused(f"the layer {type(layer).__name__} has no predict; write def predict(self, x) in it")
@@ -168,6 +169,9 @@ def initialized(layer: Layer, name: str, inputs: tuple[Any, ...] | None, dtype: 
 
 def parameter(value: Any, layer: str, field: str, dtype: torch.dtype) -> dlarray:
     """A parameter in the network's type: real numbers as they are, complex ones in the complex type of that size."""
+    if isinstance(value, bool):  # PyTorch's bias=False
+        raise TypeRefused(f"the parameter {(layer, field)!r} is {value}, not an array; leave {field}= out: it starts "
+                          "as its initializer says, and stays so where an update leaves its key out")
     try:
         value = value if isinstance(value, dlarray) else dlarray(value)
     except GradloomError as error:

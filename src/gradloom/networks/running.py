@@ -11,6 +11,7 @@ from ..core.errors import GradloomError, TypeRefused, line_of, user_site
 from ..core.labels import described
 from ..machine.dtypes import COMPLEX_OF, REAL_OF
 from ..operations.elementwise.arithmetic import astype
+from ..vocabulary.options import unknown_option
 from .backward import called
 from .graph import Graph, Source
 from .layer import ALLOWED, Layer, copied, options_of, written
@@ -139,8 +140,10 @@ class LayerGraph:
             stateful: bool, options: dict[str, Any]) -> tuple[Any, list[Any] | None]:
         """The outputs that are asked for, and new states. Inputs are cast to the type of the learnables."""
         if options:
-            raise TypeRefused(f"a network of layers has no option {next(iter(options))}=, at {line_of(user_site())}; "
-                              "its options are outputs= and return_state=")
+            word, value = next(iter(options.items()))
+            said = unknown_option("net.predict", word, value, ("outputs", "return_state"))
+            raise TypeRefused(f"a network of layers has no option {word}=, at {line_of(user_site())}{said}; its "
+                              "options are outputs= and return_state=")
         count = len(self.learnable_keys)
         dtype = common_type(values[:count])
         xs = tuple([_entering(x, dtype) for x in xs])

@@ -18,6 +18,7 @@ from ...core.trace import Node
 from ...machine.conversion import to_numpy
 from ...machine.dtypes import NAMES, Tensor
 from ...machine.memory import readable_bytes
+from ...vocabulary.hints import JacobianWords
 from ..walks.meetings import pull, push
 from ..words.directions import distributed
 from ..words.marks import marked, recorded_result
@@ -30,7 +31,7 @@ from .writing import write_large, written_whole
 OPTION = "dljacobian(u, x, enable_higher_derivatives=True)"
 
 
-class Jacobian:
+class Jacobian(JacobianWords):
     """The derivative of u with respect to x as a linear map that keeps its structure: made by `dljacobian(u, x)`.
 
     `J[key]` and `J.blocks` are its parts, `J.dense(out=)` a part as an array of shape (*u.shape, *x.shape),
