@@ -128,7 +128,8 @@ def _call_instead(cls: type[Layer], args: Sequence[Any], kwargs: dict[str, Any],
     if len(args) > len(sizes):
         said = by_name_and_value(called, args, list(parameters)) or too_many(called, args, parameters) or way
         taken = " and ".join(sizes) or "nothing"
-        return f"{called} takes {taken} by position, {len(args)} values were given, {at}; {said}"
+        given = "1 value was" if len(args) == 1 else f"{len(args)} values were"
+        return f"{called} takes {taken} by position, {given} given, {at}; {said}"
     missing = [n for n in sizes[len(args):] if n not in kwargs and parameters[n].default is inspect.Parameter.empty]
     return f"{called} needs {' and '.join(missing) or 'other arguments'}, {at}; {way}"
 
