@@ -104,8 +104,8 @@ def jacobian_matrix(path, matrix, columns, shape):
         entries = lines[:, part]
         colours, low, high = scale_for(entries)
         axes.set_facecolor(ZERO)
-        drawn = axes.imshow(np.ma.masked_equal(entries, 0.0), cmap=colours, vmin=low, vmax=high, aspect="auto", interpolation="nearest",
-                            extent=(part.start, part.stop, len(matrix), 0))
+        drawn = axes.imshow(np.ma.masked_equal(entries, 0.0), cmap=colours, vmin=low, vmax=high,
+                            aspect="auto", interpolation="nearest", extent=(part.start, part.stop, len(matrix), 0))
         axes.set_title("\n".join(key), fontsize=11, color=INK)
         axes.set_xticks([part.start, part.stop])
         axes.get_xticklabels()[0].set_horizontalalignment("left")

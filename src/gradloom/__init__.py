@@ -35,6 +35,7 @@ from .networks import Layer, Layout, Learnable, Learnables, State, UnknownName, 
 from .operations.matrices import linalg
 from .training.updates import dlupdate, sgdmupdate
 from .vocabulary.hints import of_module as _said_of
+from .vocabulary.types import say_types as _say_types
 
 __version__ = "0.1.0"
 
@@ -44,6 +45,7 @@ for _word in (check_derivatives, dldivergence, dlgradient, dljacobian, dllaplaci
               sparse_jacobian, value_and_gradient, vjp):
     _word.__module__ = "gradloom"
     globals()[_word.__name__] = _explained(_word, always=True)
+    _say_types(globals()[_word.__name__], one_array=False)
 _WORDS = """
 BatchDependenceWarning GradloomError GradloomWarning Jacobian LabelError Layer Layout Learnable Learnables NotFinite
 ShapeError State TraceError TypeRefused DerivativeCheck DerivativeMismatch DifferentiableFunction UnknownName array_api

@@ -4,6 +4,7 @@ import inspect as _inspect
 from ..core.array import dlarray as _dlarray
 from ..core.tables import PUBLIC as _PUBLIC
 from ..vocabulary.hints import array_functions as _array_functions
+from ..vocabulary.types import say_types as _say_types
 from . import methods, own, walk_words
 from .creation import arrays, data_types, random
 from .elementwise import activations, arithmetic, choice, discrete, gamma_functions, mathematics, special
@@ -31,6 +32,7 @@ from .positions import interpolation, searching, sorting
 from .sums import differences, extremes, logsumexp, reduction, rescaling, scans
 
 for _name, _function in _PUBLIC.items():
+    _say_types(_function, one_array=True)
     _first, *_others = _inspect.signature(_function).parameters.values()
     if _first.name in ("x", "a"):  # of an array: people write x.exp()
         _more = any(p.default is p.empty and p.kind is not p.KEYWORD_ONLY for p in _others)
