@@ -161,7 +161,9 @@ ALIASES = {("dim", "axes"), ("dims", "axes"), ("axes", "axis"), ("weight", "weig
 @pytest.mark.parametrize("word", sorted(options.NOT_NEEDED))
 def test_an_option_that_nobody_needs_says_why(word):
     with pytest.raises(gl.TypeRefused) as refused:
-        if word == "training":
+        if word == "TargetCategories":
+            gl.crossentropy(gl.ones((1, 1)), gl.ones((1, 1)), TargetCategories="independent")
+        elif word == "training":
             small_network().predict(gl.rand((3,), "C"), training=True)
         else:
             gl.layers.Convolution2d(3, 16, **{word: 1})
@@ -187,6 +189,14 @@ CALLS = [
     (lambda: small_network().to("cuda:0"), r'write net\.to\(device="cuda:0"\)'),
     (lambda: gl.ones(3).to(device="nowhere"), "no device 'nowhere'"),
     (lambda: gl.dlnetwork([gl.layers.FeatureInput(3), gl.layers.FullyConnected(2, bias=False)]), "leave bias= out"),
+    (lambda: gl.sum(gl.ones(3), "all"), r"over all of them it is sum\(x\)"),
+    (lambda: gl.concat(gl.ones(3), gl.ones(3)), r"write concat\(\[a, b\], axis=0\)"),
+    (lambda: gl.layers.Convolution2d(3, 16, "Padding", "same", "Name", "c"), r"write Convolution2d\(\.\.\., padding='same', name='c'\)"),
+    (lambda: gl.layers.ImageInput(28, 28, 1), r"write ImageInput\(\(height, width, channels\)\)"),
+    (lambda: gl.dlnetwork(gl.layers.FeatureInput(3), gl.layers.ReLU()), r"takes its layers as one list, at test_hints.*write dlnetwork\(\[FeatureInput\(3\)"),
+    (lambda: small_network().predict(gl.rand((3,), "C"), "relu"), r"write net\.predict\(x, outputs='relu'\)"),
+    (lambda: small_network().forward(), "takes one array, 0 were given, at test_hints"),
+    (lambda: gl.ones(3) ^ 2, r"a power is written x \*\* y"),
     (lambda: gl.dlfeval(gl.ones(3)), "dlfeval needs a function as its first argument, not dlarray"),
     (lambda: gl.dlupdate(gl.ones(3), gl.ones(3)), "dlupdate takes a function first, not dlarray"),
 ]
@@ -195,6 +205,15 @@ CALLS = [
 @pytest.mark.parametrize(("call", "message"), CALLS)
 def test_calls_that_others_write(call, message):
     with pytest.raises(gl.TypeRefused, match=message):
+        call()
+
+
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda: gl.sum(gl.ones(3), axis="all"), r"without axis=, as in sum\(x\)"), (lambda: gl.randn(3, "single"), 'write dtype="float32"'),
+    (lambda: gl.zeros(3, "like"), "write like=x"), (lambda: gl.reshape(gl.ones(6), 3, []), r"write reshape\(x, \(3, -1\)\)"),
+])
+def test_values_that_matlab_writes(call, message):
+    with pytest.raises(gl.GradloomError, match=message):
         call()
 
 

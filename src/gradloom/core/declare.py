@@ -116,16 +116,18 @@ def explained(function: Any, always: bool = False) -> Any:
                 f"{name} has no {word}=, at {line_of(user_site())}; the word is axis, an integer counted from 0, a "
                 f"label letter or several: write {name}(..., axis={shown(kwargs[word])})")
         if word is not None:
-            said = unknown_option(name, word, kwargs[word], options)
-            raise TypeRefused(f"{name} has no {word}=, at {line_of(user_site())}{said}; {way}")
+            unknown = unknown_option(name, word, kwargs[word], options)
+            raise TypeRefused(f"{name} has no {word}=, at {line_of(user_site())}{unknown}; {way}")
         if (said := by_name_and_value(name, args, options)) is not None:
             raise TypeRefused(f"{refused}, at {line_of(user_site())}; {said}; {way}")
         if by_keyword and "were given" in str(refused):
             of_two = f"{name}imum"
             other = f", or {of_two}(a, b) for the {name} of two arrays" if of_two in PUBLIC else ""
+            called = f"{name}([a, b]" if next(iter(parameters)) == "arrays" else f"{name}(x"
+            every = f"; over all of them it is {called})" if "all" in [a for a in args if isinstance(a, str)] else ""
             raise TypeRefused(
-                f"{refused}, at {line_of(user_site())}; axis is given by keyword and counts from 0: write {name}(x, "
-                f"axis=0) for the first axis, MATLAB's 1{other}")
+                f"{refused}, at {line_of(user_site())}; axis is given by keyword and counts from 0: write {called}, "
+                f"axis=0) for the first axis, MATLAB's 1{every}{other}")
         raise TypeRefused(f"{refused}, at {line_of(user_site())}; {way}")
 
     for name in ("__name__", "__qualname__", "__doc__", "__module__"):

@@ -21,6 +21,10 @@ def checked(labels: str | None, ndim: int) -> str | None:
         return None
     if not isinstance(labels, str):
         raise LabelError(f"labels are a string with one letter per axis, such as \"SSCB\", not {labels!r}")
+    if labels in ("single", "double", "half", "like") or labels.startswith(("float", "int", "bool", "complex")):
+        named = {"single": "float32", "double": "float64", "half": "float16"}.get(labels, labels)
+        raise LabelError(f"{labels!r} is no labels, which are one letter per axis, such as \"SSCB\"; write "
+                         + ("like=x" if labels == "like" else f"dtype=\"{named}\""))
     for letter in labels:
         if letter not in LETTERS:
             raise LabelError(
@@ -54,6 +58,8 @@ def positions(labels: str | None, letter: str) -> tuple[int, ...]:
 @remembered(4096)
 def _letter_axes(labels: str | None, letters: str, shape: str) -> tuple[int, ...]:
     axes: list[int] = []
+    if letters == "all":  # MATLAB's sum(x, "all")
+        raise LabelError("no axis 'all': over all axes it is without axis=, as in sum(x)")
     for letter in letters:
         if letter not in LETTERS:
             raise LabelError(f"no axis {letter!r}; an axis is an integer or a label letter of {', '.join(LETTERS)}")

@@ -115,6 +115,9 @@ def first_inputs(layers: Sequence[Layer], graph: Graph, examples: Sequence[Any],
     readers = [k for k, sources in enumerate(graph.sources) for j, _ in sources if j == ENTERING]
     saying = [layers[k] for k in readers if is_input(layers[k])]
     if len(saying) == len(readers):
+        if any(isinstance(x, Layer) for x in examples):
+            raise TypeRefused(f"dlnetwork takes its layers as one list, at {line_of(user_site())}; write dlnetwork(["
+                              f"{saying[0]!r}, ...])")
         if examples and saying:
             raise TypeRefused(
                 f"the network begins with {saying[0]!r}, which says what enters it; leave the examples out, or that "

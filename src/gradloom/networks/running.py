@@ -141,12 +141,16 @@ class LayerGraph:
         """The outputs that are asked for, and new states. Inputs are cast to the type of the learnables."""
         if options:
             word, value = next(iter(options.items()))
-            said = unknown_option("net.predict", word, value, ("outputs", "return_state"))
+            called = "net.forward" if training else "net.predict"
+            said = unknown_option(called, word, value, ("outputs", "return_state"))
             raise TypeRefused(f"a network of layers has no option {word}=, at {line_of(user_site())}{said}; its "
                               "options are outputs= and return_state=")
         count = len(self.learnable_keys)
         dtype = common_type(values[:count])
         xs = tuple([_entering(x, dtype) for x in xs])
+        if len(xs) != 1 and self.graph.chain and hasattr(self.stages[0].layer, "layout"):
+            raise TypeRefused(f"the network takes one array, {len(xs)} were given, at {line_of(user_site())}; "
+                              "write net(x)")
         states = values[count:] if stateful else None
         graph = self.graph
         if wanted is not None or not graph.chain:
@@ -227,6 +231,9 @@ class LayerGraph:
 def _entering(x: Any, dtype: torch.dtype | None) -> dlarray:
     """An input as a fresh handle in the type of the learnables; real stays real and complex complex."""
     if type(x) is not dlarray:
+        if isinstance(x, str):
+            raise TypeRefused(f"{x!r} is no array that enters the network, at {line_of(user_site())}; for the output "
+                              f"of a layer write net.predict(x, outputs={x!r})")
         x = dlarray(x)
     its = x._value.dtype
     if dtype is None or its is dtype:

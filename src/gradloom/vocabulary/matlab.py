@@ -27,7 +27,7 @@ FUNCTIONS = {
     "makima": "interp1(x, v, xq, \"makima\")",
     # shapes
     "permute": "permute_dims", "ipermute": "permute_dims", "repmat": "tile", "repelem": "repeat",
-    "circshift": "roll", "cat": "concat",
+    "circshift": "roll", "cat": "concat([a, b], axis=0)",
     "horzcat": "concat([a, b], axis=1)", "vertcat": "concat([a, b], axis=0)", "numel": "x.size",
     "ndims": "x.ndim", "size": "x.shape",
     "shiftdim": "permute_dims, or squeeze", "paddata": "pad", "trimdata": "x[:n]", "resize": "pad, or x[:n]",

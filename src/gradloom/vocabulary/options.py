@@ -35,6 +35,7 @@ NOT_NEEDED = {
     "inplace": "leave it out: a value never changes", "activation": "write the activation as the next layer, "
     "gl.layers.ReLU()", "requires_grad": "leave it out: what is passed to dlfeval is recorded",
     "Normalization": "leave it out: inputs pass as they are; normalize the data itself, (x - mean) / std",
+    "TargetCategories": 'write classification_mode="single-label" for "exclusive", "multilabel" for "independent"',
     "training": "write net.forward(x) for training and net.predict(x) for use",
     "use_bias": "leave it out: a bias starts at zero, and stays there where an update leaves its key out",
     "groups": "layers.Function(lambda x: gl.dlconv(x, weights, bias)) takes grouped weights (groups, filters, ...)",
@@ -43,6 +44,7 @@ NOT_NEEDED = {
 SIZES = {"Convolution2d": "Convolution2d(filter_size, num_filters), PyTorch's Conv2d(in_channels, out_channels, "
                           "kernel_size)",
          "FullyConnected": "FullyConnected(output_size), PyTorch's Linear(in_features, out_features)",
+         "ImageInput": "ImageInput((height, width, channels)), one tuple",
          "BatchNormalization": "BatchNormalization(), PyTorch's BatchNorm2d(num_features)"}
 
 
@@ -76,13 +78,15 @@ def unknown_option(called: str, word: str, value: Any, options: Sequence[str]) -
 
 def by_name_and_value(called: str, args: Sequence[Any], options: Sequence[str]) -> str | None:
     """MATLAB's ..., "RetainData", true among arguments by position, as it is written here; None where there is none."""
+    found = {}
     for name, value in pairwise(args):
-        if not isinstance(name, str):
-            continue
-        here = name if name in options else (spelled(name, options) or (None, None))[1]
-        if here is not None:
-            return f"options are given by keyword: write {called}(..., {here}={shown(value)})"
-    return None
+        if isinstance(name, str) and name in options:
+            found[name] = shown(value)
+        elif isinstance(name, str) and (known := spelled(name, options)) is not None:
+            found[known[1]] = shown(value)
+    if not found:
+        return None
+    return f"options are given by keyword: write {called}(..., {', '.join(f'{k}={v}' for k, v in found.items())})"
 
 
 def too_many(called: str, args: Sequence[Any], parameters: Mapping[str, inspect.Parameter]) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -56,7 +56,7 @@ class VectorSpace:
         return self
 
     def __reduce__(self) -> Any:
-        return reduced(self)
+        return reduced(cast("Jacobian", self))
 
 
 class Combination:
@@ -203,14 +203,14 @@ def recorded_rows(J: Jacobian, i: int, j: int) -> Any:
     """A part as an array, recorded where the parts are."""
     kind, none = type(J), Structure(None)
     return _summed([(c, kind(K._source, [K._rows[i]], [K._columns[j]], none, none).dense())
-                    for c, K in J._source.parts])
+                    for c, K in J._source.parts])  # type: ignore[union-attr]
 
 
 def _parts(J: Jacobian) -> list[Part]:
     """The parts, with the columns that J has."""
     kind = type(J)
     return [(c, kind(K._source, [K._rows[i] for i in J._rows], [K._columns[j] for j in J._columns], J._u_structure,
-                     J._x_structure)) for c, K in J._source.parts]
+                     J._x_structure)) for c, K in J._source.parts]  # type: ignore[union-attr]
 
 
 def _summed(trees: Sequence[tuple[Any, Any]]) -> Any:
