@@ -58,11 +58,10 @@ def positions(labels: str | None, letter: str) -> tuple[int, ...]:
 @remembered(4096)
 def _letter_axes(labels: str | None, letters: str, shape: str) -> tuple[int, ...]:
     axes: list[int] = []
-    if letters == "all":  # MATLAB's sum(x, "all")
-        raise LabelError("no axis 'all': over all axes it is without axis=, as in sum(x)")
     for letter in letters:
         if letter not in LETTERS:
-            raise LabelError(f"no axis {letter!r}; an axis is an integer or a label letter of {', '.join(LETTERS)}")
+            raise LabelError(f"no axis {letter!r}; an axis is an integer or a label letter of {', '.join(LETTERS)}; a "
+                             "sum over all axes is one without axis=")
         found = positions(labels, letter)
         if not found:
             raise LabelError(f"no axis carries the label {letter!r}: the array is {shape}"

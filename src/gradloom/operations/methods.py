@@ -12,7 +12,7 @@ from ..core.declare import multilinear
 from ..core.errors import TypeRefused, line_of, user_site
 from ..core.operand import Operand
 from ..core.tables import PUBLIC
-from ..machine.conversion import device_named
+from ..machine.conversion import device_there
 from ..machine.dtypes import DTYPES
 from .elementwise import discrete
 from .elementwise.arithmetic import (
@@ -53,7 +53,7 @@ def by_keyword(given: Sequence[Any], device: Any, called: str) -> torch.device |
         raise TypeRefused(f"{called} takes its options by keyword, at {line_of(user_site())}; write "
                           f"{called}({'dtype' if name in DTYPES else 'device'}=\"{name}\")")
     try:
-        return None if device is None else device_named(device)
+        return None if device is None else device_there(device)
     except TypeError as error:
         raise TypeRefused(f"{called}: {error}, at {line_of(user_site())}") from None
 

@@ -4,6 +4,7 @@ ones do.
 from __future__ import annotations
 
 import copy
+import numbers
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,7 +14,6 @@ from ...blocks.block import Block
 from ...core.containers import Structure, flatten, unflatten
 from ...core.errors import ShapeError, TraceError, TypeRefused, line_of, user_site
 from ...core.tables import words
-from ...machine.dtypes import NUMBERS
 from ...machine.memory import free_memory
 from ..words.directions import distributed
 from .parts import Leaf
@@ -161,21 +161,22 @@ def _whole(J: Jacobian) -> bool:
     return J._columns == tuple(range(len(J._source.xs)))
 
 
-def _leaf(leaf: Leaf, same: Sequence[Leaf], numbers: Sequence[Any]) -> Leaf:
+def _leaf(leaf: Leaf, same: Sequence[Leaf], factors: Sequence[Any]) -> Leaf:
     """A u or an x of the sum: of the type of all."""
     made = copy.copy(leaf)
     for other in same:
         made.dtype = torch.promote_types(made.dtype, other.dtype)
-    if any(isinstance(c, complex) for c in numbers):
+    if any(isinstance(c, complex) for c in factors):
         made.dtype = torch.promote_types(made.dtype, torch.complex64)
     return made
 
 
 def number_of(c: Any) -> Any:
     """A factor as a Python number; None for what is none, an error for an array."""
-    c = c.item() if hasattr(c, "dtype") and hasattr(c, "item") and type(c).__module__ == "numpy" and not c.ndim else c
-    if isinstance(c, NUMBERS):
-        return int(c) if isinstance(c, bool) else c
+    kinds: list[tuple[Any, Any]] = [(numbers.Integral, int), (numbers.Real, float), (numbers.Complex, complex)]
+    for kind, made in kinds:  # NumPy's too
+        if isinstance(c, kind):
+            return made(c)
     if hasattr(c, "shape"):
         raise TypeRefused(f"a Jacobian is multiplied by a number, not by an array, at {line_of(user_site())}; write "
                           "c * (J @ v) for one product, c * J.dense() for the array, or float(c) for a constant")
