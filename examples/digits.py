@@ -169,6 +169,10 @@ def seconds(function, *args, repeats=7):
     return min(times)
 
 
+def time_in_words(t):
+    return f"{t:,.2f} s" if t >= 1 else f"{t * 1e3:.3g} ms"
+
+
 def bytes_in_words(n):
     return f"{n / 1e6:.2f} MB" if n >= 1e6 else f"{n / 1e3:.0f} kB"
 
@@ -188,7 +192,7 @@ def main(output):
     net, losses, accuracies = train(net, training, held_out)
     share = accuracies[-1][1]
     print(f"Held-out accuracy {share:.1%} ({round(share * len(held_out[0]))} of {len(held_out[0])}), after "
-          f"{time.perf_counter() - start:.1f} s.\n")
+          f"{time_in_words(time.perf_counter() - start)}.\n")
     if share < GOOD_ENOUGH:
         sys.exit(f"The held-out accuracy is below {GOOD_ENOUGH:.0%}: something is wrong.")
 
@@ -235,12 +239,12 @@ def time_both(net, digit, h, J, places, first):
     whole = forward + (loop - forward) / len(places) * h.size
     print("Times, the forward pass included, the shortest of several runs:")
     for what, time_taken, note in [
-        ("the Jacobian in its factors", structured, f"the first call, which plans: {first:.2f} s"),
+        ("the Jacobian in its factors", structured, f"the first call, which plans: {time_in_words(first)}"),
         ("the same, written out as a matrix", as_matrix, ""),
         (f"dlgradient in a loop, {len(places)} rows", loop, ""),
         (f"dlgradient in a loop, {h.size:,} rows", whole, f"extrapolated from the {len(places)} rows"),
     ]:
-        print(f"  {what:36}{time_taken * 1e3:10,.1f} ms{f'   ({note})' if note else ''}")
+        print(f"  {what:36}{time_in_words(time_taken):>12}{f'   ({note})' if note else ''}")
     print(f"  The loop takes {whole / structured:,.0f} times as long as the factors, {whole / as_matrix:,.0f} times as "
           "long as the matrix.\n")
 

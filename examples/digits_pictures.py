@@ -1,9 +1,10 @@
 """The pictures of digits.py. Each function draws one figure, saves it, and returns its path and what it shows."""
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Patch, Rectangle
 
 INK, QUIET, BLUE, RED = "#222222", "#8a8a8a", "#2f6db3", "#c8452f"
+ZERO = "#3d4a52"  # what is exactly zero: a colour that no scale of derivatives has
 
 
 def training(path, losses, accuracies):
@@ -102,8 +103,9 @@ def jacobian_matrix(path, matrix, columns, shape):
     for axes, (key, part) in zip(parts, columns.items(), strict=True):
         entries = lines[:, part]
         colours, low, high = scale_for(entries)
-        drawn = axes.imshow(entries, cmap=colours, vmin=low, vmax=high, aspect="auto", interpolation="nearest",
-                            extent=(part.start, part.stop, len(matrix), 0))
+        axes.set_facecolor(ZERO)
+        drawn = axes.imshow(np.ma.masked_equal(entries, 0.0), cmap=colours, vmin=low, vmax=high,
+                            aspect="auto", interpolation="nearest", extent=(part.start, part.stop, len(matrix), 0))
         axes.set_title("\n".join(key), fontsize=11, color=INK)
         axes.set_xticks([part.start, part.stop])
         axes.get_xticklabels()[0].set_horizontalalignment("left")
@@ -115,6 +117,7 @@ def jacobian_matrix(path, matrix, columns, shape):
         bar.set_ticks(ends, labels=[f"{end:.1f}" for end in ends])
         bar.set_label("derivative (of each 28 neighbouring rows, the largest)" if axes is parts[0] else "derivative",
                       color=INK)
+    fig.legend(handles=[Patch(facecolor=ZERO, label="exactly zero")], loc="outside upper right", frameon=False)
     parts[0].set_yticks((np.arange(filters) + 0.5) * height * width, range(filters))
     parts[0].set_ylabel("outputs of relu1: the 784 of filter 0, of filter 1, ...", color=INK)
     fig.suptitle(

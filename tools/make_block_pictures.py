@@ -11,7 +11,7 @@ matplotlib.use("Agg")
 
 import numpy as np
 from matplotlib import pyplot as plt
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.patches import FancyBboxPatch, Rectangle
 
 import gradloom as gl
 
@@ -93,8 +93,8 @@ def network_of_indices() -> None:
     box(left, 3.0, 0.2, "x[i]")
     line(right, (0.2, 1.5), (1.4, 1.5), "k")
     box(right, 1.9, 1.5, "V[k, o]", 1.3)
-    line(right, (2.6, 1.5), (5.8, 1.5), "", RED)
-    right.text(5.4, 1.62, "o", color=RED, fontsize=12, ha="center")
+    line(right, (2.6, 1.5), (5.8, 1.5), "")
+    right.text(5.4, 1.62, "o", color=GREY, fontsize=12, ha="center")
     box(right, 3.9, 1.5, "tanh'(W x)[o]", 2.0)
     line(right, (3.9, 0.2), (5.8, 0.2), "i")
     box(right, 3.0, 0.2, "x[i]")
@@ -142,16 +142,23 @@ def rows() -> None:
     J = gl.dlfeval(lambda w: gl.dljacobian(gl.relu(gl.dlconv(image[None], w, data_format="CSS")), w), w)
     values = np.asarray(J.dense())
     h = np.abs(values).reshape(20, 24, 24, -1).sum(axis=-1)
-    figure, axes = plt.subplots(2, 5, figsize=(10, 4.4), layout="constrained")
-    axes[0, 0].imshow(image, cmap="gray")
-    axes[0, 0].set_title("the image", fontsize=10)
-    axes[1, 0].imshow(h[0], cmap="magma")
+    figure, axes = plt.subplots(2, 5, figsize=(11, 4.4), layout="constrained")
+    bright = axes[0, 0].imshow(image, cmap="gray", vmin=0, vmax=1)
+    axes[0, 0].set_title("the image, 8 patches", fontsize=10)
+    norms = axes[1, 0].imshow(h[0], cmap="magma")
     axes[1, 0].set_title("row norms (1) of filter 0", fontsize=10)
+    colours = plt.get_cmap("tab10").colors
     open_at = np.argwhere(h[0] > 0.5 * h[0].max())
     for k, ax in enumerate(axes[:, 1:].flat):
         i, j = open_at[k * (len(open_at) - 1) // 7]
         ax.imshow(values[0, i, j, 0, 0], cmap="gray", vmin=0, vmax=1)
-        ax.set_title(f"du[0, {i}, {j}] / dw[0]", fontsize=10)
+        ax.set_title(f"du[0, {i}, {j}] / dw[0]", fontsize=10, color=colours[k])
+        for spine in ax.spines.values():
+            spine.set(color=colours[k], linewidth=3)
+        axes[0, 0].add_patch(Rectangle((j - 0.5, i - 0.5), 5, 5, fill=False, edgecolor=colours[k], linewidth=1.5))
+        axes[1, 0].plot(j, i, "s", markersize=4, color=colours[k], markeredgecolor="white", markeredgewidth=0.5)
+    figure.colorbar(bright, ax=axes[0, -1], label="brightness")
+    figure.colorbar(norms, ax=axes[1, -1], label="row norm")
     for ax in axes.flat:
         ax.set_xticks([])
         ax.set_yticks([])

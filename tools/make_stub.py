@@ -10,17 +10,18 @@ import dataclasses
 import inspect
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, Never
 
 import torch
 
 import gradloom as gl
+from gradloom.vocabulary.hints import Hint
 
 SOURCE = Path(__file__).parents[1] / "src" / "gradloom"
 RESULTS = {"__bool__": "bool", "__len__": "int", "__int__": "int", "__float__": "float",
            "__complex__": "builtins.complex", "__index__": "int",
            "__repr__": "str", "__format__": "str", "__contains__": "bool", "__iter__": "Iterator[dlarray]"}
-SKIPPED = {"__init__", "__new__", "__class__", "__doc__", "__module__", "__slots__", "__hash__",
+SKIPPED = {"__call__", "__init__", "__new__", "__class__", "__doc__", "__module__", "__slots__", "__hash__",
            "__dict__", "__weakref__", "__init_subclass__",
            "__subclasshook__", "__getattribute__", "__setattr__", "__delattr__", "__dir__",
            "__getstate__", "__reduce__", "__reduce_ex__",
@@ -38,7 +39,8 @@ def parameters(function: Any) -> str:
         prefix = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "")
         if p.kind is p.KEYWORD_ONLY and not any(q.kind in (q.KEYWORD_ONLY, q.VAR_POSITIONAL) for q in found[:k]):
             parts.append("*")
-        parts.append(prefix + p.name + (": Any" if p.name != "self" else "") + default)
+        kind = "Never" if p.annotation in ("Never", Never) else "Any"
+        parts.append(prefix + p.name + (f": {kind}" if p.name != "self" else "") + default)
         if p.kind is p.POSITIONAL_ONLY and not any(q.kind is q.POSITIONAL_ONLY for q in found[k + 1:]):
             parts.append("/")
     return ", ".join(parts)
@@ -58,7 +60,7 @@ def array_class() -> list[str]:
         member = inspect.getattr_static(gl.dlarray, name)
         if name in SKIPPED or name.startswith("_") and not name.startswith("__") or name.startswith("__gradloom"):
             continue
-        if getattr(object, name, None) is member and not inspect.isfunction(member):
+        if isinstance(member, Hint) or getattr(object, name, None) is member and not inspect.isfunction(member):
             continue
         if isinstance(member, property):
             lines += ["    @property", f"    def {name}(self) -> Any: ..."]
@@ -77,7 +79,8 @@ def function(name: str, thing: Any) -> list[str]:
 
 def vocabulary() -> str:
     """The stub of gradloom itself."""
-    lines = [*HEAD, "import builtins", "from collections.abc import Iterator", "from typing import Any", ""]
+    lines = [*HEAD, "import builtins", "from collections.abc import Iterator",
+             "from typing import Any, Never", ""]
     functions = []
     for name in sorted({*gl._PUBLIC, *gl._WORDS.split()}):
         thing = getattr(gl, name)

@@ -34,7 +34,8 @@ from .interop import array_api
 from .networks import Layer, Layout, Learnable, Learnables, State, UnknownName, dlnetwork, layers
 from .operations.matrices import linalg
 from .training.updates import dlupdate, sgdmupdate
-from .vocabulary.matlab import message as _message
+from .vocabulary.hints import of_module as _said_of
+from .vocabulary.types import say_types as _say_types
 
 __version__ = "0.1.0"
 
@@ -43,7 +44,8 @@ for _word in (check_derivatives, dldivergence, dlgradient, dljacobian, dllaplaci
               hvp, jacobian, jvp, sgdmupdate, sparse_hessian,
               sparse_jacobian, value_and_gradient, vjp):
     _word.__module__ = "gradloom"
-    globals()[_word.__name__] = _explained(_word)
+    globals()[_word.__name__] = _explained(_word, always=True)
+    _say_types(globals()[_word.__name__], one_array=False)
 _WORDS = """
 BatchDependenceWarning GradloomError GradloomWarning Jacobian LabelError Layer Layout Learnable Learnables NotFinite
 ShapeError State TraceError TypeRefused DerivativeCheck DerivativeMismatch DifferentiableFunction UnknownName array_api
@@ -51,8 +53,13 @@ check_derivatives check_finite detach dlarray dldivergence dlfeval dlgradient dl
 extractdata hessian hvp isdlarray jacobian jvp layers linalg sgdmupdate sparse_hessian sparse_jacobian
 value_and_gradient vjp
 """
+_VOCABULARY = sorted({*_PUBLIC, *_WORDS.split(), *[name for name in globals() if name.startswith("__")]})
 __all__ = [name for name in (*_PUBLIC, *_WORDS.split()) if not hasattr(_builtins, name)]
 
 
 def __getattr__(name: str) -> _Any:
-    raise AttributeError(_message(name, globals()))
+    raise AttributeError(_said_of(name, __dir__()))
+
+
+def __dir__() -> list[str]:
+    return _VOCABULARY

@@ -1,7 +1,7 @@
 # Written by tools/make_stub.py: `make stub`.
 import builtins
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Never
 
 from .core.errors import BatchDependenceWarning as BatchDependenceWarning
 from .derivatives.own.checking import DerivativeCheck as DerivativeCheck
@@ -144,7 +144,7 @@ class dlarray:
     def squeeze(self, /, axis: Any = None) -> Any: ...
     def std(self, /, *, axis: Any = None, correction: Any = 0.0, keepdims: Any = False) -> Any: ...
     def sum(self, /, *, axis: Any = None, dtype: Any = None, keepdims: Any = False) -> Any: ...
-    def to(self, *, device: Any = None, dtype: Any = None) -> Any: ...
+    def to(self, *given: Never, device: Any = None, dtype: Any = None) -> Any: ...
     def to_device(self, device: Any, /, *, stream: Any = None) -> Any: ...
     def tolist(self) -> Any: ...
     @property
@@ -642,7 +642,7 @@ def sec(x: Any, /) -> Any:
     """The secant, 1 / cos(x); x in radians."""
 def sech(x: Any, /) -> Any:
     """The hyperbolic secant, 1 / cosh(x)."""
-def sgdmupdate(parameters: Any, gradients: Any, velocity: Any = None, /, *, learn_rate: Any = 0.01, momentum: Any = 0.9) -> Any:
+def sgdmupdate(parameters: Any, gradients: Any, velocity: Any = None, /, learn_rate: Any = 0.01, momentum: Any = 0.9) -> Any:
     """One step of stochastic gradient descent with momentum: (new parameters, new velocity)."""
 def sigmoid(x: Any, /) -> Any:
     """1 / (1 + exp(-x))."""

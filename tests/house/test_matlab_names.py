@@ -7,7 +7,8 @@ from matlab_functions import NAMES
 
 import gradloom as gl
 from gradloom import dlfeval
-from gradloom.vocabulary.matlab import ABSENT, PLANNED, table
+from gradloom.vocabulary.foreign import PLANNED
+from gradloom.vocabulary.matlab import ABSENT, table
 
 TABLE = table()
 

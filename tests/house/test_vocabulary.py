@@ -74,7 +74,7 @@ def test_names_of_matlab_say_their_new_spelling():
 X = gl.ones((2, 3))
 MISSPELLED = [
     (lambda: gl.softmax(X, axs=1), r"softmax has no axs=, at test_vocabulary\.py.*did you mean 'axis'\?; write softmax\(x, /, \*, axis=None"),
-    (lambda: gl.maxpool(X, 2, strides=2), r"maxpool has no strides=, .*did you mean 'stride'\?; write maxpool\(x, pool_size, /, \*, stride=1"),
+    (lambda: gl.maxpool(X, 2, strides=2), r"maxpool has no strides=, .*Keras's strides= is stride= here: write maxpool\(\.\.\., stride=2\); write maxpool\(x, pool_size, /, \*, stride=1"),
     (lambda: gl.sum(X, axes=0), r"sum has no axes=, .*the word is axis.*write sum\(\.\.\., axis=0\)"),
     (lambda: X.sum(keepdim=True), "sum has no keepdim=, .*did you mean 'keepdims'"),
     (lambda: gl.zeros(2, dtypes="float32"), r"zeros has no dtypes=, .*did you mean 'dtype'.*write zeros\(shape, labels=None"),
@@ -102,3 +102,35 @@ def test_a_type_error_from_inside_is_what_it_was():
 def test_public_functions_are_pickled_by_their_name():
     for function in (gl.sum, gl.dlgradient, gl.jvp, gl.maxpool, gl.hessian):
         assert pickle.loads(pickle.dumps(function)) is function
+
+
+# ----- what help shows ----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_help_shows_real_types(name):
+    shown = str(inspect.signature(PUBLIC[name]))
+    assert not re.search(r"\bAny\b", shown.replace("Callable[..., Any]", "")) or name in ("elementwise", "multilinear", "general", "dlode45")
+    assert shown.split("(", 1)[1].replace("(", "").count(":") >= len(inspect.signature(PUBLIC[name]).parameters) or name in ("elementwise", "multilinear", "general")
+
+
+SQUARE, INDICES = gl.dlarray([[4.0, 1.0], [1.0, 3.0]]), gl.dlarray([1, 2], dtype="int64")
+ARGUMENTS = [(SQUARE,), (SQUARE, SQUARE), ((2, 2),), (INDICES,), (2,), (SQUARE, 2), (SQUARE, (2, 2)), ([SQUARE, SQUARE],), (SQUARE, (1, 0)), (SQUARE, 0, 1)]
+
+
+def test_what_help_says_is_returned_is_returned():
+    tried = 0
+    for name, function in PUBLIC.items():
+        said = str(inspect.signature(function).return_annotation)
+        for arguments in ARGUMENTS:
+            try:
+                found = function(*arguments)
+            except Exception:  # not its arguments
+                continue
+            tried += 1
+            if said == "dlarray":
+                assert type(found) is gl.dlarray, name
+            elif said.startswith("tuple[dlarray, dlarray"):
+                assert isinstance(found, tuple) and len(found) == said.count("dlarray"), name
+            break
+    assert tried > 200

@@ -107,5 +107,8 @@ def test_the_page_of_names_is_up_to_date():
     spec = importlib.util.spec_from_file_location("make_layer_table", ROOT / "tools" / "make_layer_table.py")
     writer = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(writer)
-    page = writer.PAGE.read_text(encoding="utf-8")
-    assert page == writer.text(page), "run `make table`"
+    for path, text in writer.PAGES.items():
+        page = path.read_text(encoding="utf-8")
+        assert page == text(page), f"run `make table`: {path.name}"
+    page = (ROOT / "docs" / "networks.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^\| `(\w+)\(", page, re.MULTILINE)) == sorted(CATALOGUE)

@@ -247,6 +247,14 @@ def test_wrong_containers_for_a_network():
         gl.sgdmupdate(net, g, {**v, ("fc", "bias"): np.zeros(4)})
 
 
+def test_rate_and_momentum_by_position_as_in_matlab():
+    p, g, v = gl.dlarray(1.0), gl.dlarray(2.0), gl.dlarray(0.5)
+    given = gl.sgdmupdate(p, g, v, 0.1, 0.5)
+    assert [x.item() for x in given] == [x.item() for x in gl.sgdmupdate(p, g, v, learn_rate=0.1, momentum=0.5)] == pytest.approx([1.05, 0.05])
+    with pytest.raises(TypeError, match=r"sgdmupdate has no lr=.*PyTorch's lr= is learn_rate= here"):
+        gl.sgdmupdate(p, g, v, lr=0.1)
+
+
 def test_wrong_containers():
     p = {"w": gl.dlarray([1.0]), "b": gl.dlarray(1.0)}
     with pytest.raises(TypeError, match="gradients is a list of 2, the parameters are a dict of 2"):
@@ -259,8 +267,6 @@ def test_wrong_containers():
         gl.sgdmupdate({"w": np.zeros(1)}, {"w": gl.zeros(1)})
     with pytest.raises(TypeError, match="int64"):
         gl.sgdmupdate(gl.dlarray([1], dtype="int64"), gl.dlarray([1.0]))
-    with pytest.raises(TypeError):
-        gl.sgdmupdate(gl.dlarray(1.0), gl.dlarray(1.0), None, 0.1)
     with pytest.raises(TypeError, match="a function first"):
         gl.dlupdate(p, lambda x: x)
     with pytest.raises(TypeError, match="another argument"):

@@ -9,6 +9,7 @@ import torch
 
 from ..machine.conversion import as_tensor, refuse_strange, to_numpy
 from ..machine.dtypes import NAMES, NUMBER_TYPES, NUMBERS, Tensor, differentiable, dtype_named
+from ..vocabulary.hints import ArrayWords
 from .errors import LabelError, ShapeError, TraceError, TypeRefused, line_of, user_site
 from .labels import axes_of, checked, described, positions
 from .operand import Operand
@@ -17,7 +18,7 @@ from .tables import words
 from .trace import Node, current_trace, live
 
 
-class dlarray(Operand):
+class dlarray(ArrayWords, Operand):
     """An array with labelled axes whose operations can be traced and differentiated.
 
     `dlarray(x, labels)` takes NumPy arrays, tensors, lists and numbers; `labels` has one letter per axis of S

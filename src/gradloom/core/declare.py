@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..vocabulary.misspelled import nearest
+from ..vocabulary.options import by_name_and_value, shown, unknown_option
 from .array import dlarray
 from .calls import binary, nary, unary
 from .errors import TypeRefused, line_of, user_site
@@ -91,11 +91,11 @@ def composite(function: Any) -> Any:
     return function
 
 
-def explained(function: Any) -> Any:
+def explained(function: Any, always: bool = False) -> Any:
     """The function as users have it: a call with an option that it has not, or with an axis by position, is an error
     that spells it as it is here."""
     parameters = inspect.signature(function).parameters
-    if "axis" not in parameters and not any(p.kind is p.KEYWORD_ONLY for p in parameters.values()):
+    if not always and "axis" not in parameters and not any(p.kind is p.KEYWORD_ONLY for p in parameters.values()):
         return function
     by_keyword = "axis" in parameters and parameters["axis"].kind is inspect.Parameter.KEYWORD_ONLY
     options = [n for n, p in parameters.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
@@ -114,15 +114,20 @@ def explained(function: Any) -> Any:
         if word in ("dim", "dims", "axes") and "axis" in parameters:
             raise TypeRefused(
                 f"{name} has no {word}=, at {line_of(user_site())}; the word is axis, an integer counted from 0, a "
-                f"label letter or several: write {name}(..., axis={kwargs[word]!r})")
+                f"label letter or several: write {name}(..., axis={shown(kwargs[word])})")
         if word is not None:
-            raise TypeRefused(f"{name} has no {word}=, at {line_of(user_site())}{nearest(word, options, 1)}; {way}")
+            unknown = unknown_option(name, word, kwargs[word], options)
+            raise TypeRefused(f"{name} has no {word}=, at {line_of(user_site())}{unknown}; {way}")
+        if (said := by_name_and_value(name, args, options)) is not None:
+            raise TypeRefused(f"{refused}, at {line_of(user_site())}; {said}; {way}")
         if by_keyword and "were given" in str(refused):
             of_two = f"{name}imum"
             other = f", or {of_two}(a, b) for the {name} of two arrays" if of_two in PUBLIC else ""
+            called = f"{name}([a, b]" if next(iter(parameters)) == "arrays" else f"{name}(x"
+            every = f"; over all of them it is {called})" if "all" in [a for a in args if isinstance(a, str)] else ""
             raise TypeRefused(
-                f"{refused}, at {line_of(user_site())}; axis is given by keyword and counts from 0: write {name}(x, "
-                f"axis=0) for the first axis, MATLAB's 1{other}")
+                f"{refused}, at {line_of(user_site())}; axis is given by keyword and counts from 0: write {called}, "
+                f"axis=0) for the first axis, MATLAB's 1{every}{other}")
         raise TypeRefused(f"{refused}, at {line_of(user_site())}; {way}")
 
     for name in ("__name__", "__qualname__", "__doc__", "__module__"):

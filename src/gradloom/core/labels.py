@@ -21,6 +21,10 @@ def checked(labels: str | None, ndim: int) -> str | None:
         return None
     if not isinstance(labels, str):
         raise LabelError(f"labels are a string with one letter per axis, such as \"SSCB\", not {labels!r}")
+    if labels in ("single", "double", "half", "like") or labels.startswith(("float", "int", "bool", "complex")):
+        named = {"single": "float32", "double": "float64", "half": "float16"}.get(labels, labels)
+        raise LabelError(f"{labels!r} is no labels, which are one letter per axis, such as \"SSCB\"; write "
+                         + ("like=x" if labels == "like" else f"dtype=\"{named}\""))
     for letter in labels:
         if letter not in LETTERS:
             raise LabelError(
@@ -56,7 +60,8 @@ def _letter_axes(labels: str | None, letters: str, shape: str) -> tuple[int, ...
     axes: list[int] = []
     for letter in letters:
         if letter not in LETTERS:
-            raise LabelError(f"no axis {letter!r}; an axis is an integer or a label letter of {', '.join(LETTERS)}")
+            raise LabelError(f"no axis {letter!r}; an axis is an integer or a label letter of {', '.join(LETTERS)}; a "
+                             "sum over all axes is one without axis=")
         found = positions(labels, letter)
         if not found:
             raise LabelError(f"no axis carries the label {letter!r}: the array is {shape}"

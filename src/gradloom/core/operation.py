@@ -273,6 +273,8 @@ def reason_of(error: BaseException, mismatch: str | None = None) -> tuple[type[G
     wanted = out_of_memory(error)
     reason = (f"it takes {wanted} of memory, which is not there; work in parts, or take a smaller type" if wanted else
               mismatch or str(error).split("\n")[0])
+    if "bitwise_" in reason and "not implemented for" in reason:  # MATLAB's x ^ 2
+        reason += "; bits are of integers and booleans, a power is written x ** y"
     told = ("dtype", "not implemented for", "not support")
     refused = isinstance(error, TypeError) or any(part in reason for part in told)
     return TypeRefused if refused else ShapeError, reason

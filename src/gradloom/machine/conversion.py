@@ -10,9 +10,21 @@ import torch
 from .dtypes import DTYPES, NAMES, Tensor, dtype_named
 
 
+def device_there(device: Any) -> torch.device:
+    """A device that torch has here."""
+    try:
+        named = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise TypeError(f'no device {device!r:.40}; write device="cpu" or device="cuda"') from None
+    if named.type == "cuda" and not torch.cuda.is_available():
+        raise TypeError(f'torch finds no CUDA device here, {str(named)!r} was asked for; write device="cpu", or '
+                        'device="cuda" if torch.cuda.is_available() else "cpu"')
+    return named
+
+
 def device_named(device: Any) -> torch.device:
     """A device that holds values."""
-    named = torch.device(device)
+    named = device_there(device)
     if named.type == "meta":
         raise TypeError('the device "meta" holds no values; write device="cpu", or that of another array')
     return named

@@ -68,7 +68,8 @@ def checked_layers(layers: Any, chain: bool = True) -> list[Layer]:
         if isinstance(layer, type) and issubclass(layer, Layer):
             raise TypeRefused(f"layer {k} is the class {layer.__name__}, not a layer; write {layer.__name__}(...)")
         if not isinstance(layer, Layer):
-            hint = "; a function becomes a layer with layers.Function(fun)" if callable(layer) else ""
+            function = callable(layer) and not isinstance(layer, dlarray)
+            hint = "; a function becomes a layer with layers.Function(fun)" if function else ""
             raise TypeRefused(f"layer {k} is {type(layer).__name__}, not a layer{hint}")
         if type(layer).predict is Layer.predict:
             raise TypeRefused(f"the layer {type(layer).__name__} has no predict; write def predict(self, x) in it")
@@ -114,6 +115,9 @@ def first_inputs(layers: Sequence[Layer], graph: Graph, examples: Sequence[Any],
     readers = [k for k, sources in enumerate(graph.sources) for j, _ in sources if j == ENTERING]
     saying = [layers[k] for k in readers if is_input(layers[k])]
     if len(saying) == len(readers):
+        if any(isinstance(x, Layer) for x in examples):
+            raise TypeRefused(f"dlnetwork takes its layers as one list, at {line_of(user_site())}; write dlnetwork(["
+                              f"{saying[0]!r}, ...])")
         if examples and saying:
             raise TypeRefused(
                 f"the network begins with {saying[0]!r}, which says what enters it; leave the examples out, or that "
@@ -168,6 +172,9 @@ def initialized(layer: Layer, name: str, inputs: tuple[Any, ...] | None, dtype: 
 
 def parameter(value: Any, layer: str, field: str, dtype: torch.dtype) -> dlarray:
     """A parameter in the network's type: real numbers as they are, complex ones in the complex type of that size."""
+    if isinstance(value, bool):  # PyTorch's bias=False
+        raise TypeRefused(f"the parameter {(layer, field)!r} is {value}, not an array; leave {field}= out: it starts "
+                          "as its initializer says, and stays so where an update leaves its key out")
     try:
         value = value if isinstance(value, dlarray) else dlarray(value)
     except GradloomError as error:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args
 
 from ..core.errors import TypeRefused, line_of, user_site
 from ..vocabulary.misspelled import nearest
+from ..vocabulary.options import by_name_and_value, too_many, unknown_option
 from .registry import enter
 
 LEARNABLE, STATE = "learnable", "state"
@@ -73,6 +74,7 @@ class Layer:
         if "default_name" not in cls.__dict__:
             cls.default_name = cls.__name__.lower()
         dataclass(frozen=True, eq=False, repr=False)(cls)
+        _explain_calls(cls)
         _assign_through_layer(cls)
         enter(cls)
 
@@ -92,6 +94,44 @@ class Layer:
 
     def __repr__(self) -> str:
         return written(self, named=True)
+
+
+def _explain_calls(cls: type[Layer]) -> None:
+    """A constructor that is called with what it does not take says how it is called."""
+    made = cls.__dict__.get("__init__")
+    if made is None or made.__code__.co_filename != "<string>":
+        return  # the user's own
+    parameters = dict(list(inspect.signature(made).parameters.items())[1:])
+
+    @functools.wraps(made)
+    def init(self: Layer, *args: Any, **kwargs: Any) -> None:
+        try:
+            made(self, *args, **kwargs)
+        except TypeError as error:
+            if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+                raise  # from inside
+            raise TypeRefused(_call_instead(cls, args, kwargs, parameters)) from None
+
+    cls.__init__ = init  # type: ignore[method-assign, assignment]
+
+
+def _call_instead(cls: type[Layer], args: Sequence[Any], kwargs: dict[str, Any],
+                  parameters: dict[str, inspect.Parameter]) -> str:
+    """What is said of a layer that was called with these arguments."""
+    called, at = cls.__name__, f"at {line_of(user_site(3))}"
+    plain = [p.replace(annotation=p.empty) for n, p in parameters.items() if n not in cls.roles]
+    way = f"write {called}{inspect.Signature(plain)}"
+    word = next((w for w in kwargs if w not in parameters), None)
+    if word is not None:
+        return f"{called} has no {word}=, {at}{unknown_option(called, word, kwargs[word], list(parameters))}; {way}"
+    sizes = [p.name for p in plain if p.kind is not p.KEYWORD_ONLY]
+    if len(args) > len(sizes):
+        said = by_name_and_value(called, args, list(parameters)) or too_many(called, args, parameters) or way
+        taken = " and ".join(sizes) or "nothing"
+        given = "1 value was" if len(args) == 1 else f"{len(args)} values were"
+        return f"{called} takes {taken} by position, {given} given, {at}; {said}"
+    missing = [n for n in sizes[len(args):] if n not in kwargs and parameters[n].default is inspect.Parameter.empty]
+    return f"{called} needs {' and '.join(missing) or 'other arguments'}, {at}; {way}"
 
 
 def written(layer: Layer, named: bool) -> str:

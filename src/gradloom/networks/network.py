@@ -2,9 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, final
-
-import torch
+from typing import Any, Never, final
 
 from ..core.array import dlarray
 from ..core.containers import register
@@ -12,6 +10,8 @@ from ..core.errors import TypeRefused, line_of, user_site
 from ..core.trace import live
 from ..machine.dtypes import COMPLEX_OF, NAMES, differentiable, dtype_named
 from ..operations.elementwise.arithmetic import astype
+from ..operations.methods import by_keyword
+from ..vocabulary.hints import NetworkWords
 from ..vocabulary.misspelled import nearest
 from .body import Body
 from .building import construct
@@ -25,7 +25,7 @@ _made = dlarray._made
 
 
 @final
-class dlnetwork:
+class dlnetwork(NetworkWords):
     """A network: a body (a graph of layers, a torch module) with parameters that can be traced, differentiated and
     replaced.
 
@@ -140,9 +140,10 @@ class dlnetwork:
                 values[start + k] = _made(value._value, value._node, labels)
         return network_of(body, values)
 
-    def to(self, *, device: Any = None, dtype: Any = None) -> dlnetwork:
+    def to(self, *given: Never, device: Any = None, dtype: Any = None) -> dlnetwork:
         """The network on another device, or with parameters of another type ("float64", "bfloat16"; complex ones stay
         complex)."""
+        where = by_keyword(given, device, "net.to")
         wanted = None if dtype is None else dtype_named(dtype)
         if wanted is not None and not wanted.is_floating_point:
             raise TypeRefused(
@@ -151,8 +152,8 @@ class dlnetwork:
         for x in self._values:
             if wanted is not None and differentiable(x._value.dtype):
                 x = astype(x, COMPLEX_OF[wanted] if x._value.dtype.is_complex else wanted)
-            if device is not None and x._value.device != torch.device(device):
-                x = x.to(device=device) if live(x._node) is not None else _made(x._value.to(device), None, x._labels)
+            if where is not None and x._value.device != where:
+                x = x.to(device=where) if live(x._node) is not None else _made(x._value.to(where), None, x._labels)
             values.append(x)
         return network_of(self._body, values)
 

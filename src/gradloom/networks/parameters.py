@@ -15,6 +15,7 @@ from ..core.containers import register
 from ..core.errors import GradloomError, ShapeError, TypeRefused, line_of, needed, user_site
 from ..core.labels import described
 from ..machine.dtypes import promoted
+from ..vocabulary.hints import ParameterWords
 from ..vocabulary.misspelled import nearest
 from .summary import aligned_rows, html_table, value_described
 
@@ -27,7 +28,7 @@ class UnknownName(GradloomError, KeyError):
     __str__ = Exception.__str__  # KeyError would print the repr of its message
 
 
-class Learnables(Mapping[Key, Any]):
+class Learnables(ParameterWords, Mapping[Key, Any]):
     """Learnables, states, gradients or velocities of a network: {(layer, parameter): dlarray}, read-only, in layer
     order.
 

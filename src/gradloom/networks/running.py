@@ -11,6 +11,7 @@ from ..core.errors import GradloomError, TypeRefused, line_of, user_site
 from ..core.labels import described
 from ..machine.dtypes import COMPLEX_OF, REAL_OF
 from ..operations.elementwise.arithmetic import astype
+from ..vocabulary.options import unknown_option
 from .backward import called
 from .graph import Graph, Source
 from .layer import ALLOWED, Layer, copied, options_of, written
@@ -139,11 +140,17 @@ class LayerGraph:
             stateful: bool, options: dict[str, Any]) -> tuple[Any, list[Any] | None]:
         """The outputs that are asked for, and new states. Inputs are cast to the type of the learnables."""
         if options:
-            raise TypeRefused(f"a network of layers has no option {next(iter(options))}=, at {line_of(user_site())}; "
-                              "its options are outputs= and return_state=")
+            word, value = next(iter(options.items()))
+            called = "net.forward" if training else "net.predict"
+            said = unknown_option(called, word, value, ("outputs", "return_state"))
+            raise TypeRefused(f"a network of layers has no option {word}=, at {line_of(user_site())}{said}; its "
+                              "options are outputs= and return_state=")
         count = len(self.learnable_keys)
         dtype = common_type(values[:count])
         xs = tuple([_entering(x, dtype) for x in xs])
+        if len(xs) != 1 and self.graph.chain and hasattr(self.stages[0].layer, "layout"):
+            raise TypeRefused(f"the network takes one array, {len(xs)} were given, at {line_of(user_site())}; "
+                              "write net(x)")
         states = values[count:] if stateful else None
         graph = self.graph
         if wanted is not None or not graph.chain:
@@ -224,6 +231,9 @@ class LayerGraph:
 def _entering(x: Any, dtype: torch.dtype | None) -> dlarray:
     """An input as a fresh handle in the type of the learnables; real stays real and complex complex."""
     if type(x) is not dlarray:
+        if isinstance(x, str):
+            raise TypeRefused(f"{x!r} is no array that enters the network, at {line_of(user_site())}; for the output "
+                              f"of a layer write net.predict(x, outputs={x!r})")
         x = dlarray(x)
     its = x._value.dtype
     if dtype is None or its is dtype:

@@ -1,7 +1,8 @@
 """Every operator, method and attribute of an array that is an operation, in one table."""
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Never
 
 import torch
 
@@ -11,6 +12,8 @@ from ..core.declare import multilinear
 from ..core.errors import TypeRefused, line_of, user_site
 from ..core.operand import Operand
 from ..core.tables import PUBLIC
+from ..machine.conversion import device_there
+from ..machine.dtypes import DTYPES
 from .elementwise import discrete
 from .elementwise.arithmetic import (
     add,
@@ -43,7 +46,19 @@ _transfer = multilinear("transfer", lambda x, device, origin: x.to(device),
                         samples=[((2, 3), {"device": torch.device("cpu"), "origin": torch.device("cpu")})])
 
 
-def to(self: dlarray, *, device: Any = None, dtype: Any = None) -> dlarray:
+def by_keyword(given: Sequence[Any], device: Any, called: str) -> torch.device | None:
+    """The device that a call of `to` names, None where it names none; what is given by position is refused."""
+    if given:
+        name = str(given[0]).removeprefix("torch.") if isinstance(given[0], (str, torch.device, torch.dtype)) else "cpu"
+        raise TypeRefused(f"{called} takes its options by keyword, at {line_of(user_site())}; write "
+                          f"{called}({'dtype' if name in DTYPES else 'device'}=\"{name}\")")
+    try:
+        return None if device is None else device_there(device)
+    except TypeError as error:
+        raise TypeRefused(f"{called}: {error}, at {line_of(user_site())}") from None
+
+
+def to(self: dlarray, *given: Never, device: Any = None, dtype: Any = None) -> dlarray:
     """The same values on another device, in another type, or both; recorded, so that a gradient is where x is, in x's
     type.
 
@@ -52,17 +67,21 @@ def to(self: dlarray, *, device: Any = None, dtype: Any = None) -> dlarray:
     torch.float32
     """
     x = dlarray(self)
-    if device is not None:
-        try:
-            wanted = torch.device(device)
-        except (RuntimeError, TypeError):
-            raise TypeRefused(
-                f"no device {device!r}, at {line_of(user_site())}; write device=\"cpu\" or device=\"cuda\"") from None
-        if wanted.type == "cuda" and wanted.index is None and torch.cuda.is_available():
+    wanted = by_keyword(given, device, "x.to")
+    if wanted is not None:
+        if wanted.type == "cuda" and wanted.index is None:
             wanted = torch.device("cuda", torch.cuda.current_device())
         if wanted != x.device:
             x = _transfer.apply((x,), {"device": wanted, "origin": x.device}, x._labels)
     return x if dtype is None else astype(x, dtype)
+
+
+def index_instead(self: dlarray, *index: Any, **options: Any) -> Any:
+    """MATLAB's x(1): an error that says how an array is indexed here."""
+    counted = [i - 1 if type(i) is int and i > 0 else "..." for i in index] or ["..."]
+    raise TypeRefused(
+        f"an array is no function, at {line_of(user_site())}; an index is written in brackets and counts from 0: "
+        f"x[{', '.join(map(str, counted))}]. A library that calls what can be called takes np.asarray(x)")
 
 
 # ----- all of them ----------------------------------------------------------------------------------------------------
@@ -88,7 +107,7 @@ ATTRIBUTES: dict[str, Any] = {
     "mT": property(matrix_transposed, doc="The last two axes exchanged."),
     "H": property(adjoint, doc="The conjugate of mT."), "mH": property(adjoint, doc="The conjugate of mT."),
     "real": property(real, doc="The real part."), "imag": property(imag, doc="The imaginary part."),
-    "__getitem__": getitem, "__setitem__": setitem, "conj": conj, "abs": absolute, "to": to,
+    "__getitem__": getitem, "__call__": index_instead, "__setitem__": setitem, "conj": conj, "abs": absolute, "to": to,
 }
 METHODS = (reduction.sum, reduction.mean, reduction.var, reduction.std, reduction.all, reduction.any, extremes.max,
            extremes.min, extremes.argmax, extremes.argmin, extremes.prod, axes.reshape, axes.transpose, axes.squeeze,

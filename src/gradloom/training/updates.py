@@ -41,7 +41,7 @@ def _factor(value: float, tensors: Sequence[Tensor]) -> Any:
 SGDM = discrete("sgdmupdate", _sgdm_kernel)
 
 
-def sgdmupdate(parameters: Any, gradients: Any, velocity: Any = None, /, *, learn_rate: float = 0.01,
+def sgdmupdate(parameters: Any, gradients: Any, velocity: Any = None, /, learn_rate: float = 0.01,
                momentum: float = 0.9) -> tuple[Any, Any]:
     """One step of stochastic gradient descent with momentum: (new parameters, new velocity).
 
@@ -138,7 +138,7 @@ def dlupdate(function: Callable[..., Any], parameters: Any, /, *others: Any) -> 
 
     Source: MATLAB dlupdate.
     """
-    if not callable(function):
+    if not callable(function) or isinstance(function, dlarray):
         raise TypeRefused(f"dlupdate takes a function first, not {type(function).__name__}, at {line_of(user_site())}; "
                           "write dlupdate(fun, net)")
     p = Parameters(parameters, "dlupdate")

@@ -2,9 +2,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-
-from ..vocabulary.misspelled import nearest
 
 FUNCTIONS = {
     # arithmetic, comparison, logic
@@ -30,7 +27,7 @@ FUNCTIONS = {
     "makima": "interp1(x, v, xq, \"makima\")",
     # shapes
     "permute": "permute_dims", "ipermute": "permute_dims", "repmat": "tile", "repelem": "repeat",
-    "circshift": "roll", "cat": "concat",
+    "circshift": "roll", "cat": "concat([a, b], axis=0)",
     "horzcat": "concat([a, b], axis=1)", "vertcat": "concat([a, b], axis=0)", "numel": "x.size",
     "ndims": "x.ndim", "size": "x.shape",
     "shiftdim": "permute_dims, or squeeze", "paddata": "pad", "trimdata": "x[:n]", "resize": "pad, or x[:n]",
@@ -114,38 +111,6 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
-PLANNED = {"trainnet", "dlaccelerate", "adamupdate", "rmspropupdate", "lbfgsupdate", "minibatchqueue",
-           "save", "load"}
-
 # Functions of other toolboxes without a counterpart.
 ABSENT = {"dlresize", "ssim", "multissim", "dlstft", "dlistft", "dlcwt", "dlmodwt", "roialign",
           "generalizedDice", "doublelogit"}
-
-
-def layer_message(name: str, known: Iterable[str]) -> str:
-    """What the AttributeError for a layer that is not there says."""
-    known = list(known)
-    if LAYERS.get(name) in known:
-        return f"module 'gradloom.layers' has no attribute {name!r}: MATLAB's {name} is written {LAYERS[name]} here"
-    if name in PLANNED_LAYERS or name in PLANNED_LAYERS.values():
-        return (f"module 'gradloom.layers' has no attribute {name!r}: this layer is not there yet; "
-                f"the layers are {', '.join(known)}")
-    return f"module 'gradloom.layers' has no attribute {name!r}" + nearest(name, known)
-
-
-def message(name: str, known: Iterable[str]) -> str:
-    """What the AttributeError for a name that is not there says: the spelling here, or names like it."""
-    known = [k for k in known if not k.startswith("_")]
-    text = f"module 'gradloom' has no attribute {name!r}"
-    if name in PLANNED:
-        return f"{text}: it is planned and not there yet"
-    if name in ABSENT:
-        return (f"{text}: MATLAB's {name} has no counterpart here; "
-                "write it in the operations that are (see docs/operations.md)")
-    written = table().get(name)
-    if written is not None:
-        return f"{text}: MATLAB's {name} is written {written} here"
-    for spelled in (snake_case(name), name[:1].upper() + name[1:]):
-        if spelled != name and spelled in known:
-            return f"{text}: MATLAB's {name} is written {spelled} here"
-    return text + nearest(name, known)

@@ -8,7 +8,8 @@ from ...blocks.term import Term
 from ...core.errors import line_of
 from ...machine.dtypes import NAMES
 from ...machine.memory import readable_bytes
-from .parts import Leaf
+from .combination import Combination
+from .parts import Leaf, Source
 from .plan import Way
 
 
@@ -50,6 +51,30 @@ def _axis_name(k: int, leaf: Leaf) -> str:
     return f"{k} ({leaf.labels[k]})" if leaf.labels is not None else str(k)
 
 
+def _taken(source: Any) -> str:
+    """Where a Jacobian was taken."""
+    return source.taken if isinstance(source, Combination) else line_of(source.site)
+
+
+def _shared_walks(J: Any, names: dict[int, str]) -> dict[int, tuple[list[int], str]]:
+    """For each u several of whose parts come with one walk backwards: their columns, and what is said of that walk."""
+    source, found = J._source, {}
+    for i in J._rows if isinstance(source, Source) else ():
+        there = [j for j in J._columns if source.planned(i, j) is not None]
+        ways = {j: way for j in there if (way := source.way(i, j)).backwards and way.cost is not None}
+        if len(ways) < 2:
+            continue
+        costs = [way.cost for way in ways.values()]
+        others = [way.other for way in ways.values()]
+        cost = max(costs, key=lambda c: c.seconds)  # of the walk as far as the last of them
+        other = ("dearer, or it cannot be followed without data" if None in others
+                 else str(type(cost)(*map(sum, zip(*others, strict=True)))))
+        named = ", ".join(names[j] for j in ways) if len(ways) < 6 else f"{len(ways)} parts"
+        found[i] = [*ways], (f"{named}: backwards from u, one walk for all {len(ways)} ({cost}), not forwards from "
+                             f"each ({other})")
+    return found
+
+
 def way_words(way: Way) -> str:
     """The way to a part, and what the other one would cost."""
     if way.plain:
@@ -86,13 +111,20 @@ def shown(J: Any) -> str:
 def explained(J: Any) -> str:
     """The plan: for each part the way and the rejected one, what is held, and where and why structure was given up."""
     source = J._source
-    lines = [f"Jacobian {J.shape[0]} x {J.shape[1]}, taken in {line_of(source.site)}"]
+    lines = [f"Jacobian {J.shape[0]} x {J.shape[1]}, taken in {_taken(source)}"]
+    if isinstance(source, Combination):
+        lines += [f"{c:g} times\n  {explained(K)}".replace("\n", "\n  ") for c, K in source.parts]
     paths = J._x_structure.paths()
-    for k, j in enumerate(J._columns):
+    names = {j: "x" if path == () else repr(path[0] if len(path) == 1 else path)
+             for j, path in zip(J._columns, paths, strict=True)}
+    shared = _shared_walks(J, names)
+    lines += [said for _, said in shared.values()]
+    for j in J._columns:
         for i in J._rows:
-            block = source.planned(i, j)
-            name = "x" if paths[k] == () else repr(paths[k][0] if len(paths[k]) == 1 else paths[k])
-            way = f"{way_words(source.way(i, j))}; " if block is not None else ""
-            lines.append(f"{name}: {way}{structure_in_words(block, source.us[i], source.xs[j])}")
+            block, name = source.planned(i, j), names[j]
+            together = i in shared and j in shared[i][0]
+            way = "" if block is None or not isinstance(source, Source) else f"{way_words(source.way(i, j))}; "
+            held = structure_in_words(block, source.us[i], source.xs[j])
+            lines.append(f"{name}: {'in that walk; ' if together else way}{held}")
             lines += [f"  made dense on the way: {note}" for note in (block.untied if block is not None else ())]
     return "\n".join(lines)

@@ -18,10 +18,12 @@ from ...core.trace import Node
 from ...machine.conversion import to_numpy
 from ...machine.dtypes import NAMES, Tensor
 from ...machine.memory import readable_bytes
+from ...vocabulary.hints import JacobianWords
 from ..walks.meetings import pull, push
 from ..words.directions import distributed
 from ..words.marks import marked, recorded_result
 from . import byproducts
+from .combination import Combination, VectorSpace, product, recorded_rows
 from .description import explained, shown
 from .parts import SMALL, Leaf, Source
 from .transposed import TransposedJacobian
@@ -30,7 +32,7 @@ from .writing import write_large, written_whole
 OPTION = "dljacobian(u, x, enable_higher_derivatives=True)"
 
 
-class Jacobian:
+class Jacobian(VectorSpace, JacobianWords):
     """The derivative of u with respect to x as a linear map that keeps its structure: made by `dljacobian(u, x)`.
 
     `J[key]` and `J.blocks` are its parts, `J.dense(out=)` a part as an array of shape (*u.shape, *x.shape),
@@ -42,8 +44,8 @@ class Jacobian:
     __gradloom_leaf__ = True
     __array_ufunc__ = None
 
-    def __init__(self, source: Source, rows: Sequence[int], columns: Sequence[int], u_structure: Structure,
-                 x_structure: Structure):
+    def __init__(self, source: Source | Combination, rows: Sequence[int], columns: Sequence[int],
+                 u_structure: Structure, x_structure: Structure):
         self._source = source
         self._rows = tuple(rows)
         self._columns = tuple(columns)
@@ -199,6 +201,8 @@ class Jacobian:
 
     def _recorded_rows(self, i: int, j: int) -> dlarray:
         """A part by one recorded walk backwards with every row as a leading axis."""
+        if isinstance(self._source, Combination):
+            return recorded_rows(self, i, j)
         u, x = self._source.us[i], self._source.xs[j]
         if u.dtype.is_complex:
             raise TypeRefused(
@@ -317,6 +321,8 @@ class Jacobian:
         *u2.shape)."""
         if isinstance(v, TransposedJacobian):
             return byproducts.times_transposed(self, v.T)
+        if isinstance(self._source, Combination) and self._source.open:
+            return product(self, v)
         given = distributed(v, self._xs, self._x_structure, "J @ v")
         directions = [d._value for d in given]
         if (self._recorded or self._source.open

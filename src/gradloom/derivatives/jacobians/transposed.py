@@ -13,6 +13,7 @@ from ...machine.dtypes import Tensor
 from ..walks.meetings import pull
 from ..words.directions import distributed
 from . import byproducts
+from .combination import Combination, transposed_product
 
 if TYPE_CHECKING:
     from .jacobian import Jacobian
@@ -46,6 +47,8 @@ class TransposedJacobian:
         source = J._source
         if isinstance(w, type(J)):
             return byproducts.transposed_times(J, w)
+        if isinstance(source, Combination) and source.open:
+            return transposed_product(J, w)
         given = distributed(w, J._us, J._u_structure, "J.T @ w")
         cotangents = [d._value for d in given]
         values: list[Tensor | None]

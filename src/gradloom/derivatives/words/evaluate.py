@@ -100,7 +100,7 @@ def refuse_suspended(function: Callable[..., Any]) -> None:
         raise TypeRefused(
             f"{function.__name__} is a generator or coroutine function: it would run after the trace has ended; write "
             "an ordinary function that returns its values")
-    if not callable(function):
+    if not callable(function) or isinstance(function, dlarray):
         raise TypeRefused(
             f"dlfeval needs a function as its first argument, not {type(function).__name__}; write dlfeval(fun, x, "
             "...)")

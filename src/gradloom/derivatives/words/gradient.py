@@ -13,13 +13,22 @@ from ...core.labels import described
 from ...core.trace import Node, Trace, ancestors, current_trace, different_traces
 from ...machine.dtypes import Tensor
 from ...operations.elementwise.arithmetic import number_like
+from ...vocabulary.options import by_name_and_value
 from ..walks.meetings import pull
 from ..walks.unrolled import written_out
 from .marks import DESCENDS, IDENTITY, VARIABLE, marked, recorded_result
 
+OPTIONS = ("retain_data", "enable_higher_derivatives", "allow_complex")
+
 
 def output_node(y: Any, word: str) -> Node | None:
     """The node of a result, None where nothing of it is traced."""
+    if isinstance(y, (list, tuple)) and y and all(isinstance(part, dlarray) for part in y):
+        names = ", ".join(f"y{k + 1}" for k in range(min(len(y), 3))) + (", ..." if len(y) > 3 else "")
+        raise TypeRefused(
+            f"{word} differentiates one scalar, {len(y)} results were given, at {line_of(user_site())}; write "
+            f"dljacobian([{names}], x) for all their derivatives: one Jacobian, J.matrix() has a row for each; "
+            f"or dlgradient(y1 + y2, x) for the gradient of their sum")
     if not isinstance(y, dlarray):
         raise TypeRefused(f"{word} differentiates a dlarray that was computed inside dlfeval, not {type(y).__name__}; "
                           "is a step computed in NumPy or torch? use gradloom's functions")
@@ -35,6 +44,10 @@ def output_node(y: Any, word: str) -> Node | None:
 
 def target_node(x: Any, word: str) -> Node:
     """The node of a target, or an error that says why it is none."""
+    if isinstance(x, str) and (option := by_name_and_value(word, [x, True], OPTIONS)) is not None:
+        # MATLAB's dlgradient(y, x, "RetainData", true)
+        raise TypeRefused(f"{word} differentiates with respect to dlarrays, {x!r} is the name of an option, at "
+                          f"{line_of(user_site())}; {option}")
     if not isinstance(x, dlarray):
         raise TypeRefused(
             f"{word} differentiates with respect to dlarrays, not {type(x).__name__}; pass it to dlfeval as dlarray(x)")

@@ -90,7 +90,8 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> An
     y = gl.zeros(x.shape, like=x)
     for mask, function in zip(masks, funclist, strict=True):
         if mask.any():
-            y[mask] = function(x[mask], *args, **kw) if callable(function) else function
+            is_function = callable(function) and not isinstance(function, dlarray)
+            y[mask] = function(x[mask], *args, **kw) if is_function else function
     return y
 
 

@@ -8,7 +8,7 @@ import importlib as _importlib
 import pkgutil as _pkgutil
 from typing import Any
 
-from ...vocabulary.matlab import layer_message
+from ...vocabulary.hints import of_layers
 from ..registry import CATALOGUE as _CATALOGUE
 
 for _file in _pkgutil.iter_modules(__path__):
@@ -18,4 +18,4 @@ __all__ = sorted(_CATALOGUE)
 
 
 def __getattr__(name: str) -> Any:
-    raise AttributeError(layer_message(name, __all__))
+    raise AttributeError(of_layers(name, __all__))

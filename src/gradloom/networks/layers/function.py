@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from ...core.array import dlarray
 from ...core.errors import TypeRefused, line_of, user_site
 from ..layer import Layer
 
@@ -25,7 +26,7 @@ class Function(Layer):
     matlab: ClassVar[str] = "functionLayer"
 
     def __post_init__(self) -> None:
-        if not callable(self.function):
+        if not callable(self.function) or isinstance(self.function, dlarray):
             raise TypeRefused(
                 f"Function takes a function, not {type(self.function).__name__}, at {line_of(user_site())}; write "
                 "Function(fun)")

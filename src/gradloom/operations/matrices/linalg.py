@@ -142,8 +142,10 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
     """The norm of the matrices in the last two axes: "fro" (of all entries), "nuc" (sum of singular values), 2 and -2
     (largest and smallest singular value), 1 and -1 (column sums), inf and -inf (row sums).
 
-    Its derivative at a zero matrix is 0; for "nuc", 2 and -2, at a singular value 0, it is that of one of the two
-    sides.
+    Formula: for singular values s, "fro" is sqrt(sum s^2), "nuc" is sum s, 2 is max s. Where "nuc", 2 or -2 has a
+    derivative, it is u v' summed over the singular vectors of the s that count: of "nuc" where every s > 0, of 2 and -2
+    where that s is single. At s = 0 (a matrix of less than full rank) a sum or minimum of s has a kink, and the
+    derivative is that of one side; at a zero matrix "fro" has derivative 0.
     Raises ShapeError for another `ord`.
 
     >>> import gradloom as gl

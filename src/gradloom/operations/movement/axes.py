@@ -77,6 +77,10 @@ def reshape(x: Any, /, shape: Any, *more: int, order: str = "C", copy: bool | No
                             tuple(range(len(shape)))[::-1])
     if order != "C":
         raise ShapeError(f"reshape: order is 'C' or 'F', not {order!r}, at {line_of(user_site())}")
+    if [] in shape or None in shape:
+        written = tuple(-1 if n in ([], None) else n for n in shape)
+        raise ShapeError(f"reshape: the size that is to be found out is -1, at {line_of(user_site())}; write "
+                         f"reshape(x, {written})")
     shape = tuple([int(n) for n in shape])
     before = tuple(x.shape)
     size = math.prod(before)
