@@ -161,8 +161,8 @@ class dlarray(Operand):
         if live(self._node) is not None:
             raise TraceError(
                 f"{what} would make a constant of a traced array, at {line_of(user_site())}; write extractdata(x) or "
-                "detach(x) to mean that, gl.stack([...]) instead of np.array([...]), np.zeros_like(x) or "
-                "gl.zeros(shape, like=x) for a buffer, gl.matmul(A, x) for a sparse A")
+                "detach(x) to mean that, gl.stack([...]) instead of np.array([...]), np.concatenate([a, b]) instead of "
+                "np.r_[a, b], np.zeros_like(x) or gl.zeros(shape, like=x) for a buffer, gl.matmul(A, x) for a sparse A")
 
     def _refuse_traced_float(self, what: str) -> None:
         if differentiable(self._value.dtype):
