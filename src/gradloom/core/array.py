@@ -224,10 +224,11 @@ class dlarray(Operand):
         """The values as a read-only NumPy array. Refused while traced; extractdata(x) is allowed there."""
         return self.__array__()
 
-    def __dlpack__(self, *, copy: bool | None = None, **options: Any) -> Any:
+    def __dlpack__(self, *, stream: Any = None, max_version: tuple[int, int] | None = None,
+                   dl_device: tuple[int, int] | None = None, copy: bool | None = None) -> Any:
         self._refuse_traced_float("the DLPack protocol")
         value = self._value if copy is False else self._value.clone()
-        return value.__dlpack__(**{k: o for k, o in options.items() if k == "stream"})
+        return value.__dlpack__(stream=stream, **({} if dl_device is None else {"dl_device": dl_device}))
 
     def __dlpack_device__(self) -> Any:
         return self._value.__dlpack_device__()

@@ -35,6 +35,10 @@ class ShapeError(GradloomError, ValueError):
     """Sizes that do not fit."""
 
 
+class IndexShapeError(ShapeError, IndexError):
+    """An index with more axes than the array, or a mask of other sizes."""
+
+
 class TypeRefused(GradloomError, TypeError):
     """A type that cannot be used in this place."""
 

@@ -183,7 +183,7 @@ def _enough(x: Tensor, axis: tuple[int, ...], correction: float) -> bool:
 
 def _of_nothing(x: Tensor, axis: tuple[int, ...], keepdims: bool) -> Tensor:
     """NaN: a moment of too few elements, without torch's warning."""
-    y = torch.sum(x, axis, keepdim=keepdims) * math.nan
+    y = (torch.sum(x, axis, keepdim=keepdims) if axis else x) * math.nan
     return y.real if y.is_complex() else y
 
 
