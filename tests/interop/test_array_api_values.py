@@ -145,3 +145,19 @@ def test_calls_as_the_standard_writes_them():
     assert xp.expand_dims(x, 1).shape == (2, 1) and xp.expand_dims(x, axis=0).shape == (1, 2)
     assert torch.from_dlpack(x.__dlpack__(stream=None, max_version=(1, 0), copy=True)).tolist() == [1, 2]
     assert torch.from_dlpack(x.__dlpack__(dl_device=x.__dlpack_device__())).tolist() == [1, 2]
+
+
+def test_an_axis_that_is_not_there_is_an_error_of_an_index():
+    x = gl.dlarray([[1.0, 2.0]])
+    for call in (lambda: xp.expand_dims(x, axis=3), lambda: xp.expand_dims(x, axis=-4), lambda: gl.sum(x, axis=2), lambda: gl.flip(x, axis=-3)):
+        with pytest.raises(IndexError, match="out of range") as caught:
+            call()
+        assert isinstance(caught.value, gl.LabelError)
+
+
+def test_asarray_shares_an_array_unless_a_copy_is_asked_for():
+    for copy, value in ((False, 9), (None, 9), (True, 1)):
+        x = xp.asarray([1, 2])
+        y = xp.asarray(x, copy=copy)
+        x[0] = 9
+        assert y.tolist() == [value, 2] and xp.asarray(x, dtype=xp.float32, copy=copy).dtype is xp.float32

@@ -9,7 +9,7 @@ import torch
 
 from ..machine.conversion import as_tensor, refuse_strange, to_numpy
 from ..machine.dtypes import NAMES, NUMBER_TYPES, NUMBERS, Tensor, differentiable, dtype_named
-from .errors import LabelError, ShapeError, TraceError, TypeRefused, line_of, user_site
+from .errors import LabelError, ShapeError, TraceError, TypeRefused, called_from, line_of, user_site
 from .labels import axes_of, checked, described, positions
 from .operand import Operand
 from .origin import refuse_computed, refuse_masked
@@ -162,7 +162,9 @@ class dlarray(Operand):
             raise TraceError(
                 f"{what} would make a constant of a traced array, at {line_of(user_site())}; write extractdata(x) or "
                 "detach(x) to mean that, gl.stack([...]) instead of np.array([...]), np.concatenate([a, b]) instead of "
-                "np.r_[a, b], np.zeros_like(x) or gl.zeros(shape, like=x) for a buffer, gl.matmul(A, x) for a sparse A")
+                "np.r_[a, b], np.zeros_like(x) or gl.zeros(shape, like=x) for a buffer, gl.matmul(A, x) for a sparse A"
+                + ("; SciPy's functions that keep to the array API record where SCIPY_ARRAY_API=1 is set before SciPy "
+                   "is imported" if called_from("scipy") else ""))
 
     def _refuse_traced_float(self, what: str) -> None:
         if differentiable(self._value.dtype):

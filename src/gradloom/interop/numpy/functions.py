@@ -15,6 +15,7 @@ from ...core.tables import PUBLIC
 from ...machine.caches import remembered
 from ..protocol import adapted, gl, in_double, traced_in, unknown
 from .reading import arguments, refuse_writing
+from .special import UFUNCS as SPECIAL
 from .table import FUNCTIONS
 
 # NumPy's ufuncs that are spelled differently here; the others have the name of their operation.
@@ -52,7 +53,7 @@ _COMPOSED: dict[str, Callable[..., Any]] = {
 @remembered(None)
 def ufunc_operation(name: str) -> Callable[..., Any] | None:
     """What a ufunc of NumPy records, from its name."""
-    return PUBLIC.get(_SPELLED.get(name, name)) or _COMPOSED.get(name)
+    return PUBLIC.get(_SPELLED.get(name, name)) or _COMPOSED.get(name) or SPECIAL.get(name)
 
 
 UFUNCS = tuple(sorted({f.__name__ for f in vars(np).values() if isinstance(f, np.ufunc)
