@@ -47,6 +47,7 @@ COMPLEX = [
     ("expm1", complex(0, -0.0), complex(0, -0.0)), ("expm1", complex(1, nan), complex(nan, nan)),
     ("log1p", complex(inf, nan), complex(inf, nan)), ("log1p", complex(-inf, nan), complex(inf, nan)), ("log1p", complex(nan, inf), complex(inf, nan)),
     ("log1p", complex(nan, 1), complex(nan, nan)),
+    ("tanh", complex(inf, 2), complex(1, 0)), ("tanh", complex(inf, -2), complex(1, -0.0)), ("tanh", complex(-inf, 1), complex(-1, 0)),
     ("acos", complex(0, 0), complex(math.pi / 2, -0.0)), ("acos", complex(-0.0, 0), complex(math.pi / 2, -0.0)),
     ("acos", complex(0, -0.0), complex(math.pi / 2, 0.0)), ("acos", complex(0, nan), complex(math.pi / 2, nan))]
 
@@ -138,6 +139,35 @@ def test_arrays_without_axes_have_a_type_in_the_standards_functions():
     assert xp.minimum(small, gl.zeros(0, dtype="float32")).dtype is torch.float64 and xp.where(gl.dlarray([True]), small, large).dtype is torch.float64
     assert xp.bitwise_or(gl.dlarray(1, dtype="int16"), gl.dlarray([1], dtype="int8")).dtype is torch.int16
     assert xp.result_type(small, large) is torch.float64 and xp.add(large, 2.0).dtype is torch.float32 and gl.result_type(small, large) is torch.float32
+
+
+def test_products_of_arrays_without_axes_and_without_elements():
+    wide, narrow = gl.dlarray(2, dtype="int64"), gl.dlarray([3], dtype="int8")
+    for namespace in (xp, xp.linalg):
+        y = namespace.tensordot(wide, narrow, axes=((), ()))
+        assert y.dtype is torch.int64 and y.tolist() == [6]
+    for shapes, axes in (((0, 0), (0, 2)), 1), (((2, 0), (3, 0)), 0), (((0, 3), (0, 3)), 2), (((0, 2), (2, 0)), 1):
+        a, b = (np.zeros(s) for s in shapes)
+        assert gl.tensordot(gl.dlarray(a), gl.dlarray(b), axes=axes).shape == np.tensordot(a, b, axes=axes).shape
+
+
+def test_integers_compare_as_they_are():
+    for a, b in ((-1, "uint8"), (128, "int8"), (300, "uint8")):
+        x, y = gl.dlarray(a, dtype="int16"), gl.dlarray([0, 44], dtype=b)
+        for symbol in ("less", "less_equal", "greater", "greater_equal", "equal", "not_equal"):
+            expected = getattr(np, symbol)(np.int64(a), [0, 44]).tolist()
+            assert getattr(gl, symbol)(x, y).tolist() == expected and getattr(xp, symbol)(x, y).tolist() == expected
+        assert (y < x).tolist() == [v < a for v in (0, 44)]
+
+
+def test_a_deviation_of_one_element_is_zero_to_every_order():
+    """No kink: it is 0 wherever the element is."""
+    def curvature(x):
+        return gl.hvp(gl.sum(gl.std(x, axis=0) * gl.sum(x)), x, np.ones((1, 3)))
+
+    np.testing.assert_array_equal(gl.extractdata(gl.dlfeval(curvature, gl.dlarray([[1.0, 2.0, 3.0]]))), 0)
+    directional = gl.dlfeval(lambda x: gl.jvp(gl.std(x, axis=0), x, np.ones((1, 3))), gl.dlarray([[1.0, 2.0, 3.0]]))
+    np.testing.assert_array_equal(gl.extractdata(directional), 0)
 
 
 def test_calls_as_the_standard_writes_them():

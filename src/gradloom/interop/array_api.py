@@ -18,6 +18,7 @@ from ..core.errors import LabelError, TypeRefused, line_of, user_site
 from ..core.labels import described
 from ..core.tables import PUBLIC
 from ..machine.dtypes import DTYPES, NUMBER_TYPES
+from .numpy.functions import ufunc_operation
 from .numpy.mathematics import FUNCTIONS as NUMPY
 from .protocol import fft as _fft
 from .protocol import gl
@@ -187,6 +188,11 @@ for _name in _OF_TWO.split():
     _namespace[_name] = _of_their_types(_namespace[_name])
 
 
+def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
+    """The sum of products over axes."""
+    return _of_their_types(lambda x1, x2: gl.tensordot(x1, x2, axes=axes))(x1, x2)
+
+
 def result_type(*arrays_and_dtypes: Any) -> Any:
     """The type that arrays and types are computed in together."""
     return gl.result_type(*(x.dtype if type(x) is dlarray else x for x in arrays_and_dtypes))
@@ -230,6 +236,22 @@ linalg = _extension(_linalg,
                     "cholesky cross det diagonal eigh eigvalsh inv matmul matrix_norm matrix_power matrix_rank "
                     "matrix_transpose outer pinv qr slogdet solve svd svdvals tensordot trace vecdot vector_norm")
 fft = _extension(_fft, "fft ifft fftn ifftn rfft irfft rfftn irfftn hfft ihfft fftfreq rfftfreq fftshift ifftshift")
+
+
+linalg.tensordot = tensordot
+
+
+class _Special:
+    """SciPy's special functions by name: what `scipy.special` looks for where SCIPY_ARRAY_API=1 is set."""
+
+    def __getattr__(self, name: str) -> Any:
+        operation = ufunc_operation(name)
+        if operation is None:
+            raise AttributeError(f"scipy.special.{name} has no operation in gradloom")
+        return operation
+
+
+special = _Special()
 
 
 # ----- what there is -----

@@ -30,6 +30,15 @@ def log1p_kernel(z: Tensor) -> Tensor:
     return torch.complex(torch.where(torch.isinf(z.real) | torch.isinf(z.imag), math.inf, y.real), y.imag)
 
 
+def tanh_kernel(z: Tensor) -> Tensor:
+    """Infinitely far, where the standard has a zero with the sign of z's imaginary part."""
+    y = torch.tanh(z)
+    if not z.is_complex():
+        return y
+    far = torch.isinf(z.real) & torch.isfinite(z.imag)
+    return torch.complex(y.real, torch.where(far, torch.copysign(torch.zeros_like(z.imag), z.imag), y.imag))
+
+
 def acos_kernel(z: Tensor) -> Tensor:
     """Its imaginary part has the sign that z's has not: one side of the cut continues each half of the plane."""
     y = torch.acos(z)

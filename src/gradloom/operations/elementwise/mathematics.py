@@ -23,7 +23,7 @@ from .arithmetic import (
     real,
     square,
 )
-from .complex_values import acos_kernel, expm1_kernel, log1p_kernel
+from .complex_values import acos_kernel, expm1_kernel, log1p_kernel, tanh_kernel
 from .slopes import (
     asinh_slope,
     atan_slope,
@@ -119,7 +119,7 @@ def tanh_slope(x: Any, y: Any) -> Any:
     return _tanh_slope(x)
 
 
-tanh = elementwise("tanh", torch.tanh, lambda y, x, y_place: left(y_place, tanh_slope(x, y)),
+tanh = elementwise("tanh", tanh_kernel, lambda y, x, y_place: left(y_place, tanh_slope(x, y)),
                    fused_pull=tanh_fused, finds_output=True, leaves="slope",
                    doc="The hyperbolic tangent.", matlab="tanh")
 asinh = elementwise("asinh", torch.asinh, lambda x: asinh_slope(x),
