@@ -230,7 +230,8 @@ class dlarray(Operand):
                    dl_device: tuple[int, int] | None = None, copy: bool | None = None) -> Any:
         self._refuse_traced_float("the DLPack protocol")
         value = self._value if copy is False else self._value.clone()
-        return value.__dlpack__(stream=stream, **({} if dl_device is None else {"dl_device": dl_device}))
+        options: dict[str, Any] = {} if dl_device is None else {"dl_device": dl_device}
+        return value.__dlpack__(stream=stream, **options)
 
     def __dlpack_device__(self) -> Any:
         return self._value.__dlpack_device__()
