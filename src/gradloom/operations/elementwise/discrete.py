@@ -92,7 +92,7 @@ def _rounding(name: str, kernel: Callable[..., Any], doc: str, matlab: str | Non
               **rest: Any) -> Callable[..., Any]:
     """A piecewise constant function: its derivative is 0, which is recorded, so that it is never a constant by
     accident. Integers stay what they are."""
-    return elementwise(name, lambda x: kernel(x) if x.is_floating_point() else x, 0, doc=doc,
+    return elementwise(name, lambda x: kernel(x) if differentiable(x.dtype) else x, 0, doc=doc,
                        matlab=matlab, promotes=False, real_only="rounding is of real numbers",
                        **rest)
 
