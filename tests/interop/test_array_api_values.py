@@ -84,6 +84,13 @@ def test_rounding_of_integers():
             assert function(x).tolist() == x.tolist() and function(x).dtype is x.dtype
 
 
+def test_rounding_of_complex_numbers_is_the_standards_alone():
+    z = gl.dlarray([1.5 - 0.4j, -2.5 + 2.6j])
+    assert xp.round(z).tolist() == [2, -2 + 3j]
+    with pytest.raises(gl.TypeRefused):
+        gl.round(z)
+
+
 def test_limits_say_their_type():
     for name in ("float32", "float64"):
         limits = gl.finfo(name)

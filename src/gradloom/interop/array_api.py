@@ -188,6 +188,11 @@ for _name in _OF_TWO.split():
     _namespace[_name] = _of_their_types(_namespace[_name])
 
 
+def round(x: Any, /) -> Any:
+    """The nearest integer, halves to even; of complex numbers each part for itself."""
+    return NUMPY["round"](x)
+
+
 def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
     """The sum of products over axes."""
     return _of_their_types(lambda x1, x2: gl.tensordot(x1, x2, axes=axes))(x1, x2)

@@ -295,7 +295,7 @@ def result_type(*arrays_and_dtypes: Any) -> Any:
 def roll(x: Any, /, shift: Any, *, axis: Any = None) -> Any:
     """Entries moved along axes by `shift`, those that leave one end entering at the other."""
 def round(x: Any, /) -> Any:
-    """The nearest integer, halves to even; derivative 0."""
+    """The nearest integer, halves to even; of complex numbers each part for itself."""
 def searchsorted(a: Any, b: Any, /, *, side: Any = 'left', sorter: Any = None) -> Any:
     """The positions in the sorted vector a where the elements of b would keep it sorted."""
 def sign(x: Any, /) -> Any:
