@@ -49,7 +49,7 @@ class dlarray:
     def __contains__(self, item: Any) -> bool: ...
     def __copy__(self) -> Any: ...
     def __deepcopy__(self, memo: Any) -> Any: ...
-    def __dlpack__(self, *, copy: Any = None, **options: Any) -> Any: ...
+    def __dlpack__(self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None) -> Any: ...
     def __dlpack_device__(self) -> Any: ...
     def __eq__(self, b: Any, /) -> Any: ...
     def __float__(self) -> float: ...
@@ -647,7 +647,7 @@ def sgdmupdate(parameters: Any, gradients: Any, velocity: Any = None, /, learn_r
 def sigmoid(x: Any, /) -> Any:
     """1 / (1 + exp(-x))."""
 def sign(x: Any, /) -> Any:
-    """x / abs(x), 0 at 0."""
+    """x / abs(x), 0 at 0, NaN of NaN."""
 def signbit(x: Any, /) -> Any:
     """x is negative."""
 def silu(x: Any, /) -> Any:
@@ -723,7 +723,7 @@ def triu(x: Any, /, *, k: Any = 0) -> Any:
 def trunc(x: Any, /) -> Any:
     """x without its fraction; derivative 0."""
 def unique_all(x: Any, /) -> Any:
-    """The distinct values of x in order, the first position of each in the flattened x, the position of each element's value, and the counts."""
+    """The distinct values of x in order, the first position of each in the flattened x, the position of each element's value, and the counts. Complex values are ordered by their real parts, equal ones by their imaginary parts."""
 def unique_counts(x: Any, /) -> Any:
     """The distinct values of x in order, and how often each occurs."""
 def unique_inverse(x: Any, /) -> Any:

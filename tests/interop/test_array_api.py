@@ -134,8 +134,18 @@ SCIPY = """
         numeric = (value(a + h * u) - value(a - h * u)) / 2 / h
         np.testing.assert_allclose(np.sum(gl.extractdata(gradient) * u), numeric, rtol=1e-5, atol=1e-8, err_msg=name)
     print(len(functions))
+    # its ufuncs are functions then, which find ours
+    z = gl.dlarray(p)
+    for name in ("erf", "expit", "gammaln", "j0", "y1", "rgamma", "psi", "ndtr"):
+        function = getattr(special, name)
+        def traced(z):
+            y = function(z)
+            return y, gl.dlgradient(gl.sum(y), z)
+        y, gradient = gl.dlfeval(traced, z)
+        np.testing.assert_allclose(gl.extractdata(y), function(p), rtol=1e-12, err_msg=name)
+        np.testing.assert_allclose(gl.extractdata(gradient), (function(p + 1e-6) - function(p - 1e-6)) / 2e-6, rtol=1e-6, err_msg=name)
     # what SciPy computes on NumPy arrays alone is an error, never a constant
-    for function in (special.i0, fft.dct, signal.detrend):
+    for function in (special.lambertw, fft.dct, signal.detrend):
         try:
             gl.dlfeval(function, gl.dlarray(x))
             print("silent", function)
@@ -203,5 +213,50 @@ def test_scipys_ufuncs_record_without_a_switch():
     draw = np.random.default_rng(1)
     for name in ("erf", "erfc", "expit", "logit", "log_expit", "gammaln", "psi", "gamma", "erfinv", "erfcx", "ndtr", "entr"):
         check(getattr(special, name), getattr(special, name), [draw.uniform(0.2, 0.8, (2, 3))])
-    for name in ("xlogy", "rel_entr", "beta"):
+    for name in ("j0", "j1", "y0", "y1", "k0", "k1", "rgamma"):
+        check(getattr(special, name), getattr(special, name), [draw.uniform(0.2, 3.8, (2, 3))])
+    check(special.rgamma, special.rgamma, [np.array([-2.3, -0.4, 0.49, 0.51, 7.0])])
+    for name in ("xlogy", "rel_entr", "beta", "betaln", "xlog1py"):
         check(getattr(special, name), getattr(special, name), [draw.uniform(0.2, 0.8, (2, 3)), draw.uniform(0.2, 0.8, (3,))])
+
+
+@pytest.mark.parametrize(("name", "first"), [
+    ("jv", [1.5]), ("jv", [np.array([0.0, 1.0, 2.5])]), ("yv", [2.0]), ("yn", [2]), ("iv", [0.5]), ("kv", [1.25]), ("kn", [3]),
+    ("gammainc", [2.5]), ("gammainc", [np.array([[0.5], [3.0]])]), ("gammaincc", [1.0]), ("betainc", [0.7, 2.0]), ("betainc", [np.array([2.0, 1.0, 3.0]), 1.5])])
+def test_scipys_functions_of_several_arguments_differentiate_in_the_last(name, first):
+    """To second order; their orders and shapes are constants, and refused by name where a derivative in them is asked for."""
+    from scipy import special
+
+    function = getattr(special, name)
+    x = np.random.default_rng(2).uniform(0.2, 0.9, (2, 3))
+    check(lambda x: function(*first, x), lambda x: function(*first, x), [x])
+    words = f"scipy.special.{name} has no derivative in" if name[-1] != "n" else "has no derivative in v"
+    for k in range(len(first)):
+        def along(a, k=k):
+            y = gl.sum(function(*(a if j == k else f for j, f in enumerate(first)), x))
+            with pytest.raises(gl.TypeRefused, match=words):
+                gl.dlgradient(y, a)
+
+        gl.dlfeval(along, gl.dlarray(np.asarray(first[k], dtype=float)))
+    u = gl.dlarray(x, dtype="float32")
+    assert function(*first, u).dtype is u.dtype or np.ndim(first[0])
+
+
+def test_scipys_functions_at_their_edges():
+    from scipy import special
+
+    def slope(function, x):
+        return gl.extractdata(gl.dlfeval(lambda x: gl.dlgradient(gl.sum(function(x)), x), gl.dlarray(x)))
+
+    np.testing.assert_allclose(slope(special.rgamma, [0.0, -1.0, -2.0, -3.0]), [1, -1, 2, -6], rtol=1e-12)
+    np.testing.assert_allclose(slope(special.j1, [0.0]), [0.5])
+    np.testing.assert_allclose(slope(special.j0, [0.0, -1.0]), [0, special.j1(1.0)], rtol=1e-13)
+    np.testing.assert_allclose(slope(lambda x: special.gammainc(1.0, x), [0.0, 2.0]), [1, np.exp(-2)], rtol=1e-13)
+    np.testing.assert_allclose(slope(lambda x: special.betainc(1.0, 1.0, x), [0.0, 0.3, 1.0]), [1, 1, 1], rtol=1e-13)
+    assert special.jv(0, gl.dlarray(1, dtype="int64")).dtype is gl.dlarray(1.0).dtype
+
+
+def test_a_function_of_scipy_without_its_switch_says_how():
+    with pytest.raises(gl.TraceError, match="SCIPY_ARRAY_API=1"):
+        in_trace = __import__("scipy.special").special.logsumexp
+        gl.dlfeval(in_trace, gl.dlarray([1.0, 2.0]))

@@ -237,7 +237,6 @@ def test_reads_along_an_axis():
         (lambda: gl.searchsorted(gl.zeros((2, 3)), 1.0), r"a vector, not in 2 x 3"),
         (lambda: gl.searchsorted(gl.zeros(3), 1.0, side="middle"), r"left"),
         (lambda: gl.nonzero(dlarray(1.0)), r"x != 0"),
-        (lambda: gl.unique_values(dlarray([1j])), r"abs\(x\)"),
     ],
 )
 def test_refusals(call, message):

@@ -10,7 +10,7 @@ import torch
 from ..machine.conversion import as_tensor, refuse_strange, to_numpy
 from ..machine.dtypes import NAMES, NUMBER_TYPES, NUMBERS, Tensor, differentiable, dtype_named
 from ..vocabulary.hints import ArrayWords
-from .errors import LabelError, ShapeError, TraceError, TypeRefused, line_of, user_site
+from .errors import LabelError, ShapeError, TraceError, TypeRefused, called_from, line_of, user_site
 from .labels import axes_of, checked, described, positions
 from .operand import Operand
 from .origin import refuse_computed, refuse_masked
@@ -162,8 +162,10 @@ class dlarray(ArrayWords, Operand):
         if live(self._node) is not None:
             raise TraceError(
                 f"{what} would make a constant of a traced array, at {line_of(user_site())}; write extractdata(x) or "
-                "detach(x) to mean that, gl.stack([...]) instead of np.array([...]), np.zeros_like(x) or "
-                "gl.zeros(shape, like=x) for a buffer, gl.matmul(A, x) for a sparse A")
+                "detach(x) to mean that, gl.stack([...]) instead of np.array([...]), np.concatenate([a, b]) instead of "
+                "np.r_[a, b], np.zeros_like(x) or gl.zeros(shape, like=x) for a buffer, gl.matmul(A, x) for a sparse A"
+                + ("; SciPy's functions that keep to the array API record where SCIPY_ARRAY_API=1 is set before SciPy "
+                   "is imported" if called_from("scipy") else ""))
 
     def _refuse_traced_float(self, what: str) -> None:
         if differentiable(self._value.dtype):
@@ -225,10 +227,12 @@ class dlarray(ArrayWords, Operand):
         """The values as a read-only NumPy array. Refused while traced; extractdata(x) is allowed there."""
         return self.__array__()
 
-    def __dlpack__(self, *, copy: bool | None = None, **options: Any) -> Any:
+    def __dlpack__(self, *, stream: Any = None, max_version: tuple[int, int] | None = None,
+                   dl_device: tuple[int, int] | None = None, copy: bool | None = None) -> Any:
         self._refuse_traced_float("the DLPack protocol")
         value = self._value if copy is False else self._value.clone()
-        return value.__dlpack__(**{k: o for k, o in options.items() if k == "stream"})
+        options: dict[str, Any] = {} if dl_device is None else {"dl_device": dl_device}
+        return value.__dlpack__(stream=stream, **options)
 
     def __dlpack_device__(self) -> Any:
         return self._value.__dlpack_device__()

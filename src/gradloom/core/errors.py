@@ -31,8 +31,16 @@ class LabelError(GradloomError, ValueError):
     """Labels that do not exist, do not fit the array, or do not fit each other."""
 
 
+class AxisError(LabelError, IndexError):
+    """An axis that the array has not."""
+
+
 class ShapeError(GradloomError, ValueError):
     """Sizes that do not fit."""
+
+
+class IndexShapeError(ShapeError, IndexError):
+    """An index with more axes than the array, or a mask of other sizes."""
 
 
 class TypeRefused(GradloomError, TypeError):
@@ -84,6 +92,16 @@ def _is_inside(file: str) -> bool:
     folders = [os.path.dirname(getattr(sys.modules[name], "__file__", None) or "") for name in _CALLERS
                if name in sys.modules]
     return any(file.startswith(folder + os.sep) for folder in folders if folder)
+
+
+def called_from(library: str) -> bool:
+    """Whether a library's code stands between the user's line and this one."""
+    frame: Any = sys._getframe(1)
+    while frame is not None and is_inside(frame.f_code.co_filename):
+        if f"{os.sep}{library}{os.sep}" in frame.f_code.co_filename:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def line_of(site: Site | None) -> str:

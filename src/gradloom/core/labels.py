@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..machine.caches import remembered
-from .errors import LabelError
+from .errors import AxisError, LabelError
 
 LETTERS = "SCBTU"
 LAYOUTS = '"BCSS" (PyTorch), "BSSC" (Keras), "SSCB" (MATLAB)'
@@ -91,7 +91,7 @@ def axes_of(axis: object, ndim: int, labels: str | None, shape: Sequence[int] = 
     except AttributeError:
         raise LabelError(f"axis is an integer, a label letter or several of them, not {axis!r}") from None
     if not -ndim <= k < ndim:
-        raise LabelError(f"axis {k} is out of range for {ndim} axes; axes count from 0 (MATLAB's 1 is 0 here)")
+        raise AxisError(f"axis {k} is out of range for {ndim} axes; axes count from 0 (MATLAB's 1 is 0 here)")
     return (k % ndim,)
 
 

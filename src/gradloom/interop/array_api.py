@@ -18,6 +18,7 @@ from ..core.errors import LabelError, TypeRefused, line_of, user_site
 from ..core.labels import described
 from ..core.tables import PUBLIC
 from ..machine.dtypes import DTYPES, NUMBER_TYPES
+from .numpy.functions import ufunc_operation
 from .numpy.mathematics import FUNCTIONS as NUMPY
 from .protocol import fft as _fft
 from .protocol import gl
@@ -66,6 +67,8 @@ def _type_of(value: Any) -> Any:
 
 def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: Any = None) -> dlarray:
     """obj as an array; one that is an array of this library stays at its place in the trace."""
+    if type(obj) is dlarray and not copy and dtype in (None, obj.dtype) and device in (None, obj.device):
+        return obj  # the array itself, which is the one way to share what is written into it
     if isinstance(obj, (list, tuple, int)) and not any_arrays(obj) and dtype is None:
         dtype = _type_of(obj)
     return dlarray(obj, dtype=dtype, device=device)
@@ -158,20 +161,55 @@ def tile(x: Any, repetitions: Any, /) -> Any:
     return gl.tile(x, repetitions)
 
 
-def sum(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: Any = False) -> Any:
-    """The sum over axes."""
-    return gl.sum(x if dtype is None else gl.astype(x, dtype), axis=axis, keepdims=keepdims)
+def expand_dims(x: Any, /, axis: Any = 0) -> Any:
+    """A new axis of size 1."""
+    return gl.expand_dims(x, axis=axis)
 
 
-def prod(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: Any = False) -> Any:
-    """The product over axes."""
-    return gl.prod(x if dtype is None else gl.astype(x, dtype), axis=axis, keepdims=keepdims)
+def _of_their_types(function: Any) -> Any:
+    """A function of two arrays, where one without axes has a type like any other array."""
+
+    def call(x1: Any, x2: Any, /) -> Any:
+        if type(x1) is dlarray is type(x2) and x1.dtype is not x2.dtype and not (x1.ndim and x2.ndim):
+            common = gl.result_type(x1.dtype, x2.dtype)
+            x1, x2 = gl.astype(x1, common), gl.astype(x2, common)
+        return function(x1, x2)
+
+    call.__name__, call.__doc__ = function.__name__, function.__doc__
+    return call
+
+
+_OF_TWO = """
+add atan2 bitwise_and bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor copysign divide equal floor_divide
+greater greater_equal hypot less less_equal logaddexp maximum minimum multiply nextafter not_equal pow remainder
+subtract
+"""
+for _name in _OF_TWO.split():
+    _namespace[_name] = _of_their_types(_namespace[_name])
+
+
+def round(x: Any, /) -> Any:
+    """The nearest integer, halves to even; of complex numbers each part for itself."""
+    return NUMPY["round"](x)
+
+
+def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
+    """The sum of products over axes."""
+    return _of_their_types(lambda x1, x2: gl.tensordot(x1, x2, axes=axes))(x1, x2)
+
+
+def result_type(*arrays_and_dtypes: Any) -> Any:
+    """The type that arrays and types are computed in together."""
+    return gl.result_type(*(x.dtype if type(x) is dlarray else x for x in arrays_and_dtypes))
 
 
 def where(condition: Any, x1: Any, x2: Any, /) -> Any:
     """x1 where the condition holds, x2 elsewhere; a Python number takes the other's type."""
     if type(x1) in NUMBER_TYPES and type(x2) in NUMBER_TYPES:
         x1 = dlarray(x1, dtype=torch.int64 if type(x1) is int and type(x2) is int else None)
+    if type(x1) is dlarray is type(x2) and not (x1.ndim and x2.ndim):
+        common = gl.result_type(x1.dtype, x2.dtype)
+        x1, x2 = gl.astype(x1, common), gl.astype(x2, common)
     return gl.where(condition, x1, x2)
 
 
@@ -203,6 +241,22 @@ linalg = _extension(_linalg,
                     "cholesky cross det diagonal eigh eigvalsh inv matmul matrix_norm matrix_power matrix_rank "
                     "matrix_transpose outer pinv qr slogdet solve svd svdvals tensordot trace vecdot vector_norm")
 fft = _extension(_fft, "fft ifft fftn ifftn rfft irfft rfftn irfftn hfft ihfft fftfreq rfftfreq fftshift ifftshift")
+
+
+linalg.tensordot = tensordot
+
+
+class _Special:
+    """SciPy's special functions by name: what `scipy.special` looks for where SCIPY_ARRAY_API=1 is set."""
+
+    def __getattr__(self, name: str) -> Any:
+        operation = ufunc_operation(name)
+        if operation is None:
+            raise AttributeError(f"scipy.special.{name} has no operation in gradloom")
+        return operation
+
+
+special = _Special()
 
 
 # ----- what there is -----

@@ -8,7 +8,7 @@ def acos(x: Any, /) -> Any:
     """The inverse cosine, in radians."""
 def acosh(x: Any, /) -> Any:
     """The inverse hyperbolic cosine."""
-def add(a: Any, b: Any, /) -> Any:
+def add(x1: Any, x2: Any, /) -> Any:
     """a + b."""
 def all(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
     """Whether every element over axes is not zero."""
@@ -32,21 +32,21 @@ def astype(x: Any, dtype: Any, /, *, copy: Any = True, device: Any = None) -> An
     """The same values in another type."""
 def atan(x: Any, /) -> Any:
     """The inverse tangent, in radians."""
-def atan2(a: Any, b: Any, /) -> Any:
+def atan2(x1: Any, x2: Any, /) -> Any:
     """The angle of the point (b, a), in radians."""
 def atanh(x: Any, /) -> Any:
     """The inverse hyperbolic tangent."""
-def bitwise_and(a: Any, b: Any, /) -> Any:
+def bitwise_and(x1: Any, x2: Any, /) -> Any:
     """a & b."""
 def bitwise_invert(x: Any, /) -> Any:
     """~x."""
-def bitwise_left_shift(a: Any, b: Any, /) -> Any:
+def bitwise_left_shift(x1: Any, x2: Any, /) -> Any:
     """a << b."""
-def bitwise_or(a: Any, b: Any, /) -> Any:
+def bitwise_or(x1: Any, x2: Any, /) -> Any:
     """a | b."""
-def bitwise_right_shift(a: Any, b: Any, /) -> Any:
+def bitwise_right_shift(x1: Any, x2: Any, /) -> Any:
     """a >> b."""
-def bitwise_xor(a: Any, b: Any, /) -> Any:
+def bitwise_xor(x1: Any, x2: Any, /) -> Any:
     """a ^ b."""
 bool: Any
 def broadcast_arrays(*arrays: Any) -> Any:
@@ -65,7 +65,7 @@ def concat(arrays: Any, /, *, axis: Any = 0) -> Any:
     """Arrays one after the other."""
 def conj(x: Any, /) -> Any:
     """The complex conjugate."""
-def copysign(a: Any, b: Any, /) -> Any:
+def copysign(x1: Any, x2: Any, /) -> Any:
     """The absolute value of a with the sign of b; derivative 0 where a is 0."""
 def cos(x: Any, /) -> Any:
     """The cosine; x in radians."""
@@ -79,19 +79,19 @@ def cumulative_sum(x: Any, /, *, axis: Any = None, dtype: Any = None, include_in
     """The sum of all elements up to each one along an axis, itself included."""
 def diff(x: Any, /, *, axis: Any = -1, n: Any = 1, prepend: Any = None, append: Any = None) -> Any:
     """Differences of neighbours along an axis, taken n times."""
-def divide(a: Any, b: Any, /) -> Any:
+def divide(x1: Any, x2: Any, /) -> Any:
     """a / b, element by element."""
 e: Any
 def empty(shape: Any, *, dtype: Any = None, device: Any = None) -> Any:
     ...
 def empty_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Any:
     """Zeros in the shape of x."""
-def equal(a: Any, b: Any, /) -> Any:
+def equal(x1: Any, x2: Any, /) -> Any:
     """a == b, element by element."""
 def exp(x: Any, /) -> Any:
     """e ** x."""
-def expand_dims(x: Any, /, *, axis: Any = 0) -> Any:
-    """A new axis of size 1 (labelled U) at `axis`, counted in the result."""
+def expand_dims(x: Any, /, axis: Any = 0) -> Any:
+    """A new axis of size 1."""
 def expm1(x: Any, /) -> Any:
     """e ** x - 1, accurate near 0."""
 def eye(n_rows: Any, n_cols: Any = None, /, *, k: Any = 0, dtype: Any = None, device: Any = None) -> Any:
@@ -134,7 +134,7 @@ float32: Any
 float64: Any
 def floor(x: Any, /) -> Any:
     """The largest integer not above x; derivative 0."""
-def floor_divide(a: Any, b: Any, /) -> Any:
+def floor_divide(x1: Any, x2: Any, /) -> Any:
     """The largest integer not above a / b, consistent with mod; derivative 0."""
 def from_dlpack(x: Any, /, *, device: Any = None, copy: Any = None) -> Any:
     """An array of another library as a constant."""
@@ -142,11 +142,11 @@ def full(shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None) 
     """One value everywhere, of its own type."""
 def full_like(x: Any, /, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Any:
     """One value everywhere in the shape of x."""
-def greater(a: Any, b: Any, /) -> Any:
+def greater(x1: Any, x2: Any, /) -> Any:
     """a > b, element by element."""
-def greater_equal(a: Any, b: Any, /) -> Any:
+def greater_equal(x1: Any, x2: Any, /) -> Any:
     """a >= b, element by element."""
-def hypot(a: Any, b: Any, /) -> Any:
+def hypot(x1: Any, x2: Any, /) -> Any:
     """sqrt(a**2 + b**2) without overflow; derivative 0 at (0, 0)."""
 def iinfo(type: Any, /) -> Any:
     """The limits of an integer type, or that of an array: bits, max, min."""
@@ -165,9 +165,9 @@ def isinf(x: Any, /) -> Any:
     """x is infinite."""
 def isnan(x: Any, /) -> Any:
     """x is NaN."""
-def less(a: Any, b: Any, /) -> Any:
+def less(x1: Any, x2: Any, /) -> Any:
     """a < b, element by element."""
-def less_equal(a: Any, b: Any, /) -> Any:
+def less_equal(x1: Any, x2: Any, /) -> Any:
     """a <= b, element by element."""
 class _linalg:
     @staticmethod
@@ -209,7 +209,7 @@ class _linalg:
     @staticmethod
     def svdvals(x: Any, /) -> Any: ...
     @staticmethod
-    def tensordot(a: Any, b: Any, /, *, axes: Any = 2) -> Any: ...
+    def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any: ...
     @staticmethod
     def trace(x: Any, /, *, offset: Any = 0, dtype: Any = None) -> Any: ...
     @staticmethod
@@ -227,7 +227,7 @@ def log1p(x: Any, /) -> Any:
     """log(1 + x), accurate near 0."""
 def log2(x: Any, /) -> Any:
     """The logarithm to base 2."""
-def logaddexp(a: Any, b: Any, /) -> Any:
+def logaddexp(x1: Any, x2: Any, /) -> Any:
     """log(exp(a) + exp(b)), without overflow."""
 def logical_and(a: Any, b: Any, /) -> Any:
     """Both are not zero."""
@@ -243,7 +243,7 @@ def matrix_transpose(x: Any, /) -> Any:
     """The last two axes exchanged."""
 def max(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
     """The largest element over axes; the first of equal ones takes the derivative. Of two arrays: `maximum(a, b)`."""
-def maximum(a: Any, b: Any, /) -> Any:
+def maximum(x1: Any, x2: Any, /) -> Any:
     """The larger of a and b; the derivative goes to a where they are equal."""
 def mean(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
     """The mean over axes: an integer, a label letter, several, or all of them."""
@@ -251,21 +251,21 @@ def meshgrid(*arrays: Any, indexing: Any = 'xy') -> Any:
     """Coordinates on a grid."""
 def min(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
     """The smallest element over axes; the first of equal ones takes the derivative. Of two arrays: `minimum(a, b)`."""
-def minimum(a: Any, b: Any, /) -> Any:
+def minimum(x1: Any, x2: Any, /) -> Any:
     """The smaller of a and b; the derivative goes to a where they are equal."""
 def moveaxis(x: Any, source: Any, destination: Any, /) -> Any:
     """Axes moved to other places, the rest in their order."""
-def multiply(a: Any, b: Any, /) -> Any:
+def multiply(x1: Any, x2: Any, /) -> Any:
     """a * b, element by element."""
 nan: Any
 def negative(x: Any, /) -> Any:
     """-x."""
 newaxis: Any
-def nextafter(a: Any, b: Any, /) -> Any:
+def nextafter(x1: Any, x2: Any, /) -> Any:
     """The floating number next to a in the direction of b; derivative 1 in a."""
 def nonzero(x: Any, /) -> Any:
     """The positions of the elements that are not zero, one vector of integers per axis, in C order: `x[nonzero(x)]` are the elements."""
-def not_equal(a: Any, b: Any, /) -> Any:
+def not_equal(x1: Any, x2: Any, /) -> Any:
     """a != b, element by element."""
 def ones(shape: Any, *, dtype: Any = None, device: Any = None) -> Any:
     ...
@@ -276,30 +276,30 @@ def permute_dims(x: Any, /, axes: Any) -> Any:
 pi: Any
 def positive(x: Any, /) -> Any:
     """x."""
-def pow(a: Any, b: Any, /) -> Any:
+def pow(x1: Any, x2: Any, /) -> Any:
     """a ** b, element by element."""
 def prod(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: Any = False) -> Any:
-    """The product over axes."""
+    """The product over axes, of bools and integers in int64. Its derivative is the product of the other elements, right also where elements are zero."""
 def real(x: Any, /) -> Any:
     """The real part."""
 def reciprocal(x: Any, /) -> Any:
     """1 / x."""
-def remainder(a: Any, b: Any, /) -> Any:
+def remainder(x1: Any, x2: Any, /) -> Any:
     """a - floor(a / b) b, with the sign of b."""
 def repeat(x: Any, repeats: Any, /, *, axis: Any = None) -> Any:
     """Each entry along an axis several times in a row: `repeats` times, or as often as a vector of integers says for each entry."""
 def reshape(x: Any, /, shape: Any, *, copy: Any = None) -> Any:
     """The same elements in another shape."""
 def result_type(*arrays_and_dtypes: Any) -> Any:
-    """The type that arrays, types and numbers are computed in together."""
+    """The type that arrays and types are computed in together."""
 def roll(x: Any, /, shift: Any, *, axis: Any = None) -> Any:
     """Entries moved along axes by `shift`, those that leave one end entering at the other."""
 def round(x: Any, /) -> Any:
-    """The nearest integer, halves to even; derivative 0."""
+    """The nearest integer, halves to even; of complex numbers each part for itself."""
 def searchsorted(a: Any, b: Any, /, *, side: Any = 'left', sorter: Any = None) -> Any:
     """The positions in the sorted vector a where the elements of b would keep it sorted."""
 def sign(x: Any, /) -> Any:
-    """x / abs(x), 0 at 0."""
+    """x / abs(x), 0 at 0, NaN of NaN."""
 def signbit(x: Any, /) -> Any:
     """x is negative."""
 def sin(x: Any, /) -> Any:
@@ -318,10 +318,10 @@ def stack(arrays: Any, /, *, axis: Any = 0) -> Any:
     """Arrays of one shape along a new axis, labelled U."""
 def std(x: Any, /, *, axis: Any = None, correction: Any = 0.0, keepdims: Any = False) -> Any:
     """The standard deviation over axes, the square root of `var`; its derivative where it is 0 is 0."""
-def subtract(a: Any, b: Any, /) -> Any:
+def subtract(x1: Any, x2: Any, /) -> Any:
     """a - b."""
 def sum(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: Any = False) -> Any:
-    """The sum over axes."""
+    """The sum over axes: an integer, a label letter, several, or all of them."""
 def take(x: Any, indices: Any, /, *, axis: Any = None) -> Any:
     """Entries of x along one axis, at integer positions (a vector; negatives count from the end). The axis keeps its label."""
 def take_along_axis(x: Any, indices: Any, /, *, axis: Any = -1) -> Any:
@@ -330,8 +330,8 @@ def tan(x: Any, /) -> Any:
     """The tangent; x in radians."""
 def tanh(x: Any, /) -> Any:
     """The hyperbolic tangent."""
-def tensordot(a: Any, b: Any, /, *, axes: Any = 2) -> Any:
-    """The sum of products over axes: the last of a with the first of b, or two lists of axes."""
+def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
+    """The sum of products over axes."""
 def tile(x: Any, repetitions: Any, /) -> Any:
     """The array several times along each axis."""
 def tril(x: Any, /, *, k: Any = 0) -> Any:
@@ -342,7 +342,7 @@ def trunc(x: Any, /) -> Any:
     """x without its fraction; derivative 0."""
 uint8: Any
 def unique_all(x: Any, /) -> Any:
-    """The distinct values of x in order, the first position of each in the flattened x, the position of each element's value, and the counts."""
+    """The distinct values of x in order, the first position of each in the flattened x, the position of each element's value, and the counts. Complex values are ordered by their real parts, equal ones by their imaginary parts."""
 def unique_counts(x: Any, /) -> Any:
     """The distinct values of x in order, and how often each occurs."""
 def unique_inverse(x: Any, /) -> Any:

@@ -2,7 +2,6 @@
 operations."""
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +14,8 @@ from ...core.errors import TypeRefused, line_of, user_site
 from ...core.tables import PUBLIC
 from ...machine.caches import remembered
 from ..protocol import adapted, gl, in_double, traced_in, unknown
+from .reading import arguments, refuse_writing
+from .special import UFUNCS as SPECIAL
 from .table import FUNCTIONS
 
 # NumPy's ufuncs that are spelled differently here; the others have the name of their operation.
@@ -52,7 +53,7 @@ _COMPOSED: dict[str, Callable[..., Any]] = {
 @remembered(None)
 def ufunc_operation(name: str) -> Callable[..., Any] | None:
     """What a ufunc of NumPy records, from its name."""
-    return PUBLIC.get(_SPELLED.get(name, name)) or _COMPOSED.get(name)
+    return PUBLIC.get(_SPELLED.get(name, name)) or _COMPOSED.get(name) or SPECIAL.get(name)
 
 
 UFUNCS = tuple(sorted({f.__name__ for f in vars(np).values() if isinstance(f, np.ufunc)
@@ -64,38 +65,12 @@ _REDUCED = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"
             "logaddexp": "logsumexp"}
 _ACCUMULATED = {"add": "cumsum", "multiply": "cumprod", "maximum": "cummax", "minimum": "cummin"}
 
-_ORDERED = ("reshape", "ravel")  # where order= says which element goes where, not how they lie in memory
-
 _WAYS = {
     "at": "write x[i] = x[i] + v, or x.at(...) for the index",
     "reduceat": "write one sum for each slice, np.stack([np.sum(x[a:b]), ...])",
     "reduce": "write np.sum, np.prod, np.max, np.min, np.all or np.any",
     "accumulate": "write np.cumsum or np.cumprod",
 }
-
-
-def _named(word: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Keyword arguments without those that mean nothing here; a place to write to and a mask are refused."""
-    out = options.get("out")
-    if out is not None and any(o is not None for o in (out if isinstance(out, tuple) else (out,))):
-        raise TypeRefused(f"{word} with out= would write a recorded value into an array, at {line_of(user_site())}; "
-                          f"write y = {word}(...), and a = a + x instead of a += x")
-    if "where" in options and options["where"] is not True:
-        raise TypeRefused(
-            f"{word} with where= has no operation, at {line_of(user_site())}; select with np.where(mask, {word}(x), "
-            "other), or x[mask]")
-    return {k: v for k, v in options.items() if k not in ("out", "where", "casting", "subok", "order", "like")
-            and v is not np._NoValue}
-
-
-@remembered(None)
-def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
-    """What NumPy takes where an argument is not given: said aloud, it means the same."""
-    try:
-        parameters = inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        return {}
-    return {name: p.default for name, p in parameters.items() if p.default is not p.empty}
 
 
 def _constants(function: Callable[..., Any], word: str, name: str, args: Any, kwargs: Any) -> Any:
@@ -124,7 +99,9 @@ def array_ufunc(self: dlarray, ufunc: Any, method: str, *inputs: Any, **options:
         if method == "at" or traced_in((inputs, options)) and method in _WAYS:
             raise TypeRefused(f"{word} has no operation, at {line_of(user_site())}; {_WAYS[method]}")
         return _constants(ufunc if method == "__call__" else getattr(ufunc, method), word, name, inputs, options)
-    options = _named(word, options)
+    refuse_writing(word, options)
+    options = {k: v for k, v in options.items()
+               if k not in ("out", "where", "casting", "subok", "order") and v is not np._NoValue}
     if method in ("reduce", "accumulate"):
         x, axis, *rest = (*inputs, options.pop("axis", 0))[:2] if len(inputs) < 2 else inputs
         dtype = rest[0] if rest else options.pop("dtype", None)
@@ -151,12 +128,7 @@ def array_function(self: dlarray, function: Any, types: Any, args: Any, kwargs: 
     word = f"np.{name}"
     if adapter is None:
         return _constants(function, word, name, args, kwargs)
-    options = kwargs
-    if kwargs:
-        usual = _defaults(function)
-        options = _named(word, {k: v for k, v in kwargs.items() if k not in usual or v is not usual[k]})
-    if name in _ORDERED and "order" in kwargs:
-        options["order"] = kwargs["order"]
+    args, options = arguments(function, adapter, word, args, kwargs)
     return adapted(word, adapter, args, options)
 
 

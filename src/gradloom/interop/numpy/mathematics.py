@@ -38,7 +38,7 @@ def vdot(a: Any, b: Any) -> Any:
 
 
 @named_as_theirs
-def einsum(*operands: Any, optimize: Any = False) -> Any:
+def einsum(*operands: Any) -> Any:
     if isinstance(operands[0], str):
         return gl.einsum(*operands)
     # each array with the list of its axes, and then that of the result
@@ -128,8 +128,7 @@ FUNCTIONS["array_equal"] = lambda a1, a2, equal_nan=False: gl.array_equal(a1, a2
 
 
 @named_as_theirs
-def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Any:
-    refuse("interp", period=(period, None))
+def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
     x, xp, fp = array(x), array(xp), array(fp)
     y = gl.interp1(xp, fp, gl.clip(x, xp[0], xp[-1]))
     y = gl.where(x < xp[0], fp[0] if left is None else left, y)
@@ -139,24 +138,23 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
 # ----- creation: constants with x's labels -----
 
 
-def _like(fill: float | None) -> Any:
-    def call(a: Any, *more: Any, **options: Any) -> Any:
-        value, more = ((fill, more) if fill is not None else (more[0], more[1:]) if more
-                       else (options.pop("fill_value"), more))
-        dtype, shape = more[0] if more else options.get("dtype"), options.get("shape")
-        a = array(a)
-        if shape is None:
-            return gl.full_like(a, value, dtype=dtype, device=options.get("device"))
-        return gl.full(tuple(np.atleast_1d(shape).tolist()), value, like=a, dtype=dtype)
-
-    return call
+@named_as_theirs
+def full_like(a: Any, fill_value: Any, dtype: Any = None, *, shape: Any = None, device: Any = None) -> Any:
+    a = array(a)
+    if shape is None:
+        return gl.full_like(a, fill_value, dtype=dtype, device=device)
+    return gl.full(tuple(np.atleast_1d(shape).tolist()), fill_value, like=a, dtype=dtype)
 
 
-for _name, _fill in {"zeros_like": 0, "ones_like": 1, "empty_like": 0, "full_like": None}.items():
+def _like(fill: float) -> Any:
+    return lambda a, dtype=None, *, shape=None, device=None: full_like(a, fill, dtype, shape=shape, device=device)
+
+
+for _name, _fill in {"zeros_like": 0, "ones_like": 1, "empty_like": 0}.items():
     FUNCTIONS[_name] = _like(_fill)
-FUNCTIONS["copy"] = lambda a, order="K", subok=False: array(a).copy()
+FUNCTIONS["copy"] = lambda a: array(a).copy()
 FUNCTIONS["astype"] = lambda x, dtype, /, *, copy=True, device=None: gl.astype(x, dtype)
-FUNCTIONS["shape"] = lambda a: a.shape
+FUNCTIONS["shape"] = lambda a: array(a).shape
 FUNCTIONS["ndim"] = lambda a: a.ndim
 FUNCTIONS["size"] = lambda a, axis=None: (
     a.size if axis is None else math.prod(np.take(a.shape, axis).reshape(-1).tolist()))
@@ -167,25 +165,27 @@ FUNCTIONS["isrealobj"] = lambda x: not array(x).dtype.is_complex
 @named_as_theirs
 def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False,
              dtype: Any = None, axis: int = 0) -> Any:
-    refuse("linspace", retstep=(retstep, False), axis=(axis, 0))
     start, stop = array(start), array(stop)
-    rank = max(start.ndim, stop.ndim)
-    steps = np.arange(num, dtype=np.float64).reshape((-1,) + (1,) * rank) / max(num - 1 if endpoint else num, 1)
-    return cast(start * (1 - steps) + stop * steps, dtype)
+    rank, parts = max(start.ndim, stop.ndim), num - 1 if endpoint else num
+    steps = np.arange(num, dtype=np.float64).reshape((-1,) + (1,) * rank) / max(parts, 1)
+    y = cast(start * (1 - steps) + stop * steps, dtype)
+    y = gl.moveaxis(y, 0, axis) if axis else y
+    return (y, (stop - start) / parts if parts else (stop - start) * math.nan) if retstep else y
 
 
 # ----- linear algebra -----
 
-for _name in ("inv", "det", "slogdet"):
-    FUNCTIONS[f"linalg.{_name}"] = lambda a, _name=_name: getattr(linalg, _name)(a)
+FUNCTIONS["linalg.inv"] = lambda a: linalg.inv(a)
+FUNCTIONS["linalg.det"] = lambda a: linalg.det(a)
+FUNCTIONS["linalg.slogdet"] = lambda a: linalg.slogdet(a)
 FUNCTIONS["linalg.solve"] = lambda a, b: linalg.solve(a, b)
 FUNCTIONS["linalg.svdvals"] = lambda x, /: linalg.svdvals(x)
 FUNCTIONS["linalg.vecdot"] = lambda x1, x2, /, *, axis=-1: linalg.vecdot(x1, x2, axis=axis)
-FUNCTIONS["linalg.matmul"] = lambda a, b, /: gl.matmul(a, b)
+FUNCTIONS["linalg.matmul"] = lambda x1, x2, /: gl.matmul(x1, x2)
 FUNCTIONS["linalg.matrix_transpose"] = lambda x, /: gl.matrix_transpose(x)
-FUNCTIONS["linalg.tensordot"] = lambda a, b, /, *, axes=2: gl.tensordot(a, b, axes=axes)
-FUNCTIONS["linalg.outer"] = lambda a, b, /: gl.outer(a, b)
-FUNCTIONS["linalg.cross"] = lambda a, b, /, *, axis=-1: cross(a, b, axis=axis)
+FUNCTIONS["linalg.tensordot"] = lambda x1, x2, /, *, axes=2: gl.tensordot(x1, x2, axes=axes)
+FUNCTIONS["linalg.outer"] = lambda x1, x2, /: gl.outer(x1, x2)
+FUNCTIONS["linalg.cross"] = lambda x1, x2, /, *, axis=-1: cross(x1, x2, axis=axis)
 FUNCTIONS["linalg.trace"] = lambda x, /, *, offset=0, dtype=None: gl.trace(x, offset=offset, dtype=dtype)
 FUNCTIONS["linalg.diagonal"] = lambda x, /, *, offset=0: gl.diagonal(x, offset=offset)
 FUNCTIONS["linalg.cholesky"] = lambda a, /, *, upper=False: linalg.cholesky(
@@ -193,7 +193,9 @@ FUNCTIONS["linalg.cholesky"] = lambda a, /, *, upper=False: linalg.cholesky(
 FUNCTIONS["linalg.qr"] = lambda a, mode="reduced": linalg.qr(a, mode=mode) if mode != "r" else linalg.qr(a).R
 FUNCTIONS["linalg.pinv"] = lambda a, rcond=None, *, rtol=None: linalg.pinv(a, rtol=rcond if rtol is None else rtol)
 FUNCTIONS["linalg.matrix_power"] = lambda a, n: linalg.matrix_power(a, n)
-FUNCTIONS["linalg.matrix_rank"] = lambda A, *, rtol=None: linalg.matrix_rank(A, rtol=rtol)
+FUNCTIONS["linalg.matrix_rank"] = lambda A, tol=None, *, rtol=None: (
+    linalg.matrix_rank(A, rtol=rtol) if tol is None
+    else gl.count_nonzero(linalg.svdvals(A) > np.asarray(tol)[..., None], axis=-1))
 FUNCTIONS["linalg.eigvalsh"] = lambda a, UPLO="L": linalg.eigvalsh(_hermitian(a, UPLO))
 
 
@@ -212,8 +214,7 @@ def _hermitian(a: Any, triangle: str) -> Any:
 
 
 @named_as_theirs
-def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
-    refuse("linalg.svd", hermitian=(hermitian, False))
+def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     return linalg.svd(a, full_matrices=full_matrices) if compute_uv else linalg.svdvals(a)
 
 
@@ -249,18 +250,18 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
 
 
 @named_as_theirs
-def gradient(f: Any, *spacing: Any, axis: Any = None, edge_order: int = 1) -> Any:
+def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
     """Central differences, and at both ends one-sided ones of order `edge_order`, for one spacing of each axis or the
     places along it."""
     f = floating(array(f))
     axes = (tuple(range(f.ndim)) if axis is None else
             tuple(k % f.ndim for k in (axis if isinstance(axis, (tuple, list)) else (axis,))))
-    if (edge_order not in (1, 2) or len(spacing) not in (0, 1, len(axes))
+    if (edge_order not in (1, 2) or len(varargs) not in (0, 1, len(axes))
         or any(f.shape[k] < edge_order + 1 for k in axes)):
         raise TypeRefused(
             "np.gradient takes a spacing for each axis or one for all, edge_order 1 or 2, and one entry more than "
             f"that along each axis, at {line_of(user_site())}; write differences of slices for others")
-    steps = spacing * len(axes) if len(spacing) == 1 else spacing or (1.0,) * len(axes)
+    steps = varargs * len(axes) if len(varargs) == 1 else varargs or (1.0,) * len(axes)
     parts = [gl.moveaxis(_slope(gl.moveaxis(f, k, 0), array(h), edge_order), 0, k)
              for k, h in zip(axes, steps, strict=True)]
     return parts[0] if len(parts) == 1 else tuple(parts)
@@ -309,10 +310,14 @@ def _transforms(name: str, axes: Any) -> Any:
     return lambda a, s=None, axes=axes, norm=None: getattr(fft, name)(a, s=s, axes=axes, norm=norm or "backward")
 
 
+def _shift(name: str) -> Any:
+    return lambda x, axes=None: getattr(fft, name)(x, axes=axes)
+
+
 for _name in ("fft", "ifft", "rfft", "irfft", "hfft", "ihfft"):
     FUNCTIONS[f"fft.{_name}"] = _transform(_name)
 for _name in ("fftn", "ifftn", "rfftn", "irfftn"):
     FUNCTIONS[f"fft.{_name}"] = _transforms(_name, None)
     FUNCTIONS[f"fft.{_name[:-1]}2"] = _transforms(_name, (-2, -1))
 for _name in ("fftshift", "ifftshift"):
-    FUNCTIONS[f"fft.{_name}"] = lambda x, axes=None, _name=_name: getattr(fft, _name)(x, axes=axes)
+    FUNCTIONS[f"fft.{_name}"] = _shift(_name)

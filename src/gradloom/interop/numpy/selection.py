@@ -10,7 +10,7 @@ from ...core.array import dlarray
 from ...core.errors import ShapeError, line_of, user_site
 from ..protocol import array, cast, gl, linalg
 from .mathematics import linspace
-from .table import FUNCTIONS, named_as_theirs, ravel, refuse, split
+from .table import FUNCTIONS, named_as_theirs, ravel, split
 
 # ----- selection -----
 
@@ -51,7 +51,7 @@ def resize(a: Any, new_shape: Any) -> Any:
 
 
 @named_as_theirs
-def compress(condition: Any, a: Any, axis: Any = None, out: Any = None) -> Any:
+def compress(condition: Any, a: Any, axis: Any = None) -> Any:
     a, k = _flat_or(a, axis)
     return gl.take(a, np.flatnonzero(np.asarray(condition)), axis=k)
 
@@ -62,8 +62,7 @@ def extract(condition: Any, arr: Any) -> Any:
 
 
 @named_as_theirs
-def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
-    refuse("choose", mode=(mode, "raise"))
+def choose(a: Any, choices: Any) -> Any:
     a, choices = array(a), [array(c) for c in choices]
     if bool(gl.any(gl.logical_or(a < 0, a >= len(choices)))):
         raise ShapeError(
@@ -96,12 +95,12 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> An
 
 
 @named_as_theirs
-def partition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", order: Any = None) -> Any:
+def partition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect") -> Any:
     return FUNCTIONS["sort"](a, axis)  # which is one
 
 
 @named_as_theirs
-def argpartition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", order: Any = None) -> Any:
+def argpartition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect") -> Any:
     return FUNCTIONS["argsort"](a, axis)
 
 
@@ -121,8 +120,7 @@ def apply_along_axis(func1d: Any, axis: int, arr: Any, *args: Any, **kwargs: Any
 
 
 @named_as_theirs
-def sliding_window_view(x: Any, window_shape: Any, axis: Any = None, *, subok: bool = False,
-                        writeable: bool = False) -> Any:
+def sliding_window_view(x: Any, window_shape: Any, axis: Any = None) -> Any:
     x = array(x)
     sizes = tuple(window_shape) if np.ndim(window_shape) else (window_shape,)
     axes = tuple(range(x.ndim)) if axis is None else tuple(k % x.ndim for k in (axis if np.ndim(axis) else (axis,)))
@@ -144,8 +142,7 @@ FUNCTIONS["diagflat"] = lambda v, k=0: gl.diag(ravel(v), k=k)
 
 
 @named_as_theirs
-def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
-    refuse("fill_diagonal", wrap=(wrap, False))
+def fill_diagonal(a: Any, val: Any) -> None:
     n = min(a.shape)
     a[(np.arange(n),) * a.ndim] = val if isinstance(val, dlarray) else np.resize(val, n) if np.ndim(val) else val
 
@@ -178,8 +175,7 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
 
 
 @named_as_theirs
-def polyfit(x: Any, y: Any, deg: int, rcond: Any = None, full: bool = False, w: Any = None, cov: Any = False) -> Any:
-    refuse("polyfit", full=(full, False), cov=(cov, False))
+def polyfit(x: Any, y: Any, deg: int, rcond: Any = None, *, w: Any = None) -> Any:
     left, right = vander(x, int(deg) + 1), array(y)
     if w is not None:
         w = gl.reshape(array(w), (-1, 1))
@@ -237,9 +233,9 @@ def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: 
 
 @named_as_theirs
 def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
-    refuse("geomspace", axis=(axis, 0))
     start, stop = array(start), array(stop)
-    return cast(start * (stop / start) ** linspace(0.0 * start, 0.0 * stop + 1.0, num, endpoint), dtype)
+    y = cast(start * (stop / start) ** linspace(0.0 * start, 0.0 * stop + 1.0, num, endpoint), dtype)
+    return gl.moveaxis(y, 0, axis) if axis else y
 
 
 @named_as_theirs
@@ -252,8 +248,7 @@ def cond(x: Any, p: Any = None) -> Any:
 
 
 @named_as_theirs
-def tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
-    refuse("linalg.tensorsolve", axes=(axes, None))
+def tensorsolve(a: Any, b: Any) -> Any:
     a, b = array(a), array(b)
     return gl.reshape(linalg.solve(gl.reshape(a, (b.size, -1)), ravel(b)), a.shape[b.ndim:])
 
@@ -271,8 +266,8 @@ FUNCTIONS["tril_indices_from"] = lambda arr, k=0: np.tril_indices(arr.shape[-2],
 FUNCTIONS["triu_indices_from"] = lambda arr, k=0: np.triu_indices(arr.shape[-2], k, arr.shape[-1])
 FUNCTIONS["isreal"] = lambda x: gl.equal(gl.imag(array(x)), 0)
 FUNCTIONS["iscomplex"] = lambda x: gl.not_equal(gl.imag(array(x)), 0)
-FUNCTIONS["isposinf"] = lambda x, out=None: gl.equal(x, math.inf)
-FUNCTIONS["isneginf"] = lambda x, out=None: gl.equal(x, -math.inf)
+FUNCTIONS["isposinf"] = lambda x: gl.equal(x, math.inf)
+FUNCTIONS["isneginf"] = lambda x: gl.equal(x, -math.inf)
 FUNCTIONS["result_type"] = lambda *given: np.result_type(*[np.dtype(str(x.dtype)[6:]) if isinstance(x, dlarray)
                                                            else x for x in given])
 

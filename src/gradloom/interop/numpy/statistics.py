@@ -13,7 +13,7 @@ from ...core.tables import OPERATIONS
 from ...machine.dtypes import differentiable
 from ...operations.neural.softmax import floating
 from ..protocol import array, cast, gl
-from .table import FUNCTIONS, named_as_theirs, ravel, refuse
+from .table import FUNCTIONS, named_as_theirs, ravel
 
 
 def _without_nan(a: Any, dtype: Any, fill: Any) -> tuple[Any, Any]:
@@ -23,18 +23,14 @@ def _without_nan(a: Any, dtype: Any, fill: Any) -> tuple[Any, Any]:
     return gl.where(gone, fill, a), gone
 
 
-def _kept(keepdims: Any) -> bool:
-    return False if keepdims is np._NoValue else bool(keepdims)
+@named_as_theirs
+def nansum(a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = False) -> Any:
+    return gl.sum(_without_nan(a, dtype, 0)[0], axis=axis, keepdims=keepdims)
 
 
 @named_as_theirs
-def nansum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False) -> Any:
-    return gl.sum(_without_nan(a, dtype, 0)[0], axis=axis, keepdims=_kept(keepdims))
-
-
-@named_as_theirs
-def nanprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False) -> Any:
-    return gl.prod(_without_nan(a, dtype, 1)[0], axis=axis, keepdims=_kept(keepdims))
+def nanprod(a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = False) -> Any:
+    return gl.prod(_without_nan(a, dtype, 1)[0], axis=axis, keepdims=keepdims)
 
 
 @named_as_theirs
@@ -48,18 +44,16 @@ def nancumprod(a: Any, axis: Any = None, dtype: Any = None) -> Any:
 
 
 @named_as_theirs
-def nanmean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False) -> Any:
+def nanmean(a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = False) -> Any:
     filled, gone = _without_nan(a, dtype, 0)
-    keepdims = _kept(keepdims)
     count = gl.astype(gl.count_nonzero(gl.logical_not(gone), axis=axis, keepdims=keepdims), gl.real(filled).dtype)
     return gl.sum(filled, axis=axis, keepdims=keepdims) / count
 
 
 @named_as_theirs
-def nanvar(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: Any = False,
+def nanvar(a: Any, axis: Any = None, dtype: Any = None, ddof: Any = 0, keepdims: Any = False,
            *, correction: Any = None) -> Any:
     filled, gone = _without_nan(a, dtype, 0)
-    keepdims = _kept(keepdims)
     away = gl.where(gone, 0, filled - nanmean(a, axis, dtype, keepdims=True))
     count = gl.astype(gl.count_nonzero(gl.logical_not(gone), axis=axis, keepdims=keepdims), gl.real(filled).dtype)
     return gl.sum(gl.real(away * gl.conj(away)), axis=axis,
@@ -67,25 +61,24 @@ def nanvar(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: A
 
 
 @named_as_theirs
-def nanstd(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: Any = False,
+def nanstd(a: Any, axis: Any = None, dtype: Any = None, ddof: Any = 0, keepdims: Any = False,
            *, correction: Any = None) -> Any:
     return gl.sqrt(nanvar(a, axis, dtype, ddof=ddof, keepdims=keepdims, correction=correction))
 
 
 def _extreme(name: str, far: float) -> None:
-    def call(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, initial: Any = None) -> Any:
+    def call(a: Any, axis: Any = None, keepdims: Any = False, initial: Any = None) -> Any:
         filled, gone = _without_nan(a, None, far if differentiable(array(a).dtype) else 0)
-        y = FUNCTIONS[name](filled, axis=axis, keepdims=_kept(keepdims), initial=None if initial is np._NoValue
-                            else initial)
-        return (gl.where(gl.all(gone, axis=axis, keepdims=_kept(keepdims)), math.nan, y)
+        y = FUNCTIONS[name](filled, axis=axis, keepdims=keepdims, initial=initial)
+        return (gl.where(gl.all(gone, axis=axis, keepdims=keepdims), math.nan, y)
                 if differentiable(filled.dtype) else y)
 
-    def place(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> Any:
+    def place(a: Any, axis: Any = None, *, keepdims: Any = False) -> Any:
         filled, gone = _without_nan(a, None, far if differentiable(array(a).dtype) else 0)
         if bool(gl.any(gl.all(gone, axis=axis))):
             raise ShapeError(
                 f"np.nanarg{name} where all are NaN, at {line_of(user_site())}; leave them out, as with x[mask]")
-        return FUNCTIONS[f"arg{name}"](filled, axis=axis, keepdims=_kept(keepdims))
+        return FUNCTIONS[f"arg{name}"](filled, axis=axis, keepdims=keepdims)
 
     FUNCTIONS[f"nan{name}"], FUNCTIONS[f"nanarg{name}"] = call, place
 
@@ -97,26 +90,20 @@ _extreme("min", math.inf)
 
 
 @named_as_theirs
-def quantile(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False,
-             method: str = "linear", keepdims: Any = False, *,
-             weights: Any = None) -> Any:
-    refuse("quantile", weights=(weights, None))
-    return gl.quantile(a, q, axis=axis, keepdims=_kept(keepdims), method=method)
+def quantile(a: Any, q: Any, axis: Any = None,
+             method: str = "linear", keepdims: Any = False) -> Any:
+    return gl.quantile(a, q, axis=axis, keepdims=keepdims, method=method)
 
 
 @named_as_theirs
-def percentile(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False,
-               method: str = "linear", keepdims: Any = False, *,
-               weights: Any = None) -> Any:
-    return quantile(a, np.asarray(q) / 100, axis, method=method, keepdims=keepdims, weights=weights)
+def percentile(a: Any, q: Any, axis: Any = None,
+               method: str = "linear", keepdims: Any = False) -> Any:
+    return quantile(a, np.asarray(q) / 100, axis, method=method, keepdims=keepdims)
 
 
 @named_as_theirs
-def nanquantile(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False,
-                method: str = "linear", keepdims: Any = False, *,
-                weights: Any = None) -> Any:
+def nanquantile(a: Any, q: Any, axis: Any = None, keepdims: Any = False) -> Any:
     """NaN come last in order, and each row has its own number of others."""
-    refuse("nanquantile", method=(method, "linear"), weights=(weights, None))
     a, parts = floating(array(a)), np.asarray(q, dtype=np.float64)
     if not ((parts >= 0) & (parts <= 1)).all():
         raise ShapeError(
@@ -133,28 +120,24 @@ def nanquantile(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_inp
     below, above = (gl.take_along_axis(ordered, k, axis=-1) for k in (low, np.minimum(low + 1, last)))
     y = below + gl.where(position > low, above - below, 0.0) * gl.astype(array(position - low), below.dtype)
     y = gl.moveaxis(y, -1, 0)
-    kept = tuple(1 if k in axes else n for k, n in enumerate(a.shape)) if _kept(keepdims) else shape
+    kept = tuple(1 if k in axes else n for k, n in enumerate(a.shape)) if keepdims else shape
     return gl.reshape(y, (*parts.shape, *kept))
 
 
 @named_as_theirs
-def nanpercentile(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False,
-                  method: str = "linear", keepdims: Any = False, *,
-                  weights: Any = None) -> Any:
-    return nanquantile(a, np.asarray(q) / 100, axis, method=method, keepdims=keepdims, weights=weights)
+def nanpercentile(a: Any, q: Any, axis: Any = None, keepdims: Any = False) -> Any:
+    return nanquantile(a, np.asarray(q) / 100, axis, keepdims=keepdims)
 
 
-FUNCTIONS["nanmedian"] = lambda a, axis=None, out=None, overwrite_input=False, keepdims=False: nanquantile(
+FUNCTIONS["nanmedian"] = lambda a, axis=None, keepdims=False: nanquantile(
     a, 0.5, axis, keepdims=keepdims)
 
 # ----- covariances and counts -----
 
 
 @named_as_theirs
-def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: Any = None, fweights: Any = None,
-        aweights: Any = None, *,
+def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: Any = None, *,
         dtype: Any = None) -> Any:
-    refuse("cov", fweights=(fweights, None), aweights=(aweights, None))
 
     def rows(v: Any) -> Any:
         v = cast(array(v), dtype)
@@ -204,8 +187,7 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: float = 2 * m
 
 
 @named_as_theirs
-def isin(element: Any, test_elements: Any, assume_unique: bool = False, invert: bool = False,
-         *, kind: Any = None) -> Any:
+def isin(element: Any, test_elements: Any, *, invert: bool = False, kind: Any = None) -> Any:
     element, others = array(element), ravel(test_elements)
     found = gl.any(gl.equal(gl.reshape(element, (*element.shape, 1)), others), axis=-1)
     return gl.logical_not(found) if invert else found

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import TypeRefused, line_of, user_site
+from ...operations.neural.softmax import floating
 from ..protocol import array, cast, gl
 
 _array = array  # where an argument has its name
@@ -34,61 +35,59 @@ def refuse(word: str, **options: Any) -> None:
 
 # ----- reductions -----
 
-_CORRECTED = ("var", "std")
+
+def _reduction(name: str, join: str | None = None) -> None:
+    """np.sum and its like; `join` is the operation that takes an initial value in."""
+    operation = getattr(gl, name)
+
+    def call(a: Any, axis: Any = None, keepdims: Any = False) -> Any:
+        return operation(a, axis=axis, keepdims=keepdims)
+
+    def in_type(a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = False) -> Any:
+        return operation(cast(a, dtype), axis=axis, keepdims=keepdims)
+
+    def with_start(a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = False, initial: Any = None) -> Any:
+        y = in_type(a, axis, dtype, keepdims)
+        return y if initial is None else getattr(gl, join or "")(y, initial)
+
+    def corrected(a: Any, axis: Any = None, dtype: Any = None, ddof: Any = 0, keepdims: Any = False, *,
+                  correction: Any = None) -> Any:
+        return operation(cast(a, dtype), axis=axis, keepdims=keepdims,
+                         correction=ddof if correction is None else correction)
+
+    FUNCTIONS[name] = (with_start if join else corrected if name in ("var", "std") else in_type if name == "mean"
+                       else call)
 
 
-def _reduction(name: str, order: tuple[str, ...], join: str | None = None) -> None:
-    """np.sum and its like; `order` is NumPy's order of what may follow the axis, `join` the operation that takes an
-    initial value in."""
-
-    def call(a: Any, axis: Any = None, *more: Any, **options: Any) -> Any:
-        options = {k: v for k, v in {**dict(zip(order, more, strict=False)), **options}.items() if v is not np._NoValue}
-        refuse(name, out=(options.pop("out", None), None), where=(options.pop("where", True), True))
-        x, initial = cast(a, options.pop("dtype", None)), options.pop("initial", None)
-        if name in _CORRECTED and "ddof" in options:
-            options["correction"] = options.pop("ddof")
-        y = getattr(gl, name)(x, axis=axis, **options)
-        return y if initial is None or join is None else getattr(gl, join)(y, initial)
-
-    FUNCTIONS[name] = call
-
-
-for _name, _join in {"sum": "add", "prod": "multiply"}.items():
-    _reduction(_name, ("dtype", "out", "keepdims", "initial", "where"), _join)
-_reduction("mean", ("dtype", "out", "keepdims"))
-for _name in _CORRECTED:
-    _reduction(_name, ("dtype", "out", "ddof", "keepdims"))
-for _name, _join in {"max": "maximum", "min": "minimum"}.items():
-    _reduction(_name, ("out", "keepdims", "initial", "where"), _join)
-    FUNCTIONS[f"a{_name}"] = FUNCTIONS[_name]
-for _name in ("any", "all"):
-    _reduction(_name, ("out", "keepdims"))
-for _name in ("argmax", "argmin"):
-    _reduction(_name, ("out",))
-_reduction("median", ("out",))
+for _name, _join in {"sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum"}.items():
+    _reduction(_name, _join)
+FUNCTIONS["amax"], FUNCTIONS["amin"] = FUNCTIONS["max"], FUNCTIONS["min"]
+for _name in ("mean", "var", "std", "any", "all", "argmax", "argmin", "median"):
+    _reduction(_name)
 
 
 @named_as_theirs
-def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> Any:
+def ptp(a: Any, axis: Any = None, keepdims: Any = False) -> Any:
     return gl.max(a, axis=axis, keepdims=keepdims) - gl.min(a, axis=axis, keepdims=keepdims)
 
 
 @named_as_theirs
 def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: Any = False) -> Any:
-    refuse("average", returned=(returned, False))
-    if weights is None:
-        return gl.mean(a, axis=axis, keepdims=keepdims)
-    a, w = array(a), array(weights)
+    a = array(a)
+    w = gl.ones_like(gl.real(floating(a))) if weights is None else array(weights)
     if w.ndim != a.ndim and axis is not None:
         w = gl.reshape(w, tuple(n if k == axis % a.ndim else 1 for k, n in enumerate(a.shape)))
     w = gl.broadcast_to(w, a.shape)
-    return gl.sum(a * w, axis=axis, keepdims=keepdims) / gl.sum(w, axis=axis, keepdims=keepdims)
+    total = gl.sum(w, axis=axis, keepdims=keepdims)
+    mean = gl.sum(a * w, axis=axis, keepdims=keepdims) / total
+    return (mean, total) if returned else mean
 
 
 FUNCTIONS["count_nonzero"] = lambda a, axis=None, *, keepdims=False: gl.count_nonzero(a, axis=axis, keepdims=keepdims)
-for _name in ("cumulative_sum", "cumulative_prod"):
-    FUNCTIONS[_name] = lambda x, /, *, axis=None, dtype=None, include_initial=False, _name=_name: getattr(gl, _name)(
-        x, axis=axis, dtype=dtype, include_initial=include_initial)
+FUNCTIONS["cumulative_sum"] = lambda x, /, *, axis=None, dtype=None, include_initial=False: gl.cumulative_sum(
+    x, axis=axis, dtype=dtype, include_initial=include_initial)
+FUNCTIONS["cumulative_prod"] = lambda x, /, *, axis=None, dtype=None, include_initial=False: gl.cumulative_prod(
+    x, axis=axis, dtype=dtype, include_initial=include_initial)
 
 
 @named_as_theirs
@@ -116,7 +115,6 @@ def argsort(a: Any, axis: Any = -1, kind: Any = None, *, stable: Any = None) -> 
 FUNCTIONS["moveaxis"] = lambda a, source, destination: gl.moveaxis(a, source, destination)
 FUNCTIONS["broadcast_to"] = lambda array, shape: gl.broadcast_to(array, shape)
 FUNCTIONS["tile"] = lambda A, reps: gl.tile(A, reps)
-FUNCTIONS["conj"] = lambda x: gl.conj(x)
 FUNCTIONS["real"], FUNCTIONS["imag"] = lambda val: gl.real(val), lambda val: gl.imag(val)
 FUNCTIONS["matrix_transpose"] = lambda x, /: gl.matrix_transpose(x)
 FUNCTIONS["tensordot"] = lambda a, b, axes=2: gl.tensordot(a, b, axes=axes)
@@ -179,8 +177,8 @@ def flipud(m: Any) -> Any:
 
 
 def _at_least(count: int, place: Callable[[Any], Any]) -> Callable[..., Any]:
-    def call(*arrays: Any) -> Any:
-        grown = tuple(place(array(a)) for a in arrays)
+    def call(*arys: Any) -> Any:
+        grown = tuple(place(array(a)) for a in arys)
         return grown[0] if len(grown) == 1 else grown
     FUNCTIONS[f"atleast_{count}d"] = call
     return place
@@ -195,8 +193,7 @@ _deep = _at_least(3, lambda a: gl.reshape(a, (1, a.size, 1) if a.ndim < 2 else (
 
 
 @named_as_theirs
-def concatenate(arrays: Any, /, axis: Any = 0, out: Any = None, *, dtype: Any = None) -> Any:
-    refuse("concatenate", out=(out, None))
+def concatenate(arrays: Any, /, axis: Any = 0, *, dtype: Any = None) -> Any:
     return cast(gl.concat([ravel(a) for a in arrays] if axis is None else list(arrays), axis=axis or 0), dtype)
 
 
@@ -204,8 +201,7 @@ FUNCTIONS["concat"] = concatenate
 
 
 @named_as_theirs
-def stack(arrays: Any, axis: Any = 0, out: Any = None, *, dtype: Any = None) -> Any:
-    refuse("stack", out=(out, None))
+def stack(arrays: Any, axis: Any = 0, *, dtype: Any = None) -> Any:
     return cast(gl.stack(list(arrays), axis=axis), dtype)
 
 
@@ -282,7 +278,7 @@ FUNCTIONS["unstack"] = lambda x, /, *, axis=0: tuple(gl.moveaxis(x, axis, 0))
 
 
 @named_as_theirs
-def broadcast_arrays(*args: Any, subok: bool = False) -> Any:
+def broadcast_arrays(*args: Any) -> Any:
     arrays = [array(a) for a in args]
     shape = np.broadcast_shapes(*(a.shape for a in arrays))
     return tuple(gl.broadcast_to(a, shape) for a in arrays)
@@ -319,8 +315,7 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
 
 
 @named_as_theirs
-def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "raise") -> Any:
-    refuse("take", out=(out, None), mode=(mode, "raise"))
+def take(a: Any, indices: Any, axis: Any = None) -> Any:
     indices = np.asarray(indices)
     y = gl.take(ravel(a) if axis is None else a, indices.reshape(-1), axis=0 if axis is None else axis)
     k = 0 if axis is None else axis % array(a).ndim
@@ -333,10 +328,8 @@ def take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
 
 
 @named_as_theirs
-def clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, min: Any = None, max: Any = None) -> Any:
-    refuse("clip", out=(out, None))
-    low, high = (None if v is np._NoValue else v for v in (a_min, a_max))
-    return gl.clip(a, low if min is None else min, high if max is None else max)
+def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
+    return gl.clip(a, a_min if min is None else min, a_max if max is None else max)
 
 
 @named_as_theirs

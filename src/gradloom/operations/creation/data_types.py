@@ -1,7 +1,7 @@
 """Types of elements: what they are, what they hold, what arrays of several are computed in."""
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -98,8 +98,34 @@ def isdtype(dtype: Any, kind: Any) -> bool:
     return _named(dtype) == _named(kind)
 
 
+class FloatingLimits(NamedTuple):
+    """What numbers of a floating type are; `dtype` is the type of the real numbers."""
+
+    bits: int
+    eps: float
+    max: float
+    min: float
+    smallest_normal: float
+    dtype: torch.dtype
+    resolution: float
+
+    @property
+    def tiny(self) -> float:
+        """NumPy's word for smallest_normal."""
+        return self.smallest_normal
+
+
+class IntegerLimits(NamedTuple):
+    """What numbers of an integer type are."""
+
+    bits: int
+    max: int
+    min: int
+    dtype: torch.dtype
+
+
 @composite
-def finfo(type: Any, /) -> torch.finfo:
+def finfo(type: Any, /) -> FloatingLimits:
     """The limits of a floating type, or that of an array: bits, eps, max, min, smallest_normal; of complex types, those
     of their parts.
 
@@ -113,11 +139,12 @@ def finfo(type: Any, /) -> torch.finfo:
     if not differentiable(dtype):
         raise TypeRefused(
             f"finfo is of floating types, not {NAMES.get(dtype, dtype)}, at {line_of(user_site())}; write iinfo")
-    return torch.finfo(dtype)
+    its = torch.finfo(dtype)
+    return FloatingLimits(its.bits, its.eps, its.max, its.min, its.smallest_normal, dtype.to_real(), its.resolution)
 
 
 @composite
-def iinfo(type: Any, /) -> torch.iinfo:
+def iinfo(type: Any, /) -> IntegerLimits:
     """The limits of an integer type, or that of an array: bits, max, min.
 
     >>> import gradloom as gl
@@ -130,7 +157,8 @@ def iinfo(type: Any, /) -> torch.iinfo:
     if differentiable(dtype) or dtype is torch.bool:
         raise TypeRefused(
             f"iinfo is of integer types, not {NAMES.get(dtype, dtype)}, at {line_of(user_site())}; write finfo")
-    return torch.iinfo(dtype)
+    its = torch.iinfo(dtype)
+    return IntegerLimits(its.bits, its.max, its.min, dtype)
 
 
 __all__ = ["can_cast", "finfo", "iinfo", "isdtype", "result_type"]

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import cmath
+import functools
 import math
 import operator
 from typing import Any
@@ -336,7 +337,17 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> A
     return _astype.apply((x,), {"dtype": wanted}, getattr(x, "_labels", None))
 
 
-floor_divide = elementwise("floor_divide", operator.floordiv, 0, 0,
+def _floor_divide_kernel(a: Any, b: Any) -> Tensor:
+    """floor(a / b) where a or b is infinite, as the array API has it: torch's has NaN and -1 there."""
+    y: Tensor = operator.floordiv(a, b)
+    if not y.is_floating_point():
+        return y
+    infinite = functools.reduce(torch.logical_or, [x.isinf() if isinstance(x, Tensor) else
+                                                   torch.tensor(abs(x) == math.inf, device=y.device) for x in (a, b)])
+    return torch.where(infinite, torch.floor(operator.truediv(a, b)).to(y.dtype), y)
+
+
+floor_divide = elementwise("floor_divide", _floor_divide_kernel, 0, 0,
                            domain=(0.6, 0.9),
                            doc="The largest integer not above a / b, consistent with mod; derivative 0.",
                            promotes=False, real_only="rounding is of real numbers",
@@ -355,7 +366,13 @@ def remainder(a: Any, b: Any, /) -> Any:
     return mod(a, b)
 
 
-mod = elementwise("mod", operator.mod, 1, lambda a, b: -_floor(a / b), doc="a - floor(a / b) b, with the sign of b.",
+def _mod_kernel(a: Any, b: Any) -> Tensor:
+    """A zero has the sign of b too, as in NumPy and the array API."""
+    y: Tensor = operator.mod(a, b)
+    return torch.copysign(y, b) if y.is_floating_point() else y
+
+
+mod = elementwise("mod", _mod_kernel, 1, lambda a, b: -_floor(a / b), doc="a - floor(a / b) b, with the sign of b.",
                   matlab="mod", domain=(0.6, 0.9), promotes=False,
                   real_only="rounding is of real numbers", torch=("remainder",))
 

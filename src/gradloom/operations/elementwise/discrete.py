@@ -11,7 +11,7 @@ from ...core.array import dlarray
 from ...core.calls import broadcast_operands, mixed
 from ...core.declare import discrete, dressed, elementwise
 from ...core.operation import NO_PARAMS, Operation
-from ...machine.dtypes import Tensor
+from ...machine.dtypes import Tensor, differentiable
 
 
 def _declared(name: str, kernel: Callable[..., Any], doc: str, inputs: tuple[str, ...] = ("a", "b"),
@@ -43,17 +43,30 @@ def _logical(kernel: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-equal = _declared("equal", operator.eq, "a == b, element by element.", matlab="eq",
+def _compared(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """Integers as they are: torch would bring one without axes into the type of the other, where it may not fit."""
+
+    def run(a: Any, b: Any) -> Any:
+        if (isinstance(a, Tensor) and isinstance(b, Tensor) and a.dtype is not b.dtype and not (a.ndim and b.ndim)
+                and not (differentiable(a.dtype) or differentiable(b.dtype))):
+            common = torch.promote_types(a.dtype, b.dtype)
+            a, b = a.to(common), b.to(common)
+        return kernel(a, b)
+
+    return run
+
+
+equal = _declared("equal", _compared(operator.eq), "a == b, element by element.", matlab="eq",
                   torch=("eq",))
-not_equal = _declared("not_equal", operator.ne, "a != b, element by element.", matlab="ne",
+not_equal = _declared("not_equal", _compared(operator.ne), "a != b, element by element.", matlab="ne",
                       torch=("not_equal", "ne"))
-less = _declared("less", operator.lt, "a < b, element by element.", matlab="lt",
+less = _declared("less", _compared(operator.lt), "a < b, element by element.", matlab="lt",
                  torch=("less", "lt"))
-less_equal = _declared("less_equal", operator.le, "a <= b, element by element.", matlab="le",
+less_equal = _declared("less_equal", _compared(operator.le), "a <= b, element by element.", matlab="le",
                        torch=("less_equal", "le"))
-greater = _declared("greater", operator.gt, "a > b, element by element.", matlab="gt",
+greater = _declared("greater", _compared(operator.gt), "a > b, element by element.", matlab="gt",
                     torch=("greater", "gt"))
-greater_equal = _declared("greater_equal", operator.ge, "a >= b, element by element.",
+greater_equal = _declared("greater_equal", _compared(operator.ge), "a >= b, element by element.",
                           matlab="ge", torch=("greater_equal", "ge"))
 logical_and = _declared("logical_and", _logical(torch.logical_and), "Both are not zero.", matlab="and")
 logical_or = _declared("logical_or", _logical(torch.logical_or), "One or both are not zero.", matlab="or")
@@ -79,7 +92,7 @@ def _rounding(name: str, kernel: Callable[..., Any], doc: str, matlab: str | Non
               **rest: Any) -> Callable[..., Any]:
     """A piecewise constant function: its derivative is 0, which is recorded, so that it is never a constant by
     accident. Integers stay what they are."""
-    return elementwise(name, lambda x: x if x.dtype is torch.bool else kernel(x), 0, doc=doc,
+    return elementwise(name, lambda x: kernel(x) if differentiable(x.dtype) else x, 0, doc=doc,
                        matlab=matlab, promotes=False, real_only="rounding is of real numbers",
                        **rest)
 

@@ -23,6 +23,7 @@ from .arithmetic import (
     real,
     square,
 )
+from .complex_values import acos_kernel, expm1_kernel, log1p_kernel, tanh_kernel
 from .slopes import (
     asinh_slope,
     atan_slope,
@@ -45,7 +46,7 @@ TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
 
 
 exp = elementwise("exp", torch.exp, lambda y: y, doc="e ** x.", matlab="exp")
-expm1 = elementwise("expm1", torch.expm1, lambda x: exp(x), fused_pull=lambda y_bar, x: torch.exp(x).mul_(y_bar),
+expm1 = elementwise("expm1", expm1_kernel, lambda x: exp(x), fused_pull=lambda y_bar, x: torch.exp(x).mul_(y_bar),
                     doc="e ** x - 1, accurate near 0.", matlab="expm1", torch=("expm1", "special.expm1"))
 exp2 = elementwise("exp2", torch.exp2, lambda y: y * math.log(2),
                    fused_pull=lambda y_bar, y: fused_product(y_bar, y, math.log(2)),
@@ -53,7 +54,7 @@ exp2 = elementwise("exp2", torch.exp2, lambda y: y * math.log(2),
 log = elementwise("log", torch.log, lambda x: 1 / x, singular=True, domain=(0.5, 3),
                   fused_pull=lambda y_bar, x: fused_quotient(y_bar, x),
                   doc="The natural logarithm.", matlab="log")
-log1p = elementwise("log1p", torch.log1p, lambda x: 1 / (1 + x), singular=True, domain=(-0.5, 2),
+log1p = elementwise("log1p", log1p_kernel, lambda x: 1 / (1 + x), singular=True, domain=(-0.5, 2),
                     fused_pull=lambda y_bar, x: fused_quotient(y_bar, 1 + x), doc="log(1 + x), accurate near 0.",
                     matlab="log1p", torch=("log1p", "special.log1p"))
 log2 = elementwise("log2", torch.log2, lambda x: divide(1 / math.log(2), x), singular=True, domain=(0.5, 3),
@@ -81,7 +82,7 @@ tan = elementwise("tan", torch.tan, lambda y: one_plus_square(y), domain=(-1, 1)
 asin = elementwise("asin", torch.asin, lambda x: 1 / sqrt(one_minus_square(x)), singular=True, domain=(-0.9, 0.9),
                    fused_pull=lambda y_bar, x: fused_quotient(y_bar, one_minus_square(x).sqrt_()),
                    doc="The inverse sine, in radians.", matlab="asin", torch=("asin", "arcsin"))
-acos = elementwise("acos", torch.acos, lambda x: -1 / sqrt(one_minus_square(x)), singular=True, domain=(-0.9, 0.9),
+acos = elementwise("acos", acos_kernel, lambda x: -1 / sqrt(one_minus_square(x)), singular=True, domain=(-0.9, 0.9),
                    fused_pull=lambda y_bar, x: fused_quotient(y_bar, one_minus_square(x).sqrt_(), -1),
                    doc="The inverse cosine, in radians.", matlab="acos", torch=("acos", "arccos"))
 atan = elementwise("atan", torch.atan, lambda x: atan_slope(x), fused_pull=lambda y_bar, x: atan_slope(x).mul_(y_bar),
@@ -118,7 +119,7 @@ def tanh_slope(x: Any, y: Any) -> Any:
     return _tanh_slope(x)
 
 
-tanh = elementwise("tanh", torch.tanh, lambda y, x, y_place: left(y_place, tanh_slope(x, y)),
+tanh = elementwise("tanh", tanh_kernel, lambda y, x, y_place: left(y_place, tanh_slope(x, y)),
                    fused_pull=tanh_fused, finds_output=True, leaves="slope",
                    doc="The hyperbolic tangent.", matlab="tanh")
 asinh = elementwise("asinh", torch.asinh, lambda x: asinh_slope(x),
@@ -157,10 +158,17 @@ def apply_unary(operation: Elementwise, x: Any, params: dict[str, Any]) -> Any:
 
 # ----- not holomorphic -----
 
-sign = elementwise("sign", torch.sgn, 0,
+
+def _sign_kernel(x: Tensor) -> Tensor:
+    y = torch.sgn(x)
+    return y.masked_fill_(x.isnan(), math.nan) if x.is_floating_point() else y  # torch's has 0 for the sign of NaN
+
+
+sign = elementwise("sign", _sign_kernel, 0,
                    complex_partials=[(lambda x: 0.5 * inverse_length(absolute(x)),
                                       lambda y, x: -0.5 * y * y * inverse_length(absolute(x)))],
-                   singular=True, doc="x / abs(x), 0 at 0.", matlab="sign", promotes=False, torch=("sign", "sgn"))
+                   singular=True, doc="x / abs(x), 0 at 0, NaN of NaN.", matlab="sign", promotes=False,
+                   torch=("sign", "sgn"))
 absolute = elementwise("abs", torch.abs, lambda x: sign(x),
                        complex_partials=[(lambda x: 0.5 * conj(sign(x)), lambda x: 0.5 * sign(x))],
                        fused_pull=lambda y_bar, x: torch.sgn(x).mul_(y_bar), complex_fused=True,

@@ -346,10 +346,11 @@ def tensordot(a: Any, b: Any, /, *, axes: Any = 2) -> Any:
             f"{tuple(sizes[0])} meet axes of sizes {tuple(sizes[1])}, at {line_of(user_site())}; name axes of equal "
             "sizes in pairs: axes=([...], [...])")
     rest_a, rest_b = [k for k in range(a.ndim) if k not in left], [k for k in range(b.ndim) if k not in right]
-    count = math.prod(a.shape[k] for k in left)
-    y = matmul(reshape(permute_dims(a, (*rest_a, *left)), (-1, count)),
-               reshape(permute_dims(b, (*right, *rest_b)), (count, -1)))
-    return reshape(y, (*(a.shape[k] for k in rest_a), *(b.shape[k] for k in rest_b)))
+    shape_a, shape_b = tuple(a.shape[k] for k in rest_a), tuple(b.shape[k] for k in rest_b)
+    count = math.prod(sizes[0])
+    y = matmul(reshape(permute_dims(a, (*rest_a, *left)), (math.prod(shape_a), count)),
+               reshape(permute_dims(b, (*right, *rest_b)), (count, math.prod(shape_b))))
+    return reshape(y, (*shape_a, *shape_b))
 
 
 @public(vecdot_operation)

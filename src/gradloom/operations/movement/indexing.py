@@ -12,7 +12,7 @@ from ...blocks import action
 from ...blocks.block import Block
 from ...core.array import dlarray, labels_of
 from ...core.declare import multilinear
-from ...core.errors import ShapeError, TypeRefused, known_files, line_of, user_site
+from ...core.errors import IndexShapeError, ShapeError, TypeRefused, known_files, line_of, user_site
 from ...core.labels import described, tidy
 from ...core.origin import refuse_masked
 from ...core.trace import Node, live
@@ -33,7 +33,7 @@ def without_ellipsis(x: Any, index: Any) -> list[Any]:
         if e is not None and e is not Ellipsis:
             used += e.ndim if isinstance(e, Tensor) and e.dtype is torch.bool else 1
     if used > x.ndim:
-        raise ShapeError(f"{used} indices for {described(x.shape, labels_of(x))}, at {line_of(user_site())}")
+        raise IndexShapeError(f"{used} indices for {described(x.shape, labels_of(x))}, at {line_of(user_site())}")
     dots = [k for k, e in enumerate(entries) if e is Ellipsis]
     if len(dots) > 1:
         raise ShapeError(f"an index has one Ellipsis at most, at {line_of(user_site())}")
@@ -292,8 +292,12 @@ def checked(x: Any, entries: list[Any]) -> list[Any]:
                 f"index {e} is out of range for axis {axis} of {described(x.shape, labels_of(x))}, at "
                 f"{line_of(user_site())}")
         if isinstance(e, Tensor) and e.dtype is torch.bool:
-            if tuple(e.shape) != tuple(x.shape[axis:axis + e.ndim]):
-                raise ShapeError(
+            sizes = tuple(x.shape[axis:axis + e.ndim])
+            if tuple(e.shape) != sizes and not e.numel() and all(
+                    m in (0, n) for m, n in zip(e.shape, sizes, strict=True)):
+                entries[k] = e = e.new_zeros(sizes)  # a mask of no elements selects none
+            if tuple(e.shape) != sizes:
+                raise IndexShapeError(
                     f"a mask of shape {tuple(e.shape)} does not fit {described(x.shape, labels_of(x))}, at "
                     f"{line_of(user_site())}")
             axis += e.ndim - 1

@@ -129,7 +129,12 @@ def _distinct(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Distinct values in order, their first positions, the inverse and the counts; every NaN is distinct, as the
     standard has it."""
     flat = x.reshape(-1)
-    ordered, order = torch.sort(flat, stable=True)
+    if x.is_complex():  # by their real parts, equal ones by their imaginary parts
+        order = torch.sort(flat.imag, stable=True).indices
+        order = order[torch.sort(flat.real[order], stable=True).indices]
+        ordered = flat[order]
+    else:
+        ordered, order = torch.sort(flat, stable=True)
     new = torch.ones_like(ordered, dtype=torch.bool)
     new[1:] = ordered[1:] != ordered[:-1]
     group = new.cumsum(0) - 1
@@ -140,19 +145,15 @@ def _distinct(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 _unique = discrete("unique_all", _distinct, hidden=("places", "inverse", "counts"), matlab="unique")
 
 
-def _sets(x: Any, word: str) -> list[Any]:
+def _sets(x: Any) -> list[Any]:
     x = array(x)
-    if x.dtype.is_complex:
-        raise TypeRefused(
-            f"{word} needs an order, which complex numbers have not, at {line_of(user_site())}; write abs(x), real(x) "
-            "or imag(x)")
     return [_like(value, x) for value in _unique.run((raw(x),), NO_PARAMS)]
 
 
 @public(_unique)
 def unique_all(x: Any, /) -> UniqueAll:
     """The distinct values of x in order, the first position of each in the flattened x, the position of each element's
-    value, and the counts.
+    value, and the counts. Complex values are ordered by their real parts, equal ones by their imaginary parts.
 
     >>> import gradloom as gl
     >>> gl.unique_all(gl.dlarray([3.0, 1.0, 3.0])).inverse_indices
@@ -161,7 +162,7 @@ def unique_all(x: Any, /) -> UniqueAll:
 
     Source: array API unique_all, MATLAB unique.
     """
-    return UniqueAll(*_sets(x, "unique_all"))
+    return UniqueAll(*_sets(x))
 
 
 @composite
@@ -175,7 +176,7 @@ def unique_counts(x: Any, /) -> UniqueCounts:
 
     Source: array API unique_counts.
     """
-    values, _, _, counts = _sets(x, "unique_counts")
+    values, _, _, counts = _sets(x)
     return UniqueCounts(values, counts)
 
 
@@ -190,7 +191,7 @@ def unique_inverse(x: Any, /) -> UniqueInverse:
 
     Source: array API unique_inverse.
     """
-    values, _, inverse, _ = _sets(x, "unique_inverse")
+    values, _, inverse, _ = _sets(x)
     return UniqueInverse(values, inverse)
 
 
@@ -205,7 +206,7 @@ def unique_values(x: Any, /) -> Any:
 
     Source: array API unique_values.
     """
-    return _sets(x, "unique_values")[0]
+    return _sets(x)[0]
 
 
 @composite

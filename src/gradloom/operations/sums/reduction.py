@@ -183,7 +183,7 @@ def _enough(x: Tensor, axis: tuple[int, ...], correction: float) -> bool:
 
 def _of_nothing(x: Tensor, axis: tuple[int, ...], keepdims: bool) -> Tensor:
     """NaN: a moment of too few elements, without torch's warning."""
-    y = torch.sum(x, axis, keepdim=keepdims) * math.nan
+    y = (torch.sum(x, axis, keepdim=keepdims) if axis else x) * math.nan
     return y.real if y.is_complex() else y
 
 
@@ -235,12 +235,19 @@ def _std_kernel(x: Tensor, axis: tuple[int, ...], keepdims: bool, correction: fl
     return _moment(torch.std, x, axis, keepdims, correction)
 
 
+def _always_zero(axis: Any, x_shape: Any) -> bool:
+    """Of one element each: 0 wherever x is, and so is every derivative; it is no length with a kink at 0."""
+    return math.prod(x_shape[a] for a in axis) == 1
+
+
 def _std_push(x_dot: Any, x: Any, y: Any, axis: Any, keepdims: Any, correction: float, x_shape: Any) -> Any:
-    return _var_push(x_dot, x, axis, keepdims, correction, x_shape) * (0.5 * inverse_length(y))
+    v_dot = _var_push(x_dot, x, axis, keepdims, correction, x_shape)
+    return v_dot if _always_zero(axis, x_shape) else v_dot * (0.5 * inverse_length(y))
 
 
 def _std_pull(y_bar: Any, x: Any, y: Any, axis: Any, keepdims: Any, correction: float, x_shape: Any) -> Any:
-    return _var_pull(y_bar * (0.5 * inverse_length(y)), x, axis, keepdims, correction, x_shape)
+    y_bar = y_bar if _always_zero(axis, x_shape) else y_bar * (0.5 * inverse_length(y))
+    return _var_pull(y_bar, x, axis, keepdims, correction, x_shape)
 
 
 def _std_fused(y_bar: Tensor, x: Tensor, y: Tensor, axis: tuple[int, ...], keepdims: bool,
