@@ -12,14 +12,18 @@ from typing import Any
 import torch
 
 from ...core.array import dlarray
-from ...core.kinds.elementwise import Elementwise, product
+from ...core.kinds.elementwise import product
 from ...core.operation import NO_PARAMS, padded
 from ...core.rules import BoundRule
 from ...core.tables import words
 from ...core.trace import Node, Trace
+from ...machine.caches import cache
 from ...machine.dtypes import NUMBER_TYPES, Tensor
+from ..walks.keys import frozen
+from ..walks.places import is_plain
 from ..walks.push import push
-from ..walks.stand_ins import stand_ins
+from ..walks.signature import number_key
+from ..walks.stand_ins import on_structure, stand_ins, stays_real
 from ..walks.steps import handles
 from ..words.marks import IDENTITY, VARIABLE
 
@@ -27,42 +31,65 @@ Partials = tuple[list[Any], dict[tuple[int, int], Any]]
 FEW = 8  # rows that are added up one by one
 
 
-def is_plain(node: Node) -> bool:
-    """Elementwise, real, with partials as stated."""
-    operation = node.operation
-    return operation.kind == "elementwise" and type(operation).push is Elementwise.push and not _complex(node)
-
-
-def _complex(node: Node) -> bool:
-    return (node.dtype is not None and node.dtype.is_complex
-            or any(p is not None and p.dtype is not None and p.dtype.is_complex for p in node.parents))
-
-
 def bends(node: Node, active: set[Node]) -> bool:
     """Whether the operation has a second derivative in the inputs that are active; in doubt yes."""
     operation: Any = node.operation
-    moving = [p in active for p in node.parents]
     if operation.kind not in ("elementwise", "multilinear", "general"):
         return False
-    if is_plain(node):
-        if operation.linear:
-            return False
-        try:
-            return bool(partials_of(node, moving, False, stand_ins(node))[1])
-        except Exception:  # it cannot run without data
-            return True
+    moving = tuple([p in active for p in node.parents])
     if operation.kind == "multilinear":
         return bool(_pairs(node, moving))
+    plain = is_plain(node)
+    if plain and operation.linear:
+        return False
+    key = _kind_of(node, moving, plain)
+    found = None if key is None else _bending.get(key)
+    if found is None:
+        try:
+            found = on_structure(_bends, node, moving, plain)
+        except Exception:  # it cannot run without data
+            found = True
+        if key is not None:
+            while len(_bending) >= KEPT:  # the oldest first
+                _bending.pop(next(iter(_bending)), None)
+            _bending[key] = found
+    return found  # type: ignore[no-any-return]
+
+
+KEPT = 4096
+_bending: dict[Any, bool] = cache(f"{__name__}._bending", {})
+
+
+def _kind_of(node: Node, moving: tuple[bool, ...], plain: bool) -> Any:
+    """What the answer rests on, as a key; None where that cannot be told.
+
+    Elementwise operations say the same of every shape, and of every number that no rule reads; positions stay real
+    among stand-ins.
+    """
+    operation, values = node.operation, node.values
+    params = frozen(node.params, True) if node.params else ()
+    if params is None or any([stays_real(v) or type(v) is tuple for v in values]):
+        return None
+    kinds = tuple([None if v is None else (v.dtype, v.ndim if plain else v.shape) if isinstance(v, Tensor) else
+                   number_key(operation, k, v) for k, v in enumerate(values)])
+    if plain:
+        return operation, params, moving, node.dtype, kinds, node.trace.guarded
+    given = tuple([None if p is None else (p.shape, p.dtype) for p in node.parents])
+    return operation, params, moving, node.shape, node.dtype, kinds, node.trace.guarded, node.dropped, given
+
+
+def _bends(node: Node, moving: Sequence[bool], plain: bool) -> bool:
+    operation: Any = node.operation
+    if plain:
+        return bool(partials_of(node, moving, False, stand_ins(node))[1])
     if operation.kind == "elementwise":
         carrying = [name for name, moves, absent in zip(operation.inputs, moving, operation.absent, strict=True)
                     if moves and not absent]
         if not set().union(*[operation.reads(name) for name in carrying]) & {"y", *carrying}:
             return False  # its partials are constant: it selects
-    try:
-        dots = [torch.empty((1, *p.shape), dtype=p.dtype, device="meta") if p in active else None for p in node.parents]  # type: ignore[union-attr]
-        return _pushed_twice(node, stand_ins(node), dots, moving, False) is not None
-    except Exception:  # it cannot run without data
-        return True
+    dots = [torch.empty((1, *p.shape), dtype=p.dtype, device="meta") if moves else None  # type: ignore[union-attr]
+            for p, moves in zip(node.parents, moving, strict=True)]
+    return _pushed_twice(node, stand_ins(node), dots, moving, False) is not None
 
 
 def replica(node: Node, moving: Sequence[bool], recorded: bool, values: list[Any]) -> tuple[Node, list[Node | None]]:
@@ -302,5 +329,5 @@ def _pushed_twice(node: Node, values: list[Any], dots: Sequence[Any], moving: Se
     return total
 
 
-__all__ = ["bends", "elementwise_partials", "elementwise_push", "elementwise_source", "is_plain",
-           "plus", "source", "take_rows", "whole"]
+__all__ = ["bends", "elementwise_partials", "elementwise_push", "elementwise_source", "plus", "source",
+           "take_rows", "whole"]

@@ -30,15 +30,13 @@ from ...core.trace import Node, ancestors, walking
 from ...machine.dtypes import Tensor
 from ..walks.failures import FAILURES, refuse_in_words
 from ..walks.kept_plans import remembered
-from ..walks.push import push
-from ..walks.stand_ins import stand_ins
+from ..walks.places import is_plain, push_places
 from ..walks.steps import cast, handles, output_of, reader, refuse
 from .bending import (
     bends,
     elementwise_partials,
     elementwise_push,
     elementwise_source,
-    is_plain,
     plus,
     source,
     take_rows,
@@ -69,17 +67,18 @@ def _route(x: Node, axes: Sequence[int], order: Sequence[Node]) -> Route:
     for node in order:
         if any(p in active for p in node.parents):
             active.add(node)
-    bent = [node is not x and node in active and walking(bends, node, active) for node in order]
+    bent = walking(lambda: [node is not x and node in active and bends(node, active) for node in order])
     needed = dict.fromkeys(order, False)
     for node, bending in zip(reversed(order), reversed(bent), strict=True):
         for parent in node.parents:
             if parent in needed and (bending or needed[node]):  # type: ignore[index]
                 needed[parent] = True  # type: ignore[index]
     try:
-        blocks = push(order, {x: identity(x.shape, x.dtype, "meta")}, values_of=stand_ins)
+        blocks = push_places(order, {x: identity(x.shape, x.dtype, "meta")})
     except Exception:  # an operation that cannot run without data: every entry gets a direction of its own
         blocks = [None] * len(order)
-    ties = [_ties(block, axes, x) if node is not x else {k: (k, 1, 1) for k in axes}
+    known = {id(block): _ties(block, axes, x) for block in blocks}  # many nodes share one
+    ties = [known[id(block)] if node is not x else {k: (k, 1, 1) for k in axes}
             for node, block in zip(order, blocks, strict=True)]
     return Route(ties, bent, [needed[node] for node in order])
 

@@ -13,8 +13,7 @@ from ...core.errors import line_of
 from ...core.trace import Node, ancestors
 from ...machine.questions import decided
 from ..walks.kept_plans import remembered
-from ..walks.push import push
-from ..walks.stand_ins import stand_ins
+from ..walks.places import push_places
 from .structure import depends
 
 LARGEST_TABLE = 1 << 22  # positions that are compared one by one
@@ -45,7 +44,7 @@ def _independence(u: Node, x: Node, partners: Partners) -> tuple[str, str, int |
     inn = [axes[j] for j in x_axes]
     seed = Block([Term([(factor, tuple(others))], axes, inn)], x.shape, [x.shape[j] for j in x_axes], x.dtype, "meta")
     try:
-        block = push([u], {x: seed}, values_of=stand_ins)[0]
+        block = push_places([u], {x: seed})[0]
     except Exception as error:  # an operation that cannot run without data: no proof either way
         reason = str(error).splitlines()[0][:80]
         return "unknown", f"an operation between cannot be followed without its data ({reason})", None
@@ -94,7 +93,7 @@ def _matching(choices: list[list[int]]) -> bool:
 def _mixer(u: Node, x: Node, seed: Block) -> int | None:
     """Which of the nodes that lead to u is the first to lose a tie that u has lost."""
     def lost_at(node: Node) -> set[int]:
-        block = push([node], {x: seed}, values_of=stand_ins)[0]
+        block = push_places([node], {x: seed})[0]
         lost: set[int] = set()
         for term in block.terms if block is not None else ():
             lost |= set(range(len(term.inn))) - {j for k in range(len(term.out)) for j in _tied(term, k)}

@@ -7,12 +7,13 @@ from __future__ import annotations
 from ...blocks.block import Block, identity
 from ...core.trace import Node, ancestors
 from ..walks.push import push
-from ..walks.stand_ins import stand_ins
+from ..walks.stand_ins import on_structure, stand_ins
 
 
 def structure(u: Node, x: Node) -> Block | None:
     """d u / d x on stand-ins: what it will hold. None where u does not depend on x."""
-    return push([u], {x: identity(x.shape, x.dtype, "meta")}, values_of=stand_ins)[0]
+    (block,) = on_structure(push, [u], {x: identity(x.shape, x.dtype, "meta")}, values_of=stand_ins)
+    return block  # type: ignore[no-any-return]
 
 
 def depends(u: Node | None, x: Node | None) -> bool:

@@ -27,7 +27,7 @@ from ...core.trace import Node
 from ...machine.dtypes import Tensor
 from ...machine.modes import without_complaints
 from ..walks.signature import same
-from ..walks.stand_ins import stand_ins
+from ..walks.stand_ins import on_structure, stand_ins
 from ..walks.steps import output_of, refuse
 from .entries import (
     MOST_ENTRIES,
@@ -350,7 +350,7 @@ def _own_patterns(node: Node, j: int) -> Any:
     n = math.prod(parent.shape)
     outputs = [tuple(node.shape)] if node.shape is not None else [tuple(v.shape) for v in _outputs(node)]
     try:
-        found = node.operation.push(stand_ins(node), node.params, node, dots, ())
+        found = on_structure(node.operation.push, stand_ins(node), node.params, node, dots, ())
     except Exception:  # an operation that cannot run without data: every output may depend on every element
         found = None
         patterns = [_full(math.prod(s), n) for s in outputs]

@@ -59,7 +59,7 @@ def signature(outputs: Sequence[Node], inputs: Sequence[Node], contents: bool = 
         if key is None:
             return None
         rows.append((operation, key, places, shape, dtype,
-                     tuple([_kind(v, contents) if type(v) not in NUMBER_TYPES else _number(operation, k, v)
+                     tuple([_kind(v, contents) if type(v) not in NUMBER_TYPES else number_key(operation, k, v)
                             for k, v in enumerate(node.values)])))
     return tuple(rows), tuple(place[n] for n in outputs), tuple(place.get(n, NOWHERE) for n in inputs)
 
@@ -74,7 +74,7 @@ def _kind(value: Any, contents: bool) -> Any:
     return None if value is None else exactly(value)
 
 
-def _number(operation: Any, k: int, value: Any) -> Any:
+def number_key(operation: Any, k: int, value: Any) -> Any:
     """Of a number among the operands: a rule that reads it may decide by it; where the partial is the number itself,
     only 0 decides."""
     stated = getattr(operation, "stated", None)
@@ -250,4 +250,4 @@ def checks(order: Sequence[Node], names: dict[Node, str], known: dict[str, Any],
     return lines
 
 
-__all__ = ["Signature", "checks", "same", "signature"]
+__all__ = ["Signature", "checks", "number_key", "same", "signature"]

@@ -1,12 +1,20 @@
 """Stand-ins: what a walk on structure alone reads instead of values, arrays that know shape and type."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from ...core.trace import Node
 from ...machine.dtypes import Tensor
+from ...machine.modes import under
+from ...machine.shapes import Shapes
+
+
+def on_structure(walk: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
+    """Run a walk that reads stand-ins, with shapes found here where torch is slow at them."""
+    return under([Shapes()], walk, *args, **options)
 
 
 def stand_ins(node: Node) -> list[Any]:
@@ -39,4 +47,4 @@ def stays_real(value: Any) -> bool:
                                                or value.dtype is torch.bool))
 
 
-__all__ = ["stand_ins", "stays_real"]
+__all__ = ["on_structure", "stand_ins", "stays_real"]

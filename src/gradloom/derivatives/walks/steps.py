@@ -21,6 +21,7 @@ from ...core.trace import Node
 from ...machine.dtypes import Tensor
 
 Reader = Callable[[Node], list[Any]]
+Step = Callable[[Node, Sequence[Any], Reader, tuple[int, ...]], Any]
 
 
 def pulled(node: Node, y_bar: Any, active: Collection[Any], read: Reader,
