@@ -85,7 +85,7 @@ endif
 
 .venv/.installed-bench: .venv/.installed-dev
 	@echo "Installing the benchmarks' rivals into .venv"
-	@$(PIP) -e ".[dev,bench]"
+	@$(PIP) -e ".[dev,bench,architectures]"
 	@touch $@
 
 FORCE:

@@ -1,6 +1,8 @@
 """Torch modules as networks: values, gradients, states and second derivatives are torch's own."""
 
 import copy
+import dataclasses
+import inspect
 import pickle
 import threading
 
@@ -509,3 +511,32 @@ def test_a_packed_sequence_is_refused_with_the_way_on():
     for call in (lambda: net(packed), lambda: net.forward(packed), lambda: gl.dlarray(packed), lambda: gl.dlfeval(lambda: net(packed))):
         with pytest.raises(gl.TypeRefused, match="pad_packed_sequence"):
             call()
+
+
+def test_decorators_that_close_over_descriptions_of_code_are_copied():
+    """A signature and a dataclass's field have mapping proxies inside, which Python's copy refuses."""
+
+    @dataclasses.dataclass
+    class Options:
+        scale: float = 2.0
+
+    def decorated(function):
+        signature, (field,) = inspect.signature(function), dataclasses.fields(Options)
+
+        def called(*args):
+            return function(*signature.bind(*args).args) * field.default
+
+        return called
+
+    class Doubled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(3, 2)
+            self.call = decorated(self.linear)
+
+        def forward(self, x):
+            return self.call(x)
+
+    module, x = Doubled(), torch.randn(4, 3)
+    net = from_torch(module)
+    torch.testing.assert_close(net(gl.dlarray(x))._value, module(x).detach())

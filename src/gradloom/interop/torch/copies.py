@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
+import inspect
 import logging
 import operator
 import random
@@ -22,8 +24,9 @@ from ...machine.dtypes import Tensor
 from ...machine.modes import under
 from .aten.wrapped import Wrapped
 
-# Shared by a copy with its module: code, and what stands for something outside.
-_SHARED = (types.ModuleType, type, logging.Logger, types.CodeType, type(threading.Lock()), type(threading.RLock()))
+# Shared by a copy with its module: code and what describes it, and what stands for something outside.
+_SHARED = (types.ModuleType, type, logging.Logger, types.CodeType, inspect.Signature, dataclasses.Field,
+           type(threading.Lock()), type(threading.RLock()))
 _ATOMS = (int, float, complex, str, bytes, bool, type(None), range, slice, type(Ellipsis),
           torch.dtype, torch.device, torch.layout, torch.memory_format)
 _ABSENT = object()
