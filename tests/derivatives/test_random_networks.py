@@ -67,7 +67,7 @@ def by_columns(seed, x, weights):
 def taken(backwards):
     """Every part of a Jacobian made one way."""
     old = jacobian_source.ways
-    jacobian_source.ways = lambda u, xs, between=None: [plans.Way(backwards)] * len(xs)
+    jacobian_source.ways = lambda u, xs, between=None, has_room=None: [plans.Way(backwards)] * len(xs)
     try:
         yield
     finally:

@@ -27,6 +27,7 @@ from .plan import Way, ways
 from .structure import structure
 
 values_of = operator.attrgetter("values")  # of a node: its own
+node_of = operator.attrgetter("node")
 SMALL = 1 << 28  # what is dense smaller than this is made without asking how much memory is free
 
 
@@ -81,7 +82,7 @@ class Source:
         """How d u_i / d x_j is made."""
         if i not in self._ways:
             u = self.us[i].node
-            nodes = [x.node for x in self.xs]
+            nodes = list(map(node_of, self.xs))
             self._ways[i] = ([Way(False)] * len(self.xs) if u is None or self.closed
                              else ways(u, nodes, self._reached.get(i), functools.partial(self._has_room, i)))
         return self._ways[i][j]
