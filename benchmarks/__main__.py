@@ -33,12 +33,16 @@ def arguments() -> argparse.Namespace:
 
 
 def use_threads(count: int) -> None:
-    """The same number of cores for every library; it must be said before they are imported."""
+    """The same number of cores for every library, said before they are imported; and memory that stays with the process."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(count)
     import torch
 
     torch.set_num_threads(count)
+
+    import gradloom
+
+    gradloom.keep_memory()
 
 
 def machine(threads: int) -> str:

@@ -16,8 +16,8 @@ dense result may lie below. A target is a *ratio to rival*: met or missed.
 Virtual machines alternate between a fast and a slow state (here a factor of 1.8 for seconds at a time) as their neighbours on the
 host work and rest; minima are comparable when every contender has seen the fast state, so give them enough `--seconds`.
 
-Importing gradloom lets the process keep memory that arrays gave back (docs/decisions/0010), which the rivals of the same process profit from:
-with GRADLOOM_KEEP_MEMORY=0 torch's jacfwd in h2 takes 4 to 5 times as long (the ratio is then 0.011 as a Block, 0.025 into the buffer), its
+`gradloom.keep_memory()` lets the process keep memory that arrays gave back (docs/decisions/0010), which the rivals of the same process profit
+from: with GRADLOOM_KEEP_MEMORY=0 torch's jacfwd in h2 takes 4 to 5 times as long (the ratio is then 0.011 as a Block, 0.025 into the buffer), its
 contraction in h9 1.8 times (0.41).
 """
 

@@ -263,6 +263,7 @@ def draw(output, image, h, J, matrix, places, losses, accuracies):
 
 
 if __name__ == "__main__":
+    gl.keep_memory()
     parser = argparse.ArgumentParser(
         description="Train on handwritten digits, then take the Jacobian of a hidden layer.")
     parser.add_argument("--output", type=Path, default=Path("output"),

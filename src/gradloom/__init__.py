@@ -31,6 +31,7 @@ from .derivatives.words.gradient import dlgradient
 from .derivatives.words.products import hvp, jvp, vjp
 from .derivatives.words.solvers import hessian, jacobian, sparse_hessian, sparse_jacobian
 from .interop import array_api
+from .machine.memory import keep_memory
 from .networks import Layer, Layout, Learnable, Learnables, State, UnknownName, dlnetwork, layers
 from .operations.matrices import linalg
 from .training.updates import dlupdate, sgdmupdate
@@ -41,7 +42,7 @@ __version__ = "0.1.0"
 
 globals().update(_PUBLIC)
 for _word in (check_derivatives, dldivergence, dlgradient, dljacobian, dllaplacian, hessian,
-              hvp, jacobian, jvp, sgdmupdate, sparse_hessian,
+              hvp, jacobian, jvp, keep_memory, sgdmupdate, sparse_hessian,
               sparse_jacobian, value_and_gradient, vjp):
     _word.__module__ = "gradloom"
     globals()[_word.__name__] = _explained(_word, always=True)
@@ -50,7 +51,7 @@ _WORDS = """
 BatchDependenceWarning GradloomError GradloomWarning Jacobian LabelError Layer Layout Learnable Learnables NotFinite
 ShapeError State TraceError TypeRefused DerivativeCheck DerivativeMismatch DifferentiableFunction UnknownName array_api
 check_derivatives check_finite detach dlarray dldivergence dlfeval dlgradient dljacobian dllaplacian dlnetwork dlupdate
-extractdata hessian hvp isdlarray jacobian jvp layers linalg sgdmupdate sparse_hessian sparse_jacobian
+extractdata hessian hvp isdlarray jacobian jvp keep_memory layers linalg sgdmupdate sparse_hessian sparse_jacobian
 value_and_gradient vjp
 """
 _VOCABULARY = sorted({*_PUBLIC, *_WORDS.split(), *[name for name in globals() if name.startswith("__")]})

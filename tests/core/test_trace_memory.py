@@ -236,7 +236,8 @@ def test_a_walk_costs_what_leads_to_y():
 
 
 CALLS = """
-import resource, torch, gradloom
+import resource, sys, torch, gradloom
+print(gradloom.keep_memory() if "keep" in sys.argv else False)
 def call():
     arrays = [torch.zeros(1 << 20) for _ in range(8)]  # 4 MB each
     return sum(len(a) for a in arrays)
@@ -249,12 +250,89 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) // 10)
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc", reason="it is glibc that is asked to keep memory")
-def test_memory_that_arrays_gave_back_is_used_again():
-    def faults(**changed):
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_", "GRADLOOM_"))} | changed
-        return int(subprocess.run([sys.executable, "-c", CALLS], env=environment, capture_output=True, text=True, check=True).stdout)
+GLIBC = pytest.mark.skipif(not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc",
+                           reason="it is glibc that is asked to keep memory")
 
-    assert faults() < 500
-    assert faults(GRADLOOM_KEEP_MEMORY="0", MALLOC_TRIM_THRESHOLD_="100000", MALLOC_MMAP_THRESHOLD_="100000") > 2000  # what is avoided
-    assert faults(MALLOC_TRIM_THRESHOLD_="100000", MALLOC_MMAP_THRESHOLD_="100000") > 2000  # the user's word
+
+@GLIBC
+def test_memory_that_arrays_gave_back_is_used_again():
+    def faults(*words, **changed):
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_", "GRADLOOM_"))} | changed
+        done = subprocess.run([sys.executable, "-c", CALLS, *words], env=environment, capture_output=True, text=True, check=True)
+        kept, count = done.stdout.split()
+        return kept == "True", int(count)
+
+    kept, count = faults("keep")
+    assert kept and count < 500
+    small = {"MALLOC_TRIM_THRESHOLD_": "100000", "MALLOC_MMAP_THRESHOLD_": "100000"}
+    kept, count = faults("keep", **small)
+    assert not kept and count > 2000  # the user's word
+    assert faults("keep", GRADLOOM_KEEP_MEMORY="0")[0] is False
+
+
+@GLIBC
+def test_importing_the_library_leaves_the_allocator_alone():
+    program = """
+import ctypes, sys
+asked = []
+plain = ctypes.CDLL
+class Watched:
+    def __init__(self, *args): self.library = plain(*args)
+    def __getattr__(self, name):
+        if name == "mallopt": asked.append(name)
+        return getattr(self.library, name)
+ctypes.CDLL = lambda *args, **options: Watched(*args) if args == (None,) else plain(*args, **options)
+import gradloom
+before = len(asked)
+gradloom.keep_memory()
+print(before, len(asked))
+"""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_", "GRADLOOM_"))}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    before, after = map(int, done.stdout.split())
+    assert before == 0 < after
+
+
+HISTORY = """
+import sys, gradloom as gl
+def resident():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1000
+if "keep" in sys.argv:
+    gl.keep_memory()
+x = gl.rand((200, 1000), dtype="float64")  # 1.6 MB
+def step(w, x):
+    y = gl.tanh(x * w)
+    loss = gl.mean((y * y - 0.5) ** 2)
+    return {"loss": loss, "gradient": gl.dlgradient(loss, w)} if "container" in sys.argv else (loss, gl.dlgradient(loss, w))
+w, history = gl.dlarray(1.0), []
+for k in range(320):
+    if k == 20:
+        before = resident()
+    found = gl.dlfeval(step, w, x)
+    loss, gradient = found.values() if isinstance(found, dict) else found
+    w = w - 0.01 * gradient
+    history.append(loss)
+assert len({loss.item() for loss in history}) == len(history)
+print(resident() - before)
+"""
+
+
+@GLIBC
+@pytest.mark.parametrize("words", [("keep",), ("keep", "container"), ()])
+def test_a_history_of_losses_keeps_the_losses_alone(words):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_", "GRADLOOM_"))}
+    done = subprocess.run([sys.executable, "-c", HISTORY, *words], env=environment, capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 20  # MB; 480 where each loss keeps an array's room
+
+
+def test_results_of_one_number_are_numbers_of_their_own():
+    kept = []
+    for shape in ((), (1,), (1, 1)):
+        for dtype in ("float32", "float64", "complex64", "int64", "bool"):
+            for value in (0, 1):
+                x = gl.full(shape, value, dtype=dtype)
+                kept += [(value, x, y) for y in (gl.dlfeval(lambda x: x, x), *gl.dlfeval(lambda x: (x, [x]), x)[:1],
+                                                 *gl.dlfeval(lambda x: (x, x), x))]
+    for value, x, y in kept:
+        assert y.shape == x.shape and y.dtype is x.dtype and not y.traced and (np.asarray(y) == value).all()

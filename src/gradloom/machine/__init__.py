@@ -1,4 +1,1 @@
-"""What the computer is: types, conversions, generators, products, layouts, memory, modes, caches, questions."""
-from .memory import keep_freed_memory
-
-keep_freed_memory()
+"""What the computer is: types, conversions, generators, products, layouts, memory, modes, caches, questions, shapes."""

@@ -1,11 +1,18 @@
-"""Memory: bytes in words, what a kernel that found none says, how much is free, and what the C library keeps."""
+"""Memory: bytes in words, what a kernel that found none says, how much is free, what the C library keeps, and results
+of one number apart from large arrays."""
 from __future__ import annotations
 
 import ctypes
+import itertools
 import math
 import os
 import re
 import sys
+from collections.abc import Iterator
+
+import torch
+
+from .dtypes import DTYPES, Tensor
 
 
 def readable_bytes(count: int) -> str:
@@ -50,11 +57,19 @@ SHARED = 32 << 20  # arrays below this come from the heap: the most that the C l
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # the numbers of glibc's mallopt
 
 
-def keep_freed_memory() -> bool:
-    """Have glibc keep what arrays gave back, for the next ones: a page that is new to the process costs ten times one
-    that is not.
+def keep_memory() -> bool:
+    """Have this process keep the memory that arrays gave back, up to 256 MB, for the next ones.
 
-    False where there is no glibc, where the user has set its allocator, or has set GRADLOOM_KEEP_MEMORY=0.
+    A page of memory that is new to the process costs ten times one that is not, and with its own settings the C library
+    gives pages back and takes them again in every step of a training loop. Call it once, at the start of a program: it
+    holds for the whole process, and so it is for the program to say, not for a library. Returns whether it holds: not
+    without glibc (elsewhere than on Linux), where the environment sets glibc's allocator, or with
+    GRADLOOM_KEEP_MEMORY=0.
+
+    >>> import gradloom as gl
+    >>> kept = gl.keep_memory()
+
+    Source: glibc, mallopt, M_TRIM_THRESHOLD and M_MMAP_THRESHOLD.
     """
     if not sys.platform.startswith("linux") or os.environ.get("GRADLOOM_KEEP_MEMORY") == "0" or any(
             name in os.environ for name in ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_",
@@ -65,3 +80,28 @@ def keep_freed_memory() -> bool:
         return bool(mallopt(_MMAP_THRESHOLD, SHARED) and mallopt(_TRIM_THRESHOLD, KEPT))
     except (OSError, AttributeError):
         return False
+
+
+# ----- results of one number ------------------------------------------------------------------------------------------
+
+SLAB = 512
+
+
+def _slab(dtype: torch.dtype) -> list[Tensor]:
+    """Places for numbers, side by side."""
+    with torch.inference_mode(False):
+        return list(torch.empty(SLAB, dtype=dtype, device="cpu").unbind())
+
+
+# A number that is kept lies where an array had been that was given back, and then the next array of that size finds no
+# room there: a loop that keeps its losses grew by a whole array with each. Places without end, made where none is left.
+places: dict[torch.dtype, Iterator[Tensor]] = {
+    dtype: itertools.chain.from_iterable(map(_slab, itertools.repeat(dtype))) for dtype in DTYPES.values()}
+
+
+def apart(value: Tensor) -> Tensor:
+    """A result that is one number, in a place among others of its kind; all else as it is."""
+    if value.numel() != 1 or not value.is_cpu or value.layout is not torch.strided:
+        return value
+    place = next(places[value.dtype]).copy_(value.reshape(()))
+    return place.view(value.shape) if value.ndim else place

@@ -13,6 +13,7 @@ from ...core.containers import Structure, flatten, unflatten
 from ...core.errors import Site, TraceError, TypeRefused, line_of, user_site
 from ...core.operation import NO_PARAMS
 from ...core.trace import Node, Trace, active, live
+from ...machine.memory import apart, places
 from .marks import IDENTITY, VARIABLE
 
 # ----- dlfeval --------------------------------------------------------------------------------------------------------
@@ -127,20 +128,23 @@ def _variable(x: dlarray, trace: Trace, site: Site | None) -> dlarray:
 def _left(result: Any) -> Any:
     """Results as they leave the outermost dlfeval."""
     kind = type(result)
-    if kind is dlarray:
-        return dlarray._made(result._value, None, result._labels)
-    if kind is tuple and {*map(type, result)} <= ARRAYS:
-        left = []
-        for r in result:
-            left.append(dlarray._made(r._value, None, r._labels))
-        return tuple(left)
+    single = kind is dlarray
+    if single or kind is tuple and {*map(type, result)} <= ARRAYS:
+        left = []  # quick way, without containers; the plain one is below
+        for r in (result,) if single else result:
+            value = r._value
+            if value.numel() == 1:
+                # without the call of `apart`, where that says no more than this
+                value = apart(value) if value.ndim or not value.is_cpu else next(places[value.dtype]).copy_(value)
+            left.append(dlarray._made(value, None, r._labels))
+        return left[0] if single else tuple(left)
     leaves, structure = flatten(result)
     return unflatten(structure, [_left_leaf(leaf) for leaf in leaves])
 
 
 def _left_leaf(leaf: Any) -> Any:
     if type(leaf) is dlarray:
-        return dlarray._made(leaf._value, None, leaf._labels)
+        return dlarray._made(apart(leaf._value), None, leaf._labels)
     if type(leaf) in (GeneratorType, CoroutineType, AsyncGeneratorType):
         if type(leaf) is not AsyncGeneratorType:
             leaf.close()
