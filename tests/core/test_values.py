@@ -80,7 +80,7 @@ def holders(x):
 
 
 def seen(held):
-    held = held() if callable(held) else held[0] if isinstance(held, list) else held
+    held = held() if callable(held) and not isinstance(held, gl.dlarray) else held[0] if isinstance(held, list) else held
     if isinstance(held, torch.Tensor):
         held = held.numpy()
     return np.array(held)

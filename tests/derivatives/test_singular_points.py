@@ -200,7 +200,7 @@ CONTENTS = {
 DEFINED = ("ties", "zeros", "some zeros")
 # Where all cases are refused in words: singular matrices, and what has no factorization.
 REFUSED = {
-    "qr": DEFINED, "inv": DEFINED, "slogdet": DEFINED, "pinv": ("a NaN",), "svd": ("a NaN",), "svdvals": ("a NaN",),
+    "eig": ("zeros", "an infinity", "a negative infinity", "a NaN"), "qr": DEFINED, "inv": DEFINED, "slogdet": DEFINED, "pinv": ("a NaN",), "svd": ("a NaN",), "svdvals": ("a NaN",),
     "cholesky": ("zeros", "some zeros", "an infinity", "a negative infinity", "a NaN"),
 }
 

@@ -189,7 +189,7 @@ def test_only_torchs_own_code_sees_the_methods_of_tensors():
     x = dlarray([[1.0, 2.0], [3.0, 4.0]])
     for name in ("expand", "layout", "view", "unfold", "sum_to_size", "new_zeros", "is_sparse"):
         assert not hasattr(x, name) and not hasattr(dlarray, name) and name not in dir(x), name
-    with pytest.raises(AttributeError, match="'dlarray' object has no attribute 'expand'"):
+    with pytest.raises(AttributeError, match="no attribute 'expand'"):
         x.expand(2, 2, 2)
     assert "reshape" in dir(x) and "T" in dir(x)
 

@@ -156,7 +156,7 @@ WITHOUT_LABELS = {
     "tril": "of the last two axes",
     "triu": "of the last two axes",
     **dict.fromkeys(
-        ("solve", "solve_triangular", "inv", "pinv", "det", "slogdet", "cholesky", "qr", "eigh", "eigvalsh", "svd", "svdvals", "diagonal", "trace", "expm"),
+        ("solve", "solve_triangular", "inv", "pinv", "det", "slogdet", "cholesky", "qr", "eig", "eigvals", "lu", "eigh", "eigvalsh", "svd", "svdvals", "diagonal", "trace", "expm"),
         "of the matrices in the last two axes, by position",
     ),
 }

@@ -159,7 +159,7 @@ NO_HALF = {"half": "torch has no such kernel in half precision on the CPU"}
 UNARY = {
     **each("acos acosh acot acoth acsc acsch asec asech asin asinh atan atanh cos cosh cot coth csc csch exp exp2 expm1 log log10 log1p log2 "
                     "reciprocal rsqrt sec sech sigmoid silu sin sinh softplus sqrt tan tanh", (as_floating, {})),
-    **each("cospi digamma elu erf erfc erfinv gamma gammaln gelu leakyrelu relu sinpi", (as_floating, NO_COMPLEX)),
+    **each("i0 i0e i1 i1e cospi digamma elu erf erfc erfinv gamma gammaln gelu leakyrelu relu sinpi", (as_floating, NO_COMPLEX)),
     **dict.fromkeys(("erfcinv", "erfcx"), (as_floating, {**NO_COMPLEX, **NO_HALF})),
     **each("floor ceil round trunc", (same, NO_COMPLEX)),
     **each("real imag", (real, {})), "abs": (real, NO_BOOLS), "angle": (real_floating, {}),
@@ -321,6 +321,7 @@ MATRICES = {
     **each("cholesky det inv pinv", (as_floating, FACTORS)), "expm": (as_floating, {}), **dict.fromkeys(("eigvalsh", "svdvals"), (real_floating, FACTORS)),
     "eigh": (lambda d: (real_floating(d), as_floating(d)), FACTORS), "qr": (lambda d: (as_floating(d),) * 2, FACTORS),
     "svd": (lambda d: (as_floating(d), real_floating(d), as_floating(d)), FACTORS), "slogdet": (lambda d: (as_floating(d), real_floating(d)), FACTORS),
+    "eig": (lambda d: (as_complex(d),) * 2, FACTORS), "eigvals": (as_complex, FACTORS), "lu": (lambda d: (as_floating(d),) * 3, FACTORS),
     "matrix_norm": (real_floating, {}), "matrix_rank": (always(torch.int64), FACTORS),
 }
 

@@ -41,7 +41,8 @@ IN_ONE = {
 }
 _PAIR, _SEVERAL = "tuple[dlarray, dlarray]", "dlarray | tuple[dlarray, ...]"
 RETURNS = {
-    "slogdet": _PAIR, "qr": _PAIR, "eigh": _PAIR, "svd": "tuple[dlarray, dlarray, dlarray]", "topk": _PAIR,
+    "slogdet": _PAIR, "qr": _PAIR, "eigh": _PAIR, "eig": _PAIR, "lu": "tuple[dlarray, dlarray, dlarray]",
+    "svd": "tuple[dlarray, dlarray, dlarray]", "topk": _PAIR,
     "maxpool": _SEVERAL, "batchnorm": _SEVERAL, "attention": _SEVERAL, "lstm": "tuple[dlarray, ...]",
     "gru": "tuple[dlarray, ...]", "rng": "dict | None", "dlode45": "dlarray | container of dlarrays",
     "sgdmupdate": "tuple[parameters, velocity], as given", "jvp": "dlarrays, in the container of u",

@@ -1,6 +1,7 @@
 """The structure and the plan of a Jacobian in words."""
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ...blocks.block import Block
@@ -10,7 +11,7 @@ from ...machine.dtypes import NAMES
 from ...machine.memory import readable_bytes
 from .combination import Combination
 from .parts import Leaf, Source
-from .plan import Way
+from .plan import Cost, Way
 
 
 def structure_in_words(block: Block | None, u: Leaf, x: Leaf) -> str:
@@ -57,29 +58,39 @@ def _taken(source: Any) -> str:
 
 
 def _shared_walks(J: Any, names: dict[int, str]) -> dict[int, tuple[list[int], str]]:
-    """For each u several of whose parts come with one walk backwards: their columns, and what is said of that walk."""
+    """For each u several of whose parts come with one walk: their columns, and what is said of that walk."""
     source, found = J._source, {}
     for i in J._rows if isinstance(source, Source) else ():
         there = [j for j in J._columns if source.planned(i, j) is not None]
-        ways = {j: way for j in there if (way := source.way(i, j)).backwards and way.cost is not None}
+        ways = {j: way for j in there if (way := source.way(i, j)).cost is not None and (way.backwards or way.plain)}
         if len(ways) < 2:
             continue
         costs = [way.cost for way in ways.values()]
         others = [way.other for way in ways.values()]
         cost = max(costs, key=lambda c: c.seconds)  # of the walk as far as the last of them
         other = ("dearer, or it cannot be followed without data" if None in others
-                 else str(type(cost)(*map(sum, zip(*others, strict=True)))))
+                 else str(_sum_of(others)))
         named = ", ".join(names[j] for j in ways) if len(ways) < 6 else f"{len(ways)} parts"
-        found[i] = [*ways], (f"{named}: backwards from u, one walk for all {len(ways)} ({cost}), not forwards from "
-                             f"each ({other})")
+        first = next(iter(ways.values()))
+        chosen, instead = ((_plainly(first), "structured") if first.plain else
+                           ("backwards from u", "forwards from each"))
+        found[i] = [*ways], f"{named}: {chosen}, one walk for all {len(ways)} ({cost}), not {instead} ({other})"
     return found
+
+
+def _sum_of(costs: Sequence[Cost]) -> Cost:
+    """What several walks cost together."""
+    return Cost(sum([c.calls for c in costs]), sum([c.operations for c in costs]), sum([c.bytes for c in costs]))
+
+
+def _plainly(way: Way) -> str:
+    return f"plain {'rows' if way.backwards else 'columns'}"
 
 
 def way_words(way: Way) -> str:
     """The way to a part, and what the other one would cost."""
     if way.plain:
-        walked = "rows" if way.backwards else "columns"
-        text = f"plain {walked}, in one walk for all parts" + (f" ({way.cost} for all)" if way.cost is not None else "")
+        text = f"{_plainly(way)}, one walk for all parts" + (f" ({way.cost})" if way.cost is not None else "")
         return text + (f", not structured ({way.other})" if way.other is not None else
                        "" if way.cost is None else ", not structured (dearer, or it cannot be followed without data)")
     if way.cost is None and way.other is None:

@@ -27,7 +27,7 @@ def _kernel(name: str, *values: Any) -> Tensor:
     if tensors[0].is_meta:
         return torch.empty(torch.broadcast_shapes(*(t.shape for t in tensors)), dtype=dtype, device="meta")
     y = function(*(to_numpy(v) if isinstance(v, Tensor) else v for v in values))
-    return torch.as_tensor(np.asarray(y)).to(dtype=dtype, device=tensors[0].device)
+    return torch.as_tensor(np.asarray(y), dtype=dtype, device=tensors[0].device)
 
 
 def _none(name: str, argument: str) -> Callable[..., Any]:

@@ -36,6 +36,13 @@ class OfTensor:
         return fallback(_Attribute(self.name), (instance,), {}, self.name, "")
 
 
+    def __set__(self, instance: Any, value: Any) -> None:
+        for base in dlarray.__mro__[1:]:
+            if hasattr(vars(base).get(self.name), "__set__"):  # which may say what to write instead
+                vars(base)[self.name].__set__(instance, value)
+        raise AttributeError(f"'dlarray' object has no attribute {self.name!r}")
+
+
 class _Attribute:
     """Reading an attribute, as a function with a name."""
 

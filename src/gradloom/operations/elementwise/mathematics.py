@@ -161,7 +161,7 @@ def apply_unary(operation: Elementwise, x: Any, params: dict[str, Any]) -> Any:
 
 def _sign_kernel(x: Tensor) -> Tensor:
     y = torch.sgn(x)
-    return y.masked_fill_(x.isnan(), math.nan) if x.is_floating_point() else y  # torch's has 0 for the sign of NaN
+    return y.masked_fill(x.isnan(), math.nan) if x.is_floating_point() else y  # torch's has 0 for the sign of NaN
 
 
 sign = elementwise("sign", _sign_kernel, 0,
@@ -171,7 +171,7 @@ sign = elementwise("sign", _sign_kernel, 0,
                    torch=("sign", "sgn"))
 absolute = elementwise("abs", torch.abs, lambda x: sign(x),
                        complex_partials=[(lambda x: 0.5 * conj(sign(x)), lambda x: 0.5 * sign(x))],
-                       fused_pull=lambda y_bar, x: torch.sgn(x).mul_(y_bar), complex_fused=True,
+                       fused_pull=lambda y_bar, x: _sign_kernel(x) * y_bar, complex_fused=True,
                        squared=lambda x: real(conj(x) * x) if x.dtype.is_complex else square(x),
                        doc="The absolute value, with derivative 0 at 0.", matlab="abs", promotes=False,
                        torch=("abs", "absolute"))

@@ -54,7 +54,8 @@ def _warn_of_equal(w: Any) -> None:
     if not value.is_cpu or not value.numel():
         return  # without data, or where it would wait for the device
     n = value.shape[-1]
-    gaps = (value[..., None, :] - value[..., :, None]).abs().masked_fill(torch.eye(n, dtype=torch.bool), torch.inf)
+    itself = torch.eye(n, dtype=torch.bool, device=value.device)
+    gaps = (value[..., None, :] - value[..., :, None]).abs().masked_fill(itself, torch.inf)
     limit = torch.finfo(value.dtype).eps ** 0.5 * value.abs().amax(-1)[..., None, None]
     if decided((gaps <= limit).any()):
         warnings.warn(f"eigenvalues of a matrix are equal, or nearly, at {line_of(user_site())}: its eig has no "

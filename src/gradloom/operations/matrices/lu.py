@@ -76,6 +76,8 @@ def _lu_pull(y_bar: Any, y: Any) -> Any:
             beside_bar = triangular_solution(adjoint(top), rest, True)
     inside = [triangle(bar, upper, strict=not upper) for bar, upper in ((low_bar, False), (up_bar, True))
               if bar is not None]
+    if not inside:  # only P was read, which is constant
+        return None
     inner = inside[0] if len(inside) == 1 else inside[0] + inside[1]
     x_bar = adjoint(triangular_solution(left, adjoint(triangular_solution(adjoint(top), inner, True)), True))
     if below is not None:

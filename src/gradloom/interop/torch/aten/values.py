@@ -55,6 +55,9 @@ def as_array(x: Any) -> Any:
     if x.layout is not torch.strided:
         raise TypeRefused(f"arrays are dense, this would be one of layout {x.layout}, at {line_of(user_site())}; leave "
                           "it dense, or make it sparse outside")
+    if x.dtype not in NAMES:
+        raise TypeRefused(f"there are no arrays of {str(x.dtype)[6:]}, which torch gives here, at "
+                          f"{line_of(user_site())}; call it on extractdata(x)")
     return _made(x, None, None)
 
 
