@@ -112,6 +112,12 @@ SEVERAL = {
     "adaptive_avg3d": (lambda x: F.adaptive_avg_pool3d(x, (2, 3, 1)), (1, 2, 3, 4, 2)), "adaptive_max": (lambda x: F.adaptive_max_pool1d(x, 3), (2, 2, 7)), "lp_pool": (lambda x: F.lp_pool2d(x, 2, 2), (1, 2, 4, 4)),
     "interpolate": (lambda x: F.interpolate(x, scale_factor=2), (1, 2, 3, 3)), "bilinear_up": (lambda x: F.interpolate(x, size=(5, 4), mode="bilinear", align_corners=True), (1, 2, 3, 3)),
     "bicubic": (lambda x: F.interpolate(x, size=(5, 4), mode="bicubic"), (1, 2, 3, 3)), "grid_sample": (lambda x, g: F.grid_sample(x, g.tanh(), align_corners=False), (1, 2, 4, 4), (1, 3, 3, 2)),
+    "max_pool_ceil": (lambda x: F.max_pool2d(x, 3, 2, 1, ceil_mode=True), (2, 3, 6, 4)), "max_pool_dilated": (lambda x: F.max_pool2d(x, 2, 1, 1, dilation=2), (1, 2, 5, 4)),
+    "max_pool_single": (lambda x: F.max_pool2d(x, (2, 3)), (2, 5, 6)), "max_pool3d_ceil": (lambda x: F.max_pool3d(x, 2, (2, 1, 3), (0, 1, 0), ceil_mode=True), (1, 2, 3, 3, 4)),
+    "adaptive_max2d": (lambda x: F.adaptive_max_pool2d(x, (2, 3)), (1, 2, 5, 4)), "max_pool1d_ceil": (lambda x: F.max_pool1d(x, 3, 2, ceil_mode=True), (2, 3, 8)),
+    "nearest_exact": (lambda x: F.interpolate(x, scale_factor=1.7, mode="nearest-exact"), (2, 3, 4)), "linear_up": (lambda x: F.interpolate(x, scale_factor=1.5, mode="linear"), (2, 3, 5)),
+    "trilinear": (lambda x: F.interpolate(x, scale_factor=(2, 1.5, 0.6), mode="trilinear"), (1, 2, 3, 4, 5)), "bilinear_scale": (lambda x: F.interpolate(x, scale_factor=(1.6, 0.7), mode="bilinear"), (1, 2, 4, 5)),
+    "bilinear_aa": (lambda x: F.interpolate(x, scale_factor=(0.6, 1.5), mode="bilinear", antialias=True), (1, 2, 5, 4)), "bicubic_aa": (lambda x: F.interpolate(x, size=(3, 4), mode="bicubic", antialias=True), (1, 2, 6, 5)),
     "affine_grid": (lambda t: F.affine_grid(t, (2, 1, 3, 3), align_corners=False), (2, 2, 3)), "im2col": (lambda x: F.unfold(x, 2, padding=1), (1, 2, 3, 3)), "col2im": (lambda x: F.fold(x, (3, 3), 2), (1, 8, 4)),
     "pixel_shuffle": (lambda x: F.pixel_shuffle(x, 2), (1, 4, 2, 3)), "pixel_unshuffle": (lambda x: F.pixel_unshuffle(x, 2), (1, 1, 4, 2)), "channel_shuffle": (lambda x: F.channel_shuffle(x, 2), (1, 4, 2, 2)),
     "embedding": (lambda w: F.embedding(I2, w, padding_idx=1), (3, 4)), "one_hot": (lambda x: x @ F.one_hot(LABELS, 4).to(double).t(), (2, 4)),
@@ -149,7 +155,7 @@ SEVERAL = {
 
 CASES = {name: (function, (3, 4)) for table in (POINTWISE, REDUCTIONS, MOVEMENT) for name, function in table.items()} | SEVERAL
 # Torch has no second derivative of its own here.
-FIRST_ONLY = {"cdist", "pdist", "cdist_1", "bicubic", "dist", "hardsigmoid", "multi_margin", "multilabel_margin"}
+FIRST_ONLY = {"cdist", "pdist", "cdist_1", "dist", "hardsigmoid", "multi_margin", "multilabel_margin"}
 ROUGH = {"hardsigmoid": 1e-6}  # torch's own derivative has a sixth in single precision
 
 

@@ -34,7 +34,7 @@ from .movement import (
     slices,
     vectors,
 )
-from .neural import attention, embedding, encoding, softmax
+from .neural import attention, embedding, encoding, resizing, softmax
 from .neural.convolution import convolution, transposed
 from .neural.losses import losses
 from .neural.normalization import crosschannel, normalization

@@ -85,7 +85,7 @@ def _by_positions(name: str) -> None:
 
 _BY_POSITIONS = """
 unfold as_strided diagonal_copy unfold_copy masked_select take
-prims.collapse_view prims.split_dim prims.slice prims.rev prims.as_strided channel_shuffle pixel_shuffle pixel_unshuffle
+prims.collapse_view prims.split_dim prims.slice prims.rev prims.as_strided
 """
 for _name in _BY_POSITIONS.split():
     _by_positions(_name)
@@ -116,6 +116,30 @@ def _view_as_complex(x: Any) -> Any:
 # ----- rearranged copies -----
 
 
+@rule("channel_shuffle")
+def _channel_shuffle(x: Any, groups: int) -> Any:
+    n, c, *rest = x.shape
+    return gl.reshape(gl.moveaxis(gl.reshape(x, (n, groups, c // groups, *rest)), 1, 2), x.shape)
+
+
+@rule("pixel_shuffle")
+def _pixel_shuffle(x: Any, r: int) -> Any:
+    """(..., c r r, h, w) to (..., c, h r, w r)"""
+    *lead, c, h, w = x.shape
+    k, c = len(lead), c // r**2
+    x = gl.permute_dims(gl.reshape(x, (*lead, c, r, r, h, w)), (*range(k + 1), k + 3, k + 1, k + 4, k + 2))
+    return gl.reshape(x, (*lead, c, h * r, w * r))
+
+
+@rule("pixel_unshuffle")
+def _pixel_unshuffle(x: Any, r: int) -> Any:
+    """(..., c, h r, w r) to (..., c r r, h, w)"""
+    *lead, c, h, w = x.shape
+    k, h, w = len(lead), h // r, w // r
+    x = gl.permute_dims(gl.reshape(x, (*lead, c, h, r, w, r)), (*range(k + 1), k + 2, k + 4, k + 1, k + 3))
+    return gl.reshape(x, (*lead, c * r**2, h, w))
+
+
 @rule("prims.cat")
 def _cat(tensors: Any, dim: int = 0) -> Any:
     return FUNCTIONS["cat"](tensors, dim)
@@ -130,7 +154,8 @@ def _repeat(x: Any, repeats: Any) -> Any:
 def _constant_pad(x: Any, pad: Any, value: Any = 0) -> Any:
     pairs = [(pad[k], pad[k + 1]) for k in range(0, len(pad), 2)]
     for k, (before, after) in enumerate(pairs):
-        x = _slice(x, -1 - k, -min(before, 0), x.shape[-1 - k] + min(after, 0))
+        if min(before, after) < 0:
+            x = _slice(x, -1 - k, -min(before, 0), x.shape[-1 - k] + min(after, 0))
     y = gl.pad(x, [(0, 0)] * (x.ndim - len(pairs)) + [(max(before, 0), max(after, 0))
                                                       for before, after in reversed(pairs)])
     if value != 0:

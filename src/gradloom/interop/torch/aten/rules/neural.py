@@ -2,6 +2,7 @@
 recurrent layers."""
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -138,22 +139,43 @@ WRITERS.update(rrelu_with_noise=_rrelu, _batch_norm_with_update=_with_update,
 # ----- pooling -----
 
 
-def _max_pool(name: str, d: int) -> None:
-    func = getattr(aten, name)
+def _max_pool(d: int) -> None:
+    def pooled(x: Any, kernel_size: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1,
+               ceil_mode: bool = False) -> Any:
+        size, pads = per_axis(kernel_size, d), per_axis(padding, d)
+        strides = per_axis(stride, d) if stride else size
+        if any(n != 1 for n in per_axis(dilation, d)) or any(2 * p > n for n, p in zip(size, pads, strict=True)):
+            return _picked(func, d, x, kernel_size, stride, padding, dilation, ceil_mode)
+        pairs = tuple((p, _behind(n, k, s, p, ceil_mode))
+                      for n, k, s, p in zip(x.shape[-d:], size, strides, pads, strict=True))
+        y, where, _ = gl.maxpool(x, size, stride=strides, padding=pairs, return_indices=True,
+                                 data_format="B" * (x.ndim - d - 1) + "C" + "S" * d)
+        return y, where
 
-    def pooled(x: Any, *args: Any, **kwargs: Any) -> Any:
-        values, where = func(x._value, *[raw(a) for a in args], **kwargs)
-        flat = gl.reshape(x, (*x.shape[:x.ndim - d], -1))
-        y = FUNCTIONS["gather"](flat, -1, where.reshape(*where.shape[:where.ndim - d], -1))
-        return gl.reshape(y, tuple(values.shape)), constant(where)
-
-    rule(name)(pooled)
+    func = getattr(aten, f"max_pool{d}d_with_indices")
+    rule(f"max_pool{d}d_with_indices")(pooled)
+    for name in (f"adaptive_max_pool{d}d", f"fractional_max_pool{d}d"):
+        rule(name)(functools.partial(_picked, getattr(aten, name), d))
 
 
-for _name, _d in (("max_pool2d_with_indices", 2), ("max_pool3d_with_indices", 3), ("adaptive_max_pool2d", 2),
-                  ("adaptive_max_pool3d", 3),
-                  ("fractional_max_pool2d", 2), ("fractional_max_pool3d", 3)):
-    _max_pool(_name, _d)
+def _behind(n: int, size: int, stride: int, padding: int, ceil_mode: bool) -> int:
+    """The padding behind an axis: as before it, or as far as the last window reaches, which starts in the array or in
+    the padding before it."""
+    if not ceil_mode:
+        return padding
+    last = -(-(n + 2 * padding - size) // stride) * stride
+    last -= stride if last >= n + padding else 0
+    return max(last + size - n - padding, 0)
+
+
+def _picked(func: Any, d: int, x: Any, *args: Any, **kwargs: Any) -> Any:
+    """Windows that our own pooling does not have: the elements at the places that torch finds."""
+    where = func(x._value, *[raw(a) for a in args], **kwargs)[1]
+    return OPERATIONS["pool_pick"].apply((x,), {"place": where, "d": d}), constant(where)
+
+
+for _d in (2, 3):
+    _max_pool(_d)
 
 
 @rule("max_unpool2d", "max_unpool3d")
@@ -183,6 +205,23 @@ def _adaptive_avg_pool(x: Any, output_size: Any) -> Any:
             means[start:stop, j] = 1 / (stop - start)
         x = gl.moveaxis(gl.matmul(gl.moveaxis(x, k - d, -1), constant(means)), -1, k - d)
     return x
+
+
+def _resized(name: str) -> None:
+    def resized(x: Any, output_size: Any, *rest: Any) -> Any:
+        after = len(getattr(aten, name).default._schema.arguments) - 2
+        return OPERATIONS["resize"].apply((x,), {"kernel": name, "size": tuple(output_size),
+                                                 "rest": (*rest, *[None] * (after - len(rest)))})
+
+    rule(f"{name}.default")(resized)
+
+
+for _d in (1, 2, 3):
+    for _name in ("upsample_nearest", "_upsample_nearest_exact"):
+        _resized(f"{_name}{_d}d")
+for _name in ("upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d", "upsample_bicubic2d",
+              "_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa"):
+    _resized(_name)
 
 
 # ----- attention -----

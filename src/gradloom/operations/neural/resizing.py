@@ -1,0 +1,89 @@
+"""Images made larger or smaller by torch's kernels: nearest, linear and cubic, also antialiased.
+
+All of them are linear and take the axes one after the other, so a Block meets one small matrix along each axis.
+"""
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from ...blocks import action
+from ...blocks.block import Block
+from ...core.declare import multilinear
+from ...machine.dtypes import Tensor
+from .spatial import Sizes
+
+aten = torch.ops.aten
+
+
+def _images(x: Tensor, d: int) -> Tensor:
+    """All before the last d axes as images of one channel."""
+    return x.reshape(math.prod(x.shape[:x.ndim - d]), 1, *x.shape[x.ndim - d:])
+
+
+def _resize_kernel(x: Tensor, kernel: str, size: Sizes, rest: tuple[Any, ...]) -> Tensor:
+    """`kernel` is ATen's name, `rest` what follows the size among its arguments: align_corners, scales."""
+    d = len(size)
+    return getattr(aten, kernel)(_images(x, d), size, *rest).reshape(*x.shape[:x.ndim - d], *size)
+
+
+def _back_kernel(y: Tensor, kernel: str, size: Sizes, rest: tuple[Any, ...], spatial: Sizes) -> Tensor:
+    d = len(size)
+    flat = _images(y, d)
+    back = getattr(aten, f"{kernel}_backward")(flat, size, (*flat.shape[:2], *spatial), *rest)
+    return back.reshape(*y.shape[:y.ndim - d], *spatial)
+
+
+def _weights(kernel: str, n: int, m: int, k: int, d: int, rest: tuple[Any, ...], like: Tensor) -> Tensor:
+    """(n, m): what the kernel makes of the unit vectors along axis k of d. They lie along the last axis: antialiasing
+    to a width of 1 is wrong in torch 2.13."""
+    dtype = like.dtype if like.dtype in (torch.float32, torch.float64) else torch.float32
+    lone, scales = (1,) * (d - 1), (*[None] * (d - 1), rest[len(rest) - d + k])
+    units = torch.eye(n, dtype=dtype, device=like.device).reshape(n, 1, *lone, n)
+    return getattr(aten, kernel)(units, (*lone, m), *rest[:len(rest) - d], *scales).reshape(n, m).to(like.dtype)
+
+
+def _along_axes(block: Block, kernel: str, size: Sizes, rest: tuple[Any, ...], spatial: Sizes,
+                transposed: bool) -> Block:
+    for k, (n, m) in enumerate(zip(spatial, size, strict=True)):
+        at = block.ndim - len(size) + k
+        matrix = _weights(kernel, n, m, k, len(size), rest, block.like)
+        letters = [f"a{j}" for j in range(block.ndim)]
+        names = ["new", f"a{at}"] if transposed else [f"a{at}", "new"]
+        sizes = dict(zip(letters, block.shape, strict=True)) | {"new": n if transposed else m}
+        block = action.contract(block, 0, (block, matrix), [letters, names],
+                                [*letters[:at], "new", *letters[at + 1:]], sizes)
+    return block
+
+
+def _resize_on_block(operation: Any, inputs: Any, params: Any) -> Block:
+    block = inputs[0]
+    return _along_axes(block, **params, spatial=tuple(block.shape[block.ndim - len(params["size"]):]),
+                       transposed=False)
+
+
+_REAL = "torch resizes images of real numbers only; its error says so"
+_HALF = "torch's antialiasing takes none; its error says so"
+_back: Any
+_SAMPLES: list[tuple[tuple[int, ...], dict[str, Any]]] = [
+    ((2, 3, 4, 3), {"kernel": "upsample_bilinear2d", "size": (6, 5), "rest": (False, None, None)}),
+    ((4, 3), {"kernel": "upsample_bicubic2d", "size": (3, 5), "rest": (True, None, None)}),
+    ((2, 3, 4), {"kernel": "upsample_nearest1d", "size": (8,), "rest": (2.0,)}),
+    ((1, 2, 3, 2, 3), {"kernel": "upsample_trilinear3d", "size": (4, 3, 2), "rest": (False, None, None, None)}),
+    ((0, 3), {"kernel": "upsample_linear1d", "size": (5,), "rest": (False, None)}),
+    ((2, 4, 6), {"kernel": "_upsample_bilinear2d_aa", "size": (2, 4), "rest": (False, None, None)}),
+]
+_resize = multilinear(
+    "resize", _resize_kernel, act=_resize_on_block, samples=_SAMPLES, real_only=_REAL, without_half=_HALF,
+    transposes={"x": lambda y_bar, kernel, size, rest, x_shape: _back.apply(
+        (y_bar,), dict(kernel=kernel, size=size, rest=rest, spatial=tuple(x_shape[-len(size):])))})
+_back = multilinear(
+    "resize_transpose", _back_kernel, act=lambda operation, inputs, params: _along_axes(
+        inputs[0], **params, transposed=True),
+    samples=[((*shape[:-len(params["size"])], *params["size"]), params | {"spatial": shape[-len(params["size"]):]})
+             for shape, params in _SAMPLES],
+    real_only=_REAL, without_half=_HALF,
+    transposes={"x": lambda y_bar, kernel, size, rest, spatial: _resize.apply(
+        (y_bar,), dict(kernel=kernel, size=size, rest=rest))})
