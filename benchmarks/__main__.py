@@ -33,7 +33,7 @@ def arguments() -> argparse.Namespace:
 
 
 def use_threads(count: int) -> None:
-    """The same number of cores for every library, said before they are imported; and memory that stays with the process."""
+    """The same number of cores for every library, said before they are imported, and memory that stays."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(count)
     import torch
