@@ -34,6 +34,7 @@ REFUSED = {
     "arrays are dense, and of no half complex numbers": "to_sparse chalf",
     "a gradient that is that of nothing": "nn.functional.embedding",
     "its own backward is differentiated once": "nn.functional.linear_cross_entropy.chunked nn.functional.linear_cross_entropy.chunked_none",
+    "there are no arrays of unsigned 64-bit integers": "hash_tensor",
     "arrays without elements or axes": "nn.functional.fractional_max_pool3d linalg.norm linalg.norm.subgradients_at_zero nn.functional.batch_norm",
 }
 NOTHING_NAMES = """

@@ -3,7 +3,6 @@ of one number apart from large arrays."""
 from __future__ import annotations
 
 import ctypes
-import itertools
 import math
 import os
 import re
@@ -86,22 +85,20 @@ def keep_memory() -> bool:
 
 SLAB = 512
 
-
-def _slab(dtype: torch.dtype) -> list[Tensor]:
-    """Places for numbers, side by side."""
-    with torch.inference_mode(False):
-        return list(torch.empty(SLAB, dtype=dtype, device="cpu").unbind())
-
-
 # A number that is kept lies where an array had been that was given back, and then the next array of that size finds no
-# room there: a loop that keeps its losses grew by a whole array with each. Places without end, made where none is left.
-places: dict[torch.dtype, Iterator[Tensor]] = {
-    dtype: itertools.chain.from_iterable(map(_slab, itertools.repeat(dtype))) for dtype in DTYPES.values()}
+# room there: a loop that keeps its losses grew by a whole array with each. Places that are free, side by side:
+places: dict[torch.dtype, Iterator[Tensor]] = {dtype: iter(()) for dtype in DTYPES.values()}
 
 
 def apart(value: Tensor) -> Tensor:
     """A result that is one number, in a place among others of its kind; all else as it is."""
     if value.numel() != 1 or not value.is_cpu or value.layout is not torch.strided:
         return value
-    place = next(places[value.dtype]).copy_(value.reshape(()))
+    place = next(places[value.dtype], None)
+    if place is None:
+        if torch.is_inference_mode_enabled():  # whose tensors nobody may write into afterwards
+            return value
+        fresh = places[value.dtype] = iter(torch.empty(SLAB, dtype=value.dtype, device="cpu").unbind())
+        place = next(fresh)
+    place.copy_(value.reshape(()))
     return place.view(value.shape) if value.ndim else place

@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_map
 from ....core.array import constant, dlarray
 from ....core.errors import TypeRefused, line_of, user_site
 from ....core.trace import live
-from ....machine.dtypes import Tensor, differentiable
+from ....machine.dtypes import NAMES, Tensor, differentiable
 from .wrapped import Wrapped, wrapped
 
 _made = dlarray._made
