@@ -106,7 +106,7 @@ SEVERAL = {
     "batch_norm": (lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True), (4, 3, 2), (3,), (3,)), "instance_norm": (F.instance_norm, (2, 3, 4, 2)),
     "batch_norm_eval": (lambda x, w: F.batch_norm(x, torch.zeros(3, dtype=double), torch.ones(3, dtype=double) * 2, w), (4, 3), (3,)),
     "rms_norm": (lambda x, w: F.rms_norm(x, (4,), w), (3, 4), (4,)), "local_response_norm": (lambda x: F.local_response_norm(x, 2), (2, 4, 3)),
-    "prelu": (F.prelu, (2, 3, 4), (3,)), "avg_pool1d": (lambda x: F.avg_pool1d(x, 3, 2, 1), (2, 3, 7)), "avg_pool2d": (lambda x: F.avg_pool2d(x, (2, 3), ceil_mode=True), (2, 3, 5, 7)),
+    "prelu": (F.prelu, (2, 3, 4), (3,)), "avg_pool1d": (lambda x: F.avg_pool1d(x, 3, 2, 1), (2, 3, 7)), "avg_pool_of_all": (lambda x: F.avg_pool2d(x, (900, 2), ceil_mode=True), (2, 3, 5, 4)), "avg_pool2d": (lambda x: F.avg_pool2d(x, (2, 3), ceil_mode=True), (2, 3, 5, 7)),
     "max_pool1d": (lambda x: F.max_pool1d(x, 3), (2, 3, 9)), "max_pool2d": (lambda x: F.max_pool2d(x, 3, 2, 1, dilation=1), (2, 3, 7, 5)), "max_pool3d": (lambda x: F.max_pool3d(x, 2), (1, 2, 4, 4, 2)),
     "max_unpool2d": (lambda x: F.max_unpool2d(*F.max_pool2d(x, 2, return_indices=True), 2), (1, 2, 4, 4)), "adaptive_avg": (lambda x: F.adaptive_avg_pool2d(x, (3, 2)), (2, 2, 5, 4)),
     "adaptive_avg3d": (lambda x: F.adaptive_avg_pool3d(x, (2, 3, 1)), (1, 2, 3, 4, 2)), "adaptive_max": (lambda x: F.adaptive_max_pool1d(x, 3), (2, 2, 7)), "lp_pool": (lambda x: F.lp_pool2d(x, 2, 2), (1, 2, 4, 4)),

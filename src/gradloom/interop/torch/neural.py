@@ -206,6 +206,9 @@ def _mean_pool(x: Any, size: Any, strides: Any, pads: Any, ceil_mode: bool, coun
     else:
         means = getattr(torch.ops.aten, f"avg_pool{d}d")(outline, size, strides, pads, ceil_mode,
                                                          count_include_pad, divisor)
+    # a window larger than its axis ends with it, so that no array of its size is made
+    size = tuple([min(k, n) if o == 1 and p == 0 else k
+                  for o, k, n, p in zip(means.shape[1:], size, x.shape[-d:], pads, strict=True)])
     after = [max((o - 1) * s + k - n - p, 0)
              for o, s, k, n, p in zip(means.shape[1:], strides, size, x.shape[-d:], pads, strict=True)]
     widths = [(0, 0), *zip(pads, after, strict=True)]
