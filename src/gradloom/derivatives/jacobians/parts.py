@@ -135,7 +135,7 @@ class Source:
         if way.plain and self._made_plainly(i, way.backwards):
             return
         if way.backwards:  # one walk gives all parts that are made backwards
-            columns = self._together(i)
+            columns = self._together(i, plainly=False)
             self.fit(columns, [i])
             nodes = [self.xs[c].node for c in columns]
             pulled_back = pull({u: identity(u.shape, u.dtype, self.us[i].device)}, nodes, values_of=values_of)  # type: ignore[arg-type]
@@ -145,7 +145,7 @@ class Source:
         rows = [i]
         if len(self.us) > 1:  # one walk gives those of every u
             rows += [r for r in range(len(self.us)) if r != i and (r, j) not in self.blocks and self.leads(r, j)
-                     and not self.way(r, j).backwards]
+                     and not (self.way(r, j).backwards or self.way(r, j).plain)]
         self.fit([j], rows)
         outputs = []
         for r in rows:
@@ -156,11 +156,11 @@ class Source:
         for r in rows:
             self.blocks[r, j] = pushed_on[self.us[r].node]  # type: ignore[index]
 
-    def _together(self, i: int) -> list[int]:
-        """The columns that are made in one walk for u_i: those that are not made and go backwards, or plainly."""
+    def _together(self, i: int, plainly: bool) -> list[int]:
+        """The columns that are made in one walk for u_i, plainly or backwards as Blocks, and are not made yet."""
         reached = self._reached[i]
-        return [c for c, way in enumerate(self._ways[i]) if (way.backwards or way.plain) and (i, c) not in self.blocks
-                and self.xs[c].node in reached]
+        return [c for c, way in enumerate(self._ways[i]) if way.plain is plainly and (plainly or way.backwards)
+                and (i, c) not in self.blocks and self.xs[c].node in reached]
 
     def _made_plainly(self, i: int, backwards: bool) -> bool:
         """All entries of u_i's parts by plain rows or columns.
@@ -168,7 +168,7 @@ class Source:
         False where some are not finite: a walk with many directions carries zeros that a structured one has not, and 0
         times infinity is NaN. Then the structured walks make them, from now on.
         """
-        columns = self._together(i)
+        columns = self._together(i, plainly=True)
         self.fit(columns, [i])
         u: Any = self.us[i].node
         xs: list[Any] = [self.xs[c].node for c in columns]

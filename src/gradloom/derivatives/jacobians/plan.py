@@ -32,7 +32,7 @@ LONG, TINY = 64, 1 << 14
 # of one, roughly (measured on networks of 80 to 380 operations): only ratios matter. A kernel call of a structured walk
 # has more code around it.
 BLOCK_CALL, PLAIN_CALL, OPERATION, BYTE = 18e-6, 7e-6, 1e-11, 2e-10
-TIED = 4  # how many times cheaper a plain walk must be where it would give up that the Jacobian is diagonal along axes
+TIED = 4  # how many times cheaper a plain walk must be where it would give up that a Jacobian may be a diagonal
 
 
 class Cost(NamedTuple):
@@ -143,13 +143,17 @@ def _ways(u: Node, nodes: list[Node], room: bool) -> list[Way]:
     plain, backwards = _plain(u, there) if there and room else (None, False)
     limit = math.inf if plain is None else TIED * plain.seconds
     found, tied = _structured(u, nodes, reached, limit)
-    if plain is not None:
-        total = math.inf if found is None else _total(found)
-        if plain.seconds * (TIED if tied else 1) < total:
-            known = found or [Way(False)] * len(nodes)
-            return [Way(backwards, plain, way.cost, _dense_bytes(u, x), plain=True)
-                    for x, way in zip(nodes, known, strict=True)]
-    return found or [Way(backwards)] * len(nodes)
+    if plain is None:
+        return found or [Way(backwards)] * len(nodes)
+    if found is None:
+        return [Way(backwards, plain, None, _dense_bytes(u, x), plain=True) for x in nodes]
+    # what is near u and a diagonal stays one
+    kept = [way for x, way in zip(nodes, found, strict=True) if x in tied and not way.backwards]
+    own = math.fsum(way.cost.seconds for way in kept if way.cost is not None)
+    if plain.seconds * (TIED if len(kept) < len(tied) else 1) + own >= _total(found):
+        return found
+    return [way if x in tied and not way.backwards else Way(backwards, plain, way.cost, _dense_bytes(u, x), plain=True)
+            for x, way in zip(nodes, found, strict=True)]
 
 
 def _total(found: Sequence[Way]) -> float:
@@ -160,9 +164,9 @@ def _total(found: Sequence[Way]) -> float:
 
 
 def _structured(u: Node, nodes: Sequence[Node], reached: Collection[Node],
-                limit: float) -> tuple[list[Way] | None, bool]:
-    """The cheapest structured way to each, and whether some part is tied to u along an axis; None where all are dearer
-    than `limit` seconds, or cannot be followed without data."""
+                limit: float) -> tuple[list[Way] | None, set[Node]]:
+    """The cheapest structured way to each, and which of u's shape are tied to u along an axis; None where all are
+    dearer than `limit` seconds, or cannot be followed without data."""
     newest_first = sorted((x for x in nodes if x in reached), key=lambda x: -x.number)
     backwards, blocks = _backwards(u, newest_first, limit)
     whole = backwards[newest_first[-1]] if newest_first else None
@@ -185,7 +189,7 @@ def _structured(u: Node, nodes: Sequence[Node], reached: Collection[Node],
         if total < best:
             best, cut = total, count
     if cut < 0:
-        return None, False
+        return None, set()
     chosen = set(newest_first[:cut])
     made = [blocks.get(x) if x in chosen else blocks_forwards.get(x) for x in nodes]
     # how much a Block holds may be another number at other positions
@@ -194,7 +198,8 @@ def _structured(u: Node, nodes: Sequence[Node], reached: Collection[Node],
     found = [Way(True, backwards.get(x), forwards.get(x), nbytes) if x in chosen else
              Way(False, forwards.get(x), backwards.get(x), nbytes)
              for x, nbytes in zip(nodes, held, strict=True)]
-    return found, any([block is not None and _tied(block) for block in made])
+    return found, {x for x, block in zip(nodes, made, strict=True)
+                   if block is not None and x.shape == u.shape and _tied(block)}
 
 
 def _tied(block: Block) -> bool:
