@@ -83,7 +83,7 @@ def keep_memory() -> bool:
 
 # ----- results of one number ------------------------------------------------------------------------------------------
 
-SLAB = 512
+SLAB = 1 << 13  # numbers side by side: each slab lies among large arrays once
 
 # A number that is kept lies where an array had been that was given back, and then the next array of that size finds no
 # room there: a loop that keeps its losses grew by a whole array with each. Places that are free, side by side:
@@ -98,7 +98,8 @@ def apart(value: Tensor) -> Tensor:
     if place is None:
         if torch.is_inference_mode_enabled():  # whose tensors nobody may write into afterwards
             return value
-        fresh = places[value.dtype] = iter(torch.empty(SLAB, dtype=value.dtype, device="cpu").unbind())
+        slab = torch.empty(SLAB, dtype=value.dtype, device="cpu")
+        fresh = places[value.dtype] = map(slab.__getitem__, range(SLAB))
         place = next(fresh)
     place.copy_(value.reshape(()))
     return place.view(value.shape) if value.ndim else place

@@ -133,10 +133,13 @@ def _left(result: Any) -> Any:
         left = []  # quick way, without containers; the plain one is below
         for r in (result,) if single else result:
             value = r._value
-            if value.numel() == 1:
-                # without the call of `apart` where that says no more than this
-                place = None if value.ndim or not value.is_cpu else next(places[value.dtype], None)
-                value = apart(value) if place is None else place.copy_(value)
+            # without the call of `apart` where that says no more than this
+            place = None if value.ndim or not value.is_cpu else next(places[value.dtype], None)
+            if place is not None:
+                place.copy_(value)
+                value = place
+            elif value.numel() == 1:
+                value = apart(value)
             left.append(dlarray._made(value, None, r._labels))
         return left[0] if single else tuple(left)
     leaves, structure = flatten(result)
