@@ -128,12 +128,12 @@ def test_what_does_not_add_up():
 
 def test_explain_says_that_a_walk_is_shared():
     def energies(p):
-        h = gl.dlarray(np.ones((8, 64)))
+        h = gl.dlarray(np.ones((8, 256)))
         for k in range(3):
             h = gl.tanh(h @ p[f"w{k}"])
         return gl.sum(h ** 2, axis=1)
 
-    weights = {f"w{k}": gl.dlarray(stream(k).standard_normal((64, 64)) / 8) for k in range(3)}
+    weights = {f"w{k}": gl.dlarray(stream(k).standard_normal((256, 256)) / 16) for k in range(3)}
     said = gl.dlfeval(lambda p: gl.dljacobian(energies(p), p).explain(), weights).splitlines()
     assert said[1].startswith("'w0', 'w1', 'w2': backwards from u, one walk for all 3 (") and "not forwards from each (" in said[1]
     assert all(line.startswith(f"'w{k}': in that walk; ") for k, line in enumerate(said[2:5]))
