@@ -11,6 +11,7 @@ import weakref
 
 import numpy as np
 import pytest
+import torch
 
 import gradloom as gl
 from gradloom.core.trace import Node, Trace, ancestors, current_trace
@@ -336,3 +337,13 @@ def test_results_of_one_number_are_numbers_of_their_own():
                                                  *gl.dlfeval(lambda x: (x, x), x))]
     for value, x, y in kept:
         assert y.shape == x.shape and y.dtype is x.dtype and not y.traced and (np.asarray(y) == value).all()
+
+
+def test_torch_may_keep_a_result_while_others_are_made():
+    square = lambda x: gl.sum(x * x)
+    kept = gl.extractdata(gl.dlfeval(square, gl.dlarray([1.0, 2.0])))
+    t = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
+    y = t * kept
+    again = gl.dlfeval(square, gl.dlarray([1.0, 5.0]))
+    y.backward()
+    assert t.grad == 5 and again == 26

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import operator
 import os
 import re
 import sys
@@ -90,6 +91,9 @@ SLAB = 1 << 13  # numbers side by side: each slab lies among large arrays once
 places: dict[torch.dtype, Iterator[Tensor]] = {dtype: iter(()) for dtype in DTYPES.values()}
 
 
+_alone = operator.attrgetter("data")
+
+
 def apart(value: Tensor) -> Tensor:
     """A result that is one number, in a place among others of its kind; all else as it is."""
     if value.numel() != 1 or not value.is_cpu or value.layout is not torch.strided:
@@ -99,7 +103,8 @@ def apart(value: Tensor) -> Tensor:
         if torch.is_inference_mode_enabled():  # whose tensors nobody may write into afterwards
             return value
         slab = torch.empty(SLAB, dtype=value.dtype, device="cpu")
-        fresh = places[value.dtype] = map(slab.__getitem__, range(SLAB))
+        # each counts its own changes: torch takes a number that it has kept for changed when a neighbour is written
+        fresh = places[value.dtype] = map(_alone, map(slab.__getitem__, range(SLAB)))
         place = next(fresh)
     place.copy_(value.reshape(()))
     return place.view(value.shape) if value.ndim else place
