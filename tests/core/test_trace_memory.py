@@ -341,9 +341,9 @@ def test_results_of_one_number_are_numbers_of_their_own():
 
 def test_torch_may_keep_a_result_while_others_are_made():
     square = lambda x: gl.sum(x * x)
-    kept = gl.extractdata(gl.dlfeval(square, gl.dlarray([1.0, 2.0])))
+    kept = gl.dlfeval(square, gl.dlarray([1.0, 2.0]))._value
     t = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
     y = t * kept
     again = gl.dlfeval(square, gl.dlarray([1.0, 5.0]))
     y.backward()
-    assert t.grad == 5 and again == 26
+    assert float(t.grad) == 5 and float(again) == 26
