@@ -147,12 +147,16 @@ def _ways(u: Node, nodes: list[Node], room: bool) -> list[Way]:
         return found or [Way(backwards)] * len(nodes)
     if found is None:
         return [Way(backwards, plain, None, _dense_bytes(u, x), plain=True) for x in nodes]
-    # what is near u and a diagonal stays one
-    kept = [way for x, way in zip(nodes, found, strict=True) if x in tied and not way.backwards]
-    own = math.fsum(way.cost.seconds for way in kept if way.cost is not None)
+    kept = {}  # what is near u and a diagonal stays one
+    for x, way in zip(nodes, found, strict=True):
+        if x in tied:
+            near = Way(False, way.other, way.cost, way.nbytes) if way.backwards else way
+            if near.cost is not None:
+                kept[x] = near
+    own = math.fsum(way.cost.seconds for way in kept.values() if way.cost is not None)
     if plain.seconds * (TIED if len(kept) < len(tied) else 1) + own >= _total(found):
         return found
-    return [way if x in tied and not way.backwards else Way(backwards, plain, way.cost, _dense_bytes(u, x), plain=True)
+    return [kept[x] if x in kept else Way(backwards, plain, way.cost, _dense_bytes(u, x), plain=True)
             for x, way in zip(nodes, found, strict=True)]
 
 
