@@ -47,10 +47,11 @@ def of_module(name: str, known: Iterable[str]) -> str:
     said = written(name, foreign.MODULE) or to_come(name, PLANNED) or to_come(name, PLANNED_OF_NETWORKS)
     if said is None and name in matlab.table():
         said = _of_matlab(name, matlab.table()[name])
-    if said is None and (written(name, foreign.LAYERS) or name in matlab.LAYERS.values()
-                         or name in matlab.PLANNED_LAYERS.values()):
-        said = written(name, foreign.LAYERS) or (
-            f"write gl.layers.{name}" if name in matlab.LAYERS.values() else "this layer is not there yet")
+    said = said or written(name, foreign.LAYERS)
+    if said is None and name in matlab.LAYERS.values():
+        said = f"write gl.layers.{name}"
+    if said is None and name in matlab.PLANNED_LAYERS.values():
+        said = "this layer is not there yet"
     if said is None:
         spellings = [s for s in (matlab.snake_case(name), name[:1].upper() + name[1:]) if s != name]
         said = next((_of_matlab(name, s) for s in spellings if s in known or s in PLANNED), None)

@@ -22,7 +22,7 @@ from ...machine.memory import free_memory, readable_bytes
 from ..walks.kept_plans import remembered
 from ..walks.meetings import pull, push
 from ..walks.pieces import pulled, pushed
-from ..walks.stand_ins import stand_ins
+from ..walks.stand_ins import on_structure, stand_ins
 from .plan import Way, ways
 from .structure import structure
 
@@ -284,5 +284,5 @@ def _all_directions(xs: Sequence[Node], device: Any) -> dict[Node, Tensor]:
 
 
 def _structure_backwards(u: Node, x: Node) -> Block | None:
-    (block,) = pull({u: identity(u.shape, u.dtype, "meta")}, [x], values_of=stand_ins)
+    (block,) = on_structure(pull, {u: identity(u.shape, u.dtype, "meta")}, [x], values_of=stand_ins)
     return None if block is None else block.transposed()

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from ...core.array import dlarray
+from ...machine.questions import read
 from ..numpy.mathematics import FUNCTIONS as NUMPY
 from ..protocol import array, cast, gl, linalg
 from .shapes import FUNCTIONS
@@ -22,7 +23,7 @@ def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
     """An axis of size 1 meets one of any size, in torch."""
     a, b = array(a), array(b)
     if isinstance(dims, torch.Tensor) and dims.ndim:
-        dims = dims.tolist()
+        dims = read(dims)
     pairs = (range(-int(dims), 0), range(int(dims))) if not isinstance(dims, (list, tuple)) else dims
     shapes = list(a.shape), list(b.shape)
     for i, j in zip(*pairs, strict=True):

@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 from ...core.array import raw
+from ...machine.questions import read
 from ..by_position import positions, taken
 from ..numpy.mathematics import FUNCTIONS as NUMPY
 from ..protocol import array, gl
@@ -168,4 +169,4 @@ def tensor_split(input: Any, indices_or_sections: Any = None, dim: int = 0, *, i
                  sections: Any = None, tensor_indices_or_sections: Any = None) -> Any:
     """A count of parts, or where they begin; either may be a tensor, and has one name or another."""
     where = next(w for w in (indices_or_sections, indices, sections, tensor_indices_or_sections) if w is not None)
-    return tuple(NUMPY["array_split"](input, raw(where).tolist() if hasattr(where, "tolist") else where, dim))
+    return tuple(NUMPY["array_split"](input, read(raw(where)) if hasattr(where, "tolist") else where, dim))
