@@ -7,6 +7,7 @@ from typing import Any as _Any
 from . import operations as _operations
 from .core.array import dlarray
 from .core.declare import explained as _explained
+from .acceleration import AcceleratedFunction, dlaccelerate
 from .core.errors import (
     BatchDependenceWarning,
     GradloomError,
@@ -41,16 +42,16 @@ from .vocabulary.types import say_types as _say_types
 __version__ = "0.1.0"
 
 globals().update(_PUBLIC)
-for _word in (check_derivatives, dldivergence, dlgradient, dljacobian, dllaplacian, hessian,
+for _word in (check_derivatives, dlaccelerate, dldivergence, dlgradient, dljacobian, dllaplacian, hessian,
               hvp, jacobian, jvp, keep_memory, sgdmupdate, sparse_hessian,
               sparse_jacobian, value_and_gradient, vjp):
     _word.__module__ = "gradloom"
     globals()[_word.__name__] = _explained(_word, always=True)
     _say_types(globals()[_word.__name__], one_array=False)
 _WORDS = """
-BatchDependenceWarning GradloomError GradloomWarning Jacobian LabelError Layer Layout Learnable Learnables NotFinite
+AcceleratedFunction BatchDependenceWarning GradloomError GradloomWarning Jacobian LabelError Layer Layout Learnable Learnables NotFinite
 ShapeError State TraceError TypeRefused DerivativeCheck DerivativeMismatch DifferentiableFunction UnknownName array_api
-check_derivatives check_finite detach dlarray dldivergence dlfeval dlgradient dljacobian dllaplacian dlnetwork dlupdate
+check_derivatives check_finite detach dlaccelerate dlarray dldivergence dlfeval dlgradient dljacobian dllaplacian dlnetwork dlupdate
 extractdata hessian hvp isdlarray jacobian jvp keep_memory layers linalg sgdmupdate sparse_hessian sparse_jacobian
 value_and_gradient vjp
 """

@@ -187,7 +187,7 @@ LAYERS: Table = {
 PLANNED = {
     "trainnet": "a custom training loop, docs/from_matlab.md",
     "TrainingOptions": "arguments of your own training loop",
-    "minibatchqueue": "order = gl.permutation(n), and x[order[k:k + 32]]", "dlaccelerate": "the function itself",
+    "minibatchqueue": "order = gl.permutation(n), and x[order[k:k + 32]]",
     "adamupdate": "sgdmupdate, or dlupdate with a rule of your own", "save": "pickle.dump(net, file)",
     "rmspropupdate": "sgdmupdate, or dlupdate with a rule of your own", "load": "pickle.load(file)",
     "lbfgsupdate": "scipy.optimize with value_and_gradient", "summary": "print(net)", "plot": "print(net)",
@@ -218,7 +218,7 @@ PLANNED_AS: Table = {
     },
     "PyTorch": {
         "Adam": "adamupdate", "AdamW": "adamupdate", "RMSprop": "rmspropupdate", "LBFGS": "lbfgsupdate",
-        "DataLoader": "minibatchqueue", "Dataset": "ArrayDatastore", "jit": "dlaccelerate",
+        "DataLoader": "minibatchqueue", "Dataset": "ArrayDatastore",
     },
-    "Keras": {"fit": "trainnet", "function": "dlaccelerate", "add": "add_layers", "optimizer": "TrainingOptions"},
+    "Keras": {"fit": "trainnet", "add": "add_layers", "optimizer": "TrainingOptions"},
 }

@@ -14,6 +14,7 @@ from ...core.errors import Site, TraceError, TypeRefused, line_of, user_site
 from ...core.operation import NO_PARAMS
 from ...core.trace import Node, Trace, active, live
 from ...machine.memory import apart, places
+from ...machine.questions import thread
 from .marks import IDENTITY, VARIABLE
 
 # ----- dlfeval --------------------------------------------------------------------------------------------------------
@@ -40,6 +41,8 @@ def dlfeval(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """
     code = getattr(function, "__code__", None)
     if code is None or code.co_flags & SUSPENDED:  # quick way past functions that are none of these
+        if hasattr(type(function), "__dlfeval__") and active.trace is None:
+            return function.__dlfeval__(args, kwargs)  # type: ignore[attr-defined]
         refuse_suspended(function)
     trace = outer = active.trace
     leaves: list[Any] | tuple[Any, ...]
@@ -133,8 +136,9 @@ def _left(result: Any, trace: Trace) -> Any:
     if single or kind is tuple and {*map(type, result)} <= ARRAYS:
         left = []  # quick way, without containers; the plain one is below
         # where all that was made is small, and still there, no number lies where a large array had been
-        little = len(trace.nodes) <= FEW
-        for reference in trace.nodes if little else ():
+        heard = thread.recording  # which puts numbers in their places itself, each time that it is replayed
+        little = heard or len(trace.nodes) <= FEW
+        for reference in trace.nodes if little and not heard else ():
             node = reference()
             shape = None if node is None else node.shape
             if shape is None or shape and (len(shape) > 1 or shape[0] > LITTLE):
