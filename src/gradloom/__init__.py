@@ -5,9 +5,9 @@ import builtins as _builtins
 from typing import Any as _Any
 
 from . import operations as _operations
+from .acceleration import AcceleratedFunction, dlaccelerate
 from .core.array import dlarray
 from .core.declare import explained as _explained
-from .acceleration import AcceleratedFunction, dlaccelerate
 from .core.errors import (
     BatchDependenceWarning,
     GradloomError,

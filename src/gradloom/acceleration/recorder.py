@@ -20,7 +20,6 @@ from ..machine.random import generator
 from . import calls
 
 
-
 class Slot:
     """A place for a tensor. `root`: the number of the slot whose memory this is, its own unless it is a view."""
 

@@ -59,7 +59,7 @@ class _Scalars:
             self._set(s, [f"x{s.number}_{k}" for k in range(math.prod(s.shape))])
         for number, value in program.constants.items():
             _check(tuple(value.shape), value.dtype, value.device)
-            if not bool(torch.isfinite(value).all()):
+            if value.layout is not torch.strided or not bool(torch.isfinite(value).all()):
                 raise NotScalar("a constant that is not finite")
             self.names[number] = [repr(v) for v in value.reshape(-1).tolist()]
             self.shapes[number] = tuple(value.shape)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
-
 from ..machine.dtypes import Tensor
 from ..machine.random import generator
 from .calls import OPERATORS
