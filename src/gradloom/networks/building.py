@@ -12,7 +12,7 @@ from ..machine.dtypes import COMPLEX_OF, dtype_named
 from ..vocabulary.misspelled import nearest
 from .body import WithBody
 from .graph import Graph, Node, Source, ill_formed
-from .layer import LEARNABLE, STATE, Layer, copied
+from .layer import LEARNABLE, STATE, Layer, copied, written
 from .layout import Layout, layout_of
 from .nested import SharedStage, assignable, in_type, networks_in, stage_of
 from .registry import CATALOGUE
@@ -259,7 +259,7 @@ def first_inputs(layers: Sequence[Layer], graph: Graph, examples: Sequence[Any],
     if not silent and first is not None:
         if any(isinstance(x, Layer) for x in examples):
             raise TypeRefused(f"dlnetwork takes its layers as one list, at {line_of(user_site())}; write dlnetwork(["
-                              f"{first!r}, ...])")
+                              f"{written(first, named=False)}, ...])")
         if examples:
             raise TypeRefused(
                 f"the network begins with {first!r}, which says what enters it; leave the examples out, or that "
@@ -295,6 +295,10 @@ def needs_size(layer: Layer) -> bool:
 
 
 def _layout_given(example: Any) -> Layout:
+    if isinstance(example, (list, tuple)) and any(isinstance(one, str) for pair in example for one in (
+            pair if isinstance(pair, (list, tuple)) else (pair,))):
+        raise TypeRefused(f"{example!r} is no example of what enters the network, at {line_of(user_site())}; "
+                          "connections are given by keyword: dlnetwork(layers, connections=[(\"relu1\", \"add/in2\")])")
     return example if isinstance(example, Layout) else layout_of(_array(example))
 
 

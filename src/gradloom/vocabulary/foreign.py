@@ -113,10 +113,10 @@ NETWORK: Table = {
     "MATLAB": {
         "addLayers": "net = net.add_layers([gl.layers.ReLU()])",
         "removeLayers": 'net = net.remove_layers("softmax")',
-        "connectLayers": 'net = net.connect_layers("fc", "add/in2")',
-        "disconnectLayers": 'net = net.disconnect_layers("fc", "softmax")',
+        "connectLayers": 'net = net.disconnect_layers("relu", "softmax").connect_layers("fc", "softmax")',
+        "disconnectLayers": 'net = net.disconnect_layers("relu", "softmax")',
         "replaceLayer": 'net = net.replace_layer("fc", gl.layers.FullyConnected(10))',
-        "addInputLayer": "net = net.add_input_layer(gl.layers.FeatureInput(3))",
+        "addInputLayer": 'net = net.remove_layers("input").add_input_layer(gl.layers.FeatureInput(3))',
         "Connections": "net.connections", "InputNames": "net.input_names", "OutputNames": "net.output_names",
         "Initialized": "net.initialized", "getLayer": 'net["fc"]',
         "Learnables": "net.learnables", "State": "net.state", "Layers": "net.layers",
