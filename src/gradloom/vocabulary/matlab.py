@@ -87,11 +87,10 @@ PLANNED_LAYERS = {
     "globalMaxPooling1dLayer": "GlobalMaxPooling1d", "globalMaxPooling2dLayer": "GlobalMaxPooling2d",
     "globalMaxPooling3dLayer": "GlobalMaxPooling3d", "globalAveragePooling1dLayer": "GlobalAveragePooling1d",
     "globalAveragePooling3dLayer": "GlobalAveragePooling3d", "maxUnpooling2dLayer": "MaxUnpooling2d",
-    "additionLayer": "Addition", "multiplicationLayer": "Multiplication", "concatenationLayer": "Concatenation",
-    "depthConcatenationLayer": "DepthConcatenation", "lstmLayer": "LSTM", "bilstmLayer": "BiLSTM", "gruLayer": "GRU",
+    "lstmLayer": "LSTM", "bilstmLayer": "BiLSTM", "gruLayer": "GRU",
     "lstmProjectedLayer": "LSTMProjected", "gruProjectedLayer": "GRUProjected", "wordEmbeddingLayer": "WordEmbedding",
     "embeddingLayer": "Embedding", "positionEmbeddingLayer": "PositionEmbedding", "selfAttentionLayer": "SelfAttention",
-    "attentionLayer": "Attention", "neuralODELayer": "NeuralODE", "networkLayer": "Network",
+    "attentionLayer": "Attention", "neuralODELayer": "NeuralODE",
     "resize2dLayer": "Resize2d", "identityLayer": "Identity",
 }
 
