@@ -285,6 +285,18 @@ def check_jacobian(case: Case) -> None:
             close(wide(J.matrix()), torch.stack(rows) if rows else torch.zeros(0, sum(x.numel() for x in theirs.values())))
 
 
+def parts_of(v: Any, likes: dict[int, Any], reshape: Callable[..., Any]) -> dict[Any, Any]:
+    """Arrays like these from one vector of real numbers: the parts of complex ones lie side by side."""
+    found, start = {}, 0
+    for k, like in likes.items():
+        shape = (*like.shape, 2) if like.dtype.is_complex else tuple(like.shape)
+        part = reshape(v[start:start + math.prod(shape)], shape)
+        start += math.prod(shape)
+        part = part[..., 0] + 1j * part[..., 1] if like.dtype.is_complex else part
+        found[k] = part if isinstance(like, torch.Tensor) else gl.dlarray(part, like.dims or None)
+    return found
+
+
 def check_laplacian(case: Case) -> None:
     """The Laplacian with respect to all that enters, summed with weights over the entries of the outputs."""
     close = within(TIGHT)
@@ -295,25 +307,14 @@ def check_laplacian(case: Case) -> None:
             continue
         flat = torch.cat([torch.view_as_real(x).reshape(-1) if x.is_complex() else x.reshape(-1) for x in (wide(sides.leaves[k]) for k in places)])
 
-        def split(v: Any, join: Callable[..., Any], reshape: Callable[..., Any], label: Callable[..., Any],
-                  sides: Sides = sides, places: Sequence[int] = places) -> dict[Any, Any]:
-            its, start = {}, 0
-            for k in places:
-                shape, pairs = tuple(sides.xs[k].shape), sides.xs[k].dtype.is_complex
-                part = reshape(v[start:start + math.prod(shape) * (1 + pairs)], (*shape, 2) if pairs else shape)
-                start += math.prod(shape) * (1 + pairs)
-                its[k] = label(join(part[..., 0], part[..., 1]) if pairs else part, sides.xs[k])
-            return its
-
-        def laplacian(v: Any, sides: Sides = sides, split: Any = split) -> list[Any]:
-            its = split(gl.stripdims(v)[0], lambda a, b: a + 1j * b, gl.reshape, lambda x, like: gl.dlarray(x, like.dims or None))
-            us = [gl.dlarray(gl.reshape(gl.stripdims(u), (1, -1)), "BC") for u in sides.ours({**sides.leaves, **its})]
-            return [gl.dllaplacian(u, v, "C") for u in us]
+        def laplacian(v: Any, sides: Sides = sides, places: Sequence[int] = places) -> list[Any]:
+            us = sides.ours({**sides.leaves, **parts_of(gl.stripdims(v)[0], {k: sides.xs[k] for k in places}, gl.reshape)})
+            return [gl.dllaplacian(gl.dlarray(gl.reshape(gl.stripdims(u), (1, -1)), "BC"), v, "C") for u in us]
 
         found = [gl.reshape(gl.stripdims(y), (-1,)) for y in gl.dlfeval(laplacian, gl.dlarray(flat[None], "BC"))]
         v = flat.clone().requires_grad_()
-        us = [u.reshape(-1) for u in sides.torchs({**{k: wide(x) for k, x in sides.leaves.items()},
-                                                   **split(v, torch.complex, torch.reshape, lambda x, like: x)})]
+        its = parts_of(v, {k: wide(sides.xs[k]) for k in places}, torch.reshape)
+        us = [u.reshape(-1) for u in sides.torchs({**{k: wide(x) for k, x in sides.leaves.items()}, **its})]
         (first,) = gradients(weighted(us, False, torch.sum), {"v": v}, create_graph=True).values()
         second = [gradients(first[k], {"v": v}, retain_graph=True)["v"][k] for k in range(len(v))]
         close(tensor(weighted(found, False, gl.sum)), torch.stack(second).sum())

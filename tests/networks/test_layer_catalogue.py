@@ -108,7 +108,7 @@ def failed(one, checks):
 
 
 @pytest.mark.parametrize(("kind", "by"), [
-    ("none", set()), ("value", {"values", "label_orders"}), ("single", {"values", "gradients"}), ("type", {"values"}),
+    ("none", set()), ("value", {"values", "label_orders", "second_derivatives"}), ("single", {"values", "gradients"}), ("type", {"values"}),
     ("gradient", {"gradients", "second_derivatives", "jacobian", "laplacian"}), ("parameter", {"gradients", "second_derivatives", "jacobian"}),
     ("second", {"second_derivatives", "laplacian"}), ("order", {"label_orders"}), ("labels", {"label_orders"}), ("state", {"values"}),
     ("training", {"values", "label_orders", "gradients", "second_derivatives", "jacobian", "laplacian"})])
