@@ -116,7 +116,8 @@ class Convolution2d(_Convolution):
 
 
 class Convolution3d(_Convolution):
-    """Convolution (cross-correlation) with `num_filters` filters of `filter_size`, one number or (height, width, depth).
+    """Convolution (cross-correlation) with `num_filters` filters of `filter_size`: one number, or (height, width,
+    depth).
 
     x: any layout with three S (or two S and T), and C. weights: (filters, channels per group, height, width, depth);
     bias: (filters,). Formula and options are those of Convolution2d.
