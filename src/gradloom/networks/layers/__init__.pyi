@@ -76,7 +76,7 @@ class Convolution2d(Layer):
     padding_value: Any
     num_groups: Any
 class Convolution3d(Layer):
-    """Convolution (cross-correlation) with `num_filters` filters of `filter_size`, one number or (height, width, depth)."""
+    """Convolution (cross-correlation) with `num_filters` filters of `filter_size`: one number, or (height, width, depth)."""
     def __init__(self, filter_size: Any, num_filters: Any, *, name: Any = None, stride: Any = 1, dilation_factor: Any = 1, weights_initializer: Any = 'glorot', bias_initializer: Any = 'zeros', weights: Any = ..., bias: Any = ..., padding: Any = 0, padding_value: Any = 0, num_groups: Any = 1) -> None: ...
     filter_size: Any
     stride: Any
@@ -118,8 +118,14 @@ class Dropout(Layer):
     def __init__(self, probability: Any = 0.5, *, name: Any = None) -> None: ...
     probability: Any
 class FeatureInput(Layer):
-    """Vectors of `size` features, labelled C and, for several, B."""
-    def __init__(self, size: Any, *, name: Any = None) -> None: ...
+    """Vectors of `size` features, labelled C and, for several, B. Normalization is that of ImageInput."""
+    def __init__(self, size: Any, *, name: Any = None, normalization: Any = 'none', normalization_dimension: Any = 'auto', mean: Any = ..., standard_deviation: Any = ..., min: Any = ..., max: Any = ...) -> None: ...
+    normalization: Any
+    normalization_dimension: Any
+    mean: Any
+    standard_deviation: Any
+    min: Any
+    max: Any
     size: Any
 class Flatten(Layer):
     """The spatial axes merged into the channels: C first, then S in their order, in the place of C."""
@@ -172,14 +178,44 @@ class GroupedConvolution2d(Layer):
     num_groups: Any
     padding: Any
     padding_value: Any
+class Image3dInput(Layer):
+    """Volumes of `size` (height, width, depth, channels), whatever the layout of the data, normalized."""
+    def __init__(self, size: Any, *, name: Any = None, normalization: Any = 'none', normalization_dimension: Any = 'auto', mean: Any = ..., standard_deviation: Any = ..., min: Any = ..., max: Any = ...) -> None: ...
+    normalization: Any
+    normalization_dimension: Any
+    mean: Any
+    standard_deviation: Any
+    min: Any
+    max: Any
+    size: Any
 class ImageInput(Layer):
-    """Images of `size` (height, width, channels), whatever the layout of the data."""
-    def __init__(self, size: Any, *, name: Any = None) -> None: ...
+    """Images of `size` (height, width, channels), whatever the layout of the data, normalized."""
+    def __init__(self, size: Any, *, name: Any = None, normalization: Any = 'none', normalization_dimension: Any = 'auto', mean: Any = ..., standard_deviation: Any = ..., min: Any = ..., max: Any = ...) -> None: ...
+    normalization: Any
+    normalization_dimension: Any
+    mean: Any
+    standard_deviation: Any
+    min: Any
+    max: Any
     size: Any
 class Indexing1d(Layer):
     """One entry along S, or along T where there is no S: "first", "last", "middle" (entry n // 2 of n) or an integer, which counts from the end where it is negative. The axis is dropped."""
     def __init__(self, index: Any = 'last', *, name: Any = None) -> None: ...
     index: Any
+class Input(Layer):
+    """Arrays of `size` along axes with these labels, in any order; a size along B or T may be None: any."""
+    def __init__(self, size: Any, labels: Any, *, name: Any = None) -> None: ...
+    size: Any
+    labels: Any
+class InverseNormalization(Layer):
+    """Predictions in the units of the data: it undoes a normalization, "zscore" unless another is said."""
+    def __init__(self, *, name: Any = None, normalization: Any = 'zscore', normalization_dimension: Any = 'auto', mean: Any = ..., standard_deviation: Any = ..., min: Any = ..., max: Any = ...) -> None: ...
+    normalization: Any
+    normalization_dimension: Any
+    mean: Any
+    standard_deviation: Any
+    min: Any
+    max: Any
 class LeakyReLU(Layer):
     """x where x > 0, else `scale` x."""
     def __init__(self, *, name: Any = None, scale: Any = 0.01) -> None: ...
@@ -245,6 +281,17 @@ class Resize3d(Layer):
     geometric_transform_mode: Any
     nearest_rounding_mode: Any
     enable_reference_input: Any
+class SequenceInput(Layer):
+    """Sequences of vectors of `size` features, or of images of `size` (*spatial, channels), labelled T besides."""
+    def __init__(self, size: Any, *, name: Any = None, normalization: Any = 'none', normalization_dimension: Any = 'auto', mean: Any = ..., standard_deviation: Any = ..., min: Any = ..., max: Any = ..., min_length: Any = 1) -> None: ...
+    normalization: Any
+    normalization_dimension: Any
+    mean: Any
+    standard_deviation: Any
+    min: Any
+    max: Any
+    size: Any
+    min_length: Any
 class Sigmoid(Layer):
     """1 / (1 + exp(-x))."""
     def __init__(self, *, name: Any = None) -> None: ...
@@ -302,4 +349,4 @@ class Upsampling(Layer):
     def __init__(self, scale: Any, *, name: Any = None) -> None: ...
     scale: Any
 
-__all__ = ['AdaptiveAveragePooling2d', 'Addition', 'AveragePooling1d', 'AveragePooling2d', 'AveragePooling3d', 'BatchNormalization', 'Concatenation', 'Convolution1d', 'Convolution2d', 'Convolution3d', 'Crop2d', 'Crop3d', 'CrossChannelNormalization', 'DepthConcatenation', 'DepthToSpace2d', 'Dropout', 'FeatureInput', 'Flatten', 'FullyConnected', 'Function', 'GELU', 'GlobalAveragePooling1d', 'GlobalAveragePooling2d', 'GlobalAveragePooling3d', 'GlobalMaxPooling1d', 'GlobalMaxPooling2d', 'GlobalMaxPooling3d', 'GroupedConvolution2d', 'ImageInput', 'Indexing1d', 'LeakyReLU', 'MaxPooling1d', 'MaxPooling2d', 'MaxPooling3d', 'MaxUnpooling2d', 'Multiplication', 'Padding', 'Permute', 'ReLU', 'Reshape', 'Resize2d', 'Resize3d', 'Sigmoid', 'Softmax', 'SpaceToDepth', 'Tanh', 'TransposedConvolution1d', 'TransposedConvolution2d', 'TransposedConvolution3d', 'Upsampling']
+__all__ = ['AdaptiveAveragePooling2d', 'Addition', 'AveragePooling1d', 'AveragePooling2d', 'AveragePooling3d', 'BatchNormalization', 'Concatenation', 'Convolution1d', 'Convolution2d', 'Convolution3d', 'Crop2d', 'Crop3d', 'CrossChannelNormalization', 'DepthConcatenation', 'DepthToSpace2d', 'Dropout', 'FeatureInput', 'Flatten', 'FullyConnected', 'Function', 'GELU', 'GlobalAveragePooling1d', 'GlobalAveragePooling2d', 'GlobalAveragePooling3d', 'GlobalMaxPooling1d', 'GlobalMaxPooling2d', 'GlobalMaxPooling3d', 'GroupedConvolution2d', 'Image3dInput', 'ImageInput', 'Indexing1d', 'Input', 'InverseNormalization', 'LeakyReLU', 'MaxPooling1d', 'MaxPooling2d', 'MaxPooling3d', 'MaxUnpooling2d', 'Multiplication', 'Padding', 'Permute', 'ReLU', 'Reshape', 'Resize2d', 'Resize3d', 'SequenceInput', 'Sigmoid', 'Softmax', 'SpaceToDepth', 'Tanh', 'TransposedConvolution1d', 'TransposedConvolution2d', 'TransposedConvolution3d', 'Upsampling']
