@@ -80,7 +80,7 @@ PLANNED_LAYERS = {
     "bilstmLayer": "BiLSTM", "gruLayer": "GRU", "lstmProjectedLayer": "LSTMProjected",
     "gruProjectedLayer": "GRUProjected", "wordEmbeddingLayer": "WordEmbedding", "embeddingLayer": "Embedding",
     "positionEmbeddingLayer": "PositionEmbedding", "selfAttentionLayer": "SelfAttention", "attentionLayer": "Attention",
-    "neuralODELayer": "NeuralODE", "networkLayer": "Network", "identityLayer": "Identity",
+    "neuralODELayer": "NeuralODE", "identityLayer": "Identity",
     "complexFullyConnectedLayer": "ComplexFullyConnected", "complexReluLayer": "ComplexReLU", "zreluLayer": "ZReLU",
     "preluLayer": "PReLU", "scalingLayer": "Scaling", "sinusoidalPositionEncodingLayer": "SinusoidalPositionEncoding",
     "spectralConvolution1dLayer": "SpectralConvolution1d", "spectralConvolution2dLayer": "SpectralConvolution2d",

@@ -246,6 +246,10 @@ class Multiplication(Layer):
     """The product, element by element, of `num_inputs` inputs, which are matched by their labels."""
     def __init__(self, num_inputs: Any = 2, *, name: Any = None) -> None: ...
     num_inputs: Any
+class Network(Layer):
+    """A network as a layer of another: `network` runs with its own layers, in use or in training as the whole does."""
+    def __init__(self, network: Any, *, name: Any = None) -> None: ...
+    network: Any
 class Padding(Layer):
     """Values around every S: `size` is a number, one for each S, or (before, after) for each."""
     def __init__(self, size: Any, *, name: Any = None, padding_value: Any = 0) -> None: ...
@@ -292,6 +296,10 @@ class SequenceInput(Layer):
     max: Any
     size: Any
     min_length: Any
+class Shared(Layer):
+    """Runs another layer of the same network, with that one's parameters and states: the weights are shared."""
+    def __init__(self, shares: Any, *, name: Any = None) -> None: ...
+    shares: Any
 class Sigmoid(Layer):
     """1 / (1 + exp(-x))."""
     def __init__(self, *, name: Any = None) -> None: ...
@@ -349,4 +357,4 @@ class Upsampling(Layer):
     def __init__(self, scale: Any, *, name: Any = None) -> None: ...
     scale: Any
 
-__all__ = ['AdaptiveAveragePooling2d', 'Addition', 'AveragePooling1d', 'AveragePooling2d', 'AveragePooling3d', 'BatchNormalization', 'Concatenation', 'Convolution1d', 'Convolution2d', 'Convolution3d', 'Crop2d', 'Crop3d', 'CrossChannelNormalization', 'DepthConcatenation', 'DepthToSpace2d', 'Dropout', 'FeatureInput', 'Flatten', 'FullyConnected', 'Function', 'GELU', 'GlobalAveragePooling1d', 'GlobalAveragePooling2d', 'GlobalAveragePooling3d', 'GlobalMaxPooling1d', 'GlobalMaxPooling2d', 'GlobalMaxPooling3d', 'GroupedConvolution2d', 'Image3dInput', 'ImageInput', 'Indexing1d', 'Input', 'InverseNormalization', 'LeakyReLU', 'MaxPooling1d', 'MaxPooling2d', 'MaxPooling3d', 'MaxUnpooling2d', 'Multiplication', 'Padding', 'Permute', 'ReLU', 'Reshape', 'Resize2d', 'Resize3d', 'SequenceInput', 'Sigmoid', 'Softmax', 'SpaceToDepth', 'Tanh', 'TransposedConvolution1d', 'TransposedConvolution2d', 'TransposedConvolution3d', 'Upsampling']
+__all__ = ['AdaptiveAveragePooling2d', 'Addition', 'AveragePooling1d', 'AveragePooling2d', 'AveragePooling3d', 'BatchNormalization', 'Concatenation', 'Convolution1d', 'Convolution2d', 'Convolution3d', 'Crop2d', 'Crop3d', 'CrossChannelNormalization', 'DepthConcatenation', 'DepthToSpace2d', 'Dropout', 'FeatureInput', 'Flatten', 'FullyConnected', 'Function', 'GELU', 'GlobalAveragePooling1d', 'GlobalAveragePooling2d', 'GlobalAveragePooling3d', 'GlobalMaxPooling1d', 'GlobalMaxPooling2d', 'GlobalMaxPooling3d', 'GroupedConvolution2d', 'Image3dInput', 'ImageInput', 'Indexing1d', 'Input', 'InverseNormalization', 'LeakyReLU', 'MaxPooling1d', 'MaxPooling2d', 'MaxPooling3d', 'MaxUnpooling2d', 'Multiplication', 'Network', 'Padding', 'Permute', 'ReLU', 'Reshape', 'Resize2d', 'Resize3d', 'SequenceInput', 'Shared', 'Sigmoid', 'Softmax', 'SpaceToDepth', 'Tanh', 'TransposedConvolution1d', 'TransposedConvolution2d', 'TransposedConvolution3d', 'Upsampling']
