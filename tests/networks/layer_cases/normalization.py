@@ -1,0 +1,37 @@
+"""Normalizations and what is drawn in training."""
+
+import torch
+from layer_checks import case, given
+
+import gradloom as gl
+
+L = gl.layers
+
+
+def batchnorm(x, p, training, epsilon=1e-3, decay=0.25):
+    mean, variance = p["trained_mean"].clone(), p["trained_variance"].clone()
+    if not training:
+        return torch.batch_norm(x, p["scale"], p["offset"], mean, variance, False, 0.0, epsilon, False)
+    axes = [k for k in range(x.ndim) if k != 1]
+    moved = {"trained_mean": decay * x.mean(axes) + (1 - decay) * mean,
+             "trained_variance": 2 * decay * x.var(axes, correction=0) + (1 - 2 * decay) * variance}
+    return torch.batch_norm(x, p["scale"], p["offset"], None, None, True, 0.0, epsilon, False), moved
+
+
+def crosschannel(x, p, training):
+    """An odd window alone: torch's even one is another."""
+    return torch.nn.functional.local_response_norm(x, 3, alpha=0.3, beta=0.6, k=1.5)
+
+
+CASES = {
+    "CrossChannelNormalization": [
+        case(L.CrossChannelNormalization(3, alpha=0.3, beta=0.6, k=1.5), given(labels, *shape), equivalent=crosschannel)
+        for labels, shape in (("BCS", (2, 4, 2)), ("BCSS", (2, 3, 2, 2)), ("BCSSS", (1, 4, 1, 2, 2)))],
+    "BatchNormalization": [
+        case(L.BatchNormalization(epsilon=1e-3, mean_decay=0.25, variance_decay=0.5), given(labels, *shape), equivalent=batchnorm)
+        for labels, shape in (("BC", (4, 2)), ("BCS", (2, 2, 3)), ("BCSS", (2, 2, 2, 3)), ("BCSSS", (2, 2, 1, 2, 2)))],
+    "Dropout": [
+        case(L.Dropout(0.4), given(labels, *shape), equivalent=lambda x, p, training: x * p["kept"] if training else x,
+             drawn=lambda run, x: {"kept": run(gl.ones_like(x))})
+        for labels, shape in (("BCSS", (2, 3, 2, 3)), ("BC", (4, 5)))],
+}
