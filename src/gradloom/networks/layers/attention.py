@@ -72,12 +72,12 @@ class _Attention(Layer):
 class Attention(_Attention):
     """For each query the mean of the values, weighted by how well their keys match it, in each of `num_heads` heads.
 
-    Formula: y = softmax(scale q k' + mask) v in each head, the softmax over the keys; scale is "auto", which is
-    1 / sqrt(channels of a head), or a number. Inputs are query, key and value: C, positions (T, or S) and maybe B. y:
-    the layout of query with the channels of value. `num_key_heads` divides num_heads: then key and value have fewer heads, each used by a
-    group of queries. `attention_mask="causal"` hides later keys. `has_padding_mask_input=True` adds the input mask, in
-    key's layout without C, 1 for what is there, 0 for padding. `has_scores_output=True` adds the output scores, the
-    weights (batch, heads, queries, keys). `dropout_probability` is that of each weight, in training.
+    Formula: y = softmax(scale q k' + mask) v in each head, the softmax over the keys; scale is "auto", which is 1 /
+    sqrt(channels of a head), or a number. Inputs are query, key and value: C, positions (T, or S) and maybe B. y: the
+    layout of query with the channels of value. `num_key_heads` divides num_heads: then key and value have fewer heads,
+    each used by a group of queries. `attention_mask="causal"` hides later keys. `has_padding_mask_input=True` adds the
+    input mask, in key's layout without C, 1 for what is there, 0 for padding. `has_scores_output=True` adds the output
+    scores, the weights (batch, heads, queries, keys). `dropout_probability` is that of each weight, in training.
 
     >>> import gradloom as gl
     >>> net = gl.dlnetwork([gl.layers.Attention(2)], *[gl.Layout((1, 3, 4), "BTC")] * 3)

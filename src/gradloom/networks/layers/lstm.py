@@ -143,9 +143,9 @@ class BiLSTM(LSTM):
     """Two layers of long short-term memory, one along T and one against it, their channels one after the other.
 
     Formula: `LSTM` of x, and of x in reverse and reversed again. The first half of the rows of input_weights (8 hidden,
-    channels), recurrent_weights (8 hidden, hidden) and bias (8 hidden,) is that of the way along T, as is the first
-    half of the channels of the output, of hidden_state and of cell_state, which have 2 hidden. With `output_mode="last"` each
-    way gives its own last state, that of the way back at the first time step.
+    channels), recurrent_weights (8 hidden, hidden) and bias (8 hidden,) is that of the way along T, as the first half
+    of the channels of the output, of hidden_state and of cell_state, which have 2 hidden. With `output_mode="last"`
+    each way gives its own last state, that of the way back at the first time step.
 
     >>> import gradloom as gl
     >>> net = gl.dlnetwork([gl.layers.BiLSTM(5)], gl.Layout((3, 1, 1), "CBT"))

@@ -183,4 +183,4 @@ class RMSNormalization(Layer):
         self.scale = ones((channels_of(self, layout),))
 
     def predict(self, x: Any) -> Any:
-        return along_channels(self.scale) * (x * rsqrt(mean(x * x, axis="C", keepdims=True) + self.epsilon))
+        return x * rsqrt(mean(x * x, axis="C", keepdims=True) + self.epsilon) * along_channels(self.scale)
