@@ -412,7 +412,7 @@ def greater_equal(a: Any, b: Any, /) -> Any:
     """a >= b, element by element."""
 def groupnorm(x: Any, num_groups: Any, offset: Any, scale: Any, /, *, epsilon: Any = 1e-05, data_format: Any = None) -> Any:
     """Each group of channels of each observation with mean 0 and variance 1, then scaled and shifted channel by channel."""
-def gru(x: Any, h0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, /, *, reset_gate_mode: Any = 'after-multiplication', state_activation: Any = 'tanh', gate_activation: Any = 'sigmoid', data_format: Any = None) -> Any:
+def gru(x: Any, h0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, /, *, reset_gate_mode: Any = 'after-multiplication', mask: Any = None, state_activation: Any = 'tanh', gate_activation: Any = 'sigmoid', data_format: Any = None) -> Any:
     """The gated recurrent unit along T: the states of all time steps, and the last one, (y, h)."""
 def hessian(function: Any, /, *, argument: Any = 0) -> Any:
     """The function that returns the Hessian of a scalar `function` with respect to one argument; the others are passed through."""
@@ -510,7 +510,7 @@ def logical_xor(a: Any, b: Any, /) -> Any:
     """Exactly one is not zero."""
 def logsumexp(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
     """log(sum(exp(x))) over axes, without overflow."""
-def lstm(x: Any, h0: Any, c0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, /, *, state_activation: Any = 'tanh', gate_activation: Any = 'sigmoid', data_format: Any = None) -> Any:
+def lstm(x: Any, h0: Any, c0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, /, *, peephole_weights: Any = None, mask: Any = None, state_activation: Any = 'tanh', gate_activation: Any = 'sigmoid', data_format: Any = None) -> Any:
     """Long short-term memory along T: the states of all time steps, the last one, and the last cell, (y, h, c)."""
 def lstsq(a: Any, b: Any, /, *, rtol: Any = None) -> Any:
     """The least-squares solution of a y = b, of least norm where there are several."""

@@ -29,14 +29,16 @@ class Given:
 
     labels: str
     shape: tuple[int, ...]
-    kind: str = "real"  # "real", "complex", "index" (whole numbers from 0 to below high) or "truth"
+    kind: str = "real"  # "real", "complex", "index" (whole numbers from 0 to below high), "truth" or "values"
     low: float = -1.0
     high: float = 1.0
+    values: tuple[int, ...] = ()  # the whole numbers themselves, repeated
 
 
-def given(labels: str, *shape: int, kind: str = "real", low: float | None = None, high: float = 1.0) -> Given:
+def given(labels: str, *shape: int, kind: str = "real", low: float | None = None, high: float = 1.0,
+          values: tuple[int, ...] = ()) -> Given:
     """`given("BCSS", 2, 3, 5, 4)`."""
-    return Given(labels, shape, kind, -high if low is None else low, high)
+    return Given(labels, shape, "values" if values else kind, -high if low is None else low, high, values)
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ def numbers(its: Given, k: int) -> torch.Tensor:
     stream = seeded(k, its)
     if its.kind == "index":
         return torch.randint(0, int(its.high), its.shape, generator=stream)
+    if its.kind == "values":
+        return torch.tensor(its.values).repeat(math.prod(its.shape) // len(its.values)).reshape(its.shape)
     if its.kind == "truth":
         return torch.rand(its.shape, generator=stream) < 0.6
     return uniform(its.shape, torch.complex128 if its.kind == "complex" else torch.float64, stream, its.low, its.high)
@@ -88,7 +92,8 @@ COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 
 def network(case: Case, dtype: torch.dtype) -> Any:
     """The layer as a network whose parameters are random, so that no zero or one hides anything."""
-    examples = () if hasattr(case.layer, "layout") else [gl.Layout(its.shape, its.labels or None) for its in case.inputs]
+    needed = type(case.layer).initialize is not gl.Layer.initialize and not hasattr(case.layer, "layout")
+    examples = [gl.Layout(its.shape, its.labels or None) for its in case.inputs] if needed else []
     net = gl.dlnetwork([case.layer], *examples, dtype=dtype)
 
     def drawn(key: Any, x: Any) -> Any:

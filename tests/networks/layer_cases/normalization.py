@@ -29,7 +29,15 @@ def channels_last(x, p, training):
     return F.layer_norm(x, x.shape[-1:], p["scale"], p["offset"], 1e-3)
 
 
+def crosschannel(x, p, training):
+    """An odd window alone: torch's even one is another."""
+    return torch.nn.functional.local_response_norm(x, 3, alpha=0.3, beta=0.6, k=1.5)
+
+
 CASES = {
+    "CrossChannelNormalization": [
+        case(L.CrossChannelNormalization(3, alpha=0.3, beta=0.6, k=1.5), given(labels, *shape), equivalent=crosschannel)
+        for labels, shape in (("BCS", (2, 4, 2)), ("BCSS", (2, 3, 2, 2)), ("BCSSS", (1, 4, 1, 2, 2)))],
     "BatchNormalization": [
         case(L.BatchNormalization(epsilon=1e-3, mean_decay=0.25, variance_decay=0.5), given(labels, *shape), equivalent=batchnorm)
         for labels, shape in (("BC", (4, 2)), ("BCS", (2, 2, 3)), ("BCSS", (2, 2, 2, 3)), ("BCSSS", (2, 2, 1, 2, 2)))],

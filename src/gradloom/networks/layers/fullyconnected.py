@@ -33,6 +33,7 @@ class FullyConnected(Layer):
     bias: Learnable
 
     matlab: ClassVar[str] = "fullyConnectedLayer"
+    onnx: ClassVar[str] = "Gemm"
     default_name: ClassVar[str] = "fc"
 
     def __post_init__(self) -> None:
