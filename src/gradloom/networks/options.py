@@ -60,9 +60,14 @@ def merged_size(layer: Layer, layout: Layout) -> int:
     return math.prod(layout.shape[k] for k in merged)
 
 
+def relabelled(x: Any, labels: str) -> Any:
+    """The same array under other labels."""
+    return type(x)._made(x._value, x._node, labels or None)
+
+
 def along_channels(x: Any) -> Any:
     """A vector of parameters, one for each channel, as an array with the axis C."""
-    return type(x)._made(x._value, x._node, "C")
+    return relabelled(x, "C")
 
 
-__all__ = ["along_channels", "channels_of", "check_choice", "check_number", "check_sizes", "merged_size"]
+__all__ = ["along_channels", "channels_of", "check_choice", "check_number", "check_sizes", "merged_size", "relabelled"]

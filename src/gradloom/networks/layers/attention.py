@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ...core.array import dlarray
 from ...core.errors import ShapeError, line_of, user_site
 from ...operations.matrices.affine import fullyconnect
 from ...operations.movement.selection import take
@@ -14,7 +13,7 @@ from ...operations.neural.attention import attention
 from ..initialize import Initializer, initial, zeros
 from ..layer import Layer, Learnable
 from ..layout import Layout
-from ..options import channels_of, check_choice, check_number, check_sizes
+from ..options import channels_of, check_choice, check_number, check_sizes, relabelled
 
 
 class _Attention(Layer):
@@ -180,11 +179,6 @@ class SelfAttention(_Attention):
             self.attend(q, k, v, mask, dropout),)
         y = relabelled(fullyconnect(y, self.output_weights, self.output_bias), labels)
         return (y, *scores) if scores else y
-
-
-def relabelled(x: Any, labels: str) -> Any:
-    """The same array under other labels."""
-    return dlarray._made(x._value, x._node, labels or None)
 
 
 __all__ = ["Attention", "SelfAttention"]
