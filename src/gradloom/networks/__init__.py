@@ -4,5 +4,7 @@ from .layer import Layer, Learnable, State
 from .layout import Layout
 from .network import dlnetwork
 from .parameters import Learnables, UnknownName
+from .transformer import transformer_block
 
-__all__ = ["Layer", "Layout", "Learnable", "Learnables", "State", "UnknownName", "dlnetwork", "initialize", "layers"]
+__all__ = ["Layer", "Layout", "Learnable", "Learnables", "State", "UnknownName", "dlnetwork", "initialize", "layers",
+           "transformer_block"]

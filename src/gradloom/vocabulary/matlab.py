@@ -73,19 +73,7 @@ FUNCTIONS = {
 
 # Layers that are there enter themselves (networks/registry.py); these are planned.
 LAYERS: dict[str, str] = {}
-PLANNED_LAYERS = {
-    "layerNormalizationLayer": "LayerNormalization", "groupNormalizationLayer": "GroupNormalization",
-    "instanceNormalizationLayer": "InstanceNormalization", "clippedReluLayer": "ClippedReLU", "eluLayer": "ELU",
-    "swishLayer": "Swish", "softplusLayer": "Softplus", "spatialDropoutLayer": "SpatialDropout", "lstmLayer": "LSTM",
-    "bilstmLayer": "BiLSTM", "gruLayer": "GRU", "lstmProjectedLayer": "LSTMProjected",
-    "gruProjectedLayer": "GRUProjected", "wordEmbeddingLayer": "WordEmbedding", "embeddingLayer": "Embedding",
-    "positionEmbeddingLayer": "PositionEmbedding", "selfAttentionLayer": "SelfAttention", "attentionLayer": "Attention",
-    "neuralODELayer": "NeuralODE", "identityLayer": "Identity",
-    "complexFullyConnectedLayer": "ComplexFullyConnected", "complexReluLayer": "ComplexReLU", "zreluLayer": "ZReLU",
-    "preluLayer": "PReLU", "scalingLayer": "Scaling", "sinusoidalPositionEncodingLayer": "SinusoidalPositionEncoding",
-    "spectralConvolution1dLayer": "SpectralConvolution1d", "spectralConvolution2dLayer": "SpectralConvolution2d",
-    "spectralConvolution3dLayer": "SpectralConvolution3d",
-}
+PLANNED_LAYERS: dict[str, str] = {}
 
 # Layers of MATLAB's list that are left out, and why: with those that are there, and those planned, all that it has.
 _LOSS = "a loss is a function here, which the training loop is given"
@@ -105,7 +93,6 @@ LEFT_OUT = {
     "stftLayer": _SIGNALS, "istftLayer": _SIGNALS, "cwtLayer": _SIGNALS, "icwtLayer": _SIGNALS,
     "modwtLayer": _SIGNALS, "dwtLayer": _SIGNALS,
     "quadraticLayer": "of reinforcement learning's critics; a Function of three lines",
-    "patchEmbeddingLayer": "a Convolution2d whose stride is its filter size, and a Reshape",
     "weightedAdditionLayer": "an example of MATLAB's documentation: a custom layer of five lines",
 }
 
