@@ -139,6 +139,18 @@ class Parameters:
             arrays += [part] if network is None else Parameters(network, self.word).matched(part, what)
         return arrays
 
+    def groups(self) -> list[tuple[float, float, list[int] | None]]:
+        """What one call of a kernel may change together: (factor of the learning rate, factor of the decay, places);
+        None for all places."""
+        first = self.arrays[0]._value
+        kind, where = first.dtype, first.device
+        if all([x._value.dtype is kind and x._value.device == where for x in self.arrays]):
+            return [(1.0, 1.0, None)]
+        found: dict[Any, list[int]] = {}
+        for k, x in enumerate(self.arrays):
+            found.setdefault((1.0, 1.0, x._value.dtype, x._value.device), []).append(k)
+        return [(rate, decay, places) for (rate, decay, _, _), places in found.items()]
+
     # ----- putting back -----
 
     def refilled(self, arrays: Sequence[Any]) -> Any:
@@ -181,6 +193,8 @@ class Parameters:
 REMEDIES = {
     "gradients": "pass what dlgradient(loss, parameters) returned for these parameters",
     "velocity": "pass None to start, then what the last update returned",
+    "average gradient": "pass None to start, then what the last update returned",
+    "average squared gradient": "pass None to start, then what the last update returned",
     "another argument": "pass containers with the same places as the first",
 }
 
