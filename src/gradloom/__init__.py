@@ -9,6 +9,7 @@ from .core.array import dlarray
 from .core.declare import explained as _explained
 from .core.errors import (
     BatchDependenceWarning,
+    FileRefused,
     GradloomError,
     GradloomWarning,
     LabelError,
@@ -34,6 +35,7 @@ from .interop import array_api
 from .machine.memory import keep_memory
 from .networks import Layer, Layout, Learnable, Learnables, State, UnknownName, dlnetwork, layers
 from .operations.matrices import linalg
+from .storage.files import load, save
 from .training.adaptive import adamupdate, rmspropupdate
 from .training.updates import dlupdate, sgdmupdate
 from .vocabulary.hints import of_module as _said_of
@@ -43,16 +45,16 @@ __version__ = "0.1.0"
 
 globals().update(_PUBLIC)
 for _word in (adamupdate, check_derivatives, dldivergence, dlgradient, dljacobian, dllaplacian, hessian,
-              hvp, jacobian, jvp, keep_memory, rmspropupdate, sgdmupdate, sparse_hessian,
+              hvp, jacobian, jvp, keep_memory, load, rmspropupdate, save, sgdmupdate, sparse_hessian,
               sparse_jacobian, value_and_gradient, vjp):
     _word.__module__ = "gradloom"
     globals()[_word.__name__] = _explained(_word, always=True)
     _say_types(globals()[_word.__name__], one_array=False)
 _WORDS = """
-BatchDependenceWarning GradloomError GradloomWarning Jacobian LabelError Layer Layout Learnable Learnables NotFinite
+BatchDependenceWarning FileRefused GradloomError GradloomWarning Jacobian LabelError Layer Layout Learnable Learnables NotFinite
 ShapeError State TraceError TypeRefused DerivativeCheck DerivativeMismatch DifferentiableFunction UnknownName adamupdate
 array_api check_derivatives check_finite detach dlarray dldivergence dlfeval dlgradient dljacobian dllaplacian dlnetwork dlupdate
-extractdata hessian hvp isdlarray jacobian jvp keep_memory layers linalg rmspropupdate sgdmupdate sparse_hessian sparse_jacobian
+extractdata hessian hvp isdlarray jacobian jvp keep_memory layers linalg load rmspropupdate save sgdmupdate sparse_hessian sparse_jacobian
 value_and_gradient vjp
 """
 _VOCABULARY = sorted({*_PUBLIC, *_WORDS.split(), *[name for name in globals() if name.startswith("__")]})

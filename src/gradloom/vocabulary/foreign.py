@@ -188,8 +188,6 @@ PLANNED = {
     "trainnet": "a custom training loop, docs/from_matlab.md",
     "TrainingOptions": "arguments of your own training loop",
     "minibatchqueue": "order = gl.permutation(n), and x[order[k:k + 32]]", "dlaccelerate": "the function itself",
-    "save": "pickle.dump(net, file)",
-    "load": "pickle.load(file)",
     "lbfgsupdate": "scipy.optimize with value_and_gradient", "summary": "print(net)", "plot": "print(net)",
     "check_layer": "check_derivatives(layer.predict, x)", "ImageDatastore": "", "ArrayDatastore": "x[places]",
     "FileDatastore": "", "AugmentedImageDatastore": "", "CombinedDatastore": "", "TrainingProgressMonitor": "",
