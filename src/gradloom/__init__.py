@@ -37,6 +37,18 @@ from .networks import Layer, Layout, Learnable, Learnables, State, UnknownName, 
 from .operations.matrices import linalg
 from .storage.files import load, save
 from .training.adaptive import adamupdate, rmspropupdate
+from .training.clipping import clip_gradients
+from .training.lbfgs import LBFGSState, lbfgsupdate
+from .training.schedules import (
+    LearnRateSchedule,
+    cosine_learn_rate,
+    cyclical_learn_rate,
+    exponential_learn_rate,
+    piecewise_learn_rate,
+    polynomial_learn_rate,
+    scheduled_learn_rate,
+    warmup_learn_rate,
+)
 from .training.updates import dlupdate, sgdmupdate
 from .vocabulary.hints import of_module as _said_of
 from .vocabulary.types import say_types as _say_types
@@ -44,18 +56,22 @@ from .vocabulary.types import say_types as _say_types
 __version__ = "0.1.0"
 
 globals().update(_PUBLIC)
-for _word in (adamupdate, check_derivatives, dldivergence, dlgradient, dljacobian, dllaplacian, hessian,
-              hvp, jacobian, jvp, keep_memory, load, rmspropupdate, save, sgdmupdate, sparse_hessian,
-              sparse_jacobian, value_and_gradient, vjp):
+for _word in (adamupdate, check_derivatives, clip_gradients, cosine_learn_rate, cyclical_learn_rate, dldivergence,
+              dlgradient, dljacobian, dllaplacian, exponential_learn_rate, hessian, hvp, jacobian, jvp, keep_memory,
+              lbfgsupdate, load, piecewise_learn_rate, polynomial_learn_rate, rmspropupdate, save,
+              scheduled_learn_rate, sgdmupdate, sparse_hessian, sparse_jacobian, value_and_gradient, vjp,
+              warmup_learn_rate):
     _word.__module__ = "gradloom"
     globals()[_word.__name__] = _explained(_word, always=True)
     _say_types(globals()[_word.__name__], one_array=False)
 _WORDS = """
-BatchDependenceWarning FileRefused GradloomError GradloomWarning Jacobian LabelError Layer Layout Learnable Learnables NotFinite
-ShapeError State TraceError TypeRefused DerivativeCheck DerivativeMismatch DifferentiableFunction UnknownName adamupdate
-array_api check_derivatives check_finite detach dlarray dldivergence dlfeval dlgradient dljacobian dllaplacian dlnetwork dlupdate
-extractdata hessian hvp isdlarray jacobian jvp keep_memory layers linalg load rmspropupdate save sgdmupdate sparse_hessian sparse_jacobian
-value_and_gradient vjp
+BatchDependenceWarning DerivativeCheck DerivativeMismatch DifferentiableFunction FileRefused GradloomError
+GradloomWarning Jacobian LBFGSState LabelError Layer Layout LearnRateSchedule Learnable Learnables NotFinite
+ShapeError State TraceError TypeRefused UnknownName adamupdate array_api check_derivatives check_finite clip_gradients
+cosine_learn_rate cyclical_learn_rate detach dlarray dldivergence dlfeval dlgradient dljacobian dllaplacian dlnetwork
+dlupdate exponential_learn_rate extractdata hessian hvp isdlarray jacobian jvp keep_memory layers lbfgsupdate linalg
+load piecewise_learn_rate polynomial_learn_rate rmspropupdate save scheduled_learn_rate sgdmupdate sparse_hessian
+sparse_jacobian value_and_gradient vjp warmup_learn_rate
 """
 _VOCABULARY = sorted({*_PUBLIC, *_WORDS.split(), *[name for name in globals() if name.startswith("__")]})
 __all__ = [name for name in (*_PUBLIC, *_WORDS.split()) if not hasattr(_builtins, name)]
