@@ -34,6 +34,7 @@ from .derivatives.words.solvers import hessian, jacobian, sparse_hessian, sparse
 from .interop import array_api
 from .machine.memory import keep_memory
 from .networks import Layer, Layout, Learnable, Learnables, State, UnknownName, dlnetwork, layers
+from .networks.weights import load_weights, save_weights
 from .operations.matrices import linalg
 from .storage.files import load, save
 from .training.adaptive import adamupdate, rmspropupdate
@@ -58,9 +59,9 @@ __version__ = "0.1.0"
 globals().update(_PUBLIC)
 for _word in (adamupdate, check_derivatives, clip_gradients, cosine_learn_rate, cyclical_learn_rate, dldivergence,
               dlgradient, dljacobian, dllaplacian, exponential_learn_rate, hessian, hvp, jacobian, jvp, keep_memory,
-              lbfgsupdate, load, piecewise_learn_rate, polynomial_learn_rate, rmspropupdate, save,
-              scheduled_learn_rate, sgdmupdate, sparse_hessian, sparse_jacobian, value_and_gradient, vjp,
-              warmup_learn_rate):
+              lbfgsupdate, load, load_weights, piecewise_learn_rate, polynomial_learn_rate, rmspropupdate, save,
+              save_weights, scheduled_learn_rate, sgdmupdate, sparse_hessian, sparse_jacobian, value_and_gradient,
+              vjp, warmup_learn_rate):
     _word.__module__ = "gradloom"
     globals()[_word.__name__] = _explained(_word, always=True)
     _say_types(globals()[_word.__name__], one_array=False)
@@ -70,8 +71,8 @@ GradloomWarning Jacobian LBFGSState LabelError Layer Layout LearnRateSchedule Le
 ShapeError State TraceError TypeRefused UnknownName adamupdate array_api check_derivatives check_finite clip_gradients
 cosine_learn_rate cyclical_learn_rate detach dlarray dldivergence dlfeval dlgradient dljacobian dllaplacian dlnetwork
 dlupdate exponential_learn_rate extractdata hessian hvp isdlarray jacobian jvp keep_memory layers lbfgsupdate linalg
-load piecewise_learn_rate polynomial_learn_rate rmspropupdate save scheduled_learn_rate sgdmupdate sparse_hessian
-sparse_jacobian value_and_gradient vjp warmup_learn_rate
+load load_weights piecewise_learn_rate polynomial_learn_rate rmspropupdate save save_weights scheduled_learn_rate
+sgdmupdate sparse_hessian sparse_jacobian value_and_gradient vjp warmup_learn_rate
 """
 _VOCABULARY = sorted({*_PUBLIC, *_WORDS.split(), *[name for name in globals() if name.startswith("__")]})
 __all__ = [name for name in (*_PUBLIC, *_WORDS.split()) if not hasattr(_builtins, name)]
