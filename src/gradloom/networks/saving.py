@@ -21,6 +21,7 @@ from .network import dlnetwork, network_of
 from .parameters import Learnables, arrays_of, common_type, keys_of, learnables_of
 from .registry import CATALOGUE
 from .running import LayerGraph, Stage
+from .settings import USUAL, Setting, Settings
 
 # ----- layers ---------------------------------------------------------------------------------------------------------
 
@@ -85,7 +86,9 @@ def _write_network(net: dlnetwork, writer: Writer) -> dict[str, Any]:
                           "from_torch(module) with load_weights")
     return {"layers": [writer.tree(layer) for layer in net.layers], "connections": connections_of(body.graph),
             "layouts": [None if stage.layouts is None else [[list(x.shape), x.labels] for x in stage.layouts]
-                        for stage in body.stages]}
+                        for stage in body.stages],
+            "settings": [[*key, its.learn_rate_factor, its.l2_factor, its.frozen]
+                         for key, its in net.settings.items() if its != USUAL]}
 
 
 def _read_network(tree: dict[str, Any], reader: Reader) -> dlnetwork:
@@ -111,9 +114,24 @@ def _read_network(tree: dict[str, Any], reader: Reader) -> dlnetwork:
               for layer, name, its, its_layouts in zip(layers, names, fields, layouts, strict=True)]
     values = [getattr(layer, f) for role in (LEARNABLE, STATE)
               for layer, its in zip(layers, fields, strict=True) for f in its[role]]
-    net = network_of(LayerGraph(stages, graph), values)
+    body = LayerGraph(stages, graph)
     _check_sizes(layers, graph, reader)
-    return net
+    return network_of(body, values, _settings(tree["settings"], body, reader))
+
+
+def _settings(given: Any, body: LayerGraph, reader: Reader) -> Settings:
+    changed: dict[Any, Setting] = {}
+    for item in reader.of_type(given, list, "the settings of a network"):
+        if type(item) is not list or [type(part) for part in item] != [str, str, float, float, bool]:
+            raise reader.refused("a setting of a network is no layer, parameter, two factors and whether it is frozen")
+        key = item[0], item[1]
+        if key not in body.learnable_keys or key in changed:
+            raise reader.refused(f"a setting is of {key!r}, which is no learnable, or stands there twice")
+        try:
+            changed[key] = Setting(*item[2:])
+        except GradloomError as error:
+            raise reader.refused(str(error)) from None
+    return Settings(body.learnable_keys, changed)
 
 
 def _layouts(given: Any, reader: Reader) -> tuple[Layout, ...] | None:
@@ -173,7 +191,8 @@ def _read_learnables(tree: dict[str, Any], reader: Reader) -> Learnables:
 
 
 register("layer", Layer, _write_layer, ("type", "custom", "name", "options", "parameters"), _read_layer, family=True)
-register("network", dlnetwork, _write_network, ("layers", "connections", "layouts"), _read_network)
+register("network", dlnetwork, _write_network, ("layers", "connections", "layouts", "settings"),
+         _read_network)
 register("parameters", Learnables,
          lambda x, writer: {"keys": [list(key) for key in keys_of(x)],
                             "arrays": [writer.tree(a, *key) for key, a in zip(keys_of(x), arrays_of(x), strict=True)]},

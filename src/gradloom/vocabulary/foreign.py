@@ -118,7 +118,10 @@ ARRAY: Table = {
 NETWORK: Table = {
     "MATLAB": {
         "Learnables": "net.learnables", "State": "net.state", "Layers": "net.layers",
-        "resetState": "net = net.reset_state()",
+        "resetState": "net = net.reset_state()", "freezeNetwork": 'net = net.freeze("fc*")',
+        "unfreezeNetwork": "net = net.unfreeze()",
+        "setLearnRateFactor": 'net = net.set_learn_rate_factor("fc", "weights", 2)',
+        "setL2Factor": 'net = net.set_l2_factor("fc", "weights", 2)',
     },
     "PyTorch": {
         "parameters": "net.learnables.values()", "named_parameters": "net.learnables.items()",
@@ -207,9 +210,7 @@ PLANNED_OF_NETWORKS = {
     "add_layers": "dlnetwork of all layers", "remove_layers": "dlnetwork of the layers that stay",
     "connect_layers": "a layer that does what the branches do", "disconnect_layers": "", "connections": "",
     "replace_layer": "dlnetwork of the new layers", "initialize": "dlnetwork(layers), which initialises",
-    "initialized": "", "input_names": "", "output_names": "", "trainable": "net.learnables",
-    "set_learn_rate_factor": "dlupdate", "set_l2_factor": "dlupdate", "freeze": "an update with fewer keys",
-    "unfreeze": "", "plot": "print(net)",
+    "initialized": "", "input_names": "", "output_names": "", "plot": "print(net)",
     "trainnet": "a custom training loop, docs/from_matlab.md",
 }
 # Whose word for what is to come: {word: word here}.
@@ -217,7 +218,7 @@ PLANNED_AS: Table = {
     "MATLAB": {
         "addLayers": "add_layers", "removeLayers": "remove_layers", "connectLayers": "connect_layers",
         "disconnectLayers": "disconnect_layers", "replaceLayer": "replace_layer",
-        "setLearnRateFactor": "set_learn_rate_factor", "setL2Factor": "set_l2_factor", "Connections": "connections",
+        "Connections": "connections",
         "InputNames": "input_names", "OutputNames": "output_names", "Initialized": "initialized",
         "testnet": "trainnet", "trainnetwork": "trainnet", "imageDataAugmenter": "AugmentedImageDatastore",
     },
