@@ -51,7 +51,8 @@ def _read_layer(tree: dict[str, Any], reader: Reader) -> Layer:
     if cls is None or not isinstance(cls, type) or not issubclass(cls, Layer):
         raise reader.refused(f"it holds a layer {word!r}, which the catalogue does not have")
     what = f"a layer {word}"
-    options, parameters = (reader.of_type(tree[part], dict, f"the {part} of {what}") for part in ("options", "parameters"))
+    options, parameters = (reader.of_type(tree[part], dict, f"the {part} of {what}")
+                           for part in ("options", "parameters"))
     reader.fields(options, _options(cls), what)
     if strange := set(parameters) - set(cls.roles):
         raise reader.refused(f"{what} has a parameter {min(strange)!r}, and there are {', '.join(cls.roles) or 'none'}")
@@ -156,21 +157,23 @@ def _check_sizes(layers: Sequence[Layer], graph: Graph, reader: Reader) -> None:
     for k in graph.order:
         layer = layers[k]
         if is_input(layer) and isinstance(layout := layer.layout, Layout):  # type: ignore[attr-defined]
-            xs: Any = (_dataless(layout.shape, dtype, layout.labels),)
+            try:
+                xs: Any = (_dataless(layout.shape, dtype, layout.labels),)
+            except RuntimeError:
+                raise reader.refused(f"no memory holds what enters the layer {layer.name!r} ({layout})") from None
         else:
             xs = inputs_of(graph.sources[k], results)
         if xs is None or CATALOGUE.get(type(layer).__name__) is not type(layer):
             continue
-        fields = {f: _dataless(x._value.shape, x._value.dtype, x._labels) for f in layer.roles if (x := getattr(layer, f)) is not None}
+        fields = {f: _dataless(x._value.shape, x._value.dtype, x._labels)
+                  for f in layer.roles if (x := getattr(layer, f)) is not None}
         try:
             y = copied(layer, fields, tuple(layer.roles)).predict(*xs)
-        except GradloomError as error:
+        except Exception as error:  # whatever a layer says of options and arrays that do not fit
             if "meta" in str(error):  # it reads its numbers, and these have none
                 continue
             seen = ", ".join(str(layout_of(x)) for x in xs)
             raise reader.refused(f"the layer {layer.name!r} cannot take {seen} ({error})") from None
-        except (RuntimeError, NotImplementedError):
-            continue  # a kernel that has no way without data
         results[k] = tuple(y) if isinstance(y, (tuple, list)) else (y,)
 
 

@@ -124,7 +124,8 @@ def step_of(iteration: Any) -> float:
 
 
 @by_parts
-def rmsprop(*tensors: Tensor, count: int, learn_rate: float, sq_grad_decay: float, epsilon: float) -> tuple[Tensor, ...]:
+def rmsprop(*tensors: Tensor, count: int, learn_rate: float, sq_grad_decay: float,
+            epsilon: float) -> tuple[Tensor, ...]:
     """Parameters, gradients and average squared gradients in a row; new ones, without gradients."""
     gradients = tensors[count:2 * count]
     squares = torch._foreach_mul(tensors[2 * count:], sq_grad_decay)

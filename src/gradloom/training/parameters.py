@@ -16,7 +16,6 @@ from ..networks.network import dlnetwork, with_learnables
 from ..networks.parameters import Key, Learnables, arrays_of, items_of, keys_of, learnables_of, nearest_key
 from ..networks.settings import Settings
 
-
 Factors = tuple[float, float]  # of the learning rate, and of the decay
 PLAIN: Factors = (1.0, 1.0)
 
