@@ -149,36 +149,45 @@ def _layouts(given: Any, reader: Reader) -> tuple[Layout, ...] | None:
 
 
 def _check_sizes(layers: Sequence[Layer], graph: Graph, reader: Reader) -> None:
-    """Refuse parameters that do not fit: layers of the catalogue run on arrays without data, as far as what enters is
-    known. A custom layer is its author's code, and runs when the network does."""
+    """Refuse parameters that do not fit: layers of the catalogue run on no observations, as far as what enters is known.
+    A custom layer is its author's code, and runs when the network does."""
     learnables = [getattr(layer, f) for layer in layers for f, role in layer.roles.items() if role == LEARNABLE]
     dtype = common_type([x for x in learnables if x is not None]) or torch.float32
     results: list[Any] = [None] * (len(layers) + 1)
     for k in graph.order:
         layer = layers[k]
-        if is_input(layer) and isinstance(layout := layer.layout, Layout):  # type: ignore[attr-defined]
+        layout = getattr(layer, "layout", None) if is_input(layer) else None
+        if isinstance(layout, Layout) and "B" in (layout.labels or ""):
+            shape = [0 if label == "B" else n for n, label in zip(layout.shape, layout.labels or "", strict=True)]
             try:
-                xs: Any = (_dataless(layout.shape, dtype, layout.labels),)
+                xs: Any = (dlarray._made(torch.empty(shape, dtype=dtype, device="cpu"), None, layout.labels),)
             except RuntimeError:
                 raise reader.refused(f"no memory holds what enters the layer {layer.name!r} ({layout})") from None
         else:
             xs = inputs_of(graph.sources[k], results)
         if xs is None or CATALOGUE.get(type(layer).__name__) is not type(layer):
             continue
-        fields = {f: _dataless(x._value.shape, x._value.dtype, x._labels)
-                  for f in layer.roles if (x := getattr(layer, f)) is not None}
         try:
-            y = copied(layer, fields, tuple(layer.roles)).predict(*xs)
-        except Exception as error:  # whatever a layer says of options and arrays that do not fit
-            if "meta" in str(error):  # it reads its numbers, and these have none
-                continue
+            y = copied(layer, {}, tuple(layer.roles)).predict(*xs)
+        except Exception:
+            y = _run_without_data(layer, xs, reader)
+        if y is not None:
+            results[k] = tuple(y) if isinstance(y, (tuple, list)) else (y,)
+
+
+def _run_without_data(layer: Layer, xs: Sequence[Any], reader: Reader) -> None:
+    """Whether a layer that does not take 0 observations takes one: an error that says why not, where it has no fault
+    but that its arrays have no data. It takes torch seconds to get ready for these."""
+    def dataless(x: Any) -> dlarray:
+        return dlarray._made(torch.empty([n or 1 for n in x.shape], dtype=x.dtype, device="meta"), None, x._labels)
+
+    fields = {f: dataless(x) for f in layer.roles if (x := getattr(layer, f)) is not None}
+    try:
+        copied(layer, fields, tuple(layer.roles)).predict(*[dataless(x) for x in xs])
+    except Exception as error:  # whatever a layer says of options and arrays that do not fit
+        if "meta" not in str(error):
             seen = ", ".join(str(layout_of(x)) for x in xs)
             raise reader.refused(f"the layer {layer.name!r} cannot take {seen} ({error})") from None
-        results[k] = tuple(y) if isinstance(y, (tuple, list)) else (y,)
-
-
-def _dataless(shape: Sequence[int], dtype: torch.dtype, labels: str | None) -> dlarray:
-    return dlarray._made(torch.empty(tuple(shape), dtype=dtype, device="meta"), None, labels)
 
 
 # ----- parameters and layouts -----------------------------------------------------------------------------------------
