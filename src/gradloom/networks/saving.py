@@ -170,8 +170,8 @@ def _check_sizes(layers: Sequence[Layer], graph: Graph, reader: Reader) -> None:
         try:
             y = copied(layer, {}, tuple(layer.roles)).predict(*xs)
         except Exception:
-            y = _run_without_data(layer, xs, reader)
-        if y is not None:
+            _run_without_data(layer, xs, reader)
+        else:
             results[k] = tuple(y) if isinstance(y, (tuple, list)) else (y,)
 
 

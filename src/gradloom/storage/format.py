@@ -53,7 +53,7 @@ class Header(NamedTuple):
 def bytes_of(x: Tensor) -> memoryview:
     """An array's bytes in the order of its axes."""
     flat = x.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
-    return memoryview(flat.view(torch.uint8).numpy())
+    return flat.view(torch.uint8).numpy().data
 
 
 def write(path: Any, arrays: Mapping[str, Tensor], texts: Mapping[str, str]) -> None:
@@ -135,7 +135,7 @@ def read_array(file: BinaryIO, header: Header, name: str, path: Any) -> tuple[Te
     if entry.dtype not in TYPES:
         raise refused(path, f"the array {name!r} is of type {entry.dtype}, of which there are no arrays here")
     raw = torch.empty(entry.stop - entry.start, dtype=torch.uint8, device="cpu")
-    view = memoryview(raw.numpy())
+    view = raw.numpy().data
     file.seek(header.begin + entry.start)
     if file.readinto(view) != len(view):  # type: ignore[attr-defined]
         raise refused(path, f"it ended while the array {name!r} was read")

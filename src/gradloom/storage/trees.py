@@ -73,8 +73,9 @@ class Writer:
         kind = BY_CLASS.get(cls)
         if kind is None:
             kind = next((its for family, its in FAMILIES.items() if isinstance(x, family)), None)
-        if kind is None and callable(x) and PUBLIC.get(getattr(x, "__name__", None)) is x:  # type: ignore[arg-type]
-            return {"kind": "function", "name": x.__name__}
+        name = getattr(x, "__name__", None)
+        if kind is None and isinstance(name, str) and PUBLIC.get(name) is x:
+            return {"kind": "function", "name": name}
         if kind is None:
             where = "[" + "][".join(map(repr, self.trail)) + "] is " if self.trail else "it is "
             raise TypeRefused(f"save: {where}{self._described(x)}, which files do not hold, at {line_of(user_site())}; "
