@@ -51,6 +51,10 @@ class NotFinite(GradloomError, FloatingPointError):
     """A NaN or an infinity, where `check_finite` was on."""
 
 
+class FileRefused(GradloomError, ValueError):
+    """A file that is damaged, or is not what it is taken for."""
+
+
 class MissingPackage(GradloomError, ImportError):
     """A package that gradloom does without is not installed."""
 

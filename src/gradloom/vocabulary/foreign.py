@@ -35,6 +35,12 @@ MODULE: Table = {
         "nn": "layers = gl.layers", "Module": "gl.Layer", "Sequential": "net = gl.dlnetwork(layers)",
         "optim": "net, velocity = gl.sgdmupdate(net, gradients, velocity)",
         "SGD": "net, velocity = gl.sgdmupdate(net, gradients, velocity)",
+        "Adam": "net, avg, avg_sq = gl.adamupdate(net, gradients, None, None, 1) | then with avg, avg_sq and 2, 3, ...",
+        "AdamW": "net, avg, avg_sq = gl.adamupdate(net, gradients, None, None, 1, weight_decay=0.01)",
+        "RMSprop": "net, avg_sq = gl.rmspropupdate(net, gradients)",
+        "LBFGS": "p, state = gl.lbfgsupdate(x, lambda x: (gl.sum(x * x), 2 * x))"
+            " | the function gives loss and gradients",
+        "clip_grad_norm_": 'gradients = gl.clip_gradients(gradients, 1.0, "global-l2norm")',
         "from_torch": "net = gl.interop.torch.from_torch(module)",
         "compile": "y = net(x) | there is nothing to compile", "unsqueeze": "gl.expand_dims(x, axis=0)",
         "swapaxes": "gl.moveaxis(x, 0, 1)", "mm": "x @ x.T", "bmm": "x @ x.mT", "addmm": "y + x @ x.T",
@@ -129,7 +135,9 @@ NETWORK: Table = {
         "parameters": "net.learnables.values()", "named_parameters": "net.learnables.items()",
         "buffers": "net.state.values()", "named_buffers": "net.state.items()",
         "state_dict": "parameters = {**net.learnables, **net.state}",
-        "load_state_dict": "net = net.replace(learnables=learnables, state=state)", "modules": "net.layers",
+        "load_state_dict": "net = net.replace(learnables=learnables, state=state)"
+            " | from a file: net = gl.load_weights(net, path)",
+        "modules": "net.layers",
         "children": "net.layers", "named_modules": "net.layers", "train": "y = net.forward(x)",
         "eval": "y = net.predict(x)",
         "zero_grad": "gradients = gl.dlgradient(loss, net.learnables) | a gradient is a result, nothing is added up",
@@ -198,19 +206,16 @@ PLANNED = {
     "trainnet": "a custom training loop, docs/from_matlab.md",
     "TrainingOptions": "arguments of your own training loop",
     "minibatchqueue": "order = gl.permutation(n), and x[order[k:k + 32]]",
-    "adamupdate": "sgdmupdate, or dlupdate with a rule of your own", "save": "pickle.dump(net, file)",
-    "rmspropupdate": "sgdmupdate, or dlupdate with a rule of your own", "load": "pickle.load(file)",
-    "lbfgsupdate": "scipy.optimize with value_and_gradient", "summary": "print(net)", "plot": "print(net)",
+    "summary": "print(net)", "plot": "print(net)",
     "check_layer": "check_derivatives(layer.predict, x)", "ImageDatastore": "", "ArrayDatastore": "x[places]",
     "FileDatastore": "", "AugmentedImageDatastore": "", "CombinedDatastore": "", "TrainingProgressMonitor": "",
-    "TrainingState": "", "split_each_label": "", "count_each_label": "", "load_weights": "net.replace(learnables=...)",
-    "save_weights": "net.learnables", "save_checkpoint": "pickle.dump(net, file)",
-    "load_checkpoint": "pickle.load(file)", "partials": "dlgradient(..., enable_higher_derivatives=True)",
+    "TrainingState": "", "split_each_label": "", "count_each_label": "",
+    "save_checkpoint": "save(container, path)",
+    "load_checkpoint": "load(path)", "partials": "dlgradient(..., enable_higher_derivatives=True)",
     "distributed": "",
 }
 PLANNED_OF_NETWORKS = {
-    "plot": "print(net)", "save": "pickle.dump(net, file)",
-    "load_weights": "net.replace(learnables=...)", "trainnet": "a custom training loop, docs/from_matlab.md",
+    "plot": "print(net)", "trainnet": "a custom training loop, docs/from_matlab.md",
 }
 # Whose word for what is to come: {word: word here}.
 PLANNED_AS: Table = {
@@ -218,7 +223,6 @@ PLANNED_AS: Table = {
         "testnet": "trainnet", "trainnetwork": "trainnet", "imageDataAugmenter": "AugmentedImageDatastore",
     },
     "PyTorch": {
-        "Adam": "adamupdate", "AdamW": "adamupdate", "RMSprop": "rmspropupdate", "LBFGS": "lbfgsupdate",
         "DataLoader": "minibatchqueue", "Dataset": "ArrayDatastore",
     },
     "Keras": {"fit": "trainnet", "optimizer": "TrainingOptions"},
