@@ -74,7 +74,7 @@ def dlfeval(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
             result = function(*args, **kwargs)
         if owner:
             del leaves, args, kwargs  # with the results' handles gone, most of the trace frees itself
-            result = _left(result)
+            result = _left(result, trace)
         return result
     finally:
         active.trace = outer  # assignments before calls: see `within`
@@ -92,6 +92,7 @@ def dlfeval(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
 
 
 ARRAYS = {dlarray}
+FEW, LITTLE = 32, 64  # nodes of a trace, and numbers in a vector, up to which it is looked at
 SUSPENDED = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
@@ -125,20 +126,28 @@ def _variable(x: dlarray, trace: Trace, site: Site | None) -> dlarray:
     return dlarray._made(value, node, x._labels)
 
 
-def _left(result: Any) -> Any:
+def _left(result: Any, trace: Trace) -> Any:
     """Results as they leave the outermost dlfeval."""
     kind = type(result)
     single = kind is dlarray
     if single or kind is tuple and {*map(type, result)} <= ARRAYS:
         left = []  # quick way, without containers; the plain one is below
+        # where all that was made is small, and still there, no number lies where a large array had been
+        little = len(trace.nodes) <= FEW
+        for reference in trace.nodes if little else ():
+            node = reference()
+            shape = None if node is None else node.shape
+            if shape is None or shape and (len(shape) > 1 or shape[0] > LITTLE):
+                little = False
+                break
         for r in (result,) if single else result:
             value = r._value
             # without the call of `apart` where that says no more than this
-            place = None if value.ndim or not value.is_cpu else next(places[value.dtype], None)
+            place = None if little or value.ndim or not value.is_cpu else next(places[value.dtype], None)
             if place is not None:
                 place.copy_(value)
                 value = place
-            elif value.numel() == 1:
+            elif not little and value.numel() == 1:
                 value = apart(value)
             left.append(dlarray._made(value, None, r._labels))
         return left[0] if single else tuple(left)
