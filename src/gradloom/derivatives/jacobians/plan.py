@@ -76,11 +76,13 @@ class _Meter(TorchDispatchMode):
         if not _on_one_device(args):  # positions stay real where structure rests on them; kernels take one device
             args = tree_map_only(Tensor, lambda t: t.to("meta") if t.ndim else t, args)
         result = function(*args, **kwargs)
-        if isinstance(result, Tensor) and result.is_meta:
+        made = [r for r in (result if isinstance(result, tuple) else (result,)) if isinstance(r, Tensor) and r.is_meta]
+        if made:
             self.calls += 1
-            if result._base is None or result.numel() != result._base.numel():
-                self.bytes += result.numel() * result.element_size()
-            self.operations += _operations(function, args, result)
+            for r in made:
+                if r._base is None or r.numel() != r._base.numel():
+                    self.bytes += r.numel() * r.element_size()
+                self.operations += _operations(function, args, r)
             if self.calls % 16 == 0 and self.cost.seconds > self.limit:
                 raise OverflowError("dearer than the other way")
         return result
@@ -103,6 +105,8 @@ def _operations(function: Any, args: Any, result: Tensor) -> int:
         return 2 * result.numel() * a.shape[-1]
     if name == "convolution":
         return 2 * result.numel() * math.prod(args[1].shape[1:])
+    if name == "convolution_backward":  # each of its results takes what the convolution does
+        return 2 * args[0].numel() * math.prod(args[2].shape[1:]) if result.ndim > 1 else args[0].numel()
     return result.numel()
 
 
