@@ -21,7 +21,6 @@ from ..spatial import Sizes
 from .kernels import forward, to_input
 from .whole_axes import convolved_whole, parted
 
-
 FEW_CHANNELS = 8  # of a group, below which a convolution with a group for each observation is slow
 
 
@@ -75,7 +74,8 @@ def act_weight(operation: Any, inputs: Any, params: dict[str, Any]) -> Block:
 
 def _each_alone(bar: Block, x: Tensor, kernel: Sizes, params: dict[str, Any]) -> Block | None:
     """The weight's cotangent of each observation, where a cotangent is one image for each: one convolution with the
-    observations as groups. None where it is something else, or where patches are quicker or smaller to keep."""
+    observations as groups, or one product with the patches of each. None where it is something else, or where patches
+    are smaller to keep."""
     g, count = params["groups"], x.shape[0]
     if len(bar.terms) != 1 or x.is_complex() or bar.dtype is not x.dtype or count == 1:
         return None
@@ -89,18 +89,26 @@ def _each_alone(bar: Block, x: Tensor, kernel: Sizes, params: dict[str, Any]) ->
     channels, filters, places = x.shape[1], bar.shape[1], math.prod(bar.shape[2:])
     window = math.prod(kernel)
     made, kept = filters * channels // g * window, places * (filters + channels * window)
-    if window == 1 or channels // g < FEW_CHANNELS or made > kept:
+    if window == 1 or made > kept:
         return None
-    images = term.factors[0][0].reshape((1, count * filters, *bar.shape[2:]))
     options = [params[name] for name in ("stride", "padding", "dilation")]
-    weight = x.new_empty(1).expand(count * filters, channels // g, *kernel)
-    w = torch.ops.aten.convolution_backward(
-        images, x.reshape((1, count * channels, *x.shape[2:])), weight, None, *options, False, [0] * len(kernel),
-        count * g, (False, True, False))[1]
-    out = [plain(n) for n in weight.shape[1:]]
+    if channels // g >= FEW_CHANNELS:
+        images = term.factors[0][0].reshape((1, count * filters, *bar.shape[2:]))
+        weight = x.new_empty(1).expand(count * filters, channels // g, *kernel)
+        w = torch.ops.aten.convolution_backward(
+            images, x.reshape((1, count * channels, *x.shape[2:])), weight, None, *options, False, [0] * len(kernel),
+            count * g, (False, True, False))[1]
+    elif g == 1:
+        d = len(kernel)
+        order = (0, 1, *range(2 + d, 2 + 2 * d), *range(2, 2 + d))  # places last, as they lie in x
+        patches = _patches(x, kernel, *options).permute(order).reshape(count, channels * window, places)
+        w = torch.bmm(term.factors[0][0].reshape(count, filters, places), patches.mT)
+    else:
+        return None
+    out = [plain(n) for n in (channels // g, *kernel)]
     out.insert(0, plain(filters))
     ids = (*first, *[i for axis in out for i in axis.indices])
-    shape = (filters, *weight.shape[1:])
+    shape = (filters, channels // g, *kernel)
     return bar.made([term.replaced([(w.reshape([i.size for i in ids]), ids)], out)], shape)
 
 
