@@ -20,6 +20,7 @@ from ...blocks.block import Block, identity
 from ...core.trace import Node, ancestors
 from ...machine.dtypes import Tensor
 from ...machine.modes import under
+from ...machine.shapes import Shapes
 from ..walks.kept_plans import remembered
 from ..walks.pull import pull
 from ..walks.push import push
@@ -70,6 +71,10 @@ class _Meter(TorchDispatchMode):
         self.calls = self.operations = self.bytes = 0
         self.limit = limit
         self.call = call
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # as Shapes, below it
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -226,10 +231,10 @@ def _plain(u: Node, xs: Sequence[Node]) -> tuple[Cost | None, bool]:
     try:
         if backwards:
             seed = torch.empty((rows, *u.shape), dtype=u.dtype, device="meta")
-            under([meter], pull, {u: seed}, xs, lead=(rows,), values_of=stand_ins)
+            under([Shapes(), meter], pull, {u: seed}, xs, lead=(rows,), values_of=stand_ins)
         else:
             seeds = {x: torch.empty((columns, *x.shape), dtype=x.dtype, device="meta") for x in xs}
-            under([meter], push, [u], seeds, lead=(columns,), values_of=stand_ins)
+            under([Shapes(), meter], push, [u], seeds, lead=(columns,), values_of=stand_ins)
     except Exception:
         return None, backwards
     return meter.cost, backwards
@@ -249,7 +254,7 @@ def _forwards(u: Node, x: Node, limit: float) -> tuple[Cost | None, Block | None
     data; and what it makes."""
     meter = _Meter(limit)
     try:
-        (block,) = under([meter], push, [u], {x: identity(x.shape, x.dtype, "meta")}, values_of=stand_ins)
+        (block,) = under([Shapes(), meter], push, [u], {x: identity(x.shape, x.dtype, "meta")}, values_of=stand_ins)
     except Exception:
         return None, None
     return meter.cost, block
@@ -266,7 +271,7 @@ def _backwards(u: Node, xs: Sequence[Node],
         return stand_ins(node)
 
     try:
-        blocks = under([meter], pull, {u: identity(u.shape, u.dtype, "meta")}, xs, values_of=counted)
+        blocks = under([Shapes(), meter], pull, {u: identity(u.shape, u.dtype, "meta")}, xs, values_of=counted)
     except Exception:
         return dict.fromkeys(xs), {}
     found: dict[Node, Cost | None] = {}

@@ -12,6 +12,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import _disable_current_modes
 
 from ...blocks.axis import plain
 from ...blocks.block import Block
@@ -20,6 +21,7 @@ from ...blocks.term import Term
 from ...core.trace import Node
 from ...machine.caches import cache
 from ...machine.dtypes import Tensor
+from ...machine.modes import under
 from . import steps
 from .keys import LARGEST, content_of, exactly, frozen
 from .stand_ins import on_structure, stand_ins, stays_real
@@ -160,16 +162,17 @@ def _proved(node: Node, k: int, at: Ties) -> Ties | None:
     if parent.dtype.is_complex:
         return None
     in_shape = [1 if j < 0 else node.shape[j] for j in at]
-    like = Block([], node.shape, in_shape, node.dtype, "meta")
-    bar = _as_block(torch.empty(node.shape, dtype=node.dtype, device="meta"), at, like)
     wanted = [j == k for j in range(len(node.parents))]
 
     def run() -> Any:
+        like = Block([], node.shape, in_shape, node.dtype, "meta")
+        bar = _as_block(torch.empty(node.shape, dtype=node.dtype, device="meta"), at, like)
         found = node.operation.pull(stand_ins(node), node.params, node, bar, (), wanted)[k]
         return None if found is None else steps.fitted(found, parent, ())
 
     try:
-        found = on_structure(run)
+        # what counts or records the walk is not to see it
+        found = under([_disable_current_modes()], on_structure, run)
     except Exception:  # it cannot be followed without data
         return None
     return _ties(found) if type(found) is Block else None
