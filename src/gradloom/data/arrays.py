@@ -135,10 +135,12 @@ class SequenceDatastore(Datastore):
             names = [""] * len(values)
         features = getattr(rows, "features", None) or {}
         parts = []
-        for name, value in zip(names, values, strict=True):
+        for k, (name, value) in enumerate(zip(names, values, strict=True)):
             classes = getattr(features.get(name), "names", None) if isinstance(features, Mapping) else None
             if classes is None and isinstance(value, str):
                 classes = class_names
+                if classes is None and isinstance(rows, list):  # which costs nothing to look through
+                    classes = sorted({str(self._split(row)[k]) for row in rows})
             labels = value._labels if type(value) is dlarray else None
             parts.append(Part(str(name), labels, None if classes is None else list(classes)))
         self.parts = tuple(parts)

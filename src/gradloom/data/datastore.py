@@ -38,9 +38,9 @@ class Stacked(NamedTuple):
 class Datastore:
     """Observations in an order. `ds[k]` is one; `len(ds)` says how many there are; `for ... in ds` reads all.
 
-    An observation is a tuple of its parts (image and label, say), or the part alone where there is one. A datastore is a
-    value: `subset`, `shuffle`, `partition`, `transform` and `combine` give others and change nothing. Only its reading
-    place moves, by `read` and `reset`.
+    An observation is a tuple of its parts (image and label, say), or the part alone where there is one. A datastore is
+    a value: `subset`, `shuffle`, `partition`, `transform` and `combine` give others and change nothing. Only its
+    reading place moves, by `read` and `reset`.
     """
 
     parts: tuple[Part, ...] = ()
