@@ -20,7 +20,21 @@ from .core.errors import (
 )
 from .core.finite import check_finite
 from .core.tables import PUBLIC as _PUBLIC
-from .data import ArrayDatastore, CombinedDatastore, Datastore, combine, minibatchqueue, padsequences
+from .data import (
+    ArrayDatastore,
+    AugmentedImageDatastore,
+    CombinedDatastore,
+    Datastore,
+    FileDatastore,
+    ImageDatastore,
+    TableDatastore,
+    TransformedDatastore,
+    combine,
+    count_each_label,
+    minibatchqueue,
+    padsequences,
+    split_each_label,
+)
 from .derivatives.curvature.laplacian import dldivergence, dllaplacian
 from .derivatives.jacobians.along_axis import dljacobian
 from .derivatives.jacobians.jacobian import Jacobian
@@ -55,7 +69,8 @@ ShapeError State TraceError TypeRefused DerivativeCheck DerivativeMismatch Diffe
 check_derivatives check_finite detach dlarray dldivergence dlfeval dlgradient dljacobian dllaplacian dlnetwork dlupdate
 extractdata hessian hvp isdlarray jacobian jvp keep_memory layers linalg sgdmupdate sparse_hessian sparse_jacobian
 value_and_gradient vjp
-ArrayDatastore CombinedDatastore DataError Datastore combine minibatchqueue padsequences
+ArrayDatastore AugmentedImageDatastore CombinedDatastore DataError Datastore FileDatastore ImageDatastore TableDatastore
+TransformedDatastore combine count_each_label minibatchqueue padsequences split_each_label
 """
 _VOCABULARY = sorted({*_PUBLIC, *_WORDS.split(), *[name for name in globals() if name.startswith("__")]})
 __all__ = [name for name in (*_PUBLIC, *_WORDS.split()) if not hasattr(_builtins, name)]

@@ -1,8 +1,15 @@
 """Data: datastores, and mini-batches of them."""
 from .arrays import ArrayDatastore
+from .augmented import AugmentedImageDatastore
 from .combined import CombinedDatastore, combine
 from .datastore import Datastore
+from .files import FileDatastore, ImageDatastore
 from .padding import padsequences
 from .queue import minibatchqueue
+from .splitting import count_each_label, split_each_label
+from .tables import TableDatastore
+from .transformed import TransformedDatastore
 
-__all__ = ["ArrayDatastore", "CombinedDatastore", "Datastore", "combine", "minibatchqueue", "padsequences"]
+__all__ = ["ArrayDatastore", "AugmentedImageDatastore", "CombinedDatastore", "Datastore", "FileDatastore",
+           "ImageDatastore", "TableDatastore", "TransformedDatastore", "combine", "count_each_label", "minibatchqueue",
+           "padsequences", "split_each_label"]

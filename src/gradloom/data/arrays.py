@@ -53,6 +53,12 @@ class ArrayDatastore(Datastore):
         """The classes in order, where the array is words; else None."""
         return self.parts[0].class_names
 
+    @property
+    def labels(self) -> list[Any] | None:
+        """The label of each observation, in order, where the array is words; else None."""
+        names = self.class_names
+        return None if names is None or self._array.ndim != 1 else [names[k] for k in self._array[self._places]]
+
     def observed(self, place: int, draw: int) -> tuple[Any, ...]:
         if self._codes:
             names = self.parts[0].class_names

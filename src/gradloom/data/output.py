@@ -73,6 +73,8 @@ class Output:
         if isinstance(values[0], (bool, int, float, complex)):
             return Stacked(np.asarray(values)), None
         labels = values[0]._labels if type(values[0]) is dlarray else self._part.labels
+        if labels is not None and len(labels) != values[0].ndim:
+            labels = None  # a function on the way made something else of it
         if isinstance(values[0], (Tensor, dlarray)) and self._pads(labels, values[0].ndim) is None:
             tensors = [value._value if type(value) is dlarray else value for value in values]
             self._same_shapes([tuple(x.shape) for x in tensors], labels)
@@ -121,11 +123,11 @@ class Output:
     # ----- what came as one array -----
 
     def _given(self, array: Any) -> Stacked:
+        axis = self._format.find("B") if self._format is not None and "B" in self._format else 0
         if type(array) is dlarray:
-            return Stacked(array._value, 0, array._labels)
+            return Stacked(array._value, axis, array._labels)
         if isinstance(array, np.ndarray) and array.dtype.kind in "OUS":
             return Stacked(self._classes(array.ravel()).reshape(array.shape), 0, "B" if array.ndim == 1 else None, True)
-        axis = self._format.find("B") if self._format is not None and "B" in self._format else 0
         return Stacked(as_tensor(array), axis)
 
     def _labelled(self, value: Tensor, column: Stacked) -> tuple[Tensor, str | None]:
