@@ -71,10 +71,10 @@ class AugmentedImageDatastore(Datastore):
         if rand_scale is not None:
             rand_x_scale = rand_y_scale = rand_scale
         self._same_scale = rand_scale is not None
-        self._ranges = Ranges(*[bounds(name, given, site) for name, given in (
-            ("rand_rotation", rand_rotation), ("rand_x_translation", rand_x_translation),
-            ("rand_y_translation", rand_y_translation), ("rand_x_scale", rand_x_scale),
-            ("rand_y_scale", rand_y_scale))], bool(rand_x_reflection), bool(rand_y_reflection))
+        self._ranges = Ranges(
+            bounds("rand_rotation", rand_rotation, site), bounds("rand_x_translation", rand_x_translation, site),
+            bounds("rand_y_translation", rand_y_translation, site), bounds("rand_x_scale", rand_x_scale, site),
+            bounds("rand_y_scale", rand_y_scale, site), bool(rand_x_reflection), bool(rand_y_reflection))
         if min(*self._ranges.x_scale, *self._ranges.y_scale) <= 0:
             raise ShapeError(f"AugmentedImageDatastore: factors are positive numbers, at {site}; write "
                              "rand_scale=(0.9, 1.1)")
