@@ -14,7 +14,9 @@ MODULE: Table = {
     "MATLAB": {
         "forward": "y, state = net.forward(x, return_state=True)", "predict": "y = net.predict(x)",
         "minibatchpredict": "y = net.predict(x)", "classify": 'digits = gl.argmax(net(x), axis="C")',
-        "scores2label": 'digits = gl.argmax(y, axis="C")',
+        "transform": "gl.ArrayDatastore(data).transform(lambda x: 2 * x)",
+        "readall": "gl.ArrayDatastore(data).read_all()", "subset": "gl.ArrayDatastore(data).subset([0, 1])",
+        "hasdata": "gl.ArrayDatastore(data).hasdata()", "preview": "gl.ArrayDatastore(data).preview()",
         "initialize": "net = gl.dlnetwork(layers)"
             " | a network is initialised when it is made; layers without an input layer take an example, "
             "gl.dlnetwork(layers, x)",
@@ -45,6 +47,7 @@ MODULE: Table = {
         "conv2d": "gl.dlconv(images, kernels)", "max_pool2d": "gl.maxpool(images, 2, stride=2)",
         "avg_pool2d": "gl.avgpool(images, 2, stride=2)", "leaky_relu": "gl.leakyrelu(x, 0.01)",
         "linear": "gl.fullyconnect(x, weights, bias)", "layer_norm": "gl.layernorm(x, offset, factor)",
+        "DataLoader": "gl.minibatchqueue(data, 2)", "Dataset": "gl.ArrayDatastore(data)",
         "one_hot": "gl.onehotencode(digits, 0, num_classes=10)", "cuda": 'x.to(device="cuda")', "device": "x.device",
         "allclose": "np.allclose(x, z)", "isclose": "np.isclose(x, z)", "float32": 'x.astype("float32")',
         "float64": 'x.astype("float64")', "float16": 'x.astype("float16")', "bfloat16": 'x.astype("bfloat16")',
@@ -213,11 +216,11 @@ PLANNED_AS: Table = {
         "disconnectLayers": "disconnect_layers", "replaceLayer": "replace_layer",
         "setLearnRateFactor": "set_learn_rate_factor", "setL2Factor": "set_l2_factor", "Connections": "connections",
         "InputNames": "input_names", "OutputNames": "output_names", "Initialized": "initialized",
-        "testnet": "trainnet", "trainnetwork": "trainnet", "imageDataAugmenter": "AugmentedImageDatastore",
+        "testnet": "trainnet", "trainnetwork": "trainnet",
     },
     "PyTorch": {
         "Adam": "adamupdate", "AdamW": "adamupdate", "RMSprop": "rmspropupdate", "LBFGS": "lbfgsupdate",
-        "DataLoader": "minibatchqueue", "Dataset": "ArrayDatastore", "jit": "dlaccelerate",
+        "jit": "dlaccelerate",
     },
     "Keras": {"fit": "trainnet", "function": "dlaccelerate", "add": "add_layers", "optimizer": "TrainingOptions"},
 }
