@@ -10,7 +10,7 @@ from .core.array import dlarray
 from .core.declare import explained as _explained
 from .core.errors import (
     BatchDependenceWarning,
-    FileRefused,
+DataError, FileRefused,
     GradloomError,
     GradloomWarning,
     LabelError,
@@ -21,6 +21,25 @@ from .core.errors import (
 )
 from .core.finite import check_finite
 from .core.tables import PUBLIC as _PUBLIC
+from .data import (
+    ArrayDatastore,
+    AugmentedImageDatastore,
+    CombinedDatastore,
+    Datastore,
+    FileDatastore,
+    ImageDatastore,
+    TableDatastore,
+    TransformedDatastore,
+    combine,
+    confusionchart,
+    confusionmat,
+    count_each_label,
+    minibatchqueue,
+    padsequences,
+    roc_chart,
+    scores2label,
+    split_each_label,
+)
 from .derivatives.curvature.laplacian import dldivergence, dllaplacian
 from .derivatives.jacobians.along_axis import dljacobian
 from .derivatives.jacobians.jacobian import Jacobian
@@ -58,23 +77,26 @@ from .vocabulary.types import say_types as _say_types
 __version__ = "0.1.0"
 
 globals().update(_PUBLIC)
-for _word in (adamupdate, check_derivatives, clip_gradients, cosine_learn_rate, cyclical_learn_rate, dlaccelerate,
-              dldivergence, dlgradient, dljacobian, dllaplacian, exponential_learn_rate, hessian, hvp, jacobian,
-              jvp, keep_memory, lbfgsupdate, load, load_weights, piecewise_learn_rate, polynomial_learn_rate,
-              rmspropupdate, save, save_weights, scheduled_learn_rate, sgdmupdate, sparse_hessian,
-              sparse_jacobian, value_and_gradient, vjp, warmup_learn_rate):
+for _word in (adamupdate, check_derivatives, clip_gradients, combine, confusionchart, confusionmat,
+              cosine_learn_rate, count_each_label, cyclical_learn_rate, dlaccelerate, dldivergence, dlgradient,
+              dljacobian, dllaplacian, exponential_learn_rate, hessian, hvp, jacobian, jvp, keep_memory,
+              lbfgsupdate, load, load_weights, padsequences, piecewise_learn_rate, polynomial_learn_rate,
+              rmspropupdate, roc_chart, save, save_weights, scheduled_learn_rate, scores2label, sgdmupdate,
+              sparse_hessian, sparse_jacobian, split_each_label, value_and_gradient, vjp, warmup_learn_rate):
     _word.__module__ = "gradloom"
     globals()[_word.__name__] = _explained(_word, always=True)
     _say_types(globals()[_word.__name__], one_array=False)
 _WORDS = """
-AcceleratedFunction BatchDependenceWarning DerivativeCheck DerivativeMismatch DifferentiableFunction FileRefused
-GradloomError GradloomWarning Jacobian LBFGSState LabelError Layer Layout LearnRateSchedule Learnable Learnables
-NotFinite ShapeError State TraceError TypeRefused UnknownName adamupdate array_api check_derivatives check_finite
-clip_gradients cosine_learn_rate cyclical_learn_rate detach dlaccelerate dlarray dldivergence dlfeval dlgradient
-dljacobian dllaplacian dlnetwork dlupdate exponential_learn_rate extractdata hessian hvp isdlarray jacobian jvp
-keep_memory layers lbfgsupdate linalg load load_weights piecewise_learn_rate polynomial_learn_rate rmspropupdate save
-save_weights scheduled_learn_rate sgdmupdate sparse_hessian sparse_jacobian transformer_block value_and_gradient vjp
-warmup_learn_rate
+AcceleratedFunction ArrayDatastore AugmentedImageDatastore BatchDependenceWarning CombinedDatastore DataError
+Datastore DerivativeCheck DerivativeMismatch DifferentiableFunction FileDatastore FileRefused GradloomError
+GradloomWarning ImageDatastore Jacobian LBFGSState LabelError Layer Layout LearnRateSchedule Learnable Learnables
+NotFinite ShapeError State TableDatastore TraceError TransformedDatastore TypeRefused UnknownName adamupdate array_api
+check_derivatives check_finite clip_gradients combine confusionchart confusionmat cosine_learn_rate count_each_label
+cyclical_learn_rate detach dlaccelerate dlarray dldivergence dlfeval dlgradient dljacobian dllaplacian dlnetwork
+dlupdate exponential_learn_rate extractdata hessian hvp isdlarray jacobian jvp keep_memory layers lbfgsupdate linalg
+load load_weights minibatchqueue padsequences piecewise_learn_rate polynomial_learn_rate rmspropupdate roc_chart save
+save_weights scheduled_learn_rate scores2label sgdmupdate sparse_hessian sparse_jacobian split_each_label
+transformer_block value_and_gradient vjp warmup_learn_rate
 """
 _VOCABULARY = sorted({*_PUBLIC, *_WORDS.split(), *[name for name in globals() if name.startswith("__")]})
 __all__ = [name for name in (*_PUBLIC, *_WORDS.split()) if not hasattr(_builtins, name)]

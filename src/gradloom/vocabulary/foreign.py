@@ -14,9 +14,12 @@ MODULE: Table = {
     "MATLAB": {
         "forward": "y, state = net.forward(x, return_state=True)", "predict": "y = net.predict(x)",
         "minibatchpredict": "y = net.predict(x)", "classify": 'digits = gl.argmax(net(x), axis="C")',
-        "scores2label": 'digits = gl.argmax(y, axis="C")',
-        "initialize": "net = net.initialize()"
-            " | a network is initialised when it is made, unless initialize=False or an edit left something unset",
+        "transform": "gl.ArrayDatastore(data).transform(lambda x: 2 * x)",
+        "readall": "gl.ArrayDatastore(data).read_all()", "subset": "gl.ArrayDatastore(data).subset([0, 1])",
+        "hasdata": "gl.ArrayDatastore(data).hasdata()", "preview": "gl.ArrayDatastore(data).preview()",
+        "initialize": "net = gl.dlnetwork(layers)"
+            " | a network is initialised when it is made; layers without an input layer take an example, "
+            "gl.dlnetwork(layers, x)",
         "analyzeNetwork": "print(net)", "canUseGPU": "torch.cuda.is_available()",
         "importNetworkFromPyTorch": "net = gl.interop.torch.from_torch(module)",
         "isgpuarray": 'x.device.type == "cuda"', "func2str": "fun.__name__", "feval": "fun(x)",
@@ -50,6 +53,7 @@ MODULE: Table = {
         "conv2d": "gl.dlconv(images, kernels)", "max_pool2d": "gl.maxpool(images, 2, stride=2)",
         "avg_pool2d": "gl.avgpool(images, 2, stride=2)", "leaky_relu": "gl.leakyrelu(x, 0.01)",
         "linear": "gl.fullyconnect(x, weights, bias)", "layer_norm": "gl.layernorm(x, offset, factor)",
+        "DataLoader": "gl.minibatchqueue(data, 2)", "Dataset": "gl.ArrayDatastore(data)",
         "one_hot": "gl.onehotencode(digits, 0, num_classes=10)", "cuda": 'x.to(device="cuda")', "device": "x.device",
         "allclose": "np.allclose(x, z)", "isclose": "np.isclose(x, z)", "float32": 'x.astype("float32")',
         "float64": 'x.astype("float64")', "float16": 'x.astype("float16")', "bfloat16": 'x.astype("bfloat16")',
@@ -205,13 +209,14 @@ LAYERS: Table = {
 PLANNED = {
     "trainnet": "a custom training loop, docs/from_matlab.md",
     "TrainingOptions": "arguments of your own training loop",
-    "minibatchqueue": "order = gl.permutation(n), and x[order[k:k + 32]]",
-    "summary": "print(net)", "plot": "print(net)",
-    "check_layer": "check_derivatives(layer.predict, x)", "ImageDatastore": "", "ArrayDatastore": "x[places]",
-    "FileDatastore": "", "AugmentedImageDatastore": "", "CombinedDatastore": "", "TrainingProgressMonitor": "",
-    "TrainingState": "", "split_each_label": "", "count_each_label": "",
-    "save_checkpoint": "save(container, path)",
-    "load_checkpoint": "load(path)", "partials": "dlgradient(..., enable_higher_derivatives=True)",
+    "dlaccelerate": "the function itself",
+    "adamupdate": "sgdmupdate, or dlupdate with a rule of your own", "save": "pickle.dump(net, file)",
+    "rmspropupdate": "sgdmupdate, or dlupdate with a rule of your own", "load": "pickle.load(file)",
+    "lbfgsupdate": "scipy.optimize with value_and_gradient", "summary": "print(net)", "plot": "print(net)",
+    "check_layer": "check_derivatives(layer.predict, x)", "TrainingProgressMonitor": "", "TrainingState": "",
+    "load_weights": "net.replace(learnables=...)",
+    "save_weights": "net.learnables", "save_checkpoint": "pickle.dump(net, file)",
+    "load_checkpoint": "pickle.load(file)", "partials": "dlgradient(..., enable_higher_derivatives=True)",
     "distributed": "",
 }
 PLANNED_OF_NETWORKS = {
@@ -220,10 +225,15 @@ PLANNED_OF_NETWORKS = {
 # Whose word for what is to come: {word: word here}.
 PLANNED_AS: Table = {
     "MATLAB": {
-        "testnet": "trainnet", "trainnetwork": "trainnet", "imageDataAugmenter": "AugmentedImageDatastore",
+        "addLayers": "add_layers", "removeLayers": "remove_layers", "connectLayers": "connect_layers",
+        "disconnectLayers": "disconnect_layers", "replaceLayer": "replace_layer",
+        "setLearnRateFactor": "set_learn_rate_factor", "setL2Factor": "set_l2_factor", "Connections": "connections",
+        "InputNames": "input_names", "OutputNames": "output_names", "Initialized": "initialized",
+        "testnet": "trainnet", "trainnetwork": "trainnet",
     },
     "PyTorch": {
-        "DataLoader": "minibatchqueue", "Dataset": "ArrayDatastore",
+        "Adam": "adamupdate", "AdamW": "adamupdate", "RMSprop": "rmspropupdate", "LBFGS": "lbfgsupdate",
+        "jit": "dlaccelerate",
     },
     "Keras": {"fit": "trainnet", "optimizer": "TrainingOptions"},
 }
