@@ -10,7 +10,8 @@ from .core.array import dlarray
 from .core.declare import explained as _explained
 from .core.errors import (
     BatchDependenceWarning,
-DataError, FileRefused,
+    DataError,
+    FileRefused,
     GradloomError,
     GradloomWarning,
     LabelError,

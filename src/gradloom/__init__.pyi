@@ -4,13 +4,20 @@ from collections.abc import Iterator
 from typing import Any, Never
 
 from .acceleration.accelerated import AcceleratedFunction as AcceleratedFunction
+from .data.arrays import ArrayDatastore as ArrayDatastore
+from .data.augmented import AugmentedImageDatastore as AugmentedImageDatastore
 from .core.errors import BatchDependenceWarning as BatchDependenceWarning
+from .data.combined import CombinedDatastore as CombinedDatastore
+from .core.errors import DataError as DataError
+from .data.datastore import Datastore as Datastore
 from .derivatives.own.checking import DerivativeCheck as DerivativeCheck
 from .derivatives.own.checking import DerivativeMismatch as DerivativeMismatch
 from .derivatives.own.function import DifferentiableFunction as DifferentiableFunction
+from .data.files import FileDatastore as FileDatastore
 from .core.errors import FileRefused as FileRefused
 from .core.errors import GradloomError as GradloomError
 from .core.errors import GradloomWarning as GradloomWarning
+from .data.files import ImageDatastore as ImageDatastore
 from .derivatives.jacobians.jacobian import Jacobian as Jacobian
 from .training.lbfgs import LBFGSState as LBFGSState
 from .core.errors import LabelError as LabelError
@@ -22,13 +29,16 @@ from .networks.parameters import Learnables as Learnables
 from .core.errors import NotFinite as NotFinite
 from .core.errors import ShapeError as ShapeError
 from .networks.layer import State as State
+from .data.tables import TableDatastore as TableDatastore
 from .core.errors import TraceError as TraceError
+from .data.transformed import TransformedDatastore as TransformedDatastore
 from .core.errors import TypeRefused as TypeRefused
 from .networks.parameters import UnknownName as UnknownName
 from .interop import array_api as array_api
 from .networks.network import dlnetwork as dlnetwork
 from .networks import layers as layers
 from .operations.matrices import linalg as linalg
+from .data.queue import minibatchqueue as minibatchqueue
 
 __version__: str
 __all__: list[str]
@@ -250,10 +260,16 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
     """x limited to [min, max], numbers or arrays; derivative 1 on the bounds."""
 def clip_gradients(gradients: Any, threshold: Any, method: Any = 'l2norm') -> Any:
     """Gradients of which none is larger than `threshold`: a container like the one given."""
+def combine(*stores: Any) -> Any:
+    """Datastores of the same length side by side: an observation has the parts of all, in order."""
 def complex(a: Any, b: Any, /) -> Any:
     """a + b i."""
 def concat(arrays: Any, /, *, axis: Any = 0) -> Any:
     """Arrays one after the other along an axis that they have; with axis=None all their elements, as one vector."""
+def confusionchart(t: Any, y: Any, class_names: Any = None, *, normalization: Any = 'absolute', ax: Any = None) -> Any:
+    """A picture of `confusionmat`: true classes down, predicted ones across; returns matplotlib's axes."""
+def confusionmat(t: Any, y: Any, class_names: Any = None) -> Any:
+    """How often each true class was predicted as each class: (counts, classes), counts of shape (true, predicted)."""
 def conj(x: Any, /) -> Any:
     """The complex conjugate."""
 def copysign(a: Any, b: Any, /) -> Any:
@@ -270,6 +286,8 @@ def cot(x: Any, /) -> Any:
     """The cotangent, 1 / tan(x); x in radians."""
 def coth(x: Any, /) -> Any:
     """The hyperbolic cotangent, 1 / tanh(x)."""
+def count_each_label(ds: Any) -> Any:
+    """How many observations each label has: {label: count}, sorted by label."""
 def count_nonzero(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
     """How many elements over axes are not zero; a NaN is not zero."""
 def cross(a: Any, b: Any, /, *, axis: Any = -1) -> Any:
@@ -600,6 +618,8 @@ def outer(a: Any, b: Any, /) -> Any:
     """a[i] b[j] for two vectors."""
 def pad(x: Any, widths: Any, /, *, mode: Any = 'constant') -> Any:
     """Zeros around x; `widths` is (before, after) for each axis. One number, or one pair, stands for all axes, as NumPy has it."""
+def padsequences(sequences: Any, axis: Any, *, length: Any = 'longest', direction: Any = 'right', padding_value: Any = 0.0) -> Any:
+    """Sequences of different lengths as one array: (array, mask)."""
 def permutation(n: Any, /, *, device: Any = None) -> Any:
     """The integers 0 ... n - 1 in random order: an index, as in x[permutation(len(x))]."""
 def permute_dims(x: Any, /, axes: Any) -> Any:
@@ -658,6 +678,8 @@ def rmspropupdate(parameters: Any, gradients: Any, average_squared_gradient: Any
     """One step of RMSProp: (new parameters, new average squared gradient)."""
 def rng(state: Any = None, /) -> Any:
     """The random numbers of this thread: `rng(seed)` starts them anew, `s = rng()` saves where they are, `rng(s)` continues from there."""
+def roc_chart(t: Any, scores: Any, class_names: Any = None, *, ax: Any = None) -> Any:
+    """The receiver operating characteristic of each class against the rest; returns matplotlib's axes."""
 def roll(x: Any, /, shift: Any, *, axis: Any = None) -> Any:
     """Entries moved along axes by `shift`, those that leave one end entering at the other."""
 def round(x: Any, /) -> Any:
@@ -672,6 +694,8 @@ def scale(a: Any, b: Any, /) -> Any:
     """a * b where 0 times infinity is 0: how a walk multiplies a cotangent `a` with a partial `b` where something was selected."""
 def scheduled_learn_rate(schedule: Any, learn_rate: Any, iteration: Any, epoch: Any = 1, iterations_per_epoch: Any = None) -> Any:
     """The learning rate at an iteration and an epoch, both counted from 1, from the one that training began with."""
+def scores2label(scores: Any, class_names: Any = None, axis: Any = None) -> Any:
+    """The class with the largest score of each observation: NumPy words for class_names of words, else integers."""
 def searchsorted(a: Any, b: Any, /, *, side: Any = 'left', sorter: Any = None) -> Any:
     """The positions in the sorted vector a where the elements of b would keep it sorted."""
 def sec(x: Any, /) -> Any:
@@ -712,6 +736,8 @@ def sparse_jacobian(function: Any, /, *, argument: Any = 0, check: Any = False) 
     """The function that returns the Jacobian of `function`'s value as a SciPy sparse array, for stencils, residuals and the like."""
 def sparse_matmul(a: Any, x: Any, /) -> Any:
     """A constant SciPy sparse matrix times x, a vector or a matrix."""
+def split_each_label(ds: Any, *shares: Any, randomized: Any = False, seed: Any = None) -> Any:
+    """A datastore split so that each part has the same share of every label: as many parts as shares, and the rest."""
 def sqrt(x: Any, /) -> Any:
     """The square root."""
 def square(x: Any, /) -> Any:

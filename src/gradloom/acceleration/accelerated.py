@@ -1,6 +1,7 @@
 """dlaccelerate: a function whose calls are recorded and replayed. The plain result, or the plain call."""
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import threading
@@ -243,10 +244,8 @@ class AcceleratedFunction:
     def _enter(self, form: Any, program: Program, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
         run, executor = None, "replay"
         if self.executor in ("auto", "scalars"):
-            try:
+            with contextlib.suppress(NotScalar):
                 run, executor = scalars(program), "scalars"
-            except NotScalar:
-                pass
         try:
             entry = Entry(args, kwargs, result, program, run or straight(program), executor)
         except NoKey as error:
@@ -257,8 +256,9 @@ class AcceleratedFunction:
             self._entries = {**self._entries, form: entries[:self.cache_size]}
             if len(entries) > self.cache_size and not self._crowded:
                 self._crowded = True
-                warnings.warn(f"an accelerated function has more than cache_size={self.cache_size} recordings, "
-                     f"at {line_of(user_site())}; pass what differs from call to call as dlarrays, or raise cache_size", GradloomWarning, stacklevel=2)
+                warnings.warn(f"an accelerated function has more than cache_size={self.cache_size} recordings, at "
+                              f"{line_of(user_site())}; pass what differs from call to call as dlarrays, or raise "
+                              "cache_size", GradloomWarning, stacklevel=2)
 
     def _refuse(self, kind: _Kind, why: str) -> None:
         kind.why, kind.programs = why, []

@@ -1,5 +1,5 @@
-"""What a recording knows of torch's calls: which only ask for shapes and types, which make Python's a value, which draw,
-which have results of a shape that depends on values."""
+"""What a recording knows of torch's calls: which only ask for shapes and types, which make Python's a value, which
+draw, which have results of a shape that depends on values."""
 from __future__ import annotations
 
 from collections.abc import Callable

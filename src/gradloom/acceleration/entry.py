@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..core.array import dlarray
-from ..core.containers import Structure, flatten, unflatten
+from ..core.containers import Structure, children_of, flatten, unflatten
 from ..core.trace import live
 from ..machine.dtypes import Tensor
 from ..machine.memory import apart
-from ..networks import dlnetwork
-from ..networks.parameters import Learnables, arrays_of, keys_of
 from .program import Program
 from .writing import Names
 
@@ -64,9 +62,9 @@ class Entry:
         self._lines: list[str] = []
         self._values: list[str] = []
         self._count = 0
-        self._names = Names({"dlarray": dlarray, "dlnetwork": dlnetwork, "Learnables": Learnables, "run": run,
-                             "made": dlarray._made, "unflatten": unflatten, "flatten": flatten, "MISS": MISS,
-                             "live": live, "apart": apart, "keys_of": keys_of, "arrays_of": arrays_of})
+        self._names = Names({"dlarray": dlarray, "run": run, "made": dlarray._made, "unflatten": unflatten,
+                             "flatten": flatten, "children_of": children_of, "MISS": MISS, "live": live,
+                             "apart": apart})
         if args:
             places = [f"a{k}" for k in range(len(args))]
             self._lines.append(f"{', '.join(places)}, = args")
@@ -108,12 +106,6 @@ class Entry:
         if kind is dlarray:
             self._miss(f"type({place}) is not dlarray")
             self._array(x, place)
-        elif kind is dlnetwork:
-            self._miss(f"type({place}) is not dlnetwork or {place}._body is not {self._names.of(x._body)}")
-            self._arrays(x._values, f"{place}._values")
-        elif kind is Learnables:
-            self._miss(f"type({place}) is not Learnables or keys_of({place}) != {self._names.of(keys_of(x))}")
-            self._arrays(arrays_of(x), f"arrays_of({place})")
         elif kind in (list, tuple):
             self._miss(f"type({place}) is not {kind.__name__} or len({place}) != {len(x)}")
             self._several(x, place)
@@ -122,6 +114,12 @@ class Entry:
             self._several(list(x.values()), f"{place}.values()")
         elif kind in _VALUES:
             self._value(x, place)
+        elif (inside := children_of(x)) is not None:
+            children, rest = self._name(), self._name()
+            self._miss(f"type({place}) is not {self._names.of(kind)}")
+            self._lines.append(f"{children}, {rest} = children_of({place})")
+            self._miss(f"{rest} != {self._names.of(inside[1])} or len({children}) != {len(inside[0])}")
+            self._several(inside[0], children)
         else:
             self._other(x, place)
 
@@ -131,11 +129,6 @@ class Entry:
             self._lines.append(f"{', '.join(names)}, = {place}")
             for x, name in zip(xs, names, strict=True):
                 self._take(x, name)
-
-    def _arrays(self, xs: Sequence[Any], place: str) -> None:
-        if not all([type(x) is dlarray for x in xs]):
-            raise NoKey("an argument holds parameters that are no dlarrays")
-        self._several(xs, place)
 
     def _value(self, x: Any, place: str) -> None:
         if type(x) in (float, complex):  # signs of zeros, and what is not equal to itself

@@ -21,11 +21,10 @@ import numpy as np
 import torch
 
 from ..core.array import dlarray
+from ..core.containers import children_of
 from ..core.trace import live
+from ..machine.caches import remembered
 from ..machine.dtypes import Tensor
-from ..networks import dlnetwork
-from ..networks.layer import Layer, options_of
-from ..networks.parameters import Learnables
 
 MOST = 1000  # places that are compared on each call
 DEPTH = 6
@@ -38,9 +37,7 @@ ACTS = {"print": "prints", "open": "opens a file", "input": "asks the user", "ex
         "manual_seed": "seeds a generator", "set_rng_state": "seeds a generator", "set_state": "seeds a generator",
         "seed": "seeds a generator", "rng": "seeds a generator", "perf_counter": "reads a clock",
         "time_ns": "reads a clock", "monotonic": "reads a clock", "record_metrics": "reports"}
-_ROOTS = tuple({os.path.realpath(p) + os.sep for p in (sysconfig.get_paths()["stdlib"], sysconfig.get_paths()["purelib"],
-                                                       sysconfig.get_paths()["platlib"])})
-_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_ROOTS = tuple({os.path.realpath(sysconfig.get_paths()[k]) + os.sep for k in ("stdlib", "purelib", "platlib")})
 _LIBRARIES = {"gradloom", "torch", "numpy", "scipy", "optree", "pandas", "jax", "builtins"}
 
 
@@ -64,19 +61,11 @@ class Outside:
                 self._enter(x, "an argument", 0)
         del self._seen
         for name, what in ACTS.items():
-            if name in self.names and name not in ("rng", "seed") or name in self.names and self._reads_seed(name):
+            if name in self.names:
                 raise Unfollowed(f"it {what} ({name})")
         if len(self.places) > MOST:
             raise Unfollowed(f"it reads {len(self.places):,} things from outside")
         self._rows = [(words, read, *_snapshot(read(), words)) for words, read in self.places]
-
-    def _reads_seed(self, name: str) -> bool:
-        """Whether a name that has other meanings too is that of something that seeds."""
-        for code in self.codes:
-            names = code.co_names
-            if name in names:
-                return True
-        return False
 
     def changed(self) -> str | None:
         """The words for the first thing that is not as it was."""
@@ -113,15 +102,15 @@ class Outside:
                 self.codes[code] = None
                 self.names.update(code.co_names)
         for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
-            self._place(lambda c=cell: _contents(c), f"{name} (from around {words})", depth)
+            self._place(functools.partial(_contents, cell), f"{name} (from around {words})", depth)
         for k in range(len(f.__defaults__ or ())):
-            self._place(lambda f=f, k=k: f.__defaults__[k], f"a default of {words}", depth)
+            self._place(functools.partial(_default, f, k), f"a default of {words}", depth)
         for name in f.__kwdefaults__ or ():
-            self._place(lambda f=f, n=name: f.__kwdefaults__[n], f"the default of {name} in {words}", depth)
+            self._place(functools.partial(_default, f, name), f"the default of {name} in {words}", depth)
         for code in _codes(f.__code__):
             for name in code.co_names:
                 if name in f.__globals__:
-                    self._place(lambda g=f.__globals__, n=name: g.get(n, MISSING), f"global {name}", depth)
+                    self._place(functools.partial(f.__globals__.get, name, MISSING), f"global {name}", depth)
 
     def _place(self, read: Callable[[], Any], words: str, depth: int) -> None:
         """One thing that is read, and what is reached from it."""
@@ -137,13 +126,18 @@ class Outside:
             raise Unfollowed(f"{words} holds more than can be compared; pass it as an argument")
         if isinstance(value, (types.FunctionType, types.MethodType, functools.partial)):
             self._follow(value, words, depth)
-        elif isinstance(value, dlnetwork):
+        elif children_of(value) is not None:
             self._seen.add(id(value))
-            body = value._body
-            if not hasattr(body, "stages"):
+            children, rest = children_of(value)  # type: ignore[misc]
+            for x in (*children, *(rest if isinstance(rest, tuple) else (rest,))):
+                self._enter(x, words, depth + 1)
+        elif hasattr(kind, "runs"):
+            self._seen.add(id(value))
+            its = value.runs()
+            if its is None:
                 raise Unfollowed(f"{words} is a network of a torch module, which can change")
-            for stage in body.stages:
-                self._layer(stage.layer, words, depth)
+            for x in its:
+                self._enter(x, words, depth + 1)
         elif isinstance(value, types.ModuleType):
             if not _library_module(value):
                 self._seen.add(id(value))
@@ -155,14 +149,12 @@ class Outside:
                 raise Unfollowed(f"{words} holds {len(inside):,} things; pass it as an argument")
             for x in inside:
                 self._enter(x, words, depth + 1)
-        elif isinstance(value, (dlarray, Tensor, np.ndarray, np.generic, Learnables)):
+        elif isinstance(value, (dlarray, Tensor, np.ndarray, np.generic)):
             return
         elif isinstance(value, type):
             if not from_library(value):
                 self._seen.add(id(value))
                 self._class(value, words, depth)
-        elif isinstance(value, Layer):
-            self._layer(value, words, depth)
         elif not from_library(kind):
             self._seen.add(id(value))
             self._class(kind, words, depth)
@@ -171,15 +163,7 @@ class Outside:
                 its = owner.__dict__.get("__slots__", ())
                 for name in (its,) if isinstance(its, str) else its:
                     if name in self.names:
-                        self._place(lambda v=value, n=name: getattr(v, n, MISSING), f"{words}.{name}", depth + 1)
-
-    def _layer(self, layer: Layer, words: str, depth: int) -> None:
-        """A layer is a value; its class is code, and so are functions among its options."""
-        if not from_library(type(layer)):
-            self._class(type(layer), words, depth)
-        for name, option in options_of(layer).items():
-            if name != "name":
-                self._enter(option, f"{words}.{name}", depth + 1)
+                        self._place(functools.partial(getattr, value, name, MISSING), f"{words}.{name}", depth + 1)
 
     def _class(self, kind: type, words: str, depth: int) -> None:
         """The methods and the values of a class that code names, or that Python calls by itself."""
@@ -193,13 +177,13 @@ class Outside:
                         if isinstance(part, types.FunctionType):
                             self._follow(part, f"{owner.__name__}.{name}", depth)
                         elif name in self.names and not isinstance(x, (types.MemberDescriptorType, property)):
-                            self._place(lambda o=owner, n=name: o.__dict__.get(n, MISSING), f"{owner.__name__}.{name}",
-                                        depth + 1)
+                            self._place(functools.partial(owner.__dict__.get, name, MISSING),
+                                        f"{owner.__name__}.{name}", depth + 1)
 
     def _attributes(self, owner: Any, held: dict[str, Any], words: str, depth: int) -> None:
         for name in list(held):
             if name in self.names or "__dict__" in self.names or "vars" in self.names or "getattr" in self.names:
-                self._place(lambda h=held, n=name: h.get(n, MISSING), f"{words}.{name}", depth + 1)
+                self._place(functools.partial(held.get, name, MISSING), f"{words}.{name}", depth + 1)
 
 
 def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
@@ -207,6 +191,13 @@ def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
     for c in code.co_consts:
         if isinstance(c, types.CodeType):
             yield from _codes(c)
+
+
+def _default(f: types.FunctionType, place: int | str) -> Any:
+    """A default of a function, by its position or its name."""
+    if isinstance(place, str):
+        return (f.__kwdefaults__ or {}).get(place, MISSING)
+    return (f.__defaults__ or ())[place]
 
 
 def _contents(cell: Any) -> Any:
@@ -224,7 +215,7 @@ def _library_module(module: Any) -> bool:
     return file is None and name != "__main__" or file is not None and os.path.realpath(file).startswith(_ROOTS)
 
 
-@functools.lru_cache(maxsize=1024)
+@remembered(1024)
 def _library_named(name: str) -> bool:
     root = name.partition(".")[0]
     if root in _LIBRARIES or root in sys.stdlib_module_names and root != "__main__":
@@ -268,12 +259,16 @@ def _snapshot(value: Any, words: str) -> tuple[Any, Callable[[Any], bool] | None
     if kind in (set, frozenset):
         members = frozenset(value)
         return None, lambda v: type(v) is kind and v == members
-    if isinstance(value, (dlnetwork, Learnables)):
-        inside = [_part(x, words) for x in value._values] if isinstance(value, dlnetwork) else [
-            _part(x, words) for x in value.values()]
-        body = value._body if isinstance(value, dlnetwork) else None
-        return None, lambda v: type(v) is kind and getattr(v, "_body", None) is body and all([
-            same(x) for same, x in zip(inside, v._values if body is not None else v.values(), strict=False)])
+    inside = children_of(value)
+    if inside is not None:
+        children, rest = [_part(x, words) for x in inside[0]], inside[1]
+
+        def same(v: Any) -> bool:
+            its = children_of(v) if type(v) is kind else None
+            return its is not None and its[1] == rest and len(its[0]) == len(children) and all(
+                [alike(x) for alike, x in zip(children, its[0], strict=True)])
+
+        return None, same
     return value, None
 
 
@@ -291,7 +286,11 @@ def _as_array(x: dlarray, words: str) -> Callable[[Any], bool]:
 
 def _as_tensor(x: Tensor) -> Callable[[Any], bool]:
     ref, version = weakref.ref(x), x._version  # a number of memory is used again: identity is asked of the living
-    return lambda v: ref() is v and v._version == version
+
+    def same(v: Any) -> bool:
+        return v is not None and ref() is v and v._version == version
+
+    return same
 
 
 def _as_ndarray(x: np.ndarray, words: str) -> Callable[[Any], bool]:
@@ -305,7 +304,7 @@ def _as_ndarray(x: np.ndarray, words: str) -> Callable[[Any], bool]:
 
 
 def _digest(x: np.ndarray) -> bytes:
-    return x.tobytes() if x.nbytes <= 1 << 12 else hashlib.blake2b(np.ascontiguousarray(x)).digest()
+    return x.tobytes() if x.nbytes <= 1 << 12 else hashlib.blake2b(x.tobytes()).digest()
 
 
 __all__ = ["Outside", "Unfollowed", "from_library"]

@@ -141,8 +141,8 @@ class Program:
     def _ask_once(self) -> None:
         """Whether everything that must be finite is: one question at the end, in the place of one for each array."""
         asked = {step.outputs[0].number: step for step in self.steps if step.function is torch.isfinite}
-        guards = [step for step in self.steps if step.guard and step.function is Tensor.__bool__ and step.expected is True
-                  and step.reads[0].number in asked]
+        guards = [step for step in self.steps if step.guard and step.function is Tensor.__bool__
+                  and step.expected is True and step.reads[0].number in asked]
         totals: dict[Any, dict[int, Slot]] = {}
         for guard in guards:
             total = asked[guard.reads[0].number].reads[0]

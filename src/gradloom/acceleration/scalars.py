@@ -88,7 +88,8 @@ class _Scalars:
                 raise NotScalar(f"an operand {x!r}")
             return [repr(float(x))] * math.prod(shape)
         its = self.names[x.number]
-        return [its[k] for k in torch.arange(len(its)).reshape(self.shapes[x.number]).expand(shape).reshape(-1).tolist()]
+        places = torch.arange(len(its)).reshape(self.shapes[x.number]).expand(shape)
+        return [its[k] for k in places.reshape(-1).tolist()]
 
     def _take(self, step: Step) -> None:
         f, args, options = step.function, step.args, dict(step.kwargs)

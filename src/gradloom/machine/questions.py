@@ -2,8 +2,9 @@
 
 What the program depends on is `decided`: a guard, whose other answer leads elsewhere. What only saves time is `spared`:
 both answers give the same numbers, so a recording asks nothing and takes the plain way. Each takes a tensor of one
-truth value, or a function that finds the answer. What saves time nearly always is `usually`: a guard where it did. `read` takes numbers out as constants, and ends a recording.
-Conversions that a user asks for (`float(x)`) and numbers in the text of an error are no questions of the library's.
+truth value, or a function that finds the answer. What saves time nearly always is `usually`: a guard where it did.
+`read` takes numbers out as constants, and ends a recording. Conversions that a user asks for (`float(x)`) and numbers
+in the text of an error are no questions of the library's.
 """
 from __future__ import annotations
 
