@@ -285,7 +285,8 @@ def _as_array(x: dlarray, words: str) -> Callable[[Any], bool]:
 
 
 def _as_tensor(x: Tensor) -> Callable[[Any], bool]:
-    ref, version = weakref.ref(x), x._version  # a number of memory is used again: identity is asked of the living
+    ref: Any = weakref.ref(x)
+    version = x._version  # an address is used again: identity is asked of the living
 
     def same(v: Any) -> bool:
         return v is not None and ref() is v and v._version == version

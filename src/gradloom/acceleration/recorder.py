@@ -165,7 +165,8 @@ class Recorder(TorchFunctionMode):
         return slot
 
     def _gone(self, seen: Any) -> None:
-        if self._slots.get(seen.key) is seen:
+        held: Any = self._slots.get(seen.key)
+        if held is seen:
             del self._slots[seen.key]
         if seen.memory is not None:
             known = self._memory.get(seen.memory)
