@@ -36,7 +36,8 @@ class Rows:
         row = self.added.pop(at, None)
         if self.dense is not None and at not in self.taken:
             self.taken.add(at)
-            there = self.dense[(*(slice(None),) * self.front, at)]
+            where: Any = (*(slice(None),) * self.front, at)
+            there = self.dense[where]
             row = there if row is None else row + there
         return row
 
