@@ -75,7 +75,8 @@ def _plain(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: se
             found[node] = y_bar
         parents = node.parents
         # rows that are repeated for each direction need not be, and are read as the others are
-        if type(y_bar) is not Block and (not lead or tuple(y_bar.shape) == (*lead, *node.shape)):
+        if type(y_bar) is not Block and (not lead or node.shape is not None
+                                         and tuple(y_bar.shape) == (*lead, *node.shape)):
             at = node.operation.reads_at(node.params) if node.operation.reads_at is not None else None
             if at is not None and parents[0] in active:
                 rows.setdefault(parents[0], Rows(None, len(lead))).add(at % parents[0].shape[0], y_bar)  # type: ignore[arg-type, union-attr]
