@@ -100,8 +100,8 @@ def _each_alone(bar: Block, x: Tensor, kernel: Sizes, params: dict[str, Any]) ->
             count * g, (False, True, False))[1]
     elif g == 1:
         d = len(kernel)
-        order = (0, 1, *range(2 + d, 2 + 2 * d), *range(2, 2 + d))  # places last, as they lie in x
-        patches = _patches(x, kernel, *options).permute(order).reshape(count, channels * window, places)
+        axes = (0, 1, *range(2 + d, 2 + 2 * d), *range(2, 2 + d))  # places last, as they lie in x
+        patches = _patches(x, kernel, *options).permute(axes).reshape(count, channels * window, places)
         w = torch.bmm(term.factors[0][0].reshape(count, filters, places), patches.mT)
     else:
         return None
