@@ -23,6 +23,7 @@ from .aten.values import carries, left
 from .aten.wrapped import Cell, Wrapped, wrapped
 from .autograd import NeedsTrace
 from .copies import Contents, copied
+from .flow import flow_of
 
 _made = dlarray._made
 
@@ -168,6 +169,14 @@ class TorchBody:
         """A torch module has none of this library's layers."""
         raise TypeRefused(
             f"this network is a torch module, at {line_of(user_site())}; its parameters are in net.learnables")
+
+    def kind_of(self, layer: str) -> str:
+        """The class of a module inside."""
+        return type(self.module.get_submodule(layer)).__name__
+
+    def picture(self, values: list[Any]) -> tuple[list[tuple[str, str, str]], list[tuple[str, str]]]:
+        """What `plot` draws: (name, kind, size) of modules and functions, and who reads whom, as torch.fx sees it."""
+        return flow_of(self.module)
 
     def heading(self, values: list[Any]) -> str:
         """The module's class and how many numbers are trained."""
