@@ -47,7 +47,7 @@ def test_any_body_has_a_summary_and_a_picture():
 
     module = from_torch(Residual())
     s = gl.summary(module, gl.zeros((1, 3)))
-    assert [(p.name, p.kind, p.learnables) for p in s.parts] == [("one", "Linear", 12), ("two", "Linear", 9)] and s.operations == 36
+    assert [(p.name, p.kind, p.output, p.learnables) for p in s.parts] == [("one", "Linear", "1 x 3", 12), ("two", "Linear", "1 x 3", 9)] and s.operations == 36
     ax = gl.plot(module)
     texts = {t.get_text() for t in ax.texts}
     assert {"x", "one", "relu", "two", "add", "Linear"} <= texts

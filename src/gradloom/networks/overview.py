@@ -84,8 +84,8 @@ def summary(network: Any, /, *examples: Any) -> Summary:
 
     Operations are the multiplications and additions of matrix products, convolutions and attention, counted in a run on
     zeros with a batch of 1; elementwise work is not counted. `examples` (arrays or layouts) describe the inputs where
-    no input layer does, or another size of them. A torch module lists its modules with parameters of their own, without
-    sizes; with example arrays it has operations too, of a run on these.
+    no input layer does, or another size of them. A torch module lists its modules with parameters of their own; with
+    example arrays it has sizes and operations too, of a run on these.
 
     Raises TypeRefused for what is no network.
 
@@ -130,9 +130,10 @@ def _tried(network: Any, examples: Sequence[Any]) -> dict[str, tuple[str | None,
     if not network.initialized:
         return {}
     if not isinstance(body, LayerGraph):
-        if not examples:
+        if not examples or not hasattr(body, "sizes"):
             return {}
-        return {"": (None, _counted(lambda: network.predict(*examples))[1])}
+        sizes, total = _counted(lambda: body.sizes(examples))  # type: ignore[attr-defined]
+        return {**{name: (size, None) for name, size in sizes.items()}, "": (sizes.get(""), total)}
     given = examples or body.input_layouts
     if given is None:
         return {}
