@@ -200,7 +200,7 @@ PLANNED = {
     "minibatchqueue": "order = gl.permutation(n), and x[order[k:k + 32]]", "dlaccelerate": "the function itself",
     "adamupdate": "sgdmupdate, or dlupdate with a rule of your own", "save": "pickle.dump(net, file)",
     "rmspropupdate": "sgdmupdate, or dlupdate with a rule of your own", "load": "pickle.load(file)",
-    "lbfgsupdate": "scipy.optimize with value_and_gradient", "check_layer": "check_derivatives(layer.predict, x)",
+    "lbfgsupdate": "scipy.optimize with value_and_gradient",
     "ImageDatastore": "", "ArrayDatastore": "x[places]", "FileDatastore": "", "AugmentedImageDatastore": "",
     "CombinedDatastore": "", "TrainingProgressMonitor": "", "TrainingState": "", "split_each_label": "",
     "count_each_label": "", "load_weights": "net.replace(learnables=...)", "save_weights": "net.learnables",
