@@ -56,6 +56,19 @@ from .interop import array_api
 from .machine.memory import keep_memory
 from .networks import Layer, Layout, Learnable, Learnables, State, UnknownName, dlnetwork, layers, transformer_block
 from .networks.weights import load_weights, save_weights
+from .networks import (
+    Layer,
+    Layout,
+    Learnable,
+    Learnables,
+    State,
+    UnknownName,
+    check_layer,
+    dlnetwork,
+    layers,
+    plot,
+    summary,
+)
 from .operations.matrices import linalg
 from .storage.files import load, save
 from .training.adaptive import adamupdate, rmspropupdate
@@ -92,12 +105,12 @@ AcceleratedFunction ArrayDatastore AugmentedImageDatastore BatchDependenceWarnin
 Datastore DerivativeCheck DerivativeMismatch DifferentiableFunction FileDatastore FileRefused GradloomError
 GradloomWarning ImageDatastore Jacobian LBFGSState LabelError Layer Layout LearnRateSchedule Learnable Learnables
 NotFinite ShapeError State TableDatastore TraceError TransformedDatastore TypeRefused UnknownName adamupdate array_api
-check_derivatives check_finite clip_gradients combine confusionchart confusionmat cosine_learn_rate count_each_label
-cyclical_learn_rate detach dlaccelerate dlarray dldivergence dlfeval dlgradient dljacobian dllaplacian dlnetwork
-dlupdate exponential_learn_rate extractdata hessian hvp isdlarray jacobian jvp keep_memory layers lbfgsupdate linalg
-load load_weights minibatchqueue padsequences piecewise_learn_rate polynomial_learn_rate rmspropupdate roc_chart save
-save_weights scheduled_learn_rate scores2label sgdmupdate sparse_hessian sparse_jacobian split_each_label
-transformer_block value_and_gradient vjp warmup_learn_rate
+check_derivatives check_finite check_layer clip_gradients combine confusionchart confusionmat cosine_learn_rate
+count_each_label cyclical_learn_rate detach dlaccelerate dlarray dldivergence dlfeval dlgradient dljacobian
+dllaplacian dlnetwork dlupdate exponential_learn_rate extractdata hessian hvp isdlarray jacobian jvp keep_memory
+layers lbfgsupdate linalg load load_weights minibatchqueue padsequences piecewise_learn_rate plot
+polynomial_learn_rate rmspropupdate roc_chart save save_weights scheduled_learn_rate scores2label sgdmupdate
+sparse_hessian sparse_jacobian split_each_label summary transformer_block value_and_gradient vjp warmup_learn_rate
 """
 _VOCABULARY = sorted({*_PUBLIC, *_WORDS.split(), *[name for name in globals() if name.startswith("__")]})
 __all__ = [name for name in (*_PUBLIC, *_WORDS.split()) if not hasattr(_builtins, name)]

@@ -126,7 +126,7 @@ def line_of(site: Site | None) -> str:
     return f"{name}:{number}" + (f": {text}" if text else "")
 
 
-EXTRAS = {"matplotlib": "plot", "PIL": "pillow"}  # of packages, where it is called otherwise
+EXTRAS = {"matplotlib": "plot", "networkx": "plot", "PIL": "pillow"}  # of packages, where it is called otherwise
 
 
 def needed(module: str, word: str) -> Any:
