@@ -714,6 +714,8 @@ def topk(x: Any, k: Any, /, *, axis: Any = -1, largest: Any = True) -> Any:
     """The k largest elements along an axis in descending order (`largest=False`: the k smallest, ascending), and their positions from 0."""
 def trace(x: Any, /, *, offset: Any = 0, dtype: Any = None) -> Any:
     """The sum of the diagonal of the matrices in the last two axes."""
+def transformer_block(size: Any, num_heads: Any, feedforward_size: Any, /, *, num_key_heads: Any = None, attention_mask: Any = 'none', has_padding_mask_input: Any = False, normalization: Any = 'layer', activation: Any = 'gelu', norm_first: Any = True, epsilon: Any = 1e-05, dropout_probability: Any = 0.0) -> Any:
+    """A network of self-attention and then two fully connected layers at each position, each added to what enters it."""
 def transpose(x: Any, *axes: Any) -> Any:
     """Axes in reverse order, or in the order given: NumPy's method."""
 def trapz(y: Any, /, *, x: Any = None, dx: Any = 1.0, axis: Any = -1) -> Any:

@@ -73,19 +73,7 @@ FUNCTIONS = {
 
 # Layers that are there enter themselves (networks/registry.py); these are planned.
 LAYERS: dict[str, str] = {}
-PLANNED_LAYERS = {
-    "image3dInputLayer": "Image3dInput", "sequenceInputLayer": "SequenceInput", "inputLayer": "Input",
-    "convolution1dLayer": "Convolution1d", "convolution3dLayer": "Convolution3d",
-    "groupedConvolution2dLayer": "GroupedConvolution2d", "transposedConv1dLayer": "TransposedConvolution1d",
-    "transposedConv2dLayer": "TransposedConvolution2d", "transposedConv3dLayer": "TransposedConvolution3d",
-    "crossChannelNormalizationLayer": "CrossChannelNormalization", "maxPooling1dLayer": "MaxPooling1d",
-    "maxPooling3dLayer": "MaxPooling3d", "averagePooling1dLayer": "AveragePooling1d",
-    "averagePooling3dLayer": "AveragePooling3d", "globalMaxPooling1dLayer": "GlobalMaxPooling1d",
-    "globalMaxPooling2dLayer": "GlobalMaxPooling2d", "globalMaxPooling3dLayer": "GlobalMaxPooling3d",
-    "globalAveragePooling1dLayer": "GlobalAveragePooling1d", "globalAveragePooling3dLayer": "GlobalAveragePooling3d",
-    "maxUnpooling2dLayer": "MaxUnpooling2d", "neuralODELayer": "NeuralODE", "networkLayer": "Network",
-    "resize2dLayer": "Resize2d",
-}
+PLANNED_LAYERS: dict[str, str] = {}
 
 
 def name_layer(matlab: str, here: str) -> None:

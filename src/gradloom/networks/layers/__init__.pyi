@@ -192,10 +192,11 @@ class Flatten(Layer):
     def __init__(self, *, name: Any = None) -> None: ...
 class FullyConnected(Layer):
     """Weights times the channels of x, plus a bias; C and S axes are merged, C first."""
-    def __init__(self, output_size: Any, *, name: Any = None, weights_initializer: Any = 'glorot', bias_initializer: Any = 'zeros', weights: Any = ..., bias: Any = ...) -> None: ...
+    def __init__(self, output_size: Any, *, name: Any = None, weights_initializer: Any = 'glorot', bias_initializer: Any = 'zeros', operation_dimension: Any = 'spatial-channel', weights: Any = ..., bias: Any = ...) -> None: ...
     output_size: Any
     weights_initializer: Any
     bias_initializer: Any
+    operation_dimension: Any
     weights: Any
     bias: Any
 class Function(Layer):
@@ -430,6 +431,16 @@ class Network(Layer):
     """A network as a layer of another: `network` runs with its own layers, in use or in training as the whole does."""
     def __init__(self, network: Any, *, name: Any = None) -> None: ...
     network: Any
+class NeuralODE(Layer):
+    """The solution of dy/dt = network(y), y(tspan[0]) = x, at the times that follow in `tspan`."""
+    def __init__(self, network: Any, tspan: Any, *, name: Any = None, gradient_mode: Any = 'direct', relative_tolerance: Any = 0.001, absolute_tolerance: Any = 1e-06, initial_step_size: Any = None, max_step_size: Any = None) -> None: ...
+    network: Any
+    tspan: Any
+    gradient_mode: Any
+    relative_tolerance: Any
+    absolute_tolerance: Any
+    initial_step_size: Any
+    max_step_size: Any
 class PReLU(Layer):
     """x where x > 0, else alpha x, where each channel has an alpha of its own, which training changes."""
     def __init__(self, *, name: Any = None, alpha_initializer: Any = 0.25, alpha: Any = ...) -> None: ...
@@ -656,4 +667,4 @@ class ZReLU(Layer):
     """x where its phase is in [0, pi / 2], else 0; of real numbers the relu."""
     def __init__(self, *, name: Any = None) -> None: ...
 
-__all__ = ['AdaptiveAveragePooling2d', 'Addition', 'Attention', 'AveragePooling1d', 'AveragePooling2d', 'AveragePooling3d', 'BatchNormalization', 'BiLSTM', 'ClippedReLU', 'ComplexFullyConnected', 'ComplexReLU', 'Concatenation', 'Convolution1d', 'Convolution2d', 'Convolution3d', 'Crop2d', 'Crop3d', 'CrossChannelNormalization', 'DepthConcatenation', 'DepthToSpace2d', 'Dropout', 'ELU', 'Embedding', 'EmbeddingConcatenation', 'FeatureInput', 'Flatten', 'FullyConnected', 'Function', 'GELU', 'GRU', 'GRUProjected', 'GaussianNoise', 'GlobalAveragePooling1d', 'GlobalAveragePooling2d', 'GlobalAveragePooling3d', 'GlobalMaxPooling1d', 'GlobalMaxPooling2d', 'GlobalMaxPooling3d', 'GroupNormalization', 'GroupedConvolution2d', 'HardSigmoid', 'HardSwish', 'Identity', 'Image3dInput', 'ImageInput', 'Indexing1d', 'Input', 'InstanceNormalization', 'InverseNormalization', 'LSTM', 'LSTMProjected', 'LayerNormalization', 'LeakyReLU', 'MaxPooling1d', 'MaxPooling2d', 'MaxPooling3d', 'MaxUnpooling2d', 'Mish', 'Multiplication', 'Network', 'PReLU', 'Padding', 'PatchEmbedding', 'PeepholeLSTM', 'Permute', 'PositionEmbedding', 'RMSNormalization', 'ReLU', 'Reshape', 'Resize2d', 'Resize3d', 'Scaling', 'SelfAttention', 'SequenceInput', 'Shared', 'Sigmoid', 'SinusoidalPositionEncoding', 'Softmax', 'Softplus', 'Softsign', 'SpaceToDepth', 'SpatialDropout', 'SpectralConvolution1d', 'SpectralConvolution2d', 'SpectralConvolution3d', 'Swish', 'Tanh', 'TransposedConvolution1d', 'TransposedConvolution2d', 'TransposedConvolution3d', 'Upsampling', 'WordEmbedding', 'ZReLU']
+__all__ = ['AdaptiveAveragePooling2d', 'Addition', 'Attention', 'AveragePooling1d', 'AveragePooling2d', 'AveragePooling3d', 'BatchNormalization', 'BiLSTM', 'ClippedReLU', 'ComplexFullyConnected', 'ComplexReLU', 'Concatenation', 'Convolution1d', 'Convolution2d', 'Convolution3d', 'Crop2d', 'Crop3d', 'CrossChannelNormalization', 'DepthConcatenation', 'DepthToSpace2d', 'Dropout', 'ELU', 'Embedding', 'EmbeddingConcatenation', 'FeatureInput', 'Flatten', 'FullyConnected', 'Function', 'GELU', 'GRU', 'GRUProjected', 'GaussianNoise', 'GlobalAveragePooling1d', 'GlobalAveragePooling2d', 'GlobalAveragePooling3d', 'GlobalMaxPooling1d', 'GlobalMaxPooling2d', 'GlobalMaxPooling3d', 'GroupNormalization', 'GroupedConvolution2d', 'HardSigmoid', 'HardSwish', 'Identity', 'Image3dInput', 'ImageInput', 'Indexing1d', 'Input', 'InstanceNormalization', 'InverseNormalization', 'LSTM', 'LSTMProjected', 'LayerNormalization', 'LeakyReLU', 'MaxPooling1d', 'MaxPooling2d', 'MaxPooling3d', 'MaxUnpooling2d', 'Mish', 'Multiplication', 'Network', 'NeuralODE', 'PReLU', 'Padding', 'PatchEmbedding', 'PeepholeLSTM', 'Permute', 'PositionEmbedding', 'RMSNormalization', 'ReLU', 'Reshape', 'Resize2d', 'Resize3d', 'Scaling', 'SelfAttention', 'SequenceInput', 'Shared', 'Sigmoid', 'SinusoidalPositionEncoding', 'Softmax', 'Softplus', 'Softsign', 'SpaceToDepth', 'SpatialDropout', 'SpectralConvolution1d', 'SpectralConvolution2d', 'SpectralConvolution3d', 'Swish', 'Tanh', 'TransposedConvolution1d', 'TransposedConvolution2d', 'TransposedConvolution3d', 'Upsampling', 'WordEmbedding', 'ZReLU']
