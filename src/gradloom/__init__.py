@@ -43,7 +43,7 @@ __version__ = "0.1.0"
 globals().update(_PUBLIC)
 for _word in (check_derivatives, dldivergence, dlgradient, dljacobian, dllaplacian, hessian,
               hvp, jacobian, jvp, keep_memory, sgdmupdate, sparse_hessian,
-              sparse_jacobian, value_and_gradient, vjp):
+              sparse_jacobian, transformer_block, value_and_gradient, vjp):
     _word.__module__ = "gradloom"
     globals()[_word.__name__] = _explained(_word, always=True)
     _say_types(globals()[_word.__name__], one_array=False)
