@@ -584,6 +584,8 @@ def permute_dims(x: Any, /, axes: Any) -> Any:
     """The axes in another order; `axes` are positions or, for a labelled array, a string of its labels in the new order."""
 def pinv(x: Any, /, *, rtol: Any = None) -> Any:
     """The Moore-Penrose pseudoinverse: singular values below rtol times the largest count as 0."""
+def plot(network: Any, /, ax: Any = None) -> Any:
+    """Draw a network: a box for each run of layers that follow one another, with each layer's name, kind and output size, and lines for what reads what, from above to below."""
 def polygamma(n: Any, x: Any, /) -> Any:
     """The n-th derivative of `digamma`; n = 0 is digamma itself."""
 def positive(x: Any, /) -> Any:
@@ -694,6 +696,8 @@ def subtract(a: Any, b: Any, /) -> Any:
     """a - b."""
 def sum(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: Any = False) -> Any:
     """The sum over axes: an integer, a label letter, several, or all of them."""
+def summary(network: Any, /, *examples: Any) -> Any:
+    """What a network is made of: for each layer its kind, the size of its output, how many learnables and states it has, their bytes, and the operations of one observation."""
 def svd(x: Any, /, *, full_matrices: Any = True) -> Any:
     """x = U diag(S) Vh with orthonormal columns in U and rows in Vh, and S descending, as a named tuple."""
 def svdvals(x: Any, /) -> Any:
