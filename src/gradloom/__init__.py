@@ -32,7 +32,19 @@ from .derivatives.words.products import hvp, jvp, vjp
 from .derivatives.words.solvers import hessian, jacobian, sparse_hessian, sparse_jacobian
 from .interop import array_api
 from .machine.memory import keep_memory
-from .networks import Layer, Layout, Learnable, Learnables, State, UnknownName, dlnetwork, layers, plot, summary
+from .networks import (
+    Layer,
+    Layout,
+    Learnable,
+    Learnables,
+    State,
+    UnknownName,
+    dlnetwork,
+    layers,
+    plot,
+    summary,
+    transformer_block,
+)
 from .operations.matrices import linalg
 from .training.updates import dlupdate, sgdmupdate
 from .vocabulary.hints import of_module as _said_of
@@ -43,7 +55,7 @@ __version__ = "0.1.0"
 globals().update(_PUBLIC)
 for _word in (check_derivatives, dldivergence, dlgradient, dljacobian, dllaplacian, hessian,
               hvp, jacobian, jvp, keep_memory, sgdmupdate, sparse_hessian,
-              sparse_jacobian, value_and_gradient, vjp):
+              sparse_jacobian, transformer_block, value_and_gradient, vjp):
     _word.__module__ = "gradloom"
     globals()[_word.__name__] = _explained(_word, always=True)
     _say_types(globals()[_word.__name__], one_array=False)
@@ -52,7 +64,7 @@ BatchDependenceWarning GradloomError GradloomWarning Jacobian LabelError Layer L
 ShapeError State TraceError TypeRefused DerivativeCheck DerivativeMismatch DifferentiableFunction UnknownName array_api
 check_derivatives check_finite detach dlarray dldivergence dlfeval dlgradient dljacobian dllaplacian dlnetwork dlupdate
 extractdata hessian hvp isdlarray jacobian jvp keep_memory layers linalg plot sgdmupdate sparse_hessian sparse_jacobian
-summary value_and_gradient vjp
+summary transformer_block value_and_gradient vjp
 """
 _VOCABULARY = sorted({*_PUBLIC, *_WORDS.split(), *[name for name in globals() if name.startswith("__")]})
 __all__ = [name for name in (*_PUBLIC, *_WORDS.split()) if not hasattr(_builtins, name)]

@@ -6,6 +6,7 @@ from .network import dlnetwork
 from .overview import summary
 from .parameters import Learnables, UnknownName
 from .picture import plot
+from .transformer import transformer_block
 
 __all__ = ["Layer", "Layout", "Learnable", "Learnables", "State", "UnknownName", "dlnetwork", "initialize", "layers",
-           "plot", "summary"]
+           "plot", "summary", "transformer_block"]

@@ -71,23 +71,9 @@ FUNCTIONS = {
     "countEachLabel": "count_each_label",
 }
 
-# Layers that are there enter themselves (networks/registry.py); these are planned.
+# Layers enter themselves (networks/registry.py).
 LAYERS: dict[str, str] = {}
-PLANNED_LAYERS = {
-    "layerNormalizationLayer": "LayerNormalization", "groupNormalizationLayer": "GroupNormalization",
-    "instanceNormalizationLayer": "InstanceNormalization", "clippedReluLayer": "ClippedReLU", "eluLayer": "ELU",
-    "swishLayer": "Swish", "softplusLayer": "Softplus", "spatialDropoutLayer": "SpatialDropout", "lstmLayer": "LSTM",
-    "bilstmLayer": "BiLSTM", "gruLayer": "GRU", "lstmProjectedLayer": "LSTMProjected",
-    "gruProjectedLayer": "GRUProjected", "wordEmbeddingLayer": "WordEmbedding", "embeddingLayer": "Embedding",
-    "positionEmbeddingLayer": "PositionEmbedding", "selfAttentionLayer": "SelfAttention", "attentionLayer": "Attention",
-    "neuralODELayer": "NeuralODE", "identityLayer": "Identity",
-    "complexFullyConnectedLayer": "ComplexFullyConnected", "complexReluLayer": "ComplexReLU", "zreluLayer": "ZReLU",
-    "preluLayer": "PReLU", "scalingLayer": "Scaling", "sinusoidalPositionEncodingLayer": "SinusoidalPositionEncoding",
-    "spectralConvolution1dLayer": "SpectralConvolution1d", "spectralConvolution2dLayer": "SpectralConvolution2d",
-    "spectralConvolution3dLayer": "SpectralConvolution3d",
-}
-
-# Layers of MATLAB's list that are left out, and why: with those that are there, and those planned, all that it has.
+# Layers of MATLAB's list that are left out, and why: with those that are there, all that it has.
 _LOSS = "a loss is a function here, which the training loop is given"
 _DETECTION = "part of one object detector of MATLAB's, whose other parts are not layers"
 _SIGNALS = "a transform of another toolbox (signals, wavelets); fft and the operations on it are there"
@@ -105,7 +91,6 @@ LEFT_OUT = {
     "stftLayer": _SIGNALS, "istftLayer": _SIGNALS, "cwtLayer": _SIGNALS, "icwtLayer": _SIGNALS,
     "modwtLayer": _SIGNALS, "dwtLayer": _SIGNALS,
     "quadraticLayer": "of reinforcement learning's critics; a Function of three lines",
-    "patchEmbeddingLayer": "a Convolution2d whose stride is its filter size, and a Reshape",
     "weightedAdditionLayer": "an example of MATLAB's documentation: a custom layer of five lines",
 }
 
@@ -117,7 +102,7 @@ def name_layer(matlab: str, here: str) -> None:
 
 def table() -> dict[str, str]:
     """Every name of MATLAB that is spelled differently here, with its spelling."""
-    return {**FUNCTIONS, **{name: f"layers.{here}" for name, here in (LAYERS | PLANNED_LAYERS).items()}}
+    return {**FUNCTIONS, **{name: f"layers.{here}" for name, here in LAYERS.items()}}
 
 
 def snake_case(name: str) -> str:

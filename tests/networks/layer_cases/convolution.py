@@ -68,6 +68,7 @@ CASES = {
     "FullyConnected": [
         case(L.FullyConnected(3), given("BCSS", 2, 2, 3, 2), equivalent=connected),
         case(L.FullyConnected(3), given("BC", 2, 4), equivalent=connected),
+        case(L.FullyConnected(3, operation_dimension="channel"), given("BSC", 2, 2, 4), equivalent=lambda x, p, training: x @ p["weights"].T + p["bias"]),
         case(L.FullyConnected(2), given("BTC", 2, 3, 4), equivalent=lambda x, p, training: x @ p["weights"].T + p["bias"]),
     ],
 }

@@ -288,7 +288,7 @@ class InverseNormalization(_Normalizing):
     rescale. Statistics are those of ImageInput, here of the targets.
 
     >>> import gradloom as gl
-    >>> net = gl.dlnetwork([gl.layers.InverseNormalization(mean=10.0, standard_deviation=2.0)])
+    >>> net = gl.dlnetwork([gl.layers.InverseNormalization(mean=10.0, standard_deviation=2.0)], gl.zeros(2, "C"))
     >>> net(gl.dlarray([-1.0, 1.0], "C"))
     2(C) dlarray float64
     [ 8. 12.]
