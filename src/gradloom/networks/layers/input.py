@@ -83,7 +83,7 @@ class _Normalizing(Layer):
 class _SizedInput(_Normalizing):
     """What input layers of a given size have in common."""
 
-    letters: ClassVar[str]  # of their size
+    entering: ClassVar[str] = ""  # what they take, in an error
     batches: ClassVar[str] = "B"
 
     def sizes(self) -> tuple[int, ...]:
@@ -101,8 +101,8 @@ class _SizedInput(_Normalizing):
         its = tuple([x._value.shape[k] for k in positions(labels, "S") + positions(labels, "C")])
         if its != sizes:
             raise ShapeError(
-                f"the input layer {self.name!r} takes {described(sizes, 'S' * (len(sizes) - 1) + 'C')}, x is "
-                f"{described(x.shape, labels)}, at {line_of(user_site())}; label or reshape x accordingly")
+                f"the input layer {self.name!r} takes {self.entering}{described(sizes, 'S' * (len(sizes) - 1) + 'C')}, "
+                f"x is {described(x.shape, labels)}, at {line_of(user_site())}; label or reshape x accordingly")
         return self.normalized(x, FORWARD)
 
 
@@ -129,6 +129,7 @@ class ImageInput(_SizedInput):
     size: tuple[int, int, int]
 
     matlab: ClassVar[str] = "imageInputLayer"
+    entering: ClassVar[str] = "images "
     default_name: ClassVar[str] = "imageinput"
 
     def __post_init__(self) -> None:
@@ -155,6 +156,7 @@ class Image3dInput(_SizedInput):
     size: tuple[int, int, int, int]
 
     matlab: ClassVar[str] = "image3dInputLayer"
+    entering: ClassVar[str] = "volumes "
     default_name: ClassVar[str] = "image3dinput"
 
     def __post_init__(self) -> None:
@@ -211,6 +213,7 @@ class SequenceInput(_SizedInput):
     min_length: int = field(default=1, kw_only=True)
 
     matlab: ClassVar[str] = "sequenceInputLayer"
+    entering: ClassVar[str] = "sequences of "
     default_name: ClassVar[str] = "sequenceinput"
     batches: ClassVar[str] = "BT"
 
