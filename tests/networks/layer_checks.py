@@ -50,6 +50,7 @@ class Case:
     inputs: tuple[Given, ...]
     equivalent: Callable[..., Any]
     drawn: Callable[..., dict[str, Any]] | None = None
+    network: Callable[[torch.dtype], Any] | None = None  # for a layer that cannot stand alone: the network around it
 
     @property
     def modes(self) -> tuple[bool, ...]:
@@ -57,9 +58,10 @@ class Case:
         return (False, True) if type(self.layer).forward is not gl.Layer.forward else (False,)
 
 
-def case(layer: Any, *entering: Given, equivalent: Callable[..., Any], drawn: Callable[..., dict[str, Any]] | None = None) -> Case:
+def case(layer: Any, *entering: Given, equivalent: Callable[..., Any], drawn: Callable[..., dict[str, Any]] | None = None,
+         network: Callable[[torch.dtype], Any] | None = None) -> Case:
     """`case(L.ReLU(), given("BC", 2, 3), equivalent=lambda x, p, training: x.relu())`."""
-    return Case(layer, entering, equivalent, drawn)
+    return Case(layer, entering, equivalent, drawn, network)
 
 
 # ----- both sides of a case -------------------------------------------------------------------------------------------
@@ -94,7 +96,7 @@ def network(case: Case, dtype: torch.dtype) -> Any:
     """The layer as a network whose parameters are random, so that no zero or one hides anything."""
     needed = type(case.layer).initialize is not gl.Layer.initialize and not hasattr(case.layer, "layout")
     examples = [gl.Layout(its.shape, its.labels or None) for its in case.inputs] if needed else []
-    net = gl.dlnetwork([case.layer], *examples, dtype=dtype)
+    net = gl.dlnetwork([case.layer], *examples, dtype=dtype) if case.network is None else case.network(dtype)
 
     def drawn(key: Any, x: Any) -> Any:
         low = 0.5 if "variance" in key[1] else -1.0

@@ -1,4 +1,4 @@
-"""How data is normalized where it enters a network: the formulas, which statistics each takes, and those of given data."""
+"""How data is normalized where it enters a network: formulas, the statistics that each takes, and those of data."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence

@@ -75,6 +75,27 @@ FUNCTIONS = {
 LAYERS: dict[str, str] = {}
 PLANNED_LAYERS: dict[str, str] = {}
 
+# Layers of MATLAB's list that are left out, and why: with those that are there, and those planned, all that it has.
+_LOSS = "a loss is a function here, which the training loop is given"
+_DETECTION = "part of one object detector of MATLAB's, whose other parts are not layers"
+_SIGNALS = "a transform of another toolbox (signals, wavelets); fft and the operations on it are there"
+LEFT_OUT = {
+    "classificationLayer": f"{_LOSS}: crossentropy", "regressionLayer": f"{_LOSS}: mse",
+    "pixelClassificationLayer": f"{_LOSS}: crossentropy", "dicePixelClassificationLayer": _LOSS,
+    "tverskyPixelClassificationLayer": _LOSS, "focalLossLayer": _LOSS, "rcnnBoxRegressionLayer": _LOSS,
+    "sequenceFoldingLayer": "B and T are axes of their own here, and nothing is folded",
+    "sequenceUnfoldingLayer": "B and T are axes of their own here, and nothing is folded",
+    "pointCloudInputLayer": "Input takes arrays of every kind; point clouds have no type of their own here",
+    "roiInputLayer": _DETECTION, "roiMaxPooling2dLayer": _DETECTION, "roiAlignLayer": _DETECTION,
+    "rpnSoftmaxLayer": _DETECTION, "rpnClassificationLayer": _DETECTION, "regionProposalLayer": _DETECTION,
+    "ssdMergeLayer": _DETECTION, "anchorBoxLayer": _DETECTION, "yolov2TransformLayer": _DETECTION,
+    "yolov2OutputLayer": _DETECTION, "yolov2ReorgLayer": "SpaceToDepth does the same",
+    "stftLayer": _SIGNALS, "istftLayer": _SIGNALS, "cwtLayer": _SIGNALS, "icwtLayer": _SIGNALS,
+    "modwtLayer": _SIGNALS, "dwtLayer": _SIGNALS,
+    "quadraticLayer": "of reinforcement learning's critics; a Function of three lines",
+    "weightedAdditionLayer": "an example of MATLAB's documentation: a custom layer of five lines",
+}
+
 
 def name_layer(matlab: str, here: str) -> None:
     """Say that MATLAB's layer is there, and how it is written."""

@@ -52,7 +52,7 @@ class _Resize(Layer):
     def scales(self) -> tuple[float, ...]:
         """How much larger along each axis."""
         given = self.scale
-        scales = tuple(given) if isinstance(given, (tuple, list)) else (given,) * self.rank
+        scales: tuple[Any, ...] = tuple(given) if isinstance(given, (tuple, list)) else (given,) * self.rank
         if len(scales) != self.rank or not all(isinstance(n, (int, float)) and n > 0 for n in scales):
             raise ShapeError(f"{type(self).__name__}'s scale is one positive number or {self.rank} of them, not "
                              f"{given!r}, at {line_of(user_site())}; write scale=2")
