@@ -102,7 +102,7 @@ def _explain_calls(cls: type[Layer]) -> None:
     made = cls.__dict__.get("__init__")
     if made is None or made.__code__.co_filename != "<string>":
         return  # the user's own
-    made.__code__ = made.__code__.replace(co_filename=f"{WRITTEN} {cls.__name__}>")  # not the user's line, in an error
+    made.__code__ = made.__code__.replace(co_filename=f"{WRITTEN}{cls.__name__}>")  # no line of the user's
     parameters = dict(list(inspect.signature(made).parameters.items())[1:])
 
     @functools.wraps(made)
