@@ -1,5 +1,5 @@
 """Write what the register of layers says into the docs: the layers that there are, with what each holds, in
-docs/networks.md, and MATLAB's names of these and of the layers to come in docs/matlab_names.md.
+docs/networks.md, and MATLAB's names of these and of the layers that are left out in docs/matlab_names.md.
 
 Run it with `make table`; a test compares the pages with what this would write.
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 import gradloom  # noqa: F401  (whose layers enter themselves)
 from gradloom.networks.registry import CATALOGUE
-from gradloom.vocabulary.matlab import LAYERS, LEFT_OUT, PLANNED_LAYERS
+from gradloom.vocabulary.matlab import LAYERS, LEFT_OUT
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "matlab_names.md"
@@ -31,8 +31,8 @@ def text(page: str) -> str:
     before = page[:page.index(HEADING)]
     head = "\n| MATLAB | gradloom |\n|---|---|\n"
     reasons = "".join(f"| `{matlab}` | {reason} |\n" for matlab, reason in LEFT_OUT.items())
-    return (f"{before}{HEADING}{head}{rows(LAYERS)}\n\n### Layers to come\n{head}{rows(PLANNED_LAYERS)}"
-            f"\n\n### Layers left out\n\n| MATLAB | why |\n|---|---|\n{reasons}")
+    return (f"{before}{HEADING}{head}{rows(LAYERS)}\n\n### Layers left out\n\n| MATLAB | why |\n|---|---|\n"
+            f"{reasons}")
 
 
 def call(name: str, layer: Any) -> str:

@@ -63,11 +63,12 @@ from .networks import (
     Learnables,
     State,
     UnknownName,
-    check_layer,
+check_layer,
     dlnetwork,
     layers,
     plot,
     summary,
+transformer_block,
 )
 from .operations.matrices import linalg
 from .storage.files import load, save
@@ -96,7 +97,8 @@ for _word in (adamupdate, check_derivatives, clip_gradients, combine, confusionc
               dljacobian, dllaplacian, exponential_learn_rate, hessian, hvp, jacobian, jvp, keep_memory,
               lbfgsupdate, load, load_weights, padsequences, piecewise_learn_rate, polynomial_learn_rate,
               rmspropupdate, roc_chart, save, save_weights, scheduled_learn_rate, scores2label, sgdmupdate,
-              sparse_hessian, sparse_jacobian, split_each_label, value_and_gradient, vjp, warmup_learn_rate):
+              sparse_hessian, sparse_jacobian, split_each_label, transformer_block, value_and_gradient, vjp,
+              warmup_learn_rate):
     _word.__module__ = "gradloom"
     globals()[_word.__name__] = _explained(_word, always=True)
     _say_types(globals()[_word.__name__], one_array=False)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 import torch
 from helpers import seeded, tensor, uniform, within
 
@@ -331,12 +332,18 @@ def check_laplacian(case: Case) -> None:
 
 
 def check_files(case: Case, folder: Any) -> None:
-    """Pickled, and saved to a file where files are there, a network gives the same bits."""
+    """Pickled, and saved to a file where files are there, a network gives the same bits; a function of the user's own, which
+    no file holds, is refused by name."""
     net, xs = network(case, torch.float32), entering(case, torch.float32)
     copies = [pickle.loads(pickle.dumps(net))]
     if hasattr(gl, "load"):
-        net.save(folder / "layer.safetensors")
-        copies.append(gl.load(folder / "layer.safetensors"))
+        own = [x for x in vars(case.layer).values() if callable(x) and getattr(x, "__module__", "").startswith("layer_cases")]
+        if own:
+            with pytest.raises(gl.TypeRefused, match=f"the function {own[0].__qualname__}"):
+                net.save(folder / "layer.safetensors")
+        else:
+            net.save(folder / "layer.safetensors")
+            copies.append(gl.load(folder / "layer.safetensors"))
     for other in copies:
         assert repr(other.layers) == repr(net.layers)
         for mapping, its in ((net.learnables, other.learnables), (net.state, other.state)):

@@ -92,7 +92,7 @@ def test_what_cannot_be_is_refused(make, said):
 @pytest.mark.parametrize(("layer", "x", "said"), [
     (L.SequenceInput(3, min_length=4), gl.zeros((3, 2), "CT"), r"takes sequences of 4 or more time steps, x is 3\(C\) x 2\(T\)"),
     (L.SequenceInput(3), gl.zeros((3, 2), "CB"), r"label the time steps T"),
-    (L.Image3dInput((2, 2, 2, 1)), gl.zeros((2, 2, 1), "SSC"), r"takes 2\(S\) x 2\(S\) x 2\(S\) x 1\(C\)"),
+    (L.Image3dInput((2, 2, 2, 1)), gl.zeros((2, 2, 1), "SSC"), r"takes volumes 2\(S\) x 2\(S\) x 2\(S\) x 1\(C\)"),
     (L.Input((None, 3), "BC"), gl.zeros((2, 4), "BC"), r"takes any\(B\) x 3\(C\), x is 2\(B\) x 4\(C\)"),
     (L.Input((None, 3), "BC"), gl.zeros((2, 3, 1), "BCT"), r"takes any\(B\) x 3\(C\)"),
     (L.FeatureInput(3, normalization="zerocenter", mean=np.zeros((2, 3))), gl.zeros((2, 3), "BC"), r"mean of the layer 'input' \(FeatureInput\) is 2 x 3"),

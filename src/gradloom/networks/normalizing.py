@@ -9,6 +9,7 @@ import torch
 from ..core.array import dlarray
 from ..core.errors import LabelError, ShapeError, line_of, user_site
 from ..core.labels import described, positions
+from ..operations.movement.axes import reshape
 
 Normalization = str | Callable[[Any], Any]
 
@@ -38,13 +39,13 @@ def placed(statistic: Any, x: Any, word: str) -> dlarray:
     if statistic._labels is not None:
         return dlarray._made(statistic._value, statistic._node, statistic._labels)
     if statistic.size == 1:
-        return dlarray._made(statistic._value.reshape(()), None, None)
+        return reshape(statistic, ())
     letters = "S" * (x._labels or "").count("S") + "C"
     if statistic.ndim not in (1, len(letters)):
         raise ShapeError(
             f"{word} is {described(statistic.shape, None)} for x {described(x.shape, x._labels)}, at "
             f"{line_of(user_site())}; give one number, one for each channel, or one for each entry of (*S, C)")
-    return dlarray._made(statistic._value, None, letters if statistic.ndim == len(letters) else "C")
+    return dlarray._made(statistic._value, statistic._node, letters if statistic.ndim == len(letters) else "C")
 
 
 def statistics_of(names: Sequence[str], batches: Any, dimension: str) -> dict[str, dlarray]:

@@ -45,8 +45,8 @@ def check_number(layer: Layer, name: str, low: float, high: float = float("inf")
 def channels_of(layer: Layer, layout: Layout) -> int:
     """How many channels enter a layer, which needs an axis C."""
     if "C" not in (layout.labels or ""):
-        raise ShapeError(f"the layer {layer.name!r} ({type(layer).__name__}) needs an axis C, its input is {layout}; "
-                         "label the data, such as \"CB\"")
+        raise ShapeError(f"the layer {layer.name!r} ({type(layer).__name__}) needs an axis C, its input is {layout}, "
+                         f"at {line_of(user_site())}; label the data, such as \"CB\"")
     channels: int = layout.sizes["C"]
     return channels
 
@@ -56,7 +56,7 @@ def merged_size(layer: Layer, layout: Layout) -> int:
     merged = channel_last_order(layout.labels or "")
     if not merged:
         raise ShapeError(f"the layer {layer.name!r} ({type(layer).__name__}) needs an axis C or S, its input is "
-                         f"{layout}; label the data, such as \"CB\"")
+                         f"{layout}, at {line_of(user_site())}; label the data, such as \"CB\"")
     return math.prod(layout.shape[k] for k in merged)
 
 

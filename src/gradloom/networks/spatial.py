@@ -24,7 +24,8 @@ def sizes_of(value: Any, d: int, word: str) -> tuple[int, ...]:
 def check_count(value: Any, word: str) -> None:
     """Refuse what is not a positive integer."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ShapeError(f"{word} is a positive integer, not {value!r}, at {line_of(user_site())}")
+        raise ShapeError(f"{word} is a positive integer, not {value!r}, at {line_of(user_site())}; write "
+                         f"{word.split()[-1]}=8")
 
 
 def letters_of(shape: Any, labels: str | None, d: int, who: str) -> str:

@@ -72,11 +72,9 @@ FUNCTIONS = {
     "countEachLabel": "count_each_label",
 }
 
-# Layers that are there enter themselves (networks/registry.py); these are planned.
+# Layers enter themselves (networks/registry.py).
 LAYERS: dict[str, str] = {}
-PLANNED_LAYERS: dict[str, str] = {}
-
-# Layers of MATLAB's list that are left out, and why: with those that are there, and those planned, all that it has.
+# Layers of MATLAB's list that are left out, and why: with those that are there, all that it has.
 _LOSS = "a loss is a function here, which the training loop is given"
 _DETECTION = "part of one object detector of MATLAB's, whose other parts are not layers"
 _SIGNALS = "a transform of another toolbox (signals, wavelets); fft and the operations on it are there"
@@ -105,7 +103,7 @@ def name_layer(matlab: str, here: str) -> None:
 
 def table() -> dict[str, str]:
     """Every name of MATLAB that is spelled differently here, with its spelling."""
-    return {**FUNCTIONS, **{name: f"layers.{here}" for name, here in (LAYERS | PLANNED_LAYERS).items()}}
+    return {**FUNCTIONS, **{name: f"layers.{here}" for name, here in LAYERS.items()}}
 
 
 def snake_case(name: str) -> str:

@@ -52,7 +52,8 @@ CASES = {
     "Flatten": [
         case(L.Flatten(), given(labels, *shape), equivalent=plain(lambda x: x.flatten(1)))
         for labels, shape in (("BCS", (2, 3, 2)), ("BCSS", (2, 3, 2, 2)), ("BCSSS", (2, 2, 1, 3, 2)))],
-    "Function": [case(L.Function(squared), given("BC", 2, 3), equivalent=plain(lambda x: x * x + x.sum(1, keepdim=True)))],
+    "Function": [case(L.Function(squared), given("BC", 2, 3), equivalent=plain(lambda x: x * x + x.sum(1, keepdim=True))),
+                 case(L.Function(gl.atan), given("BCS", 2, 3, 2), equivalent=plain(torch.atan))],
     "Reshape": [
         case(L.Reshape((2, 3, 2)), given("BC", 2, 12), equivalent=plain(lambda x: x.reshape(2, 2, 2, 3))),
         case(L.Reshape((-1, 6)), given("BCSS", 2, 2, 3, 2), equivalent=plain(lambda x: x.reshape(2, 6, 2))),

@@ -41,7 +41,8 @@ class _Filters(Layer):
         """How many channels its input has."""
         letters_of(layout.shape, layout.labels, self.rank, called(self))
         if "C" not in (layout.labels or ""):
-            raise ShapeError(f"{called(self)} needs an axis C, its input is {layout}; label the data, such as \"BCSS\"")
+            raise ShapeError(f"{called(self)} needs an axis C, its input is {layout}, at {line_of(user_site())}; label "
+                             "the data, such as \"BCSS\"")
         channels: int = layout.sizes["C"]
         return channels
 

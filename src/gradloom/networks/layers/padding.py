@@ -35,5 +35,5 @@ class Padding(Layer):
         if not axes:
             raise LabelError(f"{called(self)} needs an axis S, x is {described(x.shape, x._labels)}, at "
                              f"{line_of(user_site())}; label the data, such as \"BCSS\"")
-        pairs = tuple(pairs_of(self.size, len(axes), "Padding's size", "integers"))
+        pairs = tuple(pairs_of(self.size, len(axes), "Padding's size", "all of them integers"))
         return with_last(x, axes, lambda moved: padded(moved, pairs, self.padding_value, "Padding"))
