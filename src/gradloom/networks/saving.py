@@ -221,7 +221,7 @@ def _read_learnables(tree: dict[str, Any], reader: Reader) -> Learnables:
 
 
 register("layer", Layer, _write_layer, ("type", "custom", "name", "options", "parameters"), _read_layer, family=True)
-register("network", dlnetwork, _write_network, 
+register("network", dlnetwork, _write_network,
          ("layers", "connections", "outputs", "inputs", "layouts", "initialized", "dtype", "settings"), _read_network)
 register("parameters", Learnables,
          lambda x, writer: {"keys": [list(key) for key in keys_of(x)],
