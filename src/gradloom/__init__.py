@@ -33,7 +33,19 @@ from .derivatives.words.products import hvp, jvp, vjp
 from .derivatives.words.solvers import hessian, jacobian, sparse_hessian, sparse_jacobian
 from .interop import array_api
 from .machine.memory import keep_memory
-from .networks import Layer, Layout, Learnable, Learnables, State, UnknownName, dlnetwork, layers
+from .networks import (
+    Layer,
+    Layout,
+    Learnable,
+    Learnables,
+    State,
+    UnknownName,
+    check_layer,
+    dlnetwork,
+    layers,
+    plot,
+    summary,
+)
 from .networks.weights import load_weights, save_weights
 from .operations.matrices import linalg
 from .storage.files import load, save
@@ -68,11 +80,12 @@ for _word in (adamupdate, check_derivatives, clip_gradients, cosine_learn_rate, 
 _WORDS = """
 BatchDependenceWarning DerivativeCheck DerivativeMismatch DifferentiableFunction FileRefused GradloomError
 GradloomWarning Jacobian LBFGSState LabelError Layer Layout LearnRateSchedule Learnable Learnables NotFinite
-ShapeError State TraceError TypeRefused UnknownName adamupdate array_api check_derivatives check_finite clip_gradients
-cosine_learn_rate cyclical_learn_rate detach dlarray dldivergence dlfeval dlgradient dljacobian dllaplacian dlnetwork
-dlupdate exponential_learn_rate extractdata hessian hvp isdlarray jacobian jvp keep_memory layers lbfgsupdate linalg
-load load_weights piecewise_learn_rate polynomial_learn_rate rmspropupdate save save_weights scheduled_learn_rate
-sgdmupdate sparse_hessian sparse_jacobian value_and_gradient vjp warmup_learn_rate
+ShapeError State TraceError TypeRefused UnknownName adamupdate array_api check_derivatives check_finite check_layer
+clip_gradients cosine_learn_rate cyclical_learn_rate detach dlarray dldivergence dlfeval dlgradient dljacobian
+dllaplacian dlnetwork dlupdate exponential_learn_rate extractdata hessian hvp isdlarray jacobian jvp keep_memory
+layers lbfgsupdate linalg load load_weights piecewise_learn_rate plot polynomial_learn_rate rmspropupdate save
+save_weights scheduled_learn_rate sgdmupdate sparse_hessian sparse_jacobian summary value_and_gradient vjp
+warmup_learn_rate
 """
 _VOCABULARY = sorted({*_PUBLIC, *_WORDS.split(), *[name for name in globals() if name.startswith("__")]})
 __all__ = [name for name in (*_PUBLIC, *_WORDS.split()) if not hasattr(_builtins, name)]

@@ -243,6 +243,8 @@ def check_derivatives(function: Any, /, *args: Any, order: Any = None, tolerance
     """Compare every derivative of a function with finite differences: of any function, an own operation, a DifferentiableFunction."""
 def check_finite() -> Any:
     """Inside it, the operation that first makes a NaN or an infinity is an error that names it and the line, in walks too."""
+def check_layer(layer: Any, /, *layouts: Any, tolerance: Any = 1e-06, raises: Any = True) -> Any:
+    """Try a layer out on random arrays: what it is made of, its sizes, types and states, its derivatives of every order against finite differences, in use and in training, several observations at once, and saving."""
 def cholesky(x: Any, /, *, upper: Any = False) -> Any:
     """The lower triangular y with y y.H = x for Hermitian positive definite x; with `upper=True` the upper one with y.H y = x."""
 def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
@@ -605,6 +607,8 @@ def piecewise_learn_rate(*, drop_factor: Any = 0.1, period: Any = 10, frequency_
     """Times drop_factor after every `period` steps."""
 def pinv(x: Any, /, *, rtol: Any = None) -> Any:
     """The Moore-Penrose pseudoinverse: singular values below rtol times the largest count as 0."""
+def plot(network: Any, /, ax: Any = None) -> Any:
+    """Draw a network: a box for each run of layers that follow one another, with each layer's name, kind and output size, and lines for what reads what, from above to below."""
 def polygamma(n: Any, x: Any, /) -> Any:
     """The n-th derivative of `digamma`; n = 0 is digamma itself."""
 def polynomial_learn_rate(*, initial_factor: Any = 1.0, final_factor: Any = 0.01, power: Any = 1.0, num_steps: Any = 30, frequency_unit: Any = 'epoch') -> Any:
@@ -725,6 +729,8 @@ def subtract(a: Any, b: Any, /) -> Any:
     """a - b."""
 def sum(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: Any = False) -> Any:
     """The sum over axes: an integer, a label letter, several, or all of them."""
+def summary(network: Any, /, *examples: Any) -> Any:
+    """What a network is made of: for each layer its kind, the size of its output, how many learnables and states it has, their bytes, and the operations of one observation."""
 def svd(x: Any, /, *, full_matrices: Any = True) -> Any:
     """x = U diag(S) Vh with orthonormal columns in U and rows in Vh, and S descending, as a named tuple."""
 def svdvals(x: Any, /) -> Any:

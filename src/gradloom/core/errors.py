@@ -122,11 +122,12 @@ def line_of(site: Site | None) -> str:
     return f"{name}:{number}" + (f": {text}" if text else "")
 
 
-def needed(module: str, word: str) -> Any:
-    """A module of a package that not everybody has, for a word that cannot do without it."""
+def needed(module: str, word: str, extra: str | None = None) -> Any:
+    """A module of a package that not everybody has, for a word that cannot do without it; `extra` is where it comes
+    with, if not with one of the package's name."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
         package = module.partition(".")[0]
         raise MissingPackage(f"{word} needs {package}, which cannot be imported ({error}), at {line_of(user_site())}; "
-                             f"write pip install \"gradloom[{package}]\"") from None
+                             f"write pip install \"gradloom[{extra or package}]\"") from None

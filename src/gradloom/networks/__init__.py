@@ -1,8 +1,12 @@
 """Layers and networks: values with learnable parameters and states."""
 from . import initialize, layers, saving
+from .checking import check_layer
 from .layer import Layer, Learnable, State
 from .layout import Layout
 from .network import dlnetwork
+from .overview import summary
 from .parameters import Learnables, UnknownName
+from .picture import plot
 
-__all__ = ["Layer", "Layout", "Learnable", "Learnables", "State", "UnknownName", "dlnetwork", "initialize", "layers"]
+__all__ = ["Layer", "Layout", "Learnable", "Learnables", "State", "UnknownName", "check_layer", "dlnetwork",
+           "initialize", "layers", "plot", "summary"]

@@ -12,9 +12,10 @@ from ..machine.dtypes import COMPLEX_OF, dtype_named
 from ..vocabulary.misspelled import nearest
 from .body import WithBody
 from .graph import Graph, Node, Source, ill_formed
-from .layer import LEARNABLE, STATE, Layer, copied
+from .layer import LEARNABLE, STATE, Layer, copied, written
 from .layout import Layout, layout_of
 from .nested import SharedStage, assignable, in_type, networks_in, stage_of
+from .parameters import common_type
 from .registry import CATALOGUE
 from .running import LayerGraph, kind_of
 from .settings import Settings
@@ -259,7 +260,7 @@ def first_inputs(layers: Sequence[Layer], graph: Graph, examples: Sequence[Any],
     if not silent and first is not None:
         if any(isinstance(x, Layer) for x in examples):
             raise TypeRefused(f"dlnetwork takes its layers as one list, at {line_of(user_site())}; write dlnetwork(["
-                              f"{first!r}, ...])")
+                              f"{written(first, named=False)}, ...])")
         if examples:
             raise TypeRefused(
                 f"the network begins with {first!r}, which says what enters it; leave the examples out, or that "
@@ -295,11 +296,21 @@ def needs_size(layer: Layer) -> bool:
 
 
 def _layout_given(example: Any) -> Layout:
+    if isinstance(example, (list, tuple)) and any(isinstance(one, str) for pair in example for one in (
+            pair if isinstance(pair, (list, tuple)) else (pair,))):
+        raise TypeRefused(f"{example!r} is no example of what enters the network, at {line_of(user_site())}; "
+                          "connections are given by keyword: dlnetwork(layers, connections=[(\"relu1\", \"add/in2\")])")
     return example if isinstance(example, Layout) else layout_of(_array(example))
 
 
 def _array(example: Any) -> dlarray:
     return example if isinstance(example, dlarray) else dlarray(example)
+
+
+def stand_ins(given: Sequence[Any], values: Sequence[Any]) -> tuple[Any, ...]:
+    """Zeros like what enters a network with these values, with a batch of 1."""
+    dtype = common_type([x for x in values if x._value.dtype.is_floating_point]) or torch.float32
+    return tuple(_zeros(_layout_given(one), dtype) for one in given)
 
 
 def _zeros(layout: Layout, dtype: torch.dtype) -> dlarray:
@@ -360,4 +371,4 @@ def outputs_of(layer: Layer, name: str, inputs: tuple[Any, ...]) -> tuple[Any, .
     return outputs
 
 
-__all__ = ["assembled", "bodied", "construct"]
+__all__ = ["assembled", "bodied", "construct", "stand_ins"]

@@ -17,7 +17,7 @@ MODULE: Table = {
         "scores2label": 'digits = gl.argmax(y, axis="C")',
         "initialize": "net = net.initialize()"
             " | a network is initialised when it is made, unless initialize=False or an edit left something unset",
-        "analyzeNetwork": "print(net)", "canUseGPU": "torch.cuda.is_available()",
+        "analyzeNetwork": "gl.summary(net)", "canUseGPU": "torch.cuda.is_available()",
         "importNetworkFromPyTorch": "net = gl.interop.torch.from_torch(module)",
         "isgpuarray": 'x.device.type == "cuda"', "func2str": "fun.__name__", "feval": "fun(x)",
     },
@@ -119,13 +119,13 @@ NETWORK: Table = {
     "MATLAB": {
         "addLayers": "net = net.add_layers([gl.layers.ReLU()])",
         "removeLayers": 'net = net.remove_layers("softmax")',
-        "connectLayers": 'net = net.connect_layers("fc", "add/in2")',
-        "disconnectLayers": 'net = net.disconnect_layers("fc", "softmax")',
+        "connectLayers": 'net = net.disconnect_layers("relu", "softmax").connect_layers("fc", "softmax")',
+        "disconnectLayers": 'net = net.disconnect_layers("relu", "softmax")',
         "replaceLayer": 'net = net.replace_layer("fc", gl.layers.FullyConnected(10))',
-        "addInputLayer": "net = net.add_input_layer(gl.layers.FeatureInput(3))",
+        "addInputLayer": 'net = net.remove_layers("input").add_input_layer(gl.layers.FeatureInput(3))',
         "Connections": "net.connections", "InputNames": "net.input_names", "OutputNames": "net.output_names",
         "Initialized": "net.initialized", "getLayer": 'net["fc"]',
-        "Learnables": "net.learnables", "State": "net.state", "Layers": "net.layers",
+        "Learnables": "net.learnables", "State": "net.state", "plot": "gl.plot(net)", "Layers": "net.layers",
         "resetState": "net = net.reset_state()", "freezeNetwork": 'net = net.freeze("fc*")',
         "unfreezeNetwork": "net = net.unfreeze()",
         "setLearnRateFactor": 'net = net.set_learn_rate_factor("fc", "weights", 2)',
@@ -148,7 +148,7 @@ NETWORK: Table = {
         "float": 'net = net.to(dtype="float32")', "half": 'net = net.to(dtype="float16")',
     },
     "Keras": {
-        "summary": "print(net)", "weights": "net.learnables", "trainable_weights": "net.learnables",
+        "summary": "gl.summary(net)", "weights": "net.learnables", "trainable_weights": "net.learnables",
         "variables": "net.learnables", "trainable_variables": "net.learnables",
         "get_weights": "[np.asarray(p) for p in net.learnables.values()]",
         "set_weights": "net = net.replace(learnables=learnables)", "evaluate": "loss = gl.crossentropy(net(x), t)",
@@ -206,16 +206,13 @@ PLANNED = {
     "trainnet": "a custom training loop, docs/from_matlab.md",
     "TrainingOptions": "arguments of your own training loop",
     "minibatchqueue": "order = gl.permutation(n), and x[order[k:k + 32]]", "dlaccelerate": "the function itself",
-    "summary": "print(net)", "plot": "print(net)",
-    "check_layer": "check_derivatives(layer.predict, x)", "ImageDatastore": "", "ArrayDatastore": "x[places]",
-    "FileDatastore": "", "AugmentedImageDatastore": "", "CombinedDatastore": "", "TrainingProgressMonitor": "",
-    "TrainingState": "", "split_each_label": "", "count_each_label": "",
-    "save_checkpoint": "save(container, path)",
-    "load_checkpoint": "load(path)", "partials": "dlgradient(..., enable_higher_derivatives=True)",
-    "distributed": "",
+    "ImageDatastore": "", "ArrayDatastore": "x[places]", "FileDatastore": "", "AugmentedImageDatastore": "",
+    "CombinedDatastore": "", "TrainingProgressMonitor": "", "TrainingState": "", "split_each_label": "",
+    "count_each_label": "", "save_checkpoint": "save(container, path)", "load_checkpoint": "load(path)",
+    "partials": "dlgradient(..., enable_higher_derivatives=True)", "distributed": "",
 }
 PLANNED_OF_NETWORKS = {
-    "plot": "print(net)", "trainnet": "a custom training loop, docs/from_matlab.md",
+    "trainnet": "a custom training loop, docs/from_matlab.md",
 }
 # Whose word for what is to come: {word: word here}.
 PLANNED_AS: Table = {

@@ -48,7 +48,8 @@ RETURNS = {
     "sgdmupdate": "tuple[parameters, velocity], as given",
     "adamupdate": "tuple[parameters, average gradient, average squared gradient], as given",
     "rmspropupdate": "tuple[parameters, average squared gradient], as given",
-    "lbfgsupdate": "tuple[parameters, LBFGSState], as given", "clip_gradients": "gradients, as given", "jvp": "dlarrays, in the container of u",
+    "lbfgsupdate": "tuple[parameters, LBFGSState], as given", "clip_gradients": "gradients, as given",
+    "jvp": "dlarrays, in the container of u",
     "vjp": "dlarrays, in the container of x", "hvp": "dlarrays, in the container of x",
     "dlgradient": "gradients, in the containers of the targets", "dljacobian": "Jacobian, or dlarray along an axis",
 }

@@ -16,7 +16,8 @@ class Shared(Layer):
     >>> import gradloom as gl
     >>> L = gl.layers
     >>> net = gl.dlnetwork([[L.FeatureInput(3, name="left"), L.FullyConnected(2, name="encoder"), L.Addition()],
-    ...                     [L.FeatureInput(3, name="right"), L.Shared("encoder")]], [("shared", "addition/in2")])
+    ...                     [L.FeatureInput(3, name="right"), L.Shared("encoder")]],
+    ...                    connections=[("shared", "addition/in2")])
     >>> list(net.learnables)
     [('encoder', 'weights'), ('encoder', 'bias')]
 
