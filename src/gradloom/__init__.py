@@ -45,6 +45,7 @@ from .networks import (
     layers,
     plot,
     summary,
+    transformer_block,
 )
 from .networks.weights import load_weights, save_weights
 from .operations.matrices import linalg
@@ -72,8 +73,8 @@ globals().update(_PUBLIC)
 for _word in (adamupdate, check_derivatives, clip_gradients, cosine_learn_rate, cyclical_learn_rate, dldivergence,
               dlgradient, dljacobian, dllaplacian, exponential_learn_rate, hessian, hvp, jacobian, jvp, keep_memory,
               lbfgsupdate, load, load_weights, piecewise_learn_rate, polynomial_learn_rate, rmspropupdate, save,
-              save_weights, scheduled_learn_rate, sgdmupdate, sparse_hessian, sparse_jacobian, value_and_gradient,
-              vjp, warmup_learn_rate):
+              save_weights, scheduled_learn_rate, sgdmupdate, sparse_hessian, sparse_jacobian, transformer_block,
+              value_and_gradient, vjp, warmup_learn_rate):
     _word.__module__ = "gradloom"
     globals()[_word.__name__] = _explained(_word, always=True)
     _say_types(globals()[_word.__name__], one_array=False)
@@ -84,8 +85,8 @@ ShapeError State TraceError TypeRefused UnknownName adamupdate array_api check_d
 clip_gradients cosine_learn_rate cyclical_learn_rate detach dlarray dldivergence dlfeval dlgradient dljacobian
 dllaplacian dlnetwork dlupdate exponential_learn_rate extractdata hessian hvp isdlarray jacobian jvp keep_memory
 layers lbfgsupdate linalg load load_weights piecewise_learn_rate plot polynomial_learn_rate rmspropupdate save
-save_weights scheduled_learn_rate sgdmupdate sparse_hessian sparse_jacobian summary value_and_gradient vjp
-warmup_learn_rate
+save_weights scheduled_learn_rate sgdmupdate sparse_hessian sparse_jacobian summary transformer_block
+value_and_gradient vjp warmup_learn_rate
 """
 _VOCABULARY = sorted({*_PUBLIC, *_WORDS.split(), *[name for name in globals() if name.startswith("__")]})
 __all__ = [name for name in (*_PUBLIC, *_WORDS.split()) if not hasattr(_builtins, name)]

@@ -427,7 +427,7 @@ def greater_equal(a: Any, b: Any, /) -> Any:
     """a >= b, element by element."""
 def groupnorm(x: Any, num_groups: Any, offset: Any, scale: Any, /, *, epsilon: Any = 1e-05, data_format: Any = None) -> Any:
     """Each group of channels of each observation with mean 0 and variance 1, then scaled and shifted channel by channel."""
-def gru(x: Any, h0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, /, *, reset_gate_mode: Any = 'after-multiplication', state_activation: Any = 'tanh', gate_activation: Any = 'sigmoid', data_format: Any = None) -> Any:
+def gru(x: Any, h0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, /, *, reset_gate_mode: Any = 'after-multiplication', mask: Any = None, state_activation: Any = 'tanh', gate_activation: Any = 'sigmoid', data_format: Any = None) -> Any:
     """The gated recurrent unit along T: the states of all time steps, and the last one, (y, h)."""
 def hessian(function: Any, /, *, argument: Any = 0) -> Any:
     """The function that returns the Hessian of a scalar `function` with respect to one argument; the others are passed through."""
@@ -531,7 +531,7 @@ def logical_xor(a: Any, b: Any, /) -> Any:
     """Exactly one is not zero."""
 def logsumexp(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
     """log(sum(exp(x))) over axes, without overflow."""
-def lstm(x: Any, h0: Any, c0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, /, *, state_activation: Any = 'tanh', gate_activation: Any = 'sigmoid', data_format: Any = None) -> Any:
+def lstm(x: Any, h0: Any, c0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, /, *, peephole_weights: Any = None, mask: Any = None, state_activation: Any = 'tanh', gate_activation: Any = 'sigmoid', data_format: Any = None) -> Any:
     """Long short-term memory along T: the states of all time steps, the last one, and the last cell, (y, h, c)."""
 def lstsq(a: Any, b: Any, /, *, rtol: Any = None) -> Any:
     """The least-squares solution of a y = b, of least norm where there are several."""
@@ -751,6 +751,8 @@ def topk(x: Any, k: Any, /, *, axis: Any = -1, largest: Any = True) -> Any:
     """The k largest elements along an axis in descending order (`largest=False`: the k smallest, ascending), and their positions from 0."""
 def trace(x: Any, /, *, offset: Any = 0, dtype: Any = None) -> Any:
     """The sum of the diagonal of the matrices in the last two axes."""
+def transformer_block(size: Any, num_heads: Any, feedforward_size: Any, /, *, num_key_heads: Any = None, attention_mask: Any = 'none', has_padding_mask_input: Any = False, normalization: Any = 'layer', activation: Any = 'gelu', norm_first: Any = True, epsilon: Any = 1e-05, dropout_probability: Any = 0.0) -> Any:
+    """A network of self-attention and then two fully connected layers at each position, each added to what enters it."""
 def transpose(x: Any, *axes: Any) -> Any:
     """Axes in reverse order, or in the order given: NumPy's method."""
 def trapz(y: Any, /, *, x: Any = None, dx: Any = 1.0, axis: Any = -1) -> Any:

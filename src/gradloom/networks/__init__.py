@@ -7,6 +7,7 @@ from .network import dlnetwork
 from .overview import summary
 from .parameters import Learnables, UnknownName
 from .picture import plot
+from .transformer import transformer_block
 
 __all__ = ["Layer", "Layout", "Learnable", "Learnables", "State", "UnknownName", "check_layer", "dlnetwork",
-           "initialize", "layers", "plot", "summary"]
+           "initialize", "layers", "plot", "summary", "transformer_block"]

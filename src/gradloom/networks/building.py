@@ -354,6 +354,8 @@ def parameter(value: Any, layer: str, field: str, dtype: torch.dtype) -> dlarray
 
 def outputs_of(layer: Layer, name: str, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     """What the layer makes of its inputs: run once on zeros, so that the next layer knows its layout."""
+    if getattr(layer, "lacking", ()):  # its statistics come later, and change no size
+        return inputs
     states = [f for f, role in layer.roles.items() if role == STATE]
     try:
         y = copied(layer, {}, (*states, *assignable(layer))).predict(*inputs)
