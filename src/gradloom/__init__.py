@@ -54,8 +54,6 @@ from .derivatives.words.products import hvp, jvp, vjp
 from .derivatives.words.solvers import hessian, jacobian, sparse_hessian, sparse_jacobian
 from .interop import array_api
 from .machine.memory import keep_memory
-from .networks import Layer, Layout, Learnable, Learnables, State, UnknownName, dlnetwork, layers, transformer_block
-from .networks.weights import load_weights, save_weights
 from .networks import (
     Layer,
     Layout,
@@ -63,13 +61,14 @@ from .networks import (
     Learnables,
     State,
     UnknownName,
-check_layer,
+    check_layer,
     dlnetwork,
     layers,
     plot,
     summary,
-transformer_block,
+    transformer_block,
 )
+from .networks.weights import load_weights, save_weights
 from .operations.matrices import linalg
 from .storage.files import load, save
 from .training.adaptive import adamupdate, rmspropupdate
@@ -92,13 +91,12 @@ from .vocabulary.types import say_types as _say_types
 __version__ = "0.1.0"
 
 globals().update(_PUBLIC)
-for _word in (adamupdate, check_derivatives, clip_gradients, combine, confusionchart, confusionmat,
-              cosine_learn_rate, count_each_label, cyclical_learn_rate, dlaccelerate, dldivergence, dlgradient,
-              dljacobian, dllaplacian, exponential_learn_rate, hessian, hvp, jacobian, jvp, keep_memory,
-              lbfgsupdate, load, load_weights, padsequences, piecewise_learn_rate, polynomial_learn_rate,
-              rmspropupdate, roc_chart, save, save_weights, scheduled_learn_rate, scores2label, sgdmupdate,
-              sparse_hessian, sparse_jacobian, split_each_label, transformer_block, value_and_gradient, vjp,
-              warmup_learn_rate):
+for _word in (adamupdate, check_derivatives, clip_gradients, combine, confusionchart, confusionmat, cosine_learn_rate,
+              count_each_label, cyclical_learn_rate, dlaccelerate, dldivergence, dlgradient, dljacobian, dllaplacian,
+              exponential_learn_rate, hessian, hvp, jacobian, jvp, keep_memory, lbfgsupdate, load, load_weights,
+              padsequences, piecewise_learn_rate, polynomial_learn_rate, rmspropupdate, roc_chart, save, save_weights,
+              scheduled_learn_rate, scores2label, sgdmupdate, sparse_hessian, sparse_jacobian, split_each_label,
+              transformer_block, value_and_gradient, vjp, warmup_learn_rate):
     _word.__module__ = "gradloom"
     globals()[_word.__name__] = _explained(_word, always=True)
     _say_types(globals()[_word.__name__], one_array=False)

@@ -121,6 +121,8 @@ def test_arguments_the_other_way_round(path):
         gl.load(path)
     with pytest.raises(FileNotFoundError):
         gl.save(1, path.parent / "nowhere" / "file")
+    with pytest.raises(TypeError, match=r"takes classes of layers in a list, not .*layers=\[Gate\]"):
+        gl.load(path, layers=[Gate()])
     with pytest.raises(TypeError, match="is no path"):
         gl.save(1, "a\0b")
 

@@ -4,6 +4,7 @@ Nothing in them is executed, nothing is written, and no more memory is taken tha
 """
 import copy
 import io
+import itertools
 import json
 import os
 import pickle
@@ -204,7 +205,7 @@ def bad_networks(good):
     for word in ("Exec", "os.system", "Layer", "_Combination", "Convolution2D", "__import__", "gradloom.layers.ReLU", "object", "conv"):
         yield f"layer {word}", put_together(header, put(told, (*net, "layers", 3, "type"), word), data)
         yield f"custom {word}", put_together(header, put(put(told, (*net, "layers", 3, "type"), word), (*net, "layers", 3, "custom"), True), data)
-    chain = [[a, b] for a, b in zip(names, names[1:], strict=False)]
+    chain = [[a, b] for a, b in itertools.pairwise(names)]
     for what, edges in {
         "circle": [*chain, [names[-1], names[1]]], "self": [*chain[:-1], ["fc", "fc"]], "unknown": [*chain, ["nobody", "fc"]], "unknown input": [*chain[:-1], ["f", "fc/in7"]],
         "two into one": [*chain, ["conv", "fc"]], "no pair": [*chain, ["fc"]], "numbers": [[0, 1]], "a loop of two": [["conv", "batchnorm"], ["batchnorm", "conv"]], "text": "conv-fc",

@@ -57,6 +57,9 @@ def load(path: Any, /, *, layers: Sequence[type] = ()) -> Any:
     True
     """
     path = checked_path(path, "load(path)", None)
+    if not isinstance(layers, (list, tuple)) or not all(isinstance(cls, type) for cls in layers):
+        raise TypeRefused(f"load takes classes of layers in a list, not {layers!r}, at {line_of(user_site())}; write "
+                          "load(path, layers=[Gate])")
     with open(path, "rb") as file:
         header = read_header(file, path)
         told = _told(header, path)

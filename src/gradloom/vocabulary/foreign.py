@@ -206,18 +206,13 @@ LAYERS: Table = {
 PLANNED = {
     "trainnet": "a custom training loop, docs/from_matlab.md",
     "TrainingOptions": "arguments of your own training loop",
-    "dlaccelerate": "the function itself",
-    "adamupdate": "sgdmupdate, or dlupdate with a rule of your own", "save": "pickle.dump(net, file)",
-    "rmspropupdate": "sgdmupdate, or dlupdate with a rule of your own", "load": "pickle.load(file)",
-    "lbfgsupdate": "scipy.optimize with value_and_gradient",
+    "minibatchqueue": "order = gl.permutation(n), and x[order[k:k + 32]]",
     "ImageDatastore": "", "ArrayDatastore": "x[places]", "FileDatastore": "", "AugmentedImageDatastore": "",
     "CombinedDatastore": "", "TrainingProgressMonitor": "", "TrainingState": "", "split_each_label": "",
-    "count_each_label": "", "load_weights": "net.replace(learnables=...)", "save_weights": "net.learnables",
-    "save_checkpoint": "pickle.dump(net, file)", "load_checkpoint": "pickle.load(file)",
+    "count_each_label": "", "save_checkpoint": "save(container, path)", "load_checkpoint": "load(path)",
     "partials": "dlgradient(..., enable_higher_derivatives=True)", "distributed": "",
 }
 PLANNED_OF_NETWORKS = {
-    "save": "pickle.dump(net, file)", "load_weights": "net.replace(learnables=...)",
     "trainnet": "a custom training loop, docs/from_matlab.md",
 }
 # Whose word for what is to come: {word: word here}.
