@@ -55,14 +55,13 @@ def adam(*tensors: Tensor, count: int, iteration: float, learn_rate: float, grad
     step = torch.tensor(iteration, dtype=torch.float64, device=tensors[0].device)
     results: list[list[Tensor]] = [[], [], []]
     for places in bunches(tensors[:count]):
-        gradients = tensors[count:][places]
-        fresh = [torch._foreach_clone(tensors[k * count:(k + 1) * count][places]) for k in (0, 2, 3)]
-        if not all([x.is_contiguous() for its in (gradients, *fresh) for x in its]):
-            gradients, *fresh[1:] = [in_order_of(fresh[0], its) for its in (gradients, *fresh[1:])]
-        torch._fused_adamw_(fresh[0], gradients, *fresh[1:], [], [step] * len(gradients), lr=learn_rate,
-                            beta1=grad_decay, beta2=sq_grad_decay, weight_decay=weight_decay, eps=epsilon,
-                            amsgrad=False, maximize=False)
-        for column, its in zip(results, fresh, strict=True):
+        gradients = list(tensors[count:][places])
+        new, means, sizes = [list(torch._foreach_clone(tensors[k * count:(k + 1) * count][places])) for k in (0, 2, 3)]
+        if not all([x.is_contiguous() for its in (new, gradients, means, sizes) for x in its]):
+            gradients, means, sizes = [in_order_of(new, its) for its in (gradients, means, sizes)]
+        torch._fused_adamw_(new, gradients, means, sizes, [], [step] * len(new), lr=learn_rate, beta1=grad_decay,
+                            beta2=sq_grad_decay, weight_decay=weight_decay, eps=epsilon, amsgrad=False, maximize=False)
+        for column, its in zip(results, (new, means, sizes), strict=True):
             column += its
     return tuple([x for column in results for x in column])
 
