@@ -36,7 +36,6 @@ from .data import (
     minibatchqueue,
     padsequences,
     roc_chart,
-    scores2label,
     split_each_label,
 )
 from .derivatives.curvature.laplacian import dldivergence, dllaplacian
@@ -61,7 +60,7 @@ from .vocabulary.types import say_types as _say_types
 __version__ = "0.1.0"
 
 globals().update(_PUBLIC)
-for _word in (combine, confusionchart, confusionmat, count_each_label, padsequences, roc_chart, scores2label,
+for _word in (combine, confusionchart, confusionmat, count_each_label, padsequences, roc_chart,
               split_each_label, check_derivatives, dldivergence, dlgradient, dljacobian, dllaplacian, hessian,
               hvp, jacobian, jvp, keep_memory, sgdmupdate, sparse_hessian,
               sparse_jacobian, value_and_gradient, vjp):
@@ -76,7 +75,7 @@ extractdata hessian hvp isdlarray jacobian jvp keep_memory layers linalg sgdmupd
 value_and_gradient vjp
 ArrayDatastore AugmentedImageDatastore CombinedDatastore DataError Datastore FileDatastore ImageDatastore TableDatastore
 TransformedDatastore combine confusionchart confusionmat count_each_label minibatchqueue padsequences roc_chart
-scores2label split_each_label
+split_each_label
 """
 _VOCABULARY = sorted({*_PUBLIC, *_WORDS.split(), *[name for name in globals() if name.startswith("__")]})
 __all__ = [name for name in (*_PUBLIC, *_WORDS.split()) if not hasattr(_builtins, name)]

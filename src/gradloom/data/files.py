@@ -10,6 +10,7 @@ import numpy as np
 
 from ..core.errors import DataError, TypeRefused, line_of, needed, user_site
 from .arrays import coded, parts_of, plain
+from .called import explained_options
 from .datastore import Datastore, Part, Stacked
 
 
@@ -79,6 +80,7 @@ class Files(Datastore):
         return repr(self._files[place])
 
 
+@explained_options
 class FileDatastore(Files):
     """Files of any kind, each read by a function: `FileDatastore(path, read_function)`.
 
@@ -111,6 +113,7 @@ class FileDatastore(Files):
         return parts_of(self._read(file))
 
 
+@explained_options
 class ImageDatastore(Files):
     """Images in folders, in any format that Pillow reads: `ImageDatastore(path)`.
 

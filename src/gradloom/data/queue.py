@@ -8,6 +8,7 @@ from typing import Any
 
 from ..core.errors import DataError, ShapeError, TypeRefused, line_of, user_site
 from .ahead import Ahead
+from .called import explained_options
 from .datastore import Datastore, part_of
 from .draws import drawn_seed
 from .feed import StoreFeed, feed_of
@@ -15,6 +16,7 @@ from .maker import Maker
 from .padding import checked_padding
 
 
+@explained_options
 class minibatchqueue:
     """Mini-batches of data as labelled dlarrays.
 
