@@ -1,6 +1,7 @@
 """minibatchqueue: order, places, bits after resuming with and without threads, parts, formats, types, classes, errors."""
 import gc
 import itertools
+import multiprocessing
 import threading
 import time
 
@@ -424,6 +425,36 @@ def test_threads_work_side_by_side():
         return x
 
     assert len(list(gl.minibatchqueue(np.arange(6), 1, function=meeting, workers=3))) == 6
+
+
+@pytest.mark.slow
+def test_processes():
+    x, t = data()
+    threads_ = gl.minibatchqueue((x, t), 5, function=randomly, seed=9, workers=1)
+    queue = gl.minibatchqueue((x, t), 5, function=randomly, seed=9, workers=2, processes=True)
+    queue.shuffle()
+    threads_.shuffle()
+    assert same(numbers(threads_), numbers(queue))
+    queue.reset()
+    threads_.reset()
+    assert same(numbers(threads_), numbers(queue))
+    broken = gl.minibatchqueue(Broken(), 3, workers=1, processes=True)
+    with pytest.raises(OSError, match="disk on fire") as caught:
+        list(broken)
+    assert any("observation 7" in note for note in caught.value.__notes__)
+    for each in (queue, broken):
+        each.close()
+    deadline = time.monotonic() + 20
+    while multiprocessing.active_children() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not multiprocessing.active_children()
+
+
+def test_what_cannot_go_to_another_process():
+    with pytest.raises(gl.TypeRefused, match=r"to other processes, which fails here.*at test_queue.*leave processes= out"):
+        gl.minibatchqueue(np.ones(3), function=lambda x: x, workers=1, processes=True).next()
+    with pytest.raises(gl.ShapeError, match="workers=2, processes=True"):
+        gl.minibatchqueue(np.ones(3), processes=True)
 
 
 class Broken(Squares):
