@@ -4,6 +4,7 @@ import itertools
 import multiprocessing
 import threading
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -545,3 +546,35 @@ def test_no_more_is_made_ahead_than_there_is_room_for():
 def test_errors_say_what_to_write(call, message):
     with pytest.raises(gl.GradloomError, match=message):
         call()
+
+
+def test_memory_does_not_grow_with_the_passes(tmp_path):
+    Image = pytest.importorskip("PIL.Image")
+    for k in range(40):
+        Image.fromarray(RNG.integers(0, 256, (32, 32), dtype=np.uint8)).save(tmp_path / f"{k}.png")
+    images = gl.AugmentedImageDatastore((24, 24), gl.ImageDatastore(tmp_path), rand_rotation=(-9, 9))
+    queues = [gl.minibatchqueue(images, 8, workers=w) for w in (0, 2)] + [gl.minibatchqueue(data(), 5, function=randomly)]
+
+    def passes(count):
+        for _ in range(count):
+            for queue in queues:
+                queue.shuffle()
+                for _ in queue:
+                    pass
+        no_thread_is_left()
+
+    passes(3)
+    tracemalloc.start()
+    try:
+        passes(2)
+        before = memory()
+        passes(8)
+        assert memory() - before < 20_000  # a pass reads 160 kB of pixels
+    finally:
+        tracemalloc.stop()
+
+
+def memory():
+    """Bytes that Python and NumPy hold, and those of the tensors that are alive."""
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0] + sum(x.nbytes for x in gc.get_objects() if type(x) is torch.Tensor)
