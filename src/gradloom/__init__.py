@@ -5,11 +5,13 @@ import builtins as _builtins
 from typing import Any as _Any
 
 from . import operations as _operations
+from .acceleration import AcceleratedFunction, dlaccelerate
 from .core.array import dlarray
 from .core.declare import explained as _explained
 from .core.errors import (
     BatchDependenceWarning,
     DataError,
+    FileRefused,
     GradloomError,
     GradloomWarning,
     LabelError,
@@ -51,8 +53,23 @@ from .derivatives.words.products import hvp, jvp, vjp
 from .derivatives.words.solvers import hessian, jacobian, sparse_hessian, sparse_jacobian
 from .interop import array_api
 from .machine.memory import keep_memory
-from .networks import Layer, Layout, Learnable, Learnables, State, UnknownName, dlnetwork, layers
+from .networks import Layer, Layout, Learnable, Learnables, State, UnknownName, dlnetwork, layers, transformer_block
+from .networks.weights import load_weights, save_weights
 from .operations.matrices import linalg
+from .storage.files import load, save
+from .training.adaptive import adamupdate, rmspropupdate
+from .training.clipping import clip_gradients
+from .training.lbfgs import LBFGSState, lbfgsupdate
+from .training.schedules import (
+    LearnRateSchedule,
+    cosine_learn_rate,
+    cyclical_learn_rate,
+    exponential_learn_rate,
+    piecewise_learn_rate,
+    polynomial_learn_rate,
+    scheduled_learn_rate,
+    warmup_learn_rate,
+)
 from .training.updates import dlupdate, sgdmupdate
 from .vocabulary.hints import of_module as _said_of
 from .vocabulary.types import say_types as _say_types
@@ -60,22 +77,26 @@ from .vocabulary.types import say_types as _say_types
 __version__ = "0.1.0"
 
 globals().update(_PUBLIC)
-for _word in (combine, confusionchart, confusionmat, count_each_label, padsequences, roc_chart,
-              split_each_label, check_derivatives, dldivergence, dlgradient, dljacobian, dllaplacian, hessian,
-              hvp, jacobian, jvp, keep_memory, sgdmupdate, sparse_hessian,
-              sparse_jacobian, value_and_gradient, vjp):
+for _word in (adamupdate, check_derivatives, clip_gradients, combine, confusionchart, confusionmat,
+              cosine_learn_rate, count_each_label, cyclical_learn_rate, dlaccelerate, dldivergence, dlgradient,
+              dljacobian, dllaplacian, exponential_learn_rate, hessian, hvp, jacobian, jvp, keep_memory,
+              lbfgsupdate, load, load_weights, padsequences, piecewise_learn_rate, polynomial_learn_rate,
+              rmspropupdate, roc_chart, save, save_weights, scheduled_learn_rate, sgdmupdate,
+              sparse_hessian, sparse_jacobian, split_each_label, value_and_gradient, vjp, warmup_learn_rate):
     _word.__module__ = "gradloom"
     globals()[_word.__name__] = _explained(_word, always=True)
     _say_types(globals()[_word.__name__], one_array=False)
 _WORDS = """
-BatchDependenceWarning GradloomError GradloomWarning Jacobian LabelError Layer Layout Learnable Learnables NotFinite
-ShapeError State TraceError TypeRefused DerivativeCheck DerivativeMismatch DifferentiableFunction UnknownName array_api
-check_derivatives check_finite detach dlarray dldivergence dlfeval dlgradient dljacobian dllaplacian dlnetwork dlupdate
-extractdata hessian hvp isdlarray jacobian jvp keep_memory layers linalg sgdmupdate sparse_hessian sparse_jacobian
-value_and_gradient vjp
-ArrayDatastore AugmentedImageDatastore CombinedDatastore DataError Datastore FileDatastore ImageDatastore TableDatastore
-TransformedDatastore combine confusionchart confusionmat count_each_label minibatchqueue padsequences roc_chart
-split_each_label
+AcceleratedFunction ArrayDatastore AugmentedImageDatastore BatchDependenceWarning CombinedDatastore DataError
+Datastore DerivativeCheck DerivativeMismatch DifferentiableFunction FileDatastore FileRefused GradloomError
+GradloomWarning ImageDatastore Jacobian LBFGSState LabelError Layer Layout LearnRateSchedule Learnable Learnables
+NotFinite ShapeError State TableDatastore TraceError TransformedDatastore TypeRefused UnknownName adamupdate array_api
+check_derivatives check_finite clip_gradients combine confusionchart confusionmat cosine_learn_rate count_each_label
+cyclical_learn_rate detach dlaccelerate dlarray dldivergence dlfeval dlgradient dljacobian dllaplacian dlnetwork
+dlupdate exponential_learn_rate extractdata hessian hvp isdlarray jacobian jvp keep_memory layers lbfgsupdate linalg
+load load_weights minibatchqueue padsequences piecewise_learn_rate polynomial_learn_rate rmspropupdate roc_chart save
+save_weights scheduled_learn_rate sgdmupdate sparse_hessian sparse_jacobian split_each_label
+transformer_block value_and_gradient vjp warmup_learn_rate
 """
 _VOCABULARY = sorted({*_PUBLIC, *_WORDS.split(), *[name for name in globals() if name.startswith("__")]})
 __all__ = [name for name in (*_PUBLIC, *_WORDS.split()) if not hasattr(_builtins, name)]

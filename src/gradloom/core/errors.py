@@ -51,6 +51,10 @@ class NotFinite(GradloomError, FloatingPointError):
     """A NaN or an infinity, where `check_finite` was on."""
 
 
+class FileRefused(GradloomError, ValueError):
+    """A file that is damaged, or is not what it is taken for."""
+
+
 class DataError(GradloomError, RuntimeError):
     """Data that cannot be read: a broken file, observations that do not fit together, an end that was passed."""
 

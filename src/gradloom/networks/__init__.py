@@ -1,8 +1,10 @@
 """Layers and networks: values with learnable parameters and states."""
-from . import initialize, layers
+from . import initialize, layers, saving
 from .layer import Layer, Learnable, State
 from .layout import Layout
 from .network import dlnetwork
 from .parameters import Learnables, UnknownName
+from .transformer import transformer_block
 
-__all__ = ["Layer", "Layout", "Learnable", "Learnables", "State", "UnknownName", "dlnetwork", "initialize", "layers"]
+__all__ = ["Layer", "Layout", "Learnable", "Learnables", "State", "UnknownName", "dlnetwork", "initialize", "layers",
+           "transformer_block"]

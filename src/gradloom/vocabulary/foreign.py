@@ -38,6 +38,12 @@ MODULE: Table = {
         "nn": "layers = gl.layers", "Module": "gl.Layer", "Sequential": "net = gl.dlnetwork(layers)",
         "optim": "net, velocity = gl.sgdmupdate(net, gradients, velocity)",
         "SGD": "net, velocity = gl.sgdmupdate(net, gradients, velocity)",
+        "Adam": "net, avg, avg_sq = gl.adamupdate(net, gradients, None, None, 1) | then with avg, avg_sq and 2, 3, ...",
+        "AdamW": "net, avg, avg_sq = gl.adamupdate(net, gradients, None, None, 1, weight_decay=0.01)",
+        "RMSprop": "net, avg_sq = gl.rmspropupdate(net, gradients)",
+        "LBFGS": "p, state = gl.lbfgsupdate(x, lambda x: (gl.sum(x * x), 2 * x))"
+            " | the function gives loss and gradients",
+        "clip_grad_norm_": 'gradients = gl.clip_gradients(gradients, 1.0, "global-l2norm")',
         "from_torch": "net = gl.interop.torch.from_torch(module)",
         "compile": "y = net(x) | there is nothing to compile", "unsqueeze": "gl.expand_dims(x, axis=0)",
         "swapaxes": "gl.moveaxis(x, 0, 1)", "mm": "x @ x.T", "bmm": "x @ x.mT", "addmm": "y + x @ x.T",
@@ -115,14 +121,27 @@ ARRAY: Table = {
 # net.word
 NETWORK: Table = {
     "MATLAB": {
+        "addLayers": "net = net.add_layers([gl.layers.ReLU()])",
+        "removeLayers": 'net = net.remove_layers("softmax")',
+        "connectLayers": 'net = net.disconnect_layers("relu", "softmax").connect_layers("fc", "softmax")',
+        "disconnectLayers": 'net = net.disconnect_layers("relu", "softmax")',
+        "replaceLayer": 'net = net.replace_layer("fc", gl.layers.FullyConnected(10))',
+        "addInputLayer": 'net = net.remove_layers("input").add_input_layer(gl.layers.FeatureInput(3))',
+        "Connections": "net.connections", "InputNames": "net.input_names", "OutputNames": "net.output_names",
+        "Initialized": "net.initialized", "getLayer": 'net["fc"]',
         "Learnables": "net.learnables", "State": "net.state", "Layers": "net.layers",
-        "resetState": "net = net.reset_state()",
+        "resetState": "net = net.reset_state()", "freezeNetwork": 'net = net.freeze("fc*")',
+        "unfreezeNetwork": "net = net.unfreeze()",
+        "setLearnRateFactor": 'net = net.set_learn_rate_factor("fc", "weights", 2)',
+        "setL2Factor": 'net = net.set_l2_factor("fc", "weights", 2)',
     },
     "PyTorch": {
         "parameters": "net.learnables.values()", "named_parameters": "net.learnables.items()",
         "buffers": "net.state.values()", "named_buffers": "net.state.items()",
         "state_dict": "parameters = {**net.learnables, **net.state}",
-        "load_state_dict": "net = net.replace(learnables=learnables, state=state)", "modules": "net.layers",
+        "load_state_dict": "net = net.replace(learnables=learnables, state=state)"
+            " | from a file: net = gl.load_weights(net, path)",
+        "modules": "net.layers",
         "children": "net.layers", "named_modules": "net.layers", "train": "y = net.forward(x)",
         "eval": "y = net.predict(x)",
         "zero_grad": "gradients = gl.dlgradient(loss, net.learnables) | a gradient is a result, nothing is added up",
@@ -137,7 +156,7 @@ NETWORK: Table = {
         "variables": "net.learnables", "trainable_variables": "net.learnables",
         "get_weights": "[np.asarray(p) for p in net.learnables.values()]",
         "set_weights": "net = net.replace(learnables=learnables)", "evaluate": "loss = gl.crossentropy(net(x), t)",
-        "call": "y = net(x)", "get_layer": '{layer.name: layer for layer in net.layers}["fc"]',
+        "call": "y = net(x)", "get_layer": 'net["fc"]', "add": "net = net.add_layers([gl.layers.ReLU()])",
         "compile": "loss = gl.crossentropy(net(x), t) | the loss is what your function computes",
         "train_on_batch": "net, velocity = gl.sgdmupdate(net, gradients, velocity)",
     },
@@ -201,13 +220,7 @@ PLANNED = {
     "distributed": "",
 }
 PLANNED_OF_NETWORKS = {
-    "add_layers": "dlnetwork of all layers", "remove_layers": "dlnetwork of the layers that stay",
-    "connect_layers": "a layer that does what the branches do", "disconnect_layers": "", "connections": "",
-    "replace_layer": "dlnetwork of the new layers", "initialize": "dlnetwork(layers), which initialises",
-    "initialized": "", "input_names": "", "output_names": "", "trainable": "net.learnables",
-    "set_learn_rate_factor": "dlupdate", "set_l2_factor": "dlupdate", "freeze": "an update with fewer keys",
-    "unfreeze": "", "plot": "print(net)", "save": "pickle.dump(net, file)",
-    "load_weights": "net.replace(learnables=...)", "trainnet": "a custom training loop, docs/from_matlab.md",
+    "plot": "print(net)", "trainnet": "a custom training loop, docs/from_matlab.md",
 }
 # Whose word for what is to come: {word: word here}.
 PLANNED_AS: Table = {
@@ -222,5 +235,5 @@ PLANNED_AS: Table = {
         "Adam": "adamupdate", "AdamW": "adamupdate", "RMSprop": "rmspropupdate", "LBFGS": "lbfgsupdate",
         "jit": "dlaccelerate",
     },
-    "Keras": {"fit": "trainnet", "function": "dlaccelerate", "add": "add_layers", "optimizer": "TrainingOptions"},
+    "Keras": {"fit": "trainnet", "optimizer": "TrainingOptions"},
 }

@@ -44,6 +44,8 @@ def of_module(name: str, known: Iterable[str]) -> str:
     if name in matlab.ABSENT:
         return (f"{text}: MATLAB's {name} has no counterpart here; "
                 "write it in the operations that are (see docs/operations.md)")
+    if name in matlab.LEFT_OUT and name not in matlab.FUNCTIONS:
+        return f"{text}: MATLAB's {name} is left out here: {matlab.LEFT_OUT[name]}"
     said = written(name, foreign.MODULE) or to_come(name, PLANNED) or to_come(name, PLANNED_OF_NETWORKS)
     if said is None and name in matlab.table():
         said = _of_matlab(name, matlab.table()[name])
@@ -74,6 +76,8 @@ def of_layers(name: str, known: Iterable[str]) -> str:
     said = written(name, foreign.LAYERS)
     if said is not None:
         return f"{text}: {said}"
+    if name in matlab.LEFT_OUT:
+        return f"{text}: MATLAB's {name} is left out here: {matlab.LEFT_OUT[name]}"
     if matlab.LAYERS.get(name) in known:
         return f"{text}: MATLAB's {name} is written {matlab.LAYERS[name]} here"
     same = [k for k in (*known, *matlab.PLANNED_LAYERS.values()) if k.lower() == name.lower()]

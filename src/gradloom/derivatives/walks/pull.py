@@ -12,7 +12,7 @@ from ...core.finite import checking
 from ...core.trace import SMALL, Node, walking
 from ...machine.dtypes import Tensor
 from ...machine.finite import all_finite
-from . import steps
+from . import steps, tied
 from .failures import FAILURES, refuse_in_words
 from .rows import Rows, write_of_row
 from .steps import Reader, add, hand, handles, pulled, reader
@@ -82,7 +82,8 @@ def _plain(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: se
             if (node.operation.writes_at is not None and node not in asked
                 and write_of_row(node, rows, y_bar, active, bars, None)):
                 continue
-        for parent, bar in pulled(node, y_bar, active, read, lead):
+        for parent, bar in (tied.pulled(node, y_bar, active, read) if type(y_bar) is Block and not lead
+                            else pulled(node, y_bar, active, read, lead)):
             hand(bars, None, parent, bar, lead)
     return found
 

@@ -32,6 +32,7 @@ class TorchBody:
 
     __slots__ = ("differentiates", "idle", "learnable_keys", "module", "places", "state_keys", "training")
     columns = ("Layer", "Parameter", "Value")
+    separator = "."
     output_names: tuple[str, ...] = ()  # the module's own affair
 
     def __init__(self, module: torch.nn.Module):
@@ -57,6 +58,9 @@ class TorchBody:
     def input_names(self) -> tuple[str, ...]:
         """The arguments of the module's forward."""
         return tuple(inspect.signature(self.module.forward).parameters)
+
+    def runs(self) -> None:
+        """A module is an object of the user's, whose attributes and hooks can change."""
 
     def run(self, values: list[Any], xs: tuple[Any, ...], training: bool, wanted: str | Sequence[str] | None,
             stateful: bool, options: dict[str, Any]) -> tuple[Any, list[Any] | None]:
