@@ -1,5 +1,5 @@
 """Layers and networks: values with learnable parameters and states."""
-from . import initialize, layers
+from . import initialize, layers, saving
 from .layer import Layer, Learnable, State
 from .layout import Layout
 from .network import dlnetwork

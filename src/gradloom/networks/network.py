@@ -11,6 +11,7 @@ from ..core.trace import live
 from ..machine.dtypes import COMPLEX_OF, NAMES, differentiable, dtype_named
 from ..operations.elementwise.arithmetic import astype
 from ..operations.methods import by_keyword
+from ..storage.files import save
 from ..vocabulary.hints import NetworkWords
 from ..vocabulary.misspelled import nearest
 from .body import Body
@@ -160,6 +161,20 @@ class dlnetwork(NetworkWords):
     def reset_state(self) -> dlnetwork:
         """The network with the states that its layers start from (each layer's own `reset_state`)."""
         return network_of(self._body, self._body.reset(self._values))
+
+    def save(self, path: Any, /) -> None:
+        """Write the network to a file, with its layers, parameters and settings; `load(path)` gives it back.
+
+        >>> import gradloom as gl, os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "net.safetensors")
+        >>> gl.dlnetwork([gl.layers.FeatureInput(3), gl.layers.FullyConnected(2)]).save(path)
+        >>> gl.load(path)
+        dlnetwork of 2 layers, 8 learnables float32
+        Layer  Kind               Output        Learnables
+        input  FeatureInput(3)    3(C) x 1(B)
+        fc     FullyConnected(2)  2(C) x 1(B)   8
+        """
+        save(self, path)
 
     # ----- a value -----
 

@@ -33,12 +33,14 @@ class Kind(NamedTuple):
 
 KINDS: dict[str, Kind] = {}
 BY_CLASS: dict[type, Kind] = {}
+FAMILIES: dict[type, Kind] = {}  # of classes whose own classes are of that kind too
 
 
 def register(name: str, cls: type, write: Callable[[Any, Writer], dict[str, Any]], fields: tuple[str, ...],
-             read: Callable[[dict[str, Any], Reader], Any]) -> None:
-    """Let files hold things of this class, of which `write` gives the fields, and `read` makes them again."""
-    KINDS[name] = BY_CLASS[cls] = Kind(name, write, fields, read)
+             read: Callable[[dict[str, Any], Reader], Any], *, family: bool = False) -> None:
+    """Let files hold things of this class, of which `write` gives the fields, and `read` makes them again; of a
+    `family`, things of classes under it too."""
+    KINDS[name] = (FAMILIES if family else BY_CLASS)[cls] = Kind(name, write, fields, read)
 
 
 class Writer:
@@ -68,8 +70,8 @@ class Writer:
         if cls is list:
             return [self.tree(item, k) for k, item in enumerate(x)]
         kind = BY_CLASS.get(cls)
-        if kind is None and isinstance(x, np.generic):
-            kind = BY_CLASS[np.generic]
+        if kind is None:
+            kind = next((its for family, its in FAMILIES.items() if isinstance(x, family)), None)
         if kind is None and callable(x) and PUBLIC.get(getattr(x, "__name__", None)) is x:  # type: ignore[arg-type]
             return {"kind": "function", "name": x.__name__}
         if kind is None:
@@ -82,7 +84,9 @@ class Writer:
     @staticmethod
     def _described(x: Any) -> str:
         name = getattr(x, "__qualname__", None) if callable(x) else None
-        return f"the {'class' if isinstance(x, type) else 'function'} {name}" if name else f"of type {type(x).__qualname__}"
+        if name:
+            return f"the {'class' if isinstance(x, type) else 'function'} {name}"
+        return f"of type {type(x).__qualname__}"
 
     def array(self, x: Tensor) -> dict[str, Any]:
         """An array that goes into the table, under the keys that lead to it; complex numbers as pairs. The same array
@@ -246,7 +250,7 @@ register("complex", complex, lambda x, writer: {"parts": [writer.tree(x.real), w
          _complex)
 register("numpy", np.ndarray, _write_numpy, ("array", "dtype"), lambda tree, reader: to_numpy(reader.array(tree)))
 register("numpy number", np.generic, _write_numpy, ("array", "dtype"),
-         lambda tree, reader: to_numpy(reader.array(tree))[()])
+         lambda tree, reader: to_numpy(reader.array(tree))[()], family=True)
 KINDS["function"] = Kind("function", lambda x, writer: {"name": x.__name__}, ("name",), _function)
 
 __all__ = ["Reader", "Writer", "register"]

@@ -202,7 +202,7 @@ PLANNED_OF_NETWORKS = {
     "replace_layer": "dlnetwork of the new layers", "initialize": "dlnetwork(layers), which initialises",
     "initialized": "", "input_names": "", "output_names": "", "trainable": "net.learnables",
     "set_learn_rate_factor": "dlupdate", "set_l2_factor": "dlupdate", "freeze": "an update with fewer keys",
-    "unfreeze": "", "plot": "print(net)", "save": "pickle.dump(net, file)",
+    "unfreeze": "", "plot": "print(net)",
     "load_weights": "net.replace(learnables=...)", "trainnet": "a custom training loop, docs/from_matlab.md",
 }
 # Whose word for what is to come: {word: word here}.
