@@ -10,6 +10,7 @@ from .core.declare import explained as _explained
 from .core.errors import (
     BatchDependenceWarning,
     FileRefused,
+    DataError,
     GradloomError,
     GradloomWarning,
     LabelError,
@@ -20,6 +21,7 @@ from .core.errors import (
 )
 from .core.finite import check_finite
 from .core.tables import PUBLIC as _PUBLIC
+from .data import ArrayDatastore, CombinedDatastore, Datastore, combine, minibatchqueue, padsequences
 from .derivatives.curvature.laplacian import dldivergence, dllaplacian
 from .derivatives.jacobians.along_axis import dljacobian
 from .derivatives.jacobians.jacobian import Jacobian
@@ -56,6 +58,7 @@ ShapeError State TraceError TypeRefused DerivativeCheck DerivativeMismatch Diffe
 array_api check_derivatives check_finite detach dlarray dldivergence dlfeval dlgradient dljacobian dllaplacian dlnetwork dlupdate
 extractdata hessian hvp isdlarray jacobian jvp keep_memory layers linalg load rmspropupdate save sgdmupdate sparse_hessian sparse_jacobian
 value_and_gradient vjp
+ArrayDatastore CombinedDatastore DataError Datastore combine minibatchqueue padsequences
 """
 _VOCABULARY = sorted({*_PUBLIC, *_WORDS.split(), *[name for name in globals() if name.startswith("__")]})
 __all__ = [name for name in (*_PUBLIC, *_WORDS.split()) if not hasattr(_builtins, name)]

@@ -55,6 +55,10 @@ class FileRefused(GradloomError, ValueError):
     """A file that is damaged, or is not what it is taken for."""
 
 
+class DataError(GradloomError, RuntimeError):
+    """Data that cannot be read: a broken file, observations that do not fit together, an end that was passed."""
+
+
 class MissingPackage(GradloomError, ImportError):
     """A package that gradloom does without is not installed."""
 

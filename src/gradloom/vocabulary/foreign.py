@@ -187,10 +187,10 @@ LAYERS: Table = {
 PLANNED = {
     "trainnet": "a custom training loop, docs/from_matlab.md",
     "TrainingOptions": "arguments of your own training loop",
-    "minibatchqueue": "order = gl.permutation(n), and x[order[k:k + 32]]", "dlaccelerate": "the function itself",
+    "dlaccelerate": "the function itself",
     "lbfgsupdate": "scipy.optimize with value_and_gradient", "summary": "print(net)", "plot": "print(net)",
-    "check_layer": "check_derivatives(layer.predict, x)", "ImageDatastore": "", "ArrayDatastore": "x[places]",
-    "FileDatastore": "", "AugmentedImageDatastore": "", "CombinedDatastore": "", "TrainingProgressMonitor": "",
+    "check_layer": "check_derivatives(layer.predict, x)", "ImageDatastore": "",
+    "FileDatastore": "", "AugmentedImageDatastore": "", "TrainingProgressMonitor": "",
     "TrainingState": "", "split_each_label": "", "count_each_label": "", "load_weights": "net.replace(learnables=...)",
     "save_weights": "net.learnables", "save_checkpoint": "pickle.dump(net, file)",
     "load_checkpoint": "pickle.load(file)", "partials": "dlgradient(..., enable_higher_derivatives=True)",

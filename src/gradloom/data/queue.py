@@ -1,0 +1,351 @@
+"""Mini-batches of data, one after the other, that know their place."""
+from __future__ import annotations
+
+import copy
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+
+from ..core.array import dlarray
+from ..core.errors import DataError, LabelError, ShapeError, TypeRefused, line_of, user_site
+from ..core.labels import LETTERS
+from ..machine.dtypes import dtype_named
+from .ahead import Ahead
+from .datastore import Datastore, Part, Stacked, part_of
+from .draws import drawing, drawn_seed
+from .feed import StoreFeed, feed_of
+from .output import Output
+from .padding import Padding, checked_padding
+
+
+class minibatchqueue:
+    """Mini-batches of data as labelled dlarrays.
+
+    `minibatchqueue(data, mini_batch_size=128, ...)`. data: an array, or a tuple of arrays and lists with as many
+    observations each, along axis 0 or B; a datastore; anything with `len` and `[k]` (a list of sequences, torch's and
+    Hugging Face's datasets), whose items are observations; an iterable of observations; torch's DataLoader, whose items
+    are mini-batches, as those of any iterable are with batched=True.
+
+    `x, t = queue.next()` gives the next mini-batch, a tuple of arrays, or the array alone where there is one. In a `for`
+    loop the queue goes on from its place to the end of the data; at the end it begins a new pass first.
+
+    partial_mini_batch: "return" or "discard" a last mini-batch that is not full. function: is called with the parts of a
+    mini-batch (arrays, or lists with one entry for each observation of what is read one by one) and returns its outputs.
+    formats: the labels of the outputs, one string, or a list with one for each (None: as it is); known axes are moved
+    into that order. cast: the type of floating numbers and of pixels (uint8 and uint16 arrays); a list says it for each
+    output, of integers too, and None changes nothing. workers: threads that make mini-batches ahead; the mini-batches
+    are the same with any number. Words are classes: integers counted from 0, and `class_names` has the words.
+    Observations that differ along T are padded: sequence_length, sequence_padding_direction and sequence_padding_value
+    are those of padsequences; masks=True gives a mask "BT" after the outputs for each that has T.
+
+    Raises DataError where there is no more data, or data does not fit.
+
+    >>> import gradloom as gl
+    >>> queue = gl.minibatchqueue(([[1.0], [2.0], [3.0]], ["cat", "dog", "cat"]), 2, formats=["BC", "B"])
+    >>> x, t = queue.next()
+    >>> x
+    2(B) x 1(C) dlarray float32
+    [[1.]
+     [2.]]
+    >>> t.tolist(), queue.class_names
+    ([0, 1], ['cat', 'dog'])
+
+    Source: MATLAB minibatchqueue.
+    """
+
+    def __init__(self, data: Any, mini_batch_size: int = 128, partial_mini_batch: str = "return",
+                 function: Callable[..., Any] | None = None, formats: Any = None, cast: Any = "float32",
+                 workers: int = 0, *, class_names: Any = None, seed: int | None = None, device: Any = None,
+                 batched: bool | None = None, masks: bool = False, sequence_length: str | int = "longest",
+                 sequence_padding_direction: str = "right", sequence_padding_value: float = 0.0):
+        size, workers = operator.index(mini_batch_size), operator.index(workers)
+        if size < 1 or workers < 0:
+            raise ShapeError(f"minibatchqueue: mini_batch_size={size}, workers={workers}, at {line_of(user_site())}; "
+                             "write a mini_batch_size of 1 or more, and workers=0 or more")
+        if partial_mini_batch not in ("return", "discard"):
+            raise TypeRefused(f"partial_mini_batch is \"return\" or \"discard\", not {partial_mini_batch!r}, at "
+                              f"{line_of(user_site())}; write partial_mini_batch=\"return\"")
+        if function is not None and not callable(function):
+            raise TypeRefused(f"function= takes a function of the parts of a mini-batch, not "
+                              f"{type(function).__name__}, at {line_of(user_site())}; leave it out to stack them")
+        self._feed = feed_of(data, size, partial_mini_batch == "discard", batched, formats, class_names)
+        parts = self._feed.store.parts if isinstance(self._feed, StoreFeed) else ()
+        padding = checked_padding(sequence_length, sequence_padding_direction, sequence_padding_value, "minibatchqueue")
+        self._maker = _Maker(function, parts, formats, cast, class_names, padding, device, masks)
+        self._workers = workers
+        self._seed = drawn_seed() if seed is None else operator.index(seed)
+        self._epoch = self._shuffles = self._position = 0
+        self._source: Callable[[], Any] | None = None
+        self._ahead: Ahead | None = None
+        self._peeked: Any = None
+
+    # ----- what it is -----
+
+    @property
+    def mini_batch_size(self) -> int:
+        """How many observations a mini-batch has, but for the last."""
+        return self._feed.size
+
+    @property
+    def num_observations(self) -> int | None:
+        """How many observations a pass has; None where the data does not say."""
+        return self._feed.count
+
+    @property
+    def class_names(self) -> Any:
+        """The words of the classes, in the order of their integers; a dictionary by output where several are classes."""
+        found = self._maker.class_names()
+        return None if not found else next(iter(found.values())) if len(found) == 1 else found
+
+    @property
+    def can_shuffle(self) -> bool:
+        """Whether the order is the queue's to choose: not of an iterable."""
+        return self._feed.shuffles
+
+    def __len__(self) -> int:
+        """How many mini-batches a pass has."""
+        if not isinstance(self._feed, StoreFeed):
+            raise TypeError("an iterable does not say how many mini-batches it has; ask hasdata()")
+        return -(-self._feed.end // self._feed.size)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        its = self._feed.store if isinstance(self._feed, StoreFeed) else type(self._feed.rows).__name__
+        return f"minibatchqueue of {its!r}, {self._feed.size} at a time, at {self._position}"
+
+    # ----- reading -----
+
+    def hasdata(self) -> bool:
+        """Whether there is another mini-batch in this pass."""
+        if isinstance(self._feed, StoreFeed):
+            return self._position < self._feed.end
+        if self._peeked is None:
+            try:
+                self._peeked = self._take()
+            except StopIteration:
+                return False
+        return True
+
+    def next(self) -> Any:
+        """The next mini-batch: a tuple of arrays, or the array where there is one output.
+
+        Raises DataError after the last; `hasdata()` asks, `reset()` and `shuffle()` begin a new pass.
+        """
+        try:
+            return next(self)
+        except StopIteration:
+            raise DataError(f"next: all mini-batches of this pass were read, at {line_of(user_site())}; ask hasdata() "
+                            "first, or write reset() or shuffle()") from None
+
+    def __next__(self) -> Any:
+        if not self.hasdata():
+            raise StopIteration
+        peeked = self._peeked
+        if peeked is None:
+            try:
+                peeked = self._take()
+            except StopIteration:
+                raise
+            except Exception as error:
+                error.add_note(f"in the mini-batch after {self._position} observations, asked for at "
+                               f"{line_of(user_site())}")
+                raise
+        self._peeked = None
+        count, outputs = peeked
+        self._position += count
+        return outputs
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self.hasdata() and self._position:
+            self.reset()
+        return self
+
+    def _take(self) -> Any:
+        if self._source is None:
+            self._source = self._opened()
+        try:
+            return self._source()
+        except BaseException:  # the next one is made anew
+            self._close()
+            raise
+
+    def _opened(self) -> Callable[[], Any]:
+        jobs = self._feed.jobs(self._maker.made, self._seed, self._shuffles, self._epoch, self._position)
+
+        def pull() -> Callable[[], Any]:
+            count, job = next(jobs)
+            return lambda: (count, _finished(job))
+
+        if not self._workers:
+            return lambda: pull()()
+        self._ahead = Ahead(pull, self._workers)
+        return self._ahead.take
+
+    def _close(self) -> None:
+        if self._ahead is not None:
+            self._ahead.close()
+        self._source = self._ahead = self._peeked = None
+
+    # ----- its place -----
+
+    def reset(self) -> None:
+        """Begin a new pass, in the same order."""
+        if not isinstance(self._feed, StoreFeed) and self._feed.once:
+            if not self._position and self._source is None:
+                return
+            raise DataError(f"reset: {type(self._feed.rows).__name__} is an iterator, which can be read once, at "
+                            f"{line_of(user_site())}; give a list, or an object whose __iter__ starts anew")
+        self._close()
+        self._epoch, self._position = self._epoch + 1, 0
+
+    def shuffle(self) -> None:
+        """Begin a new pass, in a new order."""
+        if not self._feed.shuffles:
+            raise DataError(f"shuffle: the order of {type(getattr(self._feed, 'rows', None)).__name__} is its own, at "
+                            f"{line_of(user_site())}; shuffle where the data comes from, or give a list or a datastore")
+        self.reset()
+        self._shuffles += 1
+
+    def state(self) -> dict[str, Any]:
+        """Where the queue is, as numbers: `restore` of a queue over the same data goes on with the same mini-batches,
+        to the bit."""
+        return {"seed": self._seed, "shuffles": self._shuffles, "epoch": self._epoch, "position": self._position,
+                "observations": -1 if self._feed.count is None else self._feed.count}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from where a queue was when `state()` was asked.
+
+        Raises DataError where that queue had other data.
+        """
+        observations = -1 if self._feed.count is None else self._feed.count
+        if int(state["observations"]) != observations:
+            raise DataError(f"restore: the state is of {int(state['observations'])} observations, the data has "
+                            f"{observations}, at {line_of(user_site())}; give the data that the state was saved with")
+        self._close()
+        self._seed, self._shuffles = int(state["seed"]), int(state["shuffles"])
+        self._epoch, self._position = int(state["epoch"]), int(state["position"])
+
+    # ----- parts -----
+
+    def partition(self, n: int, k: int) -> minibatchqueue:
+        """A queue over part k (counted from 0) of n parts of the observations; its shuffle stays inside the part."""
+        feed = self._of_store("partition")
+        store: Datastore = feed.store.subset(range(len(feed.store))[part_of(len(feed.store), n, k, "queue")])
+        return self._with(StoreFeed(store, feed.size, feed.discards))
+
+    def share(self, n: int, k: int) -> minibatchqueue:
+        """A queue over part k of n parts of each mini-batch, for n processes that train together: its order and its
+        state are those of the whole, and parts of a small mini-batch may be empty."""
+        feed = self._of_store("share")
+        part_of(0, n, k, "queue")
+        return self._with(StoreFeed(feed.store, feed.size, feed.discards, (n, k)))
+
+    def close(self) -> None:
+        """Drop what was made ahead, and end the threads; the queue keeps its place, and goes on when it is asked."""
+        self._close()
+
+    def _of_store(self, word: str) -> StoreFeed:
+        if not isinstance(self._feed, StoreFeed):
+            raise DataError(f"{word}: an iterable has no parts, at {line_of(user_site())}; give a list or a datastore")
+        return self._feed
+
+    def _with(self, feed: StoreFeed) -> minibatchqueue:
+        other = copy.copy(self)
+        other._feed = feed
+        other._source = other._ahead = other._peeked = None
+        other._position = 0
+        return other
+
+
+class _Maker:
+    """From what was read of a mini-batch to its outputs."""
+
+    def __init__(self, function: Callable[..., Any] | None, parts: Sequence[Part], formats: Any, cast: Any,
+                 class_names: Any, padding: Padding, device: Any, masks: bool):
+        self._function, self._parts, self._masks = function, parts, masks
+        self._formats, self._cast, self._padding, self._device = formats, cast, padding, device
+        self._class_names = class_names
+        several = [x for x in (formats, cast) if isinstance(x, (list, tuple))]
+        for its in formats if isinstance(formats, (list, tuple)) else [formats]:
+            if its is not None and (not isinstance(its, str) or set(its) - set(LETTERS)):
+                raise LabelError(f"a format has one letter of {', '.join(LETTERS)} for each axis, not {its!r}, at "
+                                 f"{line_of(user_site())}; write formats=[\"BCSS\", \"B\"]")
+        if len({len(x) for x in several}) > 1:
+            raise ShapeError(f"formats names {len(formats)} outputs, cast {len(cast)}, at {line_of(user_site())}; give "
+                             "one of each for every output")
+        self._count = len(several[0]) if several else None
+        known = len(parts) if function is None and parts else None
+        if None not in (self._count, known) and self._count != known:
+            raise ShapeError(f"formats or cast say {self._count} outputs, the data has {known}, at "
+                             f"{line_of(user_site())}; give one for each")
+        self._outputs = self._made_outputs(known or self._count or 1)
+
+    def _made_outputs(self, count: int) -> list[Output]:
+        formats = self._formats if isinstance(self._formats, (list, tuple)) else [self._formats] + [None] * (count - 1)
+        forced = isinstance(self._cast, (list, tuple))
+        casts = self._cast if forced else [self._cast] * count
+        if len(formats) < count or len(casts) < count:
+            raise ShapeError(f"the mini-batch has {count} outputs, formats or cast say {self._count}; give one for each")
+        names = self._names(count)
+        return [Output(k, (self._parts[k] if k < len(self._parts) and self._function is None else Part())._replace(
+            class_names=names[k]), formats[k], None if casts[k] is None else dtype_named(casts[k]), forced,
+            self._padding, self._device) for k in range(count)]
+
+    def _names(self, count: int) -> list[Any]:
+        """The classes of each output: those of the data, else those that were given."""
+        found = [self._parts[k].class_names if k < len(self._parts) else None for k in range(count)]
+        return found if any(found) or self._class_names is None else [list(self._class_names)] * count
+
+    def class_names(self) -> dict[int, Any]:
+        """Of each output that the data has as classes."""
+        found = {k: part.class_names for k, part in enumerate(self._parts) if part.class_names is not None}
+        return found or ({len(self._outputs) - 1: list(self._class_names)} if self._class_names is not None else {})
+
+    def made(self, columns: list[Any], key: tuple[int, ...]) -> Any:
+        """The outputs of a mini-batch; `key` decides what the function draws."""
+        if self._function is not None:
+            arguments = [self._argument(k, column) for k, column in enumerate(columns)]
+            with drawing("function", *key):
+                result = self._function(*arguments)
+            columns = list(result) if isinstance(result, tuple) else [result]
+        if len(columns) != len(self._outputs):
+            self._outputs = self._made_outputs(len(columns))
+        made = [output.made(column) for output, column in zip(self._outputs, columns, strict=True)]
+        arrays = [x for x, _ in made]
+        if self._masks:
+            arrays += [mask for _, mask in made if mask is not None]
+        return arrays[0] if len(arrays) == 1 else tuple(arrays)
+
+    def _argument(self, k: int, column: Any) -> Any:
+        """What a function of the mini-batch is given."""
+        if type(column) is not Stacked:
+            return column
+        if column.coded:
+            names = self._parts[k].class_names
+            assert names is not None
+            return _words(names)[column.array]
+        if column.labels is not None or isinstance(column.array, torch.Tensor):
+            value = column.array if isinstance(column.array, torch.Tensor) else torch.from_numpy(column.array)
+            return dlarray._made(value, None, column.labels)
+        return column.array
+
+
+def _words(names: list[Any]) -> Any:
+    import numpy as np
+
+    return np.asarray(names)
+
+
+def _finished(job: Callable[[], Any]) -> Any:
+    """What a job makes; an iterator's end inside it is an error, and not the end of the data."""
+    try:
+        return job()
+    except StopIteration as error:
+        raise DataError("reading an observation raised StopIteration; raise another error, or return the data") from error
+
+
+__all__ = ["minibatchqueue"]
