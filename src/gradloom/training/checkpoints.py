@@ -9,6 +9,7 @@ from typing import Any
 
 from ..core.errors import FileRefused, GradloomError, line_of, user_site
 from ..storage import load, save
+from ..networks.network import dlnetwork
 from .state import TrainingState
 
 KEPT = 3
@@ -31,7 +32,7 @@ def save_checkpoint(state: TrainingState, folder: Any, /, *, keep: int = KEPT) -
     >>> folder = tempfile.mkdtemp()
     >>> gl.save_checkpoint(gl.TrainingState(net, "adam"), folder).name
     'checkpoint_000000000.safetensors'
-    >>> gl.load_checkpoint(folder)
+    >>> gl.load_checkpoint(folder, net)
     TrainingState('adam', iteration=0, epoch=0)
     """
     folder = Path(folder)
@@ -49,33 +50,32 @@ def save_checkpoint(state: TrainingState, folder: Any, /, *, keep: int = KEPT) -
     return path
 
 
-def load_checkpoint(path: Any, /, options: Any = None, *, layers: Any = ()) -> TrainingState:
+def load_checkpoint(path: Any, network: dlnetwork, options: Any = None, /) -> TrainingState:
     """A state from a checkpoint, or from the newest whole one in a folder.
 
-    `options` are those that training goes on with; without them the solver's defaults. Custom layers are handed over,
-    as to `load`. `state.restore_random()` sets the random generators.
+    `network` is one like that which was saved: the checkpoint has its parameters. `options` are those that training goes
+    on with; without them the solver's defaults. `state.restore_random()` sets the random generators.
 
     Raises FileRefused where no checkpoint is whole, FileNotFoundError where there is none.
     """
     path = Path(path)
-    if not path.is_dir():
-        return TrainingState.of_container(load(path, layers=layers), options)
-    found = newest(path, layers)
+    found = load(path) if path.is_file() else newest(path)
     if found is None:
         raise FileNotFoundError(f"there is no checkpoint in {path}, at {line_of(user_site())}; save_checkpoint(state, "
                                 "folder) writes one")
-    return TrainingState.of_container(found, options)
+    return TrainingState.of_container(found, network, options)
 
 
-def newest(folder: Path, layers: Any = ()) -> dict[str, Any] | None:
+def newest(folder: Path) -> dict[str, Any] | None:
     """What the newest whole checkpoint of a folder holds; None where there is no file of that name."""
     files = _sorted(folder)
+    refused = None
     for path in reversed(files):
         try:
-            return load(path, layers=layers)
+            return load(path)
         except FileRefused as error:
             refused = error
-    if files:
+    if refused is not None:
         raise FileRefused(f"no checkpoint of {folder} can be read, at {line_of(user_site())}; the oldest: {refused}")
     return None
 

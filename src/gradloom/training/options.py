@@ -169,6 +169,10 @@ class TrainingOptions:
             raise TypeRefused(f"output_network=\"best-validation\" needs data to validate with, at {site}; write "
                               "validation_data=(x, t)")
 
+    def given(self, name: str) -> bool:
+        """Whether an option was given, and is no default."""
+        return name in self.__dict__["_given"]
+
     def __repr__(self) -> str:
         shown = "".join(f", {name}={_short(getattr(self, name))}" for name in self.__dict__["_given"])
         return f"TrainingOptions({self.solver!r}{shown})"

@@ -108,25 +108,29 @@ class TrainingState:
     # ----- as a container, for files -----
 
     def container(self) -> dict[str, Any]:
-        """Everything that a resumed run needs, as a container of arrays, networks, numbers and text."""
+        """Everything that a resumed run needs, as a container of arrays, numbers and text. Of networks it holds the
+        parameters: their layers may have functions of yours, which no file holds."""
+        best = {name: _parameters(value) if name == "network" else value for name, value in self.best.items()}
         return {
-            "version": 1, "solver": self.options.solver, "network": self.network,
+            "version": 1, "solver": self.options.solver, "network": _parameters(self.network),
             "solver_state": list(self.solver_state), "iteration": self.iteration, "epoch": self.epoch,
-            "learn_rate": self.learn_rate, "data": self.data, "random": random_state(), "best": self.best,
+            "learn_rate": self.learn_rate, "data": self.data, "random": random_state(), "best": best,
             "waited": self.waited, "elapsed": self.elapsed, "average": self.average,
             "training": {name: self.training[name] for name in self.training},
             "validation": {name: self.validation[name] for name in self.validation}}
 
     @classmethod
-    def of_container(cls, given: dict[str, Any], options: Any = None) -> TrainingState:
-        """The state that a container holds."""
-        made = cls(given["network"], given["solver"] if options is None else options)
+    def of_container(cls, given: dict[str, Any], network: dlnetwork, options: Any = None) -> TrainingState:
+        """The state that a container holds, of a network like the one that it was saved from."""
+        made = cls(network.replace(**given["network"]), given["solver"] if options is None else options)
         if made.options.solver != given["solver"]:
             raise TypeRefused(f"the checkpoint is of the solver {given['solver']!r}, the options are of "
                               f"{made.options.solver!r}, at {line_of(user_site())}; give the options of the run that "
                               "wrote it, or another checkpoint_path")
-        for name in ("iteration", "epoch", "learn_rate", "data", "random", "best", "waited", "elapsed", "average"):
+        for name in ("iteration", "epoch", "learn_rate", "data", "random", "waited", "elapsed", "average"):
             setattr(made, name, given[name])
+        made.best = {name: network.replace(**value) if name == "network" else value
+                     for name, value in given["best"].items()}
         made.solver_state = tuple(given["solver_state"])
         made.training, made.validation = History(given["training"]), History(given["validation"])
         return made
@@ -135,6 +139,10 @@ class TrainingState:
         """Set this thread's random generators to where they were."""
         if self.random:
             restore_random_state(self.random)
+
+
+def _parameters(network: dlnetwork) -> dict[str, Any]:
+    return {"learnables": network.learnables, "state": network.state}
 
 
 def regularized(net: dlnetwork, gradients: Any, factor: float) -> Any:
