@@ -334,7 +334,7 @@ def test_a_question_that_does_not_say_why_is_found(text):
 
 # ----- a network's own affairs -------------------------------------------------------------------------------------------
 
-NETWORKS = {"network.py": "dlnetwork", "parameters.py": "Learnables", "running.py": "LayerGraph", "graph.py": "Graph"}
+NETWORKS = {"body.py": "WithBody", "network.py": "dlnetwork", "settings.py": "Settings", "parameters.py": "Learnables", "running.py": "LayerGraph", "graph.py": "Graph"}
 
 
 def own_names(sources):

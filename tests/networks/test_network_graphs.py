@@ -290,7 +290,7 @@ def test_anything_that_keeps_the_protocol_is_a_body():
         """x to a trained power."""
 
         learnable_keys, state_keys = (("", "exponent"),), (("", "calls"),)
-        input_names, output_names, columns = ("x",), ("y",), ("Kind",)
+        input_names, output_names, columns, separator = ("x",), ("y",), ("Kind",), "/"
 
         def run(self, values, xs, training, wanted, stateful, options):
             return xs[0] ** values[0], [values[1] + 1] if stateful else None

@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from .parameters import Key
+from .settings import Settings
+
+_new = object.__new__
+_set = object.__setattr__
 
 
 class Body(Protocol):
@@ -28,6 +32,10 @@ class Body(Protocol):
     @property
     def output_names(self) -> tuple[str, ...]:
         """What it returns where nothing is asked for by name is called; () where only a run can tell."""
+
+    @property
+    def separator(self) -> str:
+        """What stands between the names of a part and of its parts: "/" in "block/conv1"."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -53,4 +61,31 @@ class Body(Protocol):
         """What it prints: one row for each of its parts, one cell for each column."""
 
 
-__all__ = ["Body"]
+class WithBody:
+    """What has a body, values and settings: `dlnetwork`, for the files that it imports itself."""
+
+    __slots__ = ("__weakref__", "_body", "_settings", "_values")
+    _body: Body
+    _values: list[Any]
+    _settings: Settings
+
+
+def filled(kind: type, body: Body, values: list[Any], settings: Settings | None = None) -> Any:
+    """A network of a body with these values, without checks."""
+    made: Any = _new(kind)
+    _set(made, "_body", body)
+    _set(made, "_values", values)
+    _set(made, "_settings", Settings(body.learnable_keys, {}) if settings is None else settings)
+    return made
+
+
+def refilled(network: Any, values: list[Any]) -> Any:
+    """The network with other values, without checks."""
+    made: Any = _new(type(network))
+    _set(made, "_body", network._body)
+    _set(made, "_values", values)
+    _set(made, "_settings", network._settings)
+    return made
+
+
+__all__ = ["Body", "WithBody", "filled", "refilled"]

@@ -12,13 +12,15 @@ from ..machine.dtypes import COMPLEX_OF, dtype_named
 from .graph import ENTERING, Graph, Node, Source
 from .layer import LEARNABLE, STATE, Layer, copied
 from .layout import Layout, layout_of
+from .registry import CATALOGUE
 from .running import LayerGraph, Stage, kind_of
+from .settings import USUAL, Setting, Settings
 
 
 def construct(layers: Any, examples: Sequence[Any], dtype: Any,
-              edges: Iterable[tuple[str, str]] | None = None) -> tuple[LayerGraph, list[Any]]:
-    """The body of a network of layers and the values of its parameters, learnables first: a chain, or a graph with
-    edges such as ("relu1", "add/in2").
+              edges: Iterable[tuple[str, str]] | None = None) -> tuple[LayerGraph, list[Any], Settings]:
+    """The body of a network of layers, the values of its parameters, learnables first, and their settings: a chain, or
+    a graph with edges such as ("relu1", "add/in2").
     """
     dtype = dtype_named(dtype)
     if not dtype.is_floating_point:
@@ -40,7 +42,19 @@ def construct(layers: Any, examples: Sequence[Any], dtype: Any,
         layouts = None if outputs is None else tuple(layout_of(y) for y in outputs)
         stages[k] = (layer, by_role, Stage(layer, names[k], by_role[LEARNABLE], by_role[STATE], layouts))
     values = [getattr(layer, f) for role in (LEARNABLE, STATE) for layer, by_role, _ in stages for f in by_role[role]]
-    return LayerGraph([stage for _, _, stage in stages], graph), values
+    body = LayerGraph([stage for _, _, stage in stages], graph)
+    kinds = {stage.name: stage.kind for stage in body.stages}
+    settings = Settings(body.learnable_keys, {key: usual_setting(kinds[key[0]], key[1]) for key in body.learnable_keys})
+    return body, values, settings
+
+
+def usual_setting(kind: type[Layer], field: str) -> Setting:
+    """How training treats a learnable unless it is told otherwise: as in MATLAB, the catalogue's biases are not
+    regularized."""
+    return UNREGULARIZED if field == "bias" and any(CATALOGUE.get(c.__name__) is c for c in kind.__mro__) else USUAL
+
+
+UNREGULARIZED = Setting(l2_factor=0.0)
 
 
 def inputs_of(sources: Sequence[Source], results: Sequence[Any]) -> tuple[Any, ...] | None:

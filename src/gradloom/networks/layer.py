@@ -60,6 +60,7 @@ class Layer:
     roles: ClassVar[dict[str, str]] = {}
     default_name: ClassVar[str] = "layer"
     matlab: ClassVar[str | None] = None  # what MATLAB calls a layer of the catalogue
+    onnx: ClassVar[str | None] = None  # the ONNX operator that does the same
     input_names: ClassVar[tuple[str, ...]] = ("in",)
     output_names: ClassVar[tuple[str, ...]] = ("out",)
 

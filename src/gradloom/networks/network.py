@@ -1,7 +1,7 @@
 """The network: a body and the values of its parameters, as one value that never changes."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Never, final
 
 from ..core.array import dlarray
@@ -14,19 +14,19 @@ from ..operations.methods import by_keyword
 from ..storage.files import save
 from ..vocabulary.hints import NetworkWords
 from ..vocabulary.misspelled import nearest
-from .body import Body
+from .body import Body, WithBody, filled, refilled
 from .building import construct
 from .layer import Layer
-from .parameters import Learnables, checked_shape, learnables_of, placed
+from .parameters import Key, Learnables, checked_shape, learnables_of, placed
+from .settings import Setting, Settings, matching
 from .summary import aligned_rows, html_table
 
-_new = object.__new__
 _set = object.__setattr__
 _made = dlarray._made
 
 
 @final
-class dlnetwork(NetworkWords):
+class dlnetwork(NetworkWords, WithBody):
     """A network: a body (a graph of layers, a torch module) with parameters that can be traced, differentiated and
     replaced.
 
@@ -50,14 +50,13 @@ class dlnetwork(NetworkWords):
     Source: MATLAB Deep Learning Toolbox, dlnetwork.
     """
 
-    __slots__ = ("__weakref__", "_body", "_values")
-    _body: Body
-    _values: list[Any]
+    __slots__ = ()
 
     def __init__(self, layers: Layer | Sequence[Layer], /, *examples: Any, dtype: Any = "float32"):
-        body, values = construct(layers, examples, dtype)
+        body, values, settings = construct(layers, examples, dtype)
         _set(self, "_body", body)
         _set(self, "_values", values)
+        _set(self, "_settings", settings)
 
     # ----- running -----
 
@@ -105,14 +104,35 @@ class dlnetwork(NetworkWords):
         return learnables_of(body.state_keys, self._values[len(body.learnable_keys):])
 
     @property
+    def trainable(self) -> Learnables:
+        """The learnables without those that are frozen: what an update changes, and a gradient is needed of."""
+        body, (keys, places) = self._body, self._settings.trainable
+        count = len(body.learnable_keys)
+        if places is None:
+            return learnables_of(body.learnable_keys, self._values[:count])
+        return learnables_of(keys, [self._values[k] for k in places])
+
+    @property
+    def settings(self) -> Settings:
+        """How training treats each learnable: {(layer, parameter): Setting}, with learn_rate_factor, l2_factor and
+        frozen; `net.replace(settings=...)` changes some."""
+        return self._settings
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """What the arrays that it runs on are called, in order."""
+        return self._body.input_names
+
+    @property
     def layers(self) -> tuple[Layer, ...]:
         """The layers, with their names and their parameters."""
         return self._body.layers(self._values)
 
     # ----- other networks -----
 
-    def replace(self, *, state: Any = None, learnables: Any = None) -> dlnetwork:
-        """The network with other parameters: any Mapping with the same keys, or with some of them.
+    def replace(self, *, state: Any = None, learnables: Any = None,
+                settings: Mapping[Key, Setting] | None = None) -> dlnetwork:
+        """The network with other parameters or settings: any Mapping with the same keys, or with some of them.
 
         Raises an error that names the first key that the network does not have, or whose shape differs.
 
@@ -139,7 +159,7 @@ class dlnetwork(NetworkWords):
                                           f"at {line_of(user_site())}; write dlarray(x, dtype=\"float32\")")
                 labels = value._labels or (old._labels if value.ndim == old.ndim else None)
                 values[start + k] = _made(value._value, value._node, labels)
-        return network_of(body, values)
+        return filled(dlnetwork, body, values, self._settings if settings is None else self._settings.updated(settings))
 
     def to(self, *given: Never, device: Any = None, dtype: Any = None) -> dlnetwork:
         """The network on another device, or with parameters of another type ("float64", "bfloat16"; complex ones stay
@@ -156,11 +176,65 @@ class dlnetwork(NetworkWords):
             if where is not None and x._value.device != where:
                 x = x.to(device=where) if live(x._node) is not None else _made(x._value.to(where), None, x._labels)
             values.append(x)
-        return network_of(self._body, values)
+        return refilled(self, values)
 
     def reset_state(self) -> dlnetwork:
         """The network with the states that its layers start from (each layer's own `reset_state`)."""
-        return network_of(self._body, self._body.reset(self._values))
+        return refilled(self, self._body.reset(self._values))
+
+    # ----- what training is told -----
+
+    def set_learn_rate_factor(self, layer: str, parameter: str, factor: float, /) -> dlnetwork:
+        """The network in which the learning rate of a learnable is multiplied by a factor; 1 is usual.
+
+        `layer` and `parameter` are names or patterns ("conv*", "*").
+
+        >>> import gradloom as gl
+        >>> net = gl.dlnetwork([gl.layers.FeatureInput(3), gl.layers.FullyConnected(1)])
+        >>> net.set_learn_rate_factor("fc", "bias", 2).settings["fc", "bias"].learn_rate_factor
+        2.0
+
+        Source: MATLAB setLearnRateFactor.
+        """
+        return self._set("set_learn_rate_factor", [(layer, parameter)], learn_rate_factor=factor)
+
+    def set_l2_factor(self, layer: str, parameter: str, factor: float, /) -> dlnetwork:
+        """The network in which the L2 regularization of a learnable is multiplied by a factor: 1 is usual, 0 for the
+        biases of the catalogue's layers.
+
+        `layer` and `parameter` are names or patterns ("conv*", "*").
+
+        Source: MATLAB setL2Factor.
+        """
+        return self._set("set_l2_factor", [(layer, parameter)], l2_factor=factor)
+
+    def freeze(self, *which: str | tuple[str, str]) -> dlnetwork:
+        """The network in which learnables are frozen: not in `net.trainable`, and left alone by updates.
+
+        `which` are names of layers or patterns ("conv*"; "block" means the layers of a nested network too), or pairs
+        (layer, parameter); without any, all are frozen. States are no learnables: `forward` still moves them.
+
+        Raises UnknownName for a name or a pattern that nothing matches.
+
+        >>> import gradloom as gl
+        >>> net = gl.dlnetwork([gl.layers.FeatureInput(3), gl.layers.FullyConnected(4), gl.layers.FullyConnected(1)])
+        >>> list(net.freeze("fc").trainable)
+        [('fc_1', 'weights'), ('fc_1', 'bias')]
+
+        Source: MATLAB freezeNetwork.
+        """
+        return self._set("freeze", which, frozen=True)
+
+    def unfreeze(self, *which: str | tuple[str, str]) -> dlnetwork:
+        """The network in which learnables are no longer frozen: those that are named as in `freeze`, or all.
+
+        Source: MATLAB unfreezeNetwork.
+        """
+        return self._set("unfreeze", which, frozen=False)
+
+    def _set(self, word: str, which: Sequence[Any], **fields: Any) -> dlnetwork:
+        keys = matching(self._body.learnable_keys, which, self._body.separator, word)
+        return filled(dlnetwork, self._body, self._values, self._settings.changed(keys, **fields))
 
     def save(self, path: Any, /) -> None:
         """Write the network to a file, with its layers, parameters and settings; `load(path)` gives it back.
@@ -192,7 +266,7 @@ class dlnetwork(NetworkWords):
                           "make a new one with dlnetwork(layers)")
 
     def __reduce__(self) -> Any:
-        return network_of, (self._body, self._values)
+        return network_of, (self._body, self._values, self._settings)
 
     # ----- printing -----
 
@@ -205,23 +279,28 @@ class dlnetwork(NetworkWords):
         return f"<p>{body.heading(self._values)}</p>" + html_table([body.columns, *body.rows(self._values)])
 
 
-def network_of(body: Body, values: list[Any]) -> dlnetwork:
-    """A body with these values, without checks."""
-    made = _new(dlnetwork)
-    _set(made, "_body", body)
-    _set(made, "_values", values)
-    return made
+def network_of(body: Body, values: list[Any], settings: Settings | None = None) -> dlnetwork:
+    """A body with these values, without checks; every setting is as usual where none are given."""
+    return filled(dlnetwork, body, values, settings)
 
 
 def with_learnables(network: dlnetwork, arrays: Sequence[Any]) -> dlnetwork:
     """The network with other learnables, all of them, in the order of their keys, without checks."""
-    return network_of(network._body, [*arrays, *network._values[len(arrays):]])
+    return refilled(network, [*arrays, *network._values[len(arrays):]])
 
 
 def _keys(network: dlnetwork) -> list[Any]:
     return [*network._body.learnable_keys, *network._body.state_keys]
 
 
-register(dlnetwork, lambda net: (net._values, net._body), network_of, _keys)
+def _rebuilt(rest: tuple[Body, Settings], values: list[Any]) -> dlnetwork:
+    made = object.__new__(dlnetwork)
+    _set(made, "_values", values)
+    _set(made, "_body", rest[0])
+    _set(made, "_settings", rest[1])
+    return made
+
+
+register(dlnetwork, lambda net: (net._values, (net._body, net._settings)), _rebuilt, _keys)
 
 __all__ = ["dlnetwork", "network_of", "with_learnables"]

@@ -113,6 +113,7 @@ class LayerGraph:
 
     __slots__ = ("graph", "learnable_keys", "stages", "state_keys")
     columns = ("Layer", "Kind", "Output", "Learnables")
+    separator = "/"
 
     def __init__(self, stages: Sequence[Stage], graph: Graph):
         self.graph = graph

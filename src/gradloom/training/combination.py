@@ -37,4 +37,20 @@ def combined(a: Any, b: Any, first: float, second: float | Sequence[float]) -> A
     return p.refilled([dlarray._made(x, None, old._labels) for x, old in zip(found, p.arrays, strict=True)])
 
 
-__all__ = ["combined"]
+def _scaled(*tensors: Tensor, factor: float) -> tuple[Tensor, ...]:
+    return tuple(torch._foreach_mul(tensors, factor))
+
+
+SCALED = discrete("scaled_sum", _scaled)
+
+
+def scaled(a: Any, factor: float) -> Any:
+    """factor * a of a container."""
+    p = Parameters(a, "weighted_sum")
+    if not p.arrays:
+        return a
+    found = SCALED.apply([x._value for x in p.arrays], {"factor": float(factor)})
+    return p.refilled([dlarray._made(x, None, old._labels) for x, old in zip(found, p.arrays, strict=True)])
+
+
+__all__ = ["combined", "scaled"]

@@ -8,7 +8,7 @@ from ..data import minibatchqueue
 from ..derivatives.words.evaluate import dlfeval
 from ..derivatives.words.gradient import dlgradient
 from ..networks.network import dlnetwork
-from .combination import combined
+from .combination import combined, scaled
 from .losses import Loss
 from .metrics import Metric, Sums
 from .sources import Batch, batches
@@ -25,11 +25,11 @@ class Part(NamedTuple):
     outputs: tuple[Any, ...]
 
 
-def part_of(net: dlnetwork, batch: Batch, loss: Loss) -> Part:
-    """A mini-batch in training."""
+def part_of(net: dlnetwork, batch: Batch, loss: Loss, training: bool = True) -> Part:
+    """A mini-batch in training, or as the network is used."""
 
     def model_loss(net: dlnetwork) -> Any:
-        y, state = net.forward(*batch.inputs, return_state=True)
+        y, state = (net.forward if training else net.predict)(*batch.inputs, return_state=True)
         ys = y if isinstance(y, tuple) else (y,)
         value, weight = loss(ys, batch.targets, batch.masks)
         return value, weight, dlgradient(value, net.trainable), state, ys
@@ -65,7 +65,7 @@ class Total:
         if self._gradients is None:  # quick way: one part, whose mean it is; the plain one is below
             assert self._only is not None
             return self._only.gradients
-        return combined(self._gradients, self._gradients, 1 / self._weight, 0.0)
+        return scaled(self._gradients, 1 / self._weight)
 
 
 def evaluated(net: dlnetwork, queue: minibatchqueue, loss: Loss, metrics: Sequence[Metric]) -> dict[str, float]:

@@ -90,6 +90,12 @@ class TrainingState:
             new.average = combined(before, new.network.learnables, decay, 1 - decay)
         return new
 
+    def advanced(self, network: dlnetwork, solver_state: tuple[Any, ...]) -> TrainingState:
+        """The next state, of a solver that made its step itself."""
+        new = copy.copy(self)
+        new.network, new.solver_state, new.iteration = network, solver_state, self.iteration + 1
+        return new
+
     def _learn_rate(self, iteration: int) -> float:
         options = self.options
         schedule = options.learn_rate_schedule

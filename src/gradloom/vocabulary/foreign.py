@@ -113,7 +113,10 @@ ARRAY: Table = {
 NETWORK: Table = {
     "MATLAB": {
         "Learnables": "net.learnables", "State": "net.state", "Layers": "net.layers",
-        "resetState": "net = net.reset_state()",
+        "resetState": "net = net.reset_state()", "freezeNetwork": 'net = net.freeze("fc*")',
+        "unfreezeNetwork": "net = net.unfreeze()",
+        "setLearnRateFactor": 'net = net.set_learn_rate_factor("fc", "weights", 2)',
+        "setL2Factor": 'net = net.set_l2_factor("fc", "weights", 2)',
     },
     "PyTorch": {
         "parameters": "net.learnables.values()", "named_parameters": "net.learnables.items()",
@@ -185,24 +188,19 @@ LAYERS: Table = {
 
 # Words of this library that are to come, and what does their work until then ("": nothing does).
 PLANNED = {
-    "trainnet": "a custom training loop, docs/from_matlab.md",
-    "TrainingOptions": "arguments of your own training loop",
     "dlaccelerate": "the function itself",
     "lbfgsupdate": "scipy.optimize with value_and_gradient", "summary": "print(net)", "plot": "print(net)",
     "check_layer": "check_derivatives(layer.predict, x)", "ImageDatastore": "",
-    "FileDatastore": "", "AugmentedImageDatastore": "", "TrainingProgressMonitor": "",
-    "TrainingState": "", "split_each_label": "", "count_each_label": "", "load_weights": "net.replace(learnables=...)",
-    "save_weights": "net.learnables", "save_checkpoint": "pickle.dump(net, file)",
-    "load_checkpoint": "pickle.load(file)", "partials": "dlgradient(..., enable_higher_derivatives=True)",
+    "FileDatastore": "", "AugmentedImageDatastore": "", 
+    "split_each_label": "", "count_each_label": "", "load_weights": "net.replace(learnables=...)",
+    "save_weights": "net.learnables", "partials": "dlgradient(..., enable_higher_derivatives=True)",
     "distributed": "",
 }
 PLANNED_OF_NETWORKS = {
     "add_layers": "dlnetwork of all layers", "remove_layers": "dlnetwork of the layers that stay",
     "connect_layers": "a layer that does what the branches do", "disconnect_layers": "", "connections": "",
     "replace_layer": "dlnetwork of the new layers", "initialize": "dlnetwork(layers), which initialises",
-    "initialized": "", "input_names": "", "output_names": "", "trainable": "net.learnables",
-    "set_learn_rate_factor": "dlupdate", "set_l2_factor": "dlupdate", "freeze": "an update with fewer keys",
-    "unfreeze": "", "plot": "print(net)",
+    "initialized": "", "plot": "print(net)",
     "load_weights": "net.replace(learnables=...)", "trainnet": "a custom training loop, docs/from_matlab.md",
 }
 # Whose word for what is to come: {word: word here}.
@@ -210,7 +208,7 @@ PLANNED_AS: Table = {
     "MATLAB": {
         "addLayers": "add_layers", "removeLayers": "remove_layers", "connectLayers": "connect_layers",
         "disconnectLayers": "disconnect_layers", "replaceLayer": "replace_layer",
-        "setLearnRateFactor": "set_learn_rate_factor", "setL2Factor": "set_l2_factor", "Connections": "connections",
+        "Connections": "connections",
         "InputNames": "input_names", "OutputNames": "output_names", "Initialized": "initialized",
         "testnet": "trainnet", "trainnetwork": "trainnet", "imageDataAugmenter": "AugmentedImageDatastore",
     },

@@ -32,6 +32,7 @@ class TorchBody:
 
     __slots__ = ("differentiates", "idle", "learnable_keys", "module", "places", "state_keys", "training")
     columns = ("Layer", "Parameter", "Value")
+    separator = "."
     output_names: tuple[str, ...] = ()  # the module's own affair
 
     def __init__(self, module: torch.nn.Module):

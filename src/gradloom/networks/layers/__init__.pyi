@@ -3,6 +3,10 @@ from typing import Any
 
 from ..layer import Layer
 
+class Addition(Layer):
+    """The sum of `num_inputs` inputs, which are matched by their labels."""
+    def __init__(self, num_inputs: Any = 2, *, name: Any = None) -> None: ...
+    num_inputs: Any
 class AveragePooling2d(Layer):
     """The mean of each window of `pool_size`, one number or (height, width). The stride is 1 unless it is given."""
     def __init__(self, pool_size: Any, *, name: Any = None, stride: Any = 1, padding: Any = 0, padding_value: Any = 0) -> None: ...
@@ -20,6 +24,11 @@ class BatchNormalization(Layer):
     scale: Any
     trained_mean: Any
     trained_variance: Any
+class Concatenation(Layer):
+    """`num_inputs` inputs one after the other along `axis`: a label ("C", "T", "S" where there is one), or a position."""
+    def __init__(self, axis: Any, num_inputs: Any = 2, *, name: Any = None) -> None: ...
+    axis: Any
+    num_inputs: Any
 class Convolution2d(Layer):
     """Convolution (cross-correlation) with `num_filters` filters of `filter_size`, one number or (height, width)."""
     def __init__(self, filter_size: Any, num_filters: Any, *, name: Any = None, stride: Any = 1, padding: Any = 0, dilation_factor: Any = 1, weights_initializer: Any = 'glorot', bias_initializer: Any = 'zeros', weights: Any = ..., bias: Any = ...) -> None: ...
@@ -32,6 +41,10 @@ class Convolution2d(Layer):
     bias_initializer: Any
     weights: Any
     bias: Any
+class DepthConcatenation(Layer):
+    """`num_inputs` inputs one after the other along their channels; their other axes have the same sizes."""
+    def __init__(self, num_inputs: Any = 2, *, name: Any = None) -> None: ...
+    num_inputs: Any
 class Dropout(Layer):
     """In training each element is 0 with the given probability, and the others are divided by 1 - probability."""
     def __init__(self, probability: Any = 0.5, *, name: Any = None) -> None: ...
@@ -76,6 +89,10 @@ class MaxPooling2d(Layer):
     pool_size: Any
     stride: Any
     padding: Any
+class Multiplication(Layer):
+    """The product, element by element, of `num_inputs` inputs, which are matched by their labels."""
+    def __init__(self, num_inputs: Any = 2, *, name: Any = None) -> None: ...
+    num_inputs: Any
 class ReLU(Layer):
     """max(x, 0), with derivative 0 at 0."""
     def __init__(self, *, name: Any = None) -> None: ...
@@ -89,4 +106,4 @@ class Tanh(Layer):
     """The hyperbolic tangent."""
     def __init__(self, *, name: Any = None) -> None: ...
 
-__all__ = ['AveragePooling2d', 'BatchNormalization', 'Convolution2d', 'Dropout', 'FeatureInput', 'Flatten', 'FullyConnected', 'Function', 'GELU', 'GlobalAveragePooling2d', 'ImageInput', 'LeakyReLU', 'MaxPooling2d', 'ReLU', 'Sigmoid', 'Softmax', 'Tanh']
+__all__ = ['Addition', 'AveragePooling2d', 'BatchNormalization', 'Concatenation', 'Convolution2d', 'DepthConcatenation', 'Dropout', 'FeatureInput', 'Flatten', 'FullyConnected', 'Function', 'GELU', 'GlobalAveragePooling2d', 'ImageInput', 'LeakyReLU', 'MaxPooling2d', 'Multiplication', 'ReLU', 'Sigmoid', 'Softmax', 'Tanh']
