@@ -36,9 +36,29 @@ from .derivatives.words.solvers import hessian, jacobian, sparse_hessian, sparse
 from .interop import array_api
 from .machine.memory import keep_memory
 from .networks import Layer, Layout, Learnable, Learnables, State, UnknownName, dlnetwork, layers
+from .networks.weights import load_weights, save_weights
 from .operations.matrices import linalg
 from .storage.files import load, save
 from .training.adaptive import adamupdate, rmspropupdate
+from .training.clipping import clip_gradients
+from .training.lbfgs import LBFGSState, lbfgsupdate
+from .training.schedules import (
+    LearnRateSchedule,
+    cosine_learn_rate,
+    cyclical_learn_rate,
+    exponential_learn_rate,
+    piecewise_learn_rate,
+    polynomial_learn_rate,
+    scheduled_learn_rate,
+    warmup_learn_rate,
+)
+from .training import displays
+from .training.checkpoints import load_checkpoint, save_checkpoint
+from .training.monitor import TrainingProgressMonitor, group_subplot, record_metrics, update_info
+from .training.options import TrainingOptions
+from .training.prediction import minibatchpredict, scores2label, testnet
+from .training.state import TrainingState
+from .training.trainnet import TrainingInfo, trainnet
 from .training.updates import dlupdate, sgdmupdate
 from .vocabulary.hints import of_module as _said_of
 from .vocabulary.types import say_types as _say_types
@@ -46,19 +66,25 @@ from .vocabulary.types import say_types as _say_types
 __version__ = "0.1.0"
 
 globals().update(_PUBLIC)
-for _word in (adamupdate, check_derivatives, dldivergence, dlgradient, dljacobian, dllaplacian, hessian,
-              hvp, jacobian, jvp, keep_memory, load, rmspropupdate, save, sgdmupdate, sparse_hessian,
-              sparse_jacobian, value_and_gradient, vjp):
+for _word in (adamupdate, check_derivatives, clip_gradients, cosine_learn_rate, cyclical_learn_rate, dldivergence,
+              dlgradient, dljacobian, dllaplacian, exponential_learn_rate, hessian, hvp, jacobian, jvp, keep_memory,
+              lbfgsupdate, load, load_weights, piecewise_learn_rate, polynomial_learn_rate, rmspropupdate, save,
+              save_weights, scheduled_learn_rate, sgdmupdate, sparse_hessian, sparse_jacobian, value_and_gradient,
+              vjp, warmup_learn_rate):
     _word.__module__ = "gradloom"
     globals()[_word.__name__] = _explained(_word, always=True)
     _say_types(globals()[_word.__name__], one_array=False)
 _WORDS = """
-BatchDependenceWarning FileRefused GradloomError GradloomWarning Jacobian LabelError Layer Layout Learnable Learnables NotFinite
-ShapeError State TraceError TypeRefused DerivativeCheck DerivativeMismatch DifferentiableFunction UnknownName adamupdate
-array_api check_derivatives check_finite detach dlarray dldivergence dlfeval dlgradient dljacobian dllaplacian dlnetwork dlupdate
-extractdata hessian hvp isdlarray jacobian jvp keep_memory layers linalg load rmspropupdate save sgdmupdate sparse_hessian sparse_jacobian
-value_and_gradient vjp
+BatchDependenceWarning DerivativeCheck DerivativeMismatch DifferentiableFunction FileRefused GradloomError
+GradloomWarning Jacobian LBFGSState LabelError Layer Layout LearnRateSchedule Learnable Learnables NotFinite
+ShapeError State TraceError TypeRefused UnknownName adamupdate array_api check_derivatives check_finite clip_gradients
+cosine_learn_rate cyclical_learn_rate detach dlarray dldivergence dlfeval dlgradient dljacobian dllaplacian dlnetwork
+dlupdate exponential_learn_rate extractdata hessian hvp isdlarray jacobian jvp keep_memory layers lbfgsupdate linalg
+load load_weights piecewise_learn_rate polynomial_learn_rate rmspropupdate save save_weights scheduled_learn_rate
+sgdmupdate sparse_hessian sparse_jacobian value_and_gradient vjp warmup_learn_rate
 ArrayDatastore CombinedDatastore DataError Datastore combine minibatchqueue padsequences
+TrainingInfo TrainingOptions TrainingProgressMonitor TrainingState displays group_subplot load_checkpoint minibatchpredict
+record_metrics save_checkpoint scores2label testnet trainnet update_info
 """
 _VOCABULARY = sorted({*_PUBLIC, *_WORDS.split(), *[name for name in globals() if name.startswith("__")]})
 __all__ = [name for name in (*_PUBLIC, *_WORDS.split()) if not hasattr(_builtins, name)]

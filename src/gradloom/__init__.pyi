@@ -7,12 +7,15 @@ from .core.errors import BatchDependenceWarning as BatchDependenceWarning
 from .derivatives.own.checking import DerivativeCheck as DerivativeCheck
 from .derivatives.own.checking import DerivativeMismatch as DerivativeMismatch
 from .derivatives.own.function import DifferentiableFunction as DifferentiableFunction
+from .core.errors import FileRefused as FileRefused
 from .core.errors import GradloomError as GradloomError
 from .core.errors import GradloomWarning as GradloomWarning
 from .derivatives.jacobians.jacobian import Jacobian as Jacobian
+from .training.lbfgs import LBFGSState as LBFGSState
 from .core.errors import LabelError as LabelError
 from .networks.layer import Layer as Layer
 from .networks.layout import Layout as Layout
+from .training.schedules import LearnRateSchedule as LearnRateSchedule
 from .networks.layer import Learnable as Learnable
 from .networks.parameters import Learnables as Learnables
 from .core.errors import NotFinite as NotFinite
@@ -166,6 +169,8 @@ def acsc(x: Any, /) -> Any:
     """The inverse cosecant, asin(1 / x), in radians."""
 def acsch(x: Any, /) -> Any:
     """The inverse hyperbolic cosecant, asinh(1 / x)."""
+def adamupdate(parameters: Any, gradients: Any, average_gradient: Any = None, average_squared_gradient: Any = None, iteration: Any = 1, /, learn_rate: Any = 0.001, grad_decay: Any = 0.9, sq_grad_decay: Any = 0.999, epsilon: Any = 1e-08, *, weight_decay: Any = 0.0) -> Any:
+    """One step of Adam: (new parameters, new average gradient, new average squared gradient)."""
 def add(a: Any, b: Any, /) -> Any:
     """a + b."""
 def all(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
@@ -242,6 +247,8 @@ def cholesky(x: Any, /, *, upper: Any = False) -> Any:
     """The lower triangular y with y y.H = x for Hermitian positive definite x; with `upper=True` the upper one with y.H y = x."""
 def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
     """x limited to [min, max], numbers or arrays; derivative 1 on the bounds."""
+def clip_gradients(gradients: Any, threshold: Any, method: Any = 'l2norm') -> Any:
+    """Gradients of which none is larger than `threshold`: a container like the one given."""
 def complex(a: Any, b: Any, /) -> Any:
     """a + b i."""
 def concat(arrays: Any, /, *, axis: Any = 0) -> Any:
@@ -254,6 +261,8 @@ def cos(x: Any, /) -> Any:
     """The cosine; x in radians."""
 def cosh(x: Any, /) -> Any:
     """The hyperbolic cosine."""
+def cosine_learn_rate(*, initial_factor: Any = 1.0, final_factor: Any = 0.01, period: Any = 30, period_growth_factor: Any = 1.0, frequency_unit: Any = 'epoch') -> Any:
+    """From initial_factor down to final_factor along half a cosine over `period` steps, and again from the start."""
 def cospi(x: Any, /) -> Any:
     """cos(pi x), exactly 0 halfway between integers."""
 def cot(x: Any, /) -> Any:
@@ -286,6 +295,8 @@ def cumulative_prod(x: Any, /, *, axis: Any = None, dtype: Any = None, include_i
     """The product of all elements up to each one along an axis, itself included."""
 def cumulative_sum(x: Any, /, *, axis: Any = None, dtype: Any = None, include_initial: Any = False) -> Any:
     """The sum of all elements up to each one along an axis, itself included."""
+def cyclical_learn_rate(*, max_factor: Any = 10.0, period: Any = 10, step_ratio: Any = 0.5, frequency_unit: Any = 'epoch') -> Any:
+    """From 1 to max_factor and back in straight lines, again and again: step_ratio of each `period` steps goes up."""
 def det(x: Any, /) -> Any:
     """The determinant of square matrices; 1 of a 0 x 0 one."""
 def detach(x: Any, /) -> Any:
@@ -364,6 +375,8 @@ def expm(x: Any, /) -> Any:
     """The exponential of square matrices: the sum of x**k / k! over all k. Not element by element: that is `exp`."""
 def expm1(x: Any, /) -> Any:
     """e ** x - 1, accurate near 0."""
+def exponential_learn_rate(*, drop_factor: Any = 0.1, period: Any = 1, frequency_unit: Any = 'epoch') -> Any:
+    """Times drop_factor**(1 / period) after every step."""
 def extractdata(x: Any, /) -> Any:
     """The values as a read-only NumPy array, a constant: shared memory on the CPU, a copy from a GPU."""
 def eye(n_rows: Any, n_cols: Any = None, labels: Any = None, *, k: Any = 0, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
@@ -480,6 +493,8 @@ def l2loss(y: Any, targets: Any, weights: Any = None, /, *, mask: Any = None, re
     """The squared error over the batch size, twice `mse`."""
 def layernorm(x: Any, offset: Any, scale: Any, /, *, epsilon: Any = 1e-05, operation_dimension: Any = 'auto', data_format: Any = None) -> Any:
     """Each observation with mean 0 and variance 1, then scaled and shifted channel by channel."""
+def lbfgsupdate(parameters: Any, loss_function: Any, state: Any = None, /, *, line_search_method: Any = 'weak-wolfe', max_num_line_search_iterations: Any = 20, initial_step_size: Any = None) -> Any:
+    """One step of L-BFGS: (new parameters, new state)."""
 def leakyrelu(x: Any, scale: Any = 0.01) -> Any:
     """x where x > 0, else scale * x."""
 def less(a: Any, b: Any, /) -> Any:
@@ -488,6 +503,8 @@ def less_equal(a: Any, b: Any, /) -> Any:
     """a <= b, element by element."""
 def linspace(start: Any, stop: Any, /, num: Any, labels: Any = None, *, endpoint: Any = True, like: Any = None, dtype: Any = None, device: Any = None) -> Any:
     """`num` evenly spaced numbers from start to stop, both included; without `endpoint` one step short of stop."""
+def load(path: Any, /, *, layers: Any = ()) -> Any:
+    """What `save` wrote: the same container, networks included, bit by bit."""
 def log(x: Any, /) -> Any:
     """The natural logarithm."""
 def log10(x: Any, /) -> Any:
@@ -582,10 +599,14 @@ def permutation(n: Any, /, *, device: Any = None) -> Any:
     """The integers 0 ... n - 1 in random order: an index, as in x[permutation(len(x))]."""
 def permute_dims(x: Any, /, axes: Any) -> Any:
     """The axes in another order; `axes` are positions or, for a labelled array, a string of its labels in the new order."""
+def piecewise_learn_rate(*, drop_factor: Any = 0.1, period: Any = 10, frequency_unit: Any = 'epoch') -> Any:
+    """Times drop_factor after every `period` steps."""
 def pinv(x: Any, /, *, rtol: Any = None) -> Any:
     """The Moore-Penrose pseudoinverse: singular values below rtol times the largest count as 0."""
 def polygamma(n: Any, x: Any, /) -> Any:
     """The n-th derivative of `digamma`; n = 0 is digamma itself."""
+def polynomial_learn_rate(*, initial_factor: Any = 1.0, final_factor: Any = 0.01, power: Any = 1.0, num_steps: Any = 30, frequency_unit: Any = 'epoch') -> Any:
+    """From initial_factor to final_factor over num_steps steps by a power law, and final_factor from then on."""
 def positive(x: Any, /) -> Any:
     """x."""
 def pow(a: Any, b: Any, /) -> Any:
@@ -628,6 +649,8 @@ def rfftfreq(n: Any, /, *, d: Any = 1.0, dtype: Any = None, device: Any = None) 
     """The frequencies of `rfft` of n samples that are d apart, in cycles per unit of d."""
 def rfftn(x: Any, /, *, s: Any = None, axes: Any = None, norm: Any = 'backward') -> Any:
     """`rfft` along the last of several axes and `fft` along the others."""
+def rmspropupdate(parameters: Any, gradients: Any, average_squared_gradient: Any = None, /, learn_rate: Any = 0.001, sq_grad_decay: Any = 0.9, epsilon: Any = 1e-08) -> Any:
+    """One step of RMSProp: (new parameters, new average squared gradient)."""
 def rng(state: Any = None, /) -> Any:
     """The random numbers of this thread: `rng(seed)` starts them anew, `s = rng()` saves where they are, `rng(s)` continues from there."""
 def roll(x: Any, /, shift: Any, *, axis: Any = None) -> Any:
@@ -636,8 +659,12 @@ def round(x: Any, /) -> Any:
     """The nearest integer, halves to even; derivative 0."""
 def rsqrt(x: Any, /) -> Any:
     """1 / sqrt(x)."""
+def save(tree: Any, path: Any, /) -> Any:
+    """Write a container to a file: dlarrays, networks, numbers and text, in any lists, tuples and dicts."""
 def scale(a: Any, b: Any, /) -> Any:
     """a * b where 0 times infinity is 0: how a walk multiplies a cotangent `a` with a partial `b` where something was selected."""
+def scheduled_learn_rate(schedule: Any, learn_rate: Any, iteration: Any, epoch: Any = 1, iterations_per_epoch: Any = None) -> Any:
+    """The learning rate at an iteration and an epoch, both counted from 1, from the one that training began with."""
 def searchsorted(a: Any, b: Any, /, *, side: Any = 'left', sorter: Any = None) -> Any:
     """The positions in the sorted vector a where the elements of b would keep it sorted."""
 def sec(x: Any, /) -> Any:
@@ -744,6 +771,8 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: Any = False, ord: Any 
     """The norm of vectors over axes: (sum abs(x)**ord)**(1/ord); their largest entry for infinity, how many are not 0 for 0."""
 def vjp(u: Any, x: Any, w: Any, /, *, enable_higher_derivatives: Any = False, retain_data: Any = True) -> Any:
     """The transposed Jacobian of u with respect to x times w, by one walk backwards: the gradient of sum(real(conj(w) u))."""
+def warmup_learn_rate(*, initial_factor: Any = 0.1, final_factor: Any = 1.0, num_steps: Any = 5, frequency_unit: Any = 'iteration') -> Any:
+    """From initial_factor to final_factor in a straight line over num_steps steps, and final_factor from then on."""
 def where(condition: Any, a: Any, b: Any, /) -> Any:
     """a where the condition holds, else b: it selects and never multiplies, so a NaN on the side not taken does not leak."""
 def xlogy(a: Any, b: Any, /) -> Any:

@@ -244,9 +244,9 @@ class dlnetwork(NetworkWords, WithBody):
         >>> gl.dlnetwork([gl.layers.FeatureInput(3), gl.layers.FullyConnected(2)]).save(path)
         >>> gl.load(path)
         dlnetwork of 2 layers, 8 learnables float32
-        Layer  Kind               Output        Learnables
+        Layer  Kind               Output       Learnables
         input  FeatureInput(3)    3(C) x 1(B)
-        fc     FullyConnected(2)  2(C) x 1(B)   8
+        fc     FullyConnected(2)  2(C) x 1(B)  8
         """
         save(self, path)
 

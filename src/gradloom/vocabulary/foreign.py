@@ -36,6 +36,11 @@ MODULE: Table = {
         "nn": "layers = gl.layers", "Module": "gl.Layer", "Sequential": "net = gl.dlnetwork(layers)",
         "optim": "net, velocity = gl.sgdmupdate(net, gradients, velocity)",
         "SGD": "net, velocity = gl.sgdmupdate(net, gradients, velocity)",
+        "Adam": "net, avg, avg_sq = gl.adamupdate(net, gradients, None, None, 1) | then with avg, avg_sq and 2, 3, ...",
+        "AdamW": "net, avg, avg_sq = gl.adamupdate(net, gradients, None, None, 1, weight_decay=0.01)",
+        "RMSprop": "net, avg_sq = gl.rmspropupdate(net, gradients)",
+        "LBFGS": "p, state = gl.lbfgsupdate(x, lambda x: (gl.sum(x * x), 2 * x)) | the function gives loss and gradients",
+        "clip_grad_norm_": 'gradients = gl.clip_gradients(gradients, 1.0, "global-l2norm")',
         "from_torch": "net = gl.interop.torch.from_torch(module)",
         "compile": "y = net(x) | there is nothing to compile", "unsqueeze": "gl.expand_dims(x, axis=0)",
         "swapaxes": "gl.moveaxis(x, 0, 1)", "mm": "x @ x.T", "bmm": "x @ x.mT", "addmm": "y + x @ x.T",
@@ -122,7 +127,9 @@ NETWORK: Table = {
         "parameters": "net.learnables.values()", "named_parameters": "net.learnables.items()",
         "buffers": "net.state.values()", "named_buffers": "net.state.items()",
         "state_dict": "parameters = {**net.learnables, **net.state}",
-        "load_state_dict": "net = net.replace(learnables=learnables, state=state)", "modules": "net.layers",
+        "load_state_dict": "net = net.replace(learnables=learnables, state=state)"
+            " | from a file: net = gl.load_weights(net, path)",
+        "modules": "net.layers",
         "children": "net.layers", "named_modules": "net.layers", "train": "y = net.forward(x)",
         "eval": "y = net.predict(x)",
         "zero_grad": "gradients = gl.dlgradient(loss, net.learnables) | a gradient is a result, nothing is added up",
@@ -188,20 +195,17 @@ LAYERS: Table = {
 
 # Words of this library that are to come, and what does their work until then ("": nothing does).
 PLANNED = {
-    "dlaccelerate": "the function itself",
-    "lbfgsupdate": "scipy.optimize with value_and_gradient", "summary": "print(net)", "plot": "print(net)",
+    "dlaccelerate": "the function itself", "summary": "print(net)", "plot": "print(net)",
     "check_layer": "check_derivatives(layer.predict, x)", "ImageDatastore": "",
-    "FileDatastore": "", "AugmentedImageDatastore": "", 
-    "split_each_label": "", "count_each_label": "", "load_weights": "net.replace(learnables=...)",
-    "save_weights": "net.learnables", "partials": "dlgradient(..., enable_higher_derivatives=True)",
+    "FileDatastore": "", "AugmentedImageDatastore": "", "split_each_label": "", "count_each_label": "",
+    "partials": "dlgradient(..., enable_higher_derivatives=True)",
     "distributed": "",
 }
 PLANNED_OF_NETWORKS = {
     "add_layers": "dlnetwork of all layers", "remove_layers": "dlnetwork of the layers that stay",
     "connect_layers": "a layer that does what the branches do", "disconnect_layers": "", "connections": "",
     "replace_layer": "dlnetwork of the new layers", "initialize": "dlnetwork(layers), which initialises",
-    "initialized": "", "plot": "print(net)",
-    "load_weights": "net.replace(learnables=...)", "trainnet": "a custom training loop, docs/from_matlab.md",
+    "initialized": "", "plot": "print(net)", "trainnet": "net, info = trainnet(data, net, loss, options)",
 }
 # Whose word for what is to come: {word: word here}.
 PLANNED_AS: Table = {
@@ -213,7 +217,6 @@ PLANNED_AS: Table = {
         "testnet": "trainnet", "trainnetwork": "trainnet", "imageDataAugmenter": "AugmentedImageDatastore",
     },
     "PyTorch": {
-        "Adam": "adamupdate", "AdamW": "adamupdate", "RMSprop": "rmspropupdate", "LBFGS": "lbfgsupdate",
         "DataLoader": "minibatchqueue", "Dataset": "ArrayDatastore", "jit": "dlaccelerate",
     },
     "Keras": {"fit": "trainnet", "function": "dlaccelerate", "add": "add_layers", "optimizer": "TrainingOptions"},
