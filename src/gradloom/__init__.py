@@ -9,8 +9,8 @@ from .core.array import dlarray
 from .core.declare import explained as _explained
 from .core.errors import (
     BatchDependenceWarning,
-    FileRefused,
     DataError,
+    FileRefused,
     GradloomError,
     GradloomWarning,
     LabelError,
@@ -39,9 +39,14 @@ from .networks import Layer, Layout, Learnable, Learnables, State, UnknownName, 
 from .networks.weights import load_weights, save_weights
 from .operations.matrices import linalg
 from .storage.files import load, save
+from .training import displays
 from .training.adaptive import adamupdate, rmspropupdate
+from .training.checkpoints import load_checkpoint, save_checkpoint
 from .training.clipping import clip_gradients
 from .training.lbfgs import LBFGSState, lbfgsupdate
+from .training.monitor import TrainingProgressMonitor, group_subplot, record_metrics, update_info
+from .training.options import TrainingOptions
+from .training.prediction import minibatchpredict, scores2label, testnet
 from .training.schedules import (
     LearnRateSchedule,
     cosine_learn_rate,
@@ -52,11 +57,6 @@ from .training.schedules import (
     scheduled_learn_rate,
     warmup_learn_rate,
 )
-from .training import displays
-from .training.checkpoints import load_checkpoint, save_checkpoint
-from .training.monitor import TrainingProgressMonitor, group_subplot, record_metrics, update_info
-from .training.options import TrainingOptions
-from .training.prediction import minibatchpredict, scores2label, testnet
 from .training.state import TrainingState
 from .training.trainnet import TrainingInfo, trainnet
 from .training.updates import dlupdate, sgdmupdate

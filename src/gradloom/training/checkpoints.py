@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import FileRefused, GradloomError, line_of, user_site
-from ..storage import load, save
 from ..networks.network import dlnetwork
+from ..storage import load, save
 from .state import TrainingState
 
 KEPT = 3

@@ -48,23 +48,22 @@ def _steps(loop: Loop, factor: float) -> Iterator[dict[str, float]]:
             yield {**values, "damping": damping}
             return
         size = 2 * factor / count * float(read(slope.abs().max()))
-        step, found = None, math.nan
+        step, accepted = None, False
         while size > options.gradient_tolerance and damping <= options.max_damping_factor:
             step = _solved(normal, slope, damping)
             tried = None if step is None else _moved(net, step)
             found = math.nan if tried is None else _squares(loop, tried)
-            if found < squares:
-                assert tried is not None
-                net = tried
+            if tried is not None and found < squares:
+                net, squares, accepted = tried, found, True
                 damping = max(damping * options.damping_decrease_factor, 1e-20)
                 break
             damping *= options.damping_increase_factor
         state = loop.state = state.advanced(net, (damping,))
-        length = float(read(step.norm())) if step is not None and found < squares else None
+        length = float(read(step.norm())) if step is not None and accepted else None
         loop.stop_reason = stop_reason(loop, size, length)
         if not loop.stop_reason and damping > options.max_damping_factor:
             loop.stop_reason = "max_damping_factor was reached"
-        yield {**values, "loss": factor * min(found, squares) / count, "damping": damping}
+        yield {**values, "loss": factor * squares / count, "damping": damping}
 
 
 def _solved(normal: Tensor, slope: Tensor, damping: float) -> Tensor | None:

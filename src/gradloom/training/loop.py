@@ -67,12 +67,15 @@ class Loop:
         state.elapsed = self.elapsed
         row = {"iteration": state.iteration, "epoch": state.epoch, "time": state.elapsed, **values}
         state.training.append(**row)
-        self.monitor.record(state.iteration, **values)
         if not math.isfinite(values["loss"]):
             self.stop_reason = f"the loss is {values['loss']} at iteration {state.iteration}"
+            self.monitor.record(state.iteration, **values)
             return
+        found = {}
         if self.validation is not None and (state.iteration % options.validation_frequency == 0 or options.dry_run):
-            row = {**row, **self._validate()}
+            found = self._validate()
+        self.monitor.record(state.iteration, **values, **found)
+        row.update(found)
         self._tell_progress()
         if not self.stop_reason:
             self.stop_reason = self._reason(row)
@@ -98,8 +101,6 @@ class Loop:
         network = state.averaged()
         values = evaluated(network, self.validation, self.loss, self.metrics)
         state.validation.append(iteration=state.iteration, epoch=state.epoch, **values)
-        found = {f"validation_{name}": value for name, value in values.items()}
-        self.monitor.record(state.iteration, **found)
         value = values.get(options.objective_metric_name, math.nan)
         best = state.best.get("value", math.nan)
         if math.isnan(best) or (value > best if self._larger_is_better else value < best):
@@ -109,12 +110,12 @@ class Loop:
             state.waited += 1
             if state.waited >= options.validation_patience:
                 self.stop_reason = "validation_patience was reached"
-        return found
+        return {f"validation_{name}": value for name, value in values.items()}
 
     def _last_validation(self) -> None:
         its = self.state.validation.last().get("iteration")
         if self.validation is not None and its != self.state.iteration and not self._broken():
-            self._validate()
+            self.monitor.record(self.state.iteration, **self._validate())
 
     def _broken(self) -> bool:
         return not math.isfinite(self.state.training.last().get("loss", math.nan))

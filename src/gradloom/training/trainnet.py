@@ -172,7 +172,8 @@ def _monitor(options: TrainingOptions, metrics: Sequence[Metric], validated: boo
     """The monitor that was given, which is told to record what training records, or one that shows what the options
     ask for."""
     names = ["loss", *[metric.name for metric in metrics]]
-    wanted = [*names, *([f"validation_{name}" for name in names] if validated else ()), "learn_rate"]
+    wanted = [*names, *([f"validation_{name}" for name in names] if validated else ()),
+              *{"lm": ["damping"], "lbfgs": []}.get(options.solver, ["learn_rate"])]
     given = options.plots if isinstance(options.plots, TrainingProgressMonitor) else None
     monitor = given or TrainingProgressMonitor(x_label="iteration")
     monitor.metrics = [*monitor.metrics, *[name for name in wanted if name not in monitor.metrics]]

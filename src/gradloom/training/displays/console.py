@@ -1,7 +1,6 @@
 """Training on the console: a table of lines, and on a terminal a bar below it."""
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from ...core.progress import watched
@@ -56,11 +55,14 @@ class Console(Silent):
             self._bar.clear()
         if not self._headed:
             self._headed = True
-            print("  ".join([f"{self.monitor.x_label:>9}", f"{'time':>8}", *[f"{name:>12}" for name in names]]))
-        cells = [f"{values[name]:12.5g}" if name in values else " " * 12 for name in names]
+            print("  ".join([f"{self.monitor.x_label:>9}", f"{'time':>8}", *[f"{name:>{_width(name)}}" for name in names]]))
+        cells = [f"{values[name]:{_width(name)}.5g}" if name in values else " " * _width(name) for name in names]
         print("  ".join([f"{step:9g}", f"{self.monitor.elapsed:7.1f}s", *cells]).rstrip(), flush=True)
-        sys.stdout.flush()
         self._shown = step
+
+
+def _width(name: str) -> int:
+    return max(10, len(name))
 
 
 __all__ = ["Console"]
