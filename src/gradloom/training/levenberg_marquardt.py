@@ -33,7 +33,7 @@ def levenberg_marquardt(loss: Any) -> Callable[[Loop], Iterator[dict[str, float]
 
 
 def _steps(loop: Loop, factor: float) -> Iterator[dict[str, float]]:
-    """Solve (J'J + damping diag(J'J)) step = -J'r; damp less after a step that makes the sum of squares smaller, more
+    """Solve (J'J + damping I) step = -J'r; damp less after a step that makes the sum of squares smaller, more
     after one that does not, which is not taken.
 
     Source: Marquardt 1963; Hagan and Menhaj 1994.
@@ -67,16 +67,11 @@ def _steps(loop: Loop, factor: float) -> Iterator[dict[str, float]]:
 
 
 def _solved(normal: Tensor, slope: Tensor, damping: float) -> Tensor | None:
-    """The step; None where the damped matrix is not positive definite to rounding. Scaled to a diagonal of ones, so that
-    the units of the parameters do not matter."""
-    scale = normal.diagonal().sqrt()
-    scale = torch.where(scale > 0, scale, torch.ones_like(scale))
-    matrix = normal / scale / scale[:, None]
+    """The step; None where the damped matrix is not positive definite to rounding."""
+    matrix = normal.clone()
     matrix.diagonal().add_(damping)
     factor, failed = torch.linalg.cholesky_ex(matrix)
-    if read(failed):
-        return None
-    return torch.cholesky_solve((-slope / scale)[:, None], factor)[:, 0] / scale
+    return None if read(failed) else torch.cholesky_solve(-slope[:, None], factor)[:, 0]
 
 
 def _moved(net: dlnetwork, step: Tensor) -> dlnetwork:
@@ -100,7 +95,8 @@ def _normal_equations(loop: Loop, net: dlnetwork) -> tuple[Tensor, Tensor, float
 
         gram, product, r, y = dlfeval(pieces, net)
         its = observations_of(y)
-        normal = _wide(gram) if normal is None else normal + _wide(gram)
+        square_of_J = _wide(gram).reshape(product.size, product.size)  # of a single parameter it has that one's shape
+        normal = square_of_J if normal is None else normal + square_of_J
         slope = _wide(product) if slope is None else slope + _wide(product)
         square = float(read(_wide(r).square().sum()))
         value, weight = loop.loss((y,), batch.targets, batch.masks)

@@ -10,6 +10,7 @@ from ..core.array import dlarray
 from ..core.errors import DataError, LabelError, line_of, user_site
 from ..core.labels import LAYOUTS, described
 from ..data import Datastore, minibatchqueue
+from ..machine.dtypes import NAMES, REAL_OF
 from ..networks.network import dlnetwork
 from .losses import CLASSIFIES
 from .options import TrainingOptions
@@ -49,9 +50,12 @@ def queue_of(data: Any, net: dlnetwork, options: TrainingOptions, loss: Any, dev
         return data
     formats = _formats(data, net, options, loss)
     workers = BACKGROUND if options.preprocessing_environment == "background" else 0
-    if isinstance(data, (tuple, list)) and isinstance(data, tuple):
+    if isinstance(data, tuple):
         data = tuple(_as_column(x, format) for x, format in zip(data, formats or [None] * len(data), strict=True))
-    return minibatchqueue(data, options.mini_batch_size, formats=formats, workers=workers, device=device, masks=True,
+    first = next((x for x in net.learnables.values()), None)
+    cast = "float32" if first is None else NAMES[REAL_OF.get(first.dtype, first.dtype)]
+    return minibatchqueue(data, options.mini_batch_size, formats=formats, cast=cast, workers=workers, device=device,
+                          masks=True,
                           sequence_length=options.sequence_length,
                           sequence_padding_direction=options.sequence_padding_direction,
                           sequence_padding_value=options.sequence_padding_value)
@@ -95,7 +99,7 @@ def _listed(formats: Any, count: int) -> list[str | None]:
 def _of_input(x: Any, net: dlnetwork, k: int) -> str | None:
     """The labels of an unlabelled array, where the network's input layer leaves no doubt."""
     shape = getattr(x, "shape", None)
-    if shape is None or getattr(x, "dims", None) or isinstance(x, Datastore) or isinstance(x, (list, str)):
+    if shape is None or getattr(x, "dims", None) or isinstance(x, (Datastore, list, str)):
         return None
     size = [layer.size for layer in net.layers if hasattr(layer, "size") and hasattr(layer, "layout")][k:k + 1]
     rest = tuple(shape[1:])

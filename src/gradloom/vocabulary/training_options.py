@@ -7,7 +7,7 @@ from __future__ import annotations
 # {MATLAB's name: (name here, how it differs: "" where it does not)}
 HERE = {
     "InitialLearnRate": ("initial_learn_rate", ""),
-    "LearnRateSchedule": ("learn_rate_schedule", "also a function of (learn_rate, iteration, epoch), and lists of them"),
+    "LearnRateSchedule": ("learn_rate_schedule", "also a function of (learn_rate, iteration, epoch)"),
     "LearnRateDropFactor": ("learn_rate_drop_factor", ""),
     "LearnRateDropPeriod": ("learn_rate_drop_period", ""),
     "Momentum": ("momentum", ""),
@@ -49,8 +49,8 @@ HERE = {
     "InitialInverseHessianFactor": ("initial_inverse_hessian_factor", ""),
     "MaxNumLineSearchIterations": ("max_num_line_search_iterations", ""),
     "InitialStepSize": ("initial_step_size", ""),
-    "InitialDampingFactor": ("initial_damping_factor", "relative to the diagonal of J'J, so that units do not matter"),
-    "MaxDampingFactor": ("max_damping_factor", "relative, as the initial one"),
+    "InitialDampingFactor": ("initial_damping_factor", ""),
+    "MaxDampingFactor": ("max_damping_factor", ""),
     "DampingIncreaseFactor": ("damping_increase_factor", ""),
     "DampingDecreaseFactor": ("damping_decrease_factor", ""),
     "NormalizeTargets": ("normalize_targets", "the network returned ends with the inverse"),
