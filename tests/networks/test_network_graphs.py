@@ -61,7 +61,7 @@ class Count(gl.Layer):
 
 def graph(layers, edges, *examples, dtype="float64"):
     """The network of a body that was built with edges."""
-    return network_of(*construct(layers, examples, dtype, edges))
+    return network_of(*construct([[layer] for layer in layers], examples, dtype, edges))
 
 
 def branches():
@@ -135,7 +135,7 @@ def test_inputs_that_no_edge_leads_to_are_the_networks_own():
     net = graph([Add(name="add"), L.FullyConnected(2, name="fc", weights=np.eye(2), bias=np.zeros(2))], [("fc", "add/in2")],
                 gl.zeros((2, 1), "CB"), gl.zeros((2, 1), "CB"))
     assert np.array_equal(net(gl.dlarray([1.0, 2.0], "C"), gl.dlarray([10.0, 20.0], "C")), [11, 22])
-    with pytest.raises(TypeError, match=r"takes 2 inputs \(add/in1, fc\), 1 were given"):
+    with pytest.raises(TypeError, match=r"takes 2 inputs \(add/in1, fc\), 1 was given"):
         net(X)
 
 

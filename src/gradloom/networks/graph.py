@@ -15,6 +15,7 @@ from ..vocabulary.misspelled import nearest
 from .parameters import UnknownName
 
 ENTERING = -1  # the node that stands for what the network is given
+NOWHERE = -2  # the node that stands for what an edge names and is not there
 
 # A value that a node reads: (which node, which of its outputs); None for all of them, as many as they are.
 Source = tuple[int, int | None]
@@ -46,56 +47,90 @@ class Plan:
 class Graph:
     """Who reads what among nodes. Without edges it is a chain: each node reads all that the one before it returns."""
 
-    __slots__ = ("_plans", "chain", "input_names", "nodes", "order", "output_names", "places", "returned", "sources")
+    __slots__ = ("_plans", "chain", "entries", "input_names", "nodes", "order", "output_names", "outputs", "places",
+                 "returned", "sources")
 
-    def __init__(self, nodes: Sequence[Node], edges: Iterable[tuple[str, str]] | None = None):
+    def __init__(self, nodes: Sequence[Node], edges: Iterable[tuple[str, str]] | None = None,
+                 outputs: Sequence[str] | None = None, faults: list[str] | None = None):
+        """`faults` takes what is wrong, for a caller who looks further; without it that is an error."""
         self.nodes = tuple(nodes)
         self.places = {node.name: k for k, node in enumerate(nodes)}
         self.chain = edges is None
+        self.outputs = outputs  # the names that were asked for; None for what nothing reads
         self._plans: dict[Any, Plan] = {}
         last = len(self.nodes) - 1
         if edges is None:
             self.sources: list[tuple[Source, ...]] = [((k - 1, None),) for k in range(len(self.nodes))]
             self.order = list(range(len(self.nodes)))
             first, final = self.nodes[0], self.nodes[last]
+            self.entries = [(0, i) for i in range(len(first.inputs))]  # (node, which of its inputs) of what enters
             self.input_names = tuple(first.called(first.inputs, i) for i in range(len(first.inputs)))
             self.output_names = tuple(final.called(final.outputs, i) for i in range(len(final.outputs)))
             self.returned: tuple[Source, ...] = ((last, None),)
             return
-        faults: list[str] = []
-        self.sources, self.input_names = self._joined(list(edges), faults)
-        self.order = self._ordered(faults)
-        if faults:
-            raise GradloomError(f"these layers make no network, at {line_of(user_site())}: " + "; ".join(faults))
+        found: list[str] = []
+        self.sources, self.entries = self._joined(list(edges), found)
+        self.input_names = tuple(self.nodes[k].called(self.nodes[k].inputs, i) for k, i in self.entries)
+        self.order = self._ordered(found)
         read = {source for sources in self.sources for source in sources}
         self.returned = tuple((k, i) for k, node in enumerate(self.nodes) for i in range(len(node.outputs))
                               if (k, i) not in read)
+        if outputs is not None:
+            ends = [self._end(name, "output", found) for name in outputs]
+            self.returned = tuple(end for end in ends if end is not None)
         self.output_names = tuple(self.nodes[k].called(self.nodes[k].outputs, i or 0) for k, i in self.returned)
+        if faults is not None:
+            faults += found
+        elif found:
+            raise ill_formed(found)
+
+    @property
+    def connections(self) -> tuple[tuple[str, str], ...]:
+        """Who reads what, by name: ("relu1", "add/in2")."""
+        found = []
+        for node, sources in zip(self.nodes, self.sources, strict=True):
+            for i, (k, which) in enumerate(sources):
+                if k == ENTERING:
+                    continue
+                source = self.nodes[k]
+                ends = ([(which, i)] if which is not None  # in a chain, all that there is
+                        else list(zip(range(len(source.outputs)), range(len(node.inputs)), strict=False)))
+                found += [(source.called(source.outputs, o), node.called(node.inputs, j)) for o, j in ends]
+        return tuple(found)
 
     # ----- making it -----
 
     def _joined(self, edges: list[tuple[str, str]],
-                faults: list[str]) -> tuple[list[tuple[Source, ...]], tuple[str, ...]]:
-        """What each node reads, and the names of the inputs that no edge leads to: those of the network, in order."""
+                faults: list[str]) -> tuple[list[tuple[Source, ...]], list[tuple[int, int]]]:
+        """What each node reads, and the inputs that no edge leads to: those of the network, in order."""
         found: list[list[Source | None]] = [[None] * len(node.inputs) for node in self.nodes]
         for edge in edges:
+            if not isinstance(edge, (tuple, list)) or len(edge) != 2:
+                faults.append(f"a connection is a pair such as (\"relu1\", \"add/in2\"), not {edge!r}")
+                continue
             source, target = (self._end(end, kind, faults) for end, kind in zip(edge, ("output", "input"), strict=True))
-            if source is None or target is None:
+            if target is None:
                 continue
             k, i = target
-            if found[k][i] is not None:
+            if source is None:
+                found[k][i] = found[k][i] or (NOWHERE, 0)
+                continue
+            if found[k][i] not in (None, (NOWHERE, 0)):
                 faults.append(f"two edges lead into {self.nodes[k].called(self.nodes[k].inputs, i)!r}")
             found[k][i] = source
-        names: list[str] = []
-        for node, its in zip(self.nodes, found, strict=True):
+        entries: list[tuple[int, int]] = []
+        for k, its in enumerate(found):
             for i, one in enumerate(its):
                 if one is None:
-                    its[i] = (ENTERING, len(names))
-                    names.append(node.called(node.inputs, i))
-        return [tuple(one for one in its if one is not None) for its in found], tuple(names)
+                    its[i] = (ENTERING, len(entries))
+                    entries.append((k, i))
+        return [tuple(one for one in its if one is not None) for its in found], entries
 
-    def _end(self, end: str, kind: str, faults: list[str]) -> tuple[int, int] | None:
+    def _end(self, end: Any, kind: str, faults: list[str]) -> tuple[int, int] | None:
         """(node, which of its outputs or inputs) of one end of an edge; None, and a fault, where there is none."""
+        if not isinstance(end, str):
+            faults.append(f"a connection joins names such as (\"relu1\", \"add/in2\"), not {end!r}")
+            return None
         name, _, part = end.partition("/")
         if name not in self.places:
             faults.append(f"there is no layer {name!r}{nearest(name, self.places)}")
@@ -113,7 +148,7 @@ class Graph:
 
     def _ordered(self, faults: list[str]) -> list[int]:
         """Every node after those that it reads, otherwise as they stand; a circle is a fault that names it."""
-        waits = [{k for k, _ in sources if k != ENTERING} for sources in self.sources]
+        waits = [{k for k, _ in sources if k >= 0} for sources in self.sources]
         readers: list[list[int]] = [[] for _ in self.nodes]
         for k, its in enumerate(waits):
             for j in its:
@@ -167,7 +202,7 @@ class Graph:
         left = [k for k, _ in ends]
         while left:
             k = left.pop()
-            if k != ENTERING and k not in found:
+            if k >= 0 and k not in found:
                 found.add(k)
                 left += [j for j, _ in self.sources[k]]
         return found
@@ -195,4 +230,9 @@ class Graph:
         return k, names.index(output)
 
 
-__all__ = ["ENTERING", "Graph", "Node", "Plan", "Source"]
+def ill_formed(faults: Sequence[str]) -> GradloomError:
+    """The error that tells all that is wrong with a graph."""
+    return GradloomError(f"these layers make no network, at {line_of(user_site())}: " + "; ".join(faults))
+
+
+__all__ = ["ENTERING", "NOWHERE", "Graph", "Node", "Plan", "Source", "ill_formed"]

@@ -1,7 +1,7 @@
 """The network: a body and the values of its parameters, as one value that never changes."""
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Never, final
 
 from ..core.array import dlarray
@@ -16,6 +16,17 @@ from ..vocabulary.hints import NetworkWords
 from ..vocabulary.misspelled import nearest
 from .body import Body, WithBody, filled, refilled
 from .building import construct
+from .editing import (
+    connected,
+    disconnected,
+    graph_of,
+    initialized,
+    layer_of,
+    replaced,
+    with_input,
+    with_layers,
+    without_layers,
+)
 from .layer import Layer
 from .parameters import Key, Learnables, checked_shape, learnables_of, placed
 from .settings import Setting, Settings, matching
@@ -30,9 +41,15 @@ class dlnetwork(NetworkWords, WithBody):
     """A network: a body (a graph of layers, a torch module) with parameters that can be traced, differentiated and
     replaced.
 
-    `dlnetwork(layers)` initialises what is unset, in float32 unless `dtype` says otherwise; layers that do not begin
-    with an input layer are initialised for example arrays: `dlnetwork(layers, dlarray(x, "CB"))`. Layers without a name
-    get MATLAB's.
+    `dlnetwork(layers)` is a chain. `dlnetwork([chain, chain], connections=[("relu1", "add/in2")])` is a graph: the
+    layers of each chain read one another in turn, a connection leads from a layer ("layer/output" where it has several)
+    to an input of another. A list of layers with connections is one chain and what they add; a network in a list is a
+    layer. `outputs` names what the network returns, otherwise what nothing reads. Its inputs stand in the order of the
+    layers.
+
+    What is unset is initialised, in float32 unless `dtype` says otherwise; inputs without an input layer are described
+    by example arrays or layouts: `dlnetwork(layers, dlarray(x, "CB"))`. With `initialize=False` that is left to
+    `net.initialize()`. Layers without a name get MATLAB's. All that is wrong with a graph is one GradloomError.
 
     A network is a value. `net(x)` is `net.predict(x)`; `net.forward(x)` is the same in training. `net.learnables` and
     `net.state` are read-only Mappings {(layer, parameter): array}; `net.replace(state=..., learnables=...)` is a new
@@ -52,8 +69,9 @@ class dlnetwork(NetworkWords, WithBody):
 
     __slots__ = ()
 
-    def __init__(self, layers: Layer | Sequence[Layer], /, *examples: Any, dtype: Any = "float32"):
-        body, values, settings = construct(layers, examples, dtype)
+    def __init__(self, layers: Any, /, *examples: Any, connections: Iterable[tuple[str, str]] | None = None,
+                 outputs: Sequence[str] | str | None = None, dtype: Any = "float32", initialize: bool = True):
+        body, values, settings = construct(layers, examples, dtype, connections, outputs, initialize)
         _set(self, "_body", body)
         _set(self, "_values", values)
         _set(self, "_settings", settings)
@@ -127,6 +145,104 @@ class dlnetwork(NetworkWords, WithBody):
     def layers(self) -> tuple[Layer, ...]:
         """The layers, with their names and their parameters."""
         return self._body.layers(self._values)
+
+    def __getitem__(self, name: str) -> Layer:
+        """A layer with its parameters, by its name; "block/conv1" is one of a network in the layer "block"."""
+        return layer_of(self, name)
+
+    @property
+    def connections(self) -> tuple[tuple[str, str], ...]:
+        """Who reads what, by name: ("relu1", "add/in2")."""
+        return graph_of(self, "connections").graph.connections
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """What the arrays that it runs on are called, in order: input layers, and inputs that nothing leads to."""
+        return self._body.input_names
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """What the arrays that it returns are called, in order."""
+        return self._body.output_names
+
+    @property
+    def initialized(self) -> bool:
+        """Whether everything that it needs to run is set."""
+        return not getattr(self._body, "unset", ())
+
+    # ----- other layers -----
+
+    def add_layers(self, layers: Any, /, after: str | None = None) -> dlnetwork:
+        """The network with a chain of layers more (or a list of chains), which reads the layer `after` ("layer", or
+        "layer/output").
+
+        As all methods that edit, it runs nothing and initialises nothing: `net.initialize()` does, when the edits are
+        done. Parameters and settings stay with their layers, and what did not change is shared.
+
+        >>> import gradloom as gl
+        >>> net = gl.dlnetwork([gl.layers.FeatureInput(3), gl.layers.FullyConnected(2, name="fc")])
+        >>> net = net.add_layers([gl.layers.ReLU(), gl.layers.FullyConnected(1, name="last")], after="fc")
+        >>> net.connections
+        (('input', 'fc'), ('fc', 'relu'), ('relu', 'last'))
+        >>> net.initialized, net.initialize().learnables["last", "weights"].shape
+        (False, (1, 2))
+
+        Source: MATLAB addLayers.
+        """
+        return with_layers(self, layers, after)  # type: ignore[no-any-return]
+
+    def remove_layers(self, names: Iterable[str] | str, /) -> dlnetwork:
+        """The network without these layers, and without what led to them or from them.
+
+        Source: MATLAB removeLayers.
+        """
+        return without_layers(self, names)  # type: ignore[no-any-return]
+
+    def connect_layers(self, source: str, target: str, /) -> dlnetwork:
+        """The network with one connection more: from "layer" or "layer/output" to "layer" or "layer/input".
+
+        Source: MATLAB connectLayers.
+        """
+        return connected(self, source, target)  # type: ignore[no-any-return]
+
+    def disconnect_layers(self, source: str, target: str, /) -> dlnetwork:
+        """The network with one connection less, written as in `net.connections`.
+
+        Source: MATLAB disconnectLayers.
+        """
+        return disconnected(self, source, target)  # type: ignore[no-any-return]
+
+    def replace_layer(self, name: str, layers: Any, /) -> dlnetwork:
+        """The network with a layer, or a chain, in the place of the layer `name`: its connections go to the first and
+        come from the last. A single layer without a name takes that of the old one.
+
+        >>> import gradloom as gl
+        >>> net = gl.dlnetwork([gl.layers.FeatureInput(3), gl.layers.FullyConnected(10), gl.layers.Softmax()])
+        >>> net = net.replace_layer("fc", gl.layers.FullyConnected(2)).initialize()
+        >>> net.output_names, net.learnables["fc", "weights"].shape
+        (('softmax',), (2, 3))
+
+        Source: MATLAB replaceLayer.
+        """
+        return replaced(self, name, layers)  # type: ignore[no-any-return]
+
+    def add_input_layer(self, layer: Layer, target: str | None = None, /) -> dlnetwork:
+        """The network with an input layer before the input `target`; it may be left out where one alone has none.
+
+        Source: MATLAB addInputLayer.
+        """
+        return with_input(self, layer, target)  # type: ignore[no-any-return]
+
+    def initialize(self, *examples: Any) -> dlnetwork:
+        """The network with what is unset initialised, and nothing else changed; every size is checked.
+
+        `examples` are arrays or layouts for the inputs that have no input layer, in their order.
+
+        Raises a GradloomError that tells of everything that does not fit.
+
+        Source: MATLAB initialize.
+        """
+        return initialized(self, examples)  # type: ignore[no-any-return]
 
     # ----- other networks -----
 

@@ -14,9 +14,11 @@ from ..operations.elementwise.arithmetic import astype
 from ..vocabulary.options import unknown_option
 from .backward import called
 from .graph import Graph, Source
-from .layer import ALLOWED, Layer, copied, options_of, written
+from .layer import ALLOWED, LEARNABLE, Layer, copied, options_of, written
 from .layout import Layout
 from .parameters import Key, UnknownName, common_type
+from .registry import CATALOGUE
+from .settings import UNREGULARIZED, USUAL, Setting
 from .summary import arrays_described
 
 _new = object.__new__
@@ -26,23 +28,48 @@ _made = dlarray._made
 class Stage:
     """One layer in its place in the network, without its parameters."""
 
-    __slots__ = ("forward", "kind", "layer", "layouts", "learnables", "name", "options", "own_backward",
-                 "parameters", "predict", "states")
+    __slots__ = ("forward", "initialized", "kind", "layer", "layouts", "learnables", "name", "options", "outputs",
+                 "own_backward", "parameters", "predict", "states")
 
     def __init__(self, layer: Layer, name: str, learnables: Sequence[str], states: Sequence[str],
-                 layouts: Sequence[Layout] | None):
+                 layouts: Sequence[Layout] | None, initialized: bool = True):
         kind = type(layer)
         self.kind = kind
         self.name = name
         self.options = {**options_of(layer), "name": name}
         self.layer = copied(layer, self.options, ())
         self.layouts = layouts  # of its outputs, None where it was never run
+        self.outputs = tuple(layer.output_names)
+        self.initialized = initialized
         self.learnables: list[tuple[str, int]] = [(field, -1) for field in learnables]
         self.states: list[tuple[str, int]] = [(field, -1) for field in states]
         self.parameters: list[tuple[str, int]] = []
         self.predict = kind.predict
         self.forward = kind.forward if kind.forward is not Layer.forward else kind.predict
         self.own_backward = hasattr(kind, "backward")
+
+    @property
+    def learnable_keys(self) -> list[Key]:
+        """What its learnables are called in the network."""
+        return [(self.name, field) for field, _ in self.learnables]
+
+    @property
+    def state_keys(self) -> list[Key]:
+        """What its states are called in the network."""
+        return [(self.name, field) for field, _ in self.states]
+
+    @property
+    def unset(self) -> str:
+        """What is not initialised, for a message; "" where there is nothing."""
+        if self.initialized:
+            return ""
+        there = {field for field, _ in (*self.learnables, *self.states)}
+        fields = [field for field in self.kind.roles if field not in there]
+        return f"{self.name} ({', '.join(fields)})" if fields else self.name
+
+    def values(self, layer: Layer, role: str) -> list[Any]:
+        """The learnables or the states of a layer that is as this one, in the order of their keys."""
+        return [getattr(layer, field) for field, _ in (self.learnables if role == LEARNABLE else self.states)]
 
     def place(self, learnables: dict[Key, int], states: dict[Key, int]) -> None:
         """Learn where this layer's parameters are among all of the network's."""
@@ -85,6 +112,19 @@ class Stage:
             value = layer.__dict__[field]
             states[k - offset] = value if type(value) is dlarray else dlarray(value)
 
+    def usual_setting(self, inside: str, field: str) -> Setting:
+        """How training treats a learnable unless it is told otherwise: as in MATLAB, the catalogue's biases are not
+        regularized. `inside` is where it is in a nested network."""
+        if field == "bias" and any(CATALOGUE.get(c.__name__) is c for c in self.kind.__mro__):
+            return UNREGULARIZED
+        return USUAL
+
+    def reset(self, values: list[Any]) -> None:
+        """Put the states that it starts from into their places."""
+        layer = self.bound(values)
+        layer.reset_state()
+        self.leave(layer, values, 0)
+
     def checked(self, y: Any) -> Any:
         """What a layer returned: a dlarray or a tuple of them."""
         if isinstance(y, dlarray):
@@ -111,19 +151,32 @@ def kind_of(y: Any) -> str:
 class LayerGraph:
     """A graph of layers as the body of a network."""
 
-    __slots__ = ("graph", "learnable_keys", "stages", "state_keys")
+    __slots__ = ("dtype", "expected", "graph", "input_layouts", "learnable_keys", "stages", "state_keys", "unset")
     columns = ("Layer", "Kind", "Output", "Learnables")
     separator = "/"
 
-    def __init__(self, stages: Sequence[Stage], graph: Graph):
+    def __init__(self, stages: Sequence[Stage], graph: Graph, input_layouts: tuple[Layout, ...] | None = None,
+                 dtype: torch.dtype = torch.float32):
         self.graph = graph
         self.stages = tuple(stages)
-        self.learnable_keys: tuple[Key, ...] = tuple((s.name, f) for s in stages for f, _ in s.learnables)
-        self.state_keys: tuple[Key, ...] = tuple((s.name, f) for s in stages for f, _ in s.states)
+        self.input_layouts = input_layouts  # with a batch of 1, None where nobody said
+        self.dtype = dtype  # of what is yet to be initialised
+        self.unset = [text for stage in stages if (text := stage.unset)]
+        first = graph.nodes[0]
+        # how many arrays it takes; a chain whose first layer names one input takes what that layer takes
+        told = not graph.chain or len(first.inputs) > 1 or hasattr(self.stages[0].layer, "layout")
+        self.expected = len(graph.input_names) if told else None
+        self.learnable_keys: tuple[Key, ...] = tuple(key for s in stages for key in s.learnable_keys)
+        self.state_keys: tuple[Key, ...] = tuple(key for s in stages for key in s.state_keys)
         learnables = {key: k for k, key in enumerate(self.learnable_keys)}
         states = {key: k for k, key in enumerate(self.state_keys, start=len(learnables))}
         for stage in stages:
             stage.place(learnables, states)
+
+    def usual_setting(self, key: Key) -> Setting:
+        """How training treats a learnable unless it is told otherwise."""
+        name, _, inside = key[0].partition("/")
+        return self.stages[self.graph.places[name]].usual_setting(inside, key[1])
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -149,37 +202,41 @@ class LayerGraph:
         count = len(self.learnable_keys)
         dtype = common_type(values[:count])
         xs = tuple([_entering(x, dtype) for x in xs])
-        if len(xs) != 1 and self.graph.chain and hasattr(self.stages[0].layer, "layout"):
-            raise TypeRefused(f"the network takes one array, {len(xs)} were given, at {line_of(user_site())}; "
-                              "write net(x)")
-        states = values[count:] if stateful else None
+        if self.expected is not None and len(xs) != self.expected:
+            names = self.graph.input_names
+            raise TypeRefused("the network takes " + ("one array" if len(names) == 1 else f"{len(names)} inputs "
+                                                      f"({', '.join(names)})")
+                              + f", {len(xs)} {'was' if len(xs) == 1 else 'were'} given, at {line_of(user_site())}; "
+                              + ("write net(x)" if len(names) == 1 else "give one array for each"))
+        if self.unset:
+            raise GradloomError(f"the network is not initialised, at {line_of(user_site())}: {', '.join(self.unset)}; "
+                                "write net = net.initialize(), with example arrays where no input layer says the size")
         graph = self.graph
+        values = values.copy() if stateful else values  # which take the new states
         if wanted is not None or not graph.chain:
-            return self._run_planned(values, xs, training, wanted, states), states
+            y = self._run_planned(values, xs, training, wanted, stateful)
+            return y, values[count:] if stateful else None
         # quick way of a chain: each layer hands on all that it returns; the plain one is below
         for stage in self.stages:
             y, layer = stage.run(values, xs, training)
-            if states is not None:
-                stage.leave(layer, states, count)
+            if stateful:
+                stage.leave(layer, values, 0)
             if type(y) is tuple:
                 xs = tuple([_made(x._value, x._node, x._labels) for x in y])
             else:
                 xs = (_made(y._value, y._node, y._labels),)
-        return (xs[0] if len(xs) == 1 else xs), states
+        return (xs[0] if len(xs) == 1 else xs), values[count:] if stateful else None
 
     def _run_planned(self, values: list[Any], xs: tuple[Any, ...], training: bool, wanted: Any,
-                     states: list[Any] | None) -> Any:
-        """What each layer returns is kept until it was read for the last time."""
+                     stateful: bool) -> Any:
+        """What each layer returns is kept until it was read for the last time; new states go into `values`."""
         stages, graph = self.stages, self.graph
-        if not graph.chain and len(xs) != len(graph.input_names):
-            raise TypeRefused(f"the network takes {len(graph.input_names)} inputs ({', '.join(graph.input_names)}), "
-                              f"{len(xs)} were given, at {line_of(user_site())}; give one array for each")
-        plan = graph.plan(wanted, states is not None)
+        plan = graph.plan(wanted, stateful)
         results: list[Any] = [None] * len(stages) + [xs]  # at place -1 what enters
         for k, sources, forgotten in plan.steps:
             results[k], layer = stages[k].run(values, self._read(sources, results), training)
-            if states is not None:
-                stages[k].leave(layer, states, len(self.learnable_keys))
+            if stateful:
+                stages[k].leave(layer, values, 0)
             for j in forgotten:
                 results[j] = None
         chosen = tuple([one_output(results[k], stages[k], which) for k, which in plan.returned])
@@ -202,9 +259,7 @@ class LayerGraph:
         """Each layer's own `reset_state`."""
         values = values.copy()
         for stage in self.stages:
-            layer = stage.bound(values)
-            layer.reset_state()
-            stage.leave(layer, values, 0)
+            stage.reset(values)
         return values
 
     def layers(self, values: list[Any]) -> tuple[Layer, ...]:
@@ -247,7 +302,7 @@ def _entering(x: Any, dtype: torch.dtype | None) -> dlarray:
 def one_output(y: Any, stage: Stage, which: int | None) -> Any:
     """One output of a stage: the one that is asked for by its place among the names, or the only one."""
     count = len(y) if type(y) is tuple else 1
-    names = stage.layer.output_names
+    names = stage.outputs
     if which is None and count > 1:
         raise UnknownName(
             f"the layer {stage.name!r} has {count} outputs, at {line_of(user_site())}; write one of "

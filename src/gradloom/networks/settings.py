@@ -35,7 +35,7 @@ class Setting:
             raise TypeRefused(f"frozen is True or False, not {self.frozen!r}, at {line_of(user_site())}")
 
 
-USUAL = Setting()
+USUAL, UNREGULARIZED = Setting(), Setting(l2_factor=0.0)
 
 
 class Settings(Mapping[Key, Setting]):
@@ -107,9 +107,6 @@ class Settings(Mapping[Key, Setting]):
         return Settings(keys, {key: self[key] if key in mine and kept(key) else usual(key) for key in keys})
 
 
-NONE = Settings((), {})
-
-
 def matching(keys: Sequence[Key], patterns: Sequence[Any], separator: str, word: str) -> list[Key]:
     """The keys that patterns name: of layers ("conv*", "block", whose layers inside are meant too), or (layer,
     parameter)."""
@@ -139,4 +136,4 @@ def _of_layer(layer: str, pattern: str, separator: str) -> bool:
     return any(fnmatchcase(separator.join(parts[:n]), pattern) for n in range(1, len(parts) + 1))
 
 
-__all__ = ["NONE", "USUAL", "Setting", "Settings", "matching"]
+__all__ = ["UNREGULARIZED", "USUAL", "Setting", "Settings", "matching"]

@@ -15,9 +15,8 @@ MODULE: Table = {
         "forward": "y, state = net.forward(x, return_state=True)", "predict": "y = net.predict(x)",
         "minibatchpredict": "y = net.predict(x)", "classify": 'digits = gl.argmax(net(x), axis="C")',
         "scores2label": 'digits = gl.argmax(y, axis="C")',
-        "initialize": "net = gl.dlnetwork(layers)"
-            " | a network is initialised when it is made; layers without an input layer take an example, "
-            "gl.dlnetwork(layers, x)",
+        "initialize": "net = net.initialize()"
+            " | a network is initialised when it is made, unless initialize=False or an edit left something unset",
         "analyzeNetwork": "print(net)", "canUseGPU": "torch.cuda.is_available()",
         "importNetworkFromPyTorch": "net = gl.interop.torch.from_torch(module)",
         "isgpuarray": 'x.device.type == "cuda"', "func2str": "fun.__name__", "feval": "fun(x)",
@@ -117,6 +116,14 @@ ARRAY: Table = {
 # net.word
 NETWORK: Table = {
     "MATLAB": {
+        "addLayers": "net = net.add_layers([gl.layers.ReLU()])",
+        "removeLayers": 'net = net.remove_layers("softmax")',
+        "connectLayers": 'net = net.disconnect_layers("relu", "softmax").connect_layers("fc", "softmax")',
+        "disconnectLayers": 'net = net.disconnect_layers("relu", "softmax")',
+        "replaceLayer": 'net = net.replace_layer("fc", gl.layers.FullyConnected(10))',
+        "addInputLayer": 'net = net.remove_layers("input").add_input_layer(gl.layers.FeatureInput(3))',
+        "Connections": "net.connections", "InputNames": "net.input_names", "OutputNames": "net.output_names",
+        "Initialized": "net.initialized", "getLayer": 'net["fc"]',
         "Learnables": "net.learnables", "State": "net.state", "Layers": "net.layers",
         "resetState": "net = net.reset_state()", "freezeNetwork": 'net = net.freeze("fc*")',
         "unfreezeNetwork": "net = net.unfreeze()",
@@ -144,7 +151,7 @@ NETWORK: Table = {
         "variables": "net.learnables", "trainable_variables": "net.learnables",
         "get_weights": "[np.asarray(p) for p in net.learnables.values()]",
         "set_weights": "net = net.replace(learnables=learnables)", "evaluate": "loss = gl.crossentropy(net(x), t)",
-        "call": "y = net(x)", "get_layer": '{layer.name: layer for layer in net.layers}["fc"]',
+        "call": "y = net(x)", "get_layer": 'net["fc"]', "add": "net = net.add_layers([gl.layers.ReLU()])",
         "compile": "loss = gl.crossentropy(net(x), t) | the loss is what your function computes",
         "train_on_batch": "net, velocity = gl.sgdmupdate(net, gradients, velocity)",
     },
@@ -202,22 +209,15 @@ PLANNED = {
     "distributed": "",
 }
 PLANNED_OF_NETWORKS = {
-    "add_layers": "dlnetwork of all layers", "remove_layers": "dlnetwork of the layers that stay",
-    "connect_layers": "a layer that does what the branches do", "disconnect_layers": "", "connections": "",
-    "replace_layer": "dlnetwork of the new layers", "initialize": "dlnetwork(layers), which initialises",
-    "initialized": "", "plot": "print(net)", "trainnet": "net, info = trainnet(data, net, loss, options)",
+    "plot": "print(net)",
 }
 # Whose word for what is to come: {word: word here}.
 PLANNED_AS: Table = {
     "MATLAB": {
-        "addLayers": "add_layers", "removeLayers": "remove_layers", "connectLayers": "connect_layers",
-        "disconnectLayers": "disconnect_layers", "replaceLayer": "replace_layer",
-        "Connections": "connections",
-        "InputNames": "input_names", "OutputNames": "output_names", "Initialized": "initialized",
-        "testnet": "trainnet", "trainnetwork": "trainnet", "imageDataAugmenter": "AugmentedImageDatastore",
+        "imageDataAugmenter": "AugmentedImageDatastore",
     },
     "PyTorch": {
         "DataLoader": "minibatchqueue", "Dataset": "ArrayDatastore", "jit": "dlaccelerate",
     },
-    "Keras": {"fit": "trainnet", "function": "dlaccelerate", "add": "add_layers", "optimizer": "TrainingOptions"},
+    "Keras": {"fit": "trainnet", "function": "dlaccelerate", "optimizer": "TrainingOptions"},
 }

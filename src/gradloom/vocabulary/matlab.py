@@ -90,7 +90,7 @@ PLANNED_LAYERS = {
     "lstmLayer": "LSTM", "bilstmLayer": "BiLSTM", "gruLayer": "GRU",
     "lstmProjectedLayer": "LSTMProjected", "gruProjectedLayer": "GRUProjected", "wordEmbeddingLayer": "WordEmbedding",
     "embeddingLayer": "Embedding", "positionEmbeddingLayer": "PositionEmbedding", "selfAttentionLayer": "SelfAttention",
-    "attentionLayer": "Attention", "neuralODELayer": "NeuralODE", "networkLayer": "Network",
+    "attentionLayer": "Attention", "neuralODELayer": "NeuralODE",
     "resize2dLayer": "Resize2d", "identityLayer": "Identity",
 }
 

@@ -93,9 +93,17 @@ class Multiplication(Layer):
     """The product, element by element, of `num_inputs` inputs, which are matched by their labels."""
     def __init__(self, num_inputs: Any = 2, *, name: Any = None) -> None: ...
     num_inputs: Any
+class Network(Layer):
+    """A network as a layer of another: `network` runs with its own layers, in use or in training as the whole does."""
+    def __init__(self, network: Any, *, name: Any = None) -> None: ...
+    network: Any
 class ReLU(Layer):
     """max(x, 0), with derivative 0 at 0."""
     def __init__(self, *, name: Any = None) -> None: ...
+class Shared(Layer):
+    """Runs another layer of the same network, with that one's parameters and states: the weights are shared."""
+    def __init__(self, shares: Any, *, name: Any = None) -> None: ...
+    shares: Any
 class Sigmoid(Layer):
     """1 / (1 + exp(-x))."""
     def __init__(self, *, name: Any = None) -> None: ...
@@ -106,4 +114,4 @@ class Tanh(Layer):
     """The hyperbolic tangent."""
     def __init__(self, *, name: Any = None) -> None: ...
 
-__all__ = ['Addition', 'AveragePooling2d', 'BatchNormalization', 'Concatenation', 'Convolution2d', 'DepthConcatenation', 'Dropout', 'FeatureInput', 'Flatten', 'FullyConnected', 'Function', 'GELU', 'GlobalAveragePooling2d', 'ImageInput', 'LeakyReLU', 'MaxPooling2d', 'Multiplication', 'ReLU', 'Sigmoid', 'Softmax', 'Tanh']
+__all__ = ['Addition', 'AveragePooling2d', 'BatchNormalization', 'Concatenation', 'Convolution2d', 'DepthConcatenation', 'Dropout', 'FeatureInput', 'Flatten', 'FullyConnected', 'Function', 'GELU', 'GlobalAveragePooling2d', 'ImageInput', 'LeakyReLU', 'MaxPooling2d', 'Multiplication', 'Network', 'ReLU', 'Shared', 'Sigmoid', 'Softmax', 'Tanh']
