@@ -505,6 +505,8 @@ def linspace(start: Any, stop: Any, /, num: Any, labels: Any = None, *, endpoint
     """`num` evenly spaced numbers from start to stop, both included; without `endpoint` one step short of stop."""
 def load(path: Any, /, *, layers: Any = ()) -> Any:
     """What `save` wrote: the same container, networks included, bit by bit."""
+def load_weights(net: Any, path: Any, /, *, rename: Any = None, strict: Any = True) -> Any:
+    """The network with the learnables and states of a state_dict in safetensors; each is cast to the type that it has."""
 def log(x: Any, /) -> Any:
     """The natural logarithm."""
 def log10(x: Any, /) -> Any:
@@ -661,6 +663,8 @@ def rsqrt(x: Any, /) -> Any:
     """1 / sqrt(x)."""
 def save(tree: Any, path: Any, /) -> Any:
     """Write a container to a file: dlarrays, networks, numbers and text, in any lists, tuples and dicts."""
+def save_weights(net: Any, path: Any, /) -> Any:
+    """Write a network's learnables and states to a file, each under "layer.parameter", as a state_dict in safetensors."""
 def scale(a: Any, b: Any, /) -> Any:
     """a * b where 0 times infinity is 0: how a walk multiplies a cotangent `a` with a partial `b` where something was selected."""
 def scheduled_learn_rate(schedule: Any, learn_rate: Any, iteration: Any, epoch: Any = 1, iterations_per_epoch: Any = None) -> Any:

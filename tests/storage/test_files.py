@@ -282,3 +282,38 @@ def test_a_link_stays_a_link_and_modes_are_the_users(path, tmp_path):
     finally:
         os.umask(mask)
     assert (tmp_path / "other").stat().st_mode & 0o777 == 0o640
+
+
+# ----- graphs, nested networks, settings -----
+
+
+def graph_of_chains():
+    gl.rng(4)
+    block = gl.dlnetwork([L.FullyConnected(4), L.BatchNormalization(), L.ReLU()], gl.zeros((3, 1), "CB"))
+    return gl.dlnetwork(
+        [[L.FeatureInput(3, name="left"), L.Network(block, name="block"), L.Addition(3)], [L.FeatureInput(3, name="right"), L.FullyConnected(4, name="encoder")],
+         [L.FeatureInput(3, name="third"), L.Shared("encoder"), L.Tanh()]],
+        connections=[("encoder", "addition/in2"), ("tanh", "addition/in3")], outputs=["addition", "block"])
+
+
+def test_graphs_nested_networks_shared_layers_and_settings(path):
+    net = graph_of_chains().freeze("block").set_learn_rate_factor("encoder", "bias", 0.5).set_l2_factor("encoder", "bias", 2.0)
+    found = there_and_back(net, path)
+    assert found.connections == net.connections and found.output_names == net.output_names and found.input_names == net.input_names
+    assert found.settings == net.settings and list(found.trainable) == list(net.trainable) == [("encoder", "weights"), ("encoder", "bias")]
+    assert repr(found) == repr(net)
+    same(found.learnables, net.learnables)
+    same(found.state, net.state)
+    xs = [gl.rand((3, 2), "CB") for _ in range(3)]
+    same(found(*xs), net(*xs))
+    same(found.forward(*xs, return_state=True), net.forward(*xs, return_state=True))
+    grown = found.add_layers([L.FullyConnected(2, name="last")], after="addition").initialize()
+    assert grown.learnables["last", "weights"].shape == (2, 4)
+
+
+def test_an_unfinished_network(path):
+    net = gl.dlnetwork([L.FullyConnected(2), L.ReLU()], initialize=False, dtype="float64")
+    found = there_and_back(net, path)
+    assert not found.initialized
+    done = found.initialize(gl.zeros((3, 1), "CB"))
+    assert done.learnables["fc", "weights"].dtype == torch.float64

@@ -181,9 +181,9 @@ def test_complex_parameters_and_containers():
         y = gl.sum(gl.abs(p["z"] - target) ** 2) + (p["k"] - 3) ** 2
         return y, gl.dlgradient(y, p)
 
-    p = {"z": gl.dlarray([0j, 1.0]), "k": gl.dlarray(0.0, dtype="float32")}
+    p, state = {"z": gl.dlarray([0j, 1.0]), "k": gl.dlarray(0.0, dtype="float32")}, None
     for _ in range(8):
-        p, state = gl.lbfgsupdate(p, lambda p: gl.dlfeval(loss, p), state if "state" in locals() else None)
+        p, state = gl.lbfgsupdate(p, lambda p: gl.dlfeval(loss, p), state)
     np.testing.assert_allclose(p["z"], target, atol=1e-6)
     assert float(p["k"]) == pytest.approx(3) and p["k"].dtype == torch.float32 and p["z"].dtype == torch.complex128
 

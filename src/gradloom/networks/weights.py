@@ -13,7 +13,8 @@ from ..machine.dtypes import NAMES, Tensor
 from ..storage.files import checked_path
 from ..storage.format import parsed, read_array, read_header, refused, write
 from ..vocabulary.misspelled import nearest
-from .network import dlnetwork, network_of
+from .body import refilled
+from .network import dlnetwork
 from .parameters import Key
 
 _made = dlarray._made
@@ -114,7 +115,7 @@ def load_weights(net: dlnetwork, path: Any, /, *, rename: Rename | None = None, 
         raise FileRefused(f"{path} is not a state_dict of this network, at {line_of(user_site())}: "
                           f"{'; '.join(report)}{near}; write rename={{name in the file: name here}}, or strict=False "
                           "to load what is there")
-    return network_of(net._body, values)
+    return refilled(net, values)
 
 
 def _described(x: Tensor) -> str:

@@ -76,16 +76,18 @@ def _told(header: Header, path: Any) -> dict[str, Any]:
     """What the text of a file says, checked against its header."""
     text = header.texts.get("gradloom")
     if text is None:
-        raise FileRefused(f"{path} holds arrays, and no container of gradloom's; write net = load_weights(net, path) for "
-                          "the parameters of a network")
+        raise FileRefused(f"{path} holds arrays, and no container of gradloom's; write net = load_weights(net, path) "
+                          "for the parameters of a network")
     if header.texts.get("checksum") != str(zlib.crc32(text.encode(errors="surrogatepass"))):
         raise refused(path, "its text is not the one that was written")
+    if set(header.texts) != {"format", "gradloom", "checksum"} or header.texts["format"] != "pt":
+        raise refused(path, "its __metadata__ has other texts than format, gradloom and checksum")
     told = parsed(text, f"the text of {path}")
     if not isinstance(told, dict) or type(told.get("version")) is not int:
         raise refused(path, "its text has no version")
     if told["version"] > VERSION:
-        raise FileRefused(f"{path} was written by a later version of gradloom (files of version {told['version']}, this "
-                          f"one reads {VERSION}); write pip install --upgrade gradloom")
+        raise FileRefused(f"{path} was written by a later version of gradloom (files of version {told['version']}, "
+                          f"this one reads {VERSION}); write pip install --upgrade gradloom")
     if set(told) != {"version", "tree", "arrays"} or not isinstance(told["arrays"], dict):
         raise refused(path, "its text has other parts than version, tree and arrays")
     if different := set(told["arrays"]) ^ set(header.arrays):

@@ -24,8 +24,9 @@ TYPES = {"BOOL": torch.bool, "U8": torch.uint8, "I8": torch.int8, "I16": torch.i
 WORDS = {dtype: word for word, dtype in TYPES.items()}
 # Types that others write and that are no types of arrays here: {word: bytes of one number}.
 OTHER_TYPES = {"U16": 2, "U32": 4, "U64": 8, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1, "C64": 8}
-_BEGINNINGS = {b"PK\x03\x04": "a zip archive, such as torch.save and Keras write", b"\x80": "a pickle, which is never read",
-               b"\x89HDF": "an HDF5 file", b"\x93NUMPY": "a NumPy file, which np.load reads",
+_BEGINNINGS = {b"PK\x03\x04": "a zip archive, such as torch.save and Keras write",
+               b"\x80": "a pickle, which is never read", b"\x89HDF": "an HDF5 file",
+               b"\x93NUMPY": "a NumPy file, which np.load reads",
                b"MATLAB": "a MATLAB file, which scipy.io.loadmat reads"}
 
 
@@ -52,7 +53,7 @@ class Header(NamedTuple):
 def bytes_of(x: Tensor) -> memoryview:
     """An array's bytes in the order of its axes."""
     flat = x.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
-    return memoryview(flat.view(torch.uint8).numpy())
+    return flat.view(torch.uint8).numpy().data
 
 
 def write(path: Any, arrays: Mapping[str, Tensor], texts: Mapping[str, str]) -> None:
@@ -86,9 +87,10 @@ def read_header(file: BinaryIO, path: Any) -> Header:
     beginning = file.read(8)
     length = int.from_bytes(beginning, "little")
     if len(beginning) < 8 or not 2 <= length <= min(size - 8, LONGEST_HEADER):
-        kind = next((f"; it begins as {kind}" for start, kind in _BEGINNINGS.items() if beginning.startswith(start)), "")
-        raise FileRefused(f"{path} is no safetensors file, or a part of one: its {size:,} bytes cannot hold a header of "
-                          f"{length:,}{kind}; give a file that save, save_weights or safetensors wrote")
+        kind = next((f"; it begins as {kind}" for start, kind in _BEGINNINGS.items() if beginning.startswith(start)),
+                    "")
+        raise FileRefused(f"{path} is no safetensors file, or a part of one: its {size:,} bytes cannot hold a header "
+                          f"of {length:,}{kind}; give a file that save, save_weights or safetensors wrote")
     entries = parsed(file.read(length), f"the header of {path}")
     if not isinstance(entries, dict):
         raise refused(path, "its header is no table")
@@ -133,7 +135,7 @@ def read_array(file: BinaryIO, header: Header, name: str, path: Any) -> tuple[Te
     if entry.dtype not in TYPES:
         raise refused(path, f"the array {name!r} is of type {entry.dtype}, of which there are no arrays here")
     raw = torch.empty(entry.stop - entry.start, dtype=torch.uint8, device="cpu")
-    view = memoryview(raw.numpy())
+    view = raw.numpy().data
     file.seek(header.begin + entry.start)
     if file.readinto(view) != len(view):  # type: ignore[attr-defined]
         raise refused(path, f"it ended while the array {name!r} was read")

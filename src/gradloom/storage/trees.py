@@ -20,6 +20,7 @@ from ..machine.dtypes import DTYPES, NAMES, Tensor
 from .format import refused
 
 DEEPEST = 200  # containers in containers
+ARRAY = ("array", "dtype", "shape")  # how an array of the table is spoken of
 
 
 class Kind(NamedTuple):
@@ -72,8 +73,9 @@ class Writer:
         kind = BY_CLASS.get(cls)
         if kind is None:
             kind = next((its for family, its in FAMILIES.items() if isinstance(x, family)), None)
-        if kind is None and callable(x) and PUBLIC.get(getattr(x, "__name__", None)) is x:  # type: ignore[arg-type]
-            return {"kind": "function", "name": x.__name__}
+        name = getattr(x, "__name__", None)
+        if kind is None and isinstance(name, str) and PUBLIC.get(name) is x:
+            return {"kind": "function", "name": name}
         if kind is None:
             where = "[" + "][".join(map(repr, self.trail)) + "] is " if self.trail else "it is "
             raise TypeRefused(f"save: {where}{self._described(x)}, which files do not hold, at {line_of(user_site())}; "
@@ -101,7 +103,7 @@ class Writer:
             self.arrays[name] = torch.view_as_real(x.detach().resolve_conj()) if x.dtype.is_complex else x.detach()
             self._named[id(x)] = name
             self._kept.append(x)
-        return {"array": name, "dtype": NAMES[x.dtype]}
+        return {"array": name, "dtype": NAMES[x.dtype], "shape": list(x.shape)}
 
 
 class Reader:
@@ -159,8 +161,9 @@ class Reader:
         wanted = DTYPES.get(dtype) if isinstance(dtype, str) else None
         if wanted is not None and wanted.is_complex and x.ndim and x.shape[-1] == 2 and x.dtype.is_floating_point:
             x = torch.view_as_complex(x)
-        if wanted is None or x.dtype is not wanted:
-            raise self.refused(f"the array {name!r} is {NAMES[x.dtype]}, and it speaks of {dtype!r}")
+        if wanted is None or x.dtype is not wanted or tree["shape"] != list(x.shape):
+            raise self.refused(f"the array {name!r} is {NAMES[x.dtype]} {tuple(x.shape)}, and it speaks of {dtype!r} "
+                               f"{tree['shape']!r}"[:300])
         return x
 
     def refused(self, reason: str) -> FileRefused:
@@ -239,8 +242,8 @@ def _write_numpy(x: Any, writer: Writer) -> dict[str, Any]:
     return writer.array(as_tensor(np.array(x, order="C")))
 
 
-register("dlarray", dlarray, _write_dlarray, ("array", "dtype", "labels"), _read_dlarray)
-register("tensor", Tensor, lambda x, writer: writer.array(x), ("array", "dtype"),
+register("dlarray", dlarray, _write_dlarray, (*ARRAY, "labels"), _read_dlarray)
+register("tensor", Tensor, lambda x, writer: writer.array(x), ARRAY,
          lambda tree, reader: reader.array(tree))
 register("tuple", tuple, lambda x, writer: {"items": [writer.tree(item, k) for k, item in enumerate(x)]}, ("items",),
          lambda tree, reader: tuple(_items(tree, reader)))
@@ -248,8 +251,8 @@ register("dict", dict, _write_dict, ("items",), _read_dict)
 register("float", float, lambda x, writer: {"value": repr(x)}, ("value",), _number)
 register("complex", complex, lambda x, writer: {"parts": [writer.tree(x.real), writer.tree(x.imag)]}, ("parts",),
          _complex)
-register("numpy", np.ndarray, _write_numpy, ("array", "dtype"), lambda tree, reader: to_numpy(reader.array(tree)))
-register("numpy number", np.generic, _write_numpy, ("array", "dtype"),
+register("numpy", np.ndarray, _write_numpy, ARRAY, lambda tree, reader: to_numpy(reader.array(tree)))
+register("numpy number", np.generic, _write_numpy, ARRAY,
          lambda tree, reader: to_numpy(reader.array(tree))[()], family=True)
 KINDS["function"] = Kind("function", lambda x, writer: {"name": x.__name__}, ("name",), _function)
 

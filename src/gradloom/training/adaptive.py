@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -17,6 +17,8 @@ from .stepping import Rule, stepped
 
 def in_order_of(models: Sequence[Tensor], tensors: Sequence[Tensor]) -> list[Tensor]:
     """Tensors laid out in memory as these are: kernels that run over memory read them side by side."""
+    if all([x.is_contiguous() for x in (*models, *tensors)]):  # quick way: most are; the plain one is below
+        return list(tensors)
     return [x if x.stride() == model.stride() else torch.empty_like(model).copy_(x)
             for x, model in zip(tensors, models, strict=True)]
 
@@ -52,14 +54,39 @@ def formula_by_parts(formula: Callable[..., tuple[Any, ...]]) -> Callable[..., t
 def adam(*tensors: Tensor, count: int, iteration: float, learn_rate: float, grad_decay: float, sq_grad_decay: float,
          epsilon: float, weight_decay: float) -> tuple[Tensor, ...]:
     """Parameters, gradients, average gradients and average squared gradients in a row; new ones, without gradients."""
-    new = torch._foreach_clone(tensors[:count])
-    gradients = in_order_of(new, tensors[count:2 * count])
-    averages = in_order_of(new, torch._foreach_clone(tensors[2 * count:3 * count]))
-    squares = in_order_of(new, torch._foreach_clone(tensors[3 * count:]))
-    step = torch.tensor(iteration, dtype=torch.float64, device=new[0].device)
-    torch._fused_adamw_(new, gradients, averages, squares, [], [step] * count, lr=learn_rate, beta1=grad_decay,
-                        beta2=sq_grad_decay, weight_decay=weight_decay, eps=epsilon, amsgrad=False, maximize=False)
-    return *new, *averages, *squares
+    step = torch.tensor(iteration, dtype=torch.float64, device=tensors[0].device)
+    parameters: list[Tensor] = []
+    averages: list[Tensor] = []
+    squares: list[Tensor] = []
+    for places in bunches(tensors[:count]):
+        new = torch._foreach_clone(tensors[places])
+        gradients, means, sizes = [
+            in_order_of(new, its) for its in (tensors[count:][places], torch._foreach_clone(tensors[2 * count:][places]),
+                                              torch._foreach_clone(tensors[3 * count:][places]))]
+        torch._fused_adamw_(new, gradients, means, sizes, [], [step] * len(new), lr=learn_rate, beta1=grad_decay,
+                            beta2=sq_grad_decay, weight_decay=weight_decay, eps=epsilon, amsgrad=False, maximize=False)
+        parameters += new
+        averages += means
+        squares += sizes
+    return *parameters, *averages, *squares
+
+
+def bunches(tensors: Sequence[Tensor]) -> Iterator[slice]:
+    """Places of tensors in a row that are worked on together: their copies are still near when the kernel reads
+    them."""
+    if not tensors[0].is_cpu:
+        yield slice(0, len(tensors))
+        return
+    start = numbers = 0
+    for k, x in enumerate(tensors):
+        if numbers + x.numel() > BUNCH and k > start:
+            yield slice(start, k)
+            start, numbers = k, 0
+        numbers += x.numel()
+    yield slice(start, len(tensors))
+
+
+BUNCH = 1 << 17  # numbers
 
 
 @formula_by_parts
@@ -124,7 +151,8 @@ def step_of(iteration: Any) -> float:
 
 
 @by_parts
-def rmsprop(*tensors: Tensor, count: int, learn_rate: float, sq_grad_decay: float, epsilon: float) -> tuple[Tensor, ...]:
+def rmsprop(*tensors: Tensor, count: int, learn_rate: float, sq_grad_decay: float,
+            epsilon: float) -> tuple[Tensor, ...]:
     """Parameters, gradients and average squared gradients in a row; new ones, without gradients."""
     gradients = tensors[count:2 * count]
     squares = torch._foreach_mul(tensors[2 * count:], sq_grad_decay)

@@ -11,6 +11,7 @@ from ..core.declare import discrete
 from ..core.errors import TypeRefused, line_of, user_site
 from ..core.trace import live
 from ..machine.dtypes import HALF, REAL_OF, Tensor
+from ..operations.elementwise.arithmetic import astype, imag, real
 from ..operations.elementwise.choice import where
 from ..operations.elementwise.mathematics import sqrt
 from ..operations.sums.reduction import sum as sum_of
@@ -58,13 +59,16 @@ CLIPPED = {method: discrete(f"clip_gradients_{method.replace('-', '_')}", kernel
 
 
 def _recorded(arrays: Sequence[Any], threshold: float, method: str) -> list[Any]:
-    """The same in operations."""
+    """The same in operations; squares in double precision, where halves do not overflow."""
     def size(x: Any) -> Any:
-        return (x * x.conj()).real if x.dtype.is_complex else x * x
+        if not x.dtype.is_complex:
+            return astype(x, torch.float64) ** 2
+        return astype(real(x), torch.float64) ** 2 + astype(imag(x), torch.float64) ** 2
 
     def scaled(x: Any, square: Any) -> Any:
         large = square > threshold ** 2
-        return x * where(large, threshold / sqrt(where(large, square, 1.0)), 1.0).astype(REAL_OF.get(x.dtype, x.dtype))
+        factor = where(large, threshold / sqrt(where(large, square, 1.0)), 1.0)
+        return x * astype(factor, REAL_OF.get(x.dtype, x.dtype))
 
     if method == "absolute-value":
         return [scaled(x, size(x)) for x in arrays]

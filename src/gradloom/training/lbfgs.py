@@ -145,8 +145,8 @@ def lbfgsupdate(parameters: Any, loss_function: Callable[[Any], Any], state: LBF
                 initial_step_size: float | None = None) -> tuple[Any, LBFGSState]:
     """One step of L-BFGS: (new parameters, new state).
 
-    `loss_function(parameters)` returns (loss, gradients) or (loss, gradients, more...), where more is kept in the state;
-    the line search calls it several times, so it must be the same function of the parameters each time: all
+    `loss_function(parameters)` returns (loss, gradients) or (loss, gradients, more...), where more is kept in the
+    state; the line search calls it several times, so it must be the same function of the parameters each time: all
     observations, and nothing random. `parameters` is a network, a dlarray or any container of them. `state` is None or
     an `LBFGSState` to start, then what the last update returned.
 
@@ -226,8 +226,8 @@ def _start(problem: Problem, parameters: Any, state: LBFGSState) -> Point:
     vector = problem.vector(problem.p.arrays)
     known = state.point
     if known is not None and known._value.shape != vector.shape:
-        raise ShapeError(f"lbfgsupdate: the state is one of {known.size} numbers, the parameters have {vector.numel()}, "
-                         f"at {line_of(user_site())}; pass LBFGSState() to start")
+        raise ShapeError(f"lbfgsupdate: the state is one of {known.size} numbers, the parameters have "
+                         f"{vector.numel()}, at {line_of(user_site())}; pass LBFGSState() to start")
     if known is None or state.loss is None or not torch.equal(known._value.to(vector), vector):
         return problem.at(vector, parameters)
     gradient = problem.vector(problem.p.matched(state.gradients, "gradients"))

@@ -11,48 +11,69 @@ from ..core.array import dlarray
 from ..core.containers import NAMESPACE, Structure, flatten, unflatten
 from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.labels import described
+from ..machine.caches import remembered
 from ..networks.network import dlnetwork, with_learnables
 from ..networks.parameters import Key, Learnables, arrays_of, items_of, keys_of, learnables_of, nearest_key
+from ..networks.settings import Settings
+
+Factors = tuple[float, float]  # of the learning rate, and of the decay
+PLAIN: Factors = (1.0, 1.0)
+
+
+@remembered(64)
+def factors_of(settings: Settings) -> list[Factors]:
+    """The factors of what is not frozen, in order."""
+    keys = settings.trainable[0]
+    return [(settings[key].learn_rate_factor, settings[key].l2_factor) for key in keys]
 
 
 class Parameters:
-    """The arrays that an update of `given` changes, in order. `refilled` puts new ones in their places."""
+    """The arrays that an update of `given` changes, in order: of a network those that are not frozen, unless
+    `everything` is meant. `refilled` puts new ones in their places."""
 
-    __slots__ = ("arrays", "given", "keys", "nested", "places", "structure", "word")
+    __slots__ = ("arrays", "factors", "given", "keys", "left", "nested", "places", "structure", "word")
 
-    def __init__(self, given: Any, word: str):
+    def __init__(self, given: Any, word: str, everything: bool = False):
         self.given = given
         self.word = word
         self.keys: tuple[Key, ...] | None = None
         self.places: list[int] | None = None  # which of the keyed arrays change, where not all do
+        self.left: frozenset[Key] = frozenset()  # keys of those that do not, though gradients may have them
+        self.factors: Sequence[Factors] | None = None  # of each array, where a network has them
         self.structure: Structure | None = None
-        # networks in a container: which, and how many arrays each has
-        self.nested: list[tuple[dlnetwork | None, int]] | None = None
-        its = given.learnables if isinstance(given, dlnetwork) else given
-        if type(its) is Learnables:
+        # parts of a container with networks in it: the parameters of a network, or None for an array
+        self.nested: list[Parameters | None] | None = None
+        if isinstance(given, dlnetwork):
+            its = given.learnables if everything else given.trainable
             self.keys, self.arrays = keys_of(its), arrays_of(its)
+            settings = given.settings
+            if not everything:
+                self.factors = factors_of(settings)
+                self.places = settings.trainable[1]
+                if self.places is not None:
+                    self.left = frozenset(settings) - frozenset(self.keys)
+        elif type(given) is Learnables:
+            self.keys, self.arrays = keys_of(given), arrays_of(given)
         else:
-            self.arrays = self._of_container(given)
+            self.arrays = self._of_container(given, everything)
         for k, x in enumerate(self.arrays):
             if type(x) is not dlarray:
                 raise TypeRefused(
                     f"{word} changes dlarrays, {self.path(k)} is {type(x).__name__}, at {line_of(user_site())}; give a "
                     "network, or a container of dlarrays")
 
-    def _of_container(self, given: Any) -> list[Any]:
+    def _of_container(self, given: Any, everything: bool) -> list[Any]:
         leaves, self.structure = flatten(given)
         parts, spec = _shallow(given)
         if not any(isinstance(part, dlnetwork) for part in parts):
             return leaves
         self.structure = Structure(spec)
-        self.nested = []
-        arrays: list[Any] = []
-        for part in parts:
-            network = part if isinstance(part, dlnetwork) else None
-            its = [part] if network is None else arrays_of(network.learnables)
-            self.nested.append((network, len(its)))
-            arrays += its
-        return arrays
+        self.nested = [Parameters(part, self.word, everything) if isinstance(part, dlnetwork) else None
+                       for part in parts]
+        if not everything:
+            self.factors = [pair for its in self.nested for pair in ([PLAIN] if its is None else its.factors or ())]
+        return [x for part, its in zip(parts, self.nested, strict=True)
+                for x in ([part] if its is None else its.arrays)]
 
     def path(self, k: int) -> str:
         """Where an array is, for an error."""
@@ -69,10 +90,13 @@ class Parameters:
             or not _is_keyed(gradients)):
             return
         items = items_of(gradients, "gradients")
-        places = [k for k, key in enumerate(self.keys) if key in items]
-        if 0 < len(places) == len(items) < len(self.keys):
-            self.places = places
-            self.keys, self.arrays = tuple(self.keys[k] for k in places), [self.arrays[k] for k in places]
+        found = [k for k, key in enumerate(self.keys) if key in items]
+        known = len(found) + sum([key in self.left for key in items])
+        if 0 < len(found) < len(self.keys) and known == len(items):
+            self.places = found if self.places is None else [self.places[k] for k in found]
+            self.keys, self.arrays = tuple(self.keys[k] for k in found), [self.arrays[k] for k in found]
+            if self.factors is not None:
+                self.factors = [self.factors[k] for k in found]
 
     # ----- matching containers -----
 
@@ -106,7 +130,7 @@ class Parameters:
                 f"at {line_of(user_site())}; {REMEDIES[what]}")
         items = items_of(other, what)
         for key in items:
-            if key not in self.keys:
+            if key not in self.keys and key not in self.left:
                 raise ShapeError(
                     f"{self.word}: {what} has {key!r}, which the {owner} does not have{nearest_key(key, self.keys)}, "
                     f"at {line_of(user_site())}; {REMEDIES[what]}")
@@ -135,21 +159,25 @@ class Parameters:
                 f"{self.word}: {what} is {_kind(other)}, the parameters are {_kind(self.given)}, at "
                 f"{line_of(user_site())}; {REMEDIES[what]}") from None
         arrays: list[Any] = []
-        for part, (network, _) in zip(parts, self.nested, strict=True):
-            arrays += [part] if network is None else Parameters(network, self.word).matched(part, what)
+        for part, its in zip(parts, self.nested, strict=True):
+            arrays += [part] if its is None else its.matched(part, what)
         return arrays
 
-    def groups(self) -> list[tuple[float, float, list[int] | None]]:
-        """What one call of a kernel may change together: (factor of the learning rate, factor of the decay, places);
-        None for all places."""
+    def groups(self, decays: bool) -> list[tuple[Factors, list[int] | None]]:
+        """What one call of a kernel may change together, those of one type, device and factors: (factors, places); None
+        for all places. The factor of the decay counts where something decays."""
         first = self.arrays[0]._value
         kind, where = first.dtype, first.device
-        if all([x._value.dtype is kind and x._value.device == where for x in self.arrays]):
-            return [(1.0, 1.0, None)]
+        factors = self.factors
+        if factors is not None and not decays:
+            factors = None if all([rate == 1 for rate, _ in factors]) else [(rate, 1.0) for rate, _ in factors]
+        if factors is None and all([x._value.dtype is kind and x._value.device == where for x in self.arrays]):
+            return [(PLAIN, None)]
         found: dict[Any, list[int]] = {}
         for k, x in enumerate(self.arrays):
-            found.setdefault((1.0, 1.0, x._value.dtype, x._value.device), []).append(k)
-        return [(rate, decay, places) for (rate, decay, _, _), places in found.items()]
+            key = PLAIN if factors is None else factors[k], x._value.dtype, x._value.device
+            found.setdefault(key, []).append(k)
+        return [(key[0], places) for key, places in found.items()]
 
     # ----- putting back -----
 
@@ -159,7 +187,9 @@ class Parameters:
             return self._refilled_in_part(arrays)
         if isinstance(self.given, dlnetwork):
             return with_learnables(self.given, arrays)
-        return self.alike(arrays) if self.nested is None else self._with_networks(list(arrays), with_learnables)
+        if self.nested is None:
+            return self.alike(arrays)
+        return self._with_networks(list(arrays), lambda network, its: network.refilled(its))
 
     def _refilled_in_part(self, arrays: Sequence[Any]) -> Any:
         assert self.places is not None
@@ -178,13 +208,13 @@ class Parameters:
         assert self.structure is not None
         if self.nested is None:
             return unflatten(self.structure, arrays)
-        return self._with_networks(arrays,
-                                   lambda network, its: learnables_of(keys_of(network.learnables), its))
+        return self._with_networks(arrays, lambda network, its: network.alike(its))
 
     def _with_networks(self, arrays: list[Any], made: Any) -> Any:
         assert self.structure is not None and self.nested is not None
         parts = []
-        for network, count in self.nested:
+        for network in self.nested:
+            count = 1 if network is None else len(network.arrays)
             its, arrays = arrays[:count], arrays[count:]
             parts.append(its[0] if network is None else made(network, its))
         return unflatten(self.structure, parts)

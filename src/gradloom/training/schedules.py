@@ -1,4 +1,4 @@
-"""Learn-rate schedules: how the learning rate changes from step to step, as functions of the iteration and the epoch."""
+"""Learn-rate schedules: how the learning rate changes, as functions of the iteration and the epoch."""
 from __future__ import annotations
 
 import math
@@ -31,9 +31,11 @@ class LearnRateSchedule:
         return self.name
 
 
-def _schedule(factor: Callable[[int], float], unit: str, steps: float, name: str, **options: float) -> LearnRateSchedule:
+def _schedule(factor: Callable[[int], float], unit: str, steps: float, name: str,
+              **options: float) -> LearnRateSchedule:
     if unit not in ("epoch", "iteration"):
-        raise TypeRefused(f"{name}: frequency_unit is \"epoch\" or \"iteration\", not {unit!r}, at {line_of(user_site())}")
+        raise TypeRefused(f"{name}: frequency_unit is \"epoch\" or \"iteration\", not {unit!r}, at "
+                          f"{line_of(user_site())}")
     for option, value in options.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
             raise TypeRefused(f"{name}: {option} is a positive number, not {value!r}, at {line_of(user_site())}")
@@ -41,7 +43,8 @@ def _schedule(factor: Callable[[int], float], unit: str, steps: float, name: str
     return LearnRateSchedule(factor, unit, steps, f"{name}({shown}, frequency_unit={unit!r})")
 
 
-def piecewise_learn_rate(*, drop_factor: float = 0.1, period: int = 10, frequency_unit: str = "epoch") -> LearnRateSchedule:
+def piecewise_learn_rate(*, drop_factor: float = 0.1, period: int = 10,
+                         frequency_unit: str = "epoch") -> LearnRateSchedule:
     """Times drop_factor after every `period` steps.
 
     >>> import gradloom as gl
@@ -55,7 +58,8 @@ def piecewise_learn_rate(*, drop_factor: float = 0.1, period: int = 10, frequenc
                      drop_factor=drop_factor, period=period)
 
 
-def exponential_learn_rate(*, drop_factor: float = 0.1, period: int = 1, frequency_unit: str = "epoch") -> LearnRateSchedule:
+def exponential_learn_rate(*, drop_factor: float = 0.1, period: int = 1,
+                           frequency_unit: str = "epoch") -> LearnRateSchedule:
     """Times drop_factor**(1 / period) after every step.
 
     >>> import gradloom as gl
@@ -170,8 +174,8 @@ def schedule_of(given: Any) -> Any:
         return [schedule_of(one) for one in given]
     if callable(given):
         return given
-    raise TypeRefused(f"a learn-rate schedule is a name, a function of (learn_rate, iteration, epoch) or a list of them, "
-                      f"not {given!r}, at {line_of(user_site())}; write \"piecewise\"")
+    raise TypeRefused(f"a learn-rate schedule is a name, a function of (learn_rate, iteration, epoch) or a list of "
+                      f"them, not {given!r}, at {line_of(user_site())}; write \"piecewise\"")
 
 
 def scheduled_learn_rate(schedule: Any, learn_rate: float, iteration: int, epoch: int = 1,

@@ -13,7 +13,7 @@ from ..core.operation import Operation
 from ..core.trace import live
 from ..machine.dtypes import NAMES, Tensor, differentiable
 from ..operations.elementwise.arithmetic import astype
-from .parameters import Parameters
+from .parameters import Factors, Parameters
 
 _made = dlarray._made
 
@@ -42,7 +42,8 @@ def stepped(rule: Rule, parameters: Any, gradients: Any, states: Sequence[Any],
     p = Parameters(parameters, rule.word)
     p.narrow(gradients)
     gs = p.matched(gradients, "gradients")
-    olds = [None if is_empty(state) else p.matched(state, what) for what, state in zip(rule.states, states, strict=True)]
+    olds = [None if is_empty(state) else p.matched(state, what)
+            for what, state in zip(rule.states, states, strict=True)]
     ps = p.arrays
     if not ps:
         return parameters, *[p.alike([]) for _ in olds]
@@ -51,8 +52,8 @@ def stepped(rule: Rule, parameters: Any, gradients: Any, states: Sequence[Any],
         if not differentiable(x.dtype):
             raise TypeRefused(f"{rule.word} of an array of {NAMES[x.dtype]} ({p.path(k)}), at {line_of(user_site())}; "
                               "parameters are floating numbers: dlarray(x, dtype=\"float32\")")
-    groups = p.groups()
-    if any([x._node is not None and live(x._node) is not None for x in (*ps, *gs, *[x for its in olds for x in its or ()])]):
+    groups = p.groups(options.get("weight_decay", 0.0) != 0)
+    if any([x._node is not None and live(x._node) is not None for its in (ps, gs, *olds) for x in its or ()]):
         news = _recorded(rule, ps, gs, olds, groups, options)
     else:
         columns = [tensors, _typed(gs, tensors, p)]
@@ -63,22 +64,22 @@ def stepped(rule: Rule, parameters: Any, gradients: Any, states: Sequence[Any],
     return p.refilled(news[0]), *[p.alike(column) for column in news[1:]]
 
 
-Group = tuple[float, float, list[int] | None]  # factors of the learning rate and of the decay, whose (None: all)
+Group = tuple[Factors, list[int] | None]
 
 
 def _computed(rule: Rule, columns: list[list[Tensor]], groups: Sequence[Group],
               options: dict[str, float]) -> list[list[Tensor]]:
     """One call of the operation for each group of parameters that it may take together."""
-    if len(groups) == 1 and groups[0][2] is None:  # quick way: one call for all; the plain one is below
+    if len(groups) == 1 and groups[0][1] is None:  # quick way: one call for all; the plain one is below
         count = len(columns[0])
         results = rule.operation.apply([x for column in columns for x in column],
-                                       {"count": count, **_scaled(options, groups[0])})
+                                       {"count": count, **_scaled(options, groups[0][0])})
         return [list(results[k:k + count]) for k in range(0, len(results), count)]
     news: list[list[Any]] = [[None] * len(column) for column in (columns[0], *columns[2:])]
-    for group in groups:
-        places = range(len(columns[0])) if group[2] is None else group[2]
+    for factors, some in groups:
+        places = range(len(columns[0])) if some is None else some
         results = rule.operation.apply([column[k] for column in columns for k in places],
-                                       {"count": len(places), **_scaled(options, group)})
+                                       {"count": len(places), **_scaled(options, factors)})
         for n, x in enumerate(results):
             news[n // len(places)][places[n % len(places)]] = x
     return news
@@ -88,17 +89,17 @@ def _recorded(rule: Rule, ps: Sequence[Any], gs: Sequence[Any], olds: Sequence[A
               options: dict[str, float]) -> list[list[Any]]:
     """The formula for each parameter, on record."""
     news: list[list[Any]] = [[None] * len(ps) for _ in range(1 + len(olds))]
-    for group in groups:
-        its = _scaled(options, group)
-        for k in range(len(ps)) if group[2] is None else group[2]:
+    for factors, some in groups:
+        its = _scaled(options, factors)
+        for k in range(len(ps)) if some is None else some:
             found = rule.formula(ps[k], gs[k], *[None if old is None else old[k] for old in olds], **its)
             for column, x in zip(news, found, strict=True):
                 column[k] = _like(x, ps[k])
     return news
 
 
-def _scaled(options: dict[str, float], group: Group) -> dict[str, float]:
-    rate, decay, _ = group
+def _scaled(options: dict[str, float], factors: Factors) -> dict[str, float]:
+    rate, decay = factors
     if rate == decay == 1:
         return options
     scaled = {**options, "learn_rate": options["learn_rate"] * rate}

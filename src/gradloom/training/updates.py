@@ -87,7 +87,7 @@ def dlupdate(function: Callable[..., Any], parameters: Any, /, *others: Any) -> 
     if not callable(function) or isinstance(function, dlarray):
         raise TypeRefused(f"dlupdate takes a function first, not {type(function).__name__}, at {line_of(user_site())}; "
                           "write dlupdate(fun, net)")
-    p = Parameters(parameters, "dlupdate")
+    p = Parameters(parameters, "dlupdate", everything=True)
     columns = [p.arrays, *[p.matched(other, "another argument") for other in others]]
     rows = [function(*[_made(x._value, x._node, x._labels) for x in row]) for row in zip(*columns, strict=True)]
     several = bool(rows) and isinstance(rows[0], tuple)

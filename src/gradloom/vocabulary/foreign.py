@@ -38,7 +38,8 @@ MODULE: Table = {
         "Adam": "net, avg, avg_sq = gl.adamupdate(net, gradients, None, None, 1) | then with avg, avg_sq and 2, 3, ...",
         "AdamW": "net, avg, avg_sq = gl.adamupdate(net, gradients, None, None, 1, weight_decay=0.01)",
         "RMSprop": "net, avg_sq = gl.rmspropupdate(net, gradients)",
-        "LBFGS": "p, state = gl.lbfgsupdate(x, lambda x: (gl.sum(x * x), 2 * x)) | the function gives loss and gradients",
+        "LBFGS": "p, state = gl.lbfgsupdate(x, lambda x: (gl.sum(x * x), 2 * x))"
+            " | the function gives loss and gradients",
         "clip_grad_norm_": 'gradients = gl.clip_gradients(gradients, 1.0, "global-l2norm")',
         "from_torch": "net = gl.interop.torch.from_torch(module)",
         "compile": "y = net(x) | there is nothing to compile", "unsqueeze": "gl.expand_dims(x, axis=0)",
