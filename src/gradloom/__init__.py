@@ -21,7 +21,25 @@ from .core.errors import (
 )
 from .core.finite import check_finite
 from .core.tables import PUBLIC as _PUBLIC
-from .data import ArrayDatastore, CombinedDatastore, Datastore, combine, minibatchqueue, padsequences
+from .data import (
+    ArrayDatastore,
+    AugmentedImageDatastore,
+    CombinedDatastore,
+    Datastore,
+    FileDatastore,
+    ImageDatastore,
+    TableDatastore,
+    TransformedDatastore,
+    combine,
+    confusionchart,
+    confusionmat,
+    count_each_label,
+    minibatchqueue,
+    padsequences,
+    roc_chart,
+    scores2label,
+    split_each_label,
+)
 from .derivatives.curvature.laplacian import dldivergence, dllaplacian
 from .derivatives.jacobians.along_axis import dljacobian
 from .derivatives.jacobians.jacobian import Jacobian
@@ -46,7 +64,7 @@ from .training.clipping import clip_gradients
 from .training.lbfgs import LBFGSState, lbfgsupdate
 from .training.monitor import TrainingProgressMonitor, group_subplot, record_metrics, update_info
 from .training.options import TrainingOptions
-from .training.prediction import minibatchpredict, scores2label, testnet
+from .training.prediction import minibatchpredict, testnet
 from .training.schedules import (
     LearnRateSchedule,
     cosine_learn_rate,
@@ -66,11 +84,13 @@ from .vocabulary.types import say_types as _say_types
 __version__ = "0.1.0"
 
 globals().update(_PUBLIC)
-for _word in (adamupdate, check_derivatives, clip_gradients, cosine_learn_rate, cyclical_learn_rate, dldivergence,
-              dlgradient, dljacobian, dllaplacian, exponential_learn_rate, hessian, hvp, jacobian, jvp, keep_memory,
-              lbfgsupdate, load, load_weights, piecewise_learn_rate, polynomial_learn_rate, rmspropupdate, save,
-              save_weights, scheduled_learn_rate, sgdmupdate, sparse_hessian, sparse_jacobian, value_and_gradient,
-              vjp, warmup_learn_rate):
+for _word in (adamupdate, check_derivatives, clip_gradients, combine, confusionchart, confusionmat, cosine_learn_rate,
+              count_each_label, cyclical_learn_rate, dldivergence, dlgradient, dljacobian, dllaplacian,
+              exponential_learn_rate, group_subplot, hessian, hvp, jacobian, jvp, keep_memory, lbfgsupdate, load,
+              load_checkpoint, load_weights, minibatchpredict, padsequences, piecewise_learn_rate,
+              polynomial_learn_rate, record_metrics, rmspropupdate, roc_chart, save, save_checkpoint, save_weights,
+              scheduled_learn_rate, scores2label, sgdmupdate, sparse_hessian, sparse_jacobian, split_each_label,
+              testnet, trainnet, update_info, value_and_gradient, vjp, warmup_learn_rate):
     _word.__module__ = "gradloom"
     globals()[_word.__name__] = _explained(_word, always=True)
     _say_types(globals()[_word.__name__], one_array=False)
@@ -82,9 +102,11 @@ cosine_learn_rate cyclical_learn_rate detach dlarray dldivergence dlfeval dlgrad
 dlupdate exponential_learn_rate extractdata hessian hvp isdlarray jacobian jvp keep_memory layers lbfgsupdate linalg
 load load_weights piecewise_learn_rate polynomial_learn_rate rmspropupdate save save_weights scheduled_learn_rate
 sgdmupdate sparse_hessian sparse_jacobian value_and_gradient vjp warmup_learn_rate
-ArrayDatastore CombinedDatastore DataError Datastore combine minibatchqueue padsequences
-TrainingInfo TrainingOptions TrainingProgressMonitor TrainingState displays group_subplot load_checkpoint minibatchpredict
-record_metrics save_checkpoint scores2label testnet trainnet update_info
+ArrayDatastore AugmentedImageDatastore CombinedDatastore DataError Datastore FileDatastore ImageDatastore TableDatastore
+TransformedDatastore combine confusionchart confusionmat count_each_label minibatchqueue padsequences roc_chart
+scores2label split_each_label
+TrainingInfo TrainingOptions TrainingProgressMonitor TrainingState displays group_subplot load_checkpoint
+minibatchpredict record_metrics save_checkpoint testnet trainnet update_info
 """
 _VOCABULARY = sorted({*_PUBLIC, *_WORDS.split(), *[name for name in globals() if name.startswith("__")]})
 __all__ = [name for name in (*_PUBLIC, *_WORDS.split()) if not hasattr(_builtins, name)]

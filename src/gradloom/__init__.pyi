@@ -3,13 +3,20 @@ import builtins
 from collections.abc import Iterator
 from typing import Any, Never
 
+from .data.arrays import ArrayDatastore as ArrayDatastore
+from .data.augmented import AugmentedImageDatastore as AugmentedImageDatastore
 from .core.errors import BatchDependenceWarning as BatchDependenceWarning
+from .data.combined import CombinedDatastore as CombinedDatastore
+from .core.errors import DataError as DataError
+from .data.datastore import Datastore as Datastore
 from .derivatives.own.checking import DerivativeCheck as DerivativeCheck
 from .derivatives.own.checking import DerivativeMismatch as DerivativeMismatch
 from .derivatives.own.function import DifferentiableFunction as DifferentiableFunction
+from .data.files import FileDatastore as FileDatastore
 from .core.errors import FileRefused as FileRefused
 from .core.errors import GradloomError as GradloomError
 from .core.errors import GradloomWarning as GradloomWarning
+from .data.files import ImageDatastore as ImageDatastore
 from .derivatives.jacobians.jacobian import Jacobian as Jacobian
 from .training.lbfgs import LBFGSState as LBFGSState
 from .core.errors import LabelError as LabelError
@@ -21,13 +28,21 @@ from .networks.parameters import Learnables as Learnables
 from .core.errors import NotFinite as NotFinite
 from .core.errors import ShapeError as ShapeError
 from .networks.layer import State as State
+from .data.tables import TableDatastore as TableDatastore
 from .core.errors import TraceError as TraceError
+from .training.trainnet import TrainingInfo as TrainingInfo
+from .training.options import TrainingOptions as TrainingOptions
+from .training.monitor import TrainingProgressMonitor as TrainingProgressMonitor
+from .training.state import TrainingState as TrainingState
+from .data.transformed import TransformedDatastore as TransformedDatastore
 from .core.errors import TypeRefused as TypeRefused
 from .networks.parameters import UnknownName as UnknownName
 from .interop import array_api as array_api
+from .training import displays as displays
 from .networks.network import dlnetwork as dlnetwork
 from .networks import layers as layers
 from .operations.matrices import linalg as linalg
+from .data.queue import minibatchqueue as minibatchqueue
 
 __version__: str
 __all__: list[str]
@@ -249,10 +264,16 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
     """x limited to [min, max], numbers or arrays; derivative 1 on the bounds."""
 def clip_gradients(gradients: Any, threshold: Any, method: Any = 'l2norm') -> Any:
     """Gradients of which none is larger than `threshold`: a container like the one given."""
+def combine(*stores: Any) -> Any:
+    """Datastores of the same length side by side: an observation has the parts of all, in order."""
 def complex(a: Any, b: Any, /) -> Any:
     """a + b i."""
 def concat(arrays: Any, /, *, axis: Any = 0) -> Any:
     """Arrays one after the other along an axis that they have; with axis=None all their elements, as one vector."""
+def confusionchart(t: Any, y: Any, class_names: Any = None, *, normalization: Any = 'absolute', ax: Any = None) -> Any:
+    """A picture of `confusionmat`: true classes down, predicted ones across; returns matplotlib's axes."""
+def confusionmat(t: Any, y: Any, class_names: Any = None) -> Any:
+    """How often each true class was predicted as each class: (counts, classes), counts of shape (true, predicted)."""
 def conj(x: Any, /) -> Any:
     """The complex conjugate."""
 def copysign(a: Any, b: Any, /) -> Any:
@@ -269,6 +290,8 @@ def cot(x: Any, /) -> Any:
     """The cotangent, 1 / tan(x); x in radians."""
 def coth(x: Any, /) -> Any:
     """The hyperbolic cotangent, 1 / tanh(x)."""
+def count_each_label(ds: Any) -> Any:
+    """How many observations each label has: {label: count}, sorted by label."""
 def count_nonzero(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
     """How many elements over axes are not zero; a NaN is not zero."""
 def cross(a: Any, b: Any, /, *, axis: Any = -1) -> Any:
@@ -423,6 +446,8 @@ def greater(a: Any, b: Any, /) -> Any:
     """a > b, element by element."""
 def greater_equal(a: Any, b: Any, /) -> Any:
     """a >= b, element by element."""
+def group_subplot(monitor: Any, group: Any, metrics: Any, /, *, scale: Any = 'linear') -> Any:
+    """Draw metrics in one picture, with a "linear" or a "log" axis: `group_subplot(monitor, "losses", ["a", "b"])`."""
 def groupnorm(x: Any, num_groups: Any, offset: Any, scale: Any, /, *, epsilon: Any = 1e-05, data_format: Any = None) -> Any:
     """Each group of channels of each observation with mean 0 and variance 1, then scaled and shifted channel by channel."""
 def gru(x: Any, h0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, /, *, reset_gate_mode: Any = 'after-multiplication', state_activation: Any = 'tanh', gate_activation: Any = 'sigmoid', data_format: Any = None) -> Any:
@@ -505,6 +530,8 @@ def linspace(start: Any, stop: Any, /, num: Any, labels: Any = None, *, endpoint
     """`num` evenly spaced numbers from start to stop, both included; without `endpoint` one step short of stop."""
 def load(path: Any, /, *, layers: Any = ()) -> Any:
     """What `save` wrote: the same container, networks included, bit by bit."""
+def load_checkpoint(path: Any, network: Any, options: Any = None, /) -> Any:
+    """A state from a checkpoint, or from the newest whole one in a folder."""
 def load_weights(net: Any, path: Any, /, *, rename: Any = None, strict: Any = True) -> Any:
     """The network with the learnables and states of a state_dict in safetensors; each is cast to the type that it has."""
 def log(x: Any, /) -> Any:
@@ -561,6 +588,8 @@ def meshgrid(*arrays: Any, indexing: Any = 'xy') -> Any:
     """The coordinates of a grid from those along each of its axes, all vectors: one array per axis, all of the grid's shape."""
 def min(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
     """The smallest element over axes; the first of equal ones takes the derivative. Of two arrays: `minimum(a, b)`."""
+def minibatchpredict(net: Any, data: Any, /, *, mini_batch_size: Any = 128, outputs: Any = None, input_data_formats: Any = None) -> Any:
+    """What a network predicts for a whole data set, one mini-batch at a time, put together along B."""
 def minimum(a: Any, b: Any, /) -> Any:
     """The smaller of a and b; the derivative goes to a where they are equal."""
 def mod(a: Any, b: Any, /) -> Any:
@@ -597,6 +626,8 @@ def outer(a: Any, b: Any, /) -> Any:
     """a[i] b[j] for two vectors."""
 def pad(x: Any, widths: Any, /, *, mode: Any = 'constant') -> Any:
     """Zeros around x; `widths` is (before, after) for each axis. One number, or one pair, stands for all axes, as NumPy has it."""
+def padsequences(sequences: Any, axis: Any, *, length: Any = 'longest', direction: Any = 'right', padding_value: Any = 0.0) -> Any:
+    """Sequences of different lengths as one array: (array, mask)."""
 def permutation(n: Any, /, *, device: Any = None) -> Any:
     """The integers 0 ... n - 1 in random order: an index, as in x[permutation(len(x))]."""
 def permute_dims(x: Any, /, axes: Any) -> Any:
@@ -633,6 +664,8 @@ def real(x: Any, /) -> Any:
     """The real part."""
 def reciprocal(x: Any, /) -> Any:
     """1 / x."""
+def record_metrics(monitor: Any, step: Any, /, **values: Any) -> Any:
+    """Record metrics at a step: `record_metrics(monitor, iteration, loss=loss)`."""
 def relu(x: Any, /) -> Any:
     """max(x, 0), with derivative 0 at 0."""
 def remainder(a: Any, b: Any, /) -> Any:
@@ -655,6 +688,8 @@ def rmspropupdate(parameters: Any, gradients: Any, average_squared_gradient: Any
     """One step of RMSProp: (new parameters, new average squared gradient)."""
 def rng(state: Any = None, /) -> Any:
     """The random numbers of this thread: `rng(seed)` starts them anew, `s = rng()` saves where they are, `rng(s)` continues from there."""
+def roc_chart(t: Any, scores: Any, class_names: Any = None, *, ax: Any = None) -> Any:
+    """The receiver operating characteristic of each class against the rest; returns matplotlib's axes."""
 def roll(x: Any, /, shift: Any, *, axis: Any = None) -> Any:
     """Entries moved along axes by `shift`, those that leave one end entering at the other."""
 def round(x: Any, /) -> Any:
@@ -663,12 +698,16 @@ def rsqrt(x: Any, /) -> Any:
     """1 / sqrt(x)."""
 def save(tree: Any, path: Any, /) -> Any:
     """Write a container to a file: dlarrays, networks, numbers and text, in any lists, tuples and dicts."""
+def save_checkpoint(state: Any, folder: Any, /, *, keep: Any = 3) -> Any:
+    """Write a state into a folder, as checkpoint_<iteration>.safetensors, and keep the last `keep` of them."""
 def save_weights(net: Any, path: Any, /) -> Any:
     """Write a network's learnables and states to a file, each under "layer.parameter", as a state_dict in safetensors."""
 def scale(a: Any, b: Any, /) -> Any:
     """a * b where 0 times infinity is 0: how a walk multiplies a cotangent `a` with a partial `b` where something was selected."""
 def scheduled_learn_rate(schedule: Any, learn_rate: Any, iteration: Any, epoch: Any = 1, iterations_per_epoch: Any = None) -> Any:
     """The learning rate at an iteration and an epoch, both counted from 1, from the one that training began with."""
+def scores2label(scores: Any, class_names: Any = None, axis: Any = None) -> Any:
+    """The class with the largest score of each observation: NumPy words for class_names of words, else integers."""
 def searchsorted(a: Any, b: Any, /, *, side: Any = 'left', sorter: Any = None) -> Any:
     """The positions in the sorted vector a where the elements of b would keep it sorted."""
 def sec(x: Any, /) -> Any:
@@ -709,6 +748,8 @@ def sparse_jacobian(function: Any, /, *, argument: Any = 0, check: Any = False) 
     """The function that returns the Jacobian of `function`'s value as a SciPy sparse array, for stencils, residuals and the like."""
 def sparse_matmul(a: Any, x: Any, /) -> Any:
     """A constant SciPy sparse matrix times x, a vector or a matrix."""
+def split_each_label(ds: Any, *shares: Any, randomized: Any = False, seed: Any = None) -> Any:
+    """A datastore split so that each part has the same share of every label: as many parts as shares, and the rest."""
 def sqrt(x: Any, /) -> Any:
     """The square root."""
 def square(x: Any, /) -> Any:
@@ -739,12 +780,16 @@ def tanh(x: Any, /) -> Any:
     """The hyperbolic tangent."""
 def tensordot(a: Any, b: Any, /, *, axes: Any = 2) -> Any:
     """The sum of products over axes: the last of a with the first of b, or two lists of axes."""
+def testnet(net: Any, data: Any, metrics: Any, /, *, mini_batch_size: Any = 128, loss: Any = None, input_data_formats: Any = None, target_data_formats: Any = None) -> Any:
+    """Metrics of a network over a whole data set: one number for one name, a dict for several."""
 def tile(x: Any, repetitions: Any, /) -> Any:
     """x laid out several times along each axis."""
 def topk(x: Any, k: Any, /, *, axis: Any = -1, largest: Any = True) -> Any:
     """The k largest elements along an axis in descending order (`largest=False`: the k smallest, ascending), and their positions from 0."""
 def trace(x: Any, /, *, offset: Any = 0, dtype: Any = None) -> Any:
     """The sum of the diagonal of the matrices in the last two axes."""
+def trainnet(data: Any, /, *given: Any) -> Any:
+    """Train a network: `net, info = trainnet(data, net, loss, options)`, or `trainnet(x, t, net, loss, options)`."""
 def transpose(x: Any, *axes: Any) -> Any:
     """Axes in reverse order, or in the order given: NumPy's method."""
 def trapz(y: Any, /, *, x: Any = None, dx: Any = 1.0, axis: Any = -1) -> Any:
@@ -765,6 +810,8 @@ def unique_values(x: Any, /) -> Any:
     """The distinct values of x, in order: a constant vector. Every NaN is a value of its own."""
 def unstack(x: Any, /, *, axis: Any = 0) -> Any:
     """The entries along an axis, which is dropped, as a tuple: the inverse of `stack`."""
+def update_info(monitor: Any, /, **values: Any) -> Any:
+    """Say what a monitor shows beside its metrics: `update_info(monitor, epoch=3)`."""
 def value_and_gradient(function: Any, /, *, argument: Any = 0) -> Any:
     """The function that returns `function`'s value and its gradient with respect to one argument; the others are passed through."""
 def var(x: Any, /, *, axis: Any = None, correction: Any = 0.0, keepdims: Any = False) -> Any:

@@ -289,9 +289,3 @@ def test_errors_say_what_to_write(call, message):
     with pytest.raises(gl.GradloomError, match=message):
         call(x, t, classifier())
 
-
-def test_scores_to_labels():
-    y = RNG.normal(size=(5, 3))
-    assert list(gl.scores2label(gl.dlarray(y.T, "CB"), ["a", "b", "c"])) == [["a", "b", "c"][k] for k in y.argmax(1)]
-    with pytest.raises(gl.ShapeError, match="3 scores for 2 class names"):
-        gl.scores2label(y, ["a", "b"])

@@ -126,6 +126,9 @@ def line_of(site: Site | None) -> str:
     return f"{name}:{number}" + (f": {text}" if text else "")
 
 
+EXTRAS = {"matplotlib": "plot", "PIL": "pillow"}  # of packages, where it is called otherwise
+
+
 def needed(module: str, word: str) -> Any:
     """A module of a package that not everybody has, for a word that cannot do without it."""
     try:
@@ -133,4 +136,4 @@ def needed(module: str, word: str) -> Any:
     except ImportError as error:
         package = module.partition(".")[0]
         raise MissingPackage(f"{word} needs {package}, which cannot be imported ({error}), at {line_of(user_site())}; "
-                             f"write pip install \"gradloom[{package}]\"") from None
+                             f"write pip install \"gradloom[{EXTRAS.get(package, package)}]\"") from None

@@ -53,6 +53,12 @@ class ArrayDatastore(Datastore):
         """The classes in order, where the array is words; else None."""
         return self.parts[0].class_names
 
+    @property
+    def labels(self) -> list[Any] | None:
+        """The label of each observation, in order, where the array is words; else None."""
+        names = self.class_names
+        return None if names is None or self._array.ndim != 1 else [names[k] for k in self._array[self._places]]
+
     def observed(self, place: int, draw: int) -> tuple[Any, ...]:
         if self._codes:
             names = self.parts[0].class_names
@@ -135,10 +141,12 @@ class SequenceDatastore(Datastore):
             names = [""] * len(values)
         features = getattr(rows, "features", None) or {}
         parts = []
-        for name, value in zip(names, values, strict=True):
+        for k, (name, value) in enumerate(zip(names, values, strict=True)):
             classes = getattr(features.get(name), "names", None) if isinstance(features, Mapping) else None
             if classes is None and isinstance(value, str):
                 classes = class_names
+                if classes is None and isinstance(rows, list):  # which costs nothing to look through
+                    classes = sorted({str(self._split(row)[k]) for row in rows})
             labels = value._labels if type(value) is dlarray else None
             parts.append(Part(str(name), labels, None if classes is None else list(classes)))
         self.parts = tuple(parts)

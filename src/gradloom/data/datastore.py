@@ -38,12 +38,13 @@ class Stacked(NamedTuple):
 class Datastore:
     """Observations in an order. `ds[k]` is one; `len(ds)` says how many there are; `for ... in ds` reads all.
 
-    An observation is a tuple of its parts (image and label, say), or the part alone where there is one. A datastore is a
-    value: `subset`, `shuffle`, `partition`, `transform` and `combine` give others and change nothing. Only its reading
-    place moves, by `read` and `reset`.
+    An observation is a tuple of its parts (image and label, say), or the part alone where there is one. A datastore is
+    a value: `subset`, `shuffle`, `partition`, `transform` and `combine` give others and change nothing. Only its
+    reading place moves, by `read` and `reset`.
     """
 
     parts: tuple[Part, ...] = ()
+    transform: Any  # a method, which transformed.py gives
     _places: np.ndarray  # which observations of everything that there is, in order
     _place = _passes = 0  # what `read` reads next, and how often it began anew
 

@@ -18,7 +18,7 @@ from .draws import permutation, seed_of
 
 # (observations, the mini-batch)
 Job = tuple[int, Callable[[], Any]]
-Made = Callable[[list[Any], tuple[int, ...]], Any]
+Made = Callable[..., Any]
 
 
 class StoreFeed:
@@ -51,7 +51,10 @@ class StoreFeed:
         n, k = self.share
         if n == 1:
             return made(self.store.batched(places, draw), (draw, start))
-        return made(self.store.batched(places[k * len(places) // n:(k + 1) * len(places) // n], draw), (draw, start, k))
+        its = places[k * len(places) // n:(k + 1) * len(places) // n]
+        if not len(its):  # one observation says what an empty mini-batch looks like
+            return made(self.store.batched(places[:1], draw), (draw, start, k), True)
+        return made(self.store.batched(its, draw), (draw, start, k))
 
 
 class IterableFeed:
@@ -134,8 +137,8 @@ def feed_of(data: Any, size: int, discards: bool, batched: bool | None, formats:
     if store is not None:
         return StoreFeed(store, size, discards)
     if not hasattr(data, "__iter__"):
-        raise DataError(f"minibatchqueue: batched=True takes an iterable of mini-batches, not {type(data).__name__}, at "
-                        f"{line_of(user_site())}; leave batched= out")
+        raise DataError(f"minibatchqueue: batched=True takes an iterable of mini-batches, not {type(data).__name__}, "
+                        f"at {line_of(user_site())}; leave batched= out")
     return IterableFeed(data, size, discards, batched)
 
 

@@ -30,8 +30,8 @@ class Output:
         names = part.class_names
         self._codes = None if names is None else {str(name): k for k, name in enumerate(names)}
 
-    def made(self, column: Any) -> tuple[dlarray, dlarray | None]:
-        """The array, and its mask where there is an axis of time."""
+    def made(self, column: Any, empty: bool = False) -> tuple[dlarray, dlarray | None]:
+        """The array, and its mask where there is an axis of time; without its observations where it is `empty`."""
         mask = None
         if isinstance(column, list):
             column, mask = self._stacked(column)
@@ -41,6 +41,9 @@ class Output:
         pixels = value.ndim > 1 and (value.dtype in _PIXELS)
         value = value if isinstance(value, Tensor) else as_tensor(value, copy=False)
         value, labels = self._labelled(value, column)
+        if empty:
+            value = value.narrow(labels.index("B") if labels is not None and "B" in labels else column.axis, 0, 0)
+            mask = None if mask is None else mask[:0]
         if self._dtype is not None and not column.coded:
             value = self._cast(value, pixels)
         if self._device is not None:
@@ -56,7 +59,8 @@ class Output:
         assert dtype is not None
         if value.is_complex():
             dtype = COMPLEX_OF.get(dtype, dtype)
-        return value.to(dtype) if self._forced or pixels or value.dtype.is_floating_point or value.is_complex() else value
+        casts = self._forced or pixels or value.dtype.is_floating_point or value.is_complex()
+        return value.to(dtype) if casts else value
 
     # ----- what came as a list, one entry for each observation -----
 
@@ -69,7 +73,9 @@ class Output:
         if isinstance(values[0], (bool, int, float, complex)):
             return Stacked(np.asarray(values)), None
         labels = values[0]._labels if type(values[0]) is dlarray else self._part.labels
-        if isinstance(values[0], (Tensor, dlarray)) and not self._pads(labels, values[0].ndim):
+        if labels is not None and len(labels) != values[0].ndim:
+            labels = None  # a function on the way made something else of it
+        if isinstance(values[0], (Tensor, dlarray)) and self._pads(labels, values[0].ndim) is None:
             tensors = [value._value if type(value) is dlarray else value for value in values]
             self._same_shapes([tuple(x.shape) for x in tensors], labels)
             axis = self._batch_axis(labels, tensors[0].ndim)
@@ -100,9 +106,9 @@ class Output:
         other = next((shape for shape in shapes if shape != shapes[0]), None)
         if other is not None:
             raise ShapeError(
-                f"output {self._number}: observations of {described(shapes[0], labels)} and of {described(other, labels)} "
-                "do not fit into one array; resize images with AugmentedImageDatastore, give sequences a format with T "
-                "(formats=\"CTB\"), or put them together in function=")
+                f"output {self._number}: observations of {described(shapes[0], labels)} and of "
+                f"{described(other, labels)} do not fit into one array; resize images with AugmentedImageDatastore, "
+                "give sequences a format with T (formats=\"CTB\"), or put them together in function=")
 
     def _classes(self, words: Any) -> np.ndarray:
         if self._codes is None:
@@ -117,11 +123,11 @@ class Output:
     # ----- what came as one array -----
 
     def _given(self, array: Any) -> Stacked:
+        axis = self._format.find("B") if self._format is not None and "B" in self._format else 0
         if type(array) is dlarray:
-            return Stacked(array._value, 0, array._labels)
+            return Stacked(array._value, axis, array._labels)
         if isinstance(array, np.ndarray) and array.dtype.kind in "OUS":
             return Stacked(self._classes(array.ravel()).reshape(array.shape), 0, "B" if array.ndim == 1 else None, True)
-        axis = self._format.find("B") if self._format is not None and "B" in self._format else 0
         return Stacked(as_tensor(array), axis)
 
     def _labelled(self, value: Tensor, column: Stacked) -> tuple[Tensor, str | None]:

@@ -3,21 +3,16 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import torch
-
-from ..core.array import dlarray
-from ..core.errors import DataError, LabelError, ShapeError, TypeRefused, line_of, user_site
-from ..core.labels import LETTERS
-from ..machine.dtypes import dtype_named
+from ..core.errors import DataError, ShapeError, TypeRefused, line_of, user_site
 from .ahead import Ahead
-from .datastore import Datastore, Part, Stacked, part_of
-from .draws import drawing, drawn_seed
+from .datastore import Datastore, part_of
+from .draws import drawn_seed
 from .feed import StoreFeed, feed_of
-from .output import Output
-from .padding import Padding, checked_padding
+from .maker import Maker
+from .padding import checked_padding
 
 
 class minibatchqueue:
@@ -25,14 +20,15 @@ class minibatchqueue:
 
     `minibatchqueue(data, mini_batch_size=128, ...)`. data: an array, or a tuple of arrays and lists with as many
     observations each, along axis 0 or B; a datastore; anything with `len` and `[k]` (a list of sequences, torch's and
-    Hugging Face's datasets), whose items are observations; an iterable of observations; torch's DataLoader, whose items
-    are mini-batches, as those of any iterable are with batched=True.
+    Hugging Face's datasets), whose items are observations; an iterable of observations; torch's DataLoader, whose
+    items are mini-batches, as those of any iterable are with batched=True.
 
-    `x, t = queue.next()` gives the next mini-batch, a tuple of arrays, or the array alone where there is one. In a `for`
-    loop the queue goes on from its place to the end of the data; at the end it begins a new pass first.
+    `x, t = queue.next()` gives the next mini-batch, a tuple of arrays, or the array alone where there is one. In a
+    `for` loop the queue goes on from its place to the end of the data; at the end it begins a new pass first.
 
-    partial_mini_batch: "return" or "discard" a last mini-batch that is not full. function: is called with the parts of a
-    mini-batch (arrays, or lists with one entry for each observation of what is read one by one) and returns its outputs.
+    partial_mini_batch: "return" or "discard" a last mini-batch that is not full. function: is called with the parts of
+    a mini-batch (arrays, or lists with one entry for each observation of what is read one by one) and returns its
+    outputs; what it draws with gl.rand is the same each time.
     formats: the labels of the outputs, one string, or a list with one for each (None: as it is); known axes are moved
     into that order. cast: the type of floating numbers and of pixels (uint8 and uint16 arrays); a list says it for each
     output, of integers too, and None changes nothing. workers: threads that make mini-batches ahead; the mini-batches
@@ -70,10 +66,11 @@ class minibatchqueue:
         if function is not None and not callable(function):
             raise TypeRefused(f"function= takes a function of the parts of a mini-batch, not "
                               f"{type(function).__name__}, at {line_of(user_site())}; leave it out to stack them")
-        self._feed = feed_of(data, size, partial_mini_batch == "discard", batched, formats, class_names)
+        self._feed = feed_of(data, size, partial_mini_batch == "discard", batched,
+                             formats if function is None else None, class_names)
         parts = self._feed.store.parts if isinstance(self._feed, StoreFeed) else ()
         padding = checked_padding(sequence_length, sequence_padding_direction, sequence_padding_value, "minibatchqueue")
-        self._maker = _Maker(function, parts, formats, cast, class_names, padding, device, masks)
+        self._maker = Maker(function, parts, formats, cast, class_names, padding, device, masks)
         self._workers = workers
         self._seed = drawn_seed() if seed is None else operator.index(seed)
         self._epoch = self._shuffles = self._position = 0
@@ -95,7 +92,7 @@ class minibatchqueue:
 
     @property
     def class_names(self) -> Any:
-        """The words of the classes, in the order of their integers; a dictionary by output where several are classes."""
+        """The words of the classes, in the order of their integers; {output: words} where several are classes."""
         found = self._maker.class_names()
         return None if not found else next(iter(found.values())) if len(found) == 1 else found
 
@@ -261,91 +258,12 @@ class minibatchqueue:
         return other
 
 
-class _Maker:
-    """From what was read of a mini-batch to its outputs."""
-
-    def __init__(self, function: Callable[..., Any] | None, parts: Sequence[Part], formats: Any, cast: Any,
-                 class_names: Any, padding: Padding, device: Any, masks: bool):
-        self._function, self._parts, self._masks = function, parts, masks
-        self._formats, self._cast, self._padding, self._device = formats, cast, padding, device
-        self._class_names = class_names
-        several = [x for x in (formats, cast) if isinstance(x, (list, tuple))]
-        for its in formats if isinstance(formats, (list, tuple)) else [formats]:
-            if its is not None and (not isinstance(its, str) or set(its) - set(LETTERS)):
-                raise LabelError(f"a format has one letter of {', '.join(LETTERS)} for each axis, not {its!r}, at "
-                                 f"{line_of(user_site())}; write formats=[\"BCSS\", \"B\"]")
-        if len({len(x) for x in several}) > 1:
-            raise ShapeError(f"formats names {len(formats)} outputs, cast {len(cast)}, at {line_of(user_site())}; give "
-                             "one of each for every output")
-        self._count = len(several[0]) if several else None
-        known = len(parts) if function is None and parts else None
-        if None not in (self._count, known) and self._count != known:
-            raise ShapeError(f"formats or cast say {self._count} outputs, the data has {known}, at "
-                             f"{line_of(user_site())}; give one for each")
-        self._outputs = self._made_outputs(known or self._count or 1)
-
-    def _made_outputs(self, count: int) -> list[Output]:
-        formats = self._formats if isinstance(self._formats, (list, tuple)) else [self._formats] + [None] * (count - 1)
-        forced = isinstance(self._cast, (list, tuple))
-        casts = self._cast if forced else [self._cast] * count
-        if len(formats) < count or len(casts) < count:
-            raise ShapeError(f"the mini-batch has {count} outputs, formats or cast say {self._count}; give one for each")
-        names = self._names(count)
-        return [Output(k, (self._parts[k] if k < len(self._parts) and self._function is None else Part())._replace(
-            class_names=names[k]), formats[k], None if casts[k] is None else dtype_named(casts[k]), forced,
-            self._padding, self._device) for k in range(count)]
-
-    def _names(self, count: int) -> list[Any]:
-        """The classes of each output: those of the data, else those that were given."""
-        found = [self._parts[k].class_names if k < len(self._parts) else None for k in range(count)]
-        return found if any(found) or self._class_names is None else [list(self._class_names)] * count
-
-    def class_names(self) -> dict[int, Any]:
-        """Of each output that the data has as classes."""
-        found = {k: part.class_names for k, part in enumerate(self._parts) if part.class_names is not None}
-        return found or ({len(self._outputs) - 1: list(self._class_names)} if self._class_names is not None else {})
-
-    def made(self, columns: list[Any], key: tuple[int, ...]) -> Any:
-        """The outputs of a mini-batch; `key` decides what the function draws."""
-        if self._function is not None:
-            arguments = [self._argument(k, column) for k, column in enumerate(columns)]
-            with drawing("function", *key):
-                result = self._function(*arguments)
-            columns = list(result) if isinstance(result, tuple) else [result]
-        if len(columns) != len(self._outputs):
-            self._outputs = self._made_outputs(len(columns))
-        made = [output.made(column) for output, column in zip(self._outputs, columns, strict=True)]
-        arrays = [x for x, _ in made]
-        if self._masks:
-            arrays += [mask for _, mask in made if mask is not None]
-        return arrays[0] if len(arrays) == 1 else tuple(arrays)
-
-    def _argument(self, k: int, column: Any) -> Any:
-        """What a function of the mini-batch is given."""
-        if type(column) is not Stacked:
-            return column
-        if column.coded:
-            names = self._parts[k].class_names
-            assert names is not None
-            return _words(names)[column.array]
-        if column.labels is not None or isinstance(column.array, torch.Tensor):
-            value = column.array if isinstance(column.array, torch.Tensor) else torch.from_numpy(column.array)
-            return dlarray._made(value, None, column.labels)
-        return column.array
-
-
-def _words(names: list[Any]) -> Any:
-    import numpy as np
-
-    return np.asarray(names)
-
-
 def _finished(job: Callable[[], Any]) -> Any:
     """What a job makes; an iterator's end inside it is an error, and not the end of the data."""
     try:
         return job()
     except StopIteration as error:
-        raise DataError("reading an observation raised StopIteration; raise another error, or return the data") from error
+        raise DataError("reading raised StopIteration; raise another error there, or return the data") from error
 
 
 __all__ = ["minibatchqueue"]

@@ -9,7 +9,6 @@ import torch
 
 from ..core.array import dlarray
 from ..core.errors import ShapeError, TypeRefused, line_of, user_site
-from ..machine.questions import read
 from ..networks.network import dlnetwork
 from .evaluation import evaluated
 from .losses import loss_of
@@ -95,26 +94,4 @@ def _nothing(ys: Any, ts: Any, masks: Any) -> Any:
     return dlarray(0.0), 1
 
 
-def scores2label(scores: Any, class_names: Sequence[Any], /, *, axis: Any = None) -> np.ndarray:
-    """The class name of the largest score of each observation.
-
-    scores: with an axis C, or unlabelled with `axis=` (the last where it is left out).
-
-    >>> import gradloom as gl
-    >>> gl.scores2label(gl.dlarray([[0.2, 0.8], [0.9, 0.1]], "BC"), ["cat", "dog"]).tolist()
-    ['dog', 'cat']
-
-    Source: MATLAB scores2label.
-    """
-    x = dlarray(scores, copy=False) if not isinstance(scores, dlarray) else scores
-    if axis is None:
-        axis = x._labels.index("C") if x._labels is not None and "C" in x._labels else -1
-    elif isinstance(axis, str):
-        axis = (x._labels or "").index(axis)
-    if x.shape[axis] != len(class_names):
-        raise ShapeError(f"scores2label: {x.shape[axis]} scores for {len(class_names)} class names, at "
-                         f"{line_of(user_site())}; give one name for each")
-    return np.asarray(class_names)[np.asarray(read(x._value.detach().argmax(axis)))]
-
-
-__all__ = ["minibatchpredict", "scores2label", "testnet"]
+__all__ = ["minibatchpredict", "testnet"]

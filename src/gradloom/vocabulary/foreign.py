@@ -14,7 +14,9 @@ MODULE: Table = {
     "MATLAB": {
         "forward": "y, state = net.forward(x, return_state=True)", "predict": "y = net.predict(x)",
         "minibatchpredict": "y = net.predict(x)", "classify": 'digits = gl.argmax(net(x), axis="C")',
-        "scores2label": 'digits = gl.argmax(y, axis="C")',
+        "transform": "gl.ArrayDatastore(data).transform(lambda x: 2 * x)",
+        "readall": "gl.ArrayDatastore(data).read_all()", "subset": "gl.ArrayDatastore(data).subset([0, 1])",
+        "hasdata": "gl.ArrayDatastore(data).hasdata()", "preview": "gl.ArrayDatastore(data).preview()",
         "initialize": "net = net.initialize()"
             " | a network is initialised when it is made, unless initialize=False or an edit left something unset",
         "analyzeNetwork": "print(net)", "canUseGPU": "torch.cuda.is_available()",
@@ -50,6 +52,7 @@ MODULE: Table = {
         "conv2d": "gl.dlconv(images, kernels)", "max_pool2d": "gl.maxpool(images, 2, stride=2)",
         "avg_pool2d": "gl.avgpool(images, 2, stride=2)", "leaky_relu": "gl.leakyrelu(x, 0.01)",
         "linear": "gl.fullyconnect(x, weights, bias)", "layer_norm": "gl.layernorm(x, offset, factor)",
+        "DataLoader": "gl.minibatchqueue(data, 2)", "Dataset": "gl.ArrayDatastore(data)",
         "one_hot": "gl.onehotencode(digits, 0, num_classes=10)", "cuda": 'x.to(device="cuda")', "device": "x.device",
         "allclose": "np.allclose(x, z)", "isclose": "np.isclose(x, z)", "float32": 'x.astype("float32")',
         "float64": 'x.astype("float64")', "float16": 'x.astype("float16")', "bfloat16": 'x.astype("bfloat16")',
@@ -204,8 +207,7 @@ LAYERS: Table = {
 # Words of this library that are to come, and what does their work until then ("": nothing does).
 PLANNED = {
     "dlaccelerate": "the function itself", "summary": "print(net)", "plot": "print(net)",
-    "check_layer": "check_derivatives(layer.predict, x)", "ImageDatastore": "",
-    "FileDatastore": "", "AugmentedImageDatastore": "", "split_each_label": "", "count_each_label": "",
+    "check_layer": "check_derivatives(layer.predict, x)",
     "partials": "dlgradient(..., enable_higher_derivatives=True)",
     "distributed": "",
 }
@@ -214,11 +216,8 @@ PLANNED_OF_NETWORKS = {
 }
 # Whose word for what is to come: {word: word here}.
 PLANNED_AS: Table = {
-    "MATLAB": {
-        "imageDataAugmenter": "AugmentedImageDatastore",
-    },
     "PyTorch": {
-        "DataLoader": "minibatchqueue", "Dataset": "ArrayDatastore", "jit": "dlaccelerate",
+        "jit": "dlaccelerate",
     },
-    "Keras": {"fit": "trainnet", "function": "dlaccelerate", "optimizer": "TrainingOptions"},
+    "Keras": {"function": "dlaccelerate"},
 }

@@ -66,7 +66,8 @@ FUNCTIONS = {
     # options that people write as functions
     "trainingOptions": "TrainingOptions", "imageDatastore": "ImageDatastore", "arrayDatastore": "ArrayDatastore",
     "fileDatastore": "FileDatastore", "augmentedImageDatastore": "AugmentedImageDatastore",
-    "combinedDatastore": "CombinedDatastore",
+    "combinedDatastore": "CombinedDatastore", "tabularTextDatastore": "TableDatastore",
+    "imageDataAugmenter": "AugmentedImageDatastore", "rocmetrics": "roc_chart",
     "trainingProgressMonitor": "TrainingProgressMonitor", "splitEachLabel": "split_each_label",
     "countEachLabel": "count_each_label",
 }
