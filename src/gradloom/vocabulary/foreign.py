@@ -12,8 +12,7 @@ Table = dict[str, dict[str, str]]  # whose word: {word: line | reason}
 # gl.word
 MODULE: Table = {
     "MATLAB": {
-        "forward": "y, state = net.forward(x, return_state=True)", "predict": "y = net.predict(x)",
-        "minibatchpredict": "y = net.predict(x)", "classify": 'digits = gl.argmax(net(x), axis="C")',
+        "forward": "y, state = net.forward(x, return_state=True)", "predict": "y = net.predict(x)",  "classify": 'digits = gl.argmax(net(x), axis="C")',
         "transform": "gl.ArrayDatastore(data).transform(lambda x: 2 * x)",
         "readall": "gl.ArrayDatastore(data).read_all()", "subset": "gl.ArrayDatastore(data).subset([0, 1])",
         "hasdata": "gl.ArrayDatastore(data).hasdata()", "preview": "gl.ArrayDatastore(data).preview()",
