@@ -156,8 +156,7 @@ class _AreaUnderCurve:
 def _area(scores: Tensor, true: Tensor) -> float:
     """By ranks, those of equal scores averaged. Source: Hanley and McNeil 1982."""
     _, place, counts = torch.unique(scores, return_inverse=True, return_counts=True)
-    last = counts.cumsum(0)
-    rank = (last - (counts - 1) / 2)[place]
+    rank = (counts.cumsum(0) - (counts.double() - 1) / 2)[place]
     positives = int(true.sum())
     return float((rank[true].sum() - positives * (positives + 1) / 2) / (positives * (len(true) - positives)))
 
