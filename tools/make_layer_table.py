@@ -1,5 +1,5 @@
 """Write what the register of layers says into the docs: the layers that there are, with what each holds, in
-docs/networks.md, and MATLAB's names of these and of the layers to come in docs/matlab_names.md.
+docs/networks.md, and MATLAB's names of these and of the layers that are left out in docs/matlab_names.md.
 
 Run it with `make table`; a test compares the pages with what this would write.
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 import gradloom  # noqa: F401  (whose layers enter themselves)
 from gradloom.networks.registry import CATALOGUE
-from gradloom.vocabulary.matlab import LAYERS, PLANNED_LAYERS
+from gradloom.vocabulary.matlab import LAYERS, LEFT_OUT
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "matlab_names.md"
@@ -30,13 +30,15 @@ def text(page: str) -> str:
     """The page of names with its section about layers written anew."""
     before = page[:page.index(HEADING)]
     head = "\n| MATLAB | gradloom |\n|---|---|\n"
-    return f"{before}{HEADING}{head}{rows(LAYERS)}\n\n### Layers to come\n{head}{rows(PLANNED_LAYERS)}"
+    reasons = "".join(f"| `{matlab}` | {reason} |\n" for matlab, reason in LEFT_OUT.items())
+    return (f"{before}{HEADING}{head}{rows(LAYERS)}\n\n### Layers left out\n\n| MATLAB | why |\n|---|---|\n"
+            f"{reasons}")
 
 
 def call(name: str, layer: Any) -> str:
     """A layer as it is written, with its options and their defaults."""
-    shown = []
-    for f in dataclasses.fields(layer):
+    shown: list[str] = []
+    for f in sorted(dataclasses.fields(layer), key=lambda f: f.kw_only):
         if f.name == "name" or f.name in layer.roles:
             continue
         default = "" if f.default is dataclasses.MISSING else f"={f.default!r}"
@@ -48,12 +50,13 @@ def catalogue(page: str) -> str:
     """The page about networks with its table of layers written anew."""
     start = page.index(CATALOGUE_HEADING)
     end = page.find("\n\n## ", start)
-    table = "\n| layer | what it does | learnables; states |\n|---|---|---|\n"
+    table = "\n| layer | what it does | learnables; states | MATLAB | ONNX |\n|---|---|---|---|---|\n"
     for name, layer in sorted(CATALOGUE.items()):
         what = " ".join((inspect.getdoc(layer) or "").split("\n\n")[0].split())
         held = ["learnable", "state"]
         held = [", ".join(f"`{f}`" for f, role in layer.roles.items() if role == kind) for kind in held]
-        table += f"| `{call(name, layer)}` | {what} | {'; '.join(h for h in held if h)} |\n"
+        table += f"| `{call(name, layer)}` | {what} | {'; '.join(h for h in held if h)} | "
+        table += f"{layer.matlab or ''} | {layer.onnx or ''} |\n"
     return page[:start] + CATALOGUE_HEADING + table + (page[end:] if end >= 0 else "")
 
 

@@ -53,7 +53,19 @@ from .derivatives.words.products import hvp, jvp, vjp
 from .derivatives.words.solvers import hessian, jacobian, sparse_hessian, sparse_jacobian
 from .interop import array_api
 from .machine.memory import keep_memory
-from .networks import Layer, Layout, Learnable, Learnables, State, UnknownName, dlnetwork, layers
+from .networks import (
+    Layer,
+    Layout,
+    Learnable,
+    Learnables,
+    State,
+    UnknownName,
+    dlnetwork,
+    layers,
+    plot,
+    summary,
+    transformer_block,
+)
 from .networks.weights import load_weights, save_weights
 from .operations.matrices import linalg
 from .storage.files import load, save
@@ -90,7 +102,7 @@ for _word in (adamupdate, check_derivatives, clip_gradients, combine, confusionc
               load_checkpoint, load_weights, minibatchpredict, padsequences, piecewise_learn_rate,
               polynomial_learn_rate, record_metrics, rmspropupdate, roc_chart, save, save_checkpoint, save_weights,
               scheduled_learn_rate, scores2label, sgdmupdate, sparse_hessian, sparse_jacobian, split_each_label,
-              testnet, trainnet, update_info, value_and_gradient, vjp, warmup_learn_rate):
+              testnet, trainnet, transformer_block, update_info, value_and_gradient, vjp, warmup_learn_rate):
     _word.__module__ = "gradloom"
     globals()[_word.__name__] = _explained(_word, always=True)
     _say_types(globals()[_word.__name__], one_array=False)
@@ -107,6 +119,7 @@ TransformedDatastore combine confusionchart confusionmat count_each_label miniba
 scores2label split_each_label
 TrainingInfo TrainingOptions TrainingProgressMonitor TrainingState displays group_subplot load_checkpoint
 minibatchpredict record_metrics save_checkpoint testnet trainnet update_info
+plot summary transformer_block
 """
 _VOCABULARY = sorted({*_PUBLIC, *_WORDS.split(), *[name for name in globals() if name.startswith("__")]})
 __all__ = [name for name in (*_PUBLIC, *_WORDS.split()) if not hasattr(_builtins, name)]

@@ -450,7 +450,7 @@ def group_subplot(monitor: Any, group: Any, metrics: Any, /, *, scale: Any = 'li
     """Draw metrics in one picture, with a "linear" or a "log" axis: `group_subplot(monitor, "losses", ["a", "b"])`."""
 def groupnorm(x: Any, num_groups: Any, offset: Any, scale: Any, /, *, epsilon: Any = 1e-05, data_format: Any = None) -> Any:
     """Each group of channels of each observation with mean 0 and variance 1, then scaled and shifted channel by channel."""
-def gru(x: Any, h0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, /, *, reset_gate_mode: Any = 'after-multiplication', state_activation: Any = 'tanh', gate_activation: Any = 'sigmoid', data_format: Any = None) -> Any:
+def gru(x: Any, h0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, /, *, reset_gate_mode: Any = 'after-multiplication', mask: Any = None, state_activation: Any = 'tanh', gate_activation: Any = 'sigmoid', data_format: Any = None) -> Any:
     """The gated recurrent unit along T: the states of all time steps, and the last one, (y, h)."""
 def hessian(function: Any, /, *, argument: Any = 0) -> Any:
     """The function that returns the Hessian of a scalar `function` with respect to one argument; the others are passed through."""
@@ -556,7 +556,7 @@ def logical_xor(a: Any, b: Any, /) -> Any:
     """Exactly one is not zero."""
 def logsumexp(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
     """log(sum(exp(x))) over axes, without overflow."""
-def lstm(x: Any, h0: Any, c0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, /, *, state_activation: Any = 'tanh', gate_activation: Any = 'sigmoid', data_format: Any = None) -> Any:
+def lstm(x: Any, h0: Any, c0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, /, *, peephole_weights: Any = None, mask: Any = None, state_activation: Any = 'tanh', gate_activation: Any = 'sigmoid', data_format: Any = None) -> Any:
     """Long short-term memory along T: the states of all time steps, the last one, and the last cell, (y, h, c)."""
 def lstsq(a: Any, b: Any, /, *, rtol: Any = None) -> Any:
     """The least-squares solution of a y = b, of least norm where there are several."""
@@ -636,6 +636,8 @@ def piecewise_learn_rate(*, drop_factor: Any = 0.1, period: Any = 10, frequency_
     """Times drop_factor after every `period` steps."""
 def pinv(x: Any, /, *, rtol: Any = None) -> Any:
     """The Moore-Penrose pseudoinverse: singular values below rtol times the largest count as 0."""
+def plot(network: Any, /, ax: Any = None) -> Any:
+    """Draw a network: a box for each run of layers that follow one another, with each layer's name, kind and output size, and lines for what reads what, from above to below."""
 def polygamma(n: Any, x: Any, /) -> Any:
     """The n-th derivative of `digamma`; n = 0 is digamma itself."""
 def polynomial_learn_rate(*, initial_factor: Any = 1.0, final_factor: Any = 0.01, power: Any = 1.0, num_steps: Any = 30, frequency_unit: Any = 'epoch') -> Any:
@@ -766,6 +768,8 @@ def subtract(a: Any, b: Any, /) -> Any:
     """a - b."""
 def sum(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: Any = False) -> Any:
     """The sum over axes: an integer, a label letter, several, or all of them."""
+def summary(network: Any, /, *examples: Any) -> Any:
+    """What a network is made of: for each layer its kind, the size of its output, how many learnables and states it has, their bytes, and the operations of one observation."""
 def svd(x: Any, /, *, full_matrices: Any = True) -> Any:
     """x = U diag(S) Vh with orthonormal columns in U and rows in Vh, and S descending, as a named tuple."""
 def svdvals(x: Any, /) -> Any:
@@ -790,6 +794,8 @@ def trace(x: Any, /, *, offset: Any = 0, dtype: Any = None) -> Any:
     """The sum of the diagonal of the matrices in the last two axes."""
 def trainnet(data: Any, /, *given: Any) -> Any:
     """Train a network: `net, info = trainnet(data, net, loss, options)`, or `trainnet(x, t, net, loss, options)`."""
+def transformer_block(size: Any, num_heads: Any, feedforward_size: Any, /, *, num_key_heads: Any = None, attention_mask: Any = 'none', has_padding_mask_input: Any = False, normalization: Any = 'layer', activation: Any = 'gelu', norm_first: Any = True, epsilon: Any = 1e-05, dropout_probability: Any = 0.0) -> Any:
+    """A network of self-attention and then two fully connected layers at each position, each added to what enters it."""
 def transpose(x: Any, *axes: Any) -> Any:
     """Axes in reverse order, or in the order given: NumPy's method."""
 def trapz(y: Any, /, *, x: Any = None, dx: Any = 1.0, axis: Any = -1) -> Any:

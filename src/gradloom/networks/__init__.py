@@ -3,6 +3,10 @@ from . import initialize, layers, saving
 from .layer import Layer, Learnable, State
 from .layout import Layout
 from .network import dlnetwork
+from .overview import summary
 from .parameters import Learnables, UnknownName
+from .picture import plot
+from .transformer import transformer_block
 
-__all__ = ["Layer", "Layout", "Learnable", "Learnables", "State", "UnknownName", "dlnetwork", "initialize", "layers"]
+__all__ = ["Layer", "Layout", "Learnable", "Learnables", "State", "UnknownName", "dlnetwork", "initialize", "layers",
+           "plot", "summary", "transformer_block"]

@@ -15,6 +15,7 @@ from .graph import Graph, Node, Source, ill_formed
 from .layer import LEARNABLE, STATE, Layer, copied, written
 from .layout import Layout, layout_of
 from .nested import SharedStage, assignable, in_type, networks_in, stage_of
+from .parameters import common_type
 from .registry import CATALOGUE
 from .running import LayerGraph, kind_of
 from .settings import Settings
@@ -306,6 +307,12 @@ def _array(example: Any) -> dlarray:
     return example if isinstance(example, dlarray) else dlarray(example)
 
 
+def stand_ins(given: Sequence[Any], values: Sequence[Any]) -> tuple[Any, ...]:
+    """Zeros like what enters a network with these values, with a batch of 1."""
+    dtype = common_type([x for x in values if x._value.dtype.is_floating_point]) or torch.float32
+    return tuple(_zeros(_layout_given(one), dtype) for one in given)
+
+
 def _zeros(layout: Layout, dtype: torch.dtype) -> dlarray:
     labels = layout.labels
     letters = labels or "U" * len(layout.shape)
@@ -347,6 +354,8 @@ def parameter(value: Any, layer: str, field: str, dtype: torch.dtype) -> dlarray
 
 def outputs_of(layer: Layer, name: str, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     """What the layer makes of its inputs: run once on zeros, so that the next layer knows its layout."""
+    if getattr(layer, "lacking", ()):  # its statistics come later, and change no size
+        return inputs
     states = [f for f, role in layer.roles.items() if role == STATE]
     try:
         y = copied(layer, {}, (*states, *assignable(layer))).predict(*inputs)
@@ -364,4 +373,4 @@ def outputs_of(layer: Layer, name: str, inputs: tuple[Any, ...]) -> tuple[Any, .
     return outputs
 
 
-__all__ = ["assembled", "bodied", "construct"]
+__all__ = ["assembled", "bodied", "construct", "stand_ins"]

@@ -55,6 +55,41 @@ def he(shape: Sequence[int], *, dtype: Any = "float32", device: Any = "cpu") -> 
     return dlarray._made(value.mul_(spread), None)
 
 
+def orthogonal(shape: Sequence[int], *, dtype: Any = "float32", device: Any = "cpu") -> dlarray:
+    """Each square block of rows an orthogonal matrix, each drawn by itself: powers of it neither grow nor shrink.
+
+    `shape` is (k n, n), the recurrent weights of k gates; other shapes are one block, with orthonormal rows or columns.
+
+    >>> from gradloom.networks.initialize import orthogonal
+    >>> orthogonal((8, 2)).shape
+    (8, 2)
+
+    Source: Saxe, McClelland, Ganguli 2014; Mezzadri 2007.
+    """
+    fans(shape)
+    rows, columns = shape[0], math.prod(shape[1:])
+    count = rows // columns if columns and rows % columns == 0 else 1
+    drawn = torch.randn((count, max(rows // count, columns), min(rows // count, columns)), dtype=torch.float64,
+                        generator=generator(device), device=device)
+    q, r = torch.linalg.qr(drawn)
+    q = q * torch.diagonal(r, dim1=-2, dim2=-1).sign().unsqueeze(-2)  # without it q is not uniform
+    q = q if rows // count >= columns else q.mT
+    return dlarray._made(q.reshape(tuple(shape)).to(dtype_named(dtype)), None)
+
+
+def normal(shape: Sequence[int], *, dtype: Any = "float32", device: Any = "cpu") -> dlarray:
+    """Normal with standard deviation 0.01, whatever the shape: for tables of vectors, which nothing is multiplied by.
+
+    >>> from gradloom.networks.initialize import normal
+    >>> normal((4, 3)).shape
+    (4, 3)
+
+    Source: MATLAB "narrow-normal".
+    """
+    value = torch.randn(tuple(shape), generator=generator(device), dtype=dtype_named(dtype), device=device)
+    return dlarray._made(value.mul_(0.01), None)
+
+
 def zeros(shape: Sequence[int], *, dtype: Any = "float32", device: Any = "cpu") -> dlarray:
     """Zeros, float32 as the parameters of a network are."""
     return dlarray._made(torch.zeros(tuple(shape), dtype=dtype_named(dtype), device=device), None)
@@ -66,7 +101,7 @@ def ones(shape: Sequence[int], *, dtype: Any = "float32", device: Any = "cpu") -
 
 
 INITIALIZERS: dict[str, Callable[[tuple[int, ...]], dlarray]] = {
-    "glorot": glorot, "he": he, "zeros": zeros, "ones": ones}
+    "glorot": glorot, "he": he, "narrow-normal": normal, "orthogonal": orthogonal, "zeros": zeros, "ones": ones}
 
 
 def initial(initializer: Initializer, shape: Sequence[int]) -> Any:
@@ -85,4 +120,4 @@ def initial(initializer: Initializer, shape: Sequence[int]) -> Any:
     return value
 
 
-__all__ = ["glorot", "he", "initial", "ones", "zeros"]
+__all__ = ["glorot", "he", "initial", "normal", "ones", "orthogonal", "zeros"]

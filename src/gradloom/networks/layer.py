@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args
 
-from ..core.errors import TypeRefused, line_of, user_site
+from ..core.errors import WRITTEN, TypeRefused, line_of, user_site
 from ..vocabulary.misspelled import nearest
 from ..vocabulary.options import by_name_and_value, too_many, unknown_option
 from .registry import enter
@@ -102,6 +102,7 @@ def _explain_calls(cls: type[Layer]) -> None:
     made = cls.__dict__.get("__init__")
     if made is None or made.__code__.co_filename != "<string>":
         return  # the user's own
+    made.__code__ = made.__code__.replace(co_filename=f"{WRITTEN} {cls.__name__}>")  # not the user's line, in an error
     parameters = dict(list(inspect.signature(made).parameters.items())[1:])
 
     @functools.wraps(made)

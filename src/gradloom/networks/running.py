@@ -1,7 +1,7 @@
 """The body of a network of layers: its layers without their parameters, where each parameter is, and how they run."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -242,6 +242,14 @@ class LayerGraph:
         chosen = tuple([one_output(results[k], stages[k], which) for k, which in plan.returned])
         return chosen[0] if plan.single else chosen
 
+    def tried(self, values: list[Any], xs: tuple[Any, ...], measured: Any) -> Iterator[tuple[Stage, Any, Any]]:
+        """Each layer, what it returns and what `measured(run)` says of its run: all layers in use, in their order."""
+        results: list[Any] = [None] * len(self.stages) + [xs]
+        for k in self.graph.order:
+            inputs = self._read(self.graph.sources[k], results)
+            results[k], said = measured(lambda k=k, inputs=inputs: self.stages[k].run(values, inputs, False)[0])
+            yield self.stages[k], results[k], said
+
     def _read(self, sources: Sequence[Source], results: Sequence[Any]) -> tuple[Any, ...]:
         """Fresh handles to what a layer reads."""
         read: list[Any] = []
@@ -267,6 +275,16 @@ class LayerGraph:
         return tuple(stage.complete(values) for stage in self.stages)
 
     # ----- printing -----
+
+    def picture(self, values: list[Any]) -> tuple[list[tuple[str, str, str]], list[tuple[str, str]]]:
+        """What `plot` draws: (name, kind, sizes of the output) of each layer, and who reads whom."""
+        def size(stage: Stage) -> str:  # of one observation
+            return ", ".join(" x ".join(f"{n}{label if label != 'U' else ''}" for n, label in zip(
+                layout.shape, layout.labels or "U" * len(layout.shape), strict=True) if label != "B")
+                for layout in stage.layouts or ())
+
+        parts = [(stage.name, written(stage.layer, named=False), size(stage)) for stage in self.stages]
+        return parts, [(a.partition("/")[0], b.partition("/")[0]) for a, b in self.graph.connections]
 
     def heading(self, values: list[Any]) -> str:
         """How many layers and numbers, and of which type."""

@@ -12,13 +12,14 @@ Table = dict[str, dict[str, str]]  # whose word: {word: line | reason}
 # gl.word
 MODULE: Table = {
     "MATLAB": {
-        "forward": "y, state = net.forward(x, return_state=True)", "predict": "y = net.predict(x)",  "classify": 'digits = gl.argmax(net(x), axis="C")',
+        "forward": "y, state = net.forward(x, return_state=True)", "predict": "y = net.predict(x)",
+        "classify": 'digits = gl.argmax(net(x), axis="C")',
         "transform": "gl.ArrayDatastore(data).transform(lambda x: 2 * x)",
         "readall": "gl.ArrayDatastore(data).read_all()", "subset": "gl.ArrayDatastore(data).subset([0, 1])",
         "hasdata": "gl.ArrayDatastore(data).hasdata()", "preview": "gl.ArrayDatastore(data).preview()",
         "initialize": "net = net.initialize()"
             " | a network is initialised when it is made, unless initialize=False or an edit left something unset",
-        "analyzeNetwork": "print(net)", "canUseGPU": "torch.cuda.is_available()",
+        "analyzeNetwork": "gl.summary(net)", "canUseGPU": "torch.cuda.is_available()",
         "importNetworkFromPyTorch": "net = gl.interop.torch.from_torch(module)",
         "isgpuarray": 'x.device.type == "cuda"', "func2str": "fun.__name__", "feval": "fun(x)",
     },
@@ -127,7 +128,7 @@ NETWORK: Table = {
         "addInputLayer": 'net = net.remove_layers("input").add_input_layer(gl.layers.FeatureInput(3))',
         "Connections": "net.connections", "InputNames": "net.input_names", "OutputNames": "net.output_names",
         "Initialized": "net.initialized", "getLayer": 'net["fc"]',
-        "Learnables": "net.learnables", "State": "net.state", "Layers": "net.layers",
+        "Learnables": "net.learnables", "State": "net.state", "plot": "gl.plot(net)", "Layers": "net.layers",
         "resetState": "net = net.reset_state()", "freezeNetwork": 'net = net.freeze("fc*")',
         "unfreezeNetwork": "net = net.unfreeze()",
         "setLearnRateFactor": 'net = net.set_learn_rate_factor("fc", "weights", 2)',
@@ -150,7 +151,7 @@ NETWORK: Table = {
         "float": 'net = net.to(dtype="float32")', "half": 'net = net.to(dtype="float16")',
     },
     "Keras": {
-        "summary": "print(net)", "weights": "net.learnables", "trainable_weights": "net.learnables",
+        "summary": "gl.summary(net)", "weights": "net.learnables", "trainable_weights": "net.learnables",
         "variables": "net.learnables", "trainable_variables": "net.learnables",
         "get_weights": "[np.asarray(p) for p in net.learnables.values()]",
         "set_weights": "net = net.replace(learnables=learnables)", "evaluate": "loss = gl.crossentropy(net(x), t)",
@@ -205,13 +206,10 @@ LAYERS: Table = {
 
 # Words of this library that are to come, and what does their work until then ("": nothing does).
 PLANNED = {
-    "dlaccelerate": "the function itself", "summary": "print(net)", "plot": "print(net)",
-    "check_layer": "check_derivatives(layer.predict, x)",
-    "partials": "dlgradient(..., enable_higher_derivatives=True)",
-    "distributed": "",
+    "dlaccelerate": "the function itself", "check_layer": "check_derivatives(layer.predict, x)",
+    "partials": "dlgradient(..., enable_higher_derivatives=True)", "distributed": "",
 }
-PLANNED_OF_NETWORKS = {
-    "plot": "print(net)",
+PLANNED_OF_NETWORKS: dict[str, str] = {
 }
 # Whose word for what is to come: {word: word here}.
 PLANNED_AS: Table = {

@@ -44,14 +44,14 @@ def of_module(name: str, known: Iterable[str]) -> str:
     if name in matlab.ABSENT:
         return (f"{text}: MATLAB's {name} has no counterpart here; "
                 "write it in the operations that are (see docs/operations.md)")
+    if name in matlab.LEFT_OUT and name not in matlab.FUNCTIONS:
+        return f"{text}: MATLAB's {name} is left out here: {matlab.LEFT_OUT[name]}"
     said = written(name, foreign.MODULE) or to_come(name, PLANNED) or to_come(name, PLANNED_OF_NETWORKS)
     if said is None and name in matlab.table():
         said = _of_matlab(name, matlab.table()[name])
     said = said or written(name, foreign.LAYERS)
     if said is None and name in matlab.LAYERS.values():
         said = f"write gl.layers.{name}"
-    if said is None and name in matlab.PLANNED_LAYERS.values():
-        said = "this layer is not there yet"
     if said is None:
         spellings = [s for s in (matlab.snake_case(name), name[:1].upper() + name[1:]) if s != name]
         said = next((_of_matlab(name, s) for s in spellings if s in known or s in PLANNED), None)
@@ -62,8 +62,6 @@ def _of_matlab(name: str, here: str) -> str:
     """`MATLAB's permute is written permute_dims here`, or that what it is called here is to come."""
     if here in PLANNED:
         return f"MATLAB's {name} will be {here} here, which is planned and not there yet{_meanwhile(PLANNED[here])}"
-    if here.removeprefix("layers.") in matlab.PLANNED_LAYERS.values():
-        return f"MATLAB's {name} will be {here} here: this layer is not there yet"
     return f"MATLAB's {name} is written {here} here"
 
 
@@ -74,12 +72,11 @@ def of_layers(name: str, known: Iterable[str]) -> str:
     said = written(name, foreign.LAYERS)
     if said is not None:
         return f"{text}: {said}"
+    if name in matlab.LEFT_OUT:
+        return f"{text}: MATLAB's {name} is left out here: {matlab.LEFT_OUT[name]}"
     if matlab.LAYERS.get(name) in known:
         return f"{text}: MATLAB's {name} is written {matlab.LAYERS[name]} here"
-    same = [k for k in (*known, *matlab.PLANNED_LAYERS.values()) if k.lower() == name.lower()]
-    if name in matlab.PLANNED_LAYERS or same and same[0] not in known:
-        return (f"{text}: this layer is not there yet; the layers are {', '.join(known)}, and Function(fun) makes one "
-                "of a function")
+    same = [k for k in known if k.lower() == name.lower()]
     return f"{text}: write {same[0]}" if same else text + nearest(name, known)
 
 

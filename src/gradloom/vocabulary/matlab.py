@@ -72,27 +72,27 @@ FUNCTIONS = {
     "countEachLabel": "count_each_label",
 }
 
-# Layers that are there enter themselves (networks/registry.py); these are planned.
+# Layers enter themselves (networks/registry.py).
 LAYERS: dict[str, str] = {}
-PLANNED_LAYERS = {
-    "image3dInputLayer": "Image3dInput", "sequenceInputLayer": "SequenceInput", "inputLayer": "Input",
-    "convolution1dLayer": "Convolution1d", "convolution3dLayer": "Convolution3d",
-    "groupedConvolution2dLayer": "GroupedConvolution2d", "transposedConv1dLayer": "TransposedConvolution1d",
-    "transposedConv2dLayer": "TransposedConvolution2d", "transposedConv3dLayer": "TransposedConvolution3d",
-    "layerNormalizationLayer": "LayerNormalization", "groupNormalizationLayer": "GroupNormalization",
-    "instanceNormalizationLayer": "InstanceNormalization",
-    "crossChannelNormalizationLayer": "CrossChannelNormalization", "clippedReluLayer": "ClippedReLU", "eluLayer": "ELU",
-    "swishLayer": "Swish", "softplusLayer": "Softplus", "spatialDropoutLayer": "SpatialDropout",
-    "maxPooling1dLayer": "MaxPooling1d", "maxPooling3dLayer": "MaxPooling3d",
-    "averagePooling1dLayer": "AveragePooling1d", "averagePooling3dLayer": "AveragePooling3d",
-    "globalMaxPooling1dLayer": "GlobalMaxPooling1d", "globalMaxPooling2dLayer": "GlobalMaxPooling2d",
-    "globalMaxPooling3dLayer": "GlobalMaxPooling3d", "globalAveragePooling1dLayer": "GlobalAveragePooling1d",
-    "globalAveragePooling3dLayer": "GlobalAveragePooling3d", "maxUnpooling2dLayer": "MaxUnpooling2d",
-    "lstmLayer": "LSTM", "bilstmLayer": "BiLSTM", "gruLayer": "GRU",
-    "lstmProjectedLayer": "LSTMProjected", "gruProjectedLayer": "GRUProjected", "wordEmbeddingLayer": "WordEmbedding",
-    "embeddingLayer": "Embedding", "positionEmbeddingLayer": "PositionEmbedding", "selfAttentionLayer": "SelfAttention",
-    "attentionLayer": "Attention", "neuralODELayer": "NeuralODE",
-    "resize2dLayer": "Resize2d", "identityLayer": "Identity",
+# Layers of MATLAB's list that are left out, and why: with those that are there, all that it has.
+_LOSS = "a loss is a function here, which the training loop is given"
+_DETECTION = "part of one object detector of MATLAB's, whose other parts are not layers"
+_SIGNALS = "a transform of another toolbox (signals, wavelets); fft and the operations on it are there"
+LEFT_OUT = {
+    "classificationLayer": f"{_LOSS}: crossentropy", "regressionLayer": f"{_LOSS}: mse",
+    "pixelClassificationLayer": f"{_LOSS}: crossentropy", "dicePixelClassificationLayer": _LOSS,
+    "tverskyPixelClassificationLayer": _LOSS, "focalLossLayer": _LOSS, "rcnnBoxRegressionLayer": _LOSS,
+    "sequenceFoldingLayer": "B and T are axes of their own here, and nothing is folded",
+    "sequenceUnfoldingLayer": "B and T are axes of their own here, and nothing is folded",
+    "pointCloudInputLayer": "Input takes arrays of every kind; point clouds have no type of their own here",
+    "roiInputLayer": _DETECTION, "roiMaxPooling2dLayer": _DETECTION, "roiAlignLayer": _DETECTION,
+    "rpnSoftmaxLayer": _DETECTION, "rpnClassificationLayer": _DETECTION, "regionProposalLayer": _DETECTION,
+    "ssdMergeLayer": _DETECTION, "anchorBoxLayer": _DETECTION, "yolov2TransformLayer": _DETECTION,
+    "yolov2OutputLayer": _DETECTION, "yolov2ReorgLayer": "SpaceToDepth does the same",
+    "stftLayer": _SIGNALS, "istftLayer": _SIGNALS, "cwtLayer": _SIGNALS, "icwtLayer": _SIGNALS,
+    "modwtLayer": _SIGNALS, "dwtLayer": _SIGNALS,
+    "quadraticLayer": "of reinforcement learning's critics; a Function of three lines",
+    "weightedAdditionLayer": "an example of MATLAB's documentation: a custom layer of five lines",
 }
 
 
@@ -103,7 +103,7 @@ def name_layer(matlab: str, here: str) -> None:
 
 def table() -> dict[str, str]:
     """Every name of MATLAB that is spelled differently here, with its spelling."""
-    return {**FUNCTIONS, **{name: f"layers.{here}" for name, here in (LAYERS | PLANNED_LAYERS).items()}}
+    return {**FUNCTIONS, **{name: f"layers.{here}" for name, here in LAYERS.items()}}
 
 
 def snake_case(name: str) -> str:

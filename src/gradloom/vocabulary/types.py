@@ -10,9 +10,9 @@ from typing import Any
 
 _ARRAYS = (
     "x", "a", "b", "y", "u", "v", "w", "q", "k", "h0", "c0", "bias", "weights", "offset", "scale", "mean", "variance",
-    "input_weights", "recurrent_weights", "targets", "mask", "padding_mask", "attention_mask", "y_mask", "targets_mask",
-    "indices", "condition", "labels", "xq", "start", "stop", "step", "lower", "upper", "dx", "sorter",
-    "arrays_and_dtypes",
+    "input_weights", "recurrent_weights", "peephole_weights", "targets", "mask", "padding_mask", "attention_mask",
+    "y_mask", "targets_mask", "indices", "condition", "labels", "xq", "start", "stop", "step", "lower", "upper", "dx",
+    "sorter", "arrays_and_dtypes",
 )
 ARGUMENTS = {
     **dict.fromkeys(_ARRAYS, "ArrayLike"),

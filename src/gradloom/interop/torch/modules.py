@@ -23,6 +23,7 @@ from .aten.values import carries, left
 from .aten.wrapped import Cell, Wrapped, wrapped
 from .autograd import NeedsTrace
 from .copies import Contents, copied
+from .flow import flow_of
 
 _made = dlarray._made
 
@@ -168,6 +169,27 @@ class TorchBody:
         """A torch module has none of this library's layers."""
         raise TypeRefused(
             f"this network is a torch module, at {line_of(user_site())}; its parameters are in net.learnables")
+
+    def kind_of(self, layer: str) -> str:
+        """The class of a module inside."""
+        return type(self.module.get_submodule(layer)).__name__
+
+    def sizes(self, xs: Sequence[Any]) -> dict[str, str]:
+        """What each module inside returns, in a run of a copy of the module on torch's own tensors, in evaluation."""
+        found: dict[str, str] = {}
+        module = copied(self.module, {}).eval()
+        dtype = next((x.dtype for x in module.parameters()), torch.float32)
+        tensors = [x._value if type(x) is dlarray else torch.as_tensor(x) for x in xs]
+        for name, part in module.named_modules():
+            part.register_forward_hook(lambda _, __, y, name=name: found.__setitem__(
+                name, " x ".join(map(str, y.shape)) if isinstance(y, torch.Tensor) else ""))
+        with torch.no_grad():
+            module(*[x.to(dtype) if x.is_floating_point() else x for x in tensors])
+        return found
+
+    def picture(self, values: list[Any]) -> tuple[list[tuple[str, str, str]], list[tuple[str, str]]]:
+        """What `plot` draws: (name, kind, size) of modules and functions, and who reads whom, as torch.fx sees it."""
+        return flow_of(self.module)
 
     def heading(self, values: list[Any]) -> str:
         """The module's class and how many numbers are trained."""

@@ -23,6 +23,7 @@ class Flatten(Layer):
     """
 
     matlab: ClassVar[str] = "flattenLayer"
+    onnx: ClassVar[str] = "Flatten"
 
     def predict(self, x: Any) -> Any:
         labels = x._labels or ""

@@ -8,11 +8,13 @@ import torch
 
 from ...core.array import dlarray
 from ...core.declare import discrete
-from ...core.errors import ShapeError
-from ...operations.neural.normalization.normalization import batchnorm
+from ...operations.elementwise.mathematics import rsqrt
+from ...operations.neural.normalization.normalization import batchnorm, groupnorm, instancenorm, layernorm
+from ...operations.sums.reduction import mean
 from ..initialize import ones, zeros
 from ..layer import Layer, Learnable, State
 from ..layout import Layout
+from ..options import along_channels, channels_of, check_choice
 
 MOVED = discrete("moving_average", lambda old, new, decay: torch.lerp(old, new.to(old.dtype), decay), ("old", "new"))
 
@@ -42,13 +44,11 @@ class BatchNormalization(Layer):
     trained_variance: State
 
     matlab: ClassVar[str] = "batchNormalizationLayer"
+    onnx: ClassVar[str] = "BatchNormalization"
     default_name: ClassVar[str] = "batchnorm"
 
     def initialize(self, layout: Layout) -> None:
-        if "C" not in (layout.labels or ""):
-            raise ShapeError(f"the layer {self.name!r} (BatchNormalization) needs an axis C, its input is {layout}; "
-                             "label the data, such as \"CB\"")
-        channels = (layout.sizes["C"],)
+        channels = (channels_of(self, layout),)
         self.offset, self.scale = zeros(channels), ones(channels)
         self.trained_mean, self.trained_variance = zeros(channels), ones(channels)
 
@@ -56,8 +56,8 @@ class BatchNormalization(Layer):
         return batchnorm(x, self.offset, self.scale, self.trained_mean, self.trained_variance, epsilon=self.epsilon)
 
     def forward(self, x: Any) -> Any:
-        y, mean, variance = batchnorm(x, self.offset, self.scale, epsilon=self.epsilon)
-        self.trained_mean = moved(self.trained_mean, mean, self.mean_decay)
+        y, middle, variance = batchnorm(x, self.offset, self.scale, epsilon=self.epsilon)
+        self.trained_mean = moved(self.trained_mean, middle, self.mean_decay)
         self.trained_variance = moved(self.trained_variance, variance, self.variance_decay)
         return y
 
@@ -65,3 +65,122 @@ class BatchNormalization(Layer):
 def moved(old: dlarray, new: dlarray, decay: float) -> dlarray:
     """decay * new + (1 - decay) * old, a constant."""
     return dlarray._made(MOVED.apply((old._value, new._value), {"decay": decay}), None, old._labels)
+
+
+class _Scaled(Layer):
+    """What normalizations without trained statistics have in common: an offset and a scale for each channel."""
+
+    epsilon: float = field(default=1e-5, kw_only=True)
+    offset: Learnable
+    scale: Learnable
+
+    def initialize(self, layout: Layout) -> None:
+        channels = (channels_of(self, layout),)
+        self.offset, self.scale = zeros(channels), ones(channels)
+
+
+class LayerNormalization(_Scaled):
+    """Each observation with mean 0 and variance 1, then scaled and shifted channel by channel.
+
+    Formula: y = scale (x - mean) / sqrt(variance + epsilon) + offset, the variance with n in its denominator. The
+    statistics are over C ("channel-only"), over C and S ("spatial-channel"), or over all but B ("batch-excluded");
+    "auto" is the second where x has S, else the first. offset, scale: one number for each channel.
+
+    >>> import gradloom as gl
+    >>> net = gl.dlnetwork([gl.layers.FeatureInput(2), gl.layers.LayerNormalization(epsilon=0.0)])
+    >>> net(gl.dlarray([1.0, 3.0], "C"))
+    2(C) dlarray float32
+    [-1.  1.]
+
+    Source: Ba, Kiros, Hinton 2016; MATLAB layerNormalizationLayer.
+    """
+
+    operation_dimension: str = field(default="auto", kw_only=True)
+
+    matlab: ClassVar[str] = "layerNormalizationLayer"
+    onnx: ClassVar[str] = "LayerNormalization"
+    default_name: ClassVar[str] = "layernorm"
+
+    def __post_init__(self) -> None:
+        check_choice(self, "operation_dimension", ("auto", "channel-only", "spatial-channel", "batch-excluded"))
+
+    def predict(self, x: Any) -> Any:
+        return layernorm(x, self.offset, self.scale, epsilon=self.epsilon, operation_dimension=self.operation_dimension)
+
+
+class GroupNormalization(_Scaled):
+    """Each group of channels of each observation with mean 0 and variance 1, then scaled and shifted channel by
+    channel.
+
+    Formula: y = scale (x - mean) / sqrt(variance + epsilon) + offset; the statistics are over S, T, U and the channels
+    of a group, for each observation. `num_groups` divides the channels; "all-channels" is one group, "channel-wise" one
+    for each channel. offset, scale: one number for each channel.
+
+    >>> import gradloom as gl
+    >>> net = gl.dlnetwork([gl.layers.FeatureInput(4), gl.layers.GroupNormalization(2, epsilon=0.0)])
+    >>> net(gl.dlarray([1.0, 3.0, 5.0, 9.0], "C"))
+    4(C) dlarray float32
+    [-1.  1. -1.  1.]
+
+    Source: Wu and He 2018; MATLAB groupNormalizationLayer.
+    """
+
+    num_groups: int | str
+
+    matlab: ClassVar[str] = "groupNormalizationLayer"
+    onnx: ClassVar[str] = "GroupNormalization"
+    default_name: ClassVar[str] = "groupnorm"
+
+    def predict(self, x: Any) -> Any:
+        return groupnorm(x, self.num_groups, self.offset, self.scale, epsilon=self.epsilon)
+
+
+class InstanceNormalization(_Scaled):
+    """Each channel of each observation with mean 0 and variance 1, then scaled and shifted.
+
+    Formula: y = scale (x - mean) / sqrt(variance + epsilon) + offset; the statistics are over S, T and U. offset,
+    scale: one number for each channel.
+
+    >>> import gradloom as gl
+    >>> net = gl.dlnetwork([gl.layers.InstanceNormalization(epsilon=0.0)], gl.Layout((1, 2), "CS"))
+    >>> net(gl.dlarray([[1.0, 3.0]], "CS"))
+    1(C) x 2(S) dlarray float32
+    [[-1.  1.]]
+
+    Source: Ulyanov, Vedaldi, Lempitsky 2016; MATLAB instanceNormalizationLayer.
+    """
+
+    matlab: ClassVar[str] = "instanceNormalizationLayer"
+    onnx: ClassVar[str] = "InstanceNormalization"
+    default_name: ClassVar[str] = "instancenorm"
+
+    def predict(self, x: Any) -> Any:
+        return instancenorm(x, self.offset, self.scale, epsilon=self.epsilon)
+
+
+class RMSNormalization(Layer):
+    """The channels of each position divided by the root of their mean square, then scaled.
+
+    Formula: y = scale x / sqrt(mean over C of x^2 + epsilon). scale: one number for each channel. Nothing is
+    subtracted and nothing added: what large language models do in the place of layer normalization.
+
+    >>> import gradloom as gl
+    >>> net = gl.dlnetwork([gl.layers.FeatureInput(2), gl.layers.RMSNormalization(epsilon=0.0)])
+    >>> net(gl.dlarray([3.0, -3.0], "C"))
+    2(C) dlarray float32
+    [ 1. -1.]
+
+    Source: Zhang and Sennrich 2019; ONNX RMSNormalization.
+    """
+
+    epsilon: float = field(default=1e-5, kw_only=True)
+    scale: Learnable
+
+    onnx: ClassVar[str] = "RMSNormalization"
+    default_name: ClassVar[str] = "rmsnorm"
+
+    def initialize(self, layout: Layout) -> None:
+        self.scale = ones((channels_of(self, layout),))
+
+    def predict(self, x: Any) -> Any:
+        return x * rsqrt(mean(x * x, axis="C", keepdims=True) + self.epsilon) * along_channels(self.scale)

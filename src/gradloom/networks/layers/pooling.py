@@ -1,29 +1,64 @@
-"""Pooling layers over two spatial axes."""
+"""Pooling layers over one, two and three axes."""
 from __future__ import annotations
 
 from dataclasses import field
 from typing import Any, ClassVar
 
-from ...core.errors import LabelError, line_of, user_site
-from ...core.labels import described
+from ...core.array import dlarray
 from ...operations.neural.pooling.pooling import avgpool, maxpool
-from ...operations.sums.reduction import mean
 from ..layer import Layer
-from .convolution import Sizes, pair_of
+from ..spatial import Sizes, called, letters_of, sizes_of
 
 
-def _two_spatial(x: Any, layer: Layer) -> None:
-    if (x._labels or "").count("S") != 2:
-        raise LabelError(
-            f"the layer {layer.name!r} ({type(layer).__name__}) works on two axes S, x is "
-            f"{described(x.shape, x._labels)}, at {line_of(user_site())}; label the data, such as \"BCSS\"")
+class _Pooling(Layer):
+    """What layers that pool windows over `rank` axes have in common."""
+
+    pool_size: Sizes
+    stride: Sizes = field(default=1, kw_only=True)
+    padding: Any = field(default=0, kw_only=True)
+
+    rank: ClassVar[int]
+
+    def __post_init__(self) -> None:
+        for word in ("pool_size", "stride"):
+            sizes_of(getattr(self, word), self.rank, f"{type(self).__name__}'s {word}")
+
+    def letters(self, x: Any) -> str:
+        """Which axes of x are pooled."""
+        return letters_of(x.shape, x._labels, self.rank, called(self))
 
 
-class MaxPooling2d(Layer):
+class _MaxPooling(_Pooling):
+    onnx: ClassVar[str] = "MaxPool"
+
+    def predict(self, x: Any) -> Any:
+        return maxpool(x, self.pool_size, stride=self.stride, padding=self.padding, pool_format=self.letters(x))
+
+
+class MaxPooling1d(_MaxPooling):
+    """The largest value of each window of `pool_size` along S, or along T where there is no S.
+
+    Options are those of MaxPooling2d.
+
+    >>> import gradloom as gl
+    >>> gl.dlnetwork([gl.layers.MaxPooling1d(2, stride=2)])(gl.dlarray([[1.0, 4.0, 2.0, 3.0]], "CT"))
+    1(C) x 2(T) dlarray float64
+    [[4. 3.]]
+
+    Source: MATLAB maxPooling1dLayer.
+    """
+
+    matlab: ClassVar[str] = "maxPooling1dLayer"
+    default_name: ClassVar[str] = "maxpool1d"
+    rank: ClassVar[int] = 1
+
+
+class MaxPooling2d(_MaxPooling):
     """The largest value of each window of `pool_size`, one number or (height, width).
 
     The stride is 1 unless it is given. `padding` is a number, one per axis, ((before, after), (before, after)) or
-    "same".
+    "same". With `has_unpooling_outputs=True` there are two outputs more, "indices" and "size", which MaxUnpooling2d
+    reads: where each value was found, counted over the pooled axes, and their sizes.
 
     >>> import gradloom as gl
     >>> net = gl.dlnetwork([gl.layers.ImageInput((4, 6, 1)), gl.layers.MaxPooling2d(2, stride=2)])
@@ -33,23 +68,73 @@ class MaxPooling2d(Layer):
     Source: MATLAB maxPooling2dLayer.
     """
 
-    pool_size: Sizes
-    stride: Sizes = field(default=1, kw_only=True)
-    padding: Any = field(default=0, kw_only=True)
+    has_unpooling_outputs: bool = field(default=False, kw_only=True)
 
     matlab: ClassVar[str] = "maxPooling2dLayer"
     default_name: ClassVar[str] = "maxpool"
+    rank: ClassVar[int] = 2
 
-    def __post_init__(self) -> None:
-        pair_of(self.pool_size, "MaxPooling2d's pool_size")
-        pair_of(self.stride, "MaxPooling2d's stride")
+    @property
+    def output_names(self) -> tuple[str, ...]:  # type: ignore[override]
+        """out, and what unpooling reads."""
+        return ("out", "indices", "size") if self.has_unpooling_outputs else ("out",)
 
     def predict(self, x: Any) -> Any:
-        _two_spatial(x, self)
-        return maxpool(x, self.pool_size, stride=self.stride, padding=self.padding)
+        if not self.has_unpooling_outputs:
+            return super().predict(x)
+        letters = self.letters(x)
+        y, indices, size = maxpool(x, self.pool_size, stride=self.stride, padding=self.padding, pool_format=letters,
+                                   return_indices=True)
+        return y, indices, sizes_along(size, x._labels, letters)
 
 
-class AveragePooling2d(Layer):
+class MaxPooling3d(_MaxPooling):
+    """The largest value of each window of `pool_size`, one number or (height, width, depth).
+
+    Options are those of MaxPooling2d.
+
+    >>> import gradloom as gl
+    >>> net = gl.dlnetwork([gl.layers.MaxPooling3d(2, stride=2)])
+    >>> net(gl.zeros((1, 3, 4, 4, 4), "BCSSS")).sizes
+    {'B': 1, 'C': 3, 'S': (2, 2, 2)}
+
+    Source: MATLAB maxPooling3dLayer.
+    """
+
+    matlab: ClassVar[str] = "maxPooling3dLayer"
+    default_name: ClassVar[str] = "maxpool3d"
+    rank: ClassVar[int] = 3
+
+
+class _AveragePooling(_Pooling):
+    padding_value: Any = field(default=0, kw_only=True)
+
+    onnx: ClassVar[str] = "AveragePool"
+
+    def predict(self, x: Any) -> Any:
+        return avgpool(x, self.pool_size, stride=self.stride, padding=self.padding, padding_value=self.padding_value,
+                       pool_format=self.letters(x))
+
+
+class AveragePooling1d(_AveragePooling):
+    """The mean of each window of `pool_size` along S, or along T where there is no S.
+
+    Options are those of AveragePooling2d.
+
+    >>> import gradloom as gl
+    >>> gl.dlnetwork([gl.layers.AveragePooling1d(2, stride=2)])(gl.dlarray([[1.0, 4.0, 2.0, 3.0]], "CT"))
+    1(C) x 2(T) dlarray float64
+    [[2.5 2.5]]
+
+    Source: MATLAB averagePooling1dLayer.
+    """
+
+    matlab: ClassVar[str] = "averagePooling1dLayer"
+    default_name: ClassVar[str] = "avgpool1d"
+    rank: ClassVar[int] = 1
+
+
+class AveragePooling2d(_AveragePooling):
     """The mean of each window of `pool_size`, one number or (height, width). The stride is 1 unless it is given.
 
     Padding, as in MaxPooling2d, counts as zeros; with `padding_value="mean"` it does not count.
@@ -62,37 +147,30 @@ class AveragePooling2d(Layer):
     Source: MATLAB averagePooling2dLayer.
     """
 
-    pool_size: Sizes
-    stride: Sizes = field(default=1, kw_only=True)
-    padding: Any = field(default=0, kw_only=True)
-    padding_value: Any = field(default=0, kw_only=True)
-
     matlab: ClassVar[str] = "averagePooling2dLayer"
     default_name: ClassVar[str] = "avgpool2d"
-
-    def __post_init__(self) -> None:
-        pair_of(self.pool_size, "AveragePooling2d's pool_size")
-        pair_of(self.stride, "AveragePooling2d's stride")
-
-    def predict(self, x: Any) -> Any:
-        _two_spatial(x, self)
-        return avgpool(x, self.pool_size, stride=self.stride, padding=self.padding, padding_value=self.padding_value)
+    rank: ClassVar[int] = 2
 
 
-class GlobalAveragePooling2d(Layer):
-    """The mean over both spatial axes, which become of size 1.
+class AveragePooling3d(_AveragePooling):
+    """The mean of each window of `pool_size`, one number or (height, width, depth).
+
+    Options are those of AveragePooling2d.
 
     >>> import gradloom as gl
-    >>> net = gl.dlnetwork([gl.layers.ImageInput((4, 6, 3)), gl.layers.GlobalAveragePooling2d()])
-    >>> net(gl.ones((4, 6, 3), "SSC")).shape
-    (1, 1, 3)
+    >>> net = gl.dlnetwork([gl.layers.AveragePooling3d(2, stride=2)])
+    >>> net(gl.zeros((1, 3, 4, 4, 4), "BCSSS")).sizes
+    {'B': 1, 'C': 3, 'S': (2, 2, 2)}
 
-    Source: MATLAB globalAveragePooling2dLayer.
+    Source: MATLAB averagePooling3dLayer.
     """
 
-    matlab: ClassVar[str] = "globalAveragePooling2dLayer"
-    default_name: ClassVar[str] = "gapool"
+    matlab: ClassVar[str] = "averagePooling3dLayer"
+    default_name: ClassVar[str] = "avgpool3d"
+    rank: ClassVar[int] = 3
 
-    def predict(self, x: Any) -> Any:
-        _two_spatial(x, self)
-        return mean(x, axis="S", keepdims=True)
+
+def sizes_along(shape: Any, labels: str, letters: str) -> Any:
+    """The sizes of the axes with these letters, as an array of integers: what unpooling needs to know."""
+    return dlarray([n for letter in letters for n, its in zip(shape, labels, strict=True) if its == letter],
+                   dtype="int64")

@@ -11,9 +11,10 @@ import torch
 
 from ...blocks import action
 from ...blocks.block import Block
+from ...core.array import dlarray
 from ...core.declare import multilinear
 from ...machine.dtypes import Tensor
-from .spatial import Sizes
+from .spatial import Sizes, along_last_axes
 
 aten = torch.ops.aten
 
@@ -87,3 +88,46 @@ _back = multilinear(
     real_only=_REAL, without_half=_HALF,
     transposes={"x": lambda y_bar, kernel, size, rest, spatial: _resize.apply(
         (y_bar,), dict(kernel=kernel, size=size, rest=rest))})
+
+# ----- what layers ask for -----
+
+_LINEAR = {1: "upsample_linear1d", 2: "upsample_bilinear2d", 3: "upsample_trilinear3d"}
+
+
+def resized(x: Any, size: Sizes, method: str, transform: str, rounding: str) -> Any:
+    """x with its last axes resized, without labels.
+
+    method: "nearest" or "linear". transform: entry j of m lies at (j + 1/2) n / m - 1/2 ("half-pixel") or at j n / m
+    ("asymmetric") among n. rounding, of the nearest: "round" or "floor".
+    """
+    d = len(size)
+    spatial = tuple(x.shape[x.ndim - d:])
+    # quick way: torch's kernels have these
+    if (method, transform) == ("linear", "half-pixel"):
+        return _resize.apply((x,), {"kernel": _LINEAR[d], "size": size, "rest": (False, *(None,) * d)})
+    if method == "nearest" and (transform, rounding) in (("half-pixel", "round"), ("asymmetric", "floor")):
+        kernel = "_upsample_nearest_exact" if rounding == "round" else "upsample_nearest"
+        return _resize.apply((x,), {"kernel": f"{kernel}{d}d", "size": size, "rest": (None,) * d})
+    # the plain one: a matrix along each axis
+    return along_last_axes(x, [dlarray._made(_interpolation(n, m, method, transform, rounding).to(x._value), None)
+                               for n, m in zip(spatial, size, strict=True)])
+
+
+def _interpolation(n: int, m: int, method: str, transform: str, rounding: str) -> Tensor:
+    """(n, m): column j has the weights of the n entries in entry j."""
+    j = torch.arange(m, device="cpu")
+    twice = (2 * j + 1) * n - m if transform == "half-pixel" else 2 * j * n  # 2 m times the place of j
+    if method == "nearest":
+        low = (twice + m if rounding == "round" else twice).div(2 * m, rounding_mode="floor").clamp(0, n - 1)
+        share = torch.zeros(m, dtype=torch.float64, device="cpu")
+    else:
+        place = (twice.double() / (2 * m)).clamp(0, n - 1)
+        low = place.long().clamp(max=max(n - 2, 0))
+        share = place - low
+    weights = torch.zeros(n, m, dtype=torch.float64, device="cpu")
+    weights[low, j] += 1 - share
+    weights[(low + 1).clamp(max=n - 1), j] += share
+    return weights
+
+
+__all__ = ["resized"]

@@ -3,7 +3,7 @@ padding."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -15,7 +15,8 @@ from ...core.declare import general, multilinear
 from ...core.errors import LabelError, ShapeError, line_of, user_site
 from ...core.labels import described, positions
 from ...machine.dtypes import Tensor
-from ..movement.axes import permute_dims, reshape
+from ..matrices.contraction import matmul
+from ..movement.axes import moveaxis, permute_dims, reshape
 from ..movement.slices import unpadded, zeros_around
 
 Sizes = tuple[int, ...]
@@ -142,6 +143,27 @@ def spatial_axes(labels: str, d: int | None, its: str | None, shape: Sizes, word
     return space + time if space and time and d == len(space) + 1 else space or time
 
 
+# ----- axes brought last, where kernels want them -----
+
+
+def with_last(x: Any, axes: Sequence[int], function: Callable[[Any], Any]) -> Any:
+    """What a function makes of x with these axes last and without labels; they go back, and x's labels stay."""
+    order = (*(k for k in range(x.ndim) if k not in axes), *axes)
+    labels = x._labels if type(x) is dlarray else None
+    moved = order != tuple(range(x.ndim))
+    x = dlarray._made(x._value, x._node, None) if labels is not None else x
+    y = function(permute_dims(x, order) if moved else x)
+    y = permute_dims(y, tuple(order.index(k) for k in range(len(order)))) if moved else y
+    return dlarray._made(y._value, y._node, labels) if labels is not None else y
+
+
+def along_last_axes(x: Any, matrices: Sequence[Any]) -> Any:
+    """x times a matrix along each of its last axes, without labels."""
+    for k, matrix in zip(range(-len(matrices), 0), matrices, strict=True):
+        x = moveaxis(matmul(moveaxis(x, k, -1), matrix), -1, k)
+    return x
+
+
 # ----- padding with values -----
 
 _filled = general(
@@ -260,5 +282,5 @@ def padded(x: Any, pairs: Pairs, value: Any, word: str) -> Any:
     return zeros_around(x, pairs) if value == 0 else _filled.apply((x,), {"pairs": pairs, "value": value})
 
 
-__all__ = ["Layout", "Pairs", "Sizes", "fixed", "layout", "padded", "padding_of", "pairs_of",
-           "per_axis", "spatial_axes", "zeros_around"]
+__all__ = ["Layout", "Pairs", "Sizes", "along_last_axes", "fixed", "layout", "padded", "padding_of", "pairs_of",
+           "per_axis", "spatial_axes", "with_last", "zeros_around"]

@@ -14,10 +14,10 @@ from ....core.labels import channel_last_order, described, tidy
 from ....core.trace import live
 from ....machine.dtypes import Tensor
 from ...elementwise.activations import relu, sigmoid
-from ...elementwise.choice import clip
+from ...elementwise.choice import clip, where
 from ...elementwise.mathematics import absolute, tanh
 from ...matrices.contraction import layout_of, matmul, promoted_arrays
-from ...movement.axes import broadcast_to, matrix_transpose, permute_dims, reshape
+from ...movement.axes import array, broadcast_to, matrix_transpose, permute_dims, reshape
 from ...movement.joining import concat
 from ...movement.slices import slice_axis
 from ..softmax import floating
@@ -78,6 +78,13 @@ class _Sequence:
                 f"they are ({gates} hidden, {self.x.shape[2]}), ({gates} hidden, hidden) and ({several},)")
         return found
 
+    def vector(self, w: Any, name: str, size: int) -> Any:
+        """Weights that are a vector of this size."""
+        w = unlabelled(floating(w))
+        if tuple(w.shape) != (size,):
+            raise self.refuse(f"{name} is {described(w.shape, None)}", f"it is ({size},)")
+        return w
+
     def state(self, h: Any, hidden: int, name: str) -> Any:
         """An initial state as (B, C): one for each observation, or one for all."""
         h = floating(h)
@@ -94,6 +101,21 @@ class _Sequence:
         if h.ndim > 2 or h.shape[-1] != hidden or h.ndim == 2 and h.shape[0] not in (1, batch):
             raise self.refuse(f"{name} is {described(h.shape, None)} with its channels last", f"it is {expected}")
         return broadcast_to(h, (batch, hidden))
+
+    def mask(self, given: Any) -> Any:
+        """Which time steps are there, (T, B, 1) bools; None without a mask."""
+        if given is None:
+            return None
+        given = array(given)
+        own = self.labels.replace("C", "")
+        labels = labels_of(given) or (own if given.ndim == len(own) else "")
+        sizes = dict(zip("TB", self.x.shape, strict=False))
+        if set(labels) - set(own) or "T" not in labels or any(n != sizes[c] for c, n in zip(labels, given.shape)):
+            shown = described(given.shape, labels_of(given))
+            raise self.refuse(f"mask is {shown}", "it has the axes T and B of x, 1 for what is there, 0 for padding")
+        given = permute_dims(unlabelled(given), [labels.index(c) for c in "TB" if c in labels])
+        given = reshape(given, (sizes["T"], given.shape[1] if given.ndim == 2 else 1, 1))
+        return given != 0
 
     def returned(self, y: Any, labels: str) -> Any:
         """An array with the axes T, B, C in the layout of x."""
@@ -125,7 +147,7 @@ def _inputs(*arrays: Any) -> list[Any]:
 
 @public(lstm_steps)
 def lstm(x: Any, h0: Any, c0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, /,
-         *, state_activation: str = "tanh",
+         *, peephole_weights: Any = None, mask: Any = None, state_activation: str = "tanh",
          gate_activation: str = "sigmoid", data_format: str | None = None) -> Any:
     """Long short-term memory along T: the states of all time steps, the last one, and the last cell, (y, h, c).
 
@@ -134,7 +156,9 @@ def lstm(x: Any, h0: Any, c0: Any, input_weights: Any, recurrent_weights: Any, b
     it), B and T; h0, c0: (hidden,) for all observations, or one for each, in the layout of x without T; input_weights:
     (4 hidden, channels); recurrent_weights: (4 hidden, hidden); bias: (4 hidden,); y: x's layout with hidden channels;
     h, c: the same without T. `state_activation` is "tanh", "softsign" or "relu", `gate_activation` "sigmoid" or
-    "hard-sigmoid".
+    "hard-sigmoid". peephole_weights: (3 hidden,), by which the gates i, f and o see the cell: i and f have p c of the
+    step before in their sum, o that of its own step. mask: x's layout without C, 1 for what is there and 0 for padding,
+    where the states stay as they are.
     Raises LabelError without C and S, ShapeError where weights or states do not fit, TypeRefused for complex x.
 
     >>> import gradloom as gl
@@ -145,30 +169,47 @@ def lstm(x: Any, h0: Any, c0: Any, input_weights: Any, recurrent_weights: Any, b
     >>> bool(h == y[:, :, 2])
     True
 
-    Source: Hochreiter and Schmidhuber 1997, Gers et al. 2000; MATLAB lstm.
+    Source: Hochreiter and Schmidhuber 1997, Gers et al. 2000; peepholes: Gers and Schmidhuber 2000, ONNX LSTM; MATLAB
+    lstm.
     """
     state = _activation(STATE_ACTIVATIONS, state_activation, "state_activation", "lstm")
     gate = _activation(GATE_ACTIVATIONS, gate_activation, "gate_activation", "lstm")
     s = _Sequence(x, data_format, "lstm")
     weights = s.weights(input_weights, recurrent_weights, bias, 4)
     n = weights[1].shape[1]
-    seq, h, c, w, r, b = _inputs(s.x, s.state(h0, n, "h0"), s.state(c0, n, "c0"), *weights)
+    peepholes = () if peephole_weights is None else (s.vector(peephole_weights, "peephole_weights", 3 * n),)
+    seq, h, c, w, r, b, *p = _inputs(s.x, s.state(h0, n, "h0"), s.state(c0, n, "c0"), *weights, *peepholes)
+    there = s.mask(mask)
     if not seq.shape[0]:
         return s.results(s.empty(n, seq), h, c)
-    if (state_activation, gate_activation) == ("tanh", "sigmoid"):
+    if (state_activation, gate_activation) == ("tanh", "sigmoid") and not p and there is None:
         inputs = (seq, h, c, w, r, b)
         differentiated = any(type(a) is dlarray and live(a._node) is not None for a in inputs)
         y, c = lstm_steps.apply(inputs, {"differentiated": differentiated})
     else:
-        z, r, h, c, steps = matmul(seq,
-                                   matrix_transpose(w)) + b, matrix_transpose(r), as_step(h, ()), as_step(c, ()), []
-        for t in range(seq.shape[0]):
-            i, f, g, o = parts(at(z, t) + matmul(h, r), 4)
-            c = gate(f) * c + gate(i) * state(g)
-            h = gate(o) * state(c)
-            steps.append(h)
-        y, c = concat(steps, axis=-3), as_state(c)
+        y, c = _lstm_in_steps(matmul(seq, matrix_transpose(w)) + b, as_step(h, ()), as_step(c, ()), matrix_transpose(r),
+                              parts(p[0], 3) if p else None, there, state, gate)
     return s.results(y, _last(y), c)
+
+
+def _lstm_in_steps(z: Any, h: Any, c: Any, weights: Any, peepholes: Any, there: Any, state: Callable[[Any], Any],
+                   gate: Callable[[Any], Any]) -> Any:
+    """The lstm with any activations, peepholes and mask, in other operations. z: the input's part of the gates."""
+    steps = []
+    for t in range(z.shape[0]):
+        i, f, g, o = parts(at(z, t) + matmul(h, weights), 4)
+        if peepholes is not None:
+            i, f = i + peepholes[0] * c, f + peepholes[1] * c
+        cell = gate(f) * c + gate(i) * state(g)
+        output = gate(o if peepholes is None else o + peepholes[2] * cell) * state(cell)
+        h, c = _kept(there, t, output, h), _kept(there, t, cell, c)
+        steps.append(h)
+    return concat(steps, axis=-3), as_state(c)
+
+
+def _kept(there: Any, t: int, new: Any, old: Any) -> Any:
+    """The new state where step t is there, else the old one."""
+    return new if there is None else where(at(there, t), new, old)
 
 
 def _last(y: Any) -> Any:
@@ -180,7 +221,7 @@ RESET_GATE_MODES = ("after-multiplication", "before-multiplication", "recurrent-
 
 @public(gru_steps)
 def gru(x: Any, h0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, /, *,
-        reset_gate_mode: str = "after-multiplication",
+        reset_gate_mode: str = "after-multiplication", mask: Any = None,
         state_activation: str = "tanh", gate_activation: str = "sigmoid", data_format: str | None = None) -> Any:
     """The gated recurrent unit along T: the states of all time steps, and the last one, (y, h).
 
@@ -190,7 +231,8 @@ def gru(x: Any, h0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, 
     `bias`: PyTorch's gru. x: any layout of C (or S, merged into it), B and T; h0: (hidden,) for all observations, or
     one for each, in the layout of x without T; input_weights: (3 hidden, channels); recurrent_weights: (3 hidden,
     hidden); bias: (3 hidden,) or (6 hidden,); y: x's layout with hidden channels; h: the same without T.
-    `state_activation` is "tanh", "softsign" or "relu", `gate_activation` "sigmoid" or "hard-sigmoid".
+    `state_activation` is "tanh", "softsign" or "relu", `gate_activation` "sigmoid" or "hard-sigmoid". mask: x's layout
+    without C, 1 for what is there and 0 for padding, where the state stays as it is.
     Raises LabelError without C and S, ShapeError where weights or states do not fit, TypeRefused for complex x.
 
     >>> import gradloom as gl
@@ -214,21 +256,22 @@ def gru(x: Any, h0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, 
     weights = s.weights(input_weights, recurrent_weights, bias, 3, 2 if two_biases else 1)
     n = weights[1].shape[1]
     seq, h, w, r, b = _inputs(s.x, s.state(h0, n, "h0"), *weights)
+    there = s.mask(mask)
     if not seq.shape[0]:
         return s.results(s.empty(n, seq), h)
     b, rb = (slice_axis(b, -1, 0, 3 * n), slice_axis(b, -1, 3 * n, 6 * n)) if two_biases else (b, None)
-    if (state_activation, gate_activation) == ("tanh", "sigmoid") and reset_gate_mode != "before-multiplication":
+    if ((state_activation, gate_activation) == ("tanh", "sigmoid") and reset_gate_mode != "before-multiplication"
+        and there is None):
         y = gru_steps.apply((seq, h, w, r, b, rb))
     else:
-        y = _gru_in_steps(matmul(seq, matrix_transpose(w)) + b, as_step(h, ()), matrix_transpose(r), rb, state, gate,
-                          reset_gate_mode == "before-multiplication")
+        y = _gru_in_steps(matmul(seq, matrix_transpose(w)) + b, as_step(h, ()), matrix_transpose(r), rb, there, state,
+                          gate, reset_gate_mode == "before-multiplication")
     return s.results(y, _last(y))
 
 
-def _gru_in_steps(z: Any, h: Any, weights: Any, recurrent_bias: Any, state: Callable[[Any], Any],
-                  gate: Callable[[Any], Any],
-                  reset_first: bool) -> Any:
-    """The gru with any activations and reset gate, in other operations. z: the input's part of the gates."""
+def _gru_in_steps(z: Any, h: Any, weights: Any, recurrent_bias: Any, there: Any, state: Callable[[Any], Any],
+                  gate: Callable[[Any], Any], reset_first: bool) -> Any:
+    """The gru with any activations, reset gate and mask, in other operations. z: the input's part of the gates."""
     n = h.shape[-1]
     last_weights = slice_axis(weights, -1, 2 * n, 3 * n)
     steps = []
@@ -238,7 +281,7 @@ def _gru_in_steps(z: Any, h: Any, weights: Any, recurrent_bias: Any, state: Call
         hr, hu, *gated = parts(zh if recurrent_bias is None else zh + recurrent_bias, 2 if reset_first else 3)
         r, u = gate(xr + hr), gate(xu + hu)
         candidate = state(xn + (matmul(r * h, last_weights) if reset_first else r * gated[0]))
-        h = (1 - u) * candidate + u * h
+        h = _kept(there, t, (1 - u) * candidate + u * h, h)
         steps.append(h)
     return concat(steps, axis=-3)
 

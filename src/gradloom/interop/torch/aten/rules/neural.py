@@ -12,6 +12,7 @@ from .....core.array import dlarray, raw
 from .....core.errors import ShapeError, TypeRefused, line_of, user_site
 from .....core.labels import described
 from .....core.tables import OPERATIONS
+from .....operations.neural.pooling.adaptive import averaged
 from ....by_position import put_at
 from ....protocol import constant, gl
 from ...losses import FUNCTIONS
@@ -191,20 +192,7 @@ def _max_unpool(x: Any, indices: Any, output_size: Any, *rest: Any) -> Any:
 
 @rule("_adaptive_avg_pool2d", "_adaptive_avg_pool3d")
 def _adaptive_avg_pool(x: Any, output_size: Any) -> Any:
-    """Along each axis a matrix of means: window j is floor(j n / m) ... ceil((j + 1) n / m)."""
-    d = len(output_size)
-    if all(m and n % m == 0 for n, m in zip(x.shape[-d:], output_size, strict=True)):
-        size = tuple(n // m for n, m in zip(x.shape[-d:], output_size, strict=True))
-        return OPERATIONS["avgpool"].apply((x,), {"size": size, "stride": size, "padding": (0,) * d,
-                                                  "count_padding": True})
-    for k, m in enumerate(output_size):
-        n = x.shape[k - d]
-        means = torch.zeros(n, m, dtype=x.dtype, device=x.device)
-        for j in range(m):
-            start, stop = j * n // m, -(-(j + 1) * n // m)
-            means[start:stop, j] = 1 / (stop - start)
-        x = gl.moveaxis(gl.matmul(gl.moveaxis(x, k - d, -1), constant(means)), -1, k - d)
-    return x
+    return averaged(x, tuple(output_size))
 
 
 def _resized(name: str) -> None:
