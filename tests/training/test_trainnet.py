@@ -289,3 +289,35 @@ def test_errors_say_what_to_write(call, message):
     with pytest.raises(gl.GradloomError, match=message):
         call(x, t, classifier())
 
+
+
+# ----- statistics of the data -----
+
+
+def test_input_layers_get_the_statistics_of_the_data():
+    x, t = points()
+    x = 100 + 5 * x
+    gl.rng(3)
+    net = gl.dlnetwork([L.FeatureInput(4, normalization="zscore"), L.FullyConnected(3), L.Softmax()], dtype="float64")
+    found, _ = gl.trainnet(x, t, net, "crossentropy", options(mini_batch_size=7, max_epochs=20))
+    np.testing.assert_allclose(np.ravel(found.state["input", "mean"]), x.mean(0), rtol=1e-10)
+    np.testing.assert_allclose(np.ravel(found.state["input", "standard_deviation"]), x.std(0), rtol=1e-10)
+    assert gl.testnet(found, (x, t), "accuracy") > 0.8
+    more, _ = gl.trainnet(x + 1, t, found, "crossentropy", options(max_epochs=1))
+    np.testing.assert_allclose(np.ravel(more.state["input", "mean"]), x.mean(0) + 1, rtol=1e-10)
+    kept, _ = gl.trainnet(x + 1, t, found, "crossentropy", options(max_epochs=1, reset_input_normalization=False))
+    np.testing.assert_allclose(np.ravel(kept.state["input", "mean"]), x.mean(0), rtol=1e-10)
+
+
+def test_normalized_targets_are_undone():
+    x = RNG.normal(size=(80, 2))
+    t = 1e3 + 50 * x @ np.array([[1.0, 2.0], [3.0, -1.0]])
+    net = gl.dlnetwork([L.FeatureInput(2), L.FullyConnected(2)], dtype="float64")
+    found, info = gl.trainnet(x, t, net, "mse", options(
+        max_epochs=60, mini_batch_size=20, initial_learn_rate=0.1, l2_regularization=0, normalize_targets=True, metrics="rmse",
+        validation_data=(x, t)))
+    np.testing.assert_allclose(found.predict(gl.dlarray(x, "BC")), t, atol=0.05)
+    assert info.training["loss"][0] < 10 and info.training["rmse"][0] > 50
+    assert info.validation["rmse"][-1] < 0.02
+    with pytest.raises(gl.TypeRefused, match="one target of floating numbers"):
+        gl.trainnet(*points(), classifier(), "crossentropy", options(normalize_targets=True))

@@ -120,7 +120,7 @@ class TrainingOptions:
     preprocessing_environment: str = _option("serial", _one_of("serial", "background"))
     execution_environment: Any = _option("auto", ANYTHING)
     reset_input_normalization: bool = _option(True, SWITCH)
-    normalize_targets: bool = _option(False, SWITCH)
+    normalize_targets: bool = _option(False, SWITCH, *FIRST_ORDER, "lbfgs")
     # validation and what is returned
     validation_data: Any = _option(None, ANYTHING)
     validation_frequency: int = _option(50, COUNT)

@@ -24,6 +24,7 @@ from .loop import Loop, Steps, first_order
 from .losses import loss_of
 from .metrics import Metric, metrics_of
 from .monitor import Display, TrainingProgressMonitor
+from .normalization import Targets, with_input_statistics
 from .options import TrainingOptions
 from .quasi_newton import quasi_newton
 from .sources import queue_of
@@ -84,16 +85,23 @@ def trainnet(data: Any, /, *given: Any) -> tuple[dlnetwork, TrainingInfo]:
     multilabel = loss == "binary-crossentropy" if isinstance(loss, str) else False
     metrics = metrics_of(options.metrics, multilabel)
     _check_objective(options, metrics)
+    measured = loss_of(loss)
+    targets = Targets(queue, len(net.input_names)) if options.normalize_targets else None
+    if targets is not None:
+        measured, metrics = targets.loss(measured), targets.metrics(metrics)
+    if not resumed:
+        state.network = with_input_statistics(net, queue, options.reset_input_normalization)
     monitor = _monitor(options, metrics, validation is not None)
     if resumed:
         state.restore_random()
-    loop = Loop(state, queue, validation, loss_of(loss), metrics, monitor)
+    loop = Loop(state, queue, validation, measured, metrics, monitor)
     try:
         state = loop.run(_steps(options, loss))
     finally:
         monitor.status = loop.stop_reason or "ended by an error"
         monitor.finish()
     net, iteration = _chosen(state, options)
+    net = net if targets is None else targets.finished(net)
     net = net if device is None or device == home else net.to(device=home)
     return net, TrainingInfo(state.training, state.validation, loop.stop_reason, iteration, queue.class_names)
 
