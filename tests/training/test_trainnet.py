@@ -321,3 +321,14 @@ def test_normalized_targets_are_undone():
     assert info.validation["rmse"][-1] < 0.02
     with pytest.raises(gl.TypeRefused, match="one target of floating numbers"):
         gl.trainnet(*points(), classifier(), "crossentropy", options(normalize_targets=True))
+
+
+def test_classes_that_do_not_occur_in_the_data_to_validate_with():
+    x, t = points(120)
+    words = np.array(["ant", "bee", "cat"])[t]
+    some = t > 0
+    net, info = gl.trainnet(x, words, classifier(), "crossentropy", options(
+        max_epochs=30, mini_batch_size=20, initial_learn_rate=0.3, validation_data=(x[some], words[some]), metrics="accuracy"))
+    assert info.validation["accuracy"][-1] > 0.8
+    assert gl.testnet(net, (x[some], words[some]), "accuracy", class_names=info.class_names) > 0.8
+    assert gl.testnet(net, (x[some], t[some]), "accuracy") > 0.8

@@ -10,6 +10,7 @@ from typing import Any
 from ..core.array import dlarray
 from ..core.errors import TypeRefused, line_of, user_site
 from ..vocabulary.misspelled import nearest
+from ..vocabulary.training_options import HERE, LEFT_OUT
 
 SOLVERS = ("sgdm", "adam", "adamw", "rmsprop", "lbfgs", "lm")
 FIRST_ORDER = SOLVERS[:4]
@@ -147,8 +148,10 @@ class TrainingOptions:
         site = line_of(user_site())
         _checked("solver", solver, FIELDS["solver"].metadata["check"], site)
         for name, value in options.items():
+            if name in LEFT_OUT:
+                raise TypeRefused(f"TrainingOptions has no option {name!r}, at {site}: {LEFT_OUT[name]}")
             if name not in FIELDS or name == "solver":
-                raise TypeRefused(f"TrainingOptions has no option {name!r}{nearest(name, FIELDS)}, at {site}; write "
+                raise TypeRefused(f"TrainingOptions has no option {name!r}{_nearest(name)}, at {site}; write "
                                   "TrainingOptions(\"sgdm\", max_epochs=4), and help(TrainingOptions) for the list")
             about = FIELDS[name].metadata
             if about["solvers"] and solver not in about["solvers"]:
@@ -195,6 +198,11 @@ def _checked(name: str, value: Any, check: Check, site: str) -> None:
         words = check[1].replace("one of ", "").replace('"', "").split(", ") if isinstance(value, str) else ()
         raise TypeRefused(f"TrainingOptions: {name} is {check[1]}, not {_short(value)}{nearest(str(value), words)}, at "
                           f"{site}; write {name}={_example(check)}")
+
+
+def _nearest(name: str) -> str:
+    """The nearest options, MATLAB's spelling included."""
+    return f"; did you mean {HERE[name][0]!r}?" if name in HERE else nearest(name, FIELDS)
 
 
 def _example(check: Check) -> str:

@@ -63,12 +63,14 @@ def _joined(arrays: Sequence[Any]) -> dlarray:
 
 
 def testnet(net: dlnetwork, data: Any, metrics: Any, /, *, mini_batch_size: int = 128, loss: Any = None,
-            input_data_formats: Any = None, target_data_formats: Any = None) -> Any:
+            class_names: Any = None, input_data_formats: Any = None, target_data_formats: Any = None) -> Any:
     """Metrics of a network over a whole data set: one number for one name, a dict for several.
 
     data: as for trainnet, (x, t) or a datastore. metrics: names ("accuracy", "precision", "recall", "fscore", "auc",
     "rmse", "mape", "rsquared"), "loss" with `loss=` given, or functions of outputs and targets. Precision, recall and
-    F-score are averaged over the classes, each class with the same weight; percentages are only in mape.
+    F-score are averaged over the classes, each class with the same weight; percentages are only in mape. Targets that are
+    words are classes in the order of `class_names`, those of the training (`info.class_names`); left out, the words that
+    occur, sorted.
 
     >>> import gradloom as gl
     >>> net = gl.dlnetwork([gl.layers.FeatureInput(2), gl.layers.Softmax()])
@@ -84,7 +86,8 @@ def testnet(net: dlnetwork, data: Any, metrics: Any, /, *, mini_batch_size: int 
     found = metrics_of([one for one in asked if one != "loss"], loss == "binary-crossentropy")
     options = TrainingOptions("sgdm", mini_batch_size=mini_batch_size, input_data_formats=input_data_formats,
                               target_data_formats=target_data_formats)
-    values = evaluated(net, queue_of(data, net, options, loss, None), _nothing if loss is None else loss_of(loss), found)
+    queue = queue_of(data, net, options, loss, None, class_names)
+    values = evaluated(net, queue, _nothing if loss is None else loss_of(loss), found)
     if loss is None:
         del values["loss"]
     return next(iter(values.values())) if isinstance(metrics, str) or callable(metrics) else values

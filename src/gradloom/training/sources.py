@@ -44,8 +44,10 @@ def _has_time(x: Any) -> bool:
     return labels is not None and "T" in labels and "B" in labels
 
 
-def queue_of(data: Any, net: dlnetwork, options: TrainingOptions, loss: Any, device: Any) -> minibatchqueue:
-    """A queue over data: one that is given is used as it is."""
+def queue_of(data: Any, net: dlnetwork, options: TrainingOptions, loss: Any, device: Any,
+             class_names: Any = None) -> minibatchqueue:
+    """A queue over data: one that is given is used as it is. Words are classes in the order of `class_names`, where they
+    are known: those of other data, in which some may not occur."""
     if isinstance(data, minibatchqueue):
         return data
     formats = _formats(data, net, options, loss)
@@ -55,7 +57,7 @@ def queue_of(data: Any, net: dlnetwork, options: TrainingOptions, loss: Any, dev
     first = next((x for x in net.learnables.values()), None)
     cast = "float32" if first is None else NAMES[REAL_OF.get(first.dtype, first.dtype)]
     return minibatchqueue(data, options.mini_batch_size, formats=formats, cast=cast, workers=workers, device=device,
-                          masks=True,
+                          masks=True, class_names=class_names,
                           sequence_length=options.sequence_length,
                           sequence_padding_direction=options.sequence_padding_direction,
                           sequence_padding_value=options.sequence_padding_value)

@@ -81,7 +81,7 @@ def trainnet(data: Any, /, *given: Any) -> tuple[dlnetwork, TrainingInfo]:
     queue = queue_of(data, net, options, loss, device)
     validation = None
     if options.validation_data is not None:
-        validation = queue_of(options.validation_data, net, options, loss, device)
+        validation = queue_of(options.validation_data, net, options, loss, device, queue.class_names)
     multilabel = loss == "binary-crossentropy" if isinstance(loss, str) else False
     metrics = metrics_of(options.metrics, multilabel)
     _check_objective(options, metrics)
