@@ -703,7 +703,7 @@ def round(x: Any, /) -> Any:
     """The nearest integer, halves to even; derivative 0."""
 def rsqrt(x: Any, /) -> Any:
     """1 / sqrt(x)."""
-def save(tree: Any, path: Any, /) -> Any:
+def save(path: Any, tree: Any, /) -> Any:
     """Write a container to a file: dlarrays, networks, numbers and text, in any lists, tuples and dicts."""
 def save_checkpoint(state: Any, folder: Any, /, *, keep: Any = 3) -> Any:
     """Write a state into a folder, as checkpoint_<iteration>.safetensors, and keep the last `keep` of them."""

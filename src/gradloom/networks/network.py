@@ -354,7 +354,7 @@ class dlnetwork(NetworkWords, WithBody):
         input  FeatureInput(3)    3(C) x 1(B)
         fc     FullyConnected(2)  2(C) x 1(B)  8
         """
-        save(self, path)
+        save(path, self)
 
     # ----- a value -----
 
