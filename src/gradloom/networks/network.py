@@ -137,11 +137,6 @@ class dlnetwork(NetworkWords, WithBody):
         return self._settings
 
     @property
-    def input_names(self) -> tuple[str, ...]:
-        """What the arrays that it runs on are called, in order."""
-        return self._body.input_names
-
-    @property
     def layers(self) -> tuple[Layer, ...]:
         """The layers, with their names and their parameters."""
         return self._body.layers(self._values)
