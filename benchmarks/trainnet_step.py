@@ -1,4 +1,5 @@
-"""An epoch of the digits network: trainnet beside the same loop in plain torch, whose DataLoader gives the mini-batches.
+"""An epoch of the digits network: trainnet beside the same loop in plain torch, whose DataLoader gives the
+mini-batches.
 
 640 random images of 28x28 in mini-batches of 32, float32; forward pass, cross-entropy, gradient, momentum update. The
 network and its first weights are those of `digits_step`. Both go through the data in order, and after the epoch must

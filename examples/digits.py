@@ -3,12 +3,11 @@
     python examples/digits.py [--output FOLDER]
 
 The question that started gradloom, as it was asked: an image datastore over folders of digits, 50 of each for training
-and the rest held out, four epochs of stochastic gradient descent with momentum. Then, for one digit that the network has
-not seen: how does every one of the 12,544 outputs of the layer `relu1` change with every weight before that layer? The
-answer is a 12,544 x 192 matrix. Row by row it takes 12,544 backward passes; `dljacobian` gives it at once, because it
-keeps the structure that the chain rule leaves. Twenty rows are compared with `dlgradient`, and what was found is drawn
-(digits_pictures.py).
-"""
+and the rest held out, four epochs of stochastic gradient descent with momentum. Then, for one digit that the network
+has not seen: how does every one of the 12,544 outputs of the layer `relu1` change with every weight before that layer?
+The answer is a 12,544 x 192 matrix. Row by row it takes 12,544 backward passes; `dljacobian` gives it at once, because
+it keeps the structure that the chain rule leaves. Twenty rows are compared with `dlgradient`, and what was found is
+drawn (digits_pictures.py). """
 import argparse
 import sys
 import time
@@ -80,8 +79,8 @@ def train(net, training, held_out, **changes):
     """The trained network, and what trainnet tells about the run."""
     options = gl.TrainingOptions("sgdm", **{
         "initial_learn_rate": 0.001, "max_epochs": 4, "mini_batch_size": 8, "shuffle": "every-epoch",
-        "validation_data": held_out, "validation_frequency": 62, "metrics": "accuracy", "output_network": "last-iteration",
-        "verbose": False, **changes})
+        "validation_data": held_out, "validation_frequency": 62, "metrics": "accuracy",
+        "output_network": "last-iteration", "verbose": False, **changes})
     return gl.trainnet(training, net, "crossentropy", options)
 
 

@@ -143,9 +143,13 @@ def test_averaged_weights():
         max_epochs=1, mini_batch_size=20, shuffle="never", average_weights=0.5))
     state, expected = gl.TrainingState(classifier(), options()), numbers(classifier())
     queue = gl.minibatchqueue((gl.dlarray(x, "BC"), gl.dlarray(t, "B")), 20, cast="float64")
+
+    def model_loss(net, x, t):
+        loss = gl.crossentropy(net(x), t)
+        return loss, gl.dlgradient(loss, net.learnables)
+
     for xs, ts in queue:
-        loss, g = gl.dlfeval(lambda net: (lambda v: (v, gl.dlgradient(v, net.learnables)))(gl.crossentropy(net(xs), ts)),
-                             state.network)
+        loss, g = gl.dlfeval(model_loss, state.network, xs, ts)
         state = state.step(loss, g)
         seen.append(float(loss))
         expected = 0.5 * expected + 0.5 * numbers(state.network)

@@ -53,8 +53,8 @@ def save_checkpoint(state: TrainingState, folder: Any, /, *, keep: int = KEPT) -
 def load_checkpoint(path: Any, network: dlnetwork, options: Any = None, /) -> TrainingState:
     """A state from a checkpoint, or from the newest whole one in a folder.
 
-    `network` is one like that which was saved: the checkpoint has its parameters. `options` are those that training goes
-    on with; without them the solver's defaults. `state.restore_random()` sets the random generators.
+    `network` is one like that which was saved: the checkpoint has its parameters. `options` are those that training
+    goes on with; without them the solver's defaults. `state.restore_random()` sets the random generators.
 
     Raises FileRefused where no checkpoint is whole, FileNotFoundError where there is none.
     """

@@ -217,7 +217,7 @@ class _OfFunction:
 
     def __init__(self, function: Callable[..., Any], name: str | None = None):
         self._function = function
-        self.name = name or getattr(function, "__name__", type(function).__name__)
+        self.name: str = name or str(getattr(function, "__name__", type(function).__name__))
 
     def of(self, y: Any, t: Any, mask: Any) -> Any:
         count = float(observations_of(y))

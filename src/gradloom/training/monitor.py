@@ -152,7 +152,8 @@ class TrainingProgressMonitor:
         for name, value in values.items():
             if name not in self.recorded:
                 raise TypeRefused(f"the monitor records no metric {name!r}{nearest(name, self._metrics)}, at "
-                                  f"{line_of(user_site())}; write TrainingProgressMonitor(metrics={[*self._metrics, name]!r})")
+                                  f"{line_of(user_site())}; write TrainingProgressMonitor(metrics="
+                                  f"{[*self._metrics, name]!r})")
             found[name] = float(value)
             steps, its = self.recorded[name]
             its.append(found[name])
@@ -166,7 +167,8 @@ class TrainingProgressMonitor:
         for name in values:
             if name not in self.said:
                 raise TypeRefused(f"the monitor has no information {name!r}{nearest(name, self._info_names)}, at "
-                                  f"{line_of(user_site())}; write TrainingProgressMonitor(info={[*self._info_names, name]!r})")
+                                  f"{line_of(user_site())}; write TrainingProgressMonitor(info="
+                                  f"{[*self._info_names, name]!r})")
         self.said.update(values)
         self._tell(values)
 
@@ -208,7 +210,8 @@ class TrainingProgressMonitor:
     def __repr__(self) -> str:
         last = {name: its[-1] for name, (_, its) in self.recorded.items() if its}
         shown = ", ".join(f"{name}={value:.4g}" for name, value in last.items())
-        return f"TrainingProgressMonitor({shown}{', ' if shown else ''}progress={self._progress:.0f}, status={self._status!r})"
+        return (f"TrainingProgressMonitor({shown}{', ' if shown else ''}progress={self._progress:.0f}, "
+                f"status={self._status!r})")
 
 
 def _names(given: Any, what: str) -> Sequence[str]:

@@ -9,6 +9,7 @@ from ..data import minibatchqueue
 from ..networks.layers.input import InverseNormalization
 from ..networks.network import dlnetwork
 from ..networks.normalizing import BACKWARD, FORWARD, placed, statistics_of
+from ..operations.elementwise.arithmetic import astype
 from .losses import Loss
 from .metrics import Metric
 from .sources import Batch, batches
@@ -18,10 +19,10 @@ _NAMES = ("mean", "standard_deviation")
 
 def with_input_statistics(net: dlnetwork, queue: minibatchqueue, again: bool) -> dlnetwork:
     """The network whose input layers have the statistics of the data: those that lack them, or all of them `again`."""
-    inputs = [layer for layer in net.layers if hasattr(layer, "layout") and getattr(layer, "wanted", ())]
+    inputs: list[Any] = [layer for layer in net.layers if hasattr(layer, "layout") and hasattr(layer, "statistics")]
     names = list(net.input_names)
     for layer in inputs:
-        if again or layer.lacking:
+        if layer.wanted and (again or layer.lacking):
             place = names.index(layer.name) if layer.name in names else 0
             found = layer.statistics(batch.inputs[place] for batch in batches(queue, len(names)))
             net = net.replace(state=found)
@@ -32,7 +33,7 @@ class Targets:
     """Targets of mean 0 and deviation 1, for each channel, while the network is trained; metrics are in their units."""
 
     def __init__(self, queue: minibatchqueue, inputs: int):
-        self._statistics = statistics_of(_NAMES, self._all(queue, inputs), "auto")
+        self._statistics: dict[str, Any] = statistics_of(_NAMES, self._all(queue, inputs), "auto")
 
     @staticmethod
     def _all(queue: minibatchqueue, inputs: int) -> Iterator[Any]:
@@ -40,7 +41,7 @@ class Targets:
             yield _only(batch)
 
     def _mapped(self, x: Any, formulas: Any) -> Any:
-        its = [placed(self._statistics[name], x, name).astype(x.dtype) for name in _NAMES]
+        its = [astype(placed(self._statistics[name], x, name), x.dtype) for name in _NAMES]
         return formulas["zscore"](x, *its)
 
     def loss(self, loss: Loss) -> Loss:

@@ -43,7 +43,7 @@ SWITCH: Check = (lambda x: isinstance(x, bool), "True or False")
 ANYTHING: Check = (lambda x: True, "anything")
 FUNCTION: Check = (lambda x: x is None or callable(x), "a function, or None")
 PATH: Check = (lambda x: x is None or isinstance(x, str) or hasattr(x, "__fspath__"), "a folder, or None")
-FORMATS: Check = (lambda x: x is None or isinstance(x, str) or isinstance(x, (list, tuple)),
+FORMATS: Check = (lambda x: x is None or isinstance(x, (str, list, tuple)),
                   "labels as \"BCSS\", a list of them, or None")
 
 
@@ -63,8 +63,8 @@ class TrainingOptions:
     MATLAB's trainingOptions, in snake_case; `docs/training_options.md` lists them, and what differs. Besides them:
 
     accumulate: mini-batches whose gradients make one step, divided once by the sum of their weights. resume: go on from
-    the newest whole checkpoint in `checkpoint_path`. max_time: seconds. dry_run: one step and one validation, nothing is
-    written. average_weights: the decay of an exponential average of the learnables, which is the network returned.
+    the newest whole checkpoint in `checkpoint_path`. max_time: seconds. dry_run: one step and one validation, nothing
+    is written. average_weights: the decay of an exponential average of the learnables, which is the network returned.
     normalize_targets: train on targets of mean 0 and deviation 1; the network returned undoes it.
 
     Raises TypeRefused for an option that does not exist or that the solver does not have, and for a value that the
@@ -106,7 +106,8 @@ class TrainingOptions:
     initial_damping_factor: float = _option(1e-3, POSITIVE, "lm")
     max_damping_factor: float = _option(1e10, POSITIVE, "lm")
     damping_increase_factor: float = _option(10.0, (lambda x: _number(x) and x > 1, "a number above 1"), "lm")
-    damping_decrease_factor: float = _option(0.1, (lambda x: _number(x) and 0 < x < 1, "a number between 0 and 1"), "lm")
+    damping_decrease_factor: float = _option(0.1, (lambda x: _number(x) and 0 < x < 1,
+                                                   "a number between 0 and 1"), "lm")
     # the data
     max_epochs: int = _option(30, COUNT, *FIRST_ORDER)
     mini_batch_size: int = _option(128, COUNT)
@@ -166,8 +167,8 @@ class TrainingOptions:
 
     def _check_together(self, site: str) -> None:
         if self.resume and self.checkpoint_path is None:
-            raise TypeRefused(f"resume=True goes on from a checkpoint, and there is no folder of them, at {site}; write "
-                              "checkpoint_path=\"checkpoints\"")
+            raise TypeRefused(f"resume=True goes on from a checkpoint, and there is no folder of them, at {site}; "
+                              "write checkpoint_path=\"checkpoints\"")
         if self.output_network == "best-validation" and self.validation_data is None:
             raise TypeRefused(f"output_network=\"best-validation\" needs data to validate with, at {site}; write "
                               "validation_data=(x, t)")
@@ -218,6 +219,7 @@ def _short(value: Any) -> str:
 TrainingOptions.__init__.__signature__ = inspect.Signature([  # type: ignore[attr-defined]
     inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY),
     inspect.Parameter("solver", inspect.Parameter.POSITIONAL_ONLY),
-    *[inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=its.default) for name, its in FIELDS.items() if name != "solver"]])
+    *[inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=its.default)
+      for name, its in FIELDS.items() if name != "solver"]])
 
 __all__ = ["FIELDS", "FIRST_ORDER", "FULL_BATCH", "SOLVERS", "TrainingOptions", "default_of"]

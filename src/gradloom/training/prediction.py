@@ -68,9 +68,9 @@ def testnet(net: dlnetwork, data: Any, metrics: Any, /, *, mini_batch_size: int 
 
     data: as for trainnet, (x, t) or a datastore. metrics: names ("accuracy", "precision", "recall", "fscore", "auc",
     "rmse", "mape", "rsquared"), "loss" with `loss=` given, or functions of outputs and targets. Precision, recall and
-    F-score are averaged over the classes, each class with the same weight; percentages are only in mape. Targets that are
-    words are classes in the order of `class_names`, those of the training (`info.class_names`); left out, the words that
-    occur, sorted.
+    F-score are averaged over the classes, each class with the same weight; percentages are only in mape. Targets that
+    are words are classes in the order of `class_names`, those of the training (`info.class_names`); left out, the words
+    that occur, sorted.
 
     >>> import gradloom as gl
     >>> net = gl.dlnetwork([gl.layers.FeatureInput(2), gl.layers.Softmax()])

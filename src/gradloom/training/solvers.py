@@ -1,5 +1,5 @@
-"""First-order solvers as training calls them: (network, gradients, state, number of the step, learning rate, options) to
-(network, state)."""
+"""First-order solvers as training calls them: (network, gradients, state, number of the step, learning rate, options)
+to (network, state)."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -14,13 +14,15 @@ Solver = Callable[[Any, Any, SolverState, int, float, TrainingOptions], tuple[An
 
 
 def _sgdm(net: Any, gradients: Any, state: SolverState, step: int, rate: float, options: TrainingOptions) -> Any:
-    net, velocity = sgdmupdate(net, gradients, *state, learn_rate=rate, momentum=options.momentum)
+    velocity = state[0] if state else None
+    net, velocity = sgdmupdate(net, gradients, velocity, learn_rate=rate, momentum=options.momentum)
     return net, (velocity,)
 
 
 def _adam(net: Any, gradients: Any, state: SolverState, step: int, rate: float, options: TrainingOptions) -> Any:
     decay = options.l2_regularization if options.solver == "adamw" else 0.0
-    net, *averages = adamupdate(net, gradients, *(state or (None, None)), step, learn_rate=rate,
+    average, square = state or (None, None)
+    net, *averages = adamupdate(net, gradients, average, square, step, learn_rate=rate,
                                 grad_decay=options.gradient_decay_factor,
                                 sq_grad_decay=options.squared_gradient_decay_factor, epsilon=options.epsilon,
                                 weight_decay=decay)
@@ -28,7 +30,7 @@ def _adam(net: Any, gradients: Any, state: SolverState, step: int, rate: float, 
 
 
 def _rmsprop(net: Any, gradients: Any, state: SolverState, step: int, rate: float, options: TrainingOptions) -> Any:
-    net, squares = rmspropupdate(net, gradients, *state, learn_rate=rate,
+    net, squares = rmspropupdate(net, gradients, state[0] if state else None, learn_rate=rate,
                                  sq_grad_decay=options.squared_gradient_decay_factor, epsilon=options.epsilon)
     return net, (squares,)
 

@@ -46,8 +46,8 @@ def _has_time(x: Any) -> bool:
 
 def queue_of(data: Any, net: dlnetwork, options: TrainingOptions, loss: Any, device: Any,
              class_names: Any = None) -> minibatchqueue:
-    """A queue over data: one that is given is used as it is. Words are classes in the order of `class_names`, where they
-    are known: those of other data, in which some may not occur."""
+    """A queue over data: one that is given is used as it is. Words are classes in the order of `class_names`, where
+    they are known: those of other data, in which some may not occur."""
     if isinstance(data, minibatchqueue):
         return data
     formats = _formats(data, net, options, loss)
@@ -110,8 +110,8 @@ def _of_input(x: Any, net: dlnetwork, k: int) -> str | None:
     elif size:
         *spatial, channels = size[0]
         letters = "S" * len(spatial)
-        fitting = [labels for labels, its in ((f"BC{letters}", (channels, *spatial)), (f"B{letters}C", (*spatial, channels)))
-                   if its == rest]
+        known = {f"BC{letters}": (channels, *spatial), f"B{letters}C": (*spatial, channels)}
+        fitting = [labels for labels, its in known.items() if its == rest]
     else:
         fitting = ["BC"] if len(rest) == 1 else []
     if len(fitting) != 1:

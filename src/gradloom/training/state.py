@@ -19,8 +19,8 @@ from .solvers import BY_NAME
 class TrainingState:
     """Where training is: the network, the solver's state, counts, place in the data, best network, histories.
 
-    `TrainingState(net, "adam")` begins; the second argument may be TrainingOptions. In a custom loop each step gives the
-    next state, and what it was is not changed: `state = state.step(loss, gradients)`.
+    `TrainingState(net, "adam")` begins; the second argument may be TrainingOptions. In a custom loop each step gives
+    the next state, and what it was is not changed: `state = state.step(loss, gradients)`.
 
     network: the network so far. iteration: the steps that are behind, epoch: the passes that began. solver_state: what
     the solver carries. data: the place in the data, as `queue.state()` gives it. random: the random generators. best:
@@ -63,10 +63,9 @@ class TrainingState:
     def step(self, loss: Any, gradients: Any, *, state: Any = None) -> TrainingState:
         """The next state: L2 regularization, clipping, the schedule's learning rate, the solver's update.
 
-        `gradients` is what dlgradient returned for `network.learnables` (or `network.trainable`); `state` what `forward`
-        returned with return_state=True. Where the loss is not a finite number nothing is changed but the iteration:
-        gradients of it are none. The solver is a first-order one.
-        """
+        `gradients` is what dlgradient returned for `network.learnables` (or `network.trainable`); `state` what
+        `forward` returned with return_state=True. Where the loss is not a finite number nothing is changed but the
+        iteration: gradients of it are none. The solver is a first-order one. """
         options = self.options
         if options.solver not in FIRST_ORDER:
             raise TypeRefused(f"{options.solver} asks for values again and has no single steps, at "

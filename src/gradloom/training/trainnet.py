@@ -49,8 +49,8 @@ class TrainingInfo:
 def trainnet(data: Any, /, *given: Any) -> tuple[dlnetwork, TrainingInfo]:
     """Train a network: `net, info = trainnet(data, net, loss, options)`, or `trainnet(x, t, net, loss, options)`.
 
-    data: arrays, a datastore, a sequence or an iterable of observations, a minibatchqueue; its parts are what enters the
-    network, then the targets. Arrays without labels are taken as the network's input layer has them, axis B first.
+    data: arrays, a datastore, a sequence or an iterable of observations, a minibatchqueue; its parts are what enters
+    the network, then the targets. Arrays without labels are taken as the network's input layer has them, axis B first.
     loss: "crossentropy", "index-crossentropy", "binary-crossentropy", "mse", "mae", "huber", "l1loss", "l2loss", or a
     function of outputs and targets that returns the mean over the observations. Losses and metrics are sums that are
     divided once by their weights: any partition of the data gives the same numbers.
@@ -117,13 +117,14 @@ def _steps(options: TrainingOptions, loss: Any) -> Steps:
 def _arguments(data: Any, given: Sequence[Any]) -> tuple[Any, dlnetwork, Any, TrainingOptions]:
     way = "write trainnet(data, net, loss, options) or trainnet(x, t, net, loss, options)"
     if len(given) not in (3, 4):
-        raise TypeRefused(f"trainnet takes 4 or 5 arguments, {1 + len(given)} were given, at {line_of(user_site())}; {way}")
+        raise TypeRefused(f"trainnet takes 4 or 5 arguments, {1 + len(given)} were given, at {line_of(user_site())}; "
+                          f"{way}")
     *more, net, loss, options = given
     if more:
         data = (*(data if isinstance(data, tuple) else (data,)), *(more[0] if isinstance(more[0], tuple) else more))
     if not isinstance(net, dlnetwork):
-        raise TypeRefused(f"trainnet: the network is {type(net).__name__}, at {line_of(user_site())}; {way}, with net = "
-                          "dlnetwork(layers)")
+        raise TypeRefused(f"trainnet: the network is {type(net).__name__}, at {line_of(user_site())}; {way}, with "
+                          "net = dlnetwork(layers)")
     if isinstance(options, str):
         options = TrainingOptions(options)
     if not isinstance(options, TrainingOptions):
@@ -147,9 +148,11 @@ def _device(options: TrainingOptions) -> torch.device | None:
     try:
         device = torch.device({"gpu": "cuda"}.get(asked, asked))
     except (RuntimeError, TypeError):
-        raise TypeRefused(f"execution_environment is \"auto\", \"cpu\", \"gpu\" or a device of torch, not {asked!r}, at "
-                          f"{line_of(user_site())}; write \"auto\"") from None
-    return torch.device("cuda", torch.cuda.current_device()) if device.type == "cuda" and device.index is None else device
+        raise TypeRefused(f"execution_environment is \"auto\", \"cpu\", \"gpu\" or a device of torch, not {asked!r}, "
+                          f"at {line_of(user_site())}; write \"auto\"") from None
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda", torch.cuda.current_device())
+    return device
 
 
 def _state(net: dlnetwork, options: TrainingOptions) -> tuple[TrainingState, bool]:

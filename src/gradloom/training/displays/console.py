@@ -55,7 +55,8 @@ class Console(Silent):
             self._bar.clear()
         if not self._headed:
             self._headed = True
-            print("  ".join([f"{self.monitor.x_label:>9}", f"{'time':>8}", *[f"{name:>{_width(name)}}" for name in names]]))
+            heads = [f"{name:>{_width(name)}}" for name in names]
+            print("  ".join([f"{self.monitor.x_label:>9}", f"{'time':>8}", *heads]))
         cells = [f"{values[name]:{_width(name)}.5g}" if name in values else " " * _width(name) for name in names]
         print("  ".join([f"{step:9g}", f"{self.monitor.elapsed:7.1f}s", *cells]).rstrip(), flush=True)
         self._shown = step

@@ -29,10 +29,11 @@ def body_of(monitor: Any) -> str:
     """What a monitor holds, as HTML: status, progress, information, curves."""
     rows = [("status", monitor.status), ("time", _duration(monitor.elapsed)), *monitor.said.items()]
     table = "".join(f"<tr><td>{escape(str(name))}</td><td>{escape(_shown(value))}</td></tr>" for name, value in rows)
-    pictures = "".join(
-        f"<figure><h2>{escape(name)}</h2>"
-        f"{curves([(metric, *monitor.recorded[metric]) for metric in its], monitor.x_label, monitor.scales.get(name, 'linear'))}"
-        "</figure>" for name, its in monitor.pictures().items())
+    pictures = ""
+    for name, its in monitor.pictures().items():
+        drawn = curves([(metric, *monitor.recorded[metric]) for metric in its], monitor.x_label,
+                       monitor.scales.get(name, "linear"))
+        pictures += f"<figure><h2>{escape(name)}</h2>{drawn}</figure>"
     return (f'<div class="bar"><div style="width:{monitor.progress:.1f}%"></div></div>'
             f"<table>{table}</table><div class=\"pictures\">{pictures}</div>")
 
@@ -60,10 +61,9 @@ def curves(series: Sequence[tuple[str, Sequence[float], Sequence[float]]], x_lab
 
     parts = [f'<svg viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" role="img">']
     for tick in y_ticks:
-        y = at(x0, tick)[1]
+        y, number = at(x0, tick)[1], _number(10 ** tick if scale == "log" else tick)
         parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#8886"/>'
-                     f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{_number(10 ** tick if scale == "log" else tick)}'
-                     "</text>")
+                     f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{number}</text>')
     for tick in x_ticks:
         x = at(tick, y0)[0]
         parts.append(f'<text x="{x:.1f}" y="{HEIGHT - 18}" text-anchor="middle">{_number(tick)}</text>')

@@ -50,7 +50,8 @@ class LivePage(Silent):
         super().start(monitor)
         self._server = ThreadingHTTPServer(("127.0.0.1", self._port), self._handler())
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True, name="training page")
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True,
+                                        name="training page")
         self._thread.start()
         if self._say is not None:
             self._say(f"Training can be watched at {self.address}")
