@@ -18,10 +18,11 @@ from ..core.errors import GradloomWarning, TypeRefused, line_of, user_site
 from ..core.finite import checking
 from ..core.trace import live
 from ..derivatives.words.evaluate import dlfeval, refuse_suspended
+from ..machine.dtypes import Tensor
 from ..machine.questions import thread
 from ..machine.random import random_state, restore_random_state
 from ..vocabulary.misspelled import nearest
-from .entry import MISS, Entry, NoKey, key_of, plain_leaf
+from .entry import MISS, Entry, NoKey, held_by, key_of, plain_leaf
 from .outside import Outside, Unfollowed
 from .program import Program
 from .recorder import Recorder
@@ -54,7 +55,7 @@ class AcceleratedFunction:
         self.cache_size = cache_size
         self.check_mode, self.check_tolerance = "none", 1e-4
         functools.update_wrapper(self, function, updated=())
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.clear_cache()
 
     def clear_cache(self) -> None:
@@ -121,6 +122,10 @@ class AcceleratedFunction:
                 self._miss = f"{changed} has changed"
         form = (evaluated, len(args), *kwargs)
         for entry in self._entries.get(form, ()):
+            if entry.outside is not None and (changed := entry.outside.changed()) is not None:
+                self._drop(entry)
+                self._miss = f"{changed} has changed"
+                continue
             checked = not entry.verified or self.check_mode != "none"
             state = _generators() if entry.restores or checked and entry.program.draws else None
             found = entry.call(args, kwargs)
@@ -173,7 +178,8 @@ class AcceleratedFunction:
                   kwargs: dict[str, Any]) -> Any:
         """One call, recorded; from the second recording on that is like the one before it, there is an entry."""
         try:
-            outside = self._outside or Outside(self.function, flatten((args, kwargs))[0] + [*args, *kwargs.values()])
+            outside = self._outside or Outside(self.function, [])
+            reached = Outside(self.function, [args, kwargs])  # by what the arguments run, too
         except Unfollowed as error:
             self._refuse(kind, str(error))
             return function(*args, **kwargs)
@@ -189,7 +195,7 @@ class AcceleratedFunction:
                 result = function(*its, **named)
         finally:
             thread.recording = False
-        changed = outside.changed()
+        changed = reached.changed() or outside.changed()
         if changed is not None:
             recorder.end(f"it changes {changed}")
         if _given_back(leaves, handles, values) or _changed((its, named), (args, kwargs)):
@@ -198,13 +204,16 @@ class AcceleratedFunction:
         if program is None:
             self._refuse(kind, why)
             return result
-        self._outside = outside
-        self._kept(form, kind, program, args, kwargs, result)
+        with self._lock:
+            self._outside = outside
+            self._kept(form, kind, program, args, kwargs, result, reached if len(reached) > len(outside) else None)
         return result
 
     def _program(self, recorder: Recorder, result: Any, default: Any) -> tuple[Program | None, str]:
         if recorder.why is None:
             for x in flatten(result)[0]:
+                if hasattr(type(x), "__filled__") and x.__held__() is not None:
+                    continue
                 if type(x) is not dlarray and not plain_leaf(x):
                     recorder.end(f"it returns a {type(x).__name__}, which is no array")
                 elif type(x) is dlarray and live(x._node) is not None:
@@ -214,13 +223,13 @@ class AcceleratedFunction:
             recorder.end("it draws random numbers where no recording hears it")
         if recorder.why is not None:
             return None, recorder.why
-        outputs = [recorder.slot_of(x._value) for x in flatten(result)[0] if type(x) is dlarray]
+        outputs = [recorder.slot_of(tensor) for x in flatten(result)[0] for tensor in held_by(x)]
         return Program(recorder, outputs).improved(in_place=True), ""
 
     def _kept(self, form: Any, kind: _Kind, program: Program, args: tuple[Any, ...], kwargs: dict[str, Any],
-              result: Any) -> None:
+              result: Any, outside: Outside | None) -> None:
         """Compare with the last recording that took the same way; make an entry where they agree."""
-        program.returned = [x for x in flatten(result)[0] if type(x) is not dlarray]
+        program.returned = [x for x in flatten(result)[0] if plain_leaf(x)]
         guards = repr(program.guards)
         before = next((p for p in kind.programs if repr(p.guards) == guards), None)
         kind.attempts += 1
@@ -229,7 +238,7 @@ class AcceleratedFunction:
             if differs is None and repr(before.returned) != repr(program.returned):
                 differs = "a number that it returns"
             if differs is None:
-                self._enter(form, program, args, kwargs, result)
+                self._enter(form, program, args, kwargs, result, outside)
                 kind.programs.remove(before)
                 kind.attempts = 0
                 return
@@ -241,7 +250,8 @@ class AcceleratedFunction:
         self._miss = "it is recorded" if before is None else "it is recorded once more"
         kind.programs = [*kind.programs[-3:], program]
 
-    def _enter(self, form: Any, program: Program, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+    def _enter(self, form: Any, program: Program, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any,
+               outside: Outside | None) -> None:
         run, executor = None, "replay"
         if self.executor in ("auto", "scalars"):
             with contextlib.suppress(NotScalar):
@@ -251,6 +261,7 @@ class AcceleratedFunction:
         except NoKey as error:
             self._miss = str(error)
             return
+        entry.outside = outside
         with self._lock:
             entries = (entry, *self._entries.get(form, ()))
             self._entries = {**self._entries, form: entries[:self.cache_size]}
@@ -259,6 +270,10 @@ class AcceleratedFunction:
                 warnings.warn(f"an accelerated function has more than cache_size={self.cache_size} recordings, at "
                               f"{line_of(user_site())}; pass what differs from call to call as dlarrays, or raise "
                               "cache_size", GradloomWarning, stacklevel=2)
+
+    def _drop(self, entry: Entry) -> None:
+        with self._lock:
+            self._entries = {form: tuple([e for e in its if e is not entry]) for form, its in self._entries.items()}
 
     def _refuse(self, kind: _Kind, why: str) -> None:
         kind.why, kind.programs = why, []
@@ -280,8 +295,7 @@ class AcceleratedFunction:
             warnings.warn(f"an accelerated function differs from the plain one by more than "
                  f"check_tolerance={self.check_tolerance}, at {line_of(user_site())}", GradloomWarning, stacklevel=2)
             return plain
-        with self._lock:
-            self._entries = {form: tuple([e for e in its if e is not entry]) for form, its in self._entries.items()}
+        self._drop(entry)
         self._plain = "a replayed result was not the plain one; please report it"
         log.warning("%r stays plain: %s", self, self._plain)
         return plain
@@ -331,23 +345,26 @@ def _close(a: Any, b: Any, tolerance: float | None) -> bool:
     if one != other:
         return False
     for x, y in zip(xs, ys, strict=True):
-        if type(x) is not dlarray or type(y) is not dlarray:
-            if type(x) is not type(y) or repr(x) != repr(y):
-                return False
-            continue
-        p, q = x._value, y._value
-        if p.shape != q.shape or p.dtype is not q.dtype or x._labels != y._labels or p.device != q.device:
+        held, other_held = held_by(x), held_by(y)
+        if type(x) is not type(y) or len(held) != len(other_held) or not held and plain_leaf(x) and repr(x) != repr(y):
             return False
-        if not (p.dtype.is_floating_point or p.dtype.is_complex):
-            if not torch.equal(p, q):
-                return False
-            continue
-        room = tolerance if tolerance is not None else 100 * torch.finfo(p.dtype).eps ** 0.75
-        finite = torch.isfinite(q)
-        scale = float(q[finite].abs().max()) if bool(finite.any()) else 0.0
-        if not torch.allclose(p, q, rtol=room, atol=room * scale, equal_nan=True):
+        if type(x) is dlarray and x._labels != y._labels:
+            return False
+        if not all([_near(p, q, tolerance) for p, q in zip(held, other_held, strict=True)]):
             return False
     return True
+
+
+def _near(p: Tensor, q: Tensor, tolerance: float | None) -> bool:
+    """Whether two tensors are the same but for rounding."""
+    if p.shape != q.shape or p.dtype is not q.dtype or p.device != q.device:
+        return False
+    if not (p.dtype.is_floating_point or p.dtype.is_complex):
+        return torch.equal(p, q)
+    room = tolerance if tolerance is not None else 100 * torch.finfo(p.dtype).eps ** 0.75
+    finite = torch.isfinite(q)
+    scale = float(q[finite].abs().max()) if bool(finite.any()) else 0.0
+    return torch.allclose(p, q, rtol=room, atol=room * scale, equal_nan=True)
 
 
 def dlaccelerate(function: Callable[..., Any], /, *, executor: str = "auto",

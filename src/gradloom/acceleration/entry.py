@@ -58,6 +58,7 @@ class Entry:
                  run: Callable[..., Any], executor: str):
         self.program, self.run, self.executor = program, run, executor
         self.hits, self.verified = 0, False
+        self.outside: Any = None  # what its arguments run and read, where that is more than the function does
         self.restores = program.draws and bool(program.guards)
         self._lines: list[str] = []
         self._values: list[str] = []
@@ -162,17 +163,26 @@ class Entry:
     def _dress(self, result: Any) -> None:
         """Results as the function gives them: numbers alone lie apart from large arrays."""
         leaves, structure = flatten(result)
-        arrays = [x for x in leaves if type(x) is dlarray]
-        dressed = [f"made({self._placed(x, f'o{k}')}, None, {x._labels!r})" for k, x in enumerate(arrays)]
-        if arrays:
-            self._lines.append(f"{', '.join([f'o{k}' for k in range(len(arrays))])}, = found")
-        if type(result) is dlarray:
-            self._lines.append(f"return {dressed[0]}")
-        elif type(result) is tuple and len(arrays) == len(result) == len(leaves):
-            self._lines.append(f"return ({', '.join(dressed)},)")
+        parts, count = [], 0
+        for x in leaves:
+            held = held_by(x)
+            given = [f"o{k}" for k in range(count, count + len(held))]
+            count += len(held)
+            if type(x) is dlarray:
+                parts.append(f"made({self._placed(x, given[0])}, None, {x._labels!r})")
+            elif hasattr(type(x), "__filled__"):
+                emptied = x.__filled__([v.new_empty(0) for v in held])  # its structure; nothing of a call is kept alive
+                parts.append(f"{self._names.of(emptied)}.__filled__([{', '.join(given)}])")
+            else:
+                parts.append(self._names.of(x))
+        if count:
+            self._lines.append(f"{', '.join([f'o{k}' for k in range(count)])}, = found")
+        if len(leaves) == 1 and leaves[0] is result:
+            self._lines.append(f"return {parts[0]}")
+        elif type(result) is tuple and len(result) == len(leaves) and all(
+                [x is y for x, y in zip(result, leaves, strict=True)]):
+            self._lines.append(f"return ({', '.join(parts)},)")
         else:
-            given = iter(dressed)
-            parts = [next(given) if type(x) is dlarray else self._names.of(x) for x in leaves]
             self._lines.append(f"return unflatten({self._names.of(structure)}, [{', '.join(parts)}])")
 
     def _placed(self, x: dlarray, name: str) -> str:
@@ -180,9 +190,16 @@ class Entry:
         return f"apart({name})" if x._value.numel() == 1 and x._value.is_cpu and not self.program.small else name
 
 
+def held_by(x: Any) -> list[Tensor]:
+    """The tensors of which a result consists: one of an array, the factors of a Jacobian."""
+    if type(x) is dlarray:
+        return [x._value]
+    return (x.__held__() or []) if hasattr(type(x), "__filled__") else []
+
+
 def plain_leaf(x: Any) -> bool:
     """Whether a result that is no array can be given out again: a number or a text."""
     return type(x) in _VALUES and not (type(x) is float and math.isnan(x))
 
 
-__all__ = ["MISS", "Entry", "NoKey", "key_of", "plain_leaf"]
+__all__ = ["MISS", "Entry", "NoKey", "held_by", "key_of", "plain_leaf"]

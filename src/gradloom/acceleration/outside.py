@@ -67,6 +67,9 @@ class Outside:
             raise Unfollowed(f"it reads {len(self.places):,} things from outside")
         self._rows = [(words, read, *_snapshot(read(), words)) for words, read in self.places]
 
+    def __len__(self) -> int:
+        return len(self._rows)
+
     def changed(self) -> str | None:
         """The words for the first thing that is not as it was."""
         try:
@@ -166,13 +169,15 @@ class Outside:
                         self._place(functools.partial(getattr, value, name, MISSING), f"{words}.{name}", depth + 1)
 
     def _class(self, kind: type, words: str, depth: int) -> None:
-        """The methods and the values of a class that code names, or that Python calls by itself."""
+        """The methods and the values of a class that code names, or that are called unnamed: Python's own, and all of a
+        class that stands under one of a library's, such as a layer."""
+        called = any([owner is not object and from_library(owner) for owner in kind.__mro__])
         for owner in kind.__mro__:
             if owner is object or from_library(owner) or id(owner) in self._seen and owner is not kind:
                 continue
             self._seen.add(id(owner))
             for name, x in list(owner.__dict__.items()):
-                if name in self.names or name.startswith("__") and callable(x) or isinstance(x, property):
+                if called or name in self.names or name.startswith("__") and callable(x) or isinstance(x, property):
                     for part in (x.fget, x.fset) if isinstance(x, property) else (getattr(x, "__func__", x),):
                         if isinstance(part, types.FunctionType):
                             self._follow(part, f"{owner.__name__}.{name}", depth)

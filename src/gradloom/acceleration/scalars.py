@@ -123,11 +123,9 @@ class _Scalars:
             found = [n for s in args[0] for n in self._spread(s, s.shape if isinstance(s, Slot) else ())]
         elif f in _SUMS and o.shape == ():
             its = self.names[args[0].number]
-            found = its[:1]
-            for n in its[1:]:
+            found = ["0.0"]  # as torch's does, which tells in the sign of a zero
+            for n in its:
                 found = [self._value(f"{found[0]} + {n}")]
-            if not its:
-                raise NotScalar("a sum of nothing")
         else:
             raise NotScalar(str(f))
         self._set(o, found)
