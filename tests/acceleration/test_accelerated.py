@@ -295,7 +295,7 @@ def test_threads():
                 a = gl.dlfeval(fast, x)
                 gl.rng(n)
                 same(a, gl.dlfeval(fun, x))
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             wrong.append(error)
 
     threads = [threading.Thread(target=work, args=(k,)) for k in range(3)]
@@ -326,7 +326,7 @@ FACTOR = 2.0
 def test_torch_modules_stay_plain_and_right():
     module = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.ReLU())
     net = from_torch(module)
-    fun = lambda net, x: gl.sum(net(x) ** 2)  # noqa: E731
+    fun = lambda net, x: gl.sum(net(x) ** 2)
     fast = gl.dlaccelerate(fun)
     for _ in range(6):
         x = gl.dlarray(rng.normal(size=(4, 3)).astype("f"))
