@@ -1,5 +1,6 @@
 """Reading 10,000 gray images of 28x28 (PNG, ten folders) in mini-batches of 128, each once, in float32, and their
-classes: an ImageDatastore through minibatchqueue beside torch's DataLoader, both with two workers.
+classes: an ImageDatastore through minibatchqueue, in threads and in processes, beside torch's DataLoader, all with two
+workers.
 
 DataLoader's workers are processes, which start anew in each pass as they do by default; with persistent_workers=True
 they stay, which is measured too. All read with Pillow. The numbers that are compared are the sum of each image by its
@@ -54,11 +55,11 @@ class Sums:
 
 # gradloom
 
-def gradloom(workers: int):
+def gradloom(workers: int, processes: bool = False):
     def setup():
         import gradloom as gl
 
-        queue = gl.minibatchqueue(gl.ImageDatastore(folder()), BATCH, workers=workers)
+        queue = gl.minibatchqueue(gl.ImageDatastore(folder()), BATCH, workers=workers, processes=processes)
 
         def read():
             found = Sums()
@@ -124,6 +125,7 @@ def benchmark() -> Benchmark:
         f"{COUNT:,} images of {SIZE}x{SIZE} (PNG) in mini-batches of {BATCH}, shuffled, {WORKERS} workers",
         [
             Contender("gradloom", gradloom(WORKERS), "gradloom", target=1.0, numbers=Sums.arrays),
+            Contender("gradloom, processes", gradloom(WORKERS, True), "gradloom", numbers=Sums.arrays),
             Contender("gradloom, no workers", gradloom(0), "information", numbers=Sums.arrays),
             Contender("torch DataLoader", loader(), numbers=Sums.arrays),
             Contender("torch DataLoader, persistent workers", loader(persistent_workers=True), numbers=Sums.arrays),

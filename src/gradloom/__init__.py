@@ -5,6 +5,7 @@ import builtins as _builtins
 from typing import Any as _Any
 
 from . import operations as _operations
+from .acceleration import AcceleratedFunction, dlaccelerate
 from .core.array import dlarray
 from .core.declare import explained as _explained
 from .core.errors import (
@@ -60,6 +61,7 @@ from .networks import (
     Learnables,
     State,
     UnknownName,
+    check_layer,
     dlnetwork,
     layers,
     plot,
@@ -97,7 +99,7 @@ __version__ = "0.1.0"
 
 globals().update(_PUBLIC)
 for _word in (adamupdate, check_derivatives, clip_gradients, combine, confusionchart, confusionmat, cosine_learn_rate,
-              count_each_label, cyclical_learn_rate, dldivergence, dlgradient, dljacobian, dllaplacian,
+              count_each_label, cyclical_learn_rate, dlaccelerate, dldivergence, dlgradient, dljacobian, dllaplacian,
               exponential_learn_rate, group_subplot, hessian, hvp, jacobian, jvp, keep_memory, lbfgsupdate, load,
               load_checkpoint, load_weights, minibatchpredict, padsequences, piecewise_learn_rate,
               polynomial_learn_rate, record_metrics, rmspropupdate, roc_chart, save, save_checkpoint, save_weights,
@@ -107,19 +109,18 @@ for _word in (adamupdate, check_derivatives, clip_gradients, combine, confusionc
     globals()[_word.__name__] = _explained(_word, always=True)
     _say_types(globals()[_word.__name__], one_array=False)
 _WORDS = """
-BatchDependenceWarning DerivativeCheck DerivativeMismatch DifferentiableFunction FileRefused GradloomError
-GradloomWarning Jacobian LBFGSState LabelError Layer Layout LearnRateSchedule Learnable Learnables NotFinite
-ShapeError State TraceError TypeRefused UnknownName adamupdate array_api check_derivatives check_finite clip_gradients
-cosine_learn_rate cyclical_learn_rate detach dlarray dldivergence dlfeval dlgradient dljacobian dllaplacian dlnetwork
-dlupdate exponential_learn_rate extractdata hessian hvp isdlarray jacobian jvp keep_memory layers lbfgsupdate linalg
-load load_weights piecewise_learn_rate polynomial_learn_rate rmspropupdate save save_weights scheduled_learn_rate
-sgdmupdate sparse_hessian sparse_jacobian value_and_gradient vjp warmup_learn_rate
-ArrayDatastore AugmentedImageDatastore CombinedDatastore DataError Datastore FileDatastore ImageDatastore TableDatastore
-TransformedDatastore combine confusionchart confusionmat count_each_label minibatchqueue padsequences roc_chart
-scores2label split_each_label
-TrainingInfo TrainingOptions TrainingProgressMonitor TrainingState displays group_subplot load_checkpoint
-minibatchpredict record_metrics save_checkpoint testnet trainnet update_info
-plot summary transformer_block
+AcceleratedFunction ArrayDatastore AugmentedImageDatastore BatchDependenceWarning CombinedDatastore DataError
+Datastore DerivativeCheck DerivativeMismatch DifferentiableFunction FileDatastore FileRefused GradloomError
+GradloomWarning ImageDatastore Jacobian LBFGSState LabelError Layer Layout LearnRateSchedule Learnable Learnables
+NotFinite ShapeError State TableDatastore TraceError TrainingInfo TrainingOptions TrainingProgressMonitor
+TrainingState TransformedDatastore TypeRefused UnknownName adamupdate array_api check_derivatives check_finite
+check_layer clip_gradients combine confusionchart confusionmat cosine_learn_rate count_each_label cyclical_learn_rate
+detach displays dlaccelerate dlarray dldivergence dlfeval dlgradient dljacobian dllaplacian dlnetwork dlupdate
+exponential_learn_rate extractdata group_subplot hessian hvp isdlarray jacobian jvp keep_memory layers lbfgsupdate
+linalg load load_checkpoint load_weights minibatchpredict minibatchqueue padsequences piecewise_learn_rate plot
+polynomial_learn_rate record_metrics rmspropupdate roc_chart save save_checkpoint save_weights scheduled_learn_rate
+scores2label sgdmupdate sparse_hessian sparse_jacobian split_each_label summary testnet trainnet transformer_block
+update_info value_and_gradient vjp warmup_learn_rate
 """
 _VOCABULARY = sorted({*_PUBLIC, *_WORDS.split(), *[name for name in globals() if name.startswith("__")]})
 __all__ = [name for name in (*_PUBLIC, *_WORDS.split()) if not hasattr(_builtins, name)]

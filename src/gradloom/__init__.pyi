@@ -3,6 +3,7 @@ import builtins
 from collections.abc import Iterator
 from typing import Any, Never
 
+from .acceleration.accelerated import AcceleratedFunction as AcceleratedFunction
 from .data.arrays import ArrayDatastore as ArrayDatastore
 from .data.augmented import AugmentedImageDatastore as AugmentedImageDatastore
 from .core.errors import BatchDependenceWarning as BatchDependenceWarning
@@ -258,6 +259,8 @@ def check_derivatives(function: Any, /, *args: Any, order: Any = None, tolerance
     """Compare every derivative of a function with finite differences: of any function, an own operation, a DifferentiableFunction."""
 def check_finite() -> Any:
     """Inside it, the operation that first makes a NaN or an infinity is an error that names it and the line, in walks too."""
+def check_layer(layer: Any, /, *layouts: Any, tolerance: Any = 1e-06, raises: Any = True) -> Any:
+    """Try a layer out on random arrays: what it is made of, its sizes, types and states, its derivatives of every order against finite differences, in use and in training, several observations at once, and saving."""
 def cholesky(x: Any, /, *, upper: Any = False) -> Any:
     """The lower triangular y with y y.H = x for Hermitian positive definite x; with `upper=True` the upper one with y.H y = x."""
 def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
@@ -336,6 +339,8 @@ def dims(x: Any, /) -> Any:
     """The labels of x, one letter per axis; "" when it is unlabelled."""
 def divide(a: Any, b: Any, /) -> Any:
     """a / b, element by element."""
+def dlaccelerate(function: Any, /, *, executor: Any = 'auto', cache_size: Any = 50) -> Any:
+    """The function, whose calls cost their kernels and little else: recorded twice, then replayed."""
 def dlconv(x: Any, weights: Any, bias: Any = None, /, *, stride: Any = 1, dilation_factor: Any = 1, padding: Any = 0, padding_value: Any = 0, data_format: Any = None) -> Any:
     """The convolution (cross-correlation) of x with filters, over its S axes, or over T where it has none."""
 def dldivergence(u: Any, x: Any, axis: Any, /, *, enable_higher_derivatives: Any = True) -> Any:
@@ -698,7 +703,7 @@ def round(x: Any, /) -> Any:
     """The nearest integer, halves to even; derivative 0."""
 def rsqrt(x: Any, /) -> Any:
     """1 / sqrt(x)."""
-def save(tree: Any, path: Any, /) -> Any:
+def save(path: Any, tree: Any, /) -> Any:
     """Write a container to a file: dlarrays, networks, numbers and text, in any lists, tuples and dicts."""
 def save_checkpoint(state: Any, folder: Any, /, *, keep: Any = 3) -> Any:
     """Write a state into a folder, as checkpoint_<iteration>.safetensors, and keep the last `keep` of them."""

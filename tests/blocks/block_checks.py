@@ -10,8 +10,10 @@ from operation_cases import REAL, Case
 from operation_checks import Traced, same
 
 from gradloom import dlarray
+from gradloom.blocks.axis import plain
 from gradloom.blocks.block import Block, identity
 from gradloom.blocks.dense import dense
+from gradloom.blocks.term import Term
 from gradloom.core.tables import PUBLIC
 from gradloom.derivatives.jacobians.structure import structure
 from gradloom.derivatives.walks import pull as pulling
@@ -69,6 +71,7 @@ def check_block(case: Case, before: Any = None, after: Any = None) -> None:
                 (pulled,) = pulling.pull({u: identity(y.shape, y.dtype, y.device)}, [node], values_of=values_of)
                 assert pulled is not None and pulled.shape == tuple(x.shape), what
                 same([dense(pulled.transposed())], [p], f"{what}, backwards", 1e-10)
+                check_diagonal(u, node, p, what)
             if case.operation.name in NEEDS_DATA:
                 continue
             (nothing,) = pushing.push([u], {node: Block([], x.shape, x.shape, x.dtype, x.device)})
@@ -77,6 +80,23 @@ def check_block(case: Case, before: Any = None, after: Any = None) -> None:
             assert stand_in is not None, what
             assert [t.pattern() for t in stand_in.terms] == [t.pattern() for t in block.terms], f"{what}: structure without data"
             assert stand_in.nbytes == block.nbytes, f"{what}: {stand_in.nbytes} bytes without data, {block.nbytes} with"
+
+
+def check_diagonal(u: Any, node: Any, jacobian: Any, what: str) -> None:
+    """Cotangents that are diagonal along an axis of u, as the losses of a batch are, pulled as Blocks: each row alone."""
+    n = len(u.shape)
+    for axis, size in enumerate(u.shape):
+        if size < 2:
+            continue
+        weights = uniform(u.shape, u.dtype, seeded("diagonal", what, axis))
+        out = [plain(m) for m in u.shape]
+        ids = tuple([i for a in out for i in a.indices])
+        term = Term([(weights.reshape([i.size for i in ids]), ids)], out, [out[axis]])
+        (pulled,) = pulling.pull({u: Block([term], u.shape, [size], u.dtype, weights.device)}, [node], values_of=values_of)
+        only = torch.eye(size, dtype=u.dtype).reshape(size, *[size if k == axis else 1 for k in range(n)])
+        expected = torch.tensordot(only * weights, jacobian, n)
+        found = torch.zeros_like(expected) if pulled is None else dense(pulled.transposed())
+        same([found], [expected], f"{what}, backwards from a diagonal along {axis}", 1e-10)
 
 
 def scaled_before(x: Any) -> Any:

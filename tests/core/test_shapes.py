@@ -102,3 +102,19 @@ print([name for name in ("torch._dynamo", "sympy") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_first_structured_jacobian_imports_no_compiler():
+    program = """
+import sys
+import gradloom as gl
+weights = [gl.ones((5, 5)) for _ in range(8)]
+def fun(weights, x):
+    for w in weights:
+        x = gl.tanh(x @ w)
+    return gl.dljacobian(gl.sum(x ** 2, axis=1), weights)
+gl.dlfeval(fun, weights, gl.ones((4, 5)))
+print([name for name in ("torch._dynamo", "sympy") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

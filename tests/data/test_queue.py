@@ -1,8 +1,10 @@
 """minibatchqueue: order, places, bits after resuming with and without threads, parts, formats, types, classes, errors."""
 import gc
 import itertools
+import multiprocessing
 import threading
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -426,6 +428,36 @@ def test_threads_work_side_by_side():
     assert len(list(gl.minibatchqueue(np.arange(6), 1, function=meeting, workers=3))) == 6
 
 
+@pytest.mark.slow
+def test_processes():
+    x, t = data()
+    threads_ = gl.minibatchqueue((x, t), 5, function=randomly, seed=9, workers=1)
+    queue = gl.minibatchqueue((x, t), 5, function=randomly, seed=9, workers=2, processes=True)
+    queue.shuffle()
+    threads_.shuffle()
+    assert same(numbers(threads_), numbers(queue))
+    queue.reset()
+    threads_.reset()
+    assert same(numbers(threads_), numbers(queue))
+    broken = gl.minibatchqueue(Broken(), 3, workers=1, processes=True)
+    with pytest.raises(OSError, match="disk on fire") as caught:
+        list(broken)
+    assert any("observation 7" in note for note in caught.value.__notes__)
+    for each in (queue, broken):
+        each.close()
+    deadline = time.monotonic() + 20
+    while multiprocessing.active_children() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not multiprocessing.active_children()
+
+
+def test_what_cannot_go_to_another_process():
+    with pytest.raises(gl.TypeRefused, match=r"to other processes, which fails here.*at test_queue.*leave processes= out"):
+        gl.minibatchqueue(np.ones(3), function=lambda x: x, workers=1, processes=True).next()
+    with pytest.raises(gl.ShapeError, match="workers=2, processes=True"):
+        gl.minibatchqueue(np.ones(3), processes=True)
+
+
 class Broken(Squares):
     def __getitem__(self, k):
         if k == 7:
@@ -514,3 +546,35 @@ def test_no_more_is_made_ahead_than_there_is_room_for():
 def test_errors_say_what_to_write(call, message):
     with pytest.raises(gl.GradloomError, match=message):
         call()
+
+
+def test_memory_does_not_grow_with_the_passes(tmp_path):
+    Image = pytest.importorskip("PIL.Image")
+    for k in range(16):
+        Image.fromarray(RNG.integers(0, 256, (32, 32), dtype=np.uint8)).save(tmp_path / f"{k}.png")
+    images = gl.AugmentedImageDatastore((24, 24), gl.ImageDatastore(tmp_path), rand_rotation=(-9, 9))
+    queues = [gl.minibatchqueue(images, 8, workers=w) for w in (0, 2)] + [gl.minibatchqueue(data(), 5, function=randomly)]
+
+    def passes(count):
+        for _ in range(count):
+            for queue in queues:
+                queue.shuffle()
+                for _ in queue:
+                    pass
+        no_thread_is_left()
+
+    passes(1)
+    tracemalloc.start()
+    try:
+        passes(1)
+        before = memory()
+        passes(4)
+        assert memory() - before < 20_000  # a pass reads 64 kB of pixels
+    finally:
+        tracemalloc.stop()
+
+
+def memory():
+    """Bytes that Python and NumPy hold, and those of the tensors that are alive."""
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0] + sum(x.nbytes for x in gc.get_objects() if type(x) is torch.Tensor)

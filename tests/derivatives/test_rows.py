@@ -7,8 +7,11 @@ import pytest
 import torch
 
 import gradloom as gl
+from gradloom.core.tables import OPERATIONS
 from gradloom.derivatives.walks.pull import pull
 from gradloom.derivatives.walks.rows import Rows
+
+READ = OPERATIONS["index"]
 
 
 def program(seed, shape):
@@ -47,6 +50,8 @@ def test_rows_move_as_the_plain_walk_says(seed, shape):
         recorded = gl.dlgradient(y, x, enable_higher_derivatives=True)
         ones = torch.ones((1,), dtype=torch.float64)
         plain = gl.dlarray(pull({y._node: ones}, [x._node], lead=(1,))[0][0])
+        three = pull({y._node: torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)}, [x._node], lead=(3,))[0]
+        torch.testing.assert_close(three, torch.stack([plain._value, -2 * plain._value, plain._value / 2]))
         return raw, recorded, plain, gl.hvp(y, x, gl.ones(shape, like=x))
 
     start = np.random.default_rng(1).standard_normal(shape)
@@ -72,6 +77,33 @@ def test_a_written_row_alone_is_read_of_an_array_that_is_used_elsewhere(recorded
     of_x, of_v = gl.dlfeval(run, gl.dlarray(x), gl.dlarray(v))
     np.testing.assert_allclose(of_x.numpy(), 8 * x)
     np.testing.assert_allclose(of_v.numpy(), np.cos(v))
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_rows_that_are_read_in_a_loop_make_no_array_each_along_an_axis(recorded, monkeypatch):
+    """`dljacobian` with an axis of a loop over rows is linear in their number."""
+
+    def run(x):
+        y = gl.zeros((40, 2), like=x)
+        state = x[0]
+        for k in range(1, 40):
+            state = gl.sin(state) * x[k]
+            y[k] = state
+        monkeypatch.setattr(READ.transposes["x"], "call", None)  # which makes a whole array of each row
+        return gl.dljacobian(gl.sum(y * y, axis=0), x, 0, enable_higher_derivatives=recorded)
+
+    start = np.random.default_rng(3).standard_normal((40, 2))
+    found = gl.dlfeval(run, gl.dlarray(start)).numpy()
+    t = torch.tensor(start)
+
+    def plainly(t):
+        state, total = t[0], 0
+        for k in range(1, 40):
+            state = torch.sin(state) * t[k]
+            total = total + state**2
+        return total
+
+    np.testing.assert_allclose(found, torch.func.jacrev(plainly)(t).numpy(), rtol=1e-9, atol=1e-12)
 
 
 def test_a_gradient_with_respect_to_a_buffer_between_its_writes():

@@ -298,11 +298,11 @@ ASKING = {
 
 
 def questions(path, text):
-    """Where a tensor is asked for a value outside `decided`, `spared` and `read`, and not for the text of an error."""
+    """Where a tensor is asked for a value outside `decided`, `spared`, `usually` and `read`, and not for the text of an error."""
     found = []
 
     def visit(node, told):
-        told = told or isinstance(node, ast.Raise) or isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("decided", "spared", "read")
+        told = told or isinstance(node, ast.Raise) or isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("decided", "spared", "usually", "read")
         if isinstance(node, ast.Call) and not told:
             function, arguments = node.func, node.args
             asks = isinstance(function, ast.Attribute) and function.attr == "item" and not arguments

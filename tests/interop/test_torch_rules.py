@@ -144,6 +144,18 @@ def test_third_derivatives_of_bessel_functions():
         assert float(gl.extractdata(dlfeval(third, dlarray([x])))[0]) == pytest.approx(float(expected), rel=1e-12)
 
 
+@pytest.mark.parametrize(("name", "order", "limit"), [("i0", 2, 0.5), ("i1", 1, 0.5), ("i1", 3, 0.375), ("i0e", 2, 1.5), ("i1e", 1, 0.5), ("i1e", 3, 1.875)])
+def test_derivatives_of_bessel_functions_at_0_are_the_limits_of_both_sides(name, order, limit):
+    def derivative(x):
+        y = getattr(gl, name)(x)
+        for _ in range(order):
+            y = dlgradient(y, x, enable_higher_derivatives=True)
+        return y
+
+    for x in (0.0, -0.0):
+        assert float(gl.extractdata(dlfeval(derivative, dlarray(x)))) == pytest.approx(limit, rel=1e-12)
+
+
 # ----- arrays without axes
 
 

@@ -1,4 +1,7 @@
 """Networks that are graphs, as people write them: chains and connections, faults, editing by value."""
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -93,6 +96,24 @@ def test_connections_are_given_by_keyword():
 def test_a_list_in_a_list_is_a_chain_and_costs_what_one_costs():
     net = gl.dlnetwork([[L.FeatureInput(3, name="a"), L.FullyConnected(2), L.Tanh()]])
     assert net._body.graph.chain
+
+
+def test_a_chain_forgets_what_it_has_read():
+    alive, made = [], []
+
+    class Watch(gl.Layer):
+        def predict(self, x):
+            gc.collect()
+            alive.append([ref() is not None for ref in made])
+            y = x * 1.0
+            made.append(weakref.ref(y._value))
+            return y
+
+    net = gl.dlnetwork([L.FeatureInput(3), Watch(), Watch(), Watch(), Watch()])
+    alive.clear()
+    made.clear()
+    net.predict(X)
+    assert alive == [[], [True], [False, True], [False, False, True]]
 
 
 # ----- unfinished networks and edits ---------------------------------------------------------------------------------

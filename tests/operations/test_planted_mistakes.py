@@ -15,7 +15,7 @@ from gradloom.core import calls
 from gradloom.core.kinds import elementwise
 from gradloom.core.rules import BoundRule
 from gradloom.core.tables import OPERATIONS
-from gradloom.derivatives.walks import steps
+from gradloom.derivatives.walks import steps, tied
 from gradloom.operations.matrices import tridiagonal
 
 # ----- how a mistake is planted -----------------------------------------------------------------------------------------
@@ -181,6 +181,7 @@ MISTAKES = {  # what is planted: the operation, how, and the check that must cat
     "a term forgotten": ("add", replaced(Block, "plus", lambda self, other: self), block_of_a_residual),
     "a sum that is not counted": ("broadcast_to", replaced(Term, "without", lambda self, *_, **__: self.eliminated()), block_summed),
     "a factor forgotten": ("matmul", replaced(Term, "eliminated", lambda self, room=0: self.replaced(factors=self.factors[:-1])), block_between),
+    "a diagonal that is not one": ("softmax", replaced(tied, "_ties_of", lambda node, k, at: at), check_block),
     "entries of a slice shifted": ("slice", replaced(OPERATIONS["slice"], "act", shifted), check_block),
 }
 

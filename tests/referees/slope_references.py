@@ -263,7 +263,7 @@ REFERENCES: dict[str, Reference] = {
                   ulps=8, second_ulps=16, cancels=0.5, second_cancels=0.5, why=ANGLES),
     "bessel_ratio": stated(lambda x, n: x * bessel_ratio(x, n + 1), lambda x, n: bessel_ratio(x, n + 1) + x * x * bessel_ratio(x, n + 2), inside_exp,
                            ulps=16, second_ulps=32, why=BESSEL),
-    "bessel_decay": stated(lambda x, n: -mp.sign(x) * bessel_decay(x, n + 1), lambda x, n: bessel_decay(x, n + 2), not_zero, ulps=8, second_ulps=16, why=ANGLES),
+    "bessel_decay": stated(lambda x, n, odd: -(1 if odd else mp.sign(x)) * bessel_decay(x, n + 1), lambda x, n, odd: (mp.sign(x) if odd else 1) * bessel_decay(x, n + 2), not_zero, ulps=8, second_ulps=16, why=ANGLES),
     "digamma": stated(lambda x: mp.psi(1, x), lambda x: mp.psi(2, x), lambda x: 1e-90 < x < 1e15, ulps=16, second_ulps=64, why=GAMMA),
     "gammaln": stated(mp.digamma, lambda x: mp.psi(1, x), lambda x: 1e-90 < x < 1e15, cancels=2.0, second_ulps=16, why=GAMMA),
     "polygamma": stated(lambda x, n: mp.psi(n + 1, x), lambda x, n: mp.psi(n + 2, x), lambda x: 1e-30 < x < 1e15, ulps=64, second_ulps=64, why=GAMMA),

@@ -4,6 +4,7 @@ Nothing in them is executed, nothing is written, and no more memory is taken tha
 """
 import copy
 import io
+import itertools
 import json
 import os
 import pickle
@@ -32,7 +33,7 @@ def network():
 def good(tmp_path_factory):
     """The bytes of a file with a network, an array, complex numbers and text."""
     path = tmp_path_factory.mktemp("good") / "good.safetensors"
-    gl.save({"net": network(), "x": gl.dlarray([1.0, 2.0], "C"), "z": [gl.dlarray([1 + 2j]), 1 + 1j, float("inf")], "t": ("a", None)}, path)
+    gl.save(path, {"net": network(), "x": gl.dlarray([1.0, 2.0], "C"), "z": [gl.dlarray([1 + 2j]), 1 + 1j, float("inf")], "t": ("a", None)})
     return path.read_bytes()
 
 
@@ -204,7 +205,7 @@ def bad_networks(good):
     for word in ("Exec", "os.system", "Layer", "_Combination", "Convolution2D", "__import__", "gradloom.layers.ReLU", "object", "conv"):
         yield f"layer {word}", put_together(header, put(told, (*net, "layers", 3, "type"), word), data)
         yield f"custom {word}", put_together(header, put(put(told, (*net, "layers", 3, "type"), word), (*net, "layers", 3, "custom"), True), data)
-    chain = [[a, b] for a, b in zip(names, names[1:], strict=False)]
+    chain = [[a, b] for a, b in itertools.pairwise(names)]
     for what, edges in {
         "circle": [*chain, [names[-1], names[1]]], "self": [*chain[:-1], ["fc", "fc"]], "unknown": [*chain, ["nobody", "fc"]], "unknown input": [*chain[:-1], ["f", "fc/in7"]],
         "two into one": [*chain, ["conv", "fc"]], "no pair": [*chain, ["fc"]], "numbers": [[0, 1]], "a loop of two": [["conv", "batchnorm"], ["batchnorm", "conv"]], "text": "conv-fc",
@@ -264,7 +265,7 @@ def test_each_is_refused_with_a_clear_error(way, good, tmp_path):
 def harmless(raw, path):
     """Whether a file that was read says what it gives: a text, a number or a bool of the tree may be any other."""
     written = path.with_name("again")
-    gl.save(gl.load(path), written)
+    gl.save(written, gl.load(path))
     again, given = (named_in_order(taken_apart(its)[1]["tree"], {}) for its in (written.read_bytes(), raw))
     written.unlink()
     return again == given

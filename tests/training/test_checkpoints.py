@@ -32,8 +32,8 @@ net, info = gl.trainnet(x, t, net, "crossentropy", gl.TrainingOptions(
     preprocessing_environment=environment, validation_data=(x, t), validation_frequency=4, average_weights=0.9,
     learn_rate_schedule="cosine", output_network="last-iteration",
     output_function=lambda told: time.sleep(float(slow))))
-gl.save({"learnables": net.learnables, "state": net.state, "loss": info.training["loss"],
-         "validation": info.validation["loss"], "iteration": info.iteration}, out)
+gl.save(out, {"learnables": net.learnables, "state": net.state, "loss": info.training["loss"],
+              "validation": info.validation["loss"], "iteration": info.iteration})
 """
 
 

@@ -126,15 +126,14 @@ def line_of(site: Site | None) -> str:
     return f"{name}:{number}" + (f": {text}" if text else "")
 
 
-EXTRAS = {"matplotlib": "plot", "PIL": "pillow"}  # of packages, where it is called otherwise
+EXTRAS = {"matplotlib": "plot", "networkx": "plot", "PIL": "pillow"}  # of packages, where it is called otherwise
 
 
-def needed(module: str, word: str, extra: str | None = None) -> Any:
-    """A module of a package that not everybody has, for a word that cannot do without it; `extra` is where it comes
-    with, if not with one of the package's name."""
+def needed(module: str, word: str) -> Any:
+    """A module of a package that not everybody has, for a word that cannot do without it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
         package = module.partition(".")[0]
         raise MissingPackage(f"{word} needs {package}, which cannot be imported ({error}), at {line_of(user_site())}; "
-                             f"write pip install \"gradloom[{extra or EXTRAS.get(package, package)}]\"") from None
+                             f"write pip install \"gradloom[{EXTRAS.get(package, package)}]\"") from None

@@ -10,9 +10,11 @@ import torch
 from ..core.array import dlarray
 from ..core.errors import DataError, ShapeError, TypeRefused, line_of, user_site
 from ..core.labels import axes_of, described, positions
+from .called import explained_options
 from .datastore import Datastore, Part, Stacked
 
 
+@explained_options
 class ArrayDatastore(Datastore):
     """The observations of an array along an axis: axis 0, or B where it is labelled.
 

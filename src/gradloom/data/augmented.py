@@ -10,6 +10,7 @@ import torch
 
 from ..core.errors import DataError, ShapeError, TypeRefused, line_of, user_site
 from .arrays import ArrayDatastore, plain
+from .called import explained_options
 from .datastore import Datastore
 from .draws import seed_of
 
@@ -28,6 +29,7 @@ class Ranges(NamedTuple):
     y_reflection: bool
 
 
+@explained_options
 class AugmentedImageDatastore(Datastore):
     """Images of one size, each changed by chance whenever it is read: `AugmentedImageDatastore((28, 28), images)`.
 

@@ -1,7 +1,6 @@
 """Where mini-batches come from: a datastore in an order, or an iterable as it comes."""
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -16,9 +15,8 @@ from .combined import combine
 from .datastore import Datastore
 from .draws import permutation, seed_of
 
-# (observations, the mini-batch)
-Job = tuple[int, Callable[[], Any]]
-Made = Callable[..., Any]
+Job = tuple[int, tuple[Any, ...]]  # how many observations, and what `made` takes to make the mini-batch of them
+Maker = Callable[..., Any]
 
 
 class StoreFeed:
@@ -37,7 +35,7 @@ class StoreFeed:
         count = len(self.store)
         return count - count % self.size if self.discards else count
 
-    def jobs(self, made: Made, seed: int, shuffles: int, epoch: int, position: int) -> Iterator[Job]:
+    def jobs(self, seed: int, shuffles: int, epoch: int, position: int) -> Iterator[Job]:
         """What is left of a pass."""
         places = self.store.places
         if shuffles:
@@ -45,16 +43,17 @@ class StoreFeed:
         draw, end = seed_of("pass", seed, epoch), self.end
         for start in range(position, end, self.size):
             stop = min(start + self.size, end)
-            yield stop - start, functools.partial(self._made, made, places[start:stop], draw, start)
+            yield stop - start, (places[start:stop], draw, start)
 
-    def _made(self, made: Made, places: np.ndarray, draw: int, start: int) -> Any:
+    def made(self, maker: Maker, places: np.ndarray, draw: int, start: int) -> Any:
+        """A mini-batch."""
         n, k = self.share
         if n == 1:
-            return made(self.store.batched(places, draw), (draw, start))
+            return maker(self.store.batched(places, draw), (draw, start))
         its = places[k * len(places) // n:(k + 1) * len(places) // n]
         if not len(its):  # one observation says what an empty mini-batch looks like
-            return made(self.store.batched(places[:1], draw), (draw, start, k), True)
-        return made(self.store.batched(its, draw), (draw, start, k))
+            return maker(self.store.batched(places[:1], draw), (draw, start, k), True)
+        return maker(self.store.batched(its, draw), (draw, start, k))
 
 
 class IterableFeed:
@@ -72,7 +71,7 @@ class IterableFeed:
         """Whether it is an iterator, which can be read once."""
         return iter(self.rows) is self.rows
 
-    def jobs(self, made: Made, seed: int, shuffles: int, epoch: int, position: int) -> Iterator[Job]:
+    def jobs(self, seed: int, shuffles: int, epoch: int, position: int) -> Iterator[Job]:
         """What is left of a pass; what comes before the position is read and left."""
         rows, draw = iter(self.rows), seed_of("pass", seed, epoch)
         for _ in itertools.islice(rows, position):
@@ -81,14 +80,15 @@ class IterableFeed:
             some = list(itertools.islice(rows, 1 if self.batched else self.size))
             if not some or not self.batched and self.discards and len(some) < self.size:
                 return
-            yield len(some), functools.partial(self._made, made, some, (draw, start))
+            yield len(some), (some, (draw, start))
 
-    def _made(self, made: Made, some: list[Any], key: tuple[int, ...]) -> Any:
+    def made(self, maker: Maker, some: list[Any], key: tuple[int, ...]) -> Any:
+        """A mini-batch."""
         if self.batched:
             values = some[0]
             values = list(values.values()) if isinstance(values, Mapping) else values
-            return made(list(values) if isinstance(values, (tuple, list)) else [values], key)
-        return made([list(column) for column in zip(*map(parts_of, some), strict=True)], key)
+            return maker(list(values) if isinstance(values, (tuple, list)) else [values], key)
+        return maker([list(column) for column in zip(*map(parts_of, some), strict=True)], key)
 
 
 def store_of(data: Any, formats: Any = None, class_names: Any = None) -> Datastore | None:

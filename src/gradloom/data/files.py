@@ -10,6 +10,7 @@ import numpy as np
 
 from ..core.errors import DataError, TypeRefused, line_of, needed, user_site
 from .arrays import coded, parts_of, plain
+from .called import explained_options
 from .datastore import Datastore, Part, Stacked
 
 
@@ -79,6 +80,7 @@ class Files(Datastore):
         return repr(self._files[place])
 
 
+@explained_options
 class FileDatastore(Files):
     """Files of any kind, each read by a function: `FileDatastore(path, read_function)`.
 
@@ -111,6 +113,7 @@ class FileDatastore(Files):
         return parts_of(self._read(file))
 
 
+@explained_options
 class ImageDatastore(Files):
     """Images in folders, in any format that Pillow reads: `ImageDatastore(path)`.
 
@@ -146,19 +149,20 @@ class ImageDatastore(Files):
                               f"{line_of(user_site())}; give a function of a file's path")
         self._read, self._mode = read_function, mode
         if read_function is None:
-            self._image: Any = needed("PIL.Image", "ImageDatastore")
-            known = self._image.registered_extensions()
-            extensions = extensions or [extension for extension, kind in known.items() if kind in self._image.OPEN]
+            pillow = needed("PIL.Image", "ImageDatastore")
+            known = pillow.registered_extensions()
+            extensions = extensions or [extension for extension, kind in known.items() if kind in pillow.OPEN]
         super().__init__(path, include_subfolders, extensions, label_source, labels, Part("image", "SSC"))
 
     def read_file(self, file: str) -> tuple[Any, ...]:
         if self._read is not None:
             image = plain(self._read(file))
             return (image[..., None] if getattr(image, "ndim", 0) == 2 else image,)
+        pillow = needed("PIL.Image", "ImageDatastore")
         try:
             with open(file, "rb", 0) as opened:  # Pillow reads from memory faster than from a file
                 content = opened.read()
-            with self._image.open(io.BytesIO(content)) as image:
+            with pillow.open(io.BytesIO(content)) as image:
                 mode = self._mode or CONVERTED.get(image.mode)
                 if mode is None and image.mode == "P":
                     mode = "RGBA" if "transparency" in image.info else "RGB"
@@ -167,7 +171,7 @@ class ImageDatastore(Files):
             reason = str(error) or type(error).__name__
             if isinstance(error, FileNotFoundError):
                 reason = "no such file"
-            elif isinstance(error, self._image.UnidentifiedImageError):
+            elif isinstance(error, pillow.UnidentifiedImageError):
                 reason = "its content is of no format that Pillow knows"
             raise DataError(f"{file!r} cannot be read as an image: {reason}; mend it, or leave it out with "
                             "images.subset([...])") from error

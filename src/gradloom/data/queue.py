@@ -2,19 +2,24 @@
 from __future__ import annotations
 
 import copy
+import functools
 import operator
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..core.errors import DataError, ShapeError, TypeRefused, line_of, user_site
 from .ahead import Ahead
+from .called import explained_options
 from .datastore import Datastore, part_of
 from .draws import drawn_seed
 from .feed import StoreFeed, feed_of
 from .maker import Maker
 from .padding import checked_padding
+from .processes import Processes
 
 
+@explained_options
 class minibatchqueue:
     """Mini-batches of data as labelled dlarrays.
 
@@ -32,9 +37,11 @@ class minibatchqueue:
     formats: the labels of the outputs, one string, or a list with one for each (None: as it is); known axes are moved
     into that order. cast: the type of floating numbers and of pixels (uint8 and uint16 arrays); a list says it for each
     output, of integers too, and None changes nothing. workers: threads that make mini-batches ahead; the mini-batches
-    are the same with any number. Words are classes: integers counted from 0, and `class_names` has the words.
-    Observations that differ along T are padded: sequence_length, sequence_padding_direction and sequence_padding_value
-    are those of padsequences; masks=True gives a mask "BT" after the outputs for each that has T.
+    are the same with any number. processes=True makes them in processes instead, which take seconds to begin: for
+    functions that hold Python's lock, defined at the top of a file. Words are classes: integers counted from 0, and
+    `class_names` has the words. Observations that differ along T are padded: sequence_length,
+    sequence_padding_direction and sequence_padding_value are those of padsequences; masks=True gives a mask "BT" after
+    the outputs for each that has T.
 
     Raises DataError where there is no more data, or data does not fit.
 
@@ -54,8 +61,9 @@ class minibatchqueue:
     def __init__(self, data: Any, mini_batch_size: int = 128, partial_mini_batch: str = "return",
                  function: Callable[..., Any] | None = None, formats: Any = None, cast: Any = "float32",
                  workers: int = 0, *, class_names: Any = None, seed: int | None = None, device: Any = None,
-                 batched: bool | None = None, masks: bool = False, sequence_length: str | int = "longest",
-                 sequence_padding_direction: str = "right", sequence_padding_value: float = 0.0):
+                 batched: bool | None = None, processes: bool = False, masks: bool = False,
+                 sequence_length: str | int = "longest", sequence_padding_direction: str = "right",
+                 sequence_padding_value: float = 0.0):
         size, workers = operator.index(mini_batch_size), operator.index(workers)
         if size < 1 or workers < 0:
             raise ShapeError(f"minibatchqueue: mini_batch_size={size}, workers={workers}, at {line_of(user_site())}; "
@@ -71,7 +79,11 @@ class minibatchqueue:
         parts = self._feed.store.parts if isinstance(self._feed, StoreFeed) else ()
         padding = checked_padding(sequence_length, sequence_padding_direction, sequence_padding_value, "minibatchqueue")
         self._maker = Maker(function, parts, formats, cast, class_names, padding, device, masks)
-        self._workers = workers
+        self._workers, self._in_processes = workers, bool(processes)
+        self._processes: Processes | None = None
+        if processes and not workers:
+            raise ShapeError(f"minibatchqueue: processes=True without workers, at {line_of(user_site())}; write "
+                             "workers=2, processes=True")
         self._seed = drawn_seed() if seed is None else operator.index(seed)
         self._epoch = self._shuffles = self._position = 0
         self._source: Callable[[], Any] | None = None
@@ -166,16 +178,25 @@ class minibatchqueue:
             self._source = self._opened()
         try:
             return self._source()
-        except BaseException:  # the next one is made anew
+        except StopIteration:
             self._close()
+            raise
+        except BaseException:  # the next one is made anew
+            self.close()
             raise
 
     def _opened(self) -> Callable[[], Any]:
-        jobs = self._feed.jobs(self._maker.made, self._seed, self._shuffles, self._epoch, self._position)
+        jobs = self._feed.jobs(self._seed, self._shuffles, self._epoch, self._position)
+        made: Callable[..., Any] = functools.partial(_made, self._feed, self._maker)
+        if self._in_processes:
+            if self._processes is None:
+                self._processes = Processes(made, self._workers)
+                weakref.finalize(self, self._processes.close)
+            made = self._processes.call
 
         def pull() -> Callable[[], Any]:
-            count, job = next(jobs)
-            return lambda: (count, _finished(job))
+            count, arguments = next(jobs)
+            return lambda: (count, made(*arguments))
 
         if not self._workers:
             return lambda: pull()()
@@ -242,8 +263,12 @@ class minibatchqueue:
         return self._with(StoreFeed(feed.store, feed.size, feed.discards, (n, k)))
 
     def close(self) -> None:
-        """Drop what was made ahead, and end the threads; the queue keeps its place, and goes on when it is asked."""
+        """Drop what was made ahead, and end threads and processes; the queue keeps its place, and goes on when it is
+        asked."""
         self._close()
+        if self._processes is not None:
+            self._processes.close()
+            self._processes = None
 
     def _of_store(self, word: str) -> StoreFeed:
         if not isinstance(self._feed, StoreFeed):
@@ -253,15 +278,15 @@ class minibatchqueue:
     def _with(self, feed: StoreFeed) -> minibatchqueue:
         other = copy.copy(self)
         other._feed = feed
-        other._source = other._ahead = other._peeked = None
+        other._source = other._ahead = other._peeked = other._processes = None
         other._position = 0
         return other
 
 
-def _finished(job: Callable[[], Any]) -> Any:
-    """What a job makes; an iterator's end inside it is an error, and not the end of the data."""
+def _made(feed: Any, maker: Maker, *arguments: Any) -> Any:
+    """A mini-batch; an iterator's end inside it is an error, and not the end of the data."""
     try:
-        return job()
+        return feed.made(maker.made, *arguments)
     except StopIteration as error:
         raise DataError("reading raised StopIteration; raise another error there, or return the data") from error
 

@@ -2,13 +2,13 @@
 from __future__ import annotations
 
 import cmath
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import torch
 
 from .dtypes import HALF, Tensor
-from .questions import spared
+from .questions import thread, usually
 
 FEW = 32  # numbers that are quicker looked at one by one
 
@@ -16,7 +16,10 @@ FEW = 32  # numbers that are quicker looked at one by one
 def all_finite(arrays: Iterable[Tensor]) -> bool:
     """Whether there is surely neither infinity nor NaN in any: one pass that only reads, and one question for all that
     are not small."""
-    return spared(partial(_finite, arrays))
+    if not thread.recording:  # quick way; the plain one is below
+        return _finite(arrays)
+    given = [x for x in arrays if not x.is_meta]
+    return not given or usually(partial(_finite, given), lambda: torch.isfinite(_total(given)))
 
 
 def _finite(arrays: Iterable[Tensor]) -> bool:
@@ -27,9 +30,13 @@ def _finite(arrays: Iterable[Tensor]) -> bool:
             if not all(map(cmath.isfinite, numbers)):
                 return False
         elif not array.is_meta:
-            sums.append(array.sum(dtype=torch.float32) if array.dtype in HALF else array.sum())
-    total = sums[0] if len(sums) == 1 else sum(sums[1:], sums[0]) if sums else None
-    return total is None or cmath.isfinite(total.item())
+            sums.append(array)
+    return not sums or cmath.isfinite(_total(sums).item())
+
+
+def _total(arrays: Sequence[Tensor]) -> Tensor:
+    sums = [x.sum(dtype=torch.float32) if x.dtype in HALF else x.sum() for x in arrays]
+    return sums[0] if len(sums) == 1 else sum(sums[1:], sums[0])
 
 
 def finite(array: Tensor) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import torch
 
 from .dtypes import DTYPES, Tensor
+from .questions import thread
 
 
 def readable_bytes(count: int) -> str:
@@ -96,7 +97,7 @@ _alone = operator.attrgetter("data")
 
 def apart(value: Tensor) -> Tensor:
     """A result that is one number, in a place among others of its kind; all else as it is."""
-    if value.numel() != 1 or not value.is_cpu or value.layout is not torch.strided:
+    if value.numel() != 1 or not value.is_cpu or value.layout is not torch.strided or thread.recording:
         return value
     place = next(places[value.dtype], None)
     if place is None:

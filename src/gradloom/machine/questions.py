@@ -1,9 +1,10 @@
-"""The three ways to ask a tensor for a value, told apart because a recorded program repeats only one of them.
+"""The ways to ask a tensor for a value, told apart by what a recorded program does with them.
 
 What the program depends on is `decided`: a guard, whose other answer leads elsewhere. What only saves time is `spared`:
 both answers give the same numbers, so a recording asks nothing and takes the plain way. Each takes a tensor of one
-truth value, or a function that finds the answer. `read` takes numbers out as constants, and ends a recording.
-Conversions that a user asks for (`float(x)`) and numbers in the text of an error are no questions of the library's.
+truth value, or a function that finds the answer. What saves time nearly always is `usually`: a guard where it did.
+`read` takes numbers out as constants, and ends a recording. Conversions that a user asks for (`float(x)`) and numbers
+in the text of an error are no questions of the library's.
 """
 from __future__ import annotations
 
@@ -11,11 +12,13 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 from .dtypes import Tensor
 
 
 class _Thread(threading.local):
-    recording = False
+    recording: Any = False  # what records this thread's calls
 
 
 thread = _Thread()
@@ -34,6 +37,20 @@ def spared(answer: Tensor | Callable[[], bool]) -> bool:
     if isinstance(answer, Tensor):
         return not answer.is_meta and bool(answer)
     return answer()
+
+
+def usually(quick: Callable[[], bool], question: Callable[[], Tensor]) -> bool:
+    """Whether a shorter way gives the same numbers, where it nearly always does: `quick` finds that out, and `question`
+    is the same as a tensor of one truth value.
+
+    A recording that takes the shorter way asks the question each time that it is replayed; one that does not asks
+    nothing.
+    """
+    if not thread.recording:
+        return quick()
+    with torch._C.DisableTorchFunction():
+        answer = quick()
+    return answer and bool(question())
 
 
 def read(number: Tensor) -> Any:

@@ -1,5 +1,6 @@
 """Layers and networks: values with learnable parameters and states."""
 from . import initialize, layers, saving
+from .checking import check_layer
 from .layer import Layer, Learnable, State
 from .layout import Layout
 from .network import dlnetwork
@@ -8,5 +9,5 @@ from .parameters import Learnables, UnknownName
 from .picture import plot
 from .transformer import transformer_block
 
-__all__ = ["Layer", "Layout", "Learnable", "Learnables", "State", "UnknownName", "dlnetwork", "initialize", "layers",
-           "plot", "summary", "transformer_block"]
+__all__ = ["Layer", "Layout", "Learnable", "Learnables", "State", "UnknownName", "check_layer", "dlnetwork",
+           "initialize", "layers", "plot", "summary", "transformer_block"]

@@ -51,6 +51,9 @@ class Body(Protocol):
     def reset(self, values: list[Any]) -> list[Any]:
         """Values with the states that it starts from."""
 
+    def runs(self) -> list[Any] | None:
+        """What it runs and reads besides its values, layers and functions; None where that can change unseen."""
+
     def layers(self, values: list[Any]) -> tuple[Any, ...]:
         """Its layers with their parameters, for those that have layers."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args
 from ..core.errors import WRITTEN, TypeRefused, line_of, user_site
 from ..vocabulary.misspelled import nearest
 from ..vocabulary.options import by_name_and_value, too_many, unknown_option
+from .body import WithBody
 from .registry import enter
 
 LEARNABLE, STATE = "learnable", "state"
@@ -102,7 +103,7 @@ def _explain_calls(cls: type[Layer]) -> None:
     made = cls.__dict__.get("__init__")
     if made is None or made.__code__.co_filename != "<string>":
         return  # the user's own
-    made.__code__ = made.__code__.replace(co_filename=f"{WRITTEN} {cls.__name__}>")  # not the user's line, in an error
+    made.__code__ = made.__code__.replace(co_filename=f"{WRITTEN}{cls.__name__}>")  # no line of the user's
     parameters = dict(list(inspect.signature(made).parameters.items())[1:])
 
     @functools.wraps(made)
@@ -143,14 +144,22 @@ def written(layer: Layer, named: bool) -> str:
         value = getattr(layer, f.name, None)
         if f.name in layer.roles or f.name == "name":
             continue
-        text = getattr(value, "__name__", None) if callable(value) else repr(value)
         if not f.kw_only:
-            shown.append(text or repr(value))
+            shown.append(_text(value))
         elif not _is_default(f, value):
-            by_keyword.append(f"{f.name}={text or repr(value)}")
+            by_keyword.append(f"{f.name}={_text(value)}")
     if named and layer.name is not None:
         by_keyword.append(f"name={layer.name!r}")
     return f"{type(layer).__name__}({', '.join(shown + by_keyword)})"
+
+
+def _text(value: Any) -> str:
+    """An option as it is written in code; of a network and of a function, what it is."""
+    if isinstance(value, WithBody):
+        return "dlnetwork([...])"
+    if type(value) in (list, tuple) and any(isinstance(part, WithBody) for part in value):
+        return f"[{', '.join(map(_text, value))}]"
+    return (getattr(value, "__name__", None) if callable(value) else None) or repr(value)
 
 
 def _assign(layer: Layer, name: str, value: Any) -> None:

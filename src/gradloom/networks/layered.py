@@ -15,7 +15,7 @@ SWEEPS = 12
 
 def levels_of(edges: Sequence[tuple[Any, Any]], nodes: Sequence[Any]) -> list[list[Any]]:
     """Nodes by levels, each below all that it reads; those that nothing feeds are right above their first reader."""
-    networkx = needed("networkx", "plot()", "plot")
+    networkx = needed("networkx", "plot()")
     graph = networkx.DiGraph()
     graph.add_nodes_from(nodes)
     graph.add_edges_from(edges)

@@ -93,11 +93,11 @@ def summary(network: Any, /, *examples: Any) -> Summary:
     >>> gl.summary(gl.dlnetwork([gl.layers.FeatureInput(3), gl.layers.FullyConnected(2), gl.layers.ReLU()]))
     dlnetwork of 3 layers, 8 learnables float32
     inputs: input; outputs: relu
-    Layer  Kind               Output        Learnables  State  Bytes  Operations
+    Layer  Kind               Output       Learnables  State  Bytes  Operations
     input  FeatureInput(3)    3(C) x 1(B)
-    fc     FullyConnected(2)  2(C) x 1(B)   8                  32     12
+    fc     FullyConnected(2)  2(C) x 1(B)  8                  32     12
     relu   ReLU()             2(C) x 1(B)
-    total                                   8                  32     12
+    total                                  8                  32     12
 
     Source: MATLAB analyzeNetwork, summary.
     """

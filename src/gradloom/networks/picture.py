@@ -53,7 +53,7 @@ def plot(network: Any, /, ax: Any = None) -> Any:
     right = max(middle[k] + _width(box) / 2 for k, box in enumerate(boxes))
     left, right = min([left, *middle.values()]), max([right, *middle.values()])
     if ax is None:
-        figures = needed("matplotlib.figure", "plot()", "plot")
+        figures = needed("matplotlib.figure", "plot()")
         wide, tall = max(right - left + 0.6, 3), at - BETWEEN + 0.8
         figure = figures.Figure(figsize=(wide, tall), dpi=150)
         ax = figure.add_axes((0.1 / wide, 0.1 / tall, 1 - 0.2 / wide, 1 - 0.5 / tall))
@@ -103,7 +103,7 @@ def _width(box: Rows) -> float:
 
 
 def _draw_box(ax: Any, box: Rows, middle: float, top: float) -> None:
-    patches = needed("matplotlib.patches", "plot()", "plot")
+    patches = needed("matplotlib.patches", "plot()")
     width, columns = _width(box), _columns(box)
     left = middle - width / 2
     ax.add_patch(patches.FancyBboxPatch((left, top), width, LINE * len(box) + 2 * PAD, facecolor=FILL, edgecolor=EDGE,
@@ -118,8 +118,8 @@ def _draw_box(ax: Any, box: Rows, middle: float, top: float) -> None:
 
 def _draw_edge(ax: Any, path: Sequence[Any], middle: Any, top: Any, height: Any) -> None:
     """A smooth line down from the first place to the last, straight past those between."""
-    patches = needed("matplotlib.patches", "plot()", "plot")
-    paths = needed("matplotlib.path", "plot()", "plot")
+    patches = needed("matplotlib.patches", "plot()")
+    paths = needed("matplotlib.path", "plot()")
     points, codes = [(middle[path[0]], top[path[0]] + height[path[0]])], [paths.Path.MOVETO]
     for node in path[1:]:
         x0, y0 = points[-1]

@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 import torch
 
 from ..core.array import dlarray
+from ..core.errors import ShapeError, line_of, user_site
+from ..core.labels import described
 from .initialize import Initializer, initial, zeros
 from .layer import Layer
 from .options import check_choice, check_sizes
@@ -72,12 +74,24 @@ class Recurrent(Layer):
         others = list(rest)
         mask = others.pop() if self.has_mask_input else None
         states = others if self.has_state_inputs else [getattr(self, name) for name in self.state_names]
+        if not self.has_state_inputs and "B" in states[0].dims:
+            self._check_observations(x, states[0])
         y, *last = self.steps(x, states, mask)
         if not self.has_state_inputs:
             for name, value in zip(self.state_names, last, strict=True):
                 setattr(self, name, value)
         y = y if self.output_mode == "sequence" else last[0]
         return (y, *last) if self.has_state_outputs else y
+
+    def _check_observations(self, x: Any, state: Any) -> None:
+        """A state that is carried on is of the observations that come next."""
+        count = x.shape[x.dims.index("B")] if "B" in x.dims else 1
+        held = state.shape[state.dims.index("B")]
+        if held not in (1, count):
+            raise ShapeError(
+                f"the layer {self.name!r} ({type(self).__name__}) carries the states of {held} observations, x "
+                f"{described(x.shape, x._labels)} has {count}, at {line_of(user_site())}; for other sequences write "
+                "net = net.reset_state()")
 
 
 def joined(weights: list[Any]) -> Any:

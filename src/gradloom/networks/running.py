@@ -173,6 +173,11 @@ class LayerGraph:
         for stage in stages:
             stage.place(learnables, states)
 
+    def runs(self) -> list[Any]:
+        """Its layers, and what they hold: functions, networks."""
+        held = [x for stage in self.stages for name, x in options_of(stage.layer).items() if name != "name"]
+        return [*held, *[stage.layer for stage in self.stages]]
+
     def usual_setting(self, key: Key) -> Setting:
         """How training treats a learnable unless it is told otherwise."""
         name, _, inside = key[0].partition("/")

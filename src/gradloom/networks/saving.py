@@ -12,7 +12,7 @@ import torch
 
 from ..core.array import dlarray
 from ..core.errors import FileRefused, GradloomError, TypeRefused, line_of, user_site
-from ..machine.dtypes import DTYPES, NAMES
+from ..machine.dtypes import DTYPES, NAMES, REAL_OF
 from ..storage.trees import Reader, Writer, register
 from .building import bodied, checked_layers, inputs_of, nodes_of, unique_names
 from .graph import ENTERING, Graph
@@ -109,7 +109,8 @@ def _read_network(tree: dict[str, Any], reader: Reader) -> dlnetwork:
         body, values = bodied(layers, graph, layouts, done, entering, dtype)
     except GradloomError as error:
         raise reader.refused(str(error)) from None
-    _check_sizes(layers, graph, entering, common_type(values[:len(body.learnable_keys)]) or dtype, reader)
+    wide = common_type(values[:len(body.learnable_keys)]) or dtype
+    _check_sizes(layers, graph, entering, REAL_OF.get(wide, wide), reader)
     return network_of(body, values, _settings(tree["settings"], body, reader))
 
 
@@ -221,7 +222,7 @@ def _read_learnables(tree: dict[str, Any], reader: Reader) -> Learnables:
 
 
 register("layer", Layer, _write_layer, ("type", "custom", "name", "options", "parameters"), _read_layer, family=True)
-register("network", dlnetwork, _write_network, 
+register("network", dlnetwork, _write_network,
          ("layers", "connections", "outputs", "inputs", "layouts", "initialized", "dtype", "settings"), _read_network)
 register("parameters", Learnables,
          lambda x, writer: {"keys": [list(key) for key in keys_of(x)],

@@ -23,6 +23,10 @@ DEEPEST = 200  # containers in containers
 ARRAY = ("array", "dtype", "shape")  # how an array of the table is spoken of
 
 
+class NotHeld(TypeRefused):
+    """A thing that files do not hold: a function that is not of this library, an object of another class."""
+
+
 class Kind(NamedTuple):
     """A kind of thing: what it becomes in a file, the names of its fields there, and how it is made of them."""
 
@@ -78,7 +82,7 @@ class Writer:
             return {"kind": "function", "name": name}
         if kind is None:
             where = "[" + "][".join(map(repr, self.trail)) + "] is " if self.trail else "it is "
-            raise TypeRefused(f"save: {where}{self._described(x)}, which files do not hold, at {line_of(user_site())}; "
+            raise NotHeld(f"save: {where}{self._described(x)}, which files do not hold, at {line_of(user_site())}; "
                               "they hold dlarrays, networks, numbers, text, lists, tuples and dicts of them, and "
                               "functions of this library by their names")
         return {"kind": kind.name, **kind.write(x, self)}
@@ -256,4 +260,4 @@ register("numpy number", np.generic, _write_numpy, ARRAY,
          lambda tree, reader: to_numpy(reader.array(tree))[()], family=True)
 KINDS["function"] = Kind("function", lambda x, writer: {"name": x.__name__}, ("name",), _function)
 
-__all__ = ["Reader", "Writer", "register"]
+__all__ = ["NotHeld", "Reader", "Writer", "register"]

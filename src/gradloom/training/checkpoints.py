@@ -39,7 +39,7 @@ def save_checkpoint(state: TrainingState, folder: Any, /, *, keep: int = KEPT) -
     path = folder / f"checkpoint_{state.iteration:09d}.safetensors"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        save(state.container(), path)
+        save(path, state.container())
     except OSError as error:
         raise CheckpointFailed(
             f"the checkpoint {path} could not be written ({error.strerror or error}), at {line_of(user_site())}; the "

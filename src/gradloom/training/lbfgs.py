@@ -166,9 +166,8 @@ def lbfgsupdate(parameters: Any, loss_function: Callable[[Any], Any], state: LBF
     ...     x, state = gl.lbfgsupdate(x, lambda x: gl.dlfeval(loss, x), state)
     ...     if state.gradients_norm < 1e-6:
     ...         break
-    >>> gl.round(x, 6)
-    2 dlarray float64
-    [1. 1.]
+    >>> [round(value, 6) for value in x.tolist()]
+    [1.0, 1.0]
 
     Source: Liu and Nocedal 1989; Nocedal and Wright 2006, algorithms 7.4 and 3.5; MATLAB lbfgsupdate.
     """

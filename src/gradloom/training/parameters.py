@@ -31,7 +31,7 @@ class Parameters:
     """The arrays that an update of `given` changes, in order: of a network those that are not frozen, unless
     `everything` is meant. `refilled` puts new ones in their places."""
 
-    __slots__ = ("arrays", "factors", "given", "keys", "left", "nested", "places", "structure", "word")
+    __slots__ = ("arrays", "factors", "given", "keys", "known", "left", "nested", "places", "structure", "word")
 
     def __init__(self, given: Any, word: str, everything: bool = False):
         self.given = given
@@ -41,6 +41,7 @@ class Parameters:
         self.left: frozenset[Key] = frozenset()  # keys of those that do not, though gradients may have them
         self.factors: Sequence[Factors] | None = None  # of each array, where a network has them
         self.structure: Structure | None = None
+        self.known: list[Any] | None = None  # shapes
         # parts of a container with networks in it: the parameters of a network, or None for an array
         self.nested: list[Parameters | None] | None = None
         if isinstance(given, dlnetwork):
@@ -56,6 +57,8 @@ class Parameters:
             self.keys, self.arrays = keys_of(given), arrays_of(given)
         else:
             self.arrays = self._of_container(given, everything)
+        if all([type(x) is dlarray for x in self.arrays]):
+            return
         for k, x in enumerate(self.arrays):
             if type(x) is not dlarray:
                 raise TypeRefused(
@@ -74,6 +77,12 @@ class Parameters:
             self.factors = [pair for its in self.nested for pair in ([PLAIN] if its is None else its.factors or ())]
         return [x for part, its in zip(parts, self.nested, strict=True)
                 for x in ([part] if its is None else its.arrays)]
+
+    def shapes(self) -> list[Any]:
+        """Those of the arrays."""
+        if self.known is None:
+            self.known = [x._value.shape for x in self.arrays]
+        return self.known
 
     def path(self, k: int) -> str:
         """Where an array is, for an error."""
@@ -95,6 +104,7 @@ class Parameters:
         if 0 < len(found) < len(self.keys) and known == len(items):
             self.places = found if self.places is None else [self.places[k] for k in found]
             self.keys, self.arrays = tuple(self.keys[k] for k in found), [self.arrays[k] for k in found]
+            self.known = None
             if self.factors is not None:
                 self.factors = [self.factors[k] for k in found]
 
@@ -111,6 +121,9 @@ class Parameters:
             arrays = self._matched_by_key(other, what)
         else:
             arrays = self._matched_by_place(other, what)
+        # quick way: all is well; the plain one is below
+        if all([type(x) is dlarray for x in arrays]) and [x._value.shape for x in arrays] == self.shapes():
+            return arrays
         for k, (x, p) in enumerate(zip(arrays, self.arrays, strict=True)):
             if type(x) is not dlarray:
                 raise TypeRefused(f"{self.word}: {what} of {self.path(k)} is {type(x).__name__}, not a dlarray, "

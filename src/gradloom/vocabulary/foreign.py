@@ -206,15 +206,8 @@ LAYERS: Table = {
 
 # Words of this library that are to come, and what does their work until then ("": nothing does).
 PLANNED = {
-    "dlaccelerate": "the function itself", "check_layer": "check_derivatives(layer.predict, x)",
     "partials": "dlgradient(..., enable_higher_derivatives=True)", "distributed": "",
 }
-PLANNED_OF_NETWORKS: dict[str, str] = {
-}
+PLANNED_OF_NETWORKS: dict[str, str] = {}
 # Whose word for what is to come: {word: word here}.
-PLANNED_AS: Table = {
-    "PyTorch": {
-        "jit": "dlaccelerate",
-    },
-    "Keras": {"function": "dlaccelerate"},
-}
+PLANNED_AS: Table = {"PyTorch": {"DistributedDataParallel": "distributed"}, "JAX": {"jet": "partials"}}

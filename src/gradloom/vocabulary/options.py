@@ -16,6 +16,7 @@ SPELLED: dict[str, dict[str, tuple[str, ...]]] = {
         "create_graph": ("enable_higher_derivatives",), "retain_graph": ("retain_data",),
         "kernel_size": ("filter_size", "pool_size"), "out_channels": ("num_filters",), "out_features": ("output_size",),
         "dilation": ("dilation_factor",), "negative_slope": ("scale",), "p": ("probability",), "eps": ("epsilon",),
+        "batch_size": ("mini_batch_size",), "num_workers": ("workers",), "collate_fn": ("function",),
         "lr": ("learn_rate",), "approximate": ("approximation",), "weight": ("weights",),
     },
     "Keras": {
@@ -23,6 +24,9 @@ SPELLED: dict[str, dict[str, tuple[str, ...]]] = {
         "dilation_rate": ("dilation_factor",), "kernel_initializer": ("weights_initializer",), "alpha": ("scale",),
         "negative_slope": ("scale",), "learning_rate": ("learn_rate",), "input_shape": ("size",),
     },
+    "MATLAB": {"MiniBatchFcn": ("function",), "OutputCast": ("cast",), "MiniBatchFormat": ("formats",),
+               "ReadFcn": ("read_function",), "IterationDimension": ("axis",), "FileExtensions": ("extensions",),
+               "RandXReflection": ("rand_x_reflection",), "DispatchInBackground": ("workers",)},
     "JAX": {"argnums": ("argument",)},
     "NumPy": {"axes": ("axis",)},
 }
@@ -35,6 +39,7 @@ NOT_NEEDED = {
     "inplace": "leave it out: a value never changes", "activation": "write the activation as the next layer, "
     "gl.layers.ReLU()", "requires_grad": "leave it out: what is passed to dlfeval is recorded",
     "Normalization": "leave it out: inputs pass as they are; normalize the data itself, (x - mean) / std",
+    "drop_last": 'write partial_mini_batch="discard"', "shuffle": "write queue.shuffle() before each pass",
     "TargetCategories": 'write classification_mode="single-label" for "exclusive", "multilabel" for "independent"',
     "training": "write net.forward(x) for training and net.predict(x) for use",
     "use_bias": "leave it out: a bias starts at zero, and stays there where an update leaves its key out",

@@ -45,7 +45,11 @@ RETURNS = {
     "svd": "tuple[dlarray, dlarray, dlarray]", "topk": _PAIR,
     "maxpool": _SEVERAL, "batchnorm": _SEVERAL, "attention": _SEVERAL, "lstm": "tuple[dlarray, ...]",
     "gru": "tuple[dlarray, ...]", "rng": "dict | None", "dlode45": "dlarray | container of dlarrays",
-    "sgdmupdate": "tuple[parameters, velocity], as given", "jvp": "dlarrays, in the container of u",
+    "sgdmupdate": "tuple[parameters, velocity], as given",
+    "adamupdate": "tuple[parameters, average gradient, average squared gradient], as given",
+    "rmspropupdate": "tuple[parameters, average squared gradient], as given",
+    "lbfgsupdate": "tuple[parameters, LBFGSState], as given", "clip_gradients": "gradients, as given",
+    "jvp": "dlarrays, in the container of u",
     "vjp": "dlarrays, in the container of x", "hvp": "dlarrays, in the container of x",
     "dlgradient": "gradients, in the containers of the targets", "dljacobian": "Jacobian, or dlarray along an axis",
 }

@@ -20,6 +20,7 @@ from ...blocks.block import Block, identity
 from ...core.trace import Node, ancestors
 from ...machine.dtypes import Tensor
 from ...machine.modes import under
+from ...machine.shapes import Shapes
 from ..walks.kept_plans import remembered
 from ..walks.pull import pull
 from ..walks.push import push
@@ -71,16 +72,22 @@ class _Meter(TorchDispatchMode):
         self.limit = limit
         self.call = call
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # as Shapes, below it
+
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if not _on_one_device(args):  # positions stay real where structure rests on them; kernels take one device
             args = tree_map_only(Tensor, lambda t: t.to("meta") if t.ndim else t, args)
         result = function(*args, **kwargs)
-        if isinstance(result, Tensor) and result.is_meta:
+        made = [r for r in (result if isinstance(result, tuple) else (result,)) if isinstance(r, Tensor) and r.is_meta]
+        if made:
             self.calls += 1
-            if result._base is None or result.numel() != result._base.numel():
-                self.bytes += result.numel() * result.element_size()
-            self.operations += _operations(function, args, result)
+            for r in made:
+                if r._base is None or r.numel() != r._base.numel():
+                    self.bytes += r.numel() * r.element_size()
+                self.operations += _operations(function, args, r)
             if self.calls % 16 == 0 and self.cost.seconds > self.limit:
                 raise OverflowError("dearer than the other way")
         return result
@@ -103,6 +110,8 @@ def _operations(function: Any, args: Any, result: Tensor) -> int:
         return 2 * result.numel() * a.shape[-1]
     if name == "convolution":
         return 2 * result.numel() * math.prod(args[1].shape[1:])
+    if name == "convolution_backward":  # each of its results takes what the convolution does
+        return 2 * args[0].numel() * math.prod(args[2].shape[1:]) if result.ndim > 1 else args[0].numel()
     return result.numel()
 
 
@@ -222,10 +231,10 @@ def _plain(u: Node, xs: Sequence[Node]) -> tuple[Cost | None, bool]:
     try:
         if backwards:
             seed = torch.empty((rows, *u.shape), dtype=u.dtype, device="meta")
-            under([meter], pull, {u: seed}, xs, lead=(rows,), values_of=stand_ins)
+            under([Shapes(), meter], pull, {u: seed}, xs, lead=(rows,), values_of=stand_ins)
         else:
             seeds = {x: torch.empty((columns, *x.shape), dtype=x.dtype, device="meta") for x in xs}
-            under([meter], push, [u], seeds, lead=(columns,), values_of=stand_ins)
+            under([Shapes(), meter], push, [u], seeds, lead=(columns,), values_of=stand_ins)
     except Exception:
         return None, backwards
     return meter.cost, backwards
@@ -245,7 +254,7 @@ def _forwards(u: Node, x: Node, limit: float) -> tuple[Cost | None, Block | None
     data; and what it makes."""
     meter = _Meter(limit)
     try:
-        (block,) = under([meter], push, [u], {x: identity(x.shape, x.dtype, "meta")}, values_of=stand_ins)
+        (block,) = under([Shapes(), meter], push, [u], {x: identity(x.shape, x.dtype, "meta")}, values_of=stand_ins)
     except Exception:
         return None, None
     return meter.cost, block
@@ -262,7 +271,7 @@ def _backwards(u: Node, xs: Sequence[Node],
         return stand_ins(node)
 
     try:
-        blocks = under([meter], pull, {u: identity(u.shape, u.dtype, "meta")}, xs, values_of=counted)
+        blocks = under([Shapes(), meter], pull, {u: identity(u.shape, u.dtype, "meta")}, xs, values_of=counted)
     except Exception:
         return dict.fromkeys(xs), {}
     found: dict[Node, Cost | None] = {}

@@ -12,7 +12,7 @@ from ...core.finite import checking
 from ...core.trace import SMALL, Node, walking
 from ...machine.dtypes import Tensor
 from ...machine.finite import all_finite
-from . import steps
+from . import steps, tied
 from .failures import FAILURES, refuse_in_words
 from .rows import Rows, write_of_row
 from .steps import Reader, add, hand, handles, pulled, reader
@@ -66,7 +66,7 @@ def _plain(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: se
         y_bar = bars.pop(node, None)
         if node in rows:
             if (node.operation.writes_at is not None and node not in asked
-                and write_of_row(node, rows, y_bar, active, bars, None)):
+                and write_of_row(node, rows, y_bar, active, bars, None, lead)):
                 continue
             y_bar = rows.pop(node).whole(node, y_bar)
         if y_bar is None:
@@ -74,15 +74,18 @@ def _plain(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: se
         if node in asked:
             found[node] = y_bar
         parents = node.parents
-        if not lead and type(y_bar) is not Block:
+        # rows that are repeated for each direction need not be, and are read as the others are
+        if type(y_bar) is not Block and (not lead or node.shape is not None
+                                         and tuple(y_bar.shape) == (*lead, *node.shape)):
             at = node.operation.reads_at(node.params) if node.operation.reads_at is not None else None
             if at is not None and parents[0] in active:
-                rows.setdefault(parents[0], Rows(None)).add(at % parents[0].shape[0], y_bar)  # type: ignore[arg-type, union-attr]
+                rows.setdefault(parents[0], Rows(None, len(lead))).add(at % parents[0].shape[0], y_bar)  # type: ignore[arg-type, union-attr]
                 continue
             if (node.operation.writes_at is not None and node not in asked
-                and write_of_row(node, rows, y_bar, active, bars, None)):
+                and write_of_row(node, rows, y_bar, active, bars, None, lead)):
                 continue
-        for parent, bar in pulled(node, y_bar, active, read, lead):
+        for parent, bar in (tied.pulled(node, y_bar, active, read) if type(y_bar) is Block and not lead
+                            else pulled(node, y_bar, active, read, lead)):
             hand(bars, None, parent, bar, lead)
     return found
 

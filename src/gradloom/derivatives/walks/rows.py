@@ -18,10 +18,11 @@ class Rows:
     Reads and writes of single rows in a loop only move rows in and out; the array is put together once.
     """
 
-    __slots__ = ("added", "dense", "taken")
+    __slots__ = ("added", "dense", "front", "taken")
 
-    def __init__(self, dense: Tensor | None):
+    def __init__(self, dense: Tensor | None, front: int = 0):
         self.dense = dense
+        self.front = front  # axes of the walk's own before that of the rows
         self.added: dict[int, Tensor] = {}
         self.taken: set[int] = set()
 
@@ -35,7 +36,9 @@ class Rows:
         row = self.added.pop(at, None)
         if self.dense is not None and at not in self.taken:
             self.taken.add(at)
-            row = self.dense[at] if row is None else row + self.dense[at]
+            where: Any = (*(slice(None),) * self.front, at)
+            there = self.dense[where]
+            row = there if row is None else row + there
         return row
 
     def join(self, other: Rows, node: Node) -> None:
@@ -58,7 +61,8 @@ class Rows:
             places, rows = list(self.added), list(self.added.values())
             if len(places) == n:
                 rows = [self.added[k] for k in range(n)]
-            stacked = torch.stack(rows) if type(rows[0]) is Tensor else words.stack(rows)
+            stacked = (torch.stack(rows, self.front) if type(rows[0]) is Tensor else
+                       words.stack(rows, axis=self.front))
             stacked = cast(stacked, node.dtype)
             if len(places) < n:
                 where = torch.tensor(places, device=stacked.device)
@@ -75,21 +79,23 @@ class Rows:
 
 
 def write_of_row(node: Node, rows: dict[Node, Rows], y_bar: Any, active: set[Any], bars: dict[Node, Any],
-                 owned: set[Node] | None) -> bool:
+                 owned: set[Node] | None, lead: tuple[int, ...] = ()) -> bool:
     """y = x with y[at] = value, backwards: the row at `at` is value's, the others are x's. False where it is not a row
     that was written."""
     at = node.operation.writes_at(node.params)
     if at is None:
         return False
+    if lead and y_bar is not None and tuple(y_bar.shape) != (*lead, *node.shape):
+        y_bar = words.broadcast_to(y_bar, (*lead, *node.shape))
     its = rows.pop(node, None)
     if its is None or its.dense is not None and y_bar is not None:
-        its = Rows(y_bar if its is None else its.whole(node, y_bar))
+        its = Rows(y_bar if its is None else its.whole(node, y_bar), len(lead))
     elif y_bar is not None:
         its.dense = y_bar
     x, value = node.parents
     row = its.take(at if at >= 0 else at + node.shape[0])
     if row is not None and value in active:
-        hand(bars, owned, value, row)
+        hand(bars, owned, value, row, lead)
     if x in active and (its.added or its.dense is not None):
         before = rows.setdefault(x, its)  # type: ignore[arg-type]
         if before is not its:

@@ -14,6 +14,7 @@ from ...core.errors import Site, TraceError, TypeRefused, line_of, user_site
 from ...core.operation import NO_PARAMS
 from ...core.trace import Node, Trace, active, live
 from ...machine.memory import apart, places
+from ...machine.questions import thread
 from .marks import IDENTITY, VARIABLE
 
 # ----- dlfeval --------------------------------------------------------------------------------------------------------
@@ -40,6 +41,8 @@ def dlfeval(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """
     code = getattr(function, "__code__", None)
     if code is None or code.co_flags & SUSPENDED:  # quick way past functions that are none of these
+        if hasattr(type(function), "__dlfeval__") and active.trace is None:
+            return function.__dlfeval__(args, kwargs)  # type: ignore[attr-defined]
         refuse_suspended(function)
     trace = outer = active.trace
     leaves: list[Any] | tuple[Any, ...]
@@ -74,7 +77,7 @@ def dlfeval(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
             result = function(*args, **kwargs)
         if owner:
             del leaves, args, kwargs  # with the results' handles gone, most of the trace frees itself
-            result = _left(result)
+            result = _left(result, trace)
         return result
     finally:
         active.trace = outer  # assignments before calls: see `within`
@@ -92,6 +95,7 @@ def dlfeval(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
 
 
 ARRAYS = {dlarray}
+FEW, LITTLE = 32, 64  # nodes of a trace, and numbers in a vector, up to which it is looked at
 SUSPENDED = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
@@ -125,20 +129,29 @@ def _variable(x: dlarray, trace: Trace, site: Site | None) -> dlarray:
     return dlarray._made(value, node, x._labels)
 
 
-def _left(result: Any) -> Any:
+def _left(result: Any, trace: Trace) -> Any:
     """Results as they leave the outermost dlfeval."""
     kind = type(result)
     single = kind is dlarray
     if single or kind is tuple and {*map(type, result)} <= ARRAYS:
         left = []  # quick way, without containers; the plain one is below
+        # where all that was made is small, and still there, no number lies where a large array had been
+        heard = thread.recording  # which puts numbers in their places itself, each time that it is replayed
+        little = heard or len(trace.nodes) <= FEW
+        for reference in trace.nodes if little and not heard else ():
+            node = reference()
+            shape = None if node is None else node.shape
+            if shape is None or shape and (len(shape) > 1 or shape[0] > LITTLE):
+                little = False
+                break
         for r in (result,) if single else result:
             value = r._value
             # without the call of `apart` where that says no more than this
-            place = None if value.ndim or not value.is_cpu else next(places[value.dtype], None)
+            place = None if little or value.ndim or not value.is_cpu else next(places[value.dtype], None)
             if place is not None:
                 place.copy_(value)
                 value = place
-            elif value.numel() == 1:
+            elif not little and value.numel() == 1:
                 value = apart(value)
             left.append(dlarray._made(value, None, r._labels))
         return left[0] if single else tuple(left)

@@ -60,6 +60,9 @@ class TorchBody:
         """The arguments of the module's forward."""
         return tuple(inspect.signature(self.module.forward).parameters)
 
+    def runs(self) -> None:
+        """A module is an object of the user's, whose attributes and hooks can change."""
+
     def run(self, values: list[Any], xs: tuple[Any, ...], training: bool, wanted: str | Sequence[str] | None,
             stateful: bool, options: dict[str, Any]) -> tuple[Any, list[Any] | None]:
         """The module in evaluation or in training; options are the module's own.

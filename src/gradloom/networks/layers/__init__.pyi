@@ -201,8 +201,10 @@ class FullyConnected(Layer):
     bias: Any
 class Function(Layer):
     """Any function of labelled arrays as a layer without parameters."""
-    def __init__(self, function: Any, *, name: Any = None) -> None: ...
+    def __init__(self, function: Any, *, name: Any = None, num_inputs: Any = 1, num_outputs: Any = 1) -> None: ...
     function: Any
+    num_inputs: Any
+    num_outputs: Any
 class GELU(Layer):
     """x / 2 (1 + erf(x / sqrt(2))); `approximation="tanh"` is the cheaper formula with tanh."""
     def __init__(self, *, name: Any = None, approximation: Any = 'none') -> None: ...

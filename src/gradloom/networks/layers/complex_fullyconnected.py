@@ -5,6 +5,8 @@ import math
 from dataclasses import field
 from typing import Any, ClassVar
 
+import torch
+
 from ...core.array import dlarray
 from ...operations.matrices.affine import fullyconnect
 from ..initialize import Initializer, initial
@@ -50,10 +52,10 @@ class ComplexFullyConnected(Layer):
 
 def _complex(initializer: Initializer, shape: tuple[int, ...]) -> Any:
     """Complex numbers whose parts an initializer draws; a function may give complex ones itself."""
-    drawn = dlarray(initial(initializer, shape))
-    if drawn.dtype.is_complex:
-        return drawn
-    return (drawn + 1j * dlarray(initial(initializer, shape))) / math.sqrt(2)
+    drawn = dlarray(initial(initializer, shape))._value
+    if not drawn.is_complex():
+        drawn = torch.complex(drawn, dlarray(initial(initializer, shape))._value) / math.sqrt(2)
+    return dlarray._made(drawn, None)
 
 
 __all__ = ["ComplexFullyConnected"]

@@ -2,15 +2,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import field
 from typing import Any, ClassVar
 
 from ...core.array import dlarray
-from ...core.errors import TypeRefused, line_of, user_site
+from ...core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..layer import Layer
 
 
 class Function(Layer):
     """Any function of labelled arrays as a layer without parameters.
+
+    It takes `num_inputs` arrays, called in1, in2, ... where there are several, and returns `num_outputs`, as a tuple,
+    called out1, out2, ...
 
     >>> import gradloom as gl
     >>> net = gl.dlnetwork([gl.layers.FeatureInput(2), gl.layers.Function(lambda x: 2 * x, name="twice")])
@@ -22,6 +26,8 @@ class Function(Layer):
     """
 
     function: Callable[..., Any]
+    num_inputs: int = field(default=1, kw_only=True)
+    num_outputs: int = field(default=1, kw_only=True)
 
     matlab: ClassVar[str] = "functionLayer"
 
@@ -30,6 +36,23 @@ class Function(Layer):
             raise TypeRefused(
                 f"Function takes a function, not {type(self.function).__name__}, at {line_of(user_site())}; write "
                 "Function(fun)")
+        for name in ("num_inputs", "num_outputs"):
+            n = getattr(self, name)
+            if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+                raise ShapeError(f"{name} of Function is how many there are, not {n!r}, at {line_of(user_site())}; "
+                                 f"write {name}=1")
+
+    @property
+    def input_names(self) -> tuple[str, ...]:  # type: ignore[override]
+        """in, or in1, in2, ..."""
+        n = self.num_inputs
+        return tuple(f"in{k + 1}" for k in range(n)) if n > 1 else ("in",)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:  # type: ignore[override]
+        """out, or out1, out2, ..."""
+        n = self.num_outputs
+        return tuple(f"out{k + 1}" for k in range(n)) if n > 1 else ("out",)
 
     def predict(self, *xs: Any) -> Any:
         return self.function(*xs)

@@ -47,9 +47,10 @@ class NeuralODE(Layer):
         if not isinstance(self.network, WithBody):
             raise TypeRefused(f"NeuralODE takes a dlnetwork, not {type(self.network).__name__}, at "
                               f"{line_of(user_site())}; write NeuralODE(dlnetwork([...]), (0.0, 1.0))")
-        if len(self.network.input_names) > 1:
-            raise TypeRefused(f"NeuralODE takes a network of one input, y, not of "
-                              f"{', '.join(self.network.input_names)}, at {line_of(user_site())}")
+        names = self.network._body.input_names
+        if len(names) > 1:
+            raise TypeRefused(f"NeuralODE takes a network of one input, y, not of {', '.join(names)}, at "
+                              f"{line_of(user_site())}")
         if not isinstance(self.tspan, (tuple, list)) or len(self.tspan) < 2:
             raise ShapeError(f"NeuralODE's tspan is two times or more, not {self.tspan!r}, at {line_of(user_site())}; "
                              "write (0.0, 1.0)")

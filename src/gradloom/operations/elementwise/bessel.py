@@ -15,7 +15,6 @@ from ...core.kinds.elementwise import Elementwise
 from ...machine.dtypes import Tensor
 from ...machine.questions import spared
 from .arithmetic import square
-from .mathematics import sign
 
 _REAL = "of real numbers in SciPy, or in torch"
 
@@ -72,17 +71,23 @@ i1 = elementwise("i1", _in_double(torch.special.i1), lambda x: _i1_slope(x),
                  doc="The modified Bessel function of the first kind of order 1.", real_only=_REAL,
                  torch=("special.i1", "prims.bessel_i1"))
 
-# ----- the mean of t ** n exp(-|x| t) over t = 1 - cos(angle): I0e for n = 0, each less its slope the next
+# ----- the mean of t ** n exp(-|x| t) over t = 1 - cos(angle): I0e for n = 0, each less its slope the next. In turn
+# they are even and odd, so that derivatives at 0 are the limits that both sides have.
 
 
 FAR, NODES, PARTS = 32.0, 40, 32
 
 
 @_in_double
-def _decay_kernel(x: Tensor, n: int) -> Tensor:
-    """The mean over equidistant angles, which is exact to rounding for a smooth periodic function; far from 0 the
-    asymptotic series, whose terms are positive."""
-    x = x.abs()
+def _decay_kernel(x: Tensor, n: int, odd: bool) -> Tensor:
+    """The mean, times the sign of x where it is `odd`."""
+    mean = _mean(x.abs(), n)
+    return mean * torch.sign(x) if odd else mean
+
+
+def _mean(x: Tensor, n: int) -> Tensor:
+    """The mean for x that is not negative: over equidistant angles, which is exact to rounding for a smooth periodic
+    function; far from 0 the asymptotic series, whose terms are positive."""
     far = x >= FAR
     mean = torch.zeros_like(x)
     for k in range(NODES):
@@ -99,15 +104,16 @@ def _decay_kernel(x: Tensor, n: int) -> Tensor:
 
 
 _decay = Elementwise("bessel_decay", _decay_kernel,
-                     [lambda x, n: -(sign(x) * _decay.apply((x,), {"n": n + 1}))], ("x",),
-                     samples=[{"n": 1}, {"n": 2}], domain=(0.2, 3), real_only=_REAL, torch=())
+                     [lambda x, n, odd: -_decay.apply((x,), {"n": n + 1, "odd": not odd})], ("x",),
+                     samples=[{"n": 1, "odd": False}, {"n": 2, "odd": True}], domain=(0.2, 3), real_only=_REAL,
+                     torch=())
 
 
 def _i1e_slope(x: Any) -> Any:
-    return _decay.apply((x,), {"n": 2}) - _decay.apply((x,), {"n": 1})
+    return _decay.apply((x,), {"n": 2, "odd": False}) - _decay.apply((x,), {"n": 1, "odd": False})
 
 
-i0e = elementwise("i0e", torch.special.i0e, lambda x: -(sign(x) * _decay.apply((x,), {"n": 1})), domain=(0.2, 3),
+i0e = elementwise("i0e", torch.special.i0e, lambda x: -_decay.apply((x,), {"n": 1, "odd": True}), domain=(0.2, 3),
                   doc="exp(-|x|) i0(x), which does not overflow; derivative 0 at 0, where it has a kink.",
                   real_only=_REAL, torch=("special.i0e", "prims.bessel_i0e"))
 i1e = elementwise("i1e", torch.special.i1e, lambda x: _i1e_slope(x), domain=(0.2, 3),

@@ -11,7 +11,7 @@ from ...core.declare import elementwise, public
 from ...core.kinds.elementwise import Elementwise
 from ...machine.dtypes import HALF, Tensor
 from ...machine.finite import finite
-from ...machine.questions import decided, spared
+from ...machine.questions import spared
 from .arithmetic import PAIRS_OF_ARRAYS, divide, fused_product, number_like, pair
 from .discrete import trunc
 from .mathematics import apply_unary, sqrt, tan, tanh
@@ -232,7 +232,7 @@ def _shared_out(y_bar: Tensor, a: Any, b: Any) -> Tensor:
     difference = a - b
     if difference.is_complex():
         return y_bar * torch.sigmoid(difference)
-    if difference.is_cpu and decided(lambda: math.isfinite(difference.sum().item())):  # infinities need more care
+    if finite(difference):  # infinities need more care
         away = difference - a
         lost = (a - (difference - away)).sub_(away.add_(b))
         bar = scaled_logistic(y_bar, difference)

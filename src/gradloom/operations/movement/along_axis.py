@@ -2,7 +2,6 @@
 of."""
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -52,30 +51,26 @@ def _put_kernel(x: Tensor, where: Tensor, axis: int, size: int) -> Tensor:
     return torch.zeros(shape, dtype=x.dtype, device=x.device).scatter_add_(axis, _wide(where, x), x)
 
 
-def _flat(where: Tensor, axis: int, size: int) -> Tensor:
-    """Positions in the flattened array."""
-    where = where.cpu()
-    inner = math.prod(where.shape[where.ndim + axis + 1:])
-    outer = math.prod(where.shape[:where.ndim + axis])
-    rows = torch.arange(outer, device="cpu")[:, None, None] * size + where.reshape(outer, where.shape[axis], inner)
-    return (rows * inner + torch.arange(inner, device="cpu")).reshape(-1)
+def _on_last_axis(block: Block, axis: int, where: Tensor, act: Any) -> Block:
+    """An action along the last axis, with positions over all axes, along another: what is along the others stays so."""
+    order = [k for k in range(block.ndim) if k != block.ndim + axis] + [block.ndim + axis]
+    back = [order.index(k) for k in range(block.ndim)]
+    block = block.with_axes(order, [block.shape[k] for k in order])
+    block = act(block, where.permute(order))
+    return block.with_axes(back, [block.shape[k] for k in back])
 
 
 def _pick_on_block(operation: Any, inputs: Any, params: Any) -> Block:
-    """A selector over all elements: no factor."""
+    """A selector along the axis: no factor."""
     block, axis = inputs[0], params["axis"]
-    where = _wide(params["where"], block)
-    flat = action.reshaped(block, (math.prod(block.shape),))
-    return action.reshaped(action.selected(flat, 0, _flat(where, axis, block.shape[axis])), where.shape)
+    return _on_last_axis(block, axis, _wide(params["where"], block),
+                         lambda block, where: action.gathered_at(block, [where], where.shape[-1:]))
 
 
 def _put_on_block(operation: Any, inputs: Any, params: Any) -> Block:
     block, axis, size = inputs[0], params["axis"], params["size"]
-    where = _wide(params["where"], block)
-    shape = list(where.shape)
-    shape[axis] = size
-    flat = action.reshaped(block, (where.numel(),))
-    return action.reshaped(action.placed(flat, 0, _flat(where, axis, size), math.prod(shape)), shape)
+    return _on_last_axis(block, axis, _wide(params["where"], block),
+                         lambda block, where: action.scattered_to(block, [where], [size], 1))
 
 
 _WHERE = torch.tensor([[2, 0, 0], [1, 1, 3]], device="cpu")

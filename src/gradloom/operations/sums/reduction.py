@@ -13,7 +13,7 @@ from ...core.declare import discrete, general, multilinear, public
 from ...core.labels import reduced_axes, without
 from ...machine.caches import remembered
 from ...machine.dtypes import Tensor, differentiable
-from ...machine.questions import spared
+from ...machine.questions import usually
 from ..elementwise.arithmetic import astype, conj, real, square
 from ..elementwise.slopes import inverse_length
 from ..movement.axes import array, broadcast_to, reshape
@@ -333,7 +333,8 @@ def _norm_kernel(x: Tensor, axis: tuple[int, ...], keepdims: bool) -> Tensor:
         return y
     low, high = _exact(y.dtype)
     smallest, largest = torch.aminmax(y) if y.numel() < FEW else (y.amin(), y.amax())
-    if spared(lambda: smallest.item() > low and largest.item() <= high):  # not a NaN
+    if usually(lambda: smallest.item() > low and largest.item() <= high,  # not a NaN
+               lambda: (smallest > low) & (largest <= high)):
         return y
     # squares overflow, or underflow: relative to the largest entry they do not
     largest = x.abs().amax(axis, keepdim=True)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from ....blocks import action
-from ....blocks.axis import Axis, Index
+from ....blocks.axis import Axis, Index, plain
 from ....blocks.block import Block
 from ....blocks.factors import contracted, spread_over, without_repeats
 from ....blocks.term import Term
@@ -20,6 +20,8 @@ from ....machine.dtypes import Tensor
 from ..spatial import Sizes
 from .kernels import forward, to_input
 from .whole_axes import convolved_whole, parted
+
+FEW_CHANNELS = 8  # of a group, below which a convolution with a group for each observation is slow
 
 
 def _has_leading_axes(inputs: Any, params: dict[str, Any]) -> bool:
@@ -51,6 +53,8 @@ def act_weight(operation: Any, inputs: Any, params: dict[str, Any]) -> Block:
     kernel, g = params["kernel"], params["groups"]
     if _has_leading_axes(inputs, params):
         return action.untying(operation, action.in_one_rank(inputs), params)
+    if type(bar) is Block and (apart := _each_alone(bar, x, kernel, params)) is not None:
+        return apart  # quick way: no patches are written; the plain one is below
     if type(bar) is Block:
         block = _grouped(imaged(bar), g)
         patches = _patches(x, kernel, params["stride"], params["padding"], params["dilation"])
@@ -66,6 +70,46 @@ def act_weight(operation: Any, inputs: Any, params: dict[str, Any]) -> Block:
     letters = [plain_, windows] if type(bar) is Block else [windows, plain_]
     w = _contracted(block, other, letters, ["g", "o", "c", *k])
     return action.reshaped(w, (w.shape[0] * w.shape[1], *w.shape[2:]))
+
+
+def _each_alone(bar: Block, x: Tensor, kernel: Sizes, params: dict[str, Any]) -> Block | None:
+    """The weight's cotangent of each observation, where a cotangent is one image for each: one convolution with the
+    observations as groups, or one product with the patches of each. None where it is something else, or where patches
+    are smaller to keep."""
+    g, count = params["groups"], x.shape[0]
+    if len(bar.terms) != 1 or x.is_complex() or bar.dtype is not x.dtype or count == 1:
+        return None
+    (term,) = bar.terms
+    order = tuple(i for axis in term.out for i in axis.indices)
+    if len(term.factors) != 1 or term.factors[0][1] != order or any(a.positions is not None for a in term.out):
+        return None
+    first, tied = term.out[0].indices, term.in_indices()
+    if not tied.issuperset(first) or not tied.isdisjoint(order[len(first):]):
+        return None
+    channels, filters, places = x.shape[1], bar.shape[1], math.prod(bar.shape[2:])
+    window = math.prod(kernel)
+    made, kept = filters * channels // g * window, places * (filters + channels * window)
+    if window == 1 or made > kept:
+        return None
+    options = [params[name] for name in ("stride", "padding", "dilation")]
+    if channels // g >= FEW_CHANNELS:
+        images = term.factors[0][0].reshape((1, count * filters, *bar.shape[2:]))
+        weight = x.new_empty(1).expand(count * filters, channels // g, *kernel)
+        w = torch.ops.aten.convolution_backward(
+            images, x.reshape((1, count * channels, *x.shape[2:])), weight, None, *options, False, [0] * len(kernel),
+            count * g, (False, True, False))[1]
+    elif g == 1:
+        d = len(kernel)
+        axes = (0, 1, *range(2 + d, 2 + 2 * d), *range(2, 2 + d))  # places last, as they lie in x
+        patches = _patches(x, kernel, *options).permute(axes).reshape(count, channels * window, places)
+        w = torch.bmm(term.factors[0][0].reshape(count, filters, places), patches.mT)
+    else:
+        return None
+    out = [plain(n) for n in (channels // g, *kernel)]
+    out.insert(0, plain(filters))
+    ids = (*first, *[i for axis in out for i in axis.indices])
+    shape = (filters, channels // g, *kernel)
+    return bar.made([term.replaced([(w.reshape([i.size for i in ids]), ids)], out)], shape)
 
 
 def imaged(block: Block) -> Block:

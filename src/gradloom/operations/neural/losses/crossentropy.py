@@ -11,7 +11,7 @@ from ....core.declare import composite, general, public
 from ....core.errors import LabelError, ShapeError, TypeRefused, line_of, user_site
 from ....core.labels import described
 from ....machine.dtypes import Tensor, differentiable
-from ....machine.questions import decided, read
+from ....machine.questions import decided, read, usually
 from ...elementwise.activations import sigmoid, softplus
 from ...elementwise.arithmetic import astype, scale
 from ...elementwise.choice import clip
@@ -268,15 +268,22 @@ def check_probabilities(y: Any, axis: int, masked: bool, word: str) -> bool:
     if raw.device.type != "cpu" or not raw.numel():
         return True
     tolerance = 1e-3 if raw.dtype in (torch.float32, torch.float64) else 2e-2
-    low, off = read(raw.amin()), 0.0 if masked else read(raw.sum(axis).sub_(1).abs_().max())
-    if masked or low < 0 or off > tolerance:  # else none is far above 1
-        high = read(raw.amax())
-        if low < -tolerance or high > 1 + tolerance or off > tolerance:
-            sums = "" if masked else f", off 1 by up to {off:.2g} in their sum over C"
-            raise ShapeError(f"{word} takes probabilities, y has values from {low:.4g} to {high:.4g}{sums}, at "
-                             f"{line_of(user_site())}; write {word}(softmax(y), targets), or {word}(y, targets, "
-                             "from_logits=True)")
-    return not low >= tiny(raw)
+    room = tiny(raw)
+
+    def off() -> Tensor:
+        """How far a sum is from 1; the largest where not all classes count."""
+        return raw.amax().sub_(1) if masked else raw.sum(axis).sub_(1).abs_().max()
+
+    if usually(lambda: read(raw.amin()) >= room and read(off()) <= tolerance,
+               lambda: (raw.amin() >= room) & (off() <= tolerance)):
+        return False  # none is far above 1
+    low, high, far = raw.amin(), raw.amax(), off()
+    if decided((low < -tolerance) | (high > 1 + tolerance) | (far > tolerance)):  # a NaN is no such value
+        sums = "" if masked else f", off 1 by up to {read(far):.2g} in their sum over C"
+        raise ShapeError(f"{word} takes probabilities, y has values from {read(low):.4g} to {read(high):.4g}{sums}, at "
+                         f"{line_of(user_site())}; write {word}(softmax(y), targets), or {word}(y, targets, "
+                         "from_logits=True)")
+    return not decided(low >= room)
 
 
 def _class_indices(targets: Any, y: Any, labels: str, axis: int, word: str) -> Any:

@@ -14,7 +14,7 @@ from ....core.operation import Operation
 from ....core.trace import Node, live
 from ....machine.dtypes import Tensor
 from ....machine.layouts import settled
-from ....machine.questions import spared
+from ....machine.questions import usually
 from ...elementwise.mathematics import rsqrt
 from ...sums.reduction import sum
 from .standardizing import (
@@ -144,7 +144,8 @@ def _given_kernel(x: Tensor, offset: Tensor, scale: Tensor, mean: Tensor, varian
     moved = _channels_second(x, axis)
     limit = FAR * epsilon ** 0.5  # a mean below it is not far from 0, whatever the variance
     near = (mean.device.type != "cpu" or not mean.numel()
-            or spared(lambda: torch.linalg.vector_norm(mean, math.inf).item() <= limit))
+            or usually(lambda: torch.linalg.vector_norm(mean, math.inf).item() <= limit,
+                       lambda: torch.linalg.vector_norm(mean, math.inf) <= limit))
     if not near and far(x, mean, (variance + epsilon).rsqrt_()):  # the kernel computes x * a + b for each channel
         moved, mean = moved - over_channels(mean, 1 - moved.ndim, moved.ndim), torch.zeros_like(mean)
     y = torch.native_batch_norm(moved, scale, offset, mean, variance, False, 0.0, epsilon)[0]

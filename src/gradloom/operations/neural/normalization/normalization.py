@@ -184,24 +184,35 @@ def _group_axes(axis: int, rest: Axes) -> Axes:
     return (axis, *(k if k > axis else k - 1 for k in rest))
 
 
-def _groupnorm_parts(x: Any, axis: int, rest: Axes, groups: int, epsilon: float) -> Any:
+def _groupnorm_parts(x: Any, axis: int, rest: Axes, groups: int, epsilon: float, saved_mean: Any, inverse: Any) -> Any:
     """Standardized values in groups, 1 / deviation, and the axes of the statistics."""
     axes = _group_axes(axis, rest)
-    z, inverse = standardized(_split(x, axis, groups), axes, epsilon)
+    saved = _saved(x, saved_mean, inverse)
+    if saved is not None:
+        saved = _in_place(saved[0], x, axis, rest, groups), _in_place(saved[1], x, axis, rest, groups)
+    z, inverse = standardized(_split(x, axis, groups), axes, epsilon, saved)
     return z, inverse, axes
 
 
-def _groupnorm_push(x_dot: Any, offset_dot: Any, scale_dot: Any, x: Any, scale: Any, axis: int, rest: Axes, groups: int,
-                    epsilon: float) -> Any:
-    z, inverse, axes = _groupnorm_parts(x, axis, rest, groups, epsilon)
+def _in_place(statistic: Tensor, x: Tensor, axis: int, rest: Axes, groups: int) -> Tensor:
+    """What the kernel saved, (batches, groups), along the axes of x in groups."""
+    batches = [k for k in range(-x.ndim, 0) if k != axis and k not in rest]
+    apart = statistic.reshape(*[x.shape[k] for k in batches], groups).movedim(-1, sum([k < axis for k in batches]))
+    sizes = [1 if k in rest else x.shape[k] for k in range(-x.ndim, 0)]
+    return apart.reshape(*sizes[:axis], groups, 1, *sizes[x.ndim + axis + 1:])
+
+
+def _groupnorm_push(x_dot: Any, offset_dot: Any, scale_dot: Any, x: Any, scale: Any, saved_mean: Any, inverse: Any,
+                    axis: int, rest: Axes, groups: int, epsilon: float) -> Any:
+    z, inverse, axes = _groupnorm_parts(x, axis, rest, groups, epsilon, saved_mean, inverse)
     z_dot = (None if x_dot is None else _together(through(_split(x_dot, axis, groups), z, inverse, axes),
                                                   x.shape, x.ndim))
     return affine_push(z_dot, offset_dot, scale_dot, _together(z, x.shape, x.ndim), scale, axis, x.ndim)
 
 
-def _groupnorm_pull(y_bar: Any, x: Any, scale: Any, axis: int, rest: Axes, groups: int, epsilon: float,
-                    wanted: Any) -> Any:
-    z, inverse, axes = _groupnorm_parts(x, axis, rest, groups, epsilon)
+def _groupnorm_pull(y_bar: Any, x: Any, scale: Any, saved_mean: Any, inverse: Any, axis: int, rest: Axes, groups: int,
+                    epsilon: float, wanted: Any) -> Any:
+    z, inverse, axes = _groupnorm_parts(x, axis, rest, groups, epsilon, saved_mean, inverse)
     x_bar = None
     if wanted[0]:
         x_bar = _together(through(_split(y_bar * over_channels(scale, axis, x.ndim), axis, groups), z, inverse, axes),
@@ -213,7 +224,7 @@ def _groupnorm_fused(y_bar: Tensor, x: Tensor, scale: Tensor, saved_mean: Tensor
                      axis: int, rest: Axes, groups: int,
                      epsilon: float, wanted: Any) -> Any:
     if saved_mean is None:
-        return _groupnorm_pull(y_bar, x, scale, axis, rest, groups, epsilon, wanted)
+        return _groupnorm_pull(y_bar, x, scale, saved_mean, inverse, axis, rest, groups, epsilon, wanted)
     moved = _grouped(x, axis, rest)
     bar = _grouped(y_bar, axis, rest)
     if moved.stride() != bar.stride():

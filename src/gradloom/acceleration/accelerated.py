@@ -1,0 +1,397 @@
+"""dlaccelerate: a function whose calls are recorded and replayed. The plain result, or the plain call."""
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import threading
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from ..core.array import dlarray
+from ..core.containers import flatten, unflatten
+from ..core.errors import GradloomWarning, TypeRefused, line_of, user_site
+from ..core.finite import checking
+from ..core.trace import live
+from ..derivatives.words.evaluate import dlfeval, refuse_suspended
+from ..machine.questions import thread
+from ..machine.random import random_state, restore_random_state
+from ..vocabulary.misspelled import nearest
+from .entry import MISS, Entry, NoKey, key_of, plain_leaf
+from .outside import Outside, Unfollowed
+from .program import Program
+from .recorder import Recorder
+from .scalars import NotScalar, scalars
+from .writing import straight
+
+EXECUTORS = ("auto", "replay", "scalars")
+AGREEING = 2  # recordings of one kind, one after the other, that must be the same program
+ATTEMPTS = 5  # recordings of one kind that differ, until it stays plain
+log = logging.getLogger("gradloom")
+
+
+class _Kind:
+    """Calls of one kind that are not replayed yet: what was recorded of them, or why they stay plain."""
+
+    __slots__ = ("attempts", "programs", "why")
+
+    def __init__(self) -> None:
+        self.attempts = 0
+        self.programs: list[Program] = []  # the last of each way that the guards allow
+        self.why: str | None = None
+
+
+class AcceleratedFunction:
+    """A function that is recorded and replayed: made by `dlaccelerate`."""
+
+    def __init__(self, function: Callable[..., Any], executor: str = "auto", cache_size: int = 50):
+        self.function, self.executor = function, executor
+        self.enabled = True
+        self.cache_size = cache_size
+        self.check_mode, self.check_tolerance = "none", 1e-4
+        functools.update_wrapper(self, function, updated=())
+        self._lock = threading.Lock()
+        self.clear_cache()
+
+    def clear_cache(self) -> None:
+        """Forget every recording."""
+        with self._lock:
+            self._entries: dict[Any, tuple[Entry, ...]] = {}
+            self._kinds: OrderedDict[Any, _Kind] = OrderedDict()
+            self._outside: Outside | None = None
+            self._hits = self._misses = 0
+            self._miss = ""
+            self._plain: str | None = None  # why no call is accelerated
+            self._crowded = False
+
+    # ----- what it is -----
+
+    @property
+    def hit_rate(self) -> float:
+        """Percent of the calls that were replayed."""
+        calls = self._hits + self._misses
+        return 100 * self._hits / calls if calls else 0.0
+
+    @property
+    def occupancy(self) -> float:
+        """Percent of the places for recordings that are taken."""
+        return 100 * sum([len(its) for its in self._entries.values()]) / self.cache_size
+
+    def explain(self) -> str:
+        """Recordings, their calls, guards and bytes, how often each was replayed, and why the last call that was not
+        replayed was not."""
+        name = getattr(self.function, "__name__", "fun")
+        entries = [e for its in self._entries.values() for e in its]
+        lines = [f"{name}: {len(entries)} recordings, {self._hits} of {self._hits + self._misses} calls replayed"]
+        lines += [f"  {e.executor}: {e.program.described()}, replayed {e.hits} times" for e in entries]
+        lines += [f"  plain: {kind.why}" for kind in self._kinds.values() if kind.why]
+        if self._plain:
+            lines.append(f"  every call is plain: {self._plain}")
+        if self._miss:
+            lines.append(f"  the last call that was not replayed: {self._miss}")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"dlaccelerate({getattr(self.function, '__name__', self.function)!s})"
+
+    # ----- calls -----
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._called(self.function, False, args, kwargs)
+
+    def __dlfeval__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What `dlfeval(self, ...)` gives: evaluation and function are one recording."""
+        return self._called(functools.partial(dlfeval, self.function), True, args, kwargs)
+
+    def _called(self, function: Callable[..., Any], evaluated: bool, args: tuple[Any, ...],
+                kwargs: dict[str, Any]) -> Any:
+        if not self.enabled or self._plain is not None or thread.recording or checking():
+            return function(*args, **kwargs)
+        outside = self._outside
+        if outside is not None:
+            changed = outside.changed()
+            if changed is not None:
+                with self._lock:
+                    self._entries, self._outside = {}, None
+                    self._kinds.clear()
+                self._miss = f"{changed} has changed"
+        form = (evaluated, len(args), *kwargs)
+        for entry in self._entries.get(form, ()):
+            checked = not entry.verified or self.check_mode != "none"
+            state = _generators() if entry.restores or checked and entry.program.draws else None
+            found = entry.call(args, kwargs)
+            if found is not MISS:
+                self._hits += 1
+                entry.hits += 1
+                if not checked:
+                    return found
+                if state is not None:
+                    _put_back(state)
+                return self._compared(entry, found, function(*args, **kwargs))
+            if state is not None:
+                _put_back(state)
+        self._misses += 1
+        return self._missed(function, form, args, kwargs)
+
+    def _missed(self, function: Callable[..., Any], form: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A call that no recording answers: plain, or recorded."""
+        leaves, structure = flatten((args, kwargs))
+        if torch.is_inference_mode_enabled():
+            return function(*args, **kwargs)
+        if any([type(x) is dlarray and x._node is not None and live(x._node) is not None for x in leaves]):
+            self._miss = "an argument is traced: within a trace the call is part of it"
+            return function(*args, **kwargs)
+        arrays = [x for x in leaves if type(x) is dlarray]
+        if len({id(x) for x in arrays}) < len(arrays):
+            self._miss = "one array is passed in two places"
+            return function(*args, **kwargs)
+        try:
+            key = form, key_of(leaves, structure)
+            kind = self._kinds.get(key)
+        except (NoKey, TypeError) as error:
+            self._miss = str(error)
+            return function(*args, **kwargs)
+        if kind is None:
+            with self._lock:
+                self._kinds[key] = _Kind()
+                while len(self._kinds) > 4 * self.cache_size:
+                    self._kinds.popitem(last=False)
+            self._miss = "it is the first call of its kind"
+            return function(*args, **kwargs)
+        if kind.why is not None:
+            self._miss = kind.why
+            return function(*args, **kwargs)
+        return self._recorded(function, form, kind, args, kwargs)
+
+    # ----- recording -----
+
+    def _recorded(self, function: Callable[..., Any], form: Any, kind: _Kind, args: tuple[Any, ...],
+                  kwargs: dict[str, Any]) -> Any:
+        """One call, recorded; from the second recording on that is like the one before it, there is an entry."""
+        try:
+            outside = self._outside or Outside(self.function, flatten((args, kwargs))[0] + [*args, *kwargs.values()])
+        except Unfollowed as error:
+            self._refuse(kind, str(error))
+            return function(*args, **kwargs)
+        leaves, structure = flatten((args, kwargs))
+        handles = [dlarray._made(x._value.detach(), None, x._labels) if type(x) is dlarray else x for x in leaves]
+        values = [x._value if type(x) is dlarray else None for x in handles]
+        recorder = Recorder([v for v in values if v is not None])
+        its, named = unflatten(structure, handles)
+        default = torch.default_generator.get_state()
+        try:
+            thread.recording = recorder
+            with recorder:
+                result = function(*its, **named)
+        finally:
+            thread.recording = False
+        changed = outside.changed()
+        if changed is not None:
+            recorder.end(f"it changes {changed}")
+        if _given_back(leaves, handles, values) or _changed((its, named), (args, kwargs)):
+            recorder.end("it changes its argument")
+        program, why = self._program(recorder, result, default)
+        if program is None:
+            self._refuse(kind, why)
+            return result
+        self._outside = outside
+        self._kept(form, kind, program, args, kwargs, result)
+        return result
+
+    def _program(self, recorder: Recorder, result: Any, default: Any) -> tuple[Program | None, str]:
+        if recorder.why is None:
+            for x in flatten(result)[0]:
+                if type(x) is not dlarray and not plain_leaf(x):
+                    recorder.end(f"it returns a {type(x).__name__}, which is no array")
+                elif type(x) is dlarray and live(x._node) is not None:
+                    recorder.end("it returns an array that is traced")
+        if recorder.why is None and not any([step.draws for step in recorder.steps]) and not torch.equal(
+                default, torch.default_generator.get_state()):
+            recorder.end("it draws random numbers where no recording hears it")
+        if recorder.why is not None:
+            return None, recorder.why
+        outputs = [recorder.slot_of(x._value) for x in flatten(result)[0] if type(x) is dlarray]
+        return Program(recorder, outputs).improved(in_place=True), ""
+
+    def _kept(self, form: Any, kind: _Kind, program: Program, args: tuple[Any, ...], kwargs: dict[str, Any],
+              result: Any) -> None:
+        """Compare with the last recording that took the same way; make an entry where they agree."""
+        program.returned = [x for x in flatten(result)[0] if type(x) is not dlarray]
+        guards = repr(program.guards)
+        before = next((p for p in kind.programs if repr(p.guards) == guards), None)
+        kind.attempts += 1
+        if before is not None:
+            differs = before.difference(program)
+            if differs is None and repr(before.returned) != repr(program.returned):
+                differs = "a number that it returns"
+            if differs is None:
+                self._enter(form, program, args, kwargs, result)
+                kind.programs.remove(before)
+                kind.attempts = 0
+                return
+            kind.programs.remove(before)
+            if kind.attempts >= ATTEMPTS:
+                self._refuse(kind, f"what is the same for torch differs from call to call ({differs}): a number that "
+                                   "comes from outside; pass it as an argument")
+                return
+        self._miss = "it is recorded" if before is None else "it is recorded once more"
+        kind.programs = [*kind.programs[-3:], program]
+
+    def _enter(self, form: Any, program: Program, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+        run, executor = None, "replay"
+        if self.executor in ("auto", "scalars"):
+            with contextlib.suppress(NotScalar):
+                run, executor = scalars(program), "scalars"
+        try:
+            entry = Entry(args, kwargs, result, program, run or straight(program), executor)
+        except NoKey as error:
+            self._miss = str(error)
+            return
+        with self._lock:
+            entries = (entry, *self._entries.get(form, ()))
+            self._entries = {**self._entries, form: entries[:self.cache_size]}
+            if len(entries) > self.cache_size and not self._crowded:
+                self._crowded = True
+                warnings.warn(f"an accelerated function has more than cache_size={self.cache_size} recordings, at "
+                              f"{line_of(user_site())}; pass what differs from call to call as dlarrays, or raise "
+                              "cache_size", GradloomWarning, stacklevel=2)
+
+    def _refuse(self, kind: _Kind, why: str) -> None:
+        kind.why, kind.programs = why, []
+        self._miss = why
+        log.info("%r stays plain: %s", self, why)
+        if not self._entries and sum([k.why is not None for k in self._kinds.values()]) >= 3:
+            self._plain = why
+
+    # ----- checking -----
+
+    def _compared(self, entry: Entry, found: Any, plain: Any) -> Any:
+        """The plain result beside the replayed one: of the first replay always, of all under check_mode."""
+        first = not entry.verified
+        tolerance = self.check_tolerance if not first else None
+        if _close(found, plain, tolerance):
+            entry.verified = True
+            return plain
+        if not first:
+            warnings.warn(f"an accelerated function differs from the plain one by more than "
+                 f"check_tolerance={self.check_tolerance}, at {line_of(user_site())}", GradloomWarning, stacklevel=2)
+            return plain
+        with self._lock:
+            self._entries = {form: tuple([e for e in its if e is not entry]) for form, its in self._entries.items()}
+        self._plain = "a replayed result was not the plain one; please report it"
+        log.warning("%r stays plain: %s", self, self._plain)
+        return plain
+
+
+def _generators() -> Any:
+    """Where this thread's generators and torch's are."""
+    return random_state(), torch.default_generator.get_state()
+
+
+def _put_back(state: Any) -> None:
+    restore_random_state(state[0])
+    torch.default_generator.set_state(state[1])
+
+
+def _given_back(leaves: list[Any], handles: list[Any], values: list[Any]) -> bool:
+    """Put what a function assigned into its arguments where the caller sees it; whether there was anything."""
+    changed = False
+    for x, handle, value in zip(leaves, handles, values, strict=True):
+        if value is not None and (handle._value is not value or handle._labels != x._labels):
+            x._value, x._node, x._labels, x._note = handle._value, handle._node, handle._labels, handle._note
+            changed = True
+    return changed
+
+
+def _changed(now: Any, given: Any) -> bool:
+    """Whether lists and dicts among the arguments were changed; those of the caller then are, too."""
+    if type(given) is list and type(now) is list:
+        if len(now) != len(given):
+            given[:] = now
+            return True
+        return any([_changed(a, b) for a, b in zip(now, given, strict=True)])
+    if type(given) is dict and type(now) is dict:
+        if list(now) != list(given):
+            given.clear()
+            given.update(now)
+            return True
+        return any([_changed(a, b) for a, b in zip(now.values(), given.values(), strict=True)])
+    if type(given) is tuple and type(now) is tuple and len(now) == len(given):
+        return any([_changed(a, b) for a, b in zip(now, given, strict=True)])
+    return False
+
+
+def _close(a: Any, b: Any, tolerance: float | None) -> bool:
+    """Whether two results are the same but for rounding."""
+    (xs, one), (ys, other) = flatten(a), flatten(b)
+    if one != other:
+        return False
+    for x, y in zip(xs, ys, strict=True):
+        if type(x) is not dlarray or type(y) is not dlarray:
+            if type(x) is not type(y) or repr(x) != repr(y):
+                return False
+            continue
+        p, q = x._value, y._value
+        if p.shape != q.shape or p.dtype is not q.dtype or x._labels != y._labels or p.device != q.device:
+            return False
+        if not (p.dtype.is_floating_point or p.dtype.is_complex):
+            if not torch.equal(p, q):
+                return False
+            continue
+        room = tolerance if tolerance is not None else 100 * torch.finfo(p.dtype).eps ** 0.75
+        finite = torch.isfinite(q)
+        scale = float(q[finite].abs().max()) if bool(finite.any()) else 0.0
+        if not torch.allclose(p, q, rtol=room, atol=room * scale, equal_nan=True):
+            return False
+    return True
+
+
+def dlaccelerate(function: Callable[..., Any], /, *, executor: str = "auto",
+                 cache_size: int = 50) -> AcceleratedFunction:
+    """The function, whose calls cost their kernels and little else: recorded twice, then replayed.
+
+    `fast = dlaccelerate(fun)` takes and returns what `fun` does, on its own and in `dlfeval(fast, ...)`, for which
+    evaluation and derivatives are one recording. The first call of a kind is plain, the second and third are recorded
+    and compared, from the fourth on it is replayed, and the first replay is compared with the plain call. A kind is:
+    shapes, labels, types, strides and devices of arrays, the structure of containers and networks, everything else by
+    value.
+
+    It is the plain result, or the plain call. A Python decision on a value (`if gl.sum(x) > 0`) is a guard, which is
+    asked on each call; another answer leads to another recording. Random numbers are drawn afresh. What the function
+    reads from outside (closure, globals, defaults, attributes) is compared on each call. A function that turns a value
+    into a Python float or a NumPy array, prints, or changes something outside stays plain; `fast.explain()` says why
+    and in which line. So do calls with arrays that are traced.
+
+    `fast.enabled`, `cache_size`, `hit_rate` and `occupancy` (percent), `check_mode` ("none", "tolerance": each call is
+    compared with the plain one), `check_tolerance`, `fast.clear_cache()`. `executor` is "auto", "replay" (torch's
+    calls, one after the other) or "scalars" (arrays of at most 16 doubles as Python's floats; chosen by itself).
+
+    >>> import gradloom as gl
+    >>> def rosenbrock(x):
+    ...     y = 100 * (x[1] - x[0] ** 2) ** 2 + (1 - x[0]) ** 2
+    ...     return y, gl.dlgradient(y, x)
+    >>> fast = gl.dlaccelerate(rosenbrock)
+    >>> for k in range(5):
+    ...     value, gradient = gl.dlfeval(fast, gl.dlarray([-1.0, 2.0]))
+    >>> gradient
+    2 dlarray float64
+    [396. 200.]
+    >>> fast.hit_rate
+    40.0
+
+    Source: MATLAB Deep Learning Toolbox, dlaccelerate.
+    """
+    refuse_suspended(function)
+    if executor not in EXECUTORS:
+        raise TypeRefused(f"no executor {executor!r}{nearest(executor, EXECUTORS)}, at {line_of(user_site())}; write "
+                          f"one of {', '.join(EXECUTORS)}")
+    if isinstance(function, AcceleratedFunction):
+        return function
+    return AcceleratedFunction(function, executor, cache_size)
+
+
+__all__ = ["AcceleratedFunction", "dlaccelerate"]

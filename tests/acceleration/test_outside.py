@@ -1,0 +1,152 @@
+"""What a function can read or change besides its arguments: the accelerated one gives the plain result, or is the plain one."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import numpy as np
+import pytest
+
+import gradloom as gl
+
+SCALE, HISTORY, SETTINGS, TABLE, WEIGHTS = 2.0, [], {"k": 3.0}, np.ones(2), gl.dlarray([1.0, 1.0])
+
+
+class Model:
+    factor = 1.0
+
+    def __init__(self):
+        self.rate, self.weights, self.calls = 2.0, gl.dlarray([1.0, 2.0]), 0
+
+    def step(self, x):
+        return x * self.rate * self.factor + self.weights
+
+    def counting(self, x):
+        self.calls += 1
+        return x * self.calls
+
+    @property
+    def double(self):
+        return 2 * self.rate
+
+
+class Slotted:
+    __slots__ = ("rate",)
+
+    def __init__(self):
+        self.rate = 2.0
+
+
+def helper(x):
+    return x * SCALE
+
+
+def closures():
+    count, scale = 0.0, [2.0]
+
+    def counter(x):
+        nonlocal count
+        count += 1
+        return x * count
+
+    return counter, (lambda x: x * scale[0]), scale
+
+
+def assign(name, value):
+    globals()[name] = value
+
+
+def with_default(x, k=[2.0]):  # noqa: B006
+    return x * k[0]
+
+
+def with_named_default(x, *, k=2.0):
+    return x * k
+
+
+model, slotted = Model(), Slotted()
+counter, listed, scale = closures()
+
+
+def appended(x):
+    HISTORY.append(1)
+    return x * 2
+
+
+def change_default():
+    with_named_default.__kwdefaults__["k"] = with_named_default.__kwdefaults__["k"] + 1
+
+
+# name: the function, what changes outside in the middle of the calls, whether it is replayed at all (None: either)
+CASES = {
+    "global number": (lambda x: x * SCALE, lambda: assign("SCALE", SCALE + 1), True),
+    "global of a helper": (lambda x: helper(x), lambda: assign("SCALE", SCALE + 1), True),
+    "entry of a dict": (lambda x: x * SETTINGS["k"], lambda: SETTINGS.update(k=SETTINGS["k"] + 1), True),
+    "list around it": (listed, lambda: scale.append(scale.pop() + 1), True),
+    "mutable default": (with_default, lambda: with_default.__defaults__[0].append(with_default.__defaults__[0].pop() + 1), True),
+    "keyword default": (with_named_default, change_default, True),
+    "attribute of an object": (lambda x: model.step(x), lambda: setattr(model, "rate", model.rate + 1), True),
+    "attribute of a class": (lambda x: model.step(x), lambda: setattr(Model, "factor", Model.factor + 1), True),
+    "property": (lambda x: x * model.double, lambda: setattr(model, "rate", model.rate + 1), True),
+    "slot of an object": (lambda x: x * slotted.rate, lambda: setattr(slotted, "rate", slotted.rate + 1), True),
+    "method": (model.step, lambda: setattr(model, "rate", model.rate + 1), True),
+    "array in an object": (lambda x: model.step(x), lambda: setattr(model, "weights", model.weights + 1), True),
+    "global array": (lambda x: x * WEIGHTS, lambda: assign("WEIGHTS", WEIGHTS + 1), True),
+    "global array, assigned into": (lambda x: x * WEIGHTS, lambda: WEIGHTS.__setitem__(0, 7.0), True),
+    "NumPy array, written into": (lambda x: x * TABLE, lambda: TABLE.__iadd__(1), True),
+    "counter (nonlocal)": (counter, None, False), "counter (attribute)": (lambda x: model.counting(x), None, False),
+    "history.append": (appended, None, False), "np.random": (lambda x: x * np.random.rand(2), None, False),
+    "random": (lambda x: x * random.random(), None, False), "gl.rand": (lambda x: x * gl.rand((2,)), None, True),
+    "if bool": (lambda x: x * 2 if gl.sum(x) > 0 else x * 3, None, True),
+    "draw, then a branch": (lambda x: x * gl.rand((2,)) if gl.sum(x) > 0 else x * 3, None, True),
+    "if float(...) > 0": (lambda x: x * 2 if float(gl.sum(x)) > 0 else x * 3, None, False),
+    "extractdata": (lambda x: x * gl.extractdata(x), None, False), "x[int(argmax)]": (lambda x: x * x[int(gl.argmax(x))], None, True),
+    "print": (lambda x: (str(x), x * 2)[1], None, False),
+    "range(int(...))": (lambda x: sum([x for _ in range(int(gl.sum(x > 0)))], x), None, True),
+    "x[mask]": (lambda x: gl.sum(x[x > 0]) * x, None, True), "x.item()": (lambda x: x * x[0].item(), None, False),
+    "max(a, b)": (lambda x: x * max(x[0], x[1]), None, True), "in a list": (lambda x: x * 2 if x[0] in [1.0, 2.0] else x * 3, None, None),
+    "shape": (lambda x: x * x.shape[0], None, True), "the clock": (lambda x: x * (0 * time.time() + 2), None, None),
+    "assigns into its argument": (lambda x: (x.__setitem__(0, 2.0), x * 3)[1], None, False),
+    "seeds": (lambda x: (gl.rng(3), x * gl.rand((2,)))[1], None, False),
+}
+POINTS = [[1.0, 2.0], [2.0, 1.5], [1.0, 2.0], [0.5, 1.0], [3.0, -1.0], [-2.0, 0.5], [2.0, 0.25], [1.5, 2.5], [0.5, 3.0], [1.0, 7.0], [2.0, 2.5], [1.5, 3.0]]
+
+
+def seed(k):
+    np.random.seed(k)
+    random.seed(k)
+    gl.rng(k)
+
+
+@pytest.mark.parametrize("evaluated", [False, True], ids=["called", "in dlfeval"])
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_outside(name, evaluated):
+    """Each call gives the plain result, changes what the plain call changes, and leaves the generators where that does."""
+    f, change, replayed = CASES[name]
+    if evaluated and name in ("if float(...) > 0", "x.item()"):
+        pytest.skip("traced arrays refuse to become Python's numbers")
+    if evaluated and name == "assigns into its argument":
+        replayed = True  # what it gets is a variable of its own
+    fast = gl.dlaccelerate(f)
+
+    def run(function, x):
+        return gl.dlfeval(function, x) if evaluated else function(x)
+
+    for k, values in enumerate(POINTS):
+        if k == 6 and change:
+            change()
+        before = model.calls, counter.__closure__[0].cell_contents, list(HISTORY)
+        a, b = gl.dlarray(values), gl.dlarray(values)
+        seed(k)
+        found, after = run(fast, a), gl.rand(())
+        changed = model.calls, counter.__closure__[0].cell_contents, list(HISTORY)
+        model.calls, counter.__closure__[0].cell_contents, HISTORY[:] = before
+        seed(k)
+        expected = run(f, b)
+        assert np.array_equal(found.numpy(), expected.numpy()), (k, fast.explain())
+        assert after == gl.rand(()), (k, fast.explain())
+        assert np.array_equal(a.numpy(), b.numpy())
+        assert changed == (model.calls, counter.__closure__[0].cell_contents, list(HISTORY)), (k, fast.explain())
+    if replayed is not None:
+        assert (fast.hit_rate > 0) is replayed, fast.explain()

@@ -1,0 +1,107 @@
+"""check_layer: what it says of good layers, and that each of its trials notices a layer that is wrong there."""
+import pytest
+
+import gradloom as gl
+
+L = gl.layers
+CB = gl.Layout((2, 1), "CB")
+
+
+@pytest.mark.parametrize(("layer", "layouts"), [
+    (L.FullyConnected(3), [CB]), (L.BatchNormalization(), [CB]), (L.Dropout(0.4), [CB]), (L.Addition(), [CB, CB]), (L.FeatureInput(2), []),
+    (L.Convolution2d(2, 2), [gl.Layout((3, 3, 1, 1), "SSCB")]), (L.Softmax(), [gl.Layout((3,), "C")]),
+    (L.Function(lambda a, b: (a * b, a - b), num_inputs=2, num_outputs=2), [CB, CB]),
+    (L.Network(gl.dlnetwork([L.FullyConnected(2), L.Tanh()], initialize=False)), [CB])])
+def test_good_layers_pass(layer, layouts):
+    report = gl.check_layer(layer, *layouts)
+    assert report.ok and bool(report) and "FAILED" not in repr(report) and repr(report).splitlines()[0] == repr(layer)
+    assert {t.what for t in report.trials if t.ok} >= {"constructor", "initialize", "in use", "in training", "types", "derivatives in use"}
+
+
+class Good(gl.Layer):
+    def predict(self, x):
+        return x ** 2
+
+
+class WrongBackward(Good):
+    def backward(self, x, y, y_bar):
+        return 3 * x * y_bar
+
+
+class Forgets(gl.Layer):
+    size: float
+
+    def __post_init__(self):
+        object.__setattr__(self, "size", self.size + 1)
+
+    def predict(self, x):
+        return self.size * x
+
+
+class Starts(gl.Layer):
+    w: gl.Learnable
+
+    def initialize(self, layout):
+        raise RuntimeError("no start")
+
+    def predict(self, x):
+        return x
+
+
+class Overwrites(gl.Layer):
+    def predict(self, x):
+        x._value.zero_()
+        return x * 1.0
+
+
+class LosesTheBatch(gl.Layer):
+    def predict(self, x):
+        return gl.sum(x, axis="B")
+
+
+class OneType(gl.Layer):
+    def predict(self, x):
+        return x.astype("float32") * 1.0
+
+
+class Grows(gl.Layer):
+    seen: gl.State
+
+    def initialize(self, layout):
+        self.seen = gl.zeros((1,))
+
+    def predict(self, x):
+        self.seen = gl.concat([self.seen, self.seen])
+        return x
+
+
+class Mixes(gl.Layer):
+    def predict(self, x):
+        return x - gl.mean(x, axis="B")
+
+
+class Jumps(gl.Layer):
+    def predict(self, x):
+        return x * 1.0
+
+    def forward(self, x):
+        return gl.detach(x) * x
+
+
+@pytest.mark.parametrize(("layer", "trial", "note"), [
+    (WrongBackward(), "derivatives in use", "pull"), (Forgets(1.0), "constructor", "made again"), (Starts(), "initialize", "no start"),
+    (Overwrites(), "in use", "input 0 was changed"), (LosesTheBatch(), "in use", "no axis B"), (OneType(), "types", "float64 gives float32"),
+    (Grows(), "states", "seen of 1 becomes 2"), (Mixes(), "several observations", "observation 0"), (Jumps(), "derivatives in training", "")])
+def test_a_layer_that_is_wrong_is_told_where(layer, trial, note):
+    report = gl.check_layer(layer, CB, raises=False)
+    failed = {t.what: t.note for t in report.failures}
+    assert trial in failed and note in failed[trial] and f"{len(failed)} FAILED" in repr(report)
+    with pytest.raises(AssertionError, match=rf"of {type(layer).__name__} failed, at test_check_layer"):
+        gl.check_layer(layer, CB)
+
+
+def test_what_is_refused():
+    with pytest.raises(TypeError, match="check_layer takes a layer, not type"):
+        gl.check_layer(Good, CB)
+    with pytest.raises(TypeError, match=r"a layout for each input of the layer, not \(\)"):
+        gl.check_layer(Good())
