@@ -698,6 +698,8 @@ def scale(a: Any, b: Any, /) -> Any:
     """a * b where 0 times infinity is 0: how a walk multiplies a cotangent `a` with a partial `b` where something was selected."""
 def scheduled_learn_rate(schedule: Any, learn_rate: Any, iteration: Any, epoch: Any = 1, iterations_per_epoch: Any = None) -> Any:
     """The learning rate at an iteration and an epoch, both counted from 1, from the one that training began with."""
+def scores2label(scores: Any, class_names: Any = None, axis: Any = None) -> Any:
+    """The class with the largest score of each observation: NumPy words for class_names of words, else integers."""
 def searchsorted(a: Any, b: Any, /, *, side: Any = 'left', sorter: Any = None) -> Any:
     """The positions in the sorted vector a where the elements of b would keep it sorted."""
 def sec(x: Any, /) -> Any:

@@ -1,7 +1,7 @@
 """Data: datastores, and mini-batches of them."""
 from .arrays import ArrayDatastore
 from .augmented import AugmentedImageDatastore
-from .classes import confusionchart, confusionmat, roc_chart
+from .classes import confusionchart, confusionmat, roc_chart, scores2label
 from .combined import CombinedDatastore, combine
 from .datastore import Datastore
 from .files import FileDatastore, ImageDatastore
@@ -13,4 +13,4 @@ from .transformed import TransformedDatastore
 
 __all__ = ["ArrayDatastore", "AugmentedImageDatastore", "CombinedDatastore", "Datastore", "FileDatastore",
            "ImageDatastore", "TableDatastore", "TransformedDatastore", "combine", "confusionchart", "confusionmat",
-           "count_each_label", "minibatchqueue", "padsequences", "roc_chart", "split_each_label"]
+           "count_each_label", "minibatchqueue", "padsequences", "roc_chart", "scores2label", "split_each_label"]

@@ -10,6 +10,22 @@ import torch
 from ..core.array import dlarray
 from ..core.errors import ShapeError, TypeRefused, line_of, needed, user_site
 from ..core.labels import described, positions
+from ..operations.neural.encoding import onehotdecode
+
+
+def scores2label(scores: Any, class_names: Sequence[Any] | None = None, axis: int | str | None = None) -> Any:
+    """The class with the largest score of each observation: NumPy words for class_names of words, else integers.
+
+    scores: what a classifier returns; the classes are along `axis`, C where scores are labelled. class_names: the
+    classes in order, those of `queue.class_names`. Raises ShapeError where there are not as many class_names as scores.
+
+    >>> import gradloom as gl
+    >>> gl.scores2label(gl.dlarray([[0.1, 0.9], [0.8, 0.2]], "BC"), ["cat", "dog"]).tolist()
+    ['dog', 'cat']
+
+    Source: MATLAB scores2label.
+    """
+    return onehotdecode(scores, class_names, axis)
 
 
 def confusionmat(t: Any, y: Any, class_names: Sequence[Any] | None = None) -> tuple[np.ndarray, list[Any]]:
@@ -45,7 +61,7 @@ def _listed(classes: Any, class_names: Sequence[Any] | None, word: str) -> list[
     found = np.asarray(classes.cpu() if isinstance(classes, torch.Tensor) else classes).reshape(-1)
     if found.dtype.kind == "f" or found.dtype.kind == "c":
         raise TypeRefused(f"{word} takes classes, words or integers, not {found.dtype}, at {line_of(user_site())}; "
-                          "write onehotdecode(scores, class_names)")
+                          "write scores2label(scores, class_names)")
     values = found.tolist()
     if class_names is not None and found.dtype.kind in "iu" and all(isinstance(name, str) for name in class_names):
         if found.size and not 0 <= found.min() <= found.max() < len(class_names):
@@ -150,4 +166,4 @@ def _axes(ax: Any, word: str) -> Any:
     return needed("matplotlib.pyplot", word).subplots()[1] if ax is None else ax
 
 
-__all__ = ["confusionchart", "confusionmat", "roc_chart"]
+__all__ = ["confusionchart", "confusionmat", "roc_chart", "scores2label"]

@@ -14,7 +14,9 @@ MODULE: Table = {
     "MATLAB": {
         "forward": "y, state = net.forward(x, return_state=True)", "predict": "y = net.predict(x)",
         "minibatchpredict": "y = net.predict(x)", "classify": 'digits = gl.argmax(net(x), axis="C")',
-        "scores2label": 'digits = gl.argmax(y, axis="C")',
+        "transform": "gl.ArrayDatastore(data).transform(lambda x: 2 * x)",
+        "readall": "gl.ArrayDatastore(data).read_all()", "subset": "gl.ArrayDatastore(data).subset([0, 1])",
+        "hasdata": "gl.ArrayDatastore(data).hasdata()", "preview": "gl.ArrayDatastore(data).preview()",
         "initialize": "net = net.initialize()"
             " | a network is initialised when it is made, unless initialize=False or an edit left something unset",
         "analyzeNetwork": "gl.summary(net)", "canUseGPU": "torch.cuda.is_available()",
@@ -206,11 +208,8 @@ LAYERS: Table = {
 PLANNED = {
     "trainnet": "a custom training loop, docs/from_matlab.md",
     "TrainingOptions": "arguments of your own training loop",
-    "minibatchqueue": "order = gl.permutation(n), and x[order[k:k + 32]]",
-    "ImageDatastore": "", "ArrayDatastore": "x[places]", "FileDatastore": "", "AugmentedImageDatastore": "",
-    "CombinedDatastore": "", "TrainingProgressMonitor": "", "TrainingState": "", "split_each_label": "",
-    "count_each_label": "", "save_checkpoint": "save(container, path)", "load_checkpoint": "load(path)",
-    "partials": "dlgradient(..., enable_higher_derivatives=True)", "distributed": "",
+    "TrainingProgressMonitor": "", "TrainingState": "", "save_checkpoint": "save(container, path)",
+    "load_checkpoint": "load(path)", "partials": "dlgradient(..., enable_higher_derivatives=True)", "distributed": "",
 }
 PLANNED_OF_NETWORKS = {
     "trainnet": "a custom training loop, docs/from_matlab.md",
