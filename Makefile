@@ -51,6 +51,7 @@ stub: .venv/.installed-dev ## write the stub files anew
 table: .venv/.installed-dev ## write the generated tables of the docs anew
 	$(PY) tools/make_operation_table.py
 	$(PY) tools/make_layer_table.py
+	$(PY) tools/make_options_table.py
 
 clean: ## remove what was built or written, but not .venv (rm -rf .venv does that)
 	rm -rf build dist output examples/output .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -2,10 +2,12 @@
 
     python examples/digits.py [--output FOLDER]
 
-A network is trained on 1,437 digits in a custom training loop. Then, for one digit that it has not seen: how does every
-one of the 12,544 outputs of the layer `relu1` change with every weight before that layer? The answer is a 12,544 x 192
-matrix. Row by row it takes 12,544 backward passes; `dljacobian` gives it at once, because it keeps the structure that
-the chain rule leaves. Twenty rows are compared with `dlgradient`, and what was found is drawn (digits_pictures.py).
+The question that started gradloom, as it was asked: an image datastore over folders of digits, 50 of each for training
+and the rest held out, four epochs of stochastic gradient descent with momentum. Then, for one digit that the network has
+not seen: how does every one of the 12,544 outputs of the layer `relu1` change with every weight before that layer? The
+answer is a 12,544 x 192 matrix. Row by row it takes 12,544 backward passes; `dljacobian` gives it at once, because it
+keeps the structure that the chain rule leaves. Twenty rows are compared with `dlgradient`, and what was found is drawn
+(digits_pictures.py).
 """
 import argparse
 import sys
@@ -14,31 +16,40 @@ from pathlib import Path
 
 import digits_pictures as pictures
 import numpy as np
+from PIL import Image
 from scipy.ndimage import zoom
 from sklearn.datasets import load_digits
 
 import gradloom as gl
 
-SEED = 1
-EPOCHS = 4
-BATCH = 32
-HELD_OUT = 360
+SEED = 0
+TRAIN_FILES = 50  # of each digit
 GOOD_ENOUGH = 0.95
 
 
 # ----- data and network -----------------------------------------------------------------------------------------------
 
 
-def digits(seed=SEED, held_out=HELD_OUT):
-    """Scikit-learn's handwritten digits as 28 x 28 images in [0, 1]: (images, classes) to train with, and the same held
-    out."""
+def write_digits(folder):
+    """Scikit-learn's handwritten digits as 28 x 28 images, in a folder for each digit: 0/0000.png and so on."""
     data = load_digits()
-    framed = np.pad(data.images / 16, ((0, 0), (1, 1), (1, 1)))  # 8 x 8 pixels and an empty margin
-    images = np.stack([zoom(image, 28 / 10, order=1, mode="nearest", grid_mode=True) for image in framed])
-    images = images[:, None].astype("float32")  # batch, channel, height, width
-    order = np.random.default_rng(seed).permutation(len(images))
-    parts = order[held_out:], order[:held_out]
-    return [(gl.dlarray(images[part], "BCSS"), gl.dlarray(data.target[part], "B")) for part in parts]
+    framed = np.pad(data.images * (255 / 16), ((0, 0), (1, 1), (1, 1)))  # 8 x 8 pixels and an empty margin
+    for k, (image, digit) in enumerate(zip(framed, data.target, strict=True)):
+        path = folder / str(digit) / f"{k:04d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        large = zoom(image, 28 / 10, order=1, mode="nearest", grid_mode=True)
+        Image.fromarray(np.round(large).astype("uint8")).save(path)
+
+
+def datastores(folder, train_files=TRAIN_FILES):
+    """The images to train with, and those that are held out. The names of their folders are their classes."""
+    images = gl.ImageDatastore(folder, include_subfolders=True, label_source="foldernames")
+    return gl.split_each_label(images, train_files, randomized=True)
+
+
+def as_array(image):
+    """An image as it was read, height x width x channel, as the network takes it."""
+    return gl.dlarray(np.moveaxis(image, -1, 0).astype("float32"), "CSS")
 
 
 def network():
@@ -65,68 +76,13 @@ def network():
 # ----- training -------------------------------------------------------------------------------------------------------
 
 
-def model_loss(net, images, classes):
-    """The loss of a batch, its gradient, and the state that batch normalization has moved to."""
-    y, state = net.forward(images, return_state=True)
-    loss = gl.crossentropy(y, classes)
-    return loss, gl.dlgradient(loss, net.learnables), state
-
-
-def accuracy(net, images, classes):
-    """The share of images whose most probable class is right."""
-    return gl.mean(gl.argmax(net(images), axis="C") == classes).item()
-
-
-def train(net, training, held_out, epochs=EPOCHS):
-    """The trained network, the loss of every batch, and (number of batches, held-out accuracy) after every epoch."""
-    images, classes = training
-    batches = -(-len(images) // BATCH)
-    losses, accuracies, velocity = [], [(0, accuracy(net, *held_out))], None
-    with Progress(epochs * batches) as progress:
-        for epoch in range(1, epochs + 1):
-            order = gl.permutation(len(images))
-            for k in range(batches):
-                chosen = order[k * BATCH:(k + 1) * BATCH]
-                loss, gradients, state = gl.dlfeval(model_loss, net, images[chosen], classes[chosen])
-                net = net.replace(state=state)
-                net, velocity = gl.sgdmupdate(net, gradients, velocity, learn_rate=0.01, momentum=0.9)
-                losses.append(loss.item())
-                progress.step(losses[-1])
-            accuracies.append((len(losses), accuracy(net, *held_out)))
-            progress.say(
-                f"  epoch {epoch} of {epochs}:  loss {np.mean(losses[-batches:]):.3f},  held-out accuracy "
-                f"{accuracies[-1][1]:.1%}")
-    return net, losses, accuracies
-
-
-class Progress:
-    """Lines, and on a terminal a bar as well where tqdm is installed."""
-
-    def __init__(self, total):
-        self.bar = None
-        if sys.stderr.isatty():
-            try:
-                from tqdm import tqdm
-            except ImportError:
-                return
-            self.bar = tqdm(total=total, desc="training", unit="batch", leave=False)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self.bar is not None:
-            self.bar.close()
-
-    def step(self, loss):
-        if self.bar is not None:
-            self.bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
-            self.bar.update()
-
-    def say(self, line):
-        if self.bar is not None:
-            self.bar.clear()
-        print(line, flush=True)
+def train(net, training, held_out, **changes):
+    """The trained network, and what trainnet tells about the run."""
+    options = gl.TrainingOptions("sgdm", **{
+        "initial_learn_rate": 0.001, "max_epochs": 4, "mini_batch_size": 8, "shuffle": "every-epoch",
+        "validation_data": held_out, "validation_frequency": 62, "metrics": "accuracy", "output_network": "last-iteration",
+        "verbose": False, **changes})
+    return gl.trainnet(training, net, "crossentropy", options)
 
 
 # ----- the Jacobian of a hidden layer ---------------------------------------------------------------------------------
@@ -182,22 +138,23 @@ def bytes_in_words(n):
 
 def main(output):
     gl.rng(SEED)
-    training, held_out = digits()
-    print(f"Handwritten digits, 28 x 28: {len(training[0]):,} to train with, {len(held_out[0])} held out.\n")
+    write_digits(output / "digits")
+    training, held_out = datastores(output / "digits")
+    print(f"Handwritten digits, 28 x 28: {len(training):,} to train with, {len(held_out):,} held out.\n")
     net = network()
     print(f"{net}\n")
 
-    print(f"Training: {EPOCHS} epochs in batches of {BATCH}, stochastic gradient descent with momentum.")
+    print("Training: 4 epochs, stochastic gradient descent with momentum.")
     start = time.perf_counter()
-    net, losses, accuracies = train(net, training, held_out)
-    share = accuracies[-1][1]
-    print(f"Held-out accuracy {share:.1%} ({round(share * len(held_out[0]))} of {len(held_out[0])}), after "
+    net, info = train(net, training, held_out, verbose=True, plots=monitor(output))
+    share = info.validation["accuracy"][-1]
+    print(f"Held-out accuracy {share:.1%} ({round(share * len(held_out))} of {len(held_out):,}), after "
           f"{time_in_words(time.perf_counter() - start)}.\n")
     if share < GOOD_ENOUGH:
         sys.exit(f"The held-out accuracy is below {GOOD_ENOUGH:.0%}: something is wrong.")
 
     # One digit that the network has not seen, and its relu1: 16 filters x 28 x 28.
-    digit = held_out[0][held_out[1].tolist().index(3)]
+    digit = as_array(next(image for image, name in held_out if name == "3"))
     h, probabilities = (np.asarray(y) for y in net.predict(digit, outputs=["relu1", "softmax"]))
     print(f"A held-out 3; the network says {probabilities.argmax()}, with probability {probabilities.max():.3f}.")
 
@@ -213,10 +170,15 @@ def main(output):
     compare(net, digit, h, J, matrix, places)
     time_both(net, digit, h, J, places, first)
 
-    files = draw(output, np.asarray(digit)[0], h, J, matrix, places, losses, accuracies)
-    print(f"Pictures, in {output.resolve()}:")
+    files = draw(output, np.asarray(digit)[0] / 255, h, J, matrix, places, info)
+    print(f"Pictures, and training.html with its curves, in {output.resolve()}:")
     for path, content in files:
         print(f"  {path.name:22}{content}")
+
+
+def monitor(output):
+    """Training's curves in a file, when it ends."""
+    return gl.TrainingProgressMonitor(x_label="iteration", displays=[gl.displays.Report(output / "training.html")])
 
 
 def compare(net, digit, h, J, matrix, places):
@@ -249,13 +211,14 @@ def time_both(net, digit, h, J, places, first):
           "long as the matrix.\n")
 
 
-def draw(output, image, h, J, matrix, places, losses, accuracies):
+def draw(output, image, h, J, matrix, places, info):
     """Write the pictures: [(path, what it shows)]."""
     output.mkdir(parents=True, exist_ok=True)
+    accuracies = list(zip(info.validation["iteration"], info.validation["accuracy"], strict=True))
     strongest = places[:len(h)]
     kernels = J["conv1", "weights"].dense().numpy()[..., 0, :, :]  # filter, i, j; filter, 3, 3
     return [
-        pictures.training(output / "training.png", losses, accuracies),
+        pictures.training(output / "training.png", info.training["loss"], accuracies),
         pictures.relu1_maps(output / "relu1_maps.png", image, h, strongest),
         pictures.jacobian_rows(output / "jacobian_rows.png", image, h, kernels, strongest),
         pictures.jacobian_matrix(output / "jacobian_matrix.png", matrix, J.columns, h.shape),

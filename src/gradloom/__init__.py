@@ -71,9 +71,14 @@ from .networks import (
 from .networks.weights import load_weights, save_weights
 from .operations.matrices import linalg
 from .storage.files import load, save
+from .training import displays
 from .training.adaptive import adamupdate, rmspropupdate
+from .training.checkpoints import load_checkpoint, save_checkpoint
 from .training.clipping import clip_gradients
 from .training.lbfgs import LBFGSState, lbfgsupdate
+from .training.monitor import TrainingProgressMonitor, group_subplot, record_metrics, update_info
+from .training.options import TrainingOptions
+from .training.prediction import minibatchpredict, testnet
 from .training.schedules import (
     LearnRateSchedule,
     cosine_learn_rate,
@@ -84,6 +89,8 @@ from .training.schedules import (
     scheduled_learn_rate,
     warmup_learn_rate,
 )
+from .training.state import TrainingState
+from .training.trainnet import TrainingInfo, trainnet
 from .training.updates import dlupdate, sgdmupdate
 from .vocabulary.hints import of_module as _said_of
 from .vocabulary.types import say_types as _say_types
@@ -93,10 +100,11 @@ __version__ = "0.1.0"
 globals().update(_PUBLIC)
 for _word in (adamupdate, check_derivatives, clip_gradients, combine, confusionchart, confusionmat, cosine_learn_rate,
               count_each_label, cyclical_learn_rate, dlaccelerate, dldivergence, dlgradient, dljacobian, dllaplacian,
-              exponential_learn_rate, hessian, hvp, jacobian, jvp, keep_memory, lbfgsupdate, load, load_weights,
-              padsequences, piecewise_learn_rate, polynomial_learn_rate, rmspropupdate, roc_chart, save, save_weights,
+              exponential_learn_rate, group_subplot, hessian, hvp, jacobian, jvp, keep_memory, lbfgsupdate, load,
+              load_checkpoint, load_weights, minibatchpredict, padsequences, piecewise_learn_rate,
+              polynomial_learn_rate, record_metrics, rmspropupdate, roc_chart, save, save_checkpoint, save_weights,
               scheduled_learn_rate, scores2label, sgdmupdate, sparse_hessian, sparse_jacobian, split_each_label,
-              transformer_block, value_and_gradient, vjp, warmup_learn_rate):
+              testnet, trainnet, transformer_block, update_info, value_and_gradient, vjp, warmup_learn_rate):
     _word.__module__ = "gradloom"
     globals()[_word.__name__] = _explained(_word, always=True)
     _say_types(globals()[_word.__name__], one_array=False)
@@ -104,13 +112,15 @@ _WORDS = """
 AcceleratedFunction ArrayDatastore AugmentedImageDatastore BatchDependenceWarning CombinedDatastore DataError
 Datastore DerivativeCheck DerivativeMismatch DifferentiableFunction FileDatastore FileRefused GradloomError
 GradloomWarning ImageDatastore Jacobian LBFGSState LabelError Layer Layout LearnRateSchedule Learnable Learnables
-NotFinite ShapeError State TableDatastore TraceError TransformedDatastore TypeRefused UnknownName adamupdate array_api
-check_derivatives check_finite check_layer clip_gradients combine confusionchart confusionmat cosine_learn_rate
-count_each_label cyclical_learn_rate detach dlaccelerate dlarray dldivergence dlfeval dlgradient dljacobian
-dllaplacian dlnetwork dlupdate exponential_learn_rate extractdata hessian hvp isdlarray jacobian jvp keep_memory
-layers lbfgsupdate linalg load load_weights minibatchqueue padsequences piecewise_learn_rate plot
-polynomial_learn_rate rmspropupdate roc_chart save save_weights scheduled_learn_rate scores2label sgdmupdate
-sparse_hessian sparse_jacobian split_each_label summary transformer_block value_and_gradient vjp warmup_learn_rate
+NotFinite ShapeError State TableDatastore TraceError TrainingInfo TrainingOptions TrainingProgressMonitor
+TrainingState TransformedDatastore TypeRefused UnknownName adamupdate array_api check_derivatives check_finite
+check_layer clip_gradients combine confusionchart confusionmat cosine_learn_rate count_each_label cyclical_learn_rate
+detach displays dlaccelerate dlarray dldivergence dlfeval dlgradient dljacobian dllaplacian dlnetwork dlupdate
+exponential_learn_rate extractdata group_subplot hessian hvp isdlarray jacobian jvp keep_memory layers lbfgsupdate
+linalg load load_checkpoint load_weights minibatchpredict minibatchqueue padsequences piecewise_learn_rate plot
+polynomial_learn_rate record_metrics rmspropupdate roc_chart save save_checkpoint save_weights scheduled_learn_rate
+scores2label sgdmupdate sparse_hessian sparse_jacobian split_each_label summary testnet trainnet transformer_block
+update_info value_and_gradient vjp warmup_learn_rate
 """
 _VOCABULARY = sorted({*_PUBLIC, *_WORDS.split(), *[name for name in globals() if name.startswith("__")]})
 __all__ = [name for name in (*_PUBLIC, *_WORDS.split()) if not hasattr(_builtins, name)]

@@ -31,10 +31,15 @@ from .core.errors import ShapeError as ShapeError
 from .networks.layer import State as State
 from .data.tables import TableDatastore as TableDatastore
 from .core.errors import TraceError as TraceError
+from .training.trainnet import TrainingInfo as TrainingInfo
+from .training.options import TrainingOptions as TrainingOptions
+from .training.monitor import TrainingProgressMonitor as TrainingProgressMonitor
+from .training.state import TrainingState as TrainingState
 from .data.transformed import TransformedDatastore as TransformedDatastore
 from .core.errors import TypeRefused as TypeRefused
 from .networks.parameters import UnknownName as UnknownName
 from .interop import array_api as array_api
+from .training import displays as displays
 from .networks.network import dlnetwork as dlnetwork
 from .networks import layers as layers
 from .operations.matrices import linalg as linalg
@@ -446,6 +451,8 @@ def greater(a: Any, b: Any, /) -> Any:
     """a > b, element by element."""
 def greater_equal(a: Any, b: Any, /) -> Any:
     """a >= b, element by element."""
+def group_subplot(monitor: Any, group: Any, metrics: Any, /, *, scale: Any = 'linear') -> Any:
+    """Draw metrics in one picture, with a "linear" or a "log" axis: `group_subplot(monitor, "losses", ["a", "b"])`."""
 def groupnorm(x: Any, num_groups: Any, offset: Any, scale: Any, /, *, epsilon: Any = 1e-05, data_format: Any = None) -> Any:
     """Each group of channels of each observation with mean 0 and variance 1, then scaled and shifted channel by channel."""
 def gru(x: Any, h0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, /, *, reset_gate_mode: Any = 'after-multiplication', mask: Any = None, state_activation: Any = 'tanh', gate_activation: Any = 'sigmoid', data_format: Any = None) -> Any:
@@ -528,6 +535,8 @@ def linspace(start: Any, stop: Any, /, num: Any, labels: Any = None, *, endpoint
     """`num` evenly spaced numbers from start to stop, both included; without `endpoint` one step short of stop."""
 def load(path: Any, /, *, layers: Any = ()) -> Any:
     """What `save` wrote: the same container, networks included, bit by bit."""
+def load_checkpoint(path: Any, network: Any, options: Any = None, /) -> Any:
+    """A state from a checkpoint, or from the newest whole one in a folder."""
 def load_weights(net: Any, path: Any, /, *, rename: Any = None, strict: Any = True) -> Any:
     """The network with the learnables and states of a state_dict in safetensors; each is cast to the type that it has."""
 def log(x: Any, /) -> Any:
@@ -584,6 +593,8 @@ def meshgrid(*arrays: Any, indexing: Any = 'xy') -> Any:
     """The coordinates of a grid from those along each of its axes, all vectors: one array per axis, all of the grid's shape."""
 def min(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
     """The smallest element over axes; the first of equal ones takes the derivative. Of two arrays: `minimum(a, b)`."""
+def minibatchpredict(net: Any, data: Any, /, *, mini_batch_size: Any = 128, outputs: Any = None, input_data_formats: Any = None) -> Any:
+    """What a network predicts for a whole data set, one mini-batch at a time, put together along B."""
 def minimum(a: Any, b: Any, /) -> Any:
     """The smaller of a and b; the derivative goes to a where they are equal."""
 def mod(a: Any, b: Any, /) -> Any:
@@ -660,6 +671,8 @@ def real(x: Any, /) -> Any:
     """The real part."""
 def reciprocal(x: Any, /) -> Any:
     """1 / x."""
+def record_metrics(monitor: Any, step: Any, /, **values: Any) -> Any:
+    """Record metrics at a step: `record_metrics(monitor, iteration, loss=loss)`."""
 def relu(x: Any, /) -> Any:
     """max(x, 0), with derivative 0 at 0."""
 def remainder(a: Any, b: Any, /) -> Any:
@@ -690,8 +703,10 @@ def round(x: Any, /) -> Any:
     """The nearest integer, halves to even; derivative 0."""
 def rsqrt(x: Any, /) -> Any:
     """1 / sqrt(x)."""
-def save(tree: Any, path: Any, /) -> Any:
+def save(path: Any, tree: Any, /) -> Any:
     """Write a container to a file: dlarrays, networks, numbers and text, in any lists, tuples and dicts."""
+def save_checkpoint(state: Any, folder: Any, /, *, keep: Any = 3) -> Any:
+    """Write a state into a folder, as checkpoint_<iteration>.safetensors, and keep the last `keep` of them."""
 def save_weights(net: Any, path: Any, /) -> Any:
     """Write a network's learnables and states to a file, each under "layer.parameter", as a state_dict in safetensors."""
 def scale(a: Any, b: Any, /) -> Any:
@@ -774,12 +789,16 @@ def tanh(x: Any, /) -> Any:
     """The hyperbolic tangent."""
 def tensordot(a: Any, b: Any, /, *, axes: Any = 2) -> Any:
     """The sum of products over axes: the last of a with the first of b, or two lists of axes."""
+def testnet(net: Any, data: Any, metrics: Any, /, *, mini_batch_size: Any = 128, loss: Any = None, class_names: Any = None, input_data_formats: Any = None, target_data_formats: Any = None) -> Any:
+    """Metrics of a network over a whole data set: one number for one name, a dict for several."""
 def tile(x: Any, repetitions: Any, /) -> Any:
     """x laid out several times along each axis."""
 def topk(x: Any, k: Any, /, *, axis: Any = -1, largest: Any = True) -> Any:
     """The k largest elements along an axis in descending order (`largest=False`: the k smallest, ascending), and their positions from 0."""
 def trace(x: Any, /, *, offset: Any = 0, dtype: Any = None) -> Any:
     """The sum of the diagonal of the matrices in the last two axes."""
+def trainnet(data: Any, /, *given: Any) -> Any:
+    """Train a network: `net, info = trainnet(data, net, loss, options)`, or `trainnet(x, t, net, loss, options)`."""
 def transformer_block(size: Any, num_heads: Any, feedforward_size: Any, /, *, num_key_heads: Any = None, attention_mask: Any = 'none', has_padding_mask_input: Any = False, normalization: Any = 'layer', activation: Any = 'gelu', norm_first: Any = True, epsilon: Any = 1e-05, dropout_probability: Any = 0.0) -> Any:
     """A network of self-attention and then two fully connected layers at each position, each added to what enters it."""
 def transpose(x: Any, *axes: Any) -> Any:
@@ -802,6 +821,8 @@ def unique_values(x: Any, /) -> Any:
     """The distinct values of x, in order: a constant vector. Every NaN is a value of its own."""
 def unstack(x: Any, /, *, axis: Any = 0) -> Any:
     """The entries along an axis, which is dropped, as a tuple: the inverse of `stack`."""
+def update_info(monitor: Any, /, **values: Any) -> Any:
+    """Say what a monitor shows beside its metrics: `update_info(monitor, epoch=3)`."""
 def value_and_gradient(function: Any, /, *, argument: Any = 0) -> Any:
     """The function that returns `function`'s value and its gradient with respect to one argument; the others are passed through."""
 def var(x: Any, /, *, axis: Any = None, correction: Any = 0.0, keepdims: Any = False) -> Any:

@@ -102,12 +102,6 @@ def test_other_words_for_what_is_planned(source, word):
             getattr(thing, word)
 
 
-def test_matlab_s_name_for_what_is_planned_does_not_say_it_is_there():
-    for name in ("trainingOptions", "trainNetwork"):
-        with pytest.raises(AttributeError, match="not there yet"):
-            getattr(gl, name)
-
-
 def test_functions_that_others_have_as_methods():
     x = gl.rand((2, 3))
     for name in ("exp", "softmax", "clip", "cumsum", "stripdims"):

@@ -155,7 +155,7 @@ def test_files_in_parts(tmp_path):
 
 
 def test_refusals(path):
-    gl.save({"x": gl.ones(2)}, path)
+    gl.save(path, {"x": gl.ones(2)})
     with pytest.raises(TypeError, match=r"takes a network, not dict.*save\(tree, path\)"):
         gl.save_weights({"a": 1}, path)
     with pytest.raises(gl.FileRefused, match="missing: conv.weights"):

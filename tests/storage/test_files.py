@@ -21,7 +21,7 @@ def path(tmp_path):
 
 
 def there_and_back(tree, path, **options):
-    gl.save(tree, path)
+    gl.save(path, tree)
     return gl.load(path, **options)
 
 
@@ -89,7 +89,7 @@ def test_the_same_array_in_two_places_is_there_once(path):
 
 
 def test_a_traced_array_is_saved_as_its_value(path):
-    gl.dlfeval(lambda x: gl.save({"y": x * x}, path), gl.dlarray([3.0]))
+    gl.dlfeval(lambda x: gl.save(path, {"y": x * x}), gl.dlarray([3.0]))
     assert gl.load(path)["y"].tolist() == [9.0] and not gl.load(path)["y"].traced
 
 
@@ -101,7 +101,7 @@ def test_a_traced_array_is_saved_as_its_value(path):
 def test_what_files_do_not_hold_is_refused_and_nothing_is_written(thing, said, path):
     path.write_text("kept")
     with pytest.raises(TypeError, match=said):
-        gl.save(thing, path)
+        gl.save(path, thing)
     assert path.read_text() == "kept" and os.listdir(path.parent) == [path.name]
 
 
@@ -109,22 +109,22 @@ def test_a_container_that_holds_itself_is_refused(path):
     tree = []
     tree.append(tree)
     with pytest.raises(TypeError, match="does one hold itself"):
-        gl.save(tree, path)
+        gl.save(path, tree)
 
 
 def test_arguments_the_other_way_round(path):
-    with pytest.raises(TypeError, match=r"write save\(tree, path\), what is saved first"):
-        gl.save(str(path), {"a": 1})
+    with pytest.raises(TypeError, match=r"write save\(path, tree\), the path first"):
+        gl.save({"a": 1}, str(path))
     with pytest.raises(TypeError, match=r"a path is text, not dict.*load\(path\)"):
         gl.load({})
     with pytest.raises(FileNotFoundError):
         gl.load(path)
     with pytest.raises(FileNotFoundError):
-        gl.save(1, path.parent / "nowhere" / "file")
+        gl.save(path.parent / "nowhere" / "file", 1)
     with pytest.raises(TypeError, match=r"takes classes of layers in a list, not .*layers=\[Gate\]"):
         gl.load(path, layers=[Gate()])
     with pytest.raises(TypeError, match="is no path"):
-        gl.save(1, "a\0b")
+        gl.save("a\0b", 1)
 
 
 # ----- networks -----
@@ -202,7 +202,7 @@ def test_functions_of_users_are_named(path):
 def test_a_torch_module_is_not_saved_but_its_weights(path):
     net = gl.interop.torch.modules.from_torch(torch.nn.Linear(2, 2))
     with pytest.raises(TypeError, match=r"made from a torch module.*save_weights\(net, path\)"):
-        gl.save([net], path)
+        gl.save(path, [net])
 
 
 # ----- the format -----
@@ -210,7 +210,7 @@ def test_a_torch_module_is_not_saved_but_its_weights(path):
 
 def test_other_libraries_read_it(path):
     tree = {"x": gl.rand((2, 3), dtype="float32"), "half": gl.ones(3, dtype="bfloat16"), "z": gl.dlarray([1 + 2j])}
-    gl.save(tree, path)
+    gl.save(path, tree)
     found = safetensors.torch.load_file(path)
     assert torch.equal(found["x"], tree["x"]._value) and torch.equal(found["half"], tree["half"]._value)
     assert found["z"].tolist() == [[1.0, 2.0]]
@@ -219,7 +219,7 @@ def test_other_libraries_read_it(path):
 
 
 def test_each_array_begins_on_a_boundary_of_its_own_size(path):
-    gl.save([gl.ones(3, dtype="bool"), gl.ones(3), gl.ones(1, dtype="float16"), gl.ones(5, dtype="float32")], path)
+    gl.save(path, [gl.ones(3, dtype="bool"), gl.ones(3), gl.ones(1, dtype="float16"), gl.ones(5, dtype="float32")])
     raw = path.read_bytes()
     length = int.from_bytes(raw[:8], "little")
     for name, entry in json.loads(raw[8:8 + length]).items():
@@ -233,7 +233,7 @@ def test_each_array_begins_on_a_boundary_of_its_own_size(path):
 
 @pytest.mark.parametrize("step", ["write", "fsync", "replace"])
 def test_what_fails_leaves_what_was_there(step, path, monkeypatch):
-    gl.save({"a": 1}, path)
+    gl.save(path, {"a": 1})
     before = path.read_bytes()
 
     def full(*args):
@@ -245,7 +245,7 @@ def test_what_fails_leaves_what_was_there(step, path, monkeypatch):
     else:
         monkeypatch.setattr(atomic.os, step, full)
     with pytest.raises(OSError, match="No space left"):
-        gl.save({"a": gl.ones(1000)}, path)
+        gl.save(path, {"a": gl.ones(1000)})
     monkeypatch.undo()
     assert path.read_bytes() == before and os.listdir(path.parent) == [path.name]
 
@@ -269,18 +269,18 @@ def test_folder_and_file_are_brought_to_the_disk_before_and_after_the_renaming(p
     real = os.fsync, os.replace
     monkeypatch.setattr(atomic.os, "fsync", lambda f: done.append("folder" if os.path.isdir(f"/proc/self/fd/{f}") else "file") or real[0](f))
     monkeypatch.setattr(atomic.os, "replace", lambda a, b: done.append("rename") or real[1](a, b))
-    gl.save(1, path)
+    gl.save(path, 1)
     assert done == ["file", "rename", "folder"]
 
 
 def test_a_link_stays_a_link_and_modes_are_the_users(path, tmp_path):
     link = tmp_path / "link"
     link.symlink_to(path)
-    gl.save(1, link)
+    gl.save(link, 1)
     assert link.is_symlink() and gl.load(path) == 1
     mask = os.umask(0o027)
     try:
-        gl.save(1, tmp_path / "other")
+        gl.save(tmp_path / "other", 1)
     finally:
         os.umask(mask)
     assert (tmp_path / "other").stat().st_mode & 0o777 == 0o640

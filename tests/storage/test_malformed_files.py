@@ -33,7 +33,7 @@ def network():
 def good(tmp_path_factory):
     """The bytes of a file with a network, an array, complex numbers and text."""
     path = tmp_path_factory.mktemp("good") / "good.safetensors"
-    gl.save({"net": network(), "x": gl.dlarray([1.0, 2.0], "C"), "z": [gl.dlarray([1 + 2j]), 1 + 1j, float("inf")], "t": ("a", None)}, path)
+    gl.save(path, {"net": network(), "x": gl.dlarray([1.0, 2.0], "C"), "z": [gl.dlarray([1 + 2j]), 1 + 1j, float("inf")], "t": ("a", None)})
     return path.read_bytes()
 
 
@@ -265,7 +265,7 @@ def test_each_is_refused_with_a_clear_error(way, good, tmp_path):
 def harmless(raw, path):
     """Whether a file that was read says what it gives: a text, a number or a bool of the tree may be any other."""
     written = path.with_name("again")
-    gl.save(gl.load(path), written)
+    gl.save(written, gl.load(path))
     again, given = (named_in_order(taken_apart(its)[1]["tree"], {}) for its in (written.read_bytes(), raw))
     written.unlink()
     return again == given

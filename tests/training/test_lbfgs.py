@@ -193,7 +193,7 @@ def test_a_state_is_saved(tmp_path):
     state = None
     for _ in range(4):
         net, state = gl.lbfgsupdate(net, loss, state)
-    gl.save({"net": net, "state": state}, tmp_path / "run.safetensors")
+    gl.save(tmp_path / "run.safetensors", {"net": net, "state": state})
     kept = gl.load(tmp_path / "run.safetensors")
     went_on, _ = gl.lbfgsupdate(net, loss, state)
     resumed, _ = gl.lbfgsupdate(kept["net"], loss, kept["state"])

@@ -13,4 +13,5 @@ from .transformed import TransformedDatastore
 
 __all__ = ["ArrayDatastore", "AugmentedImageDatastore", "CombinedDatastore", "Datastore", "FileDatastore",
            "ImageDatastore", "TableDatastore", "TransformedDatastore", "combine", "confusionchart", "confusionmat",
-           "count_each_label", "minibatchqueue", "padsequences", "roc_chart", "scores2label", "split_each_label"]
+           "count_each_label", "minibatchqueue", "padsequences", "roc_chart", "scores2label",
+           "split_each_label"]

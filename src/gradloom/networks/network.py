@@ -14,19 +14,9 @@ from ..operations.methods import by_keyword
 from ..storage.files import save
 from ..vocabulary.hints import NetworkWords
 from ..vocabulary.misspelled import nearest
+from . import editing
 from .body import Body, WithBody, filled, refilled
 from .building import construct
-from .editing import (
-    connected,
-    disconnected,
-    graph_of,
-    initialized,
-    layer_of,
-    replaced,
-    with_input,
-    with_layers,
-    without_layers,
-)
 from .layer import Layer
 from .parameters import Key, Learnables, checked_shape, learnables_of, placed
 from .settings import Setting, Settings, matching
@@ -137,18 +127,23 @@ class dlnetwork(NetworkWords, WithBody):
         return self._settings
 
     @property
+    def input_names(self) -> tuple[str, ...]:
+        """What the arrays that it runs on are called, in order."""
+        return self._body.input_names
+
+    @property
     def layers(self) -> tuple[Layer, ...]:
         """The layers, with their names and their parameters."""
         return self._body.layers(self._values)
 
     def __getitem__(self, name: str) -> Layer:
         """A layer with its parameters, by its name; "block/conv1" is one of a network in the layer "block"."""
-        return layer_of(self, name)
+        return editing.layer_of(self, name)
 
     @property
     def connections(self) -> tuple[tuple[str, str], ...]:
         """Who reads what, by name: ("relu1", "add/in2")."""
-        return graph_of(self, "connections").graph.connections
+        return editing.graph_of(self, "connections").graph.connections
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -184,28 +179,28 @@ class dlnetwork(NetworkWords, WithBody):
 
         Source: MATLAB addLayers.
         """
-        return with_layers(self, layers, after)  # type: ignore[no-any-return]
+        return editing.with_layers(self, layers, after)  # type: ignore[no-any-return]
 
     def remove_layers(self, names: Iterable[str] | str, /) -> dlnetwork:
         """The network without these layers, and without what led to them or from them.
 
         Source: MATLAB removeLayers.
         """
-        return without_layers(self, names)  # type: ignore[no-any-return]
+        return editing.without_layers(self, names)  # type: ignore[no-any-return]
 
     def connect_layers(self, source: str, target: str, /) -> dlnetwork:
         """The network with one connection more: from "layer" or "layer/output" to "layer" or "layer/input".
 
         Source: MATLAB connectLayers.
         """
-        return connected(self, source, target)  # type: ignore[no-any-return]
+        return editing.connected(self, source, target)  # type: ignore[no-any-return]
 
     def disconnect_layers(self, source: str, target: str, /) -> dlnetwork:
         """The network with one connection less, written as in `net.connections`.
 
         Source: MATLAB disconnectLayers.
         """
-        return disconnected(self, source, target)  # type: ignore[no-any-return]
+        return editing.disconnected(self, source, target)  # type: ignore[no-any-return]
 
     def replace_layer(self, name: str, layers: Any, /) -> dlnetwork:
         """The network with a layer, or a chain, in the place of the layer `name`: its connections go to the first and
@@ -219,14 +214,14 @@ class dlnetwork(NetworkWords, WithBody):
 
         Source: MATLAB replaceLayer.
         """
-        return replaced(self, name, layers)  # type: ignore[no-any-return]
+        return editing.replaced(self, name, layers)  # type: ignore[no-any-return]
 
     def add_input_layer(self, layer: Layer, target: str | None = None, /) -> dlnetwork:
         """The network with an input layer before the input `target`; it may be left out where one alone has none.
 
         Source: MATLAB addInputLayer.
         """
-        return with_input(self, layer, target)  # type: ignore[no-any-return]
+        return editing.with_input(self, layer, target)  # type: ignore[no-any-return]
 
     def initialize(self, *examples: Any) -> dlnetwork:
         """The network with what is unset initialised, and nothing else changed; every size is checked.
@@ -237,7 +232,7 @@ class dlnetwork(NetworkWords, WithBody):
 
         Source: MATLAB initialize.
         """
-        return initialized(self, examples)  # type: ignore[no-any-return]
+        return editing.initialized(self, examples)  # type: ignore[no-any-return]
 
     # ----- other networks -----
 
@@ -359,7 +354,7 @@ class dlnetwork(NetworkWords, WithBody):
         input  FeatureInput(3)    3(C) x 1(B)
         fc     FullyConnected(2)  2(C) x 1(B)  8
         """
-        save(self, path)
+        save(path, self)
 
     # ----- a value -----
 

@@ -33,7 +33,7 @@ def name_of(key: Key) -> str:
 def _keys(net: dlnetwork, word: str) -> tuple[Key, ...]:
     if not isinstance(net, dlnetwork):
         raise TypeRefused(f"{word} takes a network, not {type(net).__name__}, at {line_of(user_site())}; for other "
-                          "containers write save(tree, path) and load(path)")
+                          "containers write save(path, tree) and load(path)")
     return *net._body.learnable_keys, *net._body.state_keys
 
 

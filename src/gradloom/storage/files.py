@@ -15,7 +15,7 @@ from .trees import Reader, Writer
 VERSION = 1
 
 
-def save(tree: Any, path: Any, /) -> None:
+def save(path: Any, tree: Any, /) -> None:
     """Write a container to a file: dlarrays, networks, numbers and text, in any lists, tuples and dicts.
 
     The file is safetensors, whose header holds everything but the arrays as JSON; `load` gives the same bits back. It
@@ -26,14 +26,14 @@ def save(tree: Any, path: Any, /) -> None:
 
     >>> import gradloom as gl, os, tempfile
     >>> path = os.path.join(tempfile.mkdtemp(), "run.safetensors")
-    >>> gl.save({"x": gl.dlarray([1.0, 2.0], "C"), "epoch": 3, "name": "first"}, path)
+    >>> gl.save(path, {"x": gl.dlarray([1.0, 2.0], "C"), "epoch": 3, "name": "first"})
     >>> gl.load(path)
     {'x': 2(C) dlarray float64
     [1. 2.], 'epoch': 3, 'name': 'first'}
 
     Source: the safetensors format, github.com/huggingface/safetensors.
     """
-    path = checked_path(path, "save(tree, path)", tree)
+    path = checked_path(path, "save(path, tree)", tree)
     writer = Writer(path)
     text = json.dumps({"version": VERSION, "tree": writer.tree(tree),
                        "arrays": {name: zlib.crc32(bytes_of(x)) for name, x in writer.arrays.items()}},
@@ -52,7 +52,7 @@ def load(path: Any, /, *, layers: Sequence[type] = ()) -> Any:
     >>> import gradloom as gl, os, tempfile
     >>> path = os.path.join(tempfile.mkdtemp(), "net.safetensors")
     >>> net = gl.dlnetwork([gl.layers.FeatureInput(3), gl.layers.FullyConnected(2)])
-    >>> gl.save(net, path)
+    >>> gl.save(path, net)
     >>> bool((gl.load(path).learnables["fc", "weights"] == net.learnables["fc", "weights"]).all())
     True
     """
@@ -106,7 +106,7 @@ def checked_path(path: Any, way: str, tree: Any) -> str:
         return made
     swapped = isinstance(tree, (str, os.PathLike)) or isinstance(path, dlarray)
     raise TypeRefused(f"a path is text, not {type(path).__name__}, at {line_of(user_site())}; write {way}"
-                      + (", what is saved first" if swapped else ""))
+                      + (", the path first" if swapped else ""))
 
 
 __all__ = ["load", "save"]

@@ -13,7 +13,7 @@ Table = dict[str, dict[str, str]]  # whose word: {word: line | reason}
 MODULE: Table = {
     "MATLAB": {
         "forward": "y, state = net.forward(x, return_state=True)", "predict": "y = net.predict(x)",
-        "minibatchpredict": "y = net.predict(x)", "classify": 'digits = gl.argmax(net(x), axis="C")',
+        "classify": 'digits = gl.argmax(net(x), axis="C")',
         "transform": "gl.ArrayDatastore(data).transform(lambda x: 2 * x)",
         "readall": "gl.ArrayDatastore(data).read_all()", "subset": "gl.ArrayDatastore(data).subset([0, 1])",
         "hasdata": "gl.ArrayDatastore(data).hasdata()", "preview": "gl.ArrayDatastore(data).preview()",
@@ -206,26 +206,8 @@ LAYERS: Table = {
 
 # Words of this library that are to come, and what does their work until then ("": nothing does).
 PLANNED = {
-    "trainnet": "a custom training loop, docs/from_matlab.md",
-    "TrainingOptions": "arguments of your own training loop",
-    "TrainingProgressMonitor": "", "TrainingState": "", "save_checkpoint": "save(container, path)",
-    "load_checkpoint": "load(path)", "partials": "dlgradient(..., enable_higher_derivatives=True)", "distributed": "",
+    "partials": "dlgradient(..., enable_higher_derivatives=True)", "distributed": "",
 }
-PLANNED_OF_NETWORKS = {
-    "trainnet": "a custom training loop, docs/from_matlab.md",
-}
+PLANNED_OF_NETWORKS: dict[str, str] = {}
 # Whose word for what is to come: {word: word here}.
-PLANNED_AS: Table = {
-    "MATLAB": {
-        "addLayers": "add_layers", "removeLayers": "remove_layers", "connectLayers": "connect_layers",
-        "disconnectLayers": "disconnect_layers", "replaceLayer": "replace_layer",
-        "setLearnRateFactor": "set_learn_rate_factor", "setL2Factor": "set_l2_factor", "Connections": "connections",
-        "InputNames": "input_names", "OutputNames": "output_names", "Initialized": "initialized",
-        "testnet": "trainnet", "trainnetwork": "trainnet",
-    },
-    "PyTorch": {
-        "Adam": "adamupdate", "AdamW": "adamupdate", "RMSprop": "rmspropupdate", "LBFGS": "lbfgsupdate",
-        "jit": "dlaccelerate",
-    },
-    "Keras": {"fit": "trainnet", "optimizer": "TrainingOptions"},
-}
+PLANNED_AS: Table = {"PyTorch": {"DistributedDataParallel": "distributed"}, "JAX": {"jet": "partials"}}

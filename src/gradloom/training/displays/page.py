@@ -1,0 +1,120 @@
+"""A page on this machine's own address that shows training while it runs, with a stop button."""
+from __future__ import annotations
+
+import hmac
+import secrets
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from ..monitor import Silent, TrainingProgressMonitor
+from .curves import body_of, page_of
+
+HEAD = """<script>
+async function show() {
+  try {
+    const answer = await fetch("body?key=KEY");
+    if (answer.ok) document.getElementById("body").innerHTML = await answer.text();
+    setTimeout(show, 1000);
+  } catch (error) { document.getElementById("stop").disabled = true; }
+}
+async function stop() {
+  document.getElementById("stop").disabled = true;
+  await fetch("stop?key=KEY", {method: "POST"});
+}
+addEventListener("load", () => { document.getElementById("stop").addEventListener("click", stop); show(); });
+</script>"""
+
+
+class LivePage(Silent):
+    """Serves curves, information and a stop button on 127.0.0.1 while training runs. `say` is told the address.
+
+    Only this machine reaches it, and only with the key that is in the address: another page in the same browser can
+    neither read it nor press its button.
+    """
+
+    def __init__(self, port: int = 0, *, title: str = "Training progress", say: Any = print):
+        self._port, self._title, self._say = port, title, say
+        self._key = secrets.token_urlsafe(16)
+        self._stopped = threading.Event()
+        self._server: ThreadingHTTPServer | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def address(self) -> str | None:
+        """Where the page is, while training runs."""
+        return None if self._server is None else f"http://127.0.0.1:{self._server.server_address[1]}/?key={self._key}"
+
+    def start(self, monitor: TrainingProgressMonitor) -> None:
+        """Open the page."""
+        super().start(monitor)
+        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), self._handler())
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True, name="training page")
+        self._thread.start()
+        if self._say is not None:
+            self._say(f"Training can be watched at {self.address}")
+
+    def stop_requested(self) -> bool:
+        """Whether the button was pressed."""
+        return self._stopped.is_set()
+
+    def finish(self) -> None:
+        """Close the page."""
+        if self._server is not None and self._thread is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._thread.join()
+            self._server = self._thread = None
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        page = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if self._refused():
+                    return
+                path = self.path.partition("?")[0]
+                if path == "/":
+                    body = f'<p><button id="stop">Stop</button></p><div id="body">{body_of(page.monitor)}</div>'
+                    self._answer(200, page_of(body, page._title, HEAD.replace("KEY", page._key)))
+                elif path == "/body":
+                    self._answer(200, body_of(page.monitor))
+                else:
+                    self._answer(404, "there is no such page")
+
+            def do_POST(self) -> None:
+                if self._refused():
+                    return
+                if self.path.partition("?")[0] == "/stop":
+                    page._stopped.set()
+                    self._answer(200, "training stops after this step")
+                else:
+                    self._answer(404, "there is no such page")
+
+            def _refused(self) -> bool:
+                """What comes under another host's name (rebinding), or without the key."""
+                host = self.headers.get("Host", "").rpartition(":")[0]
+                key = self.path.partition("?key=")[2]
+                if host in ("127.0.0.1", "localhost") and hmac.compare_digest(key.encode(), page._key.encode()):
+                    return False
+                self._answer(403, "open the address that was printed")
+                return True
+
+            def _answer(self, code: int, text: str) -> None:
+                data = text.encode()
+                self.send_response(code)
+                self.send_header("Content-Type", "text/html; charset=utf-8")
+                self.send_header("Content-Length", str(len(data)))
+                self.send_header("Cache-Control", "no-store")
+                self.send_header("Referrer-Policy", "no-referrer")
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Nothing is logged."""
+
+        return Handler
+
+
+__all__ = ["LivePage"]

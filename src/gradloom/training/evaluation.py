@@ -1,0 +1,85 @@
+"""Loss and gradients of a mini-batch, and the loss and metrics of a whole data set."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ..data import minibatchqueue
+from ..derivatives.words.evaluate import dlfeval
+from ..derivatives.words.gradient import dlgradient
+from ..networks.network import dlnetwork
+from .combination import combined, scaled
+from .losses import Loss
+from .metrics import Metric, Sums
+from .sources import Batch, batches
+
+
+class Part(NamedTuple):
+    """What one mini-batch gives: the mean of its loss and the weight of that mean, gradients of the mean, the network's
+    new state, and its outputs."""
+
+    loss: float
+    weight: int
+    gradients: Any
+    state: Any
+    outputs: tuple[Any, ...]
+
+
+def part_of(net: dlnetwork, batch: Batch, loss: Loss, training: bool = True) -> Part:
+    """A mini-batch in training, or as the network is used."""
+
+    def model_loss(net: dlnetwork) -> Any:
+        y, state = (net.forward if training else net.predict)(*batch.inputs, return_state=True)
+        ys = y if isinstance(y, tuple) else (y,)
+        value, weight = loss(ys, batch.targets, batch.masks)
+        return value, weight, dlgradient(value, net.trainable), state, ys
+
+    value, weight, gradients, state, ys = dlfeval(model_loss, net)
+    return Part(value.item(), weight, gradients, state, ys)
+
+
+class Total:
+    """Parts of one step: sums of losses, of gradients and of weights, divided once. Processes that train together add
+    theirs here."""
+
+    def __init__(self, metrics: Sequence[Metric]):
+        self.sums = Sums(metrics)
+        self._gradients: Any = None
+        self._only: Part | None = None
+        self._weight = 0
+
+    def add(self, part: Part, batch: Batch) -> None:
+        """One more part."""
+        self.sums.add(part.loss, part.weight, part.outputs, batch.targets, batch.masks)
+        if self._weight == 0:
+            self._only = part
+        elif self._gradients is None:
+            assert self._only is not None
+            self._gradients = combined(self._only.gradients, part.gradients, self._only.weight, part.weight)
+        else:
+            self._gradients = combined(self._gradients, part.gradients, 1.0, part.weight)
+        self._weight += part.weight
+
+    def gradients(self) -> Any:
+        """The gradients of the mean over all parts."""
+        if self._gradients is None:  # quick way: one part, whose mean it is; the plain one is below
+            assert self._only is not None
+            return self._only.gradients
+        return scaled(self._gradients, 1 / self._weight)
+
+
+def evaluated(net: dlnetwork, queue: minibatchqueue, loss: Loss, metrics: Sequence[Metric]) -> dict[str, float]:
+    """The loss and the metrics of a network in use, over all of a queue's data."""
+    sums = Sums(metrics)
+    try:
+        for batch in batches(queue, len(net.input_names)):
+            y = net.predict(*batch.inputs)
+            ys = y if isinstance(y, tuple) else (y,)
+            value, weight = loss(ys, batch.targets, batch.masks)
+            sums.add(value.item(), weight, ys, batch.targets, batch.masks)
+    finally:
+        queue.close()
+    return sums.values()
+
+
+__all__ = ["Part", "Total", "evaluated", "part_of"]

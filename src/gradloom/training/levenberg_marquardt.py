@@ -1,0 +1,134 @@
+"""Levenberg-Marquardt in trainnet: steps from J'J and J'r, which are summed over pieces of the data."""
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..core.array import dlarray
+from ..core.errors import TypeRefused, line_of, user_site
+from ..derivatives.jacobians.along_axis import dljacobian
+from ..derivatives.words.evaluate import dlfeval
+from ..machine.dtypes import Tensor
+from ..machine.questions import read
+from ..networks.network import dlnetwork
+from ..operations.movement.vectors import ravel
+from .losses import LEAST_SQUARES, observations_of
+from .metrics import Sums
+from .quasi_newton import stop_reason
+from .sources import Batch, batches
+
+if TYPE_CHECKING:
+    from .loop import Loop
+
+
+def levenberg_marquardt(loss: Any) -> Callable[[Loop], Iterator[dict[str, float]]]:
+    """Steps for a loss that is a sum of squares: "mse" or "l2loss"."""
+    if not isinstance(loss, str) or loss not in LEAST_SQUARES:
+        raise TypeRefused(f"the solver \"lm\" makes sums of squares small, and the loss is {loss!r}, at "
+                          f"{line_of(user_site())}; write \"mse\" or \"l2loss\", or another solver")
+    return lambda loop: _steps(loop, LEAST_SQUARES[loss])
+
+
+def _steps(loop: Loop, factor: float) -> Iterator[dict[str, float]]:
+    """Solve (J'J + damping I) step = -J'r; damp less after a step that makes the sum of squares smaller, more
+    after one that does not, which is not taken.
+
+    Source: Marquardt 1963; Hagan and Menhaj 1994.
+    """
+    options, state = loop.options, loop.state
+    damping = float(state.solver_state[0]) if state.solver_state else options.initial_damping_factor
+    while True:
+        net = state.network
+        normal, slope, squares, count, values = _normal_equations(loop, net)
+        if not math.isfinite(squares):
+            state = loop.state = state.advanced(net, (damping,))
+            yield {**values, "damping": damping}
+            return
+        size = 2 * factor / count * float(read(slope.abs().max()))
+        step, accepted = None, False
+        while size > options.gradient_tolerance and damping <= options.max_damping_factor:
+            step = _solved(normal, slope, damping)
+            tried = None if step is None else _moved(net, step)
+            found = math.nan if tried is None else _squares(loop, tried)
+            if tried is not None and found < squares:
+                net, squares, accepted = tried, found, True
+                damping = max(damping * options.damping_decrease_factor, 1e-20)
+                break
+            damping *= options.damping_increase_factor
+        state = loop.state = state.advanced(net, (damping,))
+        length = float(read(step.norm())) if step is not None and accepted else None
+        loop.stop_reason = stop_reason(loop, size, length)
+        if not loop.stop_reason and damping > options.max_damping_factor:
+            loop.stop_reason = "max_damping_factor was reached"
+        yield {**values, "loss": factor * squares / count, "damping": damping}
+
+
+def _solved(normal: Tensor, slope: Tensor, damping: float) -> Tensor | None:
+    """The step; None where the damped matrix is not positive definite to rounding."""
+    matrix = normal.clone()
+    matrix.diagonal().add_(damping)
+    factor, failed = torch.linalg.cholesky_ex(matrix)
+    return None if read(failed) else torch.cholesky_solve(-slope[:, None], factor)[:, 0]
+
+
+def _moved(net: dlnetwork, step: Tensor) -> dlnetwork:
+    vector, back = ravel(net.trainable)
+    return net.replace(learnables=back(dlarray._made(vector._value + step.to(vector._value.dtype), None)))
+
+
+def _normal_equations(loop: Loop, net: dlnetwork) -> tuple[Tensor, Tensor, float, int, dict[str, float]]:
+    """J'J, J'r, r'r, how many observations, and what is told, over all data, one mini-batch at a time."""
+    normal: Any = None
+    slope: Any = None
+    squares, count = 0.0, 0
+    sums = Sums(loop.metrics)
+    for batch in batches(loop.queue, len(net.input_names)):
+
+        def pieces(net: dlnetwork, batch: Batch = batch) -> Any:
+            y = net.predict(*batch.inputs)
+            J = dljacobian(y, net.trainable)
+            r = _residuals(y, batch)
+            return J.T.gram(), ravel(J.T @ r)[0], r, y
+
+        gram, product, r, y = dlfeval(pieces, net)
+        its = observations_of(y)
+        square_of_J = _wide(gram).reshape(product.size, product.size)  # of a single parameter it has that one's shape
+        normal = square_of_J if normal is None else normal + square_of_J
+        slope = _wide(product) if slope is None else slope + _wide(product)
+        square = float(read(_wide(r).square().sum()))
+        value, weight = loop.loss((y,), batch.targets, batch.masks)
+        sums.add(value.item(), weight, (y,), batch.targets, batch.masks)
+        squares, count = squares + square, count + its
+    return normal, slope, squares, count, sums.values()
+
+
+def _squares(loop: Loop, net: dlnetwork) -> float:
+    total = 0.0
+    for batch in batches(loop.queue, len(net.input_names)):
+        total += float(read(_wide(_residuals(net.predict(*batch.inputs), batch)).square().sum()))
+    return total
+
+
+def _residuals(y: Any, batch: Batch) -> dlarray:
+    """y - t, as y is labelled; 0 where a mask hides."""
+    if not isinstance(y, dlarray) or len(batch.targets) != 1:
+        raise TypeRefused(f"the solver \"lm\" takes one output and one target, at {line_of(user_site())}; concatenate "
+                          "them, or take another solver")
+    target: Any = batch.targets[0]
+    r = y - target
+    if r.shape != y.shape:
+        raise TypeRefused(f"the targets have shape {tuple(target.shape)}, the output {tuple(y.shape)}, at "
+                          f"{line_of(user_site())}; give them one shape")
+    return r if batch.masks[0] is None else r * batch.masks[0].astype(y.dtype)
+
+
+def _wide(x: dlarray) -> Tensor:
+    """In double precision: squares of condition numbers are in J'J."""
+    return x._value.detach().double()
+
+
+__all__ = ["levenberg_marquardt"]
+

@@ -1,0 +1,202 @@
+"""The loop: source -> queue -> step -> update -> what is told, over one state.
+
+A run is a generator of steps (`first_order` here, those of lbfgs and lm in their files) that moves `loop.state` on and
+yields what it recorded; the loop does what comes after a step, whatever the solver.
+"""
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ..data import minibatchqueue
+from ..networks.network import dlnetwork
+from .checkpoints import save_checkpoint
+from .evaluation import Total, evaluated, part_of
+from .losses import Loss
+from .metrics import Metric
+from .monitor import TrainingProgressMonitor
+from .options import TrainingOptions
+from .sources import split
+from .state import TrainingState
+
+Steps = Callable[["Loop"], Iterator[dict[str, float]]]
+
+
+class Loop:
+    """One run of training: what it moves on is `state`, why it ended `stop_reason`."""
+
+    def __init__(self, state: TrainingState, queue: minibatchqueue, validation: minibatchqueue | None, loss: Loss,
+                 metrics: list[Metric], monitor: TrainingProgressMonitor):
+        self.state, self.queue, self.validation = state, queue, validation
+        self.loss, self.metrics, self.monitor = loss, metrics, monitor
+        self.options: TrainingOptions = state.options
+        self.stop_reason = ""
+        self._start = time.monotonic() - state.elapsed
+        objective = {metric.name: metric for metric in metrics}.get(self.options.objective_metric_name)
+        self._larger_is_better = objective is not None and objective.larger_is_better
+
+    def run(self, steps: Steps) -> TrainingState:
+        """Step by step until something ends it."""
+        self._told("start", {})
+        try:
+            for values in steps(self):
+                self.after(values)
+                if self.stop_reason:
+                    break
+            self._last_validation()
+        except KeyboardInterrupt:
+            self.stop_reason = "interrupted (Ctrl-C)"
+        finally:
+            self.queue.close()
+        self.state.elapsed = self.elapsed
+        self._told("done", {})
+        return self.state
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of training, those before a resumption included."""
+        return time.monotonic() - self._start
+
+    # ----- after a step -----
+
+    def after(self, values: dict[str, float]) -> None:
+        """What follows a step: history, validation, what is told, checkpoints, and whether it was the last."""
+        state, options = self.state, self.options
+        state.elapsed = self.elapsed
+        row = {"iteration": state.iteration, "epoch": state.epoch, "time": state.elapsed, **values}
+        state.training.append(**row)
+        if not math.isfinite(values["loss"]):
+            self.stop_reason = f"the loss is {values['loss']} at iteration {state.iteration}"
+            self.monitor.record(state.iteration, **values)
+            return
+        found = {}
+        if self.validation is not None and (state.iteration % options.validation_frequency == 0 or options.dry_run):
+            found = self._validate()
+        self.monitor.record(state.iteration, **values, **found)
+        row.update(found)
+        self._tell_progress()
+        if not self.stop_reason:
+            self.stop_reason = self._reason(row)
+        self._save()
+
+    def _reason(self, row: dict[str, float]) -> str:
+        options, state = self.options, self.state
+        if options.output_function is not None and self._told("iteration", row) is True:
+            return "stopped by the output function"
+        if self.monitor.stop:
+            return "stopped by hand"
+        if options.dry_run:
+            return "dry run"
+        if state.elapsed >= options.max_time:
+            return "max_time was reached"
+        if options.max_iterations is not None and state.iteration >= options.max_iterations:
+            return "max_iterations was reached"
+        return ""
+
+    def _validate(self) -> dict[str, float]:
+        assert self.validation is not None
+        state, options = self.state, self.options
+        network = state.averaged()
+        values = evaluated(network, self.validation, self.loss, self.metrics)
+        state.validation.append(iteration=state.iteration, epoch=state.epoch, **values)
+        value = values.get(options.objective_metric_name, math.nan)
+        best = state.best.get("value", math.nan)
+        if math.isnan(best) or (value > best if self._larger_is_better else value < best):
+            state.best = {"value": value, "iteration": state.iteration, "network": network}
+            state.waited = 0
+        else:
+            state.waited += 1
+            if state.waited >= options.validation_patience:
+                self.stop_reason = "validation_patience was reached"
+        return {f"validation_{name}": value for name, value in values.items()}
+
+    def _last_validation(self) -> None:
+        its = self.state.validation.last().get("iteration")
+        if self.validation is not None and its != self.state.iteration and not self._broken():
+            self.monitor.record(self.state.iteration, **self._validate())
+
+    def _broken(self) -> bool:
+        return not math.isfinite(self.state.training.last().get("loss", math.nan))
+
+    def _told(self, when: str, row: dict[str, float]) -> Any:
+        function = self.options.output_function
+        return None if function is None else function({"state": when, **row})
+
+    def _tell_progress(self) -> None:
+        """How far training is, by passes over the data or by iterations, whichever ends first."""
+        if not self.monitor.displays:
+            return
+        options, state, count = self.options, self.state, self.queue.num_observations
+        share = 0.0 if options.max_iterations is None else state.iteration / options.max_iterations
+        if count and state.epoch and options.solver not in ("lbfgs", "lm"):
+            position = self.queue.state()["position"] / count
+            share = max(share, (state.epoch - 1 + min(position, 1.0)) / options.max_epochs)
+        self.monitor.progress = 100 * min(share, 1.0)
+
+    def _save(self) -> None:
+        options, state = self.options, self.state
+        if options.checkpoint_path is None or options.dry_run:
+            return
+        count, due = options.checkpoint_frequency, False
+        if options.checkpoint_frequency_unit == "iteration" or options.solver in ("lbfgs", "lm"):
+            due = state.iteration % count == 0
+        elif not self.queue.hasdata():
+            due = state.epoch % count == 0
+        if due or self.stop_reason:
+            state.data = self.queue.state()
+            save_checkpoint(state, options.checkpoint_path)
+
+
+def first_order(loop: Loop) -> Iterator[dict[str, float]]:
+    """Steps of a first-order solver: gradients of one mini-batch, or of several that are accumulated."""
+    options, queue = loop.options, loop.queue
+    inputs = len(loop.state.network.input_names)
+    loop.state.iterations_per_epoch = _steps_of_a_pass(queue, options.accumulate)
+    if loop.state.data:
+        queue.restore(loop.state.data)
+    else:
+        _begin(queue, options, first=True)
+        loop.state.epoch = 1
+    while True:
+        if not queue.hasdata():
+            if loop.state.epoch >= options.max_epochs:
+                loop.stop_reason = "max_epochs was reached"
+                return
+            _begin(queue, options, first=False)
+            loop.state.epoch += 1
+        total, moved = Total(loop.metrics), loop.state.network
+        for _ in range(options.accumulate):
+            if not queue.hasdata():
+                break
+            batch = split(queue.next(), inputs)
+            part = part_of(moved, batch, loop.loss)
+            total.add(part, batch)
+            moved = _moved(moved, part.state)
+        values = total.sums.values()
+        loop.state = loop.state.step(values["loss"], total.gradients(), state=moved.state)
+        yield {**values, "learn_rate": loop.state.learn_rate}
+
+
+def _moved(net: dlnetwork, state: Any) -> dlnetwork:
+    return net.replace(state=state) if state else net
+
+
+def _begin(queue: minibatchqueue, options: TrainingOptions, first: bool) -> None:
+    """A new pass, in a new order where the options say so. The order of an iterable is its own."""
+    if (options.shuffle == "every-epoch" or options.shuffle == "once" and first) and (
+            queue.can_shuffle or options.given("shuffle")):
+        queue.shuffle()
+    else:
+        queue.reset()
+
+
+def _steps_of_a_pass(queue: minibatchqueue, accumulate: int) -> int | None:
+    try:
+        return -(-len(queue) // accumulate)
+    except TypeError:  # an iterable does not say how long it is
+        return None
+
+
+__all__ = ["Loop", "Steps", "first_order"]

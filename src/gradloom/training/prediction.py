@@ -1,0 +1,100 @@
+"""Networks on whole data sets: predictions, losses and metrics, and scores as words."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..core.array import dlarray
+from ..core.errors import ShapeError, TypeRefused, line_of, user_site
+from ..networks.network import dlnetwork
+from .evaluation import evaluated
+from .losses import loss_of
+from .metrics import metrics_of
+from .options import TrainingOptions
+from .sources import batches, queue_of
+
+
+def minibatchpredict(net: dlnetwork, data: Any, /, *, mini_batch_size: int = 128, outputs: Any = None,
+                     input_data_formats: Any = None) -> Any:
+    """What a network predicts for a whole data set, one mini-batch at a time, put together along B.
+
+    data: an array, a datastore, a sequence of observations, a minibatchqueue; what it has besides the network's inputs
+    (targets) is passed over. `outputs` names layers, as in `net.predict`.
+
+    >>> import gradloom as gl
+    >>> net = gl.dlnetwork([gl.layers.FeatureInput(2), gl.layers.FullyConnected(3)])
+    >>> gl.minibatchpredict(net, gl.zeros((300, 2), labels="BC")).sizes
+    {'B': 300, 'C': 3}
+
+    Source: MATLAB minibatchpredict.
+    """
+    options = TrainingOptions("sgdm", mini_batch_size=mini_batch_size, input_data_formats=input_data_formats)
+    queue = queue_of(_alone(data), net, options, "crossentropy", None)
+    parts: list[tuple[Any, ...]] = []
+    single = True
+    try:
+        for batch in batches(queue, len(net.input_names)):
+            y = net.predict(*batch.inputs, outputs=outputs)
+            single = not isinstance(y, tuple)
+            parts.append((y,) if single else y)
+    finally:
+        queue.close()
+    if not parts:
+        raise ShapeError(f"minibatchpredict: the data has no observations, at {line_of(user_site())}; give some")
+    whole = tuple([_joined(column) for column in zip(*parts, strict=True)])
+    return whole[0] if single else whole
+
+
+def _alone(data: Any) -> Any:
+    """An array that is the only part of the data."""
+    return (data,) if isinstance(data, (dlarray, np.ndarray, torch.Tensor)) else data
+
+
+def _joined(arrays: Sequence[Any]) -> dlarray:
+    first = arrays[0]
+    if first._labels is None or "B" not in first._labels:
+        raise ShapeError("minibatchpredict: an output has no axis B, so mini-batches cannot be put together, at "
+                         f"{line_of(user_site())}; write net.predict(x)")
+    axis = first._labels.index("B")
+    return dlarray._made(torch.cat([x._value for x in arrays], axis), None, first._labels)
+
+
+def testnet(net: dlnetwork, data: Any, metrics: Any, /, *, mini_batch_size: int = 128, loss: Any = None,
+            class_names: Any = None, input_data_formats: Any = None, target_data_formats: Any = None) -> Any:
+    """Metrics of a network over a whole data set: one number for one name, a dict for several.
+
+    data: as for trainnet, (x, t) or a datastore. metrics: names ("accuracy", "precision", "recall", "fscore", "auc",
+    "rmse", "mape", "rsquared"), "loss" with `loss=` given, or functions of outputs and targets. Precision, recall and
+    F-score are averaged over the classes, each class with the same weight; percentages are only in mape. Targets that are
+    words are classes in the order of `class_names`, those of the training (`info.class_names`); left out, the words that
+    occur, sorted.
+
+    >>> import gradloom as gl
+    >>> net = gl.dlnetwork([gl.layers.FeatureInput(2), gl.layers.Softmax()])
+    >>> gl.testnet(net, ([[1.0, 2.0], [3.0, 0.0]], [1, 1]), "accuracy", input_data_formats="BC")
+    0.5
+
+    Source: MATLAB testnet.
+    """
+    asked = [metrics] if isinstance(metrics, str) or callable(metrics) else list(metrics)
+    if "loss" in asked and loss is None:
+        raise TypeRefused(f"testnet: the loss is asked for, and which it is is not said, at {line_of(user_site())}; "
+                          "write loss=\"crossentropy\"")
+    found = metrics_of([one for one in asked if one != "loss"], loss == "binary-crossentropy")
+    options = TrainingOptions("sgdm", mini_batch_size=mini_batch_size, input_data_formats=input_data_formats,
+                              target_data_formats=target_data_formats)
+    queue = queue_of(data, net, options, loss, None, class_names)
+    values = evaluated(net, queue, _nothing if loss is None else loss_of(loss), found)
+    if loss is None:
+        del values["loss"]
+    return next(iter(values.values())) if isinstance(metrics, str) or callable(metrics) else values
+
+
+def _nothing(ys: Any, ts: Any, masks: Any) -> Any:
+    return dlarray(0.0), 1
+
+
+__all__ = ["minibatchpredict", "testnet"]

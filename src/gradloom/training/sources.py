@@ -1,0 +1,145 @@
+"""Data as training reads it: mini-batches of inputs, targets and masks."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..core.array import dlarray
+from ..core.errors import DataError, LabelError, line_of, user_site
+from ..core.labels import LAYOUTS, described
+from ..data import Datastore, minibatchqueue
+from ..machine.dtypes import NAMES, REAL_OF
+from ..networks.network import dlnetwork
+from .losses import CLASSIFIES
+from .options import TrainingOptions
+
+BACKGROUND = 2  # threads of preprocessing_environment="background"
+
+
+class Batch(NamedTuple):
+    """One mini-batch: what enters the network, what is to come out, and what of that is padding (None: nothing)."""
+
+    inputs: tuple[Any, ...]
+    targets: tuple[Any, ...]
+    masks: tuple[Any, ...]
+
+
+def split(outputs: Any, inputs: int) -> Batch:
+    """What a queue gave, as inputs, targets and the targets' masks."""
+    arrays = outputs if isinstance(outputs, tuple) else (outputs,)
+    timed = sum([_has_time(x) for x in arrays])
+    # a queue with masks gives one for each output with T, after the outputs
+    count = next((n for n in range(len(arrays), 0, -1)
+                  if n + sum([_has_time(x) for x in arrays[:n]]) == len(arrays)), len(arrays)) if timed else len(arrays)
+    masks: list[Any] = [None] * count
+    for place, mask in zip([k for k in range(count) if _has_time(arrays[k])], arrays[count:], strict=False):
+        masks[place] = mask
+    return Batch(tuple(arrays[:inputs]), tuple(arrays[inputs:count]), tuple(masks[inputs:count]))
+
+
+def _has_time(x: Any) -> bool:
+    labels = x._labels if type(x) is dlarray else None
+    return labels is not None and "T" in labels and "B" in labels
+
+
+def queue_of(data: Any, net: dlnetwork, options: TrainingOptions, loss: Any, device: Any,
+             class_names: Any = None) -> minibatchqueue:
+    """A queue over data: one that is given is used as it is. Words are classes in the order of `class_names`, where they
+    are known: those of other data, in which some may not occur."""
+    if isinstance(data, minibatchqueue):
+        return data
+    formats = _formats(data, net, options, loss)
+    workers = BACKGROUND if options.preprocessing_environment == "background" else 0
+    if isinstance(data, tuple):
+        data = tuple(_as_column(x, format) for x, format in zip(data, formats or [None] * len(data), strict=True))
+    first = next((x for x in net.learnables.values()), None)
+    cast = "float32" if first is None else NAMES[REAL_OF.get(first.dtype, first.dtype)]
+    return minibatchqueue(data, options.mini_batch_size, formats=formats, cast=cast, workers=workers, device=device,
+                          masks=True, class_names=class_names,
+                          sequence_length=options.sequence_length,
+                          sequence_padding_direction=options.sequence_padding_direction,
+                          sequence_padding_value=options.sequence_padding_value)
+
+
+def batches(queue: minibatchqueue, inputs: int) -> Iterator[Batch]:
+    """A pass over the data from its beginning."""
+    queue.reset()
+    while queue.hasdata():
+        yield split(queue.next(), inputs)
+
+
+# ----- labels where none are given -----
+
+
+def _formats(data: Any, net: dlnetwork, options: TrainingOptions, loss: Any) -> list[str | None] | None:
+    inputs = len(net.input_names)
+    given = [*_listed(options.input_data_formats, inputs)]
+    if not isinstance(data, tuple):
+        if options.input_data_formats is None and options.target_data_formats is None:
+            return None
+        return [*given, *_listed(options.target_data_formats, 1)]
+    targets = _listed(options.target_data_formats, max(len(data) - inputs, 0))
+    if len(data) < inputs:
+        raise DataError(f"the network takes {inputs} inputs ({', '.join(net.input_names)}), the data has {len(data)} "
+                        f"parts, at {line_of(user_site())}; give (x1, x2, t)")
+    formats = [format or _of_input(x, net, k) for k, (x, format) in enumerate(zip(data, given, strict=False))]
+    formats += [format or _of_target(t, loss) for t, format in zip(data[inputs:], targets, strict=True)]
+    return formats
+
+
+def _listed(formats: Any, count: int) -> list[str | None]:
+    if formats is None:
+        return [None] * count
+    found = [formats] if isinstance(formats, str) else list(formats)
+    if len(found) != count:
+        raise LabelError(f"{len(found)} data formats for {count} arrays, at {line_of(user_site())}; give one for each")
+    return found
+
+
+def _of_input(x: Any, net: dlnetwork, k: int) -> str | None:
+    """The labels of an unlabelled array, where the network's input layer leaves no doubt."""
+    shape = getattr(x, "shape", None)
+    if shape is None or getattr(x, "dims", None) or isinstance(x, (Datastore, list, str)):
+        return None
+    size = [layer.size for layer in net.layers if hasattr(layer, "size") and hasattr(layer, "layout")][k:k + 1]
+    rest = tuple(shape[1:])
+    if size and isinstance(size[0], int):
+        fitting = ["BC"] if rest == (size[0],) else []
+    elif size:
+        *spatial, channels = size[0]
+        letters = "S" * len(spatial)
+        fitting = [labels for labels, its in ((f"BC{letters}", (channels, *spatial)), (f"B{letters}C", (*spatial, channels)))
+                   if its == rest]
+    else:
+        fitting = ["BC"] if len(rest) == 1 else []
+    if len(fitting) != 1:
+        raise LabelError(f"the axes of the input, {described(tuple(shape), None)}, are not known, at "
+                         f"{line_of(user_site())}; write dlarray(x, labels), or input_data_formats=, such as {LAYOUTS}")
+    return fitting[0]
+
+
+def _of_target(t: Any, loss: Any) -> str | None:
+    shape = getattr(t, "shape", None)
+    if shape is None or getattr(t, "dims", None) or isinstance(t, Datastore):
+        return None
+    if len(shape) == 1:
+        return "BC" if _is_column(t, loss) else "B"
+    if len(shape) == 2:
+        return "BC"
+    raise LabelError(f"the axes of the targets, {described(tuple(shape), None)}, are not known, at "
+                     f"{line_of(user_site())}; write dlarray(t, labels), or target_data_formats=")
+
+
+def _is_column(t: Any, loss: Any) -> bool:
+    """Whether one number for each observation is one channel: floating targets of a loss that compares numbers."""
+    return str(getattr(t, "dtype", "")).rpartition(".")[2].startswith(("float", "bfloat")) and (
+        not isinstance(loss, str) or loss not in CLASSIFIES)
+
+
+def _as_column(x: Any, format: str | None) -> Any:
+    return np.asarray(x)[:, None] if format == "BC" and getattr(x, "ndim", 0) == 1 else x
+
+
+__all__ = ["Batch", "batches", "queue_of", "split"]

@@ -1,0 +1,185 @@
+"""Checkpoints: what resumes to the same bits, whenever it was killed; folders that cannot be written to."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from helpers import stream
+
+import gradloom as gl
+from gradloom.training.checkpoints import CheckpointFailed
+
+L = gl.layers
+RNG = stream(5)
+
+PROGRAM = """
+import sys, time
+import numpy as np
+import gradloom as gl
+folder, out, environment, slow = sys.argv[1:5]
+L = gl.layers
+gl.rng(4)
+x, t = gl.rand((50, 4), labels="BC"), gl.randint(0, 3, (50,), labels="B")
+net = gl.dlnetwork([L.FeatureInput(4), L.FullyConnected(8), L.BatchNormalization(), L.Dropout(0.3), L.ReLU(),
+                    L.FullyConnected(3), L.Softmax()])
+net, info = gl.trainnet(x, t, net, "crossentropy", gl.TrainingOptions(
+    "adam", max_epochs=6, mini_batch_size=7, accumulate=3, shuffle="every-epoch", verbose=False,
+    checkpoint_path=folder, checkpoint_frequency=1, checkpoint_frequency_unit="iteration", resume=True,
+    preprocessing_environment=environment, validation_data=(x, t), validation_frequency=4, average_weights=0.9,
+    learn_rate_schedule="cosine", output_network="last-iteration",
+    output_function=lambda told: time.sleep(float(slow))))
+gl.save(out, {"learnables": net.learnables, "state": net.state, "loss": info.training["loss"],
+              "validation": info.validation["loss"], "iteration": info.iteration})
+"""
+
+
+def run(folder, environment="serial", slow="0", wait=None):
+    """The program to its end, or killed after `wait` seconds; whether it ended."""
+    out = folder / "out.safetensors"
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(folder / "checkpoints"), str(out), environment, slow],
+                               env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE)
+    try:
+        _, error = process.communicate(timeout=wait)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        return False
+    assert process.returncode == 0, error.decode()
+    return True
+
+
+def results(folder):
+    found = gl.load(folder / "out.safetensors")
+    return [np.asarray(p) for p in (*found["learnables"].values(), *found["state"].values(), found["loss"],
+                                    found["validation"])], found["iteration"]
+
+
+def killed_again_and_again(folder, kills, environment, seed):
+    draw = random.Random(seed)
+    first = time.monotonic()
+    for _ in range(kills):
+        # at any moment: while it starts, while it trains (slowed down, so that it is often hit there), while it writes
+        if run(folder, environment, slow="0.02", wait=draw.uniform(1.0, 6.0) if kills < 10 else draw.uniform(0.5, 4.0)):
+            break
+        for file in (folder / "checkpoints").glob("checkpoint_*") if (folder / "checkpoints").is_dir() else ():
+            assert gl.load(file)["iteration"] > 0  # each file that is there is whole
+    assert run(folder, environment)
+    return time.monotonic() - first
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kills", "environment"), [(3, "serial"), (3, "background"), (50, "background")])
+def test_a_killed_run_resumes_to_the_same_bits(tmp_path, kills, environment):
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "killed").mkdir()
+    assert run(tmp_path / "whole", environment)
+    killed_again_and_again(tmp_path / "killed", kills, environment, seed=kills)
+    expected, iteration = results(tmp_path / "whole")
+    found, other = results(tmp_path / "killed")
+    assert iteration == other == 18
+    assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+# ----- in one process: stopped at every iteration -----
+
+
+def trained(folder=None, **given):
+    gl.rng(4)
+    x, t = gl.rand((50, 4), labels="BC"), gl.randint(0, 3, (50,), labels="B")
+    net = gl.dlnetwork([L.FeatureInput(4), L.FullyConnected(8), L.BatchNormalization(), L.Dropout(0.3), L.ReLU(),
+                        L.FullyConnected(3), L.Softmax()])
+    options = {"max_epochs": 3, "mini_batch_size": 7, "accumulate": 3, "shuffle": "every-epoch", "verbose": False,
+               "validation_data": (x, t), "validation_frequency": 2, "average_weights": 0.9, **given}
+    if folder is not None:
+        options |= {"checkpoint_path": folder, "resume": True, "checkpoint_frequency_unit": "iteration"}
+    return gl.trainnet(x, t, net, "crossentropy", gl.TrainingOptions(options.pop("solver", "adam"), **options))
+
+
+def numbers(net):
+    return np.concatenate([np.ravel(p) for p in (*net.learnables.values(), *net.state.values())])
+
+
+@pytest.mark.parametrize("given", [{}, {"preprocessing_environment": "background"}, {"solver": "sgdm", "shuffle": "once"},
+                                   {"solver": "rmsprop", "average_weights": None}])
+def test_a_run_that_is_stopped_after_any_step_goes_on_to_the_same_bits(tmp_path, given):
+    expected, info = trained(**given)
+    for k in range(1, 9):
+        folder = tmp_path / str(k)
+        trained(folder, output_function=lambda told, k=k: told.get("iteration") == k, **given)
+        gl.rng(99)  # the random numbers are those of the checkpoint
+        found, other = trained(folder, **given)
+        assert np.array_equal(numbers(found), numbers(expected)), k
+        assert np.array_equal(other.training["loss"], info.training["loss"])
+        assert np.array_equal(other.validation["loss"], info.validation["loss"])
+        assert other.iteration == info.iteration
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "lm"])
+def test_full_batch_solvers_resume(tmp_path, solver):
+    def fitted(folder=None, **given):
+        gl.rng(1)
+        x = gl.rand((30, 1), labels="BC", dtype="float64")
+        net = gl.dlnetwork([L.FeatureInput(1), L.FullyConnected(5), L.Tanh(), L.FullyConnected(1)], dtype="float64")
+        if folder is not None:
+            given |= {"checkpoint_path": folder, "resume": True}
+        return gl.trainnet(x, gl.sin(3 * x), net, "mse", gl.TrainingOptions(solver, verbose=False, **{"max_iterations": 9, **given}))
+
+    expected, _ = fitted()
+    fitted(tmp_path, max_iterations=4)
+    found, info = fitted(tmp_path)
+    assert list(info.training["iteration"]) == list(range(1, 10))
+    assert np.array_equal(numbers(found), numbers(expected))
+
+
+def test_the_last_ones_are_kept_and_half_written_ones_passed_over(tmp_path):
+    _, info = trained(tmp_path)
+    files = sorted(tmp_path.iterdir())
+    assert [file.name for file in files] == [f"checkpoint_{k:09d}.safetensors" for k in (7, 8, 9)]
+    files[-1].write_bytes(files[-1].read_bytes()[:-100])
+    files[-2].write_bytes(b"")
+    net = gl.dlnetwork([L.FeatureInput(4), L.FullyConnected(8), L.BatchNormalization(), L.Dropout(0.3), L.ReLU(),
+                        L.FullyConnected(3), L.Softmax()])
+    assert gl.load_checkpoint(tmp_path, net).iteration == 7
+    again, other = trained(tmp_path)
+    assert np.array_equal(other.training["loss"], info.training["loss"])
+    for file in tmp_path.iterdir():
+        file.write_bytes(b"nothing")
+    with pytest.raises(gl.FileRefused, match="no checkpoint of .* can be read"):
+        gl.load_checkpoint(tmp_path, net)
+
+
+def test_a_folder_without_checkpoints(tmp_path):
+    net = gl.dlnetwork([L.FeatureInput(1), L.FullyConnected(1)])
+    with pytest.raises(FileNotFoundError, match="there is no checkpoint in"):
+        gl.load_checkpoint(tmp_path, net)
+    state = gl.TrainingState(net, "adam")
+    gl.save_checkpoint(state, tmp_path / "a" / "b")
+    with pytest.raises(gl.TypeRefused, match="the checkpoint is of the solver 'adam', the options are of 'sgdm'"):
+        gl.load_checkpoint(tmp_path / "a" / "b", net, gl.TrainingOptions("sgdm"))
+
+
+def test_a_folder_that_is_a_file(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(CheckpointFailed, match="could not be written .*make room, or write another checkpoint_path"):
+        trained(tmp_path / "file" / "checkpoints")
+
+
+def test_a_full_disk(tmp_path, monkeypatch):
+    import errno
+
+    from gradloom.training import checkpoints
+
+    def full(tree, path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    trained(tmp_path, max_epochs=1)
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    monkeypatch.setattr(checkpoints, "save", full)
+    with pytest.raises(CheckpointFailed, match="No space left on device"):
+        trained(tmp_path)
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
