@@ -329,5 +329,5 @@ def _pushed_twice(node: Node, values: list[Any], dots: Sequence[Any], moving: Se
     return total
 
 
-__all__ = ["bends", "elementwise_partials", "elementwise_push", "elementwise_source", "plus", "source",
-           "take_rows", "whole"]
+__all__ = ["Partials", "bends", "elementwise_partials", "elementwise_push", "elementwise_source", "plus", "replica",
+           "source", "take_rows", "whole"]

@@ -1,28 +1,24 @@
 """`dldivergence` and `dllaplacian`: sums of first and second derivatives along an axis, observation by observation."""
 from __future__ import annotations
 
-import itertools
 import math
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from ...core.array import dlarray
-from ...core.errors import BatchDependenceWarning, ShapeError, TraceError, TypeRefused, line_of, user_site
-from ...core.labels import axes_of, described, positions
+from ...core.errors import ShapeError, TypeRefused, line_of, user_site
+from ...core.labels import axes_of, described
 from ...core.tables import words
-from ...core.trace import Node, live, walking
+from ...core.trace import live, walking
 from ...machine.dtypes import Tensor
 from ...machine.questions import decided
-from ..jacobians.independence import independence
 from ..jacobians.structure import depends
 from ..walks.meetings import meets
 from ..walks.meetings import second as second_apart
 from ..walks.meetings import tangents as tangents_apart
-from ..words.gradient import check_leads_to, one_trace, output_node, target_node
-from ..words.marks import marked, recorded_result
+from .observations import checked, observations, own_axes, result
 from .walk import Walk
 
 
@@ -44,14 +40,14 @@ def dldivergence(u: Any, x: Any, axis: Any, /, *, enable_higher_derivatives: boo
     Source: MATLAB Deep Learning Toolbox, dldivergence.
     """
     word = "dldivergence"
-    u_node, x_node = _checked(u, x, word)
+    u_node, x_node = checked(u, x, word)
     x_axes, u_axes = axes_of(axis, x.ndim, x._labels, x.shape), axes_of(axis, u.ndim, u._labels, u.shape)
     sizes = [x.shape[k] for k in x_axes]
     if not x_axes or sizes != [u.shape[k] for k in u_axes]:
         raise ShapeError(
             f"{word} of u {described(u.shape, u._labels)} with respect to x {described(x.shape, x._labels)}: along "
             f"axis {axis!r} they must have the same size, at {line_of(user_site())}")
-    batches = _observations(u, x, u_node, x_node, u_axes, x_axes, word)
+    batches = observations(u, x, u_node, x_node, u_axes, x_axes, word)
     if left := [k for k in range(x.ndim) if k not in x_axes and k not in batches and x.shape[k] > 1]:
         raise ShapeError(
             f"{word}: axis {left[0]} of x {described(x.shape, x._labels)} is neither an axis of the sum nor one of the "
@@ -80,7 +76,7 @@ def dldivergence(u: Any, x: Any, axis: Any, /, *, enable_higher_derivatives: boo
             else:
                 zero = torch.zeros((), dtype=tangents.dtype, device=tangents.device)
                 found = torch.where(hot, tangents, zero).sum((0, *[1 + k for k in u_axes])).reshape(shape)
-    return _result(found, shape, u, u_node, x_node, enable_higher_derivatives)
+    return result(found, shape, u, u_node, x_node, enable_higher_derivatives)
 
 
 def dllaplacian(u: Any, x: Any, axis: Any, /, *, weights: Any = None, directions: int | None = None,
@@ -111,13 +107,13 @@ def dllaplacian(u: Any, x: Any, axis: Any, /, *, weights: Any = None, directions
     Taylor Mode.
     """
     word = "dllaplacian"
-    u_node, x_node = _checked(u, x, word)
+    u_node, x_node = checked(u, x, word)
     x_axes = axes_of(axis, x.ndim, x._labels, x.shape)
     if not x_axes:
         raise ShapeError(
             f"{word} needs an axis of x, which is {described(x.shape, x._labels)}, at {line_of(user_site())}")
-    u_axes = _own_axes(u, x, axis, x_axes)
-    batches = _observations(u, x, u_node, x_node, u_axes, x_axes, word)
+    u_axes = own_axes(u, x, axis, x_axes)
+    batches = observations(u, x, u_node, x_node, u_axes, x_axes, word)
     summed = [*x_axes, *[k for k in range(x.ndim) if k not in x_axes and k not in batches]]
     seeds = _seeds(x, x_axes, summed, weights, directions, draws)
     total: Any = None
@@ -130,86 +126,11 @@ def dllaplacian(u: Any, x: Any, axis: Any, /, *, weights: Any = None, directions
             if found is not None:
                 found = found if sign > 0 else -found
                 total = found if total is None else total + found
-    return _result(total, u.shape, u, u_node, x_node, enable_higher_derivatives)
-
-
-def _checked(u: Any, x: Any, word: str) -> tuple[Node | None, Node]:
-    u_node, x_node = output_node(u, word), target_node(x, word)
-    for name, array in (("u", u), ("x", x)):
-        if array.dtype.is_complex:
-            raise TypeRefused(
-                f"{word} is defined for real u and x, {name} is complex, at {line_of(user_site())}; write "
-                f"gl.real({name}) and gl.imag({name})")
-    check_leads_to(u_node, [x_node], word)
-    one_trace([u_node] if u_node is not None else [], [x_node])
-    return u_node, x_node
-
-
-def _result(found: Any, shape: Sequence[int], u: dlarray, u_node: Node | None, x_node: Node, recorded: bool) -> dlarray:
-    if found is None:
-        found = torch.zeros(tuple(shape), dtype=u.dtype, device=u._value.device)
-    return recorded_result(found, u._labels, [x_node]) if recorded else marked(found, u._labels, u_node or x_node)
+    return result(total, u.shape, u, u_node, x_node, enable_higher_derivatives)
 
 
 def _one(x: dlarray) -> Tensor:
     return torch.ones((1,) * (1 + x.ndim), dtype=x.dtype, device=x._value.device)
-
-
-# ----- observations ---------------------------------------------------------------------------------------------------
-
-
-def _own_axes(u: dlarray, x: dlarray, axis: Any, x_axes: Sequence[int]) -> tuple[int, ...]:
-    """The axes of u that `axis` names: its channels."""
-    if u._labels is not None and x._labels is not None:
-        letters = {x._labels[k] for k in x_axes}
-        return tuple(k for k, letter in enumerate(u._labels) if letter in letters)
-    return tuple(x_axes) if u.ndim == x.ndim else ()
-
-
-def _observations(u: dlarray, x: dlarray, u_node: Node | None, x_node: Node, u_axes: Sequence[int],
-                  x_axes: Sequence[int], word: str) -> list[int]:
-    """The axes of x that are observations of u, with proof that they do not mix."""
-    choices: dict[int, list[int]] = {}
-    free = [j for j in range(x.ndim) if j not in x_axes and x.shape[j] > 1]
-    for k in range(u.ndim):
-        if k in u_axes or u.shape[k] == 1:
-            continue
-        if u._labels is not None and x._labels is not None:
-            letter = u._labels[k]
-            same = positions(x._labels, letter)
-            if u._labels.count(letter) == len(same):
-                same = same[positions(u._labels, letter).index(k):][:1]
-        else:
-            same = tuple(sorted(free, key=lambda j: (j != k, j)))
-        choices[k] = [j for j in same if j in free and x.shape[j] == u.shape[k]]
-    lost = [k for k, js in choices.items() if not js]
-    if lost and len(free) > len(choices) - len(lost):
-        raise ShapeError(
-            f"{word} of u {described(u.shape, u._labels)} with respect to x {described(x.shape, x._labels)}: axis "
-            f"{lost[0]} of u has no axis of x that it belongs to, at {line_of(user_site())}; write dljacobian(u, x) "
-            "for derivatives of everything")
-    ks = [k for k in choices if choices[k]]
-    pairings = [js for js in itertools.islice(itertools.product(*[choices[k] for k in ks]), 64)
-                if len(set(js)) == len(js)]
-    if not ks or u_node is None:
-        return list(pairings[0]) if pairings else []
-    first: Any = None
-    for js in pairings:
-        verdict, reason = independence(u_node, x_node, {k: [j] for k, j in zip(ks, js, strict=True)})
-        if verdict == "proved":
-            return list(js)
-        first = first or (verdict, reason, js)
-    verdict, reason, js = first or ("disproved", "two axes of u belong to one of x", ())
-    where = f"{word} at {line_of(user_site())}: "
-    if verdict == "disproved":
-        raise TraceError(
-            f"{where}the observations of u {described(u.shape, u._labels)} are not independent: {reason}. Write "
-            "dljacobian(u, x) for all derivatives, or sum u over its observations first")
-    warnings.warn(
-        f"{where}whether the observations of u {described(u.shape, u._labels)} are independent cannot be proved from "
-        f"the trace: {reason}. If they are not, the result is a sum over other observations too",
-        BatchDependenceWarning, stacklevel=3)
-    return list(js)
 
 
 # ----- directions -----------------------------------------------------------------------------------------------------
