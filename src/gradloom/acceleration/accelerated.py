@@ -4,16 +4,19 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import random
 import threading
+import types
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..core.array import dlarray
-from ..core.containers import flatten, unflatten
+from ..core.containers import children_of, flatten, unflatten
 from ..core.errors import GradloomWarning, TypeRefused, line_of, user_site
 from ..core.finite import checking
 from ..core.trace import live
@@ -69,6 +72,12 @@ class AcceleratedFunction:
             self._plain: str | None = None  # why no call is accelerated
             self._crowded = False
 
+    def __get__(self, owner: Any, kind: Any = None) -> Any:
+        return self if owner is None else types.MethodType(self, owner)
+
+    def __reduce__(self) -> Any:
+        return AcceleratedFunction, (self.function, self.executor, self.cache_size)
+
     # ----- what it is -----
 
     @property
@@ -120,7 +129,7 @@ class AcceleratedFunction:
                     self._entries, self._outside = {}, None
                     self._kinds.clear()
                 self._miss = f"{changed} has changed"
-        form = (evaluated, len(args), *kwargs)
+        form = (evaluated, torch.get_default_dtype(), len(args), *kwargs)
         for entry in self._entries.get(form, ()):
             if entry.outside is not None and (changed := entry.outside.changed()) is not None:
                 self._drop(entry)
@@ -153,6 +162,9 @@ class AcceleratedFunction:
         arrays = [x for x in leaves if type(x) is dlarray]
         if len({id(x) for x in arrays}) < len(arrays):
             self._miss = "one array is passed in two places"
+            return function(*args, **kwargs)
+        if not form[0] and not _copied_as_they_are((args, kwargs)):
+            self._miss = "an argument is a container of another class than list, tuple and dict; call it in dlfeval"
             return function(*args, **kwargs)
         try:
             key = form, key_of(leaves, structure)
@@ -188,19 +200,24 @@ class AcceleratedFunction:
         values = [x._value if type(x) is dlarray else None for x in handles]
         recorder = Recorder([v for v in values if v is not None])
         its, named = unflatten(structure, handles)
-        default = torch.default_generator.get_state()
+        default, others = torch.default_generator.get_state(), _other_generators()
         try:
             thread.recording = recorder
             with recorder:
-                result = function(*its, **named)
+                heard = function(*its, **named)
         finally:
             thread.recording = False
         changed = reached.changed() or outside.changed()
         if changed is not None:
             recorder.end(f"it changes {changed}")
-        if _given_back(leaves, handles, values) or _changed((its, named), (args, kwargs)):
+        back = _Back(leaves, handles, values)
+        back.filled(its, args), back.filled(named, kwargs)
+        result = back.given(heard)
+        if back.changed:
             recorder.end("it changes its argument")
-        program, why = self._program(recorder, result, default)
+        if others != _other_generators():
+            recorder.end("it draws from Python's or NumPy's random numbers")
+        program, why = self._program(recorder, heard, default)
         if program is None:
             self._refuse(kind, why)
             return result
@@ -211,6 +228,8 @@ class AcceleratedFunction:
 
     def _program(self, recorder: Recorder, result: Any, default: Any) -> tuple[Program | None, str]:
         if recorder.why is None:
+            if not any(map(held_by, flatten(result)[0])):
+                recorder.end("it returns no array")
             for x in flatten(result)[0]:
                 if hasattr(type(x), "__filled__") and x.__held__() is not None:
                     continue
@@ -301,9 +320,29 @@ class AcceleratedFunction:
         return plain
 
 
+def _copied_as_they_are(x: Any) -> bool:
+    """Whether a copy of a container is as good as it: of lists, tuples, dicts, and of this library's."""
+    kind = type(x)
+    if kind in (list, tuple):
+        return all(map(_copied_as_they_are, x))
+    if kind is dict:
+        return all(map(_copied_as_they_are, x.values()))
+    inside = children_of(x)
+    if inside is not None:
+        return kind.__module__.partition(".")[0] == "gradloom"
+    leaves, _ = flatten(x)
+    return len(leaves) == 1 and leaves[0] is x
+
+
 def _generators() -> Any:
     """Where this thread's generators and torch's are."""
     return random_state(), torch.default_generator.get_state()
+
+
+def _other_generators() -> Any:
+    """Where Python's generator and NumPy's are, which a recording does not hear."""
+    name, keys, *rest = np.random.get_state()  # type: ignore[misc]
+    return random.getstate(), name, np.asarray(keys).tobytes(), rest
 
 
 def _put_back(state: Any) -> None:
@@ -311,32 +350,52 @@ def _put_back(state: Any) -> None:
     torch.default_generator.set_state(state[1])
 
 
-def _given_back(leaves: list[Any], handles: list[Any], values: list[Any]) -> bool:
-    """Put what a function assigned into its arguments where the caller sees it; whether there was anything."""
-    changed = False
-    for x, handle, value in zip(leaves, handles, values, strict=True):
-        if value is not None and (handle._value is not value or handle._labels != x._labels):
-            x._value, x._node, x._labels, x._note = handle._value, handle._node, handle._labels, handle._note
-            changed = True
-    return changed
+class _Back:
+    """Puts what a function did to copies of its arguments where the caller sees it."""
 
+    def __init__(self, leaves: list[Any], handles: list[Any], values: list[Any]):
+        self.changed = False
+        self._given = {id(handle): x for x, handle in zip(leaves, handles, strict=True) if type(handle) is dlarray}
+        for x, handle, value in zip(leaves, handles, values, strict=True):
+            if value is not None and (handle._value is not value or handle._labels != x._labels):
+                x._value, x._node, x._labels, x._note = handle._value, handle._node, handle._labels, handle._note
+                self.changed = True
 
-def _changed(now: Any, given: Any) -> bool:
-    """Whether lists and dicts among the arguments were changed; those of the caller then are, too."""
-    if type(given) is list and type(now) is list:
-        if len(now) != len(given):
-            given[:] = now
-            return True
-        return any([_changed(a, b) for a, b in zip(now, given, strict=True)])
-    if type(given) is dict and type(now) is dict:
-        if list(now) != list(given):
-            given.clear()
-            given.update(now)
-            return True
-        return any([_changed(a, b) for a, b in zip(now.values(), given.values(), strict=True)])
-    if type(given) is tuple and type(now) is tuple and len(now) == len(given):
-        return any([_changed(a, b) for a, b in zip(now, given, strict=True)])
-    return False
+    def given(self, result: Any) -> Any:
+        """A result with the caller's own arrays where the function returned what it was given."""
+        leaves, structure = flatten(result)
+        if not any([id(x) in self._given for x in leaves]):
+            return result
+        return unflatten(structure, [self._given.get(id(x), x) for x in leaves])
+
+    def filled(self, now: Any, given: Any) -> Any:
+        """What stands in a place of the caller's: what stood there, with what was changed in it."""
+        if id(now) in self._given:
+            return self._given[id(now)]
+        kind = type(given)
+        inside = children_of(now)
+        if inside is not None and type(now) is kind:  # a value that never changes: is it the one that stood there?
+            its = children_of(given)[0]  # type: ignore[index]
+            same = len(its) == len(inside[0]) and all(
+                [self._given.get(id(v)) is g for v, g in zip(inside[0], its, strict=True)])
+            return given if same else now
+        if type(now) is not kind or kind not in (list, dict, tuple):
+            return now
+        if kind is dict:
+            new = {k: self.filled(v, given.get(k)) for k, v in now.items()}
+            same = list(new) == list(given) and all([new[k] is given[k] for k in given])
+        else:
+            before = [*given, *[None] * len(now)]
+            new = kind([self.filled(v, g) for v, g in zip(now, before, strict=False)])
+            same = len(new) == len(given) and all([v is g for v, g in zip(new, given, strict=True)])
+        if same:
+            return given
+        self.changed = True
+        if kind is tuple:
+            return new
+        given.clear()
+        given.update(new) if kind is dict else given.extend(new)
+        return given
 
 
 def _close(a: Any, b: Any, tolerance: float | None) -> bool:

@@ -219,11 +219,9 @@ class Recorder(TorchFunctionMode):
         if function is Tensor.__iter__:
             return iter(self.__torch_function__(Tensor.unbind, types, args))
         given = tensors_of((args, kwargs), [])
-        if any([type(x) is not Tensor for x in given]):
-            # a tensor that answers for itself, such as those that torch modules run on: what it makes of the call is
-            # heard, not the call
-            with self:
-                return function(*args, **kwargs)
+        if any([type(x) is not Tensor and type(x) is not torch.nn.Parameter for x in given]):
+            self.end("it uses a tensor that answers for itself, as torch modules do")
+            return function(*args, **kwargs)
         reads = [self.slot_of(x) for x in given]
         versions = [x._version for x in given]
         moving = any([s.root in self._moving for s in reads])

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ..machine.dtypes import Tensor
-from .program import Program
+from .program import Program, fixed
 from .recorder import Slot, Step
 from .writing import Names, straight
 
@@ -59,8 +59,8 @@ class _Scalars:
             self._set(s, [f"x{s.number}_{k}" for k in range(math.prod(s.shape))])
         for number, value in program.constants.items():
             _check(tuple(value.shape), value.dtype, value.device)
-            if value.layout is not torch.strided or not bool(torch.isfinite(value).all()):
-                raise NotScalar("a constant that is not finite")
+            if not fixed(value) or not bool(torch.isfinite(value).all()):
+                raise NotScalar("a constant that is not finite, or can change unseen")
             self.names[number] = [repr(v) for v in value.reshape(-1).tolist()]
             self.shapes[number] = tuple(value.shape)
         for step in program.steps:
