@@ -30,6 +30,7 @@ from ..core.containers import children_of
 from ..core.trace import live
 from ..machine.caches import remembered
 from ..machine.dtypes import Tensor
+from .recorder import plain_tensor
 
 MOST = 1000  # places that are compared on each call
 DEPTH = 6
@@ -50,7 +51,8 @@ ACTS = {"print": "prints", "open": "opens a file", "input": "asks the user", "ex
         "globals": "reads globals by computed names", "setattr": "sets attributes by computed names",
         "manual_seed": "seeds a generator", "set_rng_state": "seeds a generator", "set_state": "seeds a generator",
         "seed": "seeds a generator", "rng": "seeds a generator", "perf_counter": "reads a clock",
-        "time_ns": "reads a clock", "id": "asks where things lie", "monotonic": "reads a clock", "record_metrics": "reports"}
+        "time_ns": "reads a clock", "id": "asks where things lie", "monotonic": "reads a clock",
+        "record_metrics": "reports"}
 _ROOTS = tuple({os.path.realpath(sysconfig.get_paths()[k]) + os.sep for k in ("stdlib", "purelib", "platlib")})
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _LIBRARIES = {"gradloom", "torch", "numpy", "scipy", "optree", "pandas", "jax", "builtins"}
@@ -158,7 +160,7 @@ class Outside:
             return
         if depth > DEPTH:
             raise Unfollowed(f"{words} holds more than can be compared; pass it as an argument")
-        if isinstance(value, (types.FunctionType, types.MethodType, functools.partial, type(functools.cache(len)))):
+        if isinstance(value, (types.FunctionType, types.MethodType, functools.partial, functools._lru_cache_wrapper)):
             self._follow(value, words, depth)
         elif children_of(value) is not None:
             self._seen.add(id(value))
@@ -183,7 +185,7 @@ class Outside:
                 raise Unfollowed(f"{words} holds {len(inside):,} things; pass it as an argument")
             for x in inside:
                 self._enter(x, words, depth + 1)
-        elif kind in (dlarray, Tensor, torch.nn.Parameter, np.ndarray) or isinstance(value, np.generic):
+        elif kind in (dlarray, np.ndarray) or isinstance(value, np.generic) or plain_tensor(value):
             return
         elif isinstance(value, type):
             if not from_library(value):

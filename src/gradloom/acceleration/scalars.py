@@ -88,7 +88,7 @@ class _Scalars:
                 raise NotScalar(f"an operand {x!r}")
             return [repr(float(x))] * math.prod(shape)
         its = self.names[x.number]
-        places = torch.arange(len(its)).reshape(self.shapes[x.number]).expand(shape)
+        places = torch.arange(len(its), device="cpu").reshape(self.shapes[x.number]).expand(shape)
         return [its[k] for k in places.reshape(-1).tolist()]
 
     def _take(self, step: Step) -> None:
@@ -119,7 +119,7 @@ class _Scalars:
             found = self._spread(args[0], o.shape)
         elif f in _MOVES:
             found = self._moved(step, options)
-        elif f is torch.stack and len(args) == 1 and not options:
+        elif f is torch.stack and args[1:] in ((), (0,)) and options in ({}, {"dim": 0}):
             found = [n for s in args[0] for n in self._spread(s, s.shape if isinstance(s, Slot) else ())]
         elif f in _SUMS and o.shape == ():
             its = self.names[args[0].number]
@@ -148,7 +148,8 @@ class _Scalars:
         if not isinstance(x, Slot) or any([isinstance(a, Slot) for a in _flat(step.args[1:])]):
             raise NotScalar("a place that is an array")
         its = self.names[x.number]
-        moved = step.function(torch.arange(len(its)).reshape(self.shapes[x.number]), *step.args[1:], **options)
+        places = torch.arange(len(its), device="cpu").reshape(self.shapes[x.number])
+        moved = step.function(places, *step.args[1:], **options)
         return [its[k] for k in moved.reshape(-1).tolist()]
 
     def function(self) -> Callable[..., Any]:
