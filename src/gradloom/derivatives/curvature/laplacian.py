@@ -15,9 +15,10 @@ from ...core.trace import live, walking
 from ...machine.dtypes import Tensor
 from ...machine.questions import decided
 from ..jacobians.structure import depends
-from ..walks.meetings import meets
+from ..walks.meetings import meets, pull
 from ..walks.meetings import second as second_apart
 from ..walks.meetings import tangents as tangents_apart
+from ..walks.steps import cast
 from .observations import checked, observations, own_axes, result
 from .walk import Walk
 
@@ -80,8 +81,7 @@ def dldivergence(u: Any, x: Any, axis: Any, /, *, enable_higher_derivatives: boo
 
 
 def dllaplacian(u: Any, x: Any, axis: Any, /, *, weights: Any = None, directions: int | None = None,
-                draws: str = "signs",
-                enable_higher_derivatives: bool = True) -> Any:
+                draws: str = "signs", with_gradient: bool = False, enable_higher_derivatives: bool = True) -> Any:
     """The Laplacian of u with respect to x: the sum along `axis` of d2u / dx[i]2, for each observation and each channel
     of u.
 
@@ -94,8 +94,11 @@ def dllaplacian(u: Any, x: Any, axis: Any, /, *, weights: Any = None, directions
     v, for very many inputs; the same draw for all observations. With `draws="signs"` its variance is 2/n times the sum
     of H[i, j]**2 over i != j, with `draws="normal"` over all i, j.
 
-    Raises TraceError where the trace shows that u mixes observations, TypeRefused for complex u or x; a
-    BatchDependenceWarning says that it cannot tell.
+    `with_gradient=True` gives (gradient, Laplacian) of a u with one channel, the gradient in x's shape and labels: from
+    the same walk, or, with `weights` or `directions`, from one walk backwards more.
+
+    Raises TraceError where the trace shows that u mixes observations, TypeRefused for complex u or x, ShapeError for
+    the gradient of a u of several channels; a BatchDependenceWarning says that it cannot tell.
 
     >>> import gradloom as gl
     >>> x = gl.dlarray([[1.0, 2.0], [3.0, 4.0]], "CB")
@@ -115,18 +118,46 @@ def dllaplacian(u: Any, x: Any, axis: Any, /, *, weights: Any = None, directions
     u_axes = own_axes(u, x, axis, x_axes)
     batches = observations(u, x, u_node, x_node, u_axes, x_axes, word)
     summed = [*x_axes, *[k for k in range(x.ndim) if k not in x_axes and k not in batches]]
+    if with_gradient and u.size != math.prod([x.shape[k] for k in batches]):
+        raise ShapeError(
+            f"{word}(..., with_gradient=True) is of one channel, u is {described(u.shape, u._labels)} and x "
+            f"{described(x.shape, x._labels)}, at {line_of(user_site())}; write dljacobian(u, x, axis) for the "
+            "gradients of several")
     seeds = _seeds(x, x_axes, summed, weights, directions, draws)
     total: Any = None
+    gradient: Any = None
     if all(x.shape[k] for k in summed) and depends(u_node, x_node):
         assert u_node is not None
         apart = meets(u_node, x_node)  # of such a trace only two walks in a row know the second derivatives
-        for sign, seed, tied in seeds:
-            found = (second_apart(u_node, x_node, summed, seed, tied, enable_higher_derivatives) if apart else
-                     Walk(u_node, x_node, summed, seed, tied, enable_higher_derivatives).second())
+        shared = with_gradient and not apart and weights is None and directions is None
+        if with_gradient and not shared:
+            one = torch.ones_like(u._value)
+            (gradient,) = pull({u_node: dlarray._made(one, None) if enable_higher_derivatives else one}, [x_node],
+                               recorded=enable_higher_derivatives)
+        for sign, seed, tied, moving in seeds:
+            if apart:
+                found = second_apart(u_node, x_node, summed, seed, tied, enable_higher_derivatives)
+            else:
+                walk = Walk(u_node, x_node, summed, seed, tied, enable_higher_derivatives, moving)
+                tangents, found = walk.tangents_and_second() if shared else (None, walk.second())
+                if tangents is not None:
+                    gradient = walking(_placed, tangents, u, x, summed, batches)
             if found is not None:
                 found = found if sign > 0 else -found
                 total = found if total is None else total + found
-    return result(total, u.shape, u, u_node, x_node, enable_higher_derivatives)
+    laplacian = result(total, u.shape, u, u_node, x_node, enable_higher_derivatives)
+    if not with_gradient:
+        return laplacian
+    return result(gradient, x.shape, x, u_node, x_node, enable_higher_derivatives), laplacian
+
+
+def _placed(tangents: Any, u: dlarray, x: dlarray, summed: Sequence[int], batches: Sequence[int]) -> Any:
+    """How a u of one channel moves along each entry of the axes `summed`, in the shape of x."""
+    moving = sorted(k for k in summed if x.shape[k] != 1)
+    axes = [*moving, *batches]  # those of x, in the order in which the tangents have them
+    tangents = words.reshape(tangents, [x.shape[k] for k in axes])
+    placed = words.reshape(words.permute_dims(tangents, [axes.index(k) for k in sorted(axes)]), x.shape)
+    return cast(placed, x.dtype)
 
 
 def _one(x: dlarray) -> Tensor:
@@ -136,10 +167,15 @@ def _one(x: dlarray) -> Tensor:
 # ----- directions -----------------------------------------------------------------------------------------------------
 
 
+ASKED = 64
+# sign, tangents of x, whether they are tied, and of each axis the entries that move, where that is known
+Seed = tuple[int, Tensor, bool, dict[int, list[int]]]
+
+
 def _seeds(x: dlarray, x_axes: Sequence[int], summed: Sequence[int], weights: Any, directions: int | None,
-           draws: str) -> list[tuple[int, Tensor, bool]]:
-    """(sign, tangents of x, tied) of each walk: second derivatives with negative weights are subtracted."""
-    factors = [(1, _one(x), True)] if weights is None else _weighted(x, x_axes, summed, weights)
+           draws: str) -> list[Seed]:
+    """Of each walk; second derivatives with negative weights are subtracted."""
+    factors: list[Seed] = [(1, _one(x), True, {})] if weights is None else _weighted(x, x_axes, summed, weights)
     if directions is None:
         return factors
     if isinstance(directions, bool) or not isinstance(directions, int) or directions < 1:
@@ -148,8 +184,8 @@ def _seeds(x: dlarray, x_axes: Sequence[int], summed: Sequence[int], weights: An
             f"{line_of(user_site())}")
     if draws not in ("signs", "normal"):
         raise ValueError(f"draws is 'signs' or 'normal', not {draws!r}")
-    drawn = []
-    for sign, seed, tied in factors:
+    drawn: list[Seed] = []
+    for sign, seed, tied, _ in factors:
         shape = ((directions, *[x.shape[k] if k in summed else 1 for k in range(x.ndim)])
                  if tied else (directions, seed.shape[0]))
         if draws == "normal":
@@ -157,12 +193,13 @@ def _seeds(x: dlarray, x_axes: Sequence[int], summed: Sequence[int], weights: An
         else:
             v = 2 * words.bernoulli(0.5, shape, like=x)._value - 1
         v = v.to(x.dtype) * directions**-0.5
-        drawn.append((sign, v * seed if tied else torch.tensordot(v, seed, 1), False))
+        drawn.append((sign, v * seed if tied else torch.tensordot(v, seed, 1), False, {}))
     return drawn
 
 
-def _weighted(x: dlarray, x_axes: Sequence[int], summed: Sequence[int], weights: Any) -> list[tuple[int, Tensor, bool]]:
-    """Tangents F with F' S F = a, by the signs S; those of a vector stay tied to their places."""
+def _weighted(x: dlarray, x_axes: Sequence[int], summed: Sequence[int], weights: Any) -> list[Seed]:
+    """Tangents F with F' S F = a, by the signs S; those of a vector stay tied to their places, and those of weight 0
+    are not walked."""
     if isinstance(weights, dlarray) and live(weights._node) is not None:
         raise TypeRefused(f"the weights of dllaplacian are constants, at {line_of(user_site())}; write detach(weights)")
     a = (weights if isinstance(weights, dlarray) else dlarray(weights))._value.to(x.dtype).to(x._value.device)
@@ -181,7 +218,7 @@ def _weighted(x: dlarray, x_axes: Sequence[int], summed: Sequence[int], weights:
     else:
         values, vectors = torch.linalg.eigh((a + a.mT) / 2)
         rows = vectors.mT
-    found = []
+    found: list[Seed] = []
     for sign in (1, -1):
         part = (sign * values).clamp(min=0)
         if not decided((part > 0).any()):
@@ -189,7 +226,18 @@ def _weighted(x: dlarray, x_axes: Sequence[int], summed: Sequence[int], weights:
         seed = part.sqrt().unsqueeze(0) if rows is None else (part.sqrt().unsqueeze(1) * rows)[part > 0]
         order = sorted(range(len(x_axes)), key=lambda d: x_axes[d])
         seed = seed.reshape(-1, *sizes).permute(0, *[1 + d for d in order])
-        found.append((sign, seed.reshape(-1, *[x.shape[k] if k in x_axes else 1 for k in range(x.ndim)]), rows is None))
+        seed = seed.reshape(-1, *[x.shape[k] if k in x_axes else 1 for k in range(x.ndim)])
+        found.append((sign, seed, rows is None, _moving(seed[0], x_axes) if rows is None else {}))
+    return found
+
+
+def _moving(seed: Tensor, x_axes: Sequence[int]) -> dict[int, list[int]]:
+    """Of each axis the entries that move; asked one by one, so not of a long axis."""
+    found = {}
+    for k in x_axes:
+        if seed.shape[k] <= ASKED:
+            entries = seed.movedim(k, 0).reshape(seed.shape[k], -1)
+            found[k] = [i for i, entry in enumerate(entries) if decided((entry != 0).any())]
     return found
 
 

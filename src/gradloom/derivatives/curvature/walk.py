@@ -106,12 +106,14 @@ class Walk:
     """One walk from x to u.
 
     `seed`: tangents of shape (directions, *x.shape), 1 where constant; where `tied` it is one, and each entry along
-    `axes` moves alone by it.
+    `axes` moves alone by it. `moving`: of an axis the entries that move at all, where that is known.
     """
 
-    def __init__(self, u: Node, x: Node, axes: Sequence[int], seed: Any, tied: bool, recorded: bool):
+    def __init__(self, u: Node, x: Node, axes: Sequence[int], seed: Any, tied: bool, recorded: bool,
+                 moving: dict[int, list[int]] | None = None):
         self.u, self.x, self.recorded = u, x, recorded
         self.axes = tuple(k for k in axes if x.shape[k] != 1)
+        self.moving = {k: (moving or {}).get(k, [*range(x.shape[k])]) for k in self.axes}
         self.order = ancestors([u], x.number)
         self.place = {node: k for k, node in enumerate(self.order)}
         self.route = route(u, x, self.axes, self.order)
@@ -158,8 +160,21 @@ class Walk:
             refuse_in_words(error)
             raise
 
+    def tangents_and_second(self) -> tuple[Any, Any]:
+        """Both from one walk: nothing is cut, and every tangent goes to the end."""
+        self.route = Route(self.route.ties, self.route.bent, [True] * len(self.order))
+        self.bending = self.cut = False
+        try:
+            return walking(self._all_tangents), walking(self._sources_pushed)
+        except FAILURES as error:
+            refuse_in_words(error)
+            raise
+
     def _second(self) -> Any:
         self._tangents(0, {})
+        return self._sources_pushed()
+
+    def _sources_pushed(self) -> Any:
         ddots: dict[Node, Any] = {}
         for k, node in enumerate(self.order):
             parts = [ddots.get(p) if p is not None else None for p in node.parents]
@@ -269,18 +284,22 @@ class Walk:
         """A direction for each entry of an axis that all moved at once so far."""
         out, outer, inner = self.route.ties[k][axis]
         size = self.x.shape[axis]
-        after = math.prod(self.x.shape[a] for a in self.axes if a > axis and a not in tied and a not in self.cut_axes)
+        entries = self.moving[axis]
+        count = len(entries)
+        later = [a for a in self.axes if a > axis and a not in tied and a not in self.cut_axes]
+        after = math.prod(len(self.moving[a]) for a in later)
         before = tangent.shape[0] // after
         shape = tuple(tangent.shape[1:])
         hot = torch.eye(size, dtype=torch.bool, device=tangent.device)
-        hot = hot.reshape(size, 1, size, 1).expand(size, outer, size, inner).reshape(size, outer * size * inner)
-        hot = hot.reshape(1, size, 1, *(1,) * out, outer * size * inner, *(1,) * (len(shape) - out - 1))
+        hot = hot if count == size else hot[entries]
+        hot = hot.reshape(count, 1, size, 1).expand(count, outer, size, inner).reshape(count, outer * size * inner)
+        hot = hot.reshape(1, count, 1, *(1,) * out, outer * size * inner, *(1,) * (len(shape) - out - 1))
         split = words.reshape(tangent, (before, 1, after, *shape))
         if self.recorded:  # chosen, not multiplied: a tangent may be infinite
             made = words.where(dlarray._made(hot, None), split, 0)
         else:
             made = torch.where(hot, split, torch.zeros((), dtype=split.dtype, device=split.device))
-        return words.reshape(made, (before * size * after, *made.shape[3:])), tied - {axis}
+        return words.reshape(made, (before * count * after, *made.shape[3:])), tied - {axis}
 
     # ----- pieces -----
 
