@@ -50,7 +50,8 @@ def partial_derivatives(u: Node, x: Node, along: dict[int, Tensor], asked: Colle
 def _partial_derivatives(u: Node, x: Node, along: dict[int, Tensor], asked: Collection[Word], recorded: bool) -> Jet:
     needed = _parts(asked)
     if meets(u, x):  # of such a trace only walks in a row know the second derivatives
-        tangents = {(0, (a,)): dlarray._made(whole(tangent, x.shape, 0), None) for a, tangent in along.items()}
+        tangents: dict[tuple[int, Word], dlarray] = {
+            (0, (a,)): dlarray._made(whole(tangent, x.shape, 0), None) for a, tangent in along.items()}
         jet = _in_turn(u, {(0, ()): x}, tangents, needed, recorded, push_apart)
     else:
         first = [word for word in needed if len(word) == 1]
