@@ -103,7 +103,8 @@ class _Walk:
             # quick way: no trace of its own; the plain one is below
             found = {word: self._pushed(node, word, carried, bent) for word in needed}
         else:
-            found = self._in_turn(node, carried, needed)
+            jet = self._in_turn(node, carried, _parts(needed))
+            found = {word: jet.get(word) for word in needed}
         return {w: tangent for w, tangent in found.items() if tangent is not None and not self._still(node, tangent)}
 
     def _still(self, node: Node, tangent: Any) -> bool:
