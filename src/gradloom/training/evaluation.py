@@ -37,7 +37,8 @@ def part_of(net: dlnetwork, batch: Batch, loss: Loss, training: bool = True) -> 
         return value, weight, dlgradient(value, net.trainable), state, ys
 
     value, weight, gradients, state, ys = dlfeval(model_loss, net)
-    return Part(value.item(), weight, gradients, state, ys)
+    # the states of recurrent layers are of these observations, and none of the next mini-batch's
+    return Part(value.item(), weight, gradients, {key: x for key, x in state.items() if "B" not in x.dims}, ys)
 
 
 class Total:

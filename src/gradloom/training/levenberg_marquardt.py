@@ -107,7 +107,7 @@ def _normal_equations(loop: Loop, net: dlnetwork) -> tuple[Tensor, Tensor, float
 
 
 def _squares(loop: Loop, net: dlnetwork) -> float:
-    total = torch.zeros(1, dtype=torch.float64, device=next(iter(net.trainable.values())).device)
+    total = torch.zeros((), dtype=torch.float64, device=next(iter(net.trainable.values())).device)
     for batch in loop.parts(batches(loop.queue, len(net.input_names))):
         total += _wide(_residuals(net.predict(*batch.inputs), batch)).square().sum()
     return float(read(loop.group.summed([total])[0]))
