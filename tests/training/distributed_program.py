@@ -91,8 +91,8 @@ def own_loop():
 
     def model_loss(net, x, t):
         y, moved = net.forward(x, return_state=True)
-        loss = gl.mse(y, gl.onehotencode(t, "C", range(3)))
-        used = gl.mse(net.predict(x), gl.onehotencode(t, "C", range(3)))
+        loss = gl.indexcrossentropy(y, t)
+        used = gl.indexcrossentropy(net.predict(x), t)
         return loss, used, gl.dlgradient(used, net.trainable), moved
 
     losses = []
