@@ -1,5 +1,6 @@
 """Several processes: the numbers of one, whatever the parts; the same bits on each; a failure ends all with its words."""
 
+import itertools
 import os
 import socket
 import subprocess
@@ -142,7 +143,7 @@ def test_statistics_of_parts_are_those_of_the_whole(decay):
         return {name: gl.extractdata(value) for (_, name), value in state.items()}
 
     bounds = [0, 3, 4, 17, 30]
-    parts = [x[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    parts = [x[a:b] for a, b in itertools.pairwise(bounds)]
     found = layer.combined_state([moved(part) for part in parts], [len(part) / 30 for part in parts])
     for name, expected in moved(x).items():
         torch.testing.assert_close(found[name], expected, rtol=1e-12, atol=0)

@@ -222,7 +222,7 @@ class _OfFunction:
 
     def of(self, y: Any, t: Any, mask: Any) -> Any:
         count = float(observations_of(y))
-        return torch.tensor([float(self._function(y, t)) * count, count], dtype=torch.float64)
+        return torch.tensor([float(self._function(y, t)) * count, count], dtype=torch.float64, device="cpu")
 
     def added(self, a: Any, b: Any) -> Any:
         return a + b

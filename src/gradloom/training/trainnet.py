@@ -193,7 +193,8 @@ def _shared(group: Group, state: TrainingState, queue: minibatchqueue, validatio
     """This process's part of the data. The network and the random numbers are those of process 0."""
     if not resumed:
         net, device = state.network, _device_of(state.network)
-        sent = group.first({"learnables": net.learnables, "state": net.state, "random": random_state()["streams"]["cpu"]})
+        sent = group.first({"learnables": net.learnables, "state": net.state,
+                            "random": random_state()["streams"]["cpu"]})
         if group.rank:
             state.network = net.replace(learnables=sent["learnables"], state=sent["state"]).to(device=device)
             state.random = {"seed": 0, "streams": {"cpu": sent["random"]}}

@@ -207,9 +207,7 @@ LAYERS: Table = {
 }
 
 # Words of this library that are to come, and what does their work until then ("": nothing does).
-PLANNED = {
-    "partials": "dlgradient(..., enable_higher_derivatives=True)",
-}
+PLANNED: dict[str, str] = {}
 PLANNED_OF_NETWORKS: dict[str, str] = {}
 # Whose word for what is to come: {word: word here}.
-PLANNED_AS: Table = {"JAX": {"jet": "partials"}}
+PLANNED_AS: Table = {}
