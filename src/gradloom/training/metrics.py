@@ -312,8 +312,8 @@ def _leaves(metric: Metric, sums: Any) -> list[Tensor]:
     several = list(sums) if isinstance(sums, (tuple, list)) else [sums]
     for x in several:
         if not isinstance(x, (Tensor, int, float)):
-            raise TypeRefused(f"the metric {metric.name!r} sums up {type(x).__name__}, which processes cannot send each "
-                              f"other, at {line_of(user_site())}; let its `of` return a tensor, or a tuple of tensors")
+            raise TypeRefused(f"the metric {metric.name!r} sums up {type(x).__name__}, which processes cannot send "
+                              f"each other, at {line_of(user_site())}; let its `of` return a tensor, or a tuple of tensors")
     return [x if isinstance(x, Tensor) else torch.tensor(x, dtype=torch.float64) for x in several]
 
 

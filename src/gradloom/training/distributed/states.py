@@ -19,8 +19,8 @@ Values = dict[Key, Tensor]
 def combined_state(group: Group, network: dlnetwork, state: Mapping[Key, Any] | None, weight: float) -> dict[Key, Any]:
     """The state of all processes: of a layer with `combined_state` as it says, else means by weight.
 
-    `network` is the one before the step, so that what did not move is not sent; `state` is None, and the weight 0, where
-    a process had no observations. What has an axis B belongs to observations and stays where it is.
+    `network` is the one before the step, so that what did not move is not sent; `state` is None, and the weight 0,
+    where a process had no observations. What has an axis B belongs to observations and stays where it is.
     """
     before = network.state
     if not before or group.size == 1:
