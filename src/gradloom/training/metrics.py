@@ -313,7 +313,8 @@ def _leaves(metric: Metric, sums: Any) -> list[Tensor]:
     for x in several:
         if not isinstance(x, (Tensor, int, float)):
             raise TypeRefused(f"the metric {metric.name!r} sums up {type(x).__name__}, which processes cannot send "
-                              f"each other, at {line_of(user_site())}; let its `of` return a tensor, or a tuple of tensors")
+                              f"each other, at {line_of(user_site())}; let its `of` return a tensor, or a tuple of "
+                              "them")
     return [x if isinstance(x, Tensor) else torch.tensor(x, dtype=torch.float64) for x in several]
 
 
