@@ -72,7 +72,7 @@ from .networks import (
 from .networks.weights import load_weights, save_weights
 from .operations.matrices import linalg
 from .storage.files import load, save
-from .training import displays
+from .training import displays, distributed
 from .training.adaptive import adamupdate, rmspropupdate
 from .training.checkpoints import load_checkpoint, save_checkpoint
 from .training.clipping import clip_gradients
@@ -116,8 +116,8 @@ GradloomWarning ImageDatastore Jacobian LBFGSState LabelError Layer Layout Learn
 NotFinite ShapeError State TableDatastore TraceError TrainingInfo TrainingOptions TrainingProgressMonitor
 TrainingState TransformedDatastore TypeRefused UnknownName adamupdate array_api check_derivatives check_finite
 check_layer clip_gradients combine confusionchart confusionmat cosine_learn_rate count_each_label cyclical_learn_rate
-detach displays dlaccelerate dlarray dldivergence dlfeval dlgradient dljacobian dllaplacian dlnetwork dlupdate
-exponential_learn_rate extractdata group_subplot hessian hvp isdlarray jacobian jvp keep_memory layers lbfgsupdate
+detach displays distributed dlaccelerate dlarray dldivergence dlfeval dlgradient dljacobian dllaplacian dlnetwork
+dlupdate exponential_learn_rate extractdata group_subplot hessian hvp isdlarray jacobian jvp keep_memory layers lbfgsupdate
 linalg load load_checkpoint load_weights minibatchpredict minibatchqueue padsequences partials piecewise_learn_rate plot
 polynomial_learn_rate record_metrics rmspropupdate roc_chart save save_checkpoint save_weights scheduled_learn_rate
 scores2label sgdmupdate sparse_hessian sparse_jacobian split_each_label summary testnet trainnet transformer_block

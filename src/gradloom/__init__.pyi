@@ -40,6 +40,7 @@ from .core.errors import TypeRefused as TypeRefused
 from .networks.parameters import UnknownName as UnknownName
 from .interop import array_api as array_api
 from .training import displays as displays
+from .training import distributed as distributed
 from .networks.network import dlnetwork as dlnetwork
 from .networks import layers as layers
 from .operations.matrices import linalg as linalg
