@@ -311,3 +311,67 @@ def test_memory_that_numpy_shares():
     for k in range(10):
         held[0] = 1.0 + k
         assert np.array_equal(fast(gl.dlarray([1.0, 1.0])).numpy(), held * 2), fast.explain()
+
+
+class Replaced:
+    def go(self, x):
+        return x * 2
+
+
+class Meta(type):
+    @property
+    def rate(cls):
+        return LATER[0]
+
+
+class WithMeta(metaclass=Meta):
+    pass
+
+
+LATER = [2.0]
+replaced_one = Replaced()
+own = gl.elementwise("scaled_by_a_global", lambda x: x * SCALE, lambda x: SCALE)
+
+
+def not_there_yet(x):
+    try:
+        return x * ARRIVES_LATER
+    except NameError:
+        return x
+
+
+def recoded(x):
+    return x * 2
+
+
+def recoded_otherwise(x):
+    return x * 7
+
+
+@pytest.mark.parametrize(("f", "change"), [
+    (lambda x: replaced_one.go(x), lambda: setattr(Replaced, "go", lambda self, x: x * 7)),
+    (lambda x: x * WithMeta.rate, lambda: LATER.__setitem__(0, 7.0)),
+    (lambda x: own(x), lambda: assign("SCALE", SCALE + 1)),
+    (not_there_yet, lambda: assign("ARRIVES_LATER", 7.0)),
+    (recoded, lambda: setattr(recoded, "__code__", recoded_otherwise.__code__)),
+], ids=["method", "property of a metaclass", "own operation", "a global that is not there yet", "code"])  # fmt: skip
+def test_code_that_is_replaced(f, change):
+    fast = gl.dlaccelerate(f)
+    for k, values in enumerate(POINTS):
+        if k == 6:
+            change()
+        assert np.array_equal(fast(gl.dlarray(values)).numpy(), f(gl.dlarray(values)).numpy()), (k, fast.explain())
+    assert fast.hit_rate > 0, fast.explain()
+
+
+def test_what_was_written_before_an_error_is_written():
+    def f(x):
+        x[0] = x[1] * 2
+        raise ValueError("after all")
+
+    fast = gl.dlaccelerate(f)
+    for _ in range(5):
+        x = gl.dlarray([1.0, 2.0])
+        with pytest.raises(ValueError, match="after all"):
+            fast(x)
+        assert x[0] == 4.0

@@ -207,12 +207,14 @@ class AcceleratedFunction:
                 heard = function(*its, **named)
         finally:
             thread.recording = False
+            back = _Back(leaves, handles, values)
+            back.filled(its, args), back.filled(named, kwargs)
         changed = reached.changed() or outside.changed()
         if changed is not None:
             recorder.end(f"it changes {changed}")
-        back = _Back(leaves, handles, values)
-        back.filled(its, args), back.filled(named, kwargs)
         result = back.given(heard)
+        if back.returned:
+            recorder.end("it returns a container that it was given")
         if back.changed:
             recorder.end("it changes its argument")
         if others != _other_generators():
@@ -354,7 +356,8 @@ class _Back:
     """Puts what a function did to copies of its arguments where the caller sees it."""
 
     def __init__(self, leaves: list[Any], handles: list[Any], values: list[Any]):
-        self.changed = False
+        self.changed = self.returned = False
+        self._containers: dict[int, Any] = {}  # copies of lists and dicts: the caller's own
         self._given = {id(handle): x for x, handle in zip(leaves, handles, strict=True) if type(handle) is dlarray}
         for x, handle, value in zip(leaves, handles, values, strict=True):
             if value is not None and (handle._value is not value or handle._labels != x._labels):
@@ -363,10 +366,16 @@ class _Back:
 
     def given(self, result: Any) -> Any:
         """A result with the caller's own arrays where the function returned what it was given."""
-        leaves, structure = flatten(result)
-        if not any([id(x) in self._given for x in leaves]):
-            return result
-        return unflatten(structure, [self._given.get(id(x), x) for x in leaves])
+        if id(result) in self._containers:
+            self.returned = True
+            return self._containers[id(result)]
+        if type(result) in (list, tuple):
+            new = [self.given(x) for x in result]
+            return result if all([a is b for a, b in zip(new, result, strict=True)]) else type(result)(new)
+        if type(result) is dict:
+            named = {k: self.given(x) for k, x in result.items()}
+            return result if all([named[k] is result[k] for k in named]) else named
+        return self._given.get(id(result), result)
 
     def filled(self, now: Any, given: Any) -> Any:
         """What stands in a place of the caller's: what stood there, with what was changed in it."""
@@ -381,6 +390,8 @@ class _Back:
             return given if same else now
         if type(now) is not kind or kind not in (list, dict, tuple):
             return now
+        if kind is not tuple:
+            self._containers[id(now)] = given
         if kind is dict:
             new = {k: self.filled(v, given.get(k)) for k, v in now.items()}
             same = list(new) == list(given) and all([new[k] is given[k] for k in given])

@@ -6,9 +6,9 @@ and NumPy arrays by what is in them. What cannot be compared ends the recording 
 """
 from __future__ import annotations
 
-import builtins
 import datetime
 import decimal
+import dis
 import enum
 import fractions
 import functools
@@ -46,6 +46,9 @@ FIXED = (enum.Enum, re.Pattern, pathlib.PurePath, decimal.Decimal, fractions.Fra
 ACTING = frozenset(("logging", "warnings", "random", "secrets", "uuid", "os", "subprocess", "socket", "threading",
                     "multiprocessing", "concurrent.futures", "asyncio", "queue", "io", "shutil", "tempfile", "sqlite3",
                     "pickle", "json", "csv", "contextvars", "gc", "sys", "importlib", "ctypes", "signal", "time"))
+# What dataclasses write for themselves.
+GENERATED = frozenset(("__init__", "__repr__", "__eq__", "__hash__", "__lt__", "__le__", "__gt__", "__ge__",
+                       "__setattr__", "__delattr__", "__replace__", "__getstate__", "__setstate__"))
 # What code with these names does is no matter of what it reads: it acts on the world, or reads by computed names.
 ACTS = {"print": "prints", "open": "opens a file", "input": "asks the user", "exec": "runs text", "eval": "runs text",
         "globals": "reads globals by computed names", "setattr": "sets attributes by computed names",
@@ -121,7 +124,10 @@ class Outside:
             if not isinstance(f, (types.BuiltinFunctionType, type)) and not from_library(f):
                 self._enter(f, words, depth)
             return
-        if id(f) in self._seen or from_library(f) or f.__code__.co_filename.startswith(_HERE):
+        if id(f) in self._seen:
+            return
+        if from_library(f) or f.__code__.co_filename.startswith((_HERE, *_ROOTS)):
+            self._operation(f, words, depth)
             return
         self._seen.add(id(f))
         for code in _codes(f.__code__):
@@ -135,13 +141,25 @@ class Outside:
         for name in f.__kwdefaults__ or ():
             self._place(functools.partial(_default, f, name), f"the default of {name} in {words}", depth)
         for code in _codes(f.__code__):
+            loaded = {i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
             for name in code.co_names:
-                if name in f.__globals__ or hasattr(builtins, name):
+                if name in loaded or name in f.__globals__:  # also one that is not there yet
                     self._place(functools.partial(f.__globals__.get, name, MISSING), f"global {name}", depth)
                 elif name in sys.modules:  # it imports it
                     self._enter(sys.modules[name], f"module {name}", depth)
+        self.places.append((f"the code of {words}", functools.partial(getattr, f, "__code__")))
         if f.__dict__:
             self._attributes(f, f.__dict__, words, depth)
+
+    def _operation(self, f: Any, words: str, depth: int) -> None:
+        """What an operation of the user's runs: its kernel and its rules."""
+        operation = getattr(f, "operation", None)
+        self._seen.add(id(f))
+        for value in list(vars(operation).values()) if operation is not None else ():
+            for part in value if isinstance(value, (list, tuple)) else value.values() if isinstance(
+                    value, dict) else (value,):
+                if isinstance(part, types.FunctionType) and not from_library(part):
+                    self._follow(part, f"{words}, {part.__name__}", depth)
 
     @property
     def _any_name(self) -> bool:
@@ -191,6 +209,8 @@ class Outside:
             if not from_library(value):
                 self._seen.add(id(value))
                 self._class(value, words, depth)
+                if not from_library(kind):  # its own class
+                    self._class(kind, words, depth)
         elif hasattr(kind, "__dlfeval__"):
             self._enter(value.function, words, depth)  # another accelerated function
         elif isinstance(value, (types.BuiltinFunctionType, types.MethodWrapperType, *FIXED)):
@@ -236,7 +256,10 @@ class Outside:
                 if called or name in self.names or name.startswith("__") and callable(x) or isinstance(x, property):
                     for part in (x.fget, x.fset) if isinstance(x, property) else (getattr(x, "__func__", x),):
                         if isinstance(part, types.FunctionType):
-                            self._follow(part, f"{owner.__name__}.{name}", depth)
+                            self.places.append((f"{owner.__name__}.{name}",
+                                                functools.partial(owner.__dict__.get, name, MISSING)))
+                            if name not in GENERATED or "__dataclass_fields__" not in owner.__dict__:
+                                self._follow(part, f"{owner.__name__}.{name}", depth)
                         elif name in self.names and not isinstance(x, (types.MemberDescriptorType, property)):
                             self._place(functools.partial(owner.__dict__.get, name, MISSING),
                                         f"{owner.__name__}.{name}", depth + 1)

@@ -9,7 +9,7 @@ import torch
 
 from ..machine.dtypes import Tensor
 from ..machine.memory import readable_bytes
-from .calls import EMPTY, FROM_SHAPES, INTO
+from .calls import EMPTY, FROM_SHAPES, INTO, LIKE
 from .recorder import Recorder, Slot, Step, Stream, filled
 
 FOLDED = 1 << 20  # numbers of a result that is computed once, instead of in each call
@@ -108,7 +108,9 @@ class Program:
         written, kept = self._written(), []
         returned = {s.root for s in self.outputs}
         for step in self.steps:
-            made = step.function in FROM_SHAPES and (step.function is not torch.tensor or not step.reads)
+            # of tensors among its arguments only the one whose shape it takes
+            made = step.function in FROM_SHAPES and (not step.reads or step.function in LIKE and len(step.reads) == 1
+                                                     and step.args[:1] == (step.reads[0],))
             known_now = made or bool(step.reads) and step.function not in EMPTY and all(
                 [s.number in known for s in step.reads])
             if (not known_now or step.decides or step.draws or step.writes

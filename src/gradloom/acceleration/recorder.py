@@ -258,6 +258,9 @@ class Recorder(TorchFunctionMode):
         if not single and not all([isinstance(x, Tensor) or x is None for x in result or ()]):
             self.end(f"{_named(function)} gives nested results")
             return
+        if any([isinstance(x, torch.Generator) and generator(x.device) is not x for x in (*args, *kwargs.values())]):
+            self.end("it draws from a generator of its own")
+            return
         templates = self._template(args), self._template(kwargs)
         slots = [self.known(x) or self._slot(x) for x in outputs]
         draws = calls.drawn(function, kwargs)
