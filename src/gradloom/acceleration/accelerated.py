@@ -22,6 +22,7 @@ from ..core.finite import checking
 from ..core.trace import live
 from ..derivatives.words.evaluate import dlfeval, refuse_suspended
 from ..machine.dtypes import Tensor
+from ..machine.modes import under
 from ..machine.questions import thread
 from ..machine.random import random_state, restore_random_state
 from ..vocabulary.misspelled import nearest
@@ -203,8 +204,7 @@ class AcceleratedFunction:
         default, others = torch.default_generator.get_state(), _other_generators()
         try:
             thread.recording = recorder
-            with recorder:
-                heard = function(*its, **named)
+            heard = under([recorder], function, *its, **named)
         finally:
             thread.recording = False
             back = _Back(leaves, handles, values)
