@@ -42,7 +42,7 @@ def grad_cam(net, x, classes):
     """The map of each image: relu of the features, weighed by the mean gradient of the score of its class."""
     features, scores = net.predict(x, outputs=["features", "scores"])
     score = gl.sum(scores[np.arange(len(classes)), classes])  # images do not mix: one gradient holds those of all
-    weights = gl.mean(gl.dlgradient(score, features), axis="SS", keepdims=True)
+    weights = gl.mean(gl.dlgradient(score, features), axis="S", keepdims=True)
     return gl.relu(gl.sum(weights * features, axis="C"))
 
 
