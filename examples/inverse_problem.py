@@ -2,7 +2,7 @@
 
     python examples/inverse_problem.py [--output FOLDER]
 
-Heat spreads in a rod by u_t = (k(x) u_x)_x, and k(x) is not known. A few noisy thermometers are read at a few times. The
+Heat spreads in a rod by u_t = (k(x) u_x)_x, and k(x) is not known. Noisy thermometers are read at a few times. The
 unknowns are the numbers of k on a grid; the solver of the equation is ordinary array code, `dlode45`, and `dlgradient`
 goes back through it. L-BFGS finds the k that explains the readings best, with a small penalty on its bends. """
 import numpy as np
@@ -58,7 +58,7 @@ def main(output, steps=60, noise=0.002, weight=3e-4):
     readings = clean + noise * rng.standard_normal(clean.shape)
     k, losses = solve(readings, steps, weight)
     error = np.linalg.norm(k - truth) / np.linalg.norm(truth)
-    print(f"{len(losses)} steps of L-BFGS: misfit {losses[0]:.2e} to {losses[-1]:.2e}; relative error of k {error:.1%}.")
+    print(f"{len(losses)} steps of L-BFGS: misfit {losses[0]:.2e} to {losses[-1]:.2e}; error of k {error:.1%}.")
     draw(output / "inverse_problem.png", k, truth, readings, temperatures(gl.dlarray(k)).numpy())
     return {"k": k, "error": error, "losses": losses}
 

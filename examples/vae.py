@@ -78,7 +78,8 @@ def draw(path, decoder, z, classes, count=14):
     a, b = np.meshgrid(line, line[::-1])
     grid = gl.dlarray(np.stack([a.ravel(), b.ravel()], 1).astype("float32"), "BC")
     images = gl.sigmoid(decoder.predict(grid)).numpy().reshape(count, count, 8, 8)
-    right.imshow(images.transpose(0, 2, 1, 3).reshape(8 * count, 8 * count), cmap="gray_r")
+    framed = np.pad(images, ((0, 0), (0, 0), (1, 2), (1, 1)))
+    right.imshow(framed.transpose(0, 2, 1, 3).reshape(11 * count, 10 * count), cmap="gray_r")
     bare(right, "what the decoder makes of the points between -2.5 and 2.5")
     saved(fig, path)
 
