@@ -7,6 +7,8 @@ convention: torch's is unbiased.)
 """
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -52,7 +54,7 @@ MEANS = [f"batchnorm{k}" for k in range(1, len(BLOCKS) + 1)]
 
 # gradloom
 
-def gradloom():
+def gradloom(accelerated: bool = False):
     import gradloom as gl
 
     layers = [gl.layers.ImageInput((28, 28, 1))]
@@ -72,9 +74,11 @@ def gradloom():
         loss = gl.crossentropy(y, t)
         return loss, state, gl.dlgradient(loss, net.learnables)
 
+    function = gl.dlaccelerate(loss_and_gradients) if accelerated else loss_and_gradients
+
     def step():
         nonlocal net, velocity
-        loss, state, gradients = gl.dlfeval(loss_and_gradients, net, x, t)
+        loss, state, gradients = gl.dlfeval(function, net, x, t)
         net = net.replace(state=state)
         net, velocity = gl.sgdmupdate(net, gradients, velocity, learn_rate=LEARN_RATE, momentum=MOMENTUM)
         return loss, gradients, net
@@ -205,6 +209,7 @@ def benchmark() -> Benchmark:
         "one training step of the digits network (convolutions of 16, 32 and 64 filters, batch 32, float32, sgdm).",
         [
             Contender("gradloom", gradloom, "gradloom", 1.1, gradloom_numbers),
+            Contender("gradloom, accelerated", partial(gradloom, accelerated=True), "gradloom", 0.75, gradloom_numbers),
             Contender("torch eager", torch_setup(), numbers=torch_numbers),
             Contender("torch eager, channels last", torch_setup(memory_format=torch.channels_last),
                       "information", numbers=torch_numbers),

@@ -85,7 +85,7 @@ def jax_setup(stack: Stack):
     return setup
 
 
-def gradloom_jacobian(stack: Stack):
+def gradloom_jacobian(stack: Stack, accelerated: bool = False):
     """The function without arguments that gives the Jacobian, and the names of its parts."""
     import gradloom as gl
 
@@ -98,12 +98,13 @@ def gradloom_jacobian(stack: Stack):
     def jacobian(parameters):
         return gl.dljacobian(stack.forward(parameters, x, convolve, gl.relu), parameters)
 
-    return lambda: gl.dlfeval(jacobian, start), list(start)
+    function = gl.dlaccelerate(jacobian) if accelerated else jacobian
+    return lambda: gl.dlfeval(function, start), list(start)
 
 
-def gradloom_block(stack: Stack):
+def gradloom_block(stack: Stack, accelerated: bool = False):
     def setup():
-        jacobian, keys = gradloom_jacobian(stack)
+        jacobian, keys = gradloom_jacobian(stack, accelerated)
         return lambda: (jacobian(), keys)
 
     return setup
@@ -138,13 +139,15 @@ def out_array(part) -> torch.Tensor:
 
 
 def benchmark(name: str, work: str, stack: Stack, nbytes: int, as_block: float | None,
-              into_buffer: float | None) -> Benchmark:
-    """`nbytes` is the size of the dense Jacobian; `as_block` and `into_buffer` are the targets."""
+              into_buffer: float | None, accelerated: float | None = None) -> Benchmark:
+    """`nbytes` is the size of the dense Jacobian; `as_block`, `into_buffer` and `accelerated` are the targets."""
     exact = torch_setup(stack, torch.func.jacfwd, torch.float64)
     return Benchmark(
         name, work,
         [
             Contender("gradloom, as a Block", gradloom_block(stack), "gradloom", as_block, block_numbers),
+            Contender("gradloom, accelerated, as a Block", gradloom_block(stack, accelerated=True), "gradloom",
+                      accelerated, block_numbers),
             Contender("gradloom, dense into J.buffer()", gradloom_dense(stack, lambda part: part.buffer()),
                       "gradloom", into_buffer),
             Contender("gradloom, dense into out=", gradloom_dense(stack, out_array), "gradloom"),

@@ -49,7 +49,7 @@ class Problem:
         return 2.0 * float(np.prod(self.points)) * inner * (self.widths[0] + 2)
 
 
-def gradloom_setup(problem: Problem):
+def gradloom_setup(problem: Problem, accelerated: bool = False):
     def setup():
         import gradloom as gl
 
@@ -61,7 +61,8 @@ def gradloom_setup(problem: Problem):
             u = gl.sum(u) if problem.total else u
             return gl.dllaplacian(u, x, tuple(range(x.ndim)) if problem.total else 1, enable_higher_derivatives=False)
 
-        return lambda: gl.dlfeval(laplacian, x0)
+        function = gl.dlaccelerate(laplacian) if accelerated else laplacian
+        return lambda: gl.dlfeval(function, x0)
 
     return setup
 
@@ -145,13 +146,16 @@ def jax_hessian(problem: Problem):
     return setup
 
 
-def benchmark(name: str, work: str, problem: Problem, target: float, tolerance: float) -> Benchmark:
+def benchmark(name: str, work: str, problem: Problem, target: float, tolerance: float,
+              accelerated_target: float | None = None) -> Benchmark:
     exact = torch_hessian(problem, torch.float64)
     role = "information" if problem.total else "rival"  # they are told which points are independent
     return Benchmark(
         name, work,
         [
             Contender("gradloom", gradloom_setup(problem), "gradloom", target),
+            Contender("gradloom, accelerated", gradloom_setup(problem, accelerated=True), "gradloom",
+                      accelerated_target),
             Contender("folx, jitted", folx_setup(problem)),
             Contender("jax jit vmap(hessian), trace", jax_hessian(problem), role),
             Contender("torch vmap(hessian), trace", torch_hessian(problem), role),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from functools import partial
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ def network(x, parameters, tanh):
     return x @ parameters[-2] + parameters[-1]
 
 
-def gradloom():
+def gradloom(accelerated: bool = False):
     import gradloom as gl
 
     x0, t0 = map(gl.dlarray, points())
@@ -54,7 +55,8 @@ def gradloom():
         value = gl.mean(residual ** 2)
         return value, gl.dlgradient(value, parameters)
 
-    return lambda: gl.dlfeval(loss, start, x0, t0)
+    function = gl.dlaccelerate(loss) if accelerated else loss
+    return lambda: gl.dlfeval(function, start, x0, t0)
 
 
 def torch_setup(dtype=torch.float32):
@@ -116,6 +118,7 @@ def benchmark() -> Benchmark:
                 "float32.",
         [
             Contender("gradloom", gradloom, "gradloom", 0.9),
+            Contender("gradloom, accelerated", partial(gradloom, accelerated=True), "gradloom", 0.8),
             Contender("torch eager", torch_setup()),
             Contender("jax jit, gradients", jax_reverse),
             Contender("jax jit, pushes forward", jax_forward),

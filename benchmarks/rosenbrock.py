@@ -19,16 +19,20 @@ def by_hand() -> list[np.ndarray]:
     return [np.array(f(START)), np.array([-400 * a * (b - a**2) - 2 * (1 - a), 200 * (b - a**2)])]
 
 
-def gradloom():
-    import gradloom as gl
+def gradloom(accelerated: bool = False):
+    def setup():
+        import gradloom as gl
 
-    x0 = gl.dlarray([-1.0, 2.0])
+        x0 = gl.dlarray([-1.0, 2.0])
 
-    def value_and_gradient(x):
-        y = f(x)
-        return y, gl.dlgradient(y, x)
+        def value_and_gradient(x):
+            y = f(x)
+            return y, gl.dlgradient(y, x)
 
-    return lambda: gl.dlfeval(value_and_gradient, x0)
+        function = gl.dlaccelerate(value_and_gradient) if accelerated else value_and_gradient
+        return lambda: gl.dlfeval(function, x0)
+
+    return setup
 
 
 def torch_eager():
@@ -65,7 +69,8 @@ def benchmark() -> Benchmark:
     return Benchmark(
         "rosenbrock", "value and gradient of 100 (x[1] - x[0]^2)^2 + (1 - x[0])^2 at (-1, 2), float64.",
         [
-            Contender("gradloom", gradloom, "gradloom", target=0.8),
+            Contender("gradloom", gradloom(), "gradloom", target=0.8),
+            Contender("gradloom, accelerated", gradloom(accelerated=True), "gradloom"),
             Contender("torch eager", torch_eager),
             Contender("HIPS autograd", hips_autograd),
             Contender("jax eager", jax(jit=False), "information"),

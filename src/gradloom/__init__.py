@@ -42,6 +42,7 @@ from .data import (
     split_each_label,
 )
 from .derivatives.curvature.laplacian import dldivergence, dllaplacian
+from .derivatives.curvature.partials import partials
 from .derivatives.jacobians.along_axis import dljacobian
 from .derivatives.jacobians.jacobian import Jacobian
 from .derivatives.ode.ode import dlode45
@@ -71,7 +72,7 @@ from .networks import (
 from .networks.weights import load_weights, save_weights
 from .operations.matrices import linalg
 from .storage.files import load, save
-from .training import displays
+from .training import displays, distributed
 from .training.adaptive import adamupdate, rmspropupdate
 from .training.checkpoints import load_checkpoint, save_checkpoint
 from .training.clipping import clip_gradients
@@ -101,7 +102,7 @@ globals().update(_PUBLIC)
 for _word in (adamupdate, check_derivatives, clip_gradients, combine, confusionchart, confusionmat, cosine_learn_rate,
               count_each_label, cyclical_learn_rate, dlaccelerate, dldivergence, dlgradient, dljacobian, dllaplacian,
               exponential_learn_rate, group_subplot, hessian, hvp, jacobian, jvp, keep_memory, lbfgsupdate, load,
-              load_checkpoint, load_weights, minibatchpredict, padsequences, piecewise_learn_rate,
+              load_checkpoint, load_weights, minibatchpredict, padsequences, partials, piecewise_learn_rate,
               polynomial_learn_rate, record_metrics, rmspropupdate, roc_chart, save, save_checkpoint, save_weights,
               scheduled_learn_rate, scores2label, sgdmupdate, sparse_hessian, sparse_jacobian, split_each_label,
               testnet, trainnet, transformer_block, update_info, value_and_gradient, vjp, warmup_learn_rate):
@@ -115,12 +116,12 @@ GradloomWarning ImageDatastore Jacobian LBFGSState LabelError Layer Layout Learn
 NotFinite ShapeError State TableDatastore TraceError TrainingInfo TrainingOptions TrainingProgressMonitor
 TrainingState TransformedDatastore TypeRefused UnknownName adamupdate array_api check_derivatives check_finite
 check_layer clip_gradients combine confusionchart confusionmat cosine_learn_rate count_each_label cyclical_learn_rate
-detach displays dlaccelerate dlarray dldivergence dlfeval dlgradient dljacobian dllaplacian dlnetwork dlupdate
-exponential_learn_rate extractdata group_subplot hessian hvp isdlarray jacobian jvp keep_memory layers lbfgsupdate
-linalg load load_checkpoint load_weights minibatchpredict minibatchqueue padsequences piecewise_learn_rate plot
-polynomial_learn_rate record_metrics rmspropupdate roc_chart save save_checkpoint save_weights scheduled_learn_rate
-scores2label sgdmupdate sparse_hessian sparse_jacobian split_each_label summary testnet trainnet transformer_block
-update_info value_and_gradient vjp warmup_learn_rate
+detach displays distributed dlaccelerate dlarray dldivergence dlfeval dlgradient dljacobian dllaplacian dlnetwork
+dlupdate exponential_learn_rate extractdata group_subplot hessian hvp isdlarray jacobian jvp keep_memory layers
+lbfgsupdate linalg load load_checkpoint load_weights minibatchpredict minibatchqueue padsequences partials
+piecewise_learn_rate plot polynomial_learn_rate record_metrics rmspropupdate roc_chart save save_checkpoint
+save_weights scheduled_learn_rate scores2label sgdmupdate sparse_hessian sparse_jacobian split_each_label summary
+testnet trainnet transformer_block update_info value_and_gradient vjp warmup_learn_rate
 """
 _VOCABULARY = sorted({*_PUBLIC, *_WORDS.split(), *[name for name in globals() if name.startswith("__")]})
 __all__ = [name for name in (*_PUBLIC, *_WORDS.split()) if not hasattr(_builtins, name)]

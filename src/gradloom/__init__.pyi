@@ -40,6 +40,7 @@ from .core.errors import TypeRefused as TypeRefused
 from .networks.parameters import UnknownName as UnknownName
 from .interop import array_api as array_api
 from .training import displays as displays
+from .training import distributed as distributed
 from .networks.network import dlnetwork as dlnetwork
 from .networks import layers as layers
 from .operations.matrices import linalg as linalg
@@ -351,7 +352,7 @@ def dlgradient(y: Any, /, *targets: Any, retain_data: Any = False, enable_higher
     """The gradient of a scalar with respect to targets: leaves or intermediate results, arrays or containers of them."""
 def dljacobian(u: Any, x: Any, axis: Any = None, /, *, enable_higher_derivatives: Any = None, check: Any = False, memory_limit: Any = None) -> Any:
     """The Jacobian of u with respect to x."""
-def dllaplacian(u: Any, x: Any, axis: Any, /, *, weights: Any = None, directions: Any = None, draws: Any = 'signs', enable_higher_derivatives: Any = True) -> Any:
+def dllaplacian(u: Any, x: Any, axis: Any, /, *, weights: Any = None, directions: Any = None, draws: Any = 'signs', with_gradient: Any = False, enable_higher_derivatives: Any = True) -> Any:
     """The Laplacian of u with respect to x: the sum along `axis` of d2u / dx[i]2, for each observation and each channel of u."""
 def dlode45(odefun: Any, tspan: Any, y0: Any, theta: Any = None, /, *, gradient_mode: Any = 'direct', relative_tolerance: Any = 0.001, absolute_tolerance: Any = 1e-06, initial_step_size: Any = None, max_step_size: Any = None, data_format: Any = None) -> Any:
     """The solution of dy/dt = odefun(t, y, theta) with y(tspan[0]) = y0, by steps of Dormand and Prince's method of order 4(5)."""
@@ -633,6 +634,8 @@ def pad(x: Any, widths: Any, /, *, mode: Any = 'constant') -> Any:
     """Zeros around x; `widths` is (before, after) for each axis. One number, or one pair, stands for all axes, as NumPy has it."""
 def padsequences(sequences: Any, axis: Any, *, length: Any = 'longest', direction: Any = 'right', padding_value: Any = 0.0) -> Any:
     """Sequences of different lengths as one array: (array, mask)."""
+def partials(u: Any, x: Any, asked: Any, /, axis: Any = 'C', *, names: Any = None, enable_higher_derivatives: Any = True) -> Any:
+    """Partial derivatives of u by the coordinates that stand along one axis of x, for each observation and each channel of u, all from one walk forwards."""
 def permutation(n: Any, /, *, device: Any = None) -> Any:
     """The integers 0 ... n - 1 in random order: an index, as in x[permutation(len(x))]."""
 def permute_dims(x: Any, /, axes: Any) -> Any:

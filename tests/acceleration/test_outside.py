@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import collections
+import contextvars
+import functools
+import itertools
 import random
+import threading
 import time
+import types
 
 import numpy as np
 import pytest
@@ -150,3 +156,222 @@ def test_what_is_outside(name, evaluated):
         assert changed == (model.calls, counter.__closure__[0].cell_contents, list(HISTORY)), (k, fast.explain())
     if replayed is not None:
         assert (fast.hit_rate > 0) is replayed, fast.explain()
+
+
+# ----- kinds of things that are read or changed, each changed in the middle of the calls ------------------------------
+
+
+class Base:
+    rate = 2.0
+
+
+class Derived(Base):
+    pass
+
+
+class Late:
+    pass
+
+
+class Listed(list):
+    pass
+
+
+def of_attribute(x):
+    return x * of_attribute.scale
+
+
+def wrapped(x):
+    return memoized() * x
+
+
+@functools.cache
+def memoized():
+    return 2.0
+
+
+Pair = collections.namedtuple("Pair", "a")
+VARIABLE = contextvars.ContextVar("VARIABLE", default=2.0)
+
+
+def changed_by(make, read, write, *, replayed=None):
+    """A function that reads something, and what changes it."""
+
+    def case():
+        thing = make()
+        write(thing, 2.0)
+        return (lambda x: x * read(thing)), (lambda: write(thing, 5.0)), replayed
+
+    return case
+
+
+def with_inner(x):
+    inner = gl.dlaccelerate(lambda x: x * SCALE)
+    return lambda x: inner(x) * 1
+
+
+KINDS = {
+    "attribute of a function": lambda: (setattr(of_attribute, "scale", 2.0), (of_attribute, lambda: setattr(of_attribute, "scale", 5.0), True))[1],
+    "SimpleNamespace": changed_by(types.SimpleNamespace, lambda c: c.s, lambda c, v: setattr(c, "s", v), replayed=True),
+    "defaultdict": changed_by(lambda: collections.defaultdict(float), lambda c: c["s"], lambda c, v: c.__setitem__("s", v), replayed=False),
+    "OrderedDict": changed_by(collections.OrderedDict, lambda c: c["s"], lambda c, v: c.__setitem__("s", v), replayed=False),
+    "deque": changed_by(lambda: collections.deque([0.0]), lambda c: c[0], lambda c, v: c.__setitem__(0, v), replayed=False),
+    "list subclass": changed_by(lambda: Listed([0.0]), lambda c: c[0], lambda c, v: c.__setitem__(0, v), replayed=False),
+    "namedtuple of a list": changed_by(lambda: Pair([0.0]), lambda c: c.a[0], lambda c, v: c.a.__setitem__(0, v), replayed=True),
+    "context variable": changed_by(lambda: VARIABLE, lambda c: c.get(), lambda c, v: c.set(v), replayed=False),
+    "attribute of a thread": changed_by(threading.local, lambda c: c.s, lambda c, v: setattr(c, "s", v), replayed=False),
+    "attribute that shadows the class's": changed_by(Derived, lambda c: c.rate, lambda c, v: v == 2.0 or setattr(c, "rate", v), replayed=True),
+    "attribute of a derived class": changed_by(lambda: Derived, lambda c: c.rate, lambda c, v: v == 2.0 or setattr(c, "rate", v), replayed=True),
+    "getattr with a default": changed_by(Late, lambda c: getattr(c, "later", 2.0), lambda c, v: v == 2.0 or setattr(c, "later", v), replayed=True),
+    "hasattr": changed_by(Late, lambda c: 5.0 if hasattr(c, "later2") else 2.0, lambda c, v: v == 2.0 or setattr(c, "later2", v), replayed=True),
+    "iterator": changed_by(lambda: itertools.cycle([1.0, 2.0, 3.0]), lambda c: next(c), lambda c, v: None, replayed=False),
+    "an accelerated function": lambda: (with_inner(None), lambda: assign("SCALE", SCALE + 1), True),
+    "list of a partial": lambda: (lambda held: (functools.partial(lambda k, x: x * k[0], held), lambda: held.__setitem__(0, 5.0), True))([2.0]),
+    "what is remembered": lambda: (wrapped, None, True),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_kinds_of_things(name):
+    f, change, replayed = KINDS[name]()
+    g = KINDS[name]()[0] if name == "iterator" else None
+    fast = gl.dlaccelerate(f)
+    plain = g or f
+    try:
+        for k, values in enumerate(POINTS):
+            if k == 6 and change:
+                change()
+            assert np.array_equal(fast(gl.dlarray(values)).numpy(), plain(gl.dlarray(values)).numpy()), (k, fast.explain())
+        if replayed is not None:
+            assert (fast.hit_rate > 0) is replayed, fast.explain()
+    finally:
+        if "rate" in Derived.__dict__:
+            del Derived.rate
+        VARIABLE.set(2.0)
+
+
+def entry_rebound(xs):
+    xs["a"] = xs["a"] * 2
+    return xs["a"] + 1
+
+
+def list_grown(xs):
+    xs.append(xs[0] * 2)
+    return xs[0] + 1
+
+
+@pytest.mark.parametrize(("f", "make"), [(entry_rebound, lambda: {"a": gl.dlarray([1.0])}), (list_grown, lambda: [gl.dlarray([1.0])])])
+def test_what_is_done_to_a_container_is_done(f, make):
+    fast = gl.dlaccelerate(f)
+    for _ in range(8):
+        mine, theirs = make(), make()
+        assert np.array_equal(fast(mine).numpy(), f(theirs).numpy())
+        assert len(mine) == len(theirs)
+        values = [list(xs.values()) if isinstance(xs, dict) else xs for xs in (mine, theirs)]
+        assert [v.tolist() for v in values[0]] == [v.tolist() for v in values[1]]
+
+
+def test_an_argument_that_is_returned_is_the_argument():
+    fast = gl.dlaccelerate(lambda x: (x, x * 2, x))
+    for _ in range(8):
+        x = gl.dlarray([1.0, 2.0])
+        a, b, c = fast(x)
+        assert a is x and c is x
+        x[0] = 9.0
+        assert a[0] == 9.0 and b[0] == 2.0
+    assert fast.hit_rate > 0
+
+
+def test_one_array_in_two_places_is_another_kind():
+    f = lambda a, b: a * 2 if a is b else a * 3
+    fast = gl.dlaccelerate(f)
+    for k in range(10):
+        a, b = gl.dlarray([1.0]), gl.dlarray([1.0])
+        b = a if k > 7 else b
+        assert fast(a, b) == f(a, b)
+
+
+def test_what_a_kernel_refuses_is_left_to_the_function():
+    def f(x, k):
+        try:
+            return x[k]
+        except IndexError:
+            return x[0] * 7
+
+    fast = gl.dlaccelerate(f)
+    for k in (0, 1, 0, 1, 0, 5, 1, 9):
+        x, place = gl.dlarray([1.0, 2.0]), gl.dlarray(k, dtype="int64")
+        assert fast(x, place) == f(x, place)
+
+
+def test_memory_that_numpy_shares():
+    held = np.array([2.0, 3.0])
+    weights = gl.dlarray(held, copy=False)
+    fast = gl.dlaccelerate(lambda x: x * (weights * 2))
+    for k in range(10):
+        held[0] = 1.0 + k
+        assert np.array_equal(fast(gl.dlarray([1.0, 1.0])).numpy(), held * 2), fast.explain()
+
+
+class Replaced:
+    def go(self, x):
+        return x * 2
+
+
+class Meta(type):
+    @property
+    def rate(cls):
+        return LATER[0]
+
+
+class WithMeta(metaclass=Meta):
+    pass
+
+
+LATER = [2.0]
+replaced_one = Replaced()
+own = gl.elementwise("scaled_by_a_global", lambda x: x * SCALE, lambda x: SCALE)
+
+
+def not_there_yet(x):
+    try:
+        return x * ARRIVES_LATER
+    except NameError:
+        return x
+
+
+def recoded(x):
+    return x * 2
+
+
+def recoded_otherwise(x):
+    return x * 7
+
+
+@pytest.mark.parametrize(("f", "change"), [
+    (lambda x: replaced_one.go(x), lambda: setattr(Replaced, "go", lambda self, x: x * 7)),
+    (lambda x: x * WithMeta.rate, lambda: LATER.__setitem__(0, 7.0)),
+    (lambda x: own(x), lambda: assign("SCALE", SCALE + 1)),
+    (not_there_yet, lambda: assign("ARRIVES_LATER", 7.0)),
+    (recoded, lambda: setattr(recoded, "__code__", recoded_otherwise.__code__)),
+], ids=["method", "property of a metaclass", "own operation", "a global that is not there yet", "code"])  # fmt: skip
+def test_code_that_is_replaced(f, change):
+    fast = gl.dlaccelerate(f)
+    for k, values in enumerate(POINTS):
+        if k == 6:
+            change()
+        assert np.array_equal(fast(gl.dlarray(values)).numpy(), f(gl.dlarray(values)).numpy()), (k, fast.explain())
+    assert fast.hit_rate > 0, fast.explain()
+
+
+def test_what_was_written_before_an_error_is_written():
+    def f(x):
+        x[0] = x[1] * 2
+        raise ValueError("after all")
+
+    fast = gl.dlaccelerate(f)
+    for _ in range(5):
+        x = gl.dlarray([1.0, 2.0])
+        with pytest.raises(ValueError, match="after all"):
+            fast(x)
+        assert x[0] == 4.0

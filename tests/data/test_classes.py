@@ -24,6 +24,16 @@ def classes(count=200):
     return RNG.integers(0, 3, count), RNG.integers(0, 3, count)
 
 
+def test_the_class_with_the_largest_score():
+    scores = RNG.random((5, 3))
+    expected = scores.argmax(1)
+    assert gl.scores2label(gl.dlarray(scores, "BC")).tolist() == expected.tolist()
+    assert gl.scores2label(gl.dlarray(scores.T, "CB"), NAMES).tolist() == [NAMES[k] for k in expected]
+    assert gl.scores2label(scores, NAMES, 1).tolist() == [NAMES[k] for k in expected]
+    with pytest.raises(gl.ShapeError, match="2 class_names for 3 classes"):
+        gl.scores2label(gl.dlarray(scores, "BC"), NAMES[:2])
+
+
 def test_counts_are_those_of_scikit_learn():
     metrics = pytest.importorskip("sklearn.metrics")
     t, y = classes()
@@ -72,7 +82,7 @@ def test_a_class_that_never_occurs(plt):
 
 @pytest.mark.parametrize(("call", "message"), [
     (lambda: gl.confusionmat([0, 1], [0]), "2 true classes and 1 predicted ones, at test_classes"),
-    (lambda: gl.confusionmat([0, 1], [0.5, 1.0]), r"write onehotdecode\(scores, class_names\)"),
+    (lambda: gl.confusionmat([0, 1], [0.5, 1.0]), "write scores2label"),
     (lambda: gl.confusionmat(["a"], ["b"], ["a"]), "'b' is none of the 1 class_names"),
     (lambda: gl.confusionmat([0, 3], [0, 1], NAMES), "class 3 of 3 class_names"),
     (lambda: gl.confusionchart([0], [0], normalization="rows"), "row-normalized"),

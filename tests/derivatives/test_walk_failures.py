@@ -19,7 +19,7 @@ WALKS = {
     "raw pull": lambda y, x: gl.dlgradient(y, x), "recorded pull": lambda y, x: gl.dlgradient(y, x, enable_higher_derivatives=True),
     "push": lambda y, x: gl.jvp(y, x, gl.ones(3)), "recorded push": lambda y, x: gl.jvp(y, x, gl.ones(3), enable_higher_derivatives=True),
     "rows": lambda y, x: gl.dljacobian(gl.reshape(y, (1,)), x, 0), "Laplacian": lambda y, x: gl.dllaplacian(y, x, 0),
-    "structured Jacobian": lambda y, x: gl.dljacobian(y, x).dense(),
+    "partials": lambda y, x: gl.partials(y, x, [(0, 1)], 0), "structured Jacobian": lambda y, x: gl.dljacobian(y, x).dense(),
 }
 
 
@@ -38,7 +38,8 @@ def test_a_failing_kernel_is_said_with_both_lines(walk, reason, monkeypatch):
         monkeypatch.setattr(operation, "pull", fails)
         monkeypatch.setattr(operation, "push", fails)
         monkeypatch.setattr(operation, "raw_pulls", [fails])
-        monkeypatch.setattr("gradloom.derivatives.curvature.walk.elementwise_partials", fails)
+        for rule in ("walk.elementwise_partials", "pushing.elementwise_partials", "jets.partials_of"):
+            monkeypatch.setattr(f"gradloom.derivatives.curvature.{rule}", fails)
         return WALKS[walk](y, x)
 
     with pytest.raises(kind, match=words) as refused:

@@ -2,10 +2,10 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -59,30 +59,30 @@ def results(folder):
                                     found["validation"])], found["iteration"]
 
 
-def killed_again_and_again(folder, kills, environment, seed):
-    draw = random.Random(seed)
-    first = time.monotonic()
-    for _ in range(kills):
-        # at any moment: while it starts, while it trains (slowed down, so that it is often hit there), while it writes
-        if run(folder, environment, slow="0.02", wait=draw.uniform(1.0, 6.0) if kills < 10 else draw.uniform(0.5, 4.0)):
-            break
+@pytest.mark.parametrize(("kills", "environment"), [
+    (2, "background"), pytest.param(3, "serial", marks=pytest.mark.slow), pytest.param(50, "background", marks=pytest.mark.slow)])
+def test_a_killed_run_resumes_to_the_same_bits(tmp_path, kills, environment):
+    whole, folder = tmp_path / "whole", tmp_path / "killed"
+    whole.mkdir()
+    folder.mkdir()
+    assert run(whole, environment)
+    expected, iteration = results(whole)
+    assert iteration == 18
+    draw, count = random.Random(kills), 0
+    while True:
+        # killed at any moment: while it starts, while it trains (slowed down, so that it is often hit there), while it writes
+        ended = run(folder, environment, "0.02" if count < kills else "0", draw.uniform(0.5, 3.5) if count < kills else None)
         for file in (folder / "checkpoints").glob("checkpoint_*") if (folder / "checkpoints").is_dir() else ():
             assert gl.load(file)["iteration"] > 0  # each file that is there is whole
-    assert run(folder, environment)
-    return time.monotonic() - first
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("kills", "environment"), [(3, "serial"), (3, "background"), (50, "background")])
-def test_a_killed_run_resumes_to_the_same_bits(tmp_path, kills, environment):
-    (tmp_path / "whole").mkdir()
-    (tmp_path / "killed").mkdir()
-    assert run(tmp_path / "whole", environment)
-    killed_again_and_again(tmp_path / "killed", kills, environment, seed=kills)
-    expected, iteration = results(tmp_path / "whole")
-    found, other = results(tmp_path / "killed")
-    assert iteration == other == 18
-    assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+        if not ended:
+            count += 1
+            continue
+        found, other = results(folder)
+        assert other == iteration
+        assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+        if count >= kills:
+            break
+        shutil.rmtree(folder / "checkpoints")  # once more from the beginning
 
 
 # ----- in one process: stopped at every iteration -----

@@ -4,24 +4,28 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import random
 import threading
+import types
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..core.array import dlarray
-from ..core.containers import flatten, unflatten
+from ..core.containers import children_of, flatten, unflatten
 from ..core.errors import GradloomWarning, TypeRefused, line_of, user_site
 from ..core.finite import checking
 from ..core.trace import live
 from ..derivatives.words.evaluate import dlfeval, refuse_suspended
+from ..machine.dtypes import Tensor
 from ..machine.questions import thread
 from ..machine.random import random_state, restore_random_state
 from ..vocabulary.misspelled import nearest
-from .entry import MISS, Entry, NoKey, key_of, plain_leaf
+from .entry import MISS, Entry, NoKey, held_by, key_of, plain_leaf
 from .outside import Outside, Unfollowed
 from .program import Program
 from .recorder import Recorder
@@ -54,7 +58,7 @@ class AcceleratedFunction:
         self.cache_size = cache_size
         self.check_mode, self.check_tolerance = "none", 1e-4
         functools.update_wrapper(self, function, updated=())
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.clear_cache()
 
     def clear_cache(self) -> None:
@@ -67,6 +71,12 @@ class AcceleratedFunction:
             self._miss = ""
             self._plain: str | None = None  # why no call is accelerated
             self._crowded = False
+
+    def __get__(self, owner: Any, kind: Any = None) -> Any:
+        return self if owner is None else types.MethodType(self, owner)
+
+    def __reduce__(self) -> Any:
+        return AcceleratedFunction, (self.function, self.executor, self.cache_size)
 
     # ----- what it is -----
 
@@ -119,8 +129,12 @@ class AcceleratedFunction:
                     self._entries, self._outside = {}, None
                     self._kinds.clear()
                 self._miss = f"{changed} has changed"
-        form = (evaluated, len(args), *kwargs)
+        form = (evaluated, torch.get_default_dtype(), len(args), *kwargs)
         for entry in self._entries.get(form, ()):
+            if entry.outside is not None and (changed := entry.outside.changed()) is not None:
+                self._drop(entry)
+                self._miss = f"{changed} has changed"
+                continue
             checked = not entry.verified or self.check_mode != "none"
             state = _generators() if entry.restores or checked and entry.program.draws else None
             found = entry.call(args, kwargs)
@@ -149,6 +163,9 @@ class AcceleratedFunction:
         if len({id(x) for x in arrays}) < len(arrays):
             self._miss = "one array is passed in two places"
             return function(*args, **kwargs)
+        if not form[0] and not _copied_as_they_are((args, kwargs)):
+            self._miss = "an argument is a container of another class than list, tuple and dict; call it in dlfeval"
+            return function(*args, **kwargs)
         try:
             key = form, key_of(leaves, structure)
             kind = self._kinds.get(key)
@@ -173,7 +190,8 @@ class AcceleratedFunction:
                   kwargs: dict[str, Any]) -> Any:
         """One call, recorded; from the second recording on that is like the one before it, there is an entry."""
         try:
-            outside = self._outside or Outside(self.function, flatten((args, kwargs))[0] + [*args, *kwargs.values()])
+            outside = self._outside or Outside(self.function, [])
+            reached = Outside(self.function, [args, kwargs])  # by what the arguments run, too
         except Unfollowed as error:
             self._refuse(kind, str(error))
             return function(*args, **kwargs)
@@ -182,29 +200,41 @@ class AcceleratedFunction:
         values = [x._value if type(x) is dlarray else None for x in handles]
         recorder = Recorder([v for v in values if v is not None])
         its, named = unflatten(structure, handles)
-        default = torch.default_generator.get_state()
+        default, others = torch.default_generator.get_state(), _other_generators()
         try:
             thread.recording = recorder
             with recorder:
-                result = function(*its, **named)
+                heard = function(*its, **named)
         finally:
             thread.recording = False
-        changed = outside.changed()
+            back = _Back(leaves, handles, values)
+            back.filled(its, args), back.filled(named, kwargs)
+        changed = reached.changed() or outside.changed()
         if changed is not None:
             recorder.end(f"it changes {changed}")
-        if _given_back(leaves, handles, values) or _changed((its, named), (args, kwargs)):
+        result = back.given(heard)
+        if back.returned:
+            recorder.end("it returns a container that it was given")
+        if back.changed:
             recorder.end("it changes its argument")
-        program, why = self._program(recorder, result, default)
+        if others != _other_generators():
+            recorder.end("it draws from Python's or NumPy's random numbers")
+        program, why = self._program(recorder, heard, default)
         if program is None:
             self._refuse(kind, why)
             return result
-        self._outside = outside
-        self._kept(form, kind, program, args, kwargs, result)
+        with self._lock:
+            self._outside = outside
+            self._kept(form, kind, program, args, kwargs, result, reached if len(reached) > len(outside) else None)
         return result
 
     def _program(self, recorder: Recorder, result: Any, default: Any) -> tuple[Program | None, str]:
         if recorder.why is None:
+            if not any(map(held_by, flatten(result)[0])):
+                recorder.end("it returns no array")
             for x in flatten(result)[0]:
+                if hasattr(type(x), "__filled__") and x.__held__() is not None:
+                    continue
                 if type(x) is not dlarray and not plain_leaf(x):
                     recorder.end(f"it returns a {type(x).__name__}, which is no array")
                 elif type(x) is dlarray and live(x._node) is not None:
@@ -214,13 +244,13 @@ class AcceleratedFunction:
             recorder.end("it draws random numbers where no recording hears it")
         if recorder.why is not None:
             return None, recorder.why
-        outputs = [recorder.slot_of(x._value) for x in flatten(result)[0] if type(x) is dlarray]
+        outputs = [recorder.slot_of(tensor) for x in flatten(result)[0] for tensor in held_by(x)]
         return Program(recorder, outputs).improved(in_place=True), ""
 
     def _kept(self, form: Any, kind: _Kind, program: Program, args: tuple[Any, ...], kwargs: dict[str, Any],
-              result: Any) -> None:
+              result: Any, outside: Outside | None) -> None:
         """Compare with the last recording that took the same way; make an entry where they agree."""
-        program.returned = [x for x in flatten(result)[0] if type(x) is not dlarray]
+        program.returned = [x for x in flatten(result)[0] if plain_leaf(x)]
         guards = repr(program.guards)
         before = next((p for p in kind.programs if repr(p.guards) == guards), None)
         kind.attempts += 1
@@ -229,7 +259,7 @@ class AcceleratedFunction:
             if differs is None and repr(before.returned) != repr(program.returned):
                 differs = "a number that it returns"
             if differs is None:
-                self._enter(form, program, args, kwargs, result)
+                self._enter(form, program, args, kwargs, result, outside)
                 kind.programs.remove(before)
                 kind.attempts = 0
                 return
@@ -241,7 +271,8 @@ class AcceleratedFunction:
         self._miss = "it is recorded" if before is None else "it is recorded once more"
         kind.programs = [*kind.programs[-3:], program]
 
-    def _enter(self, form: Any, program: Program, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+    def _enter(self, form: Any, program: Program, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any,
+               outside: Outside | None) -> None:
         run, executor = None, "replay"
         if self.executor in ("auto", "scalars"):
             with contextlib.suppress(NotScalar):
@@ -251,6 +282,7 @@ class AcceleratedFunction:
         except NoKey as error:
             self._miss = str(error)
             return
+        entry.outside = outside
         with self._lock:
             entries = (entry, *self._entries.get(form, ()))
             self._entries = {**self._entries, form: entries[:self.cache_size]}
@@ -259,6 +291,10 @@ class AcceleratedFunction:
                 warnings.warn(f"an accelerated function has more than cache_size={self.cache_size} recordings, at "
                               f"{line_of(user_site())}; pass what differs from call to call as dlarrays, or raise "
                               "cache_size", GradloomWarning, stacklevel=2)
+
+    def _drop(self, entry: Entry) -> None:
+        with self._lock:
+            self._entries = {form: tuple([e for e in its if e is not entry]) for form, its in self._entries.items()}
 
     def _refuse(self, kind: _Kind, why: str) -> None:
         kind.why, kind.programs = why, []
@@ -280,11 +316,24 @@ class AcceleratedFunction:
             warnings.warn(f"an accelerated function differs from the plain one by more than "
                  f"check_tolerance={self.check_tolerance}, at {line_of(user_site())}", GradloomWarning, stacklevel=2)
             return plain
-        with self._lock:
-            self._entries = {form: tuple([e for e in its if e is not entry]) for form, its in self._entries.items()}
+        self._drop(entry)
         self._plain = "a replayed result was not the plain one; please report it"
         log.warning("%r stays plain: %s", self, self._plain)
         return plain
+
+
+def _copied_as_they_are(x: Any) -> bool:
+    """Whether a copy of a container is as good as it: of lists, tuples, dicts, and of this library's."""
+    kind = type(x)
+    if kind in (list, tuple):
+        return all(map(_copied_as_they_are, x))
+    if kind is dict:
+        return all(map(_copied_as_they_are, x.values()))
+    inside = children_of(x)
+    if inside is not None:
+        return kind.__module__.partition(".")[0] == "gradloom"
+    leaves, _ = flatten(x)
+    return len(leaves) == 1 and leaves[0] is x
 
 
 def _generators() -> Any:
@@ -292,37 +341,72 @@ def _generators() -> Any:
     return random_state(), torch.default_generator.get_state()
 
 
+def _other_generators() -> Any:
+    """Where Python's generator and NumPy's are, which a recording does not hear."""
+    name, keys, *rest = np.random.get_state()  # type: ignore[misc]
+    return random.getstate(), name, np.asarray(keys).tobytes(), rest
+
+
 def _put_back(state: Any) -> None:
     restore_random_state(state[0])
     torch.default_generator.set_state(state[1])
 
 
-def _given_back(leaves: list[Any], handles: list[Any], values: list[Any]) -> bool:
-    """Put what a function assigned into its arguments where the caller sees it; whether there was anything."""
-    changed = False
-    for x, handle, value in zip(leaves, handles, values, strict=True):
-        if value is not None and (handle._value is not value or handle._labels != x._labels):
-            x._value, x._node, x._labels, x._note = handle._value, handle._node, handle._labels, handle._note
-            changed = True
-    return changed
+class _Back:
+    """Puts what a function did to copies of its arguments where the caller sees it."""
 
+    def __init__(self, leaves: list[Any], handles: list[Any], values: list[Any]):
+        self.changed = self.returned = False
+        self._containers: dict[int, Any] = {}  # copies of lists and dicts: the caller's own
+        self._given = {id(handle): x for x, handle in zip(leaves, handles, strict=True) if type(handle) is dlarray}
+        for x, handle, value in zip(leaves, handles, values, strict=True):
+            if value is not None and (handle._value is not value or handle._labels != x._labels):
+                x._value, x._node, x._labels, x._note = handle._value, handle._node, handle._labels, handle._note
+                self.changed = True
 
-def _changed(now: Any, given: Any) -> bool:
-    """Whether lists and dicts among the arguments were changed; those of the caller then are, too."""
-    if type(given) is list and type(now) is list:
-        if len(now) != len(given):
-            given[:] = now
-            return True
-        return any([_changed(a, b) for a, b in zip(now, given, strict=True)])
-    if type(given) is dict and type(now) is dict:
-        if list(now) != list(given):
-            given.clear()
-            given.update(now)
-            return True
-        return any([_changed(a, b) for a, b in zip(now.values(), given.values(), strict=True)])
-    if type(given) is tuple and type(now) is tuple and len(now) == len(given):
-        return any([_changed(a, b) for a, b in zip(now, given, strict=True)])
-    return False
+    def given(self, result: Any) -> Any:
+        """A result with the caller's own arrays where the function returned what it was given."""
+        if id(result) in self._containers:
+            self.returned = True
+            return self._containers[id(result)]
+        if type(result) in (list, tuple):
+            new = [self.given(x) for x in result]
+            return result if all([a is b for a, b in zip(new, result, strict=True)]) else type(result)(new)
+        if type(result) is dict:
+            named = {k: self.given(x) for k, x in result.items()}
+            return result if all([named[k] is result[k] for k in named]) else named
+        return self._given.get(id(result), result)
+
+    def filled(self, now: Any, given: Any) -> Any:
+        """What stands in a place of the caller's: what stood there, with what was changed in it."""
+        if id(now) in self._given:
+            return self._given[id(now)]
+        kind = type(given)
+        inside = children_of(now)
+        if inside is not None and type(now) is kind:  # a value that never changes: is it the one that stood there?
+            its = children_of(given)[0]  # type: ignore[index]
+            same = len(its) == len(inside[0]) and all(
+                [self._given.get(id(v)) is g for v, g in zip(inside[0], its, strict=True)])
+            return given if same else now
+        if type(now) is not kind or kind not in (list, dict, tuple):
+            return now
+        if kind is not tuple:
+            self._containers[id(now)] = given
+        if kind is dict:
+            new = {k: self.filled(v, given.get(k)) for k, v in now.items()}
+            same = list(new) == list(given) and all([new[k] is given[k] for k in given])
+        else:
+            before = [*given, *[None] * len(now)]
+            new = kind([self.filled(v, g) for v, g in zip(now, before, strict=False)])
+            same = len(new) == len(given) and all([v is g for v, g in zip(new, given, strict=True)])
+        if same:
+            return given
+        self.changed = True
+        if kind is tuple:
+            return new
+        given.clear()
+        given.update(new) if kind is dict else given.extend(new)
+        return given
 
 
 def _close(a: Any, b: Any, tolerance: float | None) -> bool:
@@ -331,23 +415,26 @@ def _close(a: Any, b: Any, tolerance: float | None) -> bool:
     if one != other:
         return False
     for x, y in zip(xs, ys, strict=True):
-        if type(x) is not dlarray or type(y) is not dlarray:
-            if type(x) is not type(y) or repr(x) != repr(y):
-                return False
-            continue
-        p, q = x._value, y._value
-        if p.shape != q.shape or p.dtype is not q.dtype or x._labels != y._labels or p.device != q.device:
+        held, other_held = held_by(x), held_by(y)
+        if type(x) is not type(y) or len(held) != len(other_held) or not held and plain_leaf(x) and repr(x) != repr(y):
             return False
-        if not (p.dtype.is_floating_point or p.dtype.is_complex):
-            if not torch.equal(p, q):
-                return False
-            continue
-        room = tolerance if tolerance is not None else 100 * torch.finfo(p.dtype).eps ** 0.75
-        finite = torch.isfinite(q)
-        scale = float(q[finite].abs().max()) if bool(finite.any()) else 0.0
-        if not torch.allclose(p, q, rtol=room, atol=room * scale, equal_nan=True):
+        if type(x) is dlarray and x._labels != y._labels:
+            return False
+        if not all([_near(p, q, tolerance) for p, q in zip(held, other_held, strict=True)]):
             return False
     return True
+
+
+def _near(p: Tensor, q: Tensor, tolerance: float | None) -> bool:
+    """Whether two tensors are the same but for rounding."""
+    if p.shape != q.shape or p.dtype is not q.dtype or p.device != q.device:
+        return False
+    if not (p.dtype.is_floating_point or p.dtype.is_complex):
+        return torch.equal(p, q)
+    room = tolerance if tolerance is not None else 100 * torch.finfo(p.dtype).eps ** 0.75
+    finite = torch.isfinite(q)
+    scale = float(q[finite].abs().max()) if bool(finite.any()) else 0.0
+    return torch.allclose(p, q, rtol=room, atol=room * scale, equal_nan=True)
 
 
 def dlaccelerate(function: Callable[..., Any], /, *, executor: str = "auto",

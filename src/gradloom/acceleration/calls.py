@@ -54,6 +54,7 @@ DRAWN_BY_NAME = frozenset(_DRAWING) | {"dropout1d", "dropout2d", "dropout3d", "g
 
 FROM_SHAPES = _named("ones_like", "zeros_like", "full_like", "zeros", "ones", "full", "eye", "arange", "linspace",
                      "scalar_tensor", "tensor", "new_zeros", "new_ones", "new_full")
+LIKE = _named("ones_like", "zeros_like", "full_like", "new_zeros", "new_ones", "new_full")
 EMPTY = _named("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "empty_permuted")
 
 OPERATORS = {f: symbol for symbol, names in (("*", ("mul", "__mul__")), ("+", ("add", "__add__")),

@@ -2,11 +2,15 @@
 dressed."""
 from __future__ import annotations
 
+import enum
 import math
+import types
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from ..core.array import dlarray
 from ..core.containers import Structure, children_of, flatten, unflatten
@@ -43,12 +47,12 @@ def _leaf_key(x: Any) -> Any:
         raise NoKey("an argument is a tensor of torch's; pass dlarrays")
     if isinstance(x, np.ndarray):
         raise NoKey("an argument is a large NumPy array, whose numbers would be part of the key; pass dlarrays")
-    try:
-        hash(x)
-    except TypeError:
-        raise NoKey(f"an argument is a {type(x).__name__}, which cannot be compared; pass dlarrays, containers of them "
-                    "and numbers") from None
-    return type(x), x
+    if isinstance(x, (torch.dtype, torch.device, np.dtype, range, slice, enum.Enum, type(...))):
+        return type(x), repr(x)
+    if isinstance(x, (types.FunctionType, types.BuiltinFunctionType, type, types.ModuleType)):
+        return weakref.ref(x)  # the same one
+    raise NoKey(f"an argument is a {type(x).__name__}, which can change unseen; pass dlarrays, containers of them and "
+                "numbers")
 
 
 class Entry:
@@ -58,10 +62,13 @@ class Entry:
                  run: Callable[..., Any], executor: str):
         self.program, self.run, self.executor = program, run, executor
         self.hits, self.verified = 0, False
-        self.restores = program.draws and bool(program.guards)
+        self.outside: Any = None  # what its arguments run and read, where that is more than the function does
+        self.restores = program.draws
         self._lines: list[str] = []
         self._values: list[str] = []
-        self._count = 0
+        self._count = self._inside = 0
+        self._handles: list[str] = []  # where arrays are that the caller may hold
+        self._places: dict[int, str] = {}  # of each of them: where it comes in
         self._names = Names({"dlarray": dlarray, "run": run, "made": dlarray._made, "unflatten": unflatten,
                              "flatten": flatten, "children_of": children_of, "MISS": MISS, "live": live,
                              "apart": apart})
@@ -72,7 +79,10 @@ class Entry:
                 self._take(x, place)
         for name, x in kwargs.items():
             self._take(x, f"kwargs[{name!r}]")
-        self._lines.append(f"found = run({', '.join(self._values)})")
+        if len(self._handles) > 1:  # the same array in two places is another kind
+            self._miss(f"len({{{', '.join([f'id({h})' for h in self._handles])}}}) != {len(self._handles)}")
+        # what a kernel refuses of other values, the plain call refuses, or knows what to do about
+        self._lines += [f"try: found = run({', '.join(self._values)})", "except Exception: return MISS"]
         self._lines.append("if found is None: return MISS")
         self._dress(result)
         self.call = self._names.made("entry", ["args", "kwargs"], self._lines)
@@ -106,6 +116,9 @@ class Entry:
         if kind is dlarray:
             self._miss(f"type({place}) is not dlarray")
             self._array(x, place)
+            if not self._inside:
+                self._handles.append(place)
+                self._places[id(x)] = place
         elif kind in (list, tuple):
             self._miss(f"type({place}) is not {kind.__name__} or len({place}) != {len(x)}")
             self._several(x, place)
@@ -119,7 +132,9 @@ class Entry:
             self._miss(f"type({place}) is not {self._names.of(kind)}")
             self._lines.append(f"{children}, {rest} = children_of({place})")
             self._miss(f"{rest} != {self._names.of(inside[1])} or len({children}) != {len(inside[0])}")
+            self._inside += 1
             self._several(inside[0], children)
+            self._inside -= 1
         else:
             self._other(x, place)
 
@@ -162,17 +177,38 @@ class Entry:
     def _dress(self, result: Any) -> None:
         """Results as the function gives them: numbers alone lie apart from large arrays."""
         leaves, structure = flatten(result)
-        arrays = [x for x in leaves if type(x) is dlarray]
-        dressed = [f"made({self._placed(x, f'o{k}')}, None, {x._labels!r})" for k, x in enumerate(arrays)]
-        if arrays:
-            self._lines.append(f"{', '.join([f'o{k}' for k in range(len(arrays))])}, = found")
-        if type(result) is dlarray:
-            self._lines.append(f"return {dressed[0]}")
-        elif type(result) is tuple and len(arrays) == len(result) == len(leaves):
-            self._lines.append(f"return ({', '.join(dressed)},)")
+        made: list[str] = []
+        parts, count, first = [], 0, {}  # type: ignore[var-annotated]
+        for x in leaves:
+            held = held_by(x)
+            if id(x) in self._places:  # an argument, as it came
+                parts.append(self._places[id(x)])
+                count += len(held)
+                continue
+            if type(x) is dlarray and id(x) in first:  # one array in two places
+                parts.append(first[id(x)])
+                count += len(held)
+                continue
+            given = [f"o{k}" for k in range(count, count + len(held))]
+            count += len(held)
+            if type(x) is dlarray:
+                first[id(x)] = f"h{len(first)}"
+                made.append(f"{first[id(x)]} = made({self._placed(x, given[0])}, None, {x._labels!r})")
+                parts.append(first[id(x)])
+            elif hasattr(type(x), "__filled__"):
+                emptied = x.__filled__([v.new_empty(0) for v in held])  # its structure; nothing of a call is kept alive
+                parts.append(f"{self._names.of(emptied)}.__filled__([{', '.join(given)}])")
+            else:
+                parts.append(self._names.of(x))
+        if count:
+            self._lines.append(f"{', '.join([f'o{k}' for k in range(count)])}, = found")
+        self._lines += made
+        if len(leaves) == 1 and leaves[0] is result:
+            self._lines.append(f"return {parts[0]}")
+        elif type(result) is tuple and len(result) == len(leaves) and all(
+                [x is y for x, y in zip(result, leaves, strict=True)]):
+            self._lines.append(f"return ({', '.join(parts)},)")
         else:
-            given = iter(dressed)
-            parts = [next(given) if type(x) is dlarray else self._names.of(x) for x in leaves]
             self._lines.append(f"return unflatten({self._names.of(structure)}, [{', '.join(parts)}])")
 
     def _placed(self, x: dlarray, name: str) -> str:
@@ -180,9 +216,16 @@ class Entry:
         return f"apart({name})" if x._value.numel() == 1 and x._value.is_cpu and not self.program.small else name
 
 
+def held_by(x: Any) -> list[Tensor]:
+    """The tensors of which a result consists: one of an array, the factors of a Jacobian."""
+    if type(x) is dlarray:
+        return [x._value]
+    return (x.__held__() or []) if hasattr(type(x), "__filled__") else []
+
+
 def plain_leaf(x: Any) -> bool:
     """Whether a result that is no array can be given out again: a number or a text."""
     return type(x) in _VALUES and not (type(x) is float and math.isnan(x))
 
 
-__all__ = ["MISS", "Entry", "NoKey", "key_of", "plain_leaf"]
+__all__ = ["MISS", "Entry", "NoKey", "held_by", "key_of", "plain_leaf"]

@@ -6,10 +6,15 @@ and NumPy arrays by what is in them. What cannot be compared ends the recording 
 """
 from __future__ import annotations
 
+import datetime
+import decimal
+import dis
+import enum
+import fractions
 import functools
-import hashlib
-import inspect
 import os
+import pathlib
+import re
 import sys
 import sysconfig
 import types
@@ -25,19 +30,34 @@ from ..core.containers import children_of
 from ..core.trace import live
 from ..machine.caches import remembered
 from ..machine.dtypes import Tensor
+from .recorder import plain_tensor
 
 MOST = 1000  # places that are compared on each call
 DEPTH = 6
-LARGE = 1 << 24  # bytes of a NumPy array: reading all of a larger one on each call costs more than it saves
+LARGE = 1 << 16  # bytes of a NumPy array: reading all of a larger one on each call costs more than it saves
 PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, slice, type(Ellipsis), range)
 MISSING = object()
+# Kinds of things that stay as they are.
+FIXED = (enum.Enum, re.Pattern, pathlib.PurePath, decimal.Decimal, fractions.Fraction, np.dtype, np.ufunc, torch.Size,
+         torch.memory_format, torch.layout, torch._ops.OpOverload, torch._ops.OpOverloadPacket, datetime.date,
+         datetime.timedelta, types.MethodDescriptorType, types.WrapperDescriptorType, types.GetSetDescriptorType,
+         types.MemberDescriptorType, property, staticmethod, classmethod, torch.finfo, torch.iinfo)
+# Modules whose functions act on the world, or read it.
+ACTING = frozenset(("logging", "warnings", "random", "secrets", "uuid", "os", "subprocess", "socket", "threading",
+                    "multiprocessing", "concurrent.futures", "asyncio", "queue", "io", "shutil", "tempfile", "sqlite3",
+                    "pickle", "json", "csv", "contextvars", "gc", "sys", "importlib", "ctypes", "signal", "time"))
+# What dataclasses write for themselves.
+GENERATED = frozenset(("__init__", "__repr__", "__eq__", "__hash__", "__lt__", "__le__", "__gt__", "__ge__",
+                       "__setattr__", "__delattr__", "__replace__", "__getstate__", "__setstate__"))
 # What code with these names does is no matter of what it reads: it acts on the world, or reads by computed names.
 ACTS = {"print": "prints", "open": "opens a file", "input": "asks the user", "exec": "runs text", "eval": "runs text",
         "globals": "reads globals by computed names", "setattr": "sets attributes by computed names",
         "manual_seed": "seeds a generator", "set_rng_state": "seeds a generator", "set_state": "seeds a generator",
         "seed": "seeds a generator", "rng": "seeds a generator", "perf_counter": "reads a clock",
-        "time_ns": "reads a clock", "monotonic": "reads a clock", "record_metrics": "reports"}
+        "time_ns": "reads a clock", "id": "asks where things lie", "monotonic": "reads a clock",
+        "record_metrics": "reports"}
 _ROOTS = tuple({os.path.realpath(sysconfig.get_paths()[k]) + os.sep for k in ("stdlib", "purelib", "platlib")})
+_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _LIBRARIES = {"gradloom", "torch", "numpy", "scipy", "optree", "pandas", "jax", "builtins"}
 
 
@@ -67,6 +87,9 @@ class Outside:
             raise Unfollowed(f"it reads {len(self.places):,} things from outside")
         self._rows = [(words, read, *_snapshot(read(), words)) for words, read in self.places]
 
+    def __len__(self) -> int:
+        return len(self._rows)
+
     def changed(self) -> str | None:
         """The words for the first thing that is not as it was."""
         try:
@@ -83,10 +106,17 @@ class Outside:
     def _follow(self, f: Any, words: str, depth: int) -> None:
         """Whatever a callable reads."""
         if isinstance(f, functools.partial):
-            for part in (f.func, *f.args, *f.keywords.values()):
-                self._enter(part, words, depth)
+            self._enter(f.func, words, depth)
+            for k in range(len(f.args)):
+                self._place(functools.partial(_item, f.args, k), f"an argument of {words}", depth)
+            for name in f.keywords:
+                self._place(functools.partial(_item, f.keywords, name), f"{name} of {words}", depth)
             return
-        f = inspect.unwrap(f, stop=lambda g: from_library(g)) if isinstance(f, types.FunctionType) else f
+        inner = getattr(f, "__wrapped__", None)
+        if inner is not None and inner is not f:  # a wrapper that keeps what it wraps, such as one that remembers
+            self._enter(inner, words, depth)
+            if not isinstance(f, (types.FunctionType, types.MethodType)):
+                return
         if isinstance(f, types.MethodType):
             self._enter(f.__self__, f"{words}.__self__", depth)
             f = f.__func__
@@ -94,13 +124,16 @@ class Outside:
             if not isinstance(f, (types.BuiltinFunctionType, type)) and not from_library(f):
                 self._enter(f, words, depth)
             return
-        if id(f) in self._seen or from_library(f):
+        if id(f) in self._seen:
+            return
+        if from_library(f) or f.__code__.co_filename.startswith((_HERE, *_ROOTS)):
+            self._operation(f, words, depth)
             return
         self._seen.add(id(f))
         for code in _codes(f.__code__):
             if code not in self.codes:
                 self.codes[code] = None
-                self.names.update(code.co_names)
+                self.names.update(code.co_names, _texts(code.co_consts))  # getattr(model, "rate")
         for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
             self._place(functools.partial(_contents, cell), f"{name} (from around {words})", depth)
         for k in range(len(f.__defaults__ or ())):
@@ -108,9 +141,30 @@ class Outside:
         for name in f.__kwdefaults__ or ():
             self._place(functools.partial(_default, f, name), f"the default of {name} in {words}", depth)
         for code in _codes(f.__code__):
+            loaded = {i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
             for name in code.co_names:
-                if name in f.__globals__:
+                if name in loaded or name in f.__globals__:  # also one that is not there yet
                     self._place(functools.partial(f.__globals__.get, name, MISSING), f"global {name}", depth)
+                elif name in sys.modules:  # it imports it
+                    self._enter(sys.modules[name], f"module {name}", depth)
+        self.places.append((f"the code of {words}", functools.partial(getattr, f, "__code__")))
+        if f.__dict__:
+            self._attributes(f, f.__dict__, words, depth)
+
+    def _operation(self, f: Any, words: str, depth: int) -> None:
+        """What an operation of the user's runs: its kernel and its rules."""
+        operation = getattr(f, "operation", None)
+        self._seen.add(id(f))
+        for value in list(vars(operation).values()) if operation is not None else ():
+            for part in value if isinstance(value, (list, tuple)) else value.values() if isinstance(
+                    value, dict) else (value,):
+                if isinstance(part, types.FunctionType) and not from_library(part):
+                    self._follow(part, f"{words}, {part.__name__}", depth)
+
+    @property
+    def _any_name(self) -> bool:
+        """Whether attributes are read by names that are computed."""
+        return not self.names.isdisjoint(("__dict__", "vars", "attrgetter", "methodcaller", "__getattr__", "dir"))
 
     def _place(self, read: Callable[[], Any], words: str, depth: int) -> None:
         """One thing that is read, and what is reached from it."""
@@ -120,14 +174,16 @@ class Outside:
     def _enter(self, value: Any, words: str, depth: int) -> None:
         """What code reaches from a value."""
         kind = type(value)
-        if kind in PLAIN or id(value) in self._seen:
+        if kind in PLAIN or value is MISSING or id(value) in self._seen:
             return
         if depth > DEPTH:
             raise Unfollowed(f"{words} holds more than can be compared; pass it as an argument")
-        if isinstance(value, (types.FunctionType, types.MethodType, functools.partial)):
+        if isinstance(value, (types.FunctionType, types.MethodType, functools.partial, functools._lru_cache_wrapper)):
             self._follow(value, words, depth)
         elif children_of(value) is not None:
             self._seen.add(id(value))
+            if not from_library(kind):  # a dataclass of the user's
+                self._class(kind, words, depth)
             children, rest = children_of(value)  # type: ignore[misc]
             for x in (*children, *(rest if isinstance(rest, tuple) else (rest,))):
                 self._enter(x, words, depth + 1)
@@ -139,50 +195,78 @@ class Outside:
             for x in its:
                 self._enter(x, words, depth + 1)
         elif isinstance(value, types.ModuleType):
-            if not _library_module(value):
-                self._seen.add(id(value))
-                self._attributes(value, vars(value), words, depth)
-        elif isinstance(value, (list, tuple, set, frozenset, dict)):
+            self._module(value, words, depth)
+        elif kind in (list, tuple, set, frozenset, dict) or isinstance(value, tuple) and hasattr(kind, "_fields"):
             self._seen.add(id(value))
-            inside = list(value.values()) if isinstance(value, dict) else list(value)
+            inside = [*value.keys(), *value.values()] if isinstance(value, dict) else list(value)
             if len(inside) > MOST:
                 raise Unfollowed(f"{words} holds {len(inside):,} things; pass it as an argument")
             for x in inside:
                 self._enter(x, words, depth + 1)
-        elif isinstance(value, (dlarray, Tensor, np.ndarray, np.generic)):
+        elif kind in (dlarray, np.ndarray) or isinstance(value, np.generic) or plain_tensor(value):
             return
         elif isinstance(value, type):
             if not from_library(value):
                 self._seen.add(id(value))
                 self._class(value, words, depth)
-        elif not from_library(kind):
-            self._seen.add(id(value))
-            self._class(kind, words, depth)
-            self._attributes(value, getattr(value, "__dict__", {}), words, depth)
-            for owner in kind.__mro__:
-                its = owner.__dict__.get("__slots__", ())
-                for name in (its,) if isinstance(its, str) else its:
-                    if name in self.names:
-                        self._place(functools.partial(getattr, value, name, MISSING), f"{words}.{name}", depth + 1)
+                if not from_library(kind):  # its own class
+                    self._class(kind, words, depth)
+        elif hasattr(kind, "__dlfeval__"):
+            self._enter(value.function, words, depth)  # another accelerated function
+        elif isinstance(value, (types.BuiltinFunctionType, types.MethodWrapperType, *FIXED)):
+            return
+        elif _own(kind) or kind is types.SimpleNamespace:
+            self._object(value, words, depth)
+        elif (getattr(kind, "__module__", "") or "").partition(".")[0] != "gradloom":
+            raise Unfollowed(f"{words} is a {kind.__name__}, which can change unseen; pass what it holds as arguments")
+
+    def _module(self, module: types.ModuleType, words: str, depth: int) -> None:
+        """A module of the user's is read by names; a library's is as it is, but some act on the world."""
+        if module.__name__ in ACTING:
+            raise Unfollowed(f"it uses the module {module.__name__}")
+        if not _library_module(module):
+            self._seen.add(id(module))
+            self._attributes(module, vars(module), words, depth)
+
+    def _object(self, value: Any, words: str, depth: int) -> None:
+        """An object of a class of the user's: its attributes by name, and which it has."""
+        kind = type(value)
+        self._seen.add(id(value))
+        self._class(kind, words, depth)
+        held = getattr(value, "__dict__", None)
+        if held is not None:
+            self.places.append((f"the attributes of {words}", functools.partial(tuple, held)))
+            self._attributes(value, held, words, depth)
+        for owner in kind.__mro__:
+            its = owner.__dict__.get("__slots__", ())
+            for name in (its,) if isinstance(its, str) else its:
+                if name in self.names or self._any_name:
+                    self._place(functools.partial(getattr, value, name, MISSING), f"{words}.{name}", depth + 1)
 
     def _class(self, kind: type, words: str, depth: int) -> None:
-        """The methods and the values of a class that code names, or that Python calls by itself."""
+        """The methods and the values of a class that code names, or that are called unnamed: Python's own, and all of a
+        class that stands under one of a library's, such as a layer."""
+        called = any([owner is not object and from_library(owner) for owner in kind.__mro__])
         for owner in kind.__mro__:
             if owner is object or from_library(owner) or id(owner) in self._seen and owner is not kind:
                 continue
             self._seen.add(id(owner))
+            self.places.append((f"the attributes of {owner.__name__}", functools.partial(_names_of, owner)))
             for name, x in list(owner.__dict__.items()):
-                if name in self.names or name.startswith("__") and callable(x) or isinstance(x, property):
+                if called or name in self.names or name.startswith("__") and callable(x) or isinstance(x, property):
                     for part in (x.fget, x.fset) if isinstance(x, property) else (getattr(x, "__func__", x),):
                         if isinstance(part, types.FunctionType):
-                            self._follow(part, f"{owner.__name__}.{name}", depth)
+                            self.places.append((f"{owner.__name__}.{name}",
+                                                functools.partial(owner.__dict__.get, name, MISSING)))
+                            if name not in GENERATED or "__dataclass_fields__" not in owner.__dict__:
+                                self._follow(part, f"{owner.__name__}.{name}", depth)
                         elif name in self.names and not isinstance(x, (types.MemberDescriptorType, property)):
                             self._place(functools.partial(owner.__dict__.get, name, MISSING),
                                         f"{owner.__name__}.{name}", depth + 1)
 
     def _attributes(self, owner: Any, held: dict[str, Any], words: str, depth: int) -> None:
         for name in list(held):
-            if name in self.names or "__dict__" in self.names or "vars" in self.names or "getattr" in self.names:
+            if name in self.names or self._any_name:
                 self._place(functools.partial(held.get, name, MISSING), f"{words}.{name}", depth + 1)
 
 
@@ -191,6 +275,28 @@ def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
     for c in code.co_consts:
         if isinstance(c, types.CodeType):
             yield from _codes(c)
+
+
+def _texts(constants: Any) -> list[str]:
+    """The texts among constants that can be names."""
+    return [text for c in constants for text in (_texts(c) if isinstance(c, (tuple, frozenset)) else (c,))
+            if isinstance(text, str) and text.isidentifier()]
+
+
+def _names_of(owner: type) -> tuple[str, ...]:
+    return tuple(owner.__dict__)
+
+
+def _own(kind: type) -> bool:
+    """Whether objects of a class are all that its own code, and this library's, makes of them."""
+    return not from_library(kind) and all([
+        owner is object or not from_library(owner)
+        or owner.__module__.partition(".")[0] in ("gradloom", "abc", "typing")
+        for owner in kind.__mro__])
+
+
+def _item(held: Any, key: Any) -> Any:
+    return held[key]
 
 
 def _default(f: types.FunctionType, place: int | str) -> Any:
@@ -248,17 +354,17 @@ def _snapshot(value: Any, words: str) -> tuple[Any, Callable[[Any], bool] | None
         return None, _as_ndarray(value, words)
     if isinstance(value, np.generic):
         return None, lambda v: type(v) is kind and v.tobytes() == value.tobytes()
-    if isinstance(value, (list, tuple)) and kind in (list, tuple):
+    if kind is list or isinstance(value, tuple):
         parts = [_part(x, words) for x in value]
         return None, lambda v: type(v) is kind and len(v) == len(parts) and all(
             [same(x) for same, x in zip(parts, v, strict=True)])
     if kind is dict:
-        keys, held = list(value), [_part(x, words) for x in value.values()]
-        return None, lambda v: type(v) is dict and list(v) == keys and all(
+        keys, held = [(type(k), k) for k in value], [_part(x, words) for x in value.values()]
+        return None, lambda v: type(v) is dict and [(type(k), k) for k in v] == keys and all(
             [same(x) for same, x in zip(held, v.values(), strict=True)])
     if kind in (set, frozenset):
-        members = frozenset(value)
-        return None, lambda v: type(v) is kind and v == members
+        members = sorted([(type(x).__name__, repr(x)) for x in value])
+        return None, lambda v: type(v) is kind and sorted([(type(x).__name__, repr(x)) for x in v]) == members
     inside = children_of(value)
     if inside is not None:
         children, rest = [_part(x, words) for x in inside[0]], inside[1]
@@ -300,12 +406,8 @@ def _as_ndarray(x: np.ndarray, words: str) -> Callable[[Any], bool]:
     if x.nbytes > LARGE:
         raise Unfollowed(f"{words} is a NumPy array of {x.nbytes:,} bytes, which would be compared on each call; "
                          "make it a dlarray, or pass it as an argument")
-    shape, dtype, digest = x.shape, x.dtype, _digest(x)
-    return lambda v: (type(v) is np.ndarray and v.shape == shape and v.dtype == dtype and _digest(v) == digest)
-
-
-def _digest(x: np.ndarray) -> bytes:
-    return x.tobytes() if x.nbytes <= 1 << 12 else hashlib.blake2b(x.tobytes()).digest()
+    shape, dtype, digest = x.shape, x.dtype, x.tobytes()
+    return lambda v: (type(v) is np.ndarray and v.shape == shape and v.dtype == dtype and v.tobytes() == digest)
 
 
 __all__ = ["Outside", "Unfollowed", "from_library"]

@@ -9,7 +9,7 @@ import torch
 
 from ..machine.dtypes import Tensor
 from ..machine.memory import readable_bytes
-from .calls import EMPTY, FROM_SHAPES, INTO
+from .calls import EMPTY, FROM_SHAPES, INTO, LIKE
 from .recorder import Recorder, Slot, Step, Stream, filled
 
 FOLDED = 1 << 20  # numbers of a result that is computed once, instead of in each call
@@ -104,13 +104,16 @@ class Program:
 
     def _fold(self) -> None:
         """What does not depend on the inputs is computed now."""
-        written, known, kept = self._written(), dict(self.constants), []
+        known = {k: x for k, x in self.constants.items() if fixed(x)}
+        written, kept = self._written(), []
         returned = {s.root for s in self.outputs}
         for step in self.steps:
-            made = step.function in FROM_SHAPES and (step.function is not torch.tensor or not step.reads)
-            fixed = made or bool(step.reads) and step.function not in EMPTY and all(
+            # of tensors among its arguments only the one whose shape it takes
+            made = step.function in FROM_SHAPES and (not step.reads or step.function in LIKE and len(step.reads) == 1
+                                                     and step.args[:1] == (step.reads[0],))
+            known_now = made or bool(step.reads) and step.function not in EMPTY and all(
                 [s.number in known for s in step.reads])
-            if (not fixed or step.decides or step.draws or step.writes
+            if (not known_now or step.decides or step.draws or step.writes
                     or any([s.root in written or s.root in returned for s in (*step.outputs, *step.reads)])
                     or sum([_size(s) for s in step.outputs]) > FOLDED):
                 kept.append(step)
@@ -120,7 +123,7 @@ class Program:
             results = [result] if step.single else [x for x, s in zip(result, step.form or (), strict=True)
                                                     if s is not None]
             known.update({s.number: x for s, x in zip(step.outputs, results, strict=True)})
-        self.steps, self.constants = kept, known
+        self.steps, self.constants = kept, {**self.constants, **known}
 
     def _drop_repeats(self) -> None:
         """What is computed twice is computed once."""
@@ -200,6 +203,11 @@ class Program:
         self.steps = done
 
 
+def fixed(x: Tensor) -> bool:
+    """Whether nobody writes an array unseen, as what NumPy shares can be: its version would tell."""
+    return x.layout is torch.strided and not x.is_meta and x.untyped_storage().resizable()
+
+
 def _word(step: Step) -> str:
     return getattr(step.function, "__name__", None) or str(step.function)
 
@@ -274,4 +282,4 @@ def _key(x: Any) -> Any:
     return type(x).__name__, x, repr(x) if isinstance(x, (float, complex)) else ""
 
 
-__all__ = ["Program"]
+__all__ = ["Program", "fixed"]

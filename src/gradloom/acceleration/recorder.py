@@ -117,6 +117,12 @@ def tensors_of(x: Any, found: list[Tensor]) -> list[Tensor]:
     return found
 
 
+def plain_tensor(x: Any) -> bool:
+    """Whether something is a tensor that leaves all answers to torch, as torch's parameters do."""
+    return isinstance(x, Tensor) and type(x).__torch_dispatch__ is Tensor.__torch_dispatch__ and (
+        type(x) is Tensor or type(x).__torch_function__ is torch._C._disabled_torch_function_impl)
+
+
 class _Seen(weakref.ref):  # type: ignore[type-arg]
     """A tensor that has a slot, as long as it lives."""
 
@@ -219,11 +225,9 @@ class Recorder(TorchFunctionMode):
         if function is Tensor.__iter__:
             return iter(self.__torch_function__(Tensor.unbind, types, args))
         given = tensors_of((args, kwargs), [])
-        if any([type(x) is not Tensor for x in given]):
-            # a tensor that answers for itself, such as those that torch modules run on: what it makes of the call is
-            # heard, not the call
-            with self:
-                return function(*args, **kwargs)
+        if not all([type(x) is Tensor or plain_tensor(x) for x in given]):
+            self.end("it uses a tensor that answers for itself, as torch modules do")
+            return function(*args, **kwargs)
         reads = [self.slot_of(x) for x in given]
         versions = [x._version for x in given]
         moving = any([s.root in self._moving for s in reads])
@@ -253,6 +257,9 @@ class Recorder(TorchFunctionMode):
         single = isinstance(result, Tensor)
         if not single and not all([isinstance(x, Tensor) or x is None for x in result or ()]):
             self.end(f"{_named(function)} gives nested results")
+            return
+        if any([isinstance(x, torch.Generator) and generator(x.device) is not x for x in (*args, *kwargs.values())]):
+            self.end("it draws from a generator of its own")
             return
         templates = self._template(args), self._template(kwargs)
         slots = [self.known(x) or self._slot(x) for x in outputs]
@@ -292,4 +299,4 @@ def _named(function: Any) -> str:
     return getattr(function, "__name__", None) or str(function)
 
 
-__all__ = ["Recorder", "Slot", "Step", "Stream", "filled", "tensors_of"]
+__all__ = ["Recorder", "Slot", "Step", "Stream", "filled", "plain_tensor", "tensors_of"]

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ..machine.dtypes import Tensor
-from .program import Program
+from .program import Program, fixed
 from .recorder import Slot, Step
 from .writing import Names, straight
 
@@ -59,8 +59,8 @@ class _Scalars:
             self._set(s, [f"x{s.number}_{k}" for k in range(math.prod(s.shape))])
         for number, value in program.constants.items():
             _check(tuple(value.shape), value.dtype, value.device)
-            if value.layout is not torch.strided or not bool(torch.isfinite(value).all()):
-                raise NotScalar("a constant that is not finite")
+            if not fixed(value) or not bool(torch.isfinite(value).all()):
+                raise NotScalar("a constant that is not finite, or can change unseen")
             self.names[number] = [repr(v) for v in value.reshape(-1).tolist()]
             self.shapes[number] = tuple(value.shape)
         for step in program.steps:
@@ -88,7 +88,7 @@ class _Scalars:
                 raise NotScalar(f"an operand {x!r}")
             return [repr(float(x))] * math.prod(shape)
         its = self.names[x.number]
-        places = torch.arange(len(its)).reshape(self.shapes[x.number]).expand(shape)
+        places = torch.arange(len(its), device="cpu").reshape(self.shapes[x.number]).expand(shape)
         return [its[k] for k in places.reshape(-1).tolist()]
 
     def _take(self, step: Step) -> None:
@@ -119,15 +119,13 @@ class _Scalars:
             found = self._spread(args[0], o.shape)
         elif f in _MOVES:
             found = self._moved(step, options)
-        elif f is torch.stack and len(args) == 1 and not options:
+        elif f is torch.stack and args[1:] in ((), (0,)) and options in ({}, {"dim": 0}):
             found = [n for s in args[0] for n in self._spread(s, s.shape if isinstance(s, Slot) else ())]
         elif f in _SUMS and o.shape == ():
             its = self.names[args[0].number]
-            found = its[:1]
-            for n in its[1:]:
+            found = ["0.0"]  # as torch's does, which tells in the sign of a zero
+            for n in its:
                 found = [self._value(f"{found[0]} + {n}")]
-            if not its:
-                raise NotScalar("a sum of nothing")
         else:
             raise NotScalar(str(f))
         self._set(o, found)
@@ -150,7 +148,8 @@ class _Scalars:
         if not isinstance(x, Slot) or any([isinstance(a, Slot) for a in _flat(step.args[1:])]):
             raise NotScalar("a place that is an array")
         its = self.names[x.number]
-        moved = step.function(torch.arange(len(its)).reshape(self.shapes[x.number]), *step.args[1:], **options)
+        places = torch.arange(len(its), device="cpu").reshape(self.shapes[x.number])
+        moved = step.function(places, *step.args[1:], **options)
         return [its[k] for k in moved.reshape(-1).tolist()]
 
     def function(self) -> Callable[..., Any]:

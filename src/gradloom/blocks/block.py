@@ -43,6 +43,16 @@ class Block(Operand):
         """The factors of all terms."""
         return [array for term in self.terms for array, _ in term.factors]
 
+    def filled(self, arrays: Sequence[Tensor]) -> Block:
+        """The same structure with other factors, in the order of `arrays`."""
+        given = iter(arrays)
+        made: Block = _new(Block)
+        for name in Block.__slots__:
+            setattr(made, name, getattr(self, name))
+        made.terms = [term.replaced(factors=[(next(given), ids) for _, ids in term.factors]) for term in self.terms]
+        made.images = None
+        return made
+
     def zero(self) -> Block:
         """Nothing at all, in the same shape."""
         return self.made([], self.shape)

@@ -17,7 +17,7 @@ NAMESPACE = "gradloom"
 _insertion_order = optree.dict_insertion_ordered(True, namespace=NAMESPACE)
 _insertion_order.__enter__()  # our namespace alone, for good: dicts keep the order they were written in
 
-_children: dict[type, Callable[[Any], tuple[list[Any], Any]]] = {}
+CHILDREN: dict[type, Callable[[Any], tuple[list[Any], Any]]] = {}
 _plain: set[type] = {int, float, complex, bool, str, bytes, type(None)}
 
 
@@ -48,7 +48,7 @@ def register(cls: type, flatten: Callable[[Any], tuple[list[Any], Any]], unflatt
     """Make a class a container: `flatten(x)` gives its children and the rest, `unflatten(rest, children)` builds it
     again."""
 
-    _children[cls] = flatten
+    CHILDREN[cls] = flatten
 
     def flatten_with_keys(x: Any) -> tuple[Any, ...]:
         children, rest = flatten(x)
@@ -121,7 +121,7 @@ def _made_container(x: Any) -> bool:
 
 def children_of(x: Any) -> tuple[list[Any], Any] | None:
     """The children of a container of a registered class, and the rest of it; None for anything else."""
-    told = _children.get(type(x))
+    told = CHILDREN.get(type(x))
     return None if told is None else told(x)
 
 

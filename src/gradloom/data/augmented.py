@@ -173,10 +173,11 @@ def moved(x: torch.Tensor, matrix: np.ndarray, shift: tuple[float, float], fill:
     """Images (1, channels, height, width) mapped about their centres and shifted, bilinear; `fill` outside."""
     height, width = x.shape[2:]
     inverse = torch.from_numpy(np.linalg.inv(matrix))
-    ys = torch.arange(height, dtype=x.dtype) - (height - 1) / 2 - shift[1]
-    xs = torch.arange(width, dtype=x.dtype) - (width - 1) / 2 - shift[0]
+    ys = torch.arange(height, dtype=x.dtype, device=x.device) - (height - 1) / 2 - shift[1]
+    xs = torch.arange(width, dtype=x.dtype, device=x.device) - (width - 1) / 2 - shift[0]
     places = torch.stack(torch.meshgrid(xs, ys, indexing="xy"), -1) @ inverse.mT
-    scaled = places * (2 / torch.tensor([width, height], dtype=x.dtype))  # -1 and 1 are the outer edges of the pixels
+    # -1 and 1 are the outer edges of the pixels
+    scaled = places * (2 / torch.tensor([width, height], dtype=x.dtype, device=x.device))
     return torch.grid_sampler(x - fill, scaled[None], 0, 0, False) + fill
 
 

@@ -18,7 +18,7 @@ from ..machine.random import generator, random_state, restore_random_state, seed
 
 def drawn_seed() -> int:
     """A seed from this thread's generator, so that `gl.rng(0)` decides it."""
-    return int(torch.randint(2 ** 53, (), generator=generator(), dtype=torch.int64))
+    return int(torch.randint(2 ** 53, (), generator=generator(), dtype=torch.int64, device="cpu"))
 
 
 def seed_of(*key: int | str) -> int:
@@ -28,7 +28,7 @@ def seed_of(*key: int | str) -> int:
 
 def permutation(count: int, *key: int | str) -> np.ndarray:
     """The integers from 0 to count - 1 in an order that the key decides."""
-    return torch.randperm(count, generator=torch.Generator().manual_seed(seed_of(*key))).numpy()
+    return torch.randperm(count, generator=torch.Generator("cpu").manual_seed(seed_of(*key)), device="cpu").numpy()
 
 
 @contextmanager

@@ -50,7 +50,7 @@ class Output:
             value = value.to(self._device)
         if labels is not None and "T" in labels and "B" in labels:
             size = value.shape[labels.index("B")], value.shape[labels.index("T")]
-            known = torch.ones(size, dtype=torch.bool) if mask is None else torch.from_numpy(mask)
+            known = torch.ones(size, dtype=torch.bool, device="cpu") if mask is None else torch.from_numpy(mask)
             return dlarray._made(value, None, labels), dlarray._made(known.to(value.device), None, "BT")
         return dlarray._made(value, None, labels), None
 

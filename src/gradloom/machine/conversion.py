@@ -79,8 +79,10 @@ def as_tensor(x: Any, dtype: Any = None, device: Any = None, copy: bool = True) 
     if not x.dtype.isnative:
         x = x.astype(x.dtype.newbyteorder("="))
     if copy or not x.flags.writeable or any(s < 0 for s in x.strides):
-        x = np.array(x, copy=True, order="C")
-    value = torch.from_numpy(x) if isinstance(x, np.ndarray) else torch.as_tensor(x, device="cpu")
+        # torch's own memory, which NumPy does not share
+        value = torch.tensor(np.ascontiguousarray(x) if any(s < 0 for s in x.strides) else x, device="cpu")
+    else:
+        value = torch.from_numpy(x) if isinstance(x, np.ndarray) else torch.as_tensor(x, device="cpu")
     if dtype is not None or device is not None:
         value = value.to(device=None if device is None else device_named(device), dtype=None
                          if dtype is None else dtype_named(dtype))

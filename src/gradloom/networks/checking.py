@@ -137,8 +137,8 @@ class _Trials:
         for layout in self.layouts:
             letters = layout.labels or "U" * len(layout.shape)
             shape = [batch if letter == "B" else n for letter, n in zip(letters, layout.shape, strict=True)]
-            found.append(dlarray._made(torch.randn(shape, generator=self.random, dtype=torch.float64).to(dtype), None,
-                                       layout.labels))
+            drawn = torch.randn(shape, generator=self.random, dtype=torch.float64, device="cpu")
+            found.append(dlarray._made(drawn.to(dtype), None, layout.labels))
         return found
 
     def _constructor(self) -> str:

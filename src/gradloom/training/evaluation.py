@@ -9,6 +9,8 @@ from ..derivatives.words.evaluate import dlfeval
 from ..derivatives.words.gradient import dlgradient
 from ..networks.network import dlnetwork
 from .combination import combined, scaled
+from .distributed.group import ALONE, Group
+from .distributed.words import summed_gradients
 from .losses import Loss
 from .metrics import Metric, Sums
 from .sources import Batch, batches
@@ -35,15 +37,17 @@ def part_of(net: dlnetwork, batch: Batch, loss: Loss, training: bool = True) -> 
         return value, weight, dlgradient(value, net.trainable), state, ys
 
     value, weight, gradients, state, ys = dlfeval(model_loss, net)
-    return Part(value.item(), weight, gradients, state, ys)
+    # the states of recurrent layers are of these observations, and none of the next mini-batch's
+    return Part(value.item(), weight, gradients, {key: x for key, x in state.items() if "B" not in x.dims}, ys)
 
 
 class Total:
     """Parts of one step: sums of losses, of gradients and of weights, divided once. Processes that train together add
     theirs here."""
 
-    def __init__(self, metrics: Sequence[Metric]):
+    def __init__(self, metrics: Sequence[Metric], group: Group = ALONE):
         self.sums = Sums(metrics)
+        self._group = group
         self._gradients: Any = None
         self._only: Part | None = None
         self._weight = 0
@@ -60,26 +64,39 @@ class Total:
             self._gradients = combined(self._gradients, part.gradients, 1.0, part.weight)
         self._weight += part.weight
 
-    def gradients(self) -> Any:
-        """The gradients of the mean over all parts."""
+    def values(self) -> dict[str, float]:
+        """The loss and the metrics over all parts, of all processes."""
+        self.sums = self.sums.over(self._group)
+        return self.sums.values()
+
+    def gradients(self, learnables: Any) -> Any:
+        """The gradients with respect to these learnables of the mean over all parts; after `values`."""
+        if self._group.size > 1:
+            own = self._only.gradients if self._only is not None and self._gradients is None else self._gradients
+            weight = 0 if own is None else self._weight if self._gradients is None else 1
+            return summed_gradients(self._group, learnables if own is None else own, weight, self.sums.weight)
         if self._gradients is None:  # quick way: one part, whose mean it is; the plain one is below
             assert self._only is not None
             return self._only.gradients
         return scaled(self._gradients, 1 / self._weight)
 
 
-def evaluated(net: dlnetwork, queue: minibatchqueue, loss: Loss, metrics: Sequence[Metric]) -> dict[str, float]:
-    """The loss and the metrics of a network in use, over all of a queue's data."""
+def evaluated(net: dlnetwork, queue: minibatchqueue, loss: Loss, metrics: Sequence[Metric],
+              group: Group = ALONE) -> dict[str, float]:
+    """The loss and the metrics of a network in use, over all of a queue's data, of which each process has its
+    part."""
     sums = Sums(metrics)
     try:
         for batch in batches(queue, len(net.input_names)):
+            if group.size > 1 and batch.is_empty:
+                continue
             y = net.predict(*batch.inputs)
             ys = y if isinstance(y, tuple) else (y,)
             value, weight = loss(ys, batch.targets, batch.masks)
             sums.add(value.item(), weight, ys, batch.targets, batch.masks)
     finally:
         queue.close()
-    return sums.values()
+    return sums.over(group).values()
 
 
 __all__ = ["Part", "Total", "evaluated", "part_of"]

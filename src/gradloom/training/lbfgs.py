@@ -132,7 +132,7 @@ class Problem:
                               f"{line_of(user_site())}; return (loss, gradients), as dlfeval of a function that calls "
                               "dlgradient does")
         loss, gradients, *extra = found
-        value = loss._value if isinstance(loss, dlarray) else torch.as_tensor(loss)
+        value = loss._value if isinstance(loss, dlarray) else torch.as_tensor(loss, device="cpu")
         if value.numel() != 1 or value.is_complex():
             raise ShapeError(f"lbfgsupdate: the loss has shape {tuple(value.shape)}, at {line_of(user_site())}; return "
                              "a real scalar, such as gl.mean(loss)")

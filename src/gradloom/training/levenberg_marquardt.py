@@ -81,11 +81,12 @@ def _moved(net: dlnetwork, step: Tensor) -> dlnetwork:
 
 def _normal_equations(loop: Loop, net: dlnetwork) -> tuple[Tensor, Tensor, float, int, dict[str, float]]:
     """J'J, J'r, r'r, how many observations, and what is told, over all data, one mini-batch at a time."""
-    normal: Any = None
-    slope: Any = None
+    size = sum([x.size for x in net.trainable.values()])
+    like = {"dtype": torch.float64, "device": next(iter(net.trainable.values())).device}
+    normal, slope = torch.zeros((size, size), **like), torch.zeros(size, **like)
     squares, count = 0.0, 0
     sums = Sums(loop.metrics)
-    for batch in batches(loop.queue, len(net.input_names)):
+    for batch in loop.parts(batches(loop.queue, len(net.input_names))):
 
         def pieces(net: dlnetwork, batch: Batch = batch) -> Any:
             y = net.predict(*batch.inputs)
@@ -95,21 +96,21 @@ def _normal_equations(loop: Loop, net: dlnetwork) -> tuple[Tensor, Tensor, float
 
         gram, product, r, y = dlfeval(pieces, net)
         its = observations_of(y)
-        square_of_J = _wide(gram).reshape(product.size, product.size)  # of a single parameter it has that one's shape
-        normal = square_of_J if normal is None else normal + square_of_J
-        slope = _wide(product) if slope is None else slope + _wide(product)
+        normal += _wide(gram).reshape(size, size)  # of a single parameter it has that one's shape
+        slope += _wide(product)
         square = float(read(_wide(r).square().sum()))
         value, weight = loop.loss((y,), batch.targets, batch.masks)
         sums.add(value.item(), weight, (y,), batch.targets, batch.masks)
         squares, count = squares + square, count + its
-    return normal, slope, squares, count, sums.values()
+    normal, slope, told = loop.group.summed([normal, slope, torch.tensor([squares, count], **like)])
+    return normal, slope, float(told[0]), int(told[1]), sums.over(loop.group).values()
 
 
 def _squares(loop: Loop, net: dlnetwork) -> float:
-    total = 0.0
-    for batch in batches(loop.queue, len(net.input_names)):
-        total += float(read(_wide(_residuals(net.predict(*batch.inputs), batch)).square().sum()))
-    return total
+    total = torch.zeros((), dtype=torch.float64, device=next(iter(net.trainable.values())).device)
+    for batch in loop.parts(batches(loop.queue, len(net.input_names))):
+        total += _wide(_residuals(net.predict(*batch.inputs), batch)).square().sum()
+    return float(read(loop.group.summed([total])[0]))
 
 
 def _residuals(y: Any, batch: Batch) -> dlarray:

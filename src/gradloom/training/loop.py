@@ -6,19 +6,25 @@ yields what it recorded; the loop does what comes after a step, whatever the sol
 from __future__ import annotations
 
 import math
+import signal
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ..data import minibatchqueue
+from ..data.draws import drawing, drawn_seed
 from ..networks.network import dlnetwork
 from .checkpoints import save_checkpoint
+from .distributed.group import ALONE, Group
+from .distributed.states import combined_state
 from .evaluation import Total, evaluated, part_of
 from .losses import Loss
 from .metrics import Metric
 from .monitor import TrainingProgressMonitor
 from .options import TrainingOptions
-from .sources import split
+from .sources import Batch, split
 from .state import TrainingState
 
 Steps = Callable[["Loop"], Iterator[dict[str, float]]]
@@ -28,11 +34,13 @@ class Loop:
     """One run of training: what it moves on is `state`, why it ended `stop_reason`."""
 
     def __init__(self, state: TrainingState, queue: minibatchqueue, validation: minibatchqueue | None, loss: Loss,
-                 metrics: list[Metric], monitor: TrainingProgressMonitor):
+                 metrics: list[Metric], monitor: TrainingProgressMonitor, group: Group = ALONE):
         self.state, self.queue, self.validation = state, queue, validation
         self.loss, self.metrics, self.monitor = loss, metrics, monitor
         self.options: TrainingOptions = state.options
+        self.group = group
         self.stop_reason = ""
+        self._interrupted = False
         self._start = time.monotonic() - state.elapsed
         objective = {metric.name: metric for metric in metrics}.get(self.options.objective_metric_name)
         self._larger_is_better = objective is not None and objective.larger_is_better
@@ -41,12 +49,15 @@ class Loop:
         """Step by step until something ends it."""
         self._told("start", {})
         try:
-            for values in steps(self):
-                self.after(values)
-                if self.stop_reason:
-                    break
-            self._last_validation()
+            with self._interrupts_after_a_step():
+                for values in steps(self):
+                    self.after(values)
+                    if self.stop_reason:
+                        break
+                self._last_validation()
         except KeyboardInterrupt:
+            if self.group.size > 1:
+                raise
             self.stop_reason = "interrupted (Ctrl-C)"
         finally:
             self.queue.close()
@@ -58,6 +69,29 @@ class Loop:
     def elapsed(self) -> float:
         """Seconds of training, those before a resumption included."""
         return time.monotonic() - self._start
+
+    def parts(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """The mini-batches of which this process has a part."""
+        return (batch for batch in batches if self.group.size == 1 or not batch.is_empty)
+
+    @contextmanager
+    def _interrupts_after_a_step(self) -> Iterator[None]:
+        """Processes that train together end after the same step: the first Ctrl-C waits for it, the second does
+        not."""
+        if self.group.size == 1 or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.getsignal(signal.SIGINT)
+
+        def wait(number: int, frame: Any) -> None:
+            self._interrupted = True
+            signal.signal(signal.SIGINT, before)
+
+        signal.signal(signal.SIGINT, wait)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     # ----- after a step -----
 
@@ -79,12 +113,16 @@ class Loop:
         self._tell_progress()
         if not self.stop_reason:
             self.stop_reason = self._reason(row)
+        if self.group.size > 1:
+            self.stop_reason = self.group.agreed(self.stop_reason)
         self._save()
 
     def _reason(self, row: dict[str, float]) -> str:
         options, state = self.options, self.state
         if options.output_function is not None and self._told("iteration", row) is True:
             return "stopped by the output function"
+        if self._interrupted:
+            return "interrupted (Ctrl-C)"
         if self.monitor.stop:
             return "stopped by hand"
         if options.dry_run:
@@ -99,7 +137,7 @@ class Loop:
         assert self.validation is not None
         state, options = self.state, self.options
         network = state.averaged()
-        values = evaluated(network, self.validation, self.loss, self.metrics)
+        values = evaluated(network, self.validation, self.loss, self.metrics, self.group)
         state.validation.append(iteration=state.iteration, epoch=state.epoch, **values)
         value = values.get(options.objective_metric_name, math.nan)
         best = state.best.get("value", math.nan)
@@ -122,7 +160,7 @@ class Loop:
 
     def _told(self, when: str, row: dict[str, float]) -> Any:
         function = self.options.output_function
-        return None if function is None else function({"state": when, **row})
+        return None if function is None or self.group.rank else function({"state": when, **row})
 
     def _tell_progress(self) -> None:
         """How far training is, by passes over the data or by iterations, whichever ends first."""
@@ -137,7 +175,7 @@ class Loop:
 
     def _save(self) -> None:
         options, state = self.options, self.state
-        if options.checkpoint_path is None or options.dry_run:
+        if options.checkpoint_path is None or options.dry_run or self.group.rank:
             return
         count, due = options.checkpoint_frequency, False
         if options.checkpoint_frequency_unit == "iteration" or options.solver in ("lbfgs", "lm"):
@@ -166,17 +204,32 @@ def first_order(loop: Loop) -> Iterator[dict[str, float]]:
                 return
             _begin(queue, options, first=False)
             loop.state.epoch += 1
-        total, moved = Total(loop.metrics), loop.state.network
+        total, moved = Total(loop.metrics, loop.group), loop.state.network
         for _ in range(options.accumulate):
             if not queue.hasdata():
                 break
             batch = split(queue.next(), inputs)
-            part = part_of(moved, batch, loop.loss)
-            total.add(part, batch)
-            moved = _moved(moved, part.state)
-        values = total.sums.values()
-        loop.state = loop.state.step(values["loss"], total.gradients(), state=moved.state)
+            moved = _moved(moved, _part(loop, moved, batch, total))
+        values = total.values()
+        gradients = total.gradients(moved.trainable)
+        loop.state = loop.state.step(values["loss"], gradients, state=moved.state)
         yield {**values, "learn_rate": loop.state.learn_rate}
+
+
+def _part(loop: Loop, net: dlnetwork, batch: Batch, total: Total) -> Any:
+    """Add a mini-batch to the total, and return the network's new state. Each of several processes draws from a stream
+    of its own, which one number of the stream that they have in common begins."""
+    if loop.group.size == 1:  # quick way: nobody else; the plain one is below
+        part = part_of(net, batch, loop.loss)
+        total.add(part, batch)
+        return part.state
+    seed = drawn_seed()
+    if batch.is_empty:
+        return combined_state(loop.group, net, None, 0)
+    with drawing("process", seed, loop.group.rank):
+        part = part_of(net, batch, loop.loss)
+    total.add(part, batch)
+    return combined_state(loop.group, net, part.state, part.weight)
 
 
 def _moved(net: dlnetwork, state: Any) -> dlnetwork:

@@ -13,6 +13,7 @@ from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.labels import described
 from ..machine.dtypes import Tensor
 from ..vocabulary.misspelled import nearest
+from .distributed.group import Group
 from .losses import observations_of
 
 
@@ -221,7 +222,7 @@ class _OfFunction:
 
     def of(self, y: Any, t: Any, mask: Any) -> Any:
         count = float(observations_of(y))
-        return torch.tensor([float(self._function(y, t)) * count, count], dtype=torch.float64)
+        return torch.tensor([float(self._function(y, t)) * count, count], dtype=torch.float64, device="cpu")
 
     def added(self, a: Any, b: Any) -> Any:
         return a + b
@@ -273,12 +274,48 @@ class Sums:
             found = metric.of(ys[0], ts[0], masks[0])
             self._sums[k] = found if self._sums[k] is None else metric.added(self._sums[k], found)
 
+    @property
+    def weight(self) -> float:
+        """The weights that were added."""
+        return self._weight
+
+    def over(self, group: Group) -> Sums:
+        """The sums of all processes, added in the order of their numbers."""
+        if group.size == 1:
+            return self
+        leaves = [[] if sums is None else _leaves(metric, sums)
+                  for metric, sums in zip(self._metrics, self._sums, strict=True)]
+        head = torch.tensor([self._loss, self._weight, *map(len, leaves)], dtype=torch.float64)
+        total = Sums(self._metrics)
+        for column in group.gathered([head, *[x for its in leaves for x in its]]):
+            assert column[0] is not None
+            loss, weight, *counts = column[0].tolist()
+            total._loss, total._weight = total._loss + loss, total._weight + weight
+            rest: list[Any] = column[1:]
+            for k, (metric, count) in enumerate(zip(self._metrics, map(int, counts), strict=True)):
+                its, rest = rest[:count], rest[count:]
+                if its:
+                    found = its[0] if count == 1 else tuple(its)
+                    total._sums[k] = found if total._sums[k] is None else metric.added(total._sums[k], found)
+        return total
+
     def values(self) -> dict[str, float]:
         """The loss and every metric over all that was added."""
         found = {"loss": self._loss / self._weight if self._weight else math.nan}
         for metric, sums in zip(self._metrics, self._sums, strict=True):
             found[metric.name] = math.nan if sums is None else metric.value(sums)
         return found
+
+
+def _leaves(metric: Metric, sums: Any) -> list[Tensor]:
+    """The sums of a metric as arrays that can be sent."""
+    several = list(sums) if isinstance(sums, (tuple, list)) else [sums]
+    for x in several:
+        if not isinstance(x, (Tensor, int, float)):
+            raise TypeRefused(f"the metric {metric.name!r} sums up {type(x).__name__}, which processes cannot send "
+                              f"each other, at {line_of(user_site())}; let its `of` return a tensor, or a tuple of "
+                              "them")
+    return [x if isinstance(x, Tensor) else torch.tensor(x, dtype=torch.float64) for x in several]
 
 
 __all__ = ["NAMES", "Metric", "Sums", "metrics_of"]

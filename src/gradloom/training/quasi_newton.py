@@ -47,10 +47,11 @@ def stop_reason(loop: Loop, gradient: float | None, step: float | None) -> str:
 
 def objective(loop: Loop, net: dlnetwork) -> tuple[float, Any, dict[str, float]]:
     """Loss with its L2 term, gradients, and the loss and the metrics that are told, over all data."""
-    total = Total(loop.metrics)
-    for batch in batches(loop.queue, len(net.input_names)):
+    total = Total(loop.metrics, loop.group)
+    for batch in loop.parts(batches(loop.queue, len(net.input_names))):
         total.add(part_of(net, batch, loop.loss, training=False), batch)
-    values, gradients = total.sums.values(), total.gradients()
+    values = total.values()
+    gradients = total.gradients(net.trainable)
     factor, penalty = loop.options.l2_regularization, 0.0
     if factor:
         gradients = regularized(net, gradients, factor)

@@ -25,6 +25,12 @@ class Batch(NamedTuple):
     targets: tuple[Any, ...]
     masks: tuple[Any, ...]
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether a process has no observation of it."""
+        return any([type(x) is dlarray and "B" in x.dims and not x._value.shape[x.dims.index("B")]
+                    for x in self.inputs])
+
 
 def split(outputs: Any, inputs: int) -> Batch:
     """What a queue gave, as inputs, targets and the targets' masks."""

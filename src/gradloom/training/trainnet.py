@@ -12,12 +12,16 @@ import torch
 from ..core.array import dlarray
 from ..core.errors import TypeRefused, line_of, user_site
 from ..core.progress import watched
+from ..data import minibatchqueue
+from ..machine.random import random_state
 from ..networks.network import dlnetwork
 from .checkpoints import newest
 from .displays.console import Console
 from .displays.notebook import NotebookFigure
 from .displays.page import LivePage
 from .displays.report import Report
+from .distributed.group import ALONE, Group
+from .distributed.words import share, start
 from .history import History
 from .levenberg_marquardt import levenberg_marquardt
 from .loop import Loop, Steps, first_order
@@ -74,10 +78,20 @@ def trainnet(data: Any, /, *given: Any) -> tuple[dlnetwork, TrainingInfo]:
     Source: MATLAB trainnet.
     """
     data, net, loss, options = _arguments(data, given)
+    group = _group(options)
+    try:
+        return _trained(data, net, loss, options, group)
+    except BaseException as error:
+        group.tell(error)
+        raise
+
+
+def _trained(data: Any, net: dlnetwork, loss: Any, options: TrainingOptions,
+             group: Group) -> tuple[dlnetwork, TrainingInfo]:
     home = _device_of(net)
-    device = _device(options)
+    device = group.device if _is_parallel(options) else _device(options)
     net = net if device is None or device == home else net.to(device=device)
-    state, resumed = _state(net, options)
+    state, resumed = _state(net, options, group)
     queue = queue_of(data, net, options, loss, device)
     validation = None
     if options.validation_data is not None:
@@ -91,16 +105,19 @@ def trainnet(data: Any, /, *given: Any) -> tuple[dlnetwork, TrainingInfo]:
         measured, metrics = targets.loss(measured), targets.metrics(metrics)
     if not resumed:
         state.network = with_input_statistics(net, queue, options.reset_input_normalization)
-    monitor = _monitor(options, metrics, validation is not None)
+    monitor = _monitor(options, metrics, validation is not None, group.rank == 0)
+    if group.size > 1:
+        queue, validation = _shared(group, state, queue, validation, resumed)
     if resumed:
         state.restore_random()
-    loop = Loop(state, queue, validation, measured, metrics, monitor)
+    loop = Loop(state, queue, validation, measured, metrics, monitor, group)
     try:
         state = loop.run(_steps(options, loss))
     finally:
         monitor.status = loop.stop_reason or "ended by an error"
         monitor.finish()
     net, iteration = _chosen(state, options)
+    group.check_same([*net.learnables.values(), *net.state.values()])
     net = net if targets is None else targets.finished(net)
     net = net if device is None or device == home else net.to(device=home)
     return net, TrainingInfo(state.training, state.validation, loop.stop_reason, iteration, queue.class_names)
@@ -148,16 +165,48 @@ def _device(options: TrainingOptions) -> torch.device | None:
     try:
         device = torch.device({"gpu": "cuda"}.get(asked, asked))
     except (RuntimeError, TypeError):
-        raise TypeRefused(f"execution_environment is \"auto\", \"cpu\", \"gpu\" or a device of torch, not {asked!r}, "
-                          f"at {line_of(user_site())}; write \"auto\"") from None
+        raise TypeRefused(f"execution_environment is \"auto\", \"cpu\", \"gpu\", \"parallel\" or a device of torch, "
+                          f"not {asked!r}, at {line_of(user_site())}; write \"auto\"") from None
     if device.type == "cuda" and device.index is None:
         return torch.device("cuda", torch.cuda.current_device())
     return device
 
 
-def _state(net: dlnetwork, options: TrainingOptions) -> tuple[TrainingState, bool]:
-    """A new state, or that of the newest whole checkpoint, where the options ask for it and there is one."""
-    found = newest(Path(options.checkpoint_path)) if options.resume else None
+def _is_parallel(options: TrainingOptions) -> bool:
+    asked = options.execution_environment
+    return isinstance(asked, str) and asked.partition("-")[0] == "parallel"
+
+
+def _group(options: TrainingOptions) -> Group:
+    """The processes that train together: those that were started, where the options want several."""
+    if not _is_parallel(options):
+        return ALONE
+    wanted = str(options.execution_environment).partition("-")[2] or "auto"
+    if wanted not in ("auto", "cpu", "gpu"):
+        raise TypeRefused(f"execution_environment is {options.execution_environment!r}, at {line_of(user_site())}; "
+                          "write \"parallel\", \"parallel-cpu\" or \"parallel-gpu\"")
+    return start(device=wanted)
+
+
+def _shared(group: Group, state: TrainingState, queue: minibatchqueue, validation: minibatchqueue | None,
+            resumed: bool) -> tuple[minibatchqueue, minibatchqueue | None]:
+    """This process's part of the data. The network and the random numbers are those of process 0."""
+    if not resumed:
+        net, device = state.network, _device_of(state.network)
+        sent = group.first({"learnables": net.learnables, "state": net.state,
+                            "random": random_state()["streams"]["cpu"]})
+        if group.rank:
+            state.network = net.replace(learnables=sent["learnables"], state=sent["state"]).to(device=device)
+            state.random = {"seed": 0, "streams": {"cpu": sent["random"]}}
+            state.restore_random()
+    return share(queue), validation if validation is None else share(validation)
+
+
+def _state(net: dlnetwork, options: TrainingOptions, group: Group) -> tuple[TrainingState, bool]:
+    """A new state, or that of the newest whole checkpoint, where the options ask for it and there is one: what process
+    0 finds."""
+    found = newest(Path(options.checkpoint_path)) if options.resume and group.rank == 0 else None
+    found = group.first(found) if options.resume else None
     return (TrainingState(net, options), False) if found is None else (
         TrainingState.of_container(found, net, options), True)
 
@@ -179,18 +228,21 @@ def _chosen(state: TrainingState, options: TrainingOptions) -> tuple[dlnetwork, 
 # ----- what is seen -----
 
 
-def _monitor(options: TrainingOptions, metrics: Sequence[Metric], validated: bool) -> TrainingProgressMonitor:
+def _monitor(options: TrainingOptions, metrics: Sequence[Metric], validated: bool,
+             shown: bool) -> TrainingProgressMonitor:
     """The monitor that was given, which is told to record what training records, or one that shows what the options
     ask for."""
     names = ["loss", *[metric.name for metric in metrics]]
     wanted = [*names, *([f"validation_{name}" for name in names] if validated else ()),
               *{"lm": ["damping"], "lbfgs": []}.get(options.solver, ["learn_rate"])]
-    given = options.plots if isinstance(options.plots, TrainingProgressMonitor) else None
+    given = options.plots if shown and isinstance(options.plots, TrainingProgressMonitor) else None
     monitor = given or TrainingProgressMonitor(x_label="iteration")
     monitor.metrics = [*monitor.metrics, *[name for name in wanted if name not in monitor.metrics]]
     if given is None:
         for name in names:
             monitor.group(name, [name, f"validation_{name}"] if validated else [name])
+    if not shown:  # it is another process that shows
+        return monitor
     if options.verbose:
         monitor.displays.append(Console(options.verbose_frequency))
     if options.plots == "training-progress":

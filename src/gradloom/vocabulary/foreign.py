@@ -36,6 +36,8 @@ MODULE: Table = {
         "grad_and_value": "value, g = gl.value_and_gradient(fun)(x)", "manual_seed": "gl.rng(0)", "seed": "gl.rng(0)",
         "nn": "layers = gl.layers", "Module": "gl.Layer", "Sequential": "net = gl.dlnetwork(layers)",
         "optim": "net, velocity = gl.sgdmupdate(net, gradients, velocity)",
+        "DistributedDataParallel": 'options = gl.TrainingOptions("sgdm", execution_environment="parallel")'
+            " | gl.distributed for a loop of your own",
         "SGD": "net, velocity = gl.sgdmupdate(net, gradients, velocity)",
         "Adam": "net, avg, avg_sq = gl.adamupdate(net, gradients, None, None, 1) | then with avg, avg_sq and 2, 3, ...",
         "AdamW": "net, avg, avg_sq = gl.adamupdate(net, gradients, None, None, 1, weight_decay=0.01)",
@@ -205,9 +207,7 @@ LAYERS: Table = {
 }
 
 # Words of this library that are to come, and what does their work until then ("": nothing does).
-PLANNED = {
-    "partials": "dlgradient(..., enable_higher_derivatives=True)", "distributed": "",
-}
+PLANNED: dict[str, str] = {}
 PLANNED_OF_NETWORKS: dict[str, str] = {}
 # Whose word for what is to come: {word: word here}.
-PLANNED_AS: Table = {"PyTorch": {"DistributedDataParallel": "distributed"}, "JAX": {"jet": "partials"}}
+PLANNED_AS: Table = {}

@@ -33,7 +33,8 @@ HERE = {
     "CheckpointPath": ("checkpoint_path", ""),
     "CheckpointFrequency": ("checkpoint_frequency", ""),
     "CheckpointFrequencyUnit": ("checkpoint_frequency_unit", ""),
-    "ExecutionEnvironment": ("execution_environment", "\"auto\", \"cpu\", \"gpu\", or a device of torch"),
+    "ExecutionEnvironment": ("execution_environment", "\"auto\", \"cpu\", \"gpu\", or a device of torch; \"parallel\", "
+                             "\"parallel-cpu\" or \"parallel-gpu\" in each of several processes"),
     "PreprocessingEnvironment": ("preprocessing_environment", "\"serial\", or \"background\": threads that read ahead"),
     "ResetInputNormalization": ("reset_input_normalization", ""),
     "InputDataFormats": ("input_data_formats", ""),

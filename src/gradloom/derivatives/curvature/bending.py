@@ -83,8 +83,9 @@ def _bends(node: Node, moving: Sequence[bool], plain: bool) -> bool:
     if plain:
         return bool(partials_of(node, moving, False, stand_ins(node))[1])
     if operation.kind == "elementwise":
+        stated = operation.complex_partials is not None  # then what is absent is so of real inputs alone
         carrying = [name for name, moves, absent in zip(operation.inputs, moving, operation.absent, strict=True)
-                    if moves and not absent]
+                    if moves and (stated or not absent)]
         if not set().union(*[operation.reads(name) for name in carrying]) & {"y", *carrying}:
             return False  # its partials are constant: it selects
     dots = [torch.empty((1, *p.shape), dtype=p.dtype, device="meta") if moves else None  # type: ignore[union-attr]
@@ -329,5 +330,5 @@ def _pushed_twice(node: Node, values: list[Any], dots: Sequence[Any], moving: Se
     return total
 
 
-__all__ = ["bends", "elementwise_partials", "elementwise_push", "elementwise_source", "plus", "source",
-           "take_rows", "whole"]
+__all__ = ["Partials", "bends", "elementwise_partials", "elementwise_push", "elementwise_source", "plus", "replica",
+           "source", "take_rows", "whole"]

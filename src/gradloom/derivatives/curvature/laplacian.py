@@ -1,28 +1,25 @@
 """`dldivergence` and `dllaplacian`: sums of first and second derivatives along an axis, observation by observation."""
 from __future__ import annotations
 
-import itertools
 import math
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from ...core.array import dlarray
-from ...core.errors import BatchDependenceWarning, ShapeError, TraceError, TypeRefused, line_of, user_site
-from ...core.labels import axes_of, described, positions
+from ...core.errors import ShapeError, TypeRefused, line_of, user_site
+from ...core.labels import axes_of, described
 from ...core.tables import words
-from ...core.trace import Node, live, walking
+from ...core.trace import live, walking
 from ...machine.dtypes import Tensor
 from ...machine.questions import decided
-from ..jacobians.independence import independence
 from ..jacobians.structure import depends
-from ..walks.meetings import meets
+from ..walks.meetings import meets, pull
 from ..walks.meetings import second as second_apart
 from ..walks.meetings import tangents as tangents_apart
-from ..words.gradient import check_leads_to, one_trace, output_node, target_node
-from ..words.marks import marked, recorded_result
+from ..walks.steps import cast
+from .observations import checked, observations, own_axes, result
 from .walk import Walk
 
 
@@ -44,14 +41,14 @@ def dldivergence(u: Any, x: Any, axis: Any, /, *, enable_higher_derivatives: boo
     Source: MATLAB Deep Learning Toolbox, dldivergence.
     """
     word = "dldivergence"
-    u_node, x_node = _checked(u, x, word)
+    u_node, x_node = checked(u, x, word)
     x_axes, u_axes = axes_of(axis, x.ndim, x._labels, x.shape), axes_of(axis, u.ndim, u._labels, u.shape)
     sizes = [x.shape[k] for k in x_axes]
     if not x_axes or sizes != [u.shape[k] for k in u_axes]:
         raise ShapeError(
             f"{word} of u {described(u.shape, u._labels)} with respect to x {described(x.shape, x._labels)}: along "
             f"axis {axis!r} they must have the same size, at {line_of(user_site())}")
-    batches = _observations(u, x, u_node, x_node, u_axes, x_axes, word)
+    batches = observations(u, x, u_node, x_node, u_axes, x_axes, word)
     if left := [k for k in range(x.ndim) if k not in x_axes and k not in batches and x.shape[k] > 1]:
         raise ShapeError(
             f"{word}: axis {left[0]} of x {described(x.shape, x._labels)} is neither an axis of the sum nor one of the "
@@ -80,12 +77,11 @@ def dldivergence(u: Any, x: Any, axis: Any, /, *, enable_higher_derivatives: boo
             else:
                 zero = torch.zeros((), dtype=tangents.dtype, device=tangents.device)
                 found = torch.where(hot, tangents, zero).sum((0, *[1 + k for k in u_axes])).reshape(shape)
-    return _result(found, shape, u, u_node, x_node, enable_higher_derivatives)
+    return result(found, shape, u, u_node, x_node, enable_higher_derivatives)
 
 
 def dllaplacian(u: Any, x: Any, axis: Any, /, *, weights: Any = None, directions: int | None = None,
-                draws: str = "signs",
-                enable_higher_derivatives: bool = True) -> Any:
+                draws: str = "signs", with_gradient: bool = False, enable_higher_derivatives: bool = True) -> Any:
     """The Laplacian of u with respect to x: the sum along `axis` of d2u / dx[i]2, for each observation and each channel
     of u.
 
@@ -98,8 +94,11 @@ def dllaplacian(u: Any, x: Any, axis: Any, /, *, weights: Any = None, directions
     v, for very many inputs; the same draw for all observations. With `draws="signs"` its variance is 2/n times the sum
     of H[i, j]**2 over i != j, with `draws="normal"` over all i, j.
 
-    Raises TraceError where the trace shows that u mixes observations, TypeRefused for complex u or x; a
-    BatchDependenceWarning says that it cannot tell.
+    `with_gradient=True` gives (gradient, Laplacian) of a u with one channel, the gradient in x's shape and labels: from
+    the same walk, or, with `weights` or `directions`, from one walk backwards more.
+
+    Raises TraceError where the trace shows that u mixes observations, TypeRefused for complex u or x, ShapeError for
+    the gradient of a u of several channels; a BatchDependenceWarning says that it cannot tell.
 
     >>> import gradloom as gl
     >>> x = gl.dlarray([[1.0, 2.0], [3.0, 4.0]], "CB")
@@ -111,114 +110,72 @@ def dllaplacian(u: Any, x: Any, axis: Any, /, *, weights: Any = None, directions
     Taylor Mode.
     """
     word = "dllaplacian"
-    u_node, x_node = _checked(u, x, word)
+    u_node, x_node = checked(u, x, word)
     x_axes = axes_of(axis, x.ndim, x._labels, x.shape)
     if not x_axes:
         raise ShapeError(
             f"{word} needs an axis of x, which is {described(x.shape, x._labels)}, at {line_of(user_site())}")
-    u_axes = _own_axes(u, x, axis, x_axes)
-    batches = _observations(u, x, u_node, x_node, u_axes, x_axes, word)
+    u_axes = own_axes(u, x, axis, x_axes)
+    batches = observations(u, x, u_node, x_node, u_axes, x_axes, word)
     summed = [*x_axes, *[k for k in range(x.ndim) if k not in x_axes and k not in batches]]
+    if with_gradient and u.size != math.prod([x.shape[k] for k in batches]):
+        raise ShapeError(
+            f"{word}(..., with_gradient=True) is of one channel, u is {described(u.shape, u._labels)} and x "
+            f"{described(x.shape, x._labels)}, at {line_of(user_site())}; write dljacobian(u, x, axis) for the "
+            "gradients of several")
     seeds = _seeds(x, x_axes, summed, weights, directions, draws)
     total: Any = None
+    gradient: Any = None
     if all(x.shape[k] for k in summed) and depends(u_node, x_node):
         assert u_node is not None
         apart = meets(u_node, x_node)  # of such a trace only two walks in a row know the second derivatives
-        for sign, seed, tied in seeds:
-            found = (second_apart(u_node, x_node, summed, seed, tied, enable_higher_derivatives) if apart else
-                     Walk(u_node, x_node, summed, seed, tied, enable_higher_derivatives).second())
+        shared = with_gradient and not apart and weights is None and directions is None
+        if with_gradient and not shared:
+            one = torch.ones_like(u._value)
+            (gradient,) = pull({u_node: dlarray._made(one, None) if enable_higher_derivatives else one}, [x_node],
+                               recorded=enable_higher_derivatives)
+        for sign, seed, tied, moving in seeds:
+            if apart:
+                found = second_apart(u_node, x_node, summed, seed, tied, enable_higher_derivatives)
+            else:
+                walk = Walk(u_node, x_node, summed, seed, tied, enable_higher_derivatives, moving)
+                tangents, found = walk.tangents_and_second() if shared else (None, walk.second())
+                if tangents is not None:
+                    gradient = walking(_placed, tangents, u, x, summed, batches)
             if found is not None:
                 found = found if sign > 0 else -found
                 total = found if total is None else total + found
-    return _result(total, u.shape, u, u_node, x_node, enable_higher_derivatives)
+    laplacian = result(total, u.shape, u, u_node, x_node, enable_higher_derivatives)
+    if not with_gradient:
+        return laplacian
+    return result(gradient, x.shape, x, u_node, x_node, enable_higher_derivatives), laplacian
 
 
-def _checked(u: Any, x: Any, word: str) -> tuple[Node | None, Node]:
-    u_node, x_node = output_node(u, word), target_node(x, word)
-    for name, array in (("u", u), ("x", x)):
-        if array.dtype.is_complex:
-            raise TypeRefused(
-                f"{word} is defined for real u and x, {name} is complex, at {line_of(user_site())}; write "
-                f"gl.real({name}) and gl.imag({name})")
-    check_leads_to(u_node, [x_node], word)
-    one_trace([u_node] if u_node is not None else [], [x_node])
-    return u_node, x_node
-
-
-def _result(found: Any, shape: Sequence[int], u: dlarray, u_node: Node | None, x_node: Node, recorded: bool) -> dlarray:
-    if found is None:
-        found = torch.zeros(tuple(shape), dtype=u.dtype, device=u._value.device)
-    return recorded_result(found, u._labels, [x_node]) if recorded else marked(found, u._labels, u_node or x_node)
+def _placed(tangents: Any, u: dlarray, x: dlarray, summed: Sequence[int], batches: Sequence[int]) -> Any:
+    """How a u of one channel moves along each entry of the axes `summed`, in the shape of x."""
+    moving = sorted(k for k in summed if x.shape[k] != 1)
+    axes = [*moving, *batches]  # those of x, in the order in which the tangents have them
+    tangents = words.reshape(tangents, [x.shape[k] for k in axes])
+    placed = words.reshape(words.permute_dims(tangents, [axes.index(k) for k in sorted(axes)]), x.shape)
+    return cast(placed, x.dtype)
 
 
 def _one(x: dlarray) -> Tensor:
     return torch.ones((1,) * (1 + x.ndim), dtype=x.dtype, device=x._value.device)
 
 
-# ----- observations ---------------------------------------------------------------------------------------------------
-
-
-def _own_axes(u: dlarray, x: dlarray, axis: Any, x_axes: Sequence[int]) -> tuple[int, ...]:
-    """The axes of u that `axis` names: its channels."""
-    if u._labels is not None and x._labels is not None:
-        letters = {x._labels[k] for k in x_axes}
-        return tuple(k for k, letter in enumerate(u._labels) if letter in letters)
-    return tuple(x_axes) if u.ndim == x.ndim else ()
-
-
-def _observations(u: dlarray, x: dlarray, u_node: Node | None, x_node: Node, u_axes: Sequence[int],
-                  x_axes: Sequence[int], word: str) -> list[int]:
-    """The axes of x that are observations of u, with proof that they do not mix."""
-    choices: dict[int, list[int]] = {}
-    free = [j for j in range(x.ndim) if j not in x_axes and x.shape[j] > 1]
-    for k in range(u.ndim):
-        if k in u_axes or u.shape[k] == 1:
-            continue
-        if u._labels is not None and x._labels is not None:
-            letter = u._labels[k]
-            same = positions(x._labels, letter)
-            if u._labels.count(letter) == len(same):
-                same = same[positions(u._labels, letter).index(k):][:1]
-        else:
-            same = tuple(sorted(free, key=lambda j: (j != k, j)))
-        choices[k] = [j for j in same if j in free and x.shape[j] == u.shape[k]]
-    lost = [k for k, js in choices.items() if not js]
-    if lost and len(free) > len(choices) - len(lost):
-        raise ShapeError(
-            f"{word} of u {described(u.shape, u._labels)} with respect to x {described(x.shape, x._labels)}: axis "
-            f"{lost[0]} of u has no axis of x that it belongs to, at {line_of(user_site())}; write dljacobian(u, x) "
-            "for derivatives of everything")
-    ks = [k for k in choices if choices[k]]
-    pairings = [js for js in itertools.islice(itertools.product(*[choices[k] for k in ks]), 64)
-                if len(set(js)) == len(js)]
-    if not ks or u_node is None:
-        return list(pairings[0]) if pairings else []
-    first: Any = None
-    for js in pairings:
-        verdict, reason = independence(u_node, x_node, {k: [j] for k, j in zip(ks, js, strict=True)})
-        if verdict == "proved":
-            return list(js)
-        first = first or (verdict, reason, js)
-    verdict, reason, js = first or ("disproved", "two axes of u belong to one of x", ())
-    where = f"{word} at {line_of(user_site())}: "
-    if verdict == "disproved":
-        raise TraceError(
-            f"{where}the observations of u {described(u.shape, u._labels)} are not independent: {reason}. Write "
-            "dljacobian(u, x) for all derivatives, or sum u over its observations first")
-    warnings.warn(
-        f"{where}whether the observations of u {described(u.shape, u._labels)} are independent cannot be proved from "
-        f"the trace: {reason}. If they are not, the result is a sum over other observations too",
-        BatchDependenceWarning, stacklevel=3)
-    return list(js)
-
-
 # ----- directions -----------------------------------------------------------------------------------------------------
 
 
+ASKED = 64
+# sign, tangents of x, whether they are tied, and of each axis the entries that move, where that is known
+Seed = tuple[int, Tensor, bool, dict[int, list[int]]]
+
+
 def _seeds(x: dlarray, x_axes: Sequence[int], summed: Sequence[int], weights: Any, directions: int | None,
-           draws: str) -> list[tuple[int, Tensor, bool]]:
-    """(sign, tangents of x, tied) of each walk: second derivatives with negative weights are subtracted."""
-    factors = [(1, _one(x), True)] if weights is None else _weighted(x, x_axes, summed, weights)
+           draws: str) -> list[Seed]:
+    """Of each walk; second derivatives with negative weights are subtracted."""
+    factors: list[Seed] = [(1, _one(x), True, {})] if weights is None else _weighted(x, x_axes, summed, weights)
     if directions is None:
         return factors
     if isinstance(directions, bool) or not isinstance(directions, int) or directions < 1:
@@ -227,8 +184,8 @@ def _seeds(x: dlarray, x_axes: Sequence[int], summed: Sequence[int], weights: An
             f"{line_of(user_site())}")
     if draws not in ("signs", "normal"):
         raise ValueError(f"draws is 'signs' or 'normal', not {draws!r}")
-    drawn = []
-    for sign, seed, tied in factors:
+    drawn: list[Seed] = []
+    for sign, seed, tied, _ in factors:
         shape = ((directions, *[x.shape[k] if k in summed else 1 for k in range(x.ndim)])
                  if tied else (directions, seed.shape[0]))
         if draws == "normal":
@@ -236,12 +193,13 @@ def _seeds(x: dlarray, x_axes: Sequence[int], summed: Sequence[int], weights: An
         else:
             v = 2 * words.bernoulli(0.5, shape, like=x)._value - 1
         v = v.to(x.dtype) * directions**-0.5
-        drawn.append((sign, v * seed if tied else torch.tensordot(v, seed, 1), False))
+        drawn.append((sign, v * seed if tied else torch.tensordot(v, seed, 1), False, {}))
     return drawn
 
 
-def _weighted(x: dlarray, x_axes: Sequence[int], summed: Sequence[int], weights: Any) -> list[tuple[int, Tensor, bool]]:
-    """Tangents F with F' S F = a, by the signs S; those of a vector stay tied to their places."""
+def _weighted(x: dlarray, x_axes: Sequence[int], summed: Sequence[int], weights: Any) -> list[Seed]:
+    """Tangents F with F' S F = a, by the signs S; those of a vector stay tied to their places, and those of weight 0
+    are not walked."""
     if isinstance(weights, dlarray) and live(weights._node) is not None:
         raise TypeRefused(f"the weights of dllaplacian are constants, at {line_of(user_site())}; write detach(weights)")
     a = (weights if isinstance(weights, dlarray) else dlarray(weights))._value.to(x.dtype).to(x._value.device)
@@ -260,7 +218,7 @@ def _weighted(x: dlarray, x_axes: Sequence[int], summed: Sequence[int], weights:
     else:
         values, vectors = torch.linalg.eigh((a + a.mT) / 2)
         rows = vectors.mT
-    found = []
+    found: list[Seed] = []
     for sign in (1, -1):
         part = (sign * values).clamp(min=0)
         if not decided((part > 0).any()):
@@ -268,7 +226,18 @@ def _weighted(x: dlarray, x_axes: Sequence[int], summed: Sequence[int], weights:
         seed = part.sqrt().unsqueeze(0) if rows is None else (part.sqrt().unsqueeze(1) * rows)[part > 0]
         order = sorted(range(len(x_axes)), key=lambda d: x_axes[d])
         seed = seed.reshape(-1, *sizes).permute(0, *[1 + d for d in order])
-        found.append((sign, seed.reshape(-1, *[x.shape[k] if k in x_axes else 1 for k in range(x.ndim)]), rows is None))
+        seed = seed.reshape(-1, *[x.shape[k] if k in x_axes else 1 for k in range(x.ndim)])
+        found.append((sign, seed, rows is None, _moving(seed[0], x_axes) if rows is None else {}))
+    return found
+
+
+def _moving(seed: Tensor, x_axes: Sequence[int]) -> dict[int, list[int]]:
+    """Of each axis the entries that move; asked one by one, so not of a long axis."""
+    found = {}
+    for k in x_axes:
+        if seed.shape[k] <= ASKED:
+            entries = seed.movedim(k, 0).reshape(seed.shape[k], -1)
+            found[k] = [i for i, entry in enumerate(entries) if decided((entry != 0).any())]
     return found
 
 

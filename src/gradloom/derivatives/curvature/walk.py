@@ -24,24 +24,15 @@ import torch
 
 from ...blocks.block import Block, identity
 from ...core.array import dlarray
-from ...core.operation import padded
 from ...core.tables import words
 from ...core.trace import Node, ancestors, walking
 from ...machine.dtypes import Tensor
 from ..walks.failures import FAILURES, refuse_in_words
 from ..walks.kept_plans import remembered
 from ..walks.places import is_plain, push_places
-from ..walks.steps import cast, handles, output_of, reader, refuse
-from .bending import (
-    bends,
-    elementwise_partials,
-    elementwise_push,
-    elementwise_source,
-    plus,
-    source,
-    take_rows,
-    whole,
-)
+from ..walks.steps import handles, output_of, reader, refuse
+from .bending import bends, elementwise_partials, elementwise_source, plus, source, take_rows, whole
+from .pushing import linear_part
 
 PIECE = 1 << 20  # bytes of a tangent that stay in cache
 # of an axis of x: the node's axis at whose place it is, entries around it in that axis, entries inside
@@ -115,12 +106,14 @@ class Walk:
     """One walk from x to u.
 
     `seed`: tangents of shape (directions, *x.shape), 1 where constant; where `tied` it is one, and each entry along
-    `axes` moves alone by it.
+    `axes` moves alone by it. `moving`: of an axis the entries that move at all, where that is known.
     """
 
-    def __init__(self, u: Node, x: Node, axes: Sequence[int], seed: Any, tied: bool, recorded: bool):
+    def __init__(self, u: Node, x: Node, axes: Sequence[int], seed: Any, tied: bool, recorded: bool,
+                 moving: dict[int, list[int]] | None = None):
         self.u, self.x, self.recorded = u, x, recorded
         self.axes = tuple(k for k in axes if x.shape[k] != 1)
+        self.moving = {k: (moving or {}).get(k, [*range(x.shape[k])]) for k in self.axes}
         self.order = ancestors([u], x.number)
         self.place = {node: k for k, node in enumerate(self.order)}
         self.route = route(u, x, self.axes, self.order)
@@ -167,8 +160,21 @@ class Walk:
             refuse_in_words(error)
             raise
 
+    def tangents_and_second(self) -> tuple[Any, Any]:
+        """Both from one walk: nothing is cut, and every tangent goes to the end."""
+        self.route = Route(self.route.ties, self.route.bent, [True] * len(self.order))
+        self.bending = self.cut = False
+        try:
+            return walking(self._all_tangents), walking(self._sources_pushed)
+        except FAILURES as error:
+            refuse_in_words(error)
+            raise
+
     def _second(self) -> Any:
         self._tangents(0, {})
+        return self._sources_pushed()
+
+    def _sources_pushed(self) -> Any:
         ddots: dict[Node, Any] = {}
         for k, node in enumerate(self.order):
             parts = [ddots.get(p) if p is not None else None for p in node.parents]
@@ -272,54 +278,28 @@ class Walk:
         return tangent.mul_(p)
 
     def _pushed(self, node: Node, parts: list[Any], lead: tuple[int, ...]) -> Any:
-        """The linear part: tangents, or second orders, from those of the parents."""
-        operation = node.operation
-        refuse(node)
-        if output_of(node) is not None:
-            return operation.push([], node.params, node, parts, lead)
-        n = len(lead)
-        if is_plain(node):
-            ps = elementwise_partials(node, self.read(node), self.recorded, self.partials)
-            y_dot = elementwise_push(node, parts, ps, n)
-        else:
-            if not _broadcasts(node, parts, n):
-                parts = [None if d is None else whole(d, p.shape, n) for d, p in zip(parts, node.parents, strict=True)]  # type: ignore[union-attr]
-            y_dot = self._folded(node, parts[0], n) if operation.row_product and parts[1] is None else None
-            if y_dot is None:
-                y_dot = operation.push(self.read(node), node.params, node, parts, lead)
-            if (y_dot is not None and node.shape is not None and operation.kind != "elementwise"
-                and not _broadcasts(node, parts, n)):
-                y_dot = whole(padded(y_dot, lead, node.ndim), node.shape, n)
-        if y_dot is None or node.shape is None:
-            return y_dot
-        if y_dot.ndim < n + node.ndim:
-            y_dot = words.reshape(y_dot, (*y_dot.shape[:n], *(1,) * (n + node.ndim - y_dot.ndim), *y_dot.shape[n:]))
-        return y_dot if y_dot.dtype is node.dtype else cast(y_dot, node.dtype)
-
-    def _folded(self, node: Node, tangent: Any, n: int) -> Any:
-        """All directions and observations as the rows of one matrix product with a constant matrix."""
-        b = self.read(node)[1]
-        if b.ndim != 2 or not n:
-            return None
-        rows = words.reshape(tangent, (math.prod(tangent.shape[:-1]), tangent.shape[-1]))
-        return words.reshape(node.operation.apply((rows, b)), (*tangent.shape[:-1], b.shape[-1]))
+        return linear_part(node, parts, lead, self.read, self.recorded, self.partials)
 
     def _untied(self, tangent: Any, tied: frozenset[int], axis: int, node: Node, k: int) -> tuple[Any, frozenset[int]]:
         """A direction for each entry of an axis that all moved at once so far."""
         out, outer, inner = self.route.ties[k][axis]
         size = self.x.shape[axis]
-        after = math.prod(self.x.shape[a] for a in self.axes if a > axis and a not in tied and a not in self.cut_axes)
+        entries = self.moving[axis]
+        count = len(entries)
+        later = [a for a in self.axes if a > axis and a not in tied and a not in self.cut_axes]
+        after = math.prod(len(self.moving[a]) for a in later)
         before = tangent.shape[0] // after
         shape = tuple(tangent.shape[1:])
         hot = torch.eye(size, dtype=torch.bool, device=tangent.device)
-        hot = hot.reshape(size, 1, size, 1).expand(size, outer, size, inner).reshape(size, outer * size * inner)
-        hot = hot.reshape(1, size, 1, *(1,) * out, outer * size * inner, *(1,) * (len(shape) - out - 1))
+        hot = hot if count == size else hot[entries]
+        hot = hot.reshape(count, 1, size, 1).expand(count, outer, size, inner).reshape(count, outer * size * inner)
+        hot = hot.reshape(1, count, 1, *(1,) * out, outer * size * inner, *(1,) * (len(shape) - out - 1))
         split = words.reshape(tangent, (before, 1, after, *shape))
         if self.recorded:  # chosen, not multiplied: a tangent may be infinite
             made = words.where(dlarray._made(hot, None), split, 0)
         else:
             made = torch.where(hot, split, torch.zeros((), dtype=split.dtype, device=split.device))
-        return words.reshape(made, (before * size * after, *made.shape[3:])), tied - {axis}
+        return words.reshape(made, (before * count * after, *made.shape[3:])), tied - {axis}
 
     # ----- pieces -----
 
@@ -343,23 +323,6 @@ class Walk:
         self.in_pieces.update(self.order[self.place[node]:])
         for first in range(0, rows, step):
             yield {n: (take_rows(t, first, first + step), tied) for n, (t, tied) in dots.items()}
-
-
-def _broadcasts(node: Node, parts: Sequence[Any], n: int) -> bool:
-    """Whether an operation takes tangents with size 1 along axes where they are constant: it must have the axes that it
-    mixes whole."""
-    operation = node.operation
-    if operation.kind == "elementwise":
-        return True
-    if operation.whole_axes is None:
-        return False
-    mixed = [node.params[axis] if type(axis) is str else axis for axis in operation.whole_axes]
-    if len(operation.inputs) != len(parts):  # any number of inputs of one name
-        mixed *= len(parts)
-    for d, p, c in zip(parts, node.parents, mixed, strict=True):
-        if d is not None and (c is None or d.ndim != n + p.ndim or d.shape[c] != p.shape[c]):  # type: ignore[union-attr]
-            return False
-    return True
 
 
 __all__ = ["Walk"]

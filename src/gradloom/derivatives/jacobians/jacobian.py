@@ -372,6 +372,16 @@ class Jacobian(VectorSpace, JacobianWords):
         self._source.reduce(self._columns)
         return self
 
+    def __held__(self) -> list[Tensor] | None:
+        """The tensors that it consists of, None while its trace is open or where it is a sum of others."""
+        source = self._source
+        return source.arrays() if isinstance(source, Source) and source.closed else None
+
+    def __filled__(self, arrays: Sequence[Tensor]) -> Jacobian:
+        """The same with other tensors, in the order of those that it holds."""
+        assert isinstance(self._source, Source)
+        return Jacobian(self._source.filled(arrays), self._rows, self._columns, self._u_structure, self._x_structure)
+
     # ----- words -----
 
     def __repr__(self) -> str:

@@ -255,6 +255,21 @@ class Source:
         else:
             self.trace.closing.append(self.forget)
 
+    def arrays(self) -> list[Tensor]:
+        """What it holds when its trace has ended: the factors of all that was made."""
+        return [array for block in self.blocks.values() if block is not None for array in block.arrays()]
+
+    def filled(self, arrays: Sequence[Tensor]) -> Source:
+        """The same with other factors, in the order of `arrays`; its trace has ended."""
+        made = Source(self.us, self.xs, self.recorded, self.memory_limit)
+        made.site, made._ways, made.trace, made.closed = self.site, self._ways, None, True
+        start = 0
+        for place, block in self.blocks.items():
+            count = 0 if block is None else len(block.arrays())
+            made.blocks[place] = None if block is None else block.filled(arrays[start:start + count])
+            start += count
+        return made
+
     def forget(self) -> None:
         """The trace has ended: what was made is all there is."""
         self.closed = True

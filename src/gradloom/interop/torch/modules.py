@@ -182,7 +182,7 @@ class TorchBody:
         found: dict[str, str] = {}
         module = copied(self.module, {}).eval()
         dtype = next((x.dtype for x in module.parameters()), torch.float32)
-        tensors = [x._value if type(x) is dlarray else torch.as_tensor(x) for x in xs]
+        tensors = [x._value if type(x) is dlarray else torch.as_tensor(x, device="cpu") for x in xs]
         for name, part in module.named_modules():
             part.register_forward_hook(lambda _, __, y, name=name: found.__setitem__(
                 name, " x ".join(map(str, y.shape)) if isinstance(y, torch.Tensor) else ""))

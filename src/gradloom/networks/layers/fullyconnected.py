@@ -46,7 +46,7 @@ class FullyConnected(Layer):
         self.bias = initial(self.bias_initializer, (self.output_size,))
 
     def predict(self, x: Any) -> Any:
-        labels = x.dims
+        labels = x._labels or ""
         if self.operation_dimension != "channel" or "S" not in labels:
             return fullyconnect(x, self.weights, self.bias)
         y = fullyconnect(relabelled(x, labels.replace("S", "U")), self.weights, self.bias)

@@ -97,13 +97,16 @@ class _SizedInput(_Normalizing):
         return Layout((*sizes, *(1,) * len(self.batches)), "S" * (len(sizes) - 1) + "C" + self.batches)
 
     def predict(self, x: Any) -> Any:
-        labels, sizes = _labels_of(x, self), self.sizes()
+        labels, sizes = x._labels, self.sizes()
+        if labels is None:
+            labels = _labels_of(x, self)  # refuses
         its = tuple([x._value.shape[k] for k in positions(labels, "S") + positions(labels, "C")])
         if its != sizes:
             raise ShapeError(
                 f"the input layer {self.name!r} takes {self.entering}{described(sizes, 'S' * (len(sizes) - 1) + 'C')}, "
                 f"x is {described(x.shape, labels)}, at {line_of(user_site())}; label or reshape x accordingly")
-        return self.normalized(x, FORWARD)
+        # quick way: `normalized` says the same
+        return x if self.normalization == "none" else self.normalized(x, FORWARD)
 
 
 class ImageInput(_SizedInput):

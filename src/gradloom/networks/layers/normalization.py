@@ -1,6 +1,7 @@
 """Normalization layers."""
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Any, ClassVar
 
@@ -8,6 +9,7 @@ import torch
 
 from ...core.array import dlarray
 from ...core.declare import discrete
+from ...machine.dtypes import Tensor
 from ...operations.elementwise.mathematics import rsqrt
 from ...operations.neural.normalization.normalization import batchnorm, groupnorm, instancenorm, layernorm
 from ...operations.sums.reduction import mean
@@ -60,6 +62,17 @@ class BatchNormalization(Layer):
         self.trained_mean = moved(self.trained_mean, middle, self.mean_decay)
         self.trained_variance = moved(self.trained_variance, variance, self.variance_decay)
         return y
+
+    def combined_state(self, states: Sequence[Mapping[str, Tensor]], shares: Sequence[float]) -> dict[str, Tensor]:
+        """The trained statistics of processes that each saw a share of the batch: what the whole batch would have
+        moved them to. Variances are put together with the shift of the means, of which a trained mean shows its
+        decay's part. Source: Chan, Golub, LeVeque 1983."""
+        means, variances = ([state[name].double() for state in states] for name in ("trained_mean", "trained_variance"))
+        middle = torch.stack([share * x for share, x in zip(shares, means, strict=True)]).sum(0)
+        factor = self.variance_decay / self.mean_decay ** 2 if self.mean_decay else 0.0
+        variance = torch.stack([share * (v + factor * (m - middle) ** 2)
+                                for share, m, v in zip(shares, means, variances, strict=True)]).sum(0)
+        return {"trained_mean": middle, "trained_variance": variance}
 
 
 def moved(old: dlarray, new: dlarray, decay: float) -> dlarray:

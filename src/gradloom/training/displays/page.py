@@ -1,14 +1,15 @@
 """A page on this machine's own address that shows training while it runs, with a stop button."""
 from __future__ import annotations
 
-import hmac
 import secrets
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..monitor import Silent, TrainingProgressMonitor
 from .curves import body_of, page_of
+
+if TYPE_CHECKING:
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 HEAD = """<script>
 async function show() {
@@ -47,6 +48,8 @@ class LivePage(Silent):
 
     def start(self, monitor: TrainingProgressMonitor) -> None:
         """Open the page."""
+        from http.server import ThreadingHTTPServer
+
         super().start(monitor)
         self._server = ThreadingHTTPServer(("127.0.0.1", self._port), self._handler())
         self._server.daemon_threads = True
@@ -69,6 +72,8 @@ class LivePage(Silent):
             self._server = self._thread = None
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
+        from http.server import BaseHTTPRequestHandler
+
         page = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -97,7 +102,7 @@ class LivePage(Silent):
                 """What comes under another host's name (rebinding), or without the key."""
                 host = self.headers.get("Host", "").rpartition(":")[0]
                 key = self.path.partition("?key=")[2]
-                if host in ("127.0.0.1", "localhost") and hmac.compare_digest(key.encode(), page._key.encode()):
+                if host in ("127.0.0.1", "localhost") and secrets.compare_digest(key.encode(), page._key.encode()):
                     return False
                 self._answer(403, "open the address that was printed")
                 return True

@@ -1,0 +1,172 @@
+"""Several processes: the numbers of one, whatever the parts; the same bits on each; a failure ends all with its words."""
+
+import itertools
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import gradloom as gl
+from gradloom.training.distributed.packing import buckets, packed, unpacked
+
+PROGRAM = Path(__file__).with_name("distributed_program.py")
+pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no torch.distributed")
+
+
+def run(case, folder, size, timeout=60):
+    """Run a case in several processes on the loopback (or alone): exit codes and what they said."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    paths = os.pathsep.join([str(Path(gl.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    env = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE")} | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+    if size > 1:
+        env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(size)}
+    started = [subprocess.Popen([sys.executable, str(PROGRAM), case, str(folder)], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                env=env | ({"RANK": str(k)} if size > 1 else {})) for k in range(size)]
+    try:
+        said = [process.communicate(timeout=timeout)[0] for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    return [process.returncode for process in started], said
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """What the cases find alone, in two and in three processes: {(case, size): one table for each process}."""
+    folder = tmp_path_factory.mktemp("found")
+    for size in (1, 2, 3):
+        codes, said = run("all", folder, size)
+        assert codes == [0] * size, said
+    tables = {path.stem: dict(np.load(path)) for path in folder.glob("*.npz")}
+    return lambda case, size: [tables[f"{case}_{size}_{k}"] for k in range(size)]
+
+
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("case", ["first_order", "accumulated", "sequences", "lbfgs", "lm", "own_loop", "checkpointed"])
+def test_several_processes_find_what_one_finds(results, case, size):
+    [alone] = results(case, 1)
+    assert np.isfinite(alone["loss"]).all()
+    for table in results(case, size):
+        assert set(table) == set(alone)
+        for name, expected in alone.items():
+            np.testing.assert_allclose(table[name], expected, rtol=1e-12, atol=1e-12, err_msg=name)
+
+
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("case", ["first_order", "lm", "dropped", "own_loop"])
+def test_each_process_has_the_same_bits(results, case, size):
+    first, *others = results(case, size)
+    for table in others:
+        for name in first:
+            assert table[name].tobytes() == first[name].tobytes(), name
+
+
+def test_masks_of_processes_differ(results):
+    # with the masks of one process on both halves, the step would be that of twice the half
+    assert abs(results("dropped", 2)[0]["numbers"] - results("dropped", 1)[0]["numbers"]).max() > 1e-6
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_more_than_a_bucket(results, size):
+    # process k has the weight k, the loss k and the gradient k + 1
+    weights = np.arange(size)
+    for table in results("large", size):
+        assert table["loss"] == pytest.approx((weights * weights).sum() / weights.sum(), rel=1e-15)
+        mean = (weights * (weights + 1)).sum() / weights.sum()
+        for name, expected in (("a", mean), ("b", mean), ("c", 2.0)):
+            np.testing.assert_allclose(table[name], expected, rtol=1e-6)
+        assert (table["same"] == 0).all()
+        assert list(table["sizes"]) == [500 * k for k in range(size)]
+        assert list(table["last"]) == [500.0 * k * k for k in range(size)]
+
+
+@pytest.mark.parametrize(("how", "words"), [("raised", "ValueError: the data of process 1 is broken"), ("killed", "ended without a word")])
+def test_a_process_that_fails_ends_the_others_with_its_name_and_the_line(tmp_path, how, words):
+    codes, said = run(how, tmp_path, 2)
+    assert 0 not in codes
+    assert "ProcessFailed" in said[0] and "process 0 of 2 ends: process 1 (" in said[0] and words in said[0]
+    if how == "raised":
+        assert 'raise ValueError("the data of process 1 is broken")' in said[0].split("ProcessFailed")[1]
+    assert float(said[0].split("ended after ")[1].split()[0]) < 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["raised", "killed"])
+def test_all_of_three_processes_end(tmp_path, how):
+    codes, said = run(how, tmp_path, 3)
+    assert 0 not in codes
+    assert all("ProcessFailed" in said[k] and "process 1 (" in said[k] for k in (0, 2)), said
+
+
+@pytest.mark.slow
+def test_an_interrupt_of_one_process_ends_all_after_the_same_step(tmp_path):
+    codes, said = run("interrupted", tmp_path, 2)
+    assert codes == [0, 0]
+    assert all("interrupted (Ctrl-C) 4" in text for text in said), said
+
+
+# ----- without other processes -----
+
+
+def test_arrays_come_out_of_bytes_as_they_went_in():
+    given = [torch.arange(5), None, torch.tensor(1.5), torch.zeros(0, 3), torch.tensor([True]), torch.tensor([1 + 2j]), torch.ones(3, dtype=torch.bfloat16)]
+    found = unpacked(packed(given))
+    assert len(found) == len(given)
+    for x, y in zip(given, found, strict=True):
+        assert (x is None and y is None) or (x.dtype == y.dtype and x.shape == y.shape and torch.equal(x, y))
+
+
+def test_buckets_hold_one_type_each_and_every_array_once():
+    tensors = [torch.empty(2 ** 20 * k, dtype=dtype) for k in (1, 5, 9) for dtype in (torch.float32, torch.float64)]
+    found = list(buckets(tensors))
+    assert sorted(k for places in found for k in places) == list(range(6))
+    assert all(len({tensors[k].dtype for k in places}) == 1 for places in found)
+    assert all(sum(tensors[k].nbytes for k in places) <= 25 * 2 ** 20 or len(places) == 1 for places in found)
+    assert any(len(places) > 1 for places in found)
+
+
+@pytest.mark.parametrize("decay", [0.1, 0.4])
+def test_statistics_of_parts_are_those_of_the_whole(decay):
+    x = torch.randn(30, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 3 + 100
+    layer = gl.layers.BatchNormalization(mean_decay=decay, variance_decay=0.25)
+    net = gl.dlnetwork([gl.layers.FeatureInput(4), layer], dtype="float64")
+
+    def moved(rows):
+        state = net.forward(gl.dlarray(rows, "BC"), return_state=True)[1]
+        return {name: torch.from_numpy(np.array(value)) for (_, name), value in state.items()}
+
+    bounds = [0, 3, 4, 17, 30]
+    parts = [x[a:b] for a, b in itertools.pairwise(bounds)]
+    found = layer.combined_state([moved(part) for part in parts], [len(part) / 30 for part in parts])
+    for name, expected in moved(x).items():
+        torch.testing.assert_close(found[name], expected, rtol=1e-12, atol=0)
+
+
+def test_what_is_missing_is_said(monkeypatch):
+    for word in ("RANK", "SLURM_PROCID", "WORLD_SIZE"):
+        monkeypatch.delenv(word, raising=False)
+    with pytest.raises(gl.TypeRefused, match="torchrun --nproc-per-node"):
+        gl.distributed.start()
+    with pytest.raises(gl.TypeRefused, match=r"gl\.distributed\.start\(\) first"):
+        gl.distributed.combine(1.0, {}, None, 1)
+    net = gl.dlnetwork([gl.layers.FeatureInput(1), gl.layers.FullyConnected(1)])
+    with pytest.raises(gl.TypeRefused, match="torchrun"):
+        gl.trainnet(gl.zeros((2, 1), "BC"), gl.zeros((2, 1), "BC"), net, "mse", gl.TrainingOptions("sgdm", execution_environment="parallel"))
+    with pytest.raises(gl.TypeRefused, match="parallel-cpu"):
+        gl.trainnet(gl.zeros((2, 1), "BC"), gl.zeros((2, 1), "BC"), net, "mse", gl.TrainingOptions("sgdm", execution_environment="parallel-tpu"))
+
+
+def test_a_short_last_batch_trains_recurrent_layers():
+    # their states are those of a mini-batch, and were once carried to the next
+    x = np.random.default_rng(0).normal(size=(10, 5, 3))
+    net = gl.dlnetwork([gl.layers.SequenceInput(3), gl.layers.LSTM(4, output_mode="last"), gl.layers.FullyConnected(2), gl.layers.Softmax()])
+    options = gl.TrainingOptions("adam", mini_batch_size=4, max_epochs=1, verbose=False, input_data_formats="BTC")
+    net, info = gl.trainnet(x, np.arange(10) % 2, net, "index-crossentropy", options)
+    assert info.iteration == 3 and net.state["lstm", "hidden_state"].shape == (4,)
