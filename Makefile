@@ -18,7 +18,9 @@ PIP := $(PY) -m pip install --no-input --disable-pip-version-check -qq -c constr
 # One thread for each worker: they run side by side.
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS)
 
-.PHONY: help demo test test-all faults lint types bench stub table clean FORCE
+EXAMPLES := $(shell grep -l __main__ examples/*.py)
+
+.PHONY: help demo examples test test-all faults lint types bench stub table clean FORCE
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -26,6 +28,9 @@ help: ## this list
 
 demo: .venv/.installed-dev ## train a small network on handwritten digits
 	$(PY) examples/digits.py
+
+examples: .venv/.installed-dev ## every example in full; the pictures are in examples/output
+	@for example in $(EXAMPLES); do echo "== $$example"; $(PY) $$example --output examples/output || exit 1; done
 
 test: lint types ## ruff, mypy, and the tests that are not slow
 	$(PYTEST) -m "not slow" $(PYTEST_ARGS)

@@ -4,9 +4,12 @@ The layer draws in `forward`, and that is all: what was drawn is stored with the
 and the experts are networks in a field of the layer, whose parameters are trained with the others. In use, the experts
 are weighed by the gate's probabilities.
 
-    python examples/mixture_of_experts.py
+    python examples/mixture_of_experts.py [--output FOLDER]
 """
 from __future__ import annotations
+
+import numpy as np
+from drawing import BLUE, GREEN, QUIET, RED, command_line, figure, saved, titled
 
 import gradloom as gl
 
@@ -35,8 +38,8 @@ class Experts(gl.Layer):
         y = 0.0
         for k, expert in enumerate(self.experts):
             p = share(shares, k)
-            # the gate learns from the experts that were picked: a factor that is 1, with the derivative of log p
-            y = y + gl.where(chosen == k, p / gl.detach(p), 0.0) * expert(x)
+            # the weight is 1 or 0, with the derivative of the probability: so the gate learns, too (straight through)
+            y = y + (gl.where(chosen == k, 1.0, 0.0) + (p - gl.detach(p))) * expert(x)
         return y
 
 
@@ -70,7 +73,31 @@ def train(steps: int = 1500, seed: int = 0) -> tuple[gl.dlnetwork, list[float]]:
     return net, [*errors, gl.mse(net(x), t).item()]
 
 
+def main(output, steps=1500):
+    net, errors = train(steps)
+    print(net.learnables)
+    print(f"error before {errors[0]:.3f}, after {errors[1]:.4f}")
+    draw(output / "mixture_of_experts.png", net)
+    return errors
+
+
+def draw(path, net):
+    """What the mixture says, what each expert says, and whom the gate trusts."""
+    x = gl.dlarray(np.linspace(-2, 2, 200, dtype="float32")[None], "CB")
+    mixture, at = net["mixture"], x.numpy()[0]
+    fig = figure(10, 4, "Experts, and the gate that chooses among them")
+    left, right = fig.subplots(1, 2)
+    left.plot(at, abs(at), color=QUIET, linewidth=4, alpha=0.5, label="|x|")
+    shares = gl.softmax(mixture.gate(x)).numpy()
+    for k, (expert, colour) in enumerate(zip(mixture.experts, (BLUE, RED, GREEN), strict=True)):
+        left.plot(at, expert(x).numpy()[0], "--", color=colour, linewidth=1, label=f"expert {k}")
+        right.plot(at, shares[k], color=colour)
+    left.plot(at, net(x).numpy()[0], color="black", linewidth=1.2, label="the mixture")
+    left.legend(frameon=False)
+    titled(left, "outputs", xlabel="x", ylim=(-1, 3))
+    titled(right, "the gate's probabilities", xlabel="x", ylim=(0, 1.02))
+    saved(fig, path)
+
+
 if __name__ == "__main__":
-    trained, (before, after) = train()
-    print(trained.learnables)
-    print(f"error before {before:.3f}, after {after:.4f}")
+    command_line(main, __doc__)

@@ -8,10 +8,13 @@ import pytest
 
 import gradloom as gl
 
-_spec = importlib.util.spec_from_file_location("mixture_of_experts", Path(__file__).parents[2] / "examples" / "mixture_of_experts.py")
+EXAMPLES = Path(__file__).parents[2] / "examples"
+sys.path.insert(0, str(EXAMPLES))  # it reads drawing.py beside it
+_spec = importlib.util.spec_from_file_location("mixture_of_experts", EXAMPLES / "mixture_of_experts.py")
 example = importlib.util.module_from_spec(_spec)
 sys.modules[_spec.name] = example  # dataclasses look their module up
 _spec.loader.exec_module(example)
+sys.path.remove(str(EXAMPLES))
 
 
 def made():
@@ -52,5 +55,5 @@ def test_the_choice_follows_the_gate():
 
 @pytest.mark.slow
 def test_it_learns():
-    _, (before, after) = example.train()
-    assert after < before / 4
+    _, (_, after) = example.train()
+    assert after < 0.02  # one line alone comes to 0.15
