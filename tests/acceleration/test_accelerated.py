@@ -16,6 +16,7 @@ from helpers import stream
 import gradloom as gl
 from gradloom import layers
 from gradloom.interop.torch import from_torch
+from gradloom.machine.questions import ends_recording
 
 rng = stream(14)
 CALLS = 8
@@ -331,3 +332,14 @@ def test_torch_modules_stay_plain_and_right():
     for _ in range(6):
         x = gl.dlarray(rng.normal(size=(4, 3)).astype("f"))
         same(fast(net, x), fun(net, x), 1e-5)
+
+
+def test_what_acts_on_the_world_unheard_ends_a_recording():
+    def fun(x):
+        ends_recording("it exchanges numbers with other processes")
+        return x * 2
+
+    fast = gl.dlaccelerate(fun)
+    for _ in range(5):
+        same(fast(gl.dlarray([1.0])), [2.0])
+    assert fast.hit_rate == 0 and "other processes" in fast.explain()

@@ -53,6 +53,12 @@ def usually(quick: Callable[[], bool], question: Callable[[], Tensor]) -> bool:
     return answer and bool(question())
 
 
+def ends_recording(why: str) -> None:
+    """What acts on the world, unheard: a recording of this thread ends there, and the call goes on."""
+    if thread.recording:
+        thread.recording.end(why)
+
+
 def read(number: Tensor) -> Any:
     """The numbers of a tensor as Python's own, which go on as constants: a recording ends there."""
     return number.tolist()

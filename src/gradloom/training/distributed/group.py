@@ -20,6 +20,7 @@ import torch
 from ...core.array import dlarray
 from ...core.errors import line_of, user_site
 from ...machine.dtypes import Tensor
+from ...machine.questions import ends_recording
 from ...storage.files import load, save
 from .failing import ProcessFailed, Words
 from .launch import Place, device_of, place_of_this_process
@@ -118,6 +119,7 @@ class Group:
     # ----- waiting, and what is said of failures -----
 
     def _wait(self, sent: Sequence[Any], polled: bool) -> None:
+        ends_recording("it exchanges numbers with other processes")
         """Wait for what was sent, and look each second whether another process failed."""
         start = time.monotonic()
         for work in sent:
