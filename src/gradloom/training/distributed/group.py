@@ -119,8 +119,8 @@ class Group:
     # ----- waiting, and what is said of failures -----
 
     def _wait(self, sent: Sequence[Any], polled: bool) -> None:
-        ends_recording("it exchanges numbers with other processes")
         """Wait for what was sent, and look each second whether another process failed."""
+        ends_recording("it exchanges numbers with other processes")
         start = time.monotonic()
         for work in sent:
             while not self._done(work, start, polled):
