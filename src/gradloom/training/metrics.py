@@ -285,7 +285,7 @@ class Sums:
             return self
         leaves = [[] if sums is None else _leaves(metric, sums)
                   for metric, sums in zip(self._metrics, self._sums, strict=True)]
-        head = torch.tensor([self._loss, self._weight, *map(len, leaves)], dtype=torch.float64)
+        head = torch.tensor([self._loss, self._weight, *map(len, leaves)], dtype=torch.float64, device="cpu")
         total = Sums(self._metrics)
         for column in group.gathered([head, *[x for its in leaves for x in its]]):
             assert column[0] is not None
@@ -315,7 +315,7 @@ def _leaves(metric: Metric, sums: Any) -> list[Tensor]:
             raise TypeRefused(f"the metric {metric.name!r} sums up {type(x).__name__}, which processes cannot send "
                               f"each other, at {line_of(user_site())}; let its `of` return a tensor, or a tuple of "
                               "them")
-    return [x if isinstance(x, Tensor) else torch.tensor(x, dtype=torch.float64) for x in several]
+    return [x if isinstance(x, Tensor) else torch.tensor(x, dtype=torch.float64, device="cpu") for x in several]
 
 
 __all__ = ["NAMES", "Metric", "Sums", "metrics_of"]

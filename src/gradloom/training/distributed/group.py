@@ -49,13 +49,13 @@ class Group:
         if self.size == 1:
             return [list(tensors)]
         data = packed(tensors)
-        head = torch.zeros(_HEAD, dtype=torch.uint8)
+        head = torch.zeros(_HEAD, dtype=torch.uint8, device="cpu")
         _fill(head, len(data).to_bytes(8, "little") + data[:_HEAD - 8])
         heads = [_bytes(x) for x in self._all(head)]
         lengths = [int.from_bytes(x[:8], "little") for x in heads]
         rests = [b""] * self.size
         if max(lengths) > _HEAD - 8:
-            rest = torch.zeros(max(lengths) - (_HEAD - 8), dtype=torch.uint8)
+            rest = torch.zeros(max(lengths) - (_HEAD - 8), dtype=torch.uint8, device="cpu")
             _fill(rest, data[_HEAD - 8:])
             rests = [_bytes(x) for x in self._all(rest)]
         return [unpacked((head[8:] + rest)[:length]) for head, rest, length in zip(heads, rests, lengths, strict=True)]
@@ -90,9 +90,9 @@ class Group:
             if self.rank == 0:
                 save(path, tree)
                 mine = torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
-            length = self.gathered([None if mine is None else torch.tensor(len(mine))])[0][0]
+            length = self.gathered([None if mine is None else torch.tensor(len(mine), device="cpu")])[0][0]
             assert length is not None
-            sent = torch.empty(int(length), dtype=torch.uint8) if mine is None else mine
+            sent = torch.empty(int(length), dtype=torch.uint8, device="cpu") if mine is None else mine
             self._wait([_torch().broadcast(sent, 0, async_op=True)], False)
             if self.rank == 0:
                 return tree

@@ -41,8 +41,8 @@ def unpacked(data: bytes) -> list[Tensor | None]:
         dtype, start = _CODES[code], place + 2 + int(words[place + 1])
         shape = tuple(map(int, words[place + 2:start]))
         size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        raw = torch.frombuffer(bytearray(data[8 * start:8 * start + size]), dtype=dtype) if size else torch.empty(
-            0, dtype=dtype)
+        raw = (torch.frombuffer(bytearray(data[8 * start:8 * start + size]), dtype=dtype) if size
+               else torch.empty(0, dtype=dtype, device="cpu"))
         found.append(raw.reshape(shape))
         place = start + -(-size // 8)
     return found

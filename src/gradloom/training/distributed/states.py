@@ -26,7 +26,7 @@ def combined_state(group: Group, network: dlnetwork, state: Mapping[Key, Any] | 
     if not before or group.size == 1:
         return dict(state or before)
     moved = {key: x for key, x in (state or {}).items() if x._value is not before[key]._value and "B" not in x.dims}
-    sent = [torch.tensor([float(weight)], dtype=torch.float64)]
+    sent = [torch.tensor([float(weight)], dtype=torch.float64, device="cpu")]
     sent += [moved[key]._value if weight and key in moved else None for key in before]  # type: ignore[misc]
     columns = group.gathered(sent)
     weights = [float(column[0]) for column in columns if column[0] is not None]
@@ -70,7 +70,7 @@ def _mean(values: Sequence[Tensor], shares: Sequence[float], layer: str, name: s
         raise TypeRefused(f"the state {(layer, name)!r} is not of floating numbers, and differs between processes, at "
                           f"{line_of(user_site())}; give its layer combined_state(states, shares)")
     wide = torch.complex128 if first.dtype.is_complex else torch.float64
-    total = torch.zeros(first.shape, dtype=wide)
+    total = torch.zeros(first.shape, dtype=wide, device=first.device)
     for x, share in zip(values, shares, strict=True):
         total += share * x.to(wide)
     return total

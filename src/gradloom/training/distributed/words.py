@@ -80,7 +80,7 @@ def combine(loss: Any, gradients: Any, state: Any = None, weight: float = 1.0, *
 def combined_gradients(group: Group, loss: Any, gradients: Any, weight: float) -> tuple[float, Any]:
     """The mean loss over all processes and its gradients."""
     mine = float(loss) * weight if weight else 0.0
-    losses = group.gathered([torch.tensor([mine, weight], dtype=torch.float64)])
+    losses = group.gathered([torch.tensor([mine, weight], dtype=torch.float64, device="cpu")])
     total = sum([float(x[1]) for [x] in losses if x is not None])
     value = sum([float(x[0]) for [x] in losses if x is not None]) / total if total else float("nan")
     return value, summed_gradients(group, gradients, weight, total)
