@@ -108,7 +108,7 @@ UNARY: dict[str, Callable[..., Any]] = {
     "sec": lambda x: 1 / torch.cos(x), "sech": lambda x: 1 / torch.cosh(x), "sinpi": lambda x: torch.sin(math.pi * x),
     "cospi": lambda x: torch.cos(math.pi * x), "erfcinv": lambda x: torch.special.ndtri(x / 2) * -math.sqrt(0.5),
     "gamma": lambda x: torch.exp(torch.lgamma(x)), "gelu": F.gelu, "elu": F.elu, "leakyrelu": F.leaky_relu,
-    "softplus": F.softplus, "softsign": F.softsign,
+    "softplus": F.softplus,
 }
 for word, function in UNARY.items():
     case(word, getattr(gl, word), function, between(*getattr(gl, word).operation.domain))

@@ -746,8 +746,6 @@ def softmax(x: Any, /, *, axis: Any = None, data_format: Any = None) -> Any:
     """exp(x) over the sum of exp(x) along the channels: positive numbers that sum to 1."""
 def softplus(x: Any, /) -> Any:
     """log(1 + exp(x)), stable for every x."""
-def softsign(x: Any, /) -> Any:
-    """x / (1 + |x|)."""
 def solve(a: Any, b: Any, /) -> Any:
     """The solution y of a y = b for square matrices a."""
 def solve_triangular(a: Any, b: Any, /, *, upper: Any = False) -> Any:

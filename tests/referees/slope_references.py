@@ -233,7 +233,6 @@ REFERENCES: dict[str, Reference] = {
     # activations
     "sigmoid": one(logistic),
     "relu": one(lambda x: x * step(x), not_zero),
-    "softsign": one(lambda x: x / (1 + abs(x))),
     "softplus": one(lambda x: mp.log(1 + mp.exp(x))),
     "silu": one(lambda x: x * logistic(x), cancels=0.3, second_cancels=0.1, lost=1000, why=SMALL),
     "leakyrelu": one(lambda x, scale: x if x > 0 else mp.mpf(scale) * x, not_zero),

@@ -80,7 +80,7 @@ def as_tensor(x: Any, dtype: Any = None, device: Any = None, copy: bool = True) 
         x = x.astype(x.dtype.newbyteorder("="))
     if copy or not x.flags.writeable or any(s < 0 for s in x.strides):
         # torch's own memory, which NumPy does not share
-        value = torch.tensor(np.ascontiguousarray(x) if any(s < 0 for s in x.strides) else x, device="cpu")
+        value = torch.tensor(np.array(x, order="C") if any(s < 0 for s in x.strides) else x, device="cpu")
     else:
         value = torch.from_numpy(x) if isinstance(x, np.ndarray) else torch.as_tensor(x, device="cpu")
     if dtype is not None or device is not None:

@@ -36,6 +36,7 @@ FUNCTIONS["selu"] = lambda input, inplace=False: elu(input, 1.673263242354377284
                                                      1.0507009873554804934193349852946)
 FUNCTIONS["logsigmoid"] = lambda input: -gl.softplus(-input)
 FUNCTIONS["log_sigmoid"] = FUNCTIONS["logsigmoid"]
+FUNCTIONS["softsign"] = lambda input: input / (1 + gl.abs(input))
 FUNCTIONS["tanhshrink"] = lambda input: input - gl.tanh(input)
 FUNCTIONS["threshold"] = lambda input, threshold, value, inplace=False: gl.where(
     constant(raw(input) > threshold), input, value)

@@ -4,8 +4,8 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Any, ClassVar
 
-from ...operations.elementwise.activations import gelu, leakyrelu, relu, sigmoid, silu, softplus, softsign
-from ...operations.elementwise.mathematics import tanh
+from ...operations.elementwise.activations import gelu, leakyrelu, relu, sigmoid, silu, softplus
+from ...operations.elementwise.mathematics import absolute, tanh
 from ...operations.neural.softmax import softmax
 from ..layer import Layer
 
@@ -155,7 +155,7 @@ class Softsign(Layer):
     onnx: ClassVar[str] = "Softsign"
 
     def predict(self, x: Any) -> Any:
-        return softsign(x)
+        return x / (1 + absolute(x))
 
 
 class Mish(Layer):

@@ -22,7 +22,7 @@ from .activation_slopes import (
 from .arithmetic import (
     number_like,
 )
-from .mathematics import absolute, apply_unary, aten, reciprocal, unary_with_options
+from .mathematics import apply_unary, aten, unary_with_options
 from .slopes import (
     left,
     scaled_logistic,
@@ -42,24 +42,6 @@ softplus = elementwise("softplus", lambda x: torch.logaddexp(x, torch.zeros((), 
 silu = elementwise("silu", torch._C._nn.silu, lambda x, y_place: left(y_place, silu_slope(x)), leaves="slope",
                    fused_pull=lambda y_bar, x, slope: silu_fused(y_bar, x) if slope is None else y_bar * slope,
                    doc="x sigmoid(x), also called swish.", matlab="swish")
-
-
-def _softsign(x: Tensor) -> Tensor:
-    if x.is_complex():
-        raise TypeError("softsign takes the absolute value of a real number; write x / (1 + gl.abs(x))")
-    return x / x.abs().add_(1)
-
-
-softsign = elementwise("softsign", _softsign, lambda x: _softsign_slope(x),
-                       doc="x / (1 + |x|).", real_only="takes the absolute value of a real number")
-
-
-def _softsign_slope(x: Any) -> Any:
-    """1 / (1 + |x|)^2, whose square is taken last: that of 1 + |x| overflows."""
-    slope = reciprocal(1 + absolute(x))
-    return slope * slope
-
-
 _threshold_into = aten.threshold_backward.grad_input
 
 
