@@ -4,7 +4,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-import random
 import threading
 import types
 import warnings
@@ -12,29 +11,28 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 
 from ..core.array import dlarray
-from ..core.containers import children_of, flatten, unflatten
+from ..core.containers import Structure, flatten, unflatten
 from ..core.errors import GradloomWarning, TypeRefused, line_of, user_site
 from ..core.finite import checking
 from ..core.trace import live
 from ..derivatives.words.evaluate import dlfeval, refuse_suspended
-from ..machine.dtypes import Tensor
 from ..machine.modes import under
 from ..machine.questions import thread
-from ..machine.random import random_state, restore_random_state
 from ..vocabulary.misspelled import nearest
+from .comparing import close, generators, other_generators, put_back
+from .copies import Back, copied_as_they_are
 from .entry import MISS, Entry, NoKey, held_by, key_of, plain_leaf
-from .outside import Outside, Unfollowed
+from .outside import Outside
 from .program import Program
 from .recorder import Recorder
 from .scalars import NotScalar, scalars
+from .snapshots import Unfollowed
 from .writing import straight
 
 EXECUTORS = ("auto", "replay", "scalars")
-AGREEING = 2  # recordings of one kind, one after the other, that must be the same program
 ATTEMPTS = 5  # recordings of one kind that differ, until it stays plain
 log = logging.getLogger("gradloom")
 
@@ -137,7 +135,7 @@ class AcceleratedFunction:
                 self._miss = f"{changed} has changed"
                 continue
             checked = not entry.verified or self.check_mode != "none"
-            state = _generators() if entry.restores or checked and entry.program.draws else None
+            state = generators() if entry.program.draws else None
             found = entry.call(args, kwargs)
             if found is not MISS:
                 self._hits += 1
@@ -145,10 +143,10 @@ class AcceleratedFunction:
                 if not checked:
                     return found
                 if state is not None:
-                    _put_back(state)
+                    put_back(state)
                 return self._compared(entry, found, function(*args, **kwargs))
             if state is not None:
-                _put_back(state)
+                put_back(state)
         self._misses += 1
         return self._missed(function, form, args, kwargs)
 
@@ -164,7 +162,7 @@ class AcceleratedFunction:
         if len({id(x) for x in arrays}) < len(arrays):
             self._miss = "one array is passed in two places"
             return function(*args, **kwargs)
-        if not form[0] and not _copied_as_they_are((args, kwargs)):
+        if not form[0] and not copied_as_they_are((args, kwargs)):
             self._miss = "an argument is a container of another class than list, tuple and dict; call it in dlfeval"
             return function(*args, **kwargs)
         try:
@@ -183,12 +181,12 @@ class AcceleratedFunction:
         if kind.why is not None:
             self._miss = kind.why
             return function(*args, **kwargs)
-        return self._recorded(function, form, kind, args, kwargs)
+        return self._recorded(function, form, kind, args, kwargs, leaves, structure)
 
     # ----- recording -----
 
     def _recorded(self, function: Callable[..., Any], form: Any, kind: _Kind, args: tuple[Any, ...],
-                  kwargs: dict[str, Any]) -> Any:
+                  kwargs: dict[str, Any], leaves: list[Any], structure: Structure) -> Any:
         """One call, recorded; from the second recording on that is like the one before it, there is an entry."""
         try:
             outside = self._outside or Outside(self.function, [])
@@ -196,18 +194,17 @@ class AcceleratedFunction:
         except Unfollowed as error:
             self._refuse(kind, str(error))
             return function(*args, **kwargs)
-        leaves, structure = flatten((args, kwargs))
         handles = [dlarray._made(x._value.detach(), None, x._labels) if type(x) is dlarray else x for x in leaves]
         values = [x._value if type(x) is dlarray else None for x in handles]
         recorder = Recorder([v for v in values if v is not None])
         its, named = unflatten(structure, handles)
-        default, others = torch.default_generator.get_state(), _other_generators()
+        default, others = torch.default_generator.get_state(), other_generators()
         try:
             thread.recording = recorder
             heard = under([recorder], function, *its, **named)
         finally:
             thread.recording = False
-            back = _Back(leaves, handles, values)
+            back = Back(leaves, handles, values)
             back.filled(its, args), back.filled(named, kwargs)
         changed = reached.changed() or outside.changed()
         if changed is not None:
@@ -217,7 +214,7 @@ class AcceleratedFunction:
             recorder.end("it returns a container that it was given")
         if back.changed:
             recorder.end("it changes its argument")
-        if others != _other_generators():
+        if others != other_generators():
             recorder.end("it draws from Python's or NumPy's random numbers")
         program, why = self._program(recorder, heard, default)
         if program is None:
@@ -245,7 +242,7 @@ class AcceleratedFunction:
         if recorder.why is not None:
             return None, recorder.why
         outputs = [recorder.slot_of(tensor) for x in flatten(result)[0] for tensor in held_by(x)]
-        return Program(recorder, outputs).improved(in_place=True), ""
+        return Program(recorder, outputs).improved(), ""
 
     def _kept(self, form: Any, kind: _Kind, program: Program, args: tuple[Any, ...], kwargs: dict[str, Any],
               result: Any, outside: Outside | None) -> None:
@@ -309,7 +306,7 @@ class AcceleratedFunction:
         """The plain result beside the replayed one: of the first replay always, of all under check_mode."""
         first = not entry.verified
         tolerance = self.check_tolerance if not first else None
-        if _close(found, plain, tolerance):
+        if close(found, plain, tolerance):
             entry.verified = True
             return plain
         if not first:
@@ -320,121 +317,6 @@ class AcceleratedFunction:
         self._plain = "a replayed result was not the plain one; please report it"
         log.warning("%r stays plain: %s", self, self._plain)
         return plain
-
-
-def _copied_as_they_are(x: Any) -> bool:
-    """Whether a copy of a container is as good as it: of lists, tuples, dicts, and of this library's."""
-    kind = type(x)
-    if kind in (list, tuple):
-        return all(map(_copied_as_they_are, x))
-    if kind is dict:
-        return all(map(_copied_as_they_are, x.values()))
-    inside = children_of(x)
-    if inside is not None:
-        return kind.__module__.partition(".")[0] == "gradloom"
-    leaves, _ = flatten(x)
-    return len(leaves) == 1 and leaves[0] is x
-
-
-def _generators() -> Any:
-    """Where this thread's generators and torch's are."""
-    return random_state(), torch.default_generator.get_state()
-
-
-def _other_generators() -> Any:
-    """Where Python's generator and NumPy's are, which a recording does not hear."""
-    name, keys, *rest = np.random.get_state()  # type: ignore[misc]
-    return random.getstate(), name, np.asarray(keys).tobytes(), rest
-
-
-def _put_back(state: Any) -> None:
-    restore_random_state(state[0])
-    torch.default_generator.set_state(state[1])
-
-
-class _Back:
-    """Puts what a function did to copies of its arguments where the caller sees it."""
-
-    def __init__(self, leaves: list[Any], handles: list[Any], values: list[Any]):
-        self.changed = self.returned = False
-        self._containers: dict[int, Any] = {}  # copies of lists and dicts: the caller's own
-        self._given = {id(handle): x for x, handle in zip(leaves, handles, strict=True) if type(handle) is dlarray}
-        for x, handle, value in zip(leaves, handles, values, strict=True):
-            if value is not None and (handle._value is not value or handle._labels != x._labels):
-                x._value, x._node, x._labels, x._note = handle._value, handle._node, handle._labels, handle._note
-                self.changed = True
-
-    def given(self, result: Any) -> Any:
-        """A result with the caller's own arrays where the function returned what it was given."""
-        if id(result) in self._containers:
-            self.returned = True
-            return self._containers[id(result)]
-        if type(result) in (list, tuple):
-            new = [self.given(x) for x in result]
-            return result if all([a is b for a, b in zip(new, result, strict=True)]) else type(result)(new)
-        if type(result) is dict:
-            named = {k: self.given(x) for k, x in result.items()}
-            return result if all([named[k] is result[k] for k in named]) else named
-        return self._given.get(id(result), result)
-
-    def filled(self, now: Any, given: Any) -> Any:
-        """What stands in a place of the caller's: what stood there, with what was changed in it."""
-        if id(now) in self._given:
-            return self._given[id(now)]
-        kind = type(given)
-        inside = children_of(now)
-        if inside is not None and type(now) is kind:  # a value that never changes: is it the one that stood there?
-            its = children_of(given)[0]  # type: ignore[index]
-            same = len(its) == len(inside[0]) and all(
-                [self._given.get(id(v)) is g for v, g in zip(inside[0], its, strict=True)])
-            return given if same else now
-        if type(now) is not kind or kind not in (list, dict, tuple):
-            return now
-        if kind is not tuple:
-            self._containers[id(now)] = given
-        if kind is dict:
-            new = {k: self.filled(v, given.get(k)) for k, v in now.items()}
-            same = list(new) == list(given) and all([new[k] is given[k] for k in given])
-        else:
-            before = [*given, *[None] * len(now)]
-            new = kind([self.filled(v, g) for v, g in zip(now, before, strict=False)])
-            same = len(new) == len(given) and all([v is g for v, g in zip(new, given, strict=True)])
-        if same:
-            return given
-        self.changed = True
-        if kind is tuple:
-            return new
-        given.clear()
-        given.update(new) if kind is dict else given.extend(new)
-        return given
-
-
-def _close(a: Any, b: Any, tolerance: float | None) -> bool:
-    """Whether two results are the same but for rounding."""
-    (xs, one), (ys, other) = flatten(a), flatten(b)
-    if one != other:
-        return False
-    for x, y in zip(xs, ys, strict=True):
-        held, other_held = held_by(x), held_by(y)
-        if type(x) is not type(y) or len(held) != len(other_held) or not held and plain_leaf(x) and repr(x) != repr(y):
-            return False
-        if type(x) is dlarray and x._labels != y._labels:
-            return False
-        if not all([_near(p, q, tolerance) for p, q in zip(held, other_held, strict=True)]):
-            return False
-    return True
-
-
-def _near(p: Tensor, q: Tensor, tolerance: float | None) -> bool:
-    """Whether two tensors are the same but for rounding."""
-    if p.shape != q.shape or p.dtype is not q.dtype or p.device != q.device:
-        return False
-    if not (p.dtype.is_floating_point or p.dtype.is_complex):
-        return torch.equal(p, q)
-    room = tolerance if tolerance is not None else 100 * torch.finfo(p.dtype).eps ** 0.75
-    finite = torch.isfinite(q)
-    scale = float(q[finite].abs().max()) if bool(finite.any()) else 0.0
-    return torch.allclose(p, q, rtol=room, atol=room * scale, equal_nan=True)
 
 
 def dlaccelerate(function: Callable[..., Any], /, *, executor: str = "auto",

@@ -63,7 +63,6 @@ class Entry:
         self.program, self.run, self.executor = program, run, executor
         self.hits, self.verified = 0, False
         self.outside: Any = None  # what its arguments run and read, where that is more than the function does
-        self.restores = program.draws
         self._lines: list[str] = []
         self._values: list[str] = []
         self._count = self._inside = 0

@@ -8,14 +8,11 @@ import numpy as np
 import torch
 
 from ..machine.dtypes import Tensor
-from ..machine.memory import readable_bytes
+from ..machine.memory import LITTLE, readable_bytes
 from .calls import EMPTY, FROM_SHAPES, INTO, LIKE
 from .recorder import Recorder, Slot, Step, Stream, filled
 
 FOLDED = 1 << 20  # numbers of a result that is computed once, instead of in each call
-
-SMALL = 64  # numbers of an array that leaves no hole for another
-
 
 class Program:
     """Steps over slots. `constants` are tensors that were there before, by the number of their slot."""
@@ -47,7 +44,7 @@ class Program:
     @property
     def small(self) -> bool:
         """Whether nothing that it makes is large."""
-        return all([_size(s) <= SMALL for step in self.steps for s in step.outputs])
+        return all([_size(s) <= LITTLE for step in self.steps for s in step.outputs])
 
     def described(self) -> str:
         """Its calls and bytes in a few words."""
@@ -77,15 +74,14 @@ class Program:
 
     # ----- passes -----
 
-    def improved(self, in_place: bool = True) -> Program:
+    def improved(self) -> Program:
         """All passes, in order of gain."""
         self._drop_unused()
         self._fold()
         self._drop_repeats()
         self._ask_once()
         self._drop_unused()
-        if in_place:
-            self._write_in_place()
+        self._write_in_place()
         used = {s.number for step in self.steps for s in step.reads} | {s.number for s in self.outputs}
         self.constants = {k: x for k, x in self.constants.items() if k in used}
         return self

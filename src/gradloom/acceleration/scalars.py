@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from ..machine.dtypes import Tensor
+from ..machine.questions import decided, read
 from .program import Program, fixed
 from .recorder import Slot, Step
 from .writing import Names, straight
@@ -59,9 +60,9 @@ class _Scalars:
             self._set(s, [f"x{s.number}_{k}" for k in range(math.prod(s.shape))])
         for number, value in program.constants.items():
             _check(tuple(value.shape), value.dtype, value.device)
-            if not fixed(value) or not bool(torch.isfinite(value).all()):
+            if not fixed(value) or not decided(torch.isfinite(value).all()):
                 raise NotScalar("a constant that is not finite, or can change unseen")
-            self.names[number] = [repr(v) for v in value.reshape(-1).tolist()]
+            self.names[number] = [repr(v) for v in read(value.reshape(-1))]
             self.shapes[number] = tuple(value.shape)
         for step in program.steps:
             self._take(step)
@@ -89,7 +90,7 @@ class _Scalars:
             return [repr(float(x))] * math.prod(shape)
         its = self.names[x.number]
         places = torch.arange(len(its), device="cpu").reshape(self.shapes[x.number]).expand(shape)
-        return [its[k] for k in places.reshape(-1).tolist()]
+        return [its[k] for k in read(places.reshape(-1))]
 
     def _take(self, step: Step) -> None:
         f, args, options = step.function, step.args, dict(step.kwargs)
@@ -150,7 +151,7 @@ class _Scalars:
         its = self.names[x.number]
         places = torch.arange(len(its), device="cpu").reshape(self.shapes[x.number])
         moved = step.function(places, *step.args[1:], **options)
-        return [its[k] for k in moved.reshape(-1).tolist()]
+        return [its[k] for k in read(moved.reshape(-1))]
 
     def function(self) -> Callable[..., Any]:
         names = Names({"from_numpy": torch.from_numpy, "array": np.array, "plain": straight(self.program),

@@ -85,6 +85,7 @@ def keep_memory() -> bool:
 
 # ----- results of one number ------------------------------------------------------------------------------------------
 
+LITTLE = 64  # numbers of an array that leaves no hole for another
 SLAB = 1 << 13  # numbers side by side: each slab lies among large arrays once
 
 # A number that is kept lies where an array had been that was given back, and then the next array of that size finds no

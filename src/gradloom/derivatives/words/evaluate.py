@@ -13,7 +13,7 @@ from ...core.containers import Structure, flatten, unflatten
 from ...core.errors import Site, TraceError, TypeRefused, line_of, user_site
 from ...core.operation import NO_PARAMS
 from ...core.trace import Node, Trace, active, live
-from ...machine.memory import apart, places
+from ...machine.memory import LITTLE, apart, places
 from ...machine.questions import thread
 from .marks import IDENTITY, VARIABLE
 
@@ -95,7 +95,7 @@ def dlfeval(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
 
 
 ARRAYS = {dlarray}
-FEW, LITTLE = 32, 64  # nodes of a trace, and numbers in a vector, up to which it is looked at
+FEW = 32  # nodes of a trace up to which it is looked at
 SUSPENDED = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 

@@ -1,0 +1,62 @@
+"""Whether a replayed result is the plain one, and the generators that both begin from."""
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..core.array import dlarray
+from ..core.containers import flatten
+from ..machine.dtypes import Tensor
+from ..machine.questions import decided, read
+from ..machine.random import random_state, restore_random_state
+from .entry import held_by, plain_leaf
+
+
+def generators() -> Any:
+    """Where this thread's generators and torch's are."""
+    return random_state(), torch.default_generator.get_state()
+
+
+def other_generators() -> Any:
+    """Where Python's generator and NumPy's are, which a recording does not hear."""
+    name, keys, *rest = np.random.get_state()  # type: ignore[misc]
+    return random.getstate(), name, np.asarray(keys).tobytes(), rest
+
+
+def put_back(state: Any) -> None:
+    restore_random_state(state[0])
+    torch.default_generator.set_state(state[1])
+
+
+def close(a: Any, b: Any, tolerance: float | None) -> bool:
+    """Whether two results are the same but for rounding."""
+    (xs, one), (ys, other) = flatten(a), flatten(b)
+    if one != other:
+        return False
+    for x, y in zip(xs, ys, strict=True):
+        held, other_held = held_by(x), held_by(y)
+        if type(x) is not type(y) or len(held) != len(other_held) or not held and plain_leaf(x) and repr(x) != repr(y):
+            return False
+        if type(x) is dlarray and x._labels != y._labels:
+            return False
+        if not all([_near(p, q, tolerance) for p, q in zip(held, other_held, strict=True)]):
+            return False
+    return True
+
+
+def _near(p: Tensor, q: Tensor, tolerance: float | None) -> bool:
+    """Whether two tensors are the same but for rounding."""
+    if p.shape != q.shape or p.dtype is not q.dtype or p.device != q.device:
+        return False
+    if not (p.dtype.is_floating_point or p.dtype.is_complex):
+        return torch.equal(p, q)
+    room = tolerance if tolerance is not None else 100 * torch.finfo(p.dtype).eps ** 0.75
+    finite = torch.isfinite(q)
+    scale = read(q[finite].abs().max()) if decided(finite.any()) else 0.0
+    return torch.allclose(p, q, rtol=room, atol=room * scale, equal_nan=True)
+
+
+__all__ = ["close", "generators", "other_generators", "put_back"]
