@@ -11,7 +11,7 @@ import torch
 from ..core.errors import DataError, ShapeError, TypeRefused, line_of, user_site
 from .arrays import ArrayDatastore, plain
 from .called import explained_options
-from .datastore import Datastore
+from .datastore import Datastore, Derived
 from .draws import seed_of
 
 Range = tuple[float, float]
@@ -30,7 +30,7 @@ class Ranges(NamedTuple):
 
 
 @explained_options
-class AugmentedImageDatastore(Datastore):
+class AugmentedImageDatastore(Derived):
     """Images of one size, each changed by chance whenever it is read: `AugmentedImageDatastore((28, 28), images)`.
 
     images: a datastore whose first part is an image, or an array of images BSSC. Each image is resized (bilinear;
@@ -83,17 +83,6 @@ class AugmentedImageDatastore(Datastore):
         first, *rest = store.parts
         self.parts = (first._replace(labels="SSC"), *rest)
         self._places = np.arange(len(store))
-
-    @property
-    def labels(self) -> list[Any] | None:
-        """The label of each image, in order; None without labels."""
-        labels = getattr(self.store, "labels", None)
-        return None if labels is None else [labels[place] for place in self._places]
-
-    @property
-    def class_names(self) -> list[Any] | None:
-        """The labels that there are, sorted."""
-        return getattr(self.store, "class_names", None)
 
     def observed(self, place: int, draw: int) -> tuple[Any, ...]:
         image, *rest = self.store.observed(int(self.store.places[place]), draw)

@@ -170,9 +170,26 @@ def part_of(count: int, n: int, k: int, what: str) -> slice:
     return slice(start, start + share + (k < rest))
 
 
+class Derived(Datastore):
+    """The observations of another datastore, `store`, in another form and under the same labels."""
+
+    store: Datastore
+
+    @property
+    def labels(self) -> list[Any] | None:
+        """The label of each observation of the datastore beneath, in order; None without labels."""
+        labels = getattr(self.store, "labels", None)
+        return None if labels is None else [labels[place] for place in self._places]
+
+    @property
+    def class_names(self) -> list[Any] | None:
+        """The labels that there are, sorted."""
+        return getattr(self.store, "class_names", None)
+
+
 def kinds_of(parts: Sequence[Part]) -> str:
     """`image, label`, for a message."""
     return ", ".join(part.name or "data" for part in parts)
 
 
-__all__ = ["Datastore", "Part", "Stacked", "index_of", "kinds_of", "one_or_all", "part_of"]
+__all__ = ["Datastore", "Derived", "Part", "Stacked", "index_of", "kinds_of", "one_or_all", "part_of"]

@@ -8,28 +8,17 @@ import numpy as np
 
 from ..core.errors import DataError, TypeRefused, line_of, user_site
 from .arrays import parts_of
-from .datastore import Datastore, Part, kinds_of
+from .datastore import Datastore, Derived, Part, kinds_of
 from .draws import drawing
 
 
-class TransformedDatastore(Datastore):
+class TransformedDatastore(Derived):
     """The observations of a datastore as a function makes them: what `transform` returns."""
 
     def __init__(self, store: Datastore, function: Callable[..., Any], parts: int | None = None):
         self.store, self._function = store, function
         self._places = np.arange(len(store))
         self.parts = store.parts if parts is None else (*store.parts, *[Part()] * parts)[:parts]
-
-    @property
-    def labels(self) -> list[Any] | None:
-        """The labels of the datastore beneath, which the function does not see to."""
-        labels = getattr(self.store, "labels", None)
-        return None if labels is None else [labels[place] for place in self._places]
-
-    @property
-    def class_names(self) -> list[Any] | None:
-        """The labels that there are, sorted."""
-        return getattr(self.store, "class_names", None)
 
     def observed(self, place: int, draw: int) -> tuple[Any, ...]:
         values = self.store.observed(int(self.store.places[place]), draw)

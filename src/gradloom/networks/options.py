@@ -10,6 +10,7 @@ from ..core.labels import channel_last_order
 from ..vocabulary.misspelled import nearest
 from .layer import Layer
 from .layout import Layout
+from .spatial import called
 
 
 def check_sizes(layer: Layer, *names: str) -> None:
@@ -45,7 +46,7 @@ def check_number(layer: Layer, name: str, low: float, high: float = float("inf")
 def channels_of(layer: Layer, layout: Layout) -> int:
     """How many channels enter a layer, which needs an axis C."""
     if "C" not in (layout.labels or ""):
-        raise ShapeError(f"the layer {layer.name!r} ({type(layer).__name__}) needs an axis C, its input is {layout}, "
+        raise ShapeError(f"{called(layer)} needs an axis C, its input is {layout}, "
                          f"at {line_of(user_site())}; label the data, such as \"CB\"")
     channels: int = layout.sizes["C"]
     return channels
@@ -55,7 +56,7 @@ def merged_size(layer: Layer, layout: Layout) -> int:
     """How many numbers enter a layer that merges S axes into the channels."""
     merged = channel_last_order(layout.labels or "")
     if not merged:
-        raise ShapeError(f"the layer {layer.name!r} ({type(layer).__name__}) needs an axis C or S, its input is "
+        raise ShapeError(f"{called(layer)} needs an axis C or S, its input is "
                          f"{layout}, at {line_of(user_site())}; label the data, such as \"CB\"")
     return math.prod(layout.shape[k] for k in merged)
 

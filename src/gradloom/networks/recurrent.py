@@ -9,9 +9,13 @@ import torch
 from ..core.array import dlarray
 from ..core.errors import ShapeError, line_of, user_site
 from ..core.labels import described
+from ..operations.matrices.contraction import matmul
+from ..operations.movement.axes import matrix_transpose
 from .initialize import Initializer, initial, zeros
 from .layer import Layer
-from .options import check_choice, check_sizes
+from .layout import Layout
+from .options import check_choice, check_sizes, merged_size
+from .spatial import called
 
 
 class Recurrent(Layer):
@@ -89,9 +93,23 @@ class Recurrent(Layer):
         held = state.shape[state.dims.index("B")]
         if held not in (1, count):
             raise ShapeError(
-                f"the layer {self.name!r} ({type(self).__name__}) carries the states of {held} observations, x "
+                f"{called(self)} carries the states of {held} observations, x "
                 f"{described(x.shape, x._labels)} has {count}, at {line_of(user_site())}; for other sequences write "
                 "net = net.reset_state()")
+
+
+def initialize_projected(layer: Any, layout: Layout) -> None:
+    """Weights and projectors of a layer whose gates see projections of x and of the hidden state."""
+    p, q = layer.output_projector_size, layer.input_projector_size
+    layer.input_weights, layer.recurrent_weights = layer.initial_weights(q, p)
+    layer.input_projector = initial(layer.projector_initializer, (merged_size(layer, layout), q))
+    layer.output_projector = initial(layer.projector_initializer, (layer.hidden_size, p))
+
+
+def projected_weights(layer: Any) -> tuple[Any, Any]:
+    """Its weights with the projectors in them: W Q' and R P'."""
+    return (matmul(layer.input_weights, matrix_transpose(layer.input_projector)),
+            matmul(layer.recurrent_weights, matrix_transpose(layer.output_projector)))
 
 
 def joined(weights: list[Any]) -> Any:
@@ -115,4 +133,4 @@ def unit_forget_gate(hidden: int, directions: int = 1) -> dlarray:
     return dlarray._made(bias._value.reshape(-1), None)
 
 
-__all__ = ["Recurrent", "unit_forget_gate"]
+__all__ = ["Recurrent", "initialize_projected", "projected_weights", "unit_forget_gate"]

@@ -100,9 +100,9 @@ class Convolution1d(Layer):
     bias_initializer: Any
     weights: Any
     bias: Any
-    num_filters: Any
     padding: Any
     padding_value: Any
+    num_filters: Any
     num_groups: Any
 class Convolution2d(Layer):
     """Convolution (cross-correlation) with `num_filters` filters of `filter_size`, one number or (height, width)."""
@@ -114,9 +114,9 @@ class Convolution2d(Layer):
     bias_initializer: Any
     weights: Any
     bias: Any
-    num_filters: Any
     padding: Any
     padding_value: Any
+    num_filters: Any
     num_groups: Any
 class Convolution3d(Layer):
     """Convolution (cross-correlation) with `num_filters` filters of `filter_size`: one number, or (height, width, depth)."""
@@ -128,9 +128,9 @@ class Convolution3d(Layer):
     bias_initializer: Any
     weights: Any
     bias: Any
-    num_filters: Any
     padding: Any
     padding_value: Any
+    num_filters: Any
     num_groups: Any
 class Crop2d(Layer):
     """The part of an image that has the height and width of a second input, "ref": its centre, or from `location` (row, column) on."""
@@ -289,10 +289,10 @@ class GroupedConvolution2d(Layer):
     bias_initializer: Any
     weights: Any
     bias: Any
-    num_filters_per_group: Any
-    num_groups: Any
     padding: Any
     padding_value: Any
+    num_filters_per_group: Any
+    num_groups: Any
 class HardSigmoid(Layer):
     """alpha x + beta limited to [0, 1], with derivative alpha on both bounds."""
     def __init__(self, *, name: Any = None, alpha: Any = 0.2, beta: Any = 0.5) -> None: ...

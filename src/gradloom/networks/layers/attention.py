@@ -14,6 +14,7 @@ from ..initialize import Initializer, initial, zeros
 from ..layer import Layer, Learnable
 from ..layout import Layout
 from ..options import channels_of, check_choice, check_number, check_sizes, relabelled
+from ..spatial import called
 
 
 class _Attention(Layer):
@@ -62,7 +63,7 @@ class _Attention(Layer):
         channel = x.dims.index("C")
         size = x.shape[channel]
         if size % groups:
-            raise ShapeError(f"the layer {self.name!r} ({type(self).__name__}) has {groups} heads of keys and values, "
+            raise ShapeError(f"{called(self)} has {groups} heads of keys and values, "
                              f"which do not divide {size} channels, at {line_of(user_site())}")
         where = np.arange(size).reshape(groups, 1, -1).repeat(self.num_heads // groups, 1).reshape(-1)
         return take(x, where, axis=channel)

@@ -10,6 +10,7 @@ from ...core.labels import LETTERS, described
 from ...operations.movement.axes import permute_dims
 from ...operations.movement.joining import concat
 from ..layer import Layer
+from ..spatial import called
 
 
 class _Combination(Layer):
@@ -83,12 +84,12 @@ class _Joined(_Combination):
             for x in xs:
                 if sorted(x._labels or "") != sorted(first):
                     raise LabelError(
-                        f"the layer {self.name!r} ({type(self).__name__}) joins arrays of the same axes, not "
+                        f"{called(self)} joins arrays of the same axes, not "
                         f"{' and '.join(described(x.shape, x._labels) for x in xs)}, at {line_of(user_site())}; "
                         "bring them to the same labels before, with layers.Flatten or layers.Function")
         if isinstance(axis, str) and (first or "").count(axis) > 1:
             raise LabelError(
-                f"the layer {self.name!r} ({type(self).__name__}) joins along one axis, {axis!r} names "
+                f"{called(self)} joins along one axis, {axis!r} names "
                 f"{(first or '').count(axis)} of {described(xs[0].shape, first)}, at {line_of(user_site())}; give its "
                 f"position, such as axis={(first or '').index(axis)}")
         return concat([x if x._labels == first else permute_dims(x, first) for x in xs], axis=axis)

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...core.errors import ShapeError, line_of, user_site
 from ...operations.movement.axes import moveaxis
@@ -27,6 +27,10 @@ class _Filters(Layer):
 
     rank: ClassVar[int]
 
+    if TYPE_CHECKING:  # of those that come in groups
+        num_filters: int
+        num_groups: Any
+
     def __post_init__(self) -> None:
         for word in ("filter_size", "stride", "dilation_factor"):
             sizes_of(getattr(self, word), self.rank, f"{type(self).__name__}'s {word}")
@@ -46,32 +50,40 @@ class _Filters(Layer):
         channels: int = layout.sizes["C"]
         return channels
 
+    def channels_in_groups(self, layout: Layout) -> int:
+        """How many channels its input has, which come in `num_groups` groups, as its `num_filters` filters do."""
+        channels, groups, filters = self.channels_of(layout), self.num_groups, self.num_filters
+        if channels % groups or filters % groups:
+            raise ShapeError(
+                f"{called(self)} has num_groups={groups}, which does not divide {channels} channels and "
+                f"{filters} filters, at {line_of(user_site())}; write a num_groups that divides both")
+        return channels
+
     def window(self) -> tuple[int, ...]:
         """The filters' sizes along each axis."""
         return sizes_of(self.filter_size, self.rank, "filter_size")
 
 
-class _Convolution(_Filters):
-    num_filters: int
+class _Convolving(_Filters):
     padding: Any = field(default=0, kw_only=True)
     padding_value: Any = field(default=0, kw_only=True)
-    num_groups: int = field(default=1, kw_only=True)
 
     onnx: ClassVar[str] = "Conv"
-
-    def initialize(self, layout: Layout) -> None:
-        channels = self.channels_of(layout)
-        if channels % self.num_groups or self.num_filters % self.num_groups:
-            raise ShapeError(
-                f"{called(self)} has num_groups={self.num_groups}, which does not divide {channels} channels and "
-                f"{self.num_filters} filters, at {line_of(user_site())}; write a num_groups that divides both")
-        self.weights = initial(self.weights_initializer,
-                               (self.num_filters, channels // self.num_groups, *self.window()))
-        self.bias = initial(self.bias_initializer, (self.num_filters,))
 
     def predict(self, x: Any) -> Any:
         return dlconv(x, self.weights, self.bias, stride=self.stride, padding=self.padding,
                       dilation_factor=self.dilation_factor, padding_value=self.padding_value)
+
+
+class _Convolution(_Convolving):
+    num_filters: int
+    num_groups: int = field(default=1, kw_only=True)
+
+    def initialize(self, layout: Layout) -> None:
+        channels = self.channels_in_groups(layout)
+        self.weights = initial(self.weights_initializer,
+                               (self.num_filters, channels // self.num_groups, *self.window()))
+        self.bias = initial(self.bias_initializer, (self.num_filters,))
 
 
 class Convolution1d(_Convolution):
@@ -136,7 +148,7 @@ class Convolution3d(_Convolution):
     rank: ClassVar[int] = 3
 
 
-class GroupedConvolution2d(_Filters):
+class GroupedConvolution2d(_Convolving):
     """Convolution in which each group of channels has filters of its own; "channel-wise" is a group for each channel.
 
     Formula: that of Convolution2d with `num_filters_per_group` times `num_groups` filters, each of which sees the
@@ -152,11 +164,8 @@ class GroupedConvolution2d(_Filters):
 
     num_filters_per_group: int
     num_groups: int | str
-    padding: Any = field(default=0, kw_only=True)
-    padding_value: Any = field(default=0, kw_only=True)
 
     matlab: ClassVar[str] = "groupedConvolution2dLayer"
-    onnx: ClassVar[str] = "Conv"
     default_name: ClassVar[str] = "groupedconv"
     rank: ClassVar[int] = 2
 
@@ -170,10 +179,6 @@ class GroupedConvolution2d(_Filters):
         self.weights = initial(self.weights_initializer, (filters, channels // groups, *self.window()))
         self.bias = initial(self.bias_initializer, (filters,))
 
-    def predict(self, x: Any) -> Any:
-        return dlconv(x, self.weights, self.bias, stride=self.stride, padding=self.padding,
-                      dilation_factor=self.dilation_factor, padding_value=self.padding_value)
-
 
 class _TransposedConvolution(_Filters):
     num_filters: int
@@ -183,11 +188,7 @@ class _TransposedConvolution(_Filters):
     onnx: ClassVar[str] = "ConvTranspose"
 
     def initialize(self, layout: Layout) -> None:
-        channels = self.channels_of(layout)
-        if channels % self.num_groups or self.num_filters % self.num_groups:
-            raise ShapeError(
-                f"{called(self)} has num_groups={self.num_groups}, which does not divide {channels} channels and "
-                f"{self.num_filters} filters, at {line_of(user_site())}; write a num_groups that divides both")
+        channels = self.channels_in_groups(layout)
         filters, how = self.num_filters // self.num_groups, self.weights_initializer
         # a named initializer counts the inputs of an output, which are the channels here
         self.weights = (moveaxis(initial(how, (filters, channels, *self.window())), 0, 1) if isinstance(how, str)

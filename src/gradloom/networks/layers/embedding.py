@@ -14,6 +14,7 @@ from ..initialize import Initializer, initial
 from ..layer import Layer, Learnable
 from ..layout import Layout
 from ..options import check_sizes
+from ..spatial import called
 
 
 class Embedding(Layer):
@@ -51,7 +52,7 @@ class Embedding(Layer):
     def predict(self, x: Any) -> Any:
         if x.dtype.is_floating_point and self.count > 2 / torch.finfo(x.dtype).eps:
             raise TypeRefused(
-                f"the layer {self.name!r} ({type(self).__name__}) has {self.count} rows, and {str(x.dtype)[6:]}, to "
+                f"{called(self)} has {self.count} rows, and {str(x.dtype)[6:]}, to "
                 f"which the network casts its inputs, does not hold every index up to that, at {line_of(user_site())}; "
                 "write net.to(dtype=\"float32\")")
         y = embed(x, self.weights)

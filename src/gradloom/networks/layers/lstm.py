@@ -4,8 +4,6 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Any, ClassVar
 
-from ...operations.matrices.contraction import matmul
-from ...operations.movement.axes import matrix_transpose
 from ...operations.movement.joining import concat
 from ...operations.movement.selection import flip
 from ...operations.movement.slices import slice_axis
@@ -14,7 +12,7 @@ from ..initialize import Initializer, initial
 from ..layer import Learnable, State
 from ..layout import Layout
 from ..options import check_sizes, merged_size
-from ..recurrent import Recurrent, unit_forget_gate
+from ..recurrent import Recurrent, initialize_projected, projected_weights, unit_forget_gate
 
 
 class LSTM(Recurrent):
@@ -129,14 +127,10 @@ class LSTMProjected(LSTM):
 
     def initialize(self, layout: Layout, *others: Layout) -> None:
         super().initialize(layout)
-        p, q = self.output_projector_size, self.input_projector_size
-        self.input_weights, self.recurrent_weights = self.initial_weights(q, p)
-        self.input_projector = initial(self.projector_initializer, (merged_size(self, layout), q))
-        self.output_projector = initial(self.projector_initializer, (self.hidden_size, p))
+        initialize_projected(self, layout)
 
     def steps(self, x: Any, states: list[Any], mask: Any) -> tuple[Any, ...]:
-        return self.run(x, states, mask, matmul(self.input_weights, matrix_transpose(self.input_projector)),
-                        matmul(self.recurrent_weights, matrix_transpose(self.output_projector)), self.bias)
+        return self.run(x, states, mask, *projected_weights(self), self.bias)
 
 
 class BiLSTM(LSTM):

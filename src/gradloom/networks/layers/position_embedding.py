@@ -15,6 +15,7 @@ from ..initialize import Initializer, initial
 from ..layer import Layer, Learnable
 from ..layout import Layout
 from ..options import check_sizes
+from ..spatial import called
 
 
 class PositionEmbedding(Layer):
@@ -104,7 +105,7 @@ def positions_of(layer: Layer, x: Any) -> tuple[str, int]:
     letter = "T" if "T" in x.dims else "S"
     if x.dims.count(letter) != 1:
         raise LabelError(
-            f"the layer {layer.name!r} ({type(layer).__name__}) needs one axis of positions, T or S, x is "
+            f"{called(layer)} needs one axis of positions, T or S, x is "
             f"{described(x.shape, x._labels)}, at {line_of(user_site())}; label the data, such as \"CBT\"")
     return letter, x.shape[x.dims.index(letter)]
 

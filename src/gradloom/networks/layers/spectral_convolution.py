@@ -17,6 +17,7 @@ from ...operations.movement.slices import pad, slice_axis
 from ..layer import Layer, Learnable
 from ..layout import Layout
 from ..options import channels_of, check_sizes
+from ..spatial import called
 
 
 class _SpectralConvolution(Layer):
@@ -50,11 +51,11 @@ class _SpectralConvolution(Layer):
         labels, n, modes = x.dims, self.rank, self.modes
         sizes = [x.shape[k] for k in positions(labels, "S")]
         if len(sizes) != n or "C" not in labels or set(labels) - set("BCS"):
-            raise LabelError(f"the layer {self.name!r} ({type(self).__name__}) needs C and {n} S axes, and no other "
+            raise LabelError(f"{called(self)} needs C and {n} S axes, and no other "
                              f"than B beside them, x is {described(x.shape, x._labels)}, at {line_of(user_site())}; "
                              f"label the data, such as \"BC{'S' * n}\"")
         if any(2 * m > size for m, size in zip(modes, sizes, strict=True)):
-            raise ShapeError(f"the layer {self.name!r} ({type(self).__name__}) has {self.num_modes} modes, x is "
+            raise ShapeError(f"{called(self)} has {self.num_modes} modes, x is "
                              f"{described(x.shape, x._labels)}, at {line_of(user_site())}; there are at most half as "
                              "many modes as points along each S axis")
         order = [*positions(labels, "B"), labels.index("C"), *positions(labels, "S")]
