@@ -167,9 +167,14 @@ def _copied(value: Any) -> Any:
 
 
 def _has_arrays(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any(map(_has_arrays, value.values()))
-    return any(map(_has_arrays, value)) if isinstance(value, (tuple, list)) else type(value) not in PLAIN
+    if type(value) in PLAIN:
+        return False
+    if not isinstance(value, (tuple, list, dict)):
+        return True
+    for part in value.values() if isinstance(value, dict) else value:  # no generator: every known plan comes here
+        if type(part) not in PLAIN and _has_arrays(part):
+            return True
+    return False
 
 
 def _selecting(values: Sequence[Any]) -> list[Any]:
