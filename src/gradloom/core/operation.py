@@ -49,7 +49,8 @@ class Operation:
     kind = "discrete"
     recomputable = True
     barrier = ""  # what a walk must not pass through, in words
-    raw_pulls: Sequence[Callable[..., Any]] | None = None  # elementwise operations: the pull of each input on real tensors
+    # elementwise operations: the pull of each input on real tensors
+    raw_pulls: Sequence[Callable[..., Any]] | None = None
     # of elementwise operations, for each input: the other input that its pull multiplies with, None where it is no such
     # product
     factors: Sequence[int | None] = ()
@@ -76,7 +77,8 @@ class Operation:
 
     def __init__(self, name: str, kernel: Callable[..., Any], inputs: Sequence[str], *, hidden: Sequence[str] = (),
                  outputs: int = 1,
-                 axes: str | Callable[..., Any] | None = None, whole_axes: Sequence[int | str | None] | None = None, commutes: bool = False,
+                 axes: str | Callable[..., Any] | None = None,
+                 whole_axes: Sequence[int | str | None] | None = None, commutes: bool = False,
                  domain: tuple[float, float] = (-2.0, 2.0), samples: Samples = None,
                  matlab: str | None = None, own: bool = False,
                  selects: bool = False, meeting: Meets | None = None, squared: Rule | None = None,

@@ -91,7 +91,8 @@ class Elementwise(Operation):
         fused = self.fused(k)
         return read if fused is None else read | fused.reads
 
-    def _partials_at(self, k: int, v: list[Any], params: dict[str, Any], node: Node) -> tuple[Factor | None, Factor | None]:
+    def _partials_at(self, k: int, v: list[Any], params: dict[str, Any],
+                     node: Node) -> tuple[Factor | None, Factor | None]:
         """(p, q) of input k, None where there is none: q where only the real derivative or a holomorphic one matters, p
         of conj."""
         parent = node.parents[k]

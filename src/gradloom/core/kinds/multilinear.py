@@ -25,7 +25,8 @@ class Multilinear(Operation):
 
     def __init__(self, name: str, kernel: Callable[..., Any], inputs: Sequence[str], terms: Sequence[Sequence[str]],
                  transposes: dict[str, Rule], *,
-                 monomials: dict[tuple[str, ...], Rule] | None = None, reads_at: Row | None = None, lead_params: LeadParams | None = None,
+                 monomials: dict[tuple[str, ...], Rule] | None = None, reads_at: Row | None = None,
+                 lead_params: LeadParams | None = None,
                  fused_pull: Rule | dict[str, Rule] | None = None, broadcast: bool = False,
                  row_product: bool = False, sparse_matrix: str | None = None, **rest: Any):
         super().__init__(name, kernel, inputs, **rest)
