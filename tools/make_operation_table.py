@@ -14,7 +14,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -242,10 +242,15 @@ def original(function: Any) -> Any:
     return inside if inside is not None and inspect.isfunction(inside) else function
 
 
+@cache
+def modules() -> dict[Path, ModuleType]:
+    """The library's modules by their files."""
+    return {Path(m.__file__ or "").resolve(): m for n, m in sys.modules.items() if n.startswith("gradloom.")}
+
+
 def family(name: str, function: Any) -> ModuleType:
     """The module that declares a public function."""
-    modules = {Path(m.__file__ or "").resolve(): m for n, m in sys.modules.items() if n.startswith("gradloom.")}
-    module = modules[Path(original(function).__code__.co_filename).resolve()]
+    module = modules()[Path(original(function).__code__.co_filename).resolve()]
     if not module.__name__.startswith("gradloom.core"):
         return module
     return sys.modules[function.operation.module]

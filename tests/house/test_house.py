@@ -1,6 +1,7 @@
 """The order of the house: who may import whom in src/gradloom, and what is imported nowhere. Read from the source, nothing is run."""
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -80,8 +81,15 @@ class References(ast.NodeVisitor):
         self.generic_visit(node)
 
 
+@functools.cache
+def tree(text):
+    """The syntax tree of a text: all rules read the same."""
+    return ast.parse(text)
+
+
+@functools.cache
 def references(path, text):
-    return References(path).read(ast.parse(text, path))
+    return References(path).read(tree(text))
 
 
 def array_library_behind(name, sources, seen):
@@ -100,6 +108,12 @@ def array_library_behind(name, sources, seen):
                 behind = (array_library_behind(other, sources, seen) for other, _ in references(path, sources[path]))
                 return next(filter(None, behind), None)
     return None
+
+
+@pytest.fixture(scope="module", autouse=True)
+def trees_are_let_go():
+    yield
+    tree.cache_clear()  # 100 MB of the library's syntax
 
 
 def violations(sources):
@@ -128,6 +142,7 @@ def violations(sources):
     return found
 
 
+@functools.cache
 def read_house(root):
     return {file.relative_to(root).as_posix(): file.read_text(encoding="utf-8") for file in sorted(root.rglob("*.py"))}
 
@@ -245,14 +260,13 @@ MAPPINGS = {"dict", "OrderedDict", "WeakKeyDictionary", "WeakValueDictionary", "
 def loose_caches(path, text):
     """Caches that no list knows: functools' own, and mappings of a module that are made empty and are no declared table (those are in capitals)."""
     found = []
-    tree = ast.parse(text)
-    for node in ast.walk(tree):
+    for node in ast.walk(tree(text)):
         if isinstance(node, (ast.Name, ast.Attribute)) and (getattr(node, "id", None) or node.attr) in ("lru_cache", "cache") and isinstance(
                 getattr(node, "value", None), ast.Name) and node.value.id == "functools":
             found.append(f"{path}:{node.lineno}: functools.{node.attr}: write remembered(...) of machine/caches.py")
         if isinstance(node, ast.ImportFrom) and node.module == "functools" and {a.name for a in node.names} & {"lru_cache", "cache"}:
             found.append(f"{path}:{node.lineno}: functools' cache: write remembered(...) of machine/caches.py")
-    for node in tree.body:
+    for node in tree(text).body:
         target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0] if isinstance(node, ast.Assign) else None
         if not isinstance(target, ast.Name) or target.id.isupper() or node.value is None:
             continue
@@ -315,7 +329,7 @@ def questions(path, text):
         for child in ast.iter_child_nodes(node):
             visit(child, told)
 
-    visit(ast.parse(text), False)
+    visit(tree(text), False)
     return found
 
 
@@ -341,7 +355,7 @@ def own_names(sources):
     """The underscore attributes and methods of networks and their parameters, but for those that arrays have too."""
     found = set()
     for file, kind in NETWORKS.items():
-        [its] = [node for node in ast.parse(sources[f"networks/{file}"]).body if isinstance(node, ast.ClassDef) and node.name == kind]
+        [its] = [node for node in tree(sources[f"networks/{file}"]).body if isinstance(node, ast.ClassDef) and node.name == kind]
         for node in its.body:
             if isinstance(node, ast.FunctionDef):
                 found.add(node.name)
@@ -354,7 +368,7 @@ def taken_from_networks(sources):
     """Where a module outside networks/ reads such a name of something that is not its own self."""
     names, found = own_names(sources), []
     for path, text in sorted(sources.items()):
-        for node in ast.walk(ast.parse(text)) if not path.startswith("networks/") else ():
+        for node in ast.walk(tree(text)) if not path.startswith("networks/") else ():
             if isinstance(node, ast.Attribute) and node.attr in names and not (isinstance(node.value, ast.Name) and node.value.id == "self"):
                 found.append(f"{path}:{node.lineno}: {ast.unparse(node)}")
     return found
@@ -382,7 +396,7 @@ def test_a_look_into_a_network_is_found(path, text, found):
 def private_imports(sources):
     """Names with an underscore that cross a file."""
     modules = {("gradloom/" + p).removesuffix(".py").removesuffix("/__init__").replace("/", ".") for p in sources}
-    return [f"{path}:{node.lineno}: {alias.name} is private where it comes from" for path, text in sources.items() for node in ast.walk(ast.parse(text))
+    return [f"{path}:{node.lineno}: {alias.name} is private where it comes from" for path, text in sources.items() for node in ast.walk(tree(text))
             if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").startswith("gradloom")) for alias in node.names
             if alias.name.startswith("_") and not alias.name.startswith("__") and not any(m.endswith("." + alias.name) for m in modules)]
 
@@ -397,10 +411,10 @@ def circles(sources):
     names = {("gradloom/" + p).removesuffix(".py").removesuffix("/__init__").replace("/", "."): p for p in sources}
     graph = {}
     for name, path in names.items():
-        typing = [n for n in ast.walk(ast.parse(sources[path])) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.unparse(n.test)]
+        typing = [n for n in ast.walk(tree(sources[path])) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.unparse(n.test)]
         hidden = {line for n in typing for line in range(n.lineno, n.end_lineno + 1)}
         found = set()
-        for reference, line in References(path).read_imports(ast.parse(sources[path])):
+        for reference, line in References(path).read_imports(tree(sources[path])):
             if line not in hidden:
                 target = next((".".join(reference.split(".")[:k]) for k in range(len(reference.split(".")), 0, -1)
                                if ".".join(reference.split(".")[:k]) in names), None)

@@ -78,6 +78,9 @@ def differentiable_cases():
             yield pytest.param(operation, found, id=name)
 
 
+DIFFERENTIABLE = list(differentiable_cases())
+
+
 def total(outputs, add, real, imag):
     loss = 0.0
     for k, y in enumerate(outputs):
@@ -88,7 +91,7 @@ def total(outputs, add, real, imag):
     return loss
 
 
-@pytest.mark.parametrize(("operation", "found"), list(differentiable_cases()))
+@pytest.mark.parametrize(("operation", "found"), DIFFERENTIABLE)
 def test_torch_s_gradient_of_an_operation_on_tensors_is_ours(operation, found):
     refused = ran = 0
     for case in found:
@@ -134,7 +137,7 @@ def backwards(loss, values, directions):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(("operation", "found"), list(differentiable_cases()))
+@pytest.mark.parametrize(("operation", "found"), DIFFERENTIABLE)
 def test_torch_s_transforms_of_an_operation_on_tensors_are_right_or_refused(operation, found):
     for case in found:
         values = case.values()

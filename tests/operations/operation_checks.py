@@ -102,6 +102,9 @@ def in_type(case: Case, dtype: Any) -> Case:
     return case.at([x.to(dtype) for x in case.values()])
 
 
+LEADS = ((2,), (3,), (1, 2))  # leading axes of walks
+
+
 # ----- the checks -------------------------------------------------------------------------------------------------------
 
 
@@ -179,26 +182,34 @@ def weighted(arrays: Any, weights: list[Any]) -> Any:
     return total
 
 
-def check_leads(case: Case, leads: Any = ((2,), (3,), (1, 2))) -> None:
+def check_leads(case: Case) -> None:
     """Walks with leading axes equal the stack of plain walks."""
     traced = Traced(case)
-    outputs = [y._value for y in traced.outputs]
-    for lead in leads:
-        count = math.prod(lead)
-        dots = directions(case.values(), "dots", lead=lead)
-        bars = directions(outputs, "bars", lead=lead)
+    values, outputs = case.values(), [y._value for y in traced.outputs]
+    dots, bars = directions(values, "dots", lead=(3,)), directions(outputs, "bars", lead=(3,))
+
+    def plain(walk: Any, starts: list[Any]) -> list[Any]:
+        """What the walk finds from each of the three starts, one at a time and stacked."""
+        found = [walk([None if s is None else s[i] for s in starts]) for i in range(3)]
+        return [torch.stack(parts) for parts in zip(*found, strict=True)]
+
+    def first(stacks: list[Any], lead: tuple[int, ...]) -> list[Any]:
+        """As many of the three as the leading axes have places."""
+        return [None if x is None else x[: math.prod(lead)].reshape(*lead, *x.shape[1:]) for x in stacks]
+
+    pulled = plain(traced.pull, bars)
+    for k in [*range(len(dots)), None] if len(dots) > 1 else [None]:
+        chosen = [d if k in (None, j) else None for j, d in enumerate(dots)]
+        pushed = plain(traced.push, chosen)
+        for lead in LEADS:
+            for recorded in (False, True):
+                same(traced.push(first(chosen, lead), recorded, lead), first(pushed, lead), f"{case}: push of input {k} with lead {lead}", 1e-12)
+    for lead in LEADS:
         for recorded in (False, True):
-            for k in [*range(len(dots)), None] if len(dots) > 1 else [None]:
-                chosen = [d if k in (None, j) else None for j, d in enumerate(dots)]
-                parts = [traced.push([None if d is None else flat(d, lead)[i] for d in chosen]) for i in range(count)]
-                expected = [torch.stack(p).reshape((*lead, *y.shape)) for p, y in zip(zip(*parts, strict=True), outputs, strict=True)]
-                same(traced.push(chosen, recorded, lead), expected, f"{case}: push of input {k} with lead {lead}", 1e-12)
-            parts = [traced.pull([flat(b, lead)[i] for b in bars]) for i in range(count)]
-            expected = [torch.stack(p).reshape((*lead, *x.shape)) for p, x in zip(zip(*parts, strict=True), case.values(), strict=True)]
-            same(traced.pull(bars, recorded, lead), expected, f"{case}: pull with lead {lead}", 1e-12)
+            same(traced.pull(first(bars, lead), recorded, lead), first(pulled, lead), f"{case}: pull with lead {lead}", 1e-12)
 
 
-def check_leads_again(case: Case, leads: Any = ((2,), (1, 2))) -> None:
+def check_leads_again(case: Case) -> None:
     """What a recorded walk with leading axes has made is differentiated as the sum of what plain recorded walks make, by every walk.
 
     The tangents and cotangents that it starts from depend on the variables, so that every node it makes lies on the way.
@@ -225,18 +236,18 @@ def check_leads_again(case: Case, leads: Any = ((2,), (1, 2))) -> None:
     def filled(found: Any, lead: tuple[int, ...] = ()) -> list[Any]:
         return [torch.zeros((*lead, *x.shape), dtype=x.dtype) if g is None else g._value if type(g) is dlarray else g for g, x in zip(found, values, strict=True)]
 
-    for lead in leads:
-        for ahead in (True, False):
+    for ahead in (True, False):
+        ways_two = directions(values if ahead else outputs, "ways", lead=(2,))
+        weights_two = directions(outputs if ahead else values, "weights", lead=(2,))
+        bars = [torch.zeros_like(x) for x in values]
+        for i in range(2):
+            node = walked(ahead, [w[i] for w in ways_two], [w[i] for w in weights_two], ())
+            if node is not None:
+                bars = [a + b for a, b in zip(bars, filled(pulling.pull({node: one.clone()}, traced.variables)), strict=True)]
+        slopes = torch.stack([inner(bars, [d[i] for d in dots_two]) for i in range(2)])
+        for lead in ((2,), (1, 2)):
             what = f"{case}: {'push' if ahead else 'pull'} with lead {lead}, "
-            ways = directions(values if ahead else outputs, "ways", lead=lead)
-            weights = directions(outputs if ahead else values, "weights", lead=lead)
-            bars = [torch.zeros_like(x) for x in values]
-            for i in range(math.prod(lead)):
-                node = walked(ahead, [flat(w, lead)[i] for w in ways], [flat(w, lead)[i] for w in weights], ())
-                if node is not None:
-                    bars = [a + b for a, b in zip(bars, filled(pulling.pull({node: one.clone()}, traced.variables)), strict=True)]
-            slopes = torch.stack([inner(bars, [d[i] for d in dots_two]) for i in range(2)])
-            node = walked(ahead, ways, weights, lead)
+            node = walked(ahead, *([w.reshape(*lead, *w.shape[1:]) for w in drawn] for drawn in (ways_two, weights_two)), lead)
             if node is None:
                 same(bars, [torch.zeros_like(x) for x in values], what + "constant", 1e-300)
                 continue
@@ -259,10 +270,6 @@ def check_leads_again(case: Case, leads: Any = ((2,), (1, 2))) -> None:
                     (y_dot,) = pushing.push([node], dict(zip(traced.variables, map(held, its), strict=True)), recorded=recorded, lead=lead_two)
                     y_dot = torch.zeros_like(expected) if y_dot is None else y_dot._value if recorded else y_dot
                     same([y_dot], [expected], f"{what}{how}push with lead {lead_two}", 1e-10)
-
-
-def flat(x: Any, lead: tuple[int, ...]) -> Any:
-    return x.reshape(math.prod(lead), *x.shape[len(lead) :])
 
 
 def check_fused(case: Case, monkeypatch: Any) -> None:

@@ -72,6 +72,7 @@ def differences(reference: Any, point: tuple[float, ...], params: dict[str, Any]
         xs = [mp.mpf(x) for x in point]
         steps = [step * min(abs(x), 1) if x else step for x in xs]
 
+        @cache
         def at(*moved: int) -> Any:
             return reference.value(*[x + moved.count(k + 1) * h - moved.count(-k - 1) * h for k, (x, h) in enumerate(zip(xs, steps, strict=True))], **params)
 

@@ -39,8 +39,10 @@ def _meanwhile(instead: str) -> str:
 
 def of_module(name: str, known: Iterable[str]) -> str:
     """What the AttributeError for a name that gradloom does not have says."""
-    known = [k for k in known if not k.startswith("_")]
     text = f"module 'gradloom' has no attribute {name!r}"
+    if name.startswith("_"):  # no word of anybody's: tools ask every module for such names
+        return text
+    known = [k for k in known if not k.startswith("_")]
     if name in matlab.ABSENT:
         return (f"{text}: MATLAB's {name} has no counterpart here; "
                 "write it in the operations that are (see docs/operations.md)")
