@@ -8,7 +8,8 @@ import sys
 import numpy as np
 import pytest
 import torch
-from helpers import stream, within
+from helpers import seeded, stream, uniform, within
+from random_programs import SHAPES, program
 
 import gradloom as gl
 from gradloom.core import progress as progress_module
@@ -85,6 +86,49 @@ def test_diagonal_is_proved():
         gl.dlfeval(lambda x: gl.dljacobian(gl.flip(x, axis=0), x), x).diagonal()
     with pytest.raises(gl.ShapeError, match="one shape"):
         gl.dlfeval(lambda x: gl.dljacobian(gl.sum(x, axis=0), x), x).diagonal()
+
+
+@pytest.mark.parametrize("picked", [([0, 1], [2, 3]), ([2, 3], [0, 1]), ([1, 0], [3, 2]), ([0], [1, 2, 3]), ([0, 1], [0, 1]), ([0, 1, 2], [1]), ([3, 3], [2, 3])])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_diagonals_of_what_was_picked_and_joined(picked, axis):
+    """Right where there is nothing beside the diagonal, else refused."""
+    x = gl.dlarray(RNG.standard_normal((4, 4)))
+
+    def parts(x):
+        return [f(gl.take(x, where, axis=axis)) for f, where in zip((gl.sin, gl.exp), picked, strict=True)]
+
+    J = gl.dlfeval(lambda x: gl.dljacobian(gl.concat(parts(x), axis=axis), x), x)
+    matrix = np.asarray(J.matrix())
+    if np.array_equal(matrix, np.diag(np.diag(matrix))):
+        close(J.diagonal(), np.diag(matrix).reshape(4, 4))
+    else:
+        with pytest.raises(gl.ShapeError, match=f"u's axis {axis} is not where x's axis {axis} is"):
+            J.diagonal()
+
+
+@pytest.mark.parametrize("seed", range(0, 30, 10))
+def test_of_random_programs(seed):
+    """Kernels, norms, sparse matrices and diagonals are those of the dense matrix, or a diagonal is refused."""
+    for k in range(seed, seed + 10):
+        x = gl.dlarray(uniform(SHAPES[k % len(SHAPES)], torch.float64, seeded(k)))
+        J = gl.dlfeval(lambda x, k=k: gl.dljacobian(program(k, 5)(x) * 1, x) if program(k, 5)(x).traced else None, x)
+        if J is None:
+            continue
+        matrix = np.asarray(J.matrix())
+        if not np.isfinite(matrix).all():
+            continue
+        close(J.row_norms(), np.linalg.norm(matrix, axis=1).reshape(J.u_shape))
+        close(J.gram(), (matrix @ matrix.T).reshape(J.u_shape * 2))
+        close(J.T.gram(), (matrix.T @ matrix).reshape(J.x_shape * 2))
+        close(J.tosparse().toarray(), matrix)
+        close((2 * J - J).matrix(), matrix)
+        if J.u_shape == J.x_shape:
+            try:
+                diagonal = J.diagonal()
+            except gl.ShapeError:
+                continue
+            close(diagonal, np.diag(matrix).reshape(J.x_shape))
+            close(matrix, np.diag(np.diag(matrix)))
 
 
 def test_sparse_and_linear_operator():

@@ -121,7 +121,8 @@ class Elementwise(Operation):
             if not want:
                 bars.append(None)
             elif fused is not None:
-                bars.append(fused.call(v, params, node, y_bar, lead, wanted))
+                bars.append(None if self.absent[k] and not node.parents[k].dtype.is_complex else
+                            fused.call(v, params, node, y_bar, lead, wanted))
             elif complex_:
                 bars.append(self._complex_pull(k, v, params, node, y_bar))
             else:

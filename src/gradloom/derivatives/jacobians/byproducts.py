@@ -26,7 +26,7 @@ from ...machine.dtypes import NAMES, entry_type
 from ...machine.memory import readable_bytes
 from ..walks.meetings import push
 from .description import described_term
-from .independence import in_order
+from .independence import at_one_place
 from .parts import SMALL
 
 if TYPE_CHECKING:
@@ -137,9 +137,9 @@ def diagonal(J: Jacobian, i: int, j: int) -> dlarray:
     total = torch.zeros(u.shape, dtype=J.dtype, device=u.device)
     for term in block.terms if block is not None else ():
         for k, (a, b) in enumerate(zip(term.out, term.inn, strict=True)):
-            if a.indices != b.indices or not (in_order(a) and in_order(b) or a.table_key == b.table_key):
+            if not at_one_place(a, b):
                 raise ShapeError(
-                    f"this Jacobian is not proved to be diagonal: u's axis {k} is not tied to x's axis {k} "
+                    f"this Jacobian is not proved to be diagonal: u's axis {k} is not where x's axis {k} is "
                     f"({described_term(term, u, x)}); write J.dense(), or dljacobian(u, x, axis) for batches")
         if term.conjugate:
             raise TypeRefused("u depends on conj(x) too, so its Jacobian is not a diagonal of numbers; use J @ v")

@@ -79,9 +79,9 @@ def _same_places(a: Axis, b: Axis) -> bool:
     return decided(((one == other) | (one < 0) | (other < 0)).all())
 
 
-def in_order(axis: Axis) -> bool:
-    """Whether an axis of one index is at that index itself."""
-    return axis.positions is None or decided((axis.positions == torch.arange(axis.size, device="cpu")).all())
+def at_one_place(a: Axis, b: Axis) -> bool:
+    """Whether two axes of the same indices are at one position, or both nowhere, for each of them."""
+    return a.indices == b.indices and (a.table_key == b.table_key or decided((a.table() == b.table()).all()))
 
 
 def _matching(choices: list[list[int]]) -> bool:
@@ -111,4 +111,4 @@ def _mixer(u: Node, x: Node, seed: Block) -> int | None:
     return None
 
 
-__all__ = ["Partners", "in_order", "independence"]
+__all__ = ["Partners", "at_one_place", "independence"]

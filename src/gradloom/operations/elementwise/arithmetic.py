@@ -288,8 +288,7 @@ real = elementwise("real", lambda x: x.real.clone() if x.is_complex() else x, 1,
                    doc="The real part.", matlab="real", promotes=False)
 imag = elementwise("imag", lambda x: x.imag.clone() if x.is_complex() else torch.zeros_like(x),
                    0, complex_partials=[(-0.5j, 0.5j)],
-                   # of which the walk takes the real part for a real x
-                   fused_pull=lambda y_bar: None if y_bar.dtype in HALF else y_bar * 1j,
+                   fused_pull=lambda y_bar: y_bar * 1j,
                    complex_fused=True, act=lambda operation, inputs, params: inputs[0].times(-1j).real_part(),
                    doc="The imaginary part.", matlab="imag", promotes=False)
 
