@@ -163,10 +163,13 @@ class Accumulation:
                 partial = (partial if partial.shape == step.shape else partial.expand(step.shape)).reshape(-1)
                 partial = partial if step.rows is None else partial.index_select(0, step.rows)
         before, product = step.entries.values(slots), slots[step.slots]
+        if not isinstance(before, Tensor) and before == 1:
+            product[...] = partial
+            return
         if isinstance(before, Tensor) and before.ndim:
             torch.mul(before, partial, out=product)
         else:
-            product[...] = partial if before == 1 else before * partial
+            product[...] = before * partial
         if node.trace.guarded or step.selects:
             product.masked_fill_(torch.as_tensor((before == 0) | (partial == 0), device="cpu"), 0)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from ...core.array import dlarray
 from ...core.containers import flatten, unflatten
@@ -16,6 +17,8 @@ from ...machine.dtypes import NUMBER_TYPES, Tensor
 from .accelerating import Calls
 from .evaluate import dlfeval, refuse_suspended
 from .gradient import dlgradient
+
+_PLAIN = frozenset((np.dtype("float64"), np.dtype("float32")))  # NumPy's own, in this machine's order of bytes
 
 
 def value_and_gradient(function: Callable[..., Any], /, *, argument: int | str
@@ -136,7 +139,17 @@ def as_variable(x: Any) -> Any:
     """A dlarray for what can be differentiated; text, None and the like stay what they are."""
     if type(x) is dlarray or not isinstance(x, (np.ndarray, np.generic, Tensor, *NUMBER_TYPES)) or isinstance(x, bool):
         return x
+    if type(x) is np.ndarray and x.dtype in _PLAIN and x.flags.c_contiguous and x.flags.writeable:
+        return dlarray._made(torch.from_numpy(x).clone(), None)  # quick way; the plain one is below
     return dlarray(x)
+
+
+def as_numpy(x: dlarray) -> np.ndarray:
+    """Fresh writable memory, in C order."""
+    value = x._value
+    if value.is_cpu and value.dtype in (torch.float64, torch.float32):
+        return np.array(value.numpy(), order="C")  # quick way; the plain one is below
+    return np.array(x, order="C")
 
 
 def apart(own: bool, function: Callable[..., Any], /, *args: Any) -> Any:
@@ -152,7 +165,7 @@ def _returned(g: dlarray, x: Any) -> Any:
     if isinstance(x, Tensor):
         return g._value.clone()
     if isinstance(x, np.ndarray):
-        return np.array(g, order="C")
+        return as_numpy(g)
     return g.item() if type(x) in NUMBER_TYPES else np.array(g)[()]
 
 

@@ -6,7 +6,6 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 
 from ...core.array import dlarray
@@ -16,7 +15,7 @@ from ...machine.dtypes import NAMES, NUMBER_TYPES, Tensor, differentiable
 from ..sparse.dense import jacobian_of
 from .accelerating import Calls
 from .evaluate import dlfeval, refuse_suspended
-from .functions import apart, as_variable, called, place_of, without
+from .functions import apart, as_numpy, as_variable, called, place_of, without
 from .gradient import dlgradient
 
 
@@ -185,7 +184,7 @@ def _as_given(found: Any, given: Any) -> Any:
         return found
     if isinstance(given, Tensor):
         return found._value.clone()
-    result = np.array(found, order="C")
+    result = as_numpy(found)
     if result.ndim:
         return result
     return result.item() if type(given) in NUMBER_TYPES else result[()]
