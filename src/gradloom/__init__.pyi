@@ -458,7 +458,7 @@ def groupnorm(x: Any, num_groups: Any, offset: Any, scale: Any, /, *, epsilon: A
     """Each group of channels of each observation with mean 0 and variance 1, then scaled and shifted channel by channel."""
 def gru(x: Any, h0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, /, *, reset_gate_mode: Any = 'after-multiplication', mask: Any = None, state_activation: Any = 'tanh', gate_activation: Any = 'sigmoid', data_format: Any = None) -> Any:
     """The gated recurrent unit along T: the states of all time steps, and the last one, (y, h)."""
-def hessian(function: Any, /, *, argument: Any = 0) -> Any:
+def hessian(function: Any, /, *, argument: Any = 0, accelerate: Any = True) -> Any:
     """The function that returns the Hessian of a scalar `function` with respect to one argument; the others are passed through."""
 def hfft(x: Any, /, *, n: Any = None, axis: Any = -1, norm: Any = 'backward') -> Any:
     """The real `fft` of a signal with conjugate symmetry, from its first half: n numbers, 2 (m - 1) for m entries unless given."""
@@ -510,7 +510,7 @@ def isinf(x: Any, /) -> Any:
     """x is infinite."""
 def isnan(x: Any, /) -> Any:
     """x is NaN."""
-def jacobian(function: Any, /, *, argument: Any = 0) -> Any:
+def jacobian(function: Any, /, *, argument: Any = 0, accelerate: Any = True) -> Any:
     """The function that returns the Jacobian of `function`'s value with respect to one argument; the others are passed through."""
 def jvp(u: Any, x: Any, v: Any, /, *, enable_higher_derivatives: Any = False) -> Any:
     """The Jacobian of u with respect to x times a direction v, by one walk forwards."""
@@ -752,9 +752,9 @@ def solve_triangular(a: Any, b: Any, /, *, upper: Any = False) -> Any:
     """The solution y of a y = b where only one triangle of a is read: the lower, or with `upper=True` the upper."""
 def sort(x: Any, /, *, axis: Any = -1, descending: Any = False, stable: Any = True) -> Any:
     """The elements in order along an axis. Equal ones keep their order, `stable` or not; a NaN counts as larger than every number."""
-def sparse_hessian(function: Any, /, *, argument: Any = 0, check: Any = False) -> Any:
+def sparse_hessian(function: Any, /, *, argument: Any = 0, check: Any = False, accelerate: Any = True) -> Any:
     """The function that returns the Hessian of a scalar `function` as a SciPy sparse array."""
-def sparse_jacobian(function: Any, /, *, argument: Any = 0, check: Any = False) -> Any:
+def sparse_jacobian(function: Any, /, *, argument: Any = 0, check: Any = False, accelerate: Any = True) -> Any:
     """The function that returns the Jacobian of `function`'s value as a SciPy sparse array, for stencils, residuals and the like."""
 def sparse_matmul(a: Any, x: Any, /) -> Any:
     """A constant SciPy sparse matrix times x, a vector or a matrix."""
@@ -826,7 +826,7 @@ def unstack(x: Any, /, *, axis: Any = 0) -> Any:
     """The entries along an axis, which is dropped, as a tuple: the inverse of `stack`."""
 def update_info(monitor: Any, /, **values: Any) -> Any:
     """Say what a monitor shows beside its metrics: `update_info(monitor, epoch=3)`."""
-def value_and_gradient(function: Any, /, *, argument: Any = 0) -> Any:
+def value_and_gradient(function: Any, /, *, argument: Any = 0, accelerate: Any = True) -> Any:
     """The function that returns `function`'s value and its gradient with respect to one argument; the others are passed through."""
 def var(x: Any, /, *, axis: Any = None, correction: Any = 0.0, keepdims: Any = False) -> Any:
     """The variance over axes: the mean square distance from the mean, with n - correction in the denominator."""

@@ -10,12 +10,10 @@ import weakref
 
 import numpy as np
 import pytest
-import torch
 from helpers import stream
 
 import gradloom as gl
 from gradloom import layers
-from gradloom.interop.torch import from_torch
 from gradloom.machine.questions import ends_recording
 
 rng = stream(14)
@@ -322,16 +320,6 @@ def test_a_custom_layer_that_reads_a_global():
 
 
 FACTOR = 2.0
-
-
-def test_torch_modules_stay_plain_and_right():
-    module = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.ReLU())
-    net = from_torch(module)
-    fun = lambda net, x: gl.sum(net(x) ** 2)
-    fast = gl.dlaccelerate(fun)
-    for _ in range(6):
-        x = gl.dlarray(rng.normal(size=(4, 3)).astype("f"))
-        same(fast(net, x), fun(net, x), 1e-5)
 
 
 def test_what_acts_on_the_world_unheard_ends_a_recording():

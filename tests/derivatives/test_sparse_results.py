@@ -49,7 +49,7 @@ def test_probes_see_small_mistakes(monkeypatch, dtype, size):
     values = compressed.Prepared.values
 
     def wrong(self, order, device):
-        found = values(self, order, device).copy()
+        found = values(self, order, device).clone()
         found[17] *= 2 if "16" in dtype else 1.25
         return found
 

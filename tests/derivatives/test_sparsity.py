@@ -272,7 +272,7 @@ def test_entries_are_merged_where_they_meet():
 def test_probes_see_a_wrong_entry(monkeypatch):
     sparse = gl.sparse_jacobian(lambda x: x**2 + gl.roll(x, 1), check=True)
     sparse(POINT)
-    monkeypatch.setattr("gradloom.derivatives.sparse.partials.Accumulation.values", lambda self, order: np.ones(24))
+    monkeypatch.setattr("gradloom.derivatives.sparse.partials.Accumulation.values", lambda self, order: torch.ones(24, dtype=torch.float64))
     with pytest.raises(gl.GradloomError, match=r"differs from a plain walk by .*use jacobian"):
         sparse(POINT)
 

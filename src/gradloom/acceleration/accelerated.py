@@ -8,7 +8,7 @@ import threading
 import types
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import torch
@@ -18,13 +18,14 @@ from ..core.containers import Structure, flatten, unflatten
 from ..core.errors import GradloomWarning, TypeRefused, line_of, user_site
 from ..core.finite import checking
 from ..core.trace import live
+from ..derivatives.words import accelerating
 from ..derivatives.words.evaluate import dlfeval, refuse_suspended
 from ..machine.modes import under
 from ..machine.questions import thread
 from ..vocabulary.misspelled import nearest
 from .comparing import close, generators, other_generators, put_back
 from .copies import Back, copied_as_they_are
-from .entry import MISS, Entry, NoKey, held_by, key_of, plain_leaf
+from .entry import MISS, Entry, NoKey, Refusal, held_by, key_of, plain_leaf
 from .outside import Outside
 from .program import Program
 from .recorder import Recorder
@@ -33,6 +34,7 @@ from .snapshots import Unfollowed
 from .writing import straight
 
 EXECUTORS = ("auto", "replay", "scalars")
+SELDOM = 16  # of so many calls one is looked at where each has been of another kind
 ATTEMPTS = 5  # recordings of one kind that differ, until it stays plain
 log = logging.getLogger("gradloom")
 
@@ -64,9 +66,11 @@ class AcceleratedFunction:
         """Forget every recording."""
         with self._lock:
             self._entries: dict[Any, tuple[Entry, ...]] = {}
+            self._refusals: dict[Any, tuple[Refusal, ...]] = {}
             self._kinds: OrderedDict[Any, _Kind] = OrderedDict()
             self._outside: Outside | None = None
             self._hits = self._misses = 0
+            self._alone = 0  # calls in a row that were the first of their kinds, or of none
             self._miss = ""
             self._plain: str | None = None  # why no call is accelerated
             self._crowded = False
@@ -110,14 +114,17 @@ class AcceleratedFunction:
     # ----- calls -----
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._called(self.function, False, args, kwargs)
+        return self._called(self.function, (False,), args, kwargs)
 
     def __dlfeval__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What `dlfeval(self, ...)` gives: evaluation and function are one recording."""
-        return self._called(functools.partial(dlfeval, self.function), True, args, kwargs)
+        return self._called(functools.partial(dlfeval, self.function), (True,), args, kwargs)
 
-    def _called(self, function: Callable[..., Any], evaluated: bool, args: tuple[Any, ...],
-                kwargs: dict[str, Any]) -> Any:
+    def replaying(self, run: Callable[..., Any], way: Hashable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What `run(*args, **kwargs)` gives, which calls the function, in a way that is told by `way`."""
+        return self._called(run, (False, way), args, kwargs)
+
+    def _called(self, function: Callable[..., Any], way: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if not self.enabled or self._plain is not None or thread.recording or checking():
             return function(*args, **kwargs)
         outside = self._outside
@@ -125,17 +132,17 @@ class AcceleratedFunction:
             changed = outside.changed()
             if changed is not None:
                 with self._lock:
-                    self._entries, self._outside = {}, None
+                    self._entries, self._refusals, self._outside = {}, {}, None
                     self._kinds.clear()
                 self._miss = f"{changed} has changed"
-        form = (evaluated, torch.get_default_dtype(), len(args), *kwargs)
+        form = (way, torch.get_default_dtype(), len(args), *kwargs)
         for entry in self._entries.get(form, ()):
             if entry.outside is not None and (changed := entry.outside.changed()) is not None:
                 self._drop(entry)
                 self._miss = f"{changed} has changed"
                 continue
             checked = not entry.verified or self.check_mode != "none"
-            state = generators() if entry.program.draws else None
+            state = generators() if entry.draws else None
             found = entry.call(args, kwargs)
             if found is not MISS:
                 self._hits += 1
@@ -148,6 +155,12 @@ class AcceleratedFunction:
             if state is not None:
                 put_back(state)
         self._misses += 1
+        for refusal in self._refusals.get(form, ()):  # quick way: `_missed` finds the same, in twice the time
+            if refusal.call(args, kwargs) is not MISS:
+                self._miss = refusal.why
+                return function(*args, **kwargs)
+        if self._alone > 4 * self.cache_size and self._misses % SELDOM:  # looking costs more than it has brought
+            return function(*args, **kwargs)
         return self._missed(function, form, args, kwargs)
 
     def _missed(self, function: Callable[..., Any], form: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -162,7 +175,7 @@ class AcceleratedFunction:
         if len({id(x) for x in arrays}) < len(arrays):
             self._miss = "one array is passed in two places"
             return function(*args, **kwargs)
-        if not form[0] and not copied_as_they_are((args, kwargs)):
+        if not form[0][0] and not copied_as_they_are((args, kwargs)):
             self._miss = "an argument is a container of another class than list, tuple and dict; call it in dlfeval"
             return function(*args, **kwargs)
         try:
@@ -170,6 +183,7 @@ class AcceleratedFunction:
             kind = self._kinds.get(key)
         except (NoKey, TypeError) as error:
             self._miss = str(error)
+            self._alone += 1
             return function(*args, **kwargs)
         if kind is None:
             with self._lock:
@@ -177,9 +191,14 @@ class AcceleratedFunction:
                 while len(self._kinds) > 4 * self.cache_size:
                     self._kinds.popitem(last=False)
             self._miss = "it is the first call of its kind"
+            self._alone += 1
             return function(*args, **kwargs)
+        self._alone = 0
         if kind.why is not None:
             self._miss = kind.why
+            with self._lock, contextlib.suppress(NoKey):
+                refusals = (Refusal(args, kwargs, kind.why), *self._refusals.get(form, ()))
+                self._refusals = {**self._refusals, form: refusals[:self.cache_size]}
             return function(*args, **kwargs)
         return self._recorded(function, form, kind, args, kwargs, leaves, structure)
 
@@ -362,5 +381,7 @@ def dlaccelerate(function: Callable[..., Any], /, *, executor: str = "auto",
         return function
     return AcceleratedFunction(function, executor, cache_size)
 
+
+accelerating.register(AcceleratedFunction)
 
 __all__ = ["AcceleratedFunction", "dlaccelerate"]

@@ -21,6 +21,12 @@ def _named(*names: str) -> set[Any]:
     return _of(torch, *names) | _of(Tensor, *names)
 
 
+def _overloads(*names: str) -> set[Any]:
+    """torch's operations of these names, which rules for its modules call."""
+    return {getattr(packet, overload) for packet in [getattr(torch.ops.aten, name) for name in names]
+            for overload in packet.overloads()}
+
+
 # Questions whose answers depend on shapes, types and places alone.
 METADATA = {getattr(Tensor, name).__get__ for name in (
     "shape", "dtype", "device", "ndim", "is_cuda", "is_cpu", "is_meta", "layout", "is_sparse", "is_sparse_csr",
@@ -40,8 +46,11 @@ VALUES = TRUTHS | INTEGERS | _of(
 MOST = 64  # numbers of a tensor that a guard compares
 
 _WHERE = torch.where
+_INDEX = _overloads("index")
 SHAPED = _named("nonzero", "masked_select", "unique", "bincount", "repeat_interleave", "unique_consecutive",
                 "argwhere", "histc") | {_WHERE, Tensor.__getitem__, torch.nonzero_static} - {torch.histc, Tensor.histc}
+SHAPED |= _INDEX | _overloads("nonzero", "masked_select", "_unique", "_unique2", "unique_dim", "unique_consecutive",
+                              "unique_dim_consecutive", "bincount", "repeat_interleave", "argwhere")
 
 _DRAWING = ("rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like", "bernoulli",
             "multinomial", "normal", "poisson", "binomial", "dropout", "native_dropout", "alpha_dropout", "rrelu",
@@ -79,6 +88,6 @@ def drawn(function: Any, kwargs: dict[str, Any]) -> bool:
 
 def depends_on_values(function: Any, given: list[Tensor], args: tuple[Any, ...]) -> bool:
     """Whether the shape of a call's results does."""
-    if function is Tensor.__getitem__:
+    if function is Tensor.__getitem__ or function in _INDEX:
         return any([x.dtype in (torch.bool, torch.uint8) for x in given[1:]])
     return function is not _WHERE or len(args) == 1

@@ -55,22 +55,17 @@ def _leaf_key(x: Any) -> Any:
                 "numbers")
 
 
-class Entry:
-    """One recording of one kind: `call(args, kwargs)` gives what the function gives, or MISS."""
+class _Asking:
+    """What the key asks of the arguments of one kind of calls, as lines of Python that end where it is another."""
 
-    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, program: Program,
-                 run: Callable[..., Any], executor: str):
-        self.program, self.run, self.executor = program, run, executor
-        self.hits, self.verified = 0, False
-        self.outside: Any = None  # what its arguments run and read, where that is more than the function does
+    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]):
         self._lines: list[str] = []
         self._values: list[str] = []
         self._count = self._inside = 0
         self._handles: list[str] = []  # where arrays are that the caller may hold
         self._places: dict[int, str] = {}  # of each of them: where it comes in
-        self._names = Names({"dlarray": dlarray, "run": run, "made": dlarray._made, "unflatten": unflatten,
-                             "flatten": flatten, "children_of": children_of, "MISS": MISS, "live": live,
-                             "apart": apart})
+        self._names = Names({"dlarray": dlarray, "made": dlarray._made, "unflatten": unflatten, "flatten": flatten,
+                             "children_of": children_of, "MISS": MISS, "live": live, "apart": apart})
         if args:
             places = [f"a{k}" for k in range(len(args))]
             self._lines.append(f"{', '.join(places)}, = args")
@@ -80,11 +75,6 @@ class Entry:
             self._take(x, f"kwargs[{name!r}]")
         if len(self._handles) > 1:  # the same array in two places is another kind
             self._miss(f"len({{{', '.join([f'id({h})' for h in self._handles])}}}) != {len(self._handles)}")
-        # what a kernel refuses of other values, the plain call refuses, or knows what to do about
-        self._lines += [f"try: found = run({', '.join(self._values)})", "except Exception: return MISS"]
-        self._lines.append("if found is None: return MISS")
-        self._dress(result)
-        self.call = self._names.made("entry", ["args", "kwargs"], self._lines)
 
     # ----- the way in -----
 
@@ -171,7 +161,32 @@ class Entry:
         self._miss(f"type({place}) is not {self._names.of(type(x))} or {spec} != {self._names.of(structure)}")
         self._several(leaves, its)
 
-    # ----- the way out -----
+
+class Refusal(_Asking):
+    """Calls of one kind that stay plain: `call(args, kwargs)` gives MISS for those of another."""
+
+    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any], why: str):
+        super().__init__(args, kwargs)
+        self.why = why
+        self._lines.append("return None")
+        self.call = self._names.made("refusal", ["args", "kwargs"], self._lines)
+
+
+class Entry(_Asking):
+    """One recording of one kind: `call(args, kwargs)` gives what the function gives, or MISS."""
+
+    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, program: Program,
+                 run: Callable[..., Any], executor: str):
+        super().__init__(args, kwargs)
+        self.program, self.run, self.executor = program, run, executor
+        self.hits, self.verified = 0, False
+        self.draws = program.draws
+        self.outside: Any = None  # what its arguments run and read, where that is more than the function does
+        # what a kernel refuses of other values, the plain call refuses, or knows what to do about
+        self._lines += [f"try: found = {self._names.of(run)}({', '.join(self._values)})",
+                        "except Exception: return MISS", "if found is None: return MISS"]
+        self._dress(result)
+        self.call = self._names.made("entry", ["args", "kwargs"], self._lines)
 
     def _dress(self, result: Any) -> None:
         """Results as the function gives them: numbers alone lie apart from large arrays."""
@@ -227,4 +242,4 @@ def plain_leaf(x: Any) -> bool:
     return type(x) in _VALUES and not (type(x) is float and math.isnan(x))
 
 
-__all__ = ["MISS", "Entry", "NoKey", "held_by", "key_of", "plain_leaf"]
+__all__ = ["MISS", "Entry", "NoKey", "Refusal", "held_by", "key_of", "plain_leaf"]

@@ -180,11 +180,10 @@ class Outside:
                 self._enter(x, words, depth + 1)
         elif hasattr(kind, "runs"):
             self._seen.add(id(value))
-            its = value.runs()
-            if its is None:
-                raise Unfollowed(f"{words} is a network of a torch module, which can change")
-            for x in its:
+            for x in value.runs():
                 self._enter(x, words, depth + 1)
+            for its, read in value.reads():
+                self._place(read, its, depth + 1)
         elif isinstance(value, types.ModuleType):
             self._module(value, words, depth)
         elif kind in (list, tuple, set, frozenset, dict) or isinstance(value, tuple) and hasattr(kind, "_fields"):

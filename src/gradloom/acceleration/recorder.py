@@ -226,8 +226,7 @@ class Recorder(TorchFunctionMode):
             return iter(self.__torch_function__(Tensor.unbind, types, args))
         given = tensors_of((args, kwargs), [])
         if not all([type(x) is Tensor or plain_tensor(x) for x in given]):
-            self.end("it uses a tensor that answers for itself, as torch modules do")
-            return function(*args, **kwargs)
+            return self._answered(function, args, kwargs)
         reads = [self.slot_of(x) for x in given]
         versions = [x._version for x in given]
         moving = any([s.root in self._moving for s in reads])
@@ -240,6 +239,8 @@ class Recorder(TorchFunctionMode):
             self.end(f"it writes into {there}")
             return result
         outputs = tensors_of(result, [])
+        if not all([type(x) is Tensor or plain_tensor(x) for x in outputs]):
+            return result  # what answered it was heard
         if not outputs and not writes:
             if given and moving:
                 self.end(f"{_named(function)} makes Python's what differs from call to call")
@@ -249,6 +250,16 @@ class Recorder(TorchFunctionMode):
             if not outputs:
                 return result
         self._taken(function, args, kwargs, given, reads, writes, result, outputs, moving)
+        return result
+
+    def _answered(self, function: Any, args: Any, kwargs: Any) -> Any:
+        """A call on tensors that answer for themselves, as in torch modules: what answers it is heard."""
+        before = len(self.steps)
+        result = function(*args, **kwargs)
+        found = tensors_of(result, [])
+        if not found and result is not None and len(self.steps) == before or not all(
+                [id(x) in self._slots for x in found if plain_tensor(x)]):
+            self.end(f"{_named(function)} of a tensor that answers for itself gives what no recording hears")
         return result
 
     def _taken(self, function: Any, args: Any, kwargs: Any, given: list[Tensor], reads: list[Slot],

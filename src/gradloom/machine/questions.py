@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from .dtypes import Tensor
+from .modes import under
 
 
 class _Thread(threading.local):
@@ -51,6 +52,15 @@ def usually(quick: Callable[[], bool], question: Callable[[], Tensor]) -> bool:
     with torch._C.DisableTorchFunction():
         answer = quick()
     return answer and bool(question())
+
+
+def heard(function: Callable[..., Any], /, *args: Any) -> Any:
+    """Run what answers torch's calls, from within one of them: what records this thread's calls hears it, too."""
+    recording = thread.recording
+    if not recording or any([torch._C._get_function_stack_at(k) is recording
+                             for k in range(torch._C._len_torch_function_stack())]):
+        return function(*args)
+    return under([recording], function, *args)
 
 
 def ends_recording(why: str) -> None:

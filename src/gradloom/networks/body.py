@@ -2,7 +2,7 @@
 protocol."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from .parameters import Key
@@ -51,8 +51,11 @@ class Body(Protocol):
     def reset(self, values: list[Any]) -> list[Any]:
         """Values with the states that it starts from."""
 
-    def runs(self) -> list[Any] | None:
-        """What it runs and reads besides its values, layers and functions; None where that can change unseen."""
+    def runs(self) -> list[Any]:
+        """What it runs besides its values: layers, functions, classes."""
+
+    def reads(self) -> list[tuple[str, Callable[[], Any]]]:
+        """What it reads that these do not hold, in words, and how it is read."""
 
     def layers(self, values: list[Any]) -> tuple[Any, ...]:
         """Its layers with their parameters, for those that have layers."""

@@ -1,7 +1,7 @@
 """The body of a network of layers: its layers without their parameters, where each parameter is, and how they run."""
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -177,6 +177,10 @@ class LayerGraph:
         """Its layers, and what they hold: functions, networks."""
         held = [x for stage in self.stages for name, x in options_of(stage.layer).items() if name != "name"]
         return [*held, *[stage.layer for stage in self.stages]]
+
+    def reads(self) -> list[tuple[str, Callable[[], Any]]]:
+        """Nothing else."""
+        return []
 
     def usual_setting(self, key: Key) -> Setting:
         """How training treats a learnable unless it is told otherwise."""

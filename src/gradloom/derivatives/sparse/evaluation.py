@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -36,12 +37,13 @@ class Prepared:
         self.square = square
         self.free: set[Place] = set()  # numbers that have changed between calls
         self.shape = math.prod(order[-1].shape), math.prod(order[0].shape)
-        self.dtype = np.dtype(NAMES[entry_type(order[0].dtype)])
+        self.dtype = entry_type(order[0].dtype)
         self.pattern = pattern_of(order, device)
         if self.pattern is not None and square and self.pattern.accumulation is None:
             self.pattern = _symmetrized(self.pattern)
         self._coloring: Coloring | None = None
         self.seeds: Tensor | None = None
+        self.gather: Tensor | None = None
         if self.pattern is not None:
             p = self.pattern
             self.empty = scipy.sparse.csr_array((np.zeros(len(p.columns)), p.columns, p.starts), shape=p.shape)
@@ -65,7 +67,7 @@ class Prepared:
             return f"is sparse, but its pattern needs {self.coloring.count} colours, one walk for each"
         return ""
 
-    def values(self, order: list[Node], device: Any) -> np.ndarray:
+    def values(self, order: list[Node], device: Any) -> Tensor:
         """The entries of the pattern in this trace."""
         p = self.pattern
         assert p is not None
@@ -80,15 +82,41 @@ class Prepared:
         coloring = self.coloring
         backwards = coloring.by == "rows"
         if not coloring.count:
-            return np.zeros(0)
-        if self.seeds is None:
+            return torch.zeros(0, dtype=self.dtype, device="cpu")
+        if self.seeds is None or self.gather is None:
             self.seeds = torch.from_numpy(coloring.colors) == torch.arange(coloring.count, device="cpu")[:, None]
+            self.gather = torch.tensor(coloring.gather, dtype=torch.int64, device="cpu")
         seeds = self.seeds.to(device, order[-1 if backwards else 0].dtype)
         if backwards:
             (compressed,) = pulled(order, {order[-1]: seeds}, [order[0]])
         else:
             (compressed,) = pushed(order, {order[0]: seeds}, [order[-1]])
-        return compressed.to("cpu", entry_type(compressed.dtype)).numpy().reshape(-1).take(coloring.gather)
+        return compressed.to("cpu", entry_type(compressed.dtype)).reshape(-1).index_select(0, self.gather)
+
+
+class SparseResult:
+    """A sparse Jacobian on its way out: its entries as a tensor, in the order of a pattern or all of them."""
+
+    __slots__ = ("_empty", "_values")
+
+    def __init__(self, empty: Any, values: Tensor):
+        self._empty, self._values = empty, values
+
+    def __held__(self) -> list[Tensor]:
+        """The tensor of which it consists."""
+        return [self._values]
+
+    def __filled__(self, tensors: Sequence[Tensor]) -> SparseResult:
+        """The same with other entries."""
+        return SparseResult(self._empty, tensors[0])
+
+    def csr(self) -> Any:
+        """As SciPy's, of fresh arrays."""
+        if self._empty is None:
+            return scipy.sparse.csr_array(self._values.numpy())
+        found = copy.copy(self._empty)  # cheaper than making and checking a new one
+        found.data, found.indices, found.indptr = self._values.numpy(), found.indices.copy(), found.indptr.copy()
+        return found
 
 
 def _symmetrized(p: Pattern) -> Pattern:
@@ -98,11 +126,11 @@ def _symmetrized(p: Pattern) -> Pattern:
     return Pattern(a.indptr.astype(np.int32), a.indices.astype(np.int32), p.shape, None, p.grid)
 
 
-def sparse(kept: list[Prepared], u: Any, x: dlarray, square: bool, check: bool) -> Any:
+def sparse(kept: list[Prepared], u: Any, x: dlarray, square: bool, check: bool) -> SparseResult:
     """The sparse Jacobian of u, by what is kept of the same branch or is kept from now on."""
     node = live(u._node) if type(u) is dlarray else None
     if node is None or x._node is None:
-        return _empty(u, x)
+        return _nothing(u, x)
     prepared = order = None
     for prepared in kept:
         order = prepared.signature.order(node, x._node)
@@ -111,7 +139,7 @@ def sparse(kept: list[Prepared], u: Any, x: dlarray, square: bool, check: bool) 
     else:
         order = trace_between(u, x)
         if not order:
-            return _empty(u, x)
+            return _nothing(u, x)
         prepared = Prepared(order, square, x.device)
         kept.append(prepared)
         del kept[:-KEPT]
@@ -121,22 +149,22 @@ def sparse(kept: list[Prepared], u: Any, x: dlarray, square: bool, check: bool) 
                 f"the {'Hessian' if square else 'Jacobian'} of {m} by {n} {why}, at {line_of(user_site())}; write "
                 f"{'hessian' if square else 'jacobian'}, or dljacobian(u, x), which keeps other structure "
                 "too", GradloomWarning, stacklevel=2)
-    pattern = prepared.pattern
-    if pattern is None:
+    if prepared.pattern is None:
         entries = jacobian_of(u, x)._value.reshape(prepared.shape)
-        found = scipy.sparse.csr_array(entries.to("cpu", entry_type(entries.dtype)).numpy())
+        found = SparseResult(None, entries.to("cpu", entry_type(entries.dtype)))
     else:
-        found = copy.copy(prepared.empty)  # cheaper than making and checking a new one; all its arrays are fresh
-        found.data = prepared.values(order, x.device).astype(prepared.dtype, copy=False)
-        found.indices, found.indptr = pattern.columns.copy(), pattern.starts.copy()
+        values = prepared.values(order, x.device)
+        found = SparseResult(prepared.empty, values.to(prepared.dtype))
     if check:
-        _probe(found, order, x.device)
+        _probe(found.csr(), order, x.device)
     return found
 
 
-def _empty(u: Any, x: dlarray) -> Any:
+def _nothing(u: Any, x: dlarray) -> SparseResult:
     m = math.prod(u.shape if type(u) is dlarray else np.shape(u))
-    return scipy.sparse.csr_array((m, math.prod(x.shape)), dtype=NAMES[entry_type(x.dtype)])
+    dtype = entry_type(x.dtype)
+    return SparseResult(scipy.sparse.csr_array((m, math.prod(x.shape)), dtype=NAMES[dtype]),
+                        torch.zeros(0, dtype=dtype, device="cpu"))
 
 
 def _probe(found: Any, order: list[Node], device: Any) -> None:
@@ -174,4 +202,4 @@ def _directions(dtype: torch.dtype, shape: tuple[int, ...]) -> tuple[Tensor, Ten
     return (a * sign).to(dtype) / count, (b * sign).to(dtype) / count
 
 
-__all__ = ["Prepared", "sparse"]
+__all__ = ["Prepared", "SparseResult", "sparse"]

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.sparse
 import torch
 
 from ...core.trace import Node
 from ...machine.dtypes import NUMBER_TYPES, Tensor
-from ...machine.modes import without_complaints
+from ...machine.finite import finite
 from .entries import Entries, Indices, Part, Places, whole
 
 Place = tuple[int, int]  # of a partial: the node, in the order of the trace, and the operand
@@ -34,9 +33,10 @@ class Sums:
     """A vector of values from the slots: each a sum of coefficient * slot."""
 
     def __init__(self, constant: Any, layers: Sequence[tuple[Any, Any]] = (), matrix: Any = None):
-        self.constant = constant  # one number, or a vector, None for zero
-        self.layers = layers  # (coefficient, slots) that are added to it
-        self.matrix = matrix  # or a sparse matrix, of which it is a column
+        self.constant = _given(constant)  # one number, or a vector, None for zero
+        # (coefficient, slots) that are added to it
+        self.layers = [(_given(coefficient), _given(slots)) for coefficient, slots in layers]
+        self.matrix = matrix  # or (coefficients, entries, slots, how many entries): sums of unequal length
 
     @classmethod
     def aligned(cls, entries: Entries) -> Sums:
@@ -58,25 +58,30 @@ class Sums:
             order[entry] = np.arange(count)
             p = p.taken(order, None)
             return cls(constant, [(1.0 if (p.coefficients == 1).all() else p.coefficients, p.slots)])  # type: ignore[union-attr]
-        coefficients, places, slots = p.coefficients, entry, p.slots
-        if constant is not None:
-            coefficients = np.concatenate((coefficients, constant))
-            places = np.concatenate((places, np.arange(count)))
-            slots = np.concatenate((slots, np.zeros(count, dtype=np.int64)))
-        return cls(None, matrix=scipy.sparse.csr_array((coefficients, (places, slots)),
-                                                       shape=(count, int(np.max(slots)) + 1)))
+        order = np.argsort(entry, kind="stable")
+        return cls(constant, matrix=(*[_given(np.broadcast_to(x, len(entry))[order])
+                                       for x in (p.coefficients, entry, p.slots)], count))
 
-    def values(self, slots: np.ndarray) -> Any:
+    def values(self, slots: Tensor) -> Any:
         """The vector, or the one number of which it consists; not to be written to."""
-        if self.matrix is not None:
-            return self.matrix @ slots[:self.matrix.shape[1]]
         total = self.constant
+        if self.matrix is not None:
+            coefficients, entry, at, count = self.matrix
+            sums = slots.new_zeros(count) if total is None else total.clone()
+            return sums.index_add_(0, entry, slots.index_select(0, at).mul_(coefficients))
         for coefficient, at in self.layers:
-            value = slots[at] if type(at) is slice else slots.take(at)
+            value = slots[at] if type(at) is slice else slots.index_select(0, at)
             if type(coefficient) is not float or coefficient != 1:
                 value = value * coefficient
             total = value if total is None else total + value
         return total
+
+
+def _given(x: Any) -> Any:
+    """What is worked out in NumPy, as the tensor that it is evaluated with."""
+    if not isinstance(x, np.ndarray):
+        return float(x) if isinstance(x, np.floating) else x
+    return torch.tensor(x, dtype=torch.int64 if x.dtype.kind in "iu" else torch.float64, device="cpu")
 
 
 @dataclass
@@ -87,7 +92,7 @@ class Step:
     read: int | None  # which value the partial is, where it is one of them
     slots: slice
     entries: Sums
-    rows: Indices | None
+    rows: Tensor | None
     shape: tuple[int, ...]
     selects: bool  # the operation pushes a tangent in its own way: it selects, it does not multiply
 
@@ -108,48 +113,49 @@ class Accumulation:
         return {place for place, at, number in self.numbers
                 if number_of(_partial(order[place[0]], place[1], at)) != number}
 
-    def values(self, order: Sequence[Node]) -> np.ndarray:
-        """The entries of the pattern, in its order."""
+    def values(self, order: Sequence[Node]) -> Tensor:
+        """The entries of the pattern, in its order, in fresh memory."""
         constant, varying, sums = self.result or self._result()
-        if varying is None:
-            return constant.copy()
-        slots = np.empty(self.count)
-        slots[0] = 1
-        # as in every walk: infinities are results
-        without_complaints(self._take_all, order, slots, False)
+        if not self.steps or sums is None:
+            return constant.clone()
+        slots = torch.empty(self.count, dtype=torch.float64, device="cpu")
+        slots[:1] = 1
+        self._take_all(order, slots, False)
         # quick way: what was not selected counts for nothing, which only an infinity needs; the plain one is `True`
-        if not np.isfinite(slots).all() and any([s.selects or order[s.place[0]].trace.guarded for s in self.steps]):
-            without_complaints(self._take_all, order, slots, True)
-        values = constant.copy()
-        values[varying] = sums.values(slots)
-        return values
+        if any([s.selects or order[s.place[0]].trace.guarded for s in self.steps]) and not finite(slots):
+            self._take_all(order, slots, True)
+        values: Tensor = sums.values(slots)
+        if varying is None:  # all of them
+            return values
+        return constant.index_copy(0, varying, values)
 
-    def _take_all(self, order: Sequence[Node], slots: np.ndarray, guarded: bool) -> None:
+    def _take_all(self, order: Sequence[Node], slots: Tensor, guarded: bool) -> None:
         for step in self.steps:
             self._take(step, order[step.place[0]], slots, guarded)
 
-    def _result(self) -> tuple[np.ndarray, Indices | None, Sums]:
-        """The entries that are constant; the places of those that vary, None without any, and their values from the
-        slots."""
+    def _result(self) -> tuple[Tensor, Tensor | None, Sums | None]:
+        """The entries that are constant; the places of those that vary, None where all do, and their values from the
+        slots, None where none varies."""
         ends = self.ends
         if ends is None:  # another thread has been quicker
             return self.result  # type: ignore[no-any-return]
         p, entry, count = whole(ends[0]), ends[1].of_entries(), len(ends[1].rows)
         varies: Any = p.slots > 0  # type: ignore[operator]
         constant = added(entry[~varies], p.coefficients[~varies], count)  # type: ignore[index]
-        varying, sums = None, Sums(constant)
+        varying, sums = None, None
         if varies.any():
             there = np.zeros(count, dtype=bool)
             there[entry[varies]] = True
             varying = np.flatnonzero(there)
             sums = Sums.of((np.cumsum(there) - 1)[entry[varies]], len(varying), p.taken(varies, None),
                            constant[varying])
-        self.result = constant, varying, sums
+            varying = None if len(varying) == count else _given(varying)
+        self.result = _given(constant), varying, sums
         self.ends = None
-        return constant, varying, sums
+        return self.result  # type: ignore[no-any-return]
 
     @staticmethod
-    def _take(step: Step, node: Node, slots: np.ndarray, guarded: bool) -> None:
+    def _take(step: Step, node: Node, slots: Tensor, guarded: bool) -> None:
         operation: Any = node.operation
         k, operand = step.place
         if step.selects:
@@ -159,17 +165,20 @@ class Accumulation:
         else:
             partial = _partial(node, operand, step.read)
         if type(partial) not in NUMBER_TYPES:
-            partial = values_of(partial)
+            partial = partial.to("cpu", torch.float64)
             if partial.ndim:
-                partial = (partial if partial.shape == step.shape else np.broadcast_to(partial, step.shape)).reshape(-1)
-                partial = partial if step.rows is None else partial.take(step.rows)
+                partial = (partial if partial.shape == step.shape else partial.expand(step.shape)).reshape(-1)
+                partial = partial if step.rows is None else partial.index_select(0, step.rows)
         before, product = step.entries.values(slots), slots[step.slots]
-        if type(before) is float and before == 1:
+        if not isinstance(before, Tensor) and before == 1:
             product[...] = partial
             return
-        np.multiply(before, partial, out=product)
+        if isinstance(before, Tensor) and before.ndim:
+            torch.mul(before, partial, out=product)
+        else:
+            product[...] = before * partial
         if guarded and (node.trace.guarded or step.selects):
-            product[np.broadcast_to((before == 0) | (partial == 0), product.shape)] = 0
+            product.masked_fill_(torch.as_tensor((before == 0) | (partial == 0), device="cpu"), 0)
 
 
 def partial_of(node: Node, operand: int) -> tuple[Any, int | None]:

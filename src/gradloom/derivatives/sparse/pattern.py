@@ -187,7 +187,8 @@ class _Walk:
                 rows = None
         first = self.accumulation.count
         self.accumulation.count = last = first + len(columns)
-        self.accumulation.steps.append(Step((k, j), at, slice(first, last), sums, rows, tuple(node.shape), selects))
+        at_rows = None if rows is None else torch.tensor(rows, dtype=torch.int64, device="cpu")
+        self.accumulation.steps.append(Step((k, j), at, slice(first, last), sums, at_rows, tuple(node.shape), selects))
         return [Part(rows, columns, range(first, last), 1.0)]
 
     # ----- the others -----

@@ -6,7 +6,6 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 
 from ...core.array import dlarray
@@ -14,12 +13,14 @@ from ...core.errors import TraceError, TypeRefused, line_of, needed, user_site
 from ...core.trace import current_trace, live
 from ...machine.dtypes import NAMES, NUMBER_TYPES, Tensor, differentiable
 from ..sparse.dense import jacobian_of
+from .accelerating import Calls
 from .evaluate import dlfeval, refuse_suspended
-from .functions import apart, as_variable, place_of
+from .functions import apart, as_numpy, as_variable, called, place_of, without
 from .gradient import dlgradient
 
 
-def jacobian(function: Callable[..., Any], /, *, argument: int | str = 0) -> Callable[..., Any]:
+def jacobian(function: Callable[..., Any], /, *, argument: int | str = 0,
+             accelerate: bool = True) -> Callable[..., Any]:
     """The function that returns the Jacobian of `function`'s value with respect to one argument; the others are passed
     through.
 
@@ -29,7 +30,9 @@ def jacobian(function: Callable[..., Any], /, *, argument: int | str = 0) -> Cal
 
     NumPy in, fresh writable NumPy out; torch tensors in, a tensor out; a dlarray in, a dlarray out, recorded where it
     is traced. `scipy.optimize.least_squares(f, x0, jac=gl.jacobian(f))` and `scipy.integrate.solve_ivp(f, ...,
-    jac=gl.jacobian(f, argument=1))` take it as it is.
+    jac=gl.jacobian(f, argument=1))` take it as it is. Calls are recorded and replayed as by `dlaccelerate`, or plain
+    where that is not possible: the function that is returned has an `explain()`, which says why. `accelerate=False`
+    makes all of them plain.
 
     Raises TypeRefused for integer or complex arrays, ShapeError where the result does not fit in memory.
 
@@ -40,16 +43,18 @@ def jacobian(function: Callable[..., Any], /, *, argument: int | str = 0) -> Cal
 
     Source: JAX jacfwd and jacrev; SciPy optimize.least_squares(jac=).
     """
-    return _derivative(function, argument, jacobian_of, "jacobian")
+    return _derivative(function, argument, jacobian_of, "jacobian", accelerate)
 
 
-def hessian(function: Callable[..., Any], /, *, argument: int | str = 0) -> Callable[..., Any]:
+def hessian(function: Callable[..., Any], /, *, argument: int | str = 0,
+            accelerate: bool = True) -> Callable[..., Any]:
     """The function that returns the Hessian of a scalar `function` with respect to one argument; the others are passed
     through.
 
     Formula: H[i, j] = d2 f(x) / d x[i] d x[j], of shape (*x.shape, *x.shape): the gradient's Jacobian. What comes in
     goes out as for `jacobian`. `scipy.optimize.minimize(f, x0, method="trust-exact", jac=..., hess=gl.hessian(f))`
-    takes it as it is, and `NonlinearConstraint(c, low, high, hess=gl.hessian(lambda x, v: gl.sum(v * c(x))))`.
+    takes it as it is, and `NonlinearConstraint(c, low, high, hess=gl.hessian(lambda x, v: gl.sum(v * c(x))))`. Calls
+    are replayed as those of `jacobian`.
 
     Raises ShapeError where the value is not a scalar, TypeRefused for integer or complex arrays.
 
@@ -60,11 +65,11 @@ def hessian(function: Callable[..., Any], /, *, argument: int | str = 0) -> Call
 
     Source: JAX hessian; SciPy optimize.minimize(hess=).
     """
-    return _derivative(function, argument, _hessian_of, "hessian")
+    return _derivative(function, argument, _hessian_of, "hessian", accelerate)
 
 
-def sparse_jacobian(function: Callable[..., Any], /, *, argument: int | str = 0,
-                    check: bool = False) -> Callable[..., Any]:
+def sparse_jacobian(function: Callable[..., Any], /, *, argument: int | str = 0, check: bool = False,
+                    accelerate: bool = True) -> Callable[..., Any]:
     """The function that returns the Jacobian of `function`'s value as a SciPy sparse array, for stencils, residuals and
     the like.
 
@@ -75,7 +80,8 @@ def sparse_jacobian(function: Callable[..., Any], /, *, argument: int | str = 0,
     float32, since SciPy has none. Where it is dense, a GradloomWarning says so and all columns are computed.
 
     `check=True` compares each result with plain walks in random directions. `scipy.optimize.least_squares`,
-    `solve_ivp(jac=)` and `NonlinearConstraint(jac=)` take it as it is.
+    `solve_ivp(jac=)` and `NonlinearConstraint(jac=)` take it as it is. Calls are replayed as those of `jacobian`,
+    unless they are checked.
 
     Raises TypeRefused for integer or complex arrays, TraceError inside a trace of the argument (nothing is recorded),
     MissingPackage (an ImportError) without SciPy.
@@ -89,11 +95,12 @@ def sparse_jacobian(function: Callable[..., Any], /, *, argument: int | str = 0,
     Source: Gebremedhin, Manne, Pothen, "What color is your Jacobian?", SIAM Review 47 (2005).
     """
     sparse, kept = _sparse("sparse_jacobian"), []  # type: ignore[var-annotated]
-    return _derivative(function, argument, lambda u, x, record: sparse(kept, u, x, False, check), "sparse_jacobian")
+    return _derivative(function, argument, lambda u, x, record: sparse(kept, u, x, False, check),
+                       "sparse_jacobian", False if check else accelerate)
 
 
-def sparse_hessian(function: Callable[..., Any], /, *, argument: int | str = 0,
-                   check: bool = False) -> Callable[..., Any]:
+def sparse_hessian(function: Callable[..., Any], /, *, argument: int | str = 0, check: bool = False,
+                   accelerate: bool = True) -> Callable[..., Any]:
     """The function that returns the Hessian of a scalar `function` as a SciPy sparse array.
 
     Formula: H[i, j] = d2 f(x) / d x[i] d x[j], of shape (x.size, x.size), CSR. As `sparse_jacobian` of the gradient;
@@ -113,7 +120,7 @@ def sparse_hessian(function: Callable[..., Any], /, *, argument: int | str = 0,
     """
     sparse, kept = _sparse("sparse_hessian"), []  # type: ignore[var-annotated]
     return _derivative(function, argument, lambda y, x, record: sparse(kept, _gradient(y, x), x, True, check),
-                       "sparse_hessian")
+                       "sparse_hessian", False if check else accelerate)
 
 
 def _sparse(word: str) -> Callable[..., Any]:
@@ -128,10 +135,11 @@ def _sparse(word: str) -> Callable[..., Any]:
 
 
 def _derivative(function: Callable[..., Any], argument: int | str, derive: Callable[[Any, dlarray, bool], Any],
-                word: str) -> Callable[..., Any]:
+                word: str, accelerate: bool) -> Callable[..., Any]:
     refuse_suspended(function)
     if not isinstance(argument, (int, str)) or isinstance(argument, bool):
         raise TypeRefused(f"argument is the position or name of one argument, not {argument!r}; write argument=0")
+    calls = Calls(function, accelerate, word)
 
     @functools.wraps(function)
     def derivative(*args: Any, **kwargs: Any) -> Any:
@@ -153,27 +161,30 @@ def _derivative(function: Callable[..., Any], argument: int | str, derive: Calla
                 f"{word} is not recorded, at {line_of(user_site())}; write {word[7:]}, or dljacobian(u, x), inside "
                 "dlfeval")
 
-        def run(variable: dlarray) -> Any:
-            filled, named = list(args), dict(kwargs)
-            if isinstance(place, int):
-                filled[place] = variable
-            else:
-                named[place] = variable
-            u = function(*filled, **named)
-            return derive(dlarray(u) if isinstance(u, (list, tuple)) else u, variable, record)
+        def run(x: dlarray, others: list[Any], /, **named: Any) -> Any:
+            def traced(x: dlarray) -> Any:
+                u = called(function, (place,), (x,), others, named)
+                return derive(dlarray(u) if isinstance(u, (list, tuple)) else u, x, record)
 
-        return _as_given(apart(not record, dlfeval, run, x), given)
+            return apart(not record, dlfeval, traced, x)
 
+        if record:
+            return run(x, list(args), **kwargs)
+        return _as_given(calls(run, place, *without((place,), x, args, kwargs)), given)
+
+    derivative.explain = calls.explain  # type: ignore[attr-defined]
     return derivative
 
 
 def _as_given(found: Any, given: Any) -> Any:
     """A dense result as what x was: fresh memory."""
-    if not isinstance(found, dlarray) or type(given) is dlarray:
+    if type(found) is not dlarray:
+        return found.csr()
+    if type(given) is dlarray:
         return found
     if isinstance(given, Tensor):
         return found._value.clone()
-    result = np.array(found, order="C")
+    result = as_numpy(found)
     if result.ndim:
         return result
     return result.item() if type(given) in NUMBER_TYPES else result[()]

@@ -110,6 +110,15 @@ def reached(*roots: Any) -> Iterator[Any]:
             pending += parts_of(x)
 
 
+def shared_code(root: Any) -> Iterator[Any]:
+    """What an object has in common with its copies: functions and classes of the user's, Python modules, loggers."""
+    for x in reached(root):
+        if isinstance(x, (types.FunctionType, functools._lru_cache_wrapper)):
+            yield x
+        yield from users_classes(type(x))
+        yield from (part for part in parts_of(x) if isinstance(part, (types.ModuleType, type, logging.Logger)))
+
+
 # ----- copies -----
 
 

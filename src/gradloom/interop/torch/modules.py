@@ -3,7 +3,7 @@ order."""
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import torch
@@ -22,16 +22,18 @@ from .aten.recording import dispatched
 from .aten.values import carries, left
 from .aten.wrapped import Cell, Wrapped, wrapped
 from .autograd import NeedsTrace
-from .copies import Contents, copied
+from .copies import Contents, copied, shared_code
 from .flow import flow_of
 
 _made = dlarray._made
+_HOOKS = [getattr(torch.nn.modules.module, name) for name in (
+    "_global_forward_pre_hooks", "_global_forward_hooks", "_global_backward_pre_hooks", "_global_backward_hooks")]
 
 
 class TorchBody:
     """A torch module as the body of a network: the module without its values, and where each value is."""
 
-    __slots__ = ("differentiates", "idle", "learnable_keys", "module", "places", "state_keys", "training")
+    __slots__ = ("differentiates", "followed", "idle", "learnable_keys", "module", "places", "state_keys", "training")
     columns = ("Layer", "Parameter", "Value")
     separator = "."
     output_names: tuple[str, ...] = ()  # the module's own affair
@@ -49,6 +51,7 @@ class TorchBody:
         self.idle: list[Copy] = []
         # it takes derivatives itself, and is recorded even where the caller records nothing
         self.differentiates = False
+        self.followed: list[Any] | None = None  # by recordings
 
     def values(self) -> list[dlarray]:
         """The module's own, copied."""
@@ -60,8 +63,16 @@ class TorchBody:
         """The arguments of the module's forward."""
         return tuple(inspect.signature(self.module.forward).parameters)
 
-    def runs(self) -> None:
-        """A module is an object of the user's, whose attributes and hooks can change."""
+    def runs(self) -> list[Any]:
+        """The code of the user's that it runs, and the modules and classes that its parts refer to. The rest is a copy
+        that nobody else reaches, and what a call changes in it is put back."""
+        if self.followed is None:
+            self.followed = list({id(x): x for x in shared_code(self.module)}.values())
+        return self.followed
+
+    def reads(self) -> list[tuple[str, Callable[[], Any]]]:
+        """The hooks that torch runs around every module."""
+        return [("a hook of torch's for all modules", lambda: [list(hooks.values()) for hooks in _HOOKS])]
 
     def run(self, values: list[Any], xs: tuple[Any, ...], training: bool, wanted: str | Sequence[str] | None,
             stateful: bool, options: dict[str, Any]) -> tuple[Any, list[Any] | None]:

@@ -22,6 +22,7 @@ from ....core.errors import GradloomError, TypeRefused, line_of, user_site
 from ....machine.caches import remembered
 from ....machine.dtypes import Tensor, differentiable
 from ....machine.modes import under, undispatched
+from ....machine.questions import heard
 from ....machine.random import generator
 from ....vocabulary.misspelled import nearest
 from ...protocol import Unsupported, gl
@@ -77,7 +78,7 @@ class Functional(TorchDispatchMode):
             return func(*args, **kwargs)  # memory of plain tensors
         try:
             with torch._C._ForceDispatchKeyGuard(*self.keys):
-                return self.answered(func, args, kwargs)
+                return heard(self.answered, func, args, kwargs)
         except (GradloomError, NeedsTrace) as error:
             self.error = error  # the operators of tensors take a TypeError for "not implemented"
             raise
