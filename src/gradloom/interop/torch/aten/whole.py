@@ -1,0 +1,273 @@
+"""The mode that answers torch's functions before torch takes them apart: those that are an operation of this library,
+and the common views.
+
+What is answered here is answered by `mode.py` too, operation by operation, for three times as much time.
+"""
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from ....core.array import dlarray
+from ....core.errors import GradloomError
+from ....machine.caches import remembered
+from ....machine.dtypes import Tensor, differentiable
+from ....machine.modes import undispatched
+from ...protocol import Unsupported
+from ..autograd import ANSWERED, refuse_transform
+from ..functions import name_of
+from ..table import WHOLE
+from ..twins import FUNCTIONS
+from .values import array_of, as_varying, as_wrapped, carries, constant_of
+from .wrapped import Step, Wrapped, leaves_of, mapped, running
+
+# Of the functions in `WHOLE`, those that constants take too: the first is quicker so, the second writes behind torch's
+# dispatcher.
+ALWAYS = frozenset(("linear", "ctc_loss"))
+
+# Functions with one ATen operation of their name and arguments, whose result is never memory of an argument.
+_ALIKE = """
+abs absolute acos add addmm asin atan atan2 baddbmm bmm celu cos cosh div divide elu erf erfc erfinv exp exp2 expm1 gelu
+hardsigmoid hardswish hardtanh leaky_relu lerp log log10 log1p log2 log_softmax logsumexp masked_fill maximum mean
+minimum mish mm mul multiply mv neg negative pow reciprocal relu relu6 rsqrt selu sigmoid sin sinh softmax softplus sqrt
+square sub subtract sum tan tanh true_divide
+cat concat stack conv1d conv2d conv3d nn.functional.batch_norm nn.functional.embedding
+nn.functional.adaptive_avg_pool1d nn.functional.adaptive_avg_pool2d nn.functional.adaptive_avg_pool3d
+"""
+ALIKE = frozenset(_ALIKE.split())
+# Those that write their result into their first argument.
+INTO = {"add_": "add", "sub_": "sub", "mul_": "mul", "div_": "div", "relu_": "relu", "sigmoid_": "sigmoid",
+        "tanh_": "tanh"}
+_UNREAD = frozenset((int, float, bool, type(None), torch.dtype, str))  # arguments that hold no array
+
+
+class Whole(TorchFunctionMode):
+    """Answers the torch functions that are operations of this library as a whole, before torch takes them apart.
+
+    While it is on, torch's attention layers do not take their fused way around the operations that are answered here.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        try:
+            return self.answered(func, args, kwargs or {})
+        except GradloomError as error:
+            # the operators of tensors take a TypeError for "not implemented"
+            running().mode.error = error  # type: ignore[union-attr]
+            raise
+
+    def answered(self, func: Any, args: Any, kwargs: Any) -> Any:
+        interpreter = _transform()
+        if interpreter is not None:
+            if interpreter.key().name != "Vmap" or any(
+                    isinstance(x, Tensor) and differentiable(x.dtype) for x in leaves_of((args, kwargs))):
+                refuse_transform(interpreter)
+            return func(*args, **kwargs)  # masks made from indices
+        answered = ANSWERED.get(func)
+        if answered is not None:
+            return undispatched(answered, *args, **kwargs)
+        if kwargs and kwargs.get("requires_grad"):
+            return func(*args, **{**kwargs, "requires_grad": False}).requires_grad_()
+        answer = _answer(func)
+        if answer is not None and not torch._C._is_any_autocast_enabled():
+            result = undispatched(answer, args, kwargs)
+            if result is not NotImplemented:
+                return result
+        return func(*args, **kwargs)
+
+
+_transform = torch._C._functorch.peek_interpreter_stack
+
+
+@remembered(None)
+def _answer(func: Any) -> Callable[[Any, Any], Any] | None:
+    """What answers a function's arguments, NotImplemented where torch is to take it apart; None where it always is."""
+    name = getattr(func, "__name__", "")
+    if name in WHOLE:
+        return _Operation(WHOLE[name], name in ALWAYS)
+    if getattr(func, "__module__", None) == "torch.nn.functional" or name_of(func) != name:
+        name = name_of(func)
+    view = _VIEWS.get(name)
+    if view is not None:
+        return view
+    if name in ALIKE:
+        return _Operation(FUNCTIONS[name], False)
+    return _Operation(FUNCTIONS[INTO[name]], False, into=True) if name in INTO else None
+
+
+# ----- operations -----------------------------------------------------------------------------------------------------
+
+
+class _Operation:
+    """A function that answers with an operation, where one of its arguments carries a derivative.
+
+    `always`: also where none does. `into`: the result is written into the first argument.
+    """
+
+    __slots__ = ("always", "into", "place", "rule")
+
+    def __init__(self, rule: Callable[..., Any], always: bool, into: bool = False):
+        self.rule = rule
+        self.always = always
+        self.into = into
+        names = list(inspect.signature(rule).parameters)
+        self.place = names.index("inplace") if "inplace" in names else None  # of torch's `inplace=`
+
+    def __call__(self, args: Any, kwargs: Any) -> Any:
+        graded = torch.is_grad_enabled()
+        there = varies = recorded = False
+
+        def entered(x: Any) -> Any:
+            nonlocal there, varies, recorded
+            if type(x) in _UNREAD:
+                return x
+            if type(x) is Wrapped:
+                there = True
+                varies = varies or graded and x._cell.varies and not x._constant
+            array = array_of(x) if graded else constant_of(x)
+            recorded = recorded or carries(array)
+            return array
+
+        given = [entered(x) if type(x) is Wrapped else mapped(entered, x) for x in args]
+        named = mapped(entered, kwargs) if kwargs else kwargs
+        if not there or not (recorded or self.always):
+            return NotImplemented
+        into = self.into or self.place is not None and (
+            kwargs.get("inplace") or len(args) > self.place and args[self.place])
+        if into and not (graded and recorded and args and type(args[0]) is Wrapped):
+            return NotImplemented
+        try:
+            result = self.rule(*given, **named)
+        except Unsupported:
+            return NotImplemented
+        except TypeError as error:
+            inside = error.__traceback__ is None or error.__traceback__.tb_next is not None
+            if inside or isinstance(error, GradloomError):
+                raise
+            return NotImplemented  # torch has more names for an argument than the rule
+        if into:
+            if result.shape != tuple(args[0].shape):
+                return NotImplemented
+            running().mode.put(args[0], result, varies)  # type: ignore[union-attr]
+            return args[0]
+        return mapped(as_varying if varies else as_wrapped, result)
+
+
+# ----- views ----------------------------------------------------------------------------------------------------------
+
+
+class _View:
+    """A view of a wrapped array that carries a derivative: the rule for its value, torch's own operation for where its
+    elements lie, and what makes ATen's arguments of those that were given."""
+
+    __slots__ = ("func", "named", "rule")
+
+    def __init__(self, func: Any, rule: Callable[..., Any], named: Callable[..., Any]):
+        self.func = func
+        self.rule = rule
+        self.named = named
+
+    def __call__(self, args: Any, kwargs: Any) -> Any:
+        base = args[0] if args else None
+        if kwargs or type(base) is not Wrapped or not torch.is_grad_enabled():
+            return NotImplemented
+        value = base.array()
+        after = self.named(*args[1:]) if carries(value) else None
+        if after is None:
+            return NotImplemented
+        try:
+            strides = _outline(self.func, base.shape, base.stride(), after)
+        except Exception:
+            return NotImplemented  # torch refuses it in its own words
+        result = self.rule(value, *after)
+        if strides is None:  # memory of its own
+            return as_varying(result) if base.requires_grad else as_wrapped(result)
+        step = Step(running().mode, self.func, (), after, {}, None)  # type: ignore[union-attr]
+        return Wrapped(base._cell, (*base._steps, step), result, strides, base._constant)
+
+
+@remembered(4096)
+def _outline(func: Any, shape: Any, strides: Any, after: Any) -> Any:
+    """The strides of a view of such an array; None where it is no view."""
+    whole = torch.empty_strided(shape, strides, device="meta")
+    part = func(whole, *after)
+    return part.stride() if part._is_view() else None
+
+
+def _integers(xs: Sequence[Any]) -> bool:
+    return all([type(x) is int for x in xs])
+
+
+def _sizes(*sizes: Any) -> tuple[Any, ...] | None:
+    """One argument, sizes or axes one by one, or in a list."""
+    if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
+        sizes = tuple(sizes[0])
+    return (sizes,) if sizes and _integers(sizes) else None
+
+
+def _numbers(count: int) -> Callable[..., Any]:
+    """So many integers."""
+    return lambda *xs: xs if len(xs) == count and _integers(xs) else None
+
+
+def _expanded(x: dlarray, size: Any) -> dlarray:
+    missing = len(size) - x.ndim
+    size = tuple([x.shape[k - missing] if n == -1 else n for k, n in enumerate(size)])
+    return x if size == x.shape else FUNCTIONS["broadcast_to"](x, size)
+
+
+_aten = torch.ops.aten
+_VIEWS: dict[str, Callable[[Any, Any], Any]] = {
+    "view": _View(_aten.view.default, FUNCTIONS["reshape"], _sizes),
+    "reshape": _View(_aten.reshape.default, FUNCTIONS["reshape"], _sizes),
+    "permute": _View(_aten.permute.default, FUNCTIONS["permute"], _sizes),
+    "expand": _View(_aten.expand.default, _expanded, _sizes),
+    "transpose": _View(_aten.transpose.int, FUNCTIONS["transpose"], _numbers(2)),
+    "swapaxes": _View(_aten.transpose.int, FUNCTIONS["transpose"], _numbers(2)),
+    "unsqueeze": _View(_aten.unsqueeze.default, FUNCTIONS["unsqueeze"], _numbers(1)),
+    "squeeze": _View(_aten.squeeze.dim, FUNCTIONS["squeeze"], _numbers(1)),
+}
+
+
+def _basic(index: Any) -> bool:
+    """Whether an index takes numbers, slices, new axes, and what lies between."""
+    return all([i is None or i is Ellipsis or type(i) is int or type(i) is slice and (i.step is None or type(i.step)
+                is int and i.step > 0) and all([n is None or type(n) is int for n in (i.start, i.stop)])
+                for i in index])
+
+
+def _indexed(args: Any, kwargs: Any) -> Any:
+    """x[index], of which a part is a view."""
+    base, index = args
+    if type(base) is not Wrapped or not torch.is_grad_enabled():
+        return NotImplemented
+    value = base.array()
+    index = index if type(index) is tuple else (index,)
+    if not carries(value) or not _basic(index):
+        return NotImplemented
+    try:
+        part = torch.empty_strided(base.shape, base.stride(), device="meta")[index]
+    except Exception:
+        return NotImplemented  # torch refuses it in its own words
+    return Wrapped(base._cell, (*base._steps, Index(index)), value[index], part.stride(), base._constant)
+
+
+class Index(Step):
+    """The part of a base at an index."""
+
+    __slots__ = ("index",)
+
+    def __init__(self, index: Any):
+        self.index = index
+
+    def of(self, base: dlarray) -> dlarray:
+        return base[self.index]
+
+    def positions(self, where: Tensor) -> Tensor:
+        return where[self.index]
+
+
+_VIEWS["__getitem__"] = _indexed
