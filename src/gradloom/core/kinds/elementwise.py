@@ -105,7 +105,7 @@ class Elementwise(Operation):
     def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any, lead: tuple[int, ...],
              wanted: Sequence[bool]) -> Sequence[Any]:
         complex_ = node.dtype.is_complex or self.complex_partials is not None
-        raw = type(y_bar) is Tensor and not lead and (self.complex_fused or not complex_) and not node.trace.guarded
+        raw = type(y_bar) is Tensor and (self.complex_fused or not complex_) and not node.trace.guarded
         bars: list[Any] = []
         for k, want in enumerate(wanted):
             fused = self.fused(k) if raw else None

@@ -14,7 +14,7 @@ class Multilinear(Operation):
     """A sum of monomials, each linear in every input that it names; a transpose for each input.
 
     `fused_pull` is one rule that gives all cotangents of a raw walk, or a rule for each input, so that a node keeps
-    only what the traced ones need.
+    only what the traced ones need. One that reads `lead` serves cotangents with leading axes too.
     """
 
     kind = "multilinear"
@@ -32,6 +32,9 @@ class Multilinear(Operation):
         self.fused_pull: Any = fused_pull and (
             BoundRule(fused_pull, self, "fused_pull") if callable(fused_pull) else
             self.transposes | {k: BoundRule(rule, self, f"fused_pull_{k}") for k, rule in fused_pull.items()})
+        # for each input the rule for cotangents with leading axes
+        self.pulls_of_leads = (self.transposes if type(self.fused_pull) is not dict else
+                               {k: rule if rule.leads else self.transposes[k] for k, rule in self.fused_pull.items()})
         self.lead_params = lead_params
         self.broadcast = broadcast
         self.row_product = row_product
@@ -47,9 +50,13 @@ class Multilinear(Operation):
 
     def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any, lead: tuple[int, ...],
              wanted: Sequence[bool]) -> Sequence[Any]:
-        rules = self.transposes if self.fused_pull is None or type(y_bar) is not Tensor or lead else self.fused_pull
+        rules: Any = self.transposes if self.fused_pull is None or type(y_bar) is not Tensor else self.fused_pull
         if type(rules) is BoundRule:
-            return rules.call(v, params, node, y_bar, lead, wanted)  # type: ignore[no-any-return]
+            if rules.leads or not lead:
+                return rules.call(v, params, node, y_bar, lead, wanted)  # type: ignore[no-any-return]
+            rules = self.transposes
+        elif lead:
+            rules = self.pulls_of_leads
         bars: list[Any] = []
         for name, want in zip(self.inputs, wanted, strict=True):
             bars.append(rules[name].call(v, params, node, y_bar, lead, wanted) if want else None)

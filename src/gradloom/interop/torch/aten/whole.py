@@ -5,7 +5,9 @@ What is answered here is answered by `mode.py` too, operation by operation, for 
 """
 from __future__ import annotations
 
+import functools
 import inspect
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from ....core.array import dlarray
 from ....core.errors import GradloomError
+from ....core.finite import checking
 from ....machine.caches import remembered
 from ....machine.dtypes import Tensor, differentiable
 from ....machine.modes import undispatched
@@ -22,7 +25,7 @@ from ..autograd import ANSWERED, refuse_transform
 from ..functions import name_of
 from ..table import WHOLE
 from ..twins import FUNCTIONS
-from .values import array_of, as_varying, as_wrapped, carries, constant_of
+from .values import array_of, as_varying, as_wrapped, carries, constant_of, raw_of
 from .wrapped import Step, Wrapped, leaves_of, mapped, running
 
 # Of the functions in `WHOLE`, those that constants take too: the first is quicker so, the second writes behind torch's
@@ -39,6 +42,9 @@ cat concat stack conv1d conv2d conv3d nn.functional.batch_norm nn.functional.emb
 nn.functional.adaptive_avg_pool1d nn.functional.adaptive_avg_pool2d nn.functional.adaptive_avg_pool3d
 """
 ALIKE = frozenset(_ALIKE.split())
+# Those whose result is a constant, whatever they are given: an ATen operation of their name is in DISCRETE.
+CONSTANT = frozenset(("eq", "ne", "lt", "le", "gt", "ge", "isnan", "isinf", "isfinite", "logical_not", "logical_and",
+                      "logical_or", "logical_xor", "any", "all", "argmax", "argmin"))
 # Those that write their result into their first argument.
 INTO = {"add_": "add", "sub_": "sub", "mul_": "mul", "div_": "div", "relu_": "relu", "sigmoid_": "sigmoid",
         "tanh_": "tanh"}
@@ -94,8 +100,10 @@ def _answer(func: Any) -> Callable[[Any, Any], Any] | None:
     if view is not None:
         return view
     if name in ALIKE:
-        return _Operation(FUNCTIONS[name], False)
-    return _Operation(FUNCTIONS[INTO[name]], False, into=True) if name in INTO else None
+        return _Operation(FUNCTIONS[name], False, func)
+    if name in CONSTANT:
+        return functools.partial(_on_constants, func)
+    return _Operation(FUNCTIONS[INTO[name]], False, None, into=True) if name in INTO else None
 
 
 # ----- operations -----------------------------------------------------------------------------------------------------
@@ -104,14 +112,16 @@ def _answer(func: Any) -> Callable[[Any, Any], Any] | None:
 class _Operation:
     """A function that answers with an operation, where one of its arguments carries a derivative.
 
-    `always`: also where none does. `into`: the result is written into the first argument.
+    `always`: also where none does. `plain`: torch's own function, which answers where none does. `into`: the result is
+    written into the first argument.
     """
 
-    __slots__ = ("always", "into", "place", "rule")
+    __slots__ = ("always", "into", "place", "plain", "rule")
 
-    def __init__(self, rule: Callable[..., Any], always: bool, into: bool = False):
+    def __init__(self, rule: Callable[..., Any], always: bool, plain: Any = None, into: bool = False):
         self.rule = rule
         self.always = always
+        self.plain = plain
         self.into = into
         names = list(inspect.signature(rule).parameters)
         self.place = names.index("inplace") if "inplace" in names else None  # of torch's `inplace=`
@@ -133,10 +143,11 @@ class _Operation:
 
         given = [entered(x) if type(x) is Wrapped else mapped(entered, x) for x in args]
         named = mapped(entered, kwargs) if kwargs else kwargs
-        if not there or not (recorded or self.always):
-            return NotImplemented
         into = self.into or self.place is not None and (
             kwargs.get("inplace") or len(args) > self.place and args[self.place])
+        if not there or not (recorded or self.always):
+            constant = there and self.plain is not None and not varies and not into
+            return _on_constants(self.plain, args, kwargs) if constant else NotImplemented
         if into and not (graded and recorded and args and type(args[0]) is Wrapped):
             return NotImplemented
         try:
@@ -156,11 +167,19 @@ class _Operation:
         return mapped(as_varying if varies else as_wrapped, result)
 
 
+def _on_constants(func: Any, args: Any, kwargs: Any) -> Any:
+    """Torch's own function of arrays whose result carries no derivative."""
+    if "out" in kwargs or checking() or not any([type(x) is Wrapped for x in args]):
+        return NotImplemented
+    args, kwargs = mapped(raw_of, (args, kwargs))
+    return mapped(as_wrapped, func(*args, **kwargs))
+
+
 # ----- views ----------------------------------------------------------------------------------------------------------
 
 
 class _View:
-    """A view of a wrapped array that carries a derivative: the rule for its value, torch's own operation for where its
+    """A view of a wrapped array: the rule for its value, torch's own operation for where its
     elements lie, and what makes ATen's arguments of those that were given."""
 
     __slots__ = ("func", "named", "rule")
@@ -175,7 +194,7 @@ class _View:
         if kwargs or type(base) is not Wrapped or not torch.is_grad_enabled():
             return NotImplemented
         value = base.array()
-        after = self.named(*args[1:]) if carries(value) else None
+        after = self.named(*args[1:])
         if after is None:
             return NotImplemented
         try:
@@ -208,9 +227,10 @@ def _sizes(*sizes: Any) -> tuple[Any, ...] | None:
     return (sizes,) if sizes and _integers(sizes) else None
 
 
-def _numbers(count: int) -> Callable[..., Any]:
-    """So many integers."""
-    return lambda *xs: xs if len(xs) == count and _integers(xs) else None
+def _numbers(count: int, *rest: int) -> Callable[..., Any]:
+    """So many integers; `rest` are those that may be left out."""
+    most = count + len(rest)
+    return lambda *xs: ((*xs, *rest[len(xs) - count:]) if count <= len(xs) <= most and _integers(xs) else None)
 
 
 def _expanded(x: dlarray, size: Any) -> dlarray:
@@ -229,6 +249,8 @@ _VIEWS: dict[str, Callable[[Any, Any], Any]] = {
     "swapaxes": _View(_aten.transpose.int, FUNCTIONS["transpose"], _numbers(2)),
     "unsqueeze": _View(_aten.unsqueeze.default, FUNCTIONS["unsqueeze"], _numbers(1)),
     "squeeze": _View(_aten.squeeze.dim, FUNCTIONS["squeeze"], _numbers(1)),
+    "flatten": _View(_aten.flatten.using_ints, FUNCTIONS["flatten"], _numbers(0, 0, -1)),
+    "t": _View(_aten.t.default, FUNCTIONS["t"], _numbers(0)),
 }
 
 
@@ -246,7 +268,7 @@ def _indexed(args: Any, kwargs: Any) -> Any:
         return NotImplemented
     value = base.array()
     index = index if type(index) is tuple else (index,)
-    if not carries(value) or not _basic(index):
+    if not _basic(index):
         return NotImplemented
     try:
         part = torch.empty_strided(base.shape, base.stride(), device="meta")[index]
@@ -271,3 +293,34 @@ class Index(Step):
 
 
 _VIEWS["__getitem__"] = _indexed
+
+
+def _contiguous(args: Any, kwargs: Any) -> Any:
+    """x in memory of its own, unless it is in order there."""
+    base = args[0] if args else None
+    if len(args) != 1 or kwargs or type(base) is not Wrapped or not torch.is_grad_enabled() or base.is_contiguous():
+        return NotImplemented
+    value = base.array()
+    return as_varying(value) if base.requires_grad else as_wrapped(value)
+
+
+def _split(args: Any, kwargs: Any) -> Any:
+    """The parts of x along an axis, each a view; a size for all, or one for each."""
+    given = dict(zip(("tensor", "sizes", "dim"), args, strict=False)) | kwargs
+    base, sizes, dim = given.pop("tensor", None), given.pop("sizes", given.pop("split_size", None)), given.pop("dim", 0)
+    if given or type(base) is not Wrapped or type(dim) is not int or not torch.is_grad_enabled():
+        return NotImplemented
+    n = base.shape[dim] if -base.ndim <= dim < base.ndim else 0
+    if type(sizes) is int and sizes > 0:
+        ends = [*range(sizes, n, sizes), n]
+    elif isinstance(sizes, (list, tuple)) and _integers(sizes) and sum(sizes) == n and min(sizes, default=-1) >= 0:
+        ends = list(itertools.accumulate(sizes))
+    else:
+        return NotImplemented
+    if not n:
+        return NotImplemented
+    before = (slice(None),) * (dim % base.ndim)
+    return tuple([_indexed((base, (*before, slice(i, j))), {}) for i, j in zip([0, *ends[:-1]], ends, strict=True)])
+
+
+_VIEWS.update(contiguous=_contiguous, split=_split)
