@@ -32,9 +32,11 @@ class Multilinear(Operation):
         self.fused_pull: Any = fused_pull and (
             BoundRule(fused_pull, self, "fused_pull") if callable(fused_pull) else
             self.transposes | {k: BoundRule(rule, self, f"fused_pull_{k}") for k, rule in fused_pull.items()})
-        # for each input the rule for cotangents with leading axes
-        self.pulls_of_leads = (self.transposes if type(self.fused_pull) is not dict else
-                               {k: rule if rule.leads else self.transposes[k] for k, rule in self.fused_pull.items()})
+        # of cotangents with leading axes
+        self.pulls_of_leads: Any = (
+            {k: rule if rule.leads else self.transposes[k] for k, rule in self.fused_pull.items()}
+            if type(self.fused_pull) is dict else
+            self.fused_pull if self.fused_pull is not None and self.fused_pull.leads else self.transposes)
         self.lead_params = lead_params
         self.broadcast = broadcast
         self.row_product = row_product
@@ -50,13 +52,10 @@ class Multilinear(Operation):
 
     def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any, lead: tuple[int, ...],
              wanted: Sequence[bool]) -> Sequence[Any]:
-        rules: Any = self.transposes if self.fused_pull is None or type(y_bar) is not Tensor else self.fused_pull
+        rules: Any = (self.transposes if self.fused_pull is None or type(y_bar) is not Tensor else
+                      self.pulls_of_leads if lead else self.fused_pull)
         if type(rules) is BoundRule:
-            if rules.leads or not lead:
-                return rules.call(v, params, node, y_bar, lead, wanted)  # type: ignore[no-any-return]
-            rules = self.transposes
-        elif lead:
-            rules = self.pulls_of_leads
+            return rules.call(v, params, node, y_bar, lead, wanted)  # type: ignore[no-any-return]
         bars: list[Any] = []
         for name, want in zip(self.inputs, wanted, strict=True):
             bars.append(rules[name].call(v, params, node, y_bar, lead, wanted) if want else None)
