@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 from ....core.array import dlarray
 from ....core.errors import GradloomError
 from ....core.finite import checking
+from ....core.tables import OPERATIONS
 from ....machine.caches import remembered
 from ....machine.dtypes import Tensor, differentiable
 from ....machine.modes import undispatched
@@ -25,7 +26,7 @@ from ..autograd import ANSWERED, refuse_transform
 from ..functions import name_of
 from ..table import WHOLE
 from ..twins import FUNCTIONS
-from .values import array_of, as_varying, as_wrapped, carries, constant_of, raw_of
+from .values import array_of, as_varying, as_wrapped, carries, constant_of
 from .wrapped import Step, Wrapped, leaves_of, mapped, running
 
 # Of the functions in `WHOLE`, those that constants take too: the first is quicker so, the second writes behind torch's
@@ -36,8 +37,8 @@ ALWAYS = frozenset(("linear", "ctc_loss"))
 _ALIKE = """
 abs absolute acos add addmm asin atan atan2 baddbmm bmm celu cos cosh div divide elu erf erfc erfinv exp exp2 expm1 gelu
 hardsigmoid hardswish hardtanh leaky_relu lerp log log10 log1p log2 log_softmax logsumexp masked_fill maximum mean
-minimum mish mm mul multiply mv neg negative pow reciprocal relu relu6 rsqrt selu sigmoid sin sinh softmax softplus sqrt
-square sub subtract sum tan tanh true_divide
+minimum mish mm pad mul multiply mv neg negative pow reciprocal relu relu6 rsqrt selu sigmoid sin sinh softmax softplus
+sqrt square sub subtract sum tan tanh true_divide
 cat concat stack conv1d conv2d conv3d nn.functional.batch_norm nn.functional.embedding
 nn.functional.adaptive_avg_pool1d nn.functional.adaptive_avg_pool2d nn.functional.adaptive_avg_pool3d
 """
@@ -45,6 +46,14 @@ ALIKE = frozenset(_ALIKE.split())
 # Those whose result is a constant, whatever they are given: an ATen operation of their name is in DISCRETE.
 CONSTANT = frozenset(("eq", "ne", "lt", "le", "gt", "ge", "isnan", "isinf", "isfinite", "logical_not", "logical_and",
                       "logical_or", "logical_xor", "any", "all", "argmax", "argmin"))
+# Those that give new memory, here answered where no argument carries a derivative.
+_NEW = """
+bitwise_and bitwise_not bitwise_or clone cumsum diff floor_divide full_like gather index_select isin isclose new_full
+new_ones new_zeros one_hot ones_like outer remainder repeat repeat_interleave roll tril triu where zeros_like
+__and__ __eq__ __ge__ __gt__ __invert__ __le__ __lt__ __ne__ __or__
+"""
+NEW = frozenset(_NEW.split())
+MADE_OF_NUMBERS = frozenset(("arange", "full", "ones", "zeros"))
 # Those that write their result into their first argument.
 INTO = {"add_": "add", "sub_": "sub", "mul_": "mul", "div_": "div", "relu_": "relu", "sigmoid_": "sigmoid",
         "tanh_": "tanh"}
@@ -101,8 +110,10 @@ def _answer(func: Any) -> Callable[[Any, Any], Any] | None:
         return view
     if name in ALIKE:
         return _Operation(FUNCTIONS[name], False, func)
-    if name in CONSTANT:
-        return functools.partial(_on_constants, func)
+    if name in CONSTANT or name in NEW:
+        return functools.partial(_on_constants, func, name in CONSTANT)
+    if name in MADE_OF_NUMBERS:
+        return functools.partial(_of_numbers, func)
     return _Operation(FUNCTIONS[INTO[name]], False, None, into=True) if name in INTO else None
 
 
@@ -147,7 +158,7 @@ class _Operation:
             kwargs.get("inplace") or len(args) > self.place and args[self.place])
         if not there or not (recorded or self.always):
             constant = there and self.plain is not None and not varies and not into
-            return _on_constants(self.plain, args, kwargs) if constant else NotImplemented
+            return _on_constants(self.plain, True, args, kwargs) if constant else NotImplemented
         if into and not (graded and recorded and args and type(args[0]) is Wrapped):
             return NotImplemented
         try:
@@ -167,26 +178,43 @@ class _Operation:
         return mapped(as_varying if varies else as_wrapped, result)
 
 
-def _on_constants(func: Any, args: Any, kwargs: Any) -> Any:
-    """Torch's own function of arrays whose result carries no derivative."""
-    if "out" in kwargs or checking() or not any([type(x) is Wrapped for x in args]):
+def _on_constants(func: Any, always: bool, args: Any, kwargs: Any) -> Any:
+    """Torch's own function, whose result is a constant: `always`, or where no argument carries a derivative."""
+    if "out" in kwargs or checking():
         return NotImplemented
-    args, kwargs = mapped(raw_of, (args, kwargs))
-    return mapped(as_wrapped, func(*args, **kwargs))
+    there, still = False, True
+
+    def entered(x: Any) -> Any:
+        nonlocal there, still
+        if type(x) is not Wrapped:
+            return x
+        value = x.array()
+        there, still = True, still and (always or not (x.requires_grad or carries(value)))
+        return value._value
+
+    args, kwargs = mapped(entered, (args, kwargs))
+    return mapped(as_wrapped, func(*args, **kwargs)) if there and still else NotImplemented
+
+
+def _of_numbers(func: Any, args: Any, kwargs: Any) -> Any:
+    """An array made of numbers alone."""
+    if "out" in kwargs or not all([type(x) in _UNREAD or type(x) is torch.Size or type(x) is tuple for x in args]):
+        return NotImplemented
+    return as_wrapped(func(*args, **kwargs))
 
 
 # ----- views ----------------------------------------------------------------------------------------------------------
 
 
 class _View:
-    """A view of a wrapped array: the rule for its value, torch's own operation for where its
-    elements lie, and what makes ATen's arguments of those that were given."""
+    """A view of a wrapped array: torch's own operation, this library's, and what makes ATen's arguments of those that
+    were given."""
 
-    __slots__ = ("func", "named", "rule")
+    __slots__ = ("func", "name", "named")
 
-    def __init__(self, func: Any, rule: Callable[..., Any], named: Callable[..., Any]):
+    def __init__(self, func: Any, name: str, named: Callable[..., Any]):
         self.func = func
-        self.rule = rule
+        self.name = name
         self.named = named
 
     def __call__(self, args: Any, kwargs: Any) -> Any:
@@ -198,10 +226,10 @@ class _View:
         if after is None:
             return NotImplemented
         try:
-            strides = _outline(self.func, base.shape, base.stride(), after)
+            strides, params = _outline(self.func, self.name, base.shape, base.stride(), after)
         except Exception:
             return NotImplemented  # torch refuses it in its own words
-        result = self.rule(value, *after)
+        result = value if params is None else OPERATIONS[self.name].apply((value,), params)
         if strides is None:  # memory of its own
             return as_varying(result) if base.requires_grad else as_wrapped(result)
         step = Step(running().mode, self.func, (), after, {}, None)  # type: ignore[union-attr]
@@ -209,11 +237,26 @@ class _View:
 
 
 @remembered(4096)
-def _outline(func: Any, shape: Any, strides: Any, after: Any) -> Any:
-    """The strides of a view of such an array; None where it is no view."""
-    whole = torch.empty_strided(shape, strides, device="meta")
-    part = func(whole, *after)
-    return part.stride() if part._is_view() else None
+def _outline(func: Any, name: str, shape: Any, strides: Any, after: Any) -> tuple[Any, dict[str, Any] | None]:
+    """The strides of a view of such an array, None where it is no view, and the parameters of the operation, None
+    where it is the array itself."""
+    part = func(torch.empty_strided(shape, strides, device="meta"), *after)
+    if name == "permute_dims":
+        n = len(shape)
+        order = after[0] if len(after) == 1 else _exchanged(n, *(after or (0, 1)))
+        params = {"axes": tuple([k - n if k >= 0 else k for k in order])}
+    else:
+        params = {"shape": tuple(part.shape)}
+    same = part.shape == shape and (name != "permute_dims" or params["axes"] == tuple(range(-n, 0)))
+    return part.stride() if part._is_view() else None, None if same else params
+
+
+def _exchanged(n: int, i: int, j: int) -> list[int]:
+    """The axes of which two have changed their places."""
+    order = list(range(n))
+    if n:
+        order[i], order[j] = order[j], order[i]
+    return order
 
 
 def _integers(xs: Sequence[Any]) -> bool:
@@ -233,24 +276,17 @@ def _numbers(count: int, *rest: int) -> Callable[..., Any]:
     return lambda *xs: ((*xs, *rest[len(xs) - count:]) if count <= len(xs) <= most and _integers(xs) else None)
 
 
-def _expanded(x: dlarray, size: Any) -> dlarray:
-    missing = len(size) - x.ndim
-    size = tuple([x.shape[k - missing] if n == -1 else n for k, n in enumerate(size)])
-    return x if size == x.shape else FUNCTIONS["broadcast_to"](x, size)
-
-
 _aten = torch.ops.aten
 _VIEWS: dict[str, Callable[[Any, Any], Any]] = {
-    "view": _View(_aten.view.default, FUNCTIONS["reshape"], _sizes),
-    "reshape": _View(_aten.reshape.default, FUNCTIONS["reshape"], _sizes),
-    "permute": _View(_aten.permute.default, FUNCTIONS["permute"], _sizes),
-    "expand": _View(_aten.expand.default, _expanded, _sizes),
-    "transpose": _View(_aten.transpose.int, FUNCTIONS["transpose"], _numbers(2)),
-    "swapaxes": _View(_aten.transpose.int, FUNCTIONS["transpose"], _numbers(2)),
-    "unsqueeze": _View(_aten.unsqueeze.default, FUNCTIONS["unsqueeze"], _numbers(1)),
-    "squeeze": _View(_aten.squeeze.dim, FUNCTIONS["squeeze"], _numbers(1)),
-    "flatten": _View(_aten.flatten.using_ints, FUNCTIONS["flatten"], _numbers(0, 0, -1)),
-    "t": _View(_aten.t.default, FUNCTIONS["t"], _numbers(0)),
+    "view": _View(_aten.view.default, "reshape", _sizes),
+    "reshape": _View(_aten.reshape.default, "reshape", _sizes),
+    "flatten": _View(_aten.flatten.using_ints, "reshape", _numbers(0, 0, -1)),
+    "unsqueeze": _View(_aten.unsqueeze.default, "reshape", _numbers(1)),
+    "squeeze": _View(_aten.squeeze.dim, "reshape", _numbers(1)),
+    "permute": _View(_aten.permute.default, "permute_dims", _sizes),
+    "transpose": _View(_aten.transpose.int, "permute_dims", _numbers(2)),
+    "swapaxes": _View(_aten.transpose.int, "permute_dims", _numbers(2)),
+    "expand": _View(_aten.expand.default, "broadcast_to", _sizes),
 }
 
 
@@ -319,8 +355,12 @@ def _split(args: Any, kwargs: Any) -> Any:
         return NotImplemented
     if not n:
         return NotImplemented
+    axis, value, strides = dim % base.ndim - base.ndim, base.array(), base.stride()
     before = (slice(None),) * (dim % base.ndim)
-    return tuple([_indexed((base, (*before, slice(i, j))), {}) for i, j in zip([0, *ends[:-1]], ends, strict=True)])
+    return tuple([Wrapped(base._cell, (*base._steps, Index((*before, slice(i, j)))),
+                          OPERATIONS["slice"].apply((value,), {"axis": axis, "start": i, "stop": j}),
+                          strides, base._constant)
+                  for i, j in zip([0, *ends[:-1]], ends, strict=True)])
 
 
 _VIEWS.update(contiguous=_contiguous, split=_split)
