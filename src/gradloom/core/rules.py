@@ -26,12 +26,13 @@ class BoundRule:
     """A rule of an operation with its parameter names resolved to where the values are, once; `what` says which
     rule."""
 
-    __slots__ = ("arguments", "call", "reads", "rule")
+    __slots__ = ("arguments", "call", "leads", "reads", "rule")
 
     def __init__(self, rule: Rule, operation: Operation, what: str = "rule"):
         names = list(inspect.signature(rule).parameters)
         slots = {name: k for k, name in enumerate((*operation.inputs, "y", *operation.hidden))}
         self.rule = rule
+        self.leads = "lead" in names  # a fused pull that reads it serves cotangents with leading axes too
         self.reads: set[str] = set()
         arguments = []
         for name in names:

@@ -7,7 +7,17 @@ from ..vocabulary.hints import array_functions as _array_functions
 from ..vocabulary.types import say_types as _say_types
 from . import methods, own, walk_words
 from .creation import arrays, data_types, random
-from .elementwise import activations, arithmetic, bessel, choice, discrete, gamma_functions, mathematics, special
+from .elementwise import (
+    activations,
+    arithmetic,
+    bessel,
+    choice,
+    discrete,
+    gamma_functions,
+    hard_activations,
+    mathematics,
+    special,
+)
 from .fourier import frequencies, transforms
 from .matrices import (
     affine,

@@ -32,6 +32,7 @@ class Elementwise(Operation):
                  leaves: str = "", **rest: Any):
         self.leaves = leaves
         super().__init__(name, kernel, inputs, own=own, **rest)
+        self.own = own  # a user's: nobody has checked that its fused pull takes leading axes
         # its partial is a function of the input, and reads y to find it again further on
         self.finds_output = finds_output
         self.complex_fused = complex_fused  # whether the fused pulls are right for complex numbers too
@@ -114,7 +115,8 @@ class Elementwise(Operation):
     def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Value, lead: tuple[int, ...],
              wanted: Sequence[bool]) -> Values:
         complex_ = node.dtype.is_complex or self.complex_partials is not None
-        raw = type(y_bar) is Tensor and not lead and (self.complex_fused or not complex_) and not node.trace.guarded
+        raw = (type(y_bar) is Tensor and (self.complex_fused or not complex_) and not node.trace.guarded
+               and not (lead and self.own))
         bars: list[Any] = []
         for k, want in enumerate(wanted):
             fused = self.fused(k) if raw else None

@@ -12,7 +12,8 @@ from ..values import Value, Values
 
 
 class General(Operation):
-    """Push and pull stated by hand, in library operations."""
+    """Push and pull stated by hand, in library operations. A fused pull that reads `lead` serves cotangents with
+    leading axes too."""
 
     kind = "general"
 
@@ -29,7 +30,7 @@ class General(Operation):
 
     def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Value, lead: tuple[int, ...],
              wanted: Sequence[bool]) -> Values:
-        if self.fused_pull is not None and type(y_bar) is Tensor and not lead:
+        if self.fused_pull is not None and type(y_bar) is Tensor and (not lead or self.fused_pull.leads):
             bars = self.fused_pull.call(v, params, node, y_bar, lead, wanted)
         else:
             bars = self.pull_rule.call(v, params, node, y_bar, lead, wanted)

@@ -18,7 +18,7 @@ class Multilinear(Operation):
     """A sum of monomials, each linear in every input that it names; a transpose for each input.
 
     `fused_pull` is one rule that gives all cotangents of a raw walk, or a rule for each input, so that a node keeps
-    only what the traced ones need.
+    only what the traced ones need. One that reads `lead` serves cotangents with leading axes too.
     """
 
     kind = "multilinear"
@@ -37,6 +37,11 @@ class Multilinear(Operation):
         self.fused_pull: BoundRule | dict[str, BoundRule] | None = None if fused_pull is None else (
             BoundRule(fused_pull, self, "fused_pull") if callable(fused_pull) else
             self.transposes | {k: BoundRule(rule, self, f"fused_pull_{k}") for k, rule in fused_pull.items()})
+        # of cotangents with leading axes
+        self.pulls_of_leads: BoundRule | dict[str, BoundRule] = (
+            {k: rule if rule.leads else self.transposes[k] for k, rule in self.fused_pull.items()}
+            if isinstance(self.fused_pull, dict) else
+            self.fused_pull if self.fused_pull is not None and self.fused_pull.leads else self.transposes)
         self.lead_params = lead_params
         self.broadcast = broadcast
         self.row_product = row_product
@@ -53,7 +58,8 @@ class Multilinear(Operation):
 
     def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Value, lead: tuple[int, ...],
              wanted: Sequence[bool]) -> Values:
-        rules = self.transposes if self.fused_pull is None or type(y_bar) is not Tensor or lead else self.fused_pull
+        rules = (self.transposes if self.fused_pull is None or type(y_bar) is not Tensor else
+                 self.pulls_of_leads if lead else self.fused_pull)
         if isinstance(rules, BoundRule):
             return rules.call(v, params, node, y_bar, lead, wanted)  # type: ignore[no-any-return]
         bars: list[Any] = []

@@ -136,7 +136,7 @@ def ways(u: Node, xs: Sequence[Node | None], between: Collection[Node] | None = 
         backwards = rows <= columns if plain else backwards
         return [near if x is None else Way(backwards, plain=plain, nbytes=_dense_bytes(u, x) if plain else None)
                 for x in xs]
-    found = dict(zip(nodes, remembered("ways", [u], nodes, lambda: _ways(u, nodes, room), room, contents=False),
+    found = dict(zip(nodes, remembered("ways", [u], nodes, lambda: _ways(u, nodes, room), room, roughly=True),
                      strict=True))
     return [near if x is None else found[x] for x in xs]
 

@@ -8,24 +8,44 @@ from typing import Any
 
 from ...core.trace import Node
 from ...machine.caches import cache
-from .signature import signature
+from .signature import outline, signature
 
 KEPT_PLANS = 256
 _plans: OrderedDict[Any, Any] = cache(f"{__name__}._plans", OrderedDict())
 _lock = threading.Lock()
 
 
+_ABSENT = object()
+
+
+class _Key:
+    """A key that is hashed once."""
+
+    __slots__ = ("hashed", "value")
+
+    def __init__(self, value: Any):
+        self.value = value
+        self.hashed = hash(value)
+
+    def __hash__(self) -> int:
+        return self.hashed
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and self.hashed == other.hashed and bool(self.value == other.value)
+
+
 def remembered(kind: str, outputs: Sequence[Node], inputs: Sequence[Node], find: Any, extra: Any = (),
-               contents: bool = True) -> Any:
-    """What `find()` says, kept by the trace's signature."""
-    key = signature(outputs, inputs, contents)
-    if key is None:
+               roughly: bool = False) -> Any:
+    """What `find()` says, kept by the trace's signature; `roughly`: by its outline, for what may be another's."""
+    its = (outline if roughly else signature)(outputs, inputs)
+    if its is None:
         return find()
-    key = (kind, key, extra)
+    key = _Key((kind, its, extra))
     with _lock:
-        if key in _plans:
+        found = _plans.get(key, _ABSENT)
+        if found is not _ABSENT:
             _plans.move_to_end(key)
-            return _plans[key]
+            return found
     found = find()
     with _lock:
         _plans[key] = found

@@ -47,8 +47,12 @@ def _in_pieces(between: Collection[Node], seeds: dict[Node, Tensor], nodes: Sequ
 
 
 def _pieces(between: Collection[Node], count: int) -> list[tuple[int, int]]:
-    """Directions in groups of about one size, whose widest array is about as large as a piece."""
-    widest = max(math.prod(node.shape) * node.dtype.itemsize for node in between if node.shape is not None)
+    """Directions in groups of about one size, whose widest array is about as large as a piece.
+
+    What is made of a variable is not passed on: it is written once, however wide it is.
+    """
+    widest = max([math.prod(node.shape) * node.dtype.itemsize for node in between
+                  if node.shape is not None and node.parents], default=1)
     groups = min(max(round(count * widest / PIECE), 1), count)
     return [(k * count // groups, (k + 1) * count // groups) for k in range(groups)]
 

@@ -42,8 +42,13 @@ def _pulled(outputs: dict[Node, Any], targets: Sequence[Node], recorded: bool, l
     bars = {node: bar for node, bar in outputs.items() if node in active}
     if recorded:
         found = walking(_plain, bars, order, active, asked, reader(handles), lead)
-    elif lead or values_of is not None:
+    elif values_of is not None or lead and not (order and order[0].trace.guarded and not checking()):
         found = _plain(bars, order, active, asked, reader(values_of), lead)
+    elif lead:
+        seeds = bars.copy()
+        found = _unguarded(bars, order, active, asked, lead)
+        if not all_finite(found.values()):  # as below
+            found = _plain(seeds, order, active, asked, reader(), lead)
     else:
         guard = bool(order) and order[0].trace.guarded
         if guard and checking():  # which sees each product, and is not to see the first walk's
@@ -88,6 +93,17 @@ def _plain(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: se
                             else pulled(node, y_bar, active, read, lead)):
             hand(bars, None, parent, bar, lead)
     return found
+
+
+def _unguarded(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: set[Node],
+               lead: tuple[int, ...]) -> dict[Node, Any]:
+    """The walk as if nothing had been selected."""
+    trace = order[0].trace
+    try:
+        trace.guarded = False
+        return _plain(bars, order, active, asked, reader(), lead)
+    finally:
+        trace.guarded = True
 
 
 def _raw(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: set[Node], release: bool,

@@ -44,22 +44,46 @@ def places_of(order: Iterable[Node]) -> dict[Node | None, int]:
 # ----- a key ----------------------------------------------------------------------------------------------------------
 
 
-def signature(outputs: Sequence[Node], inputs: Sequence[Node], contents: bool = True) -> Any:
-    """A key that is equal for traces that are alike; None where that cannot be told cheaply.
+def outline(outputs: Sequence[Node], inputs: Sequence[Node]) -> Any:
+    """A key that is equal for traces that are alike but for the elements of their arrays; None where that cannot be
+    told cheaply.
 
-    `contents`: integers that select belong to it; without them it is enough to choose between walks, not to tell what
-    they find.
+    It is enough to choose between walks, not to tell what they find.
     """
+    order = ancestors(outputs, min([n.number for n in inputs]))
+    place = places_of(order)
+    rows: list[Any] = []
+    for node in order:
+        operation, params, places, shape, dtype = account(node, place)
+        rows += (operation, places, shape, dtype)
+        for key, v in params.items():
+            kind = type(v)
+            if kind not in _AS_THEY_ARE and not (kind is tuple and {*map(type, v)} <= _AS_THEY_ARE):
+                v = frozen(v, False)
+                if v is None:
+                    return None
+            rows += (key, kind, v)
+        for k, (p, v) in enumerate(zip(node.parents, node.values, strict=False)):
+            if p is None and v is not None:
+                rows.append(_kind(v, False) if type(v) not in NUMBER_TYPES else number_key(operation, k, v))
+    return tuple(rows), tuple([place[n] for n in outputs]), tuple([place.get(n, NOWHERE) for n in inputs])
+
+
+_AS_THEY_ARE = frozenset((bool, int, str, type(None), torch.dtype, torch.Size))
+
+
+def signature(outputs: Sequence[Node], inputs: Sequence[Node]) -> Any:
+    """A key that is equal for traces that are alike; None where that cannot be told cheaply."""
     order = ancestors(outputs, min(n.number for n in inputs))
     place = places_of(order)
     rows = []
     for node in order:
         operation, params, places, shape, dtype = account(node, place)
-        key = frozen(params, contents) if params else ()
+        key = frozen(params, True) if params else ()
         if key is None:
             return None
         rows.append((operation, key, places, shape, dtype,
-                     tuple([_kind(v, contents) if type(v) not in NUMBER_TYPES else number_key(operation, k, v)
+                     tuple([_kind(v, True) if type(v) not in NUMBER_TYPES else number_key(operation, k, v)
                             for k, v in enumerate(node.values)])))
     return tuple(rows), tuple(place[n] for n in outputs), tuple(place.get(n, NOWHERE) for n in inputs)
 

@@ -11,7 +11,9 @@ from ...core.errors import ShapeError, line_of, user_site
 from ...core.labels import described
 from ...core.tables import OPERATIONS
 from ...core.trace import selected
-from ...machine.dtypes import broadcast_shapes
+from ...machine.dtypes import broadcast_shapes, differentiable
+from ...operations.elementwise.hard_activations import hardsigmoid, hardswish, hardtanh
+from ...operations.neural.pooling.adaptive import averaged
 from ..protocol import Unsupported, array, cast, constant, gl
 from .products import FUNCTIONS
 from .table import of_functional, of_torch, only
@@ -19,16 +21,11 @@ from .table import of_functional, of_torch, only
 # ----- activations -----
 
 
-@of_torch
-def hardtanh(input: Any, min_val: Any = -1.0, max_val: Any = 1.0, inplace: bool = False) -> Any:
-    """Between the bounds; on them torch's slope is 0, that of `clamp` 1."""
-    x = raw(input)
-    return gl.where(constant((x > min_val) & (x < max_val)), input, constant(x.clamp(min_val, max_val)))
-
-
+# on the bounds their slope is 0, that of `clamp` 1
+FUNCTIONS["hardtanh"] = lambda input, min_val=-1.0, max_val=1.0, inplace=False: hardtanh(input, min_val, max_val)
 FUNCTIONS["relu6"] = lambda input, inplace=False: hardtanh(input, 0.0, 6.0)
-FUNCTIONS["hardsigmoid"] = lambda input, inplace=False: hardtanh(input + 3.0, 0.0, 6.0) / 6.0
-FUNCTIONS["hardswish"] = lambda input, inplace=False: input * (hardtanh(input + 3.0, 0.0, 6.0) / 6.0)
+FUNCTIONS["hardsigmoid"] = lambda input, inplace=False: hardsigmoid(input)
+FUNCTIONS["hardswish"] = lambda input, inplace=False: hardswish(input)
 FUNCTIONS["mish"] = lambda input, inplace=False: input * gl.tanh(gl.softplus(input))
 FUNCTIONS["leaky_relu"] = lambda input, negative_slope=0.01, inplace=False: gl.leakyrelu(input, negative_slope)
 FUNCTIONS["gelu"] = lambda input, *, approximate="none": gl.gelu(input, approximation=approximate)
@@ -116,9 +113,11 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     b = None if bias is None else array(bias)
     if b is not None and (b.shape != w.shape[:1] or b.dtype is not x.dtype or labels_of(b) is not None):
         return gl.add(linear(x, w), b)
-    flat = x if x.ndim == 2 else gl.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
-    y = OPERATIONS["linear"].apply((flat, w, b))
-    return y if x.ndim == 2 else gl.reshape(y, (*x.shape[:-1], w.shape[0]))
+    if x.ndim == 2:
+        return OPERATIONS["linear"].apply((x, w, b))
+    reshape = OPERATIONS["reshape"].apply
+    flat = reshape((x,), {"shape": (math.prod(x.shape[:-1]), x.shape[-1])})
+    return reshape((OPERATIONS["linear"].apply((flat, w, b)),), {"shape": (*x.shape[:-1], w.shape[0])})
 
 
 @of_torch
@@ -136,6 +135,9 @@ def scaled_dot_product_attention(query: Any, key: Any, value: Any, attn_mask: An
     if bias is not None and bias.dtype is torch.bool:
         bias = gl.where(bias, 0.0, constant(torch.full((), -math.inf, dtype=q.dtype, device=q.device)))
     if not dropout_p:
+        if (bias is None and len(q.shape) == 4 and q.shape[:2] == k.shape[:2] == v.shape[:2]):
+            # quick way, nothing to broadcast; the plain one is below
+            return OPERATIONS["attention"].apply((q, k, v, None), {"scale": float(scale), "causal": bool(is_causal)})
         lead = broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2], () if bias is None else bias.shape[:-2])
         heads = (1,) * (2 - len(lead)) + (math.prod(lead[:-1]) if len(lead) > 2 else lead[0] if len(lead) == 2 else 1,
                                           *lead[-1:])
@@ -169,6 +171,10 @@ def embedding(input: Any, weight: Any, padding_idx: Any = None, max_norm: Any = 
         raise Unsupported("padding_idx")
     only(max_norm=(max_norm, None), scale_grad_by_freq=(scale_grad_by_freq, False))
     ids = array(input)
+    if type(weight) is dlarray and weight._labels is None and weight.ndim == 2 and not differentiable(ids.dtype):
+        # quick way; the plain one is below
+        rows = OPERATIONS["take"].apply((weight,), {"where": ids._value.reshape(-1), "axis": -2})
+        return OPERATIONS["reshape"].apply((rows,), {"shape": (*ids.shape, weight.shape[1])})
     return gl.reshape(gl.take(weight, gl.reshape(ids, (-1,)), axis=0), (*ids.shape, array(weight).shape[-1]))
 
 
@@ -222,6 +228,14 @@ def _mean_pool(x: Any, size: Any, strides: Any, pads: Any, ceil_mode: bool, coun
 def _windows(d: int) -> None:
     def convolution(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0,
                     dilation: Any = 1, groups: int = 1) -> Any:
+        if (type(padding) is not str and type(input) is type(weight) is dlarray
+            and input._labels is weight._labels is None
+            and input.ndim == weight.ndim == d + 2 and input.shape[1] == weight.shape[1] * groups
+            and input.dtype is weight.dtype and (bias is None or type(bias) is dlarray and bias.dtype is input.dtype)):
+            # quick way; the plain one is below
+            return OPERATIONS["dlconv"].apply((input, weight, bias), {
+                "stride": per_axis(stride, d), "padding": per_axis(padding, d), "dilation": per_axis(dilation, d),
+                "groups": groups})
         padding = 0 if padding == "valid" else _sizes(padding)
         return gl.dlconv(input, weight, bias, stride=_sizes(stride), padding=padding, dilation_factor=_sizes(dilation),
                          data_format=_images(input, d))
@@ -251,9 +265,12 @@ def _windows(d: int) -> None:
     def adaptive(pool: str) -> Any:
         def call(input: Any, output_size: Any, return_indices: bool = False) -> Any:
             sizes = (output_size,) * d if isinstance(output_size, int) else tuple(output_size)
-            if sizes != (1,) * d or return_indices:
+            if sizes == (1,) * d and not return_indices:
+                return getattr(gl, pool)(input, axis=tuple(range(-d, 0)), keepdims=True)
+            if pool != "mean" or labels_of(array(input)) is not None or input.ndim not in (d + 1, d + 2):
                 raise Unsupported("output_size")
-            return getattr(gl, pool)(input, axis=tuple(range(-d, 0)), keepdims=True)
+            return averaged(input, tuple([n if m is None else m
+                                          for n, m in zip(input.shape[-d:], sizes, strict=True)]))
 
         return call
 
@@ -285,6 +302,10 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
 def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5,
                cudnn_enable: bool = True) -> Any:
     shape = tuple(normalized_shape)
+    if (len(shape) == 1 and type(input) is type(weight) is type(bias) is dlarray and input._labels is None
+        and weight.shape == bias.shape == shape == input.shape[-1:] and input.dtype is weight.dtype is bias.dtype
+        and input.dtype.is_floating_point):  # quick way; the plain one is below
+        return OPERATIONS["layernorm"].apply((input, bias, weight), {"axis": -1, "epsilon": float(eps)})
     n = math.prod(shape)
     labels = labels_of(array(input))
     x = gl.stripdims(array(input))
@@ -323,6 +344,12 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
 def batch_norm(input: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None,
                training: bool = False,
                momentum: float = 0.1, eps: float = 1e-5) -> Any:
+    if not training and type(input) is dlarray and input._labels is None and 2 <= input.ndim <= 5 and all(
+            [type(p) is dlarray and p.shape == input.shape[1:2] and p.dtype is input.dtype
+             for p in (weight, bias, running_mean, running_var)]) and input.dtype.is_floating_point:
+        # quick way; the plain one is below
+        return OPERATIONS["batchnorm_given"].apply((input, bias, weight, running_mean, running_var),
+                                                   {"axis": 1 - input.ndim, "epsilon": float(eps)})
     offset, scale, layout = _channels(input, weight, bias)
     if not training:
         return gl.batchnorm(input, offset, scale, running_mean, running_var, epsilon=eps, data_format=layout)

@@ -14,6 +14,7 @@ from ...machine.dtypes import HALF, NUMBER_TYPES, Tensor
 from ...machine.finite import finite
 from .arithmetic import (
     PAIRS_OF_ARRAYS,
+    carried,
     conj,
     divide,
     fused_product,
@@ -46,7 +47,7 @@ TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
 
 
 exp = elementwise("exp", torch.exp, lambda y: y, doc="e ** x.", matlab="exp")
-expm1 = elementwise("expm1", expm1_kernel, lambda x: exp(x), fused_pull=lambda y_bar, x: torch.exp(x).mul_(y_bar),
+expm1 = elementwise("expm1", expm1_kernel, lambda x: exp(x), fused_pull=lambda y_bar, x: carried(y_bar, torch.exp(x)),
                     doc="e ** x - 1, accurate near 0.", matlab="expm1", torch=("expm1", "special.expm1"))
 exp2 = elementwise("exp2", torch.exp2, lambda y: y * math.log(2),
                    fused_pull=lambda y_bar, y: fused_product(y_bar, y, math.log(2)),
@@ -85,7 +86,8 @@ asin = elementwise("asin", torch.asin, lambda x: 1 / sqrt(one_minus_square(x)), 
 acos = elementwise("acos", acos_kernel, lambda x: -1 / sqrt(one_minus_square(x)), singular=True, domain=(-0.9, 0.9),
                    fused_pull=lambda y_bar, x: fused_quotient(y_bar, one_minus_square(x).sqrt_(), -1),
                    doc="The inverse cosine, in radians.", matlab="acos", torch=("acos", "arccos"))
-atan = elementwise("atan", torch.atan, lambda x: atan_slope(x), fused_pull=lambda y_bar, x: atan_slope(x).mul_(y_bar),
+atan = elementwise("atan", torch.atan, lambda x: atan_slope(x),
+                   fused_pull=lambda y_bar, x: carried(y_bar, atan_slope(x)),
                    doc="The inverse tangent, in radians.", matlab="atan", torch=("atan", "arctan"))
 sinh = elementwise("sinh", torch.sinh, lambda x: cosh(x), doc="The hyperbolic sine.", matlab="sinh")
 cosh = elementwise("cosh", torch.cosh, lambda x: sinh(x), doc="The hyperbolic cosine.", matlab="cosh")
@@ -123,7 +125,7 @@ tanh = elementwise("tanh", tanh_kernel, lambda y, x, y_place: left(y_place, tanh
                    fused_pull=tanh_fused, finds_output=True, leaves="slope",
                    doc="The hyperbolic tangent.", matlab="tanh")
 asinh = elementwise("asinh", torch.asinh, lambda x: asinh_slope(x),
-                    fused_pull=lambda y_bar, x: asinh_slope(x).mul_(y_bar),
+                    fused_pull=lambda y_bar, x: carried(y_bar, asinh_slope(x)),
                     doc="The inverse hyperbolic sine.", matlab="asinh", torch=("asinh", "arcsinh"))
 acosh = elementwise("acosh", torch.acosh, lambda x: 1 / (sqrt(x - 1) * sqrt(x + 1)), singular=True, domain=(1.5, 3),
                     fused_pull=lambda y_bar, x: fused_quotient(y_bar, (x - 1).sqrt_().mul_((x + 1).sqrt_())),

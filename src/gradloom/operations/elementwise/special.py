@@ -12,7 +12,7 @@ from ...core.kinds.elementwise import Elementwise
 from ...machine.dtypes import HALF, Tensor
 from ...machine.finite import finite
 from ...machine.questions import spared
-from .arithmetic import PAIRS_OF_ARRAYS, divide, fused_product, number_like, pair
+from .arithmetic import PAIRS_OF_ARRAYS, carried, divide, fused_product, number_like, pair
 from .discrete import trunc
 from .mathematics import apply_unary, sqrt, tan, tanh
 from .slopes import asinh_slope, atan_slope, one_plus_square, scaled_logistic
@@ -60,7 +60,7 @@ def _csch_kernel(x: Tensor) -> Tensor:
 
 def _sech_fused(y_bar: Tensor, y: Tensor, x: Tensor) -> Tensor:
     """tanh(x) as sinh(x) y, which takes half of the time, where that does not overflow."""
-    bar = torch.sinh(x).mul_(y).mul_(y).mul_(y_bar).neg_()
+    bar = carried(y_bar, torch.sinh(x).mul_(y).mul_(y).neg_())
     return bar if finite(bar) else y_bar * (-y * torch.tanh(x))
 
 
@@ -80,10 +80,10 @@ acot = elementwise("acot", _of_reciprocal(torch.atan), lambda x: -atan_slope(x),
 sech = elementwise("sech", _sech_kernel, lambda y, x: -y * tanh(x), fused_pull=_sech_fused,
                    doc="The hyperbolic secant, 1 / cosh(x).", matlab="sech")
 csch = elementwise("csch", _csch_kernel, lambda y, x: -(y * coth(x)), singular=True, domain=(0.5, 2),
-                   fused_pull=lambda y_bar, y: (y * y).add_(1).sqrt_().mul_(y.abs()).neg_().mul_(y_bar),
+                   fused_pull=lambda y_bar, y: carried(y_bar, (y * y).add_(1).sqrt_().mul_(y.abs()).neg_()),
                    doc="The hyperbolic cosecant, 1 / sinh(x).", matlab="csch", opaque=True)
 coth = elementwise("coth", lambda x: 1 / torch.tanh(x), lambda x: -(csch(x) * csch(x)), singular=True,
-                   fused_pull=lambda y_bar, x: _csch_kernel(x).square_().neg_().mul_(y_bar), domain=(0.5, 2),
+                   fused_pull=lambda y_bar, x: carried(y_bar, _csch_kernel(x).square_().neg_()), domain=(0.5, 2),
                    doc="The hyperbolic cotangent, 1 / tanh(x).", matlab="coth")
 asech = elementwise("asech", _of_reciprocal(torch.acosh), lambda x: divide(-divide(1, x), sqrt(1 - x) * sqrt(1 + x)),
                     singular=True, domain=(0.2, 0.8),
@@ -128,8 +128,9 @@ def _over_tail(y_bar: Tensor, y: Tensor, tail: Tensor) -> Tensor:
     """y_bar sqrt(pi) / 2 exp(y * y) where erfc(|y|) is the tail, a number that has digits where y has lost them: exp(y
     * y) is erfcx(|y|) / tail."""
     distance = y.abs().clamp_(max=30)  # erfcx(inf) is 0, as the tail is
-    return torch.special.erfcx(distance.float() if y.dtype in HALF
-                               else distance).to(y.dtype).mul_(ROOT_PI / 2).div_(tail).mul_(y_bar)
+    slope = torch.special.erfcx(distance.float() if y.dtype in HALF
+                                else distance).to(y.dtype).mul_(ROOT_PI / 2).div_(tail)
+    return carried(y_bar, slope)
 
 
 def _erfinv_fused(y_bar: Tensor, x: Tensor, y: Tensor) -> Tensor:

@@ -39,8 +39,8 @@ _linear = multilinear(
     transposes={"x": lambda y_bar, weight: matmul_operation.apply(
                     (y_bar, conj(weight) if weight.dtype.is_complex else weight)),
                 "weight": _linear_weight_bar, "bias": lambda y_bar: y_bar},
-    fused_pull={"x": lambda y_bar, weight: matrix_product(y_bar, weight.conj()),
-                "weight": lambda y_bar, x: matrix_product(y_bar.mT, x.conj())},
+    fused_pull={"x": lambda y_bar, weight, lead: matrix_product(y_bar, weight.conj()),
+                "weight": lambda y_bar, x, lead: matrix_product(y_bar.mT, x.conj())},
     monomials={("bias",): lambda bias, node, lead: expand_dims(bias, axis=-2)}, matlab="fullyconnect",
     samples=[((5, 3), (2, 3), (2,), {}), ((5, 3), (2, 3), None, {})])
 

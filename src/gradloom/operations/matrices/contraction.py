@@ -48,7 +48,8 @@ matmul_operation = multilinear(
     broadcast=True, matlab="mtimes", whole_axes=(-1, -2), row_product=True,
     transposes={"a": lambda y_bar, b: matmul_operation.apply((y_bar, adjoint(b))),
                 "b": lambda y_bar, a: matmul_operation.apply((adjoint(a), y_bar))},
-    fused_pull={"a": lambda y_bar, b: matrix_product(y_bar, b.mH), "b": lambda y_bar, a: matrix_product(a.mH, y_bar)},
+    fused_pull={"a": lambda y_bar, b, lead: matrix_product(y_bar, b.mH),
+                "b": lambda y_bar, a, lead: matrix_product(a.mH, y_bar)},
     samples=[((2, 3), (3, 4), {}), ((5, 2, 3), (3, 4), {}), ((2, 3), (5, 3, 4), {})],
     torch=("matmul", "linalg.matmul", "__matmul__"))
 

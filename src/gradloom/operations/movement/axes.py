@@ -48,7 +48,7 @@ def negative_axes(axis: Any, x: Any) -> tuple[int, ...]:
 _reshape = multilinear(
     "reshape", lambda x, shape: x.reshape(shape),
     transposes={"x": lambda y_bar, lead, x_shape: reshape(y_bar, (*lead, *x_shape))},
-    fused_pull=lambda y_bar, x_shape: (y_bar.reshape(x_shape),),
+    fused_pull=lambda y_bar, x_shape, lead: (y_bar.reshape((*lead, *x_shape) if lead else x_shape),),
     lead_params=lambda params, lead: {"shape": (*lead, *params["shape"])},
     act=lambda operation, inputs, params: action.reshaped(inputs[0], params["shape"]),
     samples=[((2, 3), {"shape": (3, 2)}), ((2, 3, 2), {"shape": (2, 6)})])
@@ -121,7 +121,7 @@ _permute_dims = multilinear(
     transposes={"x": lambda y_bar, axes: _permute_dims.apply(
                     (y_bar,), {"axes": _with_lead(_inverse(axes), y_bar.ndim)})},
     lead_params=lambda params, lead: {"axes": _with_lead(params["axes"], len(lead) + len(params["axes"]))},
-    fused_pull=lambda y_bar, axes: (y_bar.permute(_inverse(axes)),),
+    fused_pull=lambda y_bar, axes, lead: (y_bar.permute(_with_lead(_inverse(axes), y_bar.ndim)),),
     act=lambda operation, inputs, params: inputs[0].with_axes(
         params["axes"], [*map(inputs[0].shape.__getitem__, params["axes"])]),
     samples=[((2, 3, 4), {"axes": (-1, -3, -2)})])

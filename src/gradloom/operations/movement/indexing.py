@@ -123,7 +123,7 @@ def _index_transpose(y_bar: Any, index: Any, x_shape: Any, lead: Any) -> Any:
 index_entries = multilinear(
     "index", _index_kernel, lead_params=lambda params, lead: {"index": completed(params["index"], len(lead))},
     transposes={"x": _index_transpose},
-    fused_pull=lambda y_bar, index, x_shape: (_embed_kernel(y_bar, index, x_shape, 0),),
+    fused_pull=lambda y_bar, index, x_shape, lead: (_embed_kernel(y_bar, index, x_shape, len(lead)),),
     reads_at=lambda params: params["index"] if type(params["index"]) is int else None, act=_index_on_block,
     samples=[((4, 3), {"index": (slice(1, 3), 0)}), ((4, 3), {"index": (None, slice(0, 4, 2), slice(None))}),
              ((4,), {"index": 2})],

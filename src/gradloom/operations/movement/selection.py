@@ -28,7 +28,7 @@ def _take_transpose(y_bar: Any, where: Tensor, axis: int, x_shape: Any) -> Any:
 
 take_operation = multilinear(
     "take", lambda x, where, axis: x.index_select(axis, where), transposes={"x": _take_transpose},
-    fused_pull=lambda y_bar, where, axis, x_shape: (_index_add(y_bar, where, axis, x_shape[axis]),),
+    fused_pull=lambda y_bar, where, axis, x_shape, lead: (_index_add(y_bar, where, axis, x_shape[axis]),),
     act=lambda operation, inputs, params: action.selected(inputs[0], inputs[0].ndim + params["axis"],
                                                           params["where"].cpu()),
     samples=[((4, 3), {"where": torch.tensor([2, 0, 0], device="cpu"), "axis": -2})], selects=True)

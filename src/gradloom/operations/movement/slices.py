@@ -17,7 +17,7 @@ from .axes import array, fresh
 from .selection import take_operation
 
 
-def _slice_fused(y_bar: Tensor, axis: int, start: int, stop: int, x_shape: Any) -> tuple[Tensor]:
+def _slice_fused(y_bar: Tensor, axis: int, start: int, stop: int, x_shape: Any, lead: Any) -> tuple[Tensor]:
     return (_zero_pad(y_bar, ((start, x_shape[axis] - stop), *((0, 0),) * (-axis - 1))),)
 
 
@@ -61,7 +61,7 @@ def _within(y: Tensor, pairs: tuple[tuple[int, int], ...]) -> Tensor:
 _pad = multilinear(
     "pad", _zero_pad, transposes={"x": lambda y_bar, pairs, x_shape: unpadded(y_bar, pairs, x_shape)},
     act=_pad_on_block,
-    fused_pull=lambda y_bar, pairs: (_within(y_bar, pairs),),
+    fused_pull=lambda y_bar, pairs, lead: (_within(y_bar, pairs),),
     samples=[((2, 3), {"pairs": ((1, 2),)}), ((2, 1, 3), {"pairs": ((0, 1), (2, 0))})])
 
 

@@ -95,18 +95,19 @@ def _sum_transpose(y_bar: Any, axis: Any, keepdims: Any, x_shape: Any, lead: Any
     return broadcast_to(restored(y_bar, axis, keepdims, len(x_shape)), (*lead, *x_shape))
 
 
-def _spread(y_bar: Tensor, axis: tuple[int, ...], keepdims: bool, x_shape: Any) -> Tensor:
-    """A cotangent of a reduction over the axes that were reduced, without leading axes: no memory is written."""
+def _spread(y_bar: Tensor, axis: tuple[int, ...], keepdims: bool, x_shape: Any, lead: Any = ()) -> Tensor:
+    """A cotangent of a reduction over the axes that were reduced: no memory is written."""
     if not keepdims and y_bar.ndim:
         for k in sorted(axis, reverse=True):
             y_bar = y_bar.unsqueeze(k)
     # sizes one by one: torch takes them in half the time of a tuple
-    return y_bar.expand(*x_shape) if x_shape else y_bar
+    return y_bar.expand(*lead, *x_shape) if x_shape else y_bar
 
 
 SAMPLES = [((2, 3, 4), {"axis": (-2,), "keepdims": False}), ((2, 3), {"axis": (-1, -2), "keepdims": True})]
 _sum = multilinear("sum", _sum_kernel, transposes={"x": _sum_transpose},
-                   fused_pull=lambda y_bar, axis, keepdims, x_shape: (_spread(y_bar, axis, keepdims, x_shape),),
+                   fused_pull=lambda y_bar, axis, keepdims, x_shape, lead: (
+                       _spread(y_bar, axis, keepdims, x_shape, lead),),
                    act=_sum_on_block, samples=SAMPLES, matlab="sum", torch=("sum",))
 
 
@@ -142,8 +143,8 @@ def _mean_on_block(operation: Any, inputs: Any, params: Any) -> Any:
     return _sum_on_block(operation, inputs, params).times(1 / (n or math.nan))
 
 
-def _mean_fused(y_bar: Tensor, axis: tuple[int, ...], keepdims: bool, x_shape: Any) -> Any:
-    return (_spread(y_bar * (1 / (math.prod(x_shape[a] for a in axis) or 1)), axis, keepdims, x_shape),)
+def _mean_fused(y_bar: Tensor, axis: tuple[int, ...], keepdims: bool, x_shape: Any, lead: Any) -> Any:
+    return (_spread(y_bar * (1 / (math.prod(x_shape[a] for a in axis) or 1)), axis, keepdims, x_shape, lead),)
 
 
 _mean = multilinear("mean", _mean_kernel, transposes={"x": _mean_transpose}, fused_pull=_mean_fused,

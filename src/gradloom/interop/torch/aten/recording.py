@@ -9,27 +9,22 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
 from ....core.array import dlarray
 from ....core.errors import GradloomError, TraceError, TypeRefused, line_of, user_site
 from ....core.origin import refuse_computed
 from ....core.trace import current_trace
-from ....machine.dtypes import Tensor, differentiable
-from ....machine.modes import under, undispatched
-from ...protocol import Unsupported
-from ..autograd import ANSWERED, NeedsTrace, refuse_transform
+from ....machine.dtypes import Tensor
+from ....machine.modes import under
+from ..autograd import NeedsTrace, refuse_transform
 from ..own import own_functions
-from ..table import WHOLE
 from . import rules  # noqa: F401  which fill the tables
 from .mode import Functional
-from .values import array_of, as_varying, as_wrapped, carries, constant_of, left
-from .wrapped import Run, Wrapped, leaves_of, mapped, running, thread, wrapped
+from .values import carries, left
+from .whole import Whole
+from .wrapped import Run, Wrapped, running, thread, wrapped
 
-# Of the functions in `WHOLE`, those that constants take too: the first is quicker so, the second writes behind torch's
-# dispatcher.
-ALWAYS = frozenset(("linear", "ctc_loss"))
 _made = dlarray._made
 
 
@@ -76,61 +71,6 @@ def run(func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
                 f"{word} writes into an array that it was given, at {line_of(user_site())}; values never change: write "
                 "the form that returns a new one (without inplace=True, out= or a trailing _)")
     return result
-
-
-class Whole(TorchFunctionMode):
-    """Answers the few torch functions that are operations of this library as a whole, before torch takes them apart.
-
-    While it is on, torch's attention layers do not take their fused way around the operations that are answered here.
-    """
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        try:
-            return self.answered(func, args, kwargs)
-        except GradloomError as error:
-            # the operators of tensors take a TypeError for "not implemented"
-            running().mode.error = error  # type: ignore[union-attr]
-            raise
-
-    def answered(self, func: Any, args: Any, kwargs: Any) -> Any:
-        interpreter = _transform()
-        if interpreter is not None:
-            if interpreter.key().name != "Vmap" or any(
-                    isinstance(x, Tensor) and differentiable(x.dtype) for x in leaves_of((args, kwargs or {}))):
-                refuse_transform(interpreter)
-            return func(*args, **(kwargs or {}))  # masks made from indices
-        answered = ANSWERED.get(func)
-        if answered is not None:
-            return undispatched(answered, *args, **(kwargs or {}))
-        if kwargs and kwargs.get("requires_grad"):
-            return func(*args, **{**kwargs, "requires_grad": False}).requires_grad_()
-        rule = WHOLE.get(getattr(func, "__name__", ""))
-        if rule is not None:
-            graded = torch.is_grad_enabled()
-            wrapped_there = varies = recorded = False
-
-            def entered(x: Any) -> Any:
-                nonlocal wrapped_there, varies, recorded
-                if type(x) is Wrapped:
-                    wrapped_there = True
-                    varies = varies or graded and x._cell.varies and not x._constant
-                array = array_of(x) if graded else constant_of(x)
-                recorded = recorded or carries(array)
-                return array
-
-            def by_rule() -> Any:
-                positional, named = mapped(entered, args), mapped(entered, kwargs or {})
-                if not wrapped_there or not recorded and func.__name__ not in ALWAYS:
-                    return NotImplemented
-                try:
-                    return rule(*positional, **named)
-                except Unsupported:
-                    return NotImplemented
-
-            result = undispatched(by_rule)
-            if result is not NotImplemented:
-                return mapped(as_varying if varies else as_wrapped, result)
-        return func(*args, **(kwargs or {}))
 
 
 _transform = torch._C._functorch.peek_interpreter_stack

@@ -80,9 +80,8 @@ class Wrapped(Tensor):
         if torch.is_inference_mode_enabled():  # what is made there cannot be written later
             with torch._C._InferenceMode(False):
                 return cls(cell, steps, known, strides, constant)
-        made: Any = Tensor._make_wrapper_subclass(
-            cls, value.shape, strides=contiguous_strides(value.shape) if strides is None else strides,
-            dtype=value.dtype, device=value.device)
+        made: Any = Tensor._make_wrapper_subclass(  # without strides: in C order
+            cls, value.shape, strides=strides, dtype=value.dtype, device=value.device)
         made._cell = cell
         made._constant = constant
         made._steps = steps
@@ -305,15 +304,6 @@ def strided(part: Wrapped, size: Any, stride: Any, storage_offset: int | None = 
             where = step.positions(where)
         storage_offset = int(where.reshape(-1)[0]) if where.numel() else 0
     return size, stride, storage_offset
-
-
-def contiguous_strides(shape: Any) -> list[int]:
-    """Strides of an array in C order."""
-    strides, step = [0] * len(shape), 1
-    for k in range(len(shape) - 1, -1, -1):
-        strides[k] = step
-        step *= max(shape[k], 1)
-    return strides
 
 
 # ----- trees of arguments and results -----

@@ -15,12 +15,15 @@ from ....machine.layouts import settled
 from ..spatial import Sizes
 
 aten = torch.ops.aten
+SMALL = 20480  # numbers of one image up to which torch does not take oneDNN
+COLUMNS = 1 << 15  # numbers of an image in columns up to which products with them are quicker than torch's kernels
 
 
 def better_laid_out(x: Tensor, weight: Tensor) -> bool:
     """Whether torch's convolution of these is faster with their channels together in memory: float32 images on a CPU,
-    where it takes two thirds of the time, transposed a third and less."""
-    return x.ndim == 4 and weight.ndim == 4 and x.dtype is torch.float32 and x.device.type == "cpu"
+    where it takes two thirds of the time, transposed a third and less. One small image is computed as it lies."""
+    return (x.ndim == 4 and weight.ndim == 4 and x.dtype is torch.float32 and x.device.type == "cpu"
+            and (x.shape[0] > 1 or x.numel() > SMALL))
 
 
 def _lead_of(x: Tensor, ndim: int) -> Sizes:
@@ -101,6 +104,19 @@ def forward(x: Tensor, weight: Tensor, stride: Sizes, padding: Sizes, dilation: 
     return _with_lead(run, x, weight, ndim, groups, fold_x, fold_w, fold_both)
 
 
+def _by_points(kernel: Sizes, padding: Sizes, groups: int, *xs: Tensor) -> bool:
+    """Whether a filter meets one place at a time, so that a convolution is a matrix product."""
+    return groups == 1 and max(kernel) == 1 and not any(padding) and not any([x.is_complex() for x in xs])
+
+
+def _points(x: Tensor, stride: Sizes) -> Tensor:
+    """The places that such filters meet, along one axis: (..., places)."""
+    d = len(stride)
+    if max(stride) > 1:
+        x = x[(..., *[slice(None, None, s) for s in stride])]
+    return x.reshape(*x.shape[:-d], -1)
+
+
 def beyond(sizes: Sizes, inner: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Sizes:
     """What torch calls output_padding: how far a transposed convolution of the given sizes reaches beyond its last
     window."""
@@ -118,6 +134,13 @@ def to_input(y_bar: Tensor, weight: Tensor, stride: Sizes, padding: Sizes, dilat
         return torch.convolution(settled(g_), settled(w), None, stride, padding, dilation, True, extra, g)
 
     def fold_y(y: Tensor, w: Tensor) -> Tensor:
+        if _by_points(kernel, padding, groups, y, w):  # quick way; the plain one is below
+            made = (w.reshape(w.shape[:2]).mT @ y.flatten(3)).unflatten(-1, y.shape[3:])
+            if made.shape[3:] == sizes:
+                return made
+            x = made.new_zeros((*made.shape[:3], *sizes))
+            x[(..., *[slice(None, s * m, s) for s, m in zip(stride, made.shape[3:], strict=True)])] = made
+            return x
         return _by_parts(run, y.flatten(0, 1), w, groups).unflatten(0, y.shape[:2])
 
     def fold_w(y: Tensor, w: Tensor) -> Tensor:
@@ -143,12 +166,27 @@ def to_weight(x: Tensor, y_bar: Tensor, stride: Sizes, padding: Sizes, dilation:
         return aten.convolution_backward(settled(y), settled(x), weight, None, stride, padding,
                                          dilation, False, (0,) * d, g, (False, True, False))[1]
 
+    def columns_of(x: Tensor, y: Tensor) -> Tensor | None:
+        """What each entry of a filter meets, one row for each; None where that is no quicker."""
+        places = math.prod(y.shape[3:])
+        if _by_points(kernel, padding, groups, x, y):
+            columns = _points(x, stride)[..., :places]
+        elif (d == 2 and groups == 1 and x.dtype in (torch.float32, torch.float64) and x.is_cpu
+              and places * x.shape[0] * x.shape[1] * math.prod(kernel) <= COLUMNS):
+            columns = aten.im2col(x, kernel, dilation, padding, stride)
+        else:
+            return None
+        return columns.transpose(0, 1).reshape(columns.shape[1], -1)
+
     def fold_x(x: Tensor, y: Tensor) -> Tensor:
         n = x.shape[0]
         w = _by_parts(run, _into_channels(x, groups, 1), y, groups)
         return w.unflatten(1, (n, -1)).movedim(1, 0)
 
     def fold_y(x: Tensor, y: Tensor) -> Tensor:
+        if (columns := columns_of(x, y)) is not None:  # quick way; the plain one is below
+            rows = y.transpose(1, 2).reshape(y.shape[0] * y.shape[2], -1)
+            return (rows @ columns.mT).reshape(y.shape[0], y.shape[2], x.shape[1], *kernel)
         return _from_channels(_by_parts(run, x, _into_channels(y, groups, 1), groups), y.shape[0], groups, 0)
 
     def fold_both(x: Tensor, y: Tensor) -> Tensor:

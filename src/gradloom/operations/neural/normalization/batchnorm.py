@@ -197,8 +197,16 @@ def _given_pull(y_bar: Any, x: Any, scale: Any, mean: Any, variance: Any, axis: 
 
 
 def _given_fused(y_bar: Tensor, x: Tensor, scale: Tensor, mean: Tensor, variance: Tensor, axis: int,
-                 epsilon: float, wanted: Any) -> Any:
-    plain = (x.numel() and x.dtype in (torch.float32, torch.float64)
+                 epsilon: float, wanted: Any, lead: Any) -> Any:
+    if lead and not (wanted[3] or wanted[4]):
+        slope, others = (variance + epsilon).rsqrt_(), all_but(x.ndim, axis)
+        weighted = None
+        if wanted[2]:
+            z = (x - over_channels(mean, axis, x.ndim)).mul_(over_channels(slope, axis, x.ndim))
+            weighted = torch.sum(y_bar * z, others) if others else y_bar * z
+        return (y_bar * over_channels(slope.mul_(scale), axis, x.ndim) if wanted[0] else None,
+                (torch.sum(y_bar, others) if others else y_bar) if wanted[1] else None, weighted, None, None)
+    plain = (not lead and x.numel() and x.dtype in (torch.float32, torch.float64)
              and x.dtype == scale.dtype == mean.dtype == variance.dtype == y_bar.dtype)
     if wanted[3] or wanted[4] or not plain:
         return _given_pull(y_bar, x, scale, mean, variance, axis, epsilon, wanted)

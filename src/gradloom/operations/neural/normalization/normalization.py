@@ -67,9 +67,17 @@ def _layernorm_pull(y_bar: Any, x: Any, scale: Any, saved_mean: Any, inverse: An
 
 def _layernorm_fused(y_bar: Tensor, x: Tensor, offset: Tensor, scale: Tensor, saved_mean: Tensor,
                      inverse: Tensor, axis: int,
-                     epsilon: float, wanted: Any) -> Any:
+                     epsilon: float, wanted: Any, lead: Any) -> Any:
     if saved_mean is None:
         return _layernorm_pull(y_bar, x, scale, saved_mean, inverse, axis, epsilon, wanted)
+    if lead:
+        z = (x - saved_mean).mul_(inverse)
+        x_bar = None
+        if wanted[0]:
+            g = y_bar * over_channels(scale, axis, x.ndim)
+            along = torch.mean(g * z, axis, keepdim=True)
+            x_bar = (g - torch.mean(g, axis, keepdim=True)).addcmul_(along, z, value=-1).mul_(inverse)
+        return x_bar, *affine_pull(y_bar, z, axis, x.ndim, wanted)
     if axis != -1:
         y_bar, x, saved_mean, inverse = (a.movedim(axis, -1) for a in (y_bar, x, saved_mean, inverse))
     x_bar, scale_bar, offset_bar = aten.native_layer_norm_backward(
