@@ -10,6 +10,7 @@ from ..core.array import dlarray
 from ..core.errors import GradloomError, ShapeError, TypeRefused, line_of, user_site
 from ..machine.dtypes import COMPLEX_OF, dtype_named
 from ..vocabulary.misspelled import nearest
+from .backward import parted
 from .body import WithBody
 from .graph import Graph, Node, Source, ill_formed
 from .layer import LEARNABLE, STATE, Layer, copied, written
@@ -365,6 +366,8 @@ def outputs_of(layer: Layer, name: str, inputs: tuple[Any, ...]) -> tuple[Any, .
             f"in the layer {name!r}, {layer!r}, run on zeros ({seen}) to find its output's size, at "
             f"{line_of(user_site())}")
         raise
+    if hasattr(layer, "backward"):
+        y, _ = parted(layer, y)
     outputs = tuple(y) if isinstance(y, (tuple, list)) else (y,)
     if not outputs or not all(isinstance(part, dlarray) for part in outputs):
         raise TypeRefused(
