@@ -54,8 +54,8 @@ class Body(Protocol):
     def runs(self) -> list[Any] | None:
         """What it runs and reads besides its values, layers and functions; None where that can change unseen."""
 
-    def layers(self, values: list[Any]) -> tuple[Any, ...]:
-        """Its layers with their parameters, for those that have layers."""
+    def layers(self, values: list[Any], settings: Settings) -> tuple[Any, ...]:
+        """Its layers with their parameters and settings, for those that have layers."""
 
     def heading(self, values: list[Any]) -> str:
         """The line above its rows."""

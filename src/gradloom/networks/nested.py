@@ -15,12 +15,12 @@ import torch
 
 from ..core.errors import TypeRefused, line_of, user_site
 from ..machine.dtypes import COMPLEX_OF, differentiable
-from .body import WithBody, refilled
+from .body import WithBody, filled, refilled
 from .layer import ALLOWED, LEARNABLE, STATE, Layer, copied
 from .layout import Layout
 from .parameters import Key
 from .running import Stage, Values
-from .settings import Setting
+from .settings import Setting, Settings
 
 
 @dataclass(frozen=True)
@@ -183,8 +183,15 @@ class NestedStage(Stage):
         layer.reset_state()
         self.leave(layer, values, 0)
 
-    def complete(self, values: Sequence[Any]) -> Layer:
-        return copied(super().complete(values), self._filled(values))  # type: ignore[no-any-return]
+    def complete(self, values: Sequence[Any], settings: Settings) -> Layer:
+        made = copied(super().complete(values, settings), self._filled(values))
+        its = []
+        for part in networks_in(made):
+            body = part.network._body
+            keys = zip(body.learnable_keys, self._keys(part, body.learnable_keys), strict=True)
+            its.append((part, filled(type(part.network), body, part.network._values,
+                                     Settings(body.learnable_keys, {inner: settings[key] for inner, key in keys}))))
+        return copied(made, with_networks(made, its))  # type: ignore[no-any-return]
 
 
 class SharedStage(Stage):

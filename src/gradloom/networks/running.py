@@ -18,7 +18,7 @@ from .layer import ALLOWED, LEARNABLE, Layer, copied, options_of, written
 from .layout import Layout
 from .parameters import Key, UnknownName, common_type
 from .registry import CATALOGUE
-from .settings import UNREGULARIZED, USUAL, Setting
+from .settings import UNREGULARIZED, USUAL, Setting, Settings
 from .summary import arrays_described
 
 _new = object.__new__
@@ -153,8 +153,8 @@ class Stage:
             f"the layer {self.name!r} ({self.kind.__name__}) returned {kind_of(y)}; return a dlarray (or a tuple of "
             "them) that is computed from its inputs")
 
-    def complete(self, values: Sequence[Any]) -> Layer:
-        """The layer with its parameters, as the caller sees it."""
+    def complete(self, values: Sequence[Any], settings: Settings) -> Layer:
+        """The layer with its parameters, as the caller sees it; a network in it has its part of the settings."""
         return copied(self.layer, {field: _made(values[k]._value, values[k]._node, values[k]._labels)
                                    for field, k in self.parameters})
 
@@ -293,9 +293,9 @@ class LayerGraph:
             stage.reset(values)
         return values
 
-    def layers(self, values: list[Any]) -> tuple[Layer, ...]:
-        """The layers, with their names and their parameters."""
-        return tuple(stage.complete(values) for stage in self.stages)
+    def layers(self, values: list[Any], settings: Settings) -> tuple[Layer, ...]:
+        """The layers, with their names, their parameters and their settings."""
+        return tuple(stage.complete(values, settings) for stage in self.stages)
 
     # ----- printing -----
 
