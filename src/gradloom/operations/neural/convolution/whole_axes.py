@@ -63,7 +63,7 @@ def convolved_whole(block: Block, term: Term, weight: Tensor, params: dict[str, 
         images = values.reshape(math.prod(i.size for i in varying), *block.shape[2:], block.shape[1]).movedim(-1, 1)
         if images.ndim != 4 or images.is_complex():  # torch has no complex kernel for channels_last
             images = images.contiguous()
-        return run(*laid_out(images, weight), *options)
+        return run(*laid_out(images, weight, params["dilation"]), *options)
 
     y = _in_pieces(convolved, factors, varying, math.prod(block.shape[1:]) * block.dtype.itemsize)
     ids = (*varying, *(term.out[1].indices if alone else ()), *named.indices, *(i for a in axes for i in a.indices))
