@@ -108,3 +108,11 @@ def test_statistics_need_labels_and_data():
         layer.statistics([np.zeros((2, 3))])
     with pytest.raises(gl.ShapeError, match="no data"):
         layer.statistics([])
+
+
+@pytest.mark.parametrize("statistic", [100.0, [100.0], [[[100.0]]]])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_whole_numbers_take_the_type_of_the_statistics(statistic, dtype):
+    net = gl.dlnetwork([L.ImageInput((2, 2, 1), normalization="zerocenter", mean=statistic)], dtype=dtype)
+    y = net(gl.dlarray(np.arange(4, dtype="uint8").reshape(2, 2, 1), "SSC"))
+    assert str(y.dtype) == f"torch.{dtype}" and np.array_equal(np.asarray(y).ravel(), [-100, -99, -98, -97])

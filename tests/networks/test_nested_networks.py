@@ -151,17 +151,6 @@ def test_what_a_nested_layer_may_not_do():
     with pytest.raises(TypeError, match="'s' assigned another network to net.*replace\\(state=state\\)"):
         net.predict(X, return_state=True)
 
-    class Own(gl.Layer):
-        net: gl.dlnetwork
-
-        def predict(self, x):
-            return x
-
-        def backward(self, x, y, y_bar):
-            return y_bar
-
-    with pytest.raises(TypeError, match="has a backward of its own and networks"):
-        gl.dlnetwork([Own(block())])
     with pytest.raises(TypeError, match="Network takes a dlnetwork, not int"):
         L.Network(3)
 

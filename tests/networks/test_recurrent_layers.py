@@ -1,5 +1,6 @@
 """What recurrent layers carry from call to call, how they begin, and what they say."""
 
+import numpy as np
 import pytest
 import torch
 from helpers import seeded, tensor, uniform, within
@@ -112,3 +113,12 @@ def test_what_does_not_fit_is_said(make, message):
     with pytest.raises(gl.GradloomError, match=message) as caught:
         make()
     assert "test_recurrent_layers.py" in str(caught.value)
+
+
+def test_a_reset_keeps_what_training_has_found():
+    net = gl.dlnetwork([L.SequenceInput(2), L.LSTM(3, name="lstm"), L.BatchNormalization(name="bn")], dtype="float64")
+    _, state = net.forward(gl.ones((2, 4, 3), "CBT"), return_state=True)
+    again = net.replace(state=state).reset_state()
+    assert np.array_equal(again.state["lstm", "hidden_state"], np.zeros(3))
+    assert np.array_equal(again.state["bn", "trained_mean"], state["bn", "trained_mean"])
+    assert np.any(np.asarray(state["bn", "trained_mean"]))

@@ -96,3 +96,15 @@ def test_parts_of_a_torch_module_are_frozen_by_their_names():
 def test_what_is_refused(call, error, message):
     with pytest.raises(error, match=message):
         call(net())
+
+
+def test_a_network_in_a_layer_has_its_part_of_the_settings():
+    inner = gl.dlnetwork([L.FullyConnected(2, name="fc"), L.Tanh(), L.FullyConnected(2, name="last")], initialize=False)
+    net = gl.dlnetwork([L.FeatureInput(3), L.Network(inner, name="block")]).freeze("block/fc").set_learn_rate_factor(
+        "block/last", "weights", 3.0)
+    block = net["block"].network
+    assert [key for key, its in block.settings.items() if its.frozen] == [("fc", "weights"), ("fc", "bias")]
+    assert list(block.trainable) == [("last", "weights"), ("last", "bias")]
+    assert block.settings["last", "weights"].learn_rate_factor == 3 and block.settings["last", "bias"].l2_factor == 0
+    assert gl.dlnetwork(net.layers).settings == net.settings  # a network of these layers is told the same
+    assert net.unfreeze()["block"].network.trainable.keys() == block.learnables.keys()

@@ -319,3 +319,18 @@ def test_an_unfinished_network(path):
     assert not found.initialized
     done = found.initialize(gl.zeros((3, 1), "CB"))
     assert done.learnables["fc", "weights"].dtype == torch.float64
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("layers", [
+    [L.FeatureInput(3), L.FullyConnected(3), L.ComplexFullyConnected(2), L.ComplexReLU()],
+    [L.Input((None, 16, 2), "BSC"), L.Convolution1d(1, 4), L.SpectralConvolution1d(4, 3), L.GELU(), L.Convolution1d(1, 1)]])
+def test_networks_with_complex_weights_of_real_inputs(tmp_path, layers, dtype):
+    """Learnables of several types: what enters stays real, in a file as in use."""
+    net = gl.dlnetwork(layers, dtype=dtype)
+    x = gl.rand([2 if n == 1 else n for n in net.layers[0].layout.shape], net.layers[0].layout.labels)
+    net.save(tmp_path / "net.safetensors")
+    again = gl.load(tmp_path / "net.safetensors")
+    assert np.array_equal(np.asarray(again(x)), np.asarray(net(x)))
+    assert [x.dtype for x in again.learnables.values()] == [x.dtype for x in net.learnables.values()]
+    assert {x.dtype.is_complex for x in again.learnables.values()} == {True, False}

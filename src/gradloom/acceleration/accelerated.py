@@ -94,6 +94,11 @@ class AcceleratedFunction:
         """Percent of the places for recordings that are taken."""
         return 100 * sum([len(its) for its in self._entries.values()]) / self.cache_size
 
+    @property
+    def why_not(self) -> str:
+        """Why the last call that was not replayed was not; "" where each was."""
+        return self._plain or self._miss
+
     def explain(self) -> str:
         """Recordings, their calls, guards and bytes, how often each was replayed, and why the last call that was not
         replayed was not."""

@@ -57,8 +57,8 @@ class Body(Protocol):
     def reads(self) -> list[tuple[str, Callable[[], Any]]]:
         """What it reads that these do not hold, in words, and how it is read."""
 
-    def layers(self, values: list[Any]) -> tuple[Any, ...]:
-        """Its layers with their parameters, for those that have layers."""
+    def layers(self, values: list[Any], settings: Settings) -> tuple[Any, ...]:
+        """Its layers with their parameters and settings, for those that have layers."""
 
     def heading(self, values: list[Any]) -> str:
         """The line above its rows."""

@@ -8,8 +8,9 @@ import torch
 
 from ..core.array import dlarray
 from ..core.errors import GradloomError, ShapeError, TypeRefused, line_of, user_site
-from ..machine.dtypes import COMPLEX_OF, dtype_named
+from ..machine.dtypes import COMPLEX_OF, differentiable, dtype_named
 from ..vocabulary.misspelled import nearest
+from .backward import parted
 from .body import WithBody
 from .graph import Graph, Node, Source, ill_formed
 from .layer import LEARNABLE, STATE, Layer, copied, written
@@ -267,7 +268,7 @@ def first_inputs(layers: Sequence[Layer], graph: Graph, examples: Sequence[Any],
                 "layer")
     elif examples:
         if graph.chain:  # whose first layer takes as many as it takes
-            return tuple(_zeros(_layout_given(example), dtype) for example in examples)
+            return tuple(_entering(example, layers, dtype) for example in examples)
         if len(examples) != len(silent):
             raise TypeRefused(f"{len(examples)} examples were given for {len(silent)} inputs that no input layer "
                               f"describes ({', '.join(silent)}), at {line_of(user_site())}; give one for each, or "
@@ -285,7 +286,7 @@ def first_inputs(layers: Sequence[Layer], graph: Graph, examples: Sequence[Any],
                     "\"CB\"))")
         return None
     given = iter(examples)
-    return tuple(_zeros(_layout_given(next(given)) if layout is None else layout, dtype) for layout in said)
+    return tuple(_entering(next(given), layers, dtype) if layout is None else _zeros(layout, dtype) for layout in said)
 
 
 def needs_size(layer: Layer) -> bool:
@@ -293,6 +294,16 @@ def needs_size(layer: Layer) -> bool:
     return type(layer).initialize is not Layer.initialize and (
         any(getattr(layer, f, None) is None for f in layer.roles)
         or any(not part.network.initialized for part in networks_in(layer)))
+
+
+def _entering(example: Any, layers: Sequence[Layer], dtype: torch.dtype) -> dlarray:
+    """Zeros like an example: in its type where that is whole numbers or truth values and nothing casts them, as the
+    learnables do."""
+    x = example if isinstance(example, Layout) else _array(example)
+    cast = any(role == LEARNABLE for layer in layers for role in layer.roles.values()) or any(
+        networks_in(layer) for layer in layers)
+    its = None if isinstance(x, Layout) or cast or differentiable(x._value.dtype) else x._value.dtype
+    return _zeros(_layout_given(example), its or dtype)
 
 
 def _layout_given(example: Any) -> Layout:
@@ -365,6 +376,8 @@ def outputs_of(layer: Layer, name: str, inputs: tuple[Any, ...]) -> tuple[Any, .
             f"in the layer {name!r}, {layer!r}, run on zeros ({seen}) to find its output's size, at "
             f"{line_of(user_site())}")
         raise
+    if hasattr(layer, "backward"):
+        y, _ = parted(layer, y)
     outputs = tuple(y) if isinstance(y, (tuple, list)) else (y,)
     if not outputs or not all(isinstance(part, dlarray) for part in outputs):
         raise TypeRefused(

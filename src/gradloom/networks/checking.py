@@ -11,20 +11,27 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..acceleration.accelerated import dlaccelerate
+from ..acceleration.comparing import close
 from ..core.array import dlarray
 from ..core.errors import GradloomError, TypeRefused, line_of, user_site
 from ..core.labels import described
 from ..derivatives.own.checking import check_derivatives
-from ..machine.dtypes import NAMES
+from ..derivatives.words.evaluate import dlfeval
+from ..derivatives.words.gradient import dlgradient
+from ..machine.dtypes import COMPLEX_OF, NAMES, differentiable
 from ..machine.random import random_state, restore_random_state
+from ..operations.elementwise.arithmetic import conj, multiply, real
+from ..operations.sums.reduction import sum
 from ..storage.files import load, save
 from ..storage.trees import NotHeld
 from .building import is_input
 from .layer import Layer, written
-from .layout import Layout
+from .layout import Layout, layout_of
 from .network import dlnetwork
 
 BATCH = 3
+CALLS = 6  # of an accelerated layer: three until it is recorded, and three that are replayed
 
 
 class LayerFault(GradloomError, AssertionError):
@@ -66,16 +73,20 @@ class LayerCheck:
         lines = [f"{trial.what.ljust(wide)}  {words[trial.ok]}{': ' + trial.note if trial.note else ''}"
                  for trial in self.trials]
         counts = ", ".join(f"{n} {word}" for ok, word in words.items()
-                           if (n := sum(trial.ok is ok for trial in self.trials)))
+                           if (n := len([t for t in self.trials if t.ok is ok])))
         return "\n".join([self.layer, *lines, counts])
 
 
-def check_layer(layer: Layer, /, *layouts: Layout, tolerance: float = 1e-6, raises: bool = True) -> LayerCheck:
+def check_layer(layer: Layer, /, *layouts: Layout | dlarray, tolerance: float = 1e-6,
+                raises: bool = True) -> LayerCheck:
     """Try a layer out on random arrays: what it is made of, its sizes, types and states, its derivatives of every
-    order against finite differences, in use and in training, several observations at once, and saving.
+    order against finite differences, in use and in training, several observations at once, saving, and acceleration:
+    what is replayed against the plain call.
 
-    `layouts` say what enters, one for each input: `gl.Layout((2, 1), "CB")`. An axis B is tried with other sizes too:
-    in use, each observation is to give what it gives among others. `tolerance` is that of the derivatives.
+    `layouts` say what enters, one for each input: `gl.Layout((2, 1), "CB")`, or an array like what enters. Of whole
+    numbers and booleans only such an array says which there are: its entries are drawn from, in its type. An axis B is
+    tried with other sizes too: in use, each observation is to give what it gives among others. `tolerance` is that of
+    the derivatives.
 
     Returns a report that prints like a test run; with `raises`, a layer that fails is an error whose message is the
     report.
@@ -84,6 +95,8 @@ def check_layer(layer: Layer, /, *layouts: Layout, tolerance: float = 1e-6, rais
     >>> report = gl.check_layer(gl.layers.FullyConnected(3), gl.Layout((2, 1), "CB"))
     >>> report.ok, report.trials[0].what
     (True, 'constructor')
+    >>> gl.check_layer(gl.layers.Embedding(3, 10), gl.dlarray([[0, 9, 4]], "BT", dtype="int64")).ok
+    True
 
     Source: MATLAB checkLayer.
     """
@@ -93,9 +106,14 @@ def check_layer(layer: Layer, /, *layouts: Layout, tolerance: float = 1e-6, rais
     given = () if is_input(layer) else layouts
     if is_input(layer):
         layouts = (layer.layout,)  # type: ignore[attr-defined]
-    if not layouts or not all(isinstance(one, Layout) for one in layouts):
-        raise TypeRefused(f"check_layer takes a layout for each input of the layer, not {layouts!r}, at "
-                          f"{line_of(user_site())}; write check_layer(layer, gl.Layout((2, 1), \"CB\"))")
+    if not layouts or not all(isinstance(one, (Layout, dlarray)) for one in layouts):
+        raise TypeRefused(f"check_layer takes a layout for each input of the layer, or an array like it, not "
+                          f"{layouts!r}, at {line_of(user_site())}; write check_layer(layer, gl.Layout((2, 1), "
+                          "\"CB\"))")
+    empty = next((one for one in layouts if isinstance(one, dlarray) and not one.size), None)
+    if empty is not None:
+        raise TypeRefused(f"check_layer draws from the entries of {described(empty.shape, empty._labels)}, which has "
+                          f"none, at {line_of(user_site())}; give an array with every number that may enter")
     trials = _Trials(layer, given, layouts, tolerance)
     report = LayerCheck(written(layer, named=True), tuple(trials.all()))
     if raises and not report.ok:
@@ -111,8 +129,10 @@ class _LeftOut(Exception):
 class _Trials:
     """The trials of one layer, each a method that raises where something does not hold."""
 
-    def __init__(self, layer: Layer, given: Sequence[Layout], layouts: Sequence[Layout], tolerance: float):
-        self.layer, self.given, self.layouts, self.tolerance = layer, given, layouts, tolerance
+    def __init__(self, layer: Layer, given: Sequence[Layout | dlarray], entering: Sequence[Layout | dlarray],
+                 tolerance: float):
+        self.layer, self.given, self.entering, self.tolerance = layer, given, entering, tolerance
+        self.layouts = [one if isinstance(one, Layout) else layout_of(one) for one in entering]
         self.net: Any = None
         self.random = torch.Generator().manual_seed(0)
 
@@ -120,7 +140,7 @@ class _Trials:
         """Every trial, in order; those that need a network that could not be made are left out."""
         done = []
         for name in ("constructor", "initialize", "in use", "in training", "types", "states", "derivatives in use",
-                     "derivatives in training", "several observations", "save and load"):
+                     "derivatives in training", "several observations", "save and load", "accelerated"):
             trial: Callable[[], str] = getattr(self, "_" + name.replace(" ", "_"))
             try:
                 if self.net is None and name not in ("constructor", "initialize"):
@@ -134,11 +154,18 @@ class _Trials:
 
     def _xs(self, batch: int = 1, dtype: torch.dtype = torch.float64) -> list[Any]:
         found = []
-        for layout in self.layouts:
+        for layout, like in zip(self.layouts, self.entering, strict=True):
             letters = layout.labels or "U" * len(layout.shape)
             shape = [batch if letter == "B" else n for letter, n in zip(letters, layout.shape, strict=True)]
-            drawn = torch.randn(shape, generator=self.random, dtype=torch.float64, device="cpu")
-            found.append(dlarray._made(drawn.to(dtype), None, layout.labels))
+            its = like._value.dtype if isinstance(like, dlarray) else dtype
+            if isinstance(like, dlarray) and not differentiable(its):
+                at = torch.randint(0, like.size, shape, generator=self.random, device="cpu")
+                drawn = like._value.cpu().reshape(-1)[at]
+            else:
+                its = COMPLEX_OF[dtype] if its.is_complex else dtype
+                wide = COMPLEX_OF[torch.float64] if its.is_complex else torch.float64
+                drawn = torch.randn(shape, generator=self.random, dtype=wide, device="cpu").to(its)
+            found.append(dlarray._made(drawn, None, layout.labels))
         return found
 
     def _constructor(self) -> str:
@@ -172,6 +199,8 @@ class _Trials:
         return self._sizes(self.net.forward)
 
     def _types(self) -> str:
+        if not self.net.learnables and not any(differentiable(x._value.dtype) for x in self._xs()):
+            raise _LeftOut("it has no learnables, and takes whole numbers")
         for dtype in (torch.float32, torch.float64):
             for y in _several(self.net.to(dtype=dtype).predict(*self._xs(BATCH, dtype))):
                 if y._value.dtype.is_floating_point and y._value.dtype is not dtype:
@@ -183,7 +212,7 @@ class _Trials:
             raise _LeftOut("it has none")
         _, state = self.net.forward(*self._xs(BATCH), return_state=True)
         for key, x in self.net.state.items():
-            if state[key].shape != x.shape:
+            if _of_one(state[key]) != _of_one(x):  # a state may be one for each observation
                 raise ValueError(f"{key[1]} of {described(x.shape, None)} becomes {described(state[key].shape, None)}")
         moved = self.net.replace(state=state)
         moved.reset_state().forward(*self._xs(BATCH))
@@ -196,8 +225,10 @@ class _Trials:
             its, xs = (net.replace(learnables=xs[0]), xs[1:]) if net.learnables else (net, xs)
             return its.forward(*xs) if training else its.predict(*xs)
 
-        arguments = [dict(net.learnables)] if net.learnables else []
-        found = check_derivatives(in_use_or_training, *arguments, *self._xs(BATCH), tolerance=self.tolerance)
+        arguments, xs = [dict(net.learnables)] if net.learnables else [], self._xs(BATCH)
+        if not arguments and not any(differentiable(x._value.dtype) for x in xs):
+            raise _LeftOut("it has no learnables, and takes whole numbers")
+        found = check_derivatives(in_use_or_training, *arguments, *xs, tolerance=self.tolerance)
         return f"{len(found.comparisons)} compared"
 
     def _derivatives_in_use(self) -> str:
@@ -234,6 +265,42 @@ class _Trials:
             if not _same(x._value, its._value):
                 raise ValueError(f"{key[1]} comes back with other bits")
         return ""
+
+    def _accelerated(self) -> str:
+        net, plain = self.net, ""
+        for run in (net.predict,) if type(net.layers[0]).forward is Layer.forward else (net.predict, net.forward):
+            training = run == net.forward
+
+            def step(net: Any, *xs: Any, training: bool = training) -> Any:
+                y, state = (net.forward if training else net.predict)(*xs, return_state=True)
+                total: Any = 0.0
+                for part in _several(y):
+                    if differentiable(part._value.dtype):
+                        total = total + sum(real(multiply(part, conj(part))))
+                variables = [x for x in (*net.learnables.values(), *xs) if differentiable(x._value.dtype)]
+                if not variables or not isinstance(total, dlarray) or not total.traced:
+                    return y, state
+                return y, state, dlgradient(total, variables)
+
+            fast = dlaccelerate(step)
+            for k in range(CALLS):
+                xs, drawn = self._xs(BATCH), random_state()
+                found = dlfeval(fast, net, *xs)
+                restore_random_state(drawn)
+                expected = dlfeval(step, net, *xs)
+                if not close(found, expected, self.tolerance):
+                    raise ValueError(f"call {k} of the accelerated layer {'in training' if training else 'in use'} is "
+                                     "not the plain one")
+            plain = plain or ("" if fast.hit_rate else fast.why_not)
+        if plain:
+            raise _LeftOut(f"it stays plain: {plain}")
+        return ""
+
+
+def _of_one(x: dlarray) -> tuple[int, ...]:
+    """The sizes of a state without its axis of observations."""
+    labels = x._labels or "U" * x.ndim
+    return tuple([n for n, letter in zip(x.shape, labels, strict=True) if letter != "B"])
 
 
 def _several(y: Any) -> tuple[Any, ...]:

@@ -54,7 +54,7 @@ def layer_of(network: Any, name: Any) -> Layer:
     if outer not in body.graph.places:
         raise UnknownName(f"no layer {name!r} in this network{nearest(outer, body.graph.places)}, at "
                           f"{line_of(user_site())}; its layers are {', '.join(body.graph.places)}")
-    layer = body.stages[body.graph.places[outer]].complete(network._values)
+    layer = body.stages[body.graph.places[outer]].complete(network._values, network._settings)
     if not inner:
         return layer
     for part in networks_in(layer):

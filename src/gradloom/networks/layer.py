@@ -38,6 +38,11 @@ class Layer:
     derivative, the cotangent of x (and then of each learnable field, as a tuple) from the cotangent of y; written in
     operations of this library it can be differentiated to any order.
 
+    Of several inputs and outputs, backward receives all inputs, then all outputs, then the cotangents of all outputs.
+    A parameter `memory` is the tuple of what the call returned beyond its outputs; `state_bars` that of the cotangents
+    of the states that the call leaves, and the cotangent of each State field is returned last. Of a field that holds a
+    network, the cotangent is a Mapping like its learnables, after those of the learnable fields.
+
     A layer is a value and never changes: every call of a network works on a copy.
 
     >>> import gradloom as gl

@@ -15,12 +15,12 @@ import torch
 
 from ..core.errors import TypeRefused, line_of, user_site
 from ..machine.dtypes import COMPLEX_OF, differentiable
-from .body import WithBody, refilled
+from .body import WithBody, filled, refilled
 from .layer import ALLOWED, LEARNABLE, STATE, Layer, copied
 from .layout import Layout
 from .parameters import Key
-from .running import Stage
-from .settings import Setting
+from .running import Stage, Values
+from .settings import Setting, Settings
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,6 @@ class NestedStage(Stage):
     def __init__(self, layer: Layer, name: str, learnables: Sequence[str], states: Sequence[str],
                  layouts: Sequence[Layout] | None, initialized: bool = True):
         super().__init__(layer, name, learnables, states, layouts, initialized)
-        if self.own_backward:
-            raise TypeRefused(
-                f"the layer {name!r} ({type(layer).__name__}) has a backward of its own and networks, whose parameters "
-                f"it would hide, at {line_of(user_site())}; leave backward out")
         # the networks without their values
         self.parts = [dataclasses.replace(part, network=refilled(part.network, [])) for part in networks_in(layer)]
         self.places: list[list[int]] = [[] for _ in self.parts]
@@ -113,6 +109,16 @@ class NestedStage(Stage):
     def state_keys(self) -> list[Key]:
         return [*super().state_keys, *[key for part in self.parts
                                        for key in self._keys(part, part.network._body.state_keys)]]
+
+    @property
+    def learnable_places(self) -> list[int]:
+        return [*super().learnable_places, *[k for part, places in zip(self.parts, self.places, strict=True)
+                                             for k in places[:len(part.network._body.learnable_keys)]]]
+
+    @property
+    def state_places(self) -> list[int]:
+        return [*super().state_places, *[k for part, places in zip(self.parts, self.places, strict=True)
+                                         for k in places[len(part.network._body.learnable_keys):]]]
 
     @property
     def unset(self) -> str:
@@ -142,14 +148,14 @@ class NestedStage(Stage):
                         ALLOWED: self.options[ALLOWED] | {part.field for part in self.parts}}
         self.layer = copied(self.layer, self.options, self.options[ALLOWED])
 
-    def bound(self, values: Sequence[Any]) -> Any:
+    def bound(self, values: Values) -> Any:
         made = super().bound(values)
         if made is self.layer:
             made = copied(self.layer, {}, self.options[ALLOWED])
         made.__dict__.update(self._filled(values))
         return made
 
-    def _filled(self, values: Sequence[Any]) -> dict[str, Any]:
+    def _filled(self, values: Values) -> dict[str, Any]:
         return with_networks(self.layer, [
             (part, refilled(part.network, [x._made(x._value, x._node, x._labels) for x in [values[k] for k in places]]))
             for part, places in zip(self.parts, self.places, strict=True)])
@@ -158,7 +164,7 @@ class NestedStage(Stage):
         its = layer.__dict__[part.field]
         return its if part.place is None else its[part.place]
 
-    def leave(self, layer: Any, states: list[Any], offset: int) -> None:
+    def leave(self, layer: Any, states: list[Any] | dict[int, Any], offset: int) -> None:
         super().leave(layer, states, offset)
         for part, places in zip(self.parts, self.places, strict=True):
             network = self._network(layer, part)
@@ -177,8 +183,15 @@ class NestedStage(Stage):
         layer.reset_state()
         self.leave(layer, values, 0)
 
-    def complete(self, values: Sequence[Any]) -> Layer:
-        return copied(super().complete(values), self._filled(values))  # type: ignore[no-any-return]
+    def complete(self, values: Sequence[Any], settings: Settings) -> Layer:
+        made = copied(super().complete(values, settings), self._filled(values))
+        its = []
+        for part in networks_in(made):
+            body = part.network._body
+            keys = zip(body.learnable_keys, self._keys(part, body.learnable_keys), strict=True)
+            its.append((part, filled(type(part.network), body, part.network._values,
+                                     Settings(body.learnable_keys, {inner: settings[key] for inner, key in keys}))))
+        return copied(made, with_networks(made, its))  # type: ignore[no-any-return]
 
 
 class SharedStage(Stage):
@@ -194,7 +207,7 @@ class SharedStage(Stage):
     def run(self, values: Sequence[Any], xs: tuple[Any, ...], training: bool) -> tuple[Any, Any]:
         return self.shared.run(values, xs, training)
 
-    def leave(self, layer: Any, states: list[Any], offset: int) -> None:
+    def leave(self, layer: Any, states: list[Any] | dict[int, Any], offset: int) -> None:
         self.shared.leave(layer, states, offset)
 
     def reset(self, values: list[Any]) -> None:

@@ -129,7 +129,7 @@ class dlnetwork(NetworkWords, WithBody):
     @property
     def layers(self) -> tuple[Layer, ...]:
         """The layers, with their names and their parameters."""
-        return self._body.layers(self._values)
+        return self._body.layers(self._values, self._settings)
 
     def __getitem__(self, name: str) -> Layer:
         """A layer with its parameters, by its name; "block/conv1" is one of a network in the layer "block"."""
@@ -280,7 +280,9 @@ class dlnetwork(NetworkWords, WithBody):
         return refilled(self, values)
 
     def reset_state(self) -> dlnetwork:
-        """The network with the states that its layers start from (each layer's own `reset_state`)."""
+        """The network with the states that its layers start from, before another sequence: each layer's own
+        `reset_state`. What training has found, such as the statistics of a normalization, is no such state and stays.
+        """
         return refilled(self, self._body.reset(self._values))
 
     # ----- what training is told -----

@@ -1,7 +1,7 @@
 """The body of a network of layers: its layers without their parameters, where each parameter is, and how they run."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,11 +18,12 @@ from .layer import ALLOWED, LEARNABLE, Layer, copied, options_of, written
 from .layout import Layout
 from .parameters import Key, UnknownName, common_type
 from .registry import CATALOGUE
-from .settings import UNREGULARIZED, USUAL, Setting
+from .settings import UNREGULARIZED, USUAL, Setting, Settings
 from .summary import arrays_described
 
 _new = object.__new__
 _made = dlarray._made
+Values = Sequence[Any] | Mapping[int, Any]  # of a network's parameters by their places: all, or those that are read
 
 
 class Stage:
@@ -30,6 +31,8 @@ class Stage:
 
     __slots__ = ("forward", "initialized", "kind", "layer", "layouts", "learnables", "name", "options", "outputs",
                  "own_backward", "parameters", "predict", "states")
+
+    parts: Sequence[Any] = ()  # the networks that it holds
 
     def __init__(self, layer: Layer, name: str, learnables: Sequence[str], states: Sequence[str],
                  layouts: Sequence[Layout] | None, initialized: bool = True):
@@ -71,6 +74,22 @@ class Stage:
         """The learnables or the states of a layer that is as this one, in the order of their keys."""
         return [getattr(layer, field) for field, _ in (self.learnables if role == LEARNABLE else self.states)]
 
+    @property
+    def learnable_places(self) -> list[int]:
+        """Where its learnables are among all of the network's parameters."""
+        return [k for _, k in self.learnables]
+
+    @property
+    def state_places(self) -> list[int]:
+        """Where its states are."""
+        return [k for _, k in self.states]
+
+    @property
+    def parameter_names(self) -> list[str]:
+        """What its learnables, then its states, are called inside of it."""
+        return ["/".join([*layer.split("/")[1:], parameter])
+                for layer, parameter in (*self.learnable_keys, *self.state_keys)]
+
     def place(self, learnables: dict[Key, int], states: dict[Key, int]) -> None:
         """Learn where this layer's parameters are among all of the network's."""
         self.learnables = [(field, learnables[self.name, field]) for field, _ in self.learnables]
@@ -80,7 +99,7 @@ class Stage:
                         ALLOWED: frozenset(field for field, _ in self.states)}
         self.layer = copied(self.layer, self.options, self.options[ALLOWED])
 
-    def bound(self, values: Sequence[Any]) -> Any:
+    def bound(self, values: Values) -> Any:
         """The layer with its parameters, as one call sees it: fresh handles, in a copy of its own."""
         if not self.parameters:
             return self.layer
@@ -94,19 +113,18 @@ class Stage:
 
     def run(self, values: Sequence[Any], xs: tuple[Any, ...], training: bool) -> tuple[Any, Any]:
         """The layer's outputs (an array, or a tuple of several) and the copy that holds its new states."""
-        layer = self.bound(values)
         method = self.forward if training else self.predict
         try:
             if self.own_backward:
-                fields = [field for field, _ in self.learnables]
-                return called(layer, method, xs, fields, [layer.__dict__[f] for f in fields], self.checked)
+                return called(self, method, xs, values)
+            layer = self.bound(values)
             y = method(layer, *xs)
         except Exception as error:
             error.add_note(f"in the layer {self.name!r}, {self.layer!r}")
             raise
         return y if type(y) is dlarray else self.checked(y), layer
 
-    def leave(self, layer: Any, states: list[Any], offset: int) -> None:
+    def leave(self, layer: Any, states: list[Any] | dict[int, Any], offset: int) -> None:
         """Put the states that a call has left in a layer into their places in a list that begins at `offset`."""
         for field, k in self.states:
             value = layer.__dict__[field]
@@ -135,8 +153,8 @@ class Stage:
             f"the layer {self.name!r} ({self.kind.__name__}) returned {kind_of(y)}; return a dlarray (or a tuple of "
             "them) that is computed from its inputs")
 
-    def complete(self, values: Sequence[Any]) -> Layer:
-        """The layer with its parameters, as the caller sees it."""
+    def complete(self, values: Sequence[Any], settings: Settings) -> Layer:
+        """The layer with its parameters, as the caller sees it; a network in it has its part of the settings."""
         return copied(self.layer, {field: _made(values[k]._value, values[k]._node, values[k]._labels)
                                    for field, k in self.parameters})
 
@@ -279,9 +297,9 @@ class LayerGraph:
             stage.reset(values)
         return values
 
-    def layers(self, values: list[Any]) -> tuple[Layer, ...]:
-        """The layers, with their names and their parameters."""
-        return tuple(stage.complete(values) for stage in self.stages)
+    def layers(self, values: list[Any], settings: Settings) -> tuple[Layer, ...]:
+        """The layers, with their names, their parameters and their settings."""
+        return tuple(stage.complete(values, settings) for stage in self.stages)
 
     # ----- printing -----
 
@@ -342,4 +360,4 @@ def one_output(y: Any, stage: Stage, which: int | None) -> Any:
     return _made(y._value, y._node, y._labels)
 
 
-__all__ = ["LayerGraph", "Stage", "kind_of", "one_output"]
+__all__ = ["LayerGraph", "Stage", "Values", "kind_of", "one_output"]

@@ -46,6 +46,10 @@ MODULE: Table = {
             " | the function gives loss and gradients",
         "clip_grad_norm_": 'gradients = gl.clip_gradients(gradients, 1.0, "global-l2norm")',
         "from_torch": "net = gl.interop.torch.from_torch(module)",
+        "load_torch": "net = net.replace(learnables=learnables, state=state)"
+            " | a state_dict in safetensors: net = gl.load_weights(net, path)",
+        "load_state_dict": "net = net.replace(learnables=learnables, state=state)"
+            " | a state_dict in safetensors: net = gl.load_weights(net, path)",
         "compile": "y = net(x) | there is nothing to compile", "unsqueeze": "gl.expand_dims(x, axis=0)",
         "swapaxes": "gl.moveaxis(x, 0, 1)", "mm": "x @ x.T", "bmm": "x @ x.mT", "addmm": "y + x @ x.T",
         "split": "gl.unstack(x, axis=0)", "chunk": "gl.unstack(x, axis=0)",

@@ -91,13 +91,18 @@ class OwnBackward:
                      for arrays, labels in ((values[:n], self.labels), (ys, self.y_labels), (y_bars, self.y_labels)))
 
     def _fitted(self, bars: Any) -> list[Any]:
-        bars = list(bars) if isinstance(bars, (tuple, list)) else [bars]
-        if len(bars) != len(self.names):
-            raise ShapeError(
-                f"{self.word} returned {len(bars)} cotangents, the {self.kind} has {len(self.names)} "
-                f"({', '.join(self.names)}); return one for each, None where it is zero")
         return [None if bar is None else self._in_shape(bar, name, shape, labels)
-                for bar, name, shape, labels in zip(bars, self.names, self.shapes, self.labels, strict=True)]
+                for bar, name, shape, labels in zip(self._counted(bars, self.names), self.names, self.shapes,
+                                                    self.labels, strict=True)]
+
+    def _counted(self, bars: Any, names: Sequence[str]) -> list[Any]:
+        """What backward returned, one for each name."""
+        bars = list(bars) if isinstance(bars, (tuple, list)) else [bars]
+        if len(bars) != len(names):
+            raise ShapeError(
+                f"{self.word} returned {len(bars)} cotangents, the {self.kind} has {len(names)} "
+                f"({', '.join(names)}); return one for each, None where it is zero")
+        return bars
 
     kind = "function"
 

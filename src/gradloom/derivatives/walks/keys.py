@@ -44,7 +44,7 @@ def frozen(value: Any, contents: bool, told: bool = False, inside: tuple[int, ..
     objects that led here.
     """
     kind = type(value)
-    if kind in HASHED or kind is _Same:
+    if kind in HASHED or kind is Same:
         return kind, value
     if kind is float or kind is complex:
         return exactly(value)
@@ -140,7 +140,7 @@ def _fields_of(value: Any) -> Iterable[Any] | None:
             continue  # which nobody changes
         for name, attribute in attributes.items():
             if name not in UNTOLD:
-                stated += [name, _Same(attribute) if hasattr(type(attribute), "__get__") else attribute]
+                stated += [name, Same(attribute) if hasattr(type(attribute), "__get__") else attribute]
     if any(n.startswith("__") for n in names):
         return None
     slotted = [(n, getattr(value, n)) for n in names if hasattr(value, n)]
@@ -153,8 +153,8 @@ UNTOLD = frozenset(("__dict__", "__weakref__", "__doc__", "__module__", "__annot
                     "__annotate_func__", "__annotations_cache__", "__slotnames__"))
 
 
-class _Same:
-    """A method or a descriptor of a class as a key: itself, whatever it holds."""
+class Same:
+    """What never changes as a key (a method or a descriptor of a class, a body): itself, whatever it holds."""
 
     __slots__ = ("attribute",)
 
@@ -162,7 +162,7 @@ class _Same:
         self.attribute = attribute
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is _Same and other.attribute is self.attribute
+        return type(other) is Same and other.attribute is self.attribute
 
     def __hash__(self) -> int:
         return id(self.attribute)
@@ -176,4 +176,4 @@ def _in_python(kind: type) -> bool:
                  or not held.keys().isdisjoint(("__slots__", "__dict__", "__weakref__"))))
 
 
-__all__ = ["LARGEST", "content_of", "exactly", "frozen"]
+__all__ = ["LARGEST", "Same", "content_of", "exactly", "frozen"]

@@ -15,6 +15,7 @@ from ...derivatives.words.evaluate import dlfeval
 from ...machine.random import random_state, restore_random_state
 from ...networks.network import dlnetwork, network_of
 from ...networks.parameters import Key, UnknownName, common_type
+from ...networks.settings import Settings
 from ...networks.summary import value_described
 from ...operations.elementwise.arithmetic import astype
 from ...vocabulary.misspelled import nearest
@@ -179,7 +180,7 @@ class TorchBody:
         n = len(self.learnable_keys)
         return [*values[:n], *self.values()[n:]]
 
-    def layers(self, values: list[Any]) -> NoReturn:
+    def layers(self, values: list[Any], settings: Settings) -> NoReturn:
         """A torch module has none of this library's layers."""
         raise TypeRefused(
             f"this network is a torch module, at {line_of(user_site())}; its parameters are in net.learnables")

@@ -9,6 +9,8 @@ from ...core.array import dlarray
 from ...core.errors import GradloomError, LabelError, ShapeError, line_of, user_site
 from ...core.labels import LAYOUTS, described, positions
 from ...core.labels import checked as checked_labels
+from ...machine.dtypes import differentiable
+from ...operations.elementwise.arithmetic import astype
 from ...vocabulary.misspelled import nearest
 from ..initialize import zeros
 from ..layer import Layer, State
@@ -77,7 +79,10 @@ class _Normalizing(Layer):
                 f"{called(self)} normalizes by {' and '.join(self.lacking)}, which it does not have yet, at "
                 f"{line_of(user_site())}; train it, give the statistics, as in {self.lacking[0]}=..., or take them "
                 f"from data: net = net.replace(state=net.layers[0].statistics(x))")
-        return formulas[how](x, *[placed(getattr(self, word), x, f"{word} of {called(self)}") for word in self.wanted])
+        statistics = [placed(getattr(self, word), x, f"{word} of {called(self)}") for word in self.wanted]
+        if not differentiable(x._value.dtype):  # one number alone would give whole numbers another type than several do
+            x = astype(x, statistics[0]._value.dtype)
+        return formulas[how](x, *statistics)
 
 
 class _SizedInput(_Normalizing):

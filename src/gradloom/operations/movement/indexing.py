@@ -18,7 +18,7 @@ from ...core.origin import refuse_masked
 from ...core.trace import Node, live
 from ...machine.dtypes import Tensor, broadcast_shapes
 from .axes import permute_dims
-from .selection import least_and_greatest, take_at, take_operation
+from .selection import in_range, least_and_greatest, take_at, take_operation
 
 _getframe = sys._getframe
 ALL = slice(None)
@@ -303,12 +303,13 @@ def checked(x: Any, entries: list[Any]) -> list[Any]:
             axis += e.ndim - 1
         elif isinstance(e, Tensor) and e.numel():
             n = x.shape[axis]
-            low, high = least_and_greatest(e)
-            if low < -n or high >= n:
+            counted = in_range(e, 0, n)
+            if not counted and not in_range(e, -n, n):
+                low, high = least_and_greatest(e)
                 raise IndexError(
                     f"positions {low} to {high} are out of range for axis {axis} of "
                     f"{described(x.shape, labels_of(x))}, at {line_of(user_site())}")
-            if low < 0:
+            if not counted:
                 entries[k] = torch.where(e < 0, e + n, e)
         axis += 1
     shapes = [tuple(e.shape) for e in entries if isinstance(e, Tensor) and e.dtype is not torch.bool]

@@ -15,7 +15,7 @@ from ...core.labels import described
 from ...core.tables import OPERATIONS
 from ...machine.conversion import listed
 from ...machine.dtypes import Tensor
-from ...machine.questions import decided
+from ...machine.questions import decided, usually
 from ..creation.arrays import allocated
 from .axes import array, expand_dims, flatten, fresh, negative_axes, reshape
 
@@ -144,21 +144,32 @@ def positions_vector(indices: Any, size: int, device: Any) -> Tensor:
     if raw.dtype.is_floating_point or raw.dtype is torch.bool or raw.ndim != 1:
         raise ShapeError(
             f"positions are a vector of integers, not {raw.dtype} {tuple(raw.shape)}, at {line_of(user_site())}")
-    low, high = least_and_greatest(raw)
-    if low < -size or high >= size:
+    counted = in_range(raw, 0, size)
+    if not counted and not in_range(raw, -size, size):
+        low, high = least_and_greatest(raw)
         raise ShapeError(f"positions reach from {low} to {high}, the axis has size {size}, at {line_of(user_site())}")
     where = raw if raw.dtype is torch.int64 and raw.device == device else raw.to(device=device, dtype=torch.int64)
-    if low < 0:
+    if not counted:
         return torch.where(where < 0, where + size, where)
     return where if where is not raw or type(indices) in (dlarray, list) else where.clone()  # the user's may change
 
 
 def least_and_greatest(positions: Tensor) -> tuple[int, int]:
-    """The range that integer positions have; (0, -1) where there are none."""
+    """The range that positions have, for an error or a question; (0, -1) where there are none."""
     if not positions.numel():
         return 0, -1
     low, high = torch.aminmax(positions)
     return int(low), int(high)
+
+
+def in_range(positions: Tensor, start: int, stop: int) -> bool:
+    """Whether all positions are from `start` to below `stop`, as they nearly always are: a recording in which they were
+    asks each time that it is replayed."""
+    def quick() -> bool:
+        low, high = least_and_greatest(positions)
+        return start <= low and high < stop
+
+    return usually(quick, lambda: ((positions >= start) & (positions < stop)).all())
 
 
 def _selected_on_block(where: Any) -> Any:

@@ -13,7 +13,7 @@ from ...core.labels import checked, described
 from ...machine.dtypes import Tensor
 from ...machine.questions import decided
 from ..movement.axes import array, moveaxis
-from ..movement.selection import least_and_greatest, take_at
+from ..movement.selection import in_range, take_at
 from .softmax import floating
 
 
@@ -29,13 +29,11 @@ def _indices(x: Any, count: int) -> Tensor:
         raise TypeRefused(
             f"embed takes integer indices, {raw.flatten()[k].item()} {_place(raw, k)} is none, at "
             f"{line_of(user_site())}; write round(x), or dlarray(x, dtype=\"int64\")")
-    if raw.numel():
-        low, high = least_and_greatest(raw)
-        if low < 0 or high >= count:
-            k = int(((raw < 0) | (raw >= count)).flatten().nonzero()[0])
-            raise ShapeError(
-                f"embed: index {int(raw.flatten()[k])} {_place(raw, k)} is not in 0 to {count - 1}, the rows of "
-                f"weights, at {line_of(user_site())}; indices count from 0 (MATLAB's 1 is 0 here)")
+    if raw.numel() and not in_range(raw, 0, count):
+        k = int(((raw < 0) | (raw >= count)).flatten().nonzero()[0])
+        raise ShapeError(
+            f"embed: index {int(raw.flatten()[k])} {_place(raw, k)} is not in 0 to {count - 1}, the rows of "
+            f"weights, at {line_of(user_site())}; indices count from 0 (MATLAB's 1 is 0 here)")
     where = raw.to(torch.int64)
     return where.clone() if where is x else where  # the user's may change
 

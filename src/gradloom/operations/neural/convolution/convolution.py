@@ -17,13 +17,13 @@ from ....core.errors import ShapeError, line_of, user_site
 from ....core.labels import described
 from ....machine.caches import remembered
 from ....machine.dtypes import Tensor
-from ....machine.layouts import channels_last, settled
+from ....machine.layouts import settled
 from ...elementwise.arithmetic import conj
 from ...matrices.contraction import layout_of, promoted_arrays
 from ...movement.axes import array, reshape
 from ...movement.slices import pad_axis, slice_axis
 from ..spatial import Layout, Pairs, Sizes, fixed, layout, padded, padding_of, per_axis, spatial_axes
-from .kernels import better_laid_out, beyond, forward, to_input, to_weight
+from .kernels import beyond, forward, laid_out, laying_out, to_input, to_weight
 from .on_blocks import act_convolution, act_transposed, act_weight, imaged
 
 aten = torch.ops.aten
@@ -38,8 +38,7 @@ def _conj(x: Any) -> Any:
 def _kernel(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Sizes, padding: Sizes,
             dilation: Sizes, groups: int) -> Tensor:
     d = len(stride)
-    if stride == dilation == (1, 1) and better_laid_out(x, weight):
-        x, weight = channels_last(x), channels_last(weight)
+    x, weight = laid_out(x, weight, dilation)
     if bias is not None and _plain(x, weight, bias, d):
         return torch.convolution(settled(x), settled(weight), bias, stride, padding, dilation, False, (0,) * d, groups)
     return _with_bias(forward(x, weight, stride, padding, dilation, groups), bias, d)
@@ -48,8 +47,7 @@ def _kernel(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Sizes, paddi
 def _transposed_kernel(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Sizes, padding: Sizes,
                        dilation: Sizes, groups: int, sizes: Sizes) -> Tensor:
     d = len(stride)
-    if better_laid_out(x, weight):
-        x, weight = channels_last(x), channels_last(weight)
+    x, weight = laid_out(x, weight, dilation)
     if bias is not None and _plain(x, weight, bias, d):
         extra = beyond(sizes, x.shape[2:], weight.shape[2:], stride, padding, dilation)
         return torch.convolution(settled(x), settled(weight), bias, stride, padding, dilation, True, extra, groups)
@@ -97,6 +95,8 @@ def _fused_transposed(y_bar: Tensor, x: Any, weight: Any, x_shape: Any, weight_s
 def _backward(y_bar: Tensor, x: Any, weight: Any, x_shape: Any, weight_shape: Any, wanted: Any,
               transposed: bool, extra: Sizes, stride: Sizes,
               padding: Sizes, dilation: Sizes, groups: int) -> Any:
+    if (lay := laying_out(y_bar, x_shape, weight_shape, dilation)) is not None:
+        y_bar, x, weight = [None if part is None else lay(part) for part in (y_bar, x, weight)]
     x = settled(x) if x is not None else y_bar.new_empty(1).expand(x_shape)
     weight = settled(weight) if weight is not None else y_bar.new_empty(1).expand(weight_shape)
     return aten.convolution_backward(settled(y_bar), x, weight, [y_bar.shape[1]], stride, padding,

@@ -11,9 +11,8 @@ from ....blocks.axis import Index, plain
 from ....blocks.block import Block
 from ....blocks.term import Term
 from ....machine.dtypes import Tensor
-from ....machine.layouts import channels_last
 from .columns import few_columns, transposed_of_product
-from .kernels import better_laid_out, forward
+from .kernels import forward, laid_out
 
 PIECE = 1 << 23  # bytes of images convolved at once
 
@@ -64,9 +63,7 @@ def convolved_whole(block: Block, term: Term, weight: Tensor, params: dict[str, 
         images = values.reshape(math.prod(i.size for i in varying), *block.shape[2:], block.shape[1]).movedim(-1, 1)
         if images.ndim != 4 or images.is_complex():  # torch has no complex kernel for channels_last
             images = images.contiguous()
-        elif better_laid_out(images, weight):
-            return run(channels_last(images), channels_last(weight), *options)
-        return run(images, weight, *options)
+        return run(*laid_out(images, weight, params["dilation"]), *options)
 
     y = _in_pieces(convolved, factors, varying, math.prod(block.shape[1:]) * block.dtype.itemsize)
     ids = (*varying, *(term.out[1].indices if alone else ()), *named.indices, *(i for a in axes for i in a.indices))
