@@ -49,10 +49,12 @@ class _Kind:
 
 
 class AcceleratedFunction:
-    """A function that is recorded and replayed: made by `dlaccelerate`."""
+    """A function that is recorded and replayed: made by `dlaccelerate`, or by a loop of the library's own, which is
+    `quiet`: what its user cannot change is told in the log alone."""
 
-    def __init__(self, function: Callable[..., Any], executor: str = "auto", cache_size: int = 50):
-        self.function, self.executor = function, executor
+    def __init__(self, function: Callable[..., Any], executor: str = "auto", cache_size: int = 50,
+                 quiet: bool = False):
+        self.function, self.executor, self.quiet = function, executor, quiet
         self.enabled = True
         self.cache_size = cache_size
         self.check_mode, self.check_tolerance = "none", 1e-4
@@ -75,7 +77,7 @@ class AcceleratedFunction:
         return self if owner is None else types.MethodType(self, owner)
 
     def __reduce__(self) -> Any:
-        return AcceleratedFunction, (self.function, self.executor, self.cache_size)
+        return AcceleratedFunction, (self.function, self.executor, self.cache_size, self.quiet)
 
     # ----- what it is -----
 
@@ -285,6 +287,9 @@ class AcceleratedFunction:
             self._entries = {**self._entries, form: entries[:self.cache_size]}
             if len(entries) > self.cache_size and not self._crowded:
                 self._crowded = True
+                if self.quiet:
+                    log.info("%r has more than %d recordings and forgets the oldest", self, self.cache_size)
+                    return
                 warnings.warn(f"an accelerated function has more than cache_size={self.cache_size} recordings, at "
                               f"{line_of(user_site())}; pass what differs from call to call as dlarrays, or raise "
                               "cache_size", GradloomWarning, stacklevel=2)
@@ -294,9 +299,10 @@ class AcceleratedFunction:
             self._entries = {form: tuple([e for e in its if e is not entry]) for form, its in self._entries.items()}
 
     def _refuse(self, kind: _Kind, why: str) -> None:
+        if all([k.why != why for k in self._kinds.values()]):  # once for all kinds
+            log.info("%r stays plain: %s", self, why)
         kind.why, kind.programs = why, []
         self._miss = why
-        log.info("%r stays plain: %s", self, why)
         if not self._entries and sum([k.why is not None for k in self._kinds.values()]) >= 3:
             self._plain = why
 
