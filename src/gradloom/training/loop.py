@@ -173,6 +173,9 @@ class Loop:
         if count and state.epoch and options.solver not in ("lbfgs", "lm"):
             position = self.queue.state()["position"] / count
             share = max(share, (state.epoch - 1 + min(position, 1.0)) / options.max_epochs)
+        status = f"training, epoch {state.epoch} of {options.max_epochs}" if state.epoch else "training"
+        if status != self.monitor.status:
+            self.monitor.status = status
         self.monitor.progress = 100 * min(share, 1.0)
 
     def _save(self) -> None:
