@@ -50,7 +50,7 @@ class _Kind:
 
 class AcceleratedFunction:
     """A function that is recorded and replayed: made by `dlaccelerate`, or by a loop of the library's own, which is
-    `quiet`: what its user cannot change is told in the log alone."""
+    `quiet`: where it has its recordings other calls stay plain, and the log says so; its user could change nothing."""
 
     def __init__(self, function: Callable[..., Any], executor: str = "auto", cache_size: int = 50,
                  quiet: bool = False):
@@ -183,6 +183,9 @@ class AcceleratedFunction:
         if kind.why is not None:
             self._miss = kind.why
             return function(*args, **kwargs)
+        if self.quiet and len(self._entries.get(form, ())) >= self.cache_size:
+            self._refuse(kind, f"there are {self.cache_size} recordings of others")
+            return function(*args, **kwargs)
         return self._recorded(function, form, kind, args, kwargs, leaves, structure)
 
     # ----- recording -----
@@ -287,9 +290,6 @@ class AcceleratedFunction:
             self._entries = {**self._entries, form: entries[:self.cache_size]}
             if len(entries) > self.cache_size and not self._crowded:
                 self._crowded = True
-                if self.quiet:
-                    log.info("%r has more than %d recordings and forgets the oldest", self, self.cache_size)
-                    return
                 warnings.warn(f"an accelerated function has more than cache_size={self.cache_size} recordings, at "
                               f"{line_of(user_site())}; pass what differs from call to call as dlarrays, or raise "
                               "cache_size", GradloomWarning, stacklevel=2)

@@ -37,7 +37,8 @@ class Differentiated:
 
     def __init__(self, loss: Loss, training: bool, outputs: bool, accelerated: bool):
 
-        def training_step(net: dlnetwork, inputs: Sequence[Any], targets: Sequence[Any], masks: Sequence[Any]) -> Any:
+        # what tells one recording from another first
+        def training_step(inputs: Sequence[Any], targets: Sequence[Any], masks: Sequence[Any], net: dlnetwork) -> Any:
             run = net.forward if training else net.predict
             y, state = run(*map(detach, inputs), return_state=True)  # data is constant
             ys = y if isinstance(y, tuple) else (y,)
@@ -49,7 +50,7 @@ class Differentiated:
 
     def of(self, net: dlnetwork, batch: Batch) -> Part:
         """A mini-batch."""
-        value, weight, gradients, state, ys = dlfeval(self._step, net, batch.inputs, batch.targets, batch.masks)
+        value, weight, gradients, state, ys = dlfeval(self._step, *batch, net)
         # the states of recurrent layers are of these observations, and none of the next mini-batch's
         return Part(value.item(), weight, gradients, {key: x for key, x in state.items() if "B" not in x.dims}, ys)
 
