@@ -111,3 +111,9 @@ def test_of_many_lengths_of_sequences_some_are_replayed_and_the_log_says_so(step
     assert info.iteration == 300 and steps[0].occupancy == 100 and steps[0].hit_rate == pytest.approx(100 * 2 * 50 / 300)
     assert [record.message for record in caplog.records if "stays plain" in record.message] == [
         "dlaccelerate(training_step) stays plain: there are 50 recordings of others"]
+
+
+def test_runs_with_checkpoints_stay_plain(steps, tmp_path):
+    # one that goes on from a checkpoint begins with plain steps, and is to come to the same bits
+    trained("accumulated", checkpoint_path=tmp_path)
+    assert steps[0].hit_rate == 0

@@ -45,7 +45,8 @@ class Differentiated:
             value, weight = loss(ys, [detach(t) for t in targets], masks)
             return value, weight, dlgradient(value, net.trainable), state, ys if outputs else ()
 
-        self._step = AcceleratedFunction(training_step, quiet=True)
+        # the same seed gives the same bits twice: no executor that is ready at some time
+        self._step = AcceleratedFunction(training_step, "replay", quiet=True)
         self._step.enabled = accelerated
 
     def of(self, net: dlnetwork, batch: Batch) -> Part:

@@ -39,8 +39,9 @@ class Loop:
         self.loss, self.metrics, self.monitor = loss, metrics, monitor
         self.options: TrainingOptions = state.options
         self.group = group
-        self.differentiated = Differentiated(loss, self.options.solver in FIRST_ORDER, bool(metrics),
-                                             self.options.acceleration == "auto")
+        # a run that goes on from a checkpoint begins with plain steps: to come to the same bits, all of them are plain
+        accelerated = self.options.acceleration == "auto" and self.options.checkpoint_path is None
+        self.differentiated = Differentiated(loss, self.options.solver in FIRST_ORDER, bool(metrics), accelerated)
         self.stop_reason = ""
         self._interrupted = False
         self._start = time.monotonic() - state.elapsed

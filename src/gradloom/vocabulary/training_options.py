@@ -36,7 +36,8 @@ HERE = {
     "ExecutionEnvironment": ("execution_environment", "\"auto\", \"cpu\", \"gpu\", or a device of torch; \"parallel\", "
                              "\"parallel-cpu\" or \"parallel-gpu\" in each of several processes"),
     "PreprocessingEnvironment": ("preprocessing_environment", "\"serial\", or \"background\": threads that read ahead"),
-    "Acceleration": ("acceleration", "\"auto\": a step that can be recorded is replayed (`dlaccelerate`); or \"none\""),
+    "Acceleration": ("acceleration", "\"auto\": a step that can be recorded is replayed (`dlaccelerate`), but for "
+                     "runs with checkpoints, which come to the same bits wherever they went on; or \"none\""),
     "ResetInputNormalization": ("reset_input_normalization", ""),
     "InputDataFormats": ("input_data_formats", ""),
     "TargetDataFormats": ("target_data_formats", ""),
