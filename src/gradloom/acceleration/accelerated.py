@@ -51,10 +51,12 @@ class _Kind:
 
 
 class AcceleratedFunction:
-    """A function that is recorded and replayed: made by `dlaccelerate`."""
+    """A function that is recorded and replayed: made by `dlaccelerate`, or by a loop of the library's own, which is
+    `quiet`: where it has its recordings other calls stay plain, and the log says so; its user could change nothing."""
 
-    def __init__(self, function: Callable[..., Any], executor: str = "auto", cache_size: int = 50):
-        self.function, self.executor = function, executor
+    def __init__(self, function: Callable[..., Any], executor: str = "auto", cache_size: int = 50,
+                 quiet: bool = False):
+        self.function, self.executor, self.quiet = function, executor, quiet
         self.enabled = True
         self.cache_size = cache_size
         self.check_mode, self.check_tolerance = "none", 1e-4
@@ -79,7 +81,7 @@ class AcceleratedFunction:
         return self if owner is None else types.MethodType(self, owner)
 
     def __reduce__(self) -> Any:
-        return AcceleratedFunction, (self.function, self.executor, self.cache_size)
+        return AcceleratedFunction, (self.function, self.executor, self.cache_size, self.quiet)
 
     # ----- what it is -----
 
@@ -205,6 +207,9 @@ class AcceleratedFunction:
                 refusals = (Refusal(args, kwargs, kind.why), *self._refusals.get(form, ()))
                 self._refusals = {**self._refusals, form: refusals[:self.cache_size]}
             return function(*args, **kwargs)
+        if self.quiet and len(self._entries.get(form, ())) >= self.cache_size:
+            self._refuse(kind, f"there are {self.cache_size} recordings of others")
+            return function(*args, **kwargs)
         return self._recorded(function, form, kind, args, kwargs, leaves, structure)
 
     # ----- recording -----
@@ -318,9 +323,10 @@ class AcceleratedFunction:
             self._entries = {form: tuple([e for e in its if e is not entry]) for form, its in self._entries.items()}
 
     def _refuse(self, kind: _Kind, why: str) -> None:
+        if all([k.why != why for k in self._kinds.values()]):  # once for all kinds
+            log.info("%r stays plain: %s", self, why)
         kind.why, kind.programs = why, []
         self._miss = why
-        log.info("%r stays plain: %s", self, why)
         if not self._entries and sum([k.why is not None for k in self._kinds.values()]) >= 3:
             self._plain = why
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from ..acceleration.accelerated import AcceleratedFunction
 from ..data import minibatchqueue
-from ..derivatives.words.evaluate import dlfeval
+from ..derivatives.words.evaluate import detach, dlfeval
 from ..derivatives.words.gradient import dlgradient
 from ..networks.network import dlnetwork
 from .combination import combined, scaled
@@ -27,18 +28,32 @@ class Part(NamedTuple):
     outputs: tuple[Any, ...]
 
 
-def part_of(net: dlnetwork, batch: Batch, loss: Loss, training: bool = True) -> Part:
-    """A mini-batch in training, or as the network is used."""
+class Differentiated:
+    """Loss and gradients of mini-batches, in training or as the network is used: `of(net, batch)`. Where it can be
+    recorded it is replayed, with the same numbers; where not, the log says once why it stays plain.
 
-    def model_loss(net: dlnetwork) -> Any:
-        y, state = (net.forward if training else net.predict)(*batch.inputs, return_state=True)
-        ys = y if isinstance(y, tuple) else (y,)
-        value, weight = loss(ys, batch.targets, batch.masks)
-        return value, weight, dlgradient(value, net.trainable), state, ys
+    `outputs` says whether somebody asks for the network's outputs: metrics do.
+    """
 
-    value, weight, gradients, state, ys = dlfeval(model_loss, net)
-    # the states of recurrent layers are of these observations, and none of the next mini-batch's
-    return Part(value.item(), weight, gradients, {key: x for key, x in state.items() if "B" not in x.dims}, ys)
+    def __init__(self, loss: Loss, training: bool, outputs: bool, accelerated: bool):
+
+        # what tells one recording from another first
+        def training_step(inputs: Sequence[Any], targets: Sequence[Any], masks: Sequence[Any], net: dlnetwork) -> Any:
+            run = net.forward if training else net.predict
+            y, state = run(*map(detach, inputs), return_state=True)  # data is constant
+            ys = y if isinstance(y, tuple) else (y,)
+            value, weight = loss(ys, [detach(t) for t in targets], masks)
+            return value, weight, dlgradient(value, net.trainable), state, ys if outputs else ()
+
+        # the same seed gives the same bits twice: no executor that is ready at some time
+        self._step = AcceleratedFunction(training_step, "replay", quiet=True)
+        self._step.enabled = accelerated
+
+    def of(self, net: dlnetwork, batch: Batch) -> Part:
+        """A mini-batch."""
+        value, weight, gradients, state, ys = dlfeval(self._step, *batch, net)
+        # the states of recurrent layers are of these observations, and none of the next mini-batch's
+        return Part(value.item(), weight, gradients, {key: x for key, x in state.items() if "B" not in x.dims}, ys)
 
 
 class Total:
@@ -99,4 +114,4 @@ def evaluated(net: dlnetwork, queue: minibatchqueue, loss: Loss, metrics: Sequen
     return sums.over(group).values()
 
 
-__all__ = ["Part", "Total", "evaluated", "part_of"]
+__all__ = ["Differentiated", "Part", "Total", "evaluated"]

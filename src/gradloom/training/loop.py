@@ -19,11 +19,11 @@ from ..networks.network import dlnetwork
 from .checkpoints import save_checkpoint
 from .distributed.group import ALONE, Group
 from .distributed.states import combined_state
-from .evaluation import Total, evaluated, part_of
+from .evaluation import Differentiated, Total, evaluated
 from .losses import Loss
 from .metrics import Metric
 from .monitor import TrainingProgressMonitor
-from .options import TrainingOptions
+from .options import FIRST_ORDER, TrainingOptions
 from .sources import Batch, split
 from .state import TrainingState
 
@@ -39,6 +39,9 @@ class Loop:
         self.loss, self.metrics, self.monitor = loss, metrics, monitor
         self.options: TrainingOptions = state.options
         self.group = group
+        # a run that goes on from a checkpoint begins with plain steps: to come to the same bits, all of them are plain
+        accelerated = self.options.acceleration == "auto" and self.options.checkpoint_path is None
+        self.differentiated = Differentiated(loss, self.options.solver in FIRST_ORDER, bool(metrics), accelerated)
         self.stop_reason = ""
         self._interrupted = False
         self._start = time.monotonic() - state.elapsed
@@ -171,6 +174,9 @@ class Loop:
         if count and state.epoch and options.solver not in ("lbfgs", "lm"):
             position = self.queue.state()["position"] / count
             share = max(share, (state.epoch - 1 + min(position, 1.0)) / options.max_epochs)
+        status = f"training, epoch {state.epoch} of {options.max_epochs}" if state.epoch else "training"
+        if status != self.monitor.status:
+            self.monitor.status = status
         self.monitor.progress = 100 * min(share, 1.0)
 
     def _save(self) -> None:
@@ -220,14 +226,14 @@ def _part(loop: Loop, net: dlnetwork, batch: Batch, total: Total) -> Any:
     """Add a mini-batch to the total, and return the network's new state. Each of several processes draws from a stream
     of its own, which one number of the stream that they have in common begins."""
     if loop.group.size == 1:  # quick way: nobody else; the plain one is below
-        part = part_of(net, batch, loop.loss)
+        part = loop.differentiated.of(net, batch)
         total.add(part, batch)
         return part.state
     seed = drawn_seed()
     if batch.is_empty:
         return combined_state(loop.group, net, None, 0)
     with drawing("process", seed, loop.group.rank):
-        part = part_of(net, batch, loop.loss)
+        part = loop.differentiated.of(net, batch)
     total.add(part, batch)
     return combined_state(loop.group, net, part.state, part.weight)
 

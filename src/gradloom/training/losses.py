@@ -11,7 +11,7 @@ from typing import Any
 from ..core.array import dlarray
 from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.labels import described
-from ..operations.neural.losses.crossentropy import crossentropy, indexcrossentropy
+from ..operations.neural.losses.crossentropy import crossentropy
 from ..operations.neural.losses.losses import huber, l1loss, l2loss, mse
 from ..vocabulary.misspelled import nearest
 
@@ -27,7 +27,8 @@ def _mean_absolute_error(y: Any, t: Any, **options: Any) -> Any:
 
 
 BY_NAME: dict[str, Callable[..., Any]] = {
-    "crossentropy": crossentropy, "index-crossentropy": indexcrossentropy, "binary-crossentropy": _binary_crossentropy,
+    # indexcrossentropy is the same, and takes no mask
+    "crossentropy": crossentropy, "index-crossentropy": crossentropy, "binary-crossentropy": _binary_crossentropy,
     "mse": mse, "mean-squared-error": mse, "mae": _mean_absolute_error, "mean-absolute-error": _mean_absolute_error,
     "huber": huber, "l1loss": l1loss, "l2loss": l2loss,
 }

@@ -8,7 +8,7 @@ from ..core.array import dlarray
 from ..machine.questions import read
 from ..networks.network import dlnetwork
 from ..operations.creation.arrays import zeros
-from .evaluation import Total, part_of
+from .evaluation import Total
 from .lbfgs import LBFGSState, lbfgsupdate
 from .sources import batches
 from .state import regularized
@@ -49,7 +49,7 @@ def objective(loop: Loop, net: dlnetwork) -> tuple[float, Any, dict[str, float]]
     """Loss with its L2 term, gradients, and the loss and the metrics that are told, over all data."""
     total = Total(loop.metrics, loop.group)
     for batch in loop.parts(batches(loop.queue, len(net.input_names))):
-        total.add(part_of(net, batch, loop.loss, training=False), batch)
+        total.add(loop.differentiated.of(net, batch), batch)
     values = total.values()
     gradients = total.gradients(net.trainable)
     factor, penalty = loop.options.l2_regularization, 0.0

@@ -35,10 +35,11 @@ class Batch(NamedTuple):
 def split(outputs: Any, inputs: int) -> Batch:
     """What a queue gave, as inputs, targets and the targets' masks."""
     arrays = outputs if isinstance(outputs, tuple) else (outputs,)
-    timed = sum([_has_time(x) for x in arrays])
+    if not any([_has_time(x) for x in arrays]):  # quick way: no masks; the plain one is below
+        return Batch(arrays[:inputs], arrays[inputs:], (None,) * (len(arrays) - inputs))
     # a queue with masks gives one for each output with T, after the outputs
     count = next((n for n in range(len(arrays), 0, -1)
-                  if n + sum([_has_time(x) for x in arrays[:n]]) == len(arrays)), len(arrays)) if timed else len(arrays)
+                  if n + sum([_has_time(x) for x in arrays[:n]]) == len(arrays)), len(arrays))
     masks: list[Any] = [None] * count
     for place, mask in zip([k for k in range(count) if _has_time(arrays[k])], arrays[count:], strict=False):
         masks[place] = mask

@@ -1,7 +1,6 @@
 """TrainingState: the one object that training moves on, that a checkpoint writes, and that processes agree on."""
 from __future__ import annotations
 
-import copy
 import math
 from typing import Any
 
@@ -70,7 +69,7 @@ class TrainingState:
         if options.solver not in FIRST_ORDER:
             raise TypeRefused(f"{options.solver} asks for values again and has no single steps, at "
                               f"{line_of(user_site())}; write trainnet, or a solver of {', '.join(FIRST_ORDER)}")
-        new = copy.copy(self)
+        new = self._copied()
         new.iteration += 1
         if not math.isfinite(float(loss)):
             return new
@@ -91,8 +90,13 @@ class TrainingState:
 
     def advanced(self, network: dlnetwork, solver_state: tuple[Any, ...]) -> TrainingState:
         """The next state, of a solver that made its step itself."""
-        new = copy.copy(self)
+        new = self._copied()
         new.network, new.solver_state, new.iteration = network, solver_state, self.iteration + 1
+        return new
+
+    def _copied(self) -> TrainingState:
+        new = object.__new__(type(self))
+        new.__dict__.update(self.__dict__)
         return new
 
     def _learn_rate(self, iteration: int) -> float:

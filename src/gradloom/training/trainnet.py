@@ -237,10 +237,11 @@ def _monitor(options: TrainingOptions, metrics: Sequence[Metric], validated: boo
               *{"lm": ["damping"], "lbfgs": []}.get(options.solver, ["learn_rate"])]
     given = options.plots if shown and isinstance(options.plots, TrainingProgressMonitor) else None
     monitor = given or TrainingProgressMonitor(x_label="iteration")
-    monitor.metrics = [*monitor.metrics, *[name for name in wanted if name not in monitor.metrics]]
-    if given is None:
-        for name in names:
-            monitor.group(name, [name, f"validation_{name}"] if validated else [name])
+    new = [name for name in wanted if name not in monitor.metrics]
+    monitor.metrics = [*monitor.metrics, *new]
+    for name in names if validated else ():
+        if {name, f"validation_{name}"} <= {*new}:  # what was there is drawn as somebody said
+            monitor.group(name, [name, f"validation_{name}"])
     if not shown:  # it is another process that shows
         return monitor
     if options.verbose:

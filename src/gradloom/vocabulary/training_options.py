@@ -36,6 +36,8 @@ HERE = {
     "ExecutionEnvironment": ("execution_environment", "\"auto\", \"cpu\", \"gpu\", or a device of torch; \"parallel\", "
                              "\"parallel-cpu\" or \"parallel-gpu\" in each of several processes"),
     "PreprocessingEnvironment": ("preprocessing_environment", "\"serial\", or \"background\": threads that read ahead"),
+    "Acceleration": ("acceleration", "\"auto\": a step that can be recorded is replayed (`dlaccelerate`), but for "
+                     "runs with checkpoints, which come to the same bits wherever they went on; or \"none\""),
     "ResetInputNormalization": ("reset_input_normalization", ""),
     "InputDataFormats": ("input_data_formats", ""),
     "TargetDataFormats": ("target_data_formats", ""),
@@ -61,7 +63,6 @@ HERE = {
 LEFT_OUT = {
     "BatchNormalizationStatistics": "trained statistics are the moving ones; population statistics take a pass over "
                                     "the data with `net.forward(x, return_state=True)`",
-    "Acceleration": "`dlaccelerate` is said where a function is made; the loop has no second way to say it",
     "CategoricalInputEncoding": "categories are class indices; a layer (`Embedding`) or `onehotencode` encodes them",
     "CategoricalTargetEncoding": "targets that are categories are class indices, which every loss and metric takes",
     "DispatchInBackground": "MATLAB's older word for `preprocessing_environment=\"background\"`",

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from ..monitor import Silent, TrainingProgressMonitor
@@ -11,20 +12,25 @@ from .curves import body_of, page_of
 if TYPE_CHECKING:
     from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-HEAD = """<script>
+HEAD = """<link rel="icon" href="data:,"><script>
+const byId = (name) => document.getElementById(name);
 async function show() {
   try {
     const answer = await fetch("body?key=KEY");
-    if (answer.ok) document.getElementById("body").innerHTML = await answer.text();
-    setTimeout(show, 1000);
-  } catch (error) { document.getElementById("stop").disabled = true; }
+    if (answer.ok) byId("body").innerHTML = await answer.text();
+    if (answer.headers.get("Training") != "ended") return setTimeout(show, 1000);
+  } catch (error) { byId("stop").after(" The program ended. This is what was seen last."); }
+  byId("stop").disabled = true;
 }
 async function stop() {
-  document.getElementById("stop").disabled = true;
+  byId("stop").disabled = true;
+  byId("stop").textContent = "Stops after this step";
   await fetch("stop?key=KEY", {method: "POST"});
 }
-addEventListener("load", () => { document.getElementById("stop").addEventListener("click", stop); show(); });
+addEventListener("load", () => { byId("stop").addEventListener("click", stop); show(); });
 </script>"""
+LOOKS = 3.0  # seconds after which a page that was not asked for is not looked at
+WAIT = 2.0  # seconds that the end waits for a page that is looked at
 
 
 class LivePage(Silent):
@@ -37,7 +43,8 @@ class LivePage(Silent):
     def __init__(self, port: int = 0, *, title: str = "Training progress", say: Any = print):
         self._port, self._title, self._say = port, title, say
         self._key = secrets.token_urlsafe(16)
-        self._stopped = threading.Event()
+        self._stopped, self._shown = threading.Event(), threading.Event()  # the button; the end was seen
+        self._ended, self._looked = False, -LOOKS
         self._server: ThreadingHTTPServer | None = None
         self._thread: threading.Thread | None = None
 
@@ -64,8 +71,11 @@ class LivePage(Silent):
         return self._stopped.is_set()
 
     def finish(self) -> None:
-        """Close the page."""
+        """Close the page, once it has shown the end where somebody looks at it."""
         if self._server is not None and self._thread is not None:
+            self._ended = True
+            if time.monotonic() - self._looked < LOOKS:
+                self._shown.wait(WAIT)
             self._server.shutdown()
             self._server.server_close()
             self._thread.join()
@@ -85,7 +95,10 @@ class LivePage(Silent):
                     body = f'<p><button id="stop">Stop</button></p><div id="body">{body_of(page.monitor)}</div>'
                     self._answer(200, page_of(body, page._title, HEAD.replace("KEY", page._key)))
                 elif path == "/body":
-                    self._answer(200, body_of(page.monitor))
+                    ended, page._looked = page._ended, time.monotonic()
+                    self._answer(200, body_of(page.monitor), "ended" if ended else "runs")
+                    if ended:
+                        page._shown.set()
                 else:
                     self._answer(404, "there is no such page")
 
@@ -107,9 +120,11 @@ class LivePage(Silent):
                 self._answer(403, "open the address that was printed")
                 return True
 
-            def _answer(self, code: int, text: str) -> None:
+            def _answer(self, code: int, text: str, training: str = "") -> None:
                 data = text.encode()
                 self.send_response(code)
+                if training:
+                    self.send_header("Training", training)
                 self.send_header("Content-Type", "text/html; charset=utf-8")
                 self.send_header("Content-Length", str(len(data)))
                 self.send_header("Cache-Control", "no-store")
