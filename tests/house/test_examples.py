@@ -121,3 +121,58 @@ def test_the_autoencoder_learns(example, tmp_path):
 @of("mixture_of_experts")
 def test_the_mixture_is_drawn(example, tmp_path):
     assert len(example.main(tmp_path, steps=5)) == 2 and drawn(tmp_path)
+
+
+@of("hamiltonian")
+def test_rates_are_the_slopes_of_the_energy(example, tmp_path):
+    found = example.main(tmp_path, steps=100, until=10)
+    assert found["hamiltonian"]["losses"][-1] < found["hamiltonian"]["losses"][0] / 10 and drawn(tmp_path)
+
+    class Pendulum:
+        """A network that knows the energy."""
+
+        forward = staticmethod(lambda x: x[:, 1:] ** 2 / 2 + 1 - gl.cos(x[:, :1]))
+
+    x = np.random.default_rng(0).uniform(-2, 2, (5, 2))
+    np.testing.assert_allclose(gl.dlfeval(example.hamiltonian, Pendulum, gl.dlarray(x, "BC")), np.stack([x[:, 1], -np.sin(x[:, 0])], 1), atol=1e-14)
+    path = example.solve(example.hamiltonian, Pendulum, [1.0, 0.5], np.linspace(0, 20, 50))
+    np.testing.assert_allclose(example.energy(*path.T), example.energy(1.0, 0.5), atol=1e-4)
+    # whatever the network learned, its own energy stays
+    net = found["hamiltonian"]["net"]
+    path = example.solve(example.hamiltonian, net, [1.0, 0.5], np.linspace(0, 20, 50))
+    own = net.predict(gl.dlarray(path, "BC")).numpy()
+    assert np.ptp(own) < 1e-3 * np.ptp(net.predict(gl.dlarray(x, "BC")).numpy())
+
+
+@of("neural_ode")
+def test_the_motion_is_learned(example, tmp_path):
+    found = example.main(tmp_path, steps=5, until=3.0)
+    assert found["losses"][-1] < found["losses"][0] and drawn(tmp_path)
+    path = example.true_path((2.0, 0.0), example.STEP * np.arange(15))
+    x, t = example.windows(path)
+    assert len(x) == len(t) == 5
+    np.testing.assert_array_equal(t[2, :, 3], path[6])
+    # the truth by the library's own solver
+    solved = gl.dlode45(lambda t, x: gl.stack(list(example.velocity(x[0], x[1]))), (0.0, 1.4), gl.dlarray([2.0, 0.0]), relative_tolerance=1e-8)
+    np.testing.assert_allclose(solved, path[14], atol=1e-5)
+
+
+@of("forecasting")
+def test_a_closed_loop_hears_itself(example, tmp_path):
+    found = example.main(tmp_path, count=400, epochs=2, hidden=8, ahead=150)
+    assert found["open"] < 1.5 and drawn(tmp_path)
+    net, heard = found["network"], example.mackey_glass(30)[None]
+    said = example.closed_loop(net, heard, 3)
+    for _ in range(3):  # the same, each time from the beginning
+        heard = np.append(heard, example.open_loop(net, heard)[0][:, -1:], axis=1)
+    np.testing.assert_allclose(said, heard[:, 30:], atol=1e-6)
+
+
+@of("sequence_classification")
+def test_beliefs_end_with_the_classification(example, tmp_path):
+    found = example.main(tmp_path, count=64, epochs=1)
+    assert drawn(tmp_path)
+    data = [(x, np.ones(len(x), "float32")) for x in found["heard"]]
+    assert len({len(x) for x, _ in data}) > 1  # so that there is padding
+    scores = gl.minibatchpredict(found["network"], data, input_data_formats=example.FORMATS)
+    np.testing.assert_allclose([told[-1] for told in found["told"]], scores, atol=1e-6)

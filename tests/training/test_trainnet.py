@@ -65,6 +65,23 @@ def test_a_last_batch_of_one_counts_once():
     assert info.validation["accuracy"][-1] == np.mean(np.asarray(y).argmax(1) == t)
 
 
+def test_formats_are_those_of_the_parts_that_the_data_has():
+    # a network of two inputs: sequences, and masks that are padded with zeros
+    net = gl.dlnetwork([L.LSTM(3, output_mode="last", has_mask_input=True), L.FullyConnected(2), L.Softmax()],
+                       gl.Layout((1, 1, 2), "BTC"), gl.Layout((1, 1), "BT"), dtype="float64")
+    rng = np.random.default_rng(0)
+    inputs = [(rng.normal(size=(n, 2)), np.ones(n)) for n in (3, 5, 2)]
+    expected = np.concatenate([np.asarray(net.predict(gl.dlarray(x[None], "BTC"), gl.dlarray(m[None], "BT"))) for x, m in inputs])
+    labelled = [(x, m, "ab"[k % 2]) for k, (x, m) in enumerate(inputs)]
+    for data in (inputs, labelled, gl.minibatchqueue(inputs, 3, formats=["BTC", "BT"], cast="float64")):
+        found = gl.minibatchpredict(net, data, mini_batch_size=3, input_data_formats=["BTC", "BT"])
+        np.testing.assert_allclose(np.asarray(found), expected, atol=1e-15)
+    short = gl.dlnetwork([L.SequenceInput(2), L.LSTM(3, output_mode="last")])
+    assert gl.minibatchpredict(short, [x for x, _ in inputs], input_data_formats="BTC").sizes == {"B": 3, "C": 3}
+    trained, _ = gl.trainnet(labelled, net, "crossentropy", options(max_epochs=1, input_data_formats=["BTC", "BT"]))
+    assert abs(numbers(trained) - numbers(net)).max() > 0
+
+
 def test_one_step_is_torchs():
     x, t = points()
     net = classifier()

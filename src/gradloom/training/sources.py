@@ -1,7 +1,7 @@
 """Data as training reads it: mini-batches of inputs, targets and masks."""
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ from ..core.array import dlarray
 from ..core.errors import DataError, LabelError, line_of, user_site
 from ..core.labels import LAYOUTS, described
 from ..data import Datastore, minibatchqueue
+from ..data.arrays import parts_of
 from ..machine.dtypes import NAMES, REAL_OF
 from ..networks.network import dlnetwork
 from .losses import CLASSIFIES
@@ -86,7 +87,7 @@ def _formats(data: Any, net: dlnetwork, options: TrainingOptions, loss: Any) -> 
     if not isinstance(data, tuple):
         if options.input_data_formats is None and options.target_data_formats is None:
             return None
-        return [*given, *_listed(options.target_data_formats, 1)]
+        return [*given, *_listed(options.target_data_formats, max(_count_of_parts(data, inputs + 1) - inputs, 0))]
     targets = _listed(options.target_data_formats, max(len(data) - inputs, 0))
     if len(data) < inputs:
         raise DataError(f"the network takes {inputs} inputs ({', '.join(net.input_names)}), the data has {len(data)} "
@@ -94,6 +95,16 @@ def _formats(data: Any, net: dlnetwork, options: TrainingOptions, loss: Any) -> 
     formats = [format or _of_input(x, net, k) for k, (x, format) in enumerate(zip(data, given, strict=False))]
     formats += [format or _of_target(t, loss) for t, format in zip(data[inputs:], targets, strict=True)]
     return formats
+
+
+def _count_of_parts(data: Any, guess: int) -> int:
+    """How many parts an observation has; a guess where only reading in order would tell."""
+    if isinstance(data, Datastore):
+        return len(data.parts) or guess
+    columns = data if isinstance(data, Mapping) else getattr(data, "columns", None)
+    if columns is not None:
+        return len(columns)
+    return len(parts_of(data[0])) if hasattr(data, "__getitem__") and hasattr(data, "__len__") and len(data) else guess
 
 
 def _listed(formats: Any, count: int) -> list[str | None]:
