@@ -157,7 +157,7 @@ class Program:
         for its in totals.values():
             if len(its) > 1:
                 stacked, total, finite = (self._new(total) for total in [next(iter(its.values()))] * 3)
-                stacked.shape, finite.dtype = (len(its),), torch.bool
+                stacked.shape, stacked.strides, finite.dtype = (len(its),), (1,), torch.bool
                 slots = list(its.values())
                 self.steps += [Step(torch.stack, (slots,), {}, slots, [stacked], True, []),
                                Step(Tensor.sum, (stacked,), {}, [stacked], [total], True, []),

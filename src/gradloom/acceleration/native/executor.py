@@ -70,7 +70,7 @@ class _Native:
         self._held = {s.root for s in (*p.inputs, *p.outputs)} | p.shared
         self._held |= {s.root for step in p.steps for s in step.reads if s.number in p.constants}
         self._there: set[int] = set()  # arrays that exist by the line that is written, and may be written over
-        made_by_torch = {s.root for item in self.items if isinstance(item, Step) for s in item.outputs}
+        there = set(p.constants) | {s.number for s in p.inputs}
         for time, one in self._timed():
             if isinstance(one, Step):
                 for s in (*one.reads, *one.outputs):
@@ -78,6 +78,7 @@ class _Native:
                     self._times[s.root] = time
                 for s in one.reads:
                     self._users.setdefault(s.root, set()).add(time)
+                there |= {s.number for s in one.outputs}
                 continue
             for piece in one.pieces:
                 for a in piece.accesses():
@@ -86,7 +87,8 @@ class _Native:
                 for a in piece.reads.values():
                     self._users.setdefault(a.slot.root, set()).add(time)
                 s = piece.output.slot
-                if s.number == s.root and s.root not in made_by_torch | self._made.keys():
+                if s.number == s.root and s.number not in there:
+                    there.add(s.number)
                     self._made[s.root] = one
         for s in p.outputs:
             self._users.setdefault(s.root, set()).add(-1)

@@ -6,6 +6,7 @@ What the order of two steps is told by is memory: its root, and the place in it.
 from __future__ import annotations
 
 import types
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -103,6 +104,7 @@ class Grouped:
         self.program = program
         self.items: list[Step | list[Group]] = []
         self._pending: list[Group] = []
+        self._views: dict[int, Step] = {}  # by what they give: they are taken when a call of torch's reads that
         self._width, self._functions = width, functions
         written = {s.root for step in program.steps for s in step.writes}
         self._numbers = {n: x.item() for n, x in program.constants.items()
@@ -124,7 +126,8 @@ class Grouped:
                 for piece in its:
                     self._take(piece)
         self._close(set(range(len(self._pending))))
-        self._drop_views()
+        self._looked(program.outputs)
+        self._settle()
 
     def _foreign(self, a: Access) -> bool:
         """Memory that something holds which is no plain array, or whose place nobody knows."""
@@ -145,14 +148,23 @@ class Grouped:
 
     def _call(self, step: Step) -> None:
         """A call of torch's, before what waits where it does not need it."""
-        if not is_view(step):
-            needed = set()
-            for k, group in enumerate(self._pending):
-                if (any([s.root in group.writes for s in step.reads])
-                        or any([s.root in group.reads or s.root in group.writes for s in step.writes])):
-                    needed.add(k)
-            self._close(needed)
+        if is_view(step):
+            self._views.update({s.number: step for s in step.outputs})
+            return
+        self._close({k for k, group in enumerate(self._pending) if any([s.root in group.writes for s in step.reads])
+                     or any([s.root in group.reads or s.root in group.writes for s in step.writes])})
+        self._looked(step.reads)
         self.items.append(step)
+
+    def _looked(self, reads: Sequence[Slot]) -> None:
+        """The views that are needed now."""
+        for s in reads:
+            step = self._views.get(s.number)
+            if step is not None:
+                for o in step.outputs:
+                    self._views.pop(o.number, None)
+                self._looked(step.reads)
+                self.items.append(step)
 
     def _close(self, needed: set[int]) -> None:
         """These groups, and what they need of those before them."""
@@ -167,27 +179,16 @@ class Grouped:
         elif closed:
             self.items.append(closed)
 
-    def _drop_views(self) -> None:
-        """Views that no call of torch's reads."""
-        needed = {s.number for s in self.program.outputs}
-        kept: list[Step | list[Group]] = []
-        for item in reversed(self.items):
-            if isinstance(item, Step):
-                if is_view(item) and not any([s.number in needed for s in item.outputs]):
-                    continue
-                needed |= {s.number for s in item.reads}
-            else:
-                alone = sum([len(g.pieces) for g in item]) == 1
-                if alone and item[0].pieces[0].step is not None:  # nothing is gained by it
-                    item = item[0].pieces[0].step
-                    needed |= {s.number for s in item.reads}
-            kept.append(item)
-        self.items = []
-        for item in reversed(kept):
-            if isinstance(item, list) and self.items and isinstance(self.items[-1], list):
-                self.items[-1] += item
-            else:
-                self.items.append(item)
+    def _settle(self) -> None:
+        """A loop for a single call gains nothing: the call itself."""
+        items, self.items = self.items, []
+        for item in items:
+            if isinstance(item, list) and len(item) == 1 and len(item[0].pieces) == 1:
+                step = item[0].pieces[0].step
+                if step is not None:
+                    self._looked(step.reads)
+                    item = step
+            self.items.append(item)
 
 
 def is_view(step: Step) -> bool:

@@ -88,7 +88,9 @@ def rows(shape: Shape) -> Shape:
 
 def broadcast(s: Slot, shape: Shape) -> Shape:
     """The strides of a slot along the axes of a shape that it is broadcast to."""
-    its, strides = list(s.shape), list(s.strides or ())
+    if s.strides is None:
+        raise NotFused("no strided array")
+    its, strides = list(s.shape), list(s.strides)
     while len(its) > len(shape) and its[0] == 1:
         its, strides = its[1:], strides[1:]
     missing = len(shape) - len(its)
@@ -148,7 +150,7 @@ def _elementwise(step: Step, numbers: dict[int, float]) -> Piece:
     target = kwargs.pop("out", None) or kwargs.pop("grad_input", None)
     if f in WRITES:
         target = step.args[0]
-    if [s.number for s in step.writes] != ([] if target is None else [target.number]):
+    if {s.number for s in step.writes} != ({target.number} if target is not None else set()):
         raise NotFused("it writes elsewhere")
     o = target if target is not None else step.outputs[0]
     cast = f in _CASTS
