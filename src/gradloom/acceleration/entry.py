@@ -60,8 +60,9 @@ class Entry:
 
     def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, program: Program,
                  run: Callable[..., Any], executor: str):
-        self.program, self.run, self.executor = program, run, executor
+        self.program, self.executor = program, executor
         self.hits, self.verified = 0, False
+        self.note = ""  # why another executor does not run
         self.outside: Any = None  # what its arguments run and read, where that is more than the function does
         self._lines: list[str] = []
         self._values: list[str] = []
@@ -84,7 +85,12 @@ class Entry:
         self._lines += [f"try: found = run({', '.join(self._values)})", "except Exception: return MISS"]
         self._lines.append("if found is None: return MISS")
         self._dress(result)
-        self.call = self._names.made("entry", ["args", "kwargs"], self._lines)
+        self.call = self.with_run(run)
+
+    def with_run(self, run: Callable[..., Any]) -> Callable[..., Any]:
+        """The call with this in the place of what runs."""
+        self._names.bound["run"] = run
+        return self._names.made("entry", ["args", "kwargs"], self._lines)
 
     # ----- the way in -----
 

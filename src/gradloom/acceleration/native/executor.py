@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ...machine.dtypes import Tensor
+from ...machine.memory import readable_bytes
 from ..program import Program
 from ..recorder import Slot, Step
 from ..writing import Names, statements
@@ -155,7 +156,8 @@ class _Native:
         if self.size:
             names.bound.update(_Workspaces(self.size, [(self.workspace[n], self._slots[n]) for n in views]).functions())
         made = names.made("native", [f"v{s.number}" for s in p.inputs], body)
-        made.kernels, made.workspace, made.text = len(self._kernels), self.size, text  # type: ignore[attr-defined]
+        made.words = f"{len(self._kernels)} kernels, {readable_bytes(self.size)} kept"  # type: ignore[attr-defined]
+        made.text = text  # type: ignore[attr-defined]
         return made
 
     def _stored(self, time: int) -> set[int]:
