@@ -6,6 +6,8 @@ import importlib.util
 import os
 import platform
 import threading
+import weakref
+from collections import deque
 from typing import Any, NamedTuple
 
 import torch
@@ -17,7 +19,8 @@ _SLEEF = {"exp": "u10", "exp2": "u10", "expm1": "u10", "log": "u10", "log2": "u1
           "sin": "u10", "cos": "u10", "tan": "u10", "sinh": "u10", "cosh": "u10", "tanh": "u10", "asin": "u10",
           "acos": "u10", "atan": "u10", "asinh": "u10", "acosh": "u10", "atanh": "u10", "erf": "u10", "erfc": "u15",
           "pow": "u10", "atan2": "u10"}
-lock = threading.Lock()  # llvmlite is not made for several threads
+lock = threading.RLock()  # llvmlite is not made for several threads
+_left: deque[tuple[Any, Any]] = deque()  # engines that nobody needs, with the contexts that must outlive them
 PARALLEL = "GOMP_parallel"  # how torch's own library starts its threads
 
 
@@ -82,6 +85,19 @@ def _address(library: Any, symbol: str) -> int | None:
         return None
 
 
+def _let_go(engine: Any, context: Any) -> None:
+    """Close what nobody needs: now, or where something is being compiled, with the next."""
+    _left.append((engine, context))
+    if lock.acquire(blocking=False):
+        try:
+            while _left:
+                engine, context = _left.popleft()
+                engine.close()
+                context.close()
+        finally:
+            lock.release()
+
+
 class Compiled:
     """Machine code, which lives as long as this does."""
 
@@ -92,7 +108,8 @@ class Compiled:
         with lock:
             machine = llvm.Target.from_default_triple().create_target_machine(
                 cpu=its.cpu, features=its.features, opt=3, jit=True)
-            module = llvm.parse_assembly(text, context=llvm.create_context())
+            context = llvm.create_context()
+            module = llvm.parse_assembly(text, context=context)
             module.data_layout, module.triple = str(machine.target_data), machine.triple
             module.verify()
             options = llvm.create_pipeline_tuning_options(speed_level=2)
@@ -100,6 +117,8 @@ class Compiled:
             builder.getModulePassManager().run(module, builder)
             self._engine = llvm.create_mcjit_compiler(module, machine)
             self._engine.finalize_object()
+            # not in the garbage collector's order: an engine that is let go after its context ends the process
+            weakref.finalize(self, _let_go, self._engine, context).atexit = False
 
     def function(self, name: str, arguments: int, small: bool) -> Any:
         """A function of so many addresses. A small one keeps Python's lock: letting it go costs more than it runs."""
