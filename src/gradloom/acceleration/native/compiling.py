@@ -17,7 +17,7 @@ from ...machine.caches import remembered
 # Sleef's names of the functions that a rule may call: its most accurate versions, which torch itself calls.
 _SLEEF = {"exp": "u10", "exp2": "u10", "expm1": "u10", "log": "u10", "log2": "u10", "log10": "u10", "log1p": "u10",
           "sin": "u10", "cos": "u10", "tan": "u10", "sinh": "u10", "cosh": "u10", "tanh": "u10", "asin": "u10",
-          "acos": "u10", "atan": "u10", "asinh": "u10", "acosh": "u10", "atanh": "u10", "erf": "u10", "erfc": "u15",
+          "acos": "u10", "atan": "u10", "atanh": "u10", "erf": "u10", "erfc": "u15",
           "pow": "u10", "atan2": "u10"}
 lock = threading.RLock()  # llvmlite is not made for several threads
 _left: deque[tuple[Any, Any]] = deque()  # engines that nobody needs, with the contexts that must outlive them
@@ -50,6 +50,8 @@ def target() -> Target:
         features = llvm.get_host_cpu_features()
         bits = 512 if features.get("avx512f") else 256 if features.get("avx2") else 128
         functions, threads = {}, False
+        if features.get("fma") or platform.machine() in ("aarch64", "arm64"):
+            functions = {("fma", kind): ("", 0) for kind in ("float", "double")}
         folder = os.path.join(os.path.dirname(torch.__file__), "lib")
         library = _opened(folder, "torch_cpu")
         if library is not None:

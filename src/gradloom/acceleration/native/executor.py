@@ -22,8 +22,8 @@ from .lanes import KINDS, SIZES
 from .loops import ATTRIBUTES, Loop
 from .pieces import Access
 
-KEPT = 1 << 18  # bytes of an array in the workspace
-WORKSPACE = 1 << 22  # bytes of the workspace
+KEPT = 1 << 20  # bytes of an array in the workspace
+WORKSPACE = 1 << 23  # bytes of the workspace
 LARGE = 1 << 15  # places times pieces from which on a kernel lets Python's lock go
 _ALIGN = 64
 

@@ -150,6 +150,14 @@ class Value:
     def __rtruediv__(self, other: Any) -> Value:
         return self._binary("fdiv", other, swapped=True)
 
+    def times_plus(self, factor: Any, term: Any) -> Value:
+        """self factor + term, rounded once where the machine does that."""
+        a, b = self._pair(factor)
+        a, c = a._pair(term)
+        if ("fma", a.kind) not in self.lanes.functions:
+            return a * b + c
+        return a.intrinsic("fma", b.to(a.kind), c)
+
     def __neg__(self) -> Value:
         if self.kind == "i1":
             raise NotFused("arithmetic of truths")

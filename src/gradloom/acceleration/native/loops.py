@@ -25,7 +25,7 @@ class Loop:
         self.operands: list[Access] = []
         self._held: list[str] = []  # memory of the function's own, taken once
         self._stored = stored
-        self._pieces = self._ordered(group)
+        self._pieces = group.pieces
         self._labels = 0
         shape = self._collapse()
         summed = [p for p in self._pieces if p.reduces]
@@ -43,22 +43,13 @@ class Loop:
 
     # ----- shape -----
 
-    def _ordered(self, group: Group) -> list[Piece]:
-        """The pieces with their axes from the largest stride to the smallest."""
-        its = [p.output for p in group.pieces if not p.reduces] + [a for p in group.pieces for a in p.reads.values()]
-        first = next((a for a in its if all(a.strides)), None)
-        order = list(range(len(group.shape)))
-        if first is not None:
-            order.sort(key=lambda k: -first.strides[k])
-        summed = [p.output.strides for p in group.pieces if p.reduces]
-        if order != sorted(order) and len({s[order[-1]] == 0 for s in summed} | {s[-1] == 0 for s in summed}) > 1:
-            order.sort()
-        return [_permuted(p, order) for p in group.pieces]
-
     def _collapse(self) -> Shape:
         """Neighbouring axes that are one for everything become one."""
         shape = list(self._pieces[0].shape)
         every = [a.strides for p in self._pieces for a in p.accesses()]
+        if not shape:
+            self._pieces = [_single(p) for p in self._pieces]
+            return (1,)
         kept = [k for k in range(len(shape)) if k == len(shape) - 1
                 or any([s[k] != s[k + 1] * shape[k + 1] for s in every])]
         sizes, start = [], 0
@@ -66,7 +57,7 @@ class Loop:
             sizes.append(math.prod(shape[start:k + 1]))
             start = k + 1
         self._pieces = [_of_axes(p, kept) for p in self._pieces]
-        return tuple(sizes) or (1,)
+        return tuple(sizes)
 
     def _nests(self, shape: Shape, summed: bool) -> list[tuple[Any, Any]]:
         """([(where it begins, axis, step)], [(size, axis, step)]): what is added up is added up in parts, whose errors
@@ -262,13 +253,16 @@ class Loop:
             elif self._along:
                 if mask is not None:
                     value = lanes.made(kind, f"select {lanes.type('i1')} {mask}, {t} {value.name}, {t} zeroinitializer")
-                total = lanes.made(kind, f"load {t}, ptr {sums[a.place]}, align 64") + value
-                self._do(f"store {t} {total.name}, ptr {sums[a.place]}, align 64")
+                before = self._line(f"load {t}, ptr {sums[a.place]}, align 64")
+                total = self._line(f"fadd contract {t} {before}, {value.name}")
+                self._do(f"store {t} {total}, ptr {sums[a.place]}, align 64")
             else:
                 scratched = bases.get((a.place, None))
                 stride = 1 if scratched else a.strides[axis]
                 there = self._at(scratched or bases[a.place, a.slot.dtype], SIZES[kind], (i, stride))
-                self._store(self._load(there, stride, kind, mask) + value, there, stride, mask)
+                before = self._load(there, stride, kind, mask)
+                total = lanes.made(kind, f"fadd contract {t} {before.name}, {value.name}")
+                self._store(total, there, stride, mask)
         for value, a in stores.values():
             there = self._at(bases[a.place, a.slot.dtype], SIZES[KINDS[a.slot.dtype]], (i, a.strides[axis]))
             self._store(value, there, a.strides[axis], mask)
@@ -350,22 +344,23 @@ class Loop:
         return f"{self.lanes.width}{ {'float': 'f32', 'double': 'f64', 'i8': 'i8'}[stored]}"
 
 
-def _permuted(p: Piece, order: Sequence[int]) -> Piece:
-    return _of_axes(p, order)
-
-
 def _of_axes(p: Piece, kept: Sequence[int]) -> Piece:
     """A piece with these of its axes, in this order."""
     new = object.__new__(Piece)
     new.compute, new.reduces, new.step = p.compute, p.reduces, p.step
     new.shape = tuple([p.shape[k] for k in kept])
-    new.output = _with(p.output, kept)
-    new.reads = {n: _with(a, kept) for n, a in p.reads.items()}
+    new.output = p.output.along(kept)
+    new.reads = {n: a.along(kept) for n, a in p.reads.items()}
     return new
 
 
-def _with(a: Access, kept: Sequence[int]) -> Access:
-    return Access(a.slot, a.offset, tuple([a.strides[k] for k in kept]) or (1,))
+def _single(p: Piece) -> Piece:
+    """A piece of one place, over one axis."""
+    new = _of_axes(p, ())
+    new.shape = (1,)
+    new.output = Access(p.output.slot, p.output.offset, (1,))
+    new.reads = {n: Access(a.slot, a.offset, (1,)) for n, a in p.reads.items()}
+    return new
 
 
 def _numel(p: Piece, shape: Shape) -> int:

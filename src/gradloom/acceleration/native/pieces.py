@@ -16,6 +16,9 @@ from .rules import RULES, WRITES, found
 Shape = tuple[int, ...]
 Read = Callable[[Slot], Value]
 _SUMS, _MEANS = ({f for f, writes in found(name) if not writes} for name in ("sum", "mean"))
+_PRODUCTS = {torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.mm, Tensor.mm, torch.mv, Tensor.mv, torch.dot,
+             Tensor.dot, torch.bmm, Tensor.bmm}
+NARROW, SMALL = 1 << 20, 1 << 14  # products in all, up to which a loop does as well: with a vector, and of matrices
 _CASTS = {Tensor.to, Tensor.float, Tensor.double, Tensor.type}
 _FILLS = {f: (value, place) for name, value, place in (
     ("zeros", 0.0, None), ("zeros_like", 0.0, None), ("new_zeros", 0.0, None), ("zero_", 0.0, None),
@@ -31,6 +34,10 @@ class Access(NamedTuple):
     offset: int
     strides: Shape
 
+    def along(self, axes: Sequence[int]) -> Access:
+        """With these of its axes, in this order."""
+        return Access(self.slot, self.offset, tuple([self.strides[k] for k in axes]))
+
     @property
     def place(self) -> Any:
         """What two accesses to the same elements in the same order have in common."""
@@ -43,16 +50,18 @@ class Piece:
 
     __slots__ = ("compute", "output", "reads", "reduces", "shape", "step")
 
-    def __init__(self, compute: Callable[[Lanes, Read], Value], shape: Shape, output: Access, reads: Sequence[Slot],
-                 reduces: bool = False):
+    def __init__(self, compute: Callable[[Lanes, Read], Value], shape: Shape, output: Access,
+                 reads: Sequence[Slot | Access], reduces: bool = False):
         self.compute, self.reduces = compute, reduces
+        given = [a if isinstance(a, Access) else Access(a, a.offset, broadcast(a, shape)) for a in reads]
         axes = [k for k, n in enumerate(shape) if n != 1]
+        # from the largest stride to the smallest, of what has no axis twice
+        first = next((a.strides for a in [*[output] * (not reduces), *given] if all([a.strides[k] for k in axes])), None)
+        if first is not None:
+            axes.sort(key=lambda k: -first[k])
         self.shape = tuple([shape[k] for k in axes])
-        self.output = Access(output.slot, output.offset, tuple([output.strides[k] for k in axes]))
-        self.reads: dict[int, Access] = {}
-        for s in reads:
-            strides = broadcast(s, shape)
-            self.reads[s.number] = Access(s, s.offset, tuple([strides[k] for k in axes]))
+        self.output = output.along(axes)
+        self.reads = {a.slot.number: a.along(axes) for a in given}
         self.step: Step | None = None  # where it is all that a call does
 
     def accesses(self) -> list[Access]:
@@ -136,6 +145,8 @@ def _decoded(step: Step, numbers: dict[int, float]) -> list[Piece]:
         return [_set(step, numbers)]
     if f in (torch.stack, torch.cat):
         return _joined(step, numbers)
+    if f in _PRODUCTS:
+        return [_product(step)]
     if f in _SUMS or f in _MEANS:
         return _reduced(step, f in _MEANS)
     return [_elementwise(step, numbers)]
@@ -269,6 +280,49 @@ def _reduced(step: Step, mean: bool) -> list[Piece]:
     if mean and count != 1:
         made.append(Piece(lambda lanes, read: read(o) / float(count), o.shape, _whole(o), [o]))
     return made
+
+
+def _product(step: Step) -> Piece:
+    """A product with a vector, or of small matrices: products added up."""
+    a, b = step.args
+    o = step.outputs[0]
+    if step.kwargs or a.number == b.number or a.strides is None or b.strides is None or not a.dtype is b.dtype is o.dtype:
+        raise NotFused("options")
+    at, bt = (0, *a.strides) if len(a.shape) == 1 else a.strides, (*b.strides, 0) if len(b.shape) == 1 else b.strides
+    its, other = (1, *a.shape) if len(a.shape) == 1 else a.shape, (*b.shape, 1) if len(b.shape) == 1 else b.shape
+    m, k, n = its[-2], its[-1], other[-1]
+    many = o.shape[:len(o.shape) - (len(a.shape) > 1) - (len(b.shape) > 1)]
+    ot = [*(o.strides or ())]
+    out = [*ot[:len(many)], ot[len(many)] if len(a.shape) > 1 else 0, ot[-1] if len(b.shape) > 1 else 0]
+
+    def batch(shape: Shape, strides: Shape) -> list[int]:
+        missing = len(many) - len(shape) + 2
+        return [0] * missing + [0 if size == 1 else t for size, t in zip(shape[:-2], strides[:-2], strict=True)]
+
+    work = math.prod(many) * m * k * n
+    narrow = 1 in (m, k, n)
+    if work > (NARROW if narrow else SMALL) or o.dtype is torch.bool:
+        raise NotFused("a large product")
+    if narrow or bt[-1] == 1:
+        order = [0, 1, 2]  # rows of the result, what is added up, columns
+    elif at[-1] == 1 and bt[-2] == 1:
+        order = [0, 2, 1]
+    else:
+        raise NotFused("a layout for which loops are slow")
+
+    def over(leading: list[int], three: Sequence[int]) -> Shape:
+        return (*leading, *[three[i] for i in order])
+
+    left, right = over(batch(its, at), (at[-2], at[-1], 0)), over(batch(other, bt), (0, bt[-2], bt[-1]))
+    target = over(out[:-2], (out[-2], 0, out[-1]))
+    kind = KINDS[o.dtype]
+
+    def compute(lanes: Lanes, read: Read) -> Value:
+        # rounded with the sum where the machine has that, as in every library's products
+        return lanes.made(kind, f"fmul contract {lanes.type(kind)} {read(a).name}, {read(b).name}")
+
+    return Piece(compute, over(list(many), (m, k, n)), Access(o, o.offset, target),
+                 [Access(a, a.offset, left), Access(b, b.offset, right)], k > 1)
 
 
 __all__ = ["Access", "Piece", "Shape", "pieces", "rows"]
