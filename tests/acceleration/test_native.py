@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
-import subprocess
-import sys
-import threading
 
 import numpy as np
 import pytest
 import torch
 from helpers import stream
 
-import gradloom as gl
 from gradloom.acceleration.program import Program
 from gradloom.acceleration.recorder import Recorder
 from gradloom.acceleration.writing import straight
 from gradloom.machine.modes import under
 
 pytest.importorskip("llvmlite")
-from gradloom.acceleration import native as package  # noqa: E402
-from gradloom.acceleration.native import jobs, native  # noqa: E402
+from gradloom.acceleration.native import native
 
 rng = stream(22)
 NN = torch._C._nn
@@ -88,7 +82,7 @@ TWO = {
     "maximum": torch.maximum, "minimum": torch.minimum, "gt": torch.gt, "ge": torch.ge, "lt": torch.lt, "le": torch.le, "eq": torch.eq, "ne": torch.ne, "addcmul": lambda a, b: torch.addcmul(a, b, b, value=-2),
     "addcdiv": lambda a, b: torch.addcdiv(a, b, a, value=0.5), "where": lambda a, b: torch.where(a > b, a, b), "where number": lambda a, b: torch.where(a > b, a, 0.0),
     "masked_fill": lambda a, b: a.masked_fill(b > 0, 2.0), "lerp": lambda a, b: torch.lerp(a, b, 0.3), "tanh_backward": lambda a, b: aten.tanh_backward(a, b),
-    "sigmoid_backward": lambda a, b: aten.sigmoid_backward(a, b), "threshold_backward": lambda a, b: aten.threshold_backward(a, b, 0.0), 
+    "sigmoid_backward": lambda a, b: aten.sigmoid_backward(a, b), "threshold_backward": lambda a, b: aten.threshold_backward(a, b, 0.0),
     "softplus_backward": lambda a, b: aten.softplus_backward(a, b, 2, 17.0), "silu_backward": lambda a, b: aten.silu_backward(a, b), "mask product": lambda a, b: (a > 0) * b,
     "logical": lambda a, b: ((a > 0) & (b > 0)) | torch.logical_xor(a > 1, b > 1),
 }
@@ -274,3 +268,26 @@ def test_random_chains(seed):
     fun, xs = chain(seed)
     expected, found = both(fun, *xs)
     assert_same(found, expected, 1e4, torch.tensor(1.0))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
+def test_threads_share_large_loops(dtype, threads):
+    """Also where all add to the same sums; as many as torch has at the time of the call."""
+    x = torch.tensor(rng.uniform(0.5, 1, size=(2003, 130)), dtype=dtype)
+
+    def fun(x):
+        y = torch.exp(x * x)
+        return y, y.sum(), y.sum(0), y.sum(1), (y * 2).mean(), x[:, :1] * y + y[:1]
+
+    run = native(recorded(fun, x))
+    assert "_part" in run.text or os.cpu_count() == 1
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found = run(x)
+        assert all(torch.equal(a, b) for a, b in zip(found, run(x), strict=True))
+    finally:
+        torch.set_num_threads(before)
+    for a, b in zip(found, fun(x.double()), strict=True):
+        torch.testing.assert_close(a, b.to(dtype), rtol=64 * torch.finfo(dtype).eps, atol=0)

@@ -340,8 +340,9 @@ def dlaccelerate(function: Callable[..., Any], /, *, executor: str = "auto",
     and in which line. So do calls with arrays that are traced.
 
     `fast.enabled`, `cache_size`, `hit_rate` and `occupancy` (percent), `check_mode` ("none", "tolerance": each call is
-    compared with the plain one), `check_tolerance`, `fast.clear_cache()`. `executor` is "auto", "replay" (torch's
-    calls, one after the other) or "scalars" (arrays of at most 16 doubles as Python's floats; chosen by itself).
+    compared with the plain one), `check_tolerance`, `fast.clear_cache()`. `executor` is "replay" (torch's calls, one
+    after the other), "scalars" (arrays of at most 16 doubles as Python's floats), "native" (elementwise chains compiled
+    by llvmlite, the extra `native`) or "auto", which finds out.
 
     >>> import gradloom as gl
     >>> def rosenbrock(x):

@@ -31,7 +31,7 @@ class Slot:
         self.number, self.root = number, root
         self.shape, self.dtype, self.device = tuple(value.shape), value.dtype, value.device
         self.strides = value.stride() if strided else None
-        self.offset = value.storage_offset() if strided else 0
+        self.offset = int(value.storage_offset()) if strided else 0
         self.whole = strided and value.is_contiguous()
 
     def again(self, number: int) -> Slot:

@@ -21,6 +21,7 @@ _SLEEF = {"exp": "u10", "exp2": "u10", "expm1": "u10", "log": "u10", "log2": "u1
           "pow": "u10", "atan2": "u10"}
 lock = threading.RLock()  # llvmlite is not made for several threads
 _left: deque[tuple[Any, Any]] = deque()  # engines that nobody needs, with the contexts that must outlive them
+MOST = 64  # threads
 PARALLEL = "GOMP_parallel"  # how torch's own library starts its threads
 
 
@@ -30,11 +31,12 @@ def available() -> bool:
 
 
 class Target(NamedTuple):
-    """What code is made for: lanes of a value, vector functions by (name, kind), and how threads are started."""
+    """What code is made for: lanes of a value, vector functions by (name, kind), and how many threads may
+    share a loop: 1 where nobody starts any."""
 
     width: int
     functions: dict[tuple[str, str], tuple[str, int]]
-    threads: bool
+    threads: int
     cpu: str
     features: str
 
@@ -49,7 +51,7 @@ def target() -> Target:
         llvm.initialize_native_asmprinter()
         features = llvm.get_host_cpu_features()
         bits = 512 if features.get("avx512f") else 256 if features.get("avx2") else 128
-        functions, threads = {}, False
+        functions, threads = {}, 1
         if features.get("fma") or platform.machine() in ("aarch64", "arm64"):
             functions = {("fma", kind): ("", 0) for kind in ("float", "double")}
         folder = os.path.join(os.path.dirname(torch.__file__), "lib")
@@ -65,7 +67,7 @@ def target() -> Target:
             # the threads that torch's own kernels run on, where it has them from GNU's library
             found = [_address(library, word) for word in (PARALLEL, "omp_get_thread_num", "omp_get_num_threads")]
             if all(found):
-                threads = True
+                threads = min(os.cpu_count() or 1, MOST)
                 for word, address in zip((PARALLEL, "omp_get_thread_num", "omp_get_num_threads"), found, strict=True):
                     llvm.add_symbol(word, address)
         return Target(bits // 32, functions, threads, llvm.get_host_cpu_name(), features.flatten())

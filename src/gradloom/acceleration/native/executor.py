@@ -44,7 +44,7 @@ class _Native:
         self.items = Grouped(program, its.width, its.functions).items
         if not any([isinstance(item, list) for item in self.items]):
             raise NotNative("no calls that could share a loop")
-        self._width, self._functions = its.width, its.functions
+        self._machine = its
         self._times: dict[int, int] = {}  # of a root: when it was used last
         self._slots: dict[int, Slot] = {}
         self._made: dict[int, Group] = {}  # roots that a group makes
@@ -102,7 +102,8 @@ class _Native:
             if isinstance(one, Group):
                 for root in [r for r, g in self._made.items() if g is one]:
                     size = -(-_nbytes(self._slots[root]) // _ALIGN) * _ALIGN
-                    if root in self._held or size > KEPT or not dense(self._slots[root]) or not self._users.get(root, set()) - {time}:
+                    if (root in self._held or size > KEPT or not dense(self._slots[root])
+                            or not self._users.get(root, set()) - {time}):
                         continue
                     places = free.get(size)
                     if not places and self.size + size > WORKSPACE:
@@ -121,7 +122,8 @@ class _Native:
     def function(self) -> Callable[..., Any]:
         p = self.program
         names = Names({f"v{number}": x for number, x in p.constants.items()})
-        names.bound.update({"empty": torch.empty, "empty_strided": torch.empty_strided})
+        names.bound.update({"empty": torch.empty, "empty_strided": torch.empty_strided,
+                            "threads": torch.get_num_threads})
         lines: list[tuple[str, set[int]]] = []  # a line, and the numbers of the slots whose names it reads or makes
         time = 0
         for item in self.items:
@@ -148,7 +150,7 @@ class _Native:
             body.append("give(space)")
         body.append("return (" + "".join([f"v{s.number}.clone(), " if s.number in p.constants else f"v{s.number}, "
                                           for s in p.outputs]) + ")")
-        loops = [text.replace("@NAME(", f"@{name}(") for text, name in self._loops.items()]
+        loops = [text.replace("@NAME", f"@{name}") for text, name in self._loops.items()]
         text = "\n".join([*sorted(self._declared), *loops, *[k[1] for k in self._kernels], ATTRIBUTES])
         code = Compiled(text)
         for name, _, count, small in self._kernels:
@@ -175,9 +177,9 @@ class _Native:
             stored = self._stored(time + k)
             if not any([piece.output.slot.root in stored for piece in group.pieces]):
                 continue
-            loop = Loop(group, stored, self._width, self._functions)
+            loop = Loop(group, stored, self._machine)
             work += math.prod(group.shape) * len(group.pieces)
-            text = loop.text("NAME")
+            text = loop.text()
             name = self._loops.get(text)
             addresses = []
             for a in loop.operands:
@@ -197,11 +199,16 @@ class _Native:
                 name = f"loop{len(self._loops)}"
                 self._loops[text] = name
                 self._declared |= loop.lanes.declared
+            if loop.parallel:
+                given.setdefault("threads()", "%threads")
+                addresses.append("i32 %n")
             body.append(f"call void @{name}({', '.join(addresses)})")
         kernel = f"kernel{len(self._kernels)}"
+        if "threads()" in given:
+            body.insert(0, "%n = ptrtoint ptr %threads to i32")
         arguments = ", ".join([f"ptr {b}" for b in given.values()])
-        self._kernels.append((kernel, "\n".join([f"define void @{kernel}({arguments}) #0 {{", *body, "ret void", "}\n"]),
-                              len(given), work < LARGE))
+        text = "\n".join([f"define void @{kernel}({arguments}) #0 {{", *body, "ret void", "}\n"])
+        self._kernels.append((kernel, text, len(given), work < LARGE))
         lines.append((f"{kernel}({', '.join(given)})", used))
         return lines
 

@@ -56,7 +56,8 @@ class Piece:
         given = [a if isinstance(a, Access) else Access(a, a.offset, broadcast(a, shape)) for a in reads]
         axes = [k for k, n in enumerate(shape) if n != 1]
         # from the largest stride to the smallest, of what has no axis twice
-        first = next((a.strides for a in [*[output] * (not reduces), *given] if all([a.strides[k] for k in axes])), None)
+        firsts = [a.strides for a in [*[output] * (not reduces), *given]]
+        first = next((strides for strides in firsts if all([strides[k] for k in axes])), None)
         if first is not None:
             axes.sort(key=lambda k: -first[k])
         self.shape = tuple([shape[k] for k in axes])
@@ -73,13 +74,16 @@ class Piece:
             return self
         if math.prod(shape) != math.prod(self.shape):
             return None
-        new = object.__new__(Piece)
-        new.compute, new.reduces, new.shape, new.step = self.compute, self.reduces, shape, self.step
         try:
-            new.output = self._along(self.output, shape)
-            new.reads = {n: self._along(a, shape) for n, a in self.reads.items()}
+            return self.over(shape, lambda a: self._along(a, shape))
         except NotFused:
             return None
+
+    def over(self, shape: Shape, change: Callable[[Access], Access]) -> Piece:
+        """The same over another shape, with its accesses changed."""
+        new = object.__new__(Piece)
+        new.compute, new.reduces, new.shape, new.step = self.compute, self.reduces, shape, self.step
+        new.output, new.reads = change(self.output), {n: change(a) for n, a in self.reads.items()}
         return new
 
     def _along(self, a: Access, shape: Shape) -> Access:
@@ -220,7 +224,7 @@ def _copy(x: Any, o: Slot, numbers: dict[int, float]) -> tuple[Callable[[Lanes, 
 
 def _fill(step: Step) -> Piece:
     number, place = _FILLS[step.function]
-    if number is None:
+    if place is not None:
         number = step.args[place] if len(step.args) > place else step.kwargs["fill_value"]
     o = step.outputs[0]
     if isinstance(number, Slot) or "out" in step.kwargs:
@@ -235,7 +239,7 @@ def _set(step: Step, numbers: dict[int, float]) -> Piece:
         raise NotFused("a place that is an array")
     view = torch.empty_strided(x.shape, x.strides, device="meta")[index]
     compute, reads = _copy(value, x, numbers)
-    return Piece(compute, tuple(view.shape), Access(x, x.offset + view.storage_offset(), view.stride()), reads)
+    return Piece(compute, tuple(view.shape), Access(x, x.offset + int(view.storage_offset()), view.stride()), reads)
 
 
 def _joined(step: Step, numbers: dict[int, float]) -> list[Piece]:
@@ -286,7 +290,7 @@ def _product(step: Step) -> Piece:
     """A product with a vector, or of small matrices: products added up."""
     a, b = step.args
     o = step.outputs[0]
-    if step.kwargs or a.number == b.number or a.strides is None or b.strides is None or not a.dtype is b.dtype is o.dtype:
+    if step.kwargs or a.number == b.number or None in (a.strides, b.strides) or not a.dtype is b.dtype is o.dtype:
         raise NotFused("options")
     at, bt = (0, *a.strides) if len(a.shape) == 1 else a.strides, (*b.strides, 0) if len(b.shape) == 1 else b.strides
     its, other = (1, *a.shape) if len(a.shape) == 1 else a.shape, (*b.shape, 1) if len(b.shape) == 1 else b.shape

@@ -156,6 +156,13 @@ def _same(x: Value, memory_format: Any = None) -> Value:
     return x
 
 
+def _bits(*values: Any) -> tuple[Any, ...]:
+    """These, where they are truths, of which bits and logic are the same."""
+    if any([not isinstance(v, Value) or v.kind != "i1" for v in values]):
+        raise NotFused("bits of numbers")
+    return values
+
+
 def _divided(a: Any, b: Any, rounding_mode: Any = None) -> Value:
     if rounding_mode is not None:
         raise NotFused("a division that rounds")
@@ -219,25 +226,13 @@ _rule("logical_and", lambda a, b: a & b)
 _rule("logical_or", lambda a, b: a | b)
 _rule("logical_xor", lambda a, b: a ^ b)
 _rule("logical_not", lambda a: a.to("i1") ^ True)
-_rule("bitwise_not __invert__", lambda a: _not(a))
-_rule("bitwise_and __and__", lambda a, b: _truths(a, b) and a & b)
-_rule("bitwise_or __or__", lambda a, b: _truths(a, b) and a | b)
+_rule("bitwise_not __invert__", lambda a: _bits(a)[0] ^ True)
+_rule("bitwise_and __and__", lambda a, b: _bits(a, b)[0] & b)
+_rule("bitwise_or __or__", lambda a, b: _bits(a, b)[0] | b)
 _rule("where", _where)
 _rule("masked_fill", _masked)
 RULES[Tensor.where] = lambda a, condition, b: _where(condition, a, b)
 RULES[Tensor.copy_] = lambda a, b: b
 WRITES.add(Tensor.copy_)
-
-
-def _not(a: Value) -> Value:
-    _truths(a)
-    return a ^ True
-
-
-def _truths(*values: Any) -> bool:
-    if any([not isinstance(v, Value) or v.kind != "i1" for v in values]):
-        raise NotFused("bits of numbers")
-    return True
-
 
 __all__ = ["RULES", "WRITES", "found"]
