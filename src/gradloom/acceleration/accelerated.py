@@ -31,9 +31,10 @@ from .program import Program
 from .recorder import Recorder
 from .scalars import NotScalar, scalars
 from .snapshots import Unfollowed
+from .trial import also_native
 from .writing import straight
 
-EXECUTORS = ("auto", "replay", "scalars")
+EXECUTORS = ("auto", "replay", "scalars", "native")
 SELDOM = 16  # of so many calls one is looked at where each has been of another kind
 ATTEMPTS = 5  # recordings of one kind that differ, until it stays plain
 log = logging.getLogger("gradloom")
@@ -107,7 +108,8 @@ class AcceleratedFunction:
         name = getattr(self.function, "__name__", "fun")
         entries = [e for its in self._entries.values() for e in its]
         lines = [f"{name}: {len(entries)} recordings, {self._hits} of {self._hits + self._misses} calls replayed"]
-        lines += [f"  {e.executor}: {e.program.described()}, replayed {e.hits} times" for e in entries]
+        lines += [f"  {e.executor}: {e.program.described()}, replayed {e.hits} times{e.note and f'; {e.note}'}"
+                  for e in entries]
         lines += [f"  plain: {kind.why}" for kind in self._kinds.values() if kind.why]
         if self._plain:
             lines.append(f"  every call is plain: {self._plain}")
@@ -300,7 +302,7 @@ class AcceleratedFunction:
     def _enter(self, form: Any, program: Program, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any,
                outside: Outside | None) -> None:
         run, executor = None, "replay"
-        if self.executor in ("auto", "scalars"):
+        if self.executor in ("auto", "scalars"):  # quick way: a few numbers in Python; the plain one is below
             with contextlib.suppress(NotScalar):
                 run, executor = scalars(program), "scalars"
         try:
@@ -309,6 +311,8 @@ class AcceleratedFunction:
             self._miss = str(error)
             return
         entry.outside = outside
+        if self.executor in ("auto", "native") and executor == "replay":
+            also_native(entry, self.executor == "native")
         with self._lock:
             entries = (entry, *self._entries.get(form, ()))
             self._entries = {**self._entries, form: entries[:self.cache_size]}
@@ -366,8 +370,9 @@ def dlaccelerate(function: Callable[..., Any], /, *, executor: str = "auto",
     and in which line. So do calls with arrays that are traced.
 
     `fast.enabled`, `cache_size`, `hit_rate` and `occupancy` (percent), `check_mode` ("none", "tolerance": each call is
-    compared with the plain one), `check_tolerance`, `fast.clear_cache()`. `executor` is "auto", "replay" (torch's
-    calls, one after the other) or "scalars" (arrays of at most 16 doubles as Python's floats; chosen by itself).
+    compared with the plain one), `check_tolerance`, `fast.clear_cache()`. `executor` is "replay" (torch's calls, one
+    after the other), "scalars" (arrays of at most 16 doubles as Python's floats), "native" (elementwise chains compiled
+    by llvmlite, the extra `native`) or "auto", which finds out.
 
     >>> import gradloom as gl
     >>> def rosenbrock(x):

@@ -178,15 +178,21 @@ class Entry(_Asking):
     def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, program: Program,
                  run: Callable[..., Any], executor: str):
         super().__init__(args, kwargs)
-        self.program, self.run, self.executor = program, run, executor
+        self.program, self.executor = program, executor
         self.hits, self.verified = 0, False
         self.draws = program.draws
+        self.note = ""  # why another executor does not run
         self.outside: Any = None  # what its arguments run and read, where that is more than the function does
         # what a kernel refuses of other values, the plain call refuses, or knows what to do about
-        self._lines += [f"try: found = {self._names.of(run)}({', '.join(self._values)})",
-                        "except Exception: return MISS", "if found is None: return MISS"]
+        self._lines += [f"try: found = run({', '.join(self._values)})", "except Exception: return MISS",
+                        "if found is None: return MISS"]
         self._dress(result)
-        self.call = self._names.made("entry", ["args", "kwargs"], self._lines)
+        self.call = self.with_run(run)
+
+    def with_run(self, run: Callable[..., Any]) -> Callable[..., Any]:
+        """The call with this in the place of what runs."""
+        self._names.bound["run"] = run
+        return self._names.made("entry", ["args", "kwargs"], self._lines)
 
     def _dress(self, result: Any) -> None:
         """Results as the function gives them: numbers alone lie apart from large arrays."""

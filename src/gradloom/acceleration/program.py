@@ -21,6 +21,7 @@ class Program:
         self.inputs, self.outputs = list(recorder.inputs), list(outputs)
         self.steps, self.constants = list(recorder.steps), dict(recorder.constants)
         self.shared = set(recorder.shared)
+        self.folded: set[int] = set()  # constants that were computed here: nobody else holds them
         self.recorded = len(self.steps)
         self._count = recorder.count
         self.returned: list[Any] = []  # what it gives besides arrays
@@ -81,7 +82,6 @@ class Program:
         self._drop_repeats()
         self._ask_once()
         self._drop_unused()
-        self._write_in_place()
         used = {s.number for step in self.steps for s in step.reads} | {s.number for s in self.outputs}
         self.constants = {k: x for k, x in self.constants.items() if k in used}
         return self
@@ -119,6 +119,7 @@ class Program:
             results = [result] if step.single else [x for x, s in zip(result, step.form or (), strict=True)
                                                     if s is not None]
             known.update({s.number: x for s, x in zip(step.outputs, results, strict=True)})
+            self.folded.update([s.number for s in step.outputs if s.root == s.number])
         self.steps, self.constants = kept, {**self.constants, **known}
 
     def _drop_repeats(self) -> None:
@@ -156,7 +157,7 @@ class Program:
         for its in totals.values():
             if len(its) > 1:
                 stacked, total, finite = (self._new(total) for total in [next(iter(its.values()))] * 3)
-                stacked.shape, finite.dtype = (len(its),), torch.bool
+                stacked.shape, stacked.strides, finite.dtype = (len(its),), (1,), torch.bool
                 slots = list(its.values())
                 self.steps += [Step(torch.stack, (slots,), {}, slots, [stacked], True, []),
                                Step(Tensor.sum, (stacked,), {}, [stacked], [total], True, []),
@@ -168,8 +169,9 @@ class Program:
         self._count += 1
         return like.again(self._count)
 
-    def _write_in_place(self) -> None:
-        """An elementwise step writes over an operand that nobody reads afterwards: no new memory, one stream less."""
+    def in_place(self) -> list[Step]:
+        """The steps, elementwise ones writing over an operand that nobody reads afterwards: no new memory, one stream
+        less. An executor that keeps no arrays between such steps takes them as they are."""
         last: dict[int, int] = {}
         slots: dict[int, set[int]] = {}
         for k, step in enumerate(self.steps):
@@ -196,7 +198,7 @@ class Program:
                         slots[s.root] |= slots[o.root] - {o.number}
                         break
             done.append(step)
-        self.steps = done
+        return done
 
 
 def fixed(x: Tensor) -> bool:

@@ -21,15 +21,17 @@ from . import calls
 
 
 class Slot:
-    """A place for a tensor. `root`: the number of the slot whose memory this is, its own unless it is a view."""
+    """A place for a tensor. `root`: the number of the slot whose memory this is, its own unless it is a view; `offset`:
+    where in the storage it begins."""
 
-    __slots__ = ("device", "dtype", "number", "root", "shape", "strides", "whole")
+    __slots__ = ("device", "dtype", "number", "offset", "root", "shape", "strides", "whole")
 
     def __init__(self, number: int, value: Tensor, root: int):
         strided = value.layout is torch.strided
         self.number, self.root = number, root
         self.shape, self.dtype, self.device = tuple(value.shape), value.dtype, value.device
         self.strides = value.stride() if strided else None
+        self.offset = int(value.storage_offset()) if strided else 0
         self.whole = strided and value.is_contiguous()
 
     def again(self, number: int) -> Slot:

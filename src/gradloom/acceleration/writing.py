@@ -50,12 +50,13 @@ class Names:
 def straight(program: Program) -> Callable[..., Any]:
     """The straight line: input tensors in, a tuple of tensors out; None where a guard does not hold."""
     names = Names({f"v{number}": x for number, x in program.constants.items()})
-    last = {s.number: k for k, step in enumerate(program.steps) for s in (*step.reads, *step.outputs)}
+    steps = program.in_place()
+    last = {s.number: k for k, step in enumerate(steps) for s in (*step.reads, *step.outputs)}
     kept = {s.number for s in (*program.outputs, *program.inputs)} | set(program.constants)
     # what enters is let go as soon as it was read for the last time only by its caller
     lines = []
-    for k, step in enumerate(program.steps):
-        lines += _statements(step, names)
+    for k, step in enumerate(steps):
+        lines += statements(step, names)
         gone = sorted({s.number for s in (*step.reads, *step.outputs) if last[s.number] == k} - kept)
         if gone:
             lines.append("del " + ", ".join([f"v{n}" for n in gone]))
@@ -65,7 +66,7 @@ def straight(program: Program) -> Callable[..., Any]:
     return names.made("replay", [f"v{s.number}" for s in program.inputs], lines)
 
 
-def _statements(step: Step, names: Names) -> list[str]:
+def statements(step: Step, names: Names) -> list[str]:
     call = _written(step, names)
     if step.guard:
         return [f"if {call} != {names.of(step.expected)}: return None"]
@@ -116,4 +117,4 @@ def _written(step: Step, names: Names) -> str:
     return f"{names.of(function)}({', '.join([value(x) for x in args] + options)})"
 
 
-__all__ = ["Names", "straight"]
+__all__ = ["Names", "statements", "straight"]

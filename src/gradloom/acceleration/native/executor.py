@@ -1,0 +1,283 @@
+"""The executor "native": a program as one Python function, in which chains of elementwise calls are kernels of our own.
+
+Arrays that kernels make for each other and for torch's calls, and that nobody sees afterwards, lie in a workspace that
+the recording keeps, as long as they are small; large ones are made anew, as torch's are.
+"""
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+from ...machine.dtypes import Tensor
+from ...machine.memory import readable_bytes
+from ..program import Program
+from ..recorder import Slot, Step
+from ..writing import Names, statements
+from .compiling import Compiled, target
+from .groups import Group, Grouped
+from .lanes import KINDS, SIZES
+from .loops import ATTRIBUTES, Loop
+from .pieces import Access
+
+KEPT = 1 << 20  # bytes of an array in the workspace
+WORKSPACE = 1 << 23  # bytes of the workspace
+LARGE = 1 << 15  # places times pieces from which on a kernel lets Python's lock go
+_ALIGN = 64
+
+
+class NotNative(Exception):
+    """A program in which no kernel of our own is worth while."""
+
+
+def native(program: Program) -> Callable[..., Any]:
+    """The program with its elementwise chains compiled; raises NotNative where it has none."""
+    return _Native(program).function()
+
+
+class _Native:
+    def __init__(self, program: Program):
+        its = target()
+        self.program = program
+        self.items = Grouped(program, its.width, its.functions).items
+        if not any([isinstance(item, list) for item in self.items]):
+            raise NotNative("no calls that could share a loop")
+        self._machine = its
+        self._times: dict[int, int] = {}  # of a root: when it was used last
+        self._slots: dict[int, Slot] = {}
+        self._made: dict[int, Group] = {}  # roots that a group makes
+        self._users: dict[int, set[int]] = {}  # of a root: what reads it, by time
+        self._survey()
+        self.workspace: dict[int, int] = {}  # of a root: where in the workspace
+        self.size = 0
+        self._plan()
+        self._loops: dict[str, str] = {}  # text of a loop: its name
+        self._declared: set[str] = set()
+        self._kernels: list[tuple[str, str, int, bool]] = []  # name, text, arguments, whether it is small
+
+    def _timed(self) -> Iterator[tuple[int, Step | Group]]:
+        time = 0
+        for item in self.items:
+            for one in item if isinstance(item, list) else [item]:
+                yield time, one
+                time += 1
+
+    def _survey(self) -> None:
+        p = self.program
+        for s in (*p.inputs, *p.outputs):
+            self._slots[s.number] = s
+        self._held = {s.root for s in (*p.inputs, *p.outputs)} | p.shared
+        self._held |= {s.root for step in p.steps for s in step.reads if s.number in p.constants}
+        self._there: set[int] = set()  # arrays that exist by the line that is written, and may be written over
+        there = set(p.constants) | {s.number for s in p.inputs}
+        for time, one in self._timed():
+            if isinstance(one, Step):
+                for s in (*one.reads, *one.outputs):
+                    self._slots.setdefault(s.number, s)
+                    self._times[s.root] = time
+                for s in one.reads:
+                    self._users.setdefault(s.root, set()).add(time)
+                there |= {s.number for s in one.outputs}
+                continue
+            for piece in one.pieces:
+                for a in piece.accesses():
+                    self._slots.setdefault(a.slot.number, a.slot)
+                    self._times[a.slot.root] = time
+                for a in piece.reads.values():
+                    self._users.setdefault(a.slot.root, set()).add(time)
+                s = piece.output.slot
+                if s.number == s.root and s.number not in there:
+                    there.add(s.number)
+                    self._made[s.root] = one
+        for s in p.outputs:
+            self._users.setdefault(s.root, set()).add(-1)
+
+    def _plan(self) -> None:
+        """Places in the workspace, each used again as soon as it is free."""
+        free: dict[int, list[int]] = {}
+        ending: dict[int, list[int]] = {}
+        for time, one in self._timed():
+            if isinstance(one, Group):
+                for root in [r for r, g in self._made.items() if g is one]:
+                    size = -(-_nbytes(self._slots[root]) // _ALIGN) * _ALIGN
+                    if (root in self._held or size > KEPT or not dense(self._slots[root])
+                            or not self._users.get(root, set()) - {time}):
+                        continue
+                    places = free.get(size)
+                    if not places and self.size + size > WORKSPACE:
+                        continue
+                    if places:
+                        self.workspace[root] = places.pop()
+                    else:
+                        self.workspace[root], self.size = self.size, self.size + size
+                    ending.setdefault(self._times[root], []).append(root)
+            for root in ending.pop(time, ()):
+                size = -(-_nbytes(self._slots[root]) // _ALIGN) * _ALIGN
+                free.setdefault(size, []).append(self.workspace[root])
+
+    # ----- text -----
+
+    def function(self) -> Callable[..., Any]:
+        p = self.program
+        names = Names({f"v{number}": x for number, x in p.constants.items()})
+        names.bound.update({"empty": torch.empty, "empty_strided": torch.empty_strided,
+                            "threads": torch.get_num_threads})
+        lines: list[tuple[str, set[int]]] = []  # a line, and the numbers of the slots whose names it reads or makes
+        time = 0
+        for item in self.items:
+            if isinstance(item, Step):
+                used = {s.number for s in (*item.reads, *item.outputs)}
+                lines += [(line, used) for line in statements(item, names)]
+                self._there |= {s.number for s in item.outputs}
+                time += 1
+            else:
+                lines += self._called(item, time, names)
+                time += len(item)
+        views = sorted({n for _, used in lines for n in used if n in self.workspace})
+        last = {n: k for k, (_, used) in enumerate(lines) for n in used}
+        kept = {s.number for s in (*p.outputs, *p.inputs)} | set(p.constants) | set(views)
+        body = []
+        if self.size:
+            body += ["space = take()", f"{', '.join(['base', 'memory', *[f'v{n}' for n in views]])} = space"]
+        for k, (line, used) in enumerate(lines):
+            body.append(line)
+            gone = sorted([n for n in used if last[n] == k and n not in kept])
+            if gone:
+                body.append("del " + ", ".join([f"v{n}" for n in gone]))
+        if self.size:
+            body.append("give(space)")
+        body.append("return (" + "".join([f"v{s.number}.clone(), " if s.number in p.constants else f"v{s.number}, "
+                                          for s in p.outputs]) + ")")
+        loops = [text.replace("@NAME", f"@{name}") for text, name in self._loops.items()]
+        text = "\n".join([*sorted(self._declared), *loops, *[k[1] for k in self._kernels], ATTRIBUTES])
+        code = Compiled(text)
+        for name, _, count, small in self._kernels:
+            names.bound[name] = code.function(name, count, small)
+        if self.size:
+            names.bound.update(_Workspaces(self.size, [(self.workspace[n], self._slots[n]) for n in views]).functions())
+        made = names.made("native", [f"v{s.number}" for s in p.inputs], body)
+        made.words = f"{len(self._kernels)} kernels, {readable_bytes(self.size)} kept"  # type: ignore[attr-defined]
+        made.text = text  # type: ignore[attr-defined]
+        return made
+
+    def _stored(self, time: int) -> set[int]:
+        """Roots that something else than this group reads."""
+        return {root for root, users in self._users.items() if users - {time}}
+
+    def _called(self, groups: list[Group], time: int, names: Names) -> list[tuple[str, set[int]]]:
+        """The lines that make what these groups write, and run them as one kernel."""
+        lines: list[tuple[str, set[int]]] = []
+        given: dict[str, str] = {}  # the text of an address: its name in the kernel
+        body: list[str] = []
+        used: set[int] = set()
+        work = count = 0
+        for k, group in enumerate(groups):
+            stored = self._stored(time + k)
+            if not any([piece.output.slot.root in stored for piece in group.pieces]):
+                continue
+            loop = Loop(group, stored, self._machine)
+            work += math.prod(group.shape) * len(group.pieces)
+            text = loop.text()
+            name = self._loops.get(text)
+            addresses = []
+            for a in loop.operands:
+                root = a.slot.root
+                if root in self._made and root not in self.workspace and self._made[root] is group and (
+                        root not in used):
+                    lines.append(self._new(root, group, time + k, names))
+                    used.add(root)
+                address, number, far = self._address(a)
+                if number is not None:
+                    used.add(number)
+                pointer = given.setdefault(address, f"%b{len(given)}")
+                body.append(f"%p{count} = getelementptr i8, ptr {pointer}, i64 {far}")
+                addresses.append(f"ptr %p{count}")
+                count += 1
+            if name is None:
+                name = f"loop{len(self._loops)}"
+                self._loops[text] = name
+                self._declared |= loop.lanes.declared
+            if loop.parallel:
+                given.setdefault("threads()", "%threads")
+                addresses.append("i32 %n")
+            body.append(f"call void @{name}({', '.join(addresses)})")
+        kernel = f"kernel{len(self._kernels)}"
+        if "threads()" in given:
+            body.insert(0, "%n = ptrtoint ptr %threads to i32")
+        arguments = ", ".join([f"ptr {b}" for b in given.values()])
+        text = "\n".join([f"define void @{kernel}({arguments}) #0 {{", *body, "ret void", "}\n"])
+        self._kernels.append((kernel, text, len(given), work < LARGE))
+        lines.append((f"{kernel}({', '.join(given)})", used))
+        return lines
+
+    def _address(self, a: Access) -> tuple[str, int | None, int]:
+        """(an address as Python writes it, the slot whose name that needs, bytes from there)."""
+        s, size = a.slot, SIZES[KINDS[a.slot.dtype]]
+        if s.root in self.workspace:
+            return "base", None, self.workspace[s.root] + (a.offset - self._slots[s.root].offset) * size
+        root = self._slots.get(s.root)
+        own = s.number in self.program.constants or any([s.number == i.number for i in self.program.inputs])
+        carrier = s if own or root is None else root
+        if carrier.number in self.program.folded and carrier.number in self.program.constants:
+            return str(self.program.constants[carrier.number].data_ptr()), None, (a.offset - carrier.offset) * size
+        return f"v{carrier.number}.data_ptr()", carrier.number, (a.offset - carrier.offset) * size
+
+    def _new(self, root: int, group: Group, time: int, names: Names) -> tuple[str, set[int]]:
+        """The line that makes an array: anew, or in the place of one that is read for the last time."""
+        s = self._slots[root]
+        mine = [p for p in group.pieces if p.output.slot.root == root]
+        if s.whole and not any([p.reduces for p in mine]):
+            for a in [a for p in group.pieces for a in p.reads.values()]:
+                o = a.slot
+                places = group.reads.get(o.root, set()) | group.writes.get(o.root, set())
+                if (o.number == o.root and o.whole and o.shape == s.shape and o.dtype is s.dtype
+                        and o.root not in self._held and o.root not in self.workspace and self._times[o.root] == time
+                        and len(places) == 1 and o.number in self._there):
+                    self._there.remove(o.number)
+                    self._there.add(root)
+                    return f"v{root} = v{o.number}", {root, o.number}
+        self._there.add(root)
+        if s.whole:
+            return f"v{root} = empty({s.shape!r}, dtype={names.of(s.dtype)})", {root}
+        return f"v{root} = empty_strided({s.shape!r}, {s.strides!r}, dtype={names.of(s.dtype)})", {root}
+
+
+class _Workspaces:
+    """Memory for the calls of a recording, one for each that runs at a time. The memory of a call is its address and
+    the arrays in it that torch's calls read."""
+
+    def __init__(self, size: int, views: list[tuple[int, Slot]]):
+        self._size, self._views = size, views
+        self._free: list[tuple[Any, ...]] = []
+
+    def functions(self) -> dict[str, Any]:
+        return {"take": self._take, "give": self._free.append}
+
+    def _take(self) -> tuple[Any, ...]:
+        try:
+            return self._free.pop()
+        except IndexError:
+            return self._new()
+
+    def _new(self) -> tuple[Any, ...]:
+        memory = torch.empty(self._size + _ALIGN, dtype=torch.uint8)
+        start = -memory.data_ptr() % _ALIGN
+        made: list[Tensor] = []
+        for place, s in self._views:
+            part = memory[start + place:start + place + _nbytes(s)].view(s.dtype)
+            made.append(part.as_strided(s.shape, s.strides or (), part.storage_offset()))
+        return memory.data_ptr() + start, memory, *made
+
+
+def dense(s: Slot) -> bool:
+    """Whether a slot's elements lie without gaps."""
+    return math.prod(s.shape) == 1 + sum([(n - 1) * t for n, t in zip(s.shape, s.strides or (), strict=True)])
+
+
+def _nbytes(s: Slot) -> int:
+    return math.prod(s.shape) * SIZES[KINDS[s.dtype]]
+
+
+__all__ = ["NotNative", "native"]

@@ -1,0 +1,332 @@
+"""A call as pieces of loops: what is computed at each place of a shape, and where it goes."""
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from ...machine.dtypes import Tensor
+from ..calls import FROM_SHAPES
+from ..recorder import Slot, Step
+from .lanes import KINDS, SIZES, Lanes, NotFused, Value
+from .rules import RULES, WRITES, found
+
+Shape = tuple[int, ...]
+Read = Callable[[Slot], Value]
+_SUMS, _MEANS = ({f for f, writes in found(name) if not writes} for name in ("sum", "mean"))
+_PRODUCTS = {torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.mm, Tensor.mm, torch.mv, Tensor.mv, torch.dot,
+             Tensor.dot, torch.bmm, Tensor.bmm}
+NARROW, SMALL = 1 << 20, 1 << 14  # products in all, up to which a loop does as well: with a vector, and of matrices
+_CASTS = {Tensor.to, Tensor.float, Tensor.double, Tensor.type}
+_FILLS = {f: (value, place) for name, value, place in (
+    ("zeros", 0.0, None), ("zeros_like", 0.0, None), ("new_zeros", 0.0, None), ("zero_", 0.0, None),
+    ("ones", 1.0, None), ("ones_like", 1.0, None), ("new_ones", 1.0, None), ("full", None, 1), ("full_like", None, 1),
+    ("new_full", None, 2), ("fill_", None, 1)) for owner in (torch, Tensor)
+    if (f := getattr(owner, name, None)) is not None}
+
+
+class Access(NamedTuple):
+    """Memory over a shape: that of a slot, from an element of its storage on, a stride for each axis."""
+
+    slot: Slot
+    offset: int
+    strides: Shape
+
+    def along(self, axes: Sequence[int]) -> Access:
+        """With these of its axes, in this order."""
+        return Access(self.slot, self.offset, tuple([self.strides[k] for k in axes]))
+
+    @property
+    def place(self) -> Any:
+        """What two accesses to the same elements in the same order have in common."""
+        return self.slot.root, self.offset, self.strides
+
+
+class Piece:
+    """`compute(lanes, read)` is the value at one place of `shape`; it goes to `output`, added up where its strides
+    are 0."""
+
+    __slots__ = ("compute", "output", "reads", "reduces", "shape", "step")
+
+    def __init__(self, compute: Callable[[Lanes, Read], Value], shape: Shape, output: Access,
+                 reads: Sequence[Slot | Access], reduces: bool = False):
+        self.compute, self.reduces = compute, reduces
+        given = [a if isinstance(a, Access) else Access(a, a.offset, broadcast(a, shape)) for a in reads]
+        axes = [k for k, n in enumerate(shape) if n != 1]
+        # from the largest stride to the smallest, of what has no axis twice
+        firsts = [a.strides for a in [*[output] * (not reduces), *given]]
+        first = next((strides for strides in firsts if all([strides[k] for k in axes])), None)
+        if first is not None:
+            axes.sort(key=lambda k: -first[k])
+        self.shape = tuple([shape[k] for k in axes])
+        self.output = output.along(axes)
+        self.reads = {a.slot.number: a.along(axes) for a in given}
+        self.step: Step | None = None  # where it is all that a call does
+
+    def accesses(self) -> list[Access]:
+        return [self.output, *self.reads.values()]
+
+    def reshaped(self, shape: Shape) -> Piece | None:
+        """The same over another shape of as many places, where all that it touches lies in one line."""
+        if shape == self.shape:
+            return self
+        if math.prod(shape) != math.prod(self.shape):
+            return None
+        try:
+            return self.over(shape, lambda a: self._along(a, shape))
+        except NotFused:
+            return None
+
+    def over(self, shape: Shape, change: Callable[[Access], Access]) -> Piece:
+        """The same over another shape, with its accesses changed."""
+        new = object.__new__(Piece)
+        new.compute, new.reduces, new.shape, new.step = self.compute, self.reduces, shape, self.step
+        new.output, new.reads = change(self.output), {n: change(a) for n, a in self.reads.items()}
+        return new
+
+    def _along(self, a: Access, shape: Shape) -> Access:
+        if not any(a.strides):
+            return Access(a.slot, a.offset, (0,) * len(shape))
+        if a.strides != rows(self.shape):
+            raise NotFused("not in one line")
+        return Access(a.slot, a.offset, rows(shape))
+
+
+def rows(shape: Shape) -> Shape:
+    """The strides of an array that lies row by row."""
+    return tuple([math.prod(shape[k + 1:]) for k in range(len(shape))])
+
+
+def broadcast(s: Slot, shape: Shape) -> Shape:
+    """The strides of a slot along the axes of a shape that it is broadcast to."""
+    if s.strides is None:
+        raise NotFused("no strided array")
+    its, strides = list(s.shape), list(s.strides)
+    while len(its) > len(shape) and its[0] == 1:
+        its, strides = its[1:], strides[1:]
+    missing = len(shape) - len(its)
+    if missing < 0 or any([n not in (1, m) for n, m in zip(its, shape[missing:], strict=True)]):
+        raise NotFused("shapes that do not meet")
+    return (0,) * missing + tuple([0 if n == 1 else t for n, t in zip(its, strides, strict=True)])
+
+
+def pieces(step: Step, numbers: dict[int, float], width: int, functions: Any) -> list[Piece] | None:
+    """What a call does, in order; None where loops do not do it. `numbers`: constants of one element, by slot."""
+    if step.decides or step.draws or not step.single and step.function is not Tensor.__setitem__:
+        return None
+    try:
+        made = _decoded(step, numbers)
+        for piece in made:
+            _check(piece, Lanes(width, functions))
+    except (NotFused, TypeError, ZeroDivisionError, AttributeError, KeyError, IndexError):
+        return None
+    if len(made) == 1:
+        made[0].step = step
+    return made
+
+
+def _check(piece: Piece, lanes: Lanes) -> None:
+    for a in piece.accesses():
+        s = a.slot
+        if s.dtype not in KINDS or s.device.type != "cpu" or s.strides is None or any([t < 0 for t in a.strides]):
+            raise NotFused("an array of another kind")
+        if a is not piece.output and s.root == piece.output.slot.root and a.place != piece.output.place:
+            raise NotFused("it writes what it reads elsewhere")
+    if 0 in piece.shape:
+        raise NotFused("nothing to compute")
+    if not piece.reduces and 0 in piece.output.strides:
+        raise NotFused("places that are written to several times")
+    piece.compute(lanes, lambda s: Value(lanes, KINDS[s.dtype], "%x"))
+
+
+def _decoded(step: Step, numbers: dict[int, float]) -> list[Piece]:
+    f = step.function
+    if f in _FILLS and (f not in FROM_SHAPES or not step.writes):
+        return [_fill(step)]
+    if f is Tensor.__setitem__:
+        return [_set(step, numbers)]
+    if f in (torch.stack, torch.cat):
+        return _joined(step, numbers)
+    if f in _PRODUCTS:
+        return [_product(step)]
+    if f in _SUMS or f in _MEANS:
+        return _reduced(step, f in _MEANS)
+    return [_elementwise(step, numbers)]
+
+
+def _whole(s: Slot) -> Access:
+    return Access(s, s.offset, s.strides or ())
+
+
+def _elementwise(step: Step, numbers: dict[int, float]) -> Piece:
+    f, kwargs = step.function, dict(step.kwargs)
+    target = kwargs.pop("out", None) or kwargs.pop("grad_input", None)
+    if f in WRITES:
+        target = step.args[0]
+    if {s.number for s in step.writes} != ({target.number} if target is not None else set()):
+        raise NotFused("it writes elsewhere")
+    o = target if target is not None else step.outputs[0]
+    cast = f in _CASTS
+    if cast:
+        if any([isinstance(x, Slot) for x in (*step.args[1:], *kwargs.values())]):
+            raise NotFused("like another array")
+        rule, args, kwargs = (lambda x: x), step.args[:1], {}
+    else:
+        rule, args = RULES[f], step.args
+    cast = cast or f is Tensor.copy_
+    reads = [x for x in (*args, *kwargs.values()) if isinstance(x, Slot) and x.number not in numbers]
+    if f is Tensor.copy_:
+        reads = reads[-1:] if isinstance(args[1], Slot) else []
+    kind = common(o, [x for x in (*args, *kwargs.values()) if isinstance(x, Slot)], cast)
+
+    def compute(lanes: Lanes, read: Read) -> Value:
+        def value(x: Any) -> Any:
+            if not isinstance(x, Slot):
+                return x
+            if x.number in numbers:
+                return lanes.number(numbers[x.number], kind)
+            if x is o and f is Tensor.copy_:
+                return None
+            its = read(x)
+            return its if its.kind == "i1" else its.to(kind)
+
+        result = rule(*[value(x) for x in args], **{k: value(x) for k, x in kwargs.items()})
+        if not isinstance(result, Value):
+            result = lanes.number(result, KINDS[o.dtype])
+        return result.to(KINDS[o.dtype])
+
+    return Piece(compute, o.shape, _whole(o), reads)
+
+
+def common(o: Slot, reads: Sequence[Slot], cast: bool) -> str:
+    """The kind in which a call computes: numbers of no axes take that of the arrays."""
+    kinds = [KINDS[s.dtype] for s in reads]
+    arrays = [KINDS[s.dtype] for s in reads if s.shape] or kinds
+    arrays = [k for k in arrays if k != "i1"] or [k for k in kinds if k != "i1"]
+    widest = max(arrays, key=SIZES.__getitem__, default="float")
+    if o.dtype is torch.bool or cast:
+        return widest
+    if arrays and SIZES[widest] > SIZES[KINDS[o.dtype]]:
+        raise NotFused("it computes in a wider type than its result's")
+    return KINDS[o.dtype]
+
+
+def _copy(x: Any, o: Slot, numbers: dict[int, float]) -> tuple[Callable[[Lanes, Read], Value], list[Slot]]:
+    kind = KINDS[o.dtype]
+    if not isinstance(x, Slot):
+        return lambda lanes, read: lanes.number(x, kind), []
+    if x.number in numbers:
+        return lambda lanes, read: lanes.number(numbers[x.number], kind), []
+    return lambda lanes, read: read(x).to(kind), [x]
+
+
+def _fill(step: Step) -> Piece:
+    number, place = _FILLS[step.function]
+    if place is not None:
+        number = step.args[place] if len(step.args) > place else step.kwargs["fill_value"]
+    o = step.outputs[0]
+    if isinstance(number, Slot) or "out" in step.kwargs:
+        raise NotFused("a number that is an array")
+    return Piece(lambda lanes, read: lanes.number(number, KINDS[o.dtype]), o.shape, _whole(o), [])
+
+
+def _set(step: Step, numbers: dict[int, float]) -> Piece:
+    x, index, value = step.args
+    its = index if type(index) is tuple else (index,)
+    if not all([type(i) in (int, slice, type(None), type(...)) for i in its]):
+        raise NotFused("a place that is an array")
+    view = torch.empty_strided(x.shape, x.strides, device="meta")[index]
+    compute, reads = _copy(value, x, numbers)
+    return Piece(compute, tuple(view.shape), Access(x, x.offset + int(view.storage_offset()), view.stride()), reads)
+
+
+def _joined(step: Step, numbers: dict[int, float]) -> list[Piece]:
+    """stack and cat: a copy for each part."""
+    its, axis = step.args[0], step.args[1] if len(step.args) > 1 else step.kwargs.get("dim", 0)
+    o = step.outputs[0]
+    if step.writes or len(step.args) + len(step.kwargs) > 2 or o.strides is None:
+        raise NotFused("options")
+    axis = axis % len(o.shape)
+    stacks, start, made = step.function is torch.stack, o.offset, []
+    for s in its:
+        if not isinstance(s, Slot) or len(s.shape) + stacks != len(o.shape):
+            raise NotFused("parts of other shapes")
+        strides = o.strides[:axis] + o.strides[axis + 1:] if stacks else o.strides
+        compute, reads = _copy(s, o, numbers)
+        made.append(Piece(compute, s.shape, Access(o, start, strides), reads))
+        start += o.strides[axis] * (1 if stacks else s.shape[axis])
+    return made
+
+
+def _reduced(step: Step, mean: bool) -> list[Piece]:
+    x, o, options = step.args[0], step.outputs[0], dict(step.kwargs)
+    words = dict(zip(("dim", "keepdim"), step.args[1:], strict=False)) | options
+    dims = words.pop("dim", words.pop("axis", None))
+    if type(dims) is torch.dtype or len(step.args) > 3 or step.writes or words.pop("dtype", o.dtype) is not o.dtype:
+        raise NotFused("options")
+    keep = words.pop("keepdim", False)
+    if words or x.dtype not in KINDS or o.dtype not in KINDS or torch.bool in (x.dtype, o.dtype):
+        raise NotFused("options")
+    dims = range(len(x.shape)) if dims is None or dims in ((), []) else [dims] if type(dims) is int else dims
+    gone = {d % len(x.shape) for d in dims}
+    kept = [k for k in range(len(x.shape)) if k not in gone]
+    its = [o.strides[k if keep else i] for i, k in enumerate(kept)]  # type: ignore[index]
+    if [o.shape[k if keep else i] for i, k in enumerate(kept)] != [x.shape[k] for k in kept]:
+        raise NotFused("a result of another shape")
+    strides = [0] * len(x.shape)
+    for k, t in zip(kept, its, strict=True):
+        strides[k] = t
+    count = math.prod([x.shape[k] for k in gone])
+    kind = KINDS[o.dtype]
+    made = [Piece(lambda lanes, read: read(x).to(kind), x.shape, Access(o, o.offset, tuple(strides)), [x], count > 1)]
+    if mean and count != 1:
+        made.append(Piece(lambda lanes, read: read(o) / float(count), o.shape, _whole(o), [o]))
+    return made
+
+
+def _product(step: Step) -> Piece:
+    """A product with a vector, or of small matrices: products added up."""
+    a, b = step.args
+    o = step.outputs[0]
+    if step.kwargs or a.number == b.number or None in (a.strides, b.strides) or not a.dtype is b.dtype is o.dtype:
+        raise NotFused("options")
+    at, bt = (0, *a.strides) if len(a.shape) == 1 else a.strides, (*b.strides, 0) if len(b.shape) == 1 else b.strides
+    its, other = (1, *a.shape) if len(a.shape) == 1 else a.shape, (*b.shape, 1) if len(b.shape) == 1 else b.shape
+    m, k, n = its[-2], its[-1], other[-1]
+    many = o.shape[:len(o.shape) - (len(a.shape) > 1) - (len(b.shape) > 1)]
+    ot = [*(o.strides or ())]
+    out = [*ot[:len(many)], ot[len(many)] if len(a.shape) > 1 else 0, ot[-1] if len(b.shape) > 1 else 0]
+
+    def batch(shape: Shape, strides: Shape) -> list[int]:
+        missing = len(many) - len(shape) + 2
+        return [0] * missing + [0 if size == 1 else t for size, t in zip(shape[:-2], strides[:-2], strict=True)]
+
+    work = math.prod(many) * m * k * n
+    narrow = 1 in (m, k, n)
+    if work > (NARROW if narrow else SMALL) or o.dtype is torch.bool:
+        raise NotFused("a large product")
+    if narrow or bt[-1] == 1:
+        order = [0, 1, 2]  # rows of the result, what is added up, columns
+    elif at[-1] == 1 and bt[-2] == 1:
+        order = [0, 2, 1]
+    else:
+        raise NotFused("a layout for which loops are slow")
+
+    def over(leading: list[int], three: Sequence[int]) -> Shape:
+        return (*leading, *[three[i] for i in order])
+
+    left, right = over(batch(its, at), (at[-2], at[-1], 0)), over(batch(other, bt), (0, bt[-2], bt[-1]))
+    target = over(out[:-2], (out[-2], 0, out[-1]))
+    kind = KINDS[o.dtype]
+
+    def compute(lanes: Lanes, read: Read) -> Value:
+        # rounded with the sum where the machine has that, as in every library's products
+        return lanes.made(kind, f"fmul contract {lanes.type(kind)} {read(a).name}, {read(b).name}")
+
+    return Piece(compute, over(list(many), (m, k, n)), Access(o, o.offset, target),
+                 [Access(a, a.offset, left), Access(b, b.offset, right)], k > 1)
+
+
+__all__ = ["Access", "Piece", "Shape", "pieces", "rows"]

@@ -1,0 +1,293 @@
+"""The executor "native": loops of our own beside torch's calls."""
+
+from __future__ import annotations
+
+import math
+import os
+
+import numpy as np
+import pytest
+import torch
+from helpers import stream
+
+from gradloom.acceleration.program import Program
+from gradloom.acceleration.recorder import Recorder
+from gradloom.acceleration.writing import straight
+from gradloom.machine.modes import under
+
+pytest.importorskip("llvmlite")
+from gradloom.acceleration.native import native
+
+rng = stream(22)
+NN = torch._C._nn
+aten = torch.ops.aten
+TYPES = (torch.float32, torch.float64)
+
+
+def recorded(fun, *xs):
+    """The program of a function of tensors, before anything is executed in another way."""
+    recorder = Recorder(xs)
+    results = under([recorder], fun, *xs)
+    results = results if isinstance(results, tuple) else (results,)
+    assert recorder.why is None
+    return Program(recorder, [recorder.slot_of(y) for y in results]).improved()
+
+
+def both(fun, *xs):
+    """(torch's results, those of the compiled program at the same values). It is recorded at others."""
+    program = recorded(fun, *[x.clone() if x.dtype is torch.bool else torch.zeros_like(x) for x in xs])
+    run = native(program)
+    expected, found = straight(program)(*xs), run(*xs)
+    for x, y in zip(run(*xs), found, strict=True):
+        assert torch.equal(x.nan_to_num(7.0) if x.is_floating_point() else x, y.nan_to_num(7.0) if y.is_floating_point() else y)
+    return expected, found
+
+
+def assert_same(found, expected, ulps=4.0, scale=None):
+    """Equal but for rounding: of the result, and where terms cancel of what they are (`scale`)."""
+    for x, y in zip(found, expected, strict=True):
+        assert x.shape == y.shape and x.dtype is y.dtype and x.stride() == y.stride()
+        if y.dtype is torch.bool:
+            assert torch.equal(x, y)
+            continue
+        room = ulps * torch.finfo(y.dtype).eps
+        if scale is not None:
+            near = (x - y).abs() <= room * scale.nan_to_num(0.0, 0.0, 0.0)
+            x, y = x.masked_fill(near, 0.0), y.masked_fill(near, 0.0)
+        torch.testing.assert_close(x, y, rtol=room, atol=room * torch.finfo(y.dtype).tiny, equal_nan=True)
+
+
+def special(dtype):
+    """Values at which functions do something of their own, and ordinary ones; a number that no vector length divides."""
+    tiny = torch.finfo(dtype).tiny
+    its = [0.0, -0.0, math.inf, -math.inf, math.nan, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 1e-30, tiny, -tiny, 20.5, -20.5, 88.9, -104.0, 709.0, -745.0, 1e20]
+    return torch.cat([torch.tensor(its, dtype=dtype), torch.tensor(rng.normal(size=42) * 3, dtype=dtype)])
+
+
+ONE = {
+    "neg": torch.neg, "square": torch.square, "sqrt": torch.sqrt, "rsqrt": torch.rsqrt, "reciprocal": torch.reciprocal, "abs": torch.abs, "sign": torch.sign,
+    "floor": torch.floor, "ceil": torch.ceil, "trunc": torch.trunc, "round": torch.round, "exp": torch.exp, "exp2": torch.exp2, "expm1": torch.expm1, "log": torch.log,
+    "log2": torch.log2, "log10": torch.log10, "log1p": torch.log1p, "sin": lambda x: torch.sin(x.clamp(-1e4, 1e4)), "cos": lambda x: torch.cos(x.clamp(-1e4, 1e4)),
+    "tan": lambda x: torch.tan(x.clamp(-1e4, 1e4)), "sinh": torch.sinh, "cosh": torch.cosh, "tanh": torch.tanh, "asin": torch.asin, "acos": torch.acos, "atan": torch.atan,
+    "atanh": torch.atanh, "erf": torch.erf, "erfc": torch.erfc, "sigmoid": torch.sigmoid, "relu": torch.relu,
+    "leaky_relu": lambda x: NN.leaky_relu(x, 0.2), "softplus": lambda x: NN.softplus(x, 2, 17.0), "elu": lambda x: torch.ops.aten.elu(x), "silu": NN.silu, "hardtanh": lambda x: NN.hardtanh(x, -1.0, 1.0),
+    "clamp": lambda x: torch.clamp(x, -0.7, 1.1), "clamp_min": lambda x: torch.clamp_min(x, 0.0), "clamp_max": lambda x: x.clamp(max=0.3), "threshold": lambda x: torch.threshold(x, 0.1, 3.0),
+    "isnan": torch.isnan, "isinf": torch.isinf, "isfinite": torch.isfinite, "logical_not": torch.logical_not, "clone": torch.clone,
+    "pow 2": lambda x: x**2, "pow 3": lambda x: x**3, "pow 0.5": lambda x: x**0.5, "pow -0.5": lambda x: x**-0.5, "pow -1": lambda x: x**-1, "pow -2": lambda x: x**-2,
+    "pow 0": lambda x: x**0, "pow 1": lambda x: x**1, "pow 4": lambda x: x**4, "pow 1.7": lambda x: x**1.7, "3 ** x": lambda x: 3.0**x, "1 - x": lambda x: 1 - x, "2 / x": lambda x: 2 / x,
+    "add alpha": lambda x: torch.add(x, 0.3, alpha=2), "to double": lambda x: (2 * x).double() * 3, "to float": lambda x: (2 * x).float() * 3, "full_like": lambda x: x + torch.full_like(x, 2.5),
+}
+TWO = {
+    "mul": torch.mul, "div": torch.div, "add": torch.add, "sub": torch.sub, "add alpha": lambda a, b: torch.add(a, b, alpha=-0.01), "pow": torch.pow, "atan2": torch.atan2,
+    "maximum": torch.maximum, "minimum": torch.minimum, "gt": torch.gt, "ge": torch.ge, "lt": torch.lt, "le": torch.le, "eq": torch.eq, "ne": torch.ne, "addcmul": lambda a, b: torch.addcmul(a, b, b, value=-2),
+    "addcdiv": lambda a, b: torch.addcdiv(a, b, a, value=0.5), "where": lambda a, b: torch.where(a > b, a, b), "where number": lambda a, b: torch.where(a > b, a, 0.0),
+    "masked_fill": lambda a, b: a.masked_fill(b > 0, 2.0), "lerp": lambda a, b: torch.lerp(a, b, 0.3), "tanh_backward": lambda a, b: aten.tanh_backward(a, b),
+    "sigmoid_backward": lambda a, b: aten.sigmoid_backward(a, b), "threshold_backward": lambda a, b: aten.threshold_backward(a, b, 0.0),
+    "softplus_backward": lambda a, b: aten.softplus_backward(a, b, 2, 17.0), "silu_backward": lambda a, b: aten.silu_backward(a, b), "mask product": lambda a, b: (a > 0) * b,
+    "logical": lambda a, b: ((a > 0) & (b > 0)) | torch.logical_xor(a > 1, b > 1),
+}
+LOOSE = {"tan": 8, "pow 1.7": 8, "softplus": 8, "erfc": 128, "sinh": 8, "cosh": 8, "silu_backward": 16}
+CANCELLING = ("lerp", "add alpha", "addcmul", "addcdiv", "silu_backward")
+
+
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
+@pytest.mark.parametrize("name", ONE)
+def test_functions_of_one_array_at_special_values(name, dtype):
+    f = ONE[name]
+    x = special(dtype)
+    expected, found = both(lambda x: (f(x), f(-x)), x)
+    assert_same(found, expected, LOOSE.get(name, 4), x.abs() if name in CANCELLING else None)
+    for x, y in zip(found, expected, strict=True):
+        if x.dtype is not torch.bool:
+            zero = y == 0
+            assert torch.equal(x[zero].signbit(), y[zero].signbit())
+
+
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
+@pytest.mark.parametrize("name", TWO)
+def test_functions_of_two_arrays_at_special_values(name, dtype):
+    f, x = TWO[name], special(dtype)
+    a, b = x[:, None].expand(-1, len(x)).contiguous(), x[None].expand(len(x), -1).contiguous()
+    expected, found = both(lambda a, b: (f(a, b), f(b, a)), a, b)
+    assert_same(found, expected, LOOSE.get(name, 4), a.abs() + b.abs() + (a * b).abs() + b * b if name in CANCELLING else None)
+
+
+def test_torch_leaves_zeros_where_it_does():
+    """relu and clamp of -0, products of zeros: the same bits."""
+    x = special(torch.float32)
+    expected, found = both(lambda x: (torch.relu(-x), x * 0, torch.clamp_min(x, 0.0) + 0 * x), x)
+    for a, b in zip(found, expected, strict=True):
+        assert torch.equal(a.nan_to_num(7.0), b.nan_to_num(7.0)) and torch.equal(a.signbit()[b == 0], b.signbit()[b == 0])
+
+
+SHAPES = [((5, 7), (5, 7)), ((5, 7), (7,)), ((5, 7), (5, 1)), ((5, 7), ()), ((3, 5, 17), (5, 1)), ((3, 5, 17), (3, 1, 17)), ((33,), (33,)), ((1, 64), (64, 1)), ((), ()), ((2, 3, 4, 5), (3, 1, 5)), ((70, 130), (130,))]
+
+
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
+@pytest.mark.parametrize("shapes", SHAPES, ids=str)
+def test_broadcasting(shapes, dtype):
+    a, b = (torch.tensor(rng.normal(size=s), dtype=dtype) for s in shapes)
+    expected, found = both(lambda a, b: (a * b + b, torch.exp(a - b) * a, (a > b) & (b > 0), torch.where(a > b, a, b) * 2), a, b)
+    assert_same(found, expected, 8, 1 + abs(a) + abs(b) + abs(a * b))
+
+
+LAYOUTS = {
+    "transposed": lambda x: x.mT, "every second column": lambda x: x[..., ::2], "every second row": lambda x: x[..., ::2, :], "permuted": lambda x: x.movedim(0, -1),
+    "a part": lambda x: x[..., 1:4], "expanded": lambda x: x[..., :1].expand(x.shape), "turned twice": lambda x: x.permute(-1, *range(x.ndim - 1)),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("shape", [(6, 9), (4, 5, 6), (3, 33, 18)], ids=str)
+def test_layouts_of_inputs_and_of_what_is_between(name, shape):
+    view, x = LAYOUTS[name], torch.tensor(rng.normal(size=shape))
+    expected, found = both(lambda x: (view(x) * 2 + 1, (view(x * x) - 1) * view(x), view(x).sum() + x.mean(), (view(x) * 3).sum(-1), (view(x) * 3).sum(0)), x)
+    assert_same(found, expected, 64, torch.tensor(float(x.numel())))
+
+
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
+@pytest.mark.parametrize("shape", [(7,), (5, 33), (200, 50), (3, 70, 40), (100_000,), (9, 8193), (5000, 3), (2, 3, 4, 5), (1, 5), (5, 1)], ids=str)
+def test_reductions(shape, dtype):
+    """Over all axes, the last, the leading ones, one in the middle: to the accuracy of a sum in parts."""
+    x = torch.tensor(rng.uniform(0.5, 1, size=shape), dtype=dtype)
+
+    def fun(x):
+        y = x * x
+        some = [y.sum(), y.mean(), y.sum(-1), y.sum(0), y.sum(0, keepdim=True), torch.mean(y, -1, keepdim=True), y.sum(tuple(range(y.ndim - 1)))]
+        return (*some, *([y.sum(1), y.sum((0, -1)), y.mean(1, keepdim=True)] if y.ndim > 2 else []), y.sum() * 2 + x.sum())
+
+    _, found = both(fun, x)
+    expected = straight(recorded(fun, x.double()))(x.double())
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b.to(dtype), rtol=32 * torch.finfo(dtype).eps, atol=0)
+
+
+PRODUCTS = {
+    "matrix and vector": ((9, 40), (40,)), "vector and matrix": ((40,), (40, 9)), "vectors": ((40,), (40,)), "column": ((9, 40), (40, 1)), "row": ((1, 40), (40, 9)), "outer": ((9, 1), (1, 40)),
+    "small": ((5, 7), (7, 6)), "several": ((3, 9, 40), (40,)), "several of each": ((3, 5, 4), (3, 4, 6)), "broadcast": ((2, 1, 5, 4), (3, 4, 6)), "large vector": ((300, 700), (700,)),
+}
+
+
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_products_that_are_loops(name, dtype):
+    """Also of what lies turned in memory, and of parts."""
+    a, b = (torch.tensor(rng.uniform(0.5, 1, size=s), dtype=dtype) for s in PRODUCTS[name])
+
+    def turned(x):
+        return x.mT.contiguous().mT if x.ndim > 1 else torch.stack([x, x], 1)[:, 0]
+
+    def fun(a, b):
+        return a @ b * 2, turned(a * 2) @ (b + 1), torch.matmul(a + 1, turned(b * 2)), torch.matmul(turned(a + 1), turned(b * 2)).sum()
+
+    _, found = both(fun, a, b)
+    for x, y in zip(found, fun(a.double(), b.double()), strict=True):
+        torch.testing.assert_close(x, y.to(dtype), rtol=64 * torch.finfo(dtype).eps, atol=0)
+
+
+def test_writing_in_place_copies_and_parts():
+    def fun(x, y):
+        z = x * y
+        z.add_(y, alpha=2)
+        z[1:3, ::2] = y[1:3, ::2] * 5
+        w = torch.zeros(4, 12, dtype=x.dtype)
+        w[:, 3:9] = z
+        w[0] = 7.0
+        w += w.new_ones(12)
+        v = torch.cat([w[:, :3], z, torch.stack([x[:, 0], y[:, 1]], 1)], 1)
+        z.mul_(0.5)
+        return w, v, torch.stack([z.sum(), x.sum(), w.sum()]), z
+
+    x, y = (torch.tensor(rng.normal(size=(4, 6))) for _ in range(2))
+    expected, found = both(fun, x, y)
+    assert_same(found, expected, 16)
+
+
+def test_orders_of_reading_and_writing():
+    """What is read before it is written over, also through views, and what is read afterwards."""
+
+    def fun(x):
+        y = x + 1
+        first, flat = y[:2] * 3, y.reshape(-1)[1::2] * 2
+        y[0] = y[1] * 2
+        y[:2].mul_(y[2:])
+        rows = y.sum(0)
+        y.copy_(x)
+        return first, flat, rows, y * rows, y.T @ y
+
+    expected, found = both(fun, torch.tensor(rng.normal(size=(4, 5))))
+    assert_same(found, expected, 64)
+
+
+def chain(seed):
+    """A random program of elementwise calls, views, sums, writes and products."""
+    draw = np.random.default_rng(seed)
+    shapes = [(4, 6), (4, 6), (6,), (4, 1), (), (4, 6)]
+    plan = [(int(draw.integers(12)), *map(int, draw.integers(1000, size=3))) for _ in range(25)]
+
+    def fun(*xs):
+        pool = list(xs)
+        for kind, i, j, k in plan:
+            full, fitting = [p for p in pool if p.shape == (4, 6)], [p for p in pool if p.shape in ((4, 6), (6,), (4, 1), (1, 6), ())]
+            c = fitting[k % len(fitting)]
+            a4, b4 = full[i % len(full)], full[j % len(full)]
+            if kind == 0:
+                new = a4 * c
+            elif kind == 1:
+                new = torch.tanh(a4) + b4 * 0.5
+            elif kind == 2:
+                new = torch.where(a4 > b4, a4, torch.sigmoid(b4))
+            elif kind == 3:
+                new = torch.addcmul(a4, b4, c, value=-0.5)
+            elif kind == 4:
+                new = (a4 * b4).sum(k % 2, keepdim=bool(j % 2)).sin()
+            elif kind == 5:
+                new = a4.mean() - b4
+            elif kind == 6:
+                new = a4.clone()
+                new[1:3] = b4[:2] * 2
+            elif kind == 7:
+                new = torch.cat([a4[:, 3:], b4[:, :3]], 1).exp().clamp(max=3.0)
+            elif kind == 8:
+                new = a4 * 1.0
+                new.mul_(0.3).add_(b4)
+            elif kind == 9:
+                new = (a4 @ b4.mT @ a4) * 0.01
+            elif kind == 10:
+                new = (a4.mT.reshape(3, 8) * 2).reshape(6, 4).T + 1
+            else:
+                new = torch.relu(a4.reshape(2, 12) - 0.1).view(4, 6)
+            pool.append(torch.tanh(new) if new.shape != (4, 6) else new.clamp(-5, 5))
+        return tuple(pool[len(xs):])
+
+    return fun, [torch.tensor(draw.normal(size=s)) for s in shapes]
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_random_chains(seed):
+    fun, xs = chain(seed)
+    expected, found = both(fun, *xs)
+    assert_same(found, expected, 1e4, torch.tensor(1.0))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
+def test_threads_share_large_loops(dtype, threads):
+    """Also where all add to the same sums; as many as torch has at the time of the call."""
+    x = torch.tensor(rng.uniform(0.5, 1, size=(2003, 130)), dtype=dtype)
+
+    def fun(x):
+        y = torch.exp(x * x)
+        return y, y.sum(), y.sum(0), y.sum(1), (y * 2).mean(), x[:, :1] * y + y[:1]
+
+    run = native(recorded(fun, x))
+    assert "_part" in run.text or os.cpu_count() == 1
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found = run(x)
+        assert all(torch.equal(a, b) for a, b in zip(found, run(x), strict=True))
+    finally:
+        torch.set_num_threads(before)
+    for a, b in zip(found, fun(x.double()), strict=True):
+        torch.testing.assert_close(a, b.to(dtype), rtol=64 * torch.finfo(dtype).eps, atol=0)
