@@ -307,7 +307,7 @@ def step(w, x):
     loss = gl.mean((y * y - 0.5) ** 2)
     return {"loss": loss, "gradient": gl.dlgradient(loss, w)} if "container" in sys.argv else (loss, gl.dlgradient(loss, w))
 w, history = gl.dlarray(1.0), []
-for k in range(320):
+for k in range(120):
     if k == 20:
         before = resident()
     found = gl.dlfeval(step, w, x)
@@ -324,7 +324,7 @@ print(resident() - before)
 def test_a_history_of_losses_keeps_the_losses_alone(words):
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_", "GRADLOOM_"))}
     done = subprocess.run([sys.executable, "-c", HISTORY, *words], env=environment, capture_output=True, text=True, check=True)
-    assert float(done.stdout) < 20  # MB; 480 where each loss keeps an array's room
+    assert float(done.stdout) < 20  # MB; 160 where each loss keeps an array's room
 
 
 def test_results_of_one_number_are_numbers_of_their_own():

@@ -10,6 +10,7 @@ import inspect
 import io
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,7 @@ def test_a_right_page_passes(page):
 # ----- docstrings --------------------------------------------------------------------------------------------------------
 
 
+@cache
 def public_objects():
     """Every public function and class by its name, and every layer."""
     found = {name: getattr(gl, name) for name in gl.__all__}

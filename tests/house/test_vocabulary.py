@@ -33,13 +33,14 @@ def test_star_import_shadows_no_builtin():
     assert gl.sum is not builtins.sum
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_functions_look_written(name):
-    function = getattr(gl, name)
-    assert function.__name__ == name or name in ("absolute",)
-    assert function.__doc__ and function.__doc__.strip()
-    assert inspect.signature(function)
-    assert name in pydoc.render_doc(function, renderer=pydoc.plaintext)
+def test_functions_look_written():
+    def written(name):
+        function = getattr(gl, name)
+        return (function.__name__ == name or name in ("absolute",)) and function.__doc__ and function.__doc__.strip() and inspect.signature(function) \
+            and name in pydoc.render_doc(function, renderer=pydoc.plaintext)
+
+    assert len(FUNCTIONS) > 200
+    assert [name for name in FUNCTIONS if not written(name)] == []
 
 
 def test_every_public_operation_is_reachable():
@@ -107,11 +108,11 @@ def test_public_functions_are_pickled_by_their_name():
 # ----- what help shows ----------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", sorted(PUBLIC))
-def test_help_shows_real_types(name):
-    shown = str(inspect.signature(PUBLIC[name]))
-    assert not re.search(r"\bAny\b", shown.replace("Callable[..., Any]", "")) or name in ("elementwise", "multilinear", "general", "dlode45")
-    assert shown.split("(", 1)[1].replace("(", "").count(":") >= len(inspect.signature(PUBLIC[name]).parameters) or name in ("elementwise", "multilinear", "general")
+def test_help_shows_real_types():
+    shown = {name: (str(inspect.signature(function)), len(inspect.signature(function).parameters)) for name, function in PUBLIC.items()}
+    declaring = ("elementwise", "multilinear", "general")
+    assert [name for name, (text, _) in shown.items() if re.search(r"\bAny\b", text.replace("Callable[..., Any]", "")) and name not in (*declaring, "dlode45")] == []
+    assert [name for name, (text, count) in shown.items() if text.split("(", 1)[1].replace("(", "").count(":") < count and name not in declaring] == []
 
 
 SQUARE, INDICES = gl.dlarray([[4.0, 1.0], [1.0, 3.0]]), gl.dlarray([1, 2], dtype="int64")

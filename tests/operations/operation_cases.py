@@ -111,17 +111,24 @@ def cases(operation: Any, dtype: Any = REAL, specs: Any = None) -> list[Case]:
 
 
 def complex_cases(operation: Any, specs: Any = None) -> list[Case]:
-    """The cases with complex inputs, and with one real among them, that the kernel takes."""
+    """The cases with complex inputs, and with one real among them, that the kernel takes.
+
+    Not those that stay real, since a sample gives their numbers: they are among the real cases.
+    """
     found = []
     for case in cases(operation, COMPLEX, specs):
         mixed = (
             []
-            if operation.keeps_type  # complex values for a real array are refused before
-            else [case.at([x.real.clone() if j == k else x for j, x in enumerate(case.values())]) for k in range(len(case.variables))]
+            if operation.keeps_type or len(case.variables) < 2  # complex values for a real array are refused before
+            else [
+                case.at([x.real.clone() if j == k else x for j, x in enumerate(case.values())])
+                for k, y in enumerate(case.values())
+                if y.is_complex()
+            ]
         )
-        for c in [case, *(mixed if len(mixed) > 1 else [])]:
+        for c in [case, *mixed]:
             try:
-                if c.run():
+                if any(x.is_complex() for x in c.values()) and c.run():
                     found.append(c)
             except (RuntimeError, TypeError, NotImplementedError):
                 continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 import pytest
+import torch
 from operation_cases import cases, complex_cases
 from operation_samples import EDGES
 
@@ -32,10 +33,20 @@ def each(names):
     return pytest.mark.parametrize("operation", [TABLE[n] for n in names], ids=list(names))
 
 
+def content(thing):
+    """What tells two cases apart: every number of theirs, in which type and how it lies in memory."""
+    if isinstance(thing, torch.Tensor):
+        return (str(thing.dtype), tuple(thing.shape), thing.stride(), repr(thing.tolist())) if thing.layout is torch.strided else id(thing)
+    if isinstance(thing, (tuple, list)):
+        return tuple(map(content, thing))
+    return repr(thing)
+
+
 @functools.cache
 def all_cases(operation):
-    """Its samples and edges, of real numbers and, where there are, of complex ones: made once, since no check writes to them."""
+    """Its samples and edges, of real numbers and, where there are, of complex ones: each once, made once, since no check writes to them."""
     specs = [None, *([EDGES[operation.name]] if operation.name in EDGES else [])]
     real = [case for s in specs for case in cases(operation, specs=s)]
     others = [] if operation.real_only else [case for s in specs for case in complex_cases(operation, s)]
-    return (*real, *others)
+    # samples that are given as complex numbers come twice
+    return tuple({content((case.inputs, list(case.params.items()), case.constants)): case for case in (*real, *others)}.values())

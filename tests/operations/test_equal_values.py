@@ -88,12 +88,10 @@ def along(F, x, e):
         return np.asarray(gl.dlfeval(lambda x: walk(F(x), x), x))
 
     def axis(u, x):
-        u = gl.reshape(u, (-1,))
-        return gl.sum(gl.dljacobian(u, x, 0, enable_higher_derivatives=False) * e, axis=(1, 2)).reshape(F(x).shape)
+        return gl.sum(gl.dljacobian(gl.reshape(u, (-1,)), x, 0, enable_higher_derivatives=False) * e, axis=(1, 2)).reshape(u.shape)
 
     def rows(u, x):
-        u = gl.reshape(u, (-1,))
-        return gl.sum(gl.dljacobian(u, x, 0) * e, axis=(1, 2)).reshape(F(x).shape)
+        return gl.sum(gl.dljacobian(gl.reshape(u, (-1,)), x, 0) * e, axis=(1, 2)).reshape(u.shape)
 
     def one_by_one(u, x):
         grads = [gl.dlgradient(part, x, retain_data=True) for part in gl.reshape(u, (-1,))]
@@ -102,10 +100,9 @@ def along(F, x, e):
     found = {"jvp": run(lambda u, x: gl.jvp(u, x, e)), "recorded jvp": run(lambda u, x: gl.jvp(u, x, e, enable_higher_derivatives=True)),
              "product": run(lambda u, x: gl.dljacobian(u, x) @ e)}
     if not complex_:
-        size, shape = np.size(e), np.shape(gl.dlfeval(F, x))
+        matrix, dense = gl.dlfeval(lambda x: (lambda J: (J.matrix(), J.dense()))(gl.dljacobian(F(x), x)), x)
         found |= {"axis": run(axis), "rows": run(rows), "gradients": run(one_by_one),
-                  "matrix": (run(lambda u, x: gl.dljacobian(u, x).matrix()) @ np.asarray(e).reshape(size)).reshape(shape),
-                  "dense": np.tensordot(run(lambda u, x: gl.dljacobian(u, x).dense()), np.asarray(e), np.ndim(e))}
+                  "matrix": (np.asarray(matrix) @ np.ravel(e)).reshape(np.shape(found["jvp"])), "dense": np.tensordot(np.asarray(dense), np.asarray(e), np.ndim(e))}
     return found
 
 
