@@ -21,6 +21,7 @@ from ..core.trace import live
 from ..derivatives.words.evaluate import dlfeval, refuse_suspended
 from ..machine.modes import under
 from ..machine.questions import thread
+from ..vocabulary.hints import AcceleratedWords
 from ..vocabulary.misspelled import nearest
 from .comparing import close, generators, other_generators, put_back
 from .copies import Back, copied_as_they_are
@@ -48,7 +49,7 @@ class _Kind:
         self.why: str | None = None
 
 
-class AcceleratedFunction:
+class AcceleratedFunction(AcceleratedWords):
     """A function that is recorded and replayed: made by `dlaccelerate`."""
 
     def __init__(self, function: Callable[..., Any], executor: str = "auto", cache_size: int = 50):

@@ -44,7 +44,15 @@ class Call(OwnBackward):
 
     def backward(self, xs: Sequence[Any], ys: Sequence[Any], y_bars: Sequence[dlarray], wanted: Sequence[bool],
                  recorded: bool) -> Any:
-        return self.bound(xs[self.count:]).backward(*xs[:self.count], ys[0], y_bars[0])
+        try:
+            return self.bound(xs[self.count:]).backward(*xs[:self.count], ys[0], y_bars[0])
+        except TypeError as error:
+            if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+                raise  # from inside
+            inputs = ["x"] if self.count == 1 else [f"x{k + 1}" for k in range(self.count)]
+            raise TypeRefused(
+                f"{self.word} cannot be called with the layer's input{'s' * (self.count > 1)}, its output and the "
+                f"cotangent of that: {error}; write def backward(self, {', '.join(inputs)}, y, y_bar)") from None
 
 
 LAYER = OwnBackwardOperation("layer")

@@ -79,13 +79,14 @@ def batches(queue: minibatchqueue, inputs: int) -> Iterator[Batch]:
 # ----- labels where none are given -----
 
 
-def _formats(data: Any, net: dlnetwork, options: TrainingOptions, loss: Any) -> list[str | None] | None:
+def _formats(data: Any, net: dlnetwork, options: TrainingOptions, loss: Any) -> list[str | None] | str | None:
     inputs = len(net.input_names)
     given = [*_listed(options.input_data_formats, inputs)]
     if not isinstance(data, tuple):
-        if options.input_data_formats is None and options.target_data_formats is None:
-            return None
-        return [*given, *_listed(options.target_data_formats, 1)]
+        if options.target_data_formats is None and inputs == 1:
+            return given[0]  # that of the first part; what else the data may have is without
+        targets = len(data.parts) - inputs if isinstance(data, Datastore) and data.parts else 1
+        return [*given, *_listed(options.target_data_formats, targets)]
     targets = _listed(options.target_data_formats, max(len(data) - inputs, 0))
     if len(data) < inputs:
         raise DataError(f"the network takes {inputs} inputs ({', '.join(net.input_names)}), the data has {len(data)} "
