@@ -31,7 +31,7 @@ def run_line(line):
             "fun": fun, "data": [1.0, 2.0], "layers": [gl.layers.FeatureInput(3), gl.layers.FullyConnected(2)], "module": MODULE,
             "learnables": net.learnables, "state": net.state, "velocity": None, "digits": t, "images": gl.rand((2, 1, 4, 4), "BCSS"),
             "kernels": gl.rand((2, 1, 3, 3)), "weights": gl.rand((2, 3)), "bias": gl.rand((2,)), "offset": gl.zeros((3,)), "factor": gl.ones((3,)),
-            "gradients": gl.dlgradient(loss, net.learnables, retain_data=True),
+            "fast": FAST, "monitor": MONITOR, "layout": LAYOUT, "gradients": gl.dlgradient(loss, net.learnables, retain_data=True),
         }
         if "@" in line and "J" not in line:
             names |= {"x": gl.stripdims(x), "y": gl.stripdims(y)}
@@ -47,8 +47,11 @@ def run_line(line):
 
 
 J_RETURNED = gl.dlfeval(lambda x: gl.dljacobian(x * x, x), gl.rand((3, 3)))
+FAST, LAYOUT = gl.dlaccelerate(lambda x: 2 * x), gl.Layout((2, 3), "BC")
+MONITOR = gl.TrainingProgressMonitor(metrics=["loss"], info=["epoch"])
 PLACES = {
     "gl": (gl, foreign.MODULE), "layers": (gl.layers, foreign.LAYERS), "x": (gl.rand((2, 3)), foreign.ARRAY),
+    "fast": (FAST, foreign.ACCELERATED), "monitor": (MONITOR, foreign.MONITOR), "layout": (LAYOUT, foreign.LAYOUT),
     "net": (small_network(), foreign.NETWORK), "net.learnables": (small_network().learnables, foreign.LEARNABLES), "J": (J_RETURNED, foreign.JACOBIAN),
 }
 WORDS = [(place, source, word) for place, (_, table) in PLACES.items() for source, words in table.items() for word in words]
@@ -241,6 +244,57 @@ def test_a_users_own_fields_may_have_those_names():
             return self.weight * x * self.data
 
     assert gl.dlnetwork([gl.layers.FeatureInput(2), Mine(3.0)])(gl.ones(2, "C")).tolist() == [3, 3]
+
+
+@pytest.mark.parametrize("word", [word for table in foreign.METHODS for word in table["MATLAB"] if not hasattr(gl, word) and word not in ("Learnables", "Layers", "State")])
+def test_methods_that_matlab_writes_as_functions(word):
+    with pytest.raises(AttributeError, match="MATLAB's .* is written"):
+        getattr(gl, word)
+
+
+@pytest.mark.parametrize(("value", "word", "here"), [
+    (gl.layers.FullyConnected(2), "WeightsInitializer", "weights_initializer"), (gl.layers.LSTM(2), "RecurrentWeights", "recurrent_weights"),
+    (gl.LBFGSState(), "LineSearchStatus", "line_search_status"), (gl.TrainingOptions("sgdm"), "MaxEpochs", "max_epochs"),
+    (gl.minibatchqueue(gl.ones(3)), "MiniBatchSize", "mini_batch_size"),
+])
+def test_properties_in_matlabs_spelling(value, word, here):
+    with pytest.raises(AttributeError, match=f"no attribute '{word}': MATLAB's {word} is written {here} here"):
+        getattr(value, word)
+    getattr(value, here)
+    with pytest.raises(AttributeError, match="no attribute 'Nonsense'$"):
+        value.Nonsense
+
+
+def test_a_property_of_matlab_is_not_assigned_in_silence():
+    with pytest.raises(AttributeError, match='is written fast.check_mode = "tolerance" here'):
+        FAST.CheckMode = "tolerance"
+
+
+def test_a_guess_at_an_option_in_snake_case():
+    with pytest.raises(gl.TypeRefused, match=r"write minibatchqueue\(\.\.\., formats='BC'\)"):
+        gl.minibatchqueue(gl.ones((3, 2)), mini_batch_format="BC")
+
+
+def test_an_own_backward_says_what_it_is_given():
+    class Square(gl.Layer):
+        def predict(self, x):
+            return x * x
+
+        def backward(self, x, y, y_bar, memory):
+            return 2 * x * y_bar
+
+    net = gl.dlnetwork([gl.layers.FeatureInput(2), Square()])
+    with pytest.raises(gl.TypeRefused, match=r"missing 1 required positional argument: 'memory'; write def backward\(self, x, y, y_bar\)"):
+        gl.dlfeval(lambda x: gl.dlgradient(gl.sum(net(x)), x), gl.rand((2, 3), "CB"))
+
+
+@pytest.mark.parametrize("word", [gl.dldivergence, gl.dllaplacian, lambda u, x, axis: gl.partials(u, x, ["x", "t"], axis=axis, names="xt")])
+@pytest.mark.parametrize("axis", ["B", 1])
+def test_derivatives_are_not_summed_over_observations(word, axis):
+    """MATLAB's 1 is C of "CB"; here it is B."""
+    x = gl.rand((2, 2), "CB")
+    with pytest.raises(gl.LabelError, match=r"axis 1 of x 2\(C\) x 2\(B\) is that of its observations.*MATLAB's 1 is 0 here"):
+        gl.dlfeval(lambda x: word(x * x, x, axis), x)
 
 
 def test_dir_shows_the_vocabulary_alone():

@@ -353,3 +353,17 @@ def test_classes_that_do_not_occur_in_the_data_to_validate_with():
     assert info.validation["accuracy"][-1] > 0.8
     assert gl.testnet(net, (x[some], words[some]), "accuracy", class_names=info.class_names) > 0.8
     assert gl.testnet(net, (x[some], t[some]), "accuracy") > 0.8
+
+
+def test_predictions_of_sequences_whose_axes_are_named():
+    """Without targets, and with two inputs: a format for each input is enough."""
+    net = gl.dlnetwork([gl.layers.SequenceInput(3), gl.layers.LSTM(4, output_mode="last"), gl.layers.FullyConnected(2)])
+    xs = [np.random.default_rng(n).random((n, 3), dtype="float32") for n in (5, 7, 6)]
+    expected = np.stack([np.asarray(net.predict(gl.dlarray(x, "TC"))) for x in xs])
+    for data in (xs, [(x, 0) for x in xs]):
+        np.testing.assert_allclose(gl.minibatchpredict(net, data, mini_batch_size=1, input_data_formats="TCB"), expected, rtol=1e-5)
+    two = gl.dlnetwork([gl.layers.FeatureInput(2, name="a"), gl.layers.FeatureInput(2, name="b"), gl.layers.Addition(2, name="add")],
+                       connections=[("a", "add/in1"), ("b", "add/in2")])
+    a, b = np.ones((4, 2), "float32"), np.arange(8, dtype="float32").reshape(4, 2)
+    for data in (gl.combine(gl.ArrayDatastore(a), gl.ArrayDatastore(b)), gl.combine(gl.ArrayDatastore(a), gl.ArrayDatastore(b), gl.ArrayDatastore(b))):
+        assert gl.minibatchpredict(two, data, input_data_formats=["BC", "BC"]).tolist() == (a + b).tolist()

@@ -22,6 +22,7 @@ from ..derivatives.words import accelerating
 from ..derivatives.words.evaluate import dlfeval, refuse_suspended
 from ..machine.modes import under
 from ..machine.questions import thread
+from ..vocabulary.hints import AcceleratedWords
 from ..vocabulary.misspelled import nearest
 from .comparing import close, generators, other_generators, put_back
 from .copies import Back, copied_as_they_are
@@ -51,7 +52,7 @@ class _Kind:
         self.why: str | None = None
 
 
-class AcceleratedFunction:
+class AcceleratedFunction(AcceleratedWords):
     """A function that is recorded and replayed: made by `dlaccelerate`, or by a loop of the library's own, which is
     `quiet`: where it has its recordings other calls stay plain, and the log says so; its user could change nothing."""
 

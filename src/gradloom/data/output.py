@@ -108,7 +108,8 @@ class Output:
             raise ShapeError(
                 f"output {self._number}: observations of {described(shapes[0], labels)} and of "
                 f"{described(other, labels)} do not fit into one array; resize images with AugmentedImageDatastore, "
-                "give sequences a format with T (formats=\"CTB\"), or put them together in function=")
+                f"give sequences a format with T (formats={_with_time(shapes)!r}; of trainnet, "
+                f"input_data_formats={_with_time(shapes)!r}), or put them together in function=")
 
     def _classes(self, words: Any) -> np.ndarray:
         if self._codes is None:
@@ -153,6 +154,12 @@ class Output:
 
 
 _PIXELS = (torch.uint8, np.dtype("uint8"), np.dtype("uint16"))
+
+
+def _with_time(shapes: Sequence[tuple[int, ...]]) -> str:
+    """The format of sequences whose length is what differs between the observations."""
+    differ = [k for k in range(2) if len({shape[k:k + 1] for shape in shapes}) > 1]
+    return "TCB" if differ == [0] else "CTB"
 
 
 def _with_batch(labels: str | None, axis: int) -> str | None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..core.errors import DataError, ShapeError, TypeRefused, line_of, user_site
+from ..vocabulary.hints import PropertiesOfMatlab
 from .ahead import Ahead
 from .called import explained_options
 from .datastore import Datastore, part_of
@@ -20,7 +21,7 @@ from .processes import Processes
 
 
 @explained_options
-class minibatchqueue:
+class minibatchqueue(PropertiesOfMatlab):
     """Mini-batches of data as labelled dlarrays.
 
     `minibatchqueue(data, mini_batch_size=128, ...)`. data: an array, or a tuple of arrays and lists with as many

@@ -136,7 +136,17 @@ class Call(OwnBackward):
         if STATE_BARS in self.asks:
             asked[STATE_BARS] = tuple(y_bars[n:])
         layer = self._bound(xs[self.count:])
-        return self._in_order(layer.backward(*xs[:self.count], *ys[:n], *y_bars[:n], **asked), wanted)
+        try:
+            stated = layer.backward(*xs[:self.count], *ys[:n], *y_bars[:n], **asked)
+        except TypeError as error:
+            if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+                raise  # from inside
+            given = [name + (str(k + 1) if count > 1 else "")
+                     for name, count in (("x", self.count), ("y", n), ("y_bar", n)) for k in range(count)]
+            raise TypeRefused(
+                f"{self.word} cannot be called with the layer's inputs, its outputs and their cotangents: {error}; "
+                f"write def backward(self, {', '.join([*given, *asked])})") from None
+        return self._in_order(stated, wanted)
 
     def _in_order(self, stated: Any, wanted: Sequence[bool]) -> list[Any]:
         """What backward returned, as one cotangent for each input of the operation."""

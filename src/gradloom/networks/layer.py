@@ -11,6 +11,7 @@ from dataclasses import MISSING, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args
 
 from ..core.errors import WRITTEN, TypeRefused, line_of, user_site
+from ..vocabulary.hints import PropertiesOfMatlab
 from ..vocabulary.misspelled import nearest
 from ..vocabulary.options import by_name_and_value, too_many, unknown_option
 from .body import WithBody
@@ -24,7 +25,7 @@ _ROLE_NAMES = re.compile(r"^(?:Optional\[)?(?:\w+\.)*(Learnable|State)\]?(?:\s*\
 ALLOWED = "_may_assign"  # in the copy that one call gets: the fields that it may assign
 
 
-class Layer:
+class Layer(PropertiesOfMatlab):
     """A layer of a network. A custom layer is a subclass, which is a frozen dataclass without being decorated.
 
     Its annotated fields are its options. Fields of type `Learnable` are what training changes, fields of type `State`

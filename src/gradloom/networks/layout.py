@@ -6,10 +6,11 @@ from typing import Any
 
 from ..core.array import dlarray
 from ..core.labels import described, positions
+from ..vocabulary.hints import LayoutWords
 
 
 @dataclass(frozen=True)
-class Layout:
+class Layout(LayoutWords):
     """The shape and labels of a layer's input, as `initialize` sees it. The batch has size 1 there."""
 
     shape: tuple[int, ...]

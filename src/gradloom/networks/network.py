@@ -59,7 +59,7 @@ class dlnetwork(NetworkWords, WithBody):
 
     __slots__ = ()
 
-    def __init__(self, layers: Any, /, *examples: Any, connections: Iterable[tuple[str, str]] | None = None,
+    def __init__(self, layers: Any = (), /, *examples: Any, connections: Iterable[tuple[str, str]] | None = None,
                  outputs: Sequence[str] | str | None = None, dtype: Any = "float32", initialize: bool = True):
         body, values, settings = construct(layers, examples, dtype, connections, outputs, initialize)
         _set(self, "_body", body)

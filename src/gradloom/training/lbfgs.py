@@ -14,6 +14,7 @@ from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..machine.dtypes import HALF, REAL_OF, Tensor, promoted
 from ..machine.questions import read
 from ..storage.trees import register
+from ..vocabulary.hints import PropertiesOfMatlab
 from ..vocabulary.misspelled import nearest
 from .line_search import METHODS, Sample, search
 from .parameters import Parameters
@@ -24,7 +25,7 @@ POSITIVE = 1e-10  # of |s| |y|: how positive s'y must be, so that the approximat
 
 
 @dataclass(frozen=True)
-class LBFGSState:
+class LBFGSState(PropertiesOfMatlab):
     """What L-BFGS carries from update to update, and what the last update found.
 
     `LBFGSState(history_size=10, initial_inverse_hessian_factor=1.0)` begins: the inverse Hessian is that factor times

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ..core.errors import TypeRefused, line_of, user_site
+from ..vocabulary.hints import MonitorWords
 from ..vocabulary.misspelled import nearest
 
 
@@ -50,7 +51,7 @@ class Silent:
         """Training ended."""
 
 
-class TrainingProgressMonitor:
+class TrainingProgressMonitor(MonitorWords):
     """Metrics, information and a stop button for a training loop, yours or trainnet's (`plots=monitor`).
 
     metrics and info are names; recording one that was not named is an error. displays are places that show them

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..core.array import dlarray
 from ..core.errors import TypeRefused, line_of, user_site
+from ..vocabulary.hints import PropertiesOfMatlab
 from ..vocabulary.misspelled import nearest
 from ..vocabulary.training_options import HERE, LEFT_OUT
 
@@ -56,7 +57,7 @@ def _option(default: Any, check: Check, *solvers: str) -> Any:
 
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
-class TrainingOptions:
+class TrainingOptions(PropertiesOfMatlab):
     """What `trainnet` does: `TrainingOptions("sgdm", max_epochs=4, ...)`. Checked when it is made.
 
     The solver is "sgdm", "adam", "adamw", "rmsprop", "lbfgs" or "lm". The options and their defaults are those of

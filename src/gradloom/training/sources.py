@@ -81,7 +81,7 @@ def batches(queue: minibatchqueue, inputs: int) -> Iterator[Batch]:
 # ----- labels where none are given -----
 
 
-def _formats(data: Any, net: dlnetwork, options: TrainingOptions, loss: Any) -> list[str | None] | None:
+def _formats(data: Any, net: dlnetwork, options: TrainingOptions, loss: Any) -> list[str | None] | str | None:
     inputs = len(net.input_names)
     given = [*_listed(options.input_data_formats, inputs)]
     if not isinstance(data, tuple):

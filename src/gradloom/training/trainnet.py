@@ -15,6 +15,7 @@ from ..core.progress import watched
 from ..data import minibatchqueue
 from ..machine.random import random_state
 from ..networks.network import dlnetwork
+from ..vocabulary.hints import PropertiesOfMatlab
 from .checkpoints import newest
 from .displays.console import Console
 from .displays.notebook import NotebookFigure
@@ -36,7 +37,7 @@ from .state import TrainingState
 
 
 @dataclass(frozen=True)
-class TrainingInfo:
+class TrainingInfo(PropertiesOfMatlab):
     """What trainnet tells about a run: histories as tables, why it stopped, which iteration's network it returned."""
 
     training: History

@@ -21,6 +21,8 @@ MODULE: Table = {
             " | a network is initialised when it is made, unless initialize=False or an edit left something unset",
         "analyzeNetwork": "gl.summary(net)", "canUseGPU": "torch.cuda.is_available()",
         "importNetworkFromPyTorch": "net = gl.interop.torch.from_torch(module)",
+        "initializeGlorot": 'gl.layers.FullyConnected(10, weights_initializer="glorot")',
+        "initializeHe": 'gl.layers.FullyConnected(10, weights_initializer="he")',
         "isgpuarray": 'x.device.type == "cuda"', "func2str": "fun.__name__", "feval": "fun(x)",
     },
     "PyTorch": {
@@ -191,6 +193,32 @@ JACOBIAN: Table = {
     },
 }
 
+# fast.word, of an accelerated function
+ACCELERATED: Table = {
+    "MATLAB": {
+        "clearCache": "fast.clear_cache()", "HitRate": "fast.hit_rate", "Occupancy": "fast.occupancy",
+        "CheckMode": 'fast.check_mode = "tolerance"', "CheckTolerance": "fast.check_tolerance = 1e-4",
+        "Enabled": "fast.enabled = False", "CacheSize": "fast.cache_size = 50",
+    },
+}
+
+# monitor.word
+MONITOR: Table = {
+    "MATLAB": {
+        "Metrics": 'monitor.metrics = ["loss"]', "XLabel": 'monitor.x_label = "iteration"', "Stop": "monitor.stop",
+        "Info": 'monitor = gl.TrainingProgressMonitor(info=["epoch"])', "Progress": "monitor.progress = 50",
+        "Status": 'monitor.status = "running"', "recordMetrics": "gl.record_metrics(monitor, 1, loss=0.5)",
+        "updateInfo": "gl.update_info(monitor, epoch=1)",
+        "groupSubPlot": 'gl.group_subplot(monitor, "Loss", ["loss"])',
+    },
+}
+
+# layout.word
+LAYOUT: Table = {
+    "MATLAB": {"Size": "layout.shape", "Format": "layout.labels"},
+    "PyTorch": {"size": 'layout.sizes["C"]'},
+}
+
 # gl.layers.word
 LAYERS: Table = {
     "PyTorch": {
@@ -215,3 +243,5 @@ PLANNED: dict[str, str] = {}
 PLANNED_OF_NETWORKS: dict[str, str] = {}
 # Whose word for what is to come: {word: word here}.
 PLANNED_AS: Table = {}
+# Tables of classes whose methods MATLAB writes as functions: clearCache(fast), addLayers(net, layers).
+METHODS: list[Table] = [{"MATLAB": table["MATLAB"]} for table in (NETWORK, ACCELERATED, MONITOR)]

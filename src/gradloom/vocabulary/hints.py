@@ -51,7 +51,8 @@ def of_module(name: str, known: Iterable[str]) -> str:
     said = written(name, foreign.MODULE) or to_come(name, PLANNED) or to_come(name, PLANNED_OF_NETWORKS)
     if said is None and name in matlab.table():
         said = _of_matlab(name, matlab.table()[name])
-    said = said or written(name, foreign.LAYERS)
+    for table in (foreign.LAYERS, *foreign.METHODS):
+        said = said or written(name, table)
     if said is None and name in matlab.LAYERS.values():
         said = f"write gl.layers.{name}"
     if said is None:
@@ -147,6 +148,37 @@ class JacobianWords(WordsOfOthers, kind="a Jacobian", table=foreign.JACOBIAN):
     __slots__ = ()
 
 
+class AcceleratedWords(WordsOfOthers, kind="an accelerated function", table=foreign.ACCELERATED):
+    """What is written otherwise here, of accelerated functions."""
+
+    __slots__ = ()
+
+
+class MonitorWords(WordsOfOthers, kind="a monitor", table=foreign.MONITOR):
+    """What is written otherwise here, of monitors."""
+
+    __slots__ = ()
+
+
+class LayoutWords(WordsOfOthers, kind="a Layout", table=foreign.LAYOUT):
+    """What is written otherwise here, of layouts."""
+
+    __slots__ = ()
+
+
+class PropertiesOfMatlab:
+    """The base of values whose fields MATLAB has in its own spelling, `Weights`, `GradientsNorm`: reading one says how
+    it is written here."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        text = f"{type(self).__name__!r} object has no attribute {name!r}"
+        if not name.startswith("_") and (here := matlab.snake_case(name)) != name and here in dir(self):
+            text += f": MATLAB's {name} is written {here} here"
+        raise AttributeError(text)
+
+
 def array_functions(calls: dict[str, str], there: type) -> None:
     """Hints for functions that other libraries have as methods of arrays: x.exp() is gl.exp(x)."""
     for name, call in calls.items():
@@ -154,5 +186,6 @@ def array_functions(calls: dict[str, str], there: type) -> None:
             setattr(ArrayWords, name, Hint("a dlarray", name, f"it is a function here, write {call}"))
 
 
-__all__ = ["ArrayWords", "Hint", "JacobianWords", "NetworkWords", "ParameterWords", "WordsOfOthers", "array_functions",
-           "of_layers", "of_module", "to_come", "written"]
+__all__ = ["AcceleratedWords", "ArrayWords", "Hint", "JacobianWords", "LayoutWords", "MonitorWords", "NetworkWords",
+           "ParameterWords", "PropertiesOfMatlab", "WordsOfOthers", "array_functions", "of_layers", "of_module",
+           "to_come", "written"]

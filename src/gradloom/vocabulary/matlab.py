@@ -51,7 +51,8 @@ FUNCTIONS = {
     "true": 'True, or ones(shape, dtype="bool")',
     "false": 'False, or zeros(shape, dtype="bool")',
     # derivatives, training
-    "resetState": "net.reset_state()", "classificationLayer": "crossentropy as the loss",
+    "resetState": "net.reset_state()", "lbfgsState": "LBFGSState", "dlmtimes": "matmul",
+    "assembleNetwork": "dlnetwork", "classificationLayer": "crossentropy as the loss",
     "regressionLayer": "mse as the loss",
     "trainNetwork": "trainnet", "layerGraph": "dlnetwork", "dag2dlnetwork": "dlnetwork", "networkDataLayout": "Layout",
     "checkLayer": "check_layer", "isFormatted": "bool(x.dims)",

@@ -25,11 +25,13 @@ SPELLED: dict[str, dict[str, tuple[str, ...]]] = {
         "negative_slope": ("scale",), "learning_rate": ("learn_rate",), "input_shape": ("size",),
     },
     "MATLAB": {"MiniBatchFcn": ("function",), "OutputCast": ("cast",), "MiniBatchFormat": ("formats",),
+               "OutputEnvironment": ("device",),
                "ReadFcn": ("read_function",), "IterationDimension": ("axis",), "FileExtensions": ("extensions",),
                "RandXReflection": ("rand_x_reflection",), "DispatchInBackground": ("workers",)},
     "JAX": {"argnums": ("argument",)},
     "NumPy": {"axes": ("axis",)},
 }
+_IN_SNAKE_CASE = {snake_case(word): here for word, here in SPELLED["MATLAB"].items()}  # as people guess them
 # Options that others have and nobody needs here: {word: why, and what to write}.
 NOT_NEEDED = {
     "in_channels": "leave it out: a layer finds out the size of its input when the network is made",
@@ -40,7 +42,10 @@ NOT_NEEDED = {
     "gl.layers.ReLU()", "requires_grad": "leave it out: what is passed to dlfeval is recorded",
     "Normalization": "leave it out: inputs pass as they are; normalize the data itself, (x - mean) / std",
     "drop_last": 'write partial_mini_batch="discard"', "shuffle": "write queue.shuffle() before each pass",
+    "OutputAsDlarray": "leave it out: outputs are dlarrays, with the labels that formats= gives",
     "TargetCategories": 'write classification_mode="single-label" for "exclusive", "multilabel" for "independent"',
+    **{f"{option}{factor}Factor": f'write net = net.set_{snake_case(factor)}_factor("fc", "{parameter}", 2)'
+       for option, parameter in {"Weight": "weights", "Bias": "bias"}.items() for factor in ("LearnRate", "L2")},
     "training": "write net.forward(x) for training and net.predict(x) for use",
     "use_bias": "leave it out: a bias starts at zero, and stays there where an update leaves its key out",
     "groups": "layers.Function(lambda x: gl.dlconv(x, weights, bias)) takes grouped weights (groups, filters, ...)",
@@ -58,7 +63,7 @@ def spelled(word: str, options: Sequence[str]) -> tuple[str, str] | None:
     if (here := snake_case(word)) != word and here in options:
         return "MATLAB", here
     for source, words in SPELLED.items():
-        for here in words.get(word, ()):
+        for here in (*words.get(word, ()), *(_IN_SNAKE_CASE.get(word, ()) if source == "MATLAB" else ())):
             if here in options:
                 return source, here
     return None

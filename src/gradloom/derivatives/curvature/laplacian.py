@@ -19,7 +19,7 @@ from ..walks.meetings import meets, pull
 from ..walks.meetings import second as second_apart
 from ..walks.meetings import tangents as tangents_apart
 from ..walks.steps import cast
-from .observations import checked, observations, own_axes, result
+from .observations import checked, coordinates, observations, own_axes, result
 from .walk import Walk
 
 
@@ -42,7 +42,7 @@ def dldivergence(u: Any, x: Any, axis: Any, /, *, enable_higher_derivatives: boo
     """
     word = "dldivergence"
     u_node, x_node = checked(u, x, word)
-    x_axes, u_axes = axes_of(axis, x.ndim, x._labels, x.shape), axes_of(axis, u.ndim, u._labels, u.shape)
+    x_axes, u_axes = coordinates(axis, x, word), axes_of(axis, u.ndim, u._labels, u.shape)
     sizes = [x.shape[k] for k in x_axes]
     if not x_axes or sizes != [u.shape[k] for k in u_axes]:
         raise ShapeError(
@@ -111,7 +111,7 @@ def dllaplacian(u: Any, x: Any, axis: Any, /, *, weights: Any = None, directions
     """
     word = "dllaplacian"
     u_node, x_node = checked(u, x, word)
-    x_axes = axes_of(axis, x.ndim, x._labels, x.shape)
+    x_axes = coordinates(axis, x, word)
     if not x_axes:
         raise ShapeError(
             f"{word} needs an axis of x, which is {described(x.shape, x._labels)}, at {line_of(user_site())}")

@@ -9,8 +9,16 @@ from typing import Any
 import torch
 
 from ...core.array import dlarray
-from ...core.errors import BatchDependenceWarning, ShapeError, TraceError, TypeRefused, line_of, user_site
-from ...core.labels import described, positions
+from ...core.errors import (
+    BatchDependenceWarning,
+    LabelError,
+    ShapeError,
+    TraceError,
+    TypeRefused,
+    line_of,
+    user_site,
+)
+from ...core.labels import axes_of, described, positions
 from ...core.trace import Node
 from ..jacobians.independence import independence
 from ..words.gradient import check_leads_to, one_trace, output_node, target_node
@@ -28,6 +36,17 @@ def checked(u: Any, x: Any, word: str) -> tuple[Node | None, Node]:
     check_leads_to(u_node, [x_node], word)
     one_trace([u_node] if u_node is not None else [], [x_node])
     return u_node, x_node
+
+
+def coordinates(axis: Any, x: dlarray, word: str) -> tuple[int, ...]:
+    """The axes of x that `axis` names, which are no observations: over those no derivatives are summed."""
+    axes = axes_of(axis, x.ndim, x._labels, x.shape)
+    if x._labels is not None and (wrong := [k for k in axes if x._labels[k] == "B"]):
+        raise LabelError(
+            f"{word}: axis {wrong[0]} of x {described(x.shape, x._labels)} is that of its observations, at "
+            f"{line_of(user_site())}; name the axis of its coordinates, such as \"C\" (axes count from 0, MATLAB's 1 "
+            "is 0 here)")
+    return axes
 
 
 def result(found: Any, shape: Sequence[int], u: dlarray, u_node: Node | None, x_node: Node, recorded: bool) -> dlarray:
@@ -91,4 +110,4 @@ def observations(u: dlarray, x: dlarray, u_node: Node | None, x_node: Node, u_ax
     return list(js)
 
 
-__all__ = ["checked", "observations", "own_axes", "result"]
+__all__ = ["checked", "coordinates", "observations", "own_axes", "result"]

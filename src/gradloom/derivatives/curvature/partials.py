@@ -6,10 +6,10 @@ from typing import Any
 import torch
 
 from ...core.errors import ShapeError, line_of, user_site
-from ...core.labels import axes_of, described
+from ...core.labels import described
 from ..jacobians.structure import depends
 from .jets import Jet, Word, partial_derivatives
-from .observations import checked, observations, own_axes, result
+from .observations import checked, coordinates, observations, own_axes, result
 
 
 def partials(u: Any, x: Any, asked: Any, /, axis: Any = "C", *, names: Any = None,
@@ -43,7 +43,7 @@ def partials(u: Any, x: Any, asked: Any, /, axis: Any = "C", *, names: Any = Non
     """
     word = "partials"
     u_node, x_node = checked(u, x, word)
-    x_axes = axes_of(axis, x.ndim, x._labels, x.shape)
+    x_axes = coordinates(axis, x, word)
     if len(x_axes) != 1:
         raise ShapeError(
             f"{word}: the coordinates stand along one axis of x, which is {described(x.shape, x._labels)}; axis "

@@ -135,8 +135,8 @@ def _partners(u: dlarray, x: dlarray, others: Sequence[int], word: str) -> Partn
     if not any(found.values()):
         raise ShapeError(
             f"{word} of u {described(u.shape, u._labels)}: its other axes are batches, and x "
-            f"{described(x.shape, x._labels)} has no axis that matches one, at {line_of(user_site())}; leave axis out "
-            "for the Jacobian of everything: dljacobian(u, x)")
+            f"{described(x.shape, x._labels)} has no axis that matches one, at {line_of(user_site())}; axes count from "
+            "0 (MATLAB's 1 is 0 here); leave axis out for the Jacobian of everything: dljacobian(u, x)")
     return found
 
 

@@ -174,6 +174,10 @@ def is_mask_without_axes(index: Any) -> bool:
     return type(index) is dlarray and not index._value.ndim and index._value.dtype is torch.bool
 
 
+def _indices_of(n: int) -> str:
+    return f"indices count from 0, here to {n - 1}, or from the end from -1" if n else "there are no elements along it"
+
+
 def getitem(x: Any, index: Any) -> Any:
     """x[index]: an integer drops its axis, slices and single vectors or masks keep it with its label, None adds one
     (U)."""
@@ -182,7 +186,8 @@ def getitem(x: Any, index: Any) -> Any:
             value = x._value[index]
         except (IndexError, ValueError):  # of an integer that is not one of torch's
             raise IndexError(
-                f"index {index} is out of range for {described(x.shape, None)}, at {line_of(user_site())}") from None
+                f"index {index} is out of range for {described(x.shape, None)}, at {line_of(user_site())}; "
+                f"{_indices_of(x.shape[0])}") from None
         if x._note is not None and x._note[0] == "assigned":
             value = value.clone()  # its own memory, so that later writes need not copy
         node = x._node
@@ -290,7 +295,7 @@ def checked(x: Any, entries: list[Any]) -> list[Any]:
         if isinstance(e, int) and not -x.shape[axis] <= e < x.shape[axis]:
             raise IndexError(
                 f"index {e} is out of range for axis {axis} of {described(x.shape, labels_of(x))}, at "
-                f"{line_of(user_site())}")
+                f"{line_of(user_site())}; {_indices_of(x.shape[axis])}")
         if isinstance(e, Tensor) and e.dtype is torch.bool:
             sizes = tuple(x.shape[axis:axis + e.ndim])
             if tuple(e.shape) != sizes and not e.numel() and all(
