@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -201,7 +203,7 @@ def test_a_deep_network_takes_less_than_half_of_the_memory(accelerated):
             return gl.dlgradient(gl.sum(x**2), weights)
         return gl.dlaccelerate(inside) if accelerated else inside
 
-    runs = [lambda fun=loss(f): gl.dlfeval(fun, weights, x0) for f in (gl.checkpoint(block), block)]
+    runs = [functools.partial(gl.dlfeval, loss(f), weights, x0) for f in (gl.checkpoint(block), block)]
     for _ in range(4):
         results = [run() for run in runs]
     same(tuple(results[0]), tuple(results[1]))
