@@ -15,8 +15,9 @@ import sys
 from pathlib import Path
 
 NAMES = ["rosenbrock", "digits_step", "h1", "h2", "h3", "elements", "jacobian_axis", "h4", "h5", "w4", "pinn",
-         "h6", "h6_large", "h6_cold", "h6_large_cold", "h7", "h8", "h9", "h10", "adam_update", "architectures",
-         "image_reading", "trainnet_step", "resnet", "lstm", "gpt", "predict_chain", "operations"]
+         "h6", "h6_large", "h6_cold", "h6_large_cold", "h7", "h8", "h9", "h10", "adam_update",
+         "checkpoint", "gmm", "per_sample", "architectures", "image_reading", "trainnet_step", "resnet", "lstm", "gpt",
+         "predict_chain", "operations"]
 
 
 def arguments() -> argparse.Namespace:

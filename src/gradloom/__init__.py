@@ -47,6 +47,7 @@ from .derivatives.jacobians.along_axis import dljacobian
 from .derivatives.jacobians.jacobian import Jacobian
 from .derivatives.ode.ode import dlode45
 from .derivatives.own.checking import DerivativeCheck, DerivativeMismatch, check_derivatives
+from .derivatives.own.checkpoint import checkpoint
 from .derivatives.own.function import DifferentiableFunction
 from .derivatives.words.evaluate import detach, dlfeval, extractdata, isdlarray
 from .derivatives.words.functions import value_and_gradient
@@ -99,7 +100,8 @@ from .vocabulary.types import say_types as _say_types
 __version__ = "0.1.0"
 
 globals().update(_PUBLIC)
-for _word in (adamupdate, check_derivatives, clip_gradients, combine, confusionchart, confusionmat, cosine_learn_rate,
+for _word in (adamupdate, check_derivatives, checkpoint,
+              clip_gradients, combine, confusionchart, confusionmat, cosine_learn_rate,
               count_each_label, cyclical_learn_rate, dlaccelerate, dldivergence, dlgradient, dljacobian, dllaplacian,
               exponential_learn_rate, group_subplot, hessian, hvp, jacobian, jvp, keep_memory, lbfgsupdate, load,
               load_checkpoint, load_weights, minibatchpredict, padsequences, partials, piecewise_learn_rate,
@@ -115,7 +117,8 @@ Datastore DerivativeCheck DerivativeMismatch DifferentiableFunction FileDatastor
 GradloomWarning ImageDatastore Jacobian LBFGSState LabelError Layer Layout LearnRateSchedule Learnable Learnables
 NotFinite ShapeError State TableDatastore TraceError TrainingInfo TrainingOptions TrainingProgressMonitor
 TrainingState TransformedDatastore TypeRefused UnknownName adamupdate array_api check_derivatives check_finite
-check_layer clip_gradients combine confusionchart confusionmat cosine_learn_rate count_each_label cyclical_learn_rate
+check_layer checkpoint
+clip_gradients combine confusionchart confusionmat cosine_learn_rate count_each_label cyclical_learn_rate
 detach displays distributed dlaccelerate dlarray dldivergence dlfeval dlgradient dljacobian dllaplacian dlnetwork
 dlupdate exponential_learn_rate extractdata group_subplot hessian hvp isdlarray jacobian jvp keep_memory layers
 lbfgsupdate linalg load load_checkpoint load_weights minibatchpredict minibatchqueue padsequences partials

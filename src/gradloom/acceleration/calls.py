@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ..machine.dtypes import Tensor
+from ..machine.random import state_of
 
 Call = Callable[..., Any]
 
@@ -80,7 +81,9 @@ for _name in ("mul", "add", "sub", "div", "addcmul", "neg", "tanh", "exp", "sigm
 
 
 def drawn(function: Any, kwargs: dict[str, Any]) -> bool:
-    """Whether a call draws random numbers."""
+    """Whether a call draws random numbers, or changes those that are drawn."""
+    if function is state_of:
+        return False
     return (function in DRAWS or any(isinstance(x, torch.Generator) for x in kwargs.values())
             or getattr(function, "__name__", "").partition(".")[0] in DRAWN_BY_NAME
             or "dropout_p" in kwargs and kwargs["dropout_p"] != 0)

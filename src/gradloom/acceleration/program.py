@@ -130,7 +130,7 @@ class Program:
             step = given.replaced(renamed)
             if (not step.decides and not step.draws and not step.writes and step.function not in EMPTY
                     and not any([s.root in written or s.root in returned for s in (*step.reads, *step.outputs)])):
-                key = _key((step.function, step.args, step.kwargs))
+                key = _key((step.function, step.args, step.kwargs, step.part))
                 before = seen.setdefault(key, step) if key is not None else step
                 if before is not step:
                     renamed.update({old.number: new for old, new in zip(step.outputs, before.outputs, strict=True)})

@@ -8,7 +8,7 @@ anything else ends the recording, and the call goes on unheard, so that its resu
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -62,17 +62,18 @@ class Stream:
 
 class Step:
     """One call. `writes`: the slots that it changed. `form`: of several results a slot for each that is new, else None.
-    `expected`: of a guard its answer, of results whose shapes depend on values these shapes."""
+    `expected`: of a guard its answer, of results whose shapes depend on values these shapes. `part`: a number for
+    what is computed again on purpose, 0 for all else."""
 
-    __slots__ = ("args", "draws", "expected", "form", "function", "guard", "kwargs", "outputs", "reads", "single",
-                 "writes")
+    __slots__ = ("args", "draws", "expected", "form", "function", "guard", "kwargs", "outputs", "part", "reads",
+                 "single", "writes")
 
     def __init__(self, function: Any, args: Any, kwargs: Any, reads: Sequence[Slot], outputs: Sequence[Slot],
                  single: bool, writes: Sequence[Slot], guard: bool = False, expected: Any = None, draws: bool = False,
-                 form: list[Slot | None] | None = None):
+                 form: list[Slot | None] | None = None, part: int = 0):
         self.function, self.args, self.kwargs = function, args, kwargs
         self.reads, self.outputs, self.single, self.writes = list(reads), list(outputs), single, list(writes)
-        self.guard, self.expected, self.draws, self.form = guard, expected, draws, form
+        self.guard, self.expected, self.draws, self.form, self.part = guard, expected, draws, form, part
 
     @property
     def decides(self) -> bool:
@@ -86,7 +87,8 @@ class Step:
         values = {s.number: renamed.get(s.number, s) for s in self.reads}
         return Step(self.function, filled(self.args, values), filled(self.kwargs, values),
                     [values[s.number] for s in self.reads], self.outputs, self.single,
-                    [values.get(s.number, s) for s in self.writes], self.guard, self.expected, self.draws, self.form)
+                    [values.get(s.number, s) for s in self.writes], self.guard, self.expected, self.draws, self.form,
+                    self.part)
 
 
 def filled(x: Any, values: dict[int, Any]) -> Any:
@@ -146,6 +148,7 @@ class Recorder(TorchFunctionMode):
         self._slots: dict[int, _Seen] = {}
         self._memory: dict[int, list[int]] = {}  # a storage: its root, and how many living tensors have slots in it
         self.count = 0
+        self.part = self.parts = 0
         self.inputs = [self._slot(x) for x in inputs]
         self._given = {s.root for s in self.inputs}
         self._moving = set(self._given)  # roots of what depends on the inputs, or was drawn
@@ -155,6 +158,15 @@ class Recorder(TorchFunctionMode):
         if self.why is None:
             self.why = f"{why}, at {line_of(user_site())}"
             self.steps.clear()
+
+    def anew(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        """Run what computes again, to save memory, what was computed before: no step of it is a repeat."""
+        outer = self.part
+        try:
+            self.part = self.parts = self.parts + 1
+            return function(*args, **options)
+        finally:
+            self.part = outer
 
     # ----- slots -----
 
@@ -277,7 +289,7 @@ class Recorder(TorchFunctionMode):
         templates = self._template(args), self._template(kwargs)
         slots = [self.known(x) or self._slot(x) for x in outputs]
         draws = calls.drawn(function, kwargs)
-        step = Step(function, *templates, reads, slots, single, writes, draws=draws)
+        step = Step(function, *templates, reads, slots, single, writes, draws=draws, part=self.part)
         if not single and result is not None:
             made = {id(x): s for x, s in zip(outputs, slots, strict=True)}
             step.form = [made.get(id(x)) for x in result]

@@ -240,8 +240,12 @@ def ancestors(start: Iterable[Node], oldest: int = 0) -> list[Node]:
 _number = operator.attrgetter("number")
 
 
-def different_traces(a: Node, b: Node) -> TraceError:
+class DifferentTraces(TraceError):
+    """Operands of two traces meet."""
+
+
+def different_traces(a: Node, b: Node) -> DifferentTraces:
     """The error for operands of two traces."""
-    return TraceError(
+    return DifferentTraces(
         f"two arrays of different traces meet: one made in {line_of(a.site)}, one in {line_of(b.site)}, at "
         f"{line_of(user_site())}; pass both through the same dlfeval")

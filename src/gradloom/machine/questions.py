@@ -63,6 +63,18 @@ def heard(function: Callable[..., Any], /, *args: Any) -> Any:
     return under([recording], function, *args)
 
 
+def called(function: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
+    """A call of this library's own that recordings repeat, as they repeat those of torch."""
+    if thread.recording:
+        return thread.recording.__torch_function__(function, (), args, options)
+    return function(*args, **options)
+
+
+def computed_anew(function: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
+    """Run what computes again what was let go: a recording does not take the first for the second."""
+    return thread.recording.anew(function, *args, **options) if thread.recording else function(*args, **options)
+
+
 def ends_recording(why: str) -> None:
     """What acts on the world, unheard: a recording of this thread ends there, and the call goes on."""
     if thread.recording:

@@ -2,7 +2,6 @@
 walks."""
 from __future__ import annotations
 
-import copy
 import math
 import warnings
 from collections.abc import Sequence
@@ -114,7 +113,8 @@ class SparseResult:
         """As SciPy's, of fresh arrays."""
         if self._empty is None:
             return scipy.sparse.csr_array(self._values.numpy())
-        found = copy.copy(self._empty)  # cheaper than making and checking a new one
+        found = object.__new__(scipy.sparse.csr_array)  # cheaper than making and checking a new one
+        vars(found).update(vars(self._empty))
         found.data, found.indices, found.indptr = self._values.numpy(), found.indices.copy(), found.indptr.copy()
         return found
 

@@ -17,9 +17,10 @@ import torch
 
 from ...core.trace import Node
 from ...machine.dtypes import NUMBER_TYPES, Tensor
-from ...machine.finite import finite
+from ...machine.finite import all_finite
 from .entries import Entries, Indices, Part, Places, whole
 
+MANY = 4  # times the entries that vary: so many are evaluated whole
 Place = tuple[int, int]  # of a partial: the node, in the order of the trace, and the operand
 
 
@@ -115,23 +116,22 @@ class Accumulation:
 
     def values(self, order: Sequence[Node]) -> Tensor:
         """The entries of the pattern, in its order, in fresh memory."""
-        constant, varying, sums = self.result or self._result()
-        if not self.steps or sums is None:
-            return constant.clone()
-        slots = torch.empty(self.count, dtype=torch.float64, device="cpu")
-        slots[:1] = 1
-        self._take_all(order, slots, False)
-        # quick way: what was not selected counts for nothing, which only an infinity needs; the plain one is `True`
-        if any([s.selects or order[s.place[0]].trace.guarded for s in self.steps]) and not finite(slots):
-            self._take_all(order, slots, True)
-        values: Tensor = sums.values(slots)
-        if varying is None:  # all of them
-            return values
-        return constant.index_copy(0, varying, values)
+        values = self._values(order, False)
+        # as in every walk: what was not selected may have been infinite; once more, with 0 times infinity as 0
+        guarded = any([step.selects or order[step.place[0]].trace.guarded for step in self.steps])
+        if guarded and not all_finite([values]):
+            return self._values(order, True)
+        return values
 
-    def _take_all(self, order: Sequence[Node], slots: Tensor, guarded: bool) -> None:
+    def _values(self, order: Sequence[Node], guarded: bool) -> Tensor:
+        constant, varying, sums = self.result or self._result()
+        if sums is None:
+            return constant.clone()
+        slots = torch.ones(self.count, dtype=torch.float64, device="cpu")
         for step in self.steps:
             self._take(step, order[step.place[0]], slots, guarded)
+        values: Tensor = sums.values(slots)
+        return values if varying is None else constant.index_copy(0, varying, values)
 
     def _result(self) -> tuple[Tensor, Tensor | None, Sums | None]:
         """The entries that are constant; the places of those that vary, None where all do, and their values from the
@@ -147,9 +147,14 @@ class Accumulation:
             there = np.zeros(count, dtype=bool)
             there[entry[varies]] = True
             varying = np.flatnonzero(there)
-            sums = Sums.of((np.cumsum(there) - 1)[entry[varies]], len(varying), p.taken(varies, None),
-                           constant[varying])
-            varying = None if len(varying) == count else _given(varying)
+            p, entry = p.taken(np.flatnonzero(varies), None), entry[varies]
+            if len(entry) == len(varying) and count <= MANY * len(varying):  # quick way: of all entries, most times 0
+                coefficients, slots = np.zeros(count), np.zeros(count, dtype=np.int64)
+                coefficients[entry], slots[entry] = p.coefficients, p.slots
+                sums, varying = Sums(constant if constant.any() else None, [(coefficients, slots)]), None
+            else:
+                sums = Sums.of((np.cumsum(there) - 1)[entry], len(varying), p, constant[varying])
+                varying = None if len(varying) == count else _given(varying)
         self.result = _given(constant), varying, sums
         self.ends = None
         return self.result  # type: ignore[no-any-return]
@@ -170,14 +175,12 @@ class Accumulation:
                 partial = (partial if partial.shape == step.shape else partial.expand(step.shape)).reshape(-1)
                 partial = partial if step.rows is None else partial.index_select(0, step.rows)
         before, product = step.entries.values(slots), slots[step.slots]
-        if not isinstance(before, Tensor) and before == 1:
-            product[...] = partial
-            return
         if isinstance(before, Tensor) and before.ndim:
             torch.mul(before, partial, out=product)
         else:
-            product[...] = before * partial
-        if guarded and (node.trace.guarded or step.selects):
+            found = partial if not isinstance(before, Tensor) and before == 1 else before * partial
+            product.copy_(found) if isinstance(found, Tensor) else product.fill_(found)
+        if guarded and (step.selects or node.trace.guarded):
             product.masked_fill_(torch.as_tensor((before == 0) | (partial == 0), device="cpu"), 0)
 
 
