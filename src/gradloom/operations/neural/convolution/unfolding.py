@@ -1,6 +1,7 @@
 """Images as columns of windows, and columns added up to images: torch's unfold and fold, each the other's transpose."""
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,12 +17,12 @@ aten = torch.ops.aten
 
 
 def _unfold_kernel(x: Tensor, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Tensor:
-    y = aten.im2col(x.reshape(-1, *x.shape[-3:]), kernel, dilation, padding, stride)
+    y = aten.im2col(x.reshape(math.prod(x.shape[:-3]), *x.shape[-3:]), kernel, dilation, padding, stride)
     return y.reshape(*x.shape[:-3], *y.shape[1:])
 
 
 def _fold_kernel(x: Tensor, sizes: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Tensor:
-    y = aten.col2im(x.reshape(-1, *x.shape[-2:]), sizes, kernel, dilation, padding, stride)
+    y = aten.col2im(x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:]), sizes, kernel, dilation, padding, stride)
     return y.reshape(*x.shape[:-2], *y.shape[1:])
 
 
@@ -44,11 +45,12 @@ _unfold = multilinear(
     "unfold", _unfold_kernel, act=_on_block(3),
     transposes={"x": lambda y_bar, x_shape, kernel, stride, padding, dilation: fold(
         y_bar, tuple(x_shape[-2:]), kernel, stride, padding, dilation)},
-    samples=[((2, 2, 4, 5), _SAMPLES[0]), ((1, 4, 3), _SAMPLES[1])])
+    samples=[((2, 2, 4, 5), _SAMPLES[0]), ((1, 4, 3), _SAMPLES[1]), ((0, 1, 4, 5), _SAMPLES[0])])
 _fold = multilinear(
     "fold", _fold_kernel, act=_on_block(2),
     transposes={"x": lambda y_bar, kernel, stride, padding, dilation: unfold(y_bar, kernel, stride, padding, dilation)},
-    samples=[((2, 12, 10), {**_SAMPLES[0], "sizes": (4, 5)}), ((4, 8), {**_SAMPLES[1], "sizes": (4, 3)})])
+    samples=[((2, 12, 10), {**_SAMPLES[0], "sizes": (4, 5)}), ((4, 8), {**_SAMPLES[1], "sizes": (4, 3)}),
+             ((0, 6, 10), {**_SAMPLES[0], "sizes": (4, 5)})])
 
 
 def unfold(x: Any, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Any:
