@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ..machine.caches import cache
-from ..machine.dtypes import Tensor
+from ..machine.dtypes import NUMBER_TYPES, Tensor
 from .axis import Index
 from .block import Block
 from .factors import Factor, contracted, repeated
@@ -135,6 +135,21 @@ def dense(block: Block, conjugate: bool = False) -> Tensor:
     """The Block as one new array."""
     out = torch.zeros((*block.shape, *block.in_shape), dtype=block.dtype, device=block.device)
     return write(block, out, zeroed=True, clean=True, conjugate=conjugate)
+
+
+def held(block: Block) -> Tensor | None:
+    """The entries of a Block that holds them all as they are, without a copy; None of any other."""
+    if len(block.terms) != 1:
+        return None
+    (term,) = block.terms
+    if len(term.factors) != 1 or term.conjugate or type(term.coefficient) not in NUMBER_TYPES or term.coefficient != 1:
+        return None
+    ((array, ids),) = term.factors
+    axes = (*term.out, *term.inn)
+    if ids != tuple([i for axis in axes for i in axis.indices]) or any([axis.positions is not None for axis in axes]):
+        return None
+    shape = (*block.shape, *block.in_shape)
+    return array.reshape(shape) if array.numel() == math.prod(shape) and array.dtype is block.dtype else None
 
 
 # ----- pooled memory --------------------------------------------------------------------------------------------------

@@ -24,10 +24,11 @@ _plain: set[type] = {int, float, complex, bool, str, bytes, type(None)}
 class Structure:
     """What remains of a container without its leaves."""
 
-    __slots__ = ("spec",)
+    __slots__ = ("_paths", "spec")
 
     def __init__(self, spec: Any):
         self.spec = spec
+        self._paths: list[tuple[Any, ...]] | None = None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Structure) and self.spec == other.spec
@@ -37,7 +38,9 @@ class Structure:
 
     def paths(self) -> list[tuple[Any, ...]]:
         """One path of keys per leaf, in order."""
-        return [()] if self.spec is None else [tuple(path) for path in optree.treespec_paths(self.spec)]
+        if self._paths is None:
+            self._paths = [()] if self.spec is None else [tuple(path) for path in optree.treespec_paths(self.spec)]
+        return self._paths
 
 
 _SINGLE = Structure(None)

@@ -45,7 +45,7 @@ from .movement import (
     vectors,
 )
 from .neural import attention, embedding, encoding, resizing, softmax
-from .neural.convolution import convolution, transposed
+from .neural.convolution import convolution, transposed, unfolding
 from .neural.losses import losses
 from .neural.normalization import crosschannel, normalization
 from .neural.pooling import pooling, unpooling

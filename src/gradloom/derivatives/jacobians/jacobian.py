@@ -27,7 +27,7 @@ from .combination import Combination, VectorSpace, product, recorded_rows
 from .description import explained, shown
 from .parts import SMALL, Leaf, Source
 from .transposed import TransposedJacobian
-from .writing import write_large, written_whole
+from .writing import entries, write_large
 
 OPTION = "dljacobian(u, x, enable_higher_derivatives=True)"
 
@@ -191,8 +191,7 @@ class Jacobian(VectorSpace, JacobianWords):
             return self._recorded_rows(i, j)
         block = self._source.block(i, j)
         kind, conj = self._entries(block, i, j, conjugate)
-        return self._result(written_whole(block, torch.zeros(shape, dtype=self.dtype, device=u.device), kind, conj),
-                            None)
+        return self._result(entries(block, shape, self.dtype, u.device, kind, conj), None)
 
     @property
     def _recorded(self) -> bool:
@@ -244,8 +243,8 @@ class Jacobian(VectorSpace, JacobianWords):
         for i, j, there in self._places():
             block = self._source.block(i, j)
             if block is not None:
-                part = torch.zeros((*block.shape, *block.in_shape), dtype=self.dtype, device=block.device)
-                part = written_whole(block, part, *self._entries(block, i, j, False))
+                part = entries(block, (*block.shape, *block.in_shape), self.dtype, block.device,
+                               *self._entries(block, i, j, False))
                 result[there] = part.reshape(result[there].shape)
         return self._result(result, None)
 

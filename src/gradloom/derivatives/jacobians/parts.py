@@ -173,14 +173,18 @@ class Source:
         u: Any = self.us[i].node
         xs: list[Any] = [self.xs[c].node for c in columns]
         nodes = list(dict.fromkeys(xs))
+        finite = False
         if backwards:
             seeds = {u: torch.eye(self.us[i].size, dtype=u.dtype, device=self.us[i].device)}
-            found = pulled(self._reached[i], seeds, nodes)
+            found = pulled(self._reached[i], seeds, nodes, finite_only=True)
+            finite = all_finite(found)
+            if not finite and u.trace.guarded:
+                found = pulled(self._reached[i], seeds, nodes)
         else:
             (tangents,) = pushed(self._reached[i], _all_directions(nodes, self.us[i].device), [u])
             sizes = [math.prod(x.shape) for x in nodes]
             found = [part.movedim(0, -1) for part in tangents.split(sizes)]
-        if not all_finite(found):
+        if not finite and not all_finite(found):
             self._ways[i] = [way._replace(plain=False, nbytes=None) for way in self._ways[i]]
             return False
         made = dict(zip(nodes, found, strict=True))

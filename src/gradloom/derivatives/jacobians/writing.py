@@ -10,7 +10,7 @@ import torch
 
 from ...blocks import action
 from ...blocks.block import Block
-from ...blocks.dense import dense, lent_memory, write, written
+from ...blocks.dense import dense, held, lent_memory, write, written
 from ...core.errors import ShapeError, TypeRefused
 from ...core.progress import progress
 from ...machine.conversion import to_numpy
@@ -29,6 +29,14 @@ def written_whole(block: Block | None, memory: Tensor, kind: str, conjugate: boo
         return write(block, memory, zeroed=zeroed, clean=clean, conjugate=conjugate)
     plain, other = dense(block), dense(block, conjugate=True)
     return memory.copy_((plain if kind == "both" else plain.conj()) + other)
+
+
+def entries(block: Block | None, shape: tuple[int, ...], dtype: torch.dtype, device: Any, kind: str,
+            conjugate: bool) -> Tensor:
+    """The entries as an array that nobody writes to."""
+    if kind == "both" and block is not None and block.dtype is dtype and (whole := held(block)) is not None:
+        return whole  # quick way: it is there; the plain one is below
+    return written_whole(block, torch.zeros(shape, dtype=dtype, device=device), kind, conjugate)
 
 
 def write_large(block: Block | None, out: Any, shape: tuple[int, ...], dtype: torch.dtype,

@@ -11,6 +11,7 @@ from ...machine.caches import cache
 from .signature import outline, signature
 
 KEPT_PLANS = 256
+KEPT_ROWS = 1 << 19  # of all keys together, which hold an account of each node: some tens of megabytes
 _plans: OrderedDict[Any, Any] = cache(f"{__name__}._plans", OrderedDict())
 _lock = threading.Lock()
 
@@ -21,11 +22,12 @@ _ABSENT = object()
 class _Key:
     """A key that is hashed once."""
 
-    __slots__ = ("hashed", "value")
+    __slots__ = ("hashed", "rows", "value")
 
-    def __init__(self, value: Any):
+    def __init__(self, value: Any, rows: int):
         self.value = value
         self.hashed = hash(value)
+        self.rows = rows
 
     def __hash__(self) -> int:
         return self.hashed
@@ -40,7 +42,7 @@ def remembered(kind: str, outputs: Sequence[Node], inputs: Sequence[Node], find:
     its = (outline if roughly else signature)(outputs, inputs)
     if its is None:
         return find()
-    key = _Key((kind, its, extra))
+    key = _Key((kind, its, extra), len(its[0]))
     with _lock:
         found = _plans.get(key, _ABSENT)
         if found is not _ABSENT:
@@ -49,8 +51,9 @@ def remembered(kind: str, outputs: Sequence[Node], inputs: Sequence[Node], find:
     found = find()
     with _lock:
         _plans[key] = found
-        while len(_plans) > KEPT_PLANS:
-            _plans.popitem(last=False)
+        rows = sum([k.rows for k in _plans])
+        while len(_plans) > KEPT_PLANS or rows > KEPT_ROWS and len(_plans) > 1:
+            rows -= _plans.popitem(last=False)[0].rows
     return found
 
 

@@ -44,11 +44,13 @@ from .steps import output_of
 
 
 def pull(outputs: Seeds, targets: Sequence[Node], *, recorded: bool = False, lead: tuple[int, ...] = (),
-         release: bool = False, values_of: Callable[[Node], list[Any]] | None = None) -> list[Any]:
+         release: bool = False, values_of: Callable[[Node], list[Any]] | None = None,
+         finite_only: bool = False) -> list[Any]:
     """The pull walk (pull.py), right also where values meet."""
     if targets and targets[0].trace.meetings:
         outputs = _with_turns(outputs, targets, recorded, lead)
-    return pulling.pull(outputs, targets, recorded=recorded, lead=lead, release=release, values_of=values_of)
+    return pulling.pull(outputs, targets, recorded=recorded, lead=lead, release=release, values_of=values_of,
+                        finite_only=finite_only)
 
 
 def push(outputs: Sequence[Node], seeds: Seeds, *, recorded: bool = False, lead: tuple[int, ...] = ()) -> list[Any]:

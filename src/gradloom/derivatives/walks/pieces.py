@@ -14,9 +14,12 @@ from .meetings import pull, push
 PIECE = 1 << 20  # bytes of the widest array of one walk
 
 
-def pulled(between: Collection[Node], seeds: dict[Node, Tensor], targets: Sequence[Node]) -> list[Tensor]:
-    """Cotangents (directions, *shape) of the targets from seeds (directions, u.size) of the outputs."""
-    return _in_pieces(between, seeds, targets, lambda given, lead: pull(given, targets, lead=lead))
+def pulled(between: Collection[Node], seeds: dict[Node, Tensor], targets: Sequence[Node],
+           finite_only: bool = False) -> list[Tensor]:
+    """Cotangents (directions, *shape) of the targets from seeds (directions, u.size) of the outputs; `finite_only` as
+    of `pull`."""
+    return _in_pieces(between, seeds, targets,
+                      lambda given, lead: pull(given, targets, lead=lead, finite_only=finite_only))
 
 
 def pushed(between: Collection[Node], seeds: dict[Node, Tensor], outputs: Sequence[Node]) -> list[Tensor]:

@@ -21,22 +21,23 @@ _number = operator.attrgetter("number")
 
 
 def pull(outputs: dict[Node, Any], targets: Sequence[Node], *, recorded: bool = False, lead: tuple[int, ...] = (),
-         release: bool = False, values_of: Reader | None = None) -> list[Any]:
+         release: bool = False, values_of: Reader | None = None, finite_only: bool = False) -> list[Any]:
     """Cotangents of the targets from cotangents of the outputs; None where no output depends on a target.
 
     Cotangents are tensors, dlarrays (`recorded`: the walk is itself traced) or Blocks (then `values_of` gives a node's
     values). `lead`: sizes of leading axes that every cotangent carries. `release`: drop what the walk has used, which a
-    walk of tensors without leading axes can do.
+    walk of tensors without leading axes can do. `finite_only`: the caller looks whether all is finite, and takes
+    nothing else of a walk of tensors with leading axes.
     """
     try:
-        return _pulled(outputs, targets, recorded, lead, release, values_of)
+        return _pulled(outputs, targets, recorded, lead, release, values_of, finite_only)
     except FAILURES as error:
         refuse_in_words(error)
         raise
 
 
 def _pulled(outputs: dict[Node, Any], targets: Sequence[Node], recorded: bool, lead: tuple[int, ...], release: bool,
-            values_of: Reader | None) -> list[Any]:
+            values_of: Reader | None, finite_only: bool) -> list[Any]:
     asked = set(targets)
     order, active = between(outputs, asked)
     bars = {node: bar for node, bar in outputs.items() if node in active}
@@ -47,7 +48,7 @@ def _pulled(outputs: dict[Node, Any], targets: Sequence[Node], recorded: bool, l
     elif lead:
         seeds = bars.copy()
         found = _unguarded(bars, order, active, asked, lead)
-        if not all_finite(found.values()):  # as below
+        if not finite_only and not all_finite(found.values()):  # as below
             found = _plain(seeds, order, active, asked, reader(), lead)
     else:
         guard = bool(order) and order[0].trace.guarded
@@ -79,8 +80,10 @@ def _plain(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: se
         if node in asked:
             found[node] = y_bar
         parents = node.parents
+        if not parents:
+            continue
         # rows that are repeated for each direction need not be, and are read as the others are
-        if type(y_bar) is not Block and (not lead or node.shape is not None
+        if not node.operation.ordinary and type(y_bar) is not Block and (not lead or node.shape is not None
                                          and tuple(y_bar.shape) == (*lead, *node.shape)):
             at = node.operation.reads_at(node.params) if node.operation.reads_at is not None else None
             if at is not None and parents[0] in active:

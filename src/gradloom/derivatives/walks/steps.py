@@ -108,7 +108,7 @@ def handles(node: Node) -> list[Any]:
 
 def hand(bars: dict[Node, Any], owned: set[Node] | None, parent: Any, bar: Any, lead: tuple[int, ...] = ()) -> None:
     """A cotangent to a parent: in its shape and type, added to what is there."""
-    if bar.shape != parent.shape or bar.dtype is not parent.dtype:
+    if (bar.shape[len(lead):] if lead else bar.shape) != parent.shape or bar.dtype is not parent.dtype:
         bar = fitted(bar, parent, lead)
     if parent in bars:
         add(bars, owned, parent, bar)

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ...core.array import dlarray, raw
 from ...core.declare import general, public
 from ...machine.dtypes import Tensor
 from ..movement.axes import array, matrix_transpose
@@ -121,8 +120,7 @@ def lu(x: Any, /) -> Any:
     Source: SciPy linalg.lu, MATLAB lu.
     """
     x = array(x)
-    p, l, u = lu_operation.apply((matrices(x, "lu"),), {}, (leading(x),) * 3)
-    return LUResult(dlarray._made(raw(p), None, leading(x)), l, u)
+    return LUResult(*lu_operation.apply((matrices(x, "lu"),), {}, (leading(x),) * 3))
 
 
 # ----- in one array, as LAPACK has them -----

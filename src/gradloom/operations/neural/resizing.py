@@ -13,7 +13,9 @@ from ...blocks import action
 from ...blocks.block import Block
 from ...core.array import dlarray
 from ...core.declare import multilinear
+from ...machine.caches import remembered
 from ...machine.dtypes import Tensor
+from ...machine.questions import thread
 from .spatial import Sizes, along_last_axes
 
 aten = torch.ops.aten
@@ -40,10 +42,20 @@ def _back_kernel(y: Tensor, kernel: str, size: Sizes, rest: tuple[Any, ...], spa
 def _weights(kernel: str, n: int, m: int, k: int, d: int, rest: tuple[Any, ...], like: Tensor) -> Tensor:
     """(n, m): what the kernel makes of the unit vectors along axis k of d. They lie along the last axis: antialiasing
     to a width of 1 is wrong in torch 2.13."""
-    dtype = like.dtype if like.dtype in (torch.float32, torch.float64) else torch.float32
+    if thread.recording:
+        return _of_units(kernel, n, m, k, d, rest, like.dtype, like.device)
+    return _kept_of_units(kernel, n, m, k, d, rest, like.dtype, like.device)
+
+
+def _of_units(kernel: str, n: int, m: int, k: int, d: int, rest: tuple[Any, ...], of: torch.dtype,
+              device: torch.device) -> Tensor:
+    dtype = of if of in (torch.float32, torch.float64) else torch.float32
     lone, scales = (1,) * (d - 1), (*[None] * (d - 1), rest[len(rest) - d + k])
-    units = torch.eye(n, dtype=dtype, device=like.device).reshape(n, 1, *lone, n)
-    return getattr(aten, kernel)(units, (*lone, m), *rest[:len(rest) - d], *scales).reshape(n, m).to(like.dtype)
+    units = torch.eye(n, dtype=dtype, device=device).reshape(n, 1, *lone, n)
+    return getattr(aten, kernel)(units, (*lone, m), *rest[:len(rest) - d], *scales).reshape(n, m).to(of)
+
+
+_kept_of_units = remembered(16)(_of_units)
 
 
 def _along_axes(block: Block, kernel: str, size: Sizes, rest: tuple[Any, ...], spatial: Sizes,

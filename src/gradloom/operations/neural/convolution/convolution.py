@@ -39,7 +39,7 @@ def _kernel(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Sizes, paddi
             dilation: Sizes, groups: int) -> Tensor:
     d = len(stride)
     x, weight = laid_out(x, weight, dilation)
-    if bias is not None and _plain(x, weight, bias, d):
+    if _plain(x, weight, bias, d):  # quick way without a bias; the plain one is below
         return torch.convolution(settled(x), settled(weight), bias, stride, padding, dilation, False, (0,) * d, groups)
     return _with_bias(forward(x, weight, stride, padding, dilation, groups), bias, d)
 
@@ -54,9 +54,9 @@ def _transposed_kernel(x: Tensor, weight: Tensor, bias: Tensor | None, stride: S
     return _with_bias(to_input(x, weight, stride, padding, dilation, groups, sizes), bias, d)
 
 
-def _plain(x: Tensor, weight: Tensor, bias: Tensor, d: int) -> bool:
-    return (x.ndim == d + 2 and weight.ndim == d + 2 and bias.ndim == 1
-            and not any(a.is_complex() for a in (x, weight, bias)))
+def _plain(x: Tensor, weight: Tensor, bias: Tensor | None, d: int) -> bool:
+    return (x.ndim == d + 2 == weight.ndim and not x.is_complex() and not weight.is_complex()
+            and (bias is None or bias.ndim == 1 and not bias.is_complex()))
 
 
 def _with_bias(y: Tensor, bias: Tensor | None, d: int) -> Tensor:

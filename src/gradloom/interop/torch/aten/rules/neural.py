@@ -12,6 +12,7 @@ from .....core.array import dlarray, raw
 from .....core.errors import ShapeError, TypeRefused, line_of, user_site
 from .....core.labels import described
 from .....core.tables import OPERATIONS
+from .....operations.neural.convolution.unfolding import fold, unfold
 from .....operations.neural.pooling.adaptive import averaged
 from ....by_position import put_at
 from ....protocol import constant, gl
@@ -48,6 +49,16 @@ def _convolution(x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dila
             per_axis(output_padding, d), strict=True))
         y = OPERATIONS["dltranspconv"].apply((x, weight, bias), {**params, "sizes": sizes})
     return gl.squeeze(y, axis=0) if single else y
+
+
+@rule("im2col")
+def _im2col(x: Any, kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> Any:
+    return unfold(x, *(per_axis(option, 2) for option in (kernel_size, stride, padding, dilation)))
+
+
+@rule("col2im")
+def _col2im(x: Any, output_size: Any, kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> Any:
+    return fold(x, *(per_axis(option, 2) for option in (output_size, kernel_size, stride, padding, dilation)))
 
 
 # ----- normalization -----
