@@ -36,7 +36,7 @@ def _finite(arrays: Iterable[Tensor]) -> bool:
 
 def _total(arrays: Sequence[Tensor]) -> Tensor:
     sums = [x.sum(dtype=torch.float32) if x.dtype in HALF else x.sum() for x in arrays]
-    return sums[0] if len(sums) == 1 else sum(sums[1:], sums[0])
+    return sums[0] if len(sums) == 1 else torch.stack(sums).sum()
 
 
 def finite(array: Tensor) -> bool:
