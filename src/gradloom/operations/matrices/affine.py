@@ -58,9 +58,6 @@ _columns = multilinear(
     samples=[((3, 5), (2, 3), (2,), {}), ((3, 5), (2, 3), None, {})])
 
 
-_MATRICES = {"CB": 0, "BC": 1, "CT": 0, "TC": 1}  # where the channels of a matrix are
-
-
 @public(_linear)
 def fullyconnect(x: Any, weights: Any, bias: Any = None, /, *, data_format: str | None = None) -> Any:
     """Weights times the channels of x, plus a bias. C and S axes are merged, C first, then S in their order.
@@ -76,14 +73,18 @@ def fullyconnect(x: Any, weights: Any, bias: Any = None, /, *, data_format: str 
 
     Source: MATLAB fullyconnect.
     """
-    # quick way: a labelled matrix with weights and bias in its type, as in a network; the plain one is below
-    if type(x) is type(weights) is type(bias) is dlarray and data_format is None:
-        channel = _MATRICES.get(x._labels)  # type: ignore[arg-type]
+    # quick way: what networks have, in one type, merging and moving no axis; the plain one is below
+    if type(x) is type(weights) is type(bias) is dlarray and x._labels is not None and data_format is None:
+        own = x._labels
         a, w, b = x._value, weights._value, bias._value
-        if (channel is not None and w.ndim == 2 and a.shape[channel] == w.shape[1] and b.shape == w.shape[:1]
-            and a.dtype is w.dtype is b.dtype):
-            made: dlarray = (_linear if channel else _columns).apply((x, weights, bias), labels=x._labels)
-            return made
+        last = own[-1:] == "C" and "S" not in own
+        if ((last or own in ("CB", "CT")) and w.ndim == 2 and a.shape[-1 if last else 0] == w.shape[1]
+            and b.shape == w.shape[:1] and a.dtype is w.dtype is b.dtype):
+            if a.ndim == 2:
+                return (_linear if last else _columns).apply((x, weights, bias), labels=own)
+            flat = OPERATIONS["reshape"].apply((x,), {"shape": (math.prod(a.shape[:-1]), a.shape[-1])})
+            y = _linear.apply((flat, weights, bias))
+            return OPERATIONS["reshape"].apply((y,), {"shape": (*a.shape[:-1], w.shape[0])}, own)
     x, weights = array(x), array(weights)
     bias = None if bias is None else array(bias)
     labelled = labels_of(x) is not None
