@@ -31,7 +31,7 @@ def test_a_matrix_with_gaps_is_not_left_to_the_library_that_reads_it_element_by_
     monkeypatch.setattr(products, "_WIDER", True)
     taken = []
     monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", lambda x, w, *rest: taken.append(w) or torch.nn.functional.linear(x, w, rest[0]), raising=False)
-    a, b = torch.randn(200, 100), torch.randn(100, 100, 2)
+    a, b = torch.randn(2000, 100), torch.randn(100, 100, 2)
     for right, laid_out in ((b[..., 0], False), (b[:, :1, 0].expand(100, 100), False), (b[:, :, 0].contiguous(), True), (b[:, :, 0].contiguous().mT, True)):
         taken.clear()
         torch.testing.assert_close(products.matrix_product(a, right), a @ right, rtol=1e-4, atol=1e-3)

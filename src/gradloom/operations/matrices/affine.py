@@ -73,6 +73,18 @@ def fullyconnect(x: Any, weights: Any, bias: Any = None, /, *, data_format: str 
 
     Source: MATLAB fullyconnect.
     """
+    # quick way: what networks have, in one type, merging and moving no axis; the plain one is below
+    if type(x) is type(weights) is type(bias) is dlarray and x._labels is not None and data_format is None:
+        own = x._labels
+        a, w, b = x._value, weights._value, bias._value
+        last = own[-1:] == "C" and "S" not in own
+        if ((last or own in ("CB", "CT")) and w.ndim == 2 and a.shape[-1 if last else 0] == w.shape[1]
+            and b.shape == w.shape[:1] and a.dtype is w.dtype is b.dtype):
+            if a.ndim == 2:
+                return (_linear if last else _columns).apply((x, weights, bias), labels=own)
+            flat = OPERATIONS["reshape"].apply((x,), {"shape": (math.prod(a.shape[:-1]), a.shape[-1])})
+            y = _linear.apply((flat, weights, bias))
+            return OPERATIONS["reshape"].apply((y,), {"shape": (*a.shape[:-1], w.shape[0])}, own)
     x, weights = array(x), array(weights)
     bias = None if bias is None else array(bias)
     labelled = labels_of(x) is not None
