@@ -52,6 +52,18 @@ def accumulated():
     return found(*gl.trainnet(x, t, network(), "index-crossentropy", options(max_epochs=2, accumulate=3)), ["loss"])
 
 
+def statistics():
+    """Batch normalization over images, in a network within the network, too: the last mini-batch has one observation, and one process none."""
+    rng = np.random.default_rng(3)
+    x, t = rng.normal(size=(21, 2, 4, 4)) + 3, np.arange(21) % 3
+    gl.rng(RANK)
+    inner = gl.dlnetwork([L.Convolution2d(2, 3), L.BatchNormalization(mean_decay=0.3, variance_decay=0.2), L.Tanh()], initialize=False)
+    net = gl.dlnetwork([L.ImageInput((4, 4, 2)), L.Convolution2d(3, 3, padding="same"), L.BatchNormalization(), L.ReLU(), L.Network(inner),
+                        L.FullyConnected(3), L.Softmax()], dtype="float64")
+    its = options(max_epochs=3, accumulate=2, mini_batch_size=4, metrics="accuracy", l2_regularization=0.01)
+    return found(*gl.trainnet(x, t, net, "crossentropy", its), ["loss", "accuracy"])
+
+
 def sequences():
     rng = np.random.default_rng(1)
     x, t = [rng.normal(size=(4 + k % 3, 2)) for k in range(11)], np.arange(11) % 2
@@ -144,7 +156,7 @@ def jacobian():
     return {"many": np.asarray(found["many"]), "few": np.asarray(found["few"])}
 
 
-CASES = {case.__name__: case for case in (first_order, accumulated, sequences, lbfgs, lm, dropped, own_loop, checkpointed, jacobian)}
+CASES = {case.__name__: case for case in (first_order, accumulated, statistics, sequences, lbfgs, lm, dropped, own_loop, checkpointed, jacobian)}
 
 
 def failing(how):

@@ -53,7 +53,7 @@ def results(tmp_path_factory):
 
 
 @pytest.mark.parametrize("size", [2, 3])
-@pytest.mark.parametrize("case", ["first_order", "accumulated", "sequences", "lbfgs", "lm", "own_loop", "checkpointed", "jacobian"])
+@pytest.mark.parametrize("case", ["first_order", "accumulated", "statistics", "sequences", "lbfgs", "lm", "own_loop", "checkpointed", "jacobian"])
 def test_several_processes_find_what_one_finds(results, case, size):
     [alone] = results(case, 1)
     assert all(np.isfinite(numbers).all() for numbers in alone.values())
@@ -64,7 +64,7 @@ def test_several_processes_find_what_one_finds(results, case, size):
 
 
 @pytest.mark.parametrize("size", [2, 3])
-@pytest.mark.parametrize("case", ["first_order", "lm", "dropped", "own_loop"])
+@pytest.mark.parametrize("case", ["first_order", "statistics", "lm", "dropped", "own_loop"])
 def test_each_process_has_the_same_bits(results, case, size):
     first, *others = results(case, size)
     for table in others:
