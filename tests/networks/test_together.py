@@ -1,5 +1,6 @@
 """Batch normalization of a mini-batch in parts: values, statistics and gradients are those of the whole."""
 
+import itertools
 import threading
 
 import numpy as np
@@ -55,7 +56,7 @@ def test_parts_give_what_the_whole_gives(cuts, labels):
     shape = tuple({"B": 9, "C": 2, "S": 4}[letter] for letter in labels)
     x, t = gl.dlarray(rng.normal(size=shape) + 5, labels), gl.dlarray(rng.normal(size=(9, 2)), "BC")
     _, expected, x_bar, state = gl.dlfeval(model_loss, net, x, t, 9)
-    parts = [slice(a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
+    parts = [slice(a, b) for a, b in itertools.pairwise(cuts)]
 
     def work(k, summed):
         with together(summed):
