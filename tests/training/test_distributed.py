@@ -23,7 +23,7 @@ def environment():
     return {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE")} | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
 
 
-def run(case, folder, size, *more, timeout=120):
+def run(case, folder, size, *more, timeout=240):
     """Run a case in several processes on the loopback (or alone): exit codes and what they said."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -56,7 +56,7 @@ def results(tmp_path_factory):
 @pytest.mark.parametrize("case", ["first_order", "accumulated", "statistics", "sequences", "lbfgs", "lm", "own_loop", "checkpointed", "jacobian"])
 def test_several_processes_find_what_one_finds(results, case, size):
     [alone] = results(case, 1)
-    assert all(np.isfinite(numbers).all() for numbers in alone.values())
+    assert all(np.isfinite(numbers).all() for name, numbers in alone.items() if name != "auc")  # which one observation has none of
     for table in results(case, size):
         assert set(table) == set(alone)
         for name, expected in alone.items():
