@@ -52,6 +52,18 @@ def accumulated():
     return found(*gl.trainnet(x, t, network(), "index-crossentropy", options(max_epochs=2, accumulate=3)), ["loss"])
 
 
+def statistics():
+    """Batch normalization over images, in a network within the network, too: the last mini-batch has one observation, and one process none."""
+    rng = np.random.default_rng(3)
+    x, t = rng.normal(size=(21, 2, 4, 4)) + 3, np.arange(21) % 3
+    gl.rng(RANK)
+    inner = gl.dlnetwork([L.Convolution2d(2, 3), L.BatchNormalization(mean_decay=0.3, variance_decay=0.2), L.Tanh()], initialize=False)
+    net = gl.dlnetwork([L.ImageInput((4, 4, 2)), L.Convolution2d(3, 3, padding="same"), L.BatchNormalization(), L.ReLU(), L.Network(inner),
+                        L.FullyConnected(3), L.Softmax()], dtype="float64")
+    its = options(max_epochs=3, accumulate=2, mini_batch_size=4, metrics="accuracy", l2_regularization=0.01)
+    return found(*gl.trainnet(x, t, net, "crossentropy", its), ["loss", "accuracy"])
+
+
 def sequences():
     rng = np.random.default_rng(1)
     x, t = [rng.normal(size=(4 + k % 3, 2)) for k in range(11)], np.arange(11) % 2
@@ -125,7 +137,26 @@ def large():
             "sizes": np.array([len(x) for x, _ in column]), "last": np.array([float(x.sum()) for x, _ in column])}
 
 
-CASES = {case.__name__: case for case in (first_order, accumulated, sequences, lbfgs, lm, dropped, own_loop, checkpointed)}
+def jacobian():
+    """Rows shared out: of an array with more entries along axis 0 than processes, and of one with fewer."""
+    gl.rng(0)
+    net, x = gl.dlnetwork([L.FeatureInput(4), L.FullyConnected(8), L.Tanh(), L.FullyConnected(3)], dtype="float64"), gl.dlarray(points(5)[0], "BC")
+    share, gather = (gl.distributed.share_rows, gl.distributed.gather_rows) if SIZE > 1 else (lambda u: u, lambda rows: rows)
+    if SIZE > 1:
+        gl.distributed.start()
+
+    def rows(net, some):
+        return gl.dljacobian(share(net.predict(x[:some])), net.learnables)
+
+    found = {}
+    for name, some in (("many", 5), ("few", 1)):
+        its = gl.dlfeval(lambda net, some=some: rows(net, some), net)
+        assert its.shape[0] <= 3 * -(-some // SIZE), its.shape
+        found[name] = gather(its.matrix())
+    return {"many": np.asarray(found["many"]), "few": np.asarray(found["few"])}
+
+
+CASES = {case.__name__: case for case in (first_order, accumulated, statistics, sequences, lbfgs, lm, dropped, own_loop, checkpointed, jacobian)}
 
 
 def failing(how):
@@ -146,6 +177,13 @@ def failing(how):
         gl.trainnet(x, t, network(), loss, options(max_epochs=5))
     finally:
         print(f"ended after {time.monotonic() - start:.1f} s", flush=True)
+
+
+def resumed(iterations):
+    """Training that ends after so many iterations, or goes on from where another number of processes ended."""
+    x, t = points()
+    its = options("adam", max_epochs=3, shuffle="every-epoch", max_iterations=int(iterations), checkpoint_path=sys.argv[2] + "/resumed", resume=True)
+    return found(*gl.trainnet(x, t, network(), "index-crossentropy", its), ["loss", "iteration"])
 
 
 def interrupted():
@@ -169,6 +207,8 @@ if __name__ == "__main__":
         failing(case)
     elif case == "interrupted":
         interrupted()
+    elif case == "resumed":
+        np.savez(f"{folder}/resumed_{sys.argv[3]}_{SIZE}_{RANK}.npz", **resumed(sys.argv[3]))
     else:
         for name in CASES if case == "all" else [case]:
             numbers = globals()[name]()

@@ -18,16 +18,20 @@ PROGRAM = Path(__file__).with_name("distributed_program.py")
 pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no torch.distributed")
 
 
-def run(case, folder, size, timeout=60):
+def environment():
+    paths = os.pathsep.join([str(Path(gl.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    return {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE")} | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+
+
+def run(case, folder, size, *more, timeout=240):
     """Run a case in several processes on the loopback (or alone): exit codes and what they said."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    paths = os.pathsep.join([str(Path(gl.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    env = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE")} | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+    env = environment()
     if size > 1:
         env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(size)}
-    started = [subprocess.Popen([sys.executable, str(PROGRAM), case, str(folder)], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    started = [subprocess.Popen([sys.executable, str(PROGRAM), case, str(folder), *more], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                 env=env | ({"RANK": str(k)} if size > 1 else {})) for k in range(size)]
     try:
         said = [process.communicate(timeout=timeout)[0] for process in started]
@@ -49,10 +53,10 @@ def results(tmp_path_factory):
 
 
 @pytest.mark.parametrize("size", [2, 3])
-@pytest.mark.parametrize("case", ["first_order", "accumulated", "sequences", "lbfgs", "lm", "own_loop", "checkpointed"])
+@pytest.mark.parametrize("case", ["first_order", "accumulated", "statistics", "sequences", "lbfgs", "lm", "own_loop", "checkpointed", "jacobian"])
 def test_several_processes_find_what_one_finds(results, case, size):
     [alone] = results(case, 1)
-    assert np.isfinite(alone["loss"]).all()
+    assert all(np.isfinite(numbers).all() for name, numbers in alone.items() if name != "auc")  # which one observation has none of
     for table in results(case, size):
         assert set(table) == set(alone)
         for name, expected in alone.items():
@@ -60,7 +64,7 @@ def test_several_processes_find_what_one_finds(results, case, size):
 
 
 @pytest.mark.parametrize("size", [2, 3])
-@pytest.mark.parametrize("case", ["first_order", "lm", "dropped", "own_loop"])
+@pytest.mark.parametrize("case", ["first_order", "statistics", "lm", "dropped", "own_loop"])
 def test_each_process_has_the_same_bits(results, case, size):
     first, *others = results(case, size)
     for table in others:
@@ -95,6 +99,31 @@ def test_a_process_that_fails_ends_the_others_with_its_name_and_the_line(tmp_pat
     if how == "raised":
         assert 'raise ValueError("the data of process 1 is broken")' in said[0].split("ProcessFailed")[1]
     assert float(said[0].split("ended after ")[1].split()[0]) < 20
+
+
+def test_torchrun_starts_it(tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(PROGRAM), "first_order", str(tmp_path)]
+    done = subprocess.run(command, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=180, check=False)
+    assert done.returncode == 0, done.stdout
+    codes, said = run("first_order", tmp_path, 1)
+    assert codes == [0], said
+    alone, first, second = (dict(np.load(tmp_path / f"first_order_{name}.npz")) for name in ("1_0", "2_0", "2_1"))
+    for name, expected in alone.items():
+        np.testing.assert_allclose(first[name], expected, rtol=1e-12, atol=1e-12, err_msg=name)
+        assert first[name].tobytes() == second[name].tobytes(), name
+
+
+def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
+    for size, iterations in ((2, "4"), (1, "8"), (3, "15")):
+        codes, said = run("resumed", tmp_path, size, iterations)
+        assert codes == [0] * size, said
+    other = tmp_path / "alone"
+    other.mkdir()
+    assert run("resumed", other, 1, "15")[0] == [0]
+    found, expected = (dict(np.load(path)) for path in (tmp_path / "resumed_15_3_0.npz", other / "resumed_15_1_0.npz"))
+    assert list(found["iteration"]) == list(range(1, 16))
+    for name in expected:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-11, atol=1e-11, err_msg=name)
 
 
 @pytest.mark.slow

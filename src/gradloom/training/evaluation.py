@@ -18,12 +18,13 @@ from .sources import Batch, batches
 
 
 class Part(NamedTuple):
-    """What one mini-batch gives: the mean of its loss and the weight of that mean, gradients of the mean, the network's
-    new state, and its outputs."""
+    """What one mini-batch gives: the mean of its loss and the weight of that mean, gradients, what those must be
+    multiplied with to be those of the sum, the network's new state, and its outputs."""
 
     loss: float
     weight: int
     gradients: Any
+    factor: int
     state: Any
     outputs: tuple[Any, ...]
 
@@ -38,22 +39,26 @@ class Differentiated:
     def __init__(self, loss: Loss, training: bool, outputs: bool, accelerated: bool):
 
         # what tells one recording from another first
-        def training_step(inputs: Sequence[Any], targets: Sequence[Any], masks: Sequence[Any], net: dlnetwork) -> Any:
+        def training_step(inputs: Sequence[Any], targets: Sequence[Any], masks: Sequence[Any], net: dlnetwork,
+                          summed: bool) -> Any:
             run = net.forward if training else net.predict
             y, state = run(*map(detach, inputs), return_state=True)  # data is constant
             ys = y if isinstance(y, tuple) else (y,)
             value, weight = loss(ys, [detach(t) for t in targets], masks)
-            return value, weight, dlgradient(value, net.trainable), state, ys if outputs else ()
+            goal = value * weight if summed else value
+            return value, weight, dlgradient(goal, net.trainable), state, ys if outputs else ()
 
         # the same seed gives the same bits twice: no executor that is ready at some time
         self._step = AcceleratedFunction(training_step, "replay", quiet=True)
         self._step.enabled = accelerated
 
-    def of(self, net: dlnetwork, batch: Batch) -> Part:
-        """A mini-batch."""
-        value, weight, gradients, state, ys = dlfeval(self._step, *batch, net)
+    def of(self, net: dlnetwork, batch: Batch, summed: bool = False) -> Part:
+        """A mini-batch. Where `summed`, the gradients are those of the sum: statistics over other processes' parts
+        make theirs depend on this one's numbers."""
+        value, weight, gradients, state, ys = dlfeval(self._step, *batch, net, summed)
         # the states of recurrent layers are of these observations, and none of the next mini-batch's
-        return Part(value.item(), weight, gradients, {key: x for key, x in state.items() if "B" not in x.dims}, ys)
+        kept = {key: x for key, x in state.items() if "B" not in x.dims}
+        return Part(value.item(), weight, gradients, 1 if summed else weight, kept, ys)
 
 
 class Total:
@@ -74,9 +79,9 @@ class Total:
             self._only = part
         elif self._gradients is None:
             assert self._only is not None
-            self._gradients = combined(self._only.gradients, part.gradients, self._only.weight, part.weight)
+            self._gradients = combined(self._only.gradients, part.gradients, self._only.factor, part.factor)
         else:
-            self._gradients = combined(self._gradients, part.gradients, 1.0, part.weight)
+            self._gradients = combined(self._gradients, part.gradients, 1.0, part.factor)
         self._weight += part.weight
 
     def values(self) -> dict[str, float]:
@@ -88,7 +93,7 @@ class Total:
         """The gradients with respect to these learnables of the mean over all parts; after `values`."""
         if self._group.size > 1:
             own = self._only.gradients if self._only is not None and self._gradients is None else self._gradients
-            weight = 0 if own is None else self._weight if self._gradients is None else 1
+            weight = 0 if own is None else self._only.factor if self._only and self._gradients is None else 1
             return summed_gradients(self._group, learnables if own is None else own, weight, self.sums.weight)
         if self._gradients is None:  # quick way: one part, whose mean it is; the plain one is below
             assert self._only is not None

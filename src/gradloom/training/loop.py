@@ -16,9 +16,10 @@ from typing import Any
 from ..data import minibatchqueue
 from ..data.draws import drawing, drawn_seed
 from ..networks.network import dlnetwork
+from ..networks.together import together
 from .checkpoints import save_checkpoint
 from .distributed.group import ALONE, Group
-from .distributed.states import combined_state
+from .distributed.states import combined_state, shares_statistics, summed_by
 from .evaluation import Differentiated, Total, evaluated
 from .losses import Loss
 from .metrics import Metric
@@ -229,11 +230,17 @@ def _part(loop: Loop, net: dlnetwork, batch: Batch, total: Total) -> Any:
         part = loop.differentiated.of(net, batch)
         total.add(part, batch)
         return part.state
-    seed = drawn_seed()
-    if batch.is_empty:
+    seed, shares, empty = drawn_seed(), shares_statistics(net), batch.is_empty
+    if empty and not shares:
         return combined_state(loop.group, net, None, 0)
     with drawing("process", seed, loop.group.rank):
-        part = loop.differentiated.of(net, batch)
+        if shares:
+            with together(summed_by(loop.group, not empty)):
+                part = loop.differentiated.of(net, batch.of_zeros() if empty else batch, summed=True)
+        else:
+            part = loop.differentiated.of(net, batch)
+    if empty:
+        return combined_state(loop.group, net, None, 0)
     total.add(part, batch)
     return combined_state(loop.group, net, part.state, part.weight)
 

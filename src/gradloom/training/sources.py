@@ -32,6 +32,17 @@ class Batch(NamedTuple):
         return any([type(x) is dlarray and "B" in x.dims and not x._value.shape[x.dims.index("B")]
                     for x in self.inputs])
 
+    def of_zeros(self) -> Batch:
+        """One observation of zeros, for a process that has none and must do what the others do."""
+        return Batch(*[tuple([_of_zeros(x) for x in its]) for its in self])
+
+
+def _of_zeros(x: Any) -> Any:
+    if type(x) is not dlarray or "B" not in x.dims:
+        return x
+    shape = [1 if letter == "B" else size for letter, size in zip(x.dims, x.shape, strict=True)]
+    return dlarray._made(x._value.new_zeros(shape), None, x._labels)
+
 
 def split(outputs: Any, inputs: int) -> Batch:
     """What a queue gave, as inputs, targets and the targets' masks."""

@@ -10,13 +10,17 @@ import torch
 from ...core.array import dlarray
 from ...core.declare import discrete
 from ...machine.dtypes import Tensor
+from ...operations.creation.arrays import full
 from ...operations.elementwise.mathematics import rsqrt
+from ...operations.movement.joining import concat
+from ...operations.movement.labelling import stripdims
 from ...operations.neural.normalization.normalization import batchnorm, groupnorm, instancenorm, layernorm
-from ...operations.sums.reduction import mean
+from ...operations.sums.reduction import mean, sum
 from ..initialize import ones, zeros
 from ..layer import Layer, Learnable, State
 from ..layout import Layout
 from ..options import along_channels, channels_of, check_choice
+from ..together import is_together, shared_sum
 
 MOVED = discrete("moving_average", lambda old, new, decay: torch.lerp(old, new.to(old.dtype), decay), ("old", "new"))
 
@@ -58,7 +62,11 @@ class BatchNormalization(Layer):
         return batchnorm(x, self.offset, self.scale, self.trained_mean, self.trained_variance, epsilon=self.epsilon)
 
     def forward(self, x: Any) -> Any:
-        y, middle, variance = batchnorm(x, self.offset, self.scale, epsilon=self.epsilon)
+        if is_together():
+            middle, variance = _of_all(x)
+            y = batchnorm(x, self.offset, self.scale, middle, variance, epsilon=self.epsilon)
+        else:  # quick way: the batch is here; what comes to the same is above
+            y, middle, variance = batchnorm(x, self.offset, self.scale, epsilon=self.epsilon)
         self.trained_mean = moved(self.trained_mean, middle, self.mean_decay)
         self.trained_variance = moved(self.trained_variance, variance, self.variance_decay)
         return y
@@ -73,6 +81,17 @@ class BatchNormalization(Layer):
         variance = torch.stack([share * (v + factor * (m - middle) ** 2)
                                 for share, m, v in zip(shares, means, variances, strict=True)]).sum(0)
         return {"trained_mean": middle, "trained_variance": variance}
+
+
+def _of_all(x: Any) -> tuple[Any, Any]:
+    """Mean and variance of each channel over the parts of all processes, recorded."""
+    axes = tuple(k for k, letter in enumerate(x.dims) if letter != "C")
+    channels = x.sizes["C"]
+    own = full((1,), x.size // channels, like=x)
+    total = shared_sum.apply((concat([stripdims(sum(x, axis=axes)), own]),), {})
+    middle, count = dlarray(total[:channels] / total[channels:], "C"), total[channels:]
+    apart = shared_sum.apply((stripdims(sum((x - middle) ** 2, axis=axes)),), {})
+    return middle, dlarray(apart / count, "C")
 
 
 def moved(old: dlarray, new: dlarray, decay: float) -> dlarray:

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from ...core.array import dlarray
-from ...core.errors import line_of, user_site
+from ...core.errors import TypeRefused, line_of, user_site
 from ...machine.dtypes import Tensor
 from ...machine.questions import ends_recording
 from ...storage.files import load, save
@@ -172,9 +172,12 @@ def _torch() -> Any:
     return distributed
 
 
-def begun() -> Group | None:
-    """The group of this process, where it began."""
-    return _begun[0] if _begun else None
+def begun_for(word: str) -> Group:
+    """The group of this process, for a word that cannot do without it."""
+    if not _begun:
+        raise TypeRefused(f"distributed.{word}: this process has not met the others, at {line_of(user_site())}; write "
+                          "gl.distributed.start() first")
+    return _begun[0]
 
 
 def begin(wanted: str, timeout: float) -> Group:
@@ -229,4 +232,4 @@ def _fill(x: Tensor, data: bytes) -> None:
         x[:len(data)] = torch.frombuffer(bytearray(data), dtype=torch.uint8)
 
 
-__all__ = ["ALONE", "Group", "begin", "begun", "values_of"]
+__all__ = ["ALONE", "Group", "begin", "begun_for", "values_of"]

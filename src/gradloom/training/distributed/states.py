@@ -1,7 +1,7 @@
 """What layers carry from step to step, of all processes: one state from those that each process came to."""
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,16 @@ from ...networks.parameters import Key, UnknownName
 from .group import Group
 
 Values = dict[Key, Tensor]
+
+
+def shares_statistics(network: dlnetwork) -> bool:
+    """Whether a network has layers with statistics over the batch, in layers that are networks, too."""
+    return any([name == "trained_mean" for _, name in network.state])
+
+
+def summed_by(group: Group, counts: bool) -> Callable[[Tensor], Tensor]:
+    """The sum over the processes; one that does not count brings zeros, whatever it computes."""
+    return lambda x: group.summed([x if counts else torch.zeros_like(x)])[0]
 
 
 def combined_state(group: Group, network: dlnetwork, state: Mapping[Key, Any] | None, weight: float) -> dict[Key, Any]:
@@ -76,4 +86,4 @@ def _mean(values: Sequence[Tensor], shares: Sequence[float], layer: str, name: s
     return total
 
 
-__all__ = ["combined_state"]
+__all__ = ["combined_state", "shares_statistics", "summed_by"]

@@ -11,7 +11,7 @@ from ...core.errors import TypeRefused, line_of, user_site
 from ...data import minibatchqueue
 from ...networks.network import dlnetwork
 from ...networks.parameters import learnables_of
-from .group import Group, begin, begun, values_of
+from .group import Group, begin, begun_for, values_of
 from .states import combined_state
 
 
@@ -44,7 +44,7 @@ def share(queue: minibatchqueue, /) -> minibatchqueue:
 
     Source: MATLAB partition of minibatchqueue.
     """
-    group = _group("share")
+    group = begun_for("share")
     queue.restore(group.first(queue.state()))
     return queue.share(group.size, group.rank)
 
@@ -65,7 +65,7 @@ def combine(loss: Any, gradients: Any, state: Any = None, weight: float = 1.0, *
 
     Source: Chan, Golub, LeVeque 1983 for the variances.
     """
-    group = _group("combine")
+    group = begun_for("combine")
     if state and network is None:
         raise TypeRefused(f"combine: a state is put together as its layers say, and their network is not given, at "
                           f"{line_of(user_site())}; write combine(loss, gradients, state, weight, network=net)")
@@ -97,14 +97,6 @@ def summed_gradients(group: Group, gradients: Any, weight: float, total: float) 
     values = [x * weight for x in values] if weight else [torch.zeros_like(x) for x in values]
     sums = [x / total for x in group.summed(values)]
     return unflatten(structure, [dlarray._made(x, None, old._labels) for x, old in zip(sums, arrays, strict=True)])
-
-
-def _group(word: str) -> Group:
-    group = begun()
-    if group is None:
-        raise TypeRefused(f"distributed.{word}: this process has not met the others, at {line_of(user_site())}; write "
-                          "gl.distributed.start() first")
-    return group
 
 
 __all__ = ["combine", "share", "start", "summed_gradients"]
