@@ -51,6 +51,12 @@ iv = _bessel("iv", lambda v, x: (iv(v - 1, x) + iv(v + 1, x)) / 2)
 kv = _bessel("kv", lambda v, x: (kv(v - 1, x) + kv(v + 1, x)) / -2)
 
 
+ive = gl.elementwise("special_ive", lambda v, x: _kernel("ive", v, x), _none("ive", "v"),
+                     lambda v, x: (ive(v - 1, x) + ive(v + 1, x)) / 2 - gl.sign(x) * ive(v, x), pure=True)
+
+gammasgn = gl.elementwise("special_gammasgn", lambda x: _kernel("gammasgn", x), 0, pure=True)
+
+
 def _gammaln(x: Any) -> Any:
     return math.lgamma(x) if type(x) in NUMBER_TYPES else gl.gammaln(x)
 
@@ -89,9 +95,9 @@ betainc = gl.elementwise("special_betainc", lambda a, b, x: _kernel("betainc", a
                          _none("betainc", "b"), lambda a, b, x: _beta_density(a, b, x), singular=True, pure=True)
 
 UFUNCS: dict[str, Callable[..., Any]] = {
-    "jv": jv, "yv": yv, "iv": iv, "kv": kv, "yn": yv, "kn": kv,
+    "jv": jv, "yv": yv, "iv": iv, "ive": ive, "kv": kv, "yn": yv, "kn": kv,
     "j0": lambda x: jv(0.0, x), "j1": lambda x: jv(1.0, x), "y0": lambda x: yv(0.0, x), "y1": lambda x: yv(1.0, x),
     "k0": lambda x: kv(0.0, x), "k1": lambda x: kv(1.0, x),
-    "gammainc": gammainc, "gammaincc": gammaincc, "betainc": betainc,
+    "gammasgn": gammasgn, "gammainc": gammainc, "gammaincc": gammaincc, "betainc": betainc,
     "betaln": betaln, "xlog1py": xlog1py, "rgamma": rgamma,
 }
