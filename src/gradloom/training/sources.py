@@ -85,8 +85,8 @@ def _formats(data: Any, net: dlnetwork, options: TrainingOptions, loss: Any) -> 
     if not isinstance(data, tuple):
         if options.target_data_formats is None and inputs == 1:
             return given[0]  # that of the first part; what else the data may have is without
-        targets = len(data.parts) - inputs if isinstance(data, Datastore) and data.parts else 1
-        return [*given, *_listed(options.target_data_formats, targets)]
+        others = len(data.parts) - inputs if isinstance(data, Datastore) and data.parts else 1
+        return [*given, *_listed(options.target_data_formats, others)]
     targets = _listed(options.target_data_formats, max(len(data) - inputs, 0))
     if len(data) < inputs:
         raise DataError(f"the network takes {inputs} inputs ({', '.join(net.input_names)}), the data has {len(data)} "
