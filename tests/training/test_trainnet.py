@@ -361,7 +361,7 @@ def test_predictions_of_sequences_whose_axes_are_named():
     xs = [np.random.default_rng(n).random((n, 3), dtype="float32") for n in (5, 7, 6)]
     expected = np.stack([np.asarray(net.predict(gl.dlarray(x, "TC"))) for x in xs])
     for data in (xs, [(x, 0) for x in xs]):
-        np.testing.assert_allclose(gl.minibatchpredict(net, data, mini_batch_size=1, input_data_formats="TCB"), expected, rtol=1e-5)
+        np.testing.assert_allclose(gl.minibatchpredict(net, data, mini_batch_size=1, input_data_formats="TCB"), expected.T, rtol=1e-5)
     two = gl.dlnetwork([gl.layers.FeatureInput(2, name="a"), gl.layers.FeatureInput(2, name="b"), gl.layers.Addition(2, name="add")],
                        connections=[("a", "add/in1"), ("b", "add/in2")])
     a, b = np.ones((4, 2), "float32"), np.arange(8, dtype="float32").reshape(4, 2)

@@ -122,6 +122,7 @@ ARRAY: Table = {
     "JAX": {"block_until_ready": "x | nothing runs later"},
     "NumPy": {
         "dot": "x @ x.T", "fill": "x[...] = 0.0", "swapaxes": "gl.moveaxis(x, 0, 1)", "flat": "gl.reshape(x, (-1,))",
+        "ravel": "gl.reshape(x, (-1,))",
     },
 }
 

@@ -123,8 +123,9 @@ class Elementwise(Operation):
             if not want:
                 bars.append(None)
             elif fused is not None:
-                bars.append(None if self.absent[k] and not node.parents[k].dtype.is_complex else
-                            fused.call(v, params, node, y_bar, lead, wanted))
+                # a real x may have no derivative where a complex one has, as that of imag
+                bars.append(None if self.absent[k] and not getattr(node.parents[k], "dtype", y_bar.dtype).is_complex
+                            else fused.call(v, params, node, y_bar, lead, wanted))
             elif complex_:
                 bars.append(self._complex_pull(k, v, params, node, y_bar))
             else:

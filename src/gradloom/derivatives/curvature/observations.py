@@ -39,11 +39,11 @@ def checked(u: Any, x: Any, word: str) -> tuple[Node | None, Node]:
 
 
 def coordinates(axis: Any, x: dlarray, word: str) -> tuple[int, ...]:
-    """The axes of x that `axis` names, which are no observations: over those no derivatives are summed."""
+    """The axes of x that `axis` names: not its observations alone, over which nobody sums derivatives."""
     axes = axes_of(axis, x.ndim, x._labels, x.shape)
-    if x._labels is not None and (wrong := [k for k in axes if x._labels[k] == "B"]):
+    if x._labels is not None and [x._labels[k] for k in axes] == ["B"]:
         raise LabelError(
-            f"{word}: axis {wrong[0]} of x {described(x.shape, x._labels)} is that of its observations, at "
+            f"{word}: axis {axes[0]} of x {described(x.shape, x._labels)} is that of its observations, at "
             f"{line_of(user_site())}; name the axis of its coordinates, such as \"C\" (axes count from 0, MATLAB's 1 "
             "is 0 here)")
     return axes

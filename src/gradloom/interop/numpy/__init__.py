@@ -1,2 +1,2 @@
 """NumPy's functions on dlarrays."""
-from . import mathematics, selection, statistics
+from . import mathematics, reductions, selection, statistics

@@ -110,6 +110,8 @@ def array_ufunc(self: dlarray, ufunc: Any, method: str, *inputs: Any, **options:
         y = adapted(word, operation, (x,), {"axis": axis, **options})
         return y if initial is None else PUBLIC[_SPELLED.get(name, name)](y, initial)
     dtype = options.pop("dtype", None)
+    if name == "vecdot" and "axis" in options:
+        return operation(*inputs, axis=options["axis"])
     if options:
         return _constants(ufunc, f"{word} with {', '.join(options)}", name, inputs, options)
     if dtype is not None:

@@ -10,6 +10,7 @@ import torch
 
 from ...core.array import dlarray, raw
 from ...core.errors import TypeRefused, line_of, user_site
+from ...machine.questions import decided
 from ...operations.neural.softmax import floating
 from ..protocol import array, cast, fft, gl, linalg
 from .table import FUNCTIONS, named_as_theirs, ravel, refuse
@@ -196,6 +197,7 @@ FUNCTIONS["linalg.matrix_power"] = lambda a, n: linalg.matrix_power(a, n)
 FUNCTIONS["linalg.matrix_rank"] = lambda A, tol=None, *, rtol=None: (
     linalg.matrix_rank(A, rtol=rtol) if tol is None
     else gl.count_nonzero(linalg.svdvals(A) > np.asarray(tol)[..., None], axis=-1))
+FUNCTIONS["linalg.eigvals"] = lambda a: _real_where_all_are(a, gl.eigvals(a))[0]
 FUNCTIONS["linalg.eigvalsh"] = lambda a, UPLO="L": linalg.eigvalsh(_hermitian(a, UPLO))
 
 
@@ -211,6 +213,30 @@ def _hermitian(a: Any, triangle: str) -> Any:
     """The matrix that one triangle of a says, as NumPy reads it."""
     half = gl.tril(a, k=-1) if triangle.upper() == "L" else gl.triu(a, k=1)
     return half + gl.conj(gl.matrix_transpose(half)) + gl.tril(gl.triu(gl.real(a)))
+
+
+def _real_where_all_are(a: Any, w: Any, *others: Any) -> tuple[Any, ...]:
+    """Eigenvalues, and what belongs to them, as NumPy gives them: real ones of a real matrix are real numbers."""
+    real = not array(a).dtype.is_complex and decided((raw(w).imag == 0).all())
+    return tuple([gl.real(v) for v in (w, *others)] if real else (w, *others))
+
+
+@named_as_theirs
+def eig(a: Any) -> Any:
+    found = gl.eig(a)
+    return found._make(_real_where_all_are(a, *found))
+
+
+@named_as_theirs
+def real_if_close(a: Any, tol: Any = 100) -> Any:
+    a = array(a)
+    if not a.dtype.is_complex:
+        return a
+    tol = tol * np.finfo(str(a.real.dtype).removeprefix("torch.")).eps if tol > 1 else tol
+    return gl.real(a) if decided((raw(a).imag.abs() < tol).all()) else a
+
+
+FUNCTIONS["i0"] = lambda x: gl.i0(x)
 
 
 @named_as_theirs
@@ -296,7 +322,7 @@ FUNCTIONS["linalg.vector_norm"] = lambda x, /, *, axis=None, keepdims=False, ord
 FUNCTIONS["linalg.matrix_norm"] = lambda x, /, *, keepdims=False, ord="fro": gl.matrix_norm(
     x, keepdims=keepdims, ord=ord)
 
-for _name in ("svd", "eigh", "lstsq", "multi_dot", "norm"):
+for _name in ("svd", "eig", "eigh", "lstsq", "multi_dot", "norm"):
     FUNCTIONS[f"linalg.{_name}"] = FUNCTIONS.pop(_name)
 
 # ----- Fourier transforms -----

@@ -54,7 +54,7 @@ def arguments(function: Callable[..., Any], adapter: Callable[..., Any], word: s
     given = dict(zip(read.names[place:], args[place:], strict=False)) | kwargs
     options = {name: value for name, value in given.items() if name in read.names[:read.by_place]
                or not (name in read.usual and _same(value, read.usual[name]) or value is np._NoValue)}
-    refuse_writing(word, options)
+    refuse_writing(word, options, "where" in read.known)
     for name in sorted(options.keys() - read.known):
         if name in _UNHEEDED:
             del options[name]
@@ -69,13 +69,13 @@ def _same(value: Any, usual: Any) -> bool:
     return value is usual or isinstance(value, (str, int)) and type(value) is type(usual) and value == usual
 
 
-def refuse_writing(word: str, options: dict[str, Any]) -> None:
-    """A place to write to and a mask are refused with what to write instead."""
+def refuse_writing(word: str, options: dict[str, Any], masked: bool = False) -> None:
+    """A place to write to, and a mask of a function that has none, are refused with what to write instead."""
     out = options.get("out")
     if out is not None and any(o is not None for o in (out if isinstance(out, tuple) else (out,))):
         raise TypeRefused(f"{word} with out= would write a recorded value into an array, at {line_of(user_site())}; "
                           f"write y = {word}(...), and a = a + x instead of a += x")
-    if "where" in options and options["where"] is not True:
+    if not masked and "where" in options and options["where"] is not True:
         raise TypeRefused(
             f"{word} with where= has no operation, at {line_of(user_site())}; select with np.where(mask, {word}(x), "
             "other), or x[mask]")

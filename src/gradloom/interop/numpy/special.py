@@ -51,6 +51,12 @@ iv = _bessel("iv", lambda v, x: (iv(v - 1, x) + iv(v + 1, x)) / 2)
 kv = _bessel("kv", lambda v, x: (kv(v - 1, x) + kv(v + 1, x)) / -2)
 
 
+ive = gl.elementwise("special_ive", lambda v, x: _kernel("ive", v, x), _none("ive", "v"),
+                     lambda v, x: (ive(v - 1, x) + ive(v + 1, x)) / 2 - gl.sign(x) * ive(v, x), pure=True)
+
+gammasgn = gl.elementwise("special_gammasgn", lambda x: _kernel("gammasgn", x), 0, pure=True)
+
+
 def _gammaln(x: Any) -> Any:
     return math.lgamma(x) if type(x) in NUMBER_TYPES else gl.gammaln(x)
 
@@ -88,10 +94,21 @@ gammaincc = gl.elementwise("special_gammaincc", lambda a, x: _kernel("gammaincc"
 betainc = gl.elementwise("special_betainc", lambda a, b, x: _kernel("betainc", a, b, x), _none("betainc", "a"),
                          _none("betainc", "b"), lambda a, b, x: _beta_density(a, b, x), singular=True, pure=True)
 
+
+
+def log_t_density(v: Any, t: Any) -> Any:
+    """The logarithm of the density of Student's t with v degrees of freedom."""
+    v = v * 1.0
+    return (_gammaln((v + 1) / 2) - _gammaln(v / 2) - gl.log(math.pi * v) / 2 - (v + 1) / 2 * gl.log1p(t * t / v))
+
+
+stdtr = gl.elementwise("special_stdtr", lambda v, t: _kernel("stdtr", v, t), _none("stdtr", "v"),
+                       lambda v, t: gl.exp(log_t_density(v, t)), pure=True)
+
 UFUNCS: dict[str, Callable[..., Any]] = {
-    "jv": jv, "yv": yv, "iv": iv, "kv": kv, "yn": yv, "kn": kv,
+    "jv": jv, "yv": yv, "iv": iv, "ive": ive, "kv": kv, "yn": yv, "kn": kv,
     "j0": lambda x: jv(0.0, x), "j1": lambda x: jv(1.0, x), "y0": lambda x: yv(0.0, x), "y1": lambda x: yv(1.0, x),
     "k0": lambda x: kv(0.0, x), "k1": lambda x: kv(1.0, x),
-    "gammainc": gammainc, "gammaincc": gammaincc, "betainc": betainc,
+    "gammasgn": gammasgn, "gammainc": gammainc, "gammaincc": gammaincc, "betainc": betainc, "stdtr": stdtr,
     "betaln": betaln, "xlog1py": xlog1py, "rgamma": rgamma,
 }

@@ -136,17 +136,24 @@ FUNCTIONS["nanmedian"] = lambda a, axis=None, keepdims=False: nanquantile(
 
 
 @named_as_theirs
-def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: Any = None, *,
-        dtype: Any = None) -> Any:
+def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: Any = None, fweights: Any = None,
+        aweights: Any = None, *, dtype: Any = None) -> Any:
 
     def rows(v: Any) -> Any:
         v = cast(array(v), dtype)
         return gl.reshape(v, (1, -1)) if v.ndim < 2 else v if rowvar else gl.matrix_transpose(v)
 
     x = rows(m) if y is None else gl.concat([rows(m), rows(y)], axis=0)
-    away = x - gl.mean(x, axis=1, keepdims=True)
-    return gl.squeeze(gl.matmul(away, gl.conj(gl.matrix_transpose(away)))
-                      / (x.shape[1] - ((0 if bias else 1) if ddof is None else ddof)))
+    ddof = (0 if bias else 1) if ddof is None else ddof
+    if fweights is None and aweights is None:
+        away = x - gl.mean(x, axis=1, keepdims=True)
+        return gl.squeeze(gl.matmul(away, gl.conj(gl.matrix_transpose(away))) / (x.shape[1] - ddof))
+    aweights = array(1.0 if aweights is None else aweights)
+    weights = aweights * array(1.0 if fweights is None else fweights)
+    total = gl.sum(weights)
+    away = x - gl.sum(x * weights, axis=1, keepdims=True) / total
+    return gl.squeeze(gl.matmul(away * weights, gl.conj(gl.matrix_transpose(away)))
+                      / (total - ddof * gl.sum(weights * aweights) / total))
 
 
 @named_as_theirs

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import TypeRefused, line_of, user_site
-from ...operations.neural.softmax import floating
 from ..protocol import array, cast, gl
 
 _array = array  # where an argument has its name
@@ -33,55 +32,7 @@ def refuse(word: str, **options: Any) -> None:
                 f"np.{word} with {name}={value!r:.30} has no operation, at {line_of(user_site())}; leave {name} out")
 
 
-# ----- reductions -----
-
-
-def _reduction(name: str, join: str | None = None) -> None:
-    """np.sum and its like; `join` is the operation that takes an initial value in."""
-    operation = getattr(gl, name)
-
-    def call(a: Any, axis: Any = None, keepdims: Any = False) -> Any:
-        return operation(a, axis=axis, keepdims=keepdims)
-
-    def in_type(a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = False) -> Any:
-        return operation(cast(a, dtype), axis=axis, keepdims=keepdims)
-
-    def with_start(a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = False, initial: Any = None) -> Any:
-        y = in_type(a, axis, dtype, keepdims)
-        return y if initial is None else getattr(gl, join or "")(y, initial)
-
-    def corrected(a: Any, axis: Any = None, dtype: Any = None, ddof: Any = 0, keepdims: Any = False, *,
-                  correction: Any = None) -> Any:
-        return operation(cast(a, dtype), axis=axis, keepdims=keepdims,
-                         correction=ddof if correction is None else correction)
-
-    FUNCTIONS[name] = (with_start if join else corrected if name in ("var", "std") else in_type if name == "mean"
-                       else call)
-
-
-for _name, _join in {"sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum"}.items():
-    _reduction(_name, _join)
-FUNCTIONS["amax"], FUNCTIONS["amin"] = FUNCTIONS["max"], FUNCTIONS["min"]
-for _name in ("mean", "var", "std", "any", "all", "argmax", "argmin", "median"):
-    _reduction(_name)
-
-
-@named_as_theirs
-def ptp(a: Any, axis: Any = None, keepdims: Any = False) -> Any:
-    return gl.max(a, axis=axis, keepdims=keepdims) - gl.min(a, axis=axis, keepdims=keepdims)
-
-
-@named_as_theirs
-def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: Any = False) -> Any:
-    a = array(a)
-    w = gl.ones_like(gl.real(floating(a))) if weights is None else array(weights)
-    if w.ndim != a.ndim and axis is not None:
-        w = gl.reshape(w, tuple(n if k == axis % a.ndim else 1 for k, n in enumerate(a.shape)))
-    w = gl.broadcast_to(w, a.shape)
-    total = gl.sum(w, axis=axis, keepdims=keepdims)
-    mean = gl.sum(a * w, axis=axis, keepdims=keepdims) / total
-    return (mean, total) if returned else mean
-
+# ----- counting, running sums, sorting -----
 
 FUNCTIONS["count_nonzero"] = lambda a, axis=None, *, keepdims=False: gl.count_nonzero(a, axis=axis, keepdims=keepdims)
 FUNCTIONS["cumulative_sum"] = lambda x, /, *, axis=None, dtype=None, include_initial=False: gl.cumulative_sum(
@@ -315,8 +266,11 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
 
 
 @named_as_theirs
-def take(a: Any, indices: Any, axis: Any = None) -> Any:
-    indices = np.asarray(indices)
+def take(a: Any, indices: Any, axis: Any = None, *, mode: str = "raise") -> Any:
+    indices, n = np.asarray(indices), array(a).size if axis is None else array(a).shape[axis]
+    if mode != "raise" and n:
+        refuse("take", mode=(mode, mode if mode in ("wrap", "clip") else "raise"))
+        indices = indices % n if mode == "wrap" else np.clip(indices, 0, n - 1)
     y = gl.take(ravel(a) if axis is None else a, indices.reshape(-1), axis=0 if axis is None else axis)
     k = 0 if axis is None else axis % array(a).ndim
     return y if indices.ndim == 1 else gl.reshape(y, (*y.shape[:k], *indices.shape, *y.shape[k + 1:]))
@@ -357,7 +311,10 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: 
     padded = gl.pad(a, tuple(tuple(w) for w in widths))
     if np.ndim(constant_values) == 0 and constant_values == 0:
         return padded
-    return gl.where(gl.pad(gl.ones(a.shape), tuple(tuple(w) for w in widths)) == 1, padded, constant_values)
+    inside = np.pad(np.ones(a.shape, dtype=bool), widths)
+    around = (constant_values if np.ndim(constant_values) == 0 else  # a number for each side of each axis
+              gl.astype(_array(np.pad(np.zeros(a.shape), widths, constant_values=constant_values)), a.dtype))
+    return gl.where(_array(inside), padded, around)
 
 
 FUNCTIONS["diagonal"] = lambda a, offset=0, axis1=0, axis2=1: gl.diagonal(
