@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import gradloom as gl
 
@@ -176,3 +177,25 @@ def test_beliefs_end_with_the_classification(example, tmp_path):
     assert len({len(x) for x, _ in data}) > 1  # so that there is padding
     scores = gl.minibatchpredict(found["network"], data, input_data_formats=example.FORMATS)
     np.testing.assert_allclose([told[-1] for told in found["told"]], scores, atol=1e-6)
+
+
+@of("custom_loop")
+def test_the_loop_learns_both_outputs(example, tmp_path):
+    found = example.main(tmp_path, count=200, turns=1, epochs=3)
+    steps, losses = found["curves"]["loss"]
+    assert len(losses) == steps[-1] == 9 and losses[-1] < losses[0] and drawn(tmp_path)
+    image = np.zeros((8, 8))
+    image[1, 2] = 16
+    x, angle = example.turned_digits([image], np.random.default_rng(0))
+    # turned back it has the spot where it was: row 1, column 2 of 8, in a frame of 1, 1.6 times as large
+    back = example.turn(x[0, 0], -angle[0, 0])
+    assert np.unravel_index(back.argmax(), back.shape) in {(2, 4), (3, 4), (2, 5), (3, 5)}
+
+
+@of("parallel_training")
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no torch.distributed")
+def test_two_processes_find_what_one_finds(example, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(gl.__file__).parents[1]))
+    found = example.main(tmp_path, epochs=1)
+    assert len(found["apart"]) == 14 and found["apart"].max() < 1e-13 and found["difference"] < 1e-13
+    assert found["loss"][-1] < found["loss"][0] / 2 and drawn(tmp_path)
