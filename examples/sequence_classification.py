@@ -6,7 +6,7 @@ Sines, triangles, squares and sawteeth, of any frequency, phase and height, unde
 mini-batch is padded with zeros to its longest. So that the padding changes nothing, each sequence comes with a mask: as
 many ones, which are padded with zeros as well. The network says one class at the end of a sequence. But it carries its
 state from call to call: the trained network can listen to one sample after the other, and say after each what it
-believes. """
+believes. Squares and sawteeth it soon knows; sines and triangles are hard to tell apart under noise. """
 import numpy as np
 from drawing import BLUE, GREEN, RED, command_line, figure, saved, titled
 
@@ -57,7 +57,7 @@ def beliefs(net, sequence):
     return np.array(scores)
 
 
-def main(output, count=4000, epochs=15, noise=0.3):
+def main(output, count=3000, epochs=12, noise=0.2):
     gl.rng(0)
     net, info = train(network(), waves(count, noise, np.random.default_rng(0)), epochs)
     held_out = waves(1000, noise, np.random.default_rng(1))

@@ -100,13 +100,13 @@ def main(output, steps=2000, count=1000):
 def draw(path, real, made, far, critic, distances):
     fig = figure(12, 6.6, "A Wasserstein GAN whose critic has slope 1")
     above, below = fig.subfigures(2, 1, height_ratios=[1, 1.2])
-    limits = {"xlim": (-1.6, 1.6), "ylim": (-1.5, 1.5), "aspect": "equal"}
+    limits = {"xlim": (-1.4, 1.4), "ylim": (-1.2, 1.4), "aspect": "equal"}
     for axes, (step, points) in zip(above.subplots(1, len(made)), made.items(), strict=True):
         axes.scatter(*real.T, s=2, color=QUIET, alpha=0.5, linewidths=0)
         axes.scatter(*points.T, s=3, color=BLUE, alpha=0.7, linewidths=0)
         titled(axes, f"step {step:,}: {far[step]:.2f} from real", xticks=[], yticks=[], **limits)
     left, right = below.subplots(1, 2, width_ratios=[1, 1.5])
-    a, b = np.meshgrid(np.linspace(-1.6, 1.6, 90), np.linspace(-1.5, 1.5, 90))
+    a, b = np.meshgrid(np.linspace(-1.4, 1.4, 90), np.linspace(-1.2, 1.4, 90))
     grid = gl.dlarray(np.stack([a.ravel(), b.ravel()], 1).astype("float32"), "BC")
     score = critic.predict(grid).numpy().reshape(a.shape)
     drawn = left.contourf(a, b, score - score.mean(), 16, cmap="RdBu_r")
