@@ -110,12 +110,14 @@ def draw(path, counts, accuracies, scores, digit, holes):
     left.annotate("always saying none", (counts[-1], common), ha="right", va="bottom", fontsize=8, color=QUIET)
     middle = scores - scores.mean(0)
     plane = middle @ np.linalg.svd(middle, full_matrices=False)[2][:2].T
+    right.scatter(*plane.T, alpha=0)  # digits, which are text, do not move the limits
     for k, (colour, name) in enumerate(((BLUE, "no hole"), (RED, "one"), (GREEN, "two"))):
-        right.scatter(*plane[holes == k].T, s=1, color=colour, label=name)
+        right.plot([], [], "o", color=colour, label=name)
         for place, one in zip(plane[holes == k], digit[holes == k], strict=True):
             right.text(*place, str(one), color=colour, fontsize=6.5, ha="center", va="center", alpha=0.8)
-    right.legend(frameon=False, markerscale=6, loc="upper right")
-    titled(right, "the frozen module's scores of unseen images", xlabel="first principal component", ylabel="second")
+    right.legend(frameon=False, loc="upper right")
+    titled(right, "the frozen module's scores of unseen images", xlabel="first principal component", ylabel="second",
+           ylim=(None, 1.3 * plane[:, 1].max()))
     saved(fig, path)
 
 
