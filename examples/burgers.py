@@ -18,11 +18,11 @@ L = gl.layers
 NU = 0.01 / np.pi
 
 
-def exact(x, t):
+def exact(x, t, nu=NU):
     """Hopf and Cole: a quotient of two integrals over a Gaussian, by Gauss and Hermite's points (Basdevant 1986)."""
     z, w = np.polynomial.hermite.hermgauss(100)
-    eta = x[..., None] - 2 * np.sqrt(NU * np.maximum(t, 1e-12))[..., None] * z
-    f = w * np.exp(-np.cos(np.pi * eta) / (2 * np.pi * NU) + 1 / (2 * np.pi * NU) - 1 / (np.pi * NU))
+    eta = x[..., None] - 2 * np.sqrt(nu * np.maximum(t, 1e-12))[..., None] * z
+    f = w * np.exp(-np.cos(np.pi * eta) / (2 * np.pi * nu) + 1 / (2 * np.pi * nu) - 1 / (np.pi * nu))
     return -np.sum(np.sin(np.pi * eta) * f, -1) / np.sum(f, -1)
 
 

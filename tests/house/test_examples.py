@@ -1,11 +1,13 @@
 """Each example in a small size, held against what is known of it."""
 
 import importlib
+import itertools
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import gradloom as gl
 
@@ -176,3 +178,92 @@ def test_beliefs_end_with_the_classification(example, tmp_path):
     assert len({len(x) for x, _ in data}) > 1  # so that there is padding
     scores = gl.minibatchpredict(found["network"], data, input_data_formats=example.FORMATS)
     np.testing.assert_allclose([told[-1] for told in found["told"]], scores, atol=1e-6)
+
+
+@of("custom_loop")
+def test_the_loop_learns_both_outputs(example, tmp_path):
+    found = example.main(tmp_path, count=200, turns=1, epochs=3)
+    steps, losses = found["curves"]["loss"]
+    assert len(losses) == steps[-1] == 9 and losses[-1] < losses[0] and drawn(tmp_path)
+    image = np.zeros((8, 8))
+    image[1, 2] = 16
+    x, angle = example.turned_digits([image], np.random.default_rng(0))
+    # turned back it has the spot where it was: row 1, column 2 of 8, in a frame of 1, 1.6 times as large
+    back = example.turn(x[0, 0], -angle[0, 0])
+    assert np.unravel_index(back.argmax(), back.shape) in {(2, 4), (3, 4), (2, 5), (3, 5)}
+
+
+@of("parallel_training")
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no torch.distributed")
+def test_two_processes_find_what_one_finds(example, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(gl.__file__).parents[1]))
+    found = example.main(tmp_path, epochs=1)
+    assert len(found["apart"]) == 14 and found["apart"].max() < 1e-13 and found["difference"] < 1e-13
+    assert found["loss"][-1] < found["loss"][0] / 2 and drawn(tmp_path)
+
+
+@of("burgers_solvers")
+def test_three_solvers_begin_with_one_network(example, tmp_path):
+    found = example.main(tmp_path, steps={"adam": 4, "lbfgs": 4, "lm": 3}, inside=40, width=4, depth=1)
+    assert all(table["loss"][-1] < table["loss"][0] for name, table in found["tables"].items() if name != "adam") and drawn(tmp_path)
+    xt = gl.dlarray(np.random.default_rng(0).uniform(0, 1, (5, 2)), "BC")
+    wave = lambda xt: example.residual(xt[:, :1] / (1 + xt[:, 1:]), xt)
+    np.testing.assert_allclose(gl.dlfeval(wave, xt), 0, atol=1e-14)
+    net = example.network(4, 1)["equation"].net
+    edge = np.array([[-1, 0.3], [1, 0.7], [0.3, 0], [-0.6, 0]])
+    np.testing.assert_allclose(example.solution(net, gl.dlarray(edge, "BC"))[:, 0], [0, 0, -np.sin(0.3 * np.pi), np.sin(0.6 * np.pi)], atol=1e-14)
+    # the formula of the truth, with this viscosity, by differences
+    u = lambda x, t: example.exact(np.array(x), np.array(t), example.NU)
+    x, t, h = 0.3, 0.5, 1e-3
+    u_x, u_t = (u(x + h, t) - u(x - h, t)) / (2 * h), (u(x, t + h) - u(x, t - h)) / (2 * h)
+    u_xx = (u(x + h, t) - 2 * u(x, t) + u(x - h, t)) / h ** 2
+    assert abs(u_t + u(x, t) * u_x - example.NU * u_xx) < 1e-4 < abs(u_t)
+
+
+@of("wgan")
+def test_the_penalty_is_of_the_slope(example, tmp_path):
+    assert len(example.main(tmp_path, steps=10, count=50)["distances"]) == 10 and drawn(tmp_path)
+
+    class Plane:
+        """A critic of slope 5 everywhere."""
+
+        forward = staticmethod(lambda x: 3 * x[:, :1] + 4 * x[:, 1:])
+
+    x = gl.dlarray(np.random.default_rng(0).normal(size=(6, 2)), "BC")
+    assert float(gl.dlfeval(lambda x: example.gradient_penalty(Plane, x), x)) == pytest.approx(16)
+    a, b = np.random.default_rng(0).normal(size=(2, 5, 2))
+    best = min(np.linalg.norm(a - b[list(order)], axis=1).mean() for order in itertools.permutations(range(5)))
+    assert example.carried(a, b) == pytest.approx(best)
+
+
+@of("cavity")
+def test_the_flow_keeps_the_walls_and_the_scheme_converges(example, tmp_path):
+    found = example.main(tmp_path, steps=2, side=5, width=4, depth=1, cells=12)
+    assert found["losses"][-1] < found["losses"][0] and drawn(tmp_path)
+    # psi = x^3 y^4, by hand
+    xy = np.random.default_rng(0).uniform(0, 1, (5, 2))
+    x, y = xy.T
+    by_hand = (4 * x ** 3 * y ** 3 * (6 * y ** 4 + 36 * x ** 2 * y ** 2) - 3 * x ** 2 * y ** 4 * (24 * x * y ** 3 + 24 * x ** 3 * y)
+               - (144 * x * y ** 2 + 24 * x ** 3) / example.REYNOLDS)
+    flow = lambda xy: example.residual(xy[:, :1] ** 3 * xy[:, 1:] ** 4, xy)
+    np.testing.assert_allclose(gl.dlfeval(flow, gl.dlarray(xy, "BC"))[:, 0], by_hand, atol=1e-12)
+    line, zero, one = np.linspace(0, 1, 7), np.zeros(7), np.ones(7)
+    net = found["net"]["equation"].net
+    for x, y in ((line, zero), (line, one), (zero, line), (one, line)):
+        psi, u, v = (f.numpy()[:, 0] for f in gl.dlfeval(example.velocity, net, gl.dlarray(np.stack([x, y], 1), "BC")))
+        np.testing.assert_allclose(u, 16 * x ** 2 * (1 - x) ** 2 * (y == 1), atol=1e-14)
+        np.testing.assert_allclose([psi, v], 0, atol=1e-14)
+    coarse, middle, fine = (example.reference(cells)[::cells // 12, ::cells // 12] for cells in (12, 24, 48))
+    assert 3 < abs(middle - coarse).max() / abs(fine - middle).max() < 5  # of order two
+
+
+@of("transfer_learning")
+def test_the_frozen_module_stays(example, tmp_path):
+    found = example.main(tmp_path, counts=(1, 2), draws=1, epochs=1, steps=3)
+    x, digit = example.images()
+    frozen, holes = found["frozen"], example.HOLES[digit[:20]]
+    np.testing.assert_allclose(frozen.predict(gl.dlarray(x[:20], "BCSS"), outputs="network").numpy(),
+                               found["module"](torch.tensor(x[:20])).detach(), atol=1e-5)
+    moved = example.train(frozen, x[:20], holes, 3)
+    changed = {layer for (layer, name), p in moved.learnables.items() if not np.array_equal(p, frozen.learnables[layer, name])}
+    assert changed == {"fc"} and drawn(tmp_path)

@@ -5,6 +5,7 @@ to the same bits. torch.distributed is imported where a group begins, and nowher
 """
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 import sys
@@ -198,6 +199,7 @@ def begin(wanted: str, timeout: float) -> Group:
         store, _, _ = next(iter(rendezvous("env://", timeout=limit)))
         its = {"backend": "cpu:gloo,cuda:nccl", "device_id": device} if device.type == "cuda" else {"backend": "gloo"}
         distributed.init_process_group(store=store, rank=place.rank, world_size=place.size, timeout=limit, **its)
+        atexit.register(_end, distributed)
         keeps = place.rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
         words = Words(distributed.PrefixStore("gradloom", store), place.rank, place.size, keeps)
     group = Group(place.rank, place.size, device, words, timeout, device.type == "cuda")
@@ -205,6 +207,12 @@ def begin(wanted: str, timeout: float) -> Group:
     if words is not None:
         _tell_uncaught(words)
     return group
+
+
+def _end(distributed: Any) -> None:
+    """End the threads of the group before the interpreter ends: one that still runs then may abort the process."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _tell_uncaught(words: Words) -> None:
