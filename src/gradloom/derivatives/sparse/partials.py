@@ -115,14 +115,18 @@ class Accumulation:
             return constant.copy()
         slots = np.empty(self.count)
         slots[0] = 1
-        without_complaints(self._take_all, order, slots)  # as in every walk: infinities are results
+        # as in every walk: infinities are results
+        without_complaints(self._take_all, order, slots, False)
+        # quick way: what was not selected counts for nothing, which only an infinity needs; the plain one is `True`
+        if not np.isfinite(slots).all() and any([s.selects or order[s.place[0]].trace.guarded for s in self.steps]):
+            without_complaints(self._take_all, order, slots, True)
         values = constant.copy()
         values[varying] = sums.values(slots)
         return values
 
-    def _take_all(self, order: Sequence[Node], slots: np.ndarray) -> None:
+    def _take_all(self, order: Sequence[Node], slots: np.ndarray, guarded: bool) -> None:
         for step in self.steps:
-            self._take(step, order[step.place[0]], slots)
+            self._take(step, order[step.place[0]], slots, guarded)
 
     def _result(self) -> tuple[np.ndarray, Indices | None, Sums]:
         """The entries that are constant; the places of those that vary, None without any, and their values from the
@@ -145,7 +149,7 @@ class Accumulation:
         return constant, varying, sums
 
     @staticmethod
-    def _take(step: Step, node: Node, slots: np.ndarray) -> None:
+    def _take(step: Step, node: Node, slots: np.ndarray, guarded: bool) -> None:
         operation: Any = node.operation
         k, operand = step.place
         if step.selects:
@@ -164,7 +168,7 @@ class Accumulation:
             product[...] = partial
             return
         np.multiply(before, partial, out=product)
-        if node.trace.guarded or step.selects:
+        if guarded and (node.trace.guarded or step.selects):
             product[np.broadcast_to((before == 0) | (partial == 0), product.shape)] = 0
 
 
