@@ -54,6 +54,7 @@ class AcceleratedFunction:
 
     def __init__(self, function: Callable[..., Any], executor: str = "auto", cache_size: int = 50):
         self.function, self.executor = function, executor
+        self._evaluated = functools.partial(dlfeval, function)
         self.enabled = True
         self.cache_size = cache_size
         self.check_mode, self.check_tolerance = "none", 1e-4
@@ -116,7 +117,7 @@ class AcceleratedFunction:
 
     def __dlfeval__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What `dlfeval(self, ...)` gives: evaluation and function are one recording."""
-        return self._called(functools.partial(dlfeval, self.function), True, args, kwargs)
+        return self._called(self._evaluated, True, args, kwargs)
 
     def _called(self, function: Callable[..., Any], evaluated: bool, args: tuple[Any, ...],
                 kwargs: dict[str, Any]) -> Any:
@@ -137,7 +138,7 @@ class AcceleratedFunction:
                 self._miss = f"{changed} has changed"
                 continue
             checked = not entry.verified or self.check_mode != "none"
-            state = generators() if entry.program.draws else None
+            state = generators() if entry.draws else None
             found = entry.call(args, kwargs)
             if found is not MISS:
                 self._hits += 1

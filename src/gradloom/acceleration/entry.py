@@ -60,7 +60,7 @@ class Entry:
 
     def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, program: Program,
                  run: Callable[..., Any], executor: str):
-        self.program, self.executor = program, executor
+        self.program, self.executor, self.draws = program, executor, program.draws
         self.hits, self.verified = 0, False
         self.note = ""  # why another executor does not run
         self.outside: Any = None  # what its arguments run and read, where that is more than the function does
