@@ -59,6 +59,7 @@ class AcceleratedFunction(AcceleratedWords):
     def __init__(self, function: Callable[..., Any], executor: str = "auto", cache_size: int = 50,
                  quiet: bool = False):
         self.function, self.executor, self.quiet = function, executor, quiet
+        self._evaluated = functools.partial(dlfeval, function)
         self.enabled = True
         self.cache_size = cache_size
         self.check_mode, self.check_tolerance = "none", 1e-4
@@ -128,7 +129,7 @@ class AcceleratedFunction(AcceleratedWords):
 
     def __dlfeval__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What `dlfeval(self, ...)` gives: evaluation and function are one recording."""
-        return self._called(functools.partial(dlfeval, self.function), (True,), args, kwargs)
+        return self._called(self._evaluated, (True,), args, kwargs)
 
     def replaying(self, run: Callable[..., Any], way: Hashable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What `run(*args, **kwargs)` gives, which calls the function, in a way that is told by `way`."""

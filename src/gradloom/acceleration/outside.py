@@ -29,6 +29,7 @@ from ..core.containers import children_of
 from ..machine.caches import remembered
 from .recorder import plain_tensor
 from .snapshots import MISSING, PLAIN, Unfollowed, snapshot
+from .writing import Names
 
 MOST = 1000  # places that are compared on each call
 DEPTH = 6
@@ -77,6 +78,7 @@ class Outside:
         if len(self.places) > MOST:
             raise Unfollowed(f"it reads {len(self.places):,} things from outside")
         self._rows = [(words, read, *snapshot(read(), words)) for words, read in self.places]
+        self._unchanged = self._written_out()
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -84,6 +86,8 @@ class Outside:
     def changed(self) -> str | None:
         """The words for the first thing that is not as it was."""
         try:
+            if self._unchanged():  # quick way: all at once; the plain one, which knows the words, is below
+                return None
             for words, read, kept, same in self._rows:
                 value = read()
                 if value is not kept if same is None else not same(value):
@@ -91,6 +95,26 @@ class Outside:
         except Exception as error:
             return f"what it reads ({error})"
         return None
+
+    def _written_out(self) -> Callable[..., Any]:
+        """All comparisons as one expression."""
+        bound: dict[str, Any] = {}
+
+        def named(x: Any) -> str:
+            bound[f"x{len(bound)}"] = x
+            return f"x{len(bound) - 1}"
+
+        parts = []
+        for _, read, kept, same in self._rows:
+            call = getattr(read, "func", None)
+            if call is _contents and kept is not MISSING:
+                text = f"{named(read.args[0])}.cell_contents"  # type: ignore[attr-defined]
+            elif call is getattr and len(read.args) == 2:  # type: ignore[attr-defined]
+                text = f"{named(read.args[0])}.{read.args[1]}"  # type: ignore[attr-defined]
+            else:
+                text = f"{named(read)}()"
+            parts.append(f"{text} is {named(kept)}" if same is None else f"{named(same)}({text})")
+        return Names(bound).made("unchanged", [], [f"return {' and '.join(parts) or 'True'}"])
 
     # ----- following code -----
 

@@ -161,8 +161,9 @@ class _Scalars:
         body = [f"{', '.join(self.names[s.number])}{',' if s.shape else ''} = v{s.number}"
                 f"{'.reshape(-1)' if len(s.shape) > 1 else ''}.{'tolist' if s.shape else 'item'}()"
                 for s in self.program.inputs if self.names[s.number]] + self.lines
-        results = [f"from_numpy(array([{', '.join(self.names[s.number])}]))"
-                   + (f".view({s.shape})" if len(s.shape) != 1 else "") for s in self.program.outputs]
+        results = [f"from_numpy(array({', '.join(self.names[s.number])}))" if not s.shape else
+                   f"from_numpy(array([{', '.join(self.names[s.number])}]))"
+                   + (f".view({s.shape})" if len(s.shape) > 1 else "") for s in self.program.outputs]
         body.append(f"return {', '.join(results)},")
         lines = ["try:", *["  " + line for line in body], "except (ZeroDivisionError, OverflowError, ValueError):",
                  f"  return plain({', '.join(given)})"]

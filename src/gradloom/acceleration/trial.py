@@ -47,7 +47,7 @@ class Trial:
 
     def _compared(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         entry = self._entry
-        state = generators() if entry.program.draws else None
+        state = generators() if entry.draws else None
         found = self._calls[0](args, kwargs)
         if found is MISS:
             return MISS

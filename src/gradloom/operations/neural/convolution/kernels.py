@@ -129,7 +129,8 @@ def _points(x: Tensor, stride: Sizes) -> Tensor:
     """The places that such filters meet, along one axis: (..., places)."""
     d = len(stride)
     if max(stride) > 1:
-        x = x[(..., *[slice(None, None, s) for s in stride])]
+        where: Any = (..., *[slice(None, None, s) for s in stride])
+        x = x[where]
     return x.reshape(*x.shape[:-d], -1)
 
 
