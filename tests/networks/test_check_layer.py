@@ -150,3 +150,18 @@ def test_what_is_refused():
         gl.check_layer(Good, CB)
     with pytest.raises(TypeError, match=r"a layout for each input of the layer, or an array like it, not \(\)"):
         gl.check_layer(Good())
+
+
+def test_parts_of_complex_numbers_undo_each_other():
+    x = gl.dlarray([[1 + 2j, -1j], [3, 4 - 1j]], "CB")
+    for where in ("C", "B", "last", 0, -1):
+        both = gl.dlnetwork([L.ComplexToReal(operation_dimension=where), L.RealToComplex(operation_dimension=where)])
+        assert np.array_equal(both(x), x) and not both.predict(x, outputs="complextoreal").dtype.is_complex
+    net = gl.dlnetwork([L.RealToComplex()])
+    for given, error, message in ((gl.ones(3, "C"), ValueError, "takes pairs along axis 0, x is 3\\(C\\).*even"),
+                                  (x, TypeError, "takes real arrays, x is complex"),
+                                  (gl.ones(2, "B"), ValueError, "works along 'C', x is 2\\(B\\)")):
+        with pytest.raises(error, match=message):
+            net(given)
+    with pytest.raises(ValueError, match="operation_dimension is a letter of C, S, B, T and U"):
+        L.ComplexToReal(operation_dimension="Z")

@@ -20,6 +20,10 @@ def quarter(x, p, training):
     return torch.where((x.real >= 0) & (x.imag >= 0), x, 0)
 
 
+def in_turn(x, p, training):
+    return torch.stack([x.real, x.imag], 3).flatten(2, 3)
+
+
 def spectral(modes):
     """The Fourier layer of Li et al. 2021: corner after corner of the coefficients."""
     def equivalent(x, p, training):
@@ -43,6 +47,11 @@ CASES = {
     "ComplexReLU": [case(L.ComplexReLU(), given("BC", 3, 2, kind="complex"), equivalent=relu),
                     case(L.ComplexReLU(), given("BC", 3, 2), equivalent=lambda x, p, training: x.relu())],
     "ZReLU": [case(L.ZReLU(), given("BC", 3, 4, kind="complex"), equivalent=quarter), case(L.ZReLU(), given("BC", 3, 2), equivalent=lambda x, p, training: x.relu())],
+    "ComplexToReal": [case(L.ComplexToReal(), given("BC", 3, 2, kind="complex"), equivalent=lambda x, p, training: torch.view_as_real(x).flatten(1)),
+                      case(L.ComplexToReal(operation_dimension="S"), given("BCSS", 2, 1, 3, 2, kind="complex"), equivalent=in_turn),
+                      case(L.ComplexToReal(), given("BC", 2, 2), equivalent=lambda x, p, training: torch.stack([x, 0 * x], 2).flatten(1))],
+    "RealToComplex": [case(L.RealToComplex(), given("BC", 3, 4), equivalent=lambda x, p, training: torch.complex(x[:, ::2], x[:, 1::2])),
+                      case(L.RealToComplex(operation_dimension="T"), given("BTC", 2, 6, 2), equivalent=lambda x, p, training: torch.complex(x[:, ::2], x[:, 1::2]))],
     "SpectralConvolution1d": [case(L.SpectralConvolution1d(2, 2), given("BCS", 2, 2, 5), equivalent=spectral((2,))),
                               case(L.SpectralConvolution1d(3, 1), given("BCS", 1, 2, 6), equivalent=spectral((3,)))],
     "SpectralConvolution2d": [case(L.SpectralConvolution2d((1, 2), 2), given("BCSS", 1, 2, 3, 4), equivalent=spectral((1, 2)))],

@@ -85,6 +85,10 @@ class ComplexFullyConnected(Layer):
 class ComplexReLU(Layer):
     """max(., 0) of the real and of the imaginary part, each by itself; of real numbers the relu."""
     def __init__(self, *, name: Any = None) -> None: ...
+class ComplexToReal(Layer):
+    """Real and imaginary parts in turn along an axis, which becomes twice as long: C, unless another is said."""
+    def __init__(self, *, name: Any = None, operation_dimension: Any = 'C') -> None: ...
+    operation_dimension: Any
 class Concatenation(Layer):
     """`num_inputs` inputs one after the other along `axis`: a label ("C", "T", "S" where there is one), or a position."""
     def __init__(self, axis: Any, num_inputs: Any = 2, *, name: Any = None) -> None: ...
@@ -502,6 +506,10 @@ class RMSNormalization(Layer):
 class ReLU(Layer):
     """max(x, 0), with derivative 0 at 0."""
     def __init__(self, *, name: Any = None) -> None: ...
+class RealToComplex(Layer):
+    """Real and imaginary parts that take turns along an axis as complex numbers: it becomes half as long."""
+    def __init__(self, *, name: Any = None, operation_dimension: Any = 'C') -> None: ...
+    operation_dimension: Any
 class Reshape(Layer):
     """The channels and spatial axes of each observation in new sizes (*spatial, channels), such as (4, 4, 512)."""
     def __init__(self, size: Any, *, name: Any = None) -> None: ...
@@ -669,4 +677,4 @@ class ZReLU(Layer):
     """x where its phase is in [0, pi / 2], else 0; of real numbers the relu."""
     def __init__(self, *, name: Any = None) -> None: ...
 
-__all__ = ['AdaptiveAveragePooling2d', 'Addition', 'Attention', 'AveragePooling1d', 'AveragePooling2d', 'AveragePooling3d', 'BatchNormalization', 'BiLSTM', 'ClippedReLU', 'ComplexFullyConnected', 'ComplexReLU', 'Concatenation', 'Convolution1d', 'Convolution2d', 'Convolution3d', 'Crop2d', 'Crop3d', 'CrossChannelNormalization', 'DepthConcatenation', 'DepthToSpace2d', 'Dropout', 'ELU', 'Embedding', 'EmbeddingConcatenation', 'FeatureInput', 'Flatten', 'FullyConnected', 'Function', 'GELU', 'GRU', 'GRUProjected', 'GaussianNoise', 'GlobalAveragePooling1d', 'GlobalAveragePooling2d', 'GlobalAveragePooling3d', 'GlobalMaxPooling1d', 'GlobalMaxPooling2d', 'GlobalMaxPooling3d', 'GroupNormalization', 'GroupedConvolution2d', 'HardSigmoid', 'HardSwish', 'Identity', 'Image3dInput', 'ImageInput', 'Indexing1d', 'Input', 'InstanceNormalization', 'InverseNormalization', 'LSTM', 'LSTMProjected', 'LayerNormalization', 'LeakyReLU', 'MaxPooling1d', 'MaxPooling2d', 'MaxPooling3d', 'MaxUnpooling2d', 'Mish', 'Multiplication', 'Network', 'NeuralODE', 'PReLU', 'Padding', 'PatchEmbedding', 'PeepholeLSTM', 'Permute', 'PositionEmbedding', 'RMSNormalization', 'ReLU', 'Reshape', 'Resize2d', 'Resize3d', 'Scaling', 'SelfAttention', 'SequenceInput', 'Shared', 'Sigmoid', 'SinusoidalPositionEncoding', 'Softmax', 'Softplus', 'Softsign', 'SpaceToDepth', 'SpatialDropout', 'SpectralConvolution1d', 'SpectralConvolution2d', 'SpectralConvolution3d', 'Swish', 'Tanh', 'TransposedConvolution1d', 'TransposedConvolution2d', 'TransposedConvolution3d', 'Upsampling', 'WordEmbedding', 'ZReLU']
+__all__ = ['AdaptiveAveragePooling2d', 'Addition', 'Attention', 'AveragePooling1d', 'AveragePooling2d', 'AveragePooling3d', 'BatchNormalization', 'BiLSTM', 'ClippedReLU', 'ComplexFullyConnected', 'ComplexReLU', 'ComplexToReal', 'Concatenation', 'Convolution1d', 'Convolution2d', 'Convolution3d', 'Crop2d', 'Crop3d', 'CrossChannelNormalization', 'DepthConcatenation', 'DepthToSpace2d', 'Dropout', 'ELU', 'Embedding', 'EmbeddingConcatenation', 'FeatureInput', 'Flatten', 'FullyConnected', 'Function', 'GELU', 'GRU', 'GRUProjected', 'GaussianNoise', 'GlobalAveragePooling1d', 'GlobalAveragePooling2d', 'GlobalAveragePooling3d', 'GlobalMaxPooling1d', 'GlobalMaxPooling2d', 'GlobalMaxPooling3d', 'GroupNormalization', 'GroupedConvolution2d', 'HardSigmoid', 'HardSwish', 'Identity', 'Image3dInput', 'ImageInput', 'Indexing1d', 'Input', 'InstanceNormalization', 'InverseNormalization', 'LSTM', 'LSTMProjected', 'LayerNormalization', 'LeakyReLU', 'MaxPooling1d', 'MaxPooling2d', 'MaxPooling3d', 'MaxUnpooling2d', 'Mish', 'Multiplication', 'Network', 'NeuralODE', 'PReLU', 'Padding', 'PatchEmbedding', 'PeepholeLSTM', 'Permute', 'PositionEmbedding', 'RMSNormalization', 'ReLU', 'RealToComplex', 'Reshape', 'Resize2d', 'Resize3d', 'Scaling', 'SelfAttention', 'SequenceInput', 'Shared', 'Sigmoid', 'SinusoidalPositionEncoding', 'Softmax', 'Softplus', 'Softsign', 'SpaceToDepth', 'SpatialDropout', 'SpectralConvolution1d', 'SpectralConvolution2d', 'SpectralConvolution3d', 'Swish', 'Tanh', 'TransposedConvolution1d', 'TransposedConvolution2d', 'TransposedConvolution3d', 'Upsampling', 'WordEmbedding', 'ZReLU']
