@@ -41,7 +41,7 @@ def is_together() -> bool:
 
 shared_sum = multilinear(
     "shared_sum", lambda x: x.clone() if _thread.summed is None else _thread.summed(x),
-    transposes={"x": lambda y_bar: shared_sum.apply((y_bar,), {})}, samples=[((2, 3), {})])
+    transposes={"x": lambda y_bar: shared_sum.apply((y_bar,), {})}, samples=[((2, 3), {}), ((0,), {}), ((1,), {})])
 shared_sum.recomputable = False  # another process would not compute it again
 
 __all__ = ["is_together", "shared_sum", "together"]
