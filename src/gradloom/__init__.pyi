@@ -262,6 +262,8 @@ def check_finite() -> Any:
     """Inside it, the operation that first makes a NaN or an infinity is an error that names it and the line, in walks too."""
 def check_layer(layer: Any, /, *layouts: Any, tolerance: Any = 1e-06, raises: Any = True) -> Any:
     """Try a layer out on random arrays: what it is made of, its sizes, types and states, its derivatives of every order against finite differences, in use and in training, several observations at once, saving, and acceleration: what is replayed against the plain call."""
+def checkpoint(function: Any, /) -> Any:
+    """The function, of whose calls a trace keeps the arguments alone: what lies between is computed again in each walk."""
 def cholesky(x: Any, /, *, upper: Any = False) -> Any:
     """The lower triangular y with y y.H = x for Hermitian positive definite x; with `upper=True` the upper one with y.H y = x."""
 def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:

@@ -310,7 +310,7 @@ def _indexed(args: Any, kwargs: Any) -> Any:
         part = torch.empty_strided(base.shape, base.stride(), device="meta")[index]
     except Exception:
         return NotImplemented  # torch refuses it in its own words
-    return Wrapped(base._cell, (*base._steps, Index(index)), value[index], part.stride(), base._constant)
+    return Wrapped(base._cell, (*base._steps, Index(index)), value[index], part.stride(), base._constant)  # type: ignore[index]
 
 
 class Index(Step):
@@ -322,7 +322,7 @@ class Index(Step):
         self.index = index
 
     def of(self, base: dlarray) -> dlarray:
-        return base[self.index]
+        return base[self.index]  # type: ignore[index]
 
     def positions(self, where: Tensor) -> Tensor:
         return where[self.index]
