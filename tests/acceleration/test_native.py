@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import math
 import os
+import subprocess
+import sys
+import threading
+import weakref
 
 import numpy as np
 import pytest
 import torch
 from helpers import stream
 
+import gradloom as gl
+from gradloom.acceleration import trial
 from gradloom.acceleration.program import Program
 from gradloom.acceleration.recorder import Recorder
 from gradloom.acceleration.writing import straight
 from gradloom.machine.modes import under
 
 pytest.importorskip("llvmlite")
-from gradloom.acceleration.native import native
+from gradloom.acceleration.native import executor, jobs, native, rules
 
 rng = stream(22)
 NN = torch._C._nn
@@ -291,3 +299,166 @@ def test_threads_share_large_loops(dtype, threads):
         torch.set_num_threads(before)
     for a, b in zip(found, fun(x.double()), strict=True):
         torch.testing.assert_close(a, b.to(dtype), rtol=64 * torch.finfo(dtype).eps, atol=0)
+
+
+# ----- as an executor of accelerated functions -----
+
+
+def penalty(x, w):
+    y = gl.sum(gl.tanh(w @ x) ** 2, axis=1)
+    g = gl.dlgradient(gl.sum(y), x, enable_higher_derivatives=True)
+    loss = gl.sum(y) + gl.mean(g**2)
+    return loss, gl.dlgradient(loss, x, w)
+
+
+def given():
+    return gl.dlarray(rng.normal(size=(5, 30))), gl.dlarray(rng.normal(size=(4, 5)))
+
+
+def close(found, expected):
+    for a, b in zip((found[0], *found[1]), (expected[0], *expected[1]), strict=True):
+        np.testing.assert_allclose(gl.extractdata(a), gl.extractdata(b), rtol=1e-11, atol=1e-12)
+
+
+def test_it_is_compiled_while_the_calls_go_on_and_the_faster_one_stays():
+    fast = gl.dlaccelerate(penalty)
+    for k in range(20):
+        xs = given()
+        close(gl.dlfeval(fast, *xs), gl.dlfeval(penalty, *xs))
+        if k == 6:
+            assert jobs.settled(60)
+    words = fast.explain()
+    assert "  native: " in words and " kernels, " in words or "native takes" in words, words
+
+
+def test_native_is_taken_where_it_is_asked_for():
+    fast = gl.dlaccelerate(penalty, executor="native")
+    kept = []
+    for _ in range(8):
+        xs = given()
+        kept.append((gl.dlfeval(fast, *xs), gl.dlfeval(penalty, *xs)))
+    for found, expected in kept:  # no call writes into the results of one before it
+        close(found, expected)
+    assert "  native: " in fast.explain() and "replayed 5 times" in fast.explain(), fast.explain()
+
+
+@pytest.mark.parametrize("function", ["tanh", "square", "mul"])
+def test_a_kernel_that_is_wrong_is_not_used(monkeypatch, caplog, function):
+    for owner in (torch, torch.Tensor):
+        monkeypatch.setitem(rules.RULES, getattr(owner, function), lambda *xs, **options: xs[0] * 1.01)
+    fast = gl.dlaccelerate(penalty, executor="native")
+    with caplog.at_level(logging.WARNING, logger="gradloom"):
+        for _ in range(8):
+            xs = given()
+            close(gl.dlfeval(fast, *xs), gl.dlfeval(penalty, *xs))
+    assert "replay: " in fast.explain() and "native gave other numbers and is not used" in fast.explain()
+    assert "gave other numbers" in caplog.text
+
+
+def test_what_cannot_be_compiled_is_replayed(monkeypatch):
+    def broken(program):
+        raise RuntimeError("LLVM says no")
+
+    monkeypatch.setattr(trial, "native", broken)
+    for way in ("auto", "native"):
+        fast = gl.dlaccelerate(penalty, executor=way)
+        for _ in range(6):
+            xs = given()
+            close(gl.dlfeval(fast, *xs), gl.dlfeval(penalty, *xs))
+            assert jobs.settled(60)
+        assert "replay: " in fast.explain() and "native could not be compiled (LLVM says no)" in fast.explain()
+
+
+def test_a_program_without_chains_says_so():
+    fast = gl.dlaccelerate(lambda x: gl.sort(x), executor="native")
+    for _ in range(5):
+        fast(gl.dlarray(rng.normal(size=50)))
+    assert "replay: " in fast.explain() and "native: no calls that could share a loop" in fast.explain()
+
+
+def test_without_llvmlite_everything_is_replayed(monkeypatch):
+    monkeypatch.setattr(trial, "available", lambda: False)
+    for way in ("auto", "native"):
+        fast = gl.dlaccelerate(penalty, executor=way)
+        for _ in range(5):
+            gl.dlfeval(fast, *given())
+        assert "replay: " in fast.explain() and ("pip install gradloom[native]" in fast.explain()) == (way == "native")
+
+
+def test_random_numbers_are_those_of_the_plain_calls():
+    def fun(x):
+        return gl.sum(gl.tanh(x + gl.rand(30)) * gl.exp(-x))
+
+    results = []
+    for f in (fun, gl.dlaccelerate(fun, executor="native")):
+        gl.rng(3)
+        results.append([float(f(gl.dlarray(np.linspace(0, 1, 30) * k))) for k in range(9)] + [float(gl.rand(1))])
+    np.testing.assert_allclose(*results, rtol=1e-14)
+    assert "  native: " in f.explain()
+
+
+def test_two_threads_with_one_function():
+    fast = gl.dlaccelerate(penalty, executor="native")
+    for _ in range(6):
+        gl.dlfeval(fast, *given())
+    cases = [(xs, gl.dlfeval(penalty, *xs)) for xs in (given() for _ in range(20))]
+    wrong = []
+
+    def work():
+        for _ in range(10):
+            for xs, expected in cases:
+                try:
+                    close(gl.dlfeval(fast, *xs), expected)
+                except AssertionError as error:
+                    wrong.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong
+
+
+def test_what_is_let_go_takes_its_code_along():
+    made = []
+
+    def kept(text):
+        made.append(weakref.ref(code := compiled(text)))
+        return code
+
+    compiled = executor.Compiled
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(executor, "Compiled", kept)
+        for _ in range(3):
+            fast = gl.dlaccelerate(penalty, executor="native")
+            for _ in range(5):
+                gl.dlfeval(fast, *given())
+    del fast
+    gc.collect()
+    assert len(made) == 3 and not any([ref() for ref in made])
+
+
+def test_a_process_that_ends_does_not_wait_for_what_is_compiled(tmp_path):
+    """Neither when it ends by itself nor when it is killed; nothing is left behind."""
+    code = """
+import sys, numpy as np, gradloom as gl
+from gradloom.acceleration.native import jobs
+def fun(x):
+    for k in range(60):
+        x = gl.tanh(x * (1 + k) + gl.exp(-x * k))
+    y = gl.sum(x)
+    return y
+fasts = [gl.dlaccelerate(lambda x, k=k: fun(x) * k) for k in range(6)]
+for fast in fasts:
+    for k in range(4):
+        fast(gl.dlarray(np.ones(40) * k))
+assert jobs.thread is not None, "nothing is being compiled"
+if sys.argv[1] == "kill":
+    import os, signal
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    for way, expected in (("end", 0), ("kill", -9)):
+        done = subprocess.run([sys.executable, "-c", code, way], env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True, text=True, timeout=300)
+        assert done.returncode == expected, done.stderr
+        assert not done.stderr and not list(tmp_path.iterdir())
