@@ -24,8 +24,8 @@ class _Parts(Layer):
     def __post_init__(self) -> None:
         axis = self.operation_dimension
         if isinstance(axis, bool) or not (isinstance(axis, int) or axis in ("C", "S", "B", "T", "U", "last")):
-            raise ShapeError(f"{type(self).__name__}'s operation_dimension is a letter of C, S, B, T and U, \"last\" or "
-                             f"an integer, not {axis!r}, at {line_of(user_site())}")
+            raise ShapeError(f"{type(self).__name__}'s operation_dimension is a letter of C, S, B, T and U, \"last\" "
+                             f"or an integer, not {axis!r}, at {line_of(user_site())}")
 
     def axis_in(self, x: Any) -> int:
         """Where the parts of x are side by side: of several axes with the letter the first."""

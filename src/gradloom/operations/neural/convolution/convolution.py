@@ -96,7 +96,8 @@ def _backward(y_bar: Tensor, x: Any, weight: Any, x_shape: Any, weight_shape: An
               transposed: bool, extra: Sizes, stride: Sizes,
               padding: Sizes, dilation: Sizes, groups: int) -> Any:
     if (lay := laying_out(y_bar, x_shape, weight_shape, dilation)) is not None:
-        y_bar, x, weight = [None if part is None else lay(part) for part in (y_bar, x, weight)]
+        y_bar = lay(y_bar)
+        x, weight = [None if part is None else lay(part) for part in (x, weight)]
     x = settled(x) if x is not None else y_bar.new_empty(1).expand(x_shape)
     weight = settled(weight) if weight is not None else y_bar.new_empty(1).expand(weight_shape)
     return aten.convolution_backward(settled(y_bar), x, weight, [y_bar.shape[1]], stride, padding,
