@@ -227,6 +227,19 @@ def test_orders_of_reading_and_writing():
     assert_same(found, expected, 64)
 
 
+def test_an_element_whose_place_is_an_array():
+    """x[k] of an integer array k without axes is a view, somewhere else in each call."""
+    table = torch.arange(5.0) * 10
+
+    def fun(x):
+        k = (x * 2).sum().long()
+        return table[k] * 2 + x.exp(), (x * 3)[k] + 1
+
+    for value in (0.0, 0.5, 1.5):
+        expected, found = both(fun, torch.tensor([value, 0.0, 0.0, 0.0]))
+        assert_same(found, expected)
+
+
 def chain(seed):
     """A random program of elementwise calls, views, sums, writes and products."""
     draw = np.random.default_rng(seed)

@@ -118,6 +118,9 @@ class Grouped:
         self._given = given.keys()
         self._roots = {s.number for step in program.steps for s in step.outputs} | given.keys()
         self._roots -= {r for r in roots if roots.count(r) > 1}
+        # x[k] of an array k of one integer looks at memory whose place is known in the call only
+        self._wandering = {s.root for step in program.steps if len({r.number for r in step.reads}) > 1
+                           for s in step.outputs if not step.writes and s.root in {r.root for r in step.reads}}
         for step in program.steps:
             its = pieces(step, self._numbers, width, functions)
             if its is None or any([self._foreign(a) for p in its for a in p.accesses()]):
@@ -132,6 +135,8 @@ class Grouped:
     def _foreign(self, a: Access) -> bool:
         """Memory that something holds which is no plain array, or whose place nobody knows."""
         s = a.slot
+        if s.root in self._wandering:
+            return True
         return s.root in self.program.shared or s.number not in self._given and s.root not in self._roots
 
     def _take(self, piece: Piece) -> None:
@@ -194,7 +199,8 @@ class Grouped:
 def is_view(step: Step) -> bool:
     """Whether a call only looks at memory in another way."""
     known = step.function in _VIEWS or isinstance(step.function, types.MethodWrapperType)
-    return (known and not step.writes and not step.decides and bool(step.outputs) and bool(step.reads)
+    return (known and not step.writes and not step.decides and bool(step.outputs)
+            and len({r.number for r in step.reads}) == 1
             and all([s.root == step.reads[0].root for s in step.outputs]))
 
 
