@@ -32,8 +32,12 @@ from .origin import refuse_transform
 from .rules import BoundRule, Rule, written
 from .tables import OPERATIONS, words
 from .trace import Node, different_traces
+from .values import Meets, Value, Values
 
 _made = dlarray._made
+Row = Callable[[dict[str, Any]], int | None]  # which row along axis 0, from the parameters
+# for tests: shapes and parameters that the operation takes, or a function that makes them
+Samples = Sequence[Any] | Callable[[], Sequence[Any]] | None
 NO_PARAMS: dict[str, Any] = {}
 NONES = repeat(None)  # as many as are asked for
 
@@ -45,37 +49,39 @@ class Operation:
     kind = "discrete"
     recomputable = True
     barrier = ""  # what a walk must not pass through, in words
-    raw_pulls: Any = None  # elementwise operations: the pull of each input on real tensors
+    # elementwise operations: the pull of each input on real tensors
+    raw_pulls: Sequence[Callable[..., Any]] | None = None
     # of elementwise operations, for each input: the other input that its pull multiplies with, None where it is no such
     # product
-    factors: Any = ()
+    factors: Sequence[int | None] = ()
     # of elementwise operations, for each input: whether its pull gives y_bar itself or memory of its own, and never an
     # array that something else holds
-    makes: Any = ()
+    makes: Sequence[bool] = ()
     keeps_type = False  # its result has the type of its first input, whatever the others are
     overwrites = False  # writes at params["index"]: a raw walk undoes it in the memory that it owns
-    reads_at: Any = None  # of operations that can read one row along axis 0: which, from the parameters
-    writes_at: Any = None  # of operations that can write one
+    reads_at: Row | None = None  # of operations that can read one row along axis 0: which, from the parameters
+    writes_at: Row | None = None  # of operations that can write one
     # the product of each row of its first input with the matrix that is its second: all that lies above the rows may be
     # folded into them, and the result is memory of its own
     row_product = False
     # the parameter that is a constant sparse matrix, where it is that times (..., k, j)
     sparse_matrix: str | None = None
     # of operations with vectors that belong to values: rules that the walks complete where values meet
-    meeting: Any = None
+    meeting: Meets | None = None
     # False while check_finite sees every kernel and rule: walks that were written out are not taken then
     unwatched = True
     # how an opaque operation runs on tensors that require gradients: set by interop/torch/graph.py
-    on_graph: Any = None
+    on_graph: Callable[..., Any]
     # what a recorded rule may leave at the node for a later walk: rules that read this name get it, or None
     leaves = ""
 
     def __init__(self, name: str, kernel: Callable[..., Any], inputs: Sequence[str], *, hidden: Sequence[str] = (),
                  outputs: int = 1,
-                 axes: Any = None, whole_axes: Sequence[int | str | None] | None = None, commutes: bool = False,
-                 domain: tuple[float, float] = (-2.0, 2.0), samples: Any = None,
+                 axes: str | Callable[..., Any] | None = None,
+                 whole_axes: Sequence[int | str | None] | None = None, commutes: bool = False,
+                 domain: tuple[float, float] = (-2.0, 2.0), samples: Samples = None,
                  matlab: str | None = None, own: bool = False,
-                 selects: bool = False, meeting: Any = None, squared: Rule | None = None,
+                 selects: bool = False, meeting: Meets | None = None, squared: Rule | None = None,
                  act: Callable[..., Any] | None = None,
                  real_only: str = "", without_half: str = "", torch: Sequence[str] | None = None,
                  opaque: bool = False, carrying: Sequence[int] | None = None):
@@ -246,12 +252,13 @@ class Operation:
 
     # ----- derivatives -----
 
-    def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any, lead: tuple[int, ...],
-             wanted: Sequence[bool]) -> Sequence[Any]:
+    def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Value, lead: tuple[int, ...],
+             wanted: Sequence[bool]) -> Values:
         """Cotangents of the inputs, None where absent."""
         return [None] * len(wanted)
 
-    def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
+    def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Values,
+             lead: tuple[int, ...]) -> Any:
         """The tangent of the output from tangents of the inputs (None where absent)."""
         return None
 
@@ -307,7 +314,7 @@ def square_of(y: dlarray) -> Any:
     return _made(squared._value, squared._node, y._labels)
 
 
-def padded(dot: Any, lead: tuple[int, ...], ndim: int) -> Any:
+def padded(dot: Value, lead: tuple[int, ...], ndim: int) -> Any:
     """Insert axes of size 1 between a tangent's leading axes and its own, so that it broadcasts like its primal."""
     missing = ndim + len(lead) - dot.ndim
     if missing <= 0 or not lead:
@@ -342,15 +349,16 @@ class _Item(Operation):
 
     kind = "item"
 
-    def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any, lead: tuple[int, ...],
-             wanted: Sequence[bool]) -> Sequence[Any]:
+    def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Value, lead: tuple[int, ...],
+             wanted: Sequence[bool]) -> Values:
         (parent,) = node.parents
         bars = Outputs([None] * parent.operation.outputs)  # type: ignore[union-attr]
         bars[params["k"]] = y_bar
-        return (bars,)
+        return (bars,)  # type: ignore[return-value]
 
-    def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
-        return dots[0][params["k"]]
+    def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Values,
+             lead: tuple[int, ...]) -> Any:
+        return dots[0][params["k"]]  # type: ignore[index]
 
 
 ITEM = _Item("item", lambda x, k: x[k], ("x",))

@@ -13,6 +13,10 @@ from ..operation import Operation, padded
 from ..rules import BoundRule, Rule, written
 from ..tables import words
 from ..trace import Node
+from ..values import Factor, Value, Values
+
+Stated = Rule | str | complex  # a partial as it is declared: a rule, the name of an input, or a number
+Bound = BoundRule | complex | None
 
 
 class Elementwise(Operation):
@@ -20,8 +24,8 @@ class Elementwise(Operation):
 
     kind = "elementwise"
 
-    def __init__(self, name: str, kernel: Callable[..., Any], partials: Sequence[Any], inputs: Sequence[str],
-                 *, complex_partials: Any = None,
+    def __init__(self, name: str, kernel: Callable[..., Any], partials: Sequence[Stated], inputs: Sequence[str],
+                 *, complex_partials: Sequence[tuple[Stated | None, Stated | None]] | None = None,
                  fused_pull: Rule | Sequence[Rule | None] | None = None, singular: bool = False,
                  complex_fused: bool = False,
                  own: bool = False, finds_output: bool = False, promotes: bool = True, takes_numbers: bool = False,
@@ -39,9 +43,10 @@ class Elementwise(Operation):
         self.complex_partials = (None if complex_partials is None else
                                  [(self._bound(p, f"partial_{x}"), self._bound(q, f"conjugate_partial_{x}"))
                                   for (p, q), x in zip(complex_partials, self.inputs, strict=True)])
-        self.fused_pull: Any = (BoundRule(fused_pull, self, "fused_pull") if callable(fused_pull) else fused_pull
-                                and [f and BoundRule(f, self, f"fused_pull_{x}")
-                                     for f, x in zip(fused_pull, self.inputs, strict=True)])
+        self.fused_pull: BoundRule | list[BoundRule | None] | None = (
+            BoundRule(fused_pull, self, "fused_pull") if callable(fused_pull) else
+            [f and BoundRule(f, self, f"fused_pull_{x}") for f, x in zip(fused_pull, self.inputs, strict=True)]
+            if fused_pull else None)
         self.raw_pulls = (None if complex_partials is not None else
                           [self._raw_pull(p, k) for k, p in enumerate(partials)])
         self.factors = [self.inputs.index(p) if isinstance(p, str) and self.fused(k) is None
@@ -53,18 +58,20 @@ class Elementwise(Operation):
         # type: such a tensor is made once, and torch takes it faster
         self.takes_numbers = takes_numbers
 
-    def _bound(self, partial: Any, what: str = "partial") -> Any:
+    def _bound(self, partial: Stated | None, what: str = "partial") -> Bound:
         if isinstance(partial, str):
             partial = written(f"{self.name}.{what}", partial, f"return {partial}")
         return BoundRule(partial, self, what) if callable(partial) else partial
 
     def fused(self, k: int) -> BoundRule | None:
         """The fused pull of input k: one rule, or one for each of several inputs."""
-        return self.fused_pull[k] if type(self.fused_pull) is list else self.fused_pull
+        rules = self.fused_pull
+        return rules[k] if isinstance(rules, list) else rules
 
-    def _raw_pull(self, partial: Any, k: int = 0) -> Callable[..., Any]:
+    def _raw_pull(self, partial: Stated, k: int = 0) -> Callable[..., Any]:
         """The pull of one input on real tensors, as one function."""
         fused = self.fused(k)
+        rule: Stated | None
         if fused is not None:
             source, rule = f"rule({fused.arguments})", fused.rule
         elif isinstance(partial, str):
@@ -73,7 +80,8 @@ class Elementwise(Operation):
             bound = BoundRule(partial, self, f"partial_{self.inputs[k]}")
             source, rule = f"g * rule({bound.arguments})", partial
         else:
-            source, rule = {1: "g", -1: "-g", 0: "None"}.get(partial, "g * rule"), partial
+            signs: dict[complex, str] = {1: "g", -1: "-g", 0: "None"}
+            source, rule = signs.get(partial, "g * rule"), partial
         return written(f"{self.name}.pull_{self.inputs[k]}", "v, p, node, g", f"return {source}", rule=rule)
 
     def reads(self, name: str) -> set[str]:
@@ -83,12 +91,13 @@ class Elementwise(Operation):
         fused = self.fused(k)
         return read if fused is None else read | fused.reads
 
-    def _partials_at(self, k: int, v: list[Any], params: dict[str, Any], node: Node) -> tuple[Any, Any]:
+    def _partials_at(self, k: int, v: list[Any], params: dict[str, Any],
+                     node: Node) -> tuple[Factor | None, Factor | None]:
         """(p, q) of input k, None where there is none: q where only the real derivative or a holomorphic one matters, p
         of conj."""
         parent = node.parents[k]
-        p: Any
-        q: Any = None
+        p: Bound
+        q: Bound = None
         if self.complex_partials is not None and parent is not None and parent.dtype.is_complex:
             p, q = self.complex_partials[k]
         else:
@@ -96,14 +105,14 @@ class Elementwise(Operation):
         return self._partial_at(p, v, params, node), None if q is None else self._partial_at(q, v, params, node)
 
     @staticmethod
-    def _partial_at(p: Any, v: list[Any], params: dict[str, Any], node: Node) -> Any:
+    def _partial_at(p: Bound, v: list[Any], params: dict[str, Any], node: Node) -> Factor | None:
         if isinstance(p, BoundRule):
             return p.call(v, params, node, None, (), None)
         # a partial that is declared 0 is none; one that happens to be is a factor
         return None if type(p) in NUMBER_TYPES and p == 0 else p
 
-    def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any, lead: tuple[int, ...],
-             wanted: Sequence[bool]) -> Sequence[Any]:
+    def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Value, lead: tuple[int, ...],
+             wanted: Sequence[bool]) -> Values:
         complex_ = node.dtype.is_complex or self.complex_partials is not None
         raw = type(y_bar) is Tensor and not lead and (self.complex_fused or not complex_) and not node.trace.guarded
         bars: list[Any] = []
@@ -116,13 +125,13 @@ class Elementwise(Operation):
             elif complex_:
                 bars.append(self._complex_pull(k, v, params, node, y_bar))
             else:
-                p = self.partials[k]
+                p: Any = self.partials[k]
                 if type(p) is BoundRule:
                     p = p.call(v, params, node, None, (), None)
                 bars.append(None if self.absent[k] else self._product(y_bar, p, node))
         return bars
 
-    def _complex_pull(self, k: int, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any) -> Any:
+    def _complex_pull(self, k: int, v: list[Any], params: dict[str, Any], node: Node, y_bar: Value) -> Any:
         p, q = self._partials_at(k, v, params, node)
         bar = None
         if p is not None:
@@ -132,13 +141,14 @@ class Elementwise(Operation):
             bar = other if bar is None else bar + other
         return bar
 
-    def _product(self, bar: Any, p: Any, node: Node) -> Any:
+    def _product(self, bar: Any, p: Factor, node: Node) -> Any:
         """bar * p; in a trace in which something was selected, 0 times infinity is 0."""
         return product(bar, p, node.trace.guarded and not (
             # quick way for what selects: its partial is 0, 1 or a finite factor, and meets nothing infinite
             self.selects and getattr(bar, "structured", False) and not bar.folded))
 
-    def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
+    def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Values,
+             lead: tuple[int, ...]) -> Any:
         y_dot = None
         for k, x_dot in enumerate(dots):
             if x_dot is None:

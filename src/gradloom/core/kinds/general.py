@@ -8,6 +8,7 @@ from ...machine.dtypes import Tensor
 from ..operation import Operation
 from ..rules import BoundRule, Rule
 from ..trace import Node
+from ..values import Value, Values
 
 
 class General(Operation):
@@ -26,13 +27,14 @@ class General(Operation):
     def reads(self, name: str) -> set[str]:
         return self.push_rule.reads | self.pull_rule.reads | (self.fused_pull.reads if self.fused_pull else set())
 
-    def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any, lead: tuple[int, ...],
-             wanted: Sequence[bool]) -> Sequence[Any]:
+    def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Value, lead: tuple[int, ...],
+             wanted: Sequence[bool]) -> Values:
         if self.fused_pull is not None and type(y_bar) is Tensor and not lead:
             bars = self.fused_pull.call(v, params, node, y_bar, lead, wanted)
         else:
             bars = self.pull_rule.call(v, params, node, y_bar, lead, wanted)
         return bars if type(bars) in (tuple, list) else (bars,)
 
-    def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
+    def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Values,
+             lead: tuple[int, ...]) -> Any:
         return self.push_rule.call(v, params, node, dots, lead, None)

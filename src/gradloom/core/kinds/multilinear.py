@@ -5,9 +5,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...machine.dtypes import Tensor
-from ..operation import Operation, padded
+from ..operation import Operation, Row, padded
 from ..rules import BoundRule, Rule
 from ..trace import Node
+from ..values import Value, Values
+
+# the parameters for tangents with leading axes, from the parameters and the axes' sizes
+LeadParams = Callable[[dict[str, Any], tuple[int, ...]], dict[str, Any]]
 
 
 class Multilinear(Operation):
@@ -21,7 +25,8 @@ class Multilinear(Operation):
 
     def __init__(self, name: str, kernel: Callable[..., Any], inputs: Sequence[str], terms: Sequence[Sequence[str]],
                  transposes: dict[str, Rule], *,
-                 monomials: dict[tuple[str, ...], Rule] | None = None, reads_at: Any = None, lead_params: Any = None,
+                 monomials: dict[tuple[str, ...], Rule] | None = None, reads_at: Row | None = None,
+                 lead_params: LeadParams | None = None,
                  fused_pull: Rule | dict[str, Rule] | None = None, broadcast: bool = False,
                  row_product: bool = False, sparse_matrix: str | None = None, **rest: Any):
         super().__init__(name, kernel, inputs, **rest)
@@ -29,7 +34,7 @@ class Multilinear(Operation):
         self.transposes = {k: BoundRule(rule, self, f"transpose_{k}") for k, rule in transposes.items()}
         self.reads_at = reads_at
         self.monomials = {tuple(k): rule for k, rule in (monomials or {}).items()}
-        self.fused_pull: Any = fused_pull and (
+        self.fused_pull: BoundRule | dict[str, BoundRule] | None = None if fused_pull is None else (
             BoundRule(fused_pull, self, "fused_pull") if callable(fused_pull) else
             self.transposes | {k: BoundRule(rule, self, f"fused_pull_{k}") for k, rule in fused_pull.items()})
         self.lead_params = lead_params
@@ -42,29 +47,31 @@ class Multilinear(Operation):
         for term in self.terms:
             if name in term:
                 read |= set(term) - {name}
-        fused = self.fused_pull[name] if type(self.fused_pull) is dict else self.fused_pull
+        rules = self.fused_pull
+        fused = rules[name] if isinstance(rules, dict) else rules
         return read | (fused.reads if fused else set())
 
-    def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Any, lead: tuple[int, ...],
-             wanted: Sequence[bool]) -> Sequence[Any]:
+    def pull(self, v: list[Any], params: dict[str, Any], node: Node, y_bar: Value, lead: tuple[int, ...],
+             wanted: Sequence[bool]) -> Values:
         rules = self.transposes if self.fused_pull is None or type(y_bar) is not Tensor or lead else self.fused_pull
-        if type(rules) is BoundRule:
+        if isinstance(rules, BoundRule):
             return rules.call(v, params, node, y_bar, lead, wanted)  # type: ignore[no-any-return]
         bars: list[Any] = []
         for name, want in zip(self.inputs, wanted, strict=True):
             bars.append(rules[name].call(v, params, node, y_bar, lead, wanted) if want else None)
         return bars
 
-    def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Sequence[Any], lead: tuple[int, ...]) -> Any:
+    def push(self, v: list[Any], params: dict[str, Any], node: Node, dots: Values,
+             lead: tuple[int, ...]) -> Any:
         if lead and self.lead_params is not None:
             params = {**params, **self.lead_params(params, lead)}
         y_dot = None
         for term in self.terms:
-            for k, name in enumerate(self.inputs):
-                if name not in term or dots[k] is None:
+            monomial = self.monomials.get(term)
+            for name, dot in zip(self.inputs, dots, strict=True):
+                if dot is None or name not in term:
                     continue
-                monomial = self.monomials.get(term)
-                dot = padded(dots[k], lead, node.ndim) if self.broadcast and monomial is None else dots[k]
+                dot = padded(dot, lead, node.ndim) if self.broadcast and monomial is None else dot
                 inputs = [dot if n == name else v[i] if n in term else None for i, n in enumerate(self.inputs)]
                 if monomial is None:
                     part = self.apply(inputs, params)

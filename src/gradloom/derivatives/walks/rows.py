@@ -82,7 +82,8 @@ def write_of_row(node: Node, rows: dict[Node, Rows], y_bar: Any, active: set[Any
                  owned: set[Node] | None, lead: tuple[int, ...] = ()) -> bool:
     """y = x with y[at] = value, backwards: the row at `at` is value's, the others are x's. False where it is not a row
     that was written."""
-    at = node.operation.writes_at(node.params)
+    writes_at = node.operation.writes_at
+    at = None if writes_at is None else writes_at(node.params)
     if at is None:
         return False
     if lead and y_bar is not None and tuple(y_bar.shape) != (*lead, *node.shape):

@@ -150,7 +150,7 @@ def _equal_to(params: dict[str, Any]) -> Callable[[dict[str, Any]], bool] | None
         key = frozen(params, True)  # now: the fields of a user's object can change
         return lambda its: key is not None and frozen(its, True) == key
     kept = _copied(params)
-    return (lambda its: same(its, kept)) if _has_arrays(kept) else lambda its: _equal(its, kept)
+    return lambda its: same(its, kept)
 
 
 def _copied(value: Any) -> Any:
@@ -166,12 +166,6 @@ def _copied(value: Any) -> Any:
     return value
 
 
-def _has_arrays(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any(map(_has_arrays, value.values()))
-    return any(map(_has_arrays, value)) if isinstance(value, (tuple, list)) else type(value) not in PLAIN
-
-
 def _selecting(values: Sequence[Any]) -> list[Any]:
     return [v for v in values if v is not None and _selects(v)]
 
@@ -182,17 +176,18 @@ def _selects(value: Any) -> bool:
     return isinstance(value, Tensor) and not (value.dtype.is_floating_point or value.dtype.is_complex)
 
 
-def _equal(a: Any, b: Any) -> bool:
-    """Whether two parameters are equal, of which the second holds no arrays."""
-    return not _has_arrays(a) and bool(a == b)
-
-
 def same(a: Any, b: Any) -> bool:
     """Whether two parameters are equal, arrays by their elements."""
     if a is b:
         return True
     if type(a) is not type(b):
         return False
+    if type(a) in PLAIN:
+        return bool(a == b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all([same(a[k], b[k]) for k in a])
+    if isinstance(a, (tuple, list)):
+        return len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, Tensor):
         if a.shape != b.shape or a.dtype is not b.dtype or a.layout is not b.layout:
             return False
@@ -204,10 +199,6 @@ def same(a: Any, b: Any) -> bool:
         return a._labels == b._labels and same(a._value, b._value)
     if isinstance(a, np.ndarray):
         return a.dtype == b.dtype and np.array_equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
-    if isinstance(a, (tuple, list)):
-        return len(a) == len(b) and all(map(same, a, b))
     equal = a == b
     return isinstance(equal, (bool, np.bool_)) and bool(equal)  # what answers with an array is not known to be equal
 

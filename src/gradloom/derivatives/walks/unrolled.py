@@ -118,7 +118,7 @@ class _Writer:
                 its = (f"({factor} if type({factor}) is Tensor else ONE * {factor})" if bar == "ONE"
                        else f"{bar} * {factor}")
             else:
-                self.known[f"pull_{name}_{k}"] = operation.raw_pulls[k]
+                self.known[f"pull_{name}_{k}"] = operation.raw_pulls[k]  # type: ignore[index]
                 its = f"bar_{name}_{k}"
                 self.steps += [f"{its} = pull_{name}_{k}({name}.values, {name}.params, {name}, {bar})",
                                # no derivative after all: the ordinary walk knows what to do

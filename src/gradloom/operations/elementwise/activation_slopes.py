@@ -46,11 +46,20 @@ def silu_fused(y_bar: Tensor, x: Tensor) -> Tensor:
     return (bar := scaled_logistic(y_bar, x)).addcmul_(bar, torch._C._nn.silu(-x), value=-1)
 
 
+def _silu_bend_kernel(x: Tensor) -> Tensor:
+    """s'(x) (2 + x (1 - 2 s(x))) for the logistic function s."""
+    one = number_like(1, x)
+    s = torch.sigmoid(x) if x.is_complex() else scaled_logistic(one, x)
+    return torch.addcmul(number_like(2, x), x, torch.rsub(s, one, alpha=2)).mul_(_logistic_slope_kernel(x))
+
+
+def _silu_third(x: Any) -> Any:
+    c, slope = -tanh(0.5 * x), logistic_slope(x)
+    return slope * (c * (3 + x * c) - 2 * (x * slope))
+
+
 silu_slope = slope_of("silu_slope", lambda x: silu_fused(number_like(1, x), x), lambda x: _silu_bend(x))
-
-
-def _silu_bend(x: Any) -> Any:
-    return logistic_slope(x) * (2 + x * (1 - 2 * logistic(x)))
+_silu_bend = slope_of("silu_bend", _silu_bend_kernel, lambda x: _silu_third(x))
 
 
 _elu_slope = Elementwise("elu_slope", lambda x, alpha: aten.elu_backward(number_like(1, x), alpha, 1, 1, False, x),
