@@ -1,6 +1,6 @@
 """The gradient of a network of 24 residual blocks, with what lies inside of each kept, or computed again.
 
-What a checkpoint costs is its time over that without: at most 1.35 for less than half of the memory. A block is
+What a checkpoint costs is its time over that without: at most 1.35, for less than half of the memory. A block is
 x + gelu(norm(x) @ first + bias) @ second + bias, of width 128 with 512 inside, on 1,024 rows, float32. The further
 table shows the peak of what each way allocates.
 """
