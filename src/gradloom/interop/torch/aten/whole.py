@@ -23,8 +23,7 @@ from ....machine.dtypes import Tensor, differentiable
 from ....machine.modes import undispatched
 from ...protocol import Unsupported
 from ..autograd import ANSWERED, refuse_transform
-from ..functions import name_of
-from ..table import WHOLE
+from ..table import WHOLE, name_of
 from ..twins import FUNCTIONS
 from .values import array_of, as_varying, as_wrapped, carries, constant_of
 from .wrapped import Step, Wrapped, leaves_of, mapped, running

@@ -120,9 +120,9 @@ def forward(x: Tensor, weight: Tensor, stride: Sizes, padding: Sizes, dilation: 
     return _with_lead(run, x, weight, ndim, groups, fold_x, fold_w, fold_both)
 
 
-def _by_points(kernel: Sizes, padding: Sizes, groups: int, *xs: Tensor) -> bool:
+def _by_points(kernel: Sizes, padding: Sizes, groups: int, a: Tensor, b: Tensor) -> bool:
     """Whether a filter meets one place at a time, so that a convolution is a matrix product."""
-    return groups == 1 and max(kernel) == 1 and not any(padding) and not any([x.is_complex() for x in xs])
+    return groups == 1 and max(kernel) == 1 and not any(padding) and a.dtype is b.dtype and not a.is_complex()
 
 
 def _points(x: Tensor, stride: Sizes) -> Tensor:
@@ -188,7 +188,7 @@ def to_weight(x: Tensor, y_bar: Tensor, stride: Sizes, padding: Sizes, dilation:
         places = math.prod(y.shape[3:])
         if _by_points(kernel, padding, groups, x, y):
             columns = _points(x, stride)[..., :places]
-        elif (d == 2 and groups == 1 and x.dtype in (torch.float32, torch.float64) and x.is_cpu
+        elif (d == 2 and groups == 1 and y.dtype is x.dtype in (torch.float32, torch.float64) and x.is_cpu
               and places * x.shape[0] * x.shape[1] * math.prod(kernel) <= COLUMNS):
             columns = aten.im2col(x, kernel, dilation, padding, stride)
         else:
