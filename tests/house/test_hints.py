@@ -280,11 +280,11 @@ def test_an_own_backward_says_what_it_is_given():
         def predict(self, x):
             return x * x
 
-        def backward(self, x, y, y_bar, memory):
+        def backward(self, x, y, y_bar, extra):
             return 2 * x * y_bar
 
     net = gl.dlnetwork([gl.layers.FeatureInput(2), Square()])
-    with pytest.raises(gl.TypeRefused, match=r"missing 1 required positional argument: 'memory'; write def backward\(self, x, y, y_bar\)"):
+    with pytest.raises(gl.TypeRefused, match=r"missing 1 required positional argument: 'extra'; write def backward\(self, x, y, y_bar\)"):
         gl.dlfeval(lambda x: gl.dlgradient(gl.sum(net(x)), x), gl.rand((2, 3), "CB"))
 
 

@@ -24,7 +24,6 @@ EXEMPT = {
     "limit at equal values": "what the walks put in where eigenvalues meet: tested with those, in test_equal_values",
     "overwritten": "an array that torch code has written into: tested with from_torch",
     "ode": "as exact as its solver's tolerance: tested with dlode45",
-    "layer": "a layer with its own backward, whose rule is its author's: tested with networks",
 }
 CHECKED = {name: o for name, o in TABLE.items() if o.kind in ("elementwise", "multilinear", "general") and name not in EXEMPT}
 

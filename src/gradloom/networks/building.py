@@ -299,11 +299,12 @@ def needs_size(layer: Layer) -> bool:
 def _entering(example: Any, layers: Sequence[Layer], dtype: torch.dtype) -> dlarray:
     """Zeros like an example: in its type where that is whole numbers or truth values and nothing casts them, as the
     learnables do."""
-    x = example if isinstance(example, Layout) else _array(example)
+    layout = _layout_given(example)
+    x = layout if isinstance(example, Layout) else _array(example)
     cast = any(role == LEARNABLE for layer in layers for role in layer.roles.values()) or any(
         networks_in(layer) for layer in layers)
     its = None if isinstance(x, Layout) or cast or differentiable(x._value.dtype) else x._value.dtype
-    return _zeros(_layout_given(example), its or dtype)
+    return _zeros(layout, its or dtype)
 
 
 def _layout_given(example: Any) -> Layout:

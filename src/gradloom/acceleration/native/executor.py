@@ -240,8 +240,8 @@ class _Native:
                     return f"v{root} = v{o.number}", {root, o.number}
         self._there.add(root)
         if s.whole:
-            return f"v{root} = empty({s.shape!r}, dtype={names.of(s.dtype)})", {root}
-        return f"v{root} = empty_strided({s.shape!r}, {s.strides!r}, dtype={names.of(s.dtype)})", {root}
+            return f"v{root} = empty({s.shape!r}, dtype={names.of(s.dtype)}, device=\"cpu\")", {root}
+        return f"v{root} = empty_strided({s.shape!r}, {s.strides!r}, dtype={names.of(s.dtype)}, device=\"cpu\")", {root}
 
 
 class _Workspaces:
@@ -262,7 +262,7 @@ class _Workspaces:
             return self._new()
 
     def _new(self) -> tuple[Any, ...]:
-        memory = torch.empty(self._size + _ALIGN, dtype=torch.uint8)
+        memory = torch.empty(self._size + _ALIGN, dtype=torch.uint8, device="cpu")
         start = -memory.data_ptr() % _ALIGN
         made: list[Tensor] = []
         for place, s in self._views:

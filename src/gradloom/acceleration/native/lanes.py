@@ -221,7 +221,7 @@ def chosen(condition: Value, a: Any, b: Any) -> Value:
 def literal(x: float, kind: str) -> str:
     """A number as LLVM writes it: the bits of the double that it is."""
     if kind == "float" and math.isfinite(x):
-        x = float(torch.tensor(x, dtype=torch.float32))
+        x = float(torch.tensor(x, dtype=torch.float32, device="cpu"))
     return f"0x{struct.pack('>d', x).hex().upper()}"
 
 
