@@ -240,6 +240,24 @@ def test_an_element_whose_place_is_an_array():
         assert_same(found, expected)
 
 
+def test_views_of_what_is_computed_once_keep_its_memory():
+    """Of two equal products one is dropped; a view of that one is a view of the other, which nobody may write over."""
+
+    def fun(x):
+        first, second = x * 3, x * 3
+        turned = second.mT
+        y = torch.sin(first) + 1
+        for _ in range(3):
+            y = torch.cos(y) * y
+        return torch.softmax(y, 1) @ turned, y.sum()
+
+    x = torch.tensor(rng.normal(size=(6, 6)))
+    program = recorded(fun, x)
+    assert sum([step.function in (torch.mul, torch.Tensor.mul, torch.Tensor.__mul__) and 3 in step.args for step in program.steps]) == 1
+    for found in (straight(program)(x), native(program)(x)):
+        assert_same(found, fun(x), 64, torch.tensor(10.0))
+
+
 def chain(seed):
     """A random program of elementwise calls, views, sums, writes and products."""
     draw = np.random.default_rng(seed)

@@ -36,27 +36,36 @@ def close(a: Any, b: Any, tolerance: float | None) -> bool:
     (xs, one), (ys, other) = flatten(a), flatten(b)
     if one != other:
         return False
+    largest = max([_largest(q) for y in ys for q in held_by(y)], default=0.0)
     for x, y in zip(xs, ys, strict=True):
         held, other_held = held_by(x), held_by(y)
         if type(x) is not type(y) or len(held) != len(other_held) or not held and plain_leaf(x) and repr(x) != repr(y):
             return False
         if type(x) is dlarray and x._labels != y._labels:
             return False
-        if not all([_near(p, q, tolerance) for p, q in zip(held, other_held, strict=True)]):
+        if not all([_near(p, q, tolerance, largest) for p, q in zip(held, other_held, strict=True)]):
             return False
     return True
 
 
-def _near(p: Tensor, q: Tensor, tolerance: float | None) -> bool:
-    """Whether two tensors are the same but for rounding."""
+def _largest(q: Tensor) -> float:
+    """The size of a tensor's largest finite number."""
+    if q.layout is not torch.strided or not (q.dtype.is_floating_point or q.dtype.is_complex):
+        return 0.0
+    finite = torch.isfinite(q)
+    return read(q[finite].abs().max()) if decided(finite.any()) else 0.0
+
+
+def _near(p: Tensor, q: Tensor, tolerance: float | None, largest: float) -> bool:
+    """Whether two tensors are the same but for rounding: their own, and where they cancel to nothing, that of the
+    largest number among the results."""
     if p.shape != q.shape or p.dtype is not q.dtype or p.device != q.device:
         return False
     if not (p.dtype.is_floating_point or p.dtype.is_complex):
         return torch.equal(p, q)
-    room = tolerance if tolerance is not None else 100 * torch.finfo(p.dtype).eps ** 0.75
-    finite = torch.isfinite(q)
-    scale = read(q[finite].abs().max()) if decided(finite.any()) else 0.0
-    return torch.allclose(p, q, rtol=room, atol=room * scale, equal_nan=True)
+    eps = torch.finfo(p.dtype).eps
+    room = tolerance if tolerance is not None else 100 * eps ** 0.75
+    return torch.allclose(p, q, rtol=room, atol=room * _largest(q) + 64 * eps * largest, equal_nan=True)
 
 
 __all__ = ["close", "generators", "other_generators", "put_back"]

@@ -126,14 +126,19 @@ class Program:
         """What is computed twice is computed once."""
         written, renamed, seen, kept = self._written(), {}, {}, []  # type: ignore[var-annotated]
         returned = {s.root for s in self.outputs}
+        roots: dict[int, int] = {}  # of what is not computed again: the memory that stands for it, also for its views
         for given in self.steps:
             step = given.replaced(renamed)
+            for s in step.outputs:
+                s.root = roots.get(s.root, s.root)
             if (not step.decides and not step.draws and not step.writes and step.function not in EMPTY
                     and not any([s.root in written or s.root in returned for s in (*step.reads, *step.outputs)])):
                 key = _key((step.function, step.args, step.kwargs, step.part))
                 before = seen.setdefault(key, step) if key is not None else step
                 if before is not step:
                     renamed.update({old.number: new for old, new in zip(step.outputs, before.outputs, strict=True)})
+                    roots.update({old.root: new.root for old, new in zip(step.outputs, before.outputs, strict=True)})
+                    self.shared |= {new for old, new in roots.items() if old in self.shared}
                     continue
             kept.append(step)
         self.steps = kept
