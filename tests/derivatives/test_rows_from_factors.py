@@ -188,7 +188,7 @@ def test_a_part_that_no_output_needs_has_no_derivative():
 
 def test_directions_are_dealt_out_evenly():
     class Wide:
-        shape, dtype = (128, 32), torch.float32
+        shape, dtype, parents = (128, 32), torch.float32, (None,)
 
     sizes = [stop - start for start, stop in pieces._pieces([Wide()], 385)]
     assert sum(sizes) == 385 and max(sizes) - min(sizes) <= 1 and len(sizes) == 6

@@ -12,7 +12,7 @@ from gradloom.interop.torch import from_torch, twins
 from gradloom.interop.torch.aten import recording as aten
 from gradloom.interop.torch.aten.rules import matrices, movement, neural, pointwise
 from gradloom.interop.torch.functions import FUNCTIONS
-from gradloom.interop.torch.table import RULES, WRITERS, Table
+from gradloom.interop.torch.table import RULES, WHOLE, WRITERS, Table
 
 double = torch.float64
 PARTS = (neural, matrices, movement, pointwise)
@@ -31,7 +31,7 @@ def test_no_name_is_stated_twice():
     assert len(functions) > 250 and len(others) > 100
     assert functions & others == set()
     assert {base(name) for name in RULES} & {base(name) for name in WRITERS} == set()
-    assert [name for name in aten.WHOLE if name in FUNCTIONS and name != "linear" and aten.WHOLE[name] is not FUNCTIONS[name]] == []
+    assert [name for name in WHOLE if name in FUNCTIONS and name != "linear" and WHOLE[name] is not FUNCTIONS[name]] == []
 
 
 def test_a_second_statement_is_refused():

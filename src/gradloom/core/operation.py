@@ -203,8 +203,7 @@ class Operation:
             if self.meeting is not None and self.meeting.meets(result):
                 trace.meetings.append(weakref.ref(node))
         if self.outputs > 1:
-            return tuple([item(result, node if self.carrying is None or k in self.carrying else None, k,
-                               labels[k] if labels else None) for k in range(self.outputs)])
+            return tuple(item(result, node, k, labels[k] if labels else None) for k in range(self.outputs))
         return _made(result, node, labels)
 
     def kept(self, nodes: Sequence[Node | None], values: list[Any], output: Any,

@@ -36,7 +36,7 @@ class Multilinear(Operation):
         self.pulls_of_leads: Any = (
             {k: rule if rule.leads else self.transposes[k] for k, rule in self.fused_pull.items()}
             if type(self.fused_pull) is dict else
-            self.fused_pull if self.fused_pull is not None and self.fused_pull.leads else self.transposes)
+            self.fused_pull if type(self.fused_pull) is BoundRule and self.fused_pull.leads else self.transposes)
         self.lead_params = lead_params
         self.broadcast = broadcast
         self.row_product = row_product

@@ -83,7 +83,7 @@ def _plain(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: se
         if not parents:
             continue
         # rows that are repeated for each direction need not be, and are read as the others are
-        if not node.operation.ordinary and type(y_bar) is not Block and (not lead or node.shape is not None
+        if type(y_bar) is not Block and (not lead or node.shape is not None
                                          and tuple(y_bar.shape) == (*lead, *node.shape)):
             at = node.operation.reads_at(node.params) if node.operation.reads_at is not None else None
             if at is not None and parents[0] in active:

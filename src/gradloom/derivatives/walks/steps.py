@@ -108,7 +108,8 @@ def handles(node: Node) -> list[Any]:
 
 def hand(bars: dict[Node, Any], owned: set[Node] | None, parent: Any, bar: Any, lead: tuple[int, ...] = ()) -> None:
     """A cotangent to a parent: in its shape and type, added to what is there."""
-    if (bar.shape[len(lead):] if lead else bar.shape) != parent.shape or bar.dtype is not parent.dtype:
+    its = bar.shape
+    if (its[len(lead):] if lead and its is not None else its) != parent.shape or bar.dtype is not parent.dtype:
         bar = fitted(bar, parent, lead)
     if parent in bars:
         add(bars, owned, parent, bar)

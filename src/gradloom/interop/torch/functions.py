@@ -7,29 +7,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
-
 from ...core.array import dlarray
 from ...core.errors import TypeRefused, line_of, user_site
 from ...machine.caches import remembered
 from ..protocol import Unsupported, adapted, unknown
+from .table import name_of
 from .twins import FUNCTIONS, PASSED_ON  # the last part of the table
-
-_PREFIXES = ("linalg_", "fft_", "special_")
-
-
-@remembered(None)
-def name_of(function: Any) -> str:
-    """What the function is called in torch: "sin", "linalg.inv", "nn.functional.batch_norm"."""
-    name = getattr(function, "__name__", "")
-    for prefix in _PREFIXES:
-        if name.startswith(prefix):
-            return f"{prefix[:-1]}.{name[len(prefix):]}"
-    its = (getattr(function, "__module__", None) == "torch.nn.functional"
-           or getattr(torch.nn.functional, name, None) is function)
-    if its and f"nn.functional.{name}" in FUNCTIONS:
-        return f"nn.functional.{name}"
-    return name
 
 
 def fallback(function: Any, args: Any, kwargs: Any, word: str, why: str) -> Any:

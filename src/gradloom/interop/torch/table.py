@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 
 from ...core.array import dlarray, labels_of, raw
+from ...machine.caches import remembered
 from ..numpy.mathematics import FUNCTIONS as NUMPY
 from ..protocol import Unsupported, cast, gl, in_double
 
@@ -44,6 +45,23 @@ RULES = Table(of_aten=True)  # of ATen alone: "_softmax" or "sum.dim_IntList" or
 WHOLE: dict[str, Callable[..., Any]] = {}
 # ATen's operations that write without saying so, or in a way of their own: functions of wrapped tensors
 WRITERS = Table(of_aten=True)
+
+
+_PREFIXES = ("linalg_", "fft_", "special_")
+
+
+@remembered(None)
+def name_of(function: Any) -> str:
+    """What the function is called in torch: "sin", "linalg.inv", "nn.functional.batch_norm"."""
+    name = getattr(function, "__name__", "")
+    for prefix in _PREFIXES:
+        if name.startswith(prefix):
+            return f"{prefix[:-1]}.{name[len(prefix):]}"
+    its = (getattr(function, "__module__", None) == "torch.nn.functional"
+           or getattr(torch.nn.functional, name, None) is function)
+    if its and f"nn.functional.{name}" in FUNCTIONS:
+        return f"nn.functional.{name}"
+    return name
 
 
 def of_torch(function: Any) -> Any:

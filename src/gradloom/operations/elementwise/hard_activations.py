@@ -41,15 +41,15 @@ _hardtanh = unary_with_options(
 
 _sixth = _constant(lambda x: aten.hardsigmoid_backward(_ones(x), x))
 _hardsigmoid = Elementwise("hardsigmoid", torch._C._nn.hardsigmoid, [lambda x: _sixth(x)], ("x",),
-                           fused_pull=lambda y_bar, x: aten.hardsigmoid_backward(y_bar, x), domain=(-4, 4),
+                           fused_pull=lambda y_bar, x: aten.hardsigmoid_backward(y_bar, x), domain=(-2.5, 2.5),
                            selects=True, real_only=_REAL)
 
 _hardswish_slope = Elementwise(
     "hardswish_slope", lambda x: aten.hardswish_backward(_ones(x), x), [lambda x: _between(x, -3.0, 3.0) * (1 / 3)],
-    ("x",), domain=(-4, 4), selects=True, real_only=_REAL)
+    ("x",), domain=(-2.5, 2.5), selects=True, real_only=_REAL)
 _hardswish = Elementwise("hardswish", torch._C._nn.hardswish, [lambda x: _hardswish_slope.apply((x,))], ("x",),
-                         fused_pull=lambda y_bar, x: aten.hardswish_backward(y_bar, x), domain=(-4, 4), selects=True,
-                         real_only=_REAL)
+                         fused_pull=lambda y_bar, x: aten.hardswish_backward(y_bar, x), domain=(-2.5, 2.5),
+                         selects=True, real_only=_REAL)
 
 
 def hardtanh(x: Any, low: float, high: float) -> Any:

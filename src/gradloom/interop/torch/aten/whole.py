@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from ....core.array import dlarray
 from ....core.errors import GradloomError
 from ....core.finite import checking
 from ....core.tables import OPERATIONS
@@ -23,8 +22,7 @@ from ....machine.dtypes import Tensor, differentiable
 from ....machine.modes import undispatched
 from ...protocol import Unsupported
 from ..autograd import ANSWERED, refuse_transform
-from ..functions import name_of
-from ..table import WHOLE
+from ..table import WHOLE, name_of
 from ..twins import FUNCTIONS
 from .values import array_of, as_varying, as_wrapped, carries, constant_of
 from .wrapped import Step, Wrapped, leaves_of, mapped, running
@@ -300,6 +298,7 @@ def _basic(index: Any) -> bool:
 def _indexed(args: Any, kwargs: Any) -> Any:
     """x[index], of which a part is a view."""
     base, index = args
+    value: Any
     if type(base) is not Wrapped or not torch.is_grad_enabled():
         return NotImplemented
     value = base.array()
@@ -321,7 +320,7 @@ class Index(Step):
     def __init__(self, index: Any):
         self.index = index
 
-    def of(self, base: dlarray) -> dlarray:
+    def of(self, base: Any) -> Any:
         return base[self.index]
 
     def positions(self, where: Tensor) -> Tensor:

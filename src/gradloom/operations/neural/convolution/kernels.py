@@ -104,17 +104,16 @@ def forward(x: Tensor, weight: Tensor, stride: Sizes, padding: Sizes, dilation: 
     return _with_lead(run, x, weight, ndim, groups, fold_x, fold_w, fold_both)
 
 
-def _by_points(kernel: Sizes, padding: Sizes, groups: int, *xs: Tensor) -> bool:
+def _by_points(kernel: Sizes, padding: Sizes, groups: int, a: Tensor, b: Tensor) -> bool:
     """Whether a filter meets one place at a time, so that a convolution is a matrix product."""
-    return groups == 1 and max(kernel) == 1 and not any(padding) and not any([x.is_complex() for x in xs])
+    return groups == 1 and max(kernel) == 1 and not any(padding) and a.dtype is b.dtype and not a.is_complex()
 
 
 def _points(x: Tensor, stride: Sizes) -> Tensor:
     """The places that such filters meet, along one axis: (..., places)."""
-    d = len(stride)
-    if max(stride) > 1:
-        x = x[(..., *[slice(None, None, s) for s in stride])]
-    return x.reshape(*x.shape[:-d], -1)
+    places: list[Any] = [slice(None, None, s) for s in stride]
+    x = x[(..., *places)] if max(stride) > 1 else x
+    return x.reshape(*x.shape[:-len(stride)], -1)
 
 
 def beyond(sizes: Sizes, inner: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Sizes:
@@ -139,7 +138,8 @@ def to_input(y_bar: Tensor, weight: Tensor, stride: Sizes, padding: Sizes, dilat
             if made.shape[3:] == sizes:
                 return made
             x = made.new_zeros((*made.shape[:3], *sizes))
-            x[(..., *[slice(None, s * m, s) for s, m in zip(stride, made.shape[3:], strict=True)])] = made
+            places: list[Any] = [slice(None, s * m, s) for s, m in zip(stride, made.shape[3:], strict=True)]
+            x[(..., *places)] = made
             return x
         return _by_parts(run, y.flatten(0, 1), w, groups).unflatten(0, y.shape[:2])
 
@@ -171,7 +171,7 @@ def to_weight(x: Tensor, y_bar: Tensor, stride: Sizes, padding: Sizes, dilation:
         places = math.prod(y.shape[3:])
         if _by_points(kernel, padding, groups, x, y):
             columns = _points(x, stride)[..., :places]
-        elif (d == 2 and groups == 1 and x.dtype in (torch.float32, torch.float64) and x.is_cpu
+        elif (d == 2 and groups == 1 and y.dtype is x.dtype in (torch.float32, torch.float64) and x.is_cpu
               and places * x.shape[0] * x.shape[1] * math.prod(kernel) <= COLUMNS):
             columns = aten.im2col(x, kernel, dilation, padding, stride)
         else:
