@@ -11,6 +11,7 @@ from gradloom import dlarray, dlfeval, dlgradient, jvp
 from gradloom.core.tables import OPERATIONS, PUBLIC
 from gradloom.derivatives.walks import pull as pulling
 from gradloom.derivatives.walks import push as pushing
+from gradloom.operations.elementwise.hard_activations import hardsigmoid, hardswish, hardtanh
 
 INF, NAN = math.inf, math.nan
 
@@ -93,6 +94,9 @@ KINKS = [  # function, arguments, gradients
     (lambda x: gl.leakyrelu(x, 0.1), [[-1.0, 0.0, 2.0]], [[0.1, 0.1, 1]]),
     (gl.elu, [[0.0, 2.0]], [[1, 1]]),
     (lambda x: gl.clip(x, -1, 1), [[-2.0, -1.0, 1.0, 2.0]], [[0, 1, 1, 0]]),
+    (lambda x: hardtanh(x, -1.0, 1.0), [[-2.0, -1.0, 0.5, 1.0, 2.0]], [[0, 0, 1, 0, 0]]),
+    (hardsigmoid, [[-4.0, -3.0, 0.0, 3.0, 4.0]], [[0, 0, 1 / 6, 0, 0]]),
+    (hardswish, [[-4.0, -3.0, 0.0, 3.0, 4.0]], [[0, 0, 0.5, 1, 1]]),
     (gl.maximum, [[1.0, 2.0, 3.0], [2.0, 2.0, 2.0]], [[0, 1, 1], [1, 0, 0]]),
     (gl.minimum, [[1.0, 2.0, 3.0], [2.0, 2.0, 2.0]], [[1, 1, 0], [0, 0, 1]]),
     (lambda x: gl.maximum(x, 0.0), [[-1.0, 0.0, 1.0]], [[0, 1, 1]]),

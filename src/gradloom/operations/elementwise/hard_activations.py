@@ -48,8 +48,8 @@ _hardswish_slope = Elementwise(
     "hardswish_slope", lambda x: aten.hardswish_backward(_ones(x), x), [lambda x: _between(x, -3.0, 3.0) * (1 / 3)],
     ("x",), domain=(-2.5, 2.5), selects=True, real_only=_REAL)
 _hardswish = Elementwise("hardswish", torch._C._nn.hardswish, [lambda x: _hardswish_slope.apply((x,))], ("x",),
-                         fused_pull=lambda y_bar, x: aten.hardswish_backward(y_bar, x), domain=(-2.5, 2.5), selects=True,
-                         real_only=_REAL)
+                         fused_pull=lambda y_bar, x: aten.hardswish_backward(y_bar, x), domain=(-2.5, 2.5),
+                         selects=True, real_only=_REAL)
 
 
 def hardtanh(x: Any, low: float, high: float) -> Any:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ...core.array import dlarray, raw
 from ...core.declare import general, public
 from ...machine.dtypes import Tensor
 from ..movement.axes import array, matrix_transpose
@@ -120,7 +121,8 @@ def lu(x: Any, /) -> Any:
     Source: SciPy linalg.lu, MATLAB lu.
     """
     x = array(x)
-    return LUResult(*lu_operation.apply((matrices(x, "lu"),), {}, (leading(x),) * 3))
+    p, l, u = lu_operation.apply((matrices(x, "lu"),), {}, (leading(x),) * 3)
+    return LUResult(dlarray._made(raw(p), None, leading(x)), l, u)
 
 
 # ----- in one array, as LAPACK has them -----

@@ -1,6 +1,7 @@
 """log(sum(exp(x))), and its slope, a softmax over any axes, which is right at infinities too."""
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -20,9 +21,12 @@ def _share_kernel(x: Tensor, axis: tuple[int, ...]) -> Tensor:
     largest = (x.real if x.is_complex() else x).amax(axis, keepdim=True)
     e = (x - largest).exp_()
     total = e.sum(axis, keepdim=True)
-    if not x.is_complex() and not finite(total):
-        infinite = torch.isinf(largest) & (x == largest)
-        e = torch.where(infinite, (largest > 0).to(e.dtype), e)
+    if not finite(total):
+        if x.is_complex():  # of infinity the phases decide, and there is no share
+            e = (x - largest.masked_fill(largest == -math.inf, 0)).exp_()
+        else:
+            infinite = torch.isinf(largest) & (x == largest)
+            e = torch.where(infinite, (largest > 0).to(e.dtype), e)
         total = e.sum(axis, keepdim=True)
         total.masked_fill_(total == 0, 1)
     return e.div_(total)

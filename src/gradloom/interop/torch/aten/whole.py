@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from ....core.array import dlarray
 from ....core.errors import GradloomError
 from ....core.finite import checking
 from ....core.tables import OPERATIONS
@@ -299,6 +298,7 @@ def _basic(index: Any) -> bool:
 def _indexed(args: Any, kwargs: Any) -> Any:
     """x[index], of which a part is a view."""
     base, index = args
+    value: Any
     if type(base) is not Wrapped or not torch.is_grad_enabled():
         return NotImplemented
     value = base.array()
@@ -320,8 +320,8 @@ class Index(Step):
     def __init__(self, index: Any):
         self.index = index
 
-    def of(self, base: dlarray) -> dlarray:
-        return base[self.index]  # type: ignore[index]
+    def of(self, base: Any) -> Any:
+        return base[self.index]
 
     def positions(self, where: Tensor) -> Tensor:
         return where[self.index]

@@ -127,11 +127,9 @@ def _by_points(kernel: Sizes, padding: Sizes, groups: int, a: Tensor, b: Tensor)
 
 def _points(x: Tensor, stride: Sizes) -> Tensor:
     """The places that such filters meet, along one axis: (..., places)."""
-    d = len(stride)
-    if max(stride) > 1:
-        where: Any = (..., *[slice(None, None, s) for s in stride])
-        x = x[where]
-    return x.reshape(*x.shape[:-d], -1)
+    places: list[Any] = [slice(None, None, s) for s in stride]
+    x = x[(..., *places)] if max(stride) > 1 else x
+    return x.reshape(*x.shape[:-len(stride)], -1)
 
 
 def beyond(sizes: Sizes, inner: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Sizes:
@@ -156,7 +154,8 @@ def to_input(y_bar: Tensor, weight: Tensor, stride: Sizes, padding: Sizes, dilat
             if made.shape[3:] == sizes:
                 return made
             x = made.new_zeros((*made.shape[:3], *sizes))
-            x[(..., *[slice(None, s * m, s) for s, m in zip(stride, made.shape[3:], strict=True)])] = made
+            places: list[Any] = [slice(None, s * m, s) for s, m in zip(stride, made.shape[3:], strict=True)]
+            x[(..., *places)] = made
             return x
         return _by_parts(run, y.flatten(0, 1), w, groups).unflatten(0, y.shape[:2])
 
