@@ -18,13 +18,19 @@ def under(modes: Sequence[AbstractContextManager[Any]], function: Callable[..., 
     """Run a function under modes of torch, which are off afterwards.
 
     Their exits are written in Python: an interrupt that comes just before one would leave its mode on for good. What is
-    on afterwards, and was not before, is therefore taken off here.
+    on afterwards, and was not before, is therefore taken off here, and what was on is put back.
     """
     state = vars(_python_dispatch)
     marks, gradients = {name: state[name] for name in _MARKS}, torch.is_grad_enabled()
     dispatching, overriding = torch._C._len_torch_dispatch_stack(), torch._C._len_torch_function_stack()
+    outer = [torch._C._get_function_stack_at(k) for k in range(overriding)]
     try:
         return _entered(modes, function, args, options)
+    except RuntimeError as error:
+        # torch takes a mode off while it answers a call; an interrupt then leaves it off, and its exit finds none
+        if isinstance(error.__context__, KeyboardInterrupt) and "mode stack" in str(error):
+            raise error.__context__ from None
+        raise
     finally:
         state.update(marks)
         torch._C._set_grad_enabled(gradients)
@@ -32,6 +38,8 @@ def under(modes: Sequence[AbstractContextManager[Any]], function: Callable[..., 
             torch._C._pop_torch_dispatch_stack(None)
         while torch._C._len_torch_function_stack() > overriding:
             torch._C._pop_torch_function_stack()
+        for mode in outer[torch._C._len_torch_function_stack():]:
+            torch._C._push_on_torch_function_stack(mode)
 
 
 def _entered(modes: Sequence[AbstractContextManager[Any]], function: Callable[..., Any], args: Any,
