@@ -493,3 +493,25 @@ if sys.argv[1] == "kill":
         done = subprocess.run([sys.executable, "-c", code, way], env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True, text=True, timeout=300)
         assert done.returncode == expected, done.stderr
         assert not done.stderr and not list(tmp_path.iterdir())
+
+
+def test_a_view_that_a_later_call_reads_too_comes_before_the_first():
+    """A lone elementwise call stays torch's, and reads the view that is returned as well."""
+    def viewed(x):
+        part = x.select(1, 0)
+        return torch.cumsum((x > part) * x, 0), part.square(), part
+
+    assert_same(*both(viewed, torch.tensor(rng.normal(size=(3, 3, 2)))))
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
+def test_parts_of_complex_arrays_that_do_not_begin_their_memory(dtype):
+    """Offsets of parts count numbers, those of the array pairs of them; the imaginary part of a conjugate carries a sign
+    that its memory does not."""
+    def parts(z):
+        return torch.real(z) * 2 + torch.imag(z) * 3, torch.imag(torch.conj(z)) * 2 + torch.tanh(torch.real(z))
+
+    z = torch.complex(*torch.tensor(rng.normal(size=(2, 90)))).to(dtype)[7:50]
+    recorder = Recorder([z])
+    results = under([recorder], parts, z)
+    assert_same(native(Program(recorder, [recorder.slot_of(y) for y in results]).improved())(z), parts(z))

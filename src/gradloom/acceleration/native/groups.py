@@ -121,6 +121,10 @@ class Grouped:
         # x[k] of an array k of one integer looks at memory whose place is known in the call only
         self._wandering = {s.root for step in program.steps if len({r.number for r in step.reads}) > 1
                            for s in step.outputs if not step.writes and s.root in {r.root for r in step.reads}}
+        every = [*given.values(), *[s for step in program.steps for s in step.outputs]]
+        kinds = {s.number: s.dtype for s in every}
+        # the parts of complex arrays: what their memory means and where it begins is told in other units
+        self._recast = {s.number for s in every if kinds.get(s.root, s.dtype) is not s.dtype}
         for step in program.steps:
             its = pieces(step, self._numbers, width, functions)
             if its is None or any([self._foreign(a) for p in its for a in p.accesses()]):
@@ -129,15 +133,13 @@ class Grouped:
                 for piece in its:
                     self._take(piece)
         self._close(set(range(len(self._pending))))
-        self._looked(program.outputs)
         self._settle()
 
     def _foreign(self, a: Access) -> bool:
         """Memory that something holds which is no plain array, or whose place nobody knows."""
         s = a.slot
-        if s.root in self._wandering:
-            return True
-        return s.root in self.program.shared or s.number not in self._given and s.root not in self._roots
+        return (s.root in self.program.shared or s.root in self._wandering or s.number in self._recast
+                or s.number not in self._given and s.root not in self._roots)
 
     def _take(self, piece: Piece) -> None:
         """Into the group that it follows, or another of its shape after that, or one of its own."""
@@ -158,7 +160,6 @@ class Grouped:
             return
         self._close({k for k, group in enumerate(self._pending) if any([s.root in group.writes for s in step.reads])
                      or any([s.root in group.reads or s.root in group.writes for s in step.writes])})
-        self._looked(step.reads)
         self.items.append(step)
 
     def _looked(self, reads: Sequence[Slot]) -> None:
@@ -185,15 +186,16 @@ class Grouped:
             self.items.append(closed)
 
     def _settle(self) -> None:
-        """A loop for a single call gains nothing: the call itself."""
+        """A loop for a single call gains nothing: the call itself. Views come before the first call that reads them,
+        which is known only then."""
         items, self.items = self.items, []
         for item in items:
             if isinstance(item, list) and len(item) == 1 and len(item[0].pieces) == 1:
-                step = item[0].pieces[0].step
-                if step is not None:
-                    self._looked(step.reads)
-                    item = step
+                item = item[0].pieces[0].step or item
+            if isinstance(item, Step):
+                self._looked(item.reads)
             self.items.append(item)
+        self._looked(self.program.outputs)
 
 
 def is_view(step: Step) -> bool:
