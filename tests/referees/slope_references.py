@@ -59,6 +59,10 @@ def not_zero(x: Any) -> bool:
     return bool(x != 0)
 
 
+def not_three(x: Any) -> bool:
+    return abs(abs(x) - 3) > 0.01
+
+
 def logistic(x: Any) -> Any:
     return 1 / (1 + mp.exp(-x))
 
@@ -239,6 +243,10 @@ REFERENCES: dict[str, Reference] = {
     "elu": one(lambda x, alpha: x if x > 0 else mp.mpf(alpha) * (mp.exp(x) - 1), not_zero),
     "gelu": stated(gelu_slope, gelu_bend, ulps=gelu_ulps, second_ulps=lambda x, approximation: 8 + 2 * gelu_ulps(x, approximation), cancels=0.3, second_cancels=0.3, lost=1500,
                 why=SMALL + "; the tanh approximation exponentiates a cubic, and so multiplies its rounding"),
+    "hardtanh": one(lambda x, low, high: min(max(x, low), high), lambda x: x not in (-1, 0, 1, 6)),
+    "hardsigmoid": one(lambda x: min(max(x / 6 + mp.mpf(0.5), 0), 1), not_three),
+    "hardswish": one(lambda x: x * min(max(x / 6 + mp.mpf(0.5), 0), 1), not_three, cancels=0.5, lost=1000, why="x / 3 + 1 / 2 cancels near -3 / 2"),
+    "hardswish_slope": one(lambda x: x / 3 + mp.mpf(0.5) if abs(x) < 3 else mp.mpf(1 if x > 0 else 0), not_three),
     "clip": one(lambda x, low, high: min(max(x, low), high), lambda x: x not in (-0.5, 0.7)),
     "abs": one(abs, not_zero),
     "sign": one(mp.sign, not_zero),

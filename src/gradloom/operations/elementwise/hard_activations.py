@@ -39,10 +39,10 @@ _hardtanh = unary_with_options(
     fused_pull=lambda y_bar, x, low, high: aten.hardtanh_backward(y_bar, x, low, high),
     samples=[{"low": -1.0, "high": 1.0}, {"low": 0.0, "high": 6.0}], selects=True, real_only=_REAL)
 
-_sixth = _constant(lambda x: aten.hardsigmoid_backward(_ones(x), x))
-_hardsigmoid = Elementwise("hardsigmoid", torch._C._nn.hardsigmoid, [lambda x: _sixth(x)], ("x",),
-                           fused_pull=lambda y_bar, x: aten.hardsigmoid_backward(y_bar, x), domain=(-2.5, 2.5),
-                           selects=True, real_only=_REAL)
+# not by torch's own backward, whose sixth has single precision
+_hardsigmoid = Elementwise("hardsigmoid", torch._C._nn.hardsigmoid, [lambda x: _between(x, -3.0, 3.0) * (1 / 6)],
+                           ("x",), fused_pull=lambda y_bar, x: aten.hardtanh_backward(y_bar, x, -3.0, 3.0) * (1 / 6),
+                           domain=(-2.5, 2.5), selects=True, real_only=_REAL)
 
 _hardswish_slope = Elementwise(
     "hardswish_slope", lambda x: aten.hardswish_backward(_ones(x), x), [lambda x: _between(x, -3.0, 3.0) * (1 / 3)],
