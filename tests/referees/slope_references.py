@@ -296,6 +296,8 @@ REFERENCES: dict[str, Reference] = {
     }.items()},
     "bell": one(lambda x: mp.exp(-x * x), near, ulps=8, second_ulps=64, second_cancels=1.0, lost=1e4, why="a derivative of a derivative"),
     "density": one(density, near, ulps=8, second_ulps=64, second_cancels=1.0, lost=1e4, why="a derivative of a derivative"),
+    "silu_bend": one(lambda x: logistic(x) * logistic(-x) * (2 + x * (1 - 2 * logistic(x))), ulps=16, second_ulps=256, cancels=1.0,
+                     second_cancels=1.0, lost=1000, why=SMALL),
     "silu_slope": one(lambda x: logistic(x) * (1 + x * logistic(-x)), ulps=8, second_ulps=64, cancels=0.3, second_cancels=1.0, lost=1000, why=SMALL),
     "inverse_length": one(lambda x, n: x**-n, lambda x: 1e-8 < abs(x) < 1e8, ulps=8, second_ulps=16, why="torch's pow has up to 2 units"),
     "norm_root": one(root, lambda x: 1e-8 < x < 1e8, ulps=32, second_ulps=64, why="the exponents are rounded"),
