@@ -515,3 +515,15 @@ def test_parts_of_complex_arrays_that_do_not_begin_their_memory(dtype):
     recorder = Recorder([z])
     results = under([recorder], parts, z)
     assert_same(native(Program(recorder, [recorder.slot_of(y) for y in results]).improved())(z), parts(z))
+
+
+def test_a_view_of_an_array_that_numpy_shares_is_read_where_it_lies():
+    """Such an array is not looked at in advance, as it may change; a kernel reads it as it is in each call."""
+    shared = np.array([2.0])
+    one = torch.from_numpy(shared)
+    x = torch.tensor(rng.normal(size=5))
+    program = recorded(lambda x: torch.tanh(one.expand(5) * x) + 1, x)
+    run = native(program)
+    for value in (2.0, -3.0):
+        shared[0] = value
+        assert_same(run(x), (torch.tanh(value * x) + 1,))

@@ -66,7 +66,8 @@ class _Native:
 
     def _survey(self) -> None:
         p = self.program
-        for s in (*p.inputs, *p.outputs):
+        # constants, too, of which kernels read nothing but a view
+        for s in (*p.inputs, *p.outputs, *[s for step in p.steps for s in step.reads if s.number in p.constants]):
             self._slots[s.number] = s
         self._held = {s.root for s in (*p.inputs, *p.outputs)} | p.shared
         self._held |= {s.root for step in p.steps for s in step.reads if s.number in p.constants}
