@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from .harness import Benchmark, Contender, arrays, multiplying
+from .network_step import MOMENTUM, torch_training_step, training_step
 
-BATCH, CLASSES, LEARN_RATE, MOMENTUM, DECAY, EPSILON = 32, 10, 0.01, 0.9, 0.1, 1e-5
+BATCH, CLASSES, LEARN_RATE, DECAY, EPSILON = 32, 10, 0.01, 0.1, 1e-5
 BLOCKS = ((1, 16, True), (16, 32, True), (32, 64, False))  # channels in, channels out, pooled
 FEATURES = 64 * 7 * 7
 # Forwards, for the weights and for the input, which the images do not need.
@@ -65,25 +66,9 @@ def gradloom(accelerated: bool = False):
             layers.append(gl.layers.MaxPooling2d(2, stride=2))
     layers += [gl.layers.FullyConnected(CLASSES, name="fc"), gl.layers.Softmax()]
     net = gl.dlnetwork(layers).replace(learnables={key: gl.dlarray(value) for key, value in start().items()})
-    velocity = None
     images, classes = data()
     x, t = gl.dlarray(images, "BCSS"), gl.dlarray(np.eye(CLASSES, dtype=np.float32)[classes], "BC")
-
-    def loss_and_gradients(net, x, t):
-        y, state = net.forward(x, return_state=True)
-        loss = gl.crossentropy(y, t)
-        return loss, state, gl.dlgradient(loss, net.learnables)
-
-    function = gl.dlaccelerate(loss_and_gradients) if accelerated else loss_and_gradients
-
-    def step():
-        nonlocal net, velocity
-        loss, state, gradients = gl.dlfeval(function, net, x, t)
-        net = net.replace(state=state)
-        net, velocity = gl.sgdmupdate(net, gradients, velocity, learn_rate=LEARN_RATE, momentum=MOMENTUM)
-        return loss, gradients, net
-
-    return step
+    return training_step(net, x, t, gl.crossentropy, LEARN_RATE, accelerated)
 
 
 def gradloom_numbers(result) -> list[np.ndarray]:
@@ -123,21 +108,11 @@ def torch_setup(dtype=torch.float32, memory_format=torch.contiguous_format, comp
         x, t = torch.tensor(images, dtype=dtype).to(memory_format=memory_format), torch.tensor(classes)
         net = torch_network().to(dtype)
         net.to(memory_format=memory_format)  # type: ignore[call-overload]
-        optimizer = torch.optim.SGD(net.parameters(), lr=LEARN_RATE, momentum=MOMENTUM)
 
         def loss_of(x, t):
             return F.cross_entropy(net(x), t)
 
-        loss_function = torch.compile(loss_of) if compiled else loss_of
-
-        def step():
-            optimizer.zero_grad()
-            loss = loss_function(x, t)
-            loss.backward()
-            optimizer.step()
-            return loss, net
-
-        return step
+        return torch_training_step(loss_of, x, t, net.parameters(), LEARN_RATE, compiled, net)
 
     return setup
 

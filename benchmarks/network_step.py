@@ -39,16 +39,16 @@ def learned(model: Model) -> dict[str, np.ndarray]:
     return {model.name(key): np.asarray(x) for key, x in model.network().learnables.items()}
 
 
-def gradloom(model: Model, accelerated: bool = False) -> Callable[[], Any]:
+def training_step(net: Any, x: Any, t: Any, loss_of: Callable[[Any, Any], Any], learn_rate: float,
+                  accelerated: bool) -> Callable[[], Any]:
+    """A step of gradloom with momentum: loss, gradients and the network after it."""
     import gradloom as gl
 
-    net, velocity = model.network(), None
-    inputs, classes = model.data()
-    x, t = gl.dlarray(inputs, model.labels), gl.dlarray(classes, model.targets)
+    velocity = None
 
     def loss_and_gradients(net, x, t):
         y, state = net.forward(x, return_state=True)
-        loss = gl.indexcrossentropy(y, t, from_logits=True, normalization_factor="target-included")
+        loss = loss_of(y, t)
         return loss, state, gl.dlgradient(loss, net.learnables)
 
     function = gl.dlaccelerate(loss_and_gradients) if accelerated else loss_and_gradients
@@ -57,15 +57,43 @@ def gradloom(model: Model, accelerated: bool = False) -> Callable[[], Any]:
         nonlocal net, velocity
         loss, state, gradients = gl.dlfeval(function, net, x, t)
         net = net.replace(state=state)
-        net, velocity = gl.sgdmupdate(net, gradients, velocity, learn_rate=LEARN_RATE, momentum=MOMENTUM)
+        net, velocity = gl.sgdmupdate(net, gradients, velocity, learn_rate=learn_rate, momentum=MOMENTUM)
         return loss, gradients, net
 
     return step
 
 
+def gradloom(model: Model, accelerated: bool = False) -> Callable[[], Any]:
+    import gradloom as gl
+
+    inputs, classes = model.data()
+
+    def loss_of(y, t):
+        return gl.indexcrossentropy(y, t, from_logits=True, normalization_factor="target-included")
+
+    return training_step(model.network(), gl.dlarray(inputs, model.labels), gl.dlarray(classes, model.targets), loss_of,
+                         LEARN_RATE, accelerated)
+
+
 def gradloom_numbers(result: Any) -> list[np.ndarray]:
     loss, gradients, net = result
     return arrays([loss, list(gradients.values()), list(net.learnables.values())])
+
+
+def torch_training_step(loss_of: Callable[[Any, Any], Any], x: Any, t: Any, parameters: Any, learn_rate: float,
+                        compiled: bool, kept: Any) -> Callable[[], Any]:
+    """The same step of torch: the loss, and `kept`, which holds the parameters after it."""
+    optimizer = torch.optim.SGD(parameters, lr=learn_rate, momentum=MOMENTUM)
+    loss_function = torch.compile(loss_of) if compiled else loss_of
+
+    def step():
+        optimizer.zero_grad()
+        loss = loss_function(x, t)
+        loss.backward()
+        optimizer.step()
+        return loss, kept
+
+    return step
 
 
 def torch_step(model: Model, dtype: torch.dtype = torch.float32, memory_format: Any = None,
@@ -79,22 +107,12 @@ def torch_step(model: Model, dtype: torch.dtype = torch.float32, memory_format: 
         x = x.to(dtype)
     if memory_format is not None:
         x, module = x.to(memory_format=memory_format), module.to(memory_format=memory_format)  # type: ignore[call-overload]
-    parameters = [module.get_parameter(name) for name in start]
-    optimizer = torch.optim.SGD(module.parameters(), lr=LEARN_RATE, momentum=MOMENTUM)
 
     def loss_of(x, t):
         return F.cross_entropy(model.logits(module, x), t.reshape(-1))
 
-    loss_function = torch.compile(loss_of) if compiled else loss_of
-
-    def step():
-        optimizer.zero_grad()
-        loss = loss_function(x, t)
-        loss.backward()
-        optimizer.step()
-        return loss, parameters
-
-    return step
+    return torch_training_step(loss_of, x, t, module.parameters(), LEARN_RATE, compiled,
+                               [module.get_parameter(name) for name in start])
 
 
 def torch_numbers(result: Any) -> list[np.ndarray]:

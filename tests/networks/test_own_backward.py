@@ -27,6 +27,16 @@ def without(kind):
                                                        "__module__": __name__})
 
 
+def both_ways(derivatives, own, plain, x):
+    """A layer's own backward gives what the layer without it gives, in plain calls and replayed."""
+    expected = gl.dlfeval(derivatives, plain, x)
+    close(gl.dlfeval(derivatives, own, x), expected)
+    fast = gl.dlaccelerate(derivatives)
+    for _ in range(5):
+        close(gl.dlfeval(fast, own, x), expected)
+    assert fast.hit_rate > 0
+
+
 def pair(make, *rest, **named):
     """A network with a layer that has its own backward, and the same one without."""
     return [gl.dlnetwork(make(kind), *rest, dtype="float64", **named) for kind in (lambda x: x, without)]
@@ -68,12 +78,7 @@ def test_several_outputs_to_second_order():
     x = gl.dlarray(draws.normal(size=(3, 4)), "CB")
     own, plain = pair(lambda kind: [L.FeatureInput(3), kind(SineAndSquare)(name="both")])
     own, plain = own.replace(learnables={("both", "a"): [1.5]}), plain.replace(learnables={("both", "a"): [1.5]})
-    expected = gl.dlfeval(second, plain, x)
-    close(gl.dlfeval(second, own, x), expected)
-    fast = gl.dlaccelerate(second)
-    for _ in range(5):
-        close(gl.dlfeval(fast, own, x), expected)
-    assert fast.hit_rate > 0
+    both_ways(second, own, plain, x)
 
 
 def test_one_of_several_outputs_alone():
@@ -215,12 +220,7 @@ def test_a_network_in_a_layer_with_its_own_backward():
     own, plain = pair(lambda kind: [L.FeatureInput(3), kind(Residual)(body, name="res")])
     assert list(own.learnables) == [("res", "scale"), ("res/fc", "weights"), ("res/fc", "bias")]
     x = gl.dlarray(draws.normal(size=(3, 4)), "CB")
-    expected = gl.dlfeval(second, plain, x)
-    close(gl.dlfeval(second, own, x), expected)
-    fast = gl.dlaccelerate(second)
-    for _ in range(5):
-        close(gl.dlfeval(fast, own, x), expected)
-    assert fast.hit_rate > 0
+    both_ways(second, own, plain, x)
     J, its = (gl.dlfeval(lambda net, x: gl.dljacobian(net(x), net.learnables), net, x) for net in (own, plain))
     close(J.matrix(), its.matrix())
 
@@ -310,12 +310,7 @@ def twice(net, x):
 def test_states_carry_derivatives():
     own, plain = pair(lambda kind: [L.FeatureInput(3), kind(Carry)(name="carry")])
     x = gl.dlarray(draws.normal(size=(3, 4)), "CB")
-    expected = gl.dlfeval(twice, plain, x)
-    close(gl.dlfeval(twice, own, x), expected)
-    fast = gl.dlaccelerate(twice)
-    for _ in range(5):
-        close(gl.dlfeval(fast, own, x), expected)
-    assert fast.hit_rate > 0
+    both_ways(twice, own, plain, x)
 
 
 def test_a_state_of_which_backward_says_nothing_is_no_constant():

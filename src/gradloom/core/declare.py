@@ -10,7 +10,7 @@ import torch
 from ..vocabulary.options import by_name_and_value, shown, unknown_option
 from .array import dlarray
 from .calls import binary, nary, unary
-from .errors import TypeRefused, line_of, user_site
+from .errors import TypeRefused, from_inside, line_of, user_site
 from .kinds.elementwise import Elementwise
 from .kinds.general import General
 from .kinds.multilinear import Multilinear
@@ -105,8 +105,8 @@ def explained(function: Any, always: bool = False) -> Any:
         try:
             return function(*args, **kwargs)
         except TypeError as error:
-            if error.__traceback__ is None or error.__traceback__.tb_next is not None:
-                raise  # from inside
+            if from_inside(error):
+                raise
             refused, name = error, function.__name__
         plain = [p.replace(annotation=p.empty) for p in parameters.values()]
         way = f"write {name}{inspect.Signature(plain)}"

@@ -112,6 +112,12 @@ def called_from(library: str) -> bool:
     return False
 
 
+def from_inside(error: BaseException) -> bool:
+    """Whether an error that was just caught comes from within the function that was called, not from the call itself:
+    from arguments that it does not take."""
+    return error.__traceback__ is None or error.__traceback__.tb_next is not None
+
+
 def line_of(site: Site | None) -> str:
     """`file.py:12: y = net(x)`, for a message."""
     if site is None:

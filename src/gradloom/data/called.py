@@ -5,7 +5,7 @@ import functools
 import inspect
 from typing import Any, TypeVar
 
-from ..core.errors import TypeRefused, line_of, user_site
+from ..core.errors import TypeRefused, from_inside, line_of, user_site
 from ..vocabulary.options import by_name_and_value, unknown_option
 
 Class = TypeVar("Class", bound=type)
@@ -23,8 +23,8 @@ def explained_options(cls: Class) -> Class:
         try:
             return made(self, *args, **kwargs)
         except TypeError as error:
-            if error.__traceback__ is None or error.__traceback__.tb_next is not None:
-                raise  # from inside
+            if from_inside(error):
+                raise
             refused = error
         word = next((name for name in kwargs if name not in options), None)
         if word is not None:

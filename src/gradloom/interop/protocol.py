@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core.array import dlarray
 from ..core.containers import flatten
-from ..core.errors import TypeRefused, line_of, user_site
+from ..core.errors import TypeRefused, from_inside, line_of, user_site
 from ..core.tables import PUBLIC
 from ..machine.dtypes import NUMBER_TYPES, differentiable
 from ..vocabulary.misspelled import nearest
@@ -88,8 +88,8 @@ def adapted(word: str, adapter: Callable[..., Any], args: Any, kwargs: dict[str,
     try:
         return adapter(*args, **kwargs)
     except TypeError as error:
-        if error.__traceback__ is None or error.__traceback__.tb_next is not None:
-            raise  # from inside
+        if from_inside(error):
+            raise
         refused = str(error).split("() ", 1)[-1]
     raise TypeRefused(
         f"{word}: {refused}, at {line_of(user_site())}; the operation has no such argument: write it without")

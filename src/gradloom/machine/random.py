@@ -38,9 +38,7 @@ def seed(value: int) -> None:
 def random_state() -> dict[str, Any]:
     """The state of this thread's generators, for `restore_random_state`."""
     generator("cpu")
-    table = _streams.__dict__
-    return {"seed": table.get("seed", 0), "streams": {k: s.get_state() for k, s in table.items()
-                                                      if isinstance(s, torch.Generator)}}
+    return {"seed": _streams.__dict__.get("seed", 0), "streams": _states(_directly)}
 
 
 def restore_random_state(state: dict[str, Any]) -> None:

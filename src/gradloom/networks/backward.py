@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..core.array import dlarray
-from ..core.errors import TraceError, TypeRefused, line_of, user_site
+from ..core.errors import TraceError, TypeRefused, from_inside, line_of, user_site
 from ..core.operation import Operation
 from ..core.trace import Node, live
 from ..derivatives.own.backward import OwnBackward, OwnBackwardOperation
@@ -139,8 +139,8 @@ class Call(OwnBackward):
         try:
             stated = layer.backward(*xs[:self.count], *ys[:n], *y_bars[:n], **asked)
         except TypeError as error:
-            if error.__traceback__ is None or error.__traceback__.tb_next is not None:
-                raise  # from inside
+            if from_inside(error):
+                raise
             given = [name + (str(k + 1) if count > 1 else "")
                      for name, count in (("x", self.count), ("y", n), ("y_bar", n)) for k in range(count)]
             raise TypeRefused(

@@ -87,11 +87,7 @@ def filled(kind: type, body: Body, values: list[Any], settings: Settings | None 
 
 def refilled(network: Any, values: list[Any]) -> Any:
     """The network with other values, without checks."""
-    made: Any = _new(type(network))
-    _set(made, "_body", network._body)
-    _set(made, "_values", values)
-    _set(made, "_settings", network._settings)
-    return made
+    return filled(type(network), network._body, values, network._settings)
 
 
 __all__ = ["Body", "WithBody", "filled", "refilled"]

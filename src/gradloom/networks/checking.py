@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..acceleration.accelerated import dlaccelerate
 from ..acceleration.comparing import close
+from ..acceleration.words import dlaccelerate
 from ..core.array import dlarray
 from ..core.errors import GradloomError, TypeRefused, line_of, user_site
 from ..core.labels import described

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args
 
-from ..core.errors import WRITTEN, TypeRefused, line_of, user_site
+from ..core.errors import WRITTEN, TypeRefused, from_inside, line_of, user_site
 from ..vocabulary.hints import PropertiesOfMatlab
 from ..vocabulary.misspelled import nearest
 from ..vocabulary.options import by_name_and_value, too_many, unknown_option
@@ -117,8 +117,8 @@ def _explain_calls(cls: type[Layer]) -> None:
         try:
             made(self, *args, **kwargs)
         except TypeError as error:
-            if error.__traceback__ is None or error.__traceback__.tb_next is not None:
-                raise  # from inside
+            if from_inside(error):
+                raise
             raise TypeRefused(_call_instead(cls, args, kwargs, parameters)) from None
 
     cls.__init__ = init  # type: ignore[method-assign, assignment]

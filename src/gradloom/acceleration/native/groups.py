@@ -14,7 +14,7 @@ import torch
 from ...machine.dtypes import Tensor
 from ..program import Program, fixed
 from ..recorder import Slot, Step
-from .pieces import Access, Piece, Shape, pieces, rows
+from .pieces import Access, Piece, Shape, pieces
 
 MOST = 64  # pieces of a group
 _VIEWS = {f for name in ("reshape", "view", "permute", "transpose", "t", "unsqueeze", "squeeze", "select", "narrow",
@@ -155,7 +155,7 @@ class Grouped:
 
     def _call(self, step: Step) -> None:
         """A call of torch's, before what waits where it does not need it."""
-        if is_view(step):
+        if _is_view(step):
             self._views.update({s.number: step for s in step.outputs})
             return
         self._close({k for k, group in enumerate(self._pending) if any([s.root in group.writes for s in step.reads])
@@ -198,7 +198,7 @@ class Grouped:
         self._looked(self.program.outputs)
 
 
-def is_view(step: Step) -> bool:
+def _is_view(step: Step) -> bool:
     """Whether a call only looks at memory in another way."""
     known = step.function in _VIEWS or isinstance(step.function, types.MethodWrapperType)
     return (known and not step.writes and not step.decides and bool(step.outputs)
@@ -206,4 +206,4 @@ def is_view(step: Step) -> bool:
             and all([s.root == step.reads[0].root for s in step.outputs]))
 
 
-__all__ = ["Group", "Grouped", "is_view", "rows"]
+__all__ = ["Group", "Grouped"]

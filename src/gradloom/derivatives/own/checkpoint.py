@@ -53,8 +53,9 @@ def checkpoint(function: Callable[..., Any], /) -> Callable[..., Any]:
         if not places:
             return function(*args, **kwargs)
         xs = [leaves[k] for k in places]
-        others = [None if k in places else x for k, x in enumerate(leaves)]
-        return _Call(function, others, structure, places, xs).recorded(xs)
+        for k in places:
+            leaves[k] = None
+        return _Call(function, leaves, structure, places, xs).recorded(xs)
 
     return checkpointed
 

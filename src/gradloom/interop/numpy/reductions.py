@@ -17,6 +17,11 @@ def chosen(a: Any, where: Any, neutral: Any) -> Any:
     return gl.where(gl.broadcast_to(array(where), a.shape), a, gl.full_like(a, neutral))
 
 
+def _count(a: Any, where: Any, axis: Any, keepdims: Any) -> Any:
+    """How many entries of floating numbers a mask takes, as a real number of their type."""
+    return gl.sum(chosen(gl.ones_like(gl.real(a)), where, 0), axis=axis, keepdims=keepdims)
+
+
 def _reduction(name: str, join: str | None = None) -> None:
     """np.sum and its like; `join` is the operation that takes an initial value in."""
     operation = getattr(gl, name)
@@ -32,8 +37,8 @@ def _reduction(name: str, join: str | None = None) -> None:
         a = cast(a, dtype)
         if where is True:
             return operation(a, axis=axis, keepdims=keepdims)
-        count = gl.sum(chosen(gl.ones_like(gl.real(floating(array(a)))), where, 0), axis=axis, keepdims=keepdims)
-        return gl.sum(chosen(floating(array(a)), where, 0), axis=axis, keepdims=keepdims) / count
+        a = floating(array(a))
+        return gl.sum(chosen(a, where, 0), axis=axis, keepdims=keepdims) / _count(a, where, axis, keepdims)
 
     def with_start(a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = False, initial: Any = None,
                    where: Any = True) -> Any:
@@ -54,7 +59,7 @@ def _reduction(name: str, join: str | None = None) -> None:
         a = floating(array(cast(a, dtype)))
         around = FUNCTIONS["mean"](a, axis, None, True, where=where) if mean is None else mean
         squares = gl.square(gl.abs(a - around))
-        count = gl.sum(chosen(gl.ones_like(squares), where, 0), axis=axis, keepdims=keepdims)
+        count = _count(squares, where, axis, keepdims)
         y = gl.sum(chosen(squares, where, 0), axis=axis, keepdims=keepdims) / (count - ddof)
         return gl.sqrt(y) if name == "std" else y
 

@@ -13,6 +13,7 @@ from ...core.tables import OPERATIONS
 from ...core.trace import selected
 from ...machine.dtypes import broadcast_shapes, differentiable
 from ...operations.elementwise.hard_activations import hardsigmoid, hardswish, hardtanh
+from ...operations.matrices.affine import along_last
 from ...operations.neural.pooling.adaptive import averaged
 from ..protocol import Unsupported, array, cast, constant, gl
 from .products import FUNCTIONS
@@ -113,11 +114,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     b = None if bias is None else array(bias)
     if b is not None and (b.shape != w.shape[:1] or b.dtype is not x.dtype or labels_of(b) is not None):
         return gl.add(linear(x, w), b)
-    if x.ndim == 2:
-        return OPERATIONS["linear"].apply((x, w, b))
-    reshape = OPERATIONS["reshape"].apply
-    flat = reshape((x,), {"shape": (math.prod(x.shape[:-1]), x.shape[-1])})
-    return reshape((OPERATIONS["linear"].apply((flat, w, b)),), {"shape": (*x.shape[:-1], w.shape[0])})
+    return along_last(x, w, b)
 
 
 @of_torch

@@ -58,6 +58,16 @@ _columns = multilinear(
     samples=[((3, 5), (2, 3), (2,), {}), ((3, 5), (2, 3), None, {})])
 
 
+def along_last(x: dlarray, weight: dlarray, bias: dlarray | None, labels: str | None = None) -> Any:
+    """x weight.T + bias along the last axis of x, whose other axes are one for the operation: arrays of one type that
+    fit."""
+    if x.ndim == 2:
+        return _linear.apply((x, weight, bias), labels=labels)
+    reshaped = OPERATIONS["reshape"].apply
+    flat = reshaped((x,), {"shape": (math.prod(x.shape[:-1]), x.shape[-1])})
+    return reshaped((_linear.apply((flat, weight, bias)),), {"shape": (*x.shape[:-1], weight.shape[0])}, labels)
+
+
 @public(_linear)
 def fullyconnect(x: Any, weights: Any, bias: Any = None, /, *, data_format: str | None = None) -> Any:
     """Weights times the channels of x, plus a bias. C and S axes are merged, C first, then S in their order.
@@ -80,11 +90,8 @@ def fullyconnect(x: Any, weights: Any, bias: Any = None, /, *, data_format: str 
         last = own[-1:] == "C" and "S" not in own
         if ((last or own in ("CB", "CT")) and w.ndim == 2 and a.shape[-1 if last else 0] == w.shape[1]
             and b.shape == w.shape[:1] and a.dtype is w.dtype is b.dtype):
-            if a.ndim == 2:
-                return (_linear if last else _columns).apply((x, weights, bias), labels=own)
-            flat = OPERATIONS["reshape"].apply((x,), {"shape": (math.prod(a.shape[:-1]), a.shape[-1])})
-            y = _linear.apply((flat, weights, bias))
-            return OPERATIONS["reshape"].apply((y,), {"shape": (*a.shape[:-1], w.shape[0])}, own)
+            return (along_last(x, weights, bias, own) if last else
+                    _columns.apply((x, weights, bias), labels=own))
     x, weights = array(x), array(weights)
     bias = None if bias is None else array(bias)
     labelled = labels_of(x) is not None
@@ -125,4 +132,4 @@ def fullyconnect(x: Any, weights: Any, bias: Any = None, /, *, data_format: str 
     return y
 
 
-__all__ = ["fullyconnect"]
+__all__ = ["along_last", "fullyconnect"]

@@ -15,7 +15,7 @@ from ...core.labels import described
 from ...machine.conversion import listed
 from ...machine.dtypes import Tensor, broadcast_shapes
 from .axes import array, broadcast_to, negative_axes
-from .selection import in_range, least_and_greatest
+from .selection import counted_from_start
 
 
 def single_axis(x: Any, axis: Any, word: str) -> int:
@@ -135,12 +135,9 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: Any = -1) -> Any:
             f"take_along_axis: {shown}: as many axes are needed, of the same sizes or 1 but for that one, at "
             f"{line_of(user_site())}")
     n, m = x.shape[k], where.shape[k]
-    counted = in_range(where, 0, n)
-    if not counted and not in_range(where, -n, n):
-        low, high = least_and_greatest(where)
-        raise ShapeError(
-            f"take_along_axis: {shown} reach from {low} to {high}, at {line_of(user_site())}; they go from {-n} to "
-            f"{n - 1}")
+    counted = counted_from_start(where, n, lambda low, high: ShapeError(
+        f"take_along_axis: {shown} reach from {low} to {high}, at {line_of(user_site())}; they go from {-n} to "
+        f"{n - 1}"))
     # the user's may change
     where = (torch.where(where < 0, where + n, where) if not counted else where if type(indices) is dlarray
              else where.clone())

@@ -1,6 +1,7 @@
 """Reading elements. An index is put in order once; slices and integers become one strided read, arrays a gather."""
 from __future__ import annotations
 
+import functools
 import operator
 import sys
 from typing import Any
@@ -18,7 +19,7 @@ from ...core.origin import refuse_masked
 from ...core.trace import Node, live
 from ...machine.dtypes import Tensor, broadcast_shapes
 from .axes import permute_dims
-from .selection import in_range, least_and_greatest, take_at, take_operation
+from .selection import counted_from_start, take_at, take_operation
 
 _getframe = sys._getframe
 ALL = slice(None)
@@ -174,6 +175,11 @@ def is_mask_without_axes(index: Any) -> bool:
     return type(index) is dlarray and not index._value.ndim and index._value.dtype is torch.bool
 
 
+def _out_of_range(x: Any, axis: int, low: int, high: int) -> IndexError:
+    return IndexError(f"positions {low} to {high} are out of range for axis {axis} of "
+                      f"{described(x.shape, labels_of(x))}, at {line_of(user_site())}")
+
+
 def _indices_of(n: int) -> str:
     return f"indices count from 0, here to {n - 1}, or from the end from -1" if n else "there are no elements along it"
 
@@ -308,13 +314,7 @@ def checked(x: Any, entries: list[Any]) -> list[Any]:
             axis += e.ndim - 1
         elif isinstance(e, Tensor) and e.numel():
             n = x.shape[axis]
-            counted = in_range(e, 0, n)
-            if not counted and not in_range(e, -n, n):
-                low, high = least_and_greatest(e)
-                raise IndexError(
-                    f"positions {low} to {high} are out of range for axis {axis} of "
-                    f"{described(x.shape, labels_of(x))}, at {line_of(user_site())}")
-            if not counted:
+            if not counted_from_start(e, n, functools.partial(_out_of_range, x, axis)):
                 entries[k] = torch.where(e < 0, e + n, e)
         axis += 1
     shapes = [tuple(e.shape) for e in entries if isinstance(e, Tensor) and e.dtype is not torch.bool]

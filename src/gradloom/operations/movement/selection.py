@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -144,10 +145,8 @@ def positions_vector(indices: Any, size: int, device: Any) -> Tensor:
     if raw.dtype.is_floating_point or raw.dtype is torch.bool or raw.ndim != 1:
         raise ShapeError(
             f"positions are a vector of integers, not {raw.dtype} {tuple(raw.shape)}, at {line_of(user_site())}")
-    counted = in_range(raw, 0, size)
-    if not counted and not in_range(raw, -size, size):
-        low, high = least_and_greatest(raw)
-        raise ShapeError(f"positions reach from {low} to {high}, the axis has size {size}, at {line_of(user_site())}")
+    counted = counted_from_start(raw, size, lambda low, high: ShapeError(
+        f"positions reach from {low} to {high}, the axis has size {size}, at {line_of(user_site())}"))
     where = raw if raw.dtype is torch.int64 and raw.device == device else raw.to(device=device, dtype=torch.int64)
     if not counted:
         return torch.where(where < 0, where + size, where)
@@ -160,6 +159,16 @@ def least_and_greatest(positions: Tensor) -> tuple[int, int]:
         return 0, -1
     low, high = torch.aminmax(positions)
     return int(low), int(high)
+
+
+def counted_from_start(positions: Tensor, size: int, error: Callable[[int, int], Exception]) -> bool:
+    """Whether all positions along an axis count from its start; else some count from its end. Those that it has not are
+    an error, made of the least and the greatest."""
+    if in_range(positions, 0, size):
+        return True
+    if not in_range(positions, -size, size):
+        raise error(*least_and_greatest(positions))
+    return False
 
 
 def in_range(positions: Tensor, start: int, stop: int) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from ....core.errors import GradloomError
+from ....core.errors import GradloomError, from_inside
 from ....core.finite import checking
 from ....core.tables import OPERATIONS
 from ....machine.caches import remembered
@@ -164,8 +164,7 @@ class _Operation:
         except Unsupported:
             return NotImplemented
         except TypeError as error:
-            inside = error.__traceback__ is None or error.__traceback__.tb_next is not None
-            if inside or isinstance(error, GradloomError):
+            if from_inside(error) or isinstance(error, GradloomError):
                 raise
             return NotImplemented  # torch has more names for an argument than the rule
         if into:
