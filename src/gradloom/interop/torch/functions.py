@@ -20,7 +20,7 @@ def fallback(function: Any, args: Any, kwargs: Any, word: str, why: str) -> Any:
     try:
         from .aten.recording import run
     except ImportError:
-        raise unknown(f"{word}{why}", word.rsplit(".", 1)[-1], FUNCTIONS, "write it in other operations") from None
+        raise unknown(f"{word}{why}", "write it in other operations") from None
     return run(function, args, kwargs)
 
 
