@@ -37,6 +37,10 @@ def handle(function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any
         raise TypeRefused(
             f"{word} with out= would write a recorded value into a tensor, at {line_of(user_site())}; write y = "
             f"{word}(...)")
+    if name == "_pack_padded_sequence":
+        raise TypeRefused(
+            f"a packed sequence holds torch's tensors, at {line_of(user_site())}; pack inside a module, and run that "
+            "by from_torch(module)")
     adapter = FUNCTIONS.get(name)
     if adapter is None:
         return fallback(function, args, kwargs, word, "")
