@@ -193,10 +193,12 @@ def test_embedding_with_integers():
     agree(model, torch.tensor([[1, 2, 2], [6, 0, 1]]))
 
 
-@pytest.mark.parametrize("mode", ["sum", "mean"])
-def test_embedding_bags(mode):
+@pytest.mark.parametrize("padding", [None, 4, 2])
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_embedding_bags(mode, padding):
     torch.manual_seed(0)
-    agree(nn.EmbeddingBag(5, 3, mode=mode), torch.tensor([1, 4, 4, 0, 2]), offsets=torch.tensor([0, 2, 2]))
+    agree(nn.EmbeddingBag(5, 3, mode=mode, padding_idx=padding), torch.tensor([1, 4, 4, 0, 2]), offsets=torch.tensor([0, 2, 2]))
+    agree(nn.EmbeddingBag(5, 3, mode=mode, padding_idx=padding, include_last_offset=True), torch.tensor([4, 4, 0, 2, 4]), offsets=torch.tensor([0, 2, 2, 5]))
 
 
 @pytest.mark.parametrize("batch_first", [True, False])
