@@ -19,11 +19,12 @@ from ....core.finite import checking
 from ....core.tables import OPERATIONS
 from ....machine.caches import remembered
 from ....machine.dtypes import Tensor, differentiable
-from ....machine.modes import undispatched
+from ....machine.modes import under, undispatched
 from ...protocol import Unsupported
 from ..autograd import ANSWERED, refuse_transform
 from ..table import WHOLE, name_of
 from ..twins import FUNCTIONS
+from .packed import MADE_OF
 from .values import array_of, as_varying, as_wrapped, carries, constant_of
 from .wrapped import Step, Wrapped, leaves_of, mapped, running
 
@@ -84,6 +85,11 @@ class Whole(TorchFunctionMode):
             return undispatched(answered, *args, **kwargs)
         if kwargs and kwargs.get("requires_grad"):
             return func(*args, **{**kwargs, "requires_grad": False}).requires_grad_()
+        made_of = MADE_OF.get(getattr(func, "__name__", ""))
+        if made_of is not None:
+            result = under((self,), made_of, func, *args, **kwargs)
+            if result is not NotImplemented:
+                return result
         answer = _answer(func)
         if answer is not None and not torch._C._is_any_autocast_enabled():
             result = undispatched(answer, args, kwargs)
