@@ -336,4 +336,7 @@ if __name__ == "__main__":
     parser.add_argument("--explain", action="store_true", help="count the nodes of the traces instead")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
+    import gradloom
+
+    gradloom.keep_memory()  # as the whole table's process does
     print(explained(given.names) if given.explain else told(given.seconds / SHARE, given.names))
