@@ -17,6 +17,9 @@ from ..spatial import Sizes
 
 aten = torch.ops.aten
 SMALL = 20480  # numbers of one image up to which torch does not take oneDNN
+# bytes of filters, one for each of many images, that are made at once: of more torch's kernel takes up to four times as
+# long
+PIECE = 1 << 21
 COLUMNS = 1 << 15  # numbers of an image in columns up to which products with them are quicker than torch's kernels
 
 
@@ -207,7 +210,17 @@ def to_weight(x: Tensor, y_bar: Tensor, stride: Sizes, padding: Sizes, dilation:
 
     def fold_both(x: Tensor, y: Tensor) -> Tensor:
         n = x.shape[0]
-        return _by_parts(run, x.movedim(0, 1).flatten(1, 2), y.movedim(0, 1).flatten(1, 2),
-                         n * groups).unflatten(0, (n, -1))
+        shape = n, y.shape[2], x.shape[2] // groups, *kernel
+        dtype = torch.promote_types(x.dtype, y.dtype)
+        nbytes = math.prod(shape) * dtype.itemsize
+        if nbytes <= 2 * PIECE or x.is_meta or y.is_meta:
+            return _by_parts(run, x.movedim(0, 1).flatten(1, 2), y.movedim(0, 1).flatten(1, 2),
+                             n * groups).unflatten(0, (n, -1))
+        w_bar = y.new_empty(shape, dtype=dtype)
+        step = max(1, PIECE * n // nbytes)
+        for start in range(0, n, step):
+            part = slice(start, start + step)
+            w_bar[part] = fold_both(x[part], y[part])
+        return w_bar
 
     return _with_lead(run, x, y_bar, d + 2, groups, fold_x, fold_y, fold_both)

@@ -101,8 +101,9 @@ def _each_alone(bar: Block, x: Tensor, kernel: Sizes, params: dict[str, Any]) ->
     elif g == 1:
         d = len(kernel)
         axes = (0, 1, *range(2 + d, 2 + 2 * d), *range(2, 2 + d))  # places last, as they lie in x
-        patches = _patches(x, kernel, *options).permute(axes).reshape(count, channels * window, places)
-        w = torch.bmm(term.factors[0][0].reshape(count, filters, places), patches.mT)
+        # of an image whose channels lie together patches are copied number by number
+        patches = _patches(x.contiguous(), kernel, *options).permute(axes).reshape(count, channels * window, places)
+        w = torch.bmm(patches, term.factors[0][0].reshape(count, filters, places).mT).mT
     else:
         return None
     out = [plain(n) for n in (channels // g, *kernel)]
