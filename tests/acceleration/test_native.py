@@ -17,7 +17,7 @@ import torch
 from helpers import stream
 
 import gradloom as gl
-from gradloom.acceleration import trial
+from gradloom.acceleration import beside
 from gradloom.acceleration.program import Program
 from gradloom.acceleration.recorder import Recorder
 from gradloom.acceleration.writing import straight
@@ -390,7 +390,7 @@ def test_what_cannot_be_compiled_is_replayed(monkeypatch):
     def broken(program):
         raise RuntimeError("LLVM says no")
 
-    monkeypatch.setattr(trial, "native", broken)
+    monkeypatch.setattr(beside, "native", broken)
     for way in ("auto", "native"):
         fast = gl.dlaccelerate(penalty, executor=way)
         for _ in range(6):
@@ -408,7 +408,7 @@ def test_a_program_without_chains_says_so():
 
 
 def test_without_llvmlite_everything_is_replayed(monkeypatch):
-    monkeypatch.setattr(trial, "available", lambda: False)
+    monkeypatch.setattr(beside, "available", lambda: False)
     for way in ("auto", "native"):
         fast = gl.dlaccelerate(penalty, executor=way)
         for _ in range(5):
