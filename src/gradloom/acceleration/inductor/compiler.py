@@ -56,7 +56,7 @@ def module_of(graph: dict[str, Any]) -> torch.fx.GraphModule:
             if number is not None and number not in arrays:  # what was written into keeps its name
                 arrays[number] = made.call_function(operator.getitem, (node, k)) if several else node
     made.output(tuple([arrays[number] for number in graph["outputs"]]))
-    return torch.fx.GraphModule(torch.nn.Module(), made)
+    return torch.fx.GraphModule({}, made)
 
 
 def compiled(graph: dict[str, Any]) -> bytes:
