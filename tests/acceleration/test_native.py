@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import math
 import os
 import subprocess
 import sys
@@ -14,10 +13,11 @@ import weakref
 import numpy as np
 import pytest
 import torch
+from executor_cases import ONE, TWO, TYPES, assert_same, chain, close, given, penalty, recorded, special
 from helpers import stream
 
 import gradloom as gl
-from gradloom.acceleration import trial
+from gradloom.acceleration import beside
 from gradloom.acceleration.program import Program
 from gradloom.acceleration.recorder import Recorder
 from gradloom.acceleration.writing import straight
@@ -27,18 +27,6 @@ pytest.importorskip("llvmlite")
 from gradloom.acceleration.native import executor, jobs, native, rules
 
 rng = stream(22)
-NN = torch._C._nn
-aten = torch.ops.aten
-TYPES = (torch.float32, torch.float64)
-
-
-def recorded(fun, *xs):
-    """The program of a function of tensors, before anything is executed in another way."""
-    recorder = Recorder(xs)
-    results = under([recorder], fun, *xs)
-    results = results if isinstance(results, tuple) else (results,)
-    assert recorder.why is None
-    return Program(recorder, [recorder.slot_of(y) for y in results]).improved()
 
 
 def both(fun, *xs):
@@ -51,49 +39,6 @@ def both(fun, *xs):
     return expected, found
 
 
-def assert_same(found, expected, ulps=4.0, scale=None):
-    """Equal but for rounding: of the result, and where terms cancel of what they are (`scale`)."""
-    for x, y in zip(found, expected, strict=True):
-        assert x.shape == y.shape and x.dtype is y.dtype and x.stride() == y.stride()
-        if y.dtype is torch.bool:
-            assert torch.equal(x, y)
-            continue
-        room = ulps * torch.finfo(y.dtype).eps
-        if scale is not None:
-            near = (x - y).abs() <= room * scale.nan_to_num(0.0, 0.0, 0.0)
-            x, y = x.masked_fill(near, 0.0), y.masked_fill(near, 0.0)
-        torch.testing.assert_close(x, y, rtol=room, atol=room * torch.finfo(y.dtype).tiny, equal_nan=True)
-
-
-def special(dtype):
-    """Values at which functions do something of their own, and ordinary ones; a number that no vector length divides."""
-    tiny = torch.finfo(dtype).tiny
-    its = [0.0, -0.0, math.inf, -math.inf, math.nan, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 1e-30, tiny, -tiny, 20.5, -20.5, 88.9, -104.0, 709.0, -745.0, 1e20]
-    return torch.cat([torch.tensor(its, dtype=dtype), torch.tensor(rng.normal(size=42) * 3, dtype=dtype)])
-
-
-ONE = {
-    "neg": torch.neg, "square": torch.square, "sqrt": torch.sqrt, "rsqrt": torch.rsqrt, "reciprocal": torch.reciprocal, "abs": torch.abs, "sign": torch.sign,
-    "floor": torch.floor, "ceil": torch.ceil, "trunc": torch.trunc, "round": torch.round, "exp": torch.exp, "exp2": torch.exp2, "expm1": torch.expm1, "log": torch.log,
-    "log2": torch.log2, "log10": torch.log10, "log1p": torch.log1p, "sin": lambda x: torch.sin(x.clamp(-1e4, 1e4)), "cos": lambda x: torch.cos(x.clamp(-1e4, 1e4)),
-    "tan": lambda x: torch.tan(x.clamp(-1e4, 1e4)), "sinh": torch.sinh, "cosh": torch.cosh, "tanh": torch.tanh, "asin": torch.asin, "acos": torch.acos, "atan": torch.atan,
-    "atanh": torch.atanh, "erf": torch.erf, "erfc": torch.erfc, "sigmoid": torch.sigmoid, "relu": torch.relu,
-    "leaky_relu": lambda x: NN.leaky_relu(x, 0.2), "softplus": lambda x: NN.softplus(x, 2, 17.0), "elu": lambda x: torch.ops.aten.elu(x), "silu": NN.silu, "hardtanh": lambda x: NN.hardtanh(x, -1.0, 1.0),
-    "clamp": lambda x: torch.clamp(x, -0.7, 1.1), "clamp_min": lambda x: torch.clamp_min(x, 0.0), "clamp_max": lambda x: x.clamp(max=0.3), "threshold": lambda x: torch.threshold(x, 0.1, 3.0),
-    "isnan": torch.isnan, "isinf": torch.isinf, "isfinite": torch.isfinite, "logical_not": torch.logical_not, "clone": torch.clone,
-    "pow 2": lambda x: x**2, "pow 3": lambda x: x**3, "pow 0.5": lambda x: x**0.5, "pow -0.5": lambda x: x**-0.5, "pow -1": lambda x: x**-1, "pow -2": lambda x: x**-2,
-    "pow 0": lambda x: x**0, "pow 1": lambda x: x**1, "pow 4": lambda x: x**4, "pow 1.7": lambda x: x**1.7, "3 ** x": lambda x: 3.0**x, "1 - x": lambda x: 1 - x, "2 / x": lambda x: 2 / x,
-    "add alpha": lambda x: torch.add(x, 0.3, alpha=2), "to double": lambda x: (2 * x).double() * 3, "to float": lambda x: (2 * x).float() * 3, "full_like": lambda x: x + torch.full_like(x, 2.5),
-}
-TWO = {
-    "mul": torch.mul, "div": torch.div, "add": torch.add, "sub": torch.sub, "add alpha": lambda a, b: torch.add(a, b, alpha=-0.01), "pow": torch.pow, "atan2": torch.atan2,
-    "maximum": torch.maximum, "minimum": torch.minimum, "gt": torch.gt, "ge": torch.ge, "lt": torch.lt, "le": torch.le, "eq": torch.eq, "ne": torch.ne, "addcmul": lambda a, b: torch.addcmul(a, b, b, value=-2),
-    "addcdiv": lambda a, b: torch.addcdiv(a, b, a, value=0.5), "where": lambda a, b: torch.where(a > b, a, b), "where number": lambda a, b: torch.where(a > b, a, 0.0),
-    "masked_fill": lambda a, b: a.masked_fill(b > 0, 2.0), "lerp": lambda a, b: torch.lerp(a, b, 0.3), "tanh_backward": lambda a, b: aten.tanh_backward(a, b),
-    "sigmoid_backward": lambda a, b: aten.sigmoid_backward(a, b), "threshold_backward": lambda a, b: aten.threshold_backward(a, b, 0.0),
-    "softplus_backward": lambda a, b: aten.softplus_backward(a, b, 2, 17.0), "silu_backward": lambda a, b: aten.silu_backward(a, b), "mask product": lambda a, b: (a > 0) * b,
-    "logical": lambda a, b: ((a > 0) & (b > 0)) | torch.logical_xor(a > 1, b > 1),
-}
 LOOSE = {"tan": 8, "pow 1.7": 8, "softplus": 8, "erfc": 128, "sinh": 8, "cosh": 8, "silu_backward": 16}
 CANCELLING = ("lerp", "add alpha", "addcmul", "addcdiv", "silu_backward")
 
@@ -102,7 +47,7 @@ CANCELLING = ("lerp", "add alpha", "addcmul", "addcdiv", "silu_backward")
 @pytest.mark.parametrize("name", ONE)
 def test_functions_of_one_array_at_special_values(name, dtype):
     f = ONE[name]
-    x = special(dtype)
+    x = special(dtype, rng)
     expected, found = both(lambda x: (f(x), f(-x)), x)
     assert_same(found, expected, LOOSE.get(name, 4), x.abs() if name in CANCELLING else None)
     for x, y in zip(found, expected, strict=True):
@@ -114,7 +59,7 @@ def test_functions_of_one_array_at_special_values(name, dtype):
 @pytest.mark.parametrize("dtype", TYPES, ids=str)
 @pytest.mark.parametrize("name", TWO)
 def test_functions_of_two_arrays_at_special_values(name, dtype):
-    f, x = TWO[name], special(dtype)
+    f, x = TWO[name], special(dtype, rng)
     a, b = x[:, None].expand(-1, len(x)).contiguous(), x[None].expand(len(x), -1).contiguous()
     expected, found = both(lambda a, b: (f(a, b), f(b, a)), a, b)
     assert_same(found, expected, LOOSE.get(name, 4), a.abs() + b.abs() + (a * b).abs() + b * b if name in CANCELLING else None)
@@ -258,50 +203,6 @@ def test_views_of_what_is_computed_once_keep_its_memory():
         assert_same(found, fun(x), 64, torch.tensor(10.0))
 
 
-def chain(seed):
-    """A random program of elementwise calls, views, sums, writes and products."""
-    draw = np.random.default_rng(seed)
-    shapes = [(4, 6), (4, 6), (6,), (4, 1), (), (4, 6)]
-    plan = [(int(draw.integers(12)), *map(int, draw.integers(1000, size=3))) for _ in range(25)]
-
-    def fun(*xs):
-        pool = list(xs)
-        for kind, i, j, k in plan:
-            full, fitting = [p for p in pool if p.shape == (4, 6)], [p for p in pool if p.shape in ((4, 6), (6,), (4, 1), (1, 6), ())]
-            c = fitting[k % len(fitting)]
-            a4, b4 = full[i % len(full)], full[j % len(full)]
-            if kind == 0:
-                new = a4 * c
-            elif kind == 1:
-                new = torch.tanh(a4) + b4 * 0.5
-            elif kind == 2:
-                new = torch.where(a4 > b4, a4, torch.sigmoid(b4))
-            elif kind == 3:
-                new = torch.addcmul(a4, b4, c, value=-0.5)
-            elif kind == 4:
-                new = (a4 * b4).sum(k % 2, keepdim=bool(j % 2)).sin()
-            elif kind == 5:
-                new = a4.mean() - b4
-            elif kind == 6:
-                new = a4.clone()
-                new[1:3] = b4[:2] * 2
-            elif kind == 7:
-                new = torch.cat([a4[:, 3:], b4[:, :3]], 1).exp().clamp(max=3.0)
-            elif kind == 8:
-                new = a4 * 1.0
-                new.mul_(0.3).add_(b4)
-            elif kind == 9:
-                new = (a4 @ b4.mT @ a4) * 0.01
-            elif kind == 10:
-                new = (a4.mT.reshape(3, 8) * 2).reshape(6, 4).T + 1
-            else:
-                new = torch.relu(a4.reshape(2, 12) - 0.1).view(4, 6)
-            pool.append(torch.tanh(new) if new.shape != (4, 6) else new.clamp(-5, 5))
-        return tuple(pool[len(xs):])
-
-    return fun, [torch.tensor(draw.normal(size=s)) for s in shapes]
-
-
 @pytest.mark.parametrize("seed", range(25))
 def test_random_chains(seed):
     fun, xs = chain(seed)
@@ -335,26 +236,10 @@ def test_threads_share_large_loops(dtype, threads):
 # ----- as an executor of accelerated functions -----
 
 
-def penalty(x, w):
-    y = gl.sum(gl.tanh(w @ x) ** 2, axis=1)
-    g = gl.dlgradient(gl.sum(y), x, enable_higher_derivatives=True)
-    loss = gl.sum(y) + gl.mean(g**2)
-    return loss, gl.dlgradient(loss, x, w)
-
-
-def given():
-    return gl.dlarray(rng.normal(size=(5, 30))), gl.dlarray(rng.normal(size=(4, 5)))
-
-
-def close(found, expected):
-    for a, b in zip((found[0], *found[1]), (expected[0], *expected[1]), strict=True):
-        np.testing.assert_allclose(gl.extractdata(a), gl.extractdata(b), rtol=1e-11, atol=1e-12)
-
-
 def test_it_is_compiled_while_the_calls_go_on_and_the_faster_one_stays():
     fast = gl.dlaccelerate(penalty)
     for k in range(20):
-        xs = given()
+        xs = given(rng)
         close(gl.dlfeval(fast, *xs), gl.dlfeval(penalty, *xs))
         if k == 6:
             assert jobs.settled(60)
@@ -366,7 +251,7 @@ def test_native_is_taken_where_it_is_asked_for():
     fast = gl.dlaccelerate(penalty, executor="native")
     kept = []
     for _ in range(8):
-        xs = given()
+        xs = given(rng)
         kept.append((gl.dlfeval(fast, *xs), gl.dlfeval(penalty, *xs)))
     for found, expected in kept:  # no call writes into the results of one before it
         close(found, expected)
@@ -380,7 +265,7 @@ def test_a_kernel_that_is_wrong_is_not_used(monkeypatch, caplog, function):
     fast = gl.dlaccelerate(penalty, executor="native")
     with caplog.at_level(logging.WARNING, logger="gradloom"):
         for _ in range(8):
-            xs = given()
+            xs = given(rng)
             close(gl.dlfeval(fast, *xs), gl.dlfeval(penalty, *xs))
     assert "replay: " in fast.explain() and "native gave other numbers and is not used" in fast.explain()
     assert "gave other numbers" in caplog.text
@@ -390,11 +275,11 @@ def test_what_cannot_be_compiled_is_replayed(monkeypatch):
     def broken(program):
         raise RuntimeError("LLVM says no")
 
-    monkeypatch.setattr(trial, "native", broken)
+    monkeypatch.setattr(beside, "native", broken)
     for way in ("auto", "native"):
         fast = gl.dlaccelerate(penalty, executor=way)
         for _ in range(6):
-            xs = given()
+            xs = given(rng)
             close(gl.dlfeval(fast, *xs), gl.dlfeval(penalty, *xs))
             assert jobs.settled(60)
         assert "replay: " in fast.explain() and "native could not be compiled (LLVM says no)" in fast.explain()
@@ -408,11 +293,11 @@ def test_a_program_without_chains_says_so():
 
 
 def test_without_llvmlite_everything_is_replayed(monkeypatch):
-    monkeypatch.setattr(trial, "available", lambda: False)
+    monkeypatch.setattr(beside, "available", lambda: False)
     for way in ("auto", "native"):
         fast = gl.dlaccelerate(penalty, executor=way)
         for _ in range(5):
-            gl.dlfeval(fast, *given())
+            gl.dlfeval(fast, *given(rng))
         assert "replay: " in fast.explain() and ("pip install gradloom[native]" in fast.explain()) == (way == "native")
 
 
@@ -431,8 +316,8 @@ def test_random_numbers_are_those_of_the_plain_calls():
 def test_two_threads_with_one_function():
     fast = gl.dlaccelerate(penalty, executor="native")
     for _ in range(6):
-        gl.dlfeval(fast, *given())
-    cases = [(xs, gl.dlfeval(penalty, *xs)) for xs in (given() for _ in range(20))]
+        gl.dlfeval(fast, *given(rng))
+    cases = [(xs, gl.dlfeval(penalty, *xs)) for xs in (given(rng) for _ in range(20))]
     wrong = []
 
     def work():
@@ -464,7 +349,7 @@ def test_what_is_let_go_takes_its_code_along():
         for _ in range(3):
             fast = gl.dlaccelerate(penalty, executor="native")
             for _ in range(5):
-                gl.dlfeval(fast, *given())
+                gl.dlfeval(fast, *given(rng))
     del fast
     gc.collect()
     assert len(made) == 3 and not any([ref() for ref in made])

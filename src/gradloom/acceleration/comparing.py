@@ -48,6 +48,19 @@ def close(a: Any, b: Any, tolerance: float | None) -> bool:
     return True
 
 
+def same_layout(a: Any, b: Any) -> bool:
+    """Whether two results lie alike in memory."""
+    return all([_strides(p) == _strides(q) for x, y in zip(flatten(a)[0], flatten(b)[0], strict=True)
+                for p, q in zip(held_by(x), held_by(y), strict=True)])
+
+
+def _strides(x: Tensor) -> Any:
+    """Of axes with more than one place: those of others mean nothing."""
+    if x.layout is not torch.strided or not x.numel():
+        return None
+    return [t for n, t in zip(x.shape, x.stride(), strict=True) if n > 1]
+
+
 def _largest(q: Tensor) -> float:
     """The size of a tensor's largest finite number."""
     if q.layout is not torch.strided or not (q.dtype.is_floating_point or q.dtype.is_complex):
@@ -68,4 +81,4 @@ def _near(p: Tensor, q: Tensor, tolerance: float | None, largest: float) -> bool
     return torch.allclose(p, q, rtol=room, atol=room * _largest(q) + 64 * eps * largest, equal_nan=True)
 
 
-__all__ = ["close", "generators", "other_generators", "put_back"]
+__all__ = ["close", "generators", "other_generators", "put_back", "same_layout"]

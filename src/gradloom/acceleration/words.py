@@ -9,7 +9,7 @@ from ..derivatives.words.evaluate import refuse_suspended
 from ..vocabulary.misspelled import nearest
 from .accelerated import AcceleratedFunction
 
-EXECUTORS = ("auto", "replay", "scalars", "native")
+EXECUTORS = ("auto", "replay", "scalars", "native", "inductor")
 
 
 def dlaccelerate(function: Callable[..., Any], /, *, executor: str = "auto",
