@@ -173,6 +173,13 @@ def test_reductions(shape, dtype):
 PRODUCTS = {
     "matrix and vector": ((9, 40), (40,)), "vector and matrix": ((40,), (40, 9)), "vectors": ((40,), (40,)), "column": ((9, 40), (40, 1)), "row": ((1, 40), (40, 9)), "outer": ((9, 1), (1, 40)),
     "small": ((5, 7), (7, 6)), "several": ((3, 9, 40), (40,)), "several of each": ((3, 5, 4), (3, 4, 6)), "broadcast": ((2, 1, 5, 4), (3, 4, 6)), "large vector": ((300, 700), (700,)),
+    "many small": ((70, 9, 10), (70, 10, 11)), "thin": ((500, 3), (3, 70)), "rows by rows": ((10, 900), (900, 13)), "one matrix for all": ((6, 30, 20), (20, 17)),
+    "more columns than lanes": ((33, 40), (40, 65)), "two columns": ((50, 129), (129, 2)),
+}
+EINSUMS = {
+    "kij,nkj->nki": dict(k=5, i=10, j=10, n=70), "nki,nkj->kij": dict(k=5, i=10, j=10, n=130), "nki,kij->nkj": dict(k=5, i=10, j=10, n=70), "ij,jk->ki": dict(i=37, j=20, k=19),
+    "abc,cd->dab": dict(a=4, b=5, c=6, d=7), "abcd,cde->abe": dict(a=3, b=11, c=4, d=5, e=18), "ai,bi->ab": dict(a=33, b=31, i=9), "bij,bjk->bik": dict(b=1, i=9, j=70, k=17),
+    "a,b->ab": dict(a=20, b=30), "ij,ij->ij": dict(i=20, j=30), "ij,ij->i": dict(i=20, j=30), "bij,bij->": dict(b=3, i=20, j=30), "ij,jk->i k": dict(i=1, j=20, k=3)
 }
 
 
@@ -191,6 +198,44 @@ def test_products_that_are_loops(name, dtype):
     _, found = both(fun, a, b)
     for x, y in zip(found, fun(a.double(), b.double()), strict=True):
         torch.testing.assert_close(x, y.to(dtype), rtol=64 * torch.finfo(dtype).eps, atol=0)
+
+
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
+@pytest.mark.parametrize("words", EINSUMS)
+def test_contractions_that_are_loops(words, dtype):
+    """In the order in which torch lays the result, of operands in other orders too; no call of torch's is left."""
+    sizes, (one, other) = EINSUMS[words], words.split("->")[0].split(",")
+    a, b = (torch.tensor(rng.uniform(0.5, 1, size=[sizes[k] for k in w]), dtype=dtype) for w in (one, other))
+
+    def turned(x):
+        return x.permute(*range(x.ndim)[::-1]).contiguous().permute(*range(x.ndim)[::-1])
+
+    def fun(a, b):
+        return torch.einsum(words, a, b) * 2, torch.einsum(words, turned(a) + 1, b), torch.einsum(words, a + 1, turned(b * 2))
+
+    assert "einsum" not in native(recorded(fun, a, b)).__doc__
+    expected, found = both(fun, a, b)
+    for x, e, y in zip(found, expected, fun(a.double(), b.double()), strict=True):
+        assert x.stride() == e.stride()
+        torch.testing.assert_close(x, y.to(dtype), rtol=64 * torch.finfo(dtype).eps, atol=0)
+
+
+def test_contractions_that_stay_torchs():
+    """Of three operands, sums over one alone, an axis twice, large matrices."""
+    x = torch.tensor(rng.normal(size=(40, 40)))
+    for f in (lambda x: torch.einsum("ai,bi,ci->abc", x[:3], x[:4], x[:5]), lambda x: torch.einsum("ij,kl->il", x, x + 1), lambda x: torch.einsum("ii,ij->ij", x, x + 1),
+              lambda x: torch.einsum("...j,jk->...k", x, x + 1), lambda x: torch.einsum("ij,jk", x, x + 1), lambda x: torch.einsum("ij,jk->ik", x, x)):
+        assert "einsum" in native(recorded(lambda x, f=f: f(torch.tanh(x * 2)), x)).__doc__
+        expected, found = both(lambda x, f=f: f(torch.tanh(x * 2)), x)
+        assert_same(found, expected, 256, torch.tensor(1e3))
+
+
+def test_special_values_in_products():
+    """What is infinite or not a number stays in its row and column, and reaches no lane beside it."""
+    a, b = torch.tensor(rng.normal(size=(3, 11, 10))), torch.tensor(rng.normal(size=(3, 10, 13)))
+    a[0, 1, 2], b[1, 3, 4], a[2, 10, 9], b[2, 9, 12] = math.nan, math.inf, -math.inf, 0.0
+    expected, found = both(lambda a, b: (torch.einsum("bij,bjk->bik", a, b), torch.matmul(a + 1, b * 2)), a, b)
+    assert_same(found, expected, 64, torch.tensor(10.0))
 
 
 def test_writing_in_place_copies_and_parts():
@@ -317,7 +362,9 @@ def test_threads_share_large_loops(dtype, threads):
 
     def fun(x):
         y = torch.exp(x * x)
-        return y, y.sum(), y.sum(0), y.sum(1), (y * 2).mean(), x[:, :1] * y + y[:1]
+        small, wide = y[:, :10], y[:, 10:22]
+        products = torch.einsum("ni,ij->nj", small, wide[:10]), torch.einsum("ni,nj->ij", small, wide), torch.einsum("ni,nj->ji", small, wide)
+        return y, y.sum(), y.sum(0), y.sum(1), (y * 2).mean(), x[:, :1] * y + y[:1], *products
 
     run = native(recorded(fun, x))
     assert "_part" in run.text or os.cpu_count() == 1

@@ -20,7 +20,7 @@ from .compiling import Compiled, target
 from .groups import Group, Grouped
 from .lanes import KINDS, SIZES
 from .loops import ATTRIBUTES, Loop
-from .pieces import Access
+from .places import Access
 
 KEPT = 1 << 20  # bytes of an array in the workspace
 WORKSPACE = 1 << 23  # bytes of the workspace
