@@ -48,14 +48,16 @@ class Loop:
         shape = self._collapse()
         summed = [p for p in self._pieces if p.reduces]
         self._along = bool(summed) and summed[0].output.strides[-1] == 0  # sums along the last axis
-        for p in summed:
-            self._memory.cleared(self._pointer(p.output), _numel(p) * _size(p))
         large = math.prod(shape) * len(self._pieces) >= WORK and machine.threads > 1
         nests = self._nests(shape, bool(summed) or large and len(shape) == 1)
         shared = [p for p in summed if p.output.strides[nests[0].dims[0][1]] == 0]  # to which several threads add
         private = sum([_numel(p) * _size(p) for p in shared]) * machine.threads
         self.parallel = (large and len(nests[0].dims) > 1 and nests[0].dims[0][0] >= 2 * machine.threads
                          and private <= PRIVATE)
+        self._once = self._added_once(shape) - {p.output.place for p in shared if self.parallel}
+        for p in summed:
+            if p.output.place not in self._once:
+                self._memory.cleared(self._pointer(p.output), _numel(p) * _size(p))
         self._part = ""
         if self.parallel:
             self._shared_out(nests.pop(0), shared, machine.threads)
@@ -117,13 +119,14 @@ class Loop:
         self._loop(threads, thread)
 
     def _added_to(self, there: str, here: str, term: tuple[str, int], kind: str, mask: str | None,
-                  stride: int = 1, whole: bool = False) -> None:
-        """Some lanes of a row of sums added to what was. `whole`: all lanes of the row may be read."""
+                  stride: int = 1, whole: bool = False, once: bool = False) -> None:
+        """Some lanes of a row of sums added to what was, if there was anything. `whole`: all lanes of the row may be
+        read."""
         index, far = term
         target = self._memory.at(there, SIZES[kind], (index, far))
-        source = self._memory.at(here, SIZES[kind], (index, 1))
-        total = self._memory.load(target, stride, kind, mask) + self._memory.load(source, 1, kind,
-                                                                                 None if whole else mask)
+        total = self._memory.load(self._memory.at(here, SIZES[kind], (index, 1)), 1, kind, None if whole else mask)
+        if not once:
+            total = self._memory.load(target, stride, kind, mask) + total
         self._memory.store(total, target, stride, mask)
 
     # ----- shape -----
@@ -161,6 +164,13 @@ class Loop:
             blocks.append(([(str(n * rows), axis - 1, 1)], 1, left))
         return [Nest([*start, *offsets], [*axes[:axis - 1], (count, axis - 1, its), *dims, *axes[axis + 1:]], its,
                      axis - 1) for start, count, its in blocks for offsets, dims in covers]
+
+    def _added_once(self, shape: Shape) -> set[Any]:
+        """The sums along the last axis but one that are added up in one go: nothing was there before."""
+        if len(shape) < 2 or shape[-2] > ROWS:
+            return set()
+        return {p.output.place for p in self._pieces if p.reduces and p.output.strides[-2] == 0
+                and all([*p.output.strides[:-2], p.output.strides[-1]])}
 
     def _together(self, shape: Shape) -> int:
         """How many rows of what is added up along the last axis but one are done together."""
@@ -261,10 +271,10 @@ class Loop:
         self._loop(size, turn, part)
         for place, sums in each:
             for p in rows:
-                kind, far = KINDS[p.output.slot.dtype], p.output.strides[axis]
+                kind, far, once = KINDS[p.output.slot.dtype], p.output.strides[axis], p.output.place in self._once
                 there, here = self._row_of(p.output, place), sums[p.output.place]
-                self._vectors(n, lambda i, mask, there=there, here=here, kind=kind, far=far: self._added_to(  # type: ignore[misc]
-                    there, here, (i, far), kind, mask, far, whole=True))
+                self._vectors(n, lambda i, mask, there=there, here=here, kind=kind, far=far, once=once:  # type: ignore[misc]
+                              self._added_to(there, here, (i, far), kind, mask, far, whole=True, once=once))
 
     def _row_of(self, a: Access, offsets: Offsets) -> str:
         return self._memory.at(self._pointer(a), SIZES[KINDS[a.slot.dtype]],

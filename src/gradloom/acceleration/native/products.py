@@ -1,9 +1,10 @@
 """Products of matrices that are small in some way, as pieces: products added up, over batch, rows, what is added up
-and columns. Of these a library's function for matrices has more to prepare than to multiply."""
+and columns. A library's functions for matrices prepare more for these than there is to multiply."""
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 
@@ -12,77 +13,112 @@ from ..recorder import Slot, Step
 from .lanes import KINDS, Lanes, NotFused, Value
 from .places import Access, Piece, Read, rows
 
+_LINEAR = {torch._C._nn.linear, getattr(torch.ops.mkldnn, "_linear_pointwise", None)} - {None}  # x w' + bias
 PRODUCTS = {torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.mm, Tensor.mm, torch.mv, Tensor.mv, torch.dot,
-            Tensor.dot, torch.bmm, Tensor.bmm, torch.einsum}
+            Tensor.dot, torch.bmm, Tensor.bmm, torch.einsum, *_LINEAR}
 NARROW, SMALL = 1 << 20, 1 << 14  # products in all, up to which a loop does as well: with a vector, and of matrices
-THIN = 32  # what two of rows, columns and what is added up must not exceed, for a loop to do better in any number
+THIN = 64  # what two of rows, columns and what is added up must not exceed, for a loop to do better in any number
 FEW = 4  # rows for which it is worth while to lay a matrix out anew
-Sizes = dict[str, int]
+LITTLE = 1 << 12  # products in all, for which alone no loop is called
+Sizes = dict[str, int]  # of axes that are more than one long
+
+
+class _Operand(NamedTuple):
+    """A slot, and its strides by the letters of its axes."""
+
+    slot: Slot
+    strides: Sizes
 
 
 def product(step: Step, fresh: Callable[[Slot], Slot]) -> list[Piece]:
-    """A product, and before it the copy of a matrix that does not lie along the result's rows. `fresh` gives a slot
-    for that."""
-    a, b, of_a, of_b, of_o = _einsum(step) if step.function is torch.einsum else _matmul(step)
+    """A product, before it the copy of a matrix that does not lie along the result's rows, after it a bias. `fresh`
+    gives a slot for the copy."""
+    bias = None
+    if step.function in _LINEAR:
+        a, b, bias, letters = _linear(step)
+    else:
+        a, b, letters = _einsum(step) if step.function is torch.einsum else _matmul(step)
     o = step.outputs[0]
     if a.number == b.number or None in (a.strides, b.strides, o.strides) or not a.dtype is b.dtype is o.dtype:
         raise NotFused("options")
     if o.dtype is torch.bool:
         raise NotFused("a product of truths")
-    every = {**_sizes(of_a, a), **_sizes(of_b, b)}
-    if _sizes(of_o, o) != {k: every[k] for k in of_o if k in every}:
+    sizes, other, its = [_sizes(axes, s.shape) for axes, s in zip(letters, (a, b, o), strict=True)]
+    sizes |= other
+    if its != {k: sizes[k] for k in letters[2] if k in sizes}:
         raise NotFused("shapes that do not meet")
-    left, right, target = _strides(of_a, a), _strides(of_b, b), _strides(of_o, o)
-    if any([k not in target and (k not in left or k not in right) for k in every]):
+    left, right, target = [_Operand(s, _strides(axes, s)) for axes, s in zip(letters, (a, b, o), strict=True)]
+    made = _product(left, right, target, sizes, fresh)
+    if bias is not None:
+        whole = Access(o, o.offset, o.strides or ())
+        return [*made, Piece(lambda lanes, read: read(o) + read(bias), o.shape, whole, [whole, bias])]
+    if len(sizes) in (len(left.strides), len(right.strides)) or math.prod(sizes.values()) <= LITTLE:
+        made[-1].step = step if len(made) == 1 else None
+    return made
+
+
+def _product(left: _Operand, right: _Operand, target: _Operand, sizes: Sizes,
+             fresh: Callable[[Slot], Slot]) -> list[Piece]:
+    def numbers(axes: Sequence[str]) -> int:
+        return math.prod([sizes[k] for k in axes])
+
+    if any([k not in target.strides and (k not in left.strides or k not in right.strides) for k in sizes]):
         raise NotFused("sums over one operand alone")
-    summed = [k for k in every if k not in target]
-    work = math.prod(every.values())
-    if not summed or len(every) in (len(left), len(right)):
-        # each number of one operand is read once: the order in which it lies is the loops', and torch does as well
-        if work > NARROW:
+    summed = [k for k in sizes if k not in target.strides]
+    if not summed or len(sizes) in (len(left.strides), len(right.strides)):
+        # each number of one operand is read once: the order in which it lies is the loops'
+        if numbers([*sizes]) > NARROW:
             raise NotFused("a large product")
-        made = [_piece((a, left), (b, right), (o, target), list(every), every, bool(summed))]
-        made[0].step = step
-        return made
-    last = min(target, key=target.__getitem__)
-    if last in left and last in right:
+        return [_multiplied(left, right, target, [*sizes], sizes, bool(summed))]
+    last = min(target.strides, key=target.strides.__getitem__)
+    if last in left.strides and last in right.strides:
         raise NotFused("a layout for which loops are slow")
-    if last in left:
-        a, b, left, right = b, a, right, left
-    many = [k for k in target if k in left and k in right]
-    rest = sorted([k for k in target if k in right and k not in left and k != last], key=lambda k: -target[k])
-    above = sorted([k for k in target if k in left and k not in right], key=lambda k: -target[k])
-    three = sorted([math.prod([every[k] for k in its]) for its in (above, summed, [last])])
-    if work > SMALL and three[1] > THIN and three[0] > FEW:
+    if last in left.strides:
+        left, right = right, left
+
+    def outer(*axes: str) -> list[str]:
+        return sorted(axes, key=lambda k: -target.strides[k])
+
+    shared = outer(*[k for k in target.strides if k in left.strides and k in right.strides])
+    columns = outer(*[k for k in target.strides if k in right.strides and k not in left.strides and k != last])
+    above = outer(*[k for k in target.strides if k in left.strides and k not in right.strides])
+    three = sorted([numbers(above), numbers(summed), sizes[last]])
+    if numbers([*sizes]) > SMALL and three[1] > THIN:
         raise NotFused("a large product")
     made = []
-    if right[last] != 1:
-        if math.prod([every[k] for k in above]) < FEW:
+    if right.strides[last] != 1:
+        if numbers(above) < FEW:
             raise NotFused("a layout for which loops are slow")
-        order = [*sorted(set(right) - {last, *summed}), *summed, last]
-        shape = tuple([every[k] for k in order])
-        source, b = b, fresh(b)
-        b.shape, b.strides, b.offset, b.whole = shape, rows(shape), 0, True
-        its = Access(source, source.offset, tuple([right[k] for k in order]))
-        made.append(Piece(lambda lanes, read: read(source), shape, Access(b, 0, rows(shape)), [its]))
-        right = dict(zip(order, rows(shape), strict=True))
-    order = [*sorted(many, key=lambda k: -target[k]), *rest, *above, *summed, last]
-    return [*made, _piece((a, left), (b, right), (o, target), order, every, True)]
+        copy, right = _laid_out(right, [*shared, *columns, *summed, last], sizes, fresh)
+        made.append(copy)
+    return [*made, _multiplied(left, right, target, [*shared, *columns, *above, *summed, last], sizes, True)]
 
 
-def _piece(a: tuple[Slot, Sizes], b: tuple[Slot, Sizes], o: tuple[Slot, Sizes], order: Sequence[str], sizes: Sizes,
-           summed: bool) -> Piece:
-    one, other, target = [Access(s, s.offset, tuple([its.get(k, 0) for k in order])) for s, its in (a, b, o)]
-    kind = KINDS[target.slot.dtype]
+def _laid_out(given: _Operand, order: Sequence[str], sizes: Sizes,
+              fresh: Callable[[Slot], Slot]) -> tuple[Piece, _Operand]:
+    """A copy whose axes lie in this order."""
+    source, made = given.slot, fresh(given.slot)
+    order = [k for k in order if k in given.strides]
+    shape = tuple([sizes[k] for k in order])
+    made.shape, made.strides, made.offset, made.whole = shape, rows(shape), 0, True
+    reads = Access(source, source.offset, tuple([given.strides[k] for k in order]))
+    copy = Piece(lambda lanes, read: read(source), shape, Access(made, 0, rows(shape)), [reads])
+    return copy, _Operand(made, dict(zip(order, rows(shape), strict=True)))
+
+
+def _multiplied(left: _Operand, right: _Operand, target: _Operand, order: Sequence[str], sizes: Sizes,
+                summed: bool) -> Piece:
+    a, b, o = [Access(s, s.offset, tuple([strides.get(k, 0) for k in order])) for s, strides in (left, right, target)]
+    kind = KINDS[o.slot.dtype]
 
     def compute(lanes: Lanes, read: Read) -> Value:
         # rounded with the sum where the machine has that, as in every library's products
-        return lanes.made(kind, f"fmul contract {lanes.type(kind)} {read(one.slot).name}, {read(other.slot).name}")
+        return lanes.made(kind, f"fmul contract {lanes.type(kind)} {read(a.slot).name}, {read(b.slot).name}")
 
-    return Piece(compute, tuple([sizes[k] for k in order]), target, [one, other], summed)
+    return Piece(compute, tuple([sizes[k] for k in order]), o, [a, b], summed)
 
 
-def _matmul(step: Step) -> tuple[Slot, Slot, str, str, str]:
+def _matmul(step: Step) -> tuple[Slot, Slot, tuple[str, str, str]]:
     """The operands, and the letters of the axes of these and the result."""
     a, b = step.args
     if step.kwargs:
@@ -92,22 +128,29 @@ def _matmul(step: Step) -> tuple[Slot, Slot, str, str, str]:
     def batch(s: Slot) -> str:
         return many[len(many) - max(len(s.shape) - 2, 0):]
 
-    rows, columns = "m" * (len(a.shape) > 1), "n" * (len(b.shape) > 1)
-    return a, b, batch(a) + rows + "k", batch(b) + "k" + columns, many + rows + columns
+    up, down = "m" * (len(a.shape) > 1), "n" * (len(b.shape) > 1)
+    return a, b, (batch(a) + up + "k", batch(b) + "k" + down, many + up + down)
 
 
-def _einsum(step: Step) -> tuple[Slot, Slot, str, str, str]:
-    words, a, b = step.args
-    its, arrow, of_o = words.replace(" ", "").partition("->")
-    of_a, of_b = its.split(",")
-    if step.kwargs or not arrow or any([len({*word}) != len(word) or not word.isalpha() for word in (of_a, of_b)]):
+def _linear(step: Step) -> tuple[Slot, Slot, Slot | None, tuple[str, str, str]]:
+    x, weight, bias, *more = (*step.args, *[None] * (len(step.args) < 3))
+    if step.kwargs or more not in ([], ["none", [], ""]) or len(weight.shape) != 2:
         raise NotFused("options")
-    return a, b, of_a, of_b, of_o
+    many = "abcdefgh"[:len(x.shape) - 1]
+    return x, weight, bias, (many + "k", "nk", many + "n")
 
 
-def _sizes(axes: str, s: Slot) -> Sizes:
-    """The axes that are more than one long."""
-    return {k: n for k, n in zip(axes, s.shape, strict=True) if n != 1}
+def _einsum(step: Step) -> tuple[Slot, Slot, tuple[str, str, str]]:
+    words, a, b = step.args
+    operands, arrow, result = words.replace(" ", "").partition("->")
+    one, other = operands.split(",")
+    if step.kwargs or not arrow or any([len({*word}) != len(word) or not word.isalpha() for word in (one, other)]):
+        raise NotFused("options")
+    return a, b, (one, other, result)
+
+
+def _sizes(axes: str, shape: Sequence[int]) -> Sizes:
+    return {k: n for k, n in zip(axes, shape, strict=True) if n != 1}
 
 
 def _strides(axes: str, s: Slot) -> Sizes:
