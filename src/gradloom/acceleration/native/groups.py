@@ -51,7 +51,7 @@ class Group:
 
     def taken(self, piece: Piece) -> bool:
         """Take a piece where that is the same as doing it afterwards."""
-        if len(self.pieces) >= MOST:
+        if len(self.pieces) >= MOST or piece.alone or self.pieces[0].alone:
             return False
         fitting = piece.reshaped(self.shape)
         if fitting is None:

@@ -33,7 +33,7 @@ class Piece:
     """`compute(lanes, read)` is the value at one place of `shape`; it goes to `output`, added up where its strides
     are 0."""
 
-    __slots__ = ("compute", "output", "reads", "reduces", "shape", "step")
+    __slots__ = ("alone", "compute", "output", "reads", "reduces", "shape", "step")
 
     def __init__(self, compute: Callable[[Lanes, Read], Value], shape: Shape, output: Access,
                  reads: Sequence[Slot | Access], reduces: bool = False):
@@ -48,7 +48,8 @@ class Piece:
         self.shape = tuple([shape[k] for k in axes])
         self.output = output.along(axes)
         self.reads = {a.slot.number: a.along(axes) for a in given}
-        self.step: Step | None = None  # where it is all that a call does
+        self.step: Step | None = None  # where it is all that a call does, and torch does it as well
+        self.alone = False  # whether its sums take all registers
 
     def accesses(self) -> list[Access]:
         return [self.output, *self.reads.values()]
@@ -67,7 +68,8 @@ class Piece:
     def over(self, shape: Shape, change: Callable[[Access], Access]) -> Piece:
         """The same over another shape, with its accesses changed."""
         new = object.__new__(Piece)
-        new.compute, new.reduces, new.shape, new.step = self.compute, self.reduces, shape, self.step
+        new.compute, new.reduces, new.shape, new.step, new.alone = (
+            self.compute, self.reduces, shape, self.step, self.alone)
         new.output, new.reads = change(self.output), {n: change(a) for n, a in self.reads.items()}
         return new
 

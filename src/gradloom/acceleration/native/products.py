@@ -91,7 +91,9 @@ def _product(left: _Operand, right: _Operand, target: _Operand, sizes: Sizes,
             raise NotFused("a layout for which loops are slow")
         copy, right = _laid_out(right, [*shared, *columns, *summed, last], sizes, fresh)
         made.append(copy)
-    return [*made, _multiplied(left, right, target, [*shared, *columns, *above, *summed, last], sizes, True)]
+    its = _multiplied(left, right, target, [*shared, *columns, *above, *summed, last], sizes, True)
+    its.alone = True
+    return [*made, its]
 
 
 def _laid_out(given: _Operand, order: Sequence[str], sizes: Sizes,
