@@ -112,6 +112,26 @@ def test_functions_of_one_array_at_special_values(name, dtype):
 
 
 @pytest.mark.parametrize("dtype", TYPES, ids=str)
+@pytest.mark.parametrize(("name", "ulps"), [("exp", 1.0), ("expm1", 2.4), ("tanh", 2.4)])
+def test_exponentials_to_units_in_the_last_place(name, ulps, dtype):
+    """Of float32 against float64 everywhere, of float64 against mpmath at random places; where they begin to be infinite, 0, 1 or -1, and numbers that are not normal."""
+    mpmath = pytest.importorskip("mpmath")
+    f, wide = getattr(torch, name), torch.float64
+    edges = torch.tensor([88.722839, 88.72284, -103.97, -103.98, 709.782712893384, 709.78271289338403, 709.44, -745.1332191019411, -745.1332191019412, -708.4, -87.4, 9.01, 19.06, -37.4, -17.3], dtype=wide)
+    x = torch.cat([torch.linspace(-110, 90, 40_001, dtype=wide), torch.linspace(-2, 2, 40_003, dtype=wide), *(s * torch.logspace(-320, 2.9, 10_000, dtype=wide) for s in (1, -1)), edges]).to(dtype)
+    expected, (y, _) = both(lambda x: (f(x), x * 3), x)
+    assert torch.equal(torch.isfinite(y), torch.isfinite(expected[0])) and torch.equal(y.signbit(), expected[0].signbit())
+    places = torch.tensor(rng.integers(0, len(x), 3000)) if dtype is wide else torch.arange(len(x))
+    places = torch.cat([places, torch.arange(len(x) - len(edges), len(x))])
+    places = places[torch.isfinite(y[places])]
+    with mpmath.workdps(40):
+        exact = [getattr(mpmath, name)(mpmath.mpf(v)) for v in x[places].tolist()] if dtype is wide else f(x[places].double()).tolist()
+        units = np.spacing(np.abs(np.array([float(e) for e in exact]).astype(y.numpy().dtype))).tolist()
+        errors = [abs(v - e) / u for v, e, u in zip(y[places].tolist(), exact, units, strict=True)]
+    assert max(errors) <= ulps
+
+
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
 @pytest.mark.parametrize("name", TWO)
 def test_functions_of_two_arrays_at_special_values(name, dtype):
     f, x = TWO[name], special(dtype)

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from ...machine.dtypes import Tensor
-from .lanes import WHOLE, NotFused, Value, chosen
+from .exponentials import exp, expm1, tanh
+from .lanes import NotFused, Value, chosen
 
 Rule = Callable[..., Value]
 RULES: dict[Any, Rule] = {}  # by the function that is called; the first argument of those in WRITES is written to
@@ -102,50 +103,21 @@ def _clamped(x: Value, min: Any = None, max: Any = None) -> Value:
 
 
 def _sigmoid(x: Value) -> Value:
-    return 1 / (1 + (-x).call("exp"))
-
-
-# (exp(r) - 1 - r) / r**2 where |r| <= log(2) / 2, highest power first: through Chebyshev's nodes, which leaves a relative
-# error of 5e-10 and 4e-17 in exp(r) - 1. log(2) in two parts, of which the first has so few digits that whole multiples
-# of it are exact.
-_EXPM1 = {"float": (1.9890980849750326e-4, 1.3933641031986701e-3, 8.3333109344488685e-3, 4.1666465005040049e-2,
-                    1.6666666681614256e-1, 5.0000000134577273e-1),
-          "double": (2.5100375832561234e-8, 2.7620075879983367e-7, 2.7557268480310026e-6, 2.4801521322368693e-5,
-                     1.9841269863040545e-4, 1.3888888917196719e-3, 8.3333333333300644e-3, 4.1666666666624162e-2,
-                     1.6666666666666667e-1, 5.0000000000000010e-1)}
-_LOG2 = {"float": (2839 / 4096, 3.1946184945309417e-5), "double": (3048493539143 / 2.0 ** 42, 5.4979230187083712e-14)}
-
-
-def _tanh(x: Value) -> Value:
-    """E / (E + 2) with E = exp(2 |x|) - 1 = 2**n (exp(r) - 1) + 2**n - 1: two roundings of its own at most."""
-    if ("fma", x.kind) not in x.lanes.functions:
-        return x.call("tanh")
-    a = abs(x) * 2
-    a = chosen(a > 44, 44.0, a)  # from where on it is 1
-    shifted = a.times_plus(1 / math.log(2), WHOLE[x.kind])
-    n, power = shifted - WHOLE[x.kind], shifted.power_of_two()
-    high, low = _LOG2[x.kind]
-    r = n.times_plus(-low, n.times_plus(-high, a))
-    first, *others = _EXPM1[x.kind]
-    q = r.times_plus(first, others[0])
-    for c in others[1:]:
-        q = q.times_plus(r, c)
-    e = power.times_plus(q.times_plus(r * r, r), power - 1)
-    return (e / (e + 2)).intrinsic("copysign", x)
+    return 1 / (1 + exp(-x))
 
 
 def _softplus(x: Value, beta: Any = 1, threshold: Any = 20) -> Value:
-    return chosen(x * beta > threshold, x, (x * beta).call("exp").call("log1p") / beta)
+    return chosen(x * beta > threshold, x, exp(x * beta).call("log1p") / beta)
 
 
 def _softplus_slope(g: Value, x: Value, beta: Any = 1, threshold: Any = 20) -> Value:
-    z = (x * beta).call("exp")
+    z = exp(x * beta)
     return chosen(x * beta > threshold, g, g * z / (z + 1))
 
 
 def _elu(x: Value, alpha: Any = 1.0, scale: Any = 1, input_scale: Any = 1) -> Value:
     positive = x * scale
-    return chosen(x <= 0, (x * input_scale).call("expm1") * (alpha * scale), positive)
+    return chosen(x <= 0, expm1(x * input_scale) * (alpha * scale), positive)
 
 
 def _silu_slope(g: Value, x: Value) -> Value:
@@ -218,17 +190,18 @@ _rule("sign sgn", _sign)
 for _name in ("floor", "ceil", "trunc"):
     _rule(_name, lambda a, _name=_name: a.intrinsic(_name))
 _rule("round", lambda a: a.intrinsic("roundeven"))
-for _name in ("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "sinh", "cosh",
+for _name in ("exp2", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "sinh", "cosh",
               "asin", "acos", "atan", "atanh", "erf", "erfc"):  # Sleef's asinh and acosh overflow where theirs do not
     _rule(f"{_name} arc{_name[1:]}" if _name.startswith("a") else _name, lambda a, _name=_name: a.call(_name))
-_rule("tanh", _tanh)
+for _name, _exponential in {"exp": exp, "expm1": expm1, "tanh": tanh}.items():
+    _rule(_name, _exponential)
 _rule("atan2 arctan2", lambda a, b: a.call("atan2", b))
 _rule("sigmoid expit", _sigmoid)
 _rule("relu", lambda a: chosen(a < 0, 0.0, a))
 _rule("leaky_relu", _leaky)
 _rule("softplus", _softplus)
 _rule("elu", _elu)
-_rule("silu", lambda a: a / (1 + (-a).call("exp")))
+_rule("silu", lambda a: a / (1 + exp(-a)))
 _rule("hardtanh", _hardtanh)
 _rule("threshold", lambda a, threshold, value: chosen(a <= threshold, a.lanes.number(value, a.kind), a))
 _rule("threshold_backward", lambda g, a, threshold: chosen(a <= threshold, 0.0, g))
