@@ -135,7 +135,8 @@ def _matmul(step: Step) -> tuple[Slot, Slot, tuple[str, str, str]]:
 
 
 def _linear(step: Step) -> tuple[Slot, Slot, Slot | None, tuple[str, str, str]]:
-    x, weight, bias, *more = (*step.args, *[None] * (len(step.args) < 3))
+    x, weight, *options = step.args
+    bias, *more = options or [None]
     if step.kwargs or more not in ([], ["none", [], ""]) or len(weight.shape) != 2:
         raise NotFused("options")
     many = "abcdefgh"[:len(x.shape) - 1]
