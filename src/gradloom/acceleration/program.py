@@ -161,7 +161,7 @@ class Program:
             step in guards and asked[step.reads[0].number].reads[0].number in merged)]
         for its in totals.values():
             if len(its) > 1:
-                stacked, total, finite = (self._new(total) for total in [next(iter(its.values()))] * 3)
+                stacked, total, finite = (self.fresh(total) for total in [next(iter(its.values()))] * 3)
                 stacked.shape, stacked.strides, finite.dtype = (len(its),), (1,), torch.bool
                 slots = list(its.values())
                 self.steps += [Step(torch.stack, (slots,), {}, slots, [stacked], True, []),
@@ -169,8 +169,8 @@ class Program:
                                Step(torch.isfinite, (total,), {}, [total], [finite], True, []),
                                Step(Tensor.__bool__, (finite,), {}, [finite], [], False, [], guard=True, expected=True)]
 
-    def _new(self, like: Slot) -> Slot:
-        """A slot for something that the passes add."""
+    def fresh(self, like: Slot) -> Slot:
+        """A slot for something that is added."""
         self._count += 1
         return like.again(self._count)
 
