@@ -14,7 +14,7 @@ import torch
 
 from ...core.errors import TypeRefused, line_of, needed, user_site
 from ...machine.conversion import to_numpy
-from ...machine.dtypes import NUMBER_TYPES, Tensor
+from ...machine.dtypes import NUMBER_TYPES, Tensor, broadcast_shapes
 from ..protocol import gl
 
 
@@ -25,7 +25,7 @@ def _kernel(name: str, *values: Any) -> Tensor:
     dtype = torch.result_type(tensors[0], tensors[-1]) if len(tensors) < 3 else torch.promote_types(
         torch.result_type(tensors[0], tensors[1]), tensors[2].dtype)
     if tensors[0].is_meta:
-        return torch.empty(torch.broadcast_shapes(*(t.shape for t in tensors)), dtype=dtype, device="meta")
+        return torch.empty(broadcast_shapes(*(t.shape for t in tensors)), dtype=dtype, device="meta")
     y = function(*(to_numpy(v) if isinstance(v, Tensor) else v for v in values))
     return torch.as_tensor(np.asarray(y), dtype=dtype, device=tensors[0].device)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ....machine.dtypes import Tensor
+from ....machine.dtypes import Tensor, broadcast_shapes
 from ....machine.layouts import channels_last, settled
 from ..spatial import Sizes
 
@@ -75,10 +75,10 @@ def _with_lead(run: Any, a: Tensor, b: Tensor, ndim: int, groups: int, fold_a: A
         return _by_parts(run, a, b, groups)
     if 0 in lead_a + lead_b:
         y = _by_parts(run, a.new_zeros(a.shape[len(lead_a):]), b.new_zeros(b.shape[len(lead_b):]), groups)
-        return y.new_zeros((*torch.broadcast_shapes(lead_a or (1,) * len(lead_b), lead_b or (1,) * len(lead_a)),
+        return y.new_zeros((*broadcast_shapes(lead_a or (1,) * len(lead_b), lead_b or (1,) * len(lead_a)),
                             *y.shape))
     if lead_a and lead_b:
-        lead = torch.broadcast_shapes(lead_a, lead_b)
+        lead = broadcast_shapes(lead_a, lead_b)
         a, b = a.expand(*lead, *a.shape[len(lead_a):]), b.expand(*lead, *b.shape[len(lead_b):])
         y = fold_both(_flat_lead(a, ndim), _flat_lead(b, ndim))
     elif lead_a:
