@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,7 +55,7 @@ class LBFGSState(PropertiesOfMatlab):
     point: dlarray | None = None  # the parameters, as a vector, that loss and gradients belong to
 
     def __post_init__(self) -> None:
-        if not isinstance(self.history_size, int) or self.history_size < 1:
+        if not isinstance(self.history_size, numbers.Integral) or self.history_size < 1:
             raise TypeRefused(f"LBFGSState's history_size is a positive integer, not {self.history_size!r}, at "
                               f"{line_of(user_site())}; write LBFGSState(history_size=10)")
         if not 0 < self.initial_inverse_hessian_factor < math.inf:

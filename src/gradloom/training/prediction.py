@@ -32,7 +32,7 @@ def minibatchpredict(net: dlnetwork, data: Any, /, *, mini_batch_size: int = 128
     Source: MATLAB minibatchpredict.
     """
     options = TrainingOptions("sgdm", mini_batch_size=mini_batch_size, input_data_formats=input_data_formats)
-    queue = queue_of(_alone(data), net, options, "crossentropy", None)
+    queue = queue_of(_alone(data), net, options, None, None)
     parts: list[tuple[Any, ...]] = []
     single = True
     try:
