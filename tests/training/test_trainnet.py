@@ -225,6 +225,20 @@ def test_the_same_seed_gives_the_same_bits(environment):
     assert np.array_equal(runs[0][1].training["loss"], runs[1][1].training["loss"])
 
 
+@pytest.mark.slow  # four processes, each of which begins anew
+def test_processes_that_read_ahead_give_the_same_bits():
+    """They stay from one validation to the next, and end with the run."""
+    x, t = points()
+    runs = []
+    for environment in ("serial", "parallel"):
+        net = classifier("float32", normalized=True)
+        gl.rng(8)
+        runs.append(gl.trainnet(x, t, net, "crossentropy", options(
+            mini_batch_size=7, shuffle="every-epoch", preprocessing_environment=environment, validation_data=(x, t), validation_frequency=4)))
+    assert np.array_equal(numbers(runs[0][0]), numbers(runs[1][0]))
+    assert np.array_equal(runs[0][1].validation["loss"], runs[1][1].validation["loss"])
+
+
 # ----- validation and ends -----
 
 

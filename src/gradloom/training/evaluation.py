@@ -106,16 +106,13 @@ def evaluated(net: dlnetwork, queue: minibatchqueue, loss: Loss, metrics: Sequen
     """The loss and the metrics of a network in use, over all of a queue's data, of which each process has its
     part. With a seed, what is drawn for the data is the same each time."""
     sums = Sums(metrics)
-    try:
-        for batch in batches(queue, len(net.input_names), seed):
-            if group.size > 1 and batch.is_empty:
-                continue
-            y = net.predict(*batch.inputs)
-            ys = y if isinstance(y, tuple) else (y,)
-            value, weight = loss(ys, batch.targets, batch.masks)
-            sums.add(value.item(), weight, ys, batch.targets, batch.masks)
-    finally:
-        queue.close()
+    for batch in batches(queue, len(net.input_names), seed):
+        if group.size > 1 and batch.is_empty:
+            continue
+        y = net.predict(*batch.inputs)
+        ys = y if isinstance(y, tuple) else (y,)
+        value, weight = loss(ys, batch.targets, batch.masks)
+        sums.add(value.item(), weight, ys, batch.targets, batch.masks)
     return sums.over(group).values()
 
 

@@ -68,6 +68,8 @@ class Loop:
             self.stop_reason = "interrupted (Ctrl-C)"
         finally:
             self.queue.close()
+            if self.validation is not None:
+                self.validation.close()
         self.state.elapsed = self.elapsed
         self._told("done", {})
         return self.state

@@ -147,7 +147,7 @@ class TrainingOptions(PropertiesOfMatlab):
     sequence_length: Any = _option("longest", LENGTH)
     sequence_padding_value: float = _option(0.0, Check(_number, "a number"))
     sequence_padding_direction: str = _option("right", _one_of("right", "left"))
-    preprocessing_environment: str = _option("serial", _one_of("serial", "background"))
+    preprocessing_environment: str = _option("serial", _one_of("serial", "background", "parallel"))
     execution_environment: Any = _option("auto", PLACE)
     acceleration: str = _option("auto", _one_of("auto", "none"), *FIRST_ORDER, "lbfgs")
     reset_input_normalization: bool = _option(True, SWITCH)

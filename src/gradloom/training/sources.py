@@ -16,7 +16,7 @@ from ..networks.network import dlnetwork
 from .losses import CLASSIFIES
 from .options import TrainingOptions
 
-BACKGROUND = 2  # threads of preprocessing_environment="background"
+AHEAD = 2  # threads, or processes, that read ahead where preprocessing_environment= says so
 
 
 class Batch(NamedTuple):
@@ -74,13 +74,14 @@ def queue_of(data: Any, net: dlnetwork, options: TrainingOptions, loss: Any, dev
     if isinstance(data, tuple):
         data = tuple([np.asarray(x) if _is_numbers(x) else x for x in data])
     formats = _formats(data, net, options, loss)
-    workers = BACKGROUND if options.preprocessing_environment == "background" else 0
+    place = options.preprocessing_environment
+    workers = 0 if place == "serial" else AHEAD
     if isinstance(data, tuple):
         data = tuple(_as_column(x, format) for x, format in zip(data, formats or [None] * len(data), strict=True))
     first = next((x for x in net.learnables.values()), None)
     cast = "float32" if first is None else NAMES[REAL_OF.get(first.dtype, first.dtype)]
     return minibatchqueue(data, options.mini_batch_size, formats=formats, cast=cast, workers=workers,
-                          device=device, masks=True, class_names=class_names,
+                          processes=place == "parallel", device=device, masks=True, class_names=class_names,
                           sequence_length=options.sequence_length,
                           sequence_padding_direction=options.sequence_padding_direction,
                           sequence_padding_value=options.sequence_padding_value)

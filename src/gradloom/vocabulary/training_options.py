@@ -35,7 +35,8 @@ HERE = {
     "CheckpointFrequencyUnit": ("checkpoint_frequency_unit", ""),
     "ExecutionEnvironment": ("execution_environment", "\"auto\", \"cpu\", \"gpu\", or a device of torch; \"parallel\", "
                              "\"parallel-cpu\" or \"parallel-gpu\" in each of several processes"),
-    "PreprocessingEnvironment": ("preprocessing_environment", "\"serial\", or \"background\": threads that read ahead"),
+    "PreprocessingEnvironment": ("preprocessing_environment",
+                                 "\"background\": two threads that read ahead; \"parallel\": two processes"),
     "Acceleration": ("acceleration", "\"auto\": a step that can be recorded is replayed (`dlaccelerate`), but for "
                      "runs with checkpoints, which come to the same bits wherever they went on; or \"none\""),
     "ResetInputNormalization": ("reset_input_normalization", ""),
