@@ -237,16 +237,25 @@ def _start(problem: Problem, parameters: Any, state: LBFGSState) -> Point:
 
 def descent(gradient: Tensor, steps: Sequence[Tensor], changes: Sequence[Tensor], factor: float) -> Tensor:
     """Minus the approximate inverse Hessian times the gradient: the recursion of two loops."""
-    q = gradient.clone()
+    if gradient.is_cpu:  # quick way: NumPy begins sooner on short vectors; the plain one is below
+        found = _two_loops(gradient.numpy().copy(), [s.numpy() for s in steps], [y.numpy() for y in changes], factor)
+        return torch.from_numpy(found)
+    return _two_loops(gradient.clone(), steps, changes, factor)
+
+
+def _two_loops(q: Any, steps: Sequence[Any], changes: Sequence[Any], factor: float) -> Any:
+    """With NumPy's vectors or torch's: q is changed, and returned."""
     alphas = []
     for s, y in zip(reversed(steps), reversed(changes), strict=True):
-        rho = 1 / _number(s @ y)
-        alphas.append((rho, rho * _number(s @ q)))
-        q.sub_(y, alpha=alphas[-1][1])
-    q.mul_(factor)
+        rho = 1 / float(s @ y)
+        alpha = rho * float(s @ q)
+        alphas.append((rho, alpha))
+        q -= alpha * y
+    q *= factor
     for s, y, (rho, alpha) in zip(steps, changes, reversed(alphas), strict=True):
-        q.add_(s, alpha=alpha - rho * _number(y @ q))
-    return q.neg_()
+        q += (alpha - rho * float(y @ q)) * s
+    q *= -1
+    return q
 
 
 def _told(state: LBFGSState, at: Point, status: str, step: float, steps: Sequence[Tensor], changes: Sequence[Tensor],

@@ -45,6 +45,7 @@ class Loop:
         self.differentiated = Differentiated(loss, self.options.solver in FIRST_ORDER, bool(metrics), accelerated)
         self.stop_reason = ""
         self._interrupted = False
+        self._only: Batch | None = None
         self._start = time.monotonic() - state.elapsed
         objective = {metric.name: metric for metric in metrics}.get(self.options.objective_metric_name)
         self._larger_is_better = objective is not None and objective.larger_is_better
@@ -82,8 +83,15 @@ class Loop:
     def everything(self) -> Iterator[Batch]:
         """All mini-batches of the data of which this process has a part; what is drawn for them is the same each
         time."""
+        if self._only is not None:  # quick way: the one mini-batch that all data is; the plain one is below
+            yield self._only
+            return
         every = batches(self.queue, len(self.state.network.input_names), self._seed)
-        return (batch for batch in every if self.group.size == 1 or not batch.is_empty)
+        for count, batch in enumerate(every):
+            if self.group.size == 1 or not batch.is_empty:
+                yield batch
+                if not count and not self.queue.hasdata():
+                    self._only = batch
 
     @property
     def _seed(self) -> int:
