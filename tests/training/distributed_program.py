@@ -14,8 +14,12 @@ import torch
 import gradloom as gl
 
 L = gl.layers
-RANK, SIZE = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-ENVIRONMENT = "parallel-cpu" if "RANK" in os.environ else "cpu"
+if "BEGUN_BEFORE" in os.environ:  # by Ray Train, say, which then runs this
+    torch.distributed.init_process_group("gloo")
+    torch.distributed.get_backend = lambda: os.environ["BEGUN_BEFORE"]
+RANK, SIZE = (int(os.environ.get(word, os.environ.get(slurm, default)))
+              for word, slurm, default in (("RANK", "SLURM_PROCID", 0), ("WORLD_SIZE", "SLURM_NTASKS", 1)))
+ENVIRONMENT = "parallel-cpu" if SIZE > 1 else "cpu"
 
 
 def points(count=41):

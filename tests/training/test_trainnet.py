@@ -1,6 +1,7 @@
 """trainnet: sums that are divided once, solvers, validation, ends, and the same bits twice."""
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from helpers import stream
@@ -112,6 +113,33 @@ def test_targets_of_every_kind_give_the_same():
     assert runs[0][1].class_names is None and list(runs[2][1].class_names) == ["ant", "bee", "cat"]
 
 
+NUMBERS = RNG.integers(0, 3, 57)
+
+
+@pytest.mark.parametrize("given", [
+    NUMBERS, NUMBERS.astype("int32"), NUMBERS.astype("uint8"), NUMBERS > 0, NUMBERS[:, None], NUMBERS.astype(float), list(map(int, NUMBERS)),
+    list(map(float, NUMBERS)), gl.dlarray(NUMBERS.astype(float), "B"), gl.dlarray(NUMBERS.astype(float)), torch.tensor(NUMBERS)], ids=str)
+@pytest.mark.parametrize("loss", ["mse", "binary-crossentropy", lambda y, t: gl.mse(y, t)])
+def test_one_number_for_each_observation_is_one_channel(given, loss):
+    """Targets of a loss that compares numbers, of whatever type; metrics take them alike."""
+    binary = loss == "binary-crossentropy"
+    if binary and getattr(given, "dims", ""):  # class indices, as their labels say
+        with pytest.raises(gl.ShapeError, match="a target for every class, not class indices"):
+            gl.trainnet(RNG.normal(size=(57, 4)), given > 0, gl.dlnetwork([L.FeatureInput(4), L.FullyConnected(1), L.Sigmoid()]), loss, options())
+        return
+    if binary:
+        given = [x > 0 for x in given] if isinstance(given, list) else given > 0
+    x, truth = RNG.normal(size=(57, 4)), np.asarray(given, dtype=float).reshape(57)
+    gl.rng(1)
+    net = gl.dlnetwork([L.FeatureInput(4), L.FullyConnected(1), *([L.Sigmoid()] if binary else [])], dtype="float64")
+    y = np.asarray(net.predict(gl.dlarray(x, "BC")))[:, 0]
+    names = ["accuracy", "auc"] if binary else ["rmse", "rsquared"]
+    _, info = gl.trainnet(x, given, net, loss, options(mini_batch_size=57, max_epochs=1, metrics=names, shuffle="never"))
+    expected = -np.log(np.where(truth > 0, y, 1 - y)).mean() if binary else 0.5 * ((y - truth) ** 2).mean()
+    assert info.training["loss"][0] == pytest.approx(expected, rel=1e-12)
+    assert info.training[names[0]][0] == pytest.approx(((y >= 0.5) == truth).mean() if binary else np.sqrt(((y - truth) ** 2).mean()), rel=1e-12)
+
+
 # ----- solvers -----
 
 
@@ -197,6 +225,20 @@ def test_the_same_seed_gives_the_same_bits(environment):
     assert np.array_equal(runs[0][1].training["loss"], runs[1][1].training["loss"])
 
 
+@pytest.mark.slow  # four processes, each of which begins anew
+def test_processes_that_read_ahead_give_the_same_bits():
+    """They stay from one validation to the next, and end with the run."""
+    x, t = points()
+    runs = []
+    for environment in ("serial", "parallel"):
+        net = classifier("float32", normalized=True)
+        gl.rng(8)
+        runs.append(gl.trainnet(x, t, net, "crossentropy", options(
+            mini_batch_size=7, shuffle="every-epoch", preprocessing_environment=environment, validation_data=(x, t), validation_frequency=4)))
+    assert np.array_equal(numbers(runs[0][0]), numbers(runs[1][0]))
+    assert np.array_equal(runs[0][1].validation["loss"], runs[1][1].validation["loss"])
+
+
 # ----- validation and ends -----
 
 
@@ -268,7 +310,8 @@ def test_data_of_every_kind_gives_the_same():
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.tensor(x), torch.tensor(t)), batch_size=20)
     given = {"mini_batch_size": 20, "shuffle": "never"}
     expected, _ = gl.trainnet(x, t, net, "crossentropy", options(**given))
-    for data, more in [((x, t), {}), (rows, {}), (gl.combine(gl.ArrayDatastore(x), gl.ArrayDatastore(t)),
+    table = pandas.DataFrame(x, columns=list("abcd"))
+    for data, more in [((x, t), {}), ({"x": x, "t": t}, {}), ((table, pandas.Series(t)), {}), (rows, {}), (gl.combine(gl.ArrayDatastore(x), gl.ArrayDatastore(t)),
                                                   {"input_data_formats": "BC", "target_data_formats": "B"}),
                        (loader, {"input_data_formats": "BC", "target_data_formats": "B"}),
                        (gl.minibatchqueue((x, t), 20, formats=["BC", "B"], cast="float64"), {})]:
@@ -304,6 +347,9 @@ def test_several_inputs_and_a_column_of_targets():
     (lambda x, t, net: gl.trainnet(x, t, net, "mse", options(metrics="acuracy")), "did you mean 'accuracy'"),
     (lambda x, t, net: gl.trainnet(x[:, None], t, net, "mse", options()), "the axes of the input"),
     (lambda x, t, net: gl.trainnet(x, t, net, "mse", options(execution_environment="tpu")), "execution_environment"),
+    (lambda x, t, net: gl.trainnet((x,), net, "mse", options()), "takes 1 input \\(input\\), the loss 'mse' a target, and the data has 1 part,"),
+    (lambda x, t, net: gl.trainnet(x[:0], t[:0], net, "crossentropy", options()), "the data has no observations"),
+    (lambda x, t, net: gl.trainnet(x, t, net, "crossentropy", options(validation_data=(x[:0], t[:0]))), "the data has no observations"),
 ])
 def test_errors_say_what_to_write(call, message):
     x, t = points()

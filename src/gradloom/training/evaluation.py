@@ -102,20 +102,17 @@ class Total:
 
 
 def evaluated(net: dlnetwork, queue: minibatchqueue, loss: Loss, metrics: Sequence[Metric],
-              group: Group = ALONE) -> dict[str, float]:
+              group: Group = ALONE, seed: int | None = None) -> dict[str, float]:
     """The loss and the metrics of a network in use, over all of a queue's data, of which each process has its
-    part."""
+    part. With a seed, what is drawn for the data is the same each time."""
     sums = Sums(metrics)
-    try:
-        for batch in batches(queue, len(net.input_names)):
-            if group.size > 1 and batch.is_empty:
-                continue
-            y = net.predict(*batch.inputs)
-            ys = y if isinstance(y, tuple) else (y,)
-            value, weight = loss(ys, batch.targets, batch.masks)
-            sums.add(value.item(), weight, ys, batch.targets, batch.masks)
-    finally:
-        queue.close()
+    for batch in batches(queue, len(net.input_names), seed):
+        if group.size > 1 and batch.is_empty:
+            continue
+        y = net.predict(*batch.inputs)
+        ys = y if isinstance(y, tuple) else (y,)
+        value, weight = loss(ys, batch.targets, batch.masks)
+        sums.add(value.item(), weight, ys, batch.targets, batch.masks)
     return sums.over(group).values()
 
 

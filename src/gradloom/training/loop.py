@@ -9,7 +9,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,7 +25,7 @@ from .losses import Loss
 from .metrics import Metric
 from .monitor import TrainingProgressMonitor
 from .options import FIRST_ORDER, TrainingOptions
-from .sources import Batch, split
+from .sources import Batch, batches, split
 from .state import TrainingState
 
 Steps = Callable[["Loop"], Iterator[dict[str, float]]]
@@ -45,6 +45,7 @@ class Loop:
         self.differentiated = Differentiated(loss, self.options.solver in FIRST_ORDER, bool(metrics), accelerated)
         self.stop_reason = ""
         self._interrupted = False
+        self._only: Batch | None = None
         self._start = time.monotonic() - state.elapsed
         objective = {metric.name: metric for metric in metrics}.get(self.options.objective_metric_name)
         self._larger_is_better = objective is not None and objective.larger_is_better
@@ -52,9 +53,12 @@ class Loop:
     def run(self, steps: Steps) -> TrainingState:
         """Step by step until something ends it."""
         self._told("start", {})
+        if self.state.data:
+            self.queue.restore(self.state.data)
+        self.stop_reason = self._reached()  # by a run that had ended, and is resumed
         try:
             with self._interrupts_after_a_step():
-                for values in steps(self):
+                for values in steps(self) if not self.stop_reason else ():
                     self.after(values)
                     if self.stop_reason:
                         break
@@ -65,6 +69,8 @@ class Loop:
             self.stop_reason = "interrupted (Ctrl-C)"
         finally:
             self.queue.close()
+            if self.validation is not None:
+                self.validation.close()
         self.state.elapsed = self.elapsed
         self._told("done", {})
         return self.state
@@ -74,9 +80,23 @@ class Loop:
         """Seconds of training, those before a resumption included."""
         return time.monotonic() - self._start
 
-    def parts(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """The mini-batches of which this process has a part."""
-        return (batch for batch in batches if self.group.size == 1 or not batch.is_empty)
+    def everything(self) -> Iterator[Batch]:
+        """All mini-batches of the data of which this process has a part; what is drawn for them is the same each
+        time."""
+        if self._only is not None:  # quick way: the one mini-batch that all data is; the plain one is below
+            yield self._only
+            return
+        every = batches(self.queue, len(self.state.network.input_names), self._seed)
+        for count, batch in enumerate(every):
+            if self.group.size == 1 or not batch.is_empty:
+                yield batch
+                if not count and not self.queue.hasdata():
+                    self._only = batch
+
+    @property
+    def _seed(self) -> int:
+        """What decides all that is drawn for the data, in resumed runs, too."""
+        return int(self.queue.state()["seed"])
 
     @contextmanager
     def _interrupts_after_a_step(self) -> Iterator[None]:
@@ -115,22 +135,29 @@ class Loop:
         self.monitor.record(state.iteration, **values, **found)
         row.update(found)
         self._tell_progress()
+        told = self._told("iteration", row)
         if not self.stop_reason:
-            self.stop_reason = self._reason(row)
+            self.stop_reason = self._reason(told)
         if self.group.size > 1:
             self.stop_reason = self.group.agreed(self.stop_reason)
         self._save()
 
-    def _reason(self, row: dict[str, float]) -> str:
-        options, state = self.options, self.state
-        if options.output_function is not None and self._told("iteration", row) is True:
+    def _reason(self, told: Any) -> str:
+        if told is True:
             return "stopped by the output function"
         if self._interrupted:
             return "interrupted (Ctrl-C)"
         if self.monitor.stop:
             return "stopped by hand"
-        if options.dry_run:
+        if self.options.dry_run:
             return "dry run"
+        return self._reached()
+
+    def _reached(self) -> str:
+        """Which limit is reached; "" where none is."""
+        options, state = self.options, self.state
+        if state.waited >= options.validation_patience:
+            return "validation_patience was reached"
         if state.elapsed >= options.max_time:
             return "max_time was reached"
         if options.max_iterations is not None and state.iteration >= options.max_iterations:
@@ -141,7 +168,7 @@ class Loop:
         assert self.validation is not None
         state, options = self.state, self.options
         network = state.averaged()
-        values = evaluated(network, self.validation, self.loss, self.metrics, self.group)
+        values = evaluated(network, self.validation, self.loss, self.metrics, self.group, self._seed)
         state.validation.append(iteration=state.iteration, epoch=state.epoch, **values)
         value = values.get(options.objective_metric_name, math.nan)
         best = state.best.get("value", math.nan)
@@ -150,8 +177,6 @@ class Loop:
             state.waited = 0
         else:
             state.waited += 1
-            if state.waited >= options.validation_patience:
-                self.stop_reason = "validation_patience was reached"
         return {f"validation_{name}": value for name, value in values.items()}
 
     def _last_validation(self) -> None:
@@ -199,9 +224,7 @@ def first_order(loop: Loop) -> Iterator[dict[str, float]]:
     options, queue = loop.options, loop.queue
     inputs = len(loop.state.network.input_names)
     loop.state.iterations_per_epoch = _steps_of_a_pass(queue, options.accumulate)
-    if loop.state.data:
-        queue.restore(loop.state.data)
-    else:
+    if not loop.state.data:
         _begin(queue, options, first=True)
         loop.state.epoch = 1
     while True:

@@ -32,7 +32,7 @@ def minibatchpredict(net: dlnetwork, data: Any, /, *, mini_batch_size: int = 128
     Source: MATLAB minibatchpredict.
     """
     options = TrainingOptions("sgdm", mini_batch_size=mini_batch_size, input_data_formats=input_data_formats)
-    queue = queue_of(_alone(data), net, options, "crossentropy", None)
+    queue = queue_of(_alone(data), net, options, None, None)
     parts: list[tuple[Any, ...]] = []
     single = True
     try:
@@ -87,7 +87,10 @@ def testnet(net: dlnetwork, data: Any, metrics: Any, /, *, mini_batch_size: int 
     options = TrainingOptions("sgdm", mini_batch_size=mini_batch_size, input_data_formats=input_data_formats,
                               target_data_formats=target_data_formats)
     queue = queue_of(data, net, options, loss, None, class_names)
-    values = evaluated(net, queue, _nothing if loss is None else loss_of(loss), found)
+    try:
+        values = evaluated(net, queue, _nothing if loss is None else loss_of(loss), found)
+    finally:
+        queue.close()
     if loss is None:
         del values["loss"]
     return next(iter(values.values())) if isinstance(metrics, str) or callable(metrics) else values
