@@ -89,7 +89,7 @@ def _normal_equations(loop: Loop, net: dlnetwork) -> tuple[Tensor, Tensor, float
     for batch in loop.parts(batches(loop.queue, len(net.input_names))):
 
         def pieces(net: dlnetwork, batch: Batch = batch) -> Any:
-            y = net.predict(*batch.inputs)
+            y = net.predict(*batch.inputs, **batch.told(net))
             J = dljacobian(y, net.trainable)
             r = _residuals(y, batch)
             return J.T.gram(), ravel(J.T @ r)[0], r, y
@@ -109,7 +109,7 @@ def _normal_equations(loop: Loop, net: dlnetwork) -> tuple[Tensor, Tensor, float
 def _squares(loop: Loop, net: dlnetwork) -> float:
     total = torch.zeros((), dtype=torch.float64, device=next(iter(net.trainable.values())).device)
     for batch in loop.parts(batches(loop.queue, len(net.input_names))):
-        total += _wide(_residuals(net.predict(*batch.inputs), batch)).square().sum()
+        total += _wide(_residuals(net.predict(*batch.inputs, **batch.told(net)), batch)).square().sum()
     return float(read(loop.group.summed([total])[0]))
 
 
