@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import os
 import subprocess
 import sys
@@ -372,7 +373,7 @@ def test_what_rounding_does_not_explain_is_not(monkeypatch, name):
         wrong.words = run.words
         return wrong
 
-    monkeypatch.setattr(trial, "native", planted)
+    monkeypatch.setattr(beside, "native", planted)
     fast = gl.dlaccelerate(ROUNDED[name], executor="native")
     for _ in range(6):
         gl.dlfeval(fast, gl.dlarray(rng.normal(size=(300, 70)).astype(np.float32)))

@@ -34,6 +34,10 @@ class Body(Protocol):
         """What it returns where nothing is asked for by name is called; () where only a run can tell."""
 
     @property
+    def takes_masks(self) -> bool:
+        """Whether `run` has the option mask=: which steps of its inputs are there."""
+
+    @property
     def separator(self) -> str:
         """What stands between the names of a part and of its parts: "/" in "block/conv1"."""
 

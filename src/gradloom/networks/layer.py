@@ -15,6 +15,7 @@ from ..vocabulary.hints import PropertiesOfMatlab
 from ..vocabulary.misspelled import nearest
 from ..vocabulary.options import by_name_and_value, too_many, unknown_option
 from .body import WithBody
+from .masks import combined
 from .registry import enter
 
 LEARNABLE, STATE = "learnable", "state"
@@ -43,6 +44,9 @@ class Layer(PropertiesOfMatlab):
     A parameter `memory` is the tuple of what the call returned beyond its outputs; `state_bars` that of the cotangents
     of the states that the call leaves, and the cotangent of each State field is returned last. Of a field that holds a
     network, the cotangent is a Mapping like its learnables, after those of the learnable fields.
+
+    A layer that mixes time steps is told which of them are there in a keyword: `predict(self, x, *, mask=None)`. Where
+    their number changes, `output_mask(self, mask, y)` says which of the new ones are.
 
     A layer is a value and never changes: every call of a network works on a copy.
 
@@ -99,6 +103,12 @@ class Layer(PropertiesOfMatlab):
 
     def reset_state(self) -> None:
         """Assign State fields their initial values."""
+
+    def output_mask(self, mask: Any, y: Any) -> Any:
+        """Which steps of the output y are there, from the mask of the input (a tuple of them, None without padding,
+        where there are several inputs): those that are there in all inputs, unless a layer says otherwise. Of several
+        outputs it may be a tuple."""
+        return combined(mask)
 
     def __repr__(self) -> str:
         return written(self, named=True)

@@ -79,8 +79,9 @@ class dlnetwork(NetworkWords, WithBody):
         """The network in use: nothing is dropped, normalization uses trained statistics.
 
         `outputs` names layers ("relu1", or "layer/output"): one name gives one array, a list a tuple.
-        `return_state=True` gives the pair (outputs, state), state a Mapping for `net.replace(state=state)`. Other
-        options go to a torch module's own forward; a network of layers has none.
+        `return_state=True` gives the pair (outputs, state), state a Mapping for `net.replace(state=state)`. `mask` says
+        which steps of a padded sequence are there (axes B and T; of several inputs one for each, or None): padding has
+        no part in the outputs. Other options go to a torch module's own forward.
         """
         return self._run(xs, False, outputs, return_state, options)
 

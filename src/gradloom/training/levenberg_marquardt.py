@@ -93,7 +93,7 @@ def _normal_equations(loop: Loop, net: dlnetwork) -> tuple[Tensor, Tensor, float
     for batch in loop.everything():
 
         def pieces(net: dlnetwork, batch: Batch = batch) -> Any:
-            y = net.predict(*batch.inputs)
+            y = net.predict(*batch.inputs, **batch.told(net))
             J = dljacobian(y, net.trainable)
             r = _residuals(y, batch)
             return J.T.gram(), ravel(J.T @ r)[0], r, y
@@ -115,7 +115,7 @@ def _measured(loop: Loop, net: dlnetwork) -> tuple[float, dict[str, float]]:
     total = torch.zeros((), dtype=torch.float64, device=next(iter(net.trainable.values())).device)
     sums = Sums(loop.metrics)
     for batch in loop.everything():
-        y = net.predict(*batch.inputs)
+        y = net.predict(*batch.inputs, **batch.told(net))
         total += _wide(_residuals(y, batch)).square().sum()
         value, weight = loop.loss((y,), batch.targets, batch.masks)
         sums.add(value.item(), weight, (y,), batch.targets, batch.masks)

@@ -238,7 +238,7 @@ def first_order(loop: Loop) -> Iterator[dict[str, float]]:
         for _ in range(options.accumulate):
             if not queue.hasdata():
                 break
-            batch = split(queue.next(), inputs)
+            batch = split(queue.next(), inputs, queue.masks)
             moved = _moved(moved, _part(loop, moved, batch, total))
         values = total.values()
         gradients = total.gradients(moved.trainable)

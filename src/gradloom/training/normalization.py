@@ -12,7 +12,7 @@ from ..networks.normalizing import BACKWARD, FORWARD, placed, statistics_of
 from ..operations.elementwise.arithmetic import astype
 from .losses import Loss
 from .metrics import Metric
-from .sources import Batch, batches
+from .sources import Batch, batches, without_padding
 
 _NAMES = ("mean", "standard_deviation")
 
@@ -24,7 +24,7 @@ def with_input_statistics(net: dlnetwork, queue: minibatchqueue, again: bool) ->
     for layer in inputs:
         if layer.wanted and (again or layer.lacking):
             place = names.index(layer.name) if layer.name in names else 0
-            found = layer.statistics(batch.inputs[place] for batch in batches(queue, len(names)))
+            found = layer.statistics(batch.shown(place) for batch in batches(queue, len(names)))
             net = net.replace(state=found)
     return net
 
@@ -84,7 +84,7 @@ def _only(batch: Batch) -> Any:
     if len(batch.targets) != 1 or not batch.targets[0].dtype.is_floating_point:
         raise TypeRefused(f"normalize_targets=True takes one target of floating numbers, at {line_of(user_site())}; "
                           "normalize yourself, or leave it out")
-    return batch.targets[0]
+    return without_padding(batch.targets[0], batch.masks[0])
 
 
 __all__ = ["Targets", "target_statistics", "with_input_statistics"]

@@ -22,7 +22,8 @@ def minibatchpredict(net: dlnetwork, data: Any, /, *, mini_batch_size: int = 128
     """What a network predicts for a whole data set, one mini-batch at a time, put together along B.
 
     data: an array, a datastore, a sequence of observations, a minibatchqueue; what it has besides the network's inputs
-    (targets) is passed over. `outputs` names layers, as in `net.predict`.
+    (targets) is passed over. `outputs` names layers, as in `net.predict`. Of sequences of different lengths, what comes
+    after the end of each has no meaning; where mini-batches differ in length, the shorter end with zeros.
 
     >>> import gradloom as gl
     >>> net = gl.dlnetwork([gl.layers.FeatureInput(2), gl.layers.FullyConnected(3)])
@@ -37,7 +38,7 @@ def minibatchpredict(net: dlnetwork, data: Any, /, *, mini_batch_size: int = 128
     single = True
     try:
         for batch in batches(queue, len(net.input_names)):
-            y = net.predict(*batch.inputs, outputs=outputs)
+            y = net.predict(*batch.inputs, outputs=outputs, **batch.told(net))
             single = not isinstance(y, tuple)
             parts.append((y,) if single else y)
     finally:
@@ -59,7 +60,13 @@ def _joined(arrays: Sequence[Any]) -> dlarray:
         raise ShapeError("minibatchpredict: an output has no axis B, so mini-batches cannot be put together, at "
                          f"{line_of(user_site())}; write net.predict(x)")
     axis = first._labels.index("B")
-    return dlarray._made(torch.cat([x._value for x in arrays], axis), None, first._labels)
+    values = [x._value for x in arrays]
+    if "T" in first._labels:  # mini-batches of sequences differ in length
+        time = first._labels.index("T")
+        longest = max(value.shape[time] for value in values)
+        values = [torch.constant_pad_nd(value, [*[0] * (2 * (value.ndim - time) - 1), longest - value.shape[time]])
+                  for value in values]
+    return dlarray._made(torch.cat(values, axis), None, first._labels)
 
 
 def testnet(net: dlnetwork, data: Any, metrics: Any, /, *, mini_batch_size: int = 128, loss: Any = None,

@@ -12,6 +12,7 @@ from ..core.labels import LAYOUTS, described
 from ..data import Datastore, minibatchqueue
 from ..data.arrays import parts_of
 from ..machine.dtypes import NAMES, REAL_OF
+from ..networks.masks import told
 from ..networks.network import dlnetwork
 from .losses import CLASSIFIES
 from .options import TrainingOptions
@@ -20,11 +21,21 @@ AHEAD = 2  # threads, or processes, that read ahead where preprocessing_environm
 
 
 class Batch(NamedTuple):
-    """One mini-batch: what enters the network, what is to come out, and what of that is padding (None: nothing)."""
+    """One mini-batch: what enters the network, what is to come out, and which of their time steps are there (None: all
+    of them)."""
 
     inputs: tuple[Any, ...]
     targets: tuple[Any, ...]
-    masks: tuple[Any, ...]
+    masks: tuple[Any, ...]  # of the targets
+    input_masks: tuple[Any, ...] | None = None
+
+    def told(self, net: dlnetwork) -> dict[str, Any]:
+        """The options with which a network runs on the inputs."""
+        return {} if self.input_masks is None else told(net, self.input_masks)
+
+    def shown(self, place: int) -> Any:
+        """An input without padding."""
+        return without_padding(self.inputs[place], None if self.input_masks is None else self.input_masks[place])
 
     @property
     def is_empty(self) -> bool:
@@ -34,7 +45,16 @@ class Batch(NamedTuple):
 
     def of_zeros(self) -> Batch:
         """One observation of zeros, for a process that has none and must do what the others do."""
-        return Batch(*[tuple([_of_zeros(x) for x in its]) for its in self])
+        return Batch(*[tuple([_of_zeros(x) for x in its]) for its in self[:3]])
+
+
+def without_padding(x: Any, mask: Any) -> Any:
+    """An array without the steps that are not there, the others as observations along B."""
+    if mask is None:
+        return x
+    rest = [k for k, letter in enumerate(x.dims) if letter not in "BT"]
+    order = [x.dims.index("B"), x.dims.index("T"), *rest]
+    return dlarray._made(x._value.permute(order)[mask._value], None, "B" + "".join([x.dims[k] for k in rest]))
 
 
 def _of_zeros(x: Any) -> Any:
@@ -44,18 +64,20 @@ def _of_zeros(x: Any) -> Any:
     return dlarray._made(x._value.new_zeros(shape), None, x._labels)
 
 
-def split(outputs: Any, inputs: int) -> Batch:
-    """What a queue gave, as inputs, targets and the targets' masks."""
+def split(outputs: Any, inputs: int, masked: bool) -> Batch:
+    """What a queue gave, as inputs, targets and their masks, which a `masked` queue gives after the outputs, one for
+    each output with T."""
     arrays = outputs if isinstance(outputs, tuple) else (outputs,)
-    if not any([_has_time(x) for x in arrays]):  # quick way: no masks; the plain one is below
+    if not masked or not any([_has_time(x) for x in arrays]):  # quick way: no masks; the plain one is below
         return Batch(arrays[:inputs], arrays[inputs:], (None,) * (len(arrays) - inputs))
-    # a queue with masks gives one for each output with T, after the outputs
-    count = next((n for n in range(len(arrays), 0, -1)
-                  if n + sum([_has_time(x) for x in arrays[:n]]) == len(arrays)), len(arrays))
+    count = next(n for n in range(len(arrays), 0, -1) if n + sum([_has_time(x) for x in arrays[:n]]) == len(arrays))
     masks: list[Any] = [None] * count
-    for place, mask in zip([k for k in range(count) if _has_time(arrays[k])], arrays[count:], strict=False):
+    for place, mask in zip([k for k in range(count) if _has_time(arrays[k])], arrays[count:], strict=True):
         masks[place] = mask
-    return Batch(tuple(arrays[:inputs]), tuple(arrays[inputs:count]), tuple(masks[inputs:count]))
+    # an input without padding has no mask: layers run as they do on any array
+    hiding = tuple([None if mask is None or bool(mask._value.all()) else mask for mask in masks[:inputs]])
+    return Batch(tuple(arrays[:inputs]), tuple(arrays[inputs:count]), tuple(masks[inputs:count]),
+                 None if all(mask is None for mask in hiding) else hiding)
 
 
 def _has_time(x: Any) -> bool:
@@ -94,7 +116,7 @@ def batches(queue: minibatchqueue, inputs: int, seed: int | None = None) -> Iter
         queue.restore({**queue.state(), "seed": seed, "epoch": 0})
     queue.reset()
     while queue.hasdata():
-        yield split(queue.next(), inputs)
+        yield split(queue.next(), inputs, queue.masks)
 
 
 # ----- labels where none are given -----
@@ -193,4 +215,4 @@ def _as_column(x: Any, format: str | None) -> Any:
     return x if x.dtype.kind == "f" else x.astype(np.float64)
 
 
-__all__ = ["Batch", "batches", "queue_of", "split"]
+__all__ = ["Batch", "batches", "queue_of", "split", "without_padding"]

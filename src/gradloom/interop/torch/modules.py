@@ -37,6 +37,7 @@ class TorchBody:
     __slots__ = ("differentiates", "followed", "idle", "learnable_keys", "module", "places", "state_keys", "training")
     columns = ("Layer", "Parameter", "Value")
     separator = "."
+    takes_masks = False  # a module takes what its own forward does
     output_names: tuple[str, ...] = ()  # the module's own affair
 
     def __init__(self, module: torch.nn.Module):
