@@ -133,6 +133,13 @@ INVERSES = {
 }
 
 
+@pytest.mark.parametrize("f", [lambda x: 0 * gl.sqrt(x), lambda x: gl.sqrt(x) ** 0, lambda x: 0.0 * gl.log(x) + x * 0], ids=["0 * sqrt", "sqrt ** 0", "0 * log"])
+def test_the_number_zero_times_an_infinite_slope_is_nan_in_every_walk(f):
+    """Rows along an axis too: what they know of structure says where a direction goes, not that a factor is 0."""
+    for way, numbers in walks(f, [np.array([0.0, 1.0])], 0, False).items():
+        assert np.isnan(numbers[0]) and numbers[1] == 0, way
+
+
 @pytest.mark.parametrize("name", INVERSES)
 def test_a_silent_zero_is_no_answer(name):
     """Each is x (or |x|): its slope at 0 may be undefined to a walk, but is not 0; a selection says that it counts for nothing."""
