@@ -339,13 +339,13 @@ def test_zeros_that_no_structure_proves_stay(monkeypatch, error):
     rows = lambda x: gl.dlfeval(lambda x: gl.extractdata(gl.dljacobian(gl.sqrt(x), x, 0)), x)
     assert np.array_equal(rows(x), [[math.inf, 0], [0, 0.25]])
 
-    def failing(u, x):
+    def failing(u, x, **options):
         raise error("it takes data")
 
     monkeypatch.setattr(structural_zeros, "remembered", lambda kind, u, x, find: find())
     monkeypatch.setattr(structural_zeros, "structure", failing)
     assert np.array_equal(rows(x), [[math.inf, 0], [math.nan, 0.25]], equal_nan=True)
-    monkeypatch.setattr(structural_zeros, "structure", lambda u, x: None.terms)
+    monkeypatch.setattr(structural_zeros, "structure", lambda u, x, **options: None.terms)
     with pytest.raises(AttributeError):
         rows(x)
     monkeypatch.undo()
