@@ -274,27 +274,31 @@ def summary(results: list[Result], ratio_of: Callable[[Result, Way], float | Non
     return f"{name} ({targets}): median {median(known.values()):.2f}, worst {known[worst]:.2f} ({worst}){absent}."
 
 
+def tables(jacobians: list[Result], samples: list[Result]) -> list[str]:
+    """Both tables, and summaries of the first."""
+    sections = [shown(results) for results in (jacobians, samples) if results]
+    if jacobians:
+        sections[1:1] = [summary(jacobians, ratio_of, name, targets) for ratio_of, targets in
+                         ((Result.ratio, f"time; targets: median {MEDIAN}, worst {DEAREST}"),
+                          (Result.memory_ratio, f"peak memory; target: worst {MEMORY}"))
+                         for name in ("dense", f"dense, {REPLAYED}")]
+    return sections
+
+
 def told(seconds: float, names: list[str] | None = None) -> str:
     """Both tables and their summaries, as Markdown."""
     warnings.filterwarnings("ignore", module="transformers")
     start, busy = time.perf_counter(), busy_elsewhere()
-    sections = []
+    found: list[list[Result]] = []
     for models, ways in ((ARCHITECTURES, jacobian_ways), (SAMPLED, sample_ways)):
-        results = []
+        found.append([])
         for model in models:
             if not names or model.name in names:
                 print(f"\r{model.name:40}", end="", file=sys.stderr, flush=True)
-                results.append(measured(model, ways, seconds))
-        if results:
-            sections.append(shown(results))
-        if results and models is ARCHITECTURES:
-            ways_shown = ["dense", f"dense, {REPLAYED}"]
-            sections += [summary(results, ratio_of, name, targets) for ratio_of, targets in
-                         ((Result.ratio, f"time; targets: median {MEDIAN}, worst {DEAREST}"),
-                          (Result.memory_ratio, f"peak memory; target: worst {MEMORY}")) for name in ways_shown]
+                found[-1].append(measured(model, ways, seconds))
     print("\r", end="", file=sys.stderr)
     elsewhere = (busy_elsewhere() - busy) / (time.perf_counter() - start) / (os.cpu_count() or 1)
-    return "\n\n".join([*sections, f"Other processes used {max(0.0, elsewhere):.0%} of the machine."])
+    return "\n\n".join([*tables(*found), f"Other processes used {max(0.0, elsewhere):.0%} of the machine."])
 
 
 def explained(names: list[str]) -> str:

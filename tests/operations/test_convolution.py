@@ -291,3 +291,21 @@ def test_filters_of_many_images_are_made_in_pieces(monkeypatch, groups, dtypes):
     found = kernels.to_weight(x, y, *options)
     assert len(calls) == 4 and found.dtype is alone.dtype
     torch.testing.assert_close(found, alone, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [(3, 2), (8, 8), (7, 3)])
+@pytest.mark.parametrize("multiplier", [1, 2])
+@pytest.mark.parametrize("together", [False, True])
+def test_filters_of_one_channel_on_small_images(monkeypatch, size, multiplier, together):
+    """Rows of cotangents of filters of single channels: those of each row alone, by torch's kernel."""
+    stream = torch.Generator().manual_seed(2)
+    x, options = torch.randn(1, 6, *size, dtype=torch.float64, generator=stream), ((2, 1), (1, 2), (1, 2), 6, (3, 2))
+    x = x.to(memory_format=torch.channels_last) if together else x
+    image = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, s, p, d, k in zip(size, *options[:3], options[4], strict=True)]
+    y = torch.randn(3, 1, 6 * multiplier, *image, dtype=torch.float64, generator=stream)
+    alone = torch.stack([kernels.to_weight(x, row, *options) for row in y])
+    made = []
+    monkeypatch.setattr(kernels, "_each_channel", lambda *a, plain=kernels._each_channel: made.append(plain(*a)) or made[-1])
+    found = kernels.to_weight(x, y, *options)
+    assert made[-1] is not None and found.shape == alone.shape
+    torch.testing.assert_close(found, alone, rtol=1e-12, atol=1e-12)
