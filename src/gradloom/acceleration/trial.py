@@ -60,7 +60,9 @@ class Trial:
         other = self._calls[1](args, kwargs)
         if after is not None:
             put_back(after)
-        if other is MISS or not close(other, found, None) and not by_rounding(entry, args, kwargs, found, other, state):
+        if other is MISS:
+            self._rejected("does not take what replay does, and is not used")
+        elif not close(other, found, None) and not by_rounding(entry, args, kwargs, found, other, state):
             self._rejected("gave other numbers than rounding explains and is not used; please report it")
             log.warning("an accelerated function: %s", entry.notes[self._executor])
         elif not same_layout(other, found):

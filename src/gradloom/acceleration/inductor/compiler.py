@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 LOOKS = 0.1  # seconds between looks at whether the parent lives
+CALLS = ("mkldnn._linear_pointwise.default",)  # what the compiler takes in frozen networks alone stays a call
 
 
 def ends_with(parent: int) -> None:
@@ -43,13 +44,16 @@ def value(x: Any, arrays: dict[int, Any]) -> Any:
     return torch.device(content) if kind == "device" else getattr(torch, content)
 
 
+def operation_of(name: str) -> Any:
+    return operator.attrgetter(name)(torch.ops)
+
+
 def module_of(graph: dict[str, Any]) -> torch.fx.GraphModule:
     """The graph as torch's compiler takes it."""
     made = torch.fx.Graph()
     arrays = {number: made.placeholder(f"given_{number}") for number, *_ in graph["given"]}
     for name, args, kwargs, outputs in graph["nodes"]:
-        operation = operator.attrgetter(name)(torch.ops)
-        node = made.call_function(operation, tuple(value(args, arrays)),
+        node = made.call_function(operation_of(name), tuple(value(args, arrays)),
                                   {k: value(x, arrays) for k, x in kwargs.items()})
         several = type(outputs) is list
         for k, number in enumerate(outputs if several else [outputs]):
@@ -61,8 +65,13 @@ def module_of(graph: dict[str, Any]) -> torch.fx.GraphModule:
 
 def compiled(graph: dict[str, Any]) -> bytes:
     """What `AOTCompiledArtifact.deserialize` takes."""
+    from torch._inductor import mkldnn_lowerings as first  # which would take back what comes now
     from torch._inductor import standalone_compile
+    from torch._inductor.lowering import fallback_handler, lowerings
 
+    assert first
+    for operation in map(operation_of, CALLS):
+        lowerings[operation] = fallback_handler(operation)
     torch.set_num_threads(graph["threads"])
     inputs: list[Any] = [torch.empty_strided(shape, strides, dtype=value(dtype, {}))
                          for _, shape, strides, dtype in graph["given"]]

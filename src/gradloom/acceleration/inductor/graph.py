@@ -21,6 +21,8 @@ from .rewriting import rewritten
 
 FORMS = (torch.dtype, torch.device, torch.layout, torch.memory_format)  # what is written by its name
 LIBRARIES = ("aten", "mkldnn")  # whose operations every process has
+REFUSED = {"_local_scalar_dense": "a call reads a number out of an array",
+           "mkldnn_rnn_layer": "torch's compiler does not know what it hands to its derivative"}
 
 
 class NotInductor(Exception):
@@ -76,10 +78,10 @@ class Listening(TorchDispatchMode):
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs, name = kwargs or {}, str(function)
-        if name.partition(".")[0] not in LIBRARIES:
-            raise NotInductor(f"{name} is no operation of torch's own")
-        if name == "aten._local_scalar_dense.default":
-            raise NotInductor("a call reads a number out of an array")
+        why = ("it is no operation of torch's own" if name.partition(".")[0] not in LIBRARIES
+               else REFUSED.get(name.split(".")[1]))
+        if why is not None:
+            raise NotInductor(f"{name}: {why}")
         if name == "aten.lift_fresh.default":
             return self._lifted(args[0])
         bounded = {id(r.places): self._bounded(r) for r in ranges(name, args)}

@@ -15,10 +15,6 @@ def rewritten(node: Node, new: New) -> list[Node]:
         return [part for one in _lists(node, packet, overload) for part in rewritten(one, new)]
     if packet.rstrip("_") in ("add", "sub") and node.kwargs.get("alpha", 1) != 1:
         return _scaled(node, new)
-    if node.name == "mkldnn._linear_pointwise.default":
-        x, weight, bias, what = node.args[:4]
-        if what == "none":
-            return [Node("aten.linear.default", [x, weight, bias], {}, node.outputs)]
     return [node]
 
 
