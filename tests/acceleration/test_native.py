@@ -194,7 +194,7 @@ PRODUCTS = {
     "matrix and vector": ((9, 40), (40,)), "vector and matrix": ((40,), (40, 9)), "vectors": ((40,), (40,)), "column": ((9, 40), (40, 1)), "row": ((1, 40), (40, 9)), "outer": ((9, 1), (1, 40)),
     "small": ((5, 7), (7, 6)), "several": ((3, 9, 40), (40,)), "several of each": ((3, 5, 4), (3, 4, 6)), "broadcast": ((2, 1, 5, 4), (3, 4, 6)), "large vector": ((300, 700), (700,)),
     "many small": ((70, 9, 10), (70, 10, 11)), "thin": ((500, 3), (3, 70)), "rows by rows": ((10, 900), (900, 13)), "one matrix for all": ((6, 30, 20), (20, 17)),
-    "more columns than lanes": ((33, 40), (40, 65)), "two columns": ((50, 129), (129, 2)),
+    "more columns than lanes": ((33, 40), (40, 65)), "panels of columns": ((33, 60), (60, 200)), "many panels": ((3, 20, 40), (40, 130)), "two columns": ((50, 129), (129, 2)),
 }
 EINSUMS = {
     "kij,nkj->nki": dict(k=5, i=10, j=10, n=70), "nki,nkj->kij": dict(k=5, i=10, j=10, n=130), "nki,kij->nkj": dict(k=5, i=10, j=10, n=70), "ij,jk->ki": dict(i=37, j=20, k=19),
@@ -238,6 +238,23 @@ def test_contractions_that_are_loops(words, dtype):
     for x, e, y in zip(found, expected, fun(a.double(), b.double()), strict=True):
         assert x.stride() == e.stride()
         torch.testing.assert_close(x, y.to(dtype), rtol=64 * torch.finfo(dtype).eps, atol=0)
+
+
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
+@pytest.mark.parametrize("shape", [(40, 20, 30), (3, 40, 20, 30), (33, 60, 200)], ids=str)
+def test_linear_with_and_without_a_bias(shape, dtype):
+    *many, m, k, n = shape
+    x, w, b = (torch.tensor(rng.uniform(0.5, 1, size=s), dtype=dtype) for s in ((*many, m, k), (n, k), (n,)))
+
+    def fun(x, w, b):
+        words = [NN.linear, *([lambda x, w, b: torch.ops.mkldnn._linear_pointwise(x, w, b, "none", [], "")] if dtype is torch.float32 and torch.backends.mkldnn.is_available() else [])]
+        return tuple(y for f in words for y in (f(x + 1, w, b) * 2, f(x, w * 2, None)))
+
+    run = native(recorded(fun, x, w, b))
+    assert "linear" not in run.__doc__
+    _, found = both(fun, x, w, b)
+    for y, e in zip(found, fun(x, w, b), strict=True):
+        torch.testing.assert_close(y, e, rtol=64 * torch.finfo(dtype).eps, atol=0)
 
 
 def test_contractions_that_stay_torchs():
