@@ -309,6 +309,13 @@ def test_orders_of_reading_and_writing():
     assert_same(found, expected, 64)
 
 
+def test_strides_of_axes_of_one_are_torchs():
+    """Kinds of calls are told apart by them, too: of a column that is a row turned, the last is its length, which no place tells."""
+    x = torch.tensor(rng.normal(size=(1, 260)))
+    expected, found = both(lambda x: (torch.tanh(x[:, ::2].T) * 2, torch.maximum(x[:, ::2].T, x[0, 3]) - 1), x)
+    assert [y.stride() for y in found] == [y.stride() for y in expected] == [(1, 130), (1, 130)]
+
+
 def test_an_element_whose_place_is_an_array():
     """x[k] of an integer array k without axes is a view, somewhere else in each call."""
     table = torch.arange(5.0) * 10

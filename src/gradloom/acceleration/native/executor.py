@@ -20,7 +20,7 @@ from .compiling import Compiled, target
 from .groups import Group, Grouped
 from .lanes import KINDS, SIZES
 from .loops import ATTRIBUTES, Loop
-from .places import Access
+from .places import Access, rows
 
 KEPT = 1 << 20  # bytes of an array in the workspace
 WORKSPACE = 1 << 23  # bytes of the workspace
@@ -235,7 +235,7 @@ class _Native:
             if (s is not None and s.whole and self._times[root] == time and root not in self._held
                     and root not in self.workspace and root in self._there):
                 self._there.remove(root)
-                spare.setdefault((s.shape, s.dtype), []).append(root)
+                spare.setdefault((s.shape, s.strides, s.dtype), []).append(root)
 
     def _new(self, root: int, group: Group, time: int, names: Names,
              spare: dict[Any, list[int]]) -> tuple[str, set[int]]:
@@ -246,17 +246,17 @@ class _Native:
             for a in [a for p in group.pieces for a in p.reads.values()]:
                 o = a.slot
                 places = group.reads.get(o.root, set()) | group.writes.get(o.root, set())
-                if (o.number == o.root and o.whole and o.shape == s.shape and o.dtype is s.dtype
+                if (o.number == o.root and o.shape == s.shape and o.strides == s.strides and o.dtype is s.dtype
                         and o.root not in self._held and o.root not in self.workspace and self._times[o.root] == time
                         and len(places) == 1 and o.number in self._there):
                     self._there.remove(o.number)
                     self._there.add(root)
                     return f"v{root} = v{o.number}", {root, o.number}
         self._there.add(root)
-        if s.whole and (others := spare.get((s.shape, s.dtype))):
+        if s.whole and (others := spare.get((s.shape, s.strides, s.dtype))):
             before = others.pop()
             return f"v{root} = v{before}", {root, before}
-        if s.whole:
+        if s.strides == rows(s.shape):
             return f"v{root} = empty({s.shape!r}, dtype={names.of(s.dtype)}, device=\"cpu\")", {root}
         return f"v{root} = empty_strided({s.shape!r}, {s.strides!r}, dtype={names.of(s.dtype)}, device=\"cpu\")", {root}
 
