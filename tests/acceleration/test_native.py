@@ -293,6 +293,24 @@ def test_writing_in_place_copies_and_parts():
     assert_same(found, expected, 16)
 
 
+def test_calls_for_lists_of_arrays():
+    """Each array of a list as by itself: with numbers, lists of numbers, an array for all, in place, and one array twice."""
+    def fun(a, b, c, k):
+        xs, ys = [a * 1, b * 2, c - 1], [torch.tanh(a), b, c]
+        velocity = torch._foreach_mul(xs, 0.9)
+        torch._foreach_add_(velocity, ys, alpha=-0.1)
+        moved = torch._foreach_add(xs, velocity)
+        torch._foreach_addcmul_(xs, ys, ys, value=0.5)
+        sizes = torch._foreach_sqrt(torch._foreach_abs(xs))
+        torch._foreach_mul_([sizes[0], sizes[0], sizes[1]], [2.0, 3.0, 4.0])
+        return *velocity, *moved, *sizes, *torch._foreach_addcdiv(moved, ys, sizes, value=-0.2), *torch._foreach_mul(ys, k)
+
+    xs = [torch.tensor(rng.normal(size=s)) for s in ((40, 7), (7,), (3, 5, 2), ())]
+    assert "_foreach" not in native(recorded(fun, *xs)).__doc__
+    expected, found = both(fun, *xs)
+    assert_same(found, expected, 16)
+
+
 def test_orders_of_reading_and_writing():
     """What is read before it is written over, also through views, and what is read afterwards."""
 
