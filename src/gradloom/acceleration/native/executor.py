@@ -20,7 +20,7 @@ from .compiling import Compiled, target
 from .groups import Group, Grouped
 from .lanes import KINDS, SIZES
 from .loops import ATTRIBUTES, Loop
-from .places import Access, rows
+from .places import Access
 
 KEPT = 1 << 20  # bytes of an array in the workspace
 WORKSPACE = 1 << 23  # bytes of the workspace
@@ -123,7 +123,7 @@ class _Native:
     def function(self) -> Callable[..., Any]:
         p = self.program
         names = Names({f"v{number}": x for number, x in p.constants.items()})
-        names.bound.update({"empty": torch.empty, "empty_strided": torch.empty_strided,
+        names.bound.update({"empty_like": torch.empty_like, "empty_strided": torch.empty_strided,
                             "threads": torch.get_num_threads})
         lines: list[tuple[str, set[int]]] = []  # a line, and the numbers of the slots whose names it reads or makes
         time = 0
@@ -256,8 +256,10 @@ class _Native:
         if s.whole and (others := spare.get((s.shape, s.strides, s.dtype))):
             before = others.pop()
             return f"v{root} = v{before}", {root, before}
-        if s.strides == rows(s.shape):
-            return f"v{root} = empty({s.shape!r}, dtype={names.of(s.dtype)}, device=\"cpu\")", {root}
+        like = torch.empty((), dtype=s.dtype, device="cpu").expand(s.shape)  # of no more memory than a number
+        if torch.empty_like(like).stride() == s.strides:
+            # quick way: half of what it takes to read a shape; the plain one is below
+            return f"v{root} = empty_like({names.of(like)})", {root}
         return f"v{root} = empty_strided({s.shape!r}, {s.strides!r}, dtype={names.of(s.dtype)}, device=\"cpu\")", {root}
 
 
