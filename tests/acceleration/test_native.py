@@ -140,7 +140,7 @@ PRODUCTS = {
     "matrix and vector": ((9, 40), (40,)), "vector and matrix": ((40,), (40, 9)), "vectors": ((40,), (40,)), "column": ((9, 40), (40, 1)), "row": ((1, 40), (40, 9)), "outer": ((9, 1), (1, 40)),
     "small": ((5, 7), (7, 6)), "several": ((3, 9, 40), (40,)), "several of each": ((3, 5, 4), (3, 4, 6)), "broadcast": ((2, 1, 5, 4), (3, 4, 6)), "large vector": ((300, 700), (700,)),
     "many small": ((70, 9, 10), (70, 10, 11)), "thin": ((500, 3), (3, 70)), "rows by rows": ((10, 900), (900, 13)), "one matrix for all": ((6, 30, 20), (20, 17)),
-    "more columns than lanes": ((33, 40), (40, 65)), "two columns": ((50, 129), (129, 2)),
+    "more columns than lanes": ((33, 40), (40, 65)), "panels of columns": ((33, 60), (60, 200)), "many panels": ((3, 20, 40), (40, 130)), "two columns": ((50, 129), (129, 2)),
 }
 EINSUMS = {
     "kij,nkj->nki": dict(k=5, i=10, j=10, n=70), "nki,nkj->kij": dict(k=5, i=10, j=10, n=130), "nki,kij->nkj": dict(k=5, i=10, j=10, n=70), "ij,jk->ki": dict(i=37, j=20, k=19),
@@ -186,6 +186,23 @@ def test_contractions_that_are_loops(words, dtype):
         torch.testing.assert_close(x, y.to(dtype), rtol=64 * torch.finfo(dtype).eps, atol=0)
 
 
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
+@pytest.mark.parametrize("shape", [(40, 20, 30), (3, 40, 20, 30), (33, 60, 200)], ids=str)
+def test_linear_with_and_without_a_bias(shape, dtype):
+    *many, m, k, n = shape
+    x, w, b = (torch.tensor(rng.uniform(0.5, 1, size=s), dtype=dtype) for s in ((*many, m, k), (n, k), (n,)))
+
+    def fun(x, w, b):
+        words = [NN.linear, *([lambda x, w, b: torch.ops.mkldnn._linear_pointwise(x, w, b, "none", [], "")] if dtype is torch.float32 and torch.backends.mkldnn.is_available() else [])]
+        return tuple(y for f in words for y in (f(x + 1, w, b) * 2, f(x, w * 2, None)))
+
+    run = native(recorded(fun, x, w, b))
+    assert "linear" not in run.__doc__
+    _, found = both(fun, x, w, b)
+    for y, e in zip(found, fun(x, w, b), strict=True):
+        torch.testing.assert_close(y, e, rtol=64 * torch.finfo(dtype).eps, atol=0)
+
+
 def test_contractions_that_stay_torchs():
     """Of three operands, sums over one alone, an axis twice, large matrices."""
     x = torch.tensor(rng.normal(size=(40, 40)))
@@ -222,6 +239,24 @@ def test_writing_in_place_copies_and_parts():
     assert_same(found, expected, 16)
 
 
+def test_calls_for_lists_of_arrays():
+    """Each array of a list as by itself: with numbers, lists of numbers, an array for all, in place, and one array twice."""
+    def fun(a, b, c, k):
+        xs, ys = [a * 1, b * 2, c - 1], [torch.tanh(a), b, c]
+        velocity = torch._foreach_mul(xs, 0.9)
+        torch._foreach_add_(velocity, ys, alpha=-0.1)
+        moved = torch._foreach_add(xs, velocity)
+        torch._foreach_addcmul_(xs, ys, ys, value=0.5)
+        sizes = torch._foreach_sqrt(torch._foreach_abs(xs))
+        torch._foreach_mul_([sizes[0], sizes[0], sizes[1]], [2.0, 3.0, 4.0])
+        return *velocity, *moved, *sizes, *torch._foreach_addcdiv(moved, ys, sizes, value=-0.2), *torch._foreach_mul(ys, k)
+
+    xs = [torch.tensor(rng.normal(size=s)) for s in ((40, 7), (7,), (3, 5, 2), ())]
+    assert "_foreach" not in native(recorded(fun, *xs)).__doc__
+    expected, found = both(fun, *xs)
+    assert_same(found, expected, 16)
+
+
 def test_orders_of_reading_and_writing():
     """What is read before it is written over, also through views, and what is read afterwards."""
 
@@ -236,6 +271,13 @@ def test_orders_of_reading_and_writing():
 
     expected, found = both(fun, torch.tensor(rng.normal(size=(4, 5))))
     assert_same(found, expected, 64)
+
+
+def test_strides_of_axes_of_one_are_torchs():
+    """Kinds of calls are told apart by them, too: of a column that is a row turned, the last is its length, which no place tells."""
+    x = torch.tensor(rng.normal(size=(1, 260)))
+    expected, found = both(lambda x: (torch.tanh(x[:, ::2].T) * 2, torch.maximum(x[:, ::2].T, x[0, 3]) - 1), x)
+    assert [y.stride() for y in found] == [y.stride() for y in expected] == [(1, 130), (1, 130)]
 
 
 def test_an_element_whose_place_is_an_array():

@@ -123,7 +123,7 @@ class _Native:
     def function(self) -> Callable[..., Any]:
         p = self.program
         names = Names({f"v{number}": x for number, x in p.constants.items()})
-        names.bound.update({"empty": torch.empty, "empty_strided": torch.empty_strided,
+        names.bound.update({"empty_like": torch.empty_like, "empty_strided": torch.empty_strided,
                             "threads": torch.get_num_threads})
         lines: list[tuple[str, set[int]]] = []  # a line, and the numbers of the slots whose names it reads or makes
         time = 0
@@ -235,7 +235,7 @@ class _Native:
             if (s is not None and s.whole and self._times[root] == time and root not in self._held
                     and root not in self.workspace and root in self._there):
                 self._there.remove(root)
-                spare.setdefault((s.shape, s.dtype), []).append(root)
+                spare.setdefault((s.shape, s.strides, s.dtype), []).append(root)
 
     def _new(self, root: int, group: Group, time: int, names: Names,
              spare: dict[Any, list[int]]) -> tuple[str, set[int]]:
@@ -246,18 +246,20 @@ class _Native:
             for a in [a for p in group.pieces for a in p.reads.values()]:
                 o = a.slot
                 places = group.reads.get(o.root, set()) | group.writes.get(o.root, set())
-                if (o.number == o.root and o.whole and o.shape == s.shape and o.dtype is s.dtype
+                if (o.number == o.root and o.shape == s.shape and o.strides == s.strides and o.dtype is s.dtype
                         and o.root not in self._held and o.root not in self.workspace and self._times[o.root] == time
                         and len(places) == 1 and o.number in self._there):
                     self._there.remove(o.number)
                     self._there.add(root)
                     return f"v{root} = v{o.number}", {root, o.number}
         self._there.add(root)
-        if s.whole and (others := spare.get((s.shape, s.dtype))):
+        if s.whole and (others := spare.get((s.shape, s.strides, s.dtype))):
             before = others.pop()
             return f"v{root} = v{before}", {root, before}
-        if s.whole:
-            return f"v{root} = empty({s.shape!r}, dtype={names.of(s.dtype)}, device=\"cpu\")", {root}
+        like = torch.empty((), dtype=s.dtype, device="cpu").expand(s.shape)  # of no more memory than a number
+        if torch.empty_like(like).stride() == s.strides:
+            # quick way: half of what it takes to read a shape; the plain one is below
+            return f"v{root} = empty_like({names.of(like)})", {root}
         return f"v{root} = empty_strided({s.shape!r}, {s.strides!r}, dtype={names.of(s.dtype)}, device=\"cpu\")", {root}
 
 

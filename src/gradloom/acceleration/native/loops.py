@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ..recorder import Slot
 from .compiling import PARALLEL, Target
 from .groups import Group
-from .lanes import KINDS, SIZES, Lanes, Value, literal
+from .lanes import KINDS, SIZES, Lanes, NotFused, Value, literal
 from .memory import Memory
 from .places import Access, Piece, Shape
 
@@ -57,6 +57,8 @@ class Loop:
         self._once = self._added_once(shape) - {p.output.place for p in shared if self.parallel}
         for p in summed:
             if p.output.place not in self._once:
+                if sum([(n - 1) * t for n, t in zip(shape, p.output.strides, strict=True)]) != _numel(p) - 1:
+                    raise NotFused("sums with gaps between them")
                 self._memory.cleared(self._pointer(p.output), _numel(p) * _size(p))
         self._part = ""
         if self.parallel:

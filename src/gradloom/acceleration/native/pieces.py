@@ -24,19 +24,30 @@ _FILLS = {f: (value, place) for name, value, place in (
     if (f := getattr(owner, name, None)) is not None}
 
 
+# Calls for lists of arrays, and the call for one; those that write do so to the first list.
+_EACH: dict[Any, Any] = {}
+for _name in dir(torch):
+    if _name.startswith("_foreach_"):
+        _one = getattr(Tensor if _name.endswith("_") else torch, _name.removeprefix("_foreach_"), None)
+        if _one in RULES:
+            _EACH[getattr(torch, _name)] = _one
+
+
 def pieces(step: Step, numbers: dict[int, float], width: int, functions: Any,
            fresh: Callable[[Slot], Slot]) -> list[Piece] | None:
     """What a call does, in order; None where loops do not do it. `numbers`: constants of one element, by slot;
     `fresh`: what gives a slot for something between."""
-    if step.decides or step.draws or not step.single and step.function is not Tensor.__setitem__:
+    each = _EACH.get(step.function)
+    if step.decides or step.draws or not step.single and step.function is not Tensor.__setitem__ and each is None:
         return None
     try:
-        made = product(step, fresh) if step.function in PRODUCTS else _decoded(step, numbers)
+        made = (product(step, fresh) if step.function in PRODUCTS else _decoded(step, numbers) if each is None else
+                [_elementwise(one, numbers) for one in _one_by_one(step, each)])
         for piece in made:
             _check(piece, Lanes(width, functions))
     except (NotFused, TypeError, ValueError, ZeroDivisionError, AttributeError, KeyError, IndexError):
         return None
-    if len(made) == 1 and step.function not in PRODUCTS:
+    if len(made) == 1 and step.function not in PRODUCTS and each is None:
         made[0].step = step
     return made
 
@@ -66,6 +77,24 @@ def _decoded(step: Step, numbers: dict[int, float]) -> list[Piece]:
     if f in _SUMS or f in _MEANS:
         return _reduced(step, f in _MEANS)
     return [_elementwise(step, numbers)]
+
+
+def _one_by_one(step: Step, function: Any) -> list[Step]:
+    """The calls for one array each of which a call for lists consists."""
+    count = len(step.args[0])
+    outputs = step.args[0] if function in WRITES else step.form
+    if outputs is None or len(outputs) != count or not all([isinstance(o, Slot) for o in outputs]):
+        raise NotFused("results of another form")
+
+    def at(x: Any, k: int) -> Any:
+        return x[k] if type(x) in (list, tuple) else x
+
+    made = []
+    for k, o in enumerate(outputs):
+        args, kwargs = tuple([at(x, k) for x in step.args]), {word: at(x, k) for word, x in step.kwargs.items()}
+        reads = [x for x in (*args, *kwargs.values()) if isinstance(x, Slot)]
+        made.append(Step(function, args, kwargs, reads, [o], True, [o] if function in WRITES else []))
+    return made
 
 
 def _whole(s: Slot) -> Access:

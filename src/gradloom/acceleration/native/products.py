@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -17,17 +18,19 @@ _LINEAR = {torch._C._nn.linear, getattr(torch.ops.mkldnn, "_linear_pointwise", N
 PRODUCTS = {torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.mm, Tensor.mm, torch.mv, Tensor.mv, torch.dot,
             Tensor.dot, torch.bmm, Tensor.bmm, torch.einsum, *_LINEAR}
 NARROW, SMALL = 1 << 20, 1 << 14  # products in all, up to which a loop does as well: with a vector, and of matrices
-THIN = 64  # what two of rows, columns and what is added up must not exceed, for a loop to do better in any number
+THIN = 64  # what the numbers that are added up, or rows and columns, must not exceed for a loop to do better
 FEW = 4  # rows for which it is worth while to lay a matrix out anew
+PANEL = 64  # columns that are done together: their sums stay in registers
 LITTLE = 1 << 12  # products in all, for which alone no loop is called
 Sizes = dict[str, int]  # of axes that are more than one long
 
 
 class _Operand(NamedTuple):
-    """A slot, and its strides by the letters of its axes."""
+    """A slot, its strides by the letters of its axes."""
 
     slot: Slot
     strides: Sizes
+    start: int = 0  # how many elements further on it begins
 
 
 def product(step: Step, fresh: Callable[[Slot], Slot]) -> list[Piece]:
@@ -82,8 +85,8 @@ def _product(left: _Operand, right: _Operand, target: _Operand, sizes: Sizes,
     shared = outer(*[k for k in target.strides if k in left.strides and k in right.strides])
     columns = outer(*[k for k in target.strides if k in right.strides and k not in left.strides and k != last])
     above = outer(*[k for k in target.strides if k in left.strides and k not in right.strides])
-    three = sorted([numbers(above), numbers(summed), sizes[last]])
-    if numbers([*sizes]) > SMALL and three[1] > THIN:
+    _, middle, _ = sorted([numbers(above), numbers(summed), sizes[last]])
+    if numbers([*sizes]) > SMALL and middle > THIN < numbers(summed):
         raise NotFused("a large product")
     made = []
     if right.strides[last] != 1:
@@ -91,9 +94,15 @@ def _product(left: _Operand, right: _Operand, target: _Operand, sizes: Sizes,
             raise NotFused("a layout for which loops are slow")
         copy, right = _laid_out(right, [*shared, *columns, *summed, last], sizes, fresh)
         made.append(copy)
-    its = _multiplied(left, right, target, [*shared, *columns, *above, *summed, last], sizes, True)
-    its.alone = True
-    return [*made, its]
+    order = [*shared, *columns, *above, *summed, last]
+    # with more that is added up, the sums of a panel would be added to what it has
+    count = -(-sizes[last] // PANEL) if numbers(summed) <= PANEL else 1
+    for start, end in pairwise([k * sizes[last] // count for k in range(count + 1)]):
+        a, b, o = [x._replace(start=start * x.strides.get(last, 0)) for x in (left, right, target)]
+        its = _multiplied(a, b, o, order, {**sizes, last: end - start}, True)
+        its.alone = True
+        made.append(its)
+    return made
 
 
 def _laid_out(given: _Operand, order: Sequence[str], sizes: Sizes,
@@ -110,7 +119,8 @@ def _laid_out(given: _Operand, order: Sequence[str], sizes: Sizes,
 
 def _multiplied(left: _Operand, right: _Operand, target: _Operand, order: Sequence[str], sizes: Sizes,
                 summed: bool) -> Piece:
-    a, b, o = [Access(s, s.offset, tuple([strides.get(k, 0) for k in order])) for s, strides in (left, right, target)]
+    a, b, o = [Access(x.slot, x.slot.offset + x.start, tuple([x.strides.get(k, 0) for k in order]))
+               for x in (left, right, target)]
     kind = KINDS[o.slot.dtype]
 
     def compute(lanes: Lanes, read: Read) -> Value:
