@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from helpers import stream
+from helpers import seed_torch, stream
 from torch import nn
 
 import gradloom as gl
@@ -83,7 +83,7 @@ PLAIN = [("embedding", "Jacobian")]  # its positions are read by the plan
 
 
 def network(name):
-    torch.manual_seed(1)
+    seed_torch(1)
     return from_torch(MODULES[name]().double())
 
 

@@ -13,6 +13,7 @@ import weakref
 import numpy as np
 import pytest
 import torch
+from helpers import seed_torch
 from torch import nn
 
 import gradloom as gl
@@ -237,7 +238,7 @@ def left_behind(*modules):
 
 @pytest.mark.parametrize("name", [*KEEPERS, *DOERS])
 def test_the_second_call_equals_the_first_and_torch_s_first(name):
-    torch.manual_seed(0)
+    seed_torch(0)
     module = (KEEPERS | DOERS)[name]().eval()
     net, x = from_torch(module), gl.dlarray([3.0, 5.0])
     calls = [evaluated(net, x), [net(x)._value], evaluated(net, x)]

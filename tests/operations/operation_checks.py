@@ -106,6 +106,7 @@ def in_type(case: Case, dtype: Any) -> Case:
 
 
 LEADS = ((2,), (3,), (1, 2))  # leading axes of walks
+AGAIN = ((2,), (1, 2))  # and of those whose results are differentiated again
 
 
 # ----- the checks -------------------------------------------------------------------------------------------------------
@@ -212,10 +213,11 @@ def check_leads(case: Case) -> None:
             same(traced.pull(first(bars, lead), recorded, lead), first(pulled, lead), f"{case}: pull with lead {lead}", 1e-12)
 
 
-def check_leads_again(case: Case) -> None:
+def check_leads_again(case: Case, turn: int | None = None) -> None:
     """What a recorded walk with leading axes has made is differentiated as the sum of what plain recorded walks make, by every walk.
 
-    The tangents and cotangents that it starts from depend on the variables, so that every node it makes lies on the way.
+    The tangents and cotangents that it starts from depend on the variables, so that every node it makes lies on the way. With a turn, a push
+    and a pull have one of two kinds of leading axes each, at the next turn the other; without, both.
     """
     traced = Traced(case)
     values, outputs = case.values(), [y._value for y in traced.outputs]
@@ -248,7 +250,7 @@ def check_leads_again(case: Case) -> None:
             if node is not None:
                 bars = [a + b for a, b in zip(bars, filled(pulling.pull({node: one.clone()}, traced.variables)), strict=True)]
         slopes = torch.stack([inner(bars, [d[i] for d in dots_two]) for i in range(2)])
-        for lead in ((2,), (1, 2)):
+        for lead in AGAIN if turn is None else (AGAIN[(turn + ahead) % 2],):
             what = f"{case}: {'push' if ahead else 'pull'} with lead {lead}, "
             node = walked(ahead, *([w.reshape(*lead, *w.shape[1:]) for w in drawn] for drawn in (ways_two, weights_two)), lead)
             if node is None:

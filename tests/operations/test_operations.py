@@ -104,6 +104,13 @@ def test_leading_axes(operation):
 
 @each(CHECKED)
 def test_what_walks_with_leading_axes_recorded_is_differentiated_again(operation):
+    for turn, case in enumerate(all_cases(operation)):  # an operation has cases enough for both turns: its sizes and types
+        checks.check_leads_again(case, turn)
+
+
+@pytest.mark.slow
+@each(CHECKED)
+def test_with_leading_axes_of_both_kinds_in_every_case(operation):
     for case in all_cases(operation):
         checks.check_leads_again(case)
 
