@@ -425,6 +425,24 @@ def test_classes_that_do_not_occur_in_the_data_to_validate_with():
     assert gl.testnet(net, (x[some], t[some]), "accuracy") > 0.8
 
 
+@pytest.mark.parametrize("direction", ["right", "left"])
+def test_predictions_of_sequences_are_as_long_as_they_are(direction):
+    net = gl.dlnetwork([L.SequenceInput(2), L.FullyConnected(3)], dtype="float64")
+    xs = [RNG.normal(size=(n, 2)) for n in (5, 7, 6, 2, 3)]
+    queue = gl.minibatchqueue(xs, 2, formats="BTC", cast="float64", masks=True, sequence_padding_direction=direction)
+    found = gl.minibatchpredict(net, queue, uniform_output=False)
+    for x, y in zip(xs, found, strict=True):
+        assert y.dims == "TC"
+        np.testing.assert_allclose(y, np.asarray(net.predict(gl.dlarray(x, "TC"))), rtol=1e-14)
+    with pytest.raises(gl.ShapeError, match=r"outputs of 2\(B\) x 7\(T\) x 3\(C\) and of 2\(B\) x 6.*write uniform_output=False"):
+        gl.minibatchpredict(net, queue)
+    x = RNG.normal(size=(5, 4))
+    rows = gl.minibatchpredict(classifier(), x, mini_batch_size=2, uniform_output=False)
+    np.testing.assert_allclose([row.tolist() for row in rows], gl.minibatchpredict(classifier(), x), rtol=1e-14)
+    with pytest.raises(gl.DataError, match="no observations"):
+        gl.minibatchpredict(classifier(), x[:0])
+
+
 def test_predictions_of_sequences_whose_axes_are_named():
     """Without targets, and with two inputs: a format for each input is enough."""
     net = gl.dlnetwork([gl.layers.SequenceInput(3), gl.layers.LSTM(4, output_mode="last"), gl.layers.FullyConnected(2)])

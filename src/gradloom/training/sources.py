@@ -49,13 +49,25 @@ def split(outputs: Any, inputs: int) -> Batch:
     arrays = outputs if isinstance(outputs, tuple) else (outputs,)
     if not any([_has_time(x) for x in arrays]):  # quick way: no masks; the plain one is below
         return Batch(arrays[:inputs], arrays[inputs:], (None,) * (len(arrays) - inputs))
+    count, masks = _masked(arrays)
+    return Batch(tuple(arrays[:inputs]), tuple(arrays[inputs:count]), tuple(masks[inputs:count]))
+
+
+def input_mask(outputs: Any, inputs: int) -> Any:
+    """The mask of the first input that has an axis of time; None where none has."""
+    masks = _masked(outputs if isinstance(outputs, tuple) else (outputs,))[1]
+    return next((mask for mask in masks[:inputs] if mask is not None), None)
+
+
+def _masked(arrays: Any) -> tuple[int, list[Any]]:
+    """How many of the arrays are outputs, and the mask of each."""
     # a queue with masks gives one for each output with T, after the outputs
     count = next((n for n in range(len(arrays), 0, -1)
                   if n + sum([_has_time(x) for x in arrays[:n]]) == len(arrays)), len(arrays))
     masks: list[Any] = [None] * count
     for place, mask in zip([k for k in range(count) if _has_time(arrays[k])], arrays[count:], strict=False):
         masks[place] = mask
-    return Batch(tuple(arrays[:inputs]), tuple(arrays[inputs:count]), tuple(masks[inputs:count]))
+    return count, masks
 
 
 def _has_time(x: Any) -> bool:
@@ -193,4 +205,4 @@ def _as_column(x: Any, format: str | None) -> Any:
     return x if x.dtype.kind == "f" else x.astype(np.float64)
 
 
-__all__ = ["Batch", "batches", "queue_of", "split"]
+__all__ = ["Batch", "batches", "input_mask", "queue_of", "split"]
