@@ -600,7 +600,7 @@ def meshgrid(*arrays: Any, indexing: Any = 'xy') -> Any:
     """The coordinates of a grid from those along each of its axes, all vectors: one array per axis, all of the grid's shape."""
 def min(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Any:
     """The smallest element over axes; the first of equal ones takes the derivative. Of two arrays: `minimum(a, b)`."""
-def minibatchpredict(net: Any, data: Any, /, *, mini_batch_size: Any = 128, outputs: Any = None, input_data_formats: Any = None) -> Any:
+def minibatchpredict(net: Any, data: Any, /, *, mini_batch_size: Any = 128, outputs: Any = None, input_data_formats: Any = None, uniform_output: Any = True) -> Any:
     """What a network predicts for a whole data set, one mini-batch at a time, put together along B."""
 def minimum(a: Any, b: Any, /) -> Any:
     """The smaller of a and b; the derivative goes to a where they are equal."""

@@ -14,7 +14,7 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from executor_cases import ONE, TWO, TYPES, assert_same, chain, close, given, penalty, recorded, special
+from executor_cases import NN, ONE, TWO, TYPES, assert_same, chain, close, given, penalty, recorded, special
 from helpers import stream
 
 import gradloom as gl

@@ -199,10 +199,11 @@ def test_trainnet_with_sequences_of_different_lengths():
     scores = gl.minibatchpredict(net, sequences, mini_batch_size=3, input_data_formats="BTC")
     for k, s in enumerate(sequences):
         close(scores[k], net.predict(gl.dlarray(s[None], "BTC"))[0], 1e-12)
-    of_each = gl.minibatchpredict(net, sequences, mini_batch_size=2, outputs="lstm", input_data_formats="BTC")
-    for k, s in enumerate(sequences):
-        close(of_each[k, :len(s)], net.predict(gl.dlarray(s[None], "BTC"), outputs="lstm")[0], 1e-12)
-    assert of_each.shape == (4, 7, 5)
+    of_each = gl.minibatchpredict(net, sequences, mini_batch_size=2, outputs="lstm", input_data_formats="BTC", uniform_output=False)
+    for s, y in zip(sequences, of_each, strict=True):
+        close(y, net.predict(gl.dlarray(s[None], "BTC"), outputs="lstm")[0], 1e-12)
+    with pytest.raises(gl.ShapeError, match="uniform_output=False"):
+        gl.minibatchpredict(net, sequences, mini_batch_size=2, outputs="lstm", input_data_formats="BTC")
 
 
 def test_padding_at_either_end_trains_alike():

@@ -64,7 +64,7 @@ def statistics():
     inner = gl.dlnetwork([L.Convolution2d(2, 3), L.BatchNormalization(mean_decay=0.3, variance_decay=0.2), L.Tanh()], initialize=False)
     net = gl.dlnetwork([L.ImageInput((4, 4, 2)), L.Convolution2d(3, 3, padding="same"), L.BatchNormalization(), L.ReLU(), L.Network(inner),
                         L.FullyConnected(3), L.Softmax()], dtype="float64")
-    its = options(max_epochs=3, accumulate=2, mini_batch_size=4, metrics="accuracy", l2_regularization=0.01)
+    its = options(max_epochs=3, accumulate=2, mini_batch_size=4, metrics="accuracy", l2_regularization=0.01, batch_normalization_statistics="population")
     return found(*gl.trainnet(x, t, net, "crossentropy", its), ["loss", "accuracy"])
 
 

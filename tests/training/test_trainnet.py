@@ -212,6 +212,30 @@ def test_batch_normalization_moves_its_statistics():
     assert abs(np.asarray(found.state["batchnorm", "trained_mean"])).max() > 1e-3
 
 
+@pytest.mark.parametrize("size", [60, 13, 7])
+def test_population_statistics_are_those_of_all_data(size):
+    """Of the first layer they do not depend on the mini-batches, of a later one and of one in a network within they are those of its inputs."""
+    x, t = points()
+    gl.rng(3)
+    inner = gl.dlnetwork([L.FullyConnected(5), L.BatchNormalization(mean_decay=0.3, variance_decay=0.2)], initialize=False)
+    net = gl.dlnetwork([L.FeatureInput(4), L.BatchNormalization(variance_decay=0.4), L.Network(inner), L.Tanh(), L.FullyConnected(3), L.Softmax()], dtype="float64")
+    given = {"mini_batch_size": size, "max_epochs": 1, "shuffle": "never"}
+    found, _ = gl.trainnet(x, t, net, "crossentropy", options(batch_normalization_statistics="population", **given))
+    moving, _ = gl.trainnet(x, t, net, "crossentropy", options(**given))
+    for key, p in moving.learnables.items():
+        assert np.array_equal(p, found.learnables[key])
+    np.testing.assert_allclose(found.state["batchnorm", "trained_mean"], x.mean(0), rtol=0, atol=1e-14)
+    np.testing.assert_allclose(found.state["batchnorm", "trained_variance"], x.var(0), rtol=1e-13)
+    p = {key: np.asarray(value) for key, value in found.learnables.items()}
+    inside = []
+    for part in np.split(x, range(size, 60, size)):
+        y = (part - part.mean(0)) / np.sqrt(part.var(0) + 1e-5) * p["batchnorm", "scale"] + p["batchnorm", "offset"]
+        inside.append(y @ p["network/fc", "weights"].T + p["network/fc", "bias"])
+    np.testing.assert_allclose(found.state["network/batchnorm", "trained_mean"], np.concatenate(inside).mean(0), rtol=0, atol=1e-13)
+    np.testing.assert_allclose(found.state["network/batchnorm", "trained_variance"], np.concatenate(inside).var(0), rtol=1e-12)
+    assert not gl.trainnet(x, t, classifier(), "crossentropy", options(batch_normalization_statistics="population", **given))[0].state
+
+
 @pytest.mark.parametrize("environment", ["serial", "background"])
 def test_the_same_seed_gives_the_same_bits(environment):
     x, t = points()
@@ -399,6 +423,24 @@ def test_classes_that_do_not_occur_in_the_data_to_validate_with():
     assert info.validation["accuracy"][-1] > 0.8
     assert gl.testnet(net, (x[some], words[some]), "accuracy", class_names=info.class_names) > 0.8
     assert gl.testnet(net, (x[some], t[some]), "accuracy") > 0.8
+
+
+@pytest.mark.parametrize("direction", ["right", "left"])
+def test_predictions_of_sequences_are_as_long_as_they_are(direction):
+    net = gl.dlnetwork([L.SequenceInput(2), L.FullyConnected(3)], dtype="float64")
+    xs = [RNG.normal(size=(n, 2)) for n in (5, 7, 6, 2, 3)]
+    queue = gl.minibatchqueue(xs, 2, formats="BTC", cast="float64", masks=True, sequence_padding_direction=direction)
+    found = gl.minibatchpredict(net, queue, uniform_output=False)
+    for x, y in zip(xs, found, strict=True):
+        assert y.dims == "TC"
+        np.testing.assert_allclose(y, np.asarray(net.predict(gl.dlarray(x, "TC"))), rtol=1e-14)
+    with pytest.raises(gl.ShapeError, match=r"outputs of 2\(B\) x 7\(T\) x 3\(C\) and of 2\(B\) x 6.*write uniform_output=False"):
+        gl.minibatchpredict(net, queue)
+    x = RNG.normal(size=(5, 4))
+    rows = gl.minibatchpredict(classifier(), x, mini_batch_size=2, uniform_output=False)
+    np.testing.assert_allclose([row.tolist() for row in rows], gl.minibatchpredict(classifier(), x), rtol=1e-14)
+    with pytest.raises(gl.DataError, match="no observations"):
+        gl.minibatchpredict(classifier(), x[:0])
 
 
 def test_predictions_of_sequences_whose_axes_are_named():

@@ -20,7 +20,7 @@ from ..networks.together import together
 from .checkpoints import save_checkpoint
 from .distributed.group import ALONE, Group
 from .distributed.states import combined_state, shares_statistics, summed_by
-from .evaluation import Differentiated, Total, evaluated
+from .evaluation import Differentiated, Part, Total, evaluated
 from .losses import Loss
 from .metrics import Metric
 from .monitor import TrainingProgressMonitor
@@ -80,14 +80,18 @@ class Loop:
         """Seconds of training, those before a resumption included."""
         return time.monotonic() - self._start
 
+    def once_more(self) -> Iterator[Batch]:
+        """A pass over all mini-batches, empty parts of this process, too; what is drawn for them is the same each
+        time."""
+        return batches(self.queue, len(self.state.network.input_names), self._seed)
+
     def everything(self) -> Iterator[Batch]:
         """All mini-batches of the data of which this process has a part; what is drawn for them is the same each
         time."""
         if self._only is not None:  # quick way: the one mini-batch that all data is; the plain one is below
             yield self._only
             return
-        every = batches(self.queue, len(self.state.network.input_names), self._seed)
-        for count, batch in enumerate(every):
+        for count, batch in enumerate(self.once_more()):
             if self.group.size == 1 or not batch.is_empty:
                 yield batch
                 if not count and not self.queue.hasdata():
@@ -239,18 +243,18 @@ def first_order(loop: Loop) -> Iterator[dict[str, float]]:
             if not queue.hasdata():
                 break
             batch = split(queue.next(), inputs, queue.masks)
-            moved = _moved(moved, _part(loop, moved, batch, total))
+            moved = _moved(moved, part_of(loop, moved, batch, total, loop.differentiated.of))
         values = total.values()
         gradients = total.gradients(moved.trainable)
         loop.state = loop.state.step(values["loss"], gradients, state=moved.state)
         yield {**values, "learn_rate": loop.state.learn_rate}
 
 
-def _part(loop: Loop, net: dlnetwork, batch: Batch, total: Total) -> Any:
-    """Add a mini-batch to the total, and return the network's new state. Each of several processes draws from a stream
-    of its own, which one number of the stream that they have in common begins."""
+def part_of(loop: Loop, net: dlnetwork, batch: Batch, total: Total, of: Callable[..., Part]) -> Any:
+    """Add what `of` makes of a mini-batch to the total, and return the network's new state. Each of several processes
+    draws from a stream of its own, which one number of the stream that they have in common begins."""
     if loop.group.size == 1:  # quick way: nobody else; the plain one is below
-        part = loop.differentiated.of(net, batch)
+        part = of(net, batch)
         total.add(part, batch)
         return part.state
     seed, shares, empty = drawn_seed(), shares_statistics(net), batch.is_empty
@@ -259,9 +263,9 @@ def _part(loop: Loop, net: dlnetwork, batch: Batch, total: Total) -> Any:
     with drawing("process", seed, loop.group.rank):
         if shares:
             with together(summed_by(loop.group, not empty)):
-                part = loop.differentiated.of(net, batch.of_zeros() if empty else batch, summed=True)
+                part = of(net, batch.of_zeros() if empty else batch, summed=True)
         else:
-            part = loop.differentiated.of(net, batch)
+            part = of(net, batch)
     if empty:
         return combined_state(loop.group, net, None, 0)
     total.add(part, batch)
@@ -288,4 +292,4 @@ def _steps_of_a_pass(queue: minibatchqueue, accumulate: int) -> int | None:
         return None
 
 
-__all__ = ["Loop", "Steps", "first_order"]
+__all__ = ["Loop", "Steps", "first_order", "part_of"]

@@ -153,6 +153,7 @@ class TrainingOptions(PropertiesOfMatlab):
     reset_input_normalization: bool = _option(True, SWITCH)
     normalize_targets: bool = _option(False, SWITCH, *FIRST_ORDER, "lbfgs")
     # validation and what is returned
+    batch_normalization_statistics: str = _option("auto", _one_of("auto", "moving", "population"), *FIRST_ORDER)
     validation_data: Any = _option(None, ANYTHING)
     validation_frequency: int = _option(50, COUNT)
     validation_patience: float = _option(math.inf, COUNT_OR_INFINITE)

@@ -31,6 +31,7 @@ from .metrics import Metric, metrics_of
 from .monitor import Display, TrainingProgressMonitor
 from .normalization import Targets, target_statistics, with_input_statistics
 from .options import TrainingOptions
+from .population import with_population_statistics
 from .quasi_newton import quasi_newton
 from .sources import queue_of
 from .state import TrainingState
@@ -120,6 +121,8 @@ def _trained(data: Any, net: dlnetwork, loss: Any, options: TrainingOptions,
         monitor.status = loop.stop_reason or "ended by an error"
         monitor.finish()
     net, iteration = _chosen(state, options)
+    if options.batch_normalization_statistics == "population":
+        net = with_population_statistics(loop, net)
     group.check_same([*net.learnables.values(), *net.state.values()])
     net = net if targets is None else targets.finished(net)
     net = net if device is None or device == home else net.to(device=home)

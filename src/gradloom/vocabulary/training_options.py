@@ -57,13 +57,13 @@ HERE = {
     "MaxDampingFactor": ("max_damping_factor", ""),
     "DampingIncreaseFactor": ("damping_increase_factor", ""),
     "DampingDecreaseFactor": ("damping_decrease_factor", ""),
+    "BatchNormalizationStatistics": ("batch_normalization_statistics", "\"auto\" is \"moving\"; \"population\" takes "
+                                     "one more pass over the data at the end"),
     "NormalizeTargets": ("normalize_targets", "the network returned ends with the inverse"),
 }
 
 # {MATLAB's name: why it is not here}
 LEFT_OUT = {
-    "BatchNormalizationStatistics": "trained statistics are the moving ones; population statistics take a pass over "
-                                    "the data with `net.forward(x, return_state=True)`",
     "CategoricalInputEncoding": "categories are class indices; a layer (`Embedding`) or `onehotencode` encodes them",
     "CategoricalTargetEncoding": "targets that are categories are class indices, which every loss and metric takes",
     "DispatchInBackground": "MATLAB's older word for `preprocessing_environment=\"background\"`",

@@ -84,6 +84,15 @@ class BatchNormalization(Layer):
                                 for share, m, v in zip(shares, means, variances, strict=True)]).sum(0)
         return {"trained_mean": middle, "trained_variance": variance}
 
+    def population_state(self, states: Sequence[Mapping[str, Tensor]], shares: Sequence[float]) -> dict[str, Tensor]:
+        """The statistics of all data, from what each of its mini-batches made of trained statistics that were 0, and
+        its share of the observations. Trained statistics that do not move stay."""
+        if not (self.mean_decay and self.variance_decay):
+            return {}
+        found = self.combined_state(states, shares)
+        return {"trained_mean": found["trained_mean"] / self.mean_decay,
+                "trained_variance": found["trained_variance"] / self.variance_decay}
+
 
 def _of_all(x: Any, mask: Any = None) -> tuple[Any, Any]:
     """Mean and variance of each channel over the parts of all processes, without what a mask hides, recorded."""
