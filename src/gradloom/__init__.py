@@ -14,11 +14,14 @@ from .core.errors import (
     FileRefused,
     GradloomError,
     GradloomWarning,
+    IndexRefused,
     LabelError,
     NotFinite,
     ShapeError,
     TraceError,
     TypeRefused,
+    UnknownName,
+    ValueRefused,
 )
 from .core.finite import check_finite
 from .core.tables import PUBLIC as _PUBLIC
@@ -62,7 +65,6 @@ from .networks import (
     Learnable,
     Learnables,
     State,
-    UnknownName,
     check_layer,
     dlnetwork,
     layers,
@@ -114,17 +116,17 @@ for _word in (adamupdate, check_derivatives, checkpoint,
 _WORDS = """
 AcceleratedFunction ArrayDatastore AugmentedImageDatastore BatchDependenceWarning CombinedDatastore DataError
 Datastore DerivativeCheck DerivativeMismatch DifferentiableFunction FileDatastore FileRefused GradloomError
-GradloomWarning ImageDatastore Jacobian LBFGSState LabelError Layer Layout LearnRateSchedule Learnable Learnables
-NotFinite ShapeError State TableDatastore TraceError TrainingInfo TrainingOptions TrainingProgressMonitor
-TrainingState TransformedDatastore TypeRefused UnknownName adamupdate array_api check_derivatives check_finite
-check_layer checkpoint
-clip_gradients combine confusionchart confusionmat cosine_learn_rate count_each_label cyclical_learn_rate
-detach displays distributed dlaccelerate dlarray dldivergence dlfeval dlgradient dljacobian dllaplacian dlnetwork
-dlupdate exponential_learn_rate extractdata group_subplot hessian hvp isdlarray jacobian jvp keep_memory layers
-lbfgsupdate linalg load load_checkpoint load_weights minibatchpredict minibatchqueue padsequences partials
-piecewise_learn_rate plot polynomial_learn_rate record_metrics rmspropupdate roc_chart save save_checkpoint
-save_weights scheduled_learn_rate scores2label sgdmupdate sparse_hessian sparse_jacobian split_each_label summary
-testnet trainnet transformer_block update_info value_and_gradient vjp warmup_learn_rate
+GradloomWarning ImageDatastore IndexRefused Jacobian LBFGSState LabelError Layer Layout LearnRateSchedule Learnable
+Learnables NotFinite ShapeError State TableDatastore TraceError TrainingInfo TrainingOptions
+TrainingProgressMonitor TrainingState TransformedDatastore TypeRefused UnknownName ValueRefused adamupdate
+array_api check_derivatives check_finite check_layer checkpoint clip_gradients combine confusionchart confusionmat
+cosine_learn_rate count_each_label cyclical_learn_rate detach displays distributed dlaccelerate dlarray
+dldivergence dlfeval dlgradient dljacobian dllaplacian dlnetwork dlupdate exponential_learn_rate extractdata
+group_subplot hessian hvp isdlarray jacobian jvp keep_memory layers lbfgsupdate linalg load load_checkpoint
+load_weights minibatchpredict minibatchqueue padsequences partials piecewise_learn_rate plot polynomial_learn_rate
+record_metrics rmspropupdate roc_chart save save_checkpoint save_weights scheduled_learn_rate scores2label
+sgdmupdate sparse_hessian sparse_jacobian split_each_label summary testnet trainnet transformer_block update_info
+value_and_gradient vjp warmup_learn_rate
 """
 _VOCABULARY = sorted({*_PUBLIC, *_WORDS.split(), *[name for name in globals() if name.startswith("__")]})
 __all__ = [name for name in (*_PUBLIC, *_WORDS.split()) if not hasattr(_builtins, name)]

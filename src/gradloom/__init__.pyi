@@ -18,6 +18,7 @@ from .core.errors import FileRefused as FileRefused
 from .core.errors import GradloomError as GradloomError
 from .core.errors import GradloomWarning as GradloomWarning
 from .data.files import ImageDatastore as ImageDatastore
+from .core.errors import IndexRefused as IndexRefused
 from .derivatives.jacobians.jacobian import Jacobian as Jacobian
 from .training.lbfgs import LBFGSState as LBFGSState
 from .core.errors import LabelError as LabelError
@@ -37,7 +38,8 @@ from .training.monitor import TrainingProgressMonitor as TrainingProgressMonitor
 from .training.state import TrainingState as TrainingState
 from .data.transformed import TransformedDatastore as TransformedDatastore
 from .core.errors import TypeRefused as TypeRefused
-from .networks.parameters import UnknownName as UnknownName
+from .core.errors import UnknownName as UnknownName
+from .core.errors import ValueRefused as ValueRefused
 from .interop import array_api as array_api
 from .training import displays as displays
 from .training import distributed as distributed

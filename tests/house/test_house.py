@@ -1,10 +1,14 @@
 """The order of the house: who may import whom in src/gradloom, and what is imported nowhere. Read from the source, nothing is run."""
 
 import ast
+import builtins
 import functools
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+import gradloom as gl
 
 SOURCE = Path(__file__).parents[2] / "src" / "gradloom"
 
@@ -438,3 +442,61 @@ def test_no_modules_import_each_other():
     assert circles(read_house(SOURCE)) == []
     assert circles({"core/a.py": "from .b import f", "core/b.py": "def f():\n    from . import a", "core/c.py": "from .a import f"}) == [
         "gradloom.core.a", "gradloom.core.b"]
+
+
+# Errors of Python's own classes that nobody meets as they are: who raises them, and why.
+PLAIN_ERRORS = {
+    "machine/": "below the errors: whoever calls it says it with the user's line",
+    "interop/torch/autograd.py": "torch's own words",
+    "interop/torch/aten/wrapped.py": "torch's own words",
+    "interop/torch/twins.py": "a table of the library that is wrong",
+    "interop/torch/table.py": "a table of the library that is wrong",
+    "core/operation.py": "a declaration, said again by operations/own.py",
+    "core/declare.py": "as the user's own call raised it",
+    "interop/torch/aten/rules/movement.py": "a table of the library that is wrong",
+    "derivatives/jacobians/plan.py": "caught: the other way is taken",
+    "training/schedules.py": "never: the last schedule has no end",
+    "networks/checking.py": "a line of the report",
+    "storage/format.py": "caught, a FileRefused",
+    "blocks/": "caught: the walk goes on without the Block",
+    "operations/elementwise/arithmetic.py": "caught: the walk goes on without the Block",
+    "operations/movement/slices.py": "caught: an index of another kind",
+    "operations/fourier/transforms.py": "a kernel's refusal, said with the operation and the line",
+    "operations/matrices/inverses.py": "a kernel's refusal, said with the operation and the line",
+    "operations/neural/sequences/lstm.py": "a kernel's refusal, said with the operation and the line",
+    "operations/elementwise/bessel.py": "a kernel's refusal, said with the operation and the line",
+    "operations/elementwise/mathematics.py": "a kernel's refusal, said with the operation and the line",
+}
+# what Python's own protocols ask for, the methods that others write, and a file that is not there
+PROTOCOL_ERRORS = {"AttributeError", "NotImplementedError", "StopIteration", "KeyboardInterrupt", "FileNotFoundError"}
+
+
+def plain_errors(sources):
+    """Errors of Python's own classes, which `except gl.GradloomError` would not catch."""
+    return [f"{path}:{node.lineno}: {raised.id}" for path, text in sources.items() if not any(map(path.startswith, PLAIN_ERRORS))
+            for node in ast.walk(tree(text)) if isinstance(node, ast.Raise) and node.exc is not None
+            for raised in [node.exc.func if isinstance(node.exc, ast.Call) else node.exc]
+            if isinstance(raised, ast.Name) and raised.id in PYTHON_ERRORS - PROTOCOL_ERRORS]
+
+
+PYTHON_ERRORS = {name for name, kind in vars(builtins).items() if isinstance(kind, type) and issubclass(kind, BaseException)}
+
+
+def test_what_users_meet_is_an_error_of_the_house():
+    assert plain_errors(read_house(SOURCE)) == []
+    assert len(plain_errors({"core/array.py": "def f():\n    raise ValueError('no')"})) == 1
+    unused = [path for path in PLAIN_ERRORS if not any(p.startswith(path) for p in read_house(SOURCE))]
+    assert unused == []
+
+
+@pytest.mark.parametrize("call", [
+    lambda x: x[5], lambda x: x[5, 1], lambda x: gl.zeros(3, dtype="foo"), lambda x: x.to(dtype="foo"), lambda x: x.astype("foo"),
+    lambda x: gl.rand(3, dtype="uint32"), lambda x: gl.sum(x, dtype="foo"), lambda x: len(gl.sum(x)), lambda x: list(gl.sum(x)),
+    lambda x: gl.minibatchqueue(np.ones((4, 3)), cast="foo"), lambda x: gl.dlnetwork([gl.layers.FullyConnected(3, weights_initializer="foo")], gl.ones((2, 2), labels="CB")),
+    lambda x: gl.dlfeval(lambda x: gl.dljacobian(x * 2, {"a": x})["b"], x), lambda x: gl.ArrayDatastore(np.ones(3))[3],
+    lambda x: gl.dlfeval(lambda x: gl.partials(gl.sum(x, axis=1, keepdims=True), x, ["z"], axis=1, names="xy"), gl.ones((2, 2))),
+    lambda x: gl.dlfeval(lambda x: gl.dllaplacian(gl.sum(x, axis=1, keepdims=True), x, 1, directions=2, draws="foo"), gl.ones((2, 2)))])
+def test_such_an_error_names_the_users_line(call):
+    with pytest.raises(gl.GradloomError) as error:
+        call(gl.dlarray([1.0, 2.0]))
+    assert "test_house.py:" in str(error.value), str(error.value)

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 
 from ..machine.conversion import as_tensor, refuse_strange, to_numpy
-from ..machine.dtypes import NAMES, NUMBER_TYPES, NUMBERS, Tensor, differentiable, dtype_named
+from ..machine.dtypes import NAMES, NUMBER_TYPES, NUMBERS, Tensor, differentiable
 from ..vocabulary.hints import ArrayWords
-from .errors import LabelError, ShapeError, TraceError, TypeRefused, called_from, line_of, user_site
+from .errors import LabelError, ShapeError, TraceError, TypeRefused, ValueRefused, called_from, line_of, user_site
 from .labels import axes_of, checked, described, positions
 from .operand import Operand
+from .options import dtype_asked
 from .origin import refuse_computed, refuse_masked
 from .tables import words
 from .trace import Node, current_trace, live
@@ -53,7 +54,7 @@ class dlarray(ArrayWords, Operand):
             if labels is None:
                 labels = x._labels
         if isinstance(x, dlarray):
-            if dtype is not None and dtype_named(dtype) != x._value.dtype or device is not None:
+            if dtype is not None and dtype_asked(dtype) != x._value.dtype or device is not None:
                 x = x.to(dtype=dtype, device=device)  # type: ignore[attr-defined]
             self._value, self._node = x._value, x._node
             # this handle was not written into
@@ -216,7 +217,8 @@ class dlarray(ArrayWords, Operand):
             raise TypeRefused(str(error)) from None
         if dtype is not None and np.dtype(dtype) != value.dtype:
             if copy is False:
-                raise ValueError("another type needs a copy; write np.asarray(x, dtype)")
+                raise ValueRefused(
+                    f"another type needs a copy, at {line_of(user_site())}; write np.asarray(x, dtype)")
             return value.astype(dtype)
         if copy:
             return value.copy()
@@ -258,12 +260,13 @@ class dlarray(ArrayWords, Operand):
 
     def __len__(self) -> int:
         if not self._value.ndim:
-            raise TypeError("a scalar has no length")
+            raise TypeRefused(f"a scalar has no length, at {line_of(user_site())}; x.size is its number of elements")
         return self._value.shape[0]
 
     def __iter__(self) -> Iterator[dlarray]:
         if not self._value.ndim:
-            raise TypeError("a scalar cannot be iterated over")
+            raise TypeRefused(
+                f"a scalar cannot be iterated over, at {line_of(user_site())}; write [x], or reshape(x, -1)")
         return (self[k] for k in range(self._value.shape[0]))  # type: ignore[index]
 
     def __contains__(self, item: Any) -> bool:

@@ -13,6 +13,8 @@ from typing import Any
 
 import optree
 
+from .errors import ShapeError, line_of, user_site
+
 NAMESPACE = "gradloom"
 _insertion_order = optree.dict_insertion_ordered(True, namespace=NAMESPACE)
 _insertion_order.__enter__()  # our namespace alone, for good: dicts keep the order they were written in
@@ -152,6 +154,8 @@ def mapped(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
     for other in others:
         column, its = flatten(other)
         if len(column) != len(leaves):
-            raise ValueError(f"containers of {len(leaves)} and {len(column)} leaves do not match")
+            raise ShapeError(
+                f"containers of {len(leaves)} and {len(column)} leaves do not match, at {line_of(user_site())}; give "
+                "containers of one structure")
         columns.append(column)
     return unflatten(structure, [function(*row) for row in zip(*columns, strict=True)])

@@ -47,6 +47,20 @@ class TypeRefused(GradloomError, TypeError):
     """A type that cannot be used in this place."""
 
 
+class ValueRefused(GradloomError, ValueError):
+    """A value that an option or an argument does not take."""
+
+
+class IndexRefused(GradloomError, IndexError):
+    """A position that is not there."""
+
+
+class UnknownName(GradloomError, KeyError):
+    """A name that is not there: of a layer, of a parameter, of a part of a Jacobian."""
+
+    __str__ = Exception.__str__  # KeyError would print the repr of its message
+
+
 class NotFinite(GradloomError, FloatingPointError):
     """A NaN or an infinity, where `check_finite` was on."""
 

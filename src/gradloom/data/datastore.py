@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from ..core.errors import DataError, TypeRefused, line_of, user_site
+from ..core.errors import DataError, IndexRefused, TypeRefused, line_of, user_site
 from .draws import drawn_seed, permutation
 
 Own = TypeVar("Own", bound="Datastore")
@@ -155,7 +155,7 @@ def index_of(index: Any, count: int) -> int:
     """An index among `count`, or an error that Python's sequences raise."""
     k = operator.index(index)
     if not -count <= k < count:
-        raise IndexError(f"observation {k} of {count}")
+        raise IndexRefused(f"observation {k} of {count}, at {line_of(user_site())}; they count from 0")
     return k % count if count else 0
 
 

@@ -10,7 +10,7 @@ import torch
 from ..core.array import dlarray
 from ..core.errors import LabelError, ShapeError, line_of, user_site
 from ..core.labels import LETTERS
-from ..machine.dtypes import dtype_named
+from ..core.options import dtype_asked
 from .datastore import Part, Stacked
 from .draws import drawing
 from .output import Output
@@ -48,7 +48,7 @@ class Maker:
             raise ShapeError(f"the mini-batch has {count} outputs, formats or cast say {self._count}; give one of each")
         names = self._names(count)
         return [Output(k, (self._parts[k] if k < len(self._parts) and self._function is None else Part())._replace(
-            class_names=names[k]), formats[k], None if casts[k] is None else dtype_named(casts[k]), forced,
+            class_names=names[k]), formats[k], None if casts[k] is None else dtype_asked(casts[k]), forced,
             self._padding, self._device) for k in range(count)]
 
     def _names(self, count: int) -> list[Any]:

@@ -122,7 +122,8 @@ class minibatchqueue(PropertiesOfMatlab):
     def __len__(self) -> int:
         """How many mini-batches a pass has."""
         if not isinstance(self._feed, StoreFeed):
-            raise TypeError("an iterable does not say how many mini-batches it has; ask hasdata()")
+            raise TypeRefused(
+                f"an iterable does not say how many mini-batches it has, at {line_of(user_site())}; ask hasdata()")
         return -(-self._feed.end // self._feed.size)
 
     def __bool__(self) -> bool:

@@ -5,9 +5,9 @@ from .layer import Layer, Learnable, State
 from .layout import Layout
 from .network import dlnetwork
 from .overview import summary
-from .parameters import Learnables, UnknownName
+from .parameters import Learnables
 from .picture import plot
 from .transformer import transformer_block
 
-__all__ = ["Layer", "Layout", "Learnable", "Learnables", "State", "UnknownName", "check_layer", "dlnetwork",
+__all__ = ["Layer", "Layout", "Learnable", "Learnables", "State", "check_layer", "dlnetwork",
            "initialize", "layers", "plot", "summary", "transformer_block"]

@@ -8,7 +8,8 @@ import torch
 
 from ..core.array import dlarray
 from ..core.errors import GradloomError, ShapeError, TypeRefused, line_of, user_site
-from ..machine.dtypes import COMPLEX_OF, differentiable, dtype_named
+from ..core.options import dtype_asked
+from ..machine.dtypes import COMPLEX_OF, differentiable
 from ..vocabulary.misspelled import nearest
 from .backward import parted
 from .body import WithBody
@@ -29,7 +30,7 @@ def construct(layers: Any, examples: Sequence[Any], dtype: Any, edges: Iterable[
     """The body of a network of layers, the values of its parameters, learnables first, and their settings: a chain, or
     a graph of chains with edges such as ("relu1", "add/in2").
     """
-    dtype = dtype_named(dtype)
+    dtype = dtype_asked(dtype)
     if not dtype.is_floating_point:
         raise TypeRefused(
             f"the parameters of a network are floating numbers, not {str(dtype)[6:]}; write dtype=\"float32\"")

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..core.errors import TypeRefused, line_of, user_site
+from ..core.errors import TypeRefused, UnknownName, line_of, user_site
 from ..machine.dtypes import REAL_OF
 from ..vocabulary.misspelled import nearest
 from .body import filled
@@ -15,7 +15,7 @@ from .building import as_chain, assembled, chain_edges, checked_layers, flattene
 from .graph import Graph, ill_formed
 from .layer import Layer, copied
 from .nested import networks_in
-from .parameters import UnknownName, common_type
+from .parameters import common_type
 from .running import LayerGraph
 
 Edges = list[tuple[str, str]]

@@ -10,9 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.errors import GradloomError, TypeRefused, line_of, user_site
+from ..core.errors import GradloomError, TypeRefused, UnknownName, line_of, user_site
 from ..vocabulary.misspelled import nearest
-from .parameters import UnknownName
 
 ENTERING = -1  # the node that stands for what the network is given
 NOWHERE = -2  # the node that stands for what an edge names and is not there

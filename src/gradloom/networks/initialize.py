@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from ..core.array import dlarray
-from ..core.errors import ShapeError
-from ..machine.dtypes import dtype_named
+from ..core.errors import ShapeError, ValueRefused, line_of, user_site
+from ..core.options import dtype_asked
 from ..machine.random import generator
 from ..vocabulary.misspelled import nearest
 
@@ -37,7 +37,7 @@ def glorot(shape: Sequence[int], *, dtype: Any = "float32", device: Any = "cpu")
     Source: Glorot and Bengio 2010.
     """
     bound = math.sqrt(6 / max(sum(fans(shape)), 1))
-    value = torch.rand(tuple(shape), generator=generator(device), dtype=dtype_named(dtype), device=device)
+    value = torch.rand(tuple(shape), generator=generator(device), dtype=dtype_asked(dtype), device=device)
     return dlarray._made(value.mul_(2 * bound).sub_(bound), None)
 
 
@@ -51,7 +51,7 @@ def he(shape: Sequence[int], *, dtype: Any = "float32", device: Any = "cpu") -> 
     Source: He, Zhang, Ren, Sun 2015.
     """
     spread = math.sqrt(2 / max(fans(shape)[0], 1))
-    value = torch.randn(tuple(shape), generator=generator(device), dtype=dtype_named(dtype), device=device)
+    value = torch.randn(tuple(shape), generator=generator(device), dtype=dtype_asked(dtype), device=device)
     return dlarray._made(value.mul_(spread), None)
 
 
@@ -74,7 +74,7 @@ def orthogonal(shape: Sequence[int], *, dtype: Any = "float32", device: Any = "c
     q, r = torch.linalg.qr(drawn)
     q = q * torch.diagonal(r, dim1=-2, dim2=-1).sign().unsqueeze(-2)  # without it q is not uniform
     q = q if rows // count >= columns else q.mT
-    return dlarray._made(q.reshape(tuple(shape)).to(dtype_named(dtype)), None)
+    return dlarray._made(q.reshape(tuple(shape)).to(dtype_asked(dtype)), None)
 
 
 def normal(shape: Sequence[int], *, dtype: Any = "float32", device: Any = "cpu") -> dlarray:
@@ -86,18 +86,18 @@ def normal(shape: Sequence[int], *, dtype: Any = "float32", device: Any = "cpu")
 
     Source: MATLAB "narrow-normal".
     """
-    value = torch.randn(tuple(shape), generator=generator(device), dtype=dtype_named(dtype), device=device)
+    value = torch.randn(tuple(shape), generator=generator(device), dtype=dtype_asked(dtype), device=device)
     return dlarray._made(value.mul_(0.01), None)
 
 
 def zeros(shape: Sequence[int], *, dtype: Any = "float32", device: Any = "cpu") -> dlarray:
     """Zeros, float32 as the parameters of a network are."""
-    return dlarray._made(torch.zeros(tuple(shape), dtype=dtype_named(dtype), device=device), None)
+    return dlarray._made(torch.zeros(tuple(shape), dtype=dtype_asked(dtype), device=device), None)
 
 
 def ones(shape: Sequence[int], *, dtype: Any = "float32", device: Any = "cpu") -> dlarray:
     """Ones, float32 as the parameters of a network are."""
-    return dlarray._made(torch.ones(tuple(shape), dtype=dtype_named(dtype), device=device), None)
+    return dlarray._made(torch.ones(tuple(shape), dtype=dtype_asked(dtype), device=device), None)
 
 
 INITIALIZERS: dict[str, Callable[[tuple[int, ...]], dlarray]] = {
@@ -108,9 +108,9 @@ def initial(initializer: Initializer, shape: Sequence[int]) -> Any:
     """Values of a shape from an initializer: its name, or a function of the shape."""
     if isinstance(initializer, str):
         if initializer not in INITIALIZERS:
-            raise ValueError(
-                f"no initializer {initializer!r}{nearest(initializer, INITIALIZERS)}; write one of "
-                f"{', '.join(INITIALIZERS)}, or a function of the shape")
+            raise ValueRefused(
+                f"no initializer {initializer!r}{nearest(initializer, INITIALIZERS)}, at {line_of(user_site())}; write "
+                f"one of {', '.join(INITIALIZERS)}, or a function of the shape")
         return INITIALIZERS[initializer](tuple(shape))
     value = initializer(tuple(shape))
     its = tuple(getattr(value, "shape", ()))

@@ -7,8 +7,9 @@ from typing import Any, Never, final
 from ..core.array import dlarray
 from ..core.containers import register
 from ..core.errors import TypeRefused, line_of, user_site
+from ..core.options import dtype_asked
 from ..core.trace import live
-from ..machine.dtypes import COMPLEX_OF, NAMES, differentiable, dtype_named
+from ..machine.dtypes import COMPLEX_OF, NAMES, differentiable
 from ..operations.elementwise.arithmetic import astype
 from ..operations.methods import by_keyword
 from ..storage.files import save
@@ -267,7 +268,7 @@ class dlnetwork(NetworkWords, WithBody):
         """The network on another device, or with parameters of another type ("float64", "bfloat16"; complex ones stay
         complex)."""
         where = by_keyword(given, device, "net.to")
-        wanted = None if dtype is None else dtype_named(dtype)
+        wanted = None if dtype is None else dtype_asked(dtype)
         if wanted is not None and not wanted.is_floating_point:
             raise TypeRefused(
                 f"the parameters of a network are floating numbers, not {NAMES[wanted]}; write dtype=\"float32\"")

@@ -12,7 +12,7 @@ import torch
 
 from ..core.array import dlarray
 from ..core.containers import register
-from ..core.errors import GradloomError, ShapeError, TypeRefused, line_of, needed, user_site
+from ..core.errors import ShapeError, TypeRefused, UnknownName, line_of, needed, user_site
 from ..core.labels import described
 from ..machine.dtypes import promoted
 from ..vocabulary.hints import ParameterWords
@@ -20,12 +20,6 @@ from ..vocabulary.misspelled import nearest
 from .summary import aligned_rows, html_table, value_described
 
 Key = tuple[str, str]
-
-
-class UnknownName(GradloomError, KeyError):
-    """A layer or a parameter that the network does not have."""
-
-    __str__ = Exception.__str__  # KeyError would print the repr of its message
 
 
 class Learnables(ParameterWords, Mapping[Key, Any]):
@@ -229,4 +223,4 @@ def nearest_key(key: Any, keys: Sequence[Key]) -> str:
     return "; a key is a pair (layer, parameter)"
 
 
-__all__ = ["Learnables", "UnknownName", "arrays_of", "common_type", "keys_of", "learnables_of"]
+__all__ = ["Learnables", "arrays_of", "common_type", "keys_of", "learnables_of"]

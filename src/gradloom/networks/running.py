@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ..core.array import dlarray
-from ..core.errors import GradloomError, TypeRefused, line_of, user_site
+from ..core.errors import GradloomError, TypeRefused, UnknownName, line_of, user_site
 from ..core.labels import described
 from ..machine.dtypes import COMPLEX_OF, REAL_OF
 from ..operations.elementwise.arithmetic import astype
@@ -16,7 +16,7 @@ from .graph import Graph, Source
 from .layer import Layer, options_of, written
 from .layout import Layout
 from .masks import Mask, entering
-from .parameters import Key, UnknownName, common_type
+from .parameters import Key, common_type
 from .settings import Setting, Settings
 from .stage import Stage
 from .summary import arrays_described

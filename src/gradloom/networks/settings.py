@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from ..core.errors import TypeRefused, line_of, user_site
+from ..core.errors import TypeRefused, UnknownName, line_of, user_site
 from ..vocabulary.misspelled import nearest
-from .parameters import Key, UnknownName, nearest_key
+from .parameters import Key, nearest_key
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from ..blocks.action import einsum_letters
 from ..core.array import dlarray, labels_of
 from ..core.calls import binary, broadcast_operands, nary, unary
 from ..core.declare import composite
-from ..core.errors import LabelError, TypeRefused, line_of, user_site
+from ..core.errors import LabelError, TypeRefused, ValueRefused, line_of, user_site
 from ..core.kinds.elementwise import Elementwise
 from ..core.kinds.general import General
 from ..core.kinds.multilinear import Multilinear
@@ -125,7 +125,7 @@ def general(name: str, kernel: Callable[..., Any], /, *, push: Any, pull: Any, h
 
 def _declared(kind: Any, name: str, kernel: Any, *stated: Any, **rest: Any) -> Any:
     if name in OPERATIONS:
-        raise ValueError(
+        raise ValueRefused(
             f"gradloom has an operation named {name!r}, at {line_of(user_site())}; give yours another name")
     try:
         return kind(name, _checked_kernel(name, kernel), *stated, **rest, own=True)

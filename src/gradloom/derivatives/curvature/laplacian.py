@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ...core.array import dlarray
-from ...core.errors import ShapeError, TypeRefused, line_of, user_site
+from ...core.errors import ShapeError, TypeRefused, ValueRefused, line_of, user_site
 from ...core.labels import axes_of, described
 from ...core.tables import words
 from ...core.trace import live, walking
@@ -183,7 +183,8 @@ def _seeds(x: dlarray, x_axes: Sequence[int], summed: Sequence[int], weights: An
             f"directions is how many random directions to take, at least 1, not {directions!r}, at "
             f"{line_of(user_site())}")
     if draws not in ("signs", "normal"):
-        raise ValueError(f"draws is 'signs' or 'normal', not {draws!r}")
+        raise ValueRefused(
+            f"dllaplacian has no draws={draws!r}, at {line_of(user_site())}; write draws=\"signs\" or draws=\"normal\"")
     drawn: list[Seed] = []
     for sign, seed, tied, _ in factors:
         shape = ((directions, *[x.shape[k] if k in summed else 1 for k in range(x.ndim)])

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from ...core.errors import ShapeError, line_of, user_site
+from ...core.errors import ShapeError, ValueRefused, line_of, user_site
 from ...core.labels import described
 from ..jacobians.structure import depends
 from .jets import Jet, Word, partial_derivatives
@@ -90,7 +90,7 @@ def _word(derivative: Any, places: dict[Any, int]) -> Word:
     if not letters or any([letter not in places for letter in letters]):
         known = ", ".join(map(repr, places))
         kind = "names of names=" if isinstance(next(iter(places), 0), str) else "positions, or names with names=,"
-        raise ValueError(
+        raise ValueRefused(
             f"partials: {derivative!r} is no derivative by the coordinates {known}, at {line_of(user_site())}; write "
             f"one or more of these {kind} for each, as in \"xt\" with names=\"xt\"")
     return tuple(sorted([places[letter] for letter in letters]))

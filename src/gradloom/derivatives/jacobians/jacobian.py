@@ -12,7 +12,7 @@ from ...blocks.block import Block
 from ...blocks.dense import borrow, dense
 from ...core.array import dlarray
 from ...core.containers import Structure, flatten, unflatten
-from ...core.errors import ShapeError, TraceError, TypeRefused, line_of, user_site
+from ...core.errors import ShapeError, TraceError, TypeRefused, UnknownName, line_of, user_site
 from ...core.tables import words
 from ...core.trace import Node
 from ...machine.conversion import to_numpy
@@ -121,7 +121,7 @@ class Jacobian(VectorSpace, JacobianWords):
         if len(paths) == 1 and paths[0] == () and key in (0, ()):
             return 0
         shown = ", ".join(repr(p[0] if len(p) == 1 else p) for p in paths[:8]) + (", ..." if len(paths) > 8 else "")
-        raise KeyError(f"no part {key!r}; the parts are {shown}")
+        raise UnknownName(f"no part {key!r} in this Jacobian, at {line_of(user_site())}; the parts are {shown}")
 
     @property
     def columns(self) -> Mapping[Any, slice]:

@@ -10,11 +10,11 @@ import torch
 from torch.utils._pytree import tree_map
 
 from ...core.array import dlarray
-from ...core.errors import TraceError, TypeRefused, line_of, user_site
+from ...core.errors import TraceError, TypeRefused, UnknownName, line_of, user_site
 from ...derivatives.words.evaluate import dlfeval
 from ...machine.random import random_state, restore_random_state
 from ...networks.network import dlnetwork, network_of
-from ...networks.parameters import Key, UnknownName, common_type
+from ...networks.parameters import Key, common_type
 from ...networks.settings import Settings
 from ...networks.summary import value_described
 from ...operations.elementwise.arithmetic import astype

@@ -5,7 +5,7 @@ from dataclasses import field
 from typing import Any, ClassVar
 
 from ...core.array import dlarray
-from ...core.errors import ShapeError, line_of, user_site
+from ...core.errors import ShapeError, ValueRefused, line_of, user_site
 from ...core.labels import described, positions
 from ...operations.movement.axes import permute_dims, reshape
 from ..layer import Layer
@@ -55,8 +55,8 @@ class DepthToSpace2d(Layer):
     def __post_init__(self) -> None:
         sizes_of(self.block_size, 2, "DepthToSpace2d's block_size")
         if self.mode not in MODES:
-            raise ValueError(f"DepthToSpace2d has no mode={self.mode!r}, at {line_of(user_site())}; write mode=\"dcr\" "
-                             "or mode=\"crd\"")
+            raise ValueRefused(f"DepthToSpace2d has no mode={self.mode!r}, at {line_of(user_site())}; write "
+                               "mode=\"dcr\" or mode=\"crd\"")
 
     def predict(self, x: Any) -> Any:
         a, b = sizes_of(self.block_size, 2, "block_size")

@@ -6,7 +6,7 @@ from dataclasses import field
 from typing import Any, ClassVar
 
 from ...core.array import dlarray
-from ...core.errors import GradloomError, LabelError, ShapeError, line_of, user_site
+from ...core.errors import GradloomError, LabelError, ShapeError, ValueRefused, line_of, user_site
 from ...core.labels import LAYOUTS, described, positions
 from ...core.labels import checked as checked_labels
 from ...machine.dtypes import differentiable
@@ -33,17 +33,17 @@ class _Normalizing(Layer):
         """Refuse normalizations that there are not, and statistics that the one here does not take."""
         kind, site = type(self).__name__, line_of(user_site())
         if not callable(self.normalization) and self.normalization not in STATISTICS:
-            raise ValueError(
+            raise ValueRefused(
                 f"{kind} has no normalization={self.normalization!r}{nearest(str(self.normalization), STATISTICS)}, at "
                 f"{site}; write one of {', '.join(map(repr, STATISTICS))}, or a function of the array")
         if self.normalization_dimension not in DIMENSIONS:
-            raise ValueError(f"{kind} has no normalization_dimension={self.normalization_dimension!r}, at {site}; "
+            raise ValueRefused(f"{kind} has no normalization_dimension={self.normalization_dimension!r}, at {site}; "
                              f"write one of {', '.join(map(repr, DIMENSIONS))}")
         for word in ("mean", "standard_deviation", "min", "max"):
             if getattr(self, word) is not None and word not in self.wanted:
                 takers = ", ".join(repr(name) for name, its in STATISTICS.items() if word in its)
-                raise ValueError(f"{kind} with normalization={self.normalization!r} takes no {word}=, at {site}; write "
-                                 f"normalization= one of {takers}")
+                raise ValueRefused(f"{kind} with normalization={self.normalization!r} takes no {word}=, at {site}; "
+                                   f"write normalization= one of {takers}")
 
     @property
     def wanted(self) -> Sequence[str]:
@@ -314,7 +314,7 @@ class InverseNormalization(_Normalizing):
 
     def __post_init__(self) -> None:
         if callable(self.normalization):
-            raise ValueError(f"InverseNormalization undoes no function, at {line_of(user_site())}; write "
+            raise ValueRefused(f"InverseNormalization undoes no function, at {line_of(user_site())}; write "
                              "layers.Function(inverse)")
         self.check_options()
 

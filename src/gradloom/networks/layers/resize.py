@@ -4,7 +4,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Any, ClassVar
 
-from ...core.errors import ShapeError, line_of, user_site
+from ...core.errors import ShapeError, ValueRefused, line_of, user_site
 from ...core.labels import positions
 from ...operations.neural.resizing import resized
 from ...operations.neural.spatial import with_last
@@ -41,7 +41,7 @@ class _Resize(Layer):
                             ("nearest_rounding_mode", ("round", "floor"))):
             value = getattr(self, word)
             if value not in known:
-                raise ValueError(f"{kind} has no {word}={value!r}{nearest(str(value), known)}, at "
+                raise ValueRefused(f"{kind} has no {word}={value!r}{nearest(str(value), known)}, at "
                                  f"{line_of(user_site())}; write one of {', '.join(map(repr, known))}")
 
     @property

@@ -10,8 +10,9 @@ import torch
 from ...core.array import dlarray, labels_of
 from ...core.declare import composite
 from ...core.errors import ShapeError, TypeRefused, line_of, user_site
+from ...core.options import dtype_asked
 from ...machine.conversion import device_named
-from ...machine.dtypes import NUMBER_TYPES, Tensor, dtype_named
+from ...machine.dtypes import NUMBER_TYPES, Tensor
 from ...machine.memory import out_of_memory
 from ...machine.questions import read
 from ..elementwise.arithmetic import astype
@@ -57,7 +58,7 @@ def type_and_device(like: Any, dtype: Any, device: Any) -> dict[str, Any]:
         like = array(like)
         dtype = like.dtype if dtype is None else dtype
         device = like.device if device is None else device
-    return {"dtype": torch.float64 if dtype is None else dtype_named(dtype), "device": torch.device("cpu")
+    return {"dtype": torch.float64 if dtype is None else dtype_asked(dtype), "device": torch.device("cpu")
             if device is None else device}
 
 

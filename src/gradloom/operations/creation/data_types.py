@@ -8,6 +8,7 @@ import torch
 from ...core.array import dlarray
 from ...core.declare import composite
 from ...core.errors import TypeRefused, line_of, user_site
+from ...core.options import dtype_asked
 from ...machine.dtypes import (
     NAMES,
     NUMBER_DTYPES,
@@ -15,7 +16,6 @@ from ...machine.dtypes import (
     Tensor,
     computed_in,
     differentiable,
-    dtype_named,
     promoted,
 )
 
@@ -30,15 +30,8 @@ _KINDS["numeric"] = _KINDS["integral"] | _KINDS["real floating"] | _KINDS["compl
 
 def _dtype_of(x: Any) -> torch.dtype:
     if hasattr(x, "dtype") and not isinstance(x, type):
-        return x.dtype if isinstance(x.dtype, torch.dtype) else dtype_named(x.dtype)
-    return _named(x)
-
-
-def _named(x: Any) -> torch.dtype:
-    try:
-        return dtype_named(x)
-    except TypeError as error:
-        raise TypeRefused(f"{error}, at {line_of(user_site())}") from None
+        return x.dtype if isinstance(x.dtype, torch.dtype) else dtype_asked(x.dtype)
+    return dtype_asked(x)
 
 
 @composite
@@ -75,7 +68,7 @@ def can_cast(from_: Any, to: Any, /) -> bool:
 
     Source: array API can_cast.
     """
-    return promoted(_dtype_of(from_), _named(to)) == _named(to)
+    return promoted(_dtype_of(from_), dtype_asked(to)) == dtype_asked(to)
 
 
 @composite
@@ -92,10 +85,10 @@ def isdtype(dtype: Any, kind: Any) -> bool:
     if isinstance(kind, tuple):
         return any(isdtype(dtype, k) for k in kind)
     if isinstance(kind, str) and kind in _KINDS:
-        return str(_named(dtype))[6:] in _KINDS[kind]
+        return str(dtype_asked(dtype))[6:] in _KINDS[kind]
     if isinstance(kind, str) and kind not in NAMES.values():
         raise TypeRefused(f"no kind {kind!r}, at {line_of(user_site())}; it is a type or one of {', '.join(_KINDS)}")
-    return _named(dtype) == _named(kind)
+    return dtype_asked(dtype) == dtype_asked(kind)
 
 
 class FloatingLimits(NamedTuple):

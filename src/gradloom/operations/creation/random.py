@@ -13,8 +13,9 @@ from ...core.declare import composite, discrete, public
 from ...core.errors import ShapeError, TypeRefused, line_of, user_site
 from ...core.labels import described, without
 from ...core.operation import Operation
+from ...core.options import dtype_asked
 from ...core.trace import selected
-from ...machine.dtypes import NUMBER_TYPES, Tensor, differentiable, dtype_named
+from ...machine.dtypes import NUMBER_TYPES, Tensor, differentiable
 from ...machine.questions import decided
 from ...machine.random import generator, random_state, restore_random_state, seed
 from ..elementwise.arithmetic import astype
@@ -252,7 +253,7 @@ def categorical(p: Any, shape: Any = None, labels: str | None = None, *, axis: A
             f"categorical takes real numbers, p is {str(p.dtype)[6:]}, at {line_of(user_site())}; write abs(p)")
     k = -1 if p.ndim == 1 and axis is None else one_axis(p, axis, None, "categorical")
     kept = without(labels_of(p), (k + p.ndim,)) if shape is None and labels is None else labels
-    made = dtype_named(dtype)
+    made = dtype_asked(dtype)
     if differentiable(made) or made is torch.bool:
         raise TypeRefused(
             f"categorical draws integers, not {str(made)[6:]}, at {line_of(user_site())}; write dtype=\"int64\"")
@@ -305,7 +306,7 @@ def dropout(x: Any, probability: float = 0.5, /) -> Any:
     check_probability(probability, "dropout")
     x = array(x)
     if not differentiable(x.dtype):
-        x = astype(x, dtype_named("float64"))
+        x = astype(x, dtype_asked("float64"))
     if probability == 0:
         return dlarray(x) if type(x) is dlarray else x
     real = x.dtype.to_real() if x.dtype.is_complex else x.dtype

@@ -15,9 +15,10 @@ from ...core.calls import left_to_the_other, unary
 from ...core.declare import composite, elementwise, public
 from ...core.kinds.elementwise import Elementwise
 from ...core.operation import square_of
+from ...core.options import dtype_asked
 from ...core.tables import OPERATIONS
 from ...machine.caches import cache
-from ...machine.dtypes import COMPLEX_OF, HALF, NUMBER_TYPES, Tensor, differentiable, dtype_named
+from ...machine.dtypes import COMPLEX_OF, HALF, NUMBER_TYPES, Tensor, differentiable
 from ...machine.finite import all_finite, finite
 
 add = elementwise("add", operator.add, 1, 1, doc="a + b.", matlab="plus",
@@ -333,7 +334,7 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> A
     """
     x = operand(x)
     x = dlarray(x) if type(x) in NUMBER_TYPES else x
-    wanted = dtype_named(dtype)
+    wanted = dtype_asked(dtype)
     if device is not None:
         x = x.to(device=device)
     if x.dtype == wanted:

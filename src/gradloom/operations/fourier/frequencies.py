@@ -8,8 +8,8 @@ import torch
 from ...core.array import dlarray
 from ...core.declare import composite
 from ...core.errors import ShapeError, line_of, user_site
+from ...core.options import dtype_asked
 from ...core.tables import PUBLIC
-from ...machine.dtypes import dtype_named
 from ..movement.axes import array, fresh, negative_axes
 from ..movement.selection import roll
 from . import transforms as fourier
@@ -18,7 +18,7 @@ from . import transforms as fourier
 def _frequencies(numbers: Any, n: int, d: float, dtype: Any, device: Any) -> Any:
     if n < 1:
         raise ShapeError(f"frequencies of {n} elements, at {line_of(user_site())}; n is at least 1")
-    return dlarray._made((numbers / (n * d)).to(dtype_named(dtype or "float64")).to(device or "cpu"), None)
+    return dlarray._made((numbers / (n * d)).to(dtype_asked(dtype or "float64")).to(device or "cpu"), None)
 
 
 @composite

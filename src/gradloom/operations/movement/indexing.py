@@ -13,7 +13,7 @@ from ...blocks import action
 from ...blocks.block import Block
 from ...core.array import dlarray, labels_of
 from ...core.declare import multilinear
-from ...core.errors import IndexShapeError, ShapeError, TypeRefused, known_files, line_of, user_site
+from ...core.errors import IndexRefused, IndexShapeError, ShapeError, TypeRefused, known_files, line_of, user_site
 from ...core.labels import described, tidy
 from ...core.origin import refuse_masked
 from ...core.trace import Node, live
@@ -191,7 +191,7 @@ def getitem(x: Any, index: Any) -> Any:
         try:
             value = x._value[index]
         except (IndexError, ValueError):  # of an integer that is not one of torch's
-            raise IndexError(
+            raise IndexRefused(
                 f"index {index} is out of range for {described(x.shape, None)}, at {line_of(user_site())}; "
                 f"{_indices_of(x.shape[0])}") from None
         if x._note is not None and x._note[0] == "assigned":
@@ -299,7 +299,7 @@ def checked(x: Any, entries: list[Any]) -> list[Any]:
         if e is None:
             continue
         if isinstance(e, int) and not -x.shape[axis] <= e < x.shape[axis]:
-            raise IndexError(
+            raise IndexRefused(
                 f"index {e} is out of range for axis {axis} of {described(x.shape, labels_of(x))}, at "
                 f"{line_of(user_site())}; {_indices_of(x.shape[axis])}")
         if isinstance(e, Tensor) and e.dtype is torch.bool:

@@ -11,7 +11,8 @@ from ...core.array import dlarray, labels_of
 from ...core.declare import composite, discrete, public
 from ...core.errors import LabelError, ShapeError, TypeRefused, line_of, user_site
 from ...core.labels import axes_of, described, tidy
-from ...machine.dtypes import Tensor, differentiable, dtype_named
+from ...core.options import dtype_asked
+from ...machine.dtypes import Tensor, differentiable
 from ..movement.axes import array, reshape
 from ..sums.extremes import argmax
 from .losses.weighted_sums import targets_of
@@ -125,10 +126,10 @@ def onehotencode(labels: Any, /, axis: Any, *, class_names: Any = None, num_clas
                 f"onehotencode: axis={axis!r} of {described(shape, kept)}, at {site}; it names one axis of size 1, "
                 "which takes the classes: write an integer for a new axis")
         places = reshape(places, shape[:k[0]] + shape[k[0] + 1:])
-        return _onehot.apply((places,), {"axis": k[0] - len(shape), "size": size, "dtype": dtype_named(dtype)}, kept)
+        return _onehot.apply((places,), {"axis": k[0] - len(shape), "size": size, "dtype": dtype_asked(dtype)}, kept)
     (at,) = axes_of(axis, len(shape) + 1, None)
     result = None if kept is None else kept[:at] + ("U" if "C" in kept else "C") + kept[at:]
-    return _onehot.apply((places,), {"axis": at - len(shape) - 1, "size": size, "dtype": dtype_named(dtype)},
+    return _onehot.apply((places,), {"axis": at - len(shape) - 1, "size": size, "dtype": dtype_asked(dtype)},
                          tidy(result))
 
 

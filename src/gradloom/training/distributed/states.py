@@ -7,10 +7,10 @@ from typing import Any
 import torch
 
 from ...core.array import dlarray
-from ...core.errors import ShapeError, TypeRefused, line_of, user_site
+from ...core.errors import ShapeError, TypeRefused, UnknownName, line_of, user_site
 from ...machine.dtypes import Tensor
 from ...networks.network import dlnetwork
-from ...networks.parameters import Key, UnknownName
+from ...networks.parameters import Key
 from .group import Group
 
 Values = dict[Key, Tensor]
