@@ -126,9 +126,9 @@ class TorchBody:
                 raise
             shown = " and ".join([described(x.shape, x._labels) for x in given])
             raise ShapeError(
-                f"{error}; {type(self.module).__name__} was given {shown}, at {line_of(user_site())}, and takes axes "
-                "as they stand, whatever their labels; bring them to the module's order, as in stripdims(x, \"BC\"), and "
-                "label what comes back: dlarray(y, \"BC\")") from error
+                f"{error}; {type(self.module).__name__} was given {shown}, at {line_of(user_site())}, and reads axes "
+                "as they stand, whatever their labels; bring them to the module's order, as in stripdims(x, \"BC\"), "
+                "and label what comes back: dlarray(y, \"BC\")") from error
 
     def _tried(self, run: Callable[..., Any], recorded: Callable[[], Any], varies: Sequence[bool], values: Any,
                given: Any) -> Any:
