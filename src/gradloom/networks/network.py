@@ -10,6 +10,7 @@ from ..core.errors import TypeRefused, line_of, user_site
 from ..core.options import dtype_asked
 from ..core.trace import live
 from ..machine.dtypes import COMPLEX_OF, NAMES, differentiable
+from ..machine.questions import thread
 from ..operations.elementwise.arithmetic import astype
 from ..operations.methods import by_keyword
 from ..storage.files import save
@@ -73,7 +74,7 @@ class dlnetwork(NetworkWords, Edited):
     def __call__(self, *xs: Any, outputs: str | Sequence[str] | None = None, return_state: bool = False,
                  **options: Any) -> Any:
         """What `predict` returns."""
-        return self._run(xs, False, outputs, return_state, options)
+        return self.predict(*xs, outputs=outputs, return_state=return_state, **options)
 
     def predict(self, *xs: Any, outputs: str | Sequence[str] | None = None, return_state: bool = False,
                 **options: Any) -> Any:
@@ -83,7 +84,14 @@ class dlnetwork(NetworkWords, Edited):
         `return_state=True` gives the pair (outputs, state), state a Mapping for `net.replace(state=state)`. `mask` says
         which steps of a padded sequence are there (axes B and T; of several inputs one for each, or None): padding has
         no part in the outputs. Other options go to a torch module's own forward.
+
+        Calls on untraced arrays are replayed where they can be, as those of an accelerated function; where not, the log
+        says why.
         """
+        if not options and not return_state and _untraced(self._values, xs):
+            fast = self._body.replayed()
+            if fast is not None:
+                return fast(self, *xs) if outputs is None else fast(self, *xs, outputs=outputs)
         return self._run(xs, False, outputs, return_state, options)
 
     def forward(self, *xs: Any, outputs: str | Sequence[str] | None = None, return_state: bool = False,
@@ -309,6 +317,12 @@ class dlnetwork(NetworkWords, Edited):
     def _repr_html_(self) -> str:
         body = self._body
         return f"<p>{body.heading(self._values)}</p>" + html_table([body.columns, *body.rows(self._values)])
+
+
+def _untraced(values: Sequence[Any], xs: Sequence[Any]) -> bool:
+    """Whether a call on these arrays is a part of no trace, and of no recording."""
+    return (not thread.recording and all([type(x) is dlarray and x._node is None for x in xs])
+            and (not values or values[0]._node is None))
 
 
 def network_of(body: Body, values: list[Any], settings: Settings | None = None) -> dlnetwork:

@@ -66,6 +66,9 @@ class TorchBody:
         """The arguments of the module's forward."""
         return tuple(inspect.signature(self.module.forward).parameters)
 
+    def replayed(self) -> None:
+        """Calls of a module stay plain: what it reads and changes is its own."""
+
     def runs(self) -> list[Any]:
         """The code of the user's that it runs, and the modules and classes that its parts refer to. The rest is a copy
         that nobody else reaches, and what a call changes in it is put back."""
