@@ -52,6 +52,9 @@ class Body(Protocol):
         `wanted` names outputs: one name gives one array, several a tuple. `options` are the caller's other keywords.
         """
 
+    def replayed(self) -> Callable[..., Any] | None:
+        """What predicts with a network of it, in calls that are replayed; None where they are not."""
+
     def reset(self, values: list[Any]) -> list[Any]:
         """Values with the states that it starts from."""
 

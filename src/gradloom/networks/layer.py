@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args
 
+import numpy as np
+
 from ..core.errors import WRITTEN, TypeRefused, from_inside, line_of, user_site
 from ..vocabulary.hints import PropertiesOfMatlab
 from ..vocabulary.misspelled import nearest
@@ -124,6 +126,7 @@ def _explain_calls(cls: type[Layer]) -> None:
 
     @functools.wraps(made)
     def init(self: Layer, *args: Any, **kwargs: Any) -> None:
+        args, kwargs = _plain(args), {name: _plain(value) for name, value in kwargs.items()}
         try:
             made(self, *args, **kwargs)
         except TypeError as error:
@@ -132,6 +135,15 @@ def _explain_calls(cls: type[Layer]) -> None:
             raise TypeRefused(_call_instead(cls, args, kwargs, parameters)) from None
 
     cls.__init__ = init  # type: ignore[method-assign, assignment]
+
+
+def _plain(value: Any) -> Any:
+    """An option whose numbers are Python's own: NumPy's stand in no file, and print as np.int64(3)."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if type(value) in (tuple, list) and any([type(x) in (tuple, list) or isinstance(x, np.generic) for x in value]):
+        return type(value)([_plain(x) for x in value])
+    return value
 
 
 def _call_instead(cls: type[Layer], args: Sequence[Any], kwargs: dict[str, Any],

@@ -6,12 +6,14 @@ from typing import Any
 
 import torch
 
+from ..acceleration.accelerated import AcceleratedFunction
 from ..core.array import dlarray
 from ..core.errors import GradloomError, TypeRefused, UnknownName, line_of, user_site
 from ..core.labels import described
 from ..machine.dtypes import COMPLEX_OF, REAL_OF
 from ..operations.elementwise.arithmetic import astype
 from ..vocabulary.options import unknown_option
+from .body import WithBody
 from .graph import Graph, Source
 from .layer import Layer, options_of, written
 from .layout import Layout
@@ -26,7 +28,8 @@ _made = dlarray._made
 class LayerGraph:
     """A graph of layers as the body of a network."""
 
-    __slots__ = ("dtype", "expected", "graph", "input_layouts", "learnable_keys", "stages", "state_keys", "unset")
+    __slots__ = ("dtype", "expected", "fast", "graph", "input_layouts", "learnable_keys", "stages", "state_keys",
+                 "unset")
     columns = ("Layer", "Kind", "Output", "Learnables")
     separator = "/"
     takes_masks = True
@@ -48,6 +51,17 @@ class LayerGraph:
         states = {key: k for k, key in enumerate(self.state_keys, start=len(learnables))}
         for stage in stages:
             stage.place(learnables, states)
+
+    def replayed(self) -> AcceleratedFunction:
+        """What predicts with a network of it, in calls that are replayed."""
+        fast: AcceleratedFunction | None = getattr(self, "fast", None)
+        if fast is None:
+            fast = self.fast = AcceleratedFunction(predict, "replay", quiet=True)
+        return fast
+
+    def __getstate__(self) -> Any:
+        """Without the recordings."""
+        return None, {name: getattr(self, name) for name in self.__slots__ if name != "fast"}
 
     def runs(self) -> list[Any]:
         """Its layers, and what they hold: functions, networks."""
@@ -201,6 +215,11 @@ class LayerGraph:
         return [(stage.name, written(stage.layer, named=False),
                  ", ".join(described(layout.shape, layout.labels) for layout in stage.layouts or ()),
                  f"{counts[stage.name]:,}" if stage.name in counts else "") for stage in self.stages]
+
+
+def predict(net: WithBody, *xs: dlarray, outputs: Any = None) -> Any:
+    """The outputs of a network in use."""
+    return net._body.run(net._values, xs, False, outputs, False, {})[0]
 
 
 def _masks_of(sources: Sequence[Source], left: Sequence[Any]) -> tuple[Mask, ...]:

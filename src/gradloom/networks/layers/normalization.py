@@ -21,7 +21,7 @@ from ..initialize import ones, zeros
 from ..layer import Layer, Learnable, State
 from ..layout import Layout
 from ..masks import filled, ones_where, refuse
-from ..options import along_channels, channels_of, check_choice
+from ..options import along_channels, channels_of, check_choice, check_sizes
 from ..together import is_together, shared_sum
 
 MOVED = discrete("moving_average", lambda old, new, decay: torch.lerp(old, new.to(old.dtype), decay), ("old", "new"))
@@ -191,6 +191,12 @@ class GroupNormalization(_Scaled):
     matlab: ClassVar[str] = "groupNormalizationLayer"
     onnx: ClassVar[str] = "GroupNormalization"
     default_name: ClassVar[str] = "groupnorm"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.num_groups, str):
+            check_choice(self, "num_groups", ("all-channels", "channel-wise"))
+        else:
+            check_sizes(self, "num_groups")
 
     def predict(self, x: Any, *, mask: Any = None) -> Any:
         self.check_padding(mask)
