@@ -50,7 +50,7 @@ class _Disturbed:
         if x.layout is not torch.strided or not (x.dtype.is_floating_point or x.dtype.is_complex):
             return x
         real = x.dtype.to_real()
-        by = torch.rand(x.shape, dtype=torch.float64, generator=self._generator) * 2 - 1
+        by = torch.rand(x.shape, dtype=torch.float64, generator=self._generator, device="cpu") * 2 - 1
         factor = 1 + (ROUNDINGS * torch.finfo(real).eps * by).to(device=x.device)
         return torch.empty_like(x).copy_(x * factor.to(real))
 
@@ -62,7 +62,7 @@ def by_rounding(entry: Entry, args: tuple[Any, ...], kwargs: dict[str, Any], fou
     pairs = leaves_alike(other, found)
     if pairs is None:
         return False
-    far = [torch.zeros(q.shape, dtype=torch.float64) for _, q in pairs]
+    far = [torch.zeros(q.shape, dtype=torch.float64, device="cpu") for _, q in pairs]
     after = generators()
     try:
         for seed in range(RUNS):
@@ -80,7 +80,7 @@ def by_rounding(entry: Entry, args: tuple[Any, ...], kwargs: dict[str, Any], fou
 def _apart(p: Tensor, q: Tensor) -> Tensor:
     """How far two arrays are apart, 0 where that is no number."""
     if not (q.dtype.is_floating_point or q.dtype.is_complex):
-        return torch.zeros(q.shape, dtype=torch.float64)
+        return torch.zeros(q.shape, dtype=torch.float64, device="cpu")
     return (p - q).abs().to(device="cpu", dtype=torch.float64).nan_to_num(0.0, 0.0, 0.0)
 
 

@@ -28,7 +28,7 @@ def _references(tensors: Column) -> list[int]:
 
 _use_count: Any = Tensor._use_count  # type: ignore[attr-defined]
 _storage_use_count: Any = torch._C._storage_Use_Count  # type: ignore[attr-defined]
-_lone = [torch.empty(1)]
+_lone = [torch.empty(1, device="cpu")]
 # references to a tensor that a list has, and to its memory, where nothing else does: torch's versions differ
 ALONE, STORED = _references(_lone)[0], _storage_use_count(_lone[0].untyped_storage()._cdata)
 
