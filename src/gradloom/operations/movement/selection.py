@@ -302,7 +302,7 @@ def repeat(x: Any, repeats: Any, /, *, axis: Any = None) -> Any:
     if type(repeats) is int and repeats >= 0:
         where = allocated("repeat", x.shape, lambda: torch.arange(n, device=x.device).repeat_interleave(repeats))
         return take_operation.apply((x,), {"where": where, "axis": k}, labels_of(x))
-    counts = torch.as_tensor(raw(repeats), device=x.device)
+    counts = listed(raw(repeats)).to(x.device)
     if (counts.is_floating_point() or counts.is_complex() or counts.ndim > 1 or counts.numel() not in (1, n)
         or decided((counts < 0).any())):
         raise ShapeError(
