@@ -95,8 +95,8 @@ def composite(function: Any) -> Any:
 
 # What a function says of an argument that it cannot compute with, and how users meet it.
 _REFUSALS: dict[type, type[GradloomError]] = {
-    TypeError: TypeRefused, AttributeError: TypeRefused, NotImplementedError: TypeRefused, ValueError: ValueRefused,
-    KeyError: ValueRefused, IndexError: IndexRefused}
+    TypeError: TypeRefused, AttributeError: TypeRefused, ValueError: ValueRefused, KeyError: ValueRefused,
+    IndexError: IndexRefused}
 
 
 def _users(error: BaseException) -> bool:
@@ -126,7 +126,7 @@ def explained(function: Any, always: bool = False) -> Any:
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
-        except (TypeError, AttributeError, NotImplementedError, ValueError, LookupError) as error:
+        except (TypeError, AttributeError, ValueError, LookupError) as error:
             kind, refused, name, inside = _REFUSALS.get(type(error)), error, function.__name__, from_inside(error)
             if kind is None or inside and _users(error):
                 raise

@@ -142,7 +142,7 @@ def positions_vector(indices: Any, size: int, device: Any) -> Tensor:
     raw = indices._value if type(indices) is dlarray else listed(indices)
     if not raw.numel():
         raw = raw.to(torch.int64)
-    if raw.dtype.is_floating_point or raw.dtype is torch.bool or raw.ndim != 1:
+    if raw.dtype.is_floating_point or raw.dtype.is_complex or raw.dtype is torch.bool or raw.ndim != 1:
         raise ShapeError(
             f"positions are a vector of integers, not {raw.dtype} {tuple(raw.shape)}, at {line_of(user_site())}")
     counted = counted_from_start(raw, size, lambda low, high: ShapeError(
