@@ -7,13 +7,15 @@ from typing import Any
 
 import torch
 
+from ..machine.dtypes import Tensor
 from ..vocabulary.options import by_name_and_value, shown, unknown_option
 from .array import dlarray
 from .calls import binary, nary, unary
-from .errors import TypeRefused, from_inside, line_of, user_site
+from .errors import GradloomError, IndexRefused, TypeRefused, ValueRefused, from_inside, is_inside, line_of, user_site
 from .kinds.elementwise import Elementwise
 from .kinds.general import General
 from .kinds.multilinear import Multilinear
+from .labels import described
 from .operation import Operation
 from .rules import Rule
 from .tables import PUBLIC
@@ -79,7 +81,7 @@ def public(operation: Operation) -> Callable[[Any], Any]:
     """Tie a user-facing function to its operation: the table, the docs and the special methods read it from here."""
 
     def tie(function: Any) -> Any:
-        return dressed(function, operation, function.__doc__ or "")
+        return dressed(function, operation, function.__doc__ or "", True)
 
     return tie
 
@@ -87,13 +89,33 @@ def public(operation: Operation) -> Callable[[Any], Any]:
 def composite(function: Any) -> Any:
     """A public function that is written in other operations and needs no rule."""
     function.__module__ = "gradloom"
-    PUBLIC[function.__name__] = explained(function)
+    PUBLIC[function.__name__] = explained(function, True)
     return function
 
 
+# What a function says of an argument that it cannot compute with, and how users meet it.
+_REFUSALS: dict[type, type[GradloomError]] = {
+    TypeError: TypeRefused, AttributeError: TypeRefused, ValueError: ValueRefused, KeyError: ValueRefused,
+    IndexError: IndexRefused}
+
+
+def _users(error: BaseException) -> bool:
+    """Whether an error comes from code of the user's that the function called."""
+    trace: Any = error.__traceback__ and error.__traceback__.tb_next
+    while trace is not None:
+        if not is_inside(trace.tb_frame.f_code.co_filename):
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def _shown(x: Any) -> str:
+    return described(x.shape, getattr(x, "_labels", None)) if isinstance(x, (dlarray, Tensor)) else f"{x!r:.40}"
+
+
 def explained(function: Any, always: bool = False) -> Any:
-    """The function as users have it: a call with an option that it has not, or with an axis by position, is an error
-    that spells it as it is here."""
+    """The function as users have it: a call with an option that it has not, with an axis by position, or with something
+    that it cannot compute with is an error that spells it as it is here."""
     parameters = inspect.signature(function).parameters
     if not always and "axis" not in parameters and not any(p.kind is p.KEYWORD_ONLY for p in parameters.values()):
         return function
@@ -104,12 +126,15 @@ def explained(function: Any, always: bool = False) -> Any:
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
-        except TypeError as error:
-            if from_inside(error):
+        except (TypeError, AttributeError, ValueError, LookupError) as error:
+            kind, refused, name, inside = _REFUSALS.get(type(error)), error, function.__name__, from_inside(error)
+            if kind is None or inside and _users(error):
                 raise
-            refused, name = error, function.__name__
         plain = [p.replace(annotation=p.empty) for p in parameters.values()]
         way = f"write {name}{inspect.Signature(plain)}"
+        if inside:
+            given = ", ".join([*map(_shown, args), *(f"{k}={_shown(v)}" for k, v in kwargs.items())])
+            raise kind(f"{name} cannot take ({given}): {refused}, at {line_of(user_site())}; {way}") from refused
         word = next((w for w in kwargs if w not in parameters), None)
         if word in ("dim", "dims", "axes") and "axis" in parameters:
             raise TypeRefused(
@@ -136,11 +161,11 @@ def explained(function: Any, always: bool = False) -> Any:
     return call
 
 
-def dressed(function: Any, operation: Operation, doc: str) -> Any:
+def dressed(function: Any, operation: Operation, doc: str, always: bool = False) -> Any:
     function.__name__ = function.__qualname__ = operation.name if function.__name__ == "call" else function.__name__
     function.__module__ = "gradloom"
     function.__doc__ = doc
     function.operation = operation
     operation.public = function
-    PUBLIC[function.__name__] = explained(function)
+    PUBLIC[function.__name__] = explained(function, always)
     return function

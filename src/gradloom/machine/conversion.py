@@ -104,7 +104,12 @@ def transform_of(x: Tensor) -> str | None:
 
 def listed(x: Any) -> Tensor:
     """Positions as a tensor: those in a list or a NumPy array are on the CPU."""
-    return x if isinstance(x, Tensor) else torch.as_tensor(x, device="cpu")
+    if isinstance(x, Tensor):
+        return x
+    try:
+        return torch.as_tensor(x, device="cpu")
+    except RuntimeError:
+        raise TypeError(f"positions are integers, not {type(x).__name__}") from None
 
 
 def to_numpy(value: Tensor) -> np.ndarray:

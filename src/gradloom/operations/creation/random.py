@@ -201,6 +201,9 @@ def bernoulli(p: Any, shape: Any = None, labels: str | None = None, *, like: Any
         made = type_and_device(like, dtype, device)
         shape = tuple(p.shape) if shape is None else shape
         p = p._value if type(p) is dlarray else p
+        if p.is_complex():
+            raise TypeRefused(f"bernoulli needs real probabilities, p is {str(p.dtype)[6:]}, at "
+                              f"{line_of(user_site())}; write real(p)")
         if p.numel() and not p.is_meta and not decided(((p >= 0) & (p <= 1)).all()):
             raise ShapeError(
                 f"bernoulli needs probabilities in [0, 1], p reaches from {p.min().item():.4g} to "

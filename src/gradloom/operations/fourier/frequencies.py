@@ -15,9 +15,13 @@ from ..movement.selection import roll
 from . import transforms as fourier
 
 
-def _frequencies(numbers: Any, n: int, d: float, dtype: Any, device: Any) -> Any:
+def _numbers(n: int, count: int) -> Any:
     if n < 1:
         raise ShapeError(f"frequencies of {n} elements, at {line_of(user_site())}; n is at least 1")
+    return torch.arange(count, dtype=torch.float64, device="cpu")
+
+
+def _frequencies(numbers: Any, n: int, d: float, dtype: Any, device: Any) -> Any:
     return dlarray._made((numbers / (n * d)).to(dtype_asked(dtype or "float64")).to(device or "cpu"), None)
 
 
@@ -33,7 +37,7 @@ def fftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None)
 
     Source: array API fft.fftfreq.
     """
-    k = torch.arange(n, dtype=torch.float64, device="cpu")
+    k = _numbers(n, n)
     return _frequencies(torch.where(k < (n + 1) // 2, k, k - n), n, d, dtype, device)
 
 
@@ -48,7 +52,7 @@ def rfftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None
 
     Source: array API fft.rfftfreq.
     """
-    return _frequencies(torch.arange(n // 2 + 1, dtype=torch.float64, device="cpu"), n, d, dtype, device)
+    return _frequencies(_numbers(n, n // 2 + 1), n, d, dtype, device)
 
 
 def _shifted(x: Any, axes: Any, forwards: bool) -> Any:

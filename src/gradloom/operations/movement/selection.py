@@ -142,7 +142,7 @@ def positions_vector(indices: Any, size: int, device: Any) -> Tensor:
     raw = indices._value if type(indices) is dlarray else listed(indices)
     if not raw.numel():
         raw = raw.to(torch.int64)
-    if raw.dtype.is_floating_point or raw.dtype is torch.bool or raw.ndim != 1:
+    if raw.dtype.is_floating_point or raw.dtype.is_complex or raw.dtype is torch.bool or raw.ndim != 1:
         raise ShapeError(
             f"positions are a vector of integers, not {raw.dtype} {tuple(raw.shape)}, at {line_of(user_site())}")
     counted = counted_from_start(raw, size, lambda low, high: ShapeError(
@@ -302,7 +302,7 @@ def repeat(x: Any, repeats: Any, /, *, axis: Any = None) -> Any:
     if type(repeats) is int and repeats >= 0:
         where = allocated("repeat", x.shape, lambda: torch.arange(n, device=x.device).repeat_interleave(repeats))
         return take_operation.apply((x,), {"where": where, "axis": k}, labels_of(x))
-    counts = torch.as_tensor(raw(repeats), device=x.device)
+    counts = listed(raw(repeats)).to(x.device)
     if (counts.is_floating_point() or counts.is_complex() or counts.ndim > 1 or counts.numel() not in (1, n)
         or decided((counts < 0).any())):
         raise ShapeError(
