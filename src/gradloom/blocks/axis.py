@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..machine.dtypes import Tensor
-from ..machine.questions import decided
+from ..machine.questions import decided, settled
 
 
 class Index:
@@ -64,7 +64,8 @@ class Axis:
     def table_key(self) -> Any:
         """Equal for equal tables of positions; None where there is none."""
         if self._key is None and self.positions is not None:
-            self._key = tuple(self.positions.shape), self.positions.numpy().tobytes()
+            known = settled(self.positions)
+            self._key = (tuple(self.positions.shape), self.positions.numpy().tobytes()) if known else id(self.positions)
         return self._key
 
     def affine(self) -> tuple[int, list[int]] | None:
@@ -81,9 +82,9 @@ class Axis:
                 steps.append(step)
                 step *= n
             return 0, steps[::-1]
-        table = self.positions.numpy()
-        if not table.size:
+        if not self.positions.numel() or not settled(self.positions):
             return None
+        table = self.positions.numpy()
         start = int(table[(0,) * table.ndim])
         expected: Any = start
         steps = []

@@ -54,6 +54,14 @@ def usually(quick: Callable[[], bool], question: Callable[[], Tensor]) -> bool:
     return answer and bool(question())
 
 
+def settled(x: Tensor) -> bool:
+    """Whether an array holds the same numbers in each call: a recording is replayed with others in what depends on its
+    arguments."""
+    recording = thread.recording
+    slot = recording.known(x) if recording else None
+    return slot is None or not recording.moves(slot)
+
+
 def heard(function: Callable[..., Any], /, *args: Any) -> Any:
     """Run what answers torch's calls, from within one of them: what records this thread's calls hears it, too."""
     recording = thread.recording
