@@ -444,7 +444,7 @@ def test_a_process_that_ends_takes_its_compiler_along(tmp_path, way, seconds):
     done = subprocess.run([sys.executable, "-c", PROGRAM, way, str(seconds)], env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == (-9 if way == "kill" else 0), done.stderr
     assert time.monotonic() - start < seconds + 60 and not done.stderr
-    for _ in range(100):
+    for _ in range(300):  # the machine may be busy
         if not of_process(tmp_path):
             break
         time.sleep(0.1)
