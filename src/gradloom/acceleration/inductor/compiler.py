@@ -46,9 +46,11 @@ def compiled(graph: dict[str, Any]) -> bytes:
     """What `AOTCompiledArtifact.deserialize` takes."""
     from torch._inductor import mkldnn_lowerings as first  # which would take back what comes now
     from torch._inductor import standalone_compile
+    from torch._inductor.fx_passes import mkldnn_fusion
     from torch._inductor.lowering import fallback_handler, lowerings
 
     assert first
+    mkldnn_fusion._mkldnn_fusion_init = lambda *_: None  # which would join such calls with what follows them
     for operation in map(operation_of, CALLS):
         lowerings[operation] = fallback_handler(operation)
     torch.set_num_threads(graph["threads"])
