@@ -13,6 +13,7 @@ from .native import NotNative, available, jobs, native
 from .trial import Trial, log
 
 PATIENCE = 30.0  # seconds that calls have cost before torch's compiler, which takes about as many, is asked
+LOOKS = 1.0  # seconds between looks at whether what a call waits for is still being made
 
 def also(entry: Entry, executor: str) -> None:
     """Have an entry's program compiled, too, as `executor` says, and try what comes out of it."""
@@ -120,9 +121,12 @@ class _Compiling:
             self._lock.release()
 
     def _waiting(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        self._done.wait()
+        while not self._done.wait(LOOKS) and inductor.jobs.thread is not None:
+            continue
         entry = self._held()
-        return self._call(args, kwargs) if entry is None or entry.call == self._waiting else entry.call(args, kwargs)
+        if entry is not None and entry.call == self._waiting:  # in a forked process, which has none of the threads
+            entry.call, entry.notes["inductor"] = self._call, "inductor was being compiled when this process began"
+        return self._call(args, kwargs) if entry is None else entry.call(args, kwargs)
 
     def _compiled(self) -> None:
         """Runs in a thread of its own, or is let go where nobody waits for it any more."""

@@ -1,33 +1,12 @@
-"""What runs in a process of its own: a graph comes in, torch's compiler makes it machine code in its own folder, and
-what is to be loaded goes out.
-
-The process ends with the one that started it, and takes the C++ compiler along.
-"""
+"""A graph as torch's compiler takes it, and what that makes of it. Of this library it needs nothing but itself."""
 from __future__ import annotations
 
-import json
 import operator
-import os
-import signal
-import sys
-import threading
-import time
 from typing import Any
 
 import torch
 
-LOOKS = 0.1  # seconds between looks at whether the parent lives
 CALLS = ("mkldnn._linear_pointwise.default",)  # what the compiler takes in frozen networks alone stays a call
-
-
-def ends_with(parent: int) -> None:
-    """End this process, and all that it started, once the one that started it is gone."""
-    def look() -> None:
-        while os.getppid() == parent:
-            time.sleep(LOOKS)
-        os.killpg(0, signal.SIGTERM)  # upon which the C++ compiler removes what it has not finished
-
-    threading.Thread(target=look, daemon=True).start()
 
 
 def value(x: Any, arrays: dict[int, Any]) -> Any:
@@ -67,9 +46,11 @@ def compiled(graph: dict[str, Any]) -> bytes:
     """What `AOTCompiledArtifact.deserialize` takes."""
     from torch._inductor import mkldnn_lowerings as first  # which would take back what comes now
     from torch._inductor import standalone_compile
+    from torch._inductor.fx_passes import mkldnn_fusion
     from torch._inductor.lowering import fallback_handler, lowerings
 
     assert first
+    mkldnn_fusion._mkldnn_fusion_init = lambda *_: None  # which would join such calls with what follows them
     for operation in map(operation_of, CALLS):
         lowerings[operation] = fallback_handler(operation)
     torch.set_num_threads(graph["threads"])
@@ -81,16 +62,4 @@ def compiled(graph: dict[str, Any]) -> bytes:
     return artifact.serialize()  # type: ignore[no-any-return]
 
 
-def main() -> None:
-    graph = json.loads(sys.stdin.read())
-    ends_with(graph["parent"])
-    answer = os.dup(1)
-    os.dup2(2, 1)  # whatever prints meanwhile
-    os.nice(graph["nice"])
-    made = compiled(graph)
-    with os.fdopen(answer, "wb") as file:
-        file.write(made)
-
-
-if __name__ == "__main__":
-    main()
+__all__ = ["compiled", "module_of"]

@@ -23,7 +23,7 @@ from .graph import NotInductor
 LONGEST = 600.0  # seconds that compiling may take
 LOOKS = 0.1  # seconds between looks at whether somebody still waits
 NICE = 10  # how far a compiler steps back where the program goes on meanwhile
-_FILE = os.path.join(os.path.dirname(__file__), "compiler.py")
+_FILE = os.path.join(os.path.dirname(__file__), "child.py")
 
 
 class NotCompiled(Exception):
@@ -46,13 +46,13 @@ def lacking() -> str:
 def compiled(graph: dict[str, Any], threads: int, aside: bool, wanted: Callable[[], bool]) -> Any:
     """A graph as a function of its given arrays. The process that compiles it ends with this one, and as soon as nobody
     wants it; it is compiled for so many threads, `aside` says whether others go first."""
-    graph = {**graph, "parent": os.getpid(), "threads": threads, "nice": NICE if aside else 0}
     environment = {**os.environ, "TORCHINDUCTOR_COMPILE_THREADS": "1",
                    "PYTHONPATH": os.pathsep.join([p for p in sys.path if p])}
-    child = subprocess.Popen([sys.executable, "-P", _FILE], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                             stderr=subprocess.PIPE, env=environment, start_new_session=True)
+    child = subprocess.Popen([sys.executable, "-P", _FILE, str(os.getpid()), str(NICE if aside else 0)],
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment,
+                             start_new_session=True)
     try:
-        made, said = _answer(child, json.dumps(graph).encode(), wanted)
+        made, said = _answer(child, json.dumps({**graph, "threads": threads}).encode(), wanted)
     finally:
         _end(child)
     if child.returncode:
