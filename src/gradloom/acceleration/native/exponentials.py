@@ -14,22 +14,23 @@ from .lanes import WHOLE, Value, chosen
 class _Constants(NamedTuple):
     """Of a type: (exp(r) - 1 - r) / r**2 for |r| <= log(2) / 2, highest power first, by Chebyshev's interpolation;
     log(2) in two parts, of which the first has so few digits that whole multiples of it are exact; from where on exp
-    is infinite, and 0."""
+    is infinite, and 0; twice the number below which tanh(x) is x."""
 
     polynomial: tuple[float, ...]
     log2: tuple[float, float]
     infinite: float
     zero: float
+    straight: float
 
 
 _OF = {  # the polynomials leave relative errors of 5e-10 and 4e-17 in exp(r) - 1
     "float": _Constants((1.9890980849750326e-4, 1.3933641031986701e-3, 8.3333109344488685e-3, 4.1666465005040049e-2,
                          1.6666666681614256e-1, 5.0000000134577273e-1),
-                        (2839 / 2.0 ** 12, 3.1946184945309417e-5), 89.0, -104.0),
+                        (2839 / 2.0 ** 12, 3.1946184945309417e-5), 89.0, -104.0, 2.0 ** -11),
     "double": _Constants((2.5100375832561234e-8, 2.7620075879983367e-7, 2.7557268480310026e-6, 2.4801521322368693e-5,
                           1.9841269863040545e-4, 1.3888888917196719e-3, 8.3333333333300644e-3, 4.1666666666624162e-2,
                           1.6666666666666667e-1, 5.0000000000000010e-1),
-                         (3048493539143 / 2.0 ** 42, 5.4979230187083712e-14), 710.0, -746.0),
+                         (3048493539143 / 2.0 ** 42, 5.4979230187083712e-14), 710.0, -746.0, 2.0 ** -26),
 }
 _BELOW = -50.0  # from where on expm1 is -1
 _ABOVE = 44.0  # twice what tanh is 1 from
@@ -87,7 +88,8 @@ def tanh(x: Value) -> Value:
     n, p = _reduced(chosen(a > _ABOVE, _ABOVE, a))
     scale = _power(n)
     e = p.times_plus(scale, scale - 1)
-    return (e / (e + 2)).intrinsic("copysign", x)
+    y = chosen(a < _OF[x.kind].straight, a * 0.5, e / (e + 2))
+    return y.intrinsic("copysign", x)
 
 
 __all__ = ["exp", "expm1", "tanh"]
