@@ -156,7 +156,7 @@ class Outside:
         for name in f.__kwdefaults__ or ():
             self._place(functools.partial(_default, f, name), f"the default of {name} in {words}", depth)
         for code in _codes(f.__code__):
-            loaded = {i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+            loaded = _globals_loaded(code)
             for name in code.co_names:
                 if name in loaded or name in f.__globals__:  # also one that is not there yet
                     self._place(functools.partial(f.__globals__.get, name, MISSING), f"global {name}", depth)
@@ -289,6 +289,12 @@ def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
     for c in code.co_consts:
         if isinstance(c, types.CodeType):
             yield from _codes(c)
+
+
+@remembered()
+def _globals_loaded(code: types.CodeType) -> frozenset[str]:
+    """The names that code loads from around its module; to take it apart costs more than to follow it otherwise."""
+    return frozenset([i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")])
 
 
 def _texts(constants: Any) -> list[str]:
