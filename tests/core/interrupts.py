@@ -29,10 +29,12 @@ PLACES = ("call", "c_return")
 
 def interrupted_everywhere(program: Callable[[], Any], most: int) -> Iterator[int]:
     """Run a program again and again, interrupted at another of its places each time; at `most` of them, evenly chosen."""
+    program()  # what the first run alone does is no part of it
     total = interrupted(program, 0)
-    for place in range(1, total, max(1, total // most)):
-        interrupted(program, place)
-        yield place
+    with quick_collections():
+        for place in range(1, total, max(1, total // most)):
+            interrupted(program, place)
+            yield place
 
 
 def interrupted(program: Callable[[], Any], place: int) -> int:
@@ -65,17 +67,18 @@ def interrupted_at_random(program: Callable[[], Any], count: int, seed: int = 0)
     each = (time.perf_counter() - start) / 20
     before = signal.signal(signal.SIGALRM, signal.default_int_handler)
     try:
-        while strikes < count:
-            struck = False
-            try:
-                signal.setitimer(signal.ITIMER_REAL, max(1e-6, stream.uniform(0, 1.3) * each))
-                program()
-                signal.setitimer(signal.ITIMER_REAL, 0)
-            except KeyboardInterrupt:
-                struck = True
-            if struck:
-                strikes += 1
-                yield strikes
+        with quick_collections():
+            while strikes < count:
+                struck = False
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, max(1e-6, stream.uniform(0, 1.3) * each))
+                    program()
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+                except KeyboardInterrupt:
+                    struck = True
+                if struck:
+                    strikes += 1
+                    yield strikes
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -86,6 +89,7 @@ ERRORS = np.geterr()
 
 def assert_nothing_is_left(escaped: list[Any]) -> None:
     """No trace, no mode, no check is on, the collector is; what was appended to a list has become an ordinary array."""
+    gc.collect()  # what refers to itself ends now, and not in the middle of something else
     assert current_trace() is None, "a trace stayed open"
     assert gc.isenabled(), "the cycle collector stayed off"
     assert gl.log(gl.dlarray(0.0)).item() == -float("inf"), "check_finite stayed on"
@@ -95,6 +99,17 @@ def assert_nothing_is_left(escaped: list[Any]) -> None:
     assert np.geterr() == ERRORS, "NumPy stayed quiet"
     assert not any(x.traced or (x + 1).traced or x._node is not None and (x._node.values or x._node.parents) for x in escaped), "a node stayed full"
     assert (gl.dlarray([1.0]) * 2).traced is False
+
+
+@contextlib.contextmanager
+def quick_collections() -> Iterator[None]:
+    """The cycle collector looks at what is new alone."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 @contextlib.contextmanager

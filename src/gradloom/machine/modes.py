@@ -1,7 +1,9 @@
 """Modes of torch and NumPy that a function runs under, and that are off afterwards whatever happens."""
 from __future__ import annotations
 
+import contextlib
 import contextvars
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -26,10 +28,12 @@ def under(modes: Sequence[AbstractContextManager[Any]], function: Callable[..., 
     outer = [torch._C._get_function_stack_at(k) for k in range(overriding)]
     try:
         return _entered(modes, function, args, options)
-    except RuntimeError as error:
+    except BaseException as error:
+        _end_contexts(error)
         # torch takes a mode off while it answers a call; an interrupt then leaves it off, and its exit finds none
-        if isinstance(error.__context__, KeyboardInterrupt) and "mode stack" in str(error):
-            raise error.__context__ from None
+        before = error.__context__
+        if isinstance(error, RuntimeError) and isinstance(before, KeyboardInterrupt) and "mode stack" in str(error):
+            raise before from None
         raise
     finally:
         state.update(marks)
@@ -40,6 +44,20 @@ def under(modes: Sequence[AbstractContextManager[Any]], function: Callable[..., 
             torch._C._pop_torch_function_stack()
         for mode in outer[torch._C._len_torch_function_stack():]:
             torch._C._push_on_torch_function_stack(mode)
+
+
+def _end_contexts(error: BaseException | None) -> None:
+    """End the contexts that an interrupt broke off as they were entered or left.
+
+    They are suspended generators of torch's, such as the one that puts a mode on again after a call. Their end is when
+    they are collected, and with an error that refers to itself that may be in the middle of something else.
+    """
+    while error is not None:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if frame.f_code.co_filename == contextlib.__file__:
+                with contextlib.suppress(RuntimeError):  # of an error around this one, whose context still runs
+                    frame.clear()
+        error = error.__context__
 
 
 def _entered(modes: Sequence[AbstractContextManager[Any]], function: Callable[..., Any], args: Any,
