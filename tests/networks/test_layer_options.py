@@ -102,3 +102,17 @@ def test_a_layer_with_a_bare_derivative_says_what_to_write():
 
     with pytest.raises(gl.TraceError, match="write dlfeval"):
         gl.dlnetwork([L.FeatureInput(2), Bare()])
+
+
+def test_a_mini_batch_without_observations_has_no_statistics():
+    net = gl.dlnetwork([L.FeatureInput(3), L.BatchNormalization()])
+    assert net.predict(gl.zeros((0, 3), "BC")).shape == (0, 3)
+    with pytest.raises(gl.ShapeError, match=r"0\(B\) x 3\(C\) has no elements.*test_layer_options.py.*leave empty"):
+        net.forward(gl.zeros((0, 3), "BC"))
+
+
+def test_what_makes_no_network_names_the_line():
+    for wrong in (lambda: gl.dlnetwork([]), lambda: gl.dlnetwork(["relu"]), lambda: gl.dlnetwork([L.FullyConnected(2)]),
+                  lambda: gl.dlnetwork([L.FeatureInput(2), L.Function(lambda x: 3)])):
+        with pytest.raises(gl.GradloomError, match=r"test_layer_options\.py"):
+            wrong()

@@ -408,7 +408,7 @@ def test_seed_002():
 @pytest.mark.parametrize(("layers", "message"), [
     ([], "at least one layer"),
     (3, "a list of layers"),
-    ([L.ReLU], r"the class ReLU, not a layer; write ReLU\("),
+    ([L.ReLU], r"a class, not a layer, at test_networks.py.*; write ReLU\("),
     ([np.tanh], r"layers\.Function\(fun\)"),
     ([L.ReLU(name="a"), L.Tanh(name="a")], "two layers are named 'a'"),
     ([L.ReLU(name="a/b")], "without '/'"),

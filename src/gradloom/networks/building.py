@@ -33,7 +33,7 @@ def construct(layers: Any, examples: Sequence[Any], dtype: Any, edges: Iterable[
     dtype = dtype_asked(dtype)
     if not dtype.is_floating_point:
         raise TypeRefused(
-            f"the parameters of a network are floating numbers, not {str(dtype)[6:]}; write dtype=\"float32\"")
+            f"the parameters of a network are floating numbers, not {str(dtype)[6:]}{_here()}; write dtype=\"float32\"")
     layers, chains = flattened(layers)
     faults: list[str] = []
     plain = chains is None and edges is None and outputs is None
@@ -200,24 +200,31 @@ def checked_layers(layers: Any, chain: bool = True) -> list[Layer]:
         layers = [layers]
     if not isinstance(layers, (list, tuple)):
         raise TypeRefused(
-            f"dlnetwork takes a list of layers, not {type(layers).__name__}; write dlnetwork([layers.FeatureInput(3), "
-            "...])")
+            f"dlnetwork takes a list of layers, not {type(layers).__name__}{_here()}; write dlnetwork(["
+            "layers.FeatureInput(3), ...])")
     if not layers:
         raise TypeRefused(
-            "dlnetwork needs at least one layer; write dlnetwork([layers.FeatureInput(3), layers.FullyConnected(2)])")
+            f"dlnetwork needs at least one layer{_here()}; write dlnetwork([layers.FeatureInput(3), "
+            "layers.FullyConnected(2)])")
     layers = [CATALOGUE["Network"](layer) if isinstance(layer, WithBody) else layer for layer in layers]
     for k, layer in enumerate(layers):
         if isinstance(layer, type) and issubclass(layer, Layer):
-            raise TypeRefused(f"layer {k} is the class {layer.__name__}, not a layer; write {layer.__name__}(...)")
+            raise TypeRefused(f"layer {k} is a class, not a layer{_here()}; write {layer.__name__}(...)")
         if not isinstance(layer, Layer):
             function = callable(layer) and not isinstance(layer, dlarray)
             hint = "; a function becomes a layer with layers.Function(fun)" if function else ""
-            raise TypeRefused(f"layer {k} is {type(layer).__name__}, not a layer{hint}")
+            raise TypeRefused(f"layer {k} is {type(layer).__name__}, not a layer{_here()}"
+                              + (hint or "; write one such as layers.ReLU()"))
         if type(layer).predict is Layer.predict:
             raise TypeRefused(f"the layer {type(layer).__name__} has no predict; write def predict(self, x) in it")
         if k and chain and is_input(layer):
-            raise TypeRefused(f"layer {k} is an input layer ({type(layer).__name__}); it can only be the first")
+            raise TypeRefused(f"layer {k} is an input layer, {written(layer, named=False)}, which can only be the first"
+                              f"{_here()}")
     return list(layers)
+
+
+def _here() -> str:
+    return f", at {line_of(user_site())}"
 
 
 def is_input(layer: Layer) -> bool:
@@ -235,10 +242,10 @@ def unique_names(layers: Sequence[Layer], faults: list[str] | None = None) -> li
         if not isinstance(name, str) or not name or "/" in name:
             raise TypeRefused(f"a layer's name is a text without '/', not {name!r}; outputs are written layer/output")
         if name in taken:
-            said = f"two layers are named {name!r}; give each a name of its own, or leave name out"
+            said, remedy = f"two layers are named {name!r}", "; give each a name of its own, or leave name out"
             if faults is None:
-                raise TypeRefused(said)
-            faults.append(said)
+                raise TypeRefused(f"{said}{_here()}{remedy}")
+            faults.append(said + remedy)
         taken.add(name)
     names = []
     for layer in layers:
@@ -266,8 +273,8 @@ def first_inputs(layers: Sequence[Layer], graph: Graph, examples: Sequence[Any],
                               f"{written(first, named=False)}, ...])")
         if examples:
             raise TypeRefused(
-                f"the network begins with {first!r}, which says what enters it; leave the examples out, or that "
-                "layer")
+                f"the network begins with {first!r}, which says what enters it{_here()}; leave the examples out, or "
+                "that layer")
     elif examples:
         if graph.chain:  # whose first layer takes as many as it takes
             return tuple(_entering(example, layers, dtype) for example in examples)
@@ -283,7 +290,7 @@ def first_inputs(layers: Sequence[Layer], graph: Graph, examples: Sequence[Any],
         for layer in layers:
             if needs_size(layer):
                 raise ShapeError(
-                    f"the size of its input is needed to initialise {layer!r}; begin with an input layer "
+                    f"the size of its input is needed to initialise {layer!r}{_here()}; begin with an input layer "
                     "(layers.ImageInput, layers.FeatureInput), or give an example: dlnetwork(layers, dlarray(x, "
                     "\"CB\"))")
         return None
@@ -384,8 +391,8 @@ def outputs_of(layer: Layer, name: str, inputs: tuple[Any, ...]) -> tuple[Any, .
     outputs = tuple(y) if isinstance(y, (tuple, list)) else (y,)
     if not outputs or not all(isinstance(part, dlarray) for part in outputs):
         raise TypeRefused(
-            f"the layer {name!r} ({type(layer).__name__}) returned {kind_of(y)}; return a dlarray (or a tuple of them) "
-            "that is computed from its inputs")
+            f"the layer {name!r} ({type(layer).__name__}) returned {kind_of(y)}{_here()}; return a dlarray (or a tuple "
+            "of them) that is computed from its inputs")
     return outputs
 
 

@@ -163,8 +163,8 @@ class Stage:
         if isinstance(y, (tuple, list)) and len(y) and all(isinstance(part, dlarray) for part in y):
             return tuple(y)
         raise TypeRefused(
-            f"the layer {self.name!r} ({self.kind.__name__}) returned {kind_of(y)}; return a dlarray (or a tuple of "
-            "them) that is computed from its inputs")
+            f"the layer {self.name!r} ({self.kind.__name__}) returned {kind_of(y)}, at "
+            f"{line_of(user_site())}; return a dlarray (or a tuple of them) that is computed from its inputs")
 
     def complete(self, values: Sequence[Any], settings: Settings) -> Layer:
         """The layer with its parameters, as the caller sees it; a network in it has its part of the settings."""

@@ -50,7 +50,8 @@ def compiled(graph: dict[str, Any]) -> bytes:
     from torch._inductor.lowering import fallback_handler, lowerings
 
     assert first
-    mkldnn_fusion._mkldnn_fusion_init = lambda *_: None  # which would join such calls with what follows them
+    # which would join such calls with what follows them
+    mkldnn_fusion._mkldnn_fusion_init = lambda *_: None  # type: ignore[assignment]
     for operation in map(operation_of, CALLS):
         lowerings[operation] = fallback_handler(operation)
     torch.set_num_threads(graph["threads"])

@@ -10,6 +10,7 @@ from ....core.array import dlarray, labels_of
 from ....core.declare import general, public
 from ....core.errors import ShapeError, line_of, user_site
 from ....core.kinds.general import General
+from ....core.labels import described
 from ....core.operation import Operation
 from ....core.trace import Node, live
 from ....machine.dtypes import Tensor
@@ -268,6 +269,9 @@ def batchnorm(x: Any, offset: Any, scale: Any, mean: Any = None, variance: Any =
     if not training and mean is None:
         raise ShapeError(f"batchnorm(training=False) needs statistics, at {line_of(user_site())}; "
                          "write batchnorm(x, offset, scale, mean, variance)")
+    if training and 0 in x.shape:
+        raise ShapeError(f"batchnorm: x {described(x.shape, labels_of(x))} has no elements, and so no mean, at "
+                         f"{line_of(user_site())}; leave empty mini-batches out")
     given = {} if mean is None else {"mean": mean, "variance": variance}
     inputs = with_parameters(x, axis, "batchnorm", offset=offset, scale=scale, **({} if training else given))
     params = {"axis": axis, "epsilon": float(epsilon)}
