@@ -50,7 +50,7 @@ def compiled(graph: dict[str, Any]) -> bytes:
     from torch._inductor.lowering import fallback_handler, lowerings
 
     assert first
-    mkldnn_fusion._mkldnn_fusion_init = lambda *_: None  # which would join such calls with what follows them
+    vars(mkldnn_fusion)["_mkldnn_fusion_init"] = lambda *_: None  # which would join such calls with what follows them
     for operation in map(operation_of, CALLS):
         lowerings[operation] = fallback_handler(operation)
     torch.set_num_threads(graph["threads"])
