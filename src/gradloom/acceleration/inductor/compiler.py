@@ -50,12 +50,11 @@ def compiled(graph: dict[str, Any]) -> bytes:
     from torch._inductor.lowering import fallback_handler, lowerings
 
     assert first
-    # which would join such calls with what follows them
-    mkldnn_fusion._mkldnn_fusion_init = lambda *_: None  # type: ignore[assignment]
+    vars(mkldnn_fusion)["_mkldnn_fusion_init"] = lambda *_: None  # which would join such calls with what follows them
     for operation in map(operation_of, CALLS):
         lowerings[operation] = fallback_handler(operation)
     torch.set_num_threads(graph["threads"])
-    inputs: list[Any] = [torch.empty_strided(shape, strides, dtype=value(dtype, {}), device="cpu")
+    inputs: list[Any] = [torch.empty_strided(shape, strides, dtype=value(dtype, {}))
                          for _, shape, strides, dtype in graph["given"]]
     with torch.no_grad():
         artifact: Any = standalone_compile(module_of(graph), inputs, dynamic_shapes="from_example_inputs", aot=True,

@@ -15,6 +15,9 @@ def rewritten(node: Node, new: New) -> list[Node]:
         return [part for one in _lists(node, packet, overload) for part in rewritten(one, new)]
     if packet.rstrip("_") in ("add", "sub") and node.kwargs.get("alpha", 1) != 1:
         return _scaled(node, new)
+    if node.name == "aten.pow.Tensor_Scalar" and node.args[1] == -0.5:
+        # what torch computes, which of -0 and of -infinity is something else than what its compiler writes
+        return [Node("aten.rsqrt.default", node.args[:1], {}, node.outputs)]
     return [node]
 
 
