@@ -41,10 +41,15 @@ def torch_stream(seed: int) -> torch.Generator:
     return made
 
 
+def seed_torch(seed: int) -> None:
+    """torch's own generator; torch.manual_seed also asks for three kinds of devices, and writes the stack down for each: milliseconds."""
+    torch.default_generator.manual_seed(seed)
+
+
 def start_streams(file: str, test: str) -> None:
     """The generators of a file, and torch's own, brought to the start of one of its tests."""
     key = zlib.crc32(test.encode())
-    torch.default_generator.manual_seed(key)
+    seed_torch(key)
     for made, seed in _streams.get(file, ()):
         if isinstance(made, torch.Generator):
             made.manual_seed(key + seed)

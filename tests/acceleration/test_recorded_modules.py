@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from helpers import stream
+from helpers import seed_torch, stream
 from torch import nn
 
 import gradloom as gl
@@ -49,6 +49,7 @@ MODULES = {
                                        nn.Flatten()),
     "recurrence": lambda: Picked(nn.LSTM(6, 4)),
     "writes, and a buffer that counts": Tied,
+    "losses of labels": lambda: Labelled(),
     "embedding": lambda: nn.Sequential(Ranked(), nn.Embedding(6, 3), nn.Flatten()),
 }
 
@@ -62,6 +63,17 @@ class Picked(nn.Module):
         return self.module(x)[0]
 
 
+class Labelled(nn.Module):
+    """A loss for each sample, at classes that differ from call to call."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.LayerNorm(8), nn.Linear(8, 5))
+
+    def forward(self, x):
+        return nn.functional.cross_entropy(self.net(x), x[:, :5].argmax(1), reduction="none")
+
+
 class Ranked(nn.Module):
     def forward(self, x):
         return torch.argsort(x, dim=1)
@@ -71,7 +83,7 @@ PLAIN = [("embedding", "Jacobian")]  # its positions are read by the plan
 
 
 def network(name):
-    torch.manual_seed(1)
+    seed_torch(1)
     return from_torch(MODULES[name]().double())
 
 

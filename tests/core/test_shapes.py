@@ -104,8 +104,17 @@ def jacobian():
         return gl.dljacobian(gl.sum(x ** 2, axis=1), weights)
     gl.dlfeval(fun, weights, gl.ones((4, 5)))
 
+def convolution():
+    def fun(w, x):
+        g = gl.dlgradient(gl.sum(gl.dlconv(x, w, data_format="BCS") ** 2), w, enable_higher_derivatives=True)
+        return gl.dljacobian(gl.reshape(g, (-1,)), w, 0)
+    gl.dlfeval(fun, gl.ones((2, 3, 2)), gl.ones((4, 3, 5)))
+
 uses = {"tanh": lambda: laplacian(gl.tanh), "relu": lambda: laplacian(lambda h: gl.relu(h) ** 2), "softplus": lambda: laplacian(gl.softplus),
-        "softmax": lambda: laplacian(lambda h: gl.softmax(h, axis=1)), "elu": lambda: laplacian(gl.elu), "structured Jacobian": jacobian}
+        "softmax": lambda: laplacian(lambda h: gl.softmax(h, axis=1)), "elu": lambda: laplacian(gl.elu), "structured Jacobian": jacobian,
+        "convolution": convolution, "largest": lambda: gl.hessian(lambda x: gl.sum(gl.max(x, axis=1) ** 2))(gl.ones((2, 3))),
+        "exponential of a matrix": lambda: gl.jacobian(gl.expm)(gl.ones((2, 2)))}
+
 for name, use in uses.items():
     use()
     print(name, *(module for module in ("torch._dynamo", "sympy") if module in sys.modules), sep=",")
@@ -113,6 +122,7 @@ for name, use in uses.items():
 
 
 def test_first_uses_import_no_compiler():
-    """Laplacians through several functions and a structured Jacobian, in a process of their own; the first line with a module is the guilty one."""
+    """Derivatives of every order through several functions, in a process of their own; the first line with a module is the guilty one."""
     done = subprocess.run([sys.executable, "-c", FIRST_USES], capture_output=True, text=True, check=True)
-    assert done.stdout.split("\n") == ["tanh", "relu", "softplus", "softmax", "elu", "structured Jacobian", ""]
+    assert done.stdout.split("\n") == ["tanh", "relu", "softplus", "softmax", "elu", "structured Jacobian", "convolution", "largest",
+                                       "exponential of a matrix", ""]

@@ -8,6 +8,7 @@ import threading
 
 import pytest
 import torch
+from helpers import seed_torch
 from torch import nn
 
 import gradloom as gl
@@ -182,26 +183,28 @@ class Writes(nn.Module):
     (Writes, (3, 4)),
 ], ids=lambda case: getattr(case[0], "__name__", "") if case[0].__name__ != "<lambda>" else str(case[0].__code__.co_names[1:2]) + str(case[1]))
 def test_modules_agree_with_torch(case, training):
-    torch.manual_seed(0)
+    seed_torch(0)
     build, shape = case
     agree(build(), made(3, *shape), training=training)
 
 
 def test_embedding_with_integers():
-    torch.manual_seed(0)
+    seed_torch(0)
     model = nn.Sequential(nn.Embedding(7, 4, padding_idx=2), nn.Linear(4, 3))
     agree(model, torch.tensor([[1, 2, 2], [6, 0, 1]]))
 
 
-@pytest.mark.parametrize("mode", ["sum", "mean"])
-def test_embedding_bags(mode):
-    torch.manual_seed(0)
-    agree(nn.EmbeddingBag(5, 3, mode=mode), torch.tensor([1, 4, 4, 0, 2]), offsets=torch.tensor([0, 2, 2]))
+@pytest.mark.parametrize("padding", [None, 4, 2])
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_embedding_bags(mode, padding):
+    seed_torch(0)
+    agree(nn.EmbeddingBag(5, 3, mode=mode, padding_idx=padding), torch.tensor([1, 4, 4, 0, 2]), offsets=torch.tensor([0, 2, 2]))
+    agree(nn.EmbeddingBag(5, 3, mode=mode, padding_idx=padding, include_last_offset=True), torch.tensor([4, 4, 0, 2, 4]), offsets=torch.tensor([0, 2, 2, 5]))
 
 
 @pytest.mark.parametrize("batch_first", [True, False])
 def test_multi_head_attention(batch_first):
-    torch.manual_seed(0)
+    seed_torch(0)
     q, k, v = made(1, 3, 4, 8), made(2, 3, 4, 6), made(3, 3, 4, 6)
     agree(nn.MultiheadAttention(8, 2, kdim=6, vdim=6, batch_first=batch_first, add_bias_kv=True), q, k, v)
     layer = nn.MultiheadAttention(8, 2, batch_first=batch_first)
@@ -213,7 +216,7 @@ def test_multi_head_attention(batch_first):
 
 
 def test_the_same_array_as_query_key_and_value():
-    torch.manual_seed(0)
+    seed_torch(0)
     layer = nn.MultiheadAttention(8, 2, batch_first=True).double()
     x = made(1, 2, 5, 8)
     y, _ = from_torch(layer)(*[gl.dlarray(x)] * 3)
@@ -221,7 +224,7 @@ def test_the_same_array_as_query_key_and_value():
 
 
 def test_transformer_decoder_and_lstm_with_states():
-    torch.manual_seed(0)
+    seed_torch(0)
     agree(nn.TransformerDecoderLayer(8, 2, 16, dropout=0.0), made(1, 5, 2, 8), made(2, 4, 2, 8))
     lstm = nn.LSTM(3, 4)
     net = from_torch(lstm.double())
@@ -233,7 +236,7 @@ def test_transformer_decoder_and_lstm_with_states():
 
 
 def test_single_precision_takes_torch_s_fused_lstm():
-    torch.manual_seed(0)
+    seed_torch(0)
     lstm = nn.LSTM(3, 4, bidirectional=True)
     net, x = from_torch(lstm), made(1, 5, 2, 3).float()
 
@@ -255,7 +258,7 @@ def test_single_precision_takes_torch_s_fused_lstm():
     (lambda: nn.Sequential(nn.ConvTranspose2d(2, 2, 3, stride=2), nn.Upsample(scale_factor=2, mode="bilinear")), (1, 2, 3, 3)), (Writes, (3, 4)),
 ], ids=range(8))
 def test_hessian_vector_products(build, shape):
-    torch.manual_seed(0)
+    seed_torch(0)
     with nn.attention.sdpa_kernel(nn.attention.SDPBackend.MATH):  # torch's fused attention has no second derivative
         agree_twice(build(), made(3, *shape))
 
@@ -268,7 +271,7 @@ def test_dropout_draws_are_recorded_and_drawn_from_our_generator():
         loss = gl.sum(net.forward(x))
         return loss, gl.dlgradient(loss, net.learnables, retain_data=True), gl.dlgradient(loss, net.learnables)
 
-    torch.manual_seed(5)
+    seed_torch(5)
     state = torch.get_rng_state()
     gl.rng(1)
     loss, first, second = gl.dlfeval(fun, net, x)
@@ -299,7 +302,7 @@ def test_frozen_parameters_are_state():
 
 
 def test_training_reaches_torch_s_parameters():
-    torch.manual_seed(0)
+    seed_torch(0)
     module = cnn().double()
     net, rival = from_torch(module), copy.deepcopy(module).train()
     x, target = made(1, 4, 2, 9, 9), made(2, 4, 3)
@@ -328,7 +331,7 @@ def test_training_reaches_torch_s_parameters():
 
 
 def test_jacobian_with_respect_to_learnables():
-    torch.manual_seed(0)
+    seed_torch(0)
     module = mlp().double()
     net, x = from_torch(module), made(0, 2, 5)
     J = gl.dlfeval(lambda net, x: gl.dljacobian(net(x), net.learnables), net, gl.dlarray(x))
@@ -406,7 +409,7 @@ def test_no_grad_means_a_constant():
                 target = self.linear(x) * 2
             return self.linear(x) * target + self.linear(x.detach())
 
-    torch.manual_seed(0)
+    seed_torch(0)
     agree(Target(), made(0, 2, 3))
 
 
@@ -425,7 +428,7 @@ def test_reference_to_a_method_and_a_list_of_modules():
                 x = step(x)
             return x
 
-    torch.manual_seed(0)
+    seed_torch(0)
     agree(Indirect(), made(0, 2, 3))
 
 
@@ -478,13 +481,13 @@ def test_branches_on_values_are_followed():
             y = self.linear(x)
             return y * 2 if (y.sum() > 0).item() and y.sum() < 1e9 else y * 3
 
-    torch.manual_seed(0)
+    seed_torch(0)
     for sign in (1, -1):
         agree(Branch(), sign * made(0, 2, 2))
 
 
 def test_modules_run_in_several_threads():
-    torch.manual_seed(0)
+    seed_torch(0)
     module = mlp().double()
     net = from_torch(module)
     results = {}
@@ -511,6 +514,30 @@ def test_a_packed_sequence_is_refused_with_the_way_on():
     for call in (lambda: net(packed), lambda: net.forward(packed), lambda: gl.dlarray(packed), lambda: gl.dlfeval(lambda: net(packed))):
         with pytest.raises(gl.TypeRefused, match="pad_packed_sequence"):
             call()
+
+
+def test_what_was_computed_before_is_made_anew_or_refused():
+    """weight_norm keeps the weights that it computed last as an attribute; one that nobody computes anew would be a constant."""
+    with pytest.warns(FutureWarning):
+        normed = torch.nn.utils.weight_norm(torch.nn.Linear(3, 2).double())
+    x = torch.randn(4, 3, dtype=torch.float64)
+    expected = torch.autograd.grad((normed(x) ** 2).sum(), list(normed.parameters()))
+    net = from_torch(normed)
+    found = gl.dlfeval(lambda net, x: gl.dlgradient(gl.sum(net(x) ** 2), net.learnables), net, gl.dlarray(x))
+    for own, theirs in zip(found.values(), expected, strict=True):
+        torch.testing.assert_close(own._value, theirs)
+
+    class Kept(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = torch.nn.Parameter(torch.ones(3))
+            self.twice = self.w * 2
+
+        def forward(self, x):
+            return x * self.twice
+
+    with pytest.raises(gl.TypeRefused, match=r"was computed from tensors.*test_from_torch.py:\d+: return x \* self.twice"):
+        from_torch(Kept())(gl.ones(3))
 
 
 def test_decorators_that_close_over_descriptions_of_code_are_copied():

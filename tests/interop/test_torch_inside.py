@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.autograd.forward_ad as forward_ad
 import torch.nn.functional as F
+from helpers import seed_torch
 from torch import nn
 from torch.utils import checkpoint as checkpoints
 
@@ -159,7 +160,7 @@ REFUSED["dual"], WORDS["dual"] = dual, "forward_ad"
 
 def both(run, traced):
     """Values and gradients, ours and torch's, with the input, the module or both traced."""
-    torch.manual_seed(0)
+    seed_torch(0)
     module = Module(run)
     rival = copy.deepcopy(module)
     x = torch.tensor([3.0, 5.0], dtype=double, requires_grad="x" in traced)
@@ -277,7 +278,7 @@ def test_other_threads_keep_torch_s_functions():
 
 @pytest.mark.parametrize("training", [True, False])
 def test_outputs_of_parts(training):
-    torch.manual_seed(0)
+    seed_torch(0)
     module = nn.Sequential(nn.Linear(3, 4), nn.ReLU(inplace=True), nn.LSTM(4, 2)).double()
     net, x = from_torch(module), torch.randn(5, 3, dtype=double)
     run = net.forward if training else net.predict
@@ -380,7 +381,7 @@ WORDS_OF_RESULTS = {
 @pytest.mark.filterwarnings("ignore:.*cannot be proved from the trace")  # what a Function reads of other observations is not known
 @pytest.mark.parametrize("word", WORDS_OF_RESULTS)
 def test_every_derivative_goes_through_a_function_with_its_own_backward(word):
-    torch.manual_seed(0)
+    seed_torch(0)
     a, b = nn.Linear(2, 3).double(), nn.Linear(3, 1).double()
 
     class Net(nn.Module):

@@ -8,7 +8,7 @@ import warnings
 
 import pytest
 import torch
-from helpers import within
+from helpers import seed_torch, within
 from torch.utils._pytree import tree_leaves, tree_map
 
 import gradloom as gl
@@ -44,7 +44,7 @@ def samples(info, training):
     """(module, arguments) for each of torch's samples; arrays that require gradients are leaves of their own."""
     for sample in info.module_inputs_func(info, device="cpu", dtype=double, requires_grad=True, training=training):
         if sample.forward_input is not None:
-            torch.manual_seed(0)
+            seed_torch(0)
             made, given = sample.constructor_input, sample.forward_input
             module = info.module_cls(*made.args, **made.kwargs).to(double).train(training)
             leaf = {}

@@ -7,13 +7,16 @@ not listed may not be refused, one that is listed must be, in some sample, and n
 
 import functools
 import itertools
+import random
 import warnings
 
 import pytest
 
 pytest.importorskip("expecttest")
 
+import numpy as np
 import torch
+from helpers import seed_torch
 from torch_samples import verdict
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32, "complex128": torch.complex128}
@@ -71,18 +74,28 @@ def full_name(op):
     return op.name + (f".{op.variant_test_name}" if op.variant_test_name else "")
 
 
+def start_anew(seed=1234):
+    """What torch does before it makes a sample."""
+    seed_torch(seed)
+    random.seed(seed)
+    np.random.seed(seed)
+
+
 @functools.cache
 def operations():
     """Torch's list of its functions, which takes seconds to make: not before a test asks."""
     import torch.testing._internal.common_methods_invocations as invocations
+    from torch.testing._internal import common_utils
 
     invocations.wrapper_set_seed = lambda function, *args, **kwargs: function(*args, **kwargs)  # else every draw there is the same
+    common_utils.set_rng_seed = start_anew
+    common_utils.extract_test_fn = lambda: None  # it looks through the whole stack for a test of unittest, of which there is none
     return {full_name(op): op for op in invocations.op_db}
 
 
 def samples_of(op, dtype, count):
     """All samples, or a few that are spread over the first ones."""
-    torch.manual_seed(1)
+    seed_torch(1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         samples = list(itertools.islice(op.sample_inputs("cpu", dtype), None if count is None else 12))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from helpers import seed_torch
 
 import gradloom as gl
 from gradloom.interop.torch.modules import from_torch
@@ -18,7 +19,7 @@ def path(tmp_path):
 
 
 def module():
-    torch.manual_seed(0)
+    seed_torch(0)
     return torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(64, 3)).eval()
 
 

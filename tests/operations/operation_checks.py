@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from helpers import node_of, seeded, uniform, variable
 from operation_cases import REAL, Case, is_variable, outputs_of
+from torch.utils._pytree import tree_leaves, tree_map
 
 from gradloom import dlarray, dlfeval, dlgradient, jvp
 from gradloom.blocks.block import identity
@@ -23,6 +24,8 @@ from gradloom.core.tables import PUBLIC
 from gradloom.core.trace import Trace
 from gradloom.derivatives.walks import pull as pulling
 from gradloom.derivatives.walks import push as pushing
+from gradloom.derivatives.walks import tied
+from gradloom.derivatives.walks.stand_ins import stays_real
 
 # ----- walks ------------------------------------------------------------------------------------------------------------
 
@@ -103,6 +106,7 @@ def in_type(case: Case, dtype: Any) -> Case:
 
 
 LEADS = ((2,), (3,), (1, 2))  # leading axes of walks
+AGAIN = ((2,), (1, 2))  # and of those whose results are differentiated again
 
 
 # ----- the checks -------------------------------------------------------------------------------------------------------
@@ -209,10 +213,11 @@ def check_leads(case: Case) -> None:
             same(traced.pull(first(bars, lead), recorded, lead), first(pulled, lead), f"{case}: pull with lead {lead}", 1e-12)
 
 
-def check_leads_again(case: Case) -> None:
+def check_leads_again(case: Case, turn: int | None = None) -> None:
     """What a recorded walk with leading axes has made is differentiated as the sum of what plain recorded walks make, by every walk.
 
-    The tangents and cotangents that it starts from depend on the variables, so that every node it makes lies on the way.
+    The tangents and cotangents that it starts from depend on the variables, so that every node it makes lies on the way. With a turn, a push
+    and a pull have one of two kinds of leading axes each, at the next turn the other; without, both.
     """
     traced = Traced(case)
     values, outputs = case.values(), [y._value for y in traced.outputs]
@@ -245,7 +250,7 @@ def check_leads_again(case: Case) -> None:
             if node is not None:
                 bars = [a + b for a, b in zip(bars, filled(pulling.pull({node: one.clone()}, traced.variables)), strict=True)]
         slopes = torch.stack([inner(bars, [d[i] for d in dots_two]) for i in range(2)])
-        for lead in ((2,), (1, 2)):
+        for lead in AGAIN if turn is None else (AGAIN[(turn + ahead) % 2],):
             what = f"{case}: {'push' if ahead else 'pull'} with lead {lead}, "
             node = walked(ahead, *([w.reshape(*lead, *w.shape[1:]) for w in drawn] for drawn in (ways_two, weights_two)), lead)
             if node is None:
@@ -371,3 +376,28 @@ def check_half(case: Case, dtype: Any) -> None:
         for recorded in (False, True):
             traced.push(dots, recorded, lead)  # each result's type is checked there
             traced.pull(bars, recorded, lead)
+
+
+# ----- positions ----------------------------------------------------------------------------------------------------------
+
+
+def positions_of(case: Case) -> list[torch.Tensor]:
+    """The arrays of positions among a case's parameters."""
+    return [v for v in tree_leaves(case.params) if stays_real(v)]
+
+
+def ties_of(case: Case) -> list[Any]:
+    """What is proved of a diagonal cotangent of each variable: diagonal along one axis of the output, or along all."""
+    node = Traced(case).node
+    axes = range(len(node.shape or ()))
+    return [tied._proved(node, k, at) for k, parent in enumerate(node.parents) if parent is not None
+            for at in [*[(a,) for a in axes], tuple(axes)] if at]
+
+
+def check_positions_are_no_ties(case: Case) -> None:
+    """A proof that parts stay apart holds for other positions: turned round, all the same, in order."""
+    found = ties_of(case)
+    for other in (lambda v: v.flip(tuple(range(v.ndim))), lambda v: v.reshape(-1)[-1:].expand(v.numel()).reshape(v.shape).clone(),
+                  lambda v: v.reshape(-1).sort()[0].reshape(v.shape)):
+        moved = tree_map(lambda v, other=other: other(v) if stays_real(v) else v, case.params)
+        assert ties_of(replace(case, params=moved)) == found, f"{case}: what is tied changes with the positions"

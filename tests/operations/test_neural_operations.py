@@ -9,7 +9,7 @@ import operation_checks as checks
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import within
+from helpers import seed_torch, within
 from operation_cases import cases
 
 import gradloom as gl
@@ -123,7 +123,7 @@ def compare(ours, theirs, arrays, layouts, result, tolerance=1e-9, second=True):
     Tensors are in the first layout. `layouts` are the layouts of the first array, `result` gives those of the result (None: a scalar).
     """
     first, *rest = (torch.as_tensor(a, dtype=torch.float64) for a in arrays)
-    torch.manual_seed(1)
+    seed_torch(1)
     tensors = [a.clone().requires_grad_() for a in (first, *rest)]
     y = theirs(*tensors)
     w, v = torch.randn_like(y), [torch.randn_like(a) for a in tensors]

@@ -104,6 +104,13 @@ def test_leading_axes(operation):
 
 @each(CHECKED)
 def test_what_walks_with_leading_axes_recorded_is_differentiated_again(operation):
+    for turn, case in enumerate(all_cases(operation)):  # an operation has cases enough for both turns: its sizes and types
+        checks.check_leads_again(case, turn)
+
+
+@pytest.mark.slow
+@each(CHECKED)
+def test_with_leading_axes_of_both_kinds_in_every_case(operation):
     for case in all_cases(operation):
         checks.check_leads_again(case)
 
@@ -153,6 +160,18 @@ def test_half_precision_stays_half(operation, dtype):
 def test_blocks(operation):
     for case in all_cases(operation):
         check_block(case)
+
+
+POSITIONED = [name for name in CHECKED if any(checks.positions_of(case) for case in cases(CHECKED[name]))]
+
+
+@each(POSITIONED)
+def test_where_positions_are_decides_no_tie(operation):
+    """Kept proofs, and recordings that are replayed with other positions, rest on it."""
+    found = [case for case in cases(operation) if checks.positions_of(case)]
+    assert len(POSITIONED) > 8 and found
+    for case in found:
+        checks.check_positions_are_no_ties(case)
 
 
 AMONG = [(name, s) for name in CHECKED for s in SURROUNDINGS if s not in OUTSIDE.get(name, ())]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import mpmath as mp
@@ -38,6 +39,29 @@ def stated(first: Any, second: Any, where: Any = lambda *xs: True, **rest: Any) 
     return Reference(None, where, {(0,): first, (0, 0): second}, **rest)
 
 
+def once(function: Function) -> Function:
+    """What several references are made of: computed once for the same numbers at the same precision."""
+    at = cache(lambda precision, *xs: function(*xs))
+    return lambda *xs: at(mp.mp.prec, *xs)
+
+
+log = once(mp.log)
+exp_of_size = once(mp.exp)
+
+
+def exp(x: Any) -> Any:
+    return exp_of_size(x) if x > 0 else 1 / exp_of_size(-x)
+
+
+def sinh(x: Any) -> Any:
+    """By its definition: what cancels near 0 are digits that there are enough of."""
+    return (exp(x) - exp(-x)) / 2
+
+
+def cosh(x: Any) -> Any:
+    return (exp(x) + exp(-x)) / 2
+
+
 def positive(x: Any) -> bool:
     return bool(x > 0)
 
@@ -64,7 +88,7 @@ def not_three(x: Any) -> bool:
 
 
 def logistic(x: Any) -> Any:
-    return 1 / (1 + mp.exp(-x))
+    return 1 / (1 + exp(-x))
 
 
 def root(x: Any, exponent: float, n: int) -> Any:
@@ -115,10 +139,15 @@ def gelu_ulps(x: Any, approximation: str) -> Any:
     return 5 if approximation == "none" else 5 + 3 * min(abs(gelu_argument(x)), 800)
 
 
+@once
+def tail(x: Any) -> Any:
+    return mp.exp(x * x) * mp.erfc(x)
+
+
 def tails(x: Any, n: int) -> Any:
     """exp(x**2) times the n-th repeated integral of erfc, by its recurrence, which loses digits that there are enough of."""
     with mp.workprec(3000):
-        below, y = 2 / mp.sqrt(mp.pi), mp.exp(x * x) * mp.erfc(x)
+        below, y = 2 / mp.sqrt(mp.pi), tail(x)
         for k in range(1, n + 1):
             below, y = y, (below - 2 * x * y) / (2 * k)
         return y
@@ -131,7 +160,12 @@ def bessel_ratio(x: Any, n: int) -> Any:
 
 def bessel_decay(x: Any, n: int) -> Any:
     """The n-th derivative of exp(-|x|) I0(x) by -|x|, by Kummer's function."""
-    return mp.rf(mp.mpf(1) / 2, n) / mp.factorial(n) * 2**n * mp.hyp1f1(n + mp.mpf(1) / 2, n + 1, -2 * abs(x))
+    return mp.rf(mp.mpf(1) / 2, n) / mp.factorial(n) * 2**n * kummer(n, abs(x))
+
+
+@once
+def kummer(n: int, size: Any) -> Any:
+    return mp.hyp1f1(n + mp.mpf(1) / 2, n + 1, -2 * size)
 
 
 def inverse_slope(y: Any) -> Any:
@@ -184,20 +218,20 @@ REFERENCES: dict[str, Reference] = {
     "square": one(lambda x: x * x),
     "power": one(lambda a, b: a**b, lambda a, b: a > 0 and b != 1 and near(a, b), ulps=10, second_ulps=16, second_cancels=1.0, lost=1e4,
                  why="torch's pow has up to 2 units, and products of small results have lost theirs"),
-    "power_log": one(lambda a, b: a**b * mp.log(a), lambda a, b: a > 0 and near(a, b), ulps=16, second_ulps=64, cancels=1.0, second_cancels=1.0, lost=1e6,
+    "power_log": one(lambda a, b: a**b * log(a), lambda a, b: a > 0 and near(a, b), ulps=16, second_ulps=64, cancels=1.0, second_cancels=1.0, lost=1e6,
                      why="a third derivative of power: 1 + b log(a) cancels"),
     "floor_divide": Reference(None, whole, pairs(a=lambda a, b: 0, b=lambda a, b: 0, **FLAT)),
     "mod": Reference(None, whole, pairs(a=lambda a, b: 1, b=lambda a, b: -mp.floor(a / b), **FLAT)),
     "fmod": Reference(None, whole, pairs(a=lambda a, b: 1, b=lambda a, b: -mp.sign(a / b) * mp.floor(abs(a / b)), aa=lambda a, b: 0, ab=lambda a, b: 0,
                                          bb=lambda a, b: 0)),
     # exponentials and logarithms
-    "exp": one(mp.exp),
-    "expm1": one(lambda x: mp.exp(x) - 1),
+    "exp": one(exp),
+    "expm1": one(lambda x: exp(x) - 1),
     "exp2": one(lambda x: mp.mpf(2) ** x),
-    "log": one(mp.log, positive),
+    "log": one(log, positive),
     "log1p": one(lambda x: mp.log(1 + x), lambda x: x > -1),
-    "log2": one(lambda x: mp.log(x) / mp.log(2), positive),
-    "log10": one(lambda x: mp.log(x) / mp.log(10), positive),
+    "log2": one(lambda x: log(x) / mp.log(2), positive),
+    "log10": one(lambda x: log(x) / mp.log(10), positive),
     "sqrt": one(mp.sqrt, positive),
     "rsqrt": one(lambda x: 1 / mp.sqrt(x), positive),
     "reciprocal": one(lambda x: 1 / x, not_zero),
@@ -217,12 +251,12 @@ REFERENCES: dict[str, Reference] = {
     "asec": one(lambda x: mp.acos(1 / x), outside),
     "acsc": one(lambda x: mp.asin(1 / x), outside),
     "acot": one(lambda x: mp.atan(1 / x), not_zero),
-    "sinh": one(mp.sinh, lambda x: not 88.7 < abs(x) < 89.5, why="torch's cosh overflows in single precision before its value does"),
-    "cosh": one(mp.cosh, lambda x: not 88.7 < abs(x) < 89.5, why="torch's sinh overflows in single precision before its value does"),
-    "tanh": one(mp.tanh),
-    "sech": one(mp.sech, second_cancels=0.5, lost=8),
-    "csch": one(mp.csch, not_zero, second_ulps=12, lost=8, why="three factors"),
-    "coth": one(mp.coth, not_zero, lost=8),
+    "sinh": one(sinh, lambda x: not 88.7 < abs(x) < 89.5, why="torch's cosh overflows in single precision before its value does"),
+    "cosh": one(cosh, lambda x: not 88.7 < abs(x) < 89.5, why="torch's sinh overflows in single precision before its value does"),
+    "tanh": one(lambda x: sinh(x) / cosh(x)),
+    "sech": one(lambda x: 1 / cosh(x), second_cancels=0.5, lost=8),
+    "csch": one(lambda x: 1 / sinh(x), not_zero, second_ulps=12, lost=8, why="three factors"),
+    "coth": one(lambda x: cosh(x) / sinh(x), not_zero, lost=8),
     "asinh": one(mp.asinh),
     "acosh": one(mp.acosh, lambda x: x > 1),
     "atanh": one(mp.atanh, inside),
@@ -237,10 +271,10 @@ REFERENCES: dict[str, Reference] = {
     # activations
     "sigmoid": one(logistic),
     "relu": one(lambda x: x * step(x), not_zero),
-    "softplus": one(lambda x: mp.log(1 + mp.exp(x))),
+    "softplus": one(lambda x: mp.log(1 + exp(x))),
     "silu": one(lambda x: x * logistic(x), cancels=0.3, second_cancels=0.1, lost=1000, why=SMALL),
     "leakyrelu": one(lambda x, scale: x if x > 0 else mp.mpf(scale) * x, not_zero),
-    "elu": one(lambda x, alpha: x if x > 0 else mp.mpf(alpha) * (mp.exp(x) - 1), not_zero),
+    "elu": one(lambda x, alpha: x if x > 0 else mp.mpf(alpha) * (exp(x) - 1), not_zero),
     "gelu": stated(gelu_slope, gelu_bend, ulps=gelu_ulps, second_ulps=lambda x, approximation: 8 + 2 * gelu_ulps(x, approximation), cancels=0.3, second_cancels=0.3, lost=1500,
                 why=SMALL + "; the tanh approximation exponentiates a cubic, and so multiplies its rounding"),
     "hardtanh": one(lambda x, low, high: min(max(x, low), high), lambda x: x not in (-1, 0, 1, 6)),
@@ -281,8 +315,8 @@ REFERENCES: dict[str, Reference] = {
     "beta": Reference(None, lambda a, b: 1e-4 < a < 60 and 1e-4 < b < 60,
                       pairs(a=lambda a, b: beta(a, b) * (mp.psi(0, a) - mp.psi(0, a + b)), b=lambda a, b: beta(a, b) * (mp.psi(0, b) - mp.psi(0, a + b))),
                       ulps=4000, why="beta is the exponential of a difference of logarithms of gamma; " + GAMMA),
-    "xlogy": one(lambda a, b: a * mp.log(b), lambda a, b: b > 0 and b != 1, **ANY),
-    "xlogy_first": one(lambda a, b: mp.log(b), lambda a, b: b > 0, **ANY),
+    "xlogy": one(lambda a, b: a * log(b), lambda a, b: b > 0 and b != 1, **ANY),
+    "xlogy_first": one(lambda a, b: log(b), lambda a, b: b > 0, **ANY),
     "xlogy_second": one(lambda a, b: a / b, lambda a, b: b != 0, **ANY),
     # slopes, for derivatives of derivatives: their own slopes are second derivatives, and their second derivatives third ones
     **{name: one(value, ulps=8, second_ulps=64, second_cancels=1.0, lost=1000, why="a derivative of a derivative") for name, value in {
@@ -292,7 +326,7 @@ REFERENCES: dict[str, Reference] = {
         "asinh_slope": lambda x: 1 / mp.sqrt(1 + x * x),
         "logistic": logistic,
         "logistic_slope": lambda x: logistic(x) * logistic(-x),
-        "tanh_slope": lambda x: mp.sech(x) ** 2,
+        "tanh_slope": lambda x: 1 / cosh(x) ** 2,
     }.items()},
     "bell": one(lambda x: mp.exp(-x * x), near, ulps=8, second_ulps=64, second_cancels=1.0, lost=1e4, why="a derivative of a derivative"),
     "density": one(density, near, ulps=8, second_ulps=64, second_cancels=1.0, lost=1e4, why="a derivative of a derivative"),
@@ -301,7 +335,7 @@ REFERENCES: dict[str, Reference] = {
     "silu_slope": one(lambda x: logistic(x) * (1 + x * logistic(-x)), ulps=8, second_ulps=64, cancels=0.3, second_cancels=1.0, lost=1000, why=SMALL),
     "inverse_length": one(lambda x, n: x**-n, lambda x: 1e-8 < abs(x) < 1e8, ulps=8, second_ulps=16, why="torch's pow has up to 2 units"),
     "norm_root": one(root, lambda x: 1e-8 < x < 1e8, ulps=32, second_ulps=64, why="the exponents are rounded"),
-    "elu_slope": one(lambda x, alpha: mp.mpf(alpha) * mp.exp(x) if x <= 0 else mp.mpf(1), not_zero),
+    "elu_slope": one(lambda x, alpha: mp.mpf(alpha) * exp(x) if x <= 0 else mp.mpf(1), not_zero),
     "atan2_slope": one(lambda a, b: b / (a * a + b * b), lambda a, b: a != 0 and b != 0 and moderate(a, b), ulps=16, second_ulps=128, second_cancels=1e-3,
                        why="a second and a third derivative"),
     "hypot_slope": one(lambda a, b: a / mp.sqrt(a * a + b * b), lambda a, b: a != 0 and b != 0 and moderate(a, b), ulps=8, second_ulps=64, second_cancels=1e-3,

@@ -16,7 +16,7 @@ from ...core.declare import composite, general, public
 from ...core.errors import LabelError, ShapeError, line_of, user_site
 from ...core.labels import described, tidy
 from ...core.operation import padded
-from ...machine.dtypes import HALF, Tensor
+from ...machine.dtypes import HALF, Tensor, broadcast_shapes
 from ...machine.questions import decided
 from ..movement.axes import array, expand_dims, reshape
 from ..neural.softmax import floating
@@ -30,7 +30,7 @@ def _columns_folded(solve: Any, a: Tensor, b: Tensor) -> Tensor:
     """Leading axes that only b has, as more columns: one factorization serves them all."""
     dtype = torch.promote_types(a.dtype, b.dtype)
     if not b.numel():
-        return b.new_empty((*torch.broadcast_shapes(a.shape[:-2], b.shape[:-2]), *b.shape[-2:]), dtype=dtype)
+        return b.new_empty((*broadcast_shapes(a.shape[:-2], b.shape[:-2]), *b.shape[-2:]), dtype=dtype)
     b, extra = b.to(dtype), b.ndim - a.ndim
     if extra <= 0:
         return solve(a.to(dtype), b)

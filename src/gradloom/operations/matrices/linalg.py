@@ -234,7 +234,7 @@ _expm = general("expm", torch.matrix_exp, push=lambda x_dot, x: _direction(x, x_
 
 def _corner(x: Any, d: Any) -> Any:
     """[[x, d], [0, x]], the exponential of which has the derivative of exp at x along d in its upper right."""
-    x, d = (a.expand(torch.broadcast_shapes(x.shape, d.shape)) for a in (x, d))
+    x, d = (a.expand(broadcast_shapes(x.shape, d.shape)) for a in (x, d))
     return torch.cat([torch.cat([x, d], -1), torch.cat([torch.zeros_like(x), x], -1)], -2)
 
 

@@ -11,7 +11,7 @@ from ...core.array import dlarray, labels_of, raw
 from ...core.declare import discrete, general, multilinear, public
 from ...core.errors import ShapeError, line_of, user_site
 from ...core.labels import described
-from ...machine.dtypes import Tensor, differentiable
+from ...machine.dtypes import Tensor, broadcast_shapes, differentiable
 from ..elementwise.arithmetic import astype, conj
 from ..movement.axes import array, expand_dims, fresh, permute_dims, reshape
 from .reduction import arguments, sum, without_trace
@@ -58,7 +58,7 @@ def _spread(y_bar: Any, place: Any, n: int) -> Any:
 
 def _gather_kernel(x: Tensor, place: Tensor) -> Tensor:
     place = raw(place)
-    shape = torch.broadcast_shapes(x.shape[:-1], place.shape[:-1])
+    shape = broadcast_shapes(x.shape[:-1], place.shape[:-1])
     return x.expand(*shape, x.shape[-1]).gather(-1, place.expand(*shape, 1)).squeeze(-1)
 
 
