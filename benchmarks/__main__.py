@@ -16,8 +16,8 @@ from pathlib import Path
 
 NAMES = ["rosenbrock", "digits_step", "h1", "h2", "h3", "elements", "jacobian_axis", "h4", "h5", "w4", "pinn",
          "h6", "h6_large", "h6_cold", "h6_large_cold", "h7", "h8", "h9", "h10", "adam_update",
-         "checkpoint", "gmm", "per_sample", "architectures", "image_reading", "trainnet_step", "resnet", "lstm", "gpt",
-         "predict_chain", "operations"]
+         "adam_loop", "checkpoint", "gmm", "hand", "per_sample", "architectures", "image_reading", "trainnet_step",
+         "small_step", "resnet", "lstm", "lstm_loop", "gpt", "predict_chain", "operations"]
 
 
 def arguments() -> argparse.Namespace:

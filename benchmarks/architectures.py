@@ -4,8 +4,9 @@ memory.
 The Jacobian of three outputs by all parameters, in evaluation mode, against torch.func.jacrev of functional_call;
 gradients of 64 losses, sample by sample, against vmap(grad). Forward pass and trace are timed too. Values are compared
 first, in double precision: a relu that rounding turns is no mistake. "dense" writes what torch gives, an array for each
-parameter; "as factors" is the structured Jacobian. Memory is the peak of what torch's allocator gave out during one
-call. What takes more than LIMIT seconds is given up. Alone:
+parameter; "as factors" is the structured Jacobian; "accelerated" is the same function in dlaccelerate, replayed, which
+a way that is not is told apart from. Memory is the peak of what torch's allocator gave out during one call. What takes
+more than LIMIT seconds is given up. Alone:
 python -m benchmarks.architectures [names] [--seconds s] [--threads n] [--explain].
 """
 from __future__ import annotations
@@ -33,6 +34,7 @@ from .report import aligned, duration, number
 LIMIT = 30  # seconds of a first call, after which what is slower is given up
 DEAREST, MEDIAN, MEMORY = 1.1, 0.7, 1.2  # targets of Jacobians: each, in the middle, and of memory
 FACTORS, MATRIX = 0.5, 1.0  # targets of gradients per sample
+REPLAYED, CALLS = "accelerated", 8  # what is so must be replayed after as many calls
 SHARE = 10  # of the seconds for a contender, what one architecture gets
 # relative to the largest entry of a part; Llama and T5 normalize in single precision whatever they are given
 TOLERANCE = 1e-5
@@ -47,6 +49,7 @@ class Way:
     call: Callable[[], Any]
     arrays: Callable[[Any], dict[str, torch.Tensor]]
     target: float | None = None
+    replayed: Any = None  # the accelerated function
     first: float | None = None
     least: float | None = None
     memory: int | None = None
@@ -80,15 +83,29 @@ def parts(J: Any) -> dict[str, torch.Tensor]:
     return {joined(key): torch.as_tensor(J[key].dense().numpy()) for key in J.columns}
 
 
-def split(J: Any, matrix: Any) -> dict[str, torch.Tensor]:
+def tensors(arrays: Any) -> dict[str, torch.Tensor]:
+    return {joined(key): torch.as_tensor(x.numpy()) for key, x in arrays.items()}
+
+
+def split(matrix: Any, columns: Any) -> dict[str, torch.Tensor]:
     """The columns of a matrix by parameters."""
     whole = torch.as_tensor(matrix.numpy())
-    return {joined(key): whole[:, at] for key, at in J.columns.items()}
+    return {joined(key): whole[:, at] for key, at in columns.items()}
 
 
 def typed(made: tuple[torch.nn.Module, torch.Tensor], dtype: torch.dtype) -> tuple[torch.nn.Module, torch.Tensor]:
     module, x = made
     return varied(module).to(dtype), x.to(dtype) if x.is_floating_point() else x
+
+
+def both(name: str, function: Callable[..., Any], given: tuple[Any, ...],
+         arrays: Callable[[Any], dict[str, torch.Tensor]], target: float | None) -> list[Way]:
+    """A function in dlfeval, plain and accelerated."""
+    import gradloom as gl
+
+    fast = gl.dlaccelerate(function)
+    return [Way(name, lambda: gl.dlfeval(function, *given), arrays, target),
+            Way(f"{name}, {REPLAYED}", lambda: gl.dlfeval(fast, *given), arrays, target, fast)]
 
 
 def jacobian_ways(model: Model, dtype: torch.dtype) -> list[Way]:
@@ -100,17 +117,17 @@ def jacobian_ways(model: Model, dtype: torch.dtype) -> list[Way]:
     module, x = typed(model.make(), dtype)
     parameters = {name: p.detach() for name, p in module.named_parameters()}
     theirs = jacrev(lambda p: functional_call(module, p, (x,)))
-    net, given = from_torch(module), gl.dlarray(x)
 
-    def factors() -> Any:
-        return gl.dlfeval(lambda net, x: gl.dljacobian(net(x), net.learnables), net, given)
+    def factors(net: Any, x: Any) -> Any:
+        return gl.dljacobian(net(x), net.learnables)
 
-    def dense() -> Any:
-        J = factors()
-        return {joined(key): J[key].dense()._value for key in J.columns}
+    def dense(net: Any, x: Any) -> Any:
+        J = factors(net, x)
+        return {key: J[key].dense() for key in J.columns}
 
-    return [Way("torch jacrev", lambda: theirs(parameters), dict), Way("dense", dense, dict, DEAREST),
-            Way("as factors", factors, parts)]
+    given = from_torch(module), gl.dlarray(x)
+    return [Way("torch jacrev", lambda: theirs(parameters), dict), *both("dense", dense, given, tensors, DEAREST),
+            *both("as factors", factors, given, parts, None)]
 
 
 def sample_ways(model: Model, dtype: torch.dtype) -> list[Way]:
@@ -123,17 +140,18 @@ def sample_ways(model: Model, dtype: torch.dtype) -> list[Way]:
     labels = torch.randint(0, CLASSES, (SAMPLES,))
     parameters = {name: p.detach() for name, p in module.named_parameters()}
     theirs = vmap(grad(lambda p, x, label: functional_call(module, p, (x[None], label[None]))[0]), (None, 0, 0))
-    net, given, classes = from_torch(module), gl.dlarray(x), gl.dlarray(labels)
 
-    def factors() -> Any:
-        return gl.dlfeval(lambda net, x, labels: gl.dljacobian(net(x, labels), net.learnables), net, given, classes)
+    def factors(net: Any, x: Any, labels: Any) -> Any:
+        return gl.dljacobian(net(x, labels), net.learnables)
 
-    def matrix() -> Any:
-        J = factors()
-        return J, J.matrix()
+    def matrix(net: Any, x: Any, labels: Any) -> Any:
+        return factors(net, x, labels).matrix()
 
+    given = from_torch(module), gl.dlarray(x), gl.dlarray(labels)
+    columns = gl.dlfeval(factors, *given).columns
     return [Way("torch vmap(grad)", lambda: theirs(parameters, x, labels), dict),
-            Way("as a matrix", matrix, lambda made: split(*made), MATRIX), Way("as factors", factors, parts, FACTORS)]
+            *both("as a matrix", matrix, given, lambda found: split(found, columns), MATRIX),
+            *both("as factors", factors, given, parts, FACTORS)]
 
 
 # ----- measuring ------------------------------------------------------------------------------------------------------
@@ -168,13 +186,29 @@ def peak(call: Callable[[], Any]) -> int:
     return highest
 
 
+def settled(way: Way) -> Any:
+    """What a way gives when it does what it will do from then on: an accelerated function is replayed, by the executor
+    that stays."""
+    fast, end = way.replayed, time.perf_counter() + LIMIT
+    result = way.call()
+    if fast is not None:
+        for _ in range(CALLS):
+            way.call()
+        while any(word in fast.explain() for word in ("being compiled", "on trial")) and time.perf_counter() < end:
+            way.call()
+        hits, result = fast.hit_rate, way.call()
+        if fast.hit_rate <= hits:
+            raise AssertionError(f"it is not replayed: {fast.why_not}")
+    return result
+
+
 def compared(ways: list[Way]) -> None:
     """Says of each way where it fails or differs from the first."""
     expected: dict[str, torch.Tensor] = {}
     for way in ways:
         try:
             with at_most(LIMIT):
-                found = way.arrays(way.call())
+                found = way.arrays(settled(way))
             expected = expected or found
             if list(found) != list(expected):
                 raise AssertionError(f"parameters {[*found]} instead of {[*expected]}")
@@ -197,6 +231,7 @@ def measured(model: Model, ways: Callable[[Model, torch.dtype], list[Way]], seco
             start = time.perf_counter()
             way.call()
             way.first = time.perf_counter() - start
+            settled(way)
     timed = {id(way): Measurement(way.name, "", None, run=way.call) for way in result.ways if not way.failure}
     gc.collect()
     gc.freeze()
@@ -228,37 +263,42 @@ def shown(results: list[Result]) -> str:
     return aligned(["model", "way", "minimum", "first call", "ratio", "peak memory", "ratio", "result"], rows)
 
 
-def summary(results: list[Result], ratio_of: Callable[[Result, Way], float | None], what: str) -> str:
-    """The middle and the worst of the dense Jacobians."""
-    found = {r.name: ratio_of(r, way) for r in results for way in r.ways[1:2]}
-    known = {name: x for name, x in found.items() if x is not None}
+def summary(results: list[Result], ratio_of: Callable[[Result, Way], float | None], name: str, targets: str) -> str:
+    """The middle and the worst of the ways of a name."""
+    found = {r.name: ratio_of(r, way) for r in results for way in r.ways if way.name == name}
+    known = {model: x for model, x in found.items() if x is not None}
     if not known:
-        return f"{what}: none."
-    worst = max(known, key=lambda name: known[name])
-    absent = f", without {', '.join(name for name in found if name not in known)}" if len(known) < len(found) else ""
-    return f"{what}: median {median(known.values()):.2f}, worst {known[worst]:.2f} ({worst}){absent}."
+        return f"{name}: none."
+    worst = max(known, key=lambda model: known[model])
+    absent = f", without {', '.join(model for model in found if model not in known)}" if len(known) < len(found) else ""
+    return f"{name} ({targets}): median {median(known.values()):.2f}, worst {known[worst]:.2f} ({worst}){absent}."
+
+
+def tables(jacobians: list[Result], samples: list[Result]) -> list[str]:
+    """Both tables, and summaries of the first."""
+    sections = [shown(results) for results in (jacobians, samples) if results]
+    if jacobians:
+        sections[1:1] = [summary(jacobians, ratio_of, name, targets) for ratio_of, targets in
+                         ((Result.ratio, f"time; targets: median {MEDIAN}, worst {DEAREST}"),
+                          (Result.memory_ratio, f"peak memory; target: worst {MEMORY}"))
+                         for name in ("dense", f"dense, {REPLAYED}")]
+    return sections
 
 
 def told(seconds: float, names: list[str] | None = None) -> str:
     """Both tables and their summaries, as Markdown."""
     warnings.filterwarnings("ignore", module="transformers")
     start, busy = time.perf_counter(), busy_elsewhere()
-    sections = []
+    found: list[list[Result]] = []
     for models, ways in ((ARCHITECTURES, jacobian_ways), (SAMPLED, sample_ways)):
-        results = []
+        found.append([])
         for model in models:
             if not names or model.name in names:
                 print(f"\r{model.name:40}", end="", file=sys.stderr, flush=True)
-                results.append(measured(model, ways, seconds))
-        if results:
-            sections.append(shown(results))
-        if results and models is ARCHITECTURES:
-            sections += [summary(results, Result.ratio, f"Time of dense Jacobians (targets: median {MEDIAN}, worst "
-                                 f"{DEAREST})"),
-                         summary(results, Result.memory_ratio, f"Peak memory (target: worst {MEMORY})")]
+                found[-1].append(measured(model, ways, seconds))
     print("\r", end="", file=sys.stderr)
     elsewhere = (busy_elsewhere() - busy) / (time.perf_counter() - start) / (os.cpu_count() or 1)
-    return "\n\n".join([*sections, f"Other processes used {max(0.0, elsewhere):.0%} of the machine."])
+    return "\n\n".join([*tables(*found), f"Other processes used {max(0.0, elsewhere):.0%} of the machine."])
 
 
 def explained(names: list[str]) -> str:
@@ -300,4 +340,7 @@ if __name__ == "__main__":
     parser.add_argument("--explain", action="store_true", help="count the nodes of the traces instead")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
+    import gradloom
+
+    gradloom.keep_memory()  # as the whole table's process does
     print(explained(given.names) if given.explain else told(given.seconds / SHARE, given.names))

@@ -79,7 +79,7 @@ def train(net, training, held_out, **changes):
     """The trained network, and what trainnet tells about the run."""
     options = gl.TrainingOptions("sgdm", **{
         "initial_learn_rate": 0.001, "max_epochs": 4, "mini_batch_size": 8, "shuffle": "every-epoch",
-        "validation_data": held_out, "validation_frequency": 62, "metrics": "accuracy",
+        "validation_data": held_out, "validation_frequency": 63, "metrics": "accuracy",
         "output_network": "last-iteration", "verbose": False, **changes})
     return gl.trainnet(training, net, "crossentropy", options)
 

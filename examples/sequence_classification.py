@@ -3,8 +3,8 @@
     python examples/sequence_classification.py [--output FOLDER]
 
 Sines, triangles, squares and sawteeth, of any frequency, phase and height, under noise, 30 to 80 samples long. Each
-mini-batch is padded with zeros to its longest. So that the padding changes nothing, each sequence comes with a mask: as
-many ones, which are padded with zeros as well. The network says one class at the end of a sequence. But it carries its
+mini-batch is padded to its longest, and the padding changes nothing: the network is told where each sequence ends. It
+says one class at the end of a sequence. But it carries its
 state from call to call: the trained network can listen to one sample after the other, and say after each what it
 believes. Squares and sawteeth it soon knows; sines and triangles are hard to tell apart under noise. """
 import numpy as np
@@ -20,38 +20,38 @@ WAVES = {
     "sawtooth": lambda turn: 2 * (turn % 1) - 1,
 }
 NAMES = list(WAVES)
-FORMATS = ["BTC", "BT"]
+FORMAT = "BTC"
 
 
 def waves(count, noise, rng):
-    """A list of (sequence, mask, name)."""
+    """A list of (sequence, name)."""
     found = []
     for k in range(count):
         name = NAMES[k % len(NAMES)]
         turn = np.arange(rng.integers(30, 81)) * rng.uniform(0.04, 0.09) + rng.uniform()
         wave = rng.uniform(0.7, 1.3) * WAVES[name](turn) + noise * rng.standard_normal(len(turn))
-        found.append((wave[:, None].astype("float32"), np.ones(len(turn), "float32"), name))
+        found.append((wave[:, None].astype("float32"), name))
     return found
 
 
 def network():
-    layers = [L.LSTM(48, output_mode="last", has_mask_input=True), L.FullyConnected(len(WAVES)), L.Softmax()]
-    return gl.dlnetwork(layers, gl.Layout((1, 1, 1), "BTC"), gl.Layout((1, 1), "BT"))
+    layers = [L.SequenceInput(1), L.LSTM(48, output_mode="last"), L.FullyConnected(len(WAVES)), L.Softmax()]
+    return gl.dlnetwork(layers)
 
 
 def train(net, data, epochs):
     options = gl.TrainingOptions(
         "adam", initial_learn_rate=0.01, learn_rate_schedule=gl.cosine_learn_rate(period=epochs + 1), max_epochs=epochs,
         mini_batch_size=128, shuffle="every-epoch", gradient_threshold=1.0, metrics="accuracy",
-        input_data_formats=FORMATS, verbose=False)
+        input_data_formats=FORMAT, verbose=False)
     return gl.trainnet(data, net, "crossentropy", options)
 
 
 def beliefs(net, sequence):
     """The scores after each sample of one sequence: the network's state goes from call to call."""
-    net, there, scores = net.reset_state(), gl.dlarray([[1.0]], "BT", dtype="float32"), []
+    net, scores = net.reset_state(), []
     for sample in sequence:
-        score, state = net.predict(gl.dlarray(sample[None, None], "BTC"), there, return_state=True)
+        score, state = net.predict(gl.dlarray(sample[None, None], "BTC"), return_state=True)
         net = net.replace(state=state)
         scores.append(score.numpy()[0])
     return np.array(scores)
@@ -61,8 +61,8 @@ def main(output, count=3000, epochs=12, noise=0.2):
     gl.rng(0)
     net, info = train(network(), waves(count, noise, np.random.default_rng(0)), epochs)
     held_out = waves(1000, noise, np.random.default_rng(1))
-    names = [name for _, _, name in held_out]
-    scores = gl.minibatchpredict(net, held_out, mini_batch_size=250, input_data_formats=FORMATS)
+    names = [name for _, name in held_out]
+    scores = gl.minibatchpredict(net, held_out, mini_batch_size=250, input_data_formats=FORMAT)
     found = gl.scores2label(scores, info.class_names)
     accuracy = np.mean(np.array(found) == names)
     print(f"{len(info.training['loss'])} steps in {info.training['time'][-1]:.0f} s: accuracy in training "

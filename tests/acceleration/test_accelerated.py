@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import gc
 import logging
 import threading
@@ -134,6 +135,17 @@ def test_a_training_loop_with_states_updates_and_random_numbers():
         results.append([losses, net, gl.rand(3)])
     same(results[1], results[0])
     assert fun.hit_rate > 50, fun.explain()
+
+
+Sample = collections.namedtuple("Sample", "x t")
+
+
+def test_a_named_tuple_is_an_argument_like_any_other():
+    fast = gl.dlaccelerate(lambda sample, w: gl.dlgradient(gl.mse(w * sample.x, sample.t, data_format="B"), w))
+    for _ in range(6):
+        sample, w = Sample(*[gl.dlarray(rng.standard_normal(3)) for _ in range(2)]), gl.dlarray(rng.standard_normal())
+        same(gl.dlfeval(fast, sample, w), gl.dlfeval(fast.function, sample, w))
+    assert fast.hit_rate > 40
 
 
 def test_shapes_types_labels_and_options_are_kinds_of_their_own():

@@ -243,3 +243,17 @@ def test_printing():
     assert "float16" in repr(gl.dlarray([1], dtype="float16")) and "1.+2.j" in repr(gl.dlarray([1 + 2j]))
     with np.printoptions(precision=2):
         assert "0.33" in repr(gl.dlarray([1 / 3])) and "0.333" not in repr(gl.dlarray([1 / 3]))
+
+
+def test_pythons_round_and_divmod():
+    x = gl.dlarray([1.256, -2.5, 3.5], "C")
+    for decimals in (None, 0, 1, 2, -1):
+        found = round(x, decimals) if decimals is not None else round(x)
+        np.testing.assert_allclose(np.asarray(found), np.round(np.asarray(x), decimals or 0))
+        assert found.dims == "C"
+    whole = round(gl.dlarray(1234, dtype="int64"), -2)
+    assert whole.item() == 1200 and whole.dtype is torch.int64 and round(gl.dlarray(7, dtype="int64"), 2).item() == 7
+    for a, b in ((x, 2), (7, x), (x, x * 1.5), (np.array([5.0, 6.0, 7.0]), gl.stripdims(x))):
+        found, expected = divmod(a, b), np.divmod(np.asarray(a), np.asarray(b))
+        np.testing.assert_allclose([np.asarray(part) for part in found], expected)
+    assert gl.dlfeval(lambda x: gl.dlgradient(gl.sum(divmod(x, 2.0)[1] + round(x, 1)), x), x).tolist() == [1, 1, 1]

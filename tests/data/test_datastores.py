@@ -224,6 +224,8 @@ def test_transform(folder):
         gl.minibatchqueue(images.transform(lambda image: image), 4).next()
     assert any("0.png" in note for note in caught.value.__notes__)
     noisy = images.transform(lambda image, label: (image + gl.extractdata(gl.rand(image.shape)), label))
+    twice = noisy.transform(lambda image, label: (image - gl.extractdata(gl.rand(image.shape)), label))
+    assert len(np.unique(np.round(twice[0][0] - images[0][0], 6))) == images[0][0].size  # another draw, and not the first again
     assert all(np.array_equal(a, b) for (a, _), (b, _) in zip(noisy, noisy, strict=True))
     passes = [np.array(x) for queue in [gl.minibatchqueue(noisy, 16, seed=1)] for _ in range(2) for x, _ in queue]
     assert not np.array_equal(*passes)

@@ -8,6 +8,9 @@ from operation_table import CHECKED
 
 import gradloom as gl
 from gradloom import dlarray
+from gradloom.blocks.block import identity
+from gradloom.blocks.dense import dense
+from gradloom.derivatives.walks.pull import pull
 
 OF_REAL_ARRAYS = ("crossentropy", "ctc")  # of complex ones their recorded walk is refused
 
@@ -46,3 +49,20 @@ def test_a_mark_changes_nothing_where_all_is_finite(name, kind):
             torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9, msg=lambda m, case=case: f"{case}: {m}")
         checked += 1
     assert checked or kind == "complex", f"{name}: nothing was checked"
+
+
+@pytest.mark.parametrize("zeros", [True, False])
+def test_a_structured_walk_backwards_takes_0_times_infinity_as_0(zeros):
+    """What was not selected is walked through once more only where something is not finite."""
+    x, w = torch.tensor([[0.0, 1.0, 4.0], [2.0, 0.0, 3.0]]).double() + (not zeros), dlarray([[1.0, -2.0, 0.5]])
+
+    def run(x):
+        u = gl.sum(gl.where(x > 0, gl.sqrt(x), 0.0) * w, axis=-1)
+        (bar,) = pull({u._node: identity(u.shape, u.dtype, "cpu")}, [x._node], values_of=lambda node: node.values)
+        assert x._node.trace.guarded
+        return dense(bar)
+
+    expected = torch.zeros(2, 3, 2).double()  # the Block is of x by u
+    for k in range(2):
+        expected[k, :, k] = torch.where(x[k] > 0, w._value[0] / (2 * x[k].sqrt()), 0.0)
+    torch.testing.assert_close(gl.dlfeval(run, dlarray(x)), expected)

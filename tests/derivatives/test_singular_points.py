@@ -133,6 +133,13 @@ INVERSES = {
 }
 
 
+@pytest.mark.parametrize("f", [lambda x: 0 * gl.sqrt(x), lambda x: gl.sqrt(x) ** 0, lambda x: 0.0 * gl.log(x) + x * 0], ids=["0 * sqrt", "sqrt ** 0", "0 * log"])
+def test_the_number_zero_times_an_infinite_slope_is_nan_in_every_walk(f):
+    """Rows along an axis too: what they know of structure says where a direction goes, not that a factor is 0."""
+    for way, numbers in walks(f, [np.array([0.0, 1.0])], 0, False).items():
+        assert np.isnan(numbers[0]) and numbers[1] == 0, way
+
+
 @pytest.mark.parametrize("name", INVERSES)
 def test_a_silent_zero_is_no_answer(name):
     """Each is x (or |x|): its slope at 0 may be undefined to a walk, but is not 0; a selection says that it counts for nothing."""
@@ -332,13 +339,13 @@ def test_zeros_that_no_structure_proves_stay(monkeypatch, error):
     rows = lambda x: gl.dlfeval(lambda x: gl.extractdata(gl.dljacobian(gl.sqrt(x), x, 0)), x)
     assert np.array_equal(rows(x), [[math.inf, 0], [0, 0.25]])
 
-    def failing(u, x):
+    def failing(u, x, **options):
         raise error("it takes data")
 
     monkeypatch.setattr(structural_zeros, "remembered", lambda kind, u, x, find: find())
     monkeypatch.setattr(structural_zeros, "structure", failing)
     assert np.array_equal(rows(x), [[math.inf, 0], [math.nan, 0.25]], equal_nan=True)
-    monkeypatch.setattr(structural_zeros, "structure", lambda u, x: None.terms)
+    monkeypatch.setattr(structural_zeros, "structure", lambda u, x, **options: None.terms)
     with pytest.raises(AttributeError):
         rows(x)
     monkeypatch.undo()

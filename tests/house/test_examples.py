@@ -174,9 +174,8 @@ def test_a_closed_loop_hears_itself(example, tmp_path):
 def test_beliefs_end_with_the_classification(example, tmp_path):
     found = example.main(tmp_path, count=64, epochs=1)
     assert drawn(tmp_path)
-    data = [(x, np.ones(len(x), "float32")) for x in found["heard"]]
-    assert len({len(x) for x, _ in data}) > 1  # so that there is padding
-    scores = gl.minibatchpredict(found["network"], data, input_data_formats=example.FORMATS)
+    assert len({len(x) for x in found["heard"]}) > 1  # so that there is padding
+    scores = gl.minibatchpredict(found["network"], found["heard"], input_data_formats=example.FORMAT)
     np.testing.assert_allclose([told[-1] for told in found["told"]], scores, atol=1e-6)
 
 

@@ -211,18 +211,24 @@ def test_scipys_ufuncs_record_without_a_switch():
     from scipy import special
 
     draw = np.random.default_rng(1)
-    for name in ("erf", "erfc", "expit", "logit", "log_expit", "gammaln", "psi", "gamma", "erfinv", "erfcx", "ndtr", "entr"):
+    for name in ("erf", "erfc", "expit", "logit", "log_expit", "gammaln", "psi", "gamma", "erfinv", "erfcx", "ndtr", "entr",
+                 "ndtri", "exp10", "erfi", "dawsn", "exp1", "expi", "cbrt"):
         check(getattr(special, name), getattr(special, name), [draw.uniform(0.2, 0.8, (2, 3))])
-    for name in ("j0", "j1", "y0", "y1", "k0", "k1", "rgamma"):
+    for name in ("j0", "j1", "y0", "y1", "k0", "k1", "k0e", "k1e", "rgamma", "log_ndtr"):
         check(getattr(special, name), getattr(special, name), [draw.uniform(0.2, 3.8, (2, 3))])
     check(special.rgamma, special.rgamma, [np.array([-2.3, -0.4, 0.49, 0.51, 7.0])])
-    for name in ("xlogy", "rel_entr", "beta", "betaln", "xlog1py"):
+    check(special.log_ndtr, special.log_ndtr, [np.array([-40.0, -3.0, -1.0, -0.999, 0.0, 5.0])])
+    for name in ("boxcox", "boxcox1p"):
+        check(lambda x, name=name: getattr(special, name)(x, 0.0), lambda x, name=name: getattr(special, name)(x, 0.0), [draw.uniform(0.2, 0.8, (3,))])
+    check(lambda x: special.pseudo_huber(0.0, x), lambda x: special.pseudo_huber(0.0, x), [draw.uniform(0.2, 0.8, (3,))])
+    for name in ("xlogy", "rel_entr", "beta", "betaln", "xlog1py", "kl_div", "huber", "pseudo_huber", "boxcox", "boxcox1p"):
         check(getattr(special, name), getattr(special, name), [draw.uniform(0.2, 0.8, (2, 3)), draw.uniform(0.2, 0.8, (3,))])
 
 
 @pytest.mark.parametrize(("name", "first"), [
     ("jv", [1.5]), ("jv", [np.array([0.0, 1.0, 2.5])]), ("yv", [2.0]), ("yn", [2]), ("iv", [0.5]), ("kv", [1.25]), ("kn", [3]),
-    ("gammainc", [2.5]), ("gammainc", [np.array([[0.5], [3.0]])]), ("gammaincc", [1.0]), ("betainc", [0.7, 2.0]), ("betainc", [np.array([2.0, 1.0, 3.0]), 1.5])])
+    ("gammainc", [2.5]), ("gammainc", [np.array([[0.5], [3.0]])]), ("gammaincc", [1.0]), ("betainc", [0.7, 2.0]), ("betainc", [np.array([2.0, 1.0, 3.0]), 1.5]),
+    ("betaincc", [0.7, 2.0]), ("kve", [1.25]), ("hyp0f1", [1.5]), ("hyp1f1", [0.5, 2.0])])
 def test_scipys_functions_of_several_arguments_differentiate_in_the_last(name, first):
     """To second order; their orders and shapes are constants, and refused by name where a derivative in them is asked for."""
     from scipy import special

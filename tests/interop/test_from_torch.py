@@ -194,10 +194,12 @@ def test_embedding_with_integers():
     agree(model, torch.tensor([[1, 2, 2], [6, 0, 1]]))
 
 
-@pytest.mark.parametrize("mode", ["sum", "mean"])
-def test_embedding_bags(mode):
+@pytest.mark.parametrize("padding", [None, 4, 2])
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_embedding_bags(mode, padding):
     seed_torch(0)
-    agree(nn.EmbeddingBag(5, 3, mode=mode), torch.tensor([1, 4, 4, 0, 2]), offsets=torch.tensor([0, 2, 2]))
+    agree(nn.EmbeddingBag(5, 3, mode=mode, padding_idx=padding), torch.tensor([1, 4, 4, 0, 2]), offsets=torch.tensor([0, 2, 2]))
+    agree(nn.EmbeddingBag(5, 3, mode=mode, padding_idx=padding, include_last_offset=True), torch.tensor([4, 4, 0, 2, 4]), offsets=torch.tensor([0, 2, 2, 5]))
 
 
 @pytest.mark.parametrize("batch_first", [True, False])
@@ -512,6 +514,30 @@ def test_a_packed_sequence_is_refused_with_the_way_on():
     for call in (lambda: net(packed), lambda: net.forward(packed), lambda: gl.dlarray(packed), lambda: gl.dlfeval(lambda: net(packed))):
         with pytest.raises(gl.TypeRefused, match="pad_packed_sequence"):
             call()
+
+
+def test_what_was_computed_before_is_made_anew_or_refused():
+    """weight_norm keeps the weights that it computed last as an attribute; one that nobody computes anew would be a constant."""
+    with pytest.warns(FutureWarning):
+        normed = torch.nn.utils.weight_norm(torch.nn.Linear(3, 2).double())
+    x = torch.randn(4, 3, dtype=torch.float64)
+    expected = torch.autograd.grad((normed(x) ** 2).sum(), list(normed.parameters()))
+    net = from_torch(normed)
+    found = gl.dlfeval(lambda net, x: gl.dlgradient(gl.sum(net(x) ** 2), net.learnables), net, gl.dlarray(x))
+    for own, theirs in zip(found.values(), expected, strict=True):
+        torch.testing.assert_close(own._value, theirs)
+
+    class Kept(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = torch.nn.Parameter(torch.ones(3))
+            self.twice = self.w * 2
+
+        def forward(self, x):
+            return x * self.twice
+
+    with pytest.raises(gl.TypeRefused, match=r"was computed from tensors.*test_from_torch.py:\d+: return x \* self.twice"):
+        from_torch(Kept())(gl.ones(3))
 
 
 def test_decorators_that_close_over_descriptions_of_code_are_copied():

@@ -293,14 +293,19 @@ def test_a_value_kept_in_a_global_is_no_silent_constant():
 
 @pytest.mark.parametrize(("start", "words"), [
     (lambda: (k for k in range(3)), "attribute kept"), (lambda: open(__file__), "attribute kept"),  # noqa: SIM115
-
-    (lambda: torch.ones(2, requires_grad=True) * 2, "detach"), (lambda: nn.LazyLinear(2), "module\\(x\\), then from_torch"),
+    (lambda: nn.LazyLinear(2), "module\\(x\\), then from_torch"),
 ])
 def test_what_cannot_be_copied_is_refused_by_name(start, words):
     module = doing(start, lambda s, x: x)()
     with pytest.raises(gl.TypeRefused, match=words):
         from_torch(module)
     getattr(module.kept, "close", lambda: None)()
+
+
+def test_a_kept_tensor_that_was_computed_with_gradients_is_refused_where_it_is_read():
+    net = from_torch(doing(lambda: torch.ones(2, requires_grad=True) * 2, lambda s, x: x * s.kept)())
+    with pytest.raises(gl.TypeRefused, match="detach"):
+        net(gl.dlarray([3.0, 5.0]))
 
 
 def test_a_lazy_module_that_has_run_is_taken():

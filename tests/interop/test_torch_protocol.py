@@ -306,7 +306,7 @@ def test_tensors_that_were_computed_with_gradients_are_refused():
 
 
 def test_what_has_no_operation_says_so():
-    """In a process where the ATen operations are out of reach: the error names the function and the nearest."""
+    """In a process where the ATen operations are out of reach: the error names the function."""
     code = """
 import sys
 import torch, gradloom as gl
@@ -317,7 +317,7 @@ except gl.TypeRefused as error:
     print(error)
 """
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
-    assert "torch.cumulative_trapezoid has no operation" in printed and "'trapezoid'" in printed
+    assert "torch.cumulative_trapezoid has no operation" in printed
 
 
 def test_options_without_an_operation_go_to_the_operations_they_are_made_of(monkeypatch):

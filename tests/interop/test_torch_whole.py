@@ -1,10 +1,13 @@
 """What is answered before torch takes it apart is what torch's own functions give: views and writes through them, results written in place."""
 
+import types
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 import gradloom as gl
+from gradloom.core.trace import ancestors
 from gradloom.interop.torch import from_torch
 from gradloom.interop.torch.aten import whole
 
@@ -90,8 +93,23 @@ def test_views_and_products_do_not_reach_the_dispatch_mode(monkeypatch):
     assert not [f for f in seen if not f.startswith(("aten.mm", "aten.matmul"))]
 
 
+def test_attention_records_its_projections_as_dense_layers():
+    """torch's function is Python of other functions, which are answered one by one."""
+    torch.manual_seed(0)
+    net = from_torch(torch.nn.MultiheadAttention(8, 2, kdim=6, vdim=6).double())
+    x, y = (gl.dlarray(torch.randn(3, 2, n, dtype=torch.float64)) for n in (8, 6))
+
+    def run(net, x, y):
+        found, _ = net(x, y, y)
+        return [node.operation.name for node in ancestors([found._node], 0)]
+
+    names = gl.dlfeval(run, net, x, y)
+    assert names.count("linear") == 4 and names.count("matmul") == 2
+
+
 def test_names_that_are_answered_are_there():
     from gradloom.interop.torch.table import FUNCTIONS
 
+    assert all(hasattr(F, name) and type(getattr(F, name)) is types.FunctionType for name in whole.WRITTEN_OUT)
     assert [name for name in whole.ALIKE if name not in FUNCTIONS] == []
     assert [name for name in whole.INTO.values() if name not in FUNCTIONS] == []

@@ -244,7 +244,7 @@ def test_the_order_keeps_to_the_list_where_it_can():
 
 def test_a_network_of_layers_has_no_options():
     net = gl.dlnetwork([L.FeatureInput(3), L.Tanh()])
-    with pytest.raises(TypeError, match=r"no option output=, at test_network_graphs\.py.*outputs= and return_state="):
+    with pytest.raises(TypeError, match=r"no option output=, at test_network_graphs\.py.*outputs=, return_state= and mask="):
         net.predict(X, output="tanh")
 
 

@@ -464,3 +464,42 @@ def test_layers_in_two_dimensions_need_two():
     for layer in (L.FullyConnected(2), L.Flatten()):
         with pytest.raises(ValueError, match="an axis C or S"):
             gl.dlnetwork([layer], gl.zeros((4, 2), "BT"))
+
+
+def test_predict_is_replayed_with_the_numbers_of_plain_calls():
+    net = gl.dlnetwork([L.FeatureInput(3), L.FullyConnected(4), L.BatchNormalization(), L.ReLU(name="relu"), L.FullyConnected(2)], dtype="float64")
+    rng = np.random.default_rng(0)
+    for _ in range(8):
+        net = net.replace(learnables={key: rng.standard_normal(x.shape) for key, x in net.learnables.items()})
+        x = gl.dlarray(rng.standard_normal((5, 3)), "BC")
+        for found, plain in zip((net(x), *net.predict(x, outputs=["relu"])), (net.predict(x, return_state=True)[0],
+                                                                               net.predict(x, outputs="relu", return_state=True)[0]), strict=True):
+            np.testing.assert_allclose(found, plain, rtol=1e-12)
+            assert found.dims == plain.dims
+    assert "relu" in net._body.fast.explain() or net._body.fast.hit_rate > 50
+
+
+def test_a_layer_that_counts_its_calls_stays_plain(caplog):
+    calls = []
+    net = gl.dlnetwork([L.FeatureInput(3), L.Function(lambda x: calls.append(1) or 2 * x)])
+    before = len(calls)
+    with caplog.at_level("INFO", "gradloom"):
+        for _ in range(6):
+            net(gl.ones(3, "C"))
+    assert len(calls) == before + 6 and sum("stays plain" in r.message for r in caplog.records) == 1
+
+
+def test_predict_in_dlfeval_is_part_of_the_trace():
+    net = gl.dlnetwork([L.FeatureInput(3), L.FullyConnected(1)], dtype="float64")
+    x = gl.dlarray([1.0, 2.0, 3.0], "C")
+    for _ in range(5):
+        g = gl.dlfeval(lambda net: gl.dlgradient(gl.sum(net(x)), net.trainable), net)
+        assert g["fc", "weights"].tolist() == [[1.0, 2.0, 3.0]]
+
+
+def test_recordings_are_left_out_of_copies():
+    net = gl.dlnetwork([L.FeatureInput(3), L.FullyConnected(1)])
+    for _ in range(5):
+        net(gl.ones(3, "C"))
+    again = pickle.loads(pickle.dumps(net))
+    assert np.array_equal(again(gl.ones(3, "C")), net(gl.ones(3, "C")))

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from helpers import node_of, seeded, uniform, variable
 from operation_cases import REAL, Case, is_variable, outputs_of
+from torch.utils._pytree import tree_leaves, tree_map
 
 from gradloom import dlarray, dlfeval, dlgradient, jvp
 from gradloom.blocks.block import identity
@@ -23,6 +24,8 @@ from gradloom.core.tables import PUBLIC
 from gradloom.core.trace import Trace
 from gradloom.derivatives.walks import pull as pulling
 from gradloom.derivatives.walks import push as pushing
+from gradloom.derivatives.walks import tied
+from gradloom.derivatives.walks.stand_ins import stays_real
 
 # ----- walks ------------------------------------------------------------------------------------------------------------
 
@@ -373,3 +376,28 @@ def check_half(case: Case, dtype: Any) -> None:
         for recorded in (False, True):
             traced.push(dots, recorded, lead)  # each result's type is checked there
             traced.pull(bars, recorded, lead)
+
+
+# ----- positions ----------------------------------------------------------------------------------------------------------
+
+
+def positions_of(case: Case) -> list[torch.Tensor]:
+    """The arrays of positions among a case's parameters."""
+    return [v for v in tree_leaves(case.params) if stays_real(v)]
+
+
+def ties_of(case: Case) -> list[Any]:
+    """What is proved of a diagonal cotangent of each variable: diagonal along one axis of the output, or along all."""
+    node = Traced(case).node
+    axes = range(len(node.shape or ()))
+    return [tied._proved(node, k, at) for k, parent in enumerate(node.parents) if parent is not None
+            for at in [*[(a,) for a in axes], tuple(axes)] if at]
+
+
+def check_positions_are_no_ties(case: Case) -> None:
+    """A proof that parts stay apart holds for other positions: turned round, all the same, in order."""
+    found = ties_of(case)
+    for other in (lambda v: v.flip(tuple(range(v.ndim))), lambda v: v.reshape(-1)[-1:].expand(v.numel()).reshape(v.shape).clone(),
+                  lambda v: v.reshape(-1).sort()[0].reshape(v.shape)):
+        moved = tree_map(lambda v, other=other: other(v) if stays_real(v) else v, case.params)
+        assert ties_of(replace(case, params=moved)) == found, f"{case}: what is tied changes with the positions"

@@ -10,6 +10,7 @@ from helpers import drawing, within
 
 import gradloom as gl
 from gradloom import LabelError, ShapeError, dlarray
+from gradloom.operations.neural.convolution import kernels
 
 close = within(1e-10)
 drawn = drawing("convolution")
@@ -274,3 +275,37 @@ def test_pad_takes_numpys_widths():
             gl.pad(gl.dlarray(x), wrong)
     with pytest.raises(gl.ShapeError, match=r"each of the 3 axes"):
         gl.pad(gl.zeros((1, 2, 3)), [(1, 0), (0, 1)])  # the last two? NumPy does not guess either
+
+
+@pytest.mark.parametrize("dtypes", [("float64", "float64"), ("complex128", "float64"), ("float64", "complex128")])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_filters_of_many_images_are_made_in_pieces(monkeypatch, groups, dtypes):
+    """Cotangents of a filter for each of some images, so large that a few are made at a time: those of each image alone."""
+    x, y = (torch.randn(7, 1, *shape, dtype=getattr(torch, dtype), generator=torch.Generator().manual_seed(1))
+            for shape, dtype in zip(((4, 5, 6), (6, 3, 2)), dtypes, strict=True))
+    options = (2, 1), (1, 0), (1, 2), groups, (2, 3)
+    alone = torch.stack([kernels.to_weight(a, b, *options) for a, b in zip(x, y, strict=True)])
+    calls = []
+    monkeypatch.setattr(kernels, "PIECE", 3 * alone[0].numel() * alone.element_size() - 1)
+    monkeypatch.setattr(kernels, "_by_parts", lambda run, a, b, g, plain=kernels._by_parts: calls.append(g) or plain(run, a, b, g))
+    found = kernels.to_weight(x, y, *options)
+    assert len(calls) == 4 and found.dtype is alone.dtype
+    torch.testing.assert_close(found, alone, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [(3, 2), (8, 8), (7, 3)])
+@pytest.mark.parametrize("multiplier", [1, 2])
+@pytest.mark.parametrize("together", [False, True])
+def test_filters_of_one_channel_on_small_images(monkeypatch, size, multiplier, together):
+    """Rows of cotangents of filters of single channels: those of each row alone, by torch's kernel."""
+    stream = torch.Generator().manual_seed(2)
+    x, options = torch.randn(1, 6, *size, dtype=torch.float64, generator=stream), ((2, 1), (1, 2), (1, 2), 6, (3, 2))
+    x = x.to(memory_format=torch.channels_last) if together else x
+    image = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, s, p, d, k in zip(size, *options[:3], options[4], strict=True)]
+    y = torch.randn(3, 1, 6 * multiplier, *image, dtype=torch.float64, generator=stream)
+    alone = torch.stack([kernels.to_weight(x, row, *options) for row in y])
+    made = []
+    monkeypatch.setattr(kernels, "_each_channel", lambda *a, plain=kernels._each_channel: made.append(plain(*a)) or made[-1])
+    found = kernels.to_weight(x, y, *options)
+    assert made[-1] is not None and found.shape == alone.shape
+    torch.testing.assert_close(found, alone, rtol=1e-12, atol=1e-12)

@@ -1,4 +1,4 @@
-"""fullyconnect wherever the channels lie: one node, the same numbers, the same structure."""
+"""fullyconnect wherever the channels lie: one node where they are last or the array is a matrix, the same numbers, the same structure."""
 import numpy as np
 import pytest
 
@@ -27,9 +27,9 @@ def same_numbers():
     gl.rng(0)
 
 
-@pytest.mark.parametrize(("labels", "count"), [("BC", 1), ("CB", 1), ("CT", 1), ("TC", 1), ("SB", 1), ("BS", 1), ("CBT", 3), ("BTC", 3), ("CSB", 2)])
+@pytest.mark.parametrize(("labels", "count"), [("BC", 1), ("CB", 1), ("CT", 1), ("TC", 1), ("SB", 1), ("BS", 1), ("CBT", 3), ("BTC", 1), ("SBTC", 3), ("CSB", 2)])
 @pytest.mark.parametrize("with_bias", [True, False])
-def test_a_dense_layer_on_a_matrix_is_one_node(labels, count, with_bias):
+def test_a_dense_layer_is_one_node(labels, count, with_bias):
     x = drawn(labels, C=3, B=5, T=2, S=4)
     w = gl.randn((2, int(np.prod([x.shape[k] for k in range(x.ndim) if labels[k] in "CS"]))), dtype="float64")
     b = gl.randn((2,), dtype="float64") if with_bias else None

@@ -162,6 +162,18 @@ def test_blocks(operation):
         check_block(case)
 
 
+POSITIONED = [name for name in CHECKED if any(checks.positions_of(case) for case in cases(CHECKED[name]))]
+
+
+@each(POSITIONED)
+def test_where_positions_are_decides_no_tie(operation):
+    """Kept proofs, and recordings that are replayed with other positions, rest on it."""
+    found = [case for case in cases(operation) if checks.positions_of(case)]
+    assert len(POSITIONED) > 8 and found
+    for case in found:
+        checks.check_positions_are_no_ties(case)
+
+
 AMONG = [(name, s) for name in CHECKED for s in SURROUNDINGS if s not in OUTSIDE.get(name, ())]
 
 

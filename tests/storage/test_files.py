@@ -40,7 +40,8 @@ def test_every_type_and_shape_keeps_its_bits(name, shape, path):
     assert bytes(y._value.contiguous().reshape(-1).view(torch.uint8)) == bytes(value.contiguous().reshape(-1).view(torch.uint8))
 
 
-@pytest.mark.parametrize("made", [lambda x: x.T, lambda x: x[::2], lambda x: x.conj(), lambda x: x.conj().T.imag, lambda x: x.expand(3, *x.shape)])
+@pytest.mark.parametrize("made", [lambda x: x.T, lambda x: x[::2], lambda x: x.conj(), lambda x: x.conj().T.imag, lambda x: x.expand(3, *x.shape),
+                                  lambda x: x[0, ::2][:1], lambda x: x.conj().imag[0, 1:2]])
 def test_views_and_lazy_conjugates_are_written_as_they_are(made, path):
     value = made(torch.randn(4, 3, dtype=torch.complex128))
     y = there_and_back(gl.dlarray._made(value, None, None), path)
@@ -96,7 +97,11 @@ def test_a_traced_array_is_saved_as_its_value(path):
 @pytest.mark.parametrize(("thing", "said"), [
     (lambda x: x, "function"), (object(), "of type object"), ({"a": [1, {"b": object}]}, r"\['a'\]\['1'\]\['b'\] is the class object"),
     (torch.nn.Linear(2, 2), "of type Linear"), ({1, 2}, "of type set"), (b"bytes", "of type bytes"), (print, "function print"),
-    (np.array(["text"]), "."), (__import__("collections").OrderedDict(a=1), "OrderedDict"), (__import__("collections").namedtuple("P", "a")(1), "of type P"),
+    ([np.array(["text"])], r"\['0'\] is an array of NumPy's <U4"), (np.arange(3, dtype=np.uint16), "uint16"), (np.uint64(2 ** 63), "uint64"),
+    (np.longdouble(1), "array of NumPy's"), (np.array([None]), "object"), (np.datetime64("2020-01-01"), "datetime64"),
+    ({"a": torch.ones(2, dtype=torch.uint16)}, r"\['a'\] is a tensor .*uint16.*torch.int64"), (torch.ones(2, 2).to_sparse(), "sparse"),
+    (torch.ones(2, device="meta"), "meta"), (torch.ones(2).to(torch.float8_e4m3fn), "float8_e4m3fn"),
+    (__import__("collections").OrderedDict(a=1), "OrderedDict"), (__import__("collections").namedtuple("P", "a")(1), "of type P"),
 ])
 def test_what_files_do_not_hold_is_refused_and_nothing_is_written(thing, said, path):
     path.write_text("kept")

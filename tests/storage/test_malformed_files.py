@@ -142,11 +142,26 @@ def of_the_text(good):
     yield "no checksum", put_together({**header, "__metadata__": {"format": "pt", "gradloom": json.dumps(told)}}, None, data)
     for text in ("", "{}", "[]", "null", "{", '{"version": 1}', '{"version": 2, "tree": 1, "arrays": {}}', '{"version": "1", "tree": 1, "arrays": {}}', '{"version": true, "tree": 1, "arrays": {}}',
                  '{"version": 1, "tree": 1, "arrays": []}', '{"version": 1, "tree": 1, "arrays": {}, "run": "x"}', '{"version": 1, "version": 1}', "[" * 100_000,
-                 '{"version": 1e999, "tree": 1}', "__import__('os')", '{"version": -1}'):
+                 '{"version": 1e999, "tree": 1}', '{"version": 0, "tree": 1, "arrays": {}}', '{"version": -1, "tree": 1, "arrays": {}}', "__import__('os')", '{"version": -1}'):
         yield f"text {text[:30]!r}", put_together(header, text, data)
     for arrays in ({}, {"x": 1}, {name: -1 for name in told["arrays"]}, {name: "0" for name in told["arrays"]}, {name: None for name in told["arrays"]}):
         yield f"checksums {str(arrays)[:20]}", put_together(header, {**told, "arrays": arrays}, data, honest=False)
     yield "nothing speaks of the arrays", put_together(header, {**told, "tree": 1}, data)
+
+
+def lying_types(good):
+    """An array of each type that files have, spoken of as one of each type that arrays have."""
+    widths = {"BOOL": 1, "U8": 1, "I16": 2, "F16": 2, "BF16": 2, "F32": 4, "F64": 8, "U16": 2, "C64": 8}
+    for word, width in widths.items():
+        data = bytes(6 * width)
+        header = {"a": {"dtype": word, "shape": [3, 2], "data_offsets": [0, len(data)]}}
+        for dtype in ("bool", "int16", "float16", "bfloat16", "float32", "complex64", "complex128", "complex32", "uint16"):
+            for kind, more in (("tensor", {}), ("numpy", {}), ("numpy number", {}), ("dlarray", {"labels": None})):
+                tree = {"kind": kind, "array": "a", "dtype": dtype, "shape": [3] if "complex" in dtype else [3, 2], **more}
+                yield f"{word} as {dtype} {kind}", put_together(header, {"version": 1, "tree": tree, "arrays": {}}, data)
+    for shape in ([2 ** 61, 0, 2 ** 61], [0, 2 ** 62 - 1]):
+        tree = {"kind": "dlarray", "array": "a", "dtype": "float32", "shape": shape, "labels": None}
+        yield f"nothing of {shape}", put_together({"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}}, {"version": 1, "tree": tree, "arrays": {}}, b"")
 
 
 VALUES = (None, True, 0, -1, 1.5, 10 ** 20, "", "x", "../x", "__class__", [], [None], [[]], {}, {"kind": "dict", "items": []}, {"kind": "exec"}, {"kind": "function", "name": "eval"})
@@ -231,7 +246,7 @@ def bad_networks(good):
             yield f"function {name}", put_together(header, put(told, (*net, "layers", 3, "options", "function", "name"), name), data)
 
 
-WAYS = [shortened, with_other_bytes, other_kinds, lying_headers, of_the_text, other_trees, bad_networks]
+WAYS = [lying_types, shortened, with_other_bytes, other_kinds, lying_headers, of_the_text, other_trees, bad_networks]
 
 
 def refused(raw, path, **options):

@@ -14,8 +14,12 @@ import torch
 import gradloom as gl
 
 L = gl.layers
-RANK, SIZE = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-ENVIRONMENT = "parallel-cpu" if "RANK" in os.environ else "cpu"
+if "BEGUN_BEFORE" in os.environ:  # by Ray Train, say, which then runs this
+    torch.distributed.init_process_group("gloo")
+    torch.distributed.get_backend = lambda: os.environ["BEGUN_BEFORE"]
+RANK, SIZE = (int(os.environ.get(word, os.environ.get(slurm, default)))
+              for word, slurm, default in (("RANK", "SLURM_PROCID", 0), ("WORLD_SIZE", "SLURM_NTASKS", 1)))
+ENVIRONMENT = "parallel-cpu" if SIZE > 1 else "cpu"
 
 
 def points(count=41):
@@ -60,7 +64,7 @@ def statistics():
     inner = gl.dlnetwork([L.Convolution2d(2, 3), L.BatchNormalization(mean_decay=0.3, variance_decay=0.2), L.Tanh()], initialize=False)
     net = gl.dlnetwork([L.ImageInput((4, 4, 2)), L.Convolution2d(3, 3, padding="same"), L.BatchNormalization(), L.ReLU(), L.Network(inner),
                         L.FullyConnected(3), L.Softmax()], dtype="float64")
-    its = options(max_epochs=3, accumulate=2, mini_batch_size=4, metrics="accuracy", l2_regularization=0.01)
+    its = options(max_epochs=3, accumulate=2, mini_batch_size=4, metrics="accuracy", l2_regularization=0.01, batch_normalization_statistics="population")
     return found(*gl.trainnet(x, t, net, "crossentropy", its), ["loss", "accuracy"])
 
 

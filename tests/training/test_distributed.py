@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import gradloom as gl
+from gradloom.training.distributed.launch import Place, device_of, place_of_this_process
 from gradloom.training.distributed.packing import buckets, packed, unpacked
 
 PROGRAM = Path(__file__).with_name("distributed_program.py")
@@ -20,19 +21,46 @@ pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="th
 
 def environment():
     paths = os.pathsep.join([str(Path(gl.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    return {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE")} | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+    return {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE") and not k.startswith("SLURM")} | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
 
 
-def run(case, folder, size, *more, timeout=240):
+def by_torch(size, port):
+    return [{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(size), "RANK": str(k)} for k in range(size)]
+
+
+def by_slurm(size, port):
+    """What srun says on one node; the port is that of the number of the job."""
+    return [{"SLURM_PROCID": str(k), "SLURM_LOCALID": str(k), "SLURM_NTASKS": str(size), "SLURM_NODEID": "0", "SLURM_JOB_ID": str(20000 * 7 + port - 12000),
+             "SLURM_STEP_TASKS_PER_NODE": str(size), "SLURM_STEP_NODELIST": "localhost"} for k in range(size)]
+
+
+def by_ray(size, port):
+    """What Ray Train says, which begins torch's group before the program runs."""
+    return [{**its, "LOCAL_RANK": its["RANK"], "LOCAL_WORLD_SIZE": str(size), "NODE_RANK": "0", "BEGUN_BEFORE": "gloo"} for its in by_torch(size, port)]
+
+
+def by_ray_with_gpus(size, port):
+    """The same where torch's group sends nothing that is on a CPU."""
+    return [its | {"BEGUN_BEFORE": "nccl"} for its in by_ray(size, port)]
+
+
+def free_port():
+    for port in range(12000 + os.getpid() % 19000, 32000):
+        with socket.socket() as free:
+            try:
+                free.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no free port")
+
+
+def run(case, folder, size, *more, timeout=240, words=by_torch):
     """Run a case in several processes on the loopback (or alone): exit codes and what they said."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     env = environment()
-    if size > 1:
-        env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(size)}
+    its = words(size, free_port()) if size > 1 else [{}]
     started = [subprocess.Popen([sys.executable, str(PROGRAM), case, str(folder), *more], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                env=env | ({"RANK": str(k)} if size > 1 else {})) for k in range(size)]
+                                env=env | its[k]) for k in range(size)]
     try:
         said = [process.communicate(timeout=timeout)[0] for process in started]
     finally:
@@ -111,6 +139,42 @@ def test_torchrun_starts_it(tmp_path):
     for name, expected in alone.items():
         np.testing.assert_allclose(first[name], expected, rtol=1e-12, atol=1e-12, err_msg=name)
         assert first[name].tobytes() == second[name].tobytes(), name
+
+
+@pytest.mark.parametrize("words", [by_slurm, by_ray, by_ray_with_gpus])
+def test_slurm_and_ray_start_it(results, tmp_path, words):
+    codes, said = run("first_order", tmp_path, 2, words=words)
+    assert codes == [0, 0], said
+    for k in range(2):
+        found = dict(np.load(tmp_path / f"first_order_2_{k}.npz"))
+        for name, expected in results("first_order", 2)[k].items():
+            assert found[name].tobytes() == expected.tobytes(), name
+
+
+@pytest.mark.parametrize(("said", "place", "address", "port"), [
+    ({"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "a", "MASTER_PORT": "7"}, (3, 4, 1, 2), "a", "7"),
+    # torchrun inside of a job of Slurm: torch's words count
+    ({"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "a", "MASTER_PORT": "7", "SLURM_PROCID": "0", "SLURM_NTASKS": "1"}, (1, 2, 1, 2), "a", "7"),
+    ({"SLURM_PROCID": "9", "SLURM_NTASKS": "11", "SLURM_LOCALID": "1", "SLURM_NODEID": "2", "SLURM_TASKS_PER_NODE": "4(x2),3", "SLURM_JOB_ID": "20001",
+      "SLURM_JOB_NODELIST": "gpu[003-005]"}, (9, 11, 1, 3), "gpu003", "12001"),
+    ({"SLURM_PROCID": "0", "SLURM_NTASKS": "2", "SLURM_LOCALID": "0", "SLURM_NODEID": "0", "SLURM_STEP_TASKS_PER_NODE": "1(x2)", "SLURM_TASKS_PER_NODE": "8",
+      "SLURM_STEP_NODELIST": "rack[2,4]-n[07-09,11],login", "SLURM_JOB_NODELIST": "other", "MASTER_PORT": "5"}, (0, 2, 0, 1), "rack2-n07", "5"),
+    ({"SLURM_PROCID": "1", "SLURM_NTASKS": "2", "SLURM_LOCALID": "1", "SLURM_JOB_NODELIST": "a.b-c,d", "MASTER_ADDR": "here", "WORLD_SIZE": "99"}, (1, 2, 1, 2), "here", "12000"),
+])
+def test_places_that_the_environment_says(monkeypatch, said, place, address, port):
+    monkeypatch.setattr(os, "environ", dict(said))
+    assert place_of_this_process() == place
+    assert (os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"]) == (address, port)
+
+
+@pytest.mark.parametrize(("place", "gpus", "said", "expected"), [
+    ((5, 8, 1, 4), 4, {}, "cuda:1"), ((5, 8, 1, 4), 3, {}, "cpu"), ((1, 2, 1, 2), 1, {}, "cpu"), ((0, 1, 0, 1), 1, {}, "cuda:0"),
+    ((5, 8, 1, 4), 1, {"SLURM_GPUS_PER_TASK": "1"}, "cuda:0")])
+def test_each_process_has_a_gpu_where_there_are_enough(monkeypatch, place, gpus, said, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(os, "environ", dict(said))
+    assert device_of(Place(*place), "auto") == torch.device(expected)
 
 
 def test_a_run_goes_on_with_another_number_of_processes(tmp_path):

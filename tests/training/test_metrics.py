@@ -47,6 +47,17 @@ def test_many_labels_at_once():
     assert found["recall"] == pytest.approx(referee.recall_score(t, said, average="macro"))
 
 
+@pytest.mark.parametrize("multilabel", [False, True])
+@pytest.mark.parametrize("labels", ["BC", "B"])
+def test_one_score_says_whether(labels, multilabel):
+    """Of a network with one output, whatever the loss; the targets may leave its channel out."""
+    y, t = RNG.random((50, 1)), (RNG.random(50) > 0.4).astype(float)
+    said = y[:, 0] >= 0.5
+    found = over(["accuracy", "precision", "recall", "fscore", "auc"], y, t if labels == "B" else t[:, None], multilabel=multilabel, parts=(20, 30))
+    assert found == pytest.approx({"loss": 0, "accuracy": (said == t).mean(), "precision": referee.precision_score(t, said), "auc": referee.roc_auc_score(t, y[:, 0]),
+                                   "recall": referee.recall_score(t, said), "fscore": referee.f1_score(t, said)})
+
+
 def test_equal_scores_count_half():
     y = np.round(RNG.random((50, 1)), 1)
     t = (RNG.random((50, 1)) > 0.5).astype(float)

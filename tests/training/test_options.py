@@ -4,6 +4,7 @@ import importlib.util
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import gradloom as gl
@@ -70,11 +71,28 @@ def test_defaults_are_matlabs(solver, expected):
     ("sgdm", {"shuffle": "every epoch"}, "did you mean 'every-epoch'"),
     ("sgdm", {"momentum": 1}, "momentum is a number from 0 to below 1"),
     ("sgdm", {"verbose": 1}, "verbose is True or False, not 1"),
+    ("sgdm", {"learn_rate_schedule": "cosin"}, "did you mean 'cosine'"),
+    ("sgdm", {"learn_rate_schedule": ["warmup", "cosin"]}, "did you mean 'cosine'"),
+    ("sgdm", {"learn_rate_schedule": [["warmup"], "cosine"]}, "a name, a function of"),
+    ("sgdm", {"metrics": ["acuracy"]}, "did you mean 'accuracy'"),
+    ("sgdm", {"execution_environment": "tpu"}, "execution_environment is \"auto\".*not 'tpu'; did you mean 'gpu'"),
+    ("sgdm", {"execution_environment": "parallel-tpu"}, "did you mean 'parallel-cpu'"),
+    ("sgdm", {"input_data_formats": ["BC", "BQ"]}, "of the letters S, C, B, T, U"),
+    ("sgdm", {"max_epochs": float("inf")}, "max_epochs is a whole number"),
     ("sgdm", {"output_network": "best-validation"}, "needs data to validate with"),
     ("sgdm", {"resume": True}, "write checkpoint_path="), ("sgdm", {"output_function": 3}, "a function, or None")])
 def test_what_is_wrong_is_said(solver, given, message):
     with pytest.raises(gl.TypeRefused, match=message):
         gl.TrainingOptions(solver, **given)
+
+
+def test_numbers_of_numpy_are_numbers():
+    options = gl.TrainingOptions("sgdm", max_epochs=np.int64(3), mini_batch_size=np.float64(10), accumulate=2.0, verbose=np.bool_(False),
+                                 initial_learn_rate=np.float32(0.5), validation_patience=np.int32(4), sequence_length=np.int64(5))
+    assert {name: (type(getattr(options, name)), getattr(options, name)) for name in (
+        "max_epochs", "mini_batch_size", "accumulate", "verbose", "initial_learn_rate", "validation_patience", "sequence_length")} == {
+        "max_epochs": (int, 3), "mini_batch_size": (int, 10), "accumulate": (int, 2), "verbose": (bool, False),
+        "initial_learn_rate": (float, 0.5), "validation_patience": (int, 4), "sequence_length": (int, 5)}
 
 
 def test_options_are_a_value():

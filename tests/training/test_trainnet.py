@@ -1,6 +1,7 @@
 """trainnet: sums that are divided once, solvers, validation, ends, and the same bits twice."""
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from helpers import stream
@@ -112,6 +113,33 @@ def test_targets_of_every_kind_give_the_same():
     assert runs[0][1].class_names is None and list(runs[2][1].class_names) == ["ant", "bee", "cat"]
 
 
+NUMBERS = RNG.integers(0, 3, 57)
+
+
+@pytest.mark.parametrize("given", [
+    NUMBERS, NUMBERS.astype("int32"), NUMBERS.astype("uint8"), NUMBERS > 0, NUMBERS[:, None], NUMBERS.astype(float), list(map(int, NUMBERS)),
+    list(map(float, NUMBERS)), gl.dlarray(NUMBERS.astype(float), "B"), gl.dlarray(NUMBERS.astype(float)), torch.tensor(NUMBERS)], ids=str)
+@pytest.mark.parametrize("loss", ["mse", "binary-crossentropy", lambda y, t: gl.mse(y, t)])
+def test_one_number_for_each_observation_is_one_channel(given, loss):
+    """Targets of a loss that compares numbers, of whatever type; metrics take them alike."""
+    binary = loss == "binary-crossentropy"
+    if binary and getattr(given, "dims", ""):  # class indices, as their labels say
+        with pytest.raises(gl.ShapeError, match="a target for every class, not class indices"):
+            gl.trainnet(RNG.normal(size=(57, 4)), given > 0, gl.dlnetwork([L.FeatureInput(4), L.FullyConnected(1), L.Sigmoid()]), loss, options())
+        return
+    if binary:
+        given = [x > 0 for x in given] if isinstance(given, list) else given > 0
+    x, truth = RNG.normal(size=(57, 4)), np.asarray(given, dtype=float).reshape(57)
+    gl.rng(1)
+    net = gl.dlnetwork([L.FeatureInput(4), L.FullyConnected(1), *([L.Sigmoid()] if binary else [])], dtype="float64")
+    y = np.asarray(net.predict(gl.dlarray(x, "BC")))[:, 0]
+    names = ["accuracy", "auc"] if binary else ["rmse", "rsquared"]
+    _, info = gl.trainnet(x, given, net, loss, options(mini_batch_size=57, max_epochs=1, metrics=names, shuffle="never"))
+    expected = -np.log(np.where(truth > 0, y, 1 - y)).mean() if binary else 0.5 * ((y - truth) ** 2).mean()
+    assert info.training["loss"][0] == pytest.approx(expected, rel=1e-12)
+    assert info.training[names[0]][0] == pytest.approx(((y >= 0.5) == truth).mean() if binary else np.sqrt(((y - truth) ** 2).mean()), rel=1e-12)
+
+
 # ----- solvers -----
 
 
@@ -184,6 +212,30 @@ def test_batch_normalization_moves_its_statistics():
     assert abs(np.asarray(found.state["batchnorm", "trained_mean"])).max() > 1e-3
 
 
+@pytest.mark.parametrize("size", [60, 13, 7])
+def test_population_statistics_are_those_of_all_data(size):
+    """Of the first layer they do not depend on the mini-batches, of a later one and of one in a network within they are those of its inputs."""
+    x, t = points()
+    gl.rng(3)
+    inner = gl.dlnetwork([L.FullyConnected(5), L.BatchNormalization(mean_decay=0.3, variance_decay=0.2)], initialize=False)
+    net = gl.dlnetwork([L.FeatureInput(4), L.BatchNormalization(variance_decay=0.4), L.Network(inner), L.Tanh(), L.FullyConnected(3), L.Softmax()], dtype="float64")
+    given = {"mini_batch_size": size, "max_epochs": 1, "shuffle": "never"}
+    found, _ = gl.trainnet(x, t, net, "crossentropy", options(batch_normalization_statistics="population", **given))
+    moving, _ = gl.trainnet(x, t, net, "crossentropy", options(**given))
+    for key, p in moving.learnables.items():
+        assert np.array_equal(p, found.learnables[key])
+    np.testing.assert_allclose(found.state["batchnorm", "trained_mean"], x.mean(0), rtol=0, atol=1e-14)
+    np.testing.assert_allclose(found.state["batchnorm", "trained_variance"], x.var(0), rtol=1e-13)
+    p = {key: np.asarray(value) for key, value in found.learnables.items()}
+    inside = []
+    for part in np.split(x, range(size, 60, size)):
+        y = (part - part.mean(0)) / np.sqrt(part.var(0) + 1e-5) * p["batchnorm", "scale"] + p["batchnorm", "offset"]
+        inside.append(y @ p["network/fc", "weights"].T + p["network/fc", "bias"])
+    np.testing.assert_allclose(found.state["network/batchnorm", "trained_mean"], np.concatenate(inside).mean(0), rtol=0, atol=1e-13)
+    np.testing.assert_allclose(found.state["network/batchnorm", "trained_variance"], np.concatenate(inside).var(0), rtol=1e-12)
+    assert not gl.trainnet(x, t, classifier(), "crossentropy", options(batch_normalization_statistics="population", **given))[0].state
+
+
 @pytest.mark.parametrize("environment", ["serial", "background"])
 def test_the_same_seed_gives_the_same_bits(environment):
     x, t = points()
@@ -195,6 +247,20 @@ def test_the_same_seed_gives_the_same_bits(environment):
             mini_batch_size=7, shuffle="every-epoch", preprocessing_environment=environment)))
     assert np.array_equal(numbers(runs[0][0]), numbers(runs[1][0]))
     assert np.array_equal(runs[0][1].training["loss"], runs[1][1].training["loss"])
+
+
+@pytest.mark.slow  # four processes, each of which begins anew
+def test_processes_that_read_ahead_give_the_same_bits():
+    """They stay from one validation to the next, and end with the run."""
+    x, t = points()
+    runs = []
+    for environment in ("serial", "parallel"):
+        net = classifier("float32", normalized=True)
+        gl.rng(8)
+        runs.append(gl.trainnet(x, t, net, "crossentropy", options(
+            mini_batch_size=7, shuffle="every-epoch", preprocessing_environment=environment, validation_data=(x, t), validation_frequency=4)))
+    assert np.array_equal(numbers(runs[0][0]), numbers(runs[1][0]))
+    assert np.array_equal(runs[0][1].validation["loss"], runs[1][1].validation["loss"])
 
 
 # ----- validation and ends -----
@@ -268,7 +334,8 @@ def test_data_of_every_kind_gives_the_same():
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.tensor(x), torch.tensor(t)), batch_size=20)
     given = {"mini_batch_size": 20, "shuffle": "never"}
     expected, _ = gl.trainnet(x, t, net, "crossentropy", options(**given))
-    for data, more in [((x, t), {}), (rows, {}), (gl.combine(gl.ArrayDatastore(x), gl.ArrayDatastore(t)),
+    table = pandas.DataFrame(x, columns=list("abcd"))
+    for data, more in [((x, t), {}), ({"x": x, "t": t}, {}), ((table, pandas.Series(t)), {}), (rows, {}), (gl.combine(gl.ArrayDatastore(x), gl.ArrayDatastore(t)),
                                                   {"input_data_formats": "BC", "target_data_formats": "B"}),
                        (loader, {"input_data_formats": "BC", "target_data_formats": "B"}),
                        (gl.minibatchqueue((x, t), 20, formats=["BC", "B"], cast="float64"), {})]:
@@ -304,6 +371,9 @@ def test_several_inputs_and_a_column_of_targets():
     (lambda x, t, net: gl.trainnet(x, t, net, "mse", options(metrics="acuracy")), "did you mean 'accuracy'"),
     (lambda x, t, net: gl.trainnet(x[:, None], t, net, "mse", options()), "the axes of the input"),
     (lambda x, t, net: gl.trainnet(x, t, net, "mse", options(execution_environment="tpu")), "execution_environment"),
+    (lambda x, t, net: gl.trainnet((x,), net, "mse", options()), "takes 1 input \\(input\\), the loss 'mse' a target, and the data has 1 part,"),
+    (lambda x, t, net: gl.trainnet(x[:0], t[:0], net, "crossentropy", options()), "the data has no observations"),
+    (lambda x, t, net: gl.trainnet(x, t, net, "crossentropy", options(validation_data=(x[:0], t[:0]))), "the data has no observations"),
 ])
 def test_errors_say_what_to_write(call, message):
     x, t = points()
@@ -353,6 +423,24 @@ def test_classes_that_do_not_occur_in_the_data_to_validate_with():
     assert info.validation["accuracy"][-1] > 0.8
     assert gl.testnet(net, (x[some], words[some]), "accuracy", class_names=info.class_names) > 0.8
     assert gl.testnet(net, (x[some], t[some]), "accuracy") > 0.8
+
+
+@pytest.mark.parametrize("direction", ["right", "left"])
+def test_predictions_of_sequences_are_as_long_as_they_are(direction):
+    net = gl.dlnetwork([L.SequenceInput(2), L.FullyConnected(3)], dtype="float64")
+    xs = [RNG.normal(size=(n, 2)) for n in (5, 7, 6, 2, 3)]
+    queue = gl.minibatchqueue(xs, 2, formats="BTC", cast="float64", masks=True, sequence_padding_direction=direction)
+    found = gl.minibatchpredict(net, queue, uniform_output=False)
+    for x, y in zip(xs, found, strict=True):
+        assert y.dims == "TC"
+        np.testing.assert_allclose(y, np.asarray(net.predict(gl.dlarray(x, "TC"))), rtol=1e-14)
+    with pytest.raises(gl.ShapeError, match=r"outputs of 2\(B\) x 7\(T\) x 3\(C\) and of 2\(B\) x 6.*write uniform_output=False"):
+        gl.minibatchpredict(net, queue)
+    x = RNG.normal(size=(5, 4))
+    rows = gl.minibatchpredict(classifier(), x, mini_batch_size=2, uniform_output=False)
+    np.testing.assert_allclose([row.tolist() for row in rows], gl.minibatchpredict(classifier(), x), rtol=1e-14)
+    with pytest.raises(gl.DataError, match="no observations"):
+        gl.minibatchpredict(classifier(), x[:0])
 
 
 def test_predictions_of_sequences_whose_axes_are_named():

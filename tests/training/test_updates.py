@@ -350,3 +350,21 @@ def test_weight_decay_as_in_matlab():
     new, _ = gl.sgdmupdate(net, {**g, **decayed})
     want = net.learnables["fc", "weights"] - 0.01 * (g["fc", "weights"] + 0.1 * net.learnables["fc", "weights"])
     np.testing.assert_allclose(new.learnables["fc", "weights"], want, atol=1e-6)
+
+
+@pytest.mark.parametrize("update", [gl.sgdmupdate, gl.rmspropupdate,
+                                    lambda p, g, learn_rate: gl.adamupdate(p, g, None, None, 1, learn_rate)])
+def test_a_rate_may_be_an_array_and_has_a_derivative(update):
+    p, g = gl.dlarray([1.0, -2.0]), gl.dlarray([0.5, 3.0])
+    plain = update(p, g, learn_rate=0.1)[0]
+    assert np.array_equal(plain, update(p, g, learn_rate=gl.dlarray(0.1))[0])
+
+    def slope(rate):
+        y = gl.sum(update(p, g, learn_rate=rate)[0])
+        return gl.dlgradient(y, rate)
+
+    found = float(gl.dlfeval(slope, gl.dlarray(0.1)))
+    step = float(gl.sum(update(p, g, learn_rate=0.1 + 1e-6)[0])) - float(gl.sum(update(p, g, learn_rate=0.1 - 1e-6)[0]))
+    assert found == pytest.approx(step / 2e-6, rel=1e-6)
+    with pytest.raises(TypeError, match="learn_rate is one real number"):
+        update(p, g, learn_rate=gl.dlarray([0.1, 0.2]))

@@ -23,6 +23,7 @@ from ..derivatives.words.evaluate import dlfeval
 from ..machine.modes import under
 from ..machine.questions import thread
 from ..vocabulary.hints import AcceleratedWords
+from .beside import also
 from .comparing import close, generators, other_generators, put_back
 from .copies import Back, copied_as_they_are
 from .entry import MISS, Entry, NoKey, Refusal, held_by, key_of, plain_leaf
@@ -31,7 +32,6 @@ from .program import Program
 from .recorder import Recorder
 from .scalars import NotScalar, scalars
 from .snapshots import Unfollowed
-from .trial import also_native
 from .writing import straight
 
 SELDOM = 16  # of so many calls one is looked at where each has been of another kind
@@ -108,7 +108,7 @@ class AcceleratedFunction(AcceleratedWords):
         name = getattr(self.function, "__name__", "fun")
         entries = [e for its in self._entries.values() for e in its]
         lines = [f"{name}: {len(entries)} recordings, {self._hits} of {self._hits + self._misses} calls replayed"]
-        lines += [f"  {e.executor}: {e.program.described()}, replayed {e.hits} times{e.note and f'; {e.note}'}"
+        lines += ["; ".join([f"  {e.executor}: {e.program.described()}, replayed {e.hits} times", *e.notes.values()])
                   for e in entries]
         lines += [f"  plain: {kind.why}" for kind in self._kinds.values() if kind.why]
         if self._plain:
@@ -311,8 +311,8 @@ class AcceleratedFunction(AcceleratedWords):
             self._miss = str(error)
             return
         entry.outside = outside
-        if self.executor in ("auto", "native") and executor == "replay":
-            also_native(entry, self.executor == "native")
+        if executor == "replay":
+            also(entry, self.executor)
         with self._lock:
             entries = (entry, *self._entries.get(form, ()))
             self._entries = {**self._entries, form: entries[:self.cache_size]}

@@ -67,6 +67,10 @@ FROM_SHAPES = _named("ones_like", "zeros_like", "full_like", "zeros", "ones", "f
 LIKE = _named("ones_like", "zeros_like", "full_like", "new_zeros", "new_ones", "new_full")
 EMPTY = _named("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "empty_permuted")
 
+# Views of all elements of an array, as they are.
+REARRANGING = _named("reshape", "reshape_as", "view", "view_as", "expand", "expand_as", "broadcast_to", "permute",
+                     "transpose", "swapaxes", "movedim", "flatten", "unflatten", "squeeze", "unsqueeze", "contiguous")
+
 OPERATORS = {f: symbol for symbol, names in (("*", ("mul", "__mul__")), ("+", ("add", "__add__")),
                                              ("-", ("sub", "__sub__")), ("/", ("div", "__truediv__")))
              for f in _of(Tensor, *names)}

@@ -33,19 +33,42 @@ def put_back(state: Any) -> None:
 
 def close(a: Any, b: Any, tolerance: float | None) -> bool:
     """Whether two results are the same but for rounding."""
+    pairs = leaves_alike(a, b)
+    if pairs is None:
+        return False
+    largest = max([_largest(q) for _, q in pairs], default=0.0)
+    return all([_near(p, q, tolerance, largest) for p, q in pairs])
+
+
+def leaves_alike(a: Any, b: Any) -> list[tuple[Tensor, Tensor]] | None:
+    """The tensors of two results side by side; None where something else about them is not the same."""
     (xs, one), (ys, other) = flatten(a), flatten(b)
     if one != other:
-        return False
-    largest = max([_largest(q) for y in ys for q in held_by(y)], default=0.0)
+        return None
+    pairs: list[tuple[Tensor, Tensor]] = []
     for x, y in zip(xs, ys, strict=True):
         held, other_held = held_by(x), held_by(y)
         if type(x) is not type(y) or len(held) != len(other_held) or not held and plain_leaf(x) and repr(x) != repr(y):
-            return False
+            return None
         if type(x) is dlarray and x._labels != y._labels:
-            return False
-        if not all([_near(p, q, tolerance, largest) for p, q in zip(held, other_held, strict=True)]):
-            return False
-    return True
+            return None
+        pairs += zip(held, other_held, strict=True)
+    if any([p.shape != q.shape or p.dtype is not q.dtype or p.device != q.device for p, q in pairs]):
+        return None
+    return pairs
+
+
+def same_layout(a: Any, b: Any) -> bool:
+    """Whether two results lie alike in memory."""
+    return all([_strides(p) == _strides(q) for x, y in zip(flatten(a)[0], flatten(b)[0], strict=True)
+                for p, q in zip(held_by(x), held_by(y), strict=True)])
+
+
+def _strides(x: Tensor) -> Any:
+    """Of axes with more than one place: those of others mean nothing."""
+    if x.layout is not torch.strided or not x.numel():
+        return None
+    return [t for n, t in zip(x.shape, x.stride(), strict=True) if n > 1]
 
 
 def _largest(q: Tensor) -> float:
@@ -59,8 +82,6 @@ def _largest(q: Tensor) -> float:
 def _near(p: Tensor, q: Tensor, tolerance: float | None, largest: float) -> bool:
     """Whether two tensors are the same but for rounding: their own, and where they cancel to nothing, that of the
     largest number among the results."""
-    if p.shape != q.shape or p.dtype is not q.dtype or p.device != q.device:
-        return False
     if not (p.dtype.is_floating_point or p.dtype.is_complex):
         return torch.equal(p, q)
     eps = torch.finfo(p.dtype).eps
@@ -68,4 +89,4 @@ def _near(p: Tensor, q: Tensor, tolerance: float | None, largest: float) -> bool
     return torch.allclose(p, q, rtol=room, atol=room * _largest(q) + 64 * eps * largest, equal_nan=True)
 
 
-__all__ = ["close", "generators", "other_generators", "put_back"]
+__all__ = ["close", "generators", "leaves_alike", "other_generators", "put_back", "same_layout"]

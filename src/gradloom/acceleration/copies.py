@@ -57,21 +57,23 @@ class Back:
             same = len(its) == len(inside[0]) and all(
                 [self._given.get(id(v)) is g for v, g in zip(inside[0], its, strict=True)])
             return given if same else now
-        if type(now) is not kind or kind not in (list, dict, tuple):
+        if type(now) is not kind or kind not in (list, dict) and not issubclass(kind, tuple):
             return now
-        if kind is not tuple:
+        if not issubclass(kind, tuple):
             self._containers[id(now)] = given
+        new: Any
         if kind is dict:
             new = {k: self.filled(v, given.get(k)) for k, v in now.items()}
             same = list(new) == list(given) and all([new[k] is given[k] for k in given])
         else:
             before = [*given, *[None] * len(now)]
-            new = kind([self.filled(v, g) for v, g in zip(now, before, strict=False)])
+            listed: Any = [self.filled(v, g) for v, g in zip(now, before, strict=False)]
+            new = kind(*listed) if hasattr(kind, "_fields") else kind(listed)
             same = len(new) == len(given) and all([v is g for v, g in zip(new, given, strict=True)])
         if same:
             return given
         self.changed = True
-        if kind is tuple:
+        if issubclass(kind, tuple):
             return new
         given.clear()
         given.update(new) if kind is dict else given.extend(new)

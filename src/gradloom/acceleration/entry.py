@@ -181,7 +181,7 @@ class Entry(_Asking):
         self.program, self.executor = program, executor
         self.hits, self.verified = 0, False
         self.draws = program.draws
-        self.note = ""  # why another executor does not run
+        self.notes: dict[str, str] = {}  # of each other executor: what runs, or why it does not
         self.outside: Any = None  # what its arguments run and read, where that is more than the function does
         # what a kernel refuses of other values, the plain call refuses, or knows what to do about
         self._lines += [f"try: found = run({', '.join(self._values)})", "except Exception: return MISS",

@@ -9,7 +9,7 @@ import torch
 
 from ..machine.dtypes import Tensor
 from ..machine.memory import LITTLE, readable_bytes
-from .calls import EMPTY, FROM_SHAPES, INTO, LIKE
+from .calls import EMPTY, FROM_SHAPES, INTO, LIKE, REARRANGING
 from .recorder import Recorder, Slot, Step, Stream, filled
 
 FOLDED = 1 << 20  # numbers of a result that is computed once, instead of in each call
@@ -78,6 +78,7 @@ class Program:
     def improved(self) -> Program:
         """All passes, in order of gain."""
         self._drop_unused()
+        self._drop_idle()
         self._fold()
         self._drop_repeats()
         self._ask_once()
@@ -97,6 +98,22 @@ class Program:
                 kept.append(step)
                 needed.update([s.root for s in step.reads])
         self.steps = kept[::-1]
+
+    def _drop_idle(self) -> None:
+        """Views that show an array as it is go; what reads them reads the array."""
+        renamed: dict[int, Slot] = {}
+        returned = {s.number for s in self.outputs}
+        kept = []
+        for given in self.steps:
+            step = given.replaced(renamed)
+            if step.function in REARRANGING and len(step.reads) == 1 == len(step.outputs) and not step.writes:
+                (x,), (y,) = step.reads, step.outputs
+                if y.number not in returned and (x.root, x.shape, x.strides, x.offset, x.dtype) == (
+                        y.root, y.shape, y.strides, y.offset, y.dtype) and x.strides is not None:
+                    renamed[y.number] = x
+                    continue
+            kept.append(step)
+        self.steps = kept
 
     def _fold(self) -> None:
         """What does not depend on the inputs is computed now."""
@@ -161,7 +178,7 @@ class Program:
             step in guards and asked[step.reads[0].number].reads[0].number in merged)]
         for its in totals.values():
             if len(its) > 1:
-                stacked, total, finite = (self._new(total) for total in [next(iter(its.values()))] * 3)
+                stacked, total, finite = (self.fresh(total) for total in [next(iter(its.values()))] * 3)
                 stacked.shape, stacked.strides, finite.dtype = (len(its),), (1,), torch.bool
                 slots = list(its.values())
                 self.steps += [Step(torch.stack, (slots,), {}, slots, [stacked], True, []),
@@ -169,8 +186,8 @@ class Program:
                                Step(torch.isfinite, (total,), {}, [total], [finite], True, []),
                                Step(Tensor.__bool__, (finite,), {}, [finite], [], False, [], guard=True, expected=True)]
 
-    def _new(self, like: Slot) -> Slot:
-        """A slot for something that the passes add."""
+    def fresh(self, like: Slot) -> Slot:
+        """A slot for something that is added."""
         self._count += 1
         return like.again(self._count)
 

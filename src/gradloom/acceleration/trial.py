@@ -1,33 +1,36 @@
-"""Another executor for a recording: compared with the one that is there, and then raced with it."""
+"""Another executor for a recording: compared with replay, and then raced with the one that is there."""
 from __future__ import annotations
 
 import logging
 import time
-import weakref
 from collections.abc import Callable
 from typing import Any
 
-from .comparing import close, generators, put_back
+from .comparing import close, generators, put_back, same_layout
 from .entry import MISS, Entry
-from .native import NotNative, available, jobs, native
+from .rounding import by_rounding
+from .writing import straight
 
 TURNS = 4  # calls of each executor that are timed
 log = logging.getLogger("gradloom")
 
 
 class Trial:
-    """Stands in for an entry's `call` until it is known which executor answers from then on: on the first call both
-    run, and give the same, on the next ones each runs in turn, and the faster stays.
+    """Stands in for an entry's `call` until it is known which executor answers from then on: on the first call replay
+    runs too, and gives the same, on the next ones each executor in turn, and the faster stays. Then comes `after`.
 
     With `forced`, the new one stays where it gives the same.
     """
 
-    def __init__(self, entry: Entry, run: Callable[..., Any], executor: str, forced: bool):
-        self._entry, self._executor, self._forced = entry, executor, forced
+    def __init__(self, entry: Entry, run: Callable[..., Any], executor: str, forced: bool,
+                 after: Callable[[], None] = lambda: None):
+        self._entry, self._executor, self._forced, self._after = entry, executor, forced, after
         self._calls = entry.call, entry.with_run(run)
+        self._replay = entry.call if entry.executor == "replay" else entry.with_run(straight(entry.program))
         self._times: tuple[list[float], list[float]] = [], []
         self._trusted = False
         self._words = run.words  # type: ignore[attr-defined]
+        entry.notes[executor] = f"{executor}: {self._words}, on trial"
         entry.call = self._called
 
     def _called(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -48,7 +51,7 @@ class Trial:
     def _compared(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         entry = self._entry
         state = generators() if entry.draws else None
-        found = self._calls[0](args, kwargs)
+        found = self._replay(args, kwargs)
         if found is MISS:
             return MISS
         after = generators() if state is not None else None
@@ -57,54 +60,40 @@ class Trial:
         other = self._calls[1](args, kwargs)
         if after is not None:
             put_back(after)
-        if other is MISS or not close(other, found, None):
-            entry.call = self._calls[0]
-            entry.note = f"{self._executor} gave other numbers and is not used; please report it"
-            log.warning("an accelerated function: %s", entry.note)
-            return found
-        self._trusted = True
-        if self._forced:
-            entry.call, entry.executor, entry.note = self._calls[1], self._executor, self._words
+        if other is MISS:
+            self._rejected("does not take what replay does, and is not used")
+        elif not close(other, found, None) and not by_rounding(entry, args, kwargs, found, other, state):
+            self._rejected("gave other numbers than rounding explains and is not used; please report it")
+            log.warning("an accelerated function: %s", entry.notes[self._executor])
+        elif not same_layout(other, found):
+            self._rejected("gave results that lie otherwise in memory, and is not used")
+        else:
+            self._trusted = True
+            if self._forced:
+                self._taken()
         return found
+
+    def _rejected(self, why: str) -> None:
+        self._entry.call = self._calls[0]
+        self._entry.notes[self._executor] = f"{self._executor} {why}"
+        self._after()
+
+    def _taken(self) -> None:
+        entry = self._entry
+        entry.call, entry.executor, entry.notes[self._executor] = self._calls[1], self._executor, self._words
+        self._after()
 
     def _settled(self) -> None:
         mine, other = min(self._times[1]), min(self._times[0])
         entry = self._entry
+        if entry.call != self._called:  # another thread was here first
+            return
         if mine < other:
-            entry.call, entry.executor, entry.note = self._calls[1], self._executor, self._words
+            if entry.executor != "replay":
+                entry.notes[entry.executor] = f"{entry.executor} takes {other / mine:.2f} times as long"
+            self._taken()
         else:
-            entry.call = self._calls[0]
-            entry.note = f"{self._executor} takes {mine / other:.2f} times as long"
+            self._rejected(f"takes {mine / other:.2f} times as long")
 
 
-def also_native(entry: Entry, forced: bool) -> None:
-    """Compile an entry's program, beside the calls that go on or, where that is asked for, before them, and try it."""
-    if not available():
-        if forced:
-            entry.note = "native needs llvmlite, which is not installed; write pip install gradloom[native]"
-        return
-    held = weakref.ref(entry)
-
-    def compiled() -> None:
-        entry = held()
-        if entry is None:
-            return
-        try:
-            run = native(entry.program)
-        except NotNative as error:
-            entry.note = f"native: {error}"
-            return
-        except Exception as error:
-            entry.note = f"native could not be compiled ({error})"
-            log.warning("an accelerated function: %s", entry.note)
-            return
-        entry.note = f"native: {run.words}, on trial"  # type: ignore[attr-defined]
-        Trial(entry, run, "native", forced)
-
-    if forced:
-        compiled()
-    else:
-        entry.note = "native is being compiled" if jobs.later(compiled) else "native: too much is being compiled"
-
-
-__all__ = ["Trial", "also_native"]
+__all__ = ["Trial", "log"]

@@ -9,7 +9,7 @@ from ..derivatives.words.evaluate import refuse_suspended
 from ..vocabulary.misspelled import nearest
 from .accelerated import AcceleratedFunction
 
-EXECUTORS = ("auto", "replay", "scalars", "native")
+EXECUTORS = ("auto", "replay", "scalars", "native", "inductor")
 
 
 def dlaccelerate(function: Callable[..., Any], /, *, executor: str = "auto",
@@ -31,7 +31,8 @@ def dlaccelerate(function: Callable[..., Any], /, *, executor: str = "auto",
     `fast.enabled`, `cache_size`, `hit_rate` and `occupancy` (percent), `check_mode` ("none", "tolerance": each call is
     compared with the plain one), `check_tolerance`, `fast.clear_cache()`. `executor` is "replay" (torch's calls, one
     after the other), "scalars" (arrays of at most 16 doubles as Python's floats), "native" (elementwise chains compiled
-    by llvmlite, the extra `native`) or "auto", which finds out.
+    by llvmlite, the extra `native`), "inductor" (the whole of it by torch's compiler, which takes half a minute and
+    needs a C++ compiler) or "auto", which finds out.
 
     >>> import gradloom as gl
     >>> def rosenbrock(x):

@@ -1,6 +1,7 @@
 """Errors and warnings, and the user's line: where in somebody's code an array came from."""
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import linecache
 import os
@@ -109,7 +110,7 @@ def is_inside(file: str) -> bool:
 
 
 def _is_inside(file: str) -> bool:
-    if file.startswith((_HERE, WRITTEN)):
+    if file.startswith((_HERE, WRITTEN)) or file == dataclasses.__file__:  # whose `replace` makes a layer again
         return True
     folders = [os.path.dirname(getattr(sys.modules[name], "__file__", None) or "") for name in _CALLERS
                if name in sys.modules]

@@ -83,6 +83,7 @@ class AugmentedImageDatastore(Derived):
         first, *rest = store.parts
         self.parts = (first._replace(labels="SSC"), *rest)
         self._places = np.arange(len(store))
+        self.depth = store.depth
 
     def observed(self, place: int, draw: int) -> tuple[Any, ...]:
         image, *rest = self.store.observed(int(self.store.places[place]), draw)

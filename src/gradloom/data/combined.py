@@ -16,6 +16,7 @@ class CombinedDatastore(Datastore):
         self.stores = stores
         self.parts = tuple(part for store in stores for part in store.parts)
         self._places = np.arange(len(stores[0]))
+        self.depth = max(store.depth for store in stores)
 
     def observed(self, place: int, draw: int) -> tuple[Any, ...]:
         return tuple(part for store in self.stores for part in store.observed(int(store.places[place]), draw))

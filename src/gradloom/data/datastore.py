@@ -44,6 +44,7 @@ class Datastore:
     """
 
     parts: tuple[Part, ...] = ()
+    depth = 0  # how many transforms stand on each other, each of which draws numbers of its own
     transform: Any  # a method, which transformed.py gives
     _places: np.ndarray  # which observations of everything that there is, in order
     _place = _passes = 0  # what `read` reads next, and how often it began anew

@@ -14,6 +14,7 @@ from .arrays import ArrayDatastore, SequenceDatastore, parts_of
 from .combined import combine
 from .datastore import Datastore
 from .draws import permutation, seed_of
+from .tables import TableDatastore
 
 Job = tuple[int, tuple[Any, ...]]  # how many observations, and what `made` takes to make the mini-batch of them
 Maker = Callable[..., Any]
@@ -110,6 +111,8 @@ def store_of(data: Any, formats: Any = None, class_names: Any = None) -> Datasto
     if isinstance(data, str):
         raise TypeRefused(f"minibatchqueue takes data, not the text {data!r:.60}, at {line_of(user_site())}; write "
                           f"minibatchqueue(gl.ImageDatastore({data!r:.60}))")
+    if hasattr(data, "columns") and hasattr(data, "iloc"):  # a table of pandas
+        return TableDatastore(data)
     array = isinstance(data, (dlarray, torch.Tensor, np.ndarray)) or hasattr(data, "to_numpy") and not hasattr(
         data, "columns") or hasattr(data, "categories")
     if isinstance(data, list) and data and isinstance(data[0], (str, bool, int, float, complex, np.generic)):

@@ -22,7 +22,7 @@ class Maker:
 
     def __init__(self, function: Callable[..., Any] | None, parts: Sequence[Part], formats: Any, cast: Any,
                  class_names: Any, padding: Padding, device: Any, masks: bool):
-        self._function, self._parts, self._masks = function, parts, masks
+        self._function, self._parts, self.masks = function, parts, masks
         self._formats, self._cast, self._padding, self._device = formats, cast, padding, device
         self._class_names = class_names
         several = [x for x in (formats, cast) if isinstance(x, (list, tuple))]
@@ -73,7 +73,7 @@ class Maker:
             self._outputs = self._made_outputs(len(columns))
         made = [output.made(column, empty) for output, column in zip(self._outputs, columns, strict=True)]
         arrays = [x for x, _ in made]
-        if self._masks:
+        if self.masks:
             arrays += [mask for _, mask in made if mask is not None]
         return arrays[0] if len(arrays) == 1 else tuple(arrays)
 

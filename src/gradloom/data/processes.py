@@ -27,7 +27,8 @@ class Processes:
         except Exception as error:  # whatever an object says of itself
             raise TypeRefused(f"processes=True sends the data and function= to other processes, which fails here "
                               f"({error}), at {line_of(user_site())}; define the functions at the top of a file, or "
-                              "use threads: leave processes= out") from error
+                              "use threads: leave processes= out (of trainnet, preprocessing_environment="
+                              "\"background\")") from error
         # a copy of this process ("fork") could stop for ever: its threads, torch's among them, would not be there
         self._pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _begin, (made,))
 

@@ -110,6 +110,11 @@ class minibatchqueue(PropertiesOfMatlab):
         return None if not found else next(iter(found.values())) if len(found) == 1 else found
 
     @property
+    def masks(self) -> bool:
+        """Whether the masks of outputs with an axis of time come after the outputs."""
+        return self._maker.masks
+
+    @property
     def can_shuffle(self) -> bool:
         """Whether the order is the queue's to choose: not of an iterable."""
         return self._feed.shuffles

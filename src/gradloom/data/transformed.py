@@ -18,11 +18,12 @@ class TransformedDatastore(Derived):
     def __init__(self, store: Datastore, function: Callable[..., Any], parts: int | None = None):
         self.store, self._function = store, function
         self._places = np.arange(len(store))
+        self.depth = store.depth + 1
         self.parts = store.parts if parts is None else (*store.parts, *[Part()] * parts)[:parts]
 
     def observed(self, place: int, draw: int) -> tuple[Any, ...]:
         values = self.store.observed(int(self.store.places[place]), draw)
-        with drawing("transform", draw, place):
+        with drawing("transform", self.depth, draw, place):
             made = parts_of(self._function(*values))
         if len(made) != len(self.parts):
             raise DataError(f"the function of transform gave {len(made)} parts of an observation, {len(self.parts)} "

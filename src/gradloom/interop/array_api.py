@@ -18,8 +18,8 @@ from ..core.errors import LabelError, TypeRefused, line_of, user_site
 from ..core.labels import described
 from ..core.tables import PUBLIC
 from ..machine.dtypes import DTYPES, NUMBER_TYPES
-from .numpy.functions import ufunc_operation
 from .numpy.mathematics import FUNCTIONS as NUMPY
+from .numpy.special import UFUNCS as SPECIAL
 from .protocol import fft as _fft
 from .protocol import gl
 from .protocol import linalg as _linalg
@@ -250,10 +250,10 @@ class _Special:
     """SciPy's special functions by name: what `scipy.special` looks for where SCIPY_ARRAY_API=1 is set."""
 
     def __getattr__(self, name: str) -> Any:
-        operation = ufunc_operation(name)
-        if operation is None:
-            raise AttributeError(f"scipy.special.{name} has no operation in gradloom")
-        return operation
+        try:
+            return SPECIAL[name]
+        except KeyError:
+            raise AttributeError(f"scipy.special.{name} has no operation in gradloom") from None
 
 
 special = _Special()

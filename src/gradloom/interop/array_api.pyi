@@ -348,7 +348,7 @@ def unique_counts(x: Any, /) -> Any:
 def unique_inverse(x: Any, /) -> Any:
     """The distinct values of x in order, and for each element the position of its value among them."""
 def unique_values(x: Any, /) -> Any:
-    """The distinct values of x, in order: a constant vector. Every NaN is a value of its own."""
+    """The distinct values of x, in order, each as its first element: a vector. Every NaN is a value of its own."""
 def unstack(x: Any, /, *, axis: Any = 0) -> Any:
     """The entries along an axis, which is dropped, as a tuple: the inverse of `stack`."""
 def var(x: Any, /, *, axis: Any = None, correction: Any = 0.0, keepdims: Any = False) -> Any:

@@ -2,15 +2,16 @@
 has none."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
+
+import torch
 
 from ..core.array import dlarray
 from ..core.containers import flatten
 from ..core.errors import TypeRefused, from_inside, line_of, user_site
 from ..core.tables import PUBLIC
 from ..machine.dtypes import NUMBER_TYPES, differentiable
-from ..vocabulary.misspelled import nearest
 
 
 class _Operations:
@@ -67,6 +68,15 @@ def in_double(x: Any) -> Any:
                                                         else "float64"))
 
 
+def mantissa_and_exponent(x: Any) -> tuple[Any, Any]:
+    """x = mantissa 2 ** exponent, with the exponent a constant; in two steps, since a power may overflow."""
+    x = array(x)
+    exponent = torch.frexp(x._value).exponent
+    half = -exponent // 2
+    parts = [torch.ldexp(torch.ones_like(x._value), e) for e in (half, -exponent - half)]
+    return x * constant(parts[0]) * constant(parts[1]), constant(exponent)
+
+
 def arrays_in(arguments: Any) -> list[dlarray]:
     """The dlarrays among arguments, at any depth."""
     return [leaf for leaf in flatten(arguments)[0] if type(leaf) is dlarray]
@@ -77,10 +87,9 @@ def traced_in(arguments: Any) -> bool:
     return any(x.traced and differentiable(x._value.dtype) for x in arrays_in(arguments))
 
 
-def unknown(word: str, name: str, known: Iterable[str], way: str) -> TypeRefused:
-    """The error for a function that has no operation, with the nearest that has one."""
-    return TypeRefused(
-        f"{word} has no operation in gradloom, at {line_of(user_site())}{nearest(name, list(known))}; {way}")
+def unknown(word: str, way: str) -> TypeRefused:
+    """The error for a function that has no operation."""
+    return TypeRefused(f"{word} has no operation in gradloom, at {line_of(user_site())}; {way}")
 
 
 def adapted(word: str, adapter: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:

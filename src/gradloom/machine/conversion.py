@@ -112,3 +112,10 @@ def to_numpy(value: Tensor) -> np.ndarray:
     if value.dtype is torch.bfloat16:
         raise TypeError("NumPy has no bfloat16; write x.astype('float32') first")
     return value.detach().resolve_conj().resolve_neg().cpu().numpy()
+
+
+def bytes_of(value: Tensor) -> memoryview:
+    """An array's bytes in the order of its axes."""
+    ordered = value.detach().cpu().resolve_conj().resolve_neg().contiguous()
+    flat = ordered.as_strided((value.numel(),), (1,))  # of one number torch keeps whatever stride it had
+    return flat.view(torch.uint8).numpy().data

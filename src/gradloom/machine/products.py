@@ -51,11 +51,11 @@ def matrix_product(a: Tensor, b: Tensor) -> Tensor:
 
 
 def affine_product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """x weight' + bias of a matrix x, by the faster of the libraries that torch has."""
+    """x weight' + bias along the last axis of x, by the faster of the libraries that torch has."""
     if (_WIDER and x.dtype is torch.float32 and x.is_cpu and weight.is_cpu and weight.dtype is torch.float32
         and (bias is None or bias.dtype is torch.float32)):
         n = weight.shape[0]
-        if (n >= 8 and x.shape[1] > 1 and x.numel() * n >= _WORTHWHILE and x.shape[1] == weight.shape[1]
+        if (n >= 8 and x.shape[-1] > 1 and x.numel() * n >= _WORTHWHILE and x.shape[-1] == weight.shape[1]
             and _dense(weight)):
             return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")  # type: ignore[no-any-return]
     return torch._C._nn.linear(x, weight, bias)

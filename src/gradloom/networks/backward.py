@@ -23,7 +23,7 @@ from .layer import Layer
 from .parameters import placed
 
 if TYPE_CHECKING:
-    from .running import Stage
+    from .stage import Stage
 
 MEMORY, STATE_BARS = "memory", "state_bars"  # what a layer's backward may ask for by name
 LEFT = Operation("state", lambda x: x, ("x",))

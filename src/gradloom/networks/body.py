@@ -34,6 +34,10 @@ class Body(Protocol):
         """What it returns where nothing is asked for by name is called; () where only a run can tell."""
 
     @property
+    def takes_masks(self) -> bool:
+        """Whether `run` has the option mask=: which steps of its inputs are there."""
+
+    @property
     def separator(self) -> str:
         """What stands between the names of a part and of its parts: "/" in "block/conv1"."""
 
@@ -47,6 +51,9 @@ class Body(Protocol):
 
         `wanted` names outputs: one name gives one array, several a tuple. `options` are the caller's other keywords.
         """
+
+    def replayed(self) -> Callable[..., Any] | None:
+        """What predicts with a network of it, in calls that are replayed; None where they are not."""
 
     def reset(self, values: list[Any]) -> list[Any]:
         """Values with the states that it starts from."""

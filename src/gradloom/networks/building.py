@@ -19,8 +19,9 @@ from .layout import Layout, layout_of
 from .nested import SharedStage, assignable, in_type, networks_in, stage_of
 from .parameters import common_type
 from .registry import CATALOGUE
-from .running import LayerGraph, kind_of
+from .running import LayerGraph
 from .settings import Settings
+from .stage import kind_of
 
 
 def construct(layers: Any, examples: Sequence[Any], dtype: Any, edges: Iterable[tuple[str, str]] | None = None,

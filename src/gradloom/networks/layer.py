@@ -10,11 +10,14 @@ from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args
 
+import numpy as np
+
 from ..core.errors import WRITTEN, TypeRefused, from_inside, line_of, user_site
 from ..vocabulary.hints import PropertiesOfMatlab
 from ..vocabulary.misspelled import nearest
 from ..vocabulary.options import by_name_and_value, too_many, unknown_option
 from .body import WithBody
+from .masks import combined
 from .registry import enter
 
 LEARNABLE, STATE = "learnable", "state"
@@ -43,6 +46,9 @@ class Layer(PropertiesOfMatlab):
     A parameter `memory` is the tuple of what the call returned beyond its outputs; `state_bars` that of the cotangents
     of the states that the call leaves, and the cotangent of each State field is returned last. Of a field that holds a
     network, the cotangent is a Mapping like its learnables, after those of the learnable fields.
+
+    A layer that mixes time steps is told which of them are there in a keyword: `predict(self, x, *, mask=None)`. Where
+    their number changes, `output_mask(self, mask, y)` says which of the new ones are.
 
     A layer is a value and never changes: every call of a network works on a copy.
 
@@ -100,6 +106,12 @@ class Layer(PropertiesOfMatlab):
     def reset_state(self) -> None:
         """Assign State fields their initial values."""
 
+    def output_mask(self, mask: Any, y: Any) -> Any:
+        """Which steps of the output y are there, from the mask of the input (a tuple of them, None without padding,
+        where there are several inputs): those that are there in all inputs, unless a layer says otherwise. Of several
+        outputs it may be a tuple."""
+        return combined(mask)
+
     def __repr__(self) -> str:
         return written(self, named=True)
 
@@ -114,6 +126,7 @@ def _explain_calls(cls: type[Layer]) -> None:
 
     @functools.wraps(made)
     def init(self: Layer, *args: Any, **kwargs: Any) -> None:
+        args, kwargs = _plain(args), {name: _plain(value) for name, value in kwargs.items()}
         try:
             made(self, *args, **kwargs)
         except TypeError as error:
@@ -122,6 +135,15 @@ def _explain_calls(cls: type[Layer]) -> None:
             raise TypeRefused(_call_instead(cls, args, kwargs, parameters)) from None
 
     cls.__init__ = init  # type: ignore[method-assign, assignment]
+
+
+def _plain(value: Any) -> Any:
+    """An option whose numbers are Python's own: NumPy's stand in no file, and print as np.int64(3)."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if type(value) in (tuple, list) and any([type(x) in (tuple, list) or isinstance(x, np.generic) for x in value]):
+        return type(value)([_plain(x) for x in value])
+    return value
 
 
 def _call_instead(cls: type[Layer], args: Sequence[Any], kwargs: dict[str, Any],

@@ -19,8 +19,8 @@ from .body import WithBody, filled, refilled
 from .layer import ALLOWED, LEARNABLE, STATE, Layer, copied
 from .layout import Layout
 from .parameters import Key
-from .running import Stage, Values
 from .settings import Setting, Settings
+from .stage import Stage, Values
 
 
 @dataclass(frozen=True)
@@ -204,8 +204,12 @@ class SharedStage(Stage):
         self.shared = shared
         self.outputs = shared.outputs
 
-    def run(self, values: Sequence[Any], xs: tuple[Any, ...], training: bool) -> tuple[Any, Any]:
-        return self.shared.run(values, xs, training)
+    def run(self, values: Sequence[Any], xs: tuple[Any, ...], training: bool, **told: Any) -> tuple[Any, Any]:
+        return self.shared.run(values, xs, training, **told)
+
+    def run_masked(self, values: Sequence[Any], xs: tuple[Any, ...], masks: Any,
+                   training: bool) -> tuple[Any, Any, Any]:
+        return self.shared.run_masked(values, xs, masks, training)
 
     def leave(self, layer: Any, states: list[Any] | dict[int, Any], offset: int) -> None:
         self.shared.leave(layer, states, offset)

@@ -10,14 +10,16 @@ from ..core.errors import TypeRefused, line_of, user_site
 from ..core.options import dtype_asked
 from ..core.trace import live
 from ..machine.dtypes import COMPLEX_OF, NAMES, differentiable
+from ..machine.questions import thread
 from ..operations.elementwise.arithmetic import astype
 from ..operations.methods import by_keyword
 from ..storage.files import save
 from ..vocabulary.hints import NetworkWords
 from ..vocabulary.misspelled import nearest
 from . import editing
-from .body import Body, WithBody, filled, refilled
+from .body import Body, filled, refilled
 from .building import construct
+from .edited import Edited
 from .layer import Layer
 from .parameters import Key, Learnables, checked_shape, learnables_of, placed
 from .settings import Setting, Settings, matching
@@ -28,7 +30,7 @@ _made = dlarray._made
 
 
 @final
-class dlnetwork(NetworkWords, WithBody):
+class dlnetwork(NetworkWords, Edited):
     """A network: a body (a graph of layers, a torch module) with parameters that can be traced, differentiated and
     replaced.
 
@@ -72,16 +74,24 @@ class dlnetwork(NetworkWords, WithBody):
     def __call__(self, *xs: Any, outputs: str | Sequence[str] | None = None, return_state: bool = False,
                  **options: Any) -> Any:
         """What `predict` returns."""
-        return self._run(xs, False, outputs, return_state, options)
+        return self.predict(*xs, outputs=outputs, return_state=return_state, **options)
 
     def predict(self, *xs: Any, outputs: str | Sequence[str] | None = None, return_state: bool = False,
                 **options: Any) -> Any:
         """The network in use: nothing is dropped, normalization uses trained statistics.
 
         `outputs` names layers ("relu1", or "layer/output"): one name gives one array, a list a tuple.
-        `return_state=True` gives the pair (outputs, state), state a Mapping for `net.replace(state=state)`. Other
-        options go to a torch module's own forward; a network of layers has none.
+        `return_state=True` gives the pair (outputs, state), state a Mapping for `net.replace(state=state)`. `mask` says
+        which steps of a padded sequence are there (axes B and T; of several inputs one for each, or None): padding has
+        no part in the outputs. Other options go to a torch module's own forward.
+
+        Calls on untraced arrays are replayed where they can be, as those of an accelerated function; where not, the log
+        says why.
         """
+        if not options and not return_state and _untraced(self._values, xs):
+            fast = self._body.replayed()
+            if fast is not None:
+                return fast(self, *xs) if outputs is None else fast(self, *xs, outputs=outputs)
         return self._run(xs, False, outputs, return_state, options)
 
     def forward(self, *xs: Any, outputs: str | Sequence[str] | None = None, return_state: bool = False,
@@ -155,80 +165,6 @@ class dlnetwork(NetworkWords, WithBody):
     def initialized(self) -> bool:
         """Whether everything that it needs to run is set."""
         return not getattr(self._body, "unset", ())
-
-    # ----- other layers -----
-
-    def add_layers(self, layers: Any, /, after: str | None = None) -> dlnetwork:
-        """The network with a chain of layers more (or a list of chains), which reads the layer `after` ("layer", or
-        "layer/output").
-
-        As all methods that edit, it runs nothing and initialises nothing: `net.initialize()` does, when the edits are
-        done. Parameters and settings stay with their layers, and what did not change is shared.
-
-        >>> import gradloom as gl
-        >>> net = gl.dlnetwork([gl.layers.FeatureInput(3), gl.layers.FullyConnected(2, name="fc")])
-        >>> net = net.add_layers([gl.layers.ReLU(), gl.layers.FullyConnected(1, name="last")], after="fc")
-        >>> net.connections
-        (('input', 'fc'), ('fc', 'relu'), ('relu', 'last'))
-        >>> net.initialized, net.initialize().learnables["last", "weights"].shape
-        (False, (1, 2))
-
-        Source: MATLAB addLayers.
-        """
-        return editing.with_layers(self, layers, after)  # type: ignore[no-any-return]
-
-    def remove_layers(self, names: Iterable[str] | str, /) -> dlnetwork:
-        """The network without these layers, and without what led to them or from them.
-
-        Source: MATLAB removeLayers.
-        """
-        return editing.without_layers(self, names)  # type: ignore[no-any-return]
-
-    def connect_layers(self, source: str, target: str, /) -> dlnetwork:
-        """The network with one connection more: from "layer" or "layer/output" to "layer" or "layer/input".
-
-        Source: MATLAB connectLayers.
-        """
-        return editing.connected(self, source, target)  # type: ignore[no-any-return]
-
-    def disconnect_layers(self, source: str, target: str, /) -> dlnetwork:
-        """The network with one connection less, written as in `net.connections`.
-
-        Source: MATLAB disconnectLayers.
-        """
-        return editing.disconnected(self, source, target)  # type: ignore[no-any-return]
-
-    def replace_layer(self, name: str, layers: Any, /) -> dlnetwork:
-        """The network with a layer, or a chain, in the place of the layer `name`: its connections go to the first and
-        come from the last. A single layer without a name takes that of the old one.
-
-        >>> import gradloom as gl
-        >>> net = gl.dlnetwork([gl.layers.FeatureInput(3), gl.layers.FullyConnected(10), gl.layers.Softmax()])
-        >>> net = net.replace_layer("fc", gl.layers.FullyConnected(2)).initialize()
-        >>> net.output_names, net.learnables["fc", "weights"].shape
-        (('softmax',), (2, 3))
-
-        Source: MATLAB replaceLayer.
-        """
-        return editing.replaced(self, name, layers)  # type: ignore[no-any-return]
-
-    def add_input_layer(self, layer: Layer, target: str | None = None, /) -> dlnetwork:
-        """The network with an input layer before the input `target`; it may be left out where one alone has none.
-
-        Source: MATLAB addInputLayer.
-        """
-        return editing.with_input(self, layer, target)  # type: ignore[no-any-return]
-
-    def initialize(self, *examples: Any) -> dlnetwork:
-        """The network with what is unset initialised, and nothing else changed; every size is checked.
-
-        `examples` are arrays or layouts for the inputs that have no input layer, in their order.
-
-        Raises a GradloomError that tells of everything that does not fit.
-
-        Source: MATLAB initialize.
-        """
-        return editing.initialized(self, examples)  # type: ignore[no-any-return]
 
     # ----- other networks -----
 
@@ -381,6 +317,12 @@ class dlnetwork(NetworkWords, WithBody):
     def _repr_html_(self) -> str:
         body = self._body
         return f"<p>{body.heading(self._values)}</p>" + html_table([body.columns, *body.rows(self._values)])
+
+
+def _untraced(values: Sequence[Any], xs: Sequence[Any]) -> bool:
+    """Whether a call on these arrays is a part of no trace, and of no recording."""
+    return (not thread.recording and all([type(x) is dlarray and x._node is None for x in xs])
+            and (not values or values[0]._node is None))
 
 
 def network_of(body: Body, values: list[Any], settings: Settings | None = None) -> dlnetwork:

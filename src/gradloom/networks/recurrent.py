@@ -9,6 +9,7 @@ import torch
 from ..core.array import dlarray
 from ..core.errors import ShapeError, line_of, user_site
 from ..core.labels import described
+from ..operations.elementwise.choice import where
 from ..operations.matrices.contraction import matmul
 from ..operations.movement.axes import matrix_transpose
 from .initialize import Initializer, initial, zeros
@@ -70,13 +71,19 @@ class Recurrent(Layer):
     def reset_state(self) -> None:
         self.initial_states()
 
+    def output_mask(self, mask: Any, y: Any) -> Any:
+        return mask[0] if isinstance(mask, tuple) else mask
+
     def steps(self, x: Any, states: list[Any], mask: Any) -> tuple[Any, ...]:
         """The states of all time steps, and the last ones."""
         raise NotImplementedError
 
-    def predict(self, x: Any, *rest: Any) -> Any:
+    def predict(self, x: Any, *rest: Any, mask: Any = None) -> Any:
         others = list(rest)
-        mask = others.pop() if self.has_mask_input else None
+        mask = mask[0] if isinstance(mask, tuple) else mask
+        if self.has_mask_input:
+            given = others.pop()
+            mask = given if mask is None else where(mask, given, 0)
         states = others if self.has_state_inputs else [getattr(self, name) for name in self.state_names]
         if not self.has_state_inputs and "B" in states[0].dims:
             self._check_observations(x, states[0])

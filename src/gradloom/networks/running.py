@@ -1,177 +1,38 @@
 """The body of a network of layers: its layers without their parameters, where each parameter is, and how they run."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 
+from ..acceleration.accelerated import AcceleratedFunction
 from ..core.array import dlarray
 from ..core.errors import GradloomError, TypeRefused, UnknownName, line_of, user_site
 from ..core.labels import described
 from ..machine.dtypes import COMPLEX_OF, REAL_OF
 from ..operations.elementwise.arithmetic import astype
 from ..vocabulary.options import unknown_option
-from .backward import called
+from .body import WithBody
 from .graph import Graph, Source
-from .layer import ALLOWED, LEARNABLE, Layer, copied, options_of, written
+from .layer import Layer, options_of, written
 from .layout import Layout
+from .masks import Mask, entering
 from .parameters import Key, common_type
-from .registry import CATALOGUE
-from .settings import UNREGULARIZED, USUAL, Setting, Settings
+from .settings import Setting, Settings
+from .stage import Stage
 from .summary import arrays_described
 
-_new = object.__new__
 _made = dlarray._made
-Values = Sequence[Any] | Mapping[int, Any]  # of a network's parameters by their places: all, or those that are read
-
-
-class Stage:
-    """One layer in its place in the network, without its parameters."""
-
-    __slots__ = ("forward", "initialized", "kind", "layer", "layouts", "learnables", "name", "options", "outputs",
-                 "own_backward", "parameters", "predict", "states")
-
-    parts: Sequence[Any] = ()  # the networks that it holds
-
-    def __init__(self, layer: Layer, name: str, learnables: Sequence[str], states: Sequence[str],
-                 layouts: Sequence[Layout] | None, initialized: bool = True):
-        kind = type(layer)
-        self.kind = kind
-        self.name = name
-        self.options = {**options_of(layer), "name": name}
-        self.layer = copied(layer, self.options, ())
-        self.layouts = layouts  # of its outputs, None where it was never run
-        self.outputs = tuple(layer.output_names)
-        self.initialized = initialized
-        self.learnables: list[tuple[str, int]] = [(field, -1) for field in learnables]
-        self.states: list[tuple[str, int]] = [(field, -1) for field in states]
-        self.parameters: list[tuple[str, int]] = []
-        self.predict = kind.predict
-        self.forward = kind.forward if kind.forward is not Layer.forward else kind.predict
-        self.own_backward = hasattr(kind, "backward")
-
-    @property
-    def learnable_keys(self) -> list[Key]:
-        """What its learnables are called in the network."""
-        return [(self.name, field) for field, _ in self.learnables]
-
-    @property
-    def state_keys(self) -> list[Key]:
-        """What its states are called in the network."""
-        return [(self.name, field) for field, _ in self.states]
-
-    @property
-    def unset(self) -> str:
-        """What is not initialised, for a message; "" where there is nothing."""
-        if self.initialized:
-            return ""
-        there = {field for field, _ in (*self.learnables, *self.states)}
-        fields = [field for field in self.kind.roles if field not in there]
-        return f"{self.name} ({', '.join(fields)})" if fields else self.name
-
-    def values(self, layer: Layer, role: str) -> list[Any]:
-        """The learnables or the states of a layer that is as this one, in the order of their keys."""
-        return [getattr(layer, field) for field, _ in (self.learnables if role == LEARNABLE else self.states)]
-
-    @property
-    def learnable_places(self) -> list[int]:
-        """Where its learnables are among all of the network's parameters."""
-        return [k for _, k in self.learnables]
-
-    @property
-    def state_places(self) -> list[int]:
-        """Where its states are."""
-        return [k for _, k in self.states]
-
-    @property
-    def parameter_names(self) -> list[str]:
-        """What its learnables, then its states, are called inside of it."""
-        return ["/".join([*layer.split("/")[1:], parameter])
-                for layer, parameter in (*self.learnable_keys, *self.state_keys)]
-
-    def place(self, learnables: dict[Key, int], states: dict[Key, int]) -> None:
-        """Learn where this layer's parameters are among all of the network's."""
-        self.learnables = [(field, learnables[self.name, field]) for field, _ in self.learnables]
-        self.states = [(field, states[self.name, field]) for field, _ in self.states]
-        self.parameters = [*self.learnables, *self.states]
-        self.options = {**self.options, **{field: None for field in self.kind.roles},
-                        ALLOWED: frozenset(field for field, _ in self.states)}
-        self.layer = copied(self.layer, self.options, self.options[ALLOWED])
-
-    def bound(self, values: Values) -> Any:
-        """The layer with its parameters, as one call sees it: fresh handles, in a copy of its own."""
-        if not self.parameters:
-            return self.layer
-        made = _new(self.kind)
-        fields = made.__dict__
-        fields.update(self.options)
-        for field, k in self.parameters:
-            x = values[k]
-            fields[field] = _made(x._value, x._node, x._labels)
-        return made
-
-    def run(self, values: Sequence[Any], xs: tuple[Any, ...], training: bool) -> tuple[Any, Any]:
-        """The layer's outputs (an array, or a tuple of several) and the copy that holds its new states."""
-        method = self.forward if training else self.predict
-        try:
-            if self.own_backward:
-                return called(self, method, xs, values)
-            layer = self.bound(values)
-            y = method(layer, *xs)
-        except Exception as error:
-            error.add_note(f"in the layer {self.name!r}, {self.layer!r}")
-            raise
-        return y if type(y) is dlarray else self.checked(y), layer
-
-    def leave(self, layer: Any, states: list[Any] | dict[int, Any], offset: int) -> None:
-        """Put the states that a call has left in a layer into their places in a list that begins at `offset`."""
-        for field, k in self.states:
-            value = layer.__dict__[field]
-            states[k - offset] = value if type(value) is dlarray else dlarray(value)
-
-    def usual_setting(self, inside: str, field: str) -> Setting:
-        """How training treats a learnable unless it is told otherwise: as in MATLAB, the catalogue's biases are not
-        regularized. `inside` is where it is in a nested network."""
-        if field == "bias" and any(CATALOGUE.get(c.__name__) is c for c in self.kind.__mro__):
-            return UNREGULARIZED
-        return USUAL
-
-    def reset(self, values: list[Any]) -> None:
-        """Put the states that it starts from into their places."""
-        layer = self.bound(values)
-        layer.reset_state()
-        self.leave(layer, values, 0)
-
-    def checked(self, y: Any) -> Any:
-        """What a layer returned: a dlarray or a tuple of them."""
-        if isinstance(y, dlarray):
-            return y
-        if isinstance(y, (tuple, list)) and len(y) and all(isinstance(part, dlarray) for part in y):
-            return tuple(y)
-        raise TypeRefused(
-            f"the layer {self.name!r} ({self.kind.__name__}) returned {kind_of(y)}; return a dlarray (or a tuple of "
-            "them) that is computed from its inputs")
-
-    def complete(self, values: Sequence[Any], settings: Settings) -> Layer:
-        """The layer with its parameters, as the caller sees it; a network in it has its part of the settings."""
-        return copied(self.layer, {field: _made(values[k]._value, values[k]._node, values[k]._labels)
-                                   for field, k in self.parameters})
-
-
-def kind_of(y: Any) -> str:
-    """What a layer returned, for a message."""
-    if isinstance(y, (tuple, list)):
-        return f"a {type(y).__name__} of {', '.join(type(part).__name__ for part in y) or 'nothing'}"
-    return f"{type(y).__name__}" if y is not None else "None"
-
 
 class LayerGraph:
     """A graph of layers as the body of a network."""
 
-    __slots__ = ("dtype", "expected", "graph", "input_layouts", "learnable_keys", "stages", "state_keys", "unset")
+    __slots__ = ("dtype", "expected", "fast", "graph", "input_layouts", "learnable_keys", "stages", "state_keys",
+                 "unset")
     columns = ("Layer", "Kind", "Output", "Learnables")
     separator = "/"
+    takes_masks = True
 
     def __init__(self, stages: Sequence[Stage], graph: Graph, input_layouts: tuple[Layout, ...] | None = None,
                  dtype: torch.dtype = torch.float32):
@@ -190,6 +51,17 @@ class LayerGraph:
         states = {key: k for k, key in enumerate(self.state_keys, start=len(learnables))}
         for stage in stages:
             stage.place(learnables, states)
+
+    def replayed(self) -> AcceleratedFunction:
+        """What predicts with a network of it, in calls that are replayed."""
+        fast: AcceleratedFunction | None = getattr(self, "fast", None)
+        if fast is None:
+            fast = self.fast = AcceleratedFunction(predict, "replay", quiet=True)
+        return fast
+
+    def __getstate__(self) -> Any:
+        """Without the recordings."""
+        return None, {name: getattr(self, name) for name in self.__slots__ if name != "fast"}
 
     def runs(self) -> list[Any]:
         """Its layers, and what they hold: functions, networks."""
@@ -220,12 +92,20 @@ class LayerGraph:
     def run(self, values: list[Any], xs: tuple[Any, ...], training: bool, wanted: str | Sequence[str] | None,
             stateful: bool, options: dict[str, Any]) -> tuple[Any, list[Any] | None]:
         """The outputs that are asked for, and new states. Inputs are cast to the type of the learnables."""
+        mask = options.pop("mask", None)
         if options:
             word, value = next(iter(options.items()))
             called = "net.forward" if training else "net.predict"
-            said = unknown_option(called, word, value, ("outputs", "return_state"))
+            said = unknown_option(called, word, value, ("outputs", "return_state", "mask"))
             raise TypeRefused(f"a network of layers has no option {word}=, at {line_of(user_site())}{said}; its "
-                              "options are outputs= and return_state=")
+                              "options are outputs=, return_state= and mask=")
+        y, states, _ = self.run_masked(values, xs, mask, training, wanted, stateful)
+        return y, states
+
+    def run_masked(self, values: list[Any], xs: tuple[Any, ...], mask: Any, training: bool,
+                   wanted: str | Sequence[str] | None = None,
+                   stateful: bool = False) -> tuple[Any, list[Any] | None, Any]:
+        """Outputs, new states, and the mask of each output (None: no step of any is padding)."""
         count = len(self.learnable_keys)
         dtype = common_type(values[:count])
         xs = tuple([_entering(x, dtype) for x in xs])
@@ -240,9 +120,10 @@ class LayerGraph:
                                 "write net = net.initialize(), with example arrays where no input layer says the size")
         graph = self.graph
         values = values.copy() if stateful else values  # which take the new states
-        if wanted is not None or not graph.chain:
-            y = self._run_planned(values, xs, training, wanted, stateful)
-            return y, values[count:] if stateful else None
+        masks = None if mask is None else entering(mask, xs, graph.input_names)
+        if wanted is not None or not graph.chain or masks is not None:
+            y, left = self._run_planned(values, xs, masks, training, wanted, stateful)
+            return y, values[count:] if stateful else None, left
         # quick way of a chain: each layer hands on all that it returns; the plain one is below
         for stage in self.stages:
             y, layer = stage.run(values, xs, training)
@@ -252,22 +133,29 @@ class LayerGraph:
                 xs = tuple([_made(x._value, x._node, x._labels) for x in y])
             else:
                 xs = (_made(y._value, y._node, y._labels),)
-        return (xs[0] if len(xs) == 1 else xs), values[count:] if stateful else None
+        return (xs[0] if len(xs) == 1 else xs), values[count:] if stateful else None, None
 
-    def _run_planned(self, values: list[Any], xs: tuple[Any, ...], training: bool, wanted: Any,
-                     stateful: bool) -> Any:
+    def _run_planned(self, values: list[Any], xs: tuple[Any, ...], masks: tuple[Mask, ...] | None, training: bool,
+                     wanted: Any, stateful: bool) -> tuple[Any, Any]:
         """What each layer returns is kept until it was read for the last time; new states go into `values`."""
         stages, graph = self.stages, self.graph
         plan = graph.plan(wanted, stateful)
         results: list[Any] = [None] * len(stages) + [xs]  # at place -1 what enters
+        left: list[Any] = [None] * len(stages) + [masks]
         for k, sources, forgotten in plan.steps:
-            results[k], layer = stages[k].run(values, self._read(sources, results), training)
+            inputs = self._read(sources, results)
+            if masks is None:
+                results[k], layer = stages[k].run(values, inputs, training)
+            else:
+                results[k], layer, left[k] = stages[k].run_masked(values, inputs, _masks_of(sources, left), training)
             if stateful:
                 stages[k].leave(layer, values, 0)
             for j in forgotten:
                 results[j] = None
+        if wanted is None and graph.chain:  # all that the last layer returns
+            return results[len(stages) - 1], left[len(stages) - 1]
         chosen = tuple([one_output(results[k], stages[k], which) for k, which in plan.returned])
-        return chosen[0] if plan.single else chosen
+        return chosen[0] if plan.single else chosen, _masks_of(plan.returned, left) if masks is not None else None
 
     def tried(self, values: list[Any], xs: tuple[Any, ...], measured: Any) -> Iterator[tuple[Stage, Any, Any]]:
         """Each layer, what it returns and what `measured(run)` says of its run: all layers in use, in their order."""
@@ -329,6 +217,19 @@ class LayerGraph:
                  f"{counts[stage.name]:,}" if stage.name in counts else "") for stage in self.stages]
 
 
+def predict(net: WithBody, *xs: dlarray, outputs: Any = None) -> Any:
+    """The outputs of a network in use."""
+    return net._body.run(net._values, xs, False, outputs, False, {})[0]
+
+
+def _masks_of(sources: Sequence[Source], left: Sequence[Any]) -> tuple[Mask, ...]:
+    """The masks of what a layer reads."""
+    found: list[Mask] = []
+    for k, which in sources:
+        found += left[k] if which is None else (left[k][which],)
+    return tuple(found)
+
+
 def _entering(x: Any, dtype: torch.dtype | None) -> dlarray:
     """An input as a fresh handle in the type of the learnables; real stays real and complex complex."""
     if type(x) is not dlarray:
@@ -360,4 +261,4 @@ def one_output(y: Any, stage: Stage, which: int | None) -> Any:
     return _made(y._value, y._node, y._labels)
 
 
-__all__ = ["LayerGraph", "Stage", "Values", "kind_of", "one_output"]
+__all__ = ["LayerGraph", "one_output"]

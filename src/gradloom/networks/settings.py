@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -27,7 +28,7 @@ class Setting:
     def __post_init__(self) -> None:
         for name in ("learn_rate_factor", "l2_factor"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+            if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= float(value) < math.inf:
                 raise TypeRefused(f"{name} is a finite number that is not negative, not {value!r}, at "
                                   f"{line_of(user_site())}; write 0.0 for none")
             object.__setattr__(self, name, float(value))

@@ -84,6 +84,21 @@ def index_instead(self: dlarray, *index: Any, **options: Any) -> Any:
         f"x[{', '.join(map(str, counted))}]. A library that calls what can be called takes np.asarray(x)")
 
 
+def rounded(self: Any, decimals: int | None = None) -> Any:
+    """round(x), round(x, 2): to as many decimals, halves to even."""
+    if not decimals:
+        return discrete.round(self)
+    ten = 10.0 ** abs(decimals)
+    if self.dtype.is_floating_point or self.dtype.is_complex:
+        return discrete.round(self * ten) / ten if decimals > 0 else discrete.round(self / ten) * ten
+    return discrete.round(self) if decimals > 0 else astype(discrete.round(self / ten) * ten, self.dtype)
+
+
+def quotient_and_rest(a: Any, b: Any, /) -> Any:
+    """divmod(a, b): (a // b, a % b)."""
+    return (a // b, a % b)
+
+
 # ----- all of them ----------------------------------------------------------------------------------------------------
 
 OPERATORS: dict[str, Any] = {
@@ -92,7 +107,7 @@ OPERATORS: dict[str, Any] = {
     "__truediv__": divide, "__rtruediv__": divide, "__floordiv__": floor_divide, "__rfloordiv__": floor_divide,
     "__mod__": mod, "__rmod__": mod, "__pow__": power, "__rpow__": power, "__matmul__": matmul, "__rmatmul__": matmul,
     "__neg__": negative, "__pos__": positive, "__abs__": absolute,
-    "__floor__": discrete.floor, "__ceil__": discrete.ceil, "__round__": discrete.round, "__trunc__": discrete.trunc,
+    "__floor__": discrete.floor, "__ceil__": discrete.ceil, "__trunc__": discrete.trunc,
     "__eq__": discrete.equal, "__ne__": discrete.not_equal, "__lt__": discrete.less, "__le__": discrete.less_equal,
     "__gt__": discrete.greater, "__ge__": discrete.greater_equal,
     "__and__": discrete.bitwise_and, "__rand__": discrete.bitwise_and,
@@ -107,6 +122,7 @@ ATTRIBUTES: dict[str, Any] = {
     "mT": property(matrix_transposed, doc="The last two axes exchanged."),
     "H": property(adjoint, doc="The conjugate of mT."), "mH": property(adjoint, doc="The conjugate of mT."),
     "real": property(real, doc="The real part."), "imag": property(imag, doc="The imaginary part."),
+    "__round__": rounded, "__divmod__": quotient_and_rest, "__rdivmod__": reflected(quotient_and_rest),
     "__getitem__": getitem, "__call__": index_instead, "__setitem__": setitem, "conj": conj, "abs": absolute, "to": to,
 }
 METHODS = (reduction.sum, reduction.mean, reduction.var, reduction.std, reduction.all, reduction.any, extremes.max,

@@ -9,7 +9,8 @@ from typing import Any
 
 from ..core.array import dlarray
 from ..core.errors import FileRefused, TypeRefused, line_of, user_site
-from .format import Header, bytes_of, parsed, read_array, read_header, refused, write
+from ..machine.conversion import bytes_of
+from .format import Header, parsed, read_array, read_header, refused, write
 from .trees import Reader, Writer
 
 VERSION = 1
@@ -86,7 +87,7 @@ def _told(header: Header, path: Any) -> dict[str, Any]:
     if set(header.texts) != {"format", "gradloom", "checksum"} or header.texts["format"] != "pt":
         raise refused(path, "its __metadata__ has other texts than format, gradloom and checksum")
     told = parsed(text, f"the text of {path}")
-    if not isinstance(told, dict) or type(told.get("version")) is not int:
+    if not isinstance(told, dict) or type(told.get("version")) is not int or told["version"] < 1:
         raise refused(path, "its text has no version")
     if told["version"] > VERSION:
         raise FileRefused(f"{path} was written by a later version of gradloom (files of version {told['version']}, "

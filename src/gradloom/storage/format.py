@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, NamedTuple
 import torch
 
 from ..core.errors import FileRefused
+from ..machine.conversion import bytes_of
 from ..machine.dtypes import Tensor
 from .atomic import replacing
 
@@ -48,12 +49,6 @@ class Header(NamedTuple):
 
 
 # ----- writing --------------------------------------------------------------------------------------------------------
-
-
-def bytes_of(x: Tensor) -> memoryview:
-    """An array's bytes in the order of its axes."""
-    flat = x.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
-    return flat.view(torch.uint8).numpy().data
 
 
 def write(path: Any, arrays: Mapping[str, Tensor], texts: Mapping[str, str]) -> None:
@@ -119,6 +114,8 @@ def _entry(name: str, given: Any, path: Any) -> Entry:
     if not _sizes(shape) or not _sizes(offsets) or len(offsets) != 2:
         raise refused(path, f"the array {name!r} has the shape {shape!r} at {offsets!r}")
     width = TYPES[dtype].itemsize if dtype in TYPES else OTHER_TYPES[dtype]
+    if math.prod(max(n, 1) for n in shape) * width >= 2 ** 63:
+        raise refused(path, f"the array {name!r} has the shape {tuple(shape)}, which nothing can hold")
     if len(shape) > 64 or offsets[1] - offsets[0] != math.prod(shape) * width:
         raise refused(path, f"the array {name!r} of shape {tuple(shape)} and type {dtype} does not fill the bytes "
                       f"{offsets[0]:,} to {offsets[1]:,}")
@@ -166,4 +163,4 @@ def refused(path: Any, reason: str) -> FileRefused:
     return FileRefused(f"{path} is damaged, or was not written by this library: {reason}; write it anew")
 
 
-__all__ = ["Header", "bytes_of", "parsed", "read_array", "read_header", "refused", "write"]
+__all__ = ["Header", "parsed", "read_array", "read_header", "refused", "write"]

@@ -15,7 +15,7 @@ import torch
 from ..core.array import dlarray
 from ..core.errors import FileRefused, TypeRefused, line_of, user_site
 from ..core.tables import PUBLIC
-from ..machine.conversion import as_tensor, to_numpy
+from ..machine.conversion import as_tensor, refuse_strange, to_numpy
 from ..machine.dtypes import DTYPES, NAMES, Tensor
 from .format import refused
 
@@ -81,11 +81,15 @@ class Writer:
         if kind is None and isinstance(name, str) and PUBLIC.get(name) is x:
             return {"kind": "function", "name": name}
         if kind is None:
-            where = "[" + "][".join(map(repr, self.trail)) + "] is " if self.trail else "it is "
-            raise NotHeld(f"save: {where}{self._described(x)}, which files do not hold, at {line_of(user_site())}; "
-                              "they hold dlarrays, networks, numbers, text, lists, tuples and dicts of them, and "
-                              "functions of this library by their names")
+            raise self.not_held(self._described(x))
         return {"kind": kind.name, **kind.write(x, self)}
+
+    def not_held(self, what: str) -> NotHeld:
+        """What is said of the thing that is being written."""
+        where = "[" + "][".join(map(repr, self.trail)) + "] is " if self.trail else "it is "
+        return NotHeld(f"save: {where}{what}, which files do not hold, at {line_of(user_site())}; they hold dlarrays, "
+                       "tensors and NumPy arrays of the types that those have, networks, numbers, text, lists, tuples "
+                       "and dicts of them, and functions of this library by their names")
 
     @staticmethod
     def _described(x: Any) -> str:
@@ -97,6 +101,10 @@ class Writer:
     def array(self, x: Tensor) -> dict[str, Any]:
         """An array that goes into the table, under the keys that lead to it; complex numbers as pairs. The same array
         in two places is there once."""
+        try:
+            refuse_strange(x)
+        except TypeError as error:
+            raise self.not_held(f"a tensor that is no array ({error})") from None
         name = self._named.get(id(x))
         if name is None:
             name = base = ".".join(self.trail) or "array"
@@ -163,7 +171,7 @@ class Reader:
         x = self.arrays[name]
         self.used.add(name)
         wanted = DTYPES.get(dtype) if isinstance(dtype, str) else None
-        if wanted is not None and wanted.is_complex and x.ndim and x.shape[-1] == 2 and x.dtype.is_floating_point:
+        if wanted is not None and wanted.is_complex and x.dtype is wanted.to_real() and x.ndim and x.shape[-1] == 2:
             x = torch.view_as_complex(x)
         if wanted is None or x.dtype is not wanted or tree["shape"] != list(x.shape):
             raise self.refused(f"the array {name!r} is {NAMES[x.dtype]} {tuple(x.shape)}, and it speaks of {dtype!r} "
@@ -243,7 +251,28 @@ def _items(tree: dict[str, Any], reader: Reader) -> list[Any]:
 
 
 def _write_numpy(x: Any, writer: Writer) -> dict[str, Any]:
-    return writer.array(as_tensor(np.array(x, order="C")))
+    try:
+        value = as_tensor(np.array(x, order="C"))
+    except TypeError:
+        value = None
+    # some types are widened here
+    if value is None or value.element_size() != x.dtype.itemsize or value.is_floating_point() != (x.dtype.kind == "f"):
+        raise writer.not_held(f"an array of NumPy's {x.dtype}")
+    return writer.array(value)
+
+
+def _read_numpy(tree: dict[str, Any], reader: Reader) -> Any:
+    value = reader.array(tree)
+    if value.dtype is torch.bfloat16:
+        raise reader.refused(f"the array {tree['array']!r} is of bfloat16, which NumPy has not")
+    return to_numpy(value)
+
+
+def _read_number(tree: dict[str, Any], reader: Reader) -> Any:
+    value = _read_numpy(tree, reader)
+    if value.ndim:
+        raise reader.refused(f"a number of NumPy's has the shape {value.shape}")
+    return value[()]
 
 
 register("dlarray", dlarray, _write_dlarray, (*ARRAY, "labels"), _read_dlarray)
@@ -255,9 +284,8 @@ register("dict", dict, _write_dict, ("items",), _read_dict)
 register("float", float, lambda x, writer: {"value": repr(x)}, ("value",), _number)
 register("complex", complex, lambda x, writer: {"parts": [writer.tree(x.real), writer.tree(x.imag)]}, ("parts",),
          _complex)
-register("numpy", np.ndarray, _write_numpy, ARRAY, lambda tree, reader: to_numpy(reader.array(tree)))
-register("numpy number", np.generic, _write_numpy, ARRAY,
-         lambda tree, reader: to_numpy(reader.array(tree))[()], family=True)
+register("numpy", np.ndarray, _write_numpy, ARRAY, _read_numpy)
+register("numpy number", np.generic, _write_numpy, ARRAY, _read_number, family=True)
 KINDS["function"] = Kind("function", lambda x, writer: {"name": x.__name__}, ("name",), _function)
 
 __all__ = ["NotHeld", "Reader", "Writer", "register"]

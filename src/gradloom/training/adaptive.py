@@ -7,12 +7,14 @@ from typing import Any
 
 import torch
 
+from ..core.array import dlarray
 from ..core.declare import discrete
 from ..core.errors import TypeRefused, line_of, user_site
 from ..machine.dtypes import Tensor
 from ..operations.elementwise.arithmetic import imag, real
 from ..operations.elementwise.mathematics import sqrt
-from .stepping import Rule, stepped
+from .spares import left, taken
+from .stepping import Rule, number_or_array, stepped
 
 
 def in_order_of(models: Sequence[Tensor], tensors: Sequence[Tensor]) -> list[Tensor]:
@@ -53,16 +55,29 @@ def adam(*tensors: Tensor, count: int, iteration: float, learn_rate: float, grad
          epsilon: float, weight_decay: float) -> tuple[Tensor, ...]:
     """Parameters, gradients, average gradients and average squared gradients in a row; new ones, without gradients."""
     step = torch.tensor(iteration, dtype=torch.float64, device=tensors[0].device)
+    options: dict[str, Any] = {"lr": learn_rate, "beta1": grad_decay, "beta2": sq_grad_decay, "eps": epsilon,
+                               "weight_decay": weight_decay, "amsgrad": False, "maximize": False}
+    olds = tensors[:count], tensors[2 * count:3 * count], tensors[3 * count:]
+    gradients = list(tensors[count:2 * count])
+    columns, known, old = taken(olds)
+    if columns is not None:
+        for place, value in zip(columns, olds, strict=True):
+            torch._foreach_copy_(place, value)
+        if not all(map(Tensor.is_contiguous, gradients)):
+            gradients = in_order_of(columns[0], gradients)
+        torch._fused_adamw_(columns[0], gradients, columns[1], columns[2], [], [step] * count, **options)
+        left(columns, known, olds, old)
+        return *columns[0], *columns[1], *columns[2]
     results: list[list[Tensor]] = [[], [], []]
     for places in bunches(tensors[:count]):
-        gradients = list(tensors[count:][places])
+        slopes = list(gradients[places])
         new, means, sizes = [list(torch._foreach_clone(tensors[k * count:(k + 1) * count][places])) for k in (0, 2, 3)]
-        if not all([x.is_contiguous() for its in (new, gradients, means, sizes) for x in its]):
-            gradients, means, sizes = [in_order_of(new, its) for its in (gradients, means, sizes)]
-        torch._fused_adamw_(new, gradients, means, sizes, [], [step] * len(new), lr=learn_rate, beta1=grad_decay,
-                            beta2=sq_grad_decay, weight_decay=weight_decay, eps=epsilon, amsgrad=False, maximize=False)
+        if not all([x.is_contiguous() for its in (new, slopes, means, sizes) for x in its]):
+            slopes, means, sizes = (in_order_of(new, its) for its in (slopes, means, sizes))
+        torch._fused_adamw_(new, slopes, means, sizes, [], [step] * len(new), **options)
         for column, its in zip(results, (new, means, sizes), strict=True):
             column += its
+    left(results, None, olds, old)
     return tuple([x for column in results for x in column])
 
 
@@ -111,7 +126,8 @@ def adamupdate(parameters: Any, gradients: Any, average_gradient: Any = None, av
     `parameters` is a network, which gives a new network, or a dlarray or any container of them; `gradients` is what
     dlgradient returned for them. Both averages are None at the first step, then what the last step returned. Each
     parameter keeps its type. A network's learn-rate factors multiply learn_rate, its L2 factors weight_decay, and
-    frozen parameters stay. Traced arrays are updated on record.
+    frozen parameters stay. Traced arrays are updated on record. In an accelerated function give iteration and
+    learn_rate as arrays of one number: Python's own are constants, and each makes another recording.
 
     Raises TypeRefused for containers that do not match, ShapeError for keys and shapes that do not.
 
@@ -126,14 +142,16 @@ def adamupdate(parameters: Any, gradients: Any, average_gradient: Any = None, av
     Source: Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter 2019 for the decay; MATLAB adamupdate.
     """
     p, m, v = stepped(ADAM, parameters, gradients, (average_gradient, average_squared_gradient),
-                      {"iteration": step_of(iteration), "learn_rate": float(learn_rate),
+                      {"iteration": step_of(iteration), "learn_rate": number_or_array(learn_rate, "learn_rate"),
                        "grad_decay": float(grad_decay), "sq_grad_decay": float(sq_grad_decay),
                        "epsilon": float(epsilon), "weight_decay": float(weight_decay)})
     return p, m, v
 
 
-def step_of(iteration: Any) -> float:
+def step_of(iteration: Any) -> Any:
     """The number of a step, from 1 on."""
+    if isinstance(iteration, (dlarray, Tensor)):  # what it is, the kernel sees
+        return number_or_array(iteration, "iteration")
     if not float(iteration) >= 1:
         raise TypeRefused(f"adamupdate: iteration is {iteration!r}, and iterations are counted from 1, at "
                           f"{line_of(user_site())}; write adamupdate(net, gradients, avg, avg_sq, 1) at the first step")
@@ -183,7 +201,8 @@ def rmspropupdate(parameters: Any, gradients: Any, average_squared_gradient: Any
     Source: Tieleman and Hinton 2012, lecture 6.5; MATLAB rmspropupdate.
     """
     p, v = stepped(RMSPROP, parameters, gradients, (average_squared_gradient,),
-                   {"learn_rate": float(learn_rate), "sq_grad_decay": float(sq_grad_decay), "epsilon": float(epsilon)})
+                   {"learn_rate": number_or_array(learn_rate, "learn_rate"), "sq_grad_decay": float(sq_grad_decay),
+                    "epsilon": float(epsilon)})
     return p, v
 
 

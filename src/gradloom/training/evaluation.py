@@ -39,12 +39,12 @@ class Differentiated:
     def __init__(self, loss: Loss, training: bool, outputs: bool, accelerated: bool):
 
         # what tells one recording from another first
-        def training_step(inputs: Sequence[Any], targets: Sequence[Any], masks: Sequence[Any], net: dlnetwork,
-                          summed: bool) -> Any:
+        def training_step(batch: Batch, net: dlnetwork, summed: bool) -> Any:
             run = net.forward if training else net.predict
-            y, state = run(*map(detach, inputs), return_state=True)  # data is constant
+            # data is constant
+            y, state = run(*map(detach, batch.inputs), return_state=True, **batch.told(net))
             ys = y if isinstance(y, tuple) else (y,)
-            value, weight = loss(ys, [detach(t) for t in targets], masks)
+            value, weight = loss(ys, [detach(t) for t in batch.targets], batch.masks)
             goal = value * weight if summed else value
             return value, weight, dlgradient(goal, net.trainable), state, ys if outputs else ()
 
@@ -55,7 +55,7 @@ class Differentiated:
     def of(self, net: dlnetwork, batch: Batch, summed: bool = False) -> Part:
         """A mini-batch. Where `summed`, the gradients are those of the sum: statistics over other processes' parts
         make theirs depend on this one's numbers."""
-        value, weight, gradients, state, ys = dlfeval(self._step, *batch, net, summed)
+        value, weight, gradients, state, ys = dlfeval(self._step, batch, net, summed)
         # the states of recurrent layers are of these observations, and none of the next mini-batch's
         kept = {key: x for key, x in state.items() if "B" not in x.dims}
         return Part(value.item(), weight, gradients, 1 if summed else weight, kept, ys)
@@ -102,20 +102,17 @@ class Total:
 
 
 def evaluated(net: dlnetwork, queue: minibatchqueue, loss: Loss, metrics: Sequence[Metric],
-              group: Group = ALONE) -> dict[str, float]:
+              group: Group = ALONE, seed: int | None = None) -> dict[str, float]:
     """The loss and the metrics of a network in use, over all of a queue's data, of which each process has its
-    part."""
+    part. With a seed, what is drawn for the data is the same each time."""
     sums = Sums(metrics)
-    try:
-        for batch in batches(queue, len(net.input_names)):
-            if group.size > 1 and batch.is_empty:
-                continue
-            y = net.predict(*batch.inputs)
-            ys = y if isinstance(y, tuple) else (y,)
-            value, weight = loss(ys, batch.targets, batch.masks)
-            sums.add(value.item(), weight, ys, batch.targets, batch.masks)
-    finally:
-        queue.close()
+    for batch in batches(queue, len(net.input_names), seed):
+        if group.size > 1 and batch.is_empty:
+            continue
+        y = net.predict(*batch.inputs, **batch.told(net))
+        ys = y if isinstance(y, tuple) else (y,)
+        value, weight = loss(ys, batch.targets, batch.masks)
+        sums.add(value.item(), weight, ys, batch.targets, batch.masks)
     return sums.over(group).values()
 
 

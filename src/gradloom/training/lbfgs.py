@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,7 +55,7 @@ class LBFGSState(PropertiesOfMatlab):
     point: dlarray | None = None  # the parameters, as a vector, that loss and gradients belong to
 
     def __post_init__(self) -> None:
-        if not isinstance(self.history_size, int) or self.history_size < 1:
+        if not isinstance(self.history_size, numbers.Integral) or self.history_size < 1:
             raise TypeRefused(f"LBFGSState's history_size is a positive integer, not {self.history_size!r}, at "
                               f"{line_of(user_site())}; write LBFGSState(history_size=10)")
         if not 0 < self.initial_inverse_hessian_factor < math.inf:
@@ -236,16 +237,25 @@ def _start(problem: Problem, parameters: Any, state: LBFGSState) -> Point:
 
 def descent(gradient: Tensor, steps: Sequence[Tensor], changes: Sequence[Tensor], factor: float) -> Tensor:
     """Minus the approximate inverse Hessian times the gradient: the recursion of two loops."""
-    q = gradient.clone()
+    if gradient.is_cpu:  # quick way: NumPy begins sooner on short vectors; the plain one is below
+        found = _two_loops(gradient.numpy().copy(), [s.numpy() for s in steps], [y.numpy() for y in changes], factor)
+        return torch.from_numpy(found)
+    return _two_loops(gradient.clone(), steps, changes, factor)
+
+
+def _two_loops(q: Any, steps: Sequence[Any], changes: Sequence[Any], factor: float) -> Any:
+    """With NumPy's vectors or torch's: q is changed, and returned."""
     alphas = []
     for s, y in zip(reversed(steps), reversed(changes), strict=True):
-        rho = 1 / _number(s @ y)
-        alphas.append((rho, rho * _number(s @ q)))
-        q.sub_(y, alpha=alphas[-1][1])
-    q.mul_(factor)
+        rho = 1 / float(s @ y)
+        alpha = rho * float(s @ q)
+        alphas.append((rho, alpha))
+        q -= alpha * y
+    q *= factor
     for s, y, (rho, alpha) in zip(steps, changes, reversed(alphas), strict=True):
-        q.add_(s, alpha=alpha - rho * _number(y @ q))
-    return q.neg_()
+        q += (alpha - rho * float(y @ q)) * s
+    q *= -1
+    return q
 
 
 def _told(state: LBFGSState, at: Point, status: str, step: float, steps: Sequence[Tensor], changes: Sequence[Tensor],

@@ -18,7 +18,7 @@ from ..operations.movement.vectors import ravel
 from .losses import LEAST_SQUARES, observations_of
 from .metrics import Sums
 from .quasi_newton import stop_reason
-from .sources import Batch, batches
+from .sources import Batch
 
 if TYPE_CHECKING:
     from .loop import Loop
@@ -39,31 +39,35 @@ def _steps(loop: Loop, factor: float) -> Iterator[dict[str, float]]:
     Source: Marquardt 1963; Hagan and Menhaj 1994.
     """
     options, state = loop.options, loop.state
-    damping = float(state.solver_state[0]) if state.solver_state else options.initial_damping_factor
-    while True:
+    damping, size, length = state.solver_state or (options.initial_damping_factor, None, None)
+    loop.stop_reason = _ended(loop, size, length, damping)
+    while not loop.stop_reason:
         net = state.network
         normal, slope, squares, count, values = _normal_equations(loop, net)
         if not math.isfinite(squares):
-            state = loop.state = state.advanced(net, (damping,))
+            state = loop.state = state.advanced(net, (damping, None, None))
             yield {**values, "damping": damping}
             return
         size = 2 * factor / count * float(read(slope.abs().max()))
-        step, accepted = None, False
+        length = None
         while size > options.gradient_tolerance and damping <= options.max_damping_factor:
             step = _solved(normal, slope, damping)
             tried = None if step is None else _moved(net, step)
-            found = math.nan if tried is None else _squares(loop, tried)
-            if tried is not None and found < squares:
-                net, squares, accepted = tried, found, True
+            found, told = (math.nan, values) if tried is None else _measured(loop, tried)
+            if tried is not None and step is not None and found < squares:
+                net, values, length = tried, told, float(read(step.norm()))
                 damping = max(damping * options.damping_decrease_factor, 1e-20)
                 break
             damping *= options.damping_increase_factor
-        state = loop.state = state.advanced(net, (damping,))
-        length = float(read(step.norm())) if step is not None and accepted else None
-        loop.stop_reason = stop_reason(loop, size, length)
-        if not loop.stop_reason and damping > options.max_damping_factor:
-            loop.stop_reason = "max_damping_factor was reached"
-        yield {**values, "loss": factor * squares / count, "damping": damping}
+        state = loop.state = state.advanced(net, (damping, size, length))
+        loop.stop_reason = _ended(loop, size, length, damping)
+        yield {**values, "damping": damping}
+
+
+def _ended(loop: Loop, size: float | None, length: float | None, damping: float) -> str:
+    if damping > loop.options.max_damping_factor:
+        return stop_reason(loop, size, length) or "max_damping_factor was reached"
+    return stop_reason(loop, size, length)
 
 
 def _solved(normal: Tensor, slope: Tensor, damping: float) -> Tensor | None:
@@ -86,10 +90,10 @@ def _normal_equations(loop: Loop, net: dlnetwork) -> tuple[Tensor, Tensor, float
     normal, slope = torch.zeros((size, size), **like), torch.zeros(size, **like)
     squares, count = 0.0, 0
     sums = Sums(loop.metrics)
-    for batch in loop.parts(batches(loop.queue, len(net.input_names))):
+    for batch in loop.everything():
 
         def pieces(net: dlnetwork, batch: Batch = batch) -> Any:
-            y = net.predict(*batch.inputs)
+            y = net.predict(*batch.inputs, **batch.told(net))
             J = dljacobian(y, net.trainable)
             r = _residuals(y, batch)
             return J.T.gram(), ravel(J.T @ r)[0], r, y
@@ -106,11 +110,16 @@ def _normal_equations(loop: Loop, net: dlnetwork) -> tuple[Tensor, Tensor, float
     return normal, slope, float(told[0]), int(told[1]), sums.over(loop.group).values()
 
 
-def _squares(loop: Loop, net: dlnetwork) -> float:
+def _measured(loop: Loop, net: dlnetwork) -> tuple[float, dict[str, float]]:
+    """r'r, and what is told, over all data."""
     total = torch.zeros((), dtype=torch.float64, device=next(iter(net.trainable.values())).device)
-    for batch in loop.parts(batches(loop.queue, len(net.input_names))):
-        total += _wide(_residuals(net.predict(*batch.inputs), batch)).square().sum()
-    return float(read(loop.group.summed([total])[0]))
+    sums = Sums(loop.metrics)
+    for batch in loop.everything():
+        y = net.predict(*batch.inputs, **batch.told(net))
+        total += _wide(_residuals(y, batch)).square().sum()
+        value, weight = loop.loss((y,), batch.targets, batch.masks)
+        sums.add(value.item(), weight, (y,), batch.targets, batch.masks)
+    return float(read(loop.group.summed([total])[0])), sums.over(loop.group).values()
 
 
 def _residuals(y: Any, batch: Batch) -> dlarray:

@@ -9,7 +9,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,12 +20,12 @@ from ..networks.together import together
 from .checkpoints import save_checkpoint
 from .distributed.group import ALONE, Group
 from .distributed.states import combined_state, shares_statistics, summed_by
-from .evaluation import Differentiated, Total, evaluated
+from .evaluation import Differentiated, Part, Total, evaluated
 from .losses import Loss
 from .metrics import Metric
 from .monitor import TrainingProgressMonitor
 from .options import FIRST_ORDER, TrainingOptions
-from .sources import Batch, split
+from .sources import Batch, batches, split
 from .state import TrainingState
 
 Steps = Callable[["Loop"], Iterator[dict[str, float]]]
@@ -45,6 +45,7 @@ class Loop:
         self.differentiated = Differentiated(loss, self.options.solver in FIRST_ORDER, bool(metrics), accelerated)
         self.stop_reason = ""
         self._interrupted = False
+        self._only: Batch | None = None
         self._start = time.monotonic() - state.elapsed
         objective = {metric.name: metric for metric in metrics}.get(self.options.objective_metric_name)
         self._larger_is_better = objective is not None and objective.larger_is_better
@@ -52,9 +53,12 @@ class Loop:
     def run(self, steps: Steps) -> TrainingState:
         """Step by step until something ends it."""
         self._told("start", {})
+        if self.state.data:
+            self.queue.restore(self.state.data)
+        self.stop_reason = self._reached()  # by a run that had ended, and is resumed
         try:
             with self._interrupts_after_a_step():
-                for values in steps(self):
+                for values in steps(self) if not self.stop_reason else ():
                     self.after(values)
                     if self.stop_reason:
                         break
@@ -65,6 +69,8 @@ class Loop:
             self.stop_reason = "interrupted (Ctrl-C)"
         finally:
             self.queue.close()
+            if self.validation is not None:
+                self.validation.close()
         self.state.elapsed = self.elapsed
         self._told("done", {})
         return self.state
@@ -74,9 +80,27 @@ class Loop:
         """Seconds of training, those before a resumption included."""
         return time.monotonic() - self._start
 
-    def parts(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """The mini-batches of which this process has a part."""
-        return (batch for batch in batches if self.group.size == 1 or not batch.is_empty)
+    def once_more(self) -> Iterator[Batch]:
+        """A pass over all mini-batches, empty parts of this process, too; what is drawn for them is the same each
+        time."""
+        return batches(self.queue, len(self.state.network.input_names), self._seed)
+
+    def everything(self) -> Iterator[Batch]:
+        """All mini-batches of the data of which this process has a part; what is drawn for them is the same each
+        time."""
+        if self._only is not None:  # quick way: the one mini-batch that all data is; the plain one is below
+            yield self._only
+            return
+        for count, batch in enumerate(self.once_more()):
+            if self.group.size == 1 or not batch.is_empty:
+                yield batch
+                if not count and not self.queue.hasdata():
+                    self._only = batch
+
+    @property
+    def _seed(self) -> int:
+        """What decides all that is drawn for the data, in resumed runs, too."""
+        return int(self.queue.state()["seed"])
 
     @contextmanager
     def _interrupts_after_a_step(self) -> Iterator[None]:
@@ -115,22 +139,29 @@ class Loop:
         self.monitor.record(state.iteration, **values, **found)
         row.update(found)
         self._tell_progress()
+        told = self._told("iteration", row)
         if not self.stop_reason:
-            self.stop_reason = self._reason(row)
+            self.stop_reason = self._reason(told)
         if self.group.size > 1:
             self.stop_reason = self.group.agreed(self.stop_reason)
         self._save()
 
-    def _reason(self, row: dict[str, float]) -> str:
-        options, state = self.options, self.state
-        if options.output_function is not None and self._told("iteration", row) is True:
+    def _reason(self, told: Any) -> str:
+        if told is True:
             return "stopped by the output function"
         if self._interrupted:
             return "interrupted (Ctrl-C)"
         if self.monitor.stop:
             return "stopped by hand"
-        if options.dry_run:
+        if self.options.dry_run:
             return "dry run"
+        return self._reached()
+
+    def _reached(self) -> str:
+        """Which limit is reached; "" where none is."""
+        options, state = self.options, self.state
+        if state.waited >= options.validation_patience:
+            return "validation_patience was reached"
         if state.elapsed >= options.max_time:
             return "max_time was reached"
         if options.max_iterations is not None and state.iteration >= options.max_iterations:
@@ -141,7 +172,7 @@ class Loop:
         assert self.validation is not None
         state, options = self.state, self.options
         network = state.averaged()
-        values = evaluated(network, self.validation, self.loss, self.metrics, self.group)
+        values = evaluated(network, self.validation, self.loss, self.metrics, self.group, self._seed)
         state.validation.append(iteration=state.iteration, epoch=state.epoch, **values)
         value = values.get(options.objective_metric_name, math.nan)
         best = state.best.get("value", math.nan)
@@ -150,8 +181,6 @@ class Loop:
             state.waited = 0
         else:
             state.waited += 1
-            if state.waited >= options.validation_patience:
-                self.stop_reason = "validation_patience was reached"
         return {f"validation_{name}": value for name, value in values.items()}
 
     def _last_validation(self) -> None:
@@ -199,9 +228,7 @@ def first_order(loop: Loop) -> Iterator[dict[str, float]]:
     options, queue = loop.options, loop.queue
     inputs = len(loop.state.network.input_names)
     loop.state.iterations_per_epoch = _steps_of_a_pass(queue, options.accumulate)
-    if loop.state.data:
-        queue.restore(loop.state.data)
-    else:
+    if not loop.state.data:
         _begin(queue, options, first=True)
         loop.state.epoch = 1
     while True:
@@ -215,19 +242,19 @@ def first_order(loop: Loop) -> Iterator[dict[str, float]]:
         for _ in range(options.accumulate):
             if not queue.hasdata():
                 break
-            batch = split(queue.next(), inputs)
-            moved = _moved(moved, _part(loop, moved, batch, total))
+            batch = split(queue.next(), inputs, queue.masks)
+            moved = _moved(moved, part_of(loop, moved, batch, total, loop.differentiated.of))
         values = total.values()
         gradients = total.gradients(moved.trainable)
         loop.state = loop.state.step(values["loss"], gradients, state=moved.state)
         yield {**values, "learn_rate": loop.state.learn_rate}
 
 
-def _part(loop: Loop, net: dlnetwork, batch: Batch, total: Total) -> Any:
-    """Add a mini-batch to the total, and return the network's new state. Each of several processes draws from a stream
-    of its own, which one number of the stream that they have in common begins."""
+def part_of(loop: Loop, net: dlnetwork, batch: Batch, total: Total, of: Callable[..., Part]) -> Any:
+    """Add what `of` makes of a mini-batch to the total, and return the network's new state. Each of several processes
+    draws from a stream of its own, which one number of the stream that they have in common begins."""
     if loop.group.size == 1:  # quick way: nobody else; the plain one is below
-        part = loop.differentiated.of(net, batch)
+        part = of(net, batch)
         total.add(part, batch)
         return part.state
     seed, shares, empty = drawn_seed(), shares_statistics(net), batch.is_empty
@@ -236,9 +263,9 @@ def _part(loop: Loop, net: dlnetwork, batch: Batch, total: Total) -> Any:
     with drawing("process", seed, loop.group.rank):
         if shares:
             with together(summed_by(loop.group, not empty)):
-                part = loop.differentiated.of(net, batch.of_zeros() if empty else batch, summed=True)
+                part = of(net, batch.of_zeros() if empty else batch, summed=True)
         else:
-            part = loop.differentiated.of(net, batch)
+            part = of(net, batch)
     if empty:
         return combined_state(loop.group, net, None, 0)
     total.add(part, batch)
@@ -265,4 +292,4 @@ def _steps_of_a_pass(queue: minibatchqueue, accumulate: int) -> int | None:
         return None
 
 
-__all__ = ["Loop", "Steps", "first_order"]
+__all__ = ["Loop", "Steps", "first_order", "part_of"]

@@ -32,7 +32,7 @@ BY_NAME: dict[str, Callable[..., Any]] = {
     "mse": mse, "mean-squared-error": mse, "mae": _mean_absolute_error, "mean-absolute-error": _mean_absolute_error,
     "huber": huber, "l1loss": l1loss, "l2loss": l2loss,
 }
-CLASSIFIES = ("crossentropy", "index-crossentropy", "binary-crossentropy")
+CLASSIFIES = ("crossentropy", "index-crossentropy")  # binary crossentropy compares numbers, one for each class
 LEAST_SQUARES = {"mse": 0.5, "mean-squared-error": 0.5, "l2loss": 1.0}  # {name: factor of the square}
 
 

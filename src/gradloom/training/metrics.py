@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 
 from ..core.array import dlarray
-from ..core.errors import ShapeError, TypeRefused, line_of, user_site
+from ..core.errors import DataError, ShapeError, TypeRefused, line_of, user_site
 from ..core.labels import described
 from ..machine.dtypes import Tensor
 from ..vocabulary.misspelled import nearest
@@ -74,13 +74,17 @@ def _ordered(a: Any, labels: str, word: str) -> Tensor:
 def _pairs(y: Any, t: Any, mask: Any, word: str) -> tuple[Tensor, Tensor]:
     """All predicted numbers and their targets, in float64."""
     raw = y._value.detach()
-    target = _ordered(t, y._labels or "", word) if y._labels else t._value.detach()
+    labels = y._labels or ""
+    if "C" in labels and raw.shape[labels.index("C")] == 1 and t._labels is not None and "C" not in t._labels:
+        place, labels = labels.index("C"), labels.replace("C", "")  # a single channel, which the targets leave out
+        raw = raw.squeeze(place)
+    target = _ordered(t, labels, word) if labels else t._value.detach()
     if target.shape != raw.shape:
         raise ShapeError(f"the metric {word!r}: targets {described(t.shape, t._labels)} beside predictions "
                          f"{described(y.shape, y._labels)}, at {line_of(user_site())}; they need one shape")
     if mask is not None:
-        rest = [k for k, letter in enumerate(y._labels) if letter in "BT"]
-        seen = _ordered(mask, "".join(y._labels[k] for k in rest), word).bool()
+        rest = [k for k, letter in enumerate(labels) if letter in "BT"]
+        seen = _ordered(mask, "".join(labels[k] for k in rest), word).bool()
         shape = [raw.shape[k] if k in rest else 1 for k in range(raw.ndim)]
         seen = seen.reshape(shape).expand(raw.shape)
         raw, target = raw[seen], target[seen]
@@ -101,7 +105,7 @@ class _Counted:
     def of(self, y: Any, t: Any, mask: Any) -> Any:
         rows, target = _rows(y, t, mask, self.name)
         classes = rows.shape[-1]
-        if self._multilabel:
+        if self._multilabel or classes == 1:  # one score says whether, and not which
             said, true = rows >= 0.5, target.reshape(rows.shape) >= 0.5
             counts = [said & true, said & ~true, ~said & true, ~said & ~true]
             return torch.stack([c.sum(0).double() for c in counts])
@@ -115,7 +119,7 @@ class _Counted:
         return a + b
 
     def value(self, sums: Any) -> float:
-        if self.name == "accuracy" and not self._multilabel:
+        if self.name == "accuracy" and not self._multilabel and sums.shape[1] > 1:
             return float(sums[0].sum() / (sums[0] + sums[2]).sum())
         return float(self._formula(sums))
 
@@ -301,7 +305,9 @@ class Sums:
 
     def values(self) -> dict[str, float]:
         """The loss and every metric over all that was added."""
-        found = {"loss": self._loss / self._weight if self._weight else math.nan}
+        if not self._weight:
+            raise DataError(f"the data has no observations, at {line_of(user_site())}; give some")
+        found = {"loss": self._loss / self._weight}
         for metric, sums in zip(self._metrics, self._sums, strict=True):
             found[metric.name] = math.nan if sums is None else metric.value(sums)
         return found

@@ -1,7 +1,7 @@
 """Statistics of the data that training finds: those of input layers, and those of targets that are normalized."""
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ..core.errors import TypeRefused, line_of, user_site
@@ -12,7 +12,7 @@ from ..networks.normalizing import BACKWARD, FORWARD, placed, statistics_of
 from ..operations.elementwise.arithmetic import astype
 from .losses import Loss
 from .metrics import Metric
-from .sources import Batch, batches
+from .sources import Batch, batches, without_padding
 
 _NAMES = ("mean", "standard_deviation")
 
@@ -24,7 +24,7 @@ def with_input_statistics(net: dlnetwork, queue: minibatchqueue, again: bool) ->
     for layer in inputs:
         if layer.wanted and (again or layer.lacking):
             place = names.index(layer.name) if layer.name in names else 0
-            found = layer.statistics(batch.inputs[place] for batch in batches(queue, len(names)))
+            found = layer.statistics(batch.shown(place) for batch in batches(queue, len(names)))
             net = net.replace(state=found)
     return net
 
@@ -32,13 +32,8 @@ def with_input_statistics(net: dlnetwork, queue: minibatchqueue, again: bool) ->
 class Targets:
     """Targets of mean 0 and deviation 1, for each channel, while the network is trained; metrics are in their units."""
 
-    def __init__(self, queue: minibatchqueue, inputs: int):
-        self._statistics: dict[str, Any] = statistics_of(_NAMES, self._all(queue, inputs), "auto")
-
-    @staticmethod
-    def _all(queue: minibatchqueue, inputs: int) -> Iterator[Any]:
-        for batch in batches(queue, inputs):
-            yield _only(batch)
+    def __init__(self, statistics: dict[str, Any]):
+        self._statistics = statistics
 
     def _mapped(self, x: Any, formulas: Any) -> Any:
         its = [astype(placed(self._statistics[name], x, name), x.dtype) for name in _NAMES]
@@ -80,11 +75,16 @@ class _InUnits:
         return self._metric.of(self._targets.undone(y), t, mask)
 
 
+def target_statistics(queue: minibatchqueue, inputs: int) -> dict[str, Any]:
+    """The mean and the deviation of the targets, for each channel."""
+    return statistics_of(_NAMES, (_only(batch) for batch in batches(queue, inputs)), "auto")
+
+
 def _only(batch: Batch) -> Any:
     if len(batch.targets) != 1 or not batch.targets[0].dtype.is_floating_point:
         raise TypeRefused(f"normalize_targets=True takes one target of floating numbers, at {line_of(user_site())}; "
                           "normalize yourself, or leave it out")
-    return batch.targets[0]
+    return without_padding(batch.targets[0], batch.masks[0])
 
 
-__all__ = ["Targets", "with_input_statistics"]
+__all__ = ["Targets", "target_statistics", "with_input_statistics"]

@@ -3,49 +3,76 @@ from __future__ import annotations
 
 import inspect
 import math
+import numbers
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
 
 from ..core.array import dlarray
 from ..core.errors import TypeRefused, line_of, user_site
+from ..core.labels import LETTERS
 from ..vocabulary.hints import PropertiesOfMatlab
 from ..vocabulary.misspelled import nearest
 from ..vocabulary.training_options import HERE, LEFT_OUT
+from .metrics import metrics_of
+from .schedules import schedule_of
 
 SOLVERS = ("sgdm", "adam", "adamw", "rmsprop", "lbfgs", "lm")
 FIRST_ORDER = SOLVERS[:4]
 FULL_BATCH = SOLVERS[4:]
 
-# ----- what values an option takes: a test and the words for it -----
+# ----- what values an option takes -----
 
-Check = tuple[Callable[[Any], bool], str]
+
+class Check(NamedTuple):
+    """What an option takes: a test, the words for it, and whether its numbers are whole ones."""
+
+    test: Callable[[Any], bool]
+    words: str
+    whole: bool = False
 
 
 def _number(x: Any) -> bool:
-    return isinstance(x, (int, float)) and not isinstance(x, bool) and not math.isnan(x)
+    return isinstance(x, numbers.Real) and not isinstance(x, bool) and not math.isnan(x)
 
 
-def _whole(x: Any) -> bool:
-    return isinstance(x, int) and not isinstance(x, bool)
+def _count(x: Any) -> bool:
+    return _number(x) and x >= 1 and float(x).is_integer()
 
 
 def _one_of(*words: str) -> Check:
-    return lambda x: isinstance(x, str) and x in words, "one of " + ", ".join(f'"{word}"' for word in words)
+    return Check(lambda x: isinstance(x, str) and x in words, "one of " + ", ".join(f'"{word}"' for word in words))
 
 
-POSITIVE: Check = (lambda x: _number(x) and x > 0, "a positive number")
-NOT_NEGATIVE: Check = (lambda x: _number(x) and 0 <= x < math.inf, "a number of at least 0")
-SHARE: Check = (lambda x: _number(x) and 0 <= x < 1, "a number from 0 to below 1")
-COUNT: Check = (lambda x: _whole(x) and x >= 1, "a whole number of at least 1")
-COUNT_OR_NONE: Check = (lambda x: x is None or _whole(x) and x >= 1, "a whole number of at least 1, or None")
-COUNT_OR_INFINITE: Check = (lambda x: x == math.inf or _whole(x) and x >= 1, "a whole number of at least 1, or inf")
-SWITCH: Check = (lambda x: isinstance(x, bool), "True or False")
-ANYTHING: Check = (lambda x: True, "anything")
-FUNCTION: Check = (lambda x: x is None or callable(x), "a function, or None")
-PATH: Check = (lambda x: x is None or isinstance(x, str) or hasattr(x, "__fspath__"), "a folder, or None")
-FORMATS: Check = (lambda x: x is None or isinstance(x, (str, list, tuple)),
-                  "labels as \"BCSS\", a list of them, or None")
+def _is_place(x: Any) -> bool:
+    if x in PLACES:
+        return True
+    try:
+        return bool(torch.device(x))
+    except (RuntimeError, TypeError):
+        return False
+
+
+PLACES = ("auto", "gpu", "parallel", "parallel-cpu", "parallel-gpu")
+POSITIVE = Check(lambda x: _number(x) and x > 0, "a positive number")
+NOT_NEGATIVE = Check(lambda x: _number(x) and 0 <= x < math.inf, "a number of at least 0")
+SHARE = Check(lambda x: _number(x) and 0 <= x < 1, "a number from 0 to below 1")
+COUNT = Check(_count, "a whole number of at least 1", True)
+COUNT_OR_NONE = Check(lambda x: x is None or _count(x), "a whole number of at least 1, or None", True)
+COUNT_OR_INFINITE = Check(lambda x: x == math.inf or _count(x), "a whole number of at least 1, or inf", True)
+SWITCH = Check(lambda x: isinstance(x, bool), "True or False")
+ANYTHING = Check(lambda x: True, "anything")
+FUNCTION = Check(lambda x: x is None or callable(x), "a function, or None")
+PATH = Check(lambda x: x is None or isinstance(x, str) or hasattr(x, "__fspath__"), "a folder, or None")
+FORMATS = Check(lambda x: x is None or all(its is None or isinstance(its, str) and set(its) <= set(LETTERS)
+                                           for its in ([x] if isinstance(x, str) else x)),
+                f"labels as \"BCSS\", of the letters {', '.join(LETTERS)}, a list of them, or None")
+PLACE = Check(_is_place, "\"auto\", \"cpu\", \"gpu\", \"parallel\", \"parallel-cpu\", \"parallel-gpu\" or a device of "
+                         "torch")
+LENGTH = Check(lambda x: x in ("longest", "shortest") or _count(x), "\"longest\", \"shortest\" or a whole number", True)
 
 
 def _option(default: Any, check: Check, *solvers: str) -> Any:
@@ -64,9 +91,10 @@ class TrainingOptions(PropertiesOfMatlab):
     MATLAB's trainingOptions, in snake_case; `docs/training_options.md` lists them, and what differs. Besides them:
 
     accumulate: mini-batches whose gradients make one step, divided once by the sum of their weights. resume: go on from
-    the newest whole checkpoint in `checkpoint_path`. max_time: seconds. dry_run: one step and one validation, nothing
-    is written. average_weights: the decay of an exponential average of the learnables, which is the network returned.
-    normalize_targets: train on targets of mean 0 and deviation 1; the network returned undoes it.
+    the newest whole checkpoint in `checkpoint_path`. max_time: seconds of training, those before a resumption included.
+    dry_run: one step and one validation, nothing is written. average_weights: the decay of an exponential average of
+    the learnables, which is the network returned. normalize_targets: train on targets of mean 0 and deviation 1; the
+    network returned undoes it.
 
     Raises TypeRefused for an option that does not exist or that the solver does not have, and for a value that the
     option does not take.
@@ -102,13 +130,13 @@ class TrainingOptions(PropertiesOfMatlab):
     history_size: int = _option(10, COUNT, "lbfgs")
     initial_inverse_hessian_factor: float = _option(1.0, POSITIVE, "lbfgs")
     max_num_line_search_iterations: int = _option(20, COUNT, "lbfgs")
-    initial_step_size: float | None = _option(None, (lambda x: x is None or _number(x) and x > 0,
-                                                     "a positive number, or None"), "lbfgs")
+    initial_step_size: float | None = _option(None, Check(lambda x: x is None or _number(x) and x > 0,
+                                                          "a positive number, or None"), "lbfgs")
     initial_damping_factor: float = _option(1e-3, POSITIVE, "lm")
     max_damping_factor: float = _option(1e10, POSITIVE, "lm")
-    damping_increase_factor: float = _option(10.0, (lambda x: _number(x) and x > 1, "a number above 1"), "lm")
-    damping_decrease_factor: float = _option(0.1, (lambda x: _number(x) and 0 < x < 1,
-                                                   "a number between 0 and 1"), "lm")
+    damping_increase_factor: float = _option(10.0, Check(lambda x: _number(x) and x > 1, "a number above 1"), "lm")
+    damping_decrease_factor: float = _option(0.1, Check(lambda x: _number(x) and 0 < x < 1,
+                                                        "a number between 0 and 1"), "lm")
     # the data
     max_epochs: int = _option(30, COUNT, *FIRST_ORDER)
     mini_batch_size: int = _option(128, COUNT)
@@ -116,29 +144,29 @@ class TrainingOptions(PropertiesOfMatlab):
     accumulate: int = _option(1, COUNT, *FIRST_ORDER)
     input_data_formats: Any = _option(None, FORMATS)
     target_data_formats: Any = _option(None, FORMATS)
-    sequence_length: Any = _option("longest", (lambda x: x in ("longest", "shortest") or _whole(x) and x >= 1,
-                                               "\"longest\", \"shortest\" or a number"))
-    sequence_padding_value: float = _option(0.0, (_number, "a number"))
+    sequence_length: Any = _option("longest", LENGTH)
+    sequence_padding_value: float = _option(0.0, Check(_number, "a number"))
     sequence_padding_direction: str = _option("right", _one_of("right", "left"))
-    preprocessing_environment: str = _option("serial", _one_of("serial", "background"))
-    execution_environment: Any = _option("auto", ANYTHING)
+    preprocessing_environment: str = _option("serial", _one_of("serial", "background", "parallel"))
+    execution_environment: Any = _option("auto", PLACE)
     acceleration: str = _option("auto", _one_of("auto", "none"), *FIRST_ORDER, "lbfgs")
     reset_input_normalization: bool = _option(True, SWITCH)
     normalize_targets: bool = _option(False, SWITCH, *FIRST_ORDER, "lbfgs")
     # validation and what is returned
+    batch_normalization_statistics: str = _option("auto", _one_of("auto", "moving", "population"), *FIRST_ORDER)
     validation_data: Any = _option(None, ANYTHING)
     validation_frequency: int = _option(50, COUNT)
     validation_patience: float = _option(math.inf, COUNT_OR_INFINITE)
     metrics: Any = _option((), ANYTHING)
-    objective_metric_name: str = _option("loss", (lambda x: isinstance(x, str), "the name of a metric"))
+    objective_metric_name: str = _option("loss", Check(lambda x: isinstance(x, str), "the name of a metric"))
     output_network: str = _option("auto", _one_of("auto", "last-iteration", "best-validation"))
-    average_weights: float | None = _option(None, (lambda x: x is None or _number(x) and 0 < x < 1,
-                                                   "a decay between 0 and 1, or None"), *FIRST_ORDER)
+    average_weights: float | None = _option(None, Check(lambda x: x is None or _number(x) and 0 < x < 1,
+                                                        "a decay between 0 and 1, or None"), *FIRST_ORDER)
     # what is seen and kept
     verbose: bool = _option(True, SWITCH)
     verbose_frequency: int = _option(50, COUNT)
-    plots: Any = _option("none", (lambda x: x in ("none", "training-progress") or hasattr(x, "record"),
-                                  "\"none\", \"training-progress\" or a TrainingProgressMonitor"))
+    plots: Any = _option("none", Check(lambda x: x in ("none", "training-progress") or hasattr(x, "record"),
+                                       "\"none\", \"training-progress\" or a TrainingProgressMonitor"))
     output_function: Any = _option(None, FUNCTION)
     checkpoint_path: Any = _option(None, PATH)
     checkpoint_frequency: int = _option(1, COUNT)
@@ -150,6 +178,7 @@ class TrainingOptions(PropertiesOfMatlab):
     def __init__(self, solver: str, /, **options: Any):
         site = line_of(user_site())
         _checked("solver", solver, FIELDS["solver"].metadata["check"], site)
+        given = dict(options)
         for name, value in options.items():
             if name in LEFT_OUT:
                 raise TypeRefused(f"TrainingOptions has no option {name!r}, at {site}: {LEFT_OUT[name]}")
@@ -160,14 +189,16 @@ class TrainingOptions(PropertiesOfMatlab):
             if about["solvers"] and solver not in about["solvers"]:
                 raise TypeRefused(f"{name} is an option of {', '.join(about['solvers'])}, the solver is {solver}, at "
                                   f"{site}; leave {name}= out")
-            _checked(name, value, about["check"], site)
+            given[name] = _checked(name, value, about["check"], site)
         for name, its in FIELDS.items():
-            value = solver if name == "solver" else options.get(name, default_of(its, solver))
+            value = solver if name == "solver" else given.get(name, default_of(its, solver))
             object.__setattr__(self, name, value)
         object.__setattr__(self, "_given", tuple(options))
         self._check_together(site)
 
     def _check_together(self, site: str) -> None:
+        schedule_of(self.learn_rate_schedule)
+        metrics_of(self.metrics)
         if self.resume and self.checkpoint_path is None:
             raise TypeRefused(f"resume=True goes on from a checkpoint, and there is no folder of them, at {site}; "
                               "write checkpoint_path=\"checkpoints\"")
@@ -192,15 +223,19 @@ def default_of(its: Any, solver: str) -> Any:
     return None if its.default is MISSING else its.metadata["by_solver"].get(solver, its.default)
 
 
-def _checked(name: str, value: Any, check: Check, site: str) -> None:
+def _checked(name: str, value: Any, check: Check, site: str) -> Any:
+    """The value, a number as Python's own."""
+    if isinstance(value, np.generic):
+        value = value.item()
     try:
-        right = not isinstance(value, dlarray) and bool(check[0](value))
+        right = not isinstance(value, dlarray) and bool(check.test(value))
     except (TypeError, ValueError, RuntimeError):  # a comparison that arrays refuse
         right = False
     if check is not ANYTHING and not right:
-        words = check[1].replace("one of ", "").replace('"', "").split(", ") if isinstance(value, str) else ()
-        raise TypeRefused(f"TrainingOptions: {name} is {check[1]}, not {_short(value)}{nearest(str(value), words)}, at "
-                          f"{site}; write {name}={_example(check)}")
+        words = check.words.replace("one of ", "").replace('"', "").split(", ") if isinstance(value, str) else ()
+        raise TypeRefused(f"TrainingOptions: {name} is {check.words}, not {_short(value)}{nearest(str(value), words)}, "
+                          f"at {site}; write {name}={_example(check)}")
+    return int(value) if check.whole and isinstance(value, float) and value != math.inf else value
 
 
 def _nearest(name: str) -> str:
@@ -209,8 +244,11 @@ def _nearest(name: str) -> str:
 
 
 def _example(check: Check) -> str:
-    word = check[1].removeprefix("one of ").split(",")[0]
-    return {POSITIVE: "0.01", NOT_NEGATIVE: "0", SHARE: "0.9", COUNT: "1", SWITCH: "True"}.get(check, word)
+    word = check.words.removeprefix("one of ").split(",")[0]
+    return EXAMPLES.get(check, "1" if check.whole and check is not LENGTH else word)
+
+
+EXAMPLES = {POSITIVE: "0.01", NOT_NEGATIVE: "0", SHARE: "0.9", SWITCH: "True", FORMATS: "\"BCSS\""}
 
 
 def _short(value: Any) -> str:

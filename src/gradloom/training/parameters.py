@@ -67,8 +67,11 @@ class Parameters:
 
     def _of_container(self, given: Any, everything: bool) -> list[Any]:
         leaves, self.structure = flatten(given)
+        # quick way: what holds its arrays itself holds no networks; the plain one is below
+        if type(given) in (list, tuple) and all([type(x) is dlarray for x in given]):
+            return leaves
         parts, spec = _shallow(given)
-        if not any(isinstance(part, dlnetwork) for part in parts):
+        if not any([isinstance(part, dlnetwork) for part in parts]):
             return leaves
         self.structure = Structure(spec)
         self.nested = [Parameters(part, self.word, everything) if isinstance(part, dlnetwork) else None

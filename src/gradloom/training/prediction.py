@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from ..core.array import dlarray
-from ..core.errors import ShapeError, TypeRefused, line_of, user_site
+from ..core.errors import DataError, ShapeError, TypeRefused, line_of, user_site
+from ..core.labels import described
 from ..networks.network import dlnetwork
 from .evaluation import evaluated
 from .losses import loss_of
@@ -18,11 +19,15 @@ from .sources import batches, queue_of
 
 
 def minibatchpredict(net: dlnetwork, data: Any, /, *, mini_batch_size: int = 128, outputs: Any = None,
-                     input_data_formats: Any = None) -> Any:
+                     input_data_formats: Any = None, uniform_output: bool = True) -> Any:
     """What a network predicts for a whole data set, one mini-batch at a time, put together along B.
 
     data: an array, a datastore, a sequence of observations, a minibatchqueue; what it has besides the network's inputs
-    (targets) is passed over. `outputs` names layers, as in `net.predict`.
+    (targets) is passed over. `outputs` names layers, as in `net.predict`. With uniform_output=False each output is a
+    list of one array for each observation, whose axis of time is as long as the observation.
+
+    Raises ShapeError for outputs that do not fit together, as sequences of different lengths do not, DataError without
+    observations.
 
     >>> import gradloom as gl
     >>> net = gl.dlnetwork([gl.layers.FeatureInput(2), gl.layers.FullyConnected(3)])
@@ -32,19 +37,21 @@ def minibatchpredict(net: dlnetwork, data: Any, /, *, mini_batch_size: int = 128
     Source: MATLAB minibatchpredict.
     """
     options = TrainingOptions("sgdm", mini_batch_size=mini_batch_size, input_data_formats=input_data_formats)
-    queue = queue_of(_alone(data), net, options, "crossentropy", None)
+    queue = queue_of(_alone(data), net, options, None, None)
     parts: list[tuple[Any, ...]] = []
     single = True
     try:
         for batch in batches(queue, len(net.input_names)):
-            y = net.predict(*batch.inputs, outputs=outputs)
+            y = net.predict(*batch.inputs, outputs=outputs, **batch.told(net))
             single = not isinstance(y, tuple)
-            parts.append((y,) if single else y)
+            ys = (y,) if single else y
+            parts.append(ys if uniform_output else tuple([_apart(y, batch.input_masks) for y in ys]))
     finally:
         queue.close()
     if not parts:
-        raise ShapeError(f"minibatchpredict: the data has no observations, at {line_of(user_site())}; give some")
-    whole = tuple([_joined(column) for column in zip(*parts, strict=True)])
+        raise DataError(f"minibatchpredict: the data has no observations, at {line_of(user_site())}; give some")
+    columns = list(zip(*parts, strict=True))
+    whole = tuple([_joined(column) if uniform_output else [y for part in column for y in part] for column in columns])
     return whole[0] if single else whole
 
 
@@ -55,11 +62,34 @@ def _alone(data: Any) -> Any:
 
 def _joined(arrays: Sequence[Any]) -> dlarray:
     first = arrays[0]
-    if first._labels is None or "B" not in first._labels:
+    axis = _observed(first)
+    for x in arrays:
+        if x.shape[:axis] + x.shape[axis + 1:] != first.shape[:axis] + first.shape[axis + 1:]:
+            raise ShapeError(f"minibatchpredict: outputs of {described(first.shape, first._labels)} and of "
+                             f"{described(x.shape, x._labels)} do not fit into one array, at {line_of(user_site())}; "
+                             "write uniform_output=False for a list with one for each observation")
+    return dlarray._made(torch.cat([x._value for x in arrays], axis), None, first._labels)
+
+
+def _observed(y: dlarray) -> int:
+    """The axis of the observations."""
+    if y._labels is None or "B" not in y._labels:
         raise ShapeError("minibatchpredict: an output has no axis B, so mini-batches cannot be put together, at "
                          f"{line_of(user_site())}; write net.predict(x)")
-    axis = first._labels.index("B")
-    return dlarray._made(torch.cat([x._value for x in arrays], axis), None, first._labels)
+    return y._labels.index("B")
+
+
+def _apart(y: dlarray, masks: Any) -> list[dlarray]:
+    """One array for each observation, without its padding: that of the first input that has some."""
+    mask = next((mask for mask in masks or () if mask is not None), None)
+    axis, labels = _observed(y), y.dims
+    rest = labels.replace("B", "", 1)
+    rows = y._value.unbind(axis)
+    time = rest.find("T")
+    if mask is not None and time >= 0 and y.sizes["T"] == mask.sizes["T"]:
+        there = mask._value.movedim(mask._labels.index("B"), 0)
+        rows = tuple([row.index_select(time, its.nonzero()[:, 0]) for row, its in zip(rows, there, strict=True)])
+    return [dlarray._made(row, None, rest or None) for row in rows]
 
 
 def testnet(net: dlnetwork, data: Any, metrics: Any, /, *, mini_batch_size: int = 128, loss: Any = None,
@@ -87,7 +117,10 @@ def testnet(net: dlnetwork, data: Any, metrics: Any, /, *, mini_batch_size: int 
     options = TrainingOptions("sgdm", mini_batch_size=mini_batch_size, input_data_formats=input_data_formats,
                               target_data_formats=target_data_formats)
     queue = queue_of(data, net, options, loss, None, class_names)
-    values = evaluated(net, queue, _nothing if loss is None else loss_of(loss), found)
+    try:
+        values = evaluated(net, queue, _nothing if loss is None else loss_of(loss), found)
+    finally:
+        queue.close()
     if loss is None:
         del values["loss"]
     return next(iter(values.values())) if isinstance(metrics, str) or callable(metrics) else values

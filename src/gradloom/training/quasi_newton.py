@@ -10,7 +10,6 @@ from ..networks.network import dlnetwork
 from ..operations.creation.arrays import zeros
 from .evaluation import Total
 from .lbfgs import LBFGSState, lbfgsupdate
-from .sources import batches
 from .state import regularized
 
 if TYPE_CHECKING:
@@ -24,16 +23,21 @@ def quasi_newton(loop: Loop) -> Iterator[dict[str, float]]:
     state = loop.state
     solver = state.solver_state[0] if state.solver_state else LBFGSState(
         options.history_size, float(options.initial_inverse_hessian_factor))
-    while True:
+    loop.stop_reason = _ended(loop, solver)
+    while not loop.stop_reason:
         net, solver = lbfgsupdate(state.network, lambda net: objective(loop, net), solver,
                                   line_search_method=options.line_search_method,
                                   max_num_line_search_iterations=options.max_num_line_search_iterations,
                                   initial_step_size=options.initial_step_size)
         state = loop.state = state.advanced(net, (solver,))
-        loop.stop_reason = stop_reason(loop, solver.gradients_norm, solver.step_norm)
-        if solver.line_search_status == "failed":
-            loop.stop_reason = "the line search found no smaller loss"
+        loop.stop_reason = _ended(loop, solver)
         yield dict(solver.additional_loss_function_outputs[0])
+
+
+def _ended(loop: Loop, solver: LBFGSState) -> str:
+    if solver.line_search_status == "failed":
+        return "the line search found no smaller loss"
+    return stop_reason(loop, solver.gradients_norm, solver.step_norm)
 
 
 def stop_reason(loop: Loop, gradient: float | None, step: float | None) -> str:
@@ -48,7 +52,7 @@ def stop_reason(loop: Loop, gradient: float | None, step: float | None) -> str:
 def objective(loop: Loop, net: dlnetwork) -> tuple[float, Any, dict[str, float]]:
     """Loss with its L2 term, gradients, and the loss and the metrics that are told, over all data."""
     total = Total(loop.metrics, loop.group)
-    for batch in loop.parts(batches(loop.queue, len(net.input_names))):
+    for batch in loop.everything():
         total.add(loop.differentiated.of(net, batch), batch)
     values = total.values()
     gradients = total.gradients(net.trainable)

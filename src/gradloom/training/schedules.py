@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,7 +38,7 @@ def _schedule(factor: Callable[[int], float], unit: str, steps: float, name: str
         raise TypeRefused(f"{name}: frequency_unit is \"epoch\" or \"iteration\", not {unit!r}, at "
                           f"{line_of(user_site())}")
     for option, value in options.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < value < math.inf:
             raise TypeRefused(f"{name}: {option} is a positive number, not {value!r}, at {line_of(user_site())}")
     shown = ", ".join(f"{option}={value!r}" for option, value in options.items())
     return LearnRateSchedule(factor, unit, steps, f"{name}({shown}, frequency_unit={unit!r})")
@@ -170,7 +171,7 @@ def schedule_of(given: Any) -> Any:
             raise TypeRefused(f"there is no learn-rate schedule {given!r}{nearest(given, SCHEDULES)}, at "
                               f"{line_of(user_site())}; write one of {', '.join(SCHEDULES)}")
         return SCHEDULES[given]()
-    if isinstance(given, (list, tuple)) and given:
+    if isinstance(given, (list, tuple)) and given and not any(isinstance(one, (list, tuple)) for one in given):
         return [schedule_of(one) for one in given]
     if callable(given):
         return given

@@ -12,19 +12,30 @@ from ..core.labels import LAYOUTS, described
 from ..data import Datastore, minibatchqueue
 from ..data.arrays import parts_of
 from ..machine.dtypes import NAMES, REAL_OF
+from ..networks.masks import told
 from ..networks.network import dlnetwork
 from .losses import CLASSIFIES
 from .options import TrainingOptions
 
-BACKGROUND = 2  # threads of preprocessing_environment="background"
+AHEAD = 2  # threads, or processes, that read ahead where preprocessing_environment= says so
 
 
 class Batch(NamedTuple):
-    """One mini-batch: what enters the network, what is to come out, and what of that is padding (None: nothing)."""
+    """One mini-batch: what enters the network, what is to come out, and which of their time steps are there (None: all
+    of them)."""
 
     inputs: tuple[Any, ...]
     targets: tuple[Any, ...]
-    masks: tuple[Any, ...]
+    masks: tuple[Any, ...]  # of the targets
+    input_masks: tuple[Any, ...] | None = None
+
+    def told(self, net: dlnetwork) -> dict[str, Any]:
+        """The options with which a network runs on the inputs."""
+        return {} if self.input_masks is None else told(net, self.input_masks)
+
+    def shown(self, place: int) -> Any:
+        """An input without padding."""
+        return without_padding(self.inputs[place], None if self.input_masks is None else self.input_masks[place])
 
     @property
     def is_empty(self) -> bool:
@@ -34,7 +45,16 @@ class Batch(NamedTuple):
 
     def of_zeros(self) -> Batch:
         """One observation of zeros, for a process that has none and must do what the others do."""
-        return Batch(*[tuple([_of_zeros(x) for x in its]) for its in self])
+        return Batch(*[tuple([_of_zeros(x) for x in its]) for its in self[:3]])
+
+
+def without_padding(x: Any, mask: Any) -> Any:
+    """An array without the steps that are not there, the others as observations along B."""
+    if mask is None:
+        return x
+    rest = [k for k, letter in enumerate(x.dims) if letter not in "BT"]
+    order = [x.dims.index("B"), x.dims.index("T"), *rest]
+    return dlarray._made(x._value.permute(order)[mask._value], None, "B" + "".join([x.dims[k] for k in rest]))
 
 
 def _of_zeros(x: Any) -> Any:
@@ -44,18 +64,20 @@ def _of_zeros(x: Any) -> Any:
     return dlarray._made(x._value.new_zeros(shape), None, x._labels)
 
 
-def split(outputs: Any, inputs: int) -> Batch:
-    """What a queue gave, as inputs, targets and the targets' masks."""
+def split(outputs: Any, inputs: int, masked: bool) -> Batch:
+    """What a queue gave, as inputs, targets and their masks, which a `masked` queue gives after the outputs, one for
+    each output with T."""
     arrays = outputs if isinstance(outputs, tuple) else (outputs,)
-    if not any([_has_time(x) for x in arrays]):  # quick way: no masks; the plain one is below
+    if not masked or not any([_has_time(x) for x in arrays]):  # quick way: no masks; the plain one is below
         return Batch(arrays[:inputs], arrays[inputs:], (None,) * (len(arrays) - inputs))
-    # a queue with masks gives one for each output with T, after the outputs
-    count = next((n for n in range(len(arrays), 0, -1)
-                  if n + sum([_has_time(x) for x in arrays[:n]]) == len(arrays)), len(arrays))
+    count = next(n for n in range(len(arrays), 0, -1) if n + sum([_has_time(x) for x in arrays[:n]]) == len(arrays))
     masks: list[Any] = [None] * count
-    for place, mask in zip([k for k in range(count) if _has_time(arrays[k])], arrays[count:], strict=False):
+    for place, mask in zip([k for k in range(count) if _has_time(arrays[k])], arrays[count:], strict=True):
         masks[place] = mask
-    return Batch(tuple(arrays[:inputs]), tuple(arrays[inputs:count]), tuple(masks[inputs:count]))
+    # an input without padding has no mask: layers run as they do on any array
+    hiding = tuple([None if mask is None or bool(mask._value.all()) else mask for mask in masks[:inputs]])
+    return Batch(tuple(arrays[:inputs]), tuple(arrays[inputs:count]), tuple(masks[inputs:count]),
+                 None if all(mask is None for mask in hiding) else hiding)
 
 
 def _has_time(x: Any) -> bool:
@@ -69,24 +91,32 @@ def queue_of(data: Any, net: dlnetwork, options: TrainingOptions, loss: Any, dev
     they are known: those of other data, in which some may not occur."""
     if isinstance(data, minibatchqueue):
         return data
+    if isinstance(data, Mapping):
+        data = tuple(data.values())
+    if isinstance(data, tuple):
+        data = tuple([np.asarray(x) if _is_numbers(x) else x for x in data])
     formats = _formats(data, net, options, loss)
-    workers = BACKGROUND if options.preprocessing_environment == "background" else 0
+    place = options.preprocessing_environment
+    workers = 0 if place == "serial" else AHEAD
     if isinstance(data, tuple):
         data = tuple(_as_column(x, format) for x, format in zip(data, formats or [None] * len(data), strict=True))
     first = next((x for x in net.learnables.values()), None)
     cast = "float32" if first is None else NAMES[REAL_OF.get(first.dtype, first.dtype)]
-    return minibatchqueue(data, options.mini_batch_size, formats=formats, cast=cast, workers=workers, device=device,
-                          masks=True, class_names=class_names,
+    return minibatchqueue(data, options.mini_batch_size, formats=formats, cast=cast, workers=workers,
+                          processes=place == "parallel", device=device, masks=True, class_names=class_names,
                           sequence_length=options.sequence_length,
                           sequence_padding_direction=options.sequence_padding_direction,
                           sequence_padding_value=options.sequence_padding_value)
 
 
-def batches(queue: minibatchqueue, inputs: int) -> Iterator[Batch]:
-    """A pass over the data from its beginning."""
+def batches(queue: minibatchqueue, inputs: int, seed: int | None = None) -> Iterator[Batch]:
+    """A pass over the data from its beginning: a new one, or, with a seed, one for which that seed alone decides what
+    is drawn, so that it is the same again."""
+    if seed is not None:
+        queue.restore({**queue.state(), "seed": seed, "epoch": 0})
     queue.reset()
     while queue.hasdata():
-        yield split(queue.next(), inputs)
+        yield split(queue.next(), inputs, queue.masks)
 
 
 # ----- labels where none are given -----
@@ -100,9 +130,11 @@ def _formats(data: Any, net: dlnetwork, options: TrainingOptions, loss: Any) -> 
             return None
         return [*given, *_listed(options.target_data_formats, max(_count_of_parts(data, inputs + 1) - inputs, 0))]
     targets = _listed(options.target_data_formats, max(len(data) - inputs, 0))
-    if len(data) < inputs:
-        raise DataError(f"the network takes {inputs} inputs ({', '.join(net.input_names)}), the data has {len(data)} "
-                        f"parts, at {line_of(user_site())}; give (x1, x2, t)")
+    compared = isinstance(loss, str)
+    if len(data) < inputs + compared:
+        raise DataError(f"the network takes {inputs} input{'s' * (inputs != 1)} ({', '.join(net.input_names)})"
+                        f"{f', the loss {loss!r} a target' * compared}, and the data has {len(data)} "
+                        f"part{'s' * (len(data) != 1)}, at {line_of(user_site())}; give (x1, x2, t)")
     formats = [format or _of_input(x, net, k) for k, (x, format) in enumerate(zip(data, given, strict=False))]
     formats += [format or _of_target(t, loss) for t, format in zip(data[inputs:], targets, strict=True)]
     return formats
@@ -116,6 +148,11 @@ def _count_of_parts(data: Any, guess: int) -> int:
     if columns is not None:
         return len(columns)
     return len(parts_of(data[0])) if hasattr(data, "__getitem__") and hasattr(data, "__len__") and len(data) else guess
+
+
+def _is_numbers(x: Any) -> bool:
+    """Whether it is a list of numbers, which has no axes yet."""
+    return isinstance(x, list) and bool(x) and all(isinstance(one, (bool, int, float, np.generic)) for one in x)
 
 
 def _listed(formats: Any, count: int) -> list[str | None]:
@@ -162,13 +199,20 @@ def _of_target(t: Any, loss: Any) -> str | None:
 
 
 def _is_column(t: Any, loss: Any) -> bool:
-    """Whether one number for each observation is one channel: floating targets of a loss that compares numbers."""
-    return str(getattr(t, "dtype", "")).rpartition(".")[2].startswith(("float", "bfloat")) and (
-        not isinstance(loss, str) or loss not in CLASSIFIES)
+    """Whether one number for each observation is one channel: of a loss that compares numbers; of a function, which
+    may be either, floating numbers alone."""
+    kind = str(getattr(t, "dtype", "")).rpartition(".")[2]
+    if isinstance(loss, str) and loss not in CLASSIFIES:
+        return kind.startswith(("float", "bfloat", "int", "uint", "bool"))
+    return kind.startswith(("float", "bfloat")) and loss not in CLASSIFIES
 
 
 def _as_column(x: Any, format: str | None) -> Any:
-    return np.asarray(x)[:, None] if format == "BC" and getattr(x, "ndim", 0) == 1 else x
+    """One number for each observation as one channel, in floating numbers: what it is compared with is that."""
+    if format != "BC" or getattr(x, "ndim", 0) != 1:
+        return x
+    x = np.asarray(x)[:, None]
+    return x if x.dtype.kind == "f" else x.astype(np.float64)
 
 
-__all__ = ["Batch", "batches", "queue_of", "split"]
+__all__ = ["Batch", "batches", "queue_of", "split", "without_padding"]

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from ..core.errors import TypeRefused, line_of, user_site
@@ -23,8 +24,8 @@ class TrainingState:
 
     network: the network so far. iteration: the steps that are behind, epoch: the passes that began. solver_state: what
     the solver carries. data: the place in the data, as `queue.state()` gives it. random: the random generators. best:
-    the best network, with its iteration and objective. average: exponential averages of the learnables. training,
-    validation: the histories.
+    the best network, with its iteration and objective. average: exponential averages of the learnables. targets: mean
+    and deviation of the targets, where they are normalized. training, validation: the histories.
 
     >>> import gradloom as gl
     >>> net = gl.dlnetwork([gl.layers.FeatureInput(1), gl.layers.FullyConnected(1)])
@@ -52,6 +53,7 @@ class TrainingState:
         self.waited = 0  # validations since the best one
         self.elapsed = 0.0  # seconds
         self.average: Any = None
+        self.targets: dict[str, Any] = {}
         self.training, self.validation = History(), History()
 
     def __repr__(self) -> str:
@@ -62,9 +64,10 @@ class TrainingState:
     def step(self, loss: Any, gradients: Any, *, state: Any = None) -> TrainingState:
         """The next state: L2 regularization, clipping, the schedule's learning rate, the solver's update.
 
-        `gradients` is what dlgradient returned for `network.learnables` (or `network.trainable`); `state` what
-        `forward` returned with return_state=True. Where the loss is not a finite number nothing is changed but the
-        iteration: gradients of it are none. The solver is a first-order one. """
+        `gradients` is what dlgradient returned for `network.learnables` (or `network.trainable`, or for some of them,
+        which then change alone); `state` what `forward` returned with return_state=True. Where the loss is not a finite
+        number nothing is changed but the iteration: gradients of it are none. The solver is a first-order one.
+        """
         options = self.options
         if options.solver not in FIRST_ORDER:
             raise TypeRefused(f"{options.solver} asks for values again and has no single steps, at "
@@ -74,6 +77,7 @@ class TrainingState:
         if not math.isfinite(float(loss)):
             return new
         net = self.network
+        gradients = _of_trained(net, gradients)
         if options.l2_regularization and options.solver != "adamw":
             gradients = regularized(net, gradients, options.l2_regularization)
         if options.gradient_threshold != math.inf:
@@ -104,10 +108,12 @@ class TrainingState:
         schedule = options.learn_rate_schedule
         if isinstance(schedule, str) and schedule == "none":
             return options.initial_learn_rate
-        if isinstance(schedule, str) and schedule == "piecewise":
-            schedule = piecewise_learn_rate(drop_factor=options.learn_rate_drop_factor,
-                                            period=options.learn_rate_drop_period)
-        return scheduled_learn_rate(schedule, options.initial_learn_rate, iteration, max(self.epoch, 1),
+        its = list(schedule) if isinstance(schedule, (list, tuple)) else [schedule]
+        for k, one in enumerate(its):
+            if isinstance(one, str) and one == "piecewise":
+                its[k] = piecewise_learn_rate(drop_factor=options.learn_rate_drop_factor,
+                                              period=options.learn_rate_drop_period)
+        return scheduled_learn_rate(its, options.initial_learn_rate, iteration, max(self.epoch, 1),
                                     self.iterations_per_epoch)
 
     def averaged(self) -> dlnetwork:
@@ -125,6 +131,7 @@ class TrainingState:
             "solver_state": list(self.solver_state), "iteration": self.iteration, "epoch": self.epoch,
             "learn_rate": self.learn_rate, "data": self.data, "random": random_state(), "best": best,
             "waited": self.waited, "elapsed": self.elapsed, "average": self.average,
+            "targets": self.targets,
             "training": {name: self.training[name] for name in self.training},
             "validation": {name: self.validation[name] for name in self.validation}}
 
@@ -136,7 +143,8 @@ class TrainingState:
             raise TypeRefused(f"the checkpoint is of the solver {given['solver']!r}, the options are of "
                               f"{made.options.solver!r}, at {line_of(user_site())}; give the options of the run that "
                               "wrote it, or another checkpoint_path")
-        for name in ("iteration", "epoch", "learn_rate", "data", "random", "waited", "elapsed", "average"):
+        for name in ("iteration", "epoch", "learn_rate", "data", "random", "waited", "elapsed", "average",
+                     "targets"):
             setattr(made, name, given[name])
         made.best = {name: network.replace(**value) if name == "network" else value
                      for name, value in given["best"].items()}
@@ -154,12 +162,21 @@ def _parameters(network: dlnetwork) -> dict[str, Any]:
     return {"learnables": network.learnables, "state": network.state}
 
 
+def _of_trained(net: dlnetwork, gradients: Any) -> Any:
+    """Gradients without those of frozen parameters, which no norm counts."""
+    keys, places = net.settings.trainable
+    if places is None or not isinstance(gradients, Mapping):
+        return gradients
+    frozen = frozenset(net.settings) - frozenset(keys)
+    return {key: g for key, g in gradients.items() if key not in frozen}
+
+
 def regularized(net: dlnetwork, gradients: Any, factor: float) -> Any:
     """Gradients with factor times each weight added, as its L2 factor says."""
-    weights = net.learnables
+    weights: Mapping[Any, Any] = net.learnables
     factors = [factor * net.settings[key].l2_factor for key in gradients]
     if len(gradients) != len(weights):
-        weights = net.trainable
+        weights = {key: weights[key] for key in gradients}
     return combined(gradients, weights, 1.0, factors)
 
 

@@ -2,17 +2,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from ..core.array import dlarray
 from ..core.errors import TypeRefused, line_of, user_site
+from ..core.labels import described
 from ..core.operation import Operation
 from ..core.trace import live
 from ..machine.dtypes import NAMES, Tensor, differentiable
+from ..machine.questions import called
 from ..operations.elementwise.arithmetic import astype
+from ..operations.movement.axes import reshape
 from .parameters import Factors, Parameters
 
 _made = dlarray._made
@@ -24,17 +27,41 @@ class Rule:
 
     `operation` takes parameters, gradients and each of the states side by side, of one type and on one device, and
     returns new parameters and new states so; `formula` is the same for one parameter, in operations that are recorded.
-    Both take the solver's options by name.
+    Both take the solver's options by name: to the operation they are numbers, in a formula they may be arrays.
     """
 
     word: str
     operation: Operation
     formula: Callable[..., tuple[Any, ...]]
     states: tuple[str, ...]
+    run: Callable[..., Any] = field(init=False)  # the operation; options may be tensors of one number
+
+    def __post_init__(self) -> None:
+        kernel = self.operation.kernel
+
+        def run(*tensors: Tensor, **options: Any) -> Any:
+            with torch._C.DisableTorchFunction():  # a recording has it as one step
+                return kernel(*tensors, **{k: v.item() if isinstance(v, Tensor) else v for k, v in options.items()})
+
+        object.__setattr__(self, "run", run)
+
+
+def number_or_array(value: Any, word: str) -> Any:
+    """An option that may differ from step to step: a number, or an array of one, so that an accelerated function need
+    not be recorded for each; a dlarray only where it is traced."""
+    if not isinstance(value, (dlarray, Tensor)):
+        return float(value)
+    its = value._value if isinstance(value, dlarray) else value
+    if its.numel() != 1 or its.is_complex():
+        raise TypeRefused(f"{word} is one real number, not {described(its.shape, None)}, at {line_of(user_site())}; "
+                          f"write {word}=0.01")
+    if isinstance(value, dlarray) and value._node is not None and live(value._node) is not None:
+        return reshape(value, ())
+    return its.detach().reshape(()).double()
 
 
 def stepped(rule: Rule, parameters: Any, gradients: Any, states: Sequence[Any],
-            options: dict[str, float]) -> tuple[Any, ...]:
+            options: dict[str, Any]) -> tuple[Any, ...]:
     """New parameters, and new states, each a container like the gradients. An empty state begins with zeros.
 
     A network's factors multiply the learning rate and the weight decay of each of its parameters; what is frozen stays.
@@ -53,7 +80,8 @@ def stepped(rule: Rule, parameters: Any, gradients: Any, states: Sequence[Any],
             raise TypeRefused(f"{rule.word} of an array of {NAMES[x.dtype]} ({p.path(k)}), at {line_of(user_site())}; "
                               "parameters are floating numbers: dlarray(x, dtype=\"float32\")")
     groups = p.groups(options.get("weight_decay", 0.0) != 0)
-    if any([x._node is not None and live(x._node) is not None for its in (ps, gs, *olds) for x in its or ()]):
+    traced = any([type(option) is dlarray for option in options.values()])
+    if traced or any([x._node is not None and live(x._node) is not None for its in (ps, gs, *olds) for x in its or ()]):
         news = _recorded(rule, ps, gs, olds, groups, options)
     else:
         columns = [tensors, _typed(gs, tensors, p)]
@@ -68,25 +96,33 @@ Group = tuple[Factors, list[int] | None]
 
 
 def _computed(rule: Rule, columns: list[list[Tensor]], groups: Sequence[Group],
-              options: dict[str, float]) -> list[list[Tensor]]:
+              options: dict[str, Any]) -> list[list[Tensor]]:
     """One call of the operation for each group of parameters that it may take together."""
     if len(groups) == 1 and groups[0][1] is None:  # quick way: one call for all; the plain one is below
         count = len(columns[0])
-        results = rule.operation.apply([x for column in columns for x in column],
-                                       {"count": count, **_scaled(options, groups[0][0])})
+        results = _run(rule, [x for column in columns for x in column],
+                       {"count": count, **_scaled(options, groups[0][0])})
         return [list(results[k:k + count]) for k in range(0, len(results), count)]
     news: list[list[Any]] = [[None] * len(column) for column in (columns[0], *columns[2:])]
     for factors, some in groups:
         places = range(len(columns[0])) if some is None else some
-        results = rule.operation.apply([column[k] for column in columns for k in places],
-                                       {"count": len(places), **_scaled(options, factors)})
+        results = _run(rule, [column[k] for column in columns for k in places],
+                       {"count": len(places), **_scaled(options, factors)})
         for n, x in enumerate(results):
             news[n // len(places)][places[n % len(places)]] = x
     return news
 
 
+def _run(rule: Rule, tensors: Sequence[Tensor], options: dict[str, Any]) -> Sequence[Tensor]:
+    """The operation, one step of a recording; its refusals are in words."""
+    try:
+        return called(rule.run, *tensors, **options)  # type: ignore[no-any-return]
+    except RuntimeError as error:
+        raise rule.operation.refusal(tensors, error) from error
+
+
 def _recorded(rule: Rule, ps: Sequence[Any], gs: Sequence[Any], olds: Sequence[Any], groups: Sequence[Group],
-              options: dict[str, float]) -> list[list[Any]]:
+              options: dict[str, Any]) -> list[list[Any]]:
     """The formula for each parameter, on record."""
     news: list[list[Any]] = [[None] * len(ps) for _ in range(1 + len(olds))]
     for factors, some in groups:
@@ -98,7 +134,7 @@ def _recorded(rule: Rule, ps: Sequence[Any], gs: Sequence[Any], olds: Sequence[A
     return news
 
 
-def _scaled(options: dict[str, float], factors: Factors) -> dict[str, float]:
+def _scaled(options: dict[str, Any], factors: Factors) -> dict[str, Any]:
     rate, decay = factors
     if rate == decay == 1:
         return options
@@ -143,4 +179,4 @@ def is_empty(state: Any) -> bool:
         return False
 
 
-__all__ = ["Rule", "is_empty", "stepped"]
+__all__ = ["Rule", "is_empty", "number_or_array", "stepped"]

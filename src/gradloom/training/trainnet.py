@@ -29,8 +29,9 @@ from .loop import Loop, Steps, first_order
 from .losses import loss_of
 from .metrics import Metric, metrics_of
 from .monitor import Display, TrainingProgressMonitor
-from .normalization import Targets, with_input_statistics
+from .normalization import Targets, target_statistics, with_input_statistics
 from .options import TrainingOptions
+from .population import with_population_statistics
 from .quasi_newton import quasi_newton
 from .sources import queue_of
 from .state import TrainingState
@@ -101,7 +102,9 @@ def _trained(data: Any, net: dlnetwork, loss: Any, options: TrainingOptions,
     metrics = metrics_of(options.metrics, multilabel)
     _check_objective(options, metrics)
     measured = loss_of(loss)
-    targets = Targets(queue, len(net.input_names)) if options.normalize_targets else None
+    if options.normalize_targets and not state.targets:
+        state.targets = group.first(target_statistics(queue, len(net.input_names)))
+    targets = Targets(state.targets) if options.normalize_targets else None
     if targets is not None:
         measured, metrics = targets.loss(measured), targets.metrics(metrics)
     if not resumed:
@@ -118,6 +121,8 @@ def _trained(data: Any, net: dlnetwork, loss: Any, options: TrainingOptions,
         monitor.status = loop.stop_reason or "ended by an error"
         monitor.finish()
     net, iteration = _chosen(state, options)
+    if options.batch_normalization_statistics == "population":
+        net = with_population_statistics(loop, net)
     group.check_same([*net.learnables.values(), *net.state.values()])
     net = net if targets is None else targets.finished(net)
     net = net if device is None or device == home else net.to(device=home)
@@ -163,11 +168,7 @@ def _device(options: TrainingOptions) -> torch.device | None:
     asked = options.execution_environment
     if asked == "auto":
         asked = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device({"gpu": "cuda"}.get(asked, asked))
-    except (RuntimeError, TypeError):
-        raise TypeRefused(f"execution_environment is \"auto\", \"cpu\", \"gpu\", \"parallel\" or a device of torch, "
-                          f"not {asked!r}, at {line_of(user_site())}; write \"auto\"") from None
+    device = torch.device("cuda" if asked == "gpu" else asked)
     if device.type == "cuda" and device.index is None:
         return torch.device("cuda", torch.cuda.current_device())
     return device
@@ -182,11 +183,7 @@ def _group(options: TrainingOptions) -> Group:
     """The processes that train together: those that were started, where the options want several."""
     if not _is_parallel(options):
         return ALONE
-    wanted = str(options.execution_environment).partition("-")[2] or "auto"
-    if wanted not in ("auto", "cpu", "gpu"):
-        raise TypeRefused(f"execution_environment is {options.execution_environment!r}, at {line_of(user_site())}; "
-                          "write \"parallel\", \"parallel-cpu\" or \"parallel-gpu\"")
-    return start(device=wanted)
+    return start(device=str(options.execution_environment).partition("-")[2] or "auto")
 
 
 def _shared(group: Group, state: TrainingState, queue: minibatchqueue, validation: minibatchqueue | None,

@@ -13,7 +13,7 @@ from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.labels import described
 from ..machine.dtypes import Tensor
 from .parameters import Parameters
-from .stepping import Rule, stepped
+from .stepping import Rule, number_or_array, stepped
 
 _made = dlarray._made
 
@@ -65,7 +65,7 @@ def sgdmupdate(parameters: Any, gradients: Any, velocity: Any = None, /, learn_r
     Source: Sutskever, Martens, Dahl, Hinton 2013, with the learning rate inside the velocity; MATLAB sgdmupdate.
     """
     p, v = stepped(SGDM, parameters, gradients, (velocity,),
-                   {"learn_rate": float(learn_rate), "momentum": float(momentum)})
+                   {"learn_rate": number_or_array(learn_rate, "learn_rate"), "momentum": float(momentum)})
     return p, v
 
 

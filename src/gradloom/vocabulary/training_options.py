@@ -8,8 +8,8 @@ from __future__ import annotations
 HERE = {
     "InitialLearnRate": ("initial_learn_rate", ""),
     "LearnRateSchedule": ("learn_rate_schedule", "also a function of (learn_rate, iteration, epoch)"),
-    "LearnRateDropFactor": ("learn_rate_drop_factor", ""),
-    "LearnRateDropPeriod": ("learn_rate_drop_period", ""),
+    "LearnRateDropFactor": ("learn_rate_drop_factor", "of \"piecewise\" in a list of schedules, too"),
+    "LearnRateDropPeriod": ("learn_rate_drop_period", "of \"piecewise\" in a list of schedules, too"),
     "Momentum": ("momentum", ""),
     "GradientDecayFactor": ("gradient_decay_factor", ""),
     "SquaredGradientDecayFactor": ("squared_gradient_decay_factor", ""),
@@ -18,7 +18,7 @@ HERE = {
     "GradientThreshold": ("gradient_threshold", ""),
     "GradientThresholdMethod": ("gradient_threshold_method", ""),
     "MaxEpochs": ("max_epochs", ""),
-    "MiniBatchSize": ("mini_batch_size", ""),
+    "MiniBatchSize": ("mini_batch_size", "a last mini-batch that is smaller is used, too"),
     "Shuffle": ("shuffle", ""),
     "ValidationData": ("validation_data", ""),
     "ValidationFrequency": ("validation_frequency", ""),
@@ -35,13 +35,14 @@ HERE = {
     "CheckpointFrequencyUnit": ("checkpoint_frequency_unit", ""),
     "ExecutionEnvironment": ("execution_environment", "\"auto\", \"cpu\", \"gpu\", or a device of torch; \"parallel\", "
                              "\"parallel-cpu\" or \"parallel-gpu\" in each of several processes"),
-    "PreprocessingEnvironment": ("preprocessing_environment", "\"serial\", or \"background\": threads that read ahead"),
+    "PreprocessingEnvironment": ("preprocessing_environment",
+                                 "\"background\": two threads that read ahead; \"parallel\": two processes"),
     "Acceleration": ("acceleration", "\"auto\": a step that can be recorded is replayed (`dlaccelerate`), but for "
                      "runs with checkpoints, which come to the same bits wherever they went on; or \"none\""),
     "ResetInputNormalization": ("reset_input_normalization", ""),
     "InputDataFormats": ("input_data_formats", ""),
     "TargetDataFormats": ("target_data_formats", ""),
-    "SequenceLength": ("sequence_length", "\"longest\", \"shortest\", or a number"),
+    "SequenceLength": ("sequence_length", "a number: all become as long, padded or cut; they are not split"),
     "SequencePaddingValue": ("sequence_padding_value", ""),
     "SequencePaddingDirection": ("sequence_padding_direction", ""),
     "MaxIterations": ("max_iterations", "of lbfgs and lm; a limit for the other solvers as well"),
@@ -56,13 +57,13 @@ HERE = {
     "MaxDampingFactor": ("max_damping_factor", ""),
     "DampingIncreaseFactor": ("damping_increase_factor", ""),
     "DampingDecreaseFactor": ("damping_decrease_factor", ""),
+    "BatchNormalizationStatistics": ("batch_normalization_statistics", "\"auto\" is \"moving\"; \"population\" takes "
+                                     "one more pass over the data at the end"),
     "NormalizeTargets": ("normalize_targets", "the network returned ends with the inverse"),
 }
 
 # {MATLAB's name: why it is not here}
 LEFT_OUT = {
-    "BatchNormalizationStatistics": "trained statistics are the moving ones; population statistics take a pass over "
-                                    "the data with `net.forward(x, return_state=True)`",
     "CategoricalInputEncoding": "categories are class indices; a layer (`Embedding`) or `onehotencode` encodes them",
     "CategoricalTargetEncoding": "targets that are categories are class indices, which every loss and metric takes",
     "DispatchInBackground": "MATLAB's older word for `preprocessing_environment=\"background\"`",

@@ -20,7 +20,7 @@ from .compiling import Compiled, target
 from .groups import Group, Grouped
 from .lanes import KINDS, SIZES
 from .loops import ATTRIBUTES, Loop
-from .pieces import Access
+from .places import Access
 
 KEPT = 1 << 20  # bytes of an array in the workspace
 WORKSPACE = 1 << 23  # bytes of the workspace
@@ -123,7 +123,7 @@ class _Native:
     def function(self) -> Callable[..., Any]:
         p = self.program
         names = Names({f"v{number}": x for number, x in p.constants.items()})
-        names.bound.update({"empty": torch.empty, "empty_strided": torch.empty_strided,
+        names.bound.update({"empty_like": torch.empty_like, "empty_strided": torch.empty_strided,
                             "threads": torch.get_num_threads})
         lines: list[tuple[str, set[int]]] = []  # a line, and the numbers of the slots whose names it reads or makes
         time = 0
@@ -174,7 +174,10 @@ class _Native:
         body: list[str] = []
         used: set[int] = set()
         work = count = 0
+        spare: dict[Any, list[int]] = {}  # arrays that earlier groups of these read for the last time, by their kind
         for k, group in enumerate(groups):
+            if k:
+                self._spared(groups[k - 1], time + k - 1, spare)
             stored = self._stored(time + k)
             if not any([piece.output.slot.root in stored for piece in group.pieces]):
                 continue
@@ -187,7 +190,7 @@ class _Native:
                 root = a.slot.root
                 if root in self._made and root not in self.workspace and self._made[root] is group and (
                         root not in used):
-                    lines.append(self._new(root, group, time + k, names))
+                    lines.append(self._new(root, group, time + k, names, spare))
                     used.add(root)
                 address, number, far = self._address(a)
                 if number is not None:
@@ -225,23 +228,38 @@ class _Native:
             return str(self.program.constants[carrier.number].data_ptr()), None, (a.offset - carrier.offset) * size
         return f"v{carrier.number}.data_ptr()", carrier.number, (a.offset - carrier.offset) * size
 
-    def _new(self, root: int, group: Group, time: int, names: Names) -> tuple[str, set[int]]:
-        """The line that makes an array: anew, or in the place of one that is read for the last time."""
+    def _spared(self, group: Group, time: int, spare: dict[Any, list[int]]) -> None:
+        """The arrays that are needed no more after a group."""
+        for root in dict.fromkeys([a.slot.root for p in group.pieces for a in p.accesses()]):
+            s = self._slots.get(root)
+            if (s is not None and s.whole and self._times[root] == time and root not in self._held
+                    and root not in self.workspace and root in self._there):
+                self._there.remove(root)
+                spare.setdefault((s.shape, s.strides, s.dtype), []).append(root)
+
+    def _new(self, root: int, group: Group, time: int, names: Names,
+             spare: dict[Any, list[int]]) -> tuple[str, set[int]]:
+        """The line that makes an array: anew, or in the place of one that was read for the last time."""
         s = self._slots[root]
         mine = [p for p in group.pieces if p.output.slot.root == root]
         if s.whole and not any([p.reduces for p in mine]):
             for a in [a for p in group.pieces for a in p.reads.values()]:
                 o = a.slot
                 places = group.reads.get(o.root, set()) | group.writes.get(o.root, set())
-                if (o.number == o.root and o.whole and o.shape == s.shape and o.dtype is s.dtype
+                if (o.number == o.root and o.shape == s.shape and o.strides == s.strides and o.dtype is s.dtype
                         and o.root not in self._held and o.root not in self.workspace and self._times[o.root] == time
                         and len(places) == 1 and o.number in self._there):
                     self._there.remove(o.number)
                     self._there.add(root)
                     return f"v{root} = v{o.number}", {root, o.number}
         self._there.add(root)
-        if s.whole:
-            return f"v{root} = empty({s.shape!r}, dtype={names.of(s.dtype)}, device=\"cpu\")", {root}
+        if s.whole and (others := spare.get((s.shape, s.strides, s.dtype))):
+            before = others.pop()
+            return f"v{root} = v{before}", {root, before}
+        like = torch.empty((), dtype=s.dtype, device="cpu").expand(s.shape)  # of no more memory than a number
+        if torch.empty_like(like).stride() == s.strides:
+            # quick way: half of what it takes to read a shape; the plain one is below
+            return f"v{root} = empty_like({names.of(like)})", {root}
         return f"v{root} = empty_strided({s.shape!r}, {s.strides!r}, dtype={names.of(s.dtype)}, device=\"cpu\")", {root}
 
 

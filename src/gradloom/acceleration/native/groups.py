@@ -14,7 +14,8 @@ import torch
 from ...machine.dtypes import Tensor
 from ..program import Program, fixed
 from ..recorder import Slot, Step
-from .pieces import Access, Piece, Shape, pieces
+from .pieces import pieces
+from .places import Access, Piece, Shape
 
 MOST = 64  # pieces of a group
 _VIEWS = {f for name in ("reshape", "view", "permute", "transpose", "t", "unsqueeze", "squeeze", "select", "narrow",
@@ -50,7 +51,7 @@ class Group:
 
     def taken(self, piece: Piece) -> bool:
         """Take a piece where that is the same as doing it afterwards."""
-        if len(self.pieces) >= MOST:
+        if len(self.pieces) >= MOST or piece.alone or self.pieces[0].alone:
             return False
         fitting = piece.reshaped(self.shape)
         if fitting is None:
@@ -126,7 +127,7 @@ class Grouped:
         # the parts of complex arrays: what their memory means and where it begins is told in other units
         self._recast = {s.number for s in every if kinds.get(s.root, s.dtype) is not s.dtype}
         for step in program.steps:
-            its = pieces(step, self._numbers, width, functions)
+            its = pieces(step, self._numbers, width, functions, self._fresh)
             if its is None or any([self._foreign(a) for p in its for a in p.accesses()]):
                 self._call(step)
             else:
@@ -134,6 +135,12 @@ class Grouped:
                     self._take(piece)
         self._close(set(range(len(self._pending))))
         self._settle()
+
+    def _fresh(self, like: Slot) -> Slot:
+        """A slot for something between the pieces of a call."""
+        s = self.program.fresh(like)
+        self._roots.add(s.number)
+        return s
 
     def _foreign(self, a: Access) -> bool:
         """Memory that something holds which is no plain array, or whose place nobody knows."""

@@ -10,6 +10,7 @@ import torch
 KINDS = {torch.float32: "float", torch.float64: "double", torch.bool: "i1"}
 SIZES = {"float": 4, "double": 8, "i1": 1}
 _LETTERS = {"float": "f32", "double": "f64"}
+WHOLE = {"float": 1.5 * 2.0 ** 23, "double": 1.5 * 2.0 ** 52}  # added to a number, it rounds that to a whole one
 
 
 class NotFused(Exception):
@@ -204,6 +205,19 @@ class Value:
         """A vector function of this, or of this and another."""
         return self.lanes.call(name, *(self._pair(other) if other is not None else (self,)))
 
+    def power_of_two(self) -> Value:
+        """2 to the whole number that a sum with WHOLE has in its last digits; the power is a normal number."""
+        bits, digits, bias = (32, 23, 127) if self.kind == "float" else (64, 52, 1023)
+        lanes, t, i = self.lanes, self.lanes.type(self.kind), self.lanes.type(f"i{bits}")
+
+        def every(k: int) -> str:
+            return f"<{', '.join([f'i{bits} {k}'] * lanes.width)}>"
+
+        n = lanes.line(f"bitcast {t} {self.name} to {i}")
+        n = lanes.line(f"add {i} {n}, {every(bias)}")
+        n = lanes.line(f"shl {i} {n}, {every(digits)}")
+        return lanes.made(self.kind, f"bitcast {i} {n} to {t}")
+
     def isnan(self) -> Value:
         return self.lanes.made("i1", f"fcmp uno {self.lanes.type(self.kind)} {self.name}, {self.name}")
 
@@ -225,4 +239,4 @@ def literal(x: float, kind: str) -> str:
     return f"0x{struct.pack('>d', x).hex().upper()}"
 
 
-__all__ = ["KINDS", "NotFused", "Lanes", "SIZES", "Value", "chosen", "literal"]
+__all__ = ["KINDS", "NotFused", "Lanes", "SIZES", "WHOLE", "Value", "chosen", "literal"]

@@ -3,14 +3,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..recorder import Slot
 from .compiling import PARALLEL, Target
 from .groups import Group
-from .lanes import KINDS, SIZES, Lanes, Value, literal
+from .lanes import KINDS, SIZES, Lanes, NotFused, Value, literal
 from .memory import Memory
-from .pieces import Access, Piece, Shape
+from .places import Access, Piece, Shape
 
 BLOCK = 4096  # elements that are added up in lanes before they are added to what was
 ROWS = 64  # rows that are added up in one go
@@ -18,8 +18,20 @@ WORK = 1 << 17  # places times pieces from which on threads share a loop
 PRIVATE = 1 << 18  # bytes of the sums that threads keep for themselves
 ATTRIBUTES = 'attributes #0 = { nounwind "min-legal-vector-width"="512" "prefer-vector-width"="512" }\n' \
              'attributes #1 = { nounwind willreturn memory(none) }\n'
+REGISTERS = 12, 24  # vectors of sums that are kept at once, where a machine has 16 vector registers, and 32
+JAM = 8  # rows of a result that are added up together
 Offsets = list[tuple[str, int, int]]  # (index, axis, elements of the axis that it counts)
 Dims = list[tuple[int, int, int]]  # (size, axis, elements of the axis in one step)
+
+
+class Nest(NamedTuple):
+    """Loops over a part of a shape. In the innermost one but the last axis, so many rows along `axis` are done
+    together: what they read in common is read once, and their sums do not wait for each other."""
+
+    offsets: Offsets
+    dims: Dims
+    rows: int = 1
+    axis: int = 0
 
 
 class Loop:
@@ -36,19 +48,23 @@ class Loop:
         shape = self._collapse()
         summed = [p for p in self._pieces if p.reduces]
         self._along = bool(summed) and summed[0].output.strides[-1] == 0  # sums along the last axis
-        for p in summed:
-            self._memory.cleared(self._pointer(p.output), _numel(p) * _size(p))
         large = math.prod(shape) * len(self._pieces) >= WORK and machine.threads > 1
         nests = self._nests(shape, bool(summed) or large and len(shape) == 1)
-        shared = [p for p in summed if p.output.strides[nests[0][1][0][1]] == 0]  # to which several threads add
+        shared = [p for p in summed if p.output.strides[nests[0].dims[0][1]] == 0]  # to which several threads add
         private = sum([_numel(p) * _size(p) for p in shared]) * machine.threads
-        self.parallel = (large and len(nests[0][1]) > 1 and nests[0][1][0][0] >= 2 * machine.threads
+        self.parallel = (large and len(nests[0].dims) > 1 and nests[0].dims[0][0] >= 2 * machine.threads
                          and private <= PRIVATE)
+        self._once = self._added_once(shape) - {p.output.place for p in shared if self.parallel}
+        for p in summed:
+            if p.output.place not in self._once:
+                if sum([(n - 1) * t for n, t in zip(shape, p.output.strides, strict=True)]) != _numel(p) - 1:
+                    raise NotFused("sums with gaps between them")
+                self._memory.cleared(self._pointer(p.output), _numel(p) * _size(p))
         self._part = ""
         if self.parallel:
             self._shared_out(nests.pop(0), shared, machine.threads)
-        for offsets, dims in nests:
-            self._nest(offsets, dims)
+        for nest in nests:
+            self._nest(nest)
         self.lanes.lines.append("ret void")
         self._lines = [*self._held, *self.lanes.lines]
 
@@ -60,13 +76,13 @@ class Loop:
 
     # ----- threads -----
 
-    def _shared_out(self, nest: tuple[Offsets, Dims], shared: list[Piece], threads: int) -> None:
+    def _shared_out(self, nest: Nest, shared: list[Piece], threads: int) -> None:
         """The loops of a nest in a function of their own, each thread a part of the first axis."""
         before, held = self.lanes.lines, self._held
         self.lanes.lines, self._held = [], []
         sizes = {p.output.place: _numel(p) * _size(p) for p in shared}
         self._private = {place: f"%mine{k}" for k, place in enumerate(sizes)}
-        self._nest(*nest, part=True)
+        self._nest(nest, part=True)
         body, self.lanes.lines, self._held, self._private = [*self._held, *self.lanes.lines], before, held, {}
         count = len(self.operands)
         header = []
@@ -75,7 +91,7 @@ class Loop:
                        f"%{'a' if k < count else 'all'}{k if k < count else k - count} = load ptr, ptr %from{k}"]
         header += ["%thread = call i32 @omp_get_thread_num()", "%team = call i32 @omp_get_num_threads()",
                    "%me = zext i32 %thread to i64", "%all = zext i32 %team to i64", "%after = add i64 %me, 1",
-                   f"%l = mul i64 %me, {nest[1][0][0]}", f"%h = mul i64 %after, {nest[1][0][0]}",
+                   f"%l = mul i64 %me, {nest.dims[0][0]}", f"%h = mul i64 %after, {nest.dims[0][0]}",
                    "%low = udiv i64 %l, %all", "%high = udiv i64 %h, %all"]
         for k, size in enumerate(sizes.values()):
             header += [f"%far{k} = mul i64 %me, {size}", f"%mine{k} = getelementptr i8, ptr %all{k}, i64 %far{k}"]
@@ -105,12 +121,14 @@ class Loop:
         self._loop(threads, thread)
 
     def _added_to(self, there: str, here: str, term: tuple[str, int], kind: str, mask: str | None,
-                  stride: int = 1) -> None:
-        """Some lanes of a row of sums added to what was."""
+                  stride: int = 1, whole: bool = False, once: bool = False) -> None:
+        """Some lanes of a row of sums added to what was, if there was anything. `whole`: all lanes of the row may be
+        read."""
         index, far = term
         target = self._memory.at(there, SIZES[kind], (index, far))
-        source = self._memory.at(here, SIZES[kind], (index, 1))
-        total = self._memory.load(target, stride, kind, mask) + self._memory.load(source, 1, kind, mask)
+        total = self._memory.load(self._memory.at(here, SIZES[kind], (index, 1)), 1, kind, None if whole else mask)
+        if not once:
+            total = self._memory.load(target, stride, kind, mask) + total
         self._memory.store(total, target, stride, mask)
 
     # ----- shape -----
@@ -128,18 +146,43 @@ class Loop:
         self._pieces = [_over(p, sizes, lambda a: tuple([a.strides[k] for k in kept])) for p in self._pieces]
         return sizes
 
-    def _nests(self, shape: Shape, parts: bool) -> list[tuple[Offsets, Dims]]:
+    def _nests(self, shape: Shape, parts: bool) -> list[Nest]:
         """Loops that cover a shape. What is added up is added up in parts, whose errors do not pile up."""
         axes = [(n, k, 1) for k, n in enumerate(shape)]
         axis = len(shape) - 1 if self._along or len(shape) == 1 else len(shape) - 2
         most = BLOCK if axis == len(shape) - 1 else ROWS
-        if not parts or shape[axis] <= most:
-            return [([], axes)]
-        n, left = divmod(shape[axis], most)
-        made: list[tuple[Offsets, Dims]] = [([], [*axes[:axis], (n, axis, most), (most, axis, 1), *axes[axis + 1:]])]
+        covers: list[tuple[Offsets, Dims]] = [([], [(shape[axis], axis, 1)])]
+        if parts and shape[axis] > most:
+            n, left = divmod(shape[axis], most)
+            covers = [([], [(n, axis, most), (most, axis, 1)])]
+            if left:
+                covers.append(([(str(n * most), axis, 1)], [(left, axis, 1)]))
+        rows = self._together(shape)
+        if rows == 1:
+            return [Nest(offsets, [*axes[:axis], *dims, *axes[axis + 1:]]) for offsets, dims in covers]
+        n, left = divmod(shape[axis - 1], rows)
+        blocks: list[tuple[Offsets, int, int]] = [([], n, rows)]
         if left:
-            made.append(([(str(n * most), axis, 1)], [*axes[:axis], (left, axis, 1), *axes[axis + 1:]]))
-        return made
+            blocks.append(([(str(n * rows), axis - 1, 1)], 1, left))
+        return [Nest([*start, *offsets], [*axes[:axis - 1], (count, axis - 1, its), *dims, *axes[axis + 1:]], its,
+                     axis - 1) for start, count, its in blocks for offsets, dims in covers]
+
+    def _added_once(self, shape: Shape) -> set[Any]:
+        """The sums along the last axis but one that are added up in one go: nothing was there before."""
+        if len(shape) < 2 or shape[-2] > ROWS:
+            return set()
+        return {p.output.place for p in self._pieces if p.reduces and p.output.strides[-2] == 0
+                and all([*p.output.strides[:-2], p.output.strides[-1]])}
+
+    def _together(self, shape: Shape) -> int:
+        """How many rows of what is added up along the last axis but one are done together."""
+        summed = [p for p in self._pieces if p.reduces and p.output.strides[-1] and not any(p.output.strides[-2:-1])]
+        if len(shape) < 3 or not summed or len(self._pieces) > 4 or not all([p.output.strides[-3] for p in summed]):
+            return 1
+        vectors = sum([-(-shape[-1] // self.lanes.width) * _size(p) // 4 for p in summed])
+        most = min(JAM, REGISTERS[self.lanes.width > 8] // vectors, shape[-3])
+        even = [k for k in range(max(most // 2, 2), most + 1) if shape[-3] % k == 0]
+        return max([*even[-1:], *[most] * (not even), 1])
 
     # ----- loops -----
 
@@ -185,45 +228,61 @@ class Loop:
         self._do(f"br i1 %more{k}, label %loop{k}, label %after{k}")
         self._do(f"after{k}:")
 
-    def _vectors(self, n: int, body: Callable[[str, str | None], None]) -> None:
+    def _vectors(self, n: int, body: Callable[[str, str | None], None], unrolled: bool = False) -> None:
         """The last axis, in whole vectors and what is left of them: where a vector begins, and which lanes count."""
         width = self.lanes.width
         full, left = divmod(n, width)
-        if full:
+        if unrolled:
+            for k in range(full):
+                body(str(k * width), None)
+        elif full:
             self._loop(full, lambda i: body("0" if i == "0" else self._line(f"mul nuw nsw i64 {i}, {width}"), None))
         if left:
             mask = ", ".join([f"i1 {'true' if k < left else 'false'}" for k in range(width)])
             body(str(full * width), f"<{mask}>")
 
-    def _nest(self, offsets: Offsets, dims: Dims, part: bool = False) -> None:
-        *outer, (n, axis, _) = dims
-        scratch: dict[Any, str] = {}
+    def _nest(self, nest: Nest, part: bool = False) -> None:
+        *outer, (n, _, _) = nest.dims
+        scratch: list[dict[Any, str]] = [{} for _ in range(nest.rows)]
         for p in self._pieces:
             if p.reduces and not self._along and outer and p.output.strides[outer[-1][1]] == 0:
                 t = self.lanes.type(KINDS[p.output.slot.dtype])
-                scratch[p.output.place] = self._own(f"{t}, i64 {-(-n // self.lanes.width)}")
-        self._level(outer, offsets, n, axis, scratch, part)
+                for its in scratch:
+                    its[p.output.place] = self._own(f"{t}, i64 {-(-n // self.lanes.width)}")
+        self._level(nest, outer, nest.offsets, scratch, part)
 
-    def _level(self, outer: Dims, offsets: Offsets, n: int, axis: int, scratch: dict[Any, str], part: bool) -> None:
+    def _level(self, nest: Nest, outer: Dims, offsets: Offsets, scratch: list[dict[Any, str]], part: bool) -> None:
+        n, axis, _ = nest.dims[-1]
         if not outer:
-            self._row(n, axis, offsets, scratch)
+            self._row(n, axis, offsets, scratch[0], False)
             return
         (size, its, step), *inner = outer
-        rows = [p for p in self._pieces if p.reduces and p.output.place in scratch] if not inner else []
-        for p in rows:
-            self._memory.cleared(scratch[p.output.place], -(-n // self.lanes.width) * self.lanes.width * _size(p))
-        self._loop(size, lambda i: self._level(inner, [*offsets, (i, its, step)], n, axis, scratch, False), part)
-        for p in rows:
-            kind, far = KINDS[p.output.slot.dtype], p.output.strides[axis]
-            there, here = self._row_of(p.output, offsets), scratch[p.output.place]
-            self._vectors(n, lambda i, mask, there=there, here=here, kind=kind, far=far: self._added_to(  # type: ignore[misc]
-                there, here, (i, far), kind, mask, far))
+        if inner:
+            self._loop(size, lambda i: self._level(nest, inner, [*offsets, (i, its, step)], scratch, False), part)
+            return
+        rows = [p for p in self._pieces if p.reduces and p.output.place in scratch[0]]
+        each = [([*offsets, (str(k), nest.axis, 1)], sums) for k, sums in enumerate(scratch)]
+        for _, sums in each:
+            for p in rows:
+                self._memory.cleared(sums[p.output.place], -(-n // self.lanes.width) * self.lanes.width * _size(p))
+
+        def turn(i: str) -> None:
+            for place, sums in each:
+                self._row(n, axis, [*place, (i, its, step)], sums, nest.rows > 1)
+
+        self._loop(size, turn, part)
+        for place, sums in each:
+            for p in rows:
+                kind, far, once = KINDS[p.output.slot.dtype], p.output.strides[axis], p.output.place in self._once
+                there, here = self._row_of(p.output, place), sums[p.output.place]
+                self._vectors(n, lambda i, mask, there=there, here=here, kind=kind, far=far, once=once:  # type: ignore[misc]
+                              self._added_to(there, here, (i, far), kind, mask, far, whole=True, once=once))
 
     def _row_of(self, a: Access, offsets: Offsets) -> str:
         return self._memory.at(self._pointer(a), SIZES[KINDS[a.slot.dtype]],
                                *((i, a.strides[k] * step) for i, k, step in offsets))
 
-    def _row(self, n: int, axis: int, offsets: Offsets, scratch: dict[Any, str]) -> None:
+    def _row(self, n: int, axis: int, offsets: Offsets, scratch: dict[Any, str], unrolled: bool) -> None:
         """The loop over the last axis."""
         bases: dict[Any, str] = {}
         same: dict[Any, Value] = {}
@@ -247,7 +306,7 @@ class Loop:
                 t = self.lanes.type(KINDS[p.output.slot.dtype])
                 sums[place] = self._own(t)
                 self._do(f"store {t} zeroinitializer, ptr {sums[place]}")
-        self._vectors(n, lambda i, mask: self._body(i, mask, axis, bases, same, sums))
+        self._vectors(n, lambda i, mask: self._body(i, mask, axis, bases, same, sums), unrolled)
         for p in self._pieces:
             if p.reduces and p.output.place in sums:
                 self._summed(p, sums[p.output.place], bases[p.output.place, p.output.slot.dtype])
@@ -283,8 +342,9 @@ class Loop:
                 row = bases.get((a.place, None))
                 stride = 1 if row else a.strides[axis]
                 there = memory.at(row or bases[a.place, a.slot.dtype], SIZES[kind], (i, stride))
-                now = memory.load(there, stride, kind, mask)
-                memory.store(lanes.made(kind, f"fadd contract {t} {now.name}, {value.name}"), there, stride, mask)
+                some = None if row else mask  # a row of the function's own has all lanes
+                now = memory.load(there, stride, kind, some)
+                memory.store(lanes.made(kind, f"fadd contract {t} {now.name}, {value.name}"), there, stride, some)
         for value, a in stores.values():
             there = memory.at(bases[a.place, a.slot.dtype], SIZES[KINDS[a.slot.dtype]], (i, a.strides[axis]))
             memory.store(value, there, a.strides[axis], mask)

@@ -1,9 +1,9 @@
-"""A call as pieces of loops: what is computed at each place of a shape, and where it goes."""
+"""A call as pieces of loops."""
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
@@ -11,14 +11,11 @@ from ...machine.dtypes import Tensor
 from ..calls import FROM_SHAPES
 from ..recorder import Slot, Step
 from .lanes import KINDS, SIZES, Lanes, NotFused, Value
+from .places import Access, Piece, Read
+from .products import PRODUCTS, product
 from .rules import RULES, WRITES, found
 
-Shape = tuple[int, ...]
-Read = Callable[[Slot], Value]
 _SUMS, _MEANS = ({f for f, writes in found(name) if not writes} for name in ("sum", "mean"))
-_PRODUCTS = {torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.mm, Tensor.mm, torch.mv, Tensor.mv, torch.dot,
-             Tensor.dot, torch.bmm, Tensor.bmm}
-NARROW, SMALL = 1 << 20, 1 << 14  # products in all, up to which a loop does as well: with a vector, and of matrices
 _CASTS = {Tensor.to, Tensor.float, Tensor.double, Tensor.type}
 _FILLS = {f: (value, place) for name, value, place in (
     ("zeros", 0.0, None), ("zeros_like", 0.0, None), ("new_zeros", 0.0, None), ("zero_", 0.0, None),
@@ -27,102 +24,30 @@ _FILLS = {f: (value, place) for name, value, place in (
     if (f := getattr(owner, name, None)) is not None}
 
 
-class Access(NamedTuple):
-    """Memory over a shape: that of a slot, from an element of its storage on, a stride for each axis."""
-
-    slot: Slot
-    offset: int
-    strides: Shape
-
-    def along(self, axes: Sequence[int]) -> Access:
-        """With these of its axes, in this order."""
-        return Access(self.slot, self.offset, tuple([self.strides[k] for k in axes]))
-
-    @property
-    def place(self) -> Any:
-        """What two accesses to the same elements in the same order have in common."""
-        return self.slot.root, self.offset, self.strides
+# Calls for lists of arrays, and the call for one; those that write do so to the first list.
+_EACH: dict[Any, Any] = {}
+for _name in dir(torch):
+    if _name.startswith("_foreach_"):
+        _one = getattr(Tensor if _name.endswith("_") else torch, _name.removeprefix("_foreach_"), None)
+        if _one in RULES:
+            _EACH[getattr(torch, _name)] = _one
 
 
-class Piece:
-    """`compute(lanes, read)` is the value at one place of `shape`; it goes to `output`, added up where its strides
-    are 0."""
-
-    __slots__ = ("compute", "output", "reads", "reduces", "shape", "step")
-
-    def __init__(self, compute: Callable[[Lanes, Read], Value], shape: Shape, output: Access,
-                 reads: Sequence[Slot | Access], reduces: bool = False):
-        self.compute, self.reduces = compute, reduces
-        given = [a if isinstance(a, Access) else Access(a, a.offset, broadcast(a, shape)) for a in reads]
-        axes = [k for k, n in enumerate(shape) if n != 1]
-        # from the largest stride to the smallest, of what has no axis twice
-        firsts = [a.strides for a in [*[output] * (not reduces), *given]]
-        first = next((strides for strides in firsts if all([strides[k] for k in axes])), None)
-        if first is not None:
-            axes.sort(key=lambda k: -first[k])
-        self.shape = tuple([shape[k] for k in axes])
-        self.output = output.along(axes)
-        self.reads = {a.slot.number: a.along(axes) for a in given}
-        self.step: Step | None = None  # where it is all that a call does
-
-    def accesses(self) -> list[Access]:
-        return [self.output, *self.reads.values()]
-
-    def reshaped(self, shape: Shape) -> Piece | None:
-        """The same over another shape of as many places, where all that it touches lies in one line."""
-        if shape == self.shape:
-            return self
-        if math.prod(shape) != math.prod(self.shape):
-            return None
-        try:
-            return self.over(shape, lambda a: self._along(a, shape))
-        except NotFused:
-            return None
-
-    def over(self, shape: Shape, change: Callable[[Access], Access]) -> Piece:
-        """The same over another shape, with its accesses changed."""
-        new = object.__new__(Piece)
-        new.compute, new.reduces, new.shape, new.step = self.compute, self.reduces, shape, self.step
-        new.output, new.reads = change(self.output), {n: change(a) for n, a in self.reads.items()}
-        return new
-
-    def _along(self, a: Access, shape: Shape) -> Access:
-        if not any(a.strides):
-            return Access(a.slot, a.offset, (0,) * len(shape))
-        if a.strides != rows(self.shape):
-            raise NotFused("not in one line")
-        return Access(a.slot, a.offset, rows(shape))
-
-
-def rows(shape: Shape) -> Shape:
-    """The strides of an array that lies row by row."""
-    return tuple([math.prod(shape[k + 1:]) for k in range(len(shape))])
-
-
-def broadcast(s: Slot, shape: Shape) -> Shape:
-    """The strides of a slot along the axes of a shape that it is broadcast to."""
-    if s.strides is None:
-        raise NotFused("no strided array")
-    its, strides = list(s.shape), list(s.strides)
-    while len(its) > len(shape) and its[0] == 1:
-        its, strides = its[1:], strides[1:]
-    missing = len(shape) - len(its)
-    if missing < 0 or any([n not in (1, m) for n, m in zip(its, shape[missing:], strict=True)]):
-        raise NotFused("shapes that do not meet")
-    return (0,) * missing + tuple([0 if n == 1 else t for n, t in zip(its, strides, strict=True)])
-
-
-def pieces(step: Step, numbers: dict[int, float], width: int, functions: Any) -> list[Piece] | None:
-    """What a call does, in order; None where loops do not do it. `numbers`: constants of one element, by slot."""
-    if step.decides or step.draws or not step.single and step.function is not Tensor.__setitem__:
+def pieces(step: Step, numbers: dict[int, float], width: int, functions: Any,
+           fresh: Callable[[Slot], Slot]) -> list[Piece] | None:
+    """What a call does, in order; None where loops do not do it. `numbers`: constants of one element, by slot;
+    `fresh`: what gives a slot for something between."""
+    each = _EACH.get(step.function)
+    if step.decides or step.draws or not step.single and step.function is not Tensor.__setitem__ and each is None:
         return None
     try:
-        made = _decoded(step, numbers)
+        made = (product(step, fresh) if step.function in PRODUCTS else _decoded(step, numbers) if each is None else
+                [_elementwise(one, numbers) for one in _one_by_one(step, each)])
         for piece in made:
             _check(piece, Lanes(width, functions))
-    except (NotFused, TypeError, ZeroDivisionError, AttributeError, KeyError, IndexError):
+    except (NotFused, TypeError, ValueError, ZeroDivisionError, AttributeError, KeyError, IndexError):
         return None
-    if len(made) == 1:
+    if len(made) == 1 and step.function not in PRODUCTS and each is None:
         made[0].step = step
     return made
 
@@ -149,11 +74,27 @@ def _decoded(step: Step, numbers: dict[int, float]) -> list[Piece]:
         return [_set(step, numbers)]
     if f in (torch.stack, torch.cat):
         return _joined(step, numbers)
-    if f in _PRODUCTS:
-        return [_product(step)]
     if f in _SUMS or f in _MEANS:
         return _reduced(step, f in _MEANS)
     return [_elementwise(step, numbers)]
+
+
+def _one_by_one(step: Step, function: Any) -> list[Step]:
+    """The calls for one array each of which a call for lists consists."""
+    count = len(step.args[0])
+    outputs = step.args[0] if function in WRITES else step.form
+    if outputs is None or len(outputs) != count or not all([isinstance(o, Slot) for o in outputs]):
+        raise NotFused("results of another form")
+
+    def at(x: Any, k: int) -> Any:
+        return x[k] if type(x) in (list, tuple) else x
+
+    made = []
+    for k, o in enumerate(outputs):
+        args, kwargs = tuple([at(x, k) for x in step.args]), {word: at(x, k) for word, x in step.kwargs.items()}
+        reads = [x for x in (*args, *kwargs.values()) if isinstance(x, Slot)]
+        made.append(Step(function, args, kwargs, reads, [o], True, [o] if function in WRITES else []))
+    return made
 
 
 def _whole(s: Slot) -> Access:
@@ -286,47 +227,4 @@ def _reduced(step: Step, mean: bool) -> list[Piece]:
     return made
 
 
-def _product(step: Step) -> Piece:
-    """A product with a vector, or of small matrices: products added up."""
-    a, b = step.args
-    o = step.outputs[0]
-    if step.kwargs or a.number == b.number or None in (a.strides, b.strides) or not a.dtype is b.dtype is o.dtype:
-        raise NotFused("options")
-    at, bt = (0, *a.strides) if len(a.shape) == 1 else a.strides, (*b.strides, 0) if len(b.shape) == 1 else b.strides
-    its, other = (1, *a.shape) if len(a.shape) == 1 else a.shape, (*b.shape, 1) if len(b.shape) == 1 else b.shape
-    m, k, n = its[-2], its[-1], other[-1]
-    many = o.shape[:len(o.shape) - (len(a.shape) > 1) - (len(b.shape) > 1)]
-    ot = [*(o.strides or ())]
-    out = [*ot[:len(many)], ot[len(many)] if len(a.shape) > 1 else 0, ot[-1] if len(b.shape) > 1 else 0]
-
-    def batch(shape: Shape, strides: Shape) -> list[int]:
-        missing = len(many) - len(shape) + 2
-        return [0] * missing + [0 if size == 1 else t for size, t in zip(shape[:-2], strides[:-2], strict=True)]
-
-    work = math.prod(many) * m * k * n
-    narrow = 1 in (m, k, n)
-    if work > (NARROW if narrow else SMALL) or o.dtype is torch.bool:
-        raise NotFused("a large product")
-    if narrow or bt[-1] == 1:
-        order = [0, 1, 2]  # rows of the result, what is added up, columns
-    elif at[-1] == 1 and bt[-2] == 1:
-        order = [0, 2, 1]
-    else:
-        raise NotFused("a layout for which loops are slow")
-
-    def over(leading: list[int], three: Sequence[int]) -> Shape:
-        return (*leading, *[three[i] for i in order])
-
-    left, right = over(batch(its, at), (at[-2], at[-1], 0)), over(batch(other, bt), (0, bt[-2], bt[-1]))
-    target = over(out[:-2], (out[-2], 0, out[-1]))
-    kind = KINDS[o.dtype]
-
-    def compute(lanes: Lanes, read: Read) -> Value:
-        # rounded with the sum where the machine has that, as in every library's products
-        return lanes.made(kind, f"fmul contract {lanes.type(kind)} {read(a).name}, {read(b).name}")
-
-    return Piece(compute, over(list(many), (m, k, n)), Access(o, o.offset, target),
-                 [Access(a, a.offset, left), Access(b, b.offset, right)], k > 1)
-
-
-__all__ = ["Access", "Piece", "Shape", "pieces", "rows"]
+__all__ = ["pieces"]

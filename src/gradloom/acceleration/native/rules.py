@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ...machine.dtypes import Tensor
+from .exponentials import exp, expm1, tanh
 from .lanes import NotFused, Value, chosen
 
 Rule = Callable[..., Value]
@@ -102,21 +103,21 @@ def _clamped(x: Value, min: Any = None, max: Any = None) -> Value:
 
 
 def _sigmoid(x: Value) -> Value:
-    return 1 / (1 + (-x).call("exp"))
+    return 1 / (1 + exp(-x))
 
 
 def _softplus(x: Value, beta: Any = 1, threshold: Any = 20) -> Value:
-    return chosen(x * beta > threshold, x, (x * beta).call("exp").call("log1p") / beta)
+    return chosen(x * beta > threshold, x, exp(x * beta).call("log1p") / beta)
 
 
 def _softplus_slope(g: Value, x: Value, beta: Any = 1, threshold: Any = 20) -> Value:
-    z = (x * beta).call("exp")
+    z = exp(x * beta)
     return chosen(x * beta > threshold, g, g * z / (z + 1))
 
 
 def _elu(x: Value, alpha: Any = 1.0, scale: Any = 1, input_scale: Any = 1) -> Value:
     positive = x * scale
-    return chosen(x <= 0, (x * input_scale).call("expm1") * (alpha * scale), positive)
+    return chosen(x <= 0, expm1(x * input_scale) * (alpha * scale), positive)
 
 
 def _silu_slope(g: Value, x: Value) -> Value:
@@ -189,16 +190,18 @@ _rule("sign sgn", _sign)
 for _name in ("floor", "ceil", "trunc"):
     _rule(_name, lambda a, _name=_name: a.intrinsic(_name))
 _rule("round", lambda a: a.intrinsic("roundeven"))
-for _name in ("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "sinh", "cosh", "tanh",
+for _name in ("exp2", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "sinh", "cosh",
               "asin", "acos", "atan", "atanh", "erf", "erfc"):  # Sleef's asinh and acosh overflow where theirs do not
     _rule(f"{_name} arc{_name[1:]}" if _name.startswith("a") else _name, lambda a, _name=_name: a.call(_name))
+for _name, _exponential in {"exp": exp, "expm1": expm1, "tanh": tanh}.items():
+    _rule(_name, _exponential)
 _rule("atan2 arctan2", lambda a, b: a.call("atan2", b))
 _rule("sigmoid expit", _sigmoid)
 _rule("relu", lambda a: chosen(a < 0, 0.0, a))
 _rule("leaky_relu", _leaky)
 _rule("softplus", _softplus)
 _rule("elu", _elu)
-_rule("silu", lambda a: a / (1 + (-a).call("exp")))
+_rule("silu", lambda a: a / (1 + exp(-a)))
 _rule("hardtanh", _hardtanh)
 _rule("threshold", lambda a, threshold, value: chosen(a <= threshold, a.lanes.number(value, a.kind), a))
 _rule("threshold_backward", lambda g, a, threshold: chosen(a <= threshold, 0.0, g))

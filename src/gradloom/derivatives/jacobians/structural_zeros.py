@@ -33,7 +33,7 @@ def cleared(found: Any, u: Node, x: Node, axes: Sequence[int]) -> Any:
     if u.trace.guarded or all_finite((raw,)):  # where something was selected, 0 times infinity is 0 anyway
         return found
     try:
-        block = remembered("structure", [u], [x], lambda: structure(u, x))
+        block = remembered("possible", [u], [x], lambda: structure(u, x, zeros_count=True))
     except (GradloomError, *FAILURES):  # an operation that cannot be followed without its data: every entry may be one
         return found
     try:

@@ -18,13 +18,17 @@ from .steps import Options
 # ----- the public function --------------------------------------------------------------------------------------------
 
 
-def _times(tspan: Any) -> tuple[float, ...]:
-    times = np.asarray(tspan, dtype=np.float64)
+def times_of(tspan: Any, word: str = "dlode45") -> tuple[float, ...]:
+    """Times from a list, a tuple or an array."""
+    try:
+        times = np.asarray(tspan, dtype=np.float64)
+    except (TypeError, ValueError):
+        times = np.zeros(0)
     steps = np.diff(times.reshape(-1))
     if (times.ndim != 1 or len(times) < 2 or not np.isfinite(times).all()
         or not ((steps > 0).all() or (steps < 0).all())):
         raise ShapeError(
-            f"dlode45: tspan is a vector of at least two times, all increasing or all decreasing, not {tspan!r}, at "
+            f"{word}: tspan is a vector of at least two times, all increasing or all decreasing, not {tspan!r}, at "
             f"{line_of(user_site())}; write (0.0, 1.0)")
     return tuple(float(t) for t in times)
 
@@ -68,7 +72,7 @@ def dlode45(odefun: Any, tspan: Any, y0: Any, theta: Any = None, /, *, gradient_
 
     Source: Dormand and Prince 1980, Shampine 1986, Chen et al. 2018; MATLAB dlode45.
     """
-    times = _times(tspan)
+    times = times_of(tspan)
     if gradient_mode not in ("direct", "adjoint"):
         raise ShapeError(
             f"dlode45: gradient_mode is \"direct\" or \"adjoint\", not {gradient_mode!r}, at {line_of(user_site())}")
@@ -97,4 +101,4 @@ def dlode45(odefun: Any, tspan: Any, y0: Any, theta: Any = None, /, *, gradient_
     return dlarray._made(y._value, y._node, labels if labels is None or len(times) == 2 else labels + "T")
 
 
-__all__ = ["dlode45"]
+__all__ = ["dlode45", "times_of"]

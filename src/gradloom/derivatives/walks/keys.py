@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ...core.array import dlarray
+from ...machine.conversion import bytes_of
 from ...machine.dtypes import Tensor
 
 # as keys: of one type they are equal only to themselves, which of floats 0.0 and -0.0 are not
@@ -24,9 +25,7 @@ HEAP = 1 << 9  # CPython's flag of a class that was made at run time
 
 def content_of(value: Tensor) -> int:
     """The elements of a tensor as a key."""
-    if value.dtype.is_floating_point or value.dtype.is_complex:  # NumPy has not all of them
-        value = value.detach().resolve_conj().resolve_neg().contiguous().reshape(-1).view(torch.uint8)
-    return hash(value.cpu().numpy().tobytes())
+    return hash(bytes(bytes_of(value)))
 
 
 def exactly(value: Any) -> Any:

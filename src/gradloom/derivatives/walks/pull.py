@@ -41,17 +41,17 @@ def _pulled(outputs: dict[Node, Any], targets: Sequence[Node], recorded: bool, l
     asked = set(targets)
     order, active = between(outputs, asked)
     bars = {node: bar for node, bar in outputs.items() if node in active}
+    guard = bool(order) and order[0].trace.guarded
     if recorded:
         found = walking(_plain, bars, order, active, asked, reader(handles), lead)
-    elif values_of is not None or lead and not (order and order[0].trace.guarded and not checking()):
+    elif (lead or values_of is not None) and (not guard or checking() or _without_data(bars.values())):
         found = _plain(bars, order, active, asked, reader(values_of), lead)
-    elif lead:
+    elif lead or values_of is not None:
         seeds = bars.copy()
-        found = _unguarded(bars, order, active, asked, lead)
-        if not finite_only and not all_finite(found.values()):  # as below
-            found = _plain(seeds, order, active, asked, reader(), lead)
+        found = _unguarded(bars, order, active, asked, reader(values_of), lead)
+        if not finite_only and not all_finite(_arrays(found.values())):  # as below
+            found = _plain(seeds, order, active, asked, reader(values_of), lead)
     else:
-        guard = bool(order) and order[0].trace.guarded
         if guard and checking():  # which sees each product, and is not to see the first walk's
             found = _raw(bars, order, active, asked, release, guarded=True)
             return [found.get(t) for t in targets]
@@ -99,14 +99,24 @@ def _plain(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: se
 
 
 def _unguarded(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: set[Node],
-               lead: tuple[int, ...]) -> dict[Node, Any]:
+               read: Reader, lead: tuple[int, ...]) -> dict[Node, Any]:
     """The walk as if nothing had been selected."""
     trace = order[0].trace
     try:
         trace.guarded = False
-        return _plain(bars, order, active, asked, reader(), lead)
+        return _plain(bars, order, active, asked, read, lead)
     finally:
         trace.guarded = True
+
+
+def _without_data(bars: Iterable[Any]) -> bool:
+    return any([torch.device(bar.device).type == "meta" for bar in bars])
+
+
+def _arrays(bars: Iterable[Any]) -> list[Tensor]:
+    """All that is held; of Blocks their factors."""
+    return [a for bar in bars for a in ([f for term in bar.terms for f, _ in term.factors] if type(bar) is Block
+                                        else [bar])]
 
 
 def _raw(bars: dict[Node, Any], order: list[Node], active: set[Any], asked: set[Node], release: bool,

@@ -18,6 +18,7 @@ from ...blocks.axis import plain
 from ...blocks.block import Block
 from ...blocks.dense import dense
 from ...blocks.term import Term
+from ...core.tables import OPERATIONS
 from ...core.trace import Node
 from ...machine.caches import cache
 from ...machine.dtypes import Tensor
@@ -138,19 +139,21 @@ def _ties_of(node: Node, k: int, at: Ties) -> Ties | None:
 def _key(node: Node, k: int, at: Ties) -> Any:
     """What the structure of a pull rests on.
 
-    Positions that were given belong to it. Those that the operation found are where its values are, and of them only
-    which axes they run along counts: what is read at positions is no tie.
+    Of positions only their shape counts: what is read or written at positions is no tie, wherever they are, so that a
+    proof holds for others too, and for those that a recording is replayed with. An author's own rule may decide by
+    them: there they are a part of it.
     """
-    params = frozen(node.params, True) if node.params else ()
+    own = OPERATIONS.get(node.operation.name) is not node.operation
+    params = frozen(node.params, own) if node.params else ()
     if params is None:
         return None
     kinds: list[Any] = []
     for j, value in enumerate(node.values):
         if isinstance(value, Tensor):
-            given = j < len(node.parents) and stays_real(value)
-            if given and value.numel() > LARGEST:
+            decides = own and j < len(node.parents) and stays_real(value)
+            if decides and value.numel() > LARGEST:
                 return None
-            kinds.append((value.shape, value.dtype, content_of(value) if given else None))
+            kinds.append((value.shape, value.dtype, content_of(value) if decides else None))
         else:
             kinds.append(value if value is None else exactly(value) if not isinstance(value, tuple) else len(value))
     # what was dropped is there in the walk
@@ -172,7 +175,7 @@ def _proved(node: Node, k: int, at: Ties) -> Ties | None:
 
     try:
         # what counts or records the walk is not to see it
-        found = under([_disable_current_modes()], on_structure, run)
+        found = under([_disable_current_modes(), torch._C.DisableTorchFunction()], on_structure, run)
     except Exception:  # it cannot be followed without data
         return None
     return _ties(found) if type(found) is Block else None

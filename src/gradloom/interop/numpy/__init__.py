@@ -1,2 +1,2 @@
 """NumPy's functions on dlarrays."""
-from . import mathematics, reductions, selection, statistics
+from . import mathematics, padding, reductions, selection, statistics

@@ -129,8 +129,14 @@ FUNCTIONS["array_equal"] = lambda a1, a2, equal_nan=False: gl.array_equal(a1, a2
 
 
 @named_as_theirs
-def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
+def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Any:
     x, xp, fp = array(x), array(xp), array(fp)
+    if period is not None:  # the samples once round, and one more on each side
+        x, xp, left, right = gl.mod(x, abs(period)), gl.mod(xp, abs(period)), None, None
+        order = gl.argsort(xp)
+        xp, fp = gl.take(xp, order, axis=0), gl.take(fp, order, axis=0)
+        xp = gl.concat([xp[-1:] - abs(period), xp, xp[:1] + abs(period)], axis=0)
+        fp = gl.concat([fp[-1:], fp, fp[:1]], axis=0)
     y = gl.interp1(xp, fp, gl.clip(x, xp[0], xp[-1]))
     y = gl.where(x < xp[0], fp[0] if left is None else left, y)
     return gl.where(x > xp[-1], fp[-1] if right is None else right, y)

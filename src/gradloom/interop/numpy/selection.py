@@ -8,7 +8,7 @@ import numpy as np
 
 from ...core.array import dlarray
 from ...core.errors import ShapeError, line_of, user_site
-from ..protocol import array, cast, gl, linalg
+from ..protocol import array, cast, constant, gl, linalg
 from .mathematics import linspace
 from .table import FUNCTIONS, named_as_theirs, ravel, split
 
@@ -92,6 +92,22 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> An
             is_function = callable(function) and not isinstance(function, dlarray)
             y[mask] = function(x[mask], *args, **kw) if is_function else function
     return y
+
+
+@named_as_theirs
+def unique(ar: Any, return_index: bool = False, return_inverse: bool = False, return_counts: bool = False,
+           axis: Any = None, *, equal_nan: bool = True, sorted: bool = True) -> Any:
+    """The distinct values are the first elements that have them; the rest are positions and counts."""
+    a = array(ar)
+    places, *rest = np.unique(np.asarray(constant(a._value)), True, True, True, axis, equal_nan=equal_nan)[1:]
+    found = (gl.take(*((ravel(a), places) if axis is None else (a, places)), axis=axis or 0), places, *rest)
+    asked = [x for x, wanted in zip(found, (True, return_index, return_inverse, return_counts), strict=True) if wanted]
+    return array(asked[0]) if len(asked) == 1 else tuple(map(array, asked))
+
+
+FUNCTIONS["unique_all"], FUNCTIONS["unique_counts"] = lambda x: gl.unique_all(x), lambda x: gl.unique_counts(x)
+FUNCTIONS["unique_inverse"] = lambda x: gl.unique_inverse(x)
+FUNCTIONS["unique_values"] = lambda x: gl.unique_values(x)
 
 
 @named_as_theirs

@@ -105,10 +105,68 @@ def log_t_density(v: Any, t: Any) -> Any:
 stdtr = gl.elementwise("special_stdtr", lambda v, t: _kernel("stdtr", v, t), _none("stdtr", "v"),
                        lambda v, t: gl.exp(log_t_density(v, t)), pure=True)
 
+erfi = gl.elementwise("special_erfi", lambda x: _kernel("erfi", x),
+                      lambda x: 2 / math.sqrt(math.pi) * gl.exp(x * x), pure=True)
+dawsn = gl.elementwise("special_dawsn", lambda x: _kernel("dawsn", x), lambda x, y: 1 - 2 * x * y, pure=True)
+exp1 = gl.elementwise("special_exp1", lambda x: _kernel("exp1", x), lambda x: -gl.exp(-x) / x, singular=True, pure=True)
+expi = gl.elementwise("special_expi", lambda x: _kernel("expi", x), lambda x: gl.exp(x) / x, singular=True, pure=True)
+betaincc = gl.elementwise("special_betaincc", lambda a, b, x: _kernel("betaincc", a, b, x), _none("betaincc", "a"),
+                          _none("betaincc", "b"), lambda a, b, x: -_beta_density(a, b, x), singular=True, pure=True)
+kve = gl.elementwise("special_kve", lambda v, x: _kernel("kve", v, x), _none("kve", "v"),
+                     lambda v, x: kve(v, x) - (kve(v - 1, x) + kve(v + 1, x)) / 2, pure=True)
+hyp0f1 = gl.elementwise("special_hyp0f1", lambda v, x: _kernel("hyp0f1", v, x), _none("hyp0f1", "v"),
+                        lambda v, x: hyp0f1(v + 1, x) / v, pure=True)
+hyp1f1 = gl.elementwise("special_hyp1f1", lambda a, b, x: _kernel("hyp1f1", a, b, x), _none("hyp1f1", "a"),
+                        _none("hyp1f1", "b"), lambda a, b, x: a / b * hyp1f1(a + 1, b + 1, x), pure=True)
+
+
+def _log_ndtr(x: Any) -> Any:
+    left = gl.less(x, -1.0)
+    far, near = gl.where(left, x, -1.0), gl.where(left, -1.0, x)
+    return gl.where(left, gl.log(gl.erfcx(far * -math.sqrt(0.5)) / 2) - far * far / 2,
+                    gl.log1p(gl.erfc(near * math.sqrt(0.5)) / -2))
+
+
+def _rel_entr(a: Any, b: Any) -> Any:
+    return gl.xlogy(a, a) - gl.xlogy(a, b)
+
+
+def _boxcox(log: Any, power: Any) -> Any:
+    """(exp(power log) - 1) / power, and the logarithm itself where the power is 0."""
+    flat = gl.equal(power, 0)
+    power = gl.where(flat, 1.0, power)
+    return gl.where(flat, log, gl.expm1(power * log) / power)
+
+
+def _huber(delta: Any, r: Any) -> Any:
+    """SciPy's, element by element; `gl.huber` is a loss."""
+    size = gl.abs(r)
+    y = gl.where(gl.less_equal(size, delta), r * r / 2, delta * (size - delta / 2))
+    return gl.where(gl.less(delta, 0), math.inf, y)
+
+
+def _pseudo_huber(delta: Any, r: Any) -> Any:
+    flat = gl.equal(delta, 0)
+    safe = gl.where(flat, 1.0, delta)
+    y = safe * safe * gl.expm1(gl.log1p((r / safe) ** 2) / 2)
+    return gl.where(gl.less(delta, 0), math.inf, gl.where(flat, 0.0, y))
+
+
 UFUNCS: dict[str, Callable[..., Any]] = {
-    "jv": jv, "yv": yv, "iv": iv, "ive": ive, "kv": kv, "yn": yv, "kn": kv,
+    **{name: getattr(gl, name) for name in (
+        "beta", "digamma", "erf", "erfc", "erfcinv", "erfcx", "erfinv", "exp2", "expm1", "gamma", "gammaln", "i0",
+        "i0e", "i1", "i1e", "log1p", "round", "xlogy")},
+    "expit": gl.sigmoid, "psi": gl.digamma, "cbrt": lambda x: gl.sign(x) * gl.abs(x) ** (1 / 3),
+    "logit": lambda p: gl.log(p) - gl.log1p(-p), "log_expit": lambda x: -gl.softplus(-x),
+    "ndtr": lambda x: gl.erfc(x * -0.5 ** 0.5) / 2, "ndtri": lambda p: gl.erfcinv(p * 2) * -math.sqrt(2),
+    "log_ndtr": _log_ndtr, "exp10": lambda x: gl.power(10.0, x),
+    "entr": lambda x: -gl.xlogy(x, x), "rel_entr": _rel_entr, "kl_div": lambda a, b: _rel_entr(a, b) - a + b,
+    "huber": _huber, "pseudo_huber": _pseudo_huber,
+    "boxcox": lambda x, power: _boxcox(gl.log(x), power), "boxcox1p": lambda x, power: _boxcox(gl.log1p(x), power),
+    "jv": jv, "yv": yv, "iv": iv, "ive": ive, "kv": kv, "kve": kve, "yn": yv, "kn": kv,
     "j0": lambda x: jv(0.0, x), "j1": lambda x: jv(1.0, x), "y0": lambda x: yv(0.0, x), "y1": lambda x: yv(1.0, x),
-    "k0": lambda x: kv(0.0, x), "k1": lambda x: kv(1.0, x),
-    "gammasgn": gammasgn, "gammainc": gammainc, "gammaincc": gammaincc, "betainc": betainc, "stdtr": stdtr,
-    "betaln": betaln, "xlog1py": xlog1py, "rgamma": rgamma,
+    "k0": lambda x: kv(0.0, x), "k1": lambda x: kv(1.0, x), "k0e": lambda x: kve(0.0, x), "k1e": lambda x: kve(1.0, x),
+    "gammasgn": gammasgn, "gammainc": gammainc, "gammaincc": gammaincc, "betainc": betainc, "betaincc": betaincc,
+    "stdtr": stdtr, "betaln": betaln, "xlog1py": xlog1py, "rgamma": rgamma, "erfi": erfi, "dawsn": dawsn, "exp1": exp1,
+    "expi": expi, "hyp0f1": hyp0f1, "hyp1f1": hyp1f1,
 }

@@ -298,25 +298,6 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
     return gl.where(x == -math.inf, -largest if neginf is None else neginf, x)
 
 
-@named_as_theirs
-def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Any:
-    a = _array(array)
-    if isinstance(pad_width, dict):
-        pad_width = [pad_width.get(k, pad_width.get(k - a.ndim, 0)) for k in range(a.ndim)]
-        pad_width = [(w, w) if np.ndim(w) == 0 else tuple(w) for w in pad_width]
-    widths = np.broadcast_to(np.asarray(pad_width), (a.ndim, 2)).tolist()
-    if mode in ("edge", "reflect", "symmetric", "wrap"):
-        return gl.pad(a, widths, mode=mode)
-    refuse("pad", mode=(mode, "constant"))
-    padded = gl.pad(a, tuple(tuple(w) for w in widths))
-    if np.ndim(constant_values) == 0 and constant_values == 0:
-        return padded
-    inside = np.pad(np.ones(a.shape, dtype=bool), widths)
-    around = (constant_values if np.ndim(constant_values) == 0 else  # a number for each side of each axis
-              gl.astype(_array(np.pad(np.zeros(a.shape), widths, constant_values=constant_values)), a.dtype))
-    return gl.where(_array(inside), padded, around)
-
-
 FUNCTIONS["diagonal"] = lambda a, offset=0, axis1=0, axis2=1: gl.diagonal(
     gl.moveaxis(a, (axis1, axis2), (-2, -1)), offset=offset)
 FUNCTIONS["trace"] = lambda a, offset=0, axis1=0, axis2=1, dtype=None: gl.trace(

@@ -142,6 +142,8 @@ def _copied(module: Any, memo: dict[int, Any]) -> Any:
             closures.append((x, made))
         elif isinstance(x, functools._lru_cache_wrapper):
             caches.append(x)
+        elif isinstance(x, Tensor) and not x.is_leaf:
+            memo[id(x)] = x  # as weight_norm has, which computes it anew in each call; it is refused where it is read
         for part in parts_of(x):
             if isinstance(part, _SHARED):
                 memo[id(part)] = part
@@ -162,7 +164,7 @@ def _copied(module: Any, memo: dict[int, Any]) -> Any:
     except (TypeError, RuntimeError, NotImplementedError, AttributeError) as error:
         raise TypeRefused(
             f"from_torch cannot copy {_culprit(module)}: {error}, at {line_of(user_site())}; make it inside forward, "
-            "or pass it as an argument; a tensor that was computed wants detach()") from None
+            "or pass it as an argument") from None
     return result
 
 

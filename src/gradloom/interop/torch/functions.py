@@ -20,7 +20,7 @@ def fallback(function: Any, args: Any, kwargs: Any, word: str, why: str) -> Any:
     try:
         from .aten.recording import run
     except ImportError:
-        raise unknown(f"{word}{why}", word.rsplit(".", 1)[-1], FUNCTIONS, "write it in other operations") from None
+        raise unknown(f"{word}{why}", "write it in other operations") from None
     return run(function, args, kwargs)
 
 
@@ -37,6 +37,10 @@ def handle(function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any
         raise TypeRefused(
             f"{word} with out= would write a recorded value into a tensor, at {line_of(user_site())}; write y = "
             f"{word}(...)")
+    if name == "_pack_padded_sequence":
+        raise TypeRefused(
+            f"a packed sequence holds torch's tensors, at {line_of(user_site())}; pack inside a module, and run that "
+            "by from_torch(module)")
     adapter = FUNCTIONS.get(name)
     if adapter is None:
         return fallback(function, args, kwargs, word, "")

@@ -10,7 +10,8 @@ import torch
 from torch.utils._pytree import tree_map
 
 from ...core.array import dlarray
-from ...core.errors import TraceError, TypeRefused, UnknownName, line_of, user_site
+from ...core.errors import ShapeError, TraceError, TypeRefused, UnknownName, line_of, user_site
+from ...core.labels import described
 from ...derivatives.words.evaluate import dlfeval
 from ...machine.random import random_state, restore_random_state
 from ...networks.network import dlnetwork, network_of
@@ -37,6 +38,7 @@ class TorchBody:
     __slots__ = ("differentiates", "followed", "idle", "learnable_keys", "module", "places", "state_keys", "training")
     columns = ("Layer", "Parameter", "Value")
     separator = "."
+    takes_masks = False  # a module takes what its own forward does
     output_names: tuple[str, ...] = ()  # the module's own affair
 
     def __init__(self, module: torch.nn.Module):
@@ -63,6 +65,9 @@ class TorchBody:
     def input_names(self) -> tuple[str, ...]:
         """The arguments of the module's forward."""
         return tuple(inspect.signature(self.module.forward).parameters)
+
+    def replayed(self) -> None:
+        """Calls of a module stay plain: what it reads and changes is its own."""
 
     def runs(self) -> list[Any]:
         """The code of the user's that it runs, and the modules and classes that its parts refer to. The rest is a copy
@@ -117,6 +122,20 @@ class TorchBody:
                     f"{type(self.module).__name__} takes a derivative with respect to a value that was made outside "
                     f"the call, at {line_of(user_site())}; pass it as an argument, or make it in forward") from None
 
+        try:
+            return self._tried(run, recorded, varies, values, given)
+        except ShapeError as error:
+            if not any([x._labels for x in given]):
+                raise
+            shown = " and ".join([described(x.shape, x._labels) for x in given])
+            raise ShapeError(
+                f"{error}; {type(self.module).__name__} was given {shown}, at {line_of(user_site())}, and reads axes "
+                "as they stand, whatever their labels; bring them to the module's order, as in stripdims(x, \"BC\"), "
+                "and label what comes back: dlarray(y, \"BC\")") from error
+
+    def _tried(self, run: Callable[..., Any], recorded: Callable[[], Any], varies: Sequence[bool], values: Any,
+               given: Any) -> Any:
+        """A plain call; one that is recorded where the module takes derivatives itself."""
         if self.differentiates:
             return recorded()
         state = None if any(varies) else random_state()

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ...core.errors import ShapeError, line_of, user_site
+from ...operations.elementwise.choice import where
 from ...operations.matrices.affine import fullyconnect
 from ...operations.movement.selection import take
 from ...operations.neural.attention import attention
 from ..initialize import Initializer, initial, zeros
 from ..layer import Layer, Learnable
 from ..layout import Layout
+from ..masks import combined
 from ..options import channels_of, check_choice, check_number, check_sizes, relabelled
 from ..spatial import called
 
@@ -49,6 +51,14 @@ class _Attention(Layer):
     def output_names(self) -> tuple[str, ...]:  # type: ignore[override]
         """out, then scores with `has_scores_output`."""
         return ("out", "scores") if self.has_scores_output else ("out",)
+
+    def hidden(self, given: Any, mask: Any) -> Any:
+        """The keys that are there: by the input mask, and by the mask of the sequence."""
+        return mask if given is None else given if mask is None else where(mask, given, 0)
+
+    def output_mask(self, mask: Any, y: Any) -> Any:
+        its = mask[0] if isinstance(mask, tuple) else mask  # that of the queries
+        return (its, None) if self.has_scores_output else its
 
     def attend(self, q: Any, k: Any, v: Any, mask: Any, dropout: float) -> Any:
         """Attention with as many heads of keys and values as there are of queries, each repeated for its group."""
@@ -96,11 +106,11 @@ class Attention(_Attention):
     matlab: ClassVar[str] = "attentionLayer"
     onnx: ClassVar[str] = "Attention"
 
-    def predict(self, q: Any, k: Any, v: Any, mask: Any = None) -> Any:
-        return self.attend(q, k, v, mask, 0.0)
+    def predict(self, q: Any, k: Any, v: Any, given: Any = None, *, mask: Any = None) -> Any:
+        return self.attend(q, k, v, self.hidden(given, mask and combined(mask[1:3])), 0.0)
 
-    def forward(self, q: Any, k: Any, v: Any, mask: Any = None) -> Any:
-        return self.attend(q, k, v, mask, self.dropout_probability)
+    def forward(self, q: Any, k: Any, v: Any, given: Any = None, *, mask: Any = None) -> Any:
+        return self.attend(q, k, v, self.hidden(given, mask and combined(mask[1:3])), self.dropout_probability)
 
 
 class SelfAttention(_Attention):
@@ -161,11 +171,11 @@ class SelfAttention(_Attention):
             setattr(self, f"{name}_weights", initial(self.weights_initializer, shape))
             setattr(self, f"{name}_bias", zeros(shape[:1]))
 
-    def predict(self, x: Any, mask: Any = None) -> Any:
-        return self.run(x, mask, 0.0)
+    def predict(self, x: Any, given: Any = None, *, mask: Any = None) -> Any:
+        return self.run(x, self.hidden(given, mask[0] if isinstance(mask, tuple) else mask), 0.0)
 
-    def forward(self, x: Any, mask: Any = None) -> Any:
-        return self.run(x, mask, self.dropout_probability)
+    def forward(self, x: Any, given: Any = None, *, mask: Any = None) -> Any:
+        return self.run(x, self.hidden(given, mask[0] if isinstance(mask, tuple) else mask), self.dropout_probability)
 
     def run(self, x: Any, mask: Any, dropout: float) -> Any:
         """Projections, attention and the last projection."""

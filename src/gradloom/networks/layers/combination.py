@@ -10,6 +10,7 @@ from ...core.labels import LETTERS, described
 from ...operations.movement.axes import permute_dims
 from ...operations.movement.joining import concat
 from ..layer import Layer
+from ..masks import refuse
 from ..spatial import called
 
 
@@ -125,8 +126,14 @@ class Concatenation(_Joined):
             raise LabelError(f"Concatenation joins along a label or a position, not axis={self.axis!r}, at "
                              f"{line_of(user_site())}; write Concatenation(\"C\", {self.num_inputs!r})")
 
-    def predict(self, *xs: Any) -> Any:
+    def predict(self, *xs: Any, mask: Any = None) -> Any:
         return self._joined(self.axis, xs)
+
+    def output_mask(self, mask: Any, y: Any) -> Any:
+        if self.axis != "T" and (not isinstance(self.axis, int) or y.dims[self.axis] != "T"):
+            return super().output_mask(mask, y)
+        raise refuse(self, "puts what follows after the padding, not after the end of a sequence",
+                     "concatenate before the sequences are padded")
 
 
 class DepthConcatenation(_Joined):

@@ -11,7 +11,9 @@ from ...operations.neural.convolution.transposed import dltranspconv
 from ..initialize import Initializer, initial
 from ..layer import Layer, Learnable
 from ..layout import Layout
+from ..masks import refuse
 from ..spatial import Sizes, called, check_count, letters_of, sizes_of
+from ..windows import windows_of
 
 
 class _Filters(Layer):
@@ -70,9 +72,13 @@ class _Convolving(_Filters):
 
     onnx: ClassVar[str] = "Conv"
 
-    def predict(self, x: Any) -> Any:
+    def predict(self, x: Any, *, mask: Any = None) -> Any:
+        x = x if mask is None else windows_of(self).filled(x, mask)
         return dlconv(x, self.weights, self.bias, stride=self.stride, padding=self.padding,
                       dilation_factor=self.dilation_factor, padding_value=self.padding_value)
+
+    def output_mask(self, mask: Any, y: Any) -> Any:
+        return windows_of(self).output_mask(mask, y)
 
 
 class _Convolution(_Convolving):
@@ -195,7 +201,10 @@ class _TransposedConvolution(_Filters):
                         else initial(how, (channels, filters, *self.window())))
         self.bias = initial(self.bias_initializer, (self.num_filters,))
 
-    def predict(self, x: Any) -> Any:
+    def predict(self, x: Any, *, mask: Any = None) -> Any:
+        if mask is not None and "T" in letters_of(x.shape, x._labels, self.rank, called(self)):
+            raise refuse(self, "spreads each step over several, and cannot keep padding out",
+                         "put it before the sequences are padded")
         return dltranspconv(x, self.weights, self.bias, stride=self.stride, cropping=self.cropping,
                             dilation_factor=self.dilation_factor, groups=self.num_groups)
 

@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 
 from ...core.array import dlarray
 from ...core.errors import ShapeError, TypeRefused, line_of, user_site
+from ...core.labels import described
 from ..layer import Layer
+from ..masks import refuse, takes_mask
 
 
 class Function(Layer):
@@ -54,5 +56,14 @@ class Function(Layer):
         n = self.num_outputs
         return tuple(f"out{k + 1}" for k in range(n)) if n > 1 else ("out",)
 
-    def predict(self, *xs: Any) -> Any:
-        return self.function(*xs)
+    def predict(self, *xs: Any, mask: Any = None) -> Any:
+        if mask is None:
+            return self.function(*xs)
+        if takes_mask(self.function):
+            return self.function(*xs, mask=mask)
+        y = self.function(*xs)
+        for part in y if isinstance(y, tuple) else (y,):
+            if isinstance(part, dlarray) and "T" not in part.dims:
+                raise refuse(self, f"makes {described(part.shape, part._labels)} of a sequence with padding, and is "
+                             "not told what padding is", "give the function a keyword, def function(x, *, mask=None)")
+        return y

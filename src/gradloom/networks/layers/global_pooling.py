@@ -1,12 +1,14 @@
 """Layers that pool all of their axes: one value for each channel."""
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 from ...operations.movement.axes import squeeze
 from ...operations.sums.extremes import max as largest
 from ...operations.sums.reduction import mean
 from ..layer import Layer
+from ..masks import filled, ones_where
 from ..spatial import axes_worked, called
 
 
@@ -15,9 +17,17 @@ class _GlobalPooling(Layer):
 
     rank: ClassVar[int]
 
+    def axes(self, x: Any) -> tuple[int, ...]:
+        """Which axes of x are pooled."""
+        return axes_worked(x, self.rank, called(self))
+
+    def hides(self, x: Any, mask: Any) -> bool:
+        """Whether padding lies along an axis that is pooled."""
+        return mask is not None and x.dims.index("T") in self.axes(x)
+
     def pooled(self, x: Any, reduce: Any) -> Any:
         """x reduced over its axes."""
-        y = reduce(x, axis=axes_worked(x, self.rank, called(self)), keepdims=True)
+        y = reduce(x, axis=self.axes(x), keepdims=True)
         dropped = x._labels.count("S") < self.rank
         return squeeze(y, axis=x._labels.index("T")) if dropped else y
 
@@ -25,15 +35,17 @@ class _GlobalPooling(Layer):
 class _GlobalAveragePooling(_GlobalPooling):
     onnx: ClassVar[str] = "GlobalAveragePool"
 
-    def predict(self, x: Any) -> Any:
-        return self.pooled(x, mean)
+    def predict(self, x: Any, *, mask: Any = None) -> Any:
+        if not self.hides(x, mask):
+            return self.pooled(x, mean)
+        return self.pooled(filled(x, mask), mean) / self.pooled(ones_where(x, mask), mean)
 
 
 class _GlobalMaxPooling(_GlobalPooling):
     onnx: ClassVar[str] = "GlobalMaxPool"
 
-    def predict(self, x: Any) -> Any:
-        return self.pooled(x, largest)
+    def predict(self, x: Any, *, mask: Any = None) -> Any:
+        return self.pooled(filled(x, mask, -math.inf) if self.hides(x, mask) else x, largest)
 
 
 class GlobalAveragePooling1d(_GlobalAveragePooling):

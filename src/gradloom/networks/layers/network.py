@@ -4,9 +4,10 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from ...core.errors import TypeRefused, line_of, user_site
-from ..body import WithBody
+from ..body import WithBody, refilled
 from ..layer import Layer
 from ..layout import Layout
+from ..masks import refuse
 
 
 class Network(Layer):
@@ -49,11 +50,23 @@ class Network(Layer):
         if not self.network.initialized:
             self.network = self.network.initialize(*layouts)
 
-    def predict(self, *xs: Any) -> Any:
-        return self._ran(self.network.predict, xs)
+    def predict(self, *xs: Any, mask: Any = None) -> Any:
+        return self._ran(self.network.predict, xs) if mask is None else self._masked(xs, mask, False)
 
-    def forward(self, *xs: Any) -> Any:
-        return self._ran(self.network.forward, xs)
+    def forward(self, *xs: Any, mask: Any = None) -> Any:
+        return self._ran(self.network.forward, xs) if mask is None else self._masked(xs, mask, True)
+
+    def _masked(self, xs: Any, mask: Any, training: bool) -> Any:
+        net = self.network
+        if not net._body.takes_masks:
+            raise refuse(self, "holds a network that is told nothing of padding", "write its layers here")
+        y, states, left = net._body.run_masked(net._values, xs, mask, training, stateful=True)
+        self.network = refilled(net, [*net._values[:len(net._body.learnable_keys)], *states])
+        self.__dict__["left"] = left
+        return y
+
+    def output_mask(self, mask: Any, y: Any) -> Any:
+        return self.__dict__.pop("left")
 
     def _ran(self, run: Any, xs: Any) -> Any:
         if not self.network.state:

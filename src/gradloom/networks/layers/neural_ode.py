@@ -4,8 +4,8 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Any, ClassVar
 
-from ...core.errors import ShapeError, TypeRefused, line_of, user_site
-from ...derivatives.ode.ode import dlode45
+from ...core.errors import TypeRefused, line_of, user_site
+from ...derivatives.ode.ode import dlode45, times_of
 from ..body import WithBody
 from ..layer import Layer
 from ..layout import Layout
@@ -15,7 +15,8 @@ from ..options import check_choice
 class NeuralODE(Layer):
     """The solution of dy/dt = network(y), y(tspan[0]) = x, at the times that follow in `tspan`.
 
-    Formula: that of `dlode45`, steps of Dormand and Prince's method of order 4(5). With two times y is the solution at
+    Formula: that of `dlode45`, steps of Dormand and Prince's method of order 4(5). `tspan` is a list, a tuple or an
+    array of times, all increasing or all decreasing. With two times y is the solution at
     the last, in the layout of x; with more, the solutions at tspan[1:] along a last axis T. `network` takes one array
     and returns one of its shape; it runs in use, not in training, whatever the layer does, so that each step sees the
     same function. Its parameters are called ("neuralode/fc", "weights"). `gradient_mode="adjoint"` solves the adjoint
@@ -51,9 +52,7 @@ class NeuralODE(Layer):
         if len(names) > 1:
             raise TypeRefused(f"NeuralODE takes a network of one input, y, not of {', '.join(names)}, at "
                               f"{line_of(user_site())}")
-        if not isinstance(self.tspan, (tuple, list)) or len(self.tspan) < 2:
-            raise ShapeError(f"NeuralODE's tspan is two times or more, not {self.tspan!r}, at {line_of(user_site())}; "
-                             "write (0.0, 1.0)")
+        self.__dict__["tspan"] = times_of(self.tspan, "NeuralODE")
         check_choice(self, "gradient_mode", ("direct", "adjoint"))
 
     def initialize(self, layout: Layout) -> None:

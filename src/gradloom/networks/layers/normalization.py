@@ -12,6 +12,7 @@ from ...core.declare import discrete
 from ...machine.dtypes import Tensor
 from ...operations.creation.arrays import full
 from ...operations.elementwise.mathematics import rsqrt
+from ...operations.movement.axes import broadcast_to, reshape
 from ...operations.movement.joining import concat
 from ...operations.movement.labelling import stripdims
 from ...operations.neural.normalization.normalization import batchnorm, groupnorm, instancenorm, layernorm
@@ -19,7 +20,8 @@ from ...operations.sums.reduction import mean, sum
 from ..initialize import ones, zeros
 from ..layer import Layer, Learnable, State
 from ..layout import Layout
-from ..options import along_channels, channels_of, check_choice
+from ..masks import filled, ones_where, refuse
+from ..options import along_channels, channels_of, check_choice, check_sizes
 from ..together import is_together, shared_sum
 
 MOVED = discrete("moving_average", lambda old, new, decay: torch.lerp(old, new.to(old.dtype), decay), ("old", "new"))
@@ -61,9 +63,9 @@ class BatchNormalization(Layer):
     def predict(self, x: Any) -> Any:
         return batchnorm(x, self.offset, self.scale, self.trained_mean, self.trained_variance, epsilon=self.epsilon)
 
-    def forward(self, x: Any) -> Any:
-        if is_together():
-            middle, variance = _of_all(x)
+    def forward(self, x: Any, *, mask: Any = None) -> Any:
+        if is_together() or mask is not None:
+            middle, variance = _of_all(x, mask)
             y = batchnorm(x, self.offset, self.scale, middle, variance, epsilon=self.epsilon)
         else:  # quick way: the batch is here; what comes to the same is above
             y, middle, variance = batchnorm(x, self.offset, self.scale, epsilon=self.epsilon)
@@ -82,16 +84,35 @@ class BatchNormalization(Layer):
                                 for share, m, v in zip(shares, means, variances, strict=True)]).sum(0)
         return {"trained_mean": middle, "trained_variance": variance}
 
+    def population_state(self, states: Sequence[Mapping[str, Tensor]], shares: Sequence[float]) -> dict[str, Tensor]:
+        """The statistics of all data, from what each of its mini-batches made of trained statistics that were 0, and
+        its share of the observations. Trained statistics that do not move stay."""
+        if not (self.mean_decay and self.variance_decay):
+            return {}
+        found = self.combined_state(states, shares)
+        return {"trained_mean": found["trained_mean"] / self.mean_decay,
+                "trained_variance": found["trained_variance"] / self.variance_decay}
 
-def _of_all(x: Any) -> tuple[Any, Any]:
-    """Mean and variance of each channel over the parts of all processes, recorded."""
+
+def _of_all(x: Any, mask: Any = None) -> tuple[Any, Any]:
+    """Mean and variance of each channel over the parts of all processes, without what a mask hides, recorded."""
     axes = tuple(k for k, letter in enumerate(x.dims) if letter != "C")
     channels = x.sizes["C"]
-    own = full((1,), x.size // channels, like=x)
-    total = shared_sum.apply((concat([stripdims(sum(x, axis=axes)), own]),), {})
-    middle, count = dlarray(total[:channels] / total[channels:], "C"), total[channels:]
-    apart = shared_sum.apply((stripdims(sum((x - middle) ** 2, axis=axes)),), {})
+    total = _summed if is_together() else _own
+    own = full((1,), x.size // channels, like=x) if mask is None else reshape(
+        sum(broadcast_to(ones_where(x, mask), x.shape)) / channels, (1,))
+    found = total(concat([stripdims(sum(filled(x, mask), axis=axes)), stripdims(own)]))
+    middle, count = dlarray(found[:channels] / found[channels:], "C"), found[channels:]
+    apart = total(stripdims(sum(filled((x - middle) ** 2, mask), axis=axes)))
     return middle, dlarray(apart / count, "C")
+
+
+def _summed(x: Any) -> Any:
+    return shared_sum.apply((x,), {})
+
+
+def _own(x: Any) -> Any:
+    return x
 
 
 def moved(old: dlarray, new: dlarray, decay: float) -> dlarray:
@@ -109,6 +130,12 @@ class _Scaled(Layer):
     def initialize(self, layout: Layout) -> None:
         channels = (channels_of(self, layout),)
         self.offset, self.scale = zeros(channels), ones(channels)
+
+    def check_padding(self, mask: Any) -> None:
+        """Refuse statistics over the steps of a sequence with padding."""
+        if mask is not None:
+            raise refuse(self, "has statistics over all steps of a sequence, padding among them",
+                         "take LayerNormalization(operation_dimension=\"channel-only\")")
 
 
 class LayerNormalization(_Scaled):
@@ -136,7 +163,9 @@ class LayerNormalization(_Scaled):
     def __post_init__(self) -> None:
         check_choice(self, "operation_dimension", ("auto", "channel-only", "spatial-channel", "batch-excluded"))
 
-    def predict(self, x: Any) -> Any:
+    def predict(self, x: Any, *, mask: Any = None) -> Any:
+        if self.operation_dimension == "batch-excluded":
+            self.check_padding(mask)
         return layernorm(x, self.offset, self.scale, epsilon=self.epsilon, operation_dimension=self.operation_dimension)
 
 
@@ -163,7 +192,14 @@ class GroupNormalization(_Scaled):
     onnx: ClassVar[str] = "GroupNormalization"
     default_name: ClassVar[str] = "groupnorm"
 
-    def predict(self, x: Any) -> Any:
+    def __post_init__(self) -> None:
+        if isinstance(self.num_groups, str):
+            check_choice(self, "num_groups", ("all-channels", "channel-wise"))
+        else:
+            check_sizes(self, "num_groups")
+
+    def predict(self, x: Any, *, mask: Any = None) -> Any:
+        self.check_padding(mask)
         return groupnorm(x, self.num_groups, self.offset, self.scale, epsilon=self.epsilon)
 
 
@@ -186,7 +222,8 @@ class InstanceNormalization(_Scaled):
     onnx: ClassVar[str] = "InstanceNormalization"
     default_name: ClassVar[str] = "instancenorm"
 
-    def predict(self, x: Any) -> Any:
+    def predict(self, x: Any, *, mask: Any = None) -> Any:
+        self.check_padding(mask)
         return instancenorm(x, self.offset, self.scale, epsilon=self.epsilon)
 
 

@@ -1,13 +1,18 @@
 """Pooling layers over one, two and three axes."""
 from __future__ import annotations
 
+import math
 from dataclasses import field
 from typing import Any, ClassVar
 
 from ...core.array import dlarray
+from ...operations.elementwise.choice import where
+from ...operations.movement.axes import broadcast_to
 from ...operations.neural.pooling.pooling import avgpool, maxpool
 from ..layer import Layer
+from ..masks import ones_where, refuse
 from ..spatial import Sizes, called, letters_of, sizes_of
+from ..windows import windows_of
 
 
 class _Pooling(Layer):
@@ -27,11 +32,15 @@ class _Pooling(Layer):
         """Which axes of x are pooled."""
         return letters_of(x.shape, x._labels, self.rank, called(self))
 
+    def output_mask(self, mask: Any, y: Any) -> Any:
+        return windows_of(self).output_mask(mask, y)
+
 
 class _MaxPooling(_Pooling):
     onnx: ClassVar[str] = "MaxPool"
 
-    def predict(self, x: Any) -> Any:
+    def predict(self, x: Any, *, mask: Any = None) -> Any:
+        x = x if mask is None else windows_of(self).filled(x, mask, -math.inf)
         return maxpool(x, self.pool_size, stride=self.stride, padding=self.padding, pool_format=self.letters(x))
 
 
@@ -79,9 +88,15 @@ class MaxPooling2d(_MaxPooling):
         """out, and what unpooling reads."""
         return ("out", "indices", "size") if self.has_unpooling_outputs else ("out",)
 
-    def predict(self, x: Any) -> Any:
+    def output_mask(self, mask: Any, y: Any) -> Any:
+        if self.has_unpooling_outputs:
+            raise refuse(self, "has has_unpooling_outputs=True, and what unpooling reads says nothing of padding",
+                         "leave that out")
+        return super().output_mask(mask, y)
+
+    def predict(self, x: Any, *, mask: Any = None) -> Any:
         if not self.has_unpooling_outputs:
-            return super().predict(x)
+            return super().predict(x, mask=mask)
         letters = self.letters(x)
         y, indices, size = maxpool(x, self.pool_size, stride=self.stride, padding=self.padding, pool_format=letters,
                                    return_indices=True)
@@ -111,7 +126,17 @@ class _AveragePooling(_Pooling):
 
     onnx: ClassVar[str] = "AveragePool"
 
-    def predict(self, x: Any) -> Any:
+    def predict(self, x: Any, *, mask: Any = None) -> Any:
+        if mask is None:
+            return self._pooled(x)
+        windows = windows_of(self)
+        y = self._pooled(windows.filled(x, mask))
+        if self.padding_value != "mean" or not windows.hides(x, mask):
+            return y
+        there = self._pooled(broadcast_to(ones_where(x, mask), x.shape))  # how much of each window is
+        return y / where(there > 0, there, 1)
+
+    def _pooled(self, x: Any) -> Any:
         return avgpool(x, self.pool_size, stride=self.stride, padding=self.padding, padding_value=self.padding_value,
                        pool_format=self.letters(x))
 

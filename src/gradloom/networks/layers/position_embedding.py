@@ -10,6 +10,9 @@ from ...core.array import dlarray
 from ...core.errors import LabelError, ShapeError, line_of, user_site
 from ...core.labels import described
 from ...machine.caches import remembered
+from ...machine.questions import decided
+from ...operations.movement.axes import reshape
+from ...operations.movement.selection import take
 from ...operations.movement.slices import slice_axis
 from ..initialize import Initializer, initial
 from ..layer import Layer, Learnable
@@ -48,7 +51,7 @@ class PositionEmbedding(Layer):
     def initialize(self, layout: Layout) -> None:
         self.weights = initial(self.weights_initializer, (self.max_position, self.dimension))
 
-    def predict(self, x: Any) -> Any:
+    def predict(self, x: Any, *, mask: Any = None) -> Any:
         letter, count = positions_of(self, x)
         if count > self.max_position:
             raise ShapeError(
@@ -56,7 +59,7 @@ class PositionEmbedding(Layer):
                 f"{described(x.shape, x._labels)}, at {line_of(user_site())}; write PositionEmbedding("
                 f"{self.dimension}, {count})")
         y = slice_axis(self.weights, -2, 0, count)
-        return dlarray._made(y._value, y._node, letter + "C")
+        return of_each(dlarray._made(y._value, y._node, letter + "C"), letter, mask)
 
 
 class SinusoidalPositionEncoding(Layer):
@@ -86,10 +89,11 @@ class SinusoidalPositionEncoding(Layer):
     def __post_init__(self) -> None:
         check_sizes(self, "dimension")
 
-    def predict(self, x: Any) -> Any:
+    def predict(self, x: Any, *, mask: Any = None) -> Any:
         letter, count = positions_of(self, x)
         dtype = x.dtype.to_real() if x.dtype.is_complex else x.dtype if x.dtype.is_floating_point else torch.float64
-        return dlarray._made(_waves(count, self.dimension, dtype, x.device).clone(), None, letter + "C")
+        y = dlarray._made(_waves(count, self.dimension, dtype, x.device).clone(), None, letter + "C")
+        return of_each(y, letter, mask)
 
 
 @remembered(64)
@@ -98,6 +102,20 @@ def _waves(count: int, dimension: int, dtype: torch.dtype, device: torch.device)
     even = torch.arange(0, dimension, 2, dtype=torch.float64, device=device)
     angles = torch.arange(count, dtype=torch.float64, device=device)[:, None] * 10000 ** (-even / dimension)
     return torch.stack((angles.sin(), angles.cos()), -1).reshape(count, -1)[:, :dimension].to(dtype)
+
+
+def of_each(y: dlarray, letter: str, mask: Any) -> dlarray:
+    """The vectors of the positions, counted in each observation from its first step that is there."""
+    if letter != "T" or mask is None:
+        return y
+    before = mask._value.cumsum(time := mask.dims.index("T")) - 1
+    count = before.shape[time]
+    first = torch.arange(count, device=before.device).reshape([count if k == time else 1 for k in range(mask.ndim)])
+    if decided((~mask._value | (before == first)).all()):  # padding at the end
+        return y
+    where = dlarray._made(before.clamp(min=0).reshape(-1), None)
+    z = reshape(take(dlarray._made(y._value, y._node, None), where, axis=0), (*before.shape, y.shape[1]))
+    return dlarray._made(z._value, z._node, mask.dims + "C")
 
 
 def positions_of(layer: Layer, x: Any) -> tuple[str, int]:

@@ -22,16 +22,29 @@ from .contraction import layout_of, matmul_operation, promoted_arrays
 
 
 def _linear_kernel(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    if x.ndim == 2 and weight.ndim == 2 and (bias is None or bias.ndim == 1):
+    if weight.ndim == 2 and (bias is None or bias.ndim == 1):
         return affine_product(x, weight, bias)
     y = matrix_product(x, weight.mT)
     return y if bias is None else y + (bias.unsqueeze(-2) if bias.ndim > 1 else bias)
 
 
-def _linear_weight_bar(y_bar: Any, x: Any) -> Any:
-    return matmul_operation.apply((matrix_transpose(y_bar), conj(x) if x.dtype.is_complex else x))
+def _linear_weight_bar(y_bar: Any, x: Any, weight_shape: Any, y_shape: Any, lead: tuple[int, ...]) -> Any:
+    """One product over all observations; weights that differ along leading axes have one for each."""
+    x = conj(x) if x.dtype.is_complex else x
+    if len(weight_shape) == 2 < len(y_shape) and tuple(y_bar.shape) == (*lead, *x.shape[:-1], y_shape[-1]):
+        n = math.prod(x.shape[:-1])
+        y_bar, x = reshape(y_bar, (*lead, n, y_shape[-1])), reshape(x, (n, x.shape[-1]))
+    return matmul_operation.apply((matrix_transpose(y_bar), x))
 
 
+def _linear_weight_fused(y_bar: Tensor, x: Tensor, weight_shape: Any, y_shape: Any, lead: tuple[int, ...]) -> Tensor:
+    if len(weight_shape) == 2 < len(y_shape) and y_bar.shape == (*lead, *x.shape[:-1], y_shape[-1]):
+        y_bar, x = y_bar.reshape(*lead, -1, y_shape[-1]), x.reshape(-1, x.shape[-1])
+    return matrix_product(y_bar.mT, x.conj())
+
+
+# x may have any axes before its last; where tangents of weights and bias have leading axes, those stand before all of
+# them
 _linear = multilinear(
     "linear", _linear_kernel, ("x", "weight", "bias"), terms=[("x", "weight"), ("bias",)],
     axes="... n i, ... o i -> ... n o",
@@ -39,10 +52,11 @@ _linear = multilinear(
     transposes={"x": lambda y_bar, weight: matmul_operation.apply(
                     (y_bar, conj(weight) if weight.dtype.is_complex else weight)),
                 "weight": _linear_weight_bar, "bias": lambda y_bar: y_bar},
-    fused_pull={"x": lambda y_bar, weight, lead: matrix_product(y_bar, weight.conj()),
-                "weight": lambda y_bar, x, lead: matrix_product(y_bar.mT, x.conj())},
-    monomials={("bias",): lambda bias, node, lead: expand_dims(bias, axis=-2)}, matlab="fullyconnect",
-    samples=[((5, 3), (2, 3), (2,), {}), ((5, 3), (2, 3), None, {})])
+    fused_pull={"x": lambda y_bar, weight, lead: matrix_product(y_bar, weight.conj()), "weight": _linear_weight_fused},
+    monomials={("bias",): lambda bias, node, lead: reshape(
+        bias, (*bias.shape[:-1], *(1,) * (node.ndim + len(lead) - bias.ndim), bias.shape[-1]))}, matlab="fullyconnect",
+    samples=[((5, 3), (2, 3), (2,), {}), ((5, 3), (2, 3), None, {}), ((2, 5, 3), (4, 3), (4,), {}),
+             ((2, 1, 3, 2), (3, 2), None, {})])
 
 
 _columns = multilinear(
@@ -59,13 +73,12 @@ _columns = multilinear(
 
 
 def along_last(x: dlarray, weight: dlarray, bias: dlarray | None, labels: str | None = None) -> Any:
-    """x weight.T + bias along the last axis of x, whose other axes are one for the operation: arrays of one type that
-    fit."""
-    if x.ndim == 2:
+    """x weight.T + bias along the last axis of x: arrays of one type that fit."""
+    if x.ndim > 1:
         return _linear.apply((x, weight, bias), labels=labels)
     reshaped = OPERATIONS["reshape"].apply
-    flat = reshaped((x,), {"shape": (math.prod(x.shape[:-1]), x.shape[-1])})
-    return reshaped((_linear.apply((flat, weight, bias)),), {"shape": (*x.shape[:-1], weight.shape[0])}, labels)
+    row = reshaped((x,), {"shape": (1, x.shape[0])})
+    return reshaped((_linear.apply((row, weight, bias)),), {"shape": (weight.shape[0],)}, labels)
 
 
 @public(_linear)
@@ -123,8 +136,8 @@ def fullyconnect(x: Any, weights: Any, bias: Any = None, /, *, data_format: str 
             y = _columns.apply((reshape(x, (features, math.prod(sizes))), weights, bias))
             y = reshape(y, (weights.shape[0], *sizes))
         else:
-            flat = reshape(permute_dims(x, (*rest, *merged)), (math.prod(sizes), features))
-            y = moveaxis(reshape(_linear.apply((flat, weights, bias)), (*sizes, weights.shape[0])), -1, at)
+            last = reshape(permute_dims(x, (*rest, *merged)), (*sizes, features))
+            y = moveaxis(along_last(last, weights, bias), -1, at)
     letters = [labels[k] for k in rest]
     letters.insert(at, "C")
     if labelled:

@@ -1,12 +1,12 @@
-"""Searching, counting and sets: positions and selections whose number depends on the values. What they return carries
-no derivative."""
+"""Searching, counting and sets: positions and selections whose number depends on the values. Positions and counts
+carry no derivative; distinct values are elements of the array."""
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
 import torch
 
-from ...core.array import dlarray, labels_of, raw
+from ...core.array import dlarray, labels_of, raw, unlabelled
 from ...core.declare import composite, discrete, public
 from ...core.errors import ShapeError, TypeRefused, line_of, user_site
 from ...core.labels import described
@@ -14,7 +14,8 @@ from ...core.operation import NO_PARAMS
 from ...machine.conversion import listed
 from ...machine.dtypes import Tensor, promoted
 from ...machine.questions import decided
-from ..movement.axes import array
+from ..movement.axes import array, reshape
+from ..movement.selection import take_operation
 from ..sums.reduction import torch_axes, without_trace
 
 
@@ -147,7 +148,9 @@ _unique = discrete("unique_all", _distinct, hidden=("places", "inverse", "counts
 
 def _sets(x: Any) -> list[Any]:
     x = array(x)
-    return [_like(value, x) for value in _unique.run((raw(x),), NO_PARAMS)]
+    places, *rest = _unique.run((raw(x),), NO_PARAMS)[1:]
+    values = take_operation.apply((reshape(unlabelled(x), (-1,)),), {"where": places, "axis": -1})
+    return [values, _like(places, x), *[_like(part, x) for part in rest]]
 
 
 @public(_unique)
@@ -197,7 +200,7 @@ def unique_inverse(x: Any, /) -> UniqueInverse:
 
 @composite
 def unique_values(x: Any, /) -> Any:
-    """The distinct values of x, in order: a constant vector. Every NaN is a value of its own.
+    """The distinct values of x, in order, each as its first element: a vector. Every NaN is a value of its own.
 
     >>> import gradloom as gl
     >>> gl.unique_values(gl.dlarray([3.0, 1.0, 3.0]))

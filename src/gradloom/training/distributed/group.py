@@ -24,7 +24,7 @@ from ...machine.dtypes import Tensor
 from ...machine.questions import ends_recording
 from ...storage.files import load, save
 from .failing import ProcessFailed, Words
-from .launch import Place, device_of, place_of_this_process
+from .launch import device_of, place_in, place_of_this_process
 from .packing import buckets, packed, unpacked
 
 _HEAD = 2048  # bytes of which each process sends as many, at first
@@ -36,9 +36,10 @@ class Group:
     `device` on which it computes. A group of one sends nothing."""
 
     def __init__(self, rank: int = 0, size: int = 1, device: Any = "cpu", words: Words | None = None,
-                 timeout: float = 0.0, nccl: bool = False):
+                 timeout: float = 0.0, nccl: bool = False, messages: Any = None):
         self.rank, self.size, self.device = rank, size, torch.device(device)
         self._words, self._timeout, self._nccl = words, timeout, nccl
+        self._messages = messages  # torch's group for what is on the CPU; None: that for everything
 
     def __repr__(self) -> str:
         return f"Group(process {self.rank} of {self.size}, on {self.device})"
@@ -63,7 +64,7 @@ class Group:
 
     def _all(self, x: Tensor) -> list[Tensor]:
         found = [torch.empty_like(x) for _ in range(self.size)]
-        self._wait([_torch().all_gather(found, x, async_op=True)], False)
+        self._wait([_torch().all_gather(found, x, group=self._messages, async_op=True)], False)
         return found
 
     def summed(self, tensors: Sequence[Tensor]) -> list[Tensor]:
@@ -74,7 +75,8 @@ class Group:
         sent = []
         for places in buckets(tensors):
             flat = torch.cat([tensors[k].detach().reshape(-1) for k in places])
-            sent.append((places, flat, _torch().all_reduce(flat, async_op=True)))
+            own = self._messages if flat.is_cpu else None
+            sent.append((places, flat, _torch().all_reduce(flat, group=own, async_op=True)))
         self._wait([work for _, _, work in sent], self._nccl and any(flat.is_cuda for _, flat, _ in sent))
         for places, flat, _ in sent:
             for k, part in zip(places, flat.split([tensors[k].numel() for k in places]), strict=True):
@@ -94,7 +96,7 @@ class Group:
             length = self.gathered([None if mine is None else torch.tensor(len(mine), device="cpu")])[0][0]
             assert length is not None
             sent = torch.empty(int(length), dtype=torch.uint8, device="cpu") if mine is None else mine
-            self._wait([_torch().broadcast(sent, 0, async_op=True)], False)
+            self._wait([_torch().broadcast(sent, 0, group=self._messages, async_op=True)], False)
             if self.rank == 0:
                 return tree
             path.write_bytes(_bytes(sent))
@@ -186,11 +188,13 @@ def begin(wanted: str, timeout: float) -> Group:
     if _begun:
         return _begun[0]
     distributed = _torch()
+    messages = None
     if distributed.is_initialized():  # by Ray Train, or by the program
-        rank, size = distributed.get_rank(), distributed.get_world_size()
-        place = Place(rank, size, int(os.environ.get("LOCAL_RANK", rank)),
-                      int(os.environ.get("LOCAL_WORLD_SIZE", size)))
+        place = place_in({**os.environ, "RANK": str(distributed.get_rank()),
+                          "WORLD_SIZE": str(distributed.get_world_size())})
         device, words = device_of(place, wanted), None
+        if distributed.get_backend() == "nccl":  # which sends nothing that is on a CPU
+            messages = distributed.new_group(backend="gloo")
     else:
         from torch.distributed.rendezvous import rendezvous
         place = place_of_this_process()
@@ -202,7 +206,7 @@ def begin(wanted: str, timeout: float) -> Group:
         atexit.register(_end, distributed)
         keeps = place.rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
         words = Words(distributed.PrefixStore("gradloom", store), place.rank, place.size, keeps)
-    group = Group(place.rank, place.size, device, words, timeout, device.type == "cuda")
+    group = Group(place.rank, place.size, device, words, timeout, device.type == "cuda", messages)
     _begun.append(group)
     if words is not None:
         _tell_uncaught(words)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
+from ...machine.conversion import bytes_of
 from ...machine.dtypes import Tensor
-from ...storage.format import bytes_of
 
 BUCKET = 25 * 2 ** 20  # bytes that one all-reduce takes
 _CODES = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.float16, torch.bfloat16,

@@ -18,8 +18,8 @@ from .states import combined_state
 def start(*, device: str = "auto", timeout: float = 1800.0) -> Group:
     """Meet the processes that were started with this one: `group = gl.distributed.start()`.
 
-    The program is started by torchrun (`torchrun --nproc-per-node 2 program.py`), by Ray Train, or by Slurm's srun with
-    MASTER_ADDR set; each process runs it. group.rank is the number of this process, group.size says how many there are,
+    The program is started by torchrun (`torchrun --nproc-per-node 2 program.py`), by Ray Train, or by Slurm's srun, and
+    each process runs it. group.rank is the number of this process, group.size says how many there are,
     group.device where it computes: on its own GPU where each has one, unless device is "cpu" ("gpu" insists). They talk
     through torch.distributed, with gloo on CPUs and nccl on GPUs. timeout: the seconds after which a process that does
     not answer is given up. Called again it gives the same group.

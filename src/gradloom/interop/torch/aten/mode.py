@@ -24,7 +24,6 @@ from ....machine.dtypes import Tensor, differentiable
 from ....machine.modes import under, undispatched
 from ....machine.questions import heard
 from ....machine.random import generator
-from ....vocabulary.misspelled import nearest
 from ...protocol import Unsupported, gl
 from ..autograd import NeedsTrace
 from ..losses import FUNCTIONS  # the last part of the table
@@ -152,7 +151,7 @@ class Functional(TorchDispatchMode):
             own = opname(func)
             via = "" if own == self.word.rsplit(".", 1)[-1] else f" (through aten::{own})"
             raise TypeRefused(f"{self.word}{via} has no derivative in gradloom, at {line_of(user_site())}"
-                              f"{nearest(own, sorted(supported()))}; write it in other operations, "
+                              "; write it in other operations, "
                               "or give it detach(x) to mean a constant")
         return result
 
@@ -300,13 +299,6 @@ def rule_of(func: Any, name: str) -> Callable[..., Any] | None:
 
 
 _FAMILY = re.compile("^(linalg|fft|special)_")
-
-
-def supported() -> set[str]:
-    """The ATen operations that have a derivative here."""
-    names = {opname(f) for f in decompositions() if hasattr(f, "_schema")
-             and f.namespace == "aten"} | {name.partition(".")[0] for name in RULES}
-    return {name for name in names if not name.startswith("_") and not name.endswith(("_", "_backward", "prims"))}
 
 
 def on_constants(func: Any, args: Any, kwargs: Any) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
+import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,11 +20,12 @@ from ....core.finite import checking
 from ....core.tables import OPERATIONS
 from ....machine.caches import remembered
 from ....machine.dtypes import Tensor, differentiable
-from ....machine.modes import undispatched
+from ....machine.modes import under, undispatched
 from ...protocol import Unsupported
 from ..autograd import ANSWERED, refuse_transform
 from ..table import WHOLE, name_of
 from ..twins import FUNCTIONS
+from .packed import MADE_OF
 from .values import array_of, as_varying, as_wrapped, carries, constant_of
 from .wrapped import Step, Wrapped, leaves_of, mapped, running
 
@@ -52,6 +54,8 @@ __and__ __eq__ __ge__ __gt__ __invert__ __le__ __lt__ __ne__ __or__
 """
 NEW = frozenset(_NEW.split())
 MADE_OF_NUMBERS = frozenset(("arange", "full", "ones", "zeros"))
+# Those that torch has written in Python, of other functions: these are answered one by one.
+WRITTEN_OUT = frozenset(("multi_head_attention_forward",))
 # Those that write their result into their first argument.
 INTO = {"add_": "add", "sub_": "sub", "mul_": "mul", "div_": "div", "relu_": "relu", "sigmoid_": "sigmoid",
         "tanh_": "tanh"}
@@ -64,7 +68,7 @@ class Whole(TorchFunctionMode):
     While it is on, torch's attention layers do not take their fused way around the operations that are answered here.
     """
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(self, func: Any, kinds: Any, args: Any = (), kwargs: Any = None) -> Any:
         try:
             return self.answered(func, args, kwargs or {})
         except GradloomError as error:
@@ -84,6 +88,13 @@ class Whole(TorchFunctionMode):
             return undispatched(answered, *args, **kwargs)
         if kwargs and kwargs.get("requires_grad"):
             return func(*args, **{**kwargs, "requires_grad": False}).requires_grad_()
+        name = getattr(func, "__name__", "")
+        if name in MADE_OF:
+            result = under([self], MADE_OF[name], func, *args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        if name in WRITTEN_OUT:
+            return under([self], _opened(func), *args, **kwargs)
         answer = _answer(func)
         if answer is not None and not torch._C._is_any_autocast_enabled():
             result = undispatched(answer, args, kwargs)
@@ -93,6 +104,20 @@ class Whole(TorchFunctionMode):
 
 
 _transform = torch._C._functorch.peek_interpreter_stack
+
+
+@remembered(None)
+def _opened(func: Any) -> Any:
+    """A function in Python without its first question, whether a mode is to answer it."""
+    never = dict.fromkeys([name for name in func.__globals__ if name.startswith("has_torch_function")], _never)
+    opened = types.FunctionType(func.__code__, func.__globals__ | never, func.__name__, func.__defaults__,
+                                func.__closure__)
+    opened.__kwdefaults__ = func.__kwdefaults__
+    return opened
+
+
+def _never(*_: Any) -> bool:
+    return False
 
 
 @remembered(None)

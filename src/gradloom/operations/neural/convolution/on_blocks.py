@@ -18,7 +18,7 @@ from ....blocks.factors import contracted, spread_over, without_repeats
 from ....blocks.term import Term
 from ....machine.dtypes import Tensor
 from ..spatial import Sizes
-from .kernels import forward, to_input
+from .kernels import forward, patches_of, to_input
 from .whole_axes import convolved_whole, parted
 
 FEW_CHANNELS = 8  # of a group, below which a convolution with a group for each observation is slow
@@ -57,7 +57,7 @@ def act_weight(operation: Any, inputs: Any, params: dict[str, Any]) -> Block:
         return apart  # quick way: no patches are written; the plain one is below
     if type(bar) is Block:
         block = _grouped(imaged(bar), g)
-        patches = _patches(x, kernel, params["stride"], params["padding"], params["dilation"])
+        patches = patches_of(x, kernel, params["stride"], params["padding"], params["dilation"])
         other: Any = patches.reshape(x.shape[0], g, x.shape[1] // g, *patches.shape[2:])
     elif x.terms and all(_spatially_tied(t) for t in x.terms):
         block, other = _patched(_grouped(x, g), kernel,
@@ -101,8 +101,9 @@ def _each_alone(bar: Block, x: Tensor, kernel: Sizes, params: dict[str, Any]) ->
     elif g == 1:
         d = len(kernel)
         axes = (0, 1, *range(2 + d, 2 + 2 * d), *range(2, 2 + d))  # places last, as they lie in x
-        patches = _patches(x, kernel, *options).permute(axes).reshape(count, channels * window, places)
-        w = torch.bmm(term.factors[0][0].reshape(count, filters, places), patches.mT)
+        # of an image whose channels lie together patches are copied number by number
+        patches = patches_of(x.contiguous(), kernel, *options).permute(axes).reshape(count, channels * window, places)
+        w = torch.bmm(patches, term.factors[0][0].reshape(count, filters, places).mT).mT
     else:
         return None
     out = [plain(n) for n in (channels // g, *kernel)]
@@ -154,23 +155,11 @@ def _contracted(block: Block, other: Tensor, letters: list[list[str]], out: list
     return action.contract(block, 0, (block, other), letters, out, sizes)
 
 
-def _patches(x: Tensor, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Tensor:
-    """The unfolded input as a view: (N, C, *S', *K)."""
-    d = len(kernel)
-    if any(padding):
-        x = torch.constant_pad_nd(x, [p for n in reversed(padding) for p in (n, n)])
-    for k in range(d):
-        x = x.unfold(2 + k, dilation[k] * (kernel[k] - 1) + 1, stride[k])
-        if dilation[k] > 1:
-            x = x[..., ::dilation[k]]
-    return x
-
-
 def _with_weight_block(x: Tensor, block: Block, params: dict[str, Any]) -> Block:
     """A convolution with respect to its weight: a contraction of the unfolded input, filters tied."""
     d, g = len(params["stride"]), params["groups"]
     o, c = block.shape[0], block.shape[1]
-    patches = _patches(x, block.shape[2:], params["stride"], params["padding"], params["dilation"])
+    patches = patches_of(x, block.shape[2:], params["stride"], params["padding"], params["dilation"])
     out = patches.shape[2:2 + d]
     s, k = _letters("s", d), _letters("k", d)
     if g == 1:

@@ -7,14 +7,14 @@ from typing import Any
 
 import torch
 
-from ....core.array import dlarray, labels_of, unlabelled
+from ....core.array import dlarray, labels_of, raw, unlabelled
 from ....core.declare import public
 from ....core.errors import LabelError, ShapeError, TypeRefused, line_of, user_site
 from ....core.labels import channel_last_order, described, tidy
 from ....core.trace import live
 from ....machine.dtypes import Tensor
 from ...elementwise.activations import relu, sigmoid
-from ...elementwise.choice import clip, where
+from ...elementwise.choice import clip
 from ...elementwise.mathematics import absolute, tanh
 from ...matrices.contraction import layout_of, matmul, promoted_arrays
 from ...movement.axes import array, broadcast_to, matrix_transpose, permute_dims, reshape
@@ -23,6 +23,7 @@ from ...movement.slices import slice_axis
 from ..softmax import floating
 from .gru import gru_steps
 from .lstm import as_state, as_step, at, lstm_steps, parts
+from .masked import masked
 
 STATE_ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"tanh": tanh, "softsign": lambda x: x / (1 + absolute(x)),
                                                       "relu": relu}
@@ -102,7 +103,7 @@ class _Sequence:
             raise self.refuse(f"{name} is {described(h.shape, None)} with its channels last", f"it is {expected}")
         return broadcast_to(h, (batch, hidden))
 
-    def mask(self, given: Any) -> Any:
+    def mask(self, given: Any) -> Tensor | None:
         """Which time steps are there, (T, B, 1) bools; None without a mask."""
         if given is None:
             return None
@@ -115,7 +116,7 @@ class _Sequence:
             raise self.refuse(f"mask is {shown}", "it has the axes T and B of x, 1 for what is there, 0 for padding")
         given = permute_dims(unlabelled(given), [labels.index(c) for c in "TB" if c in labels])
         given = reshape(given, (sizes["T"], given.shape[1] if given.ndim == 2 else 1, 1))
-        return given != 0
+        return raw(given) != 0
 
     def returned(self, y: Any, labels: str) -> Any:
         """An array with the axes T, B, C in the layout of x."""
@@ -182,34 +183,33 @@ def lstm(x: Any, h0: Any, c0: Any, input_weights: Any, recurrent_weights: Any, b
     there = s.mask(mask)
     if not seq.shape[0]:
         return s.results(s.empty(n, seq), h, c)
-    if (state_activation, gate_activation) == ("tanh", "sigmoid") and not p and there is None:
+    back = None
+    if there is not None:
+        back = masked(seq, w, there, (-1, 1, 0, 0), kept=False)
+        seq, w = back.x, back.weights
+    if (state_activation, gate_activation) == ("tanh", "sigmoid") and not p:
         inputs = (seq, h, c, w, r, b)
         differentiated = any(type(a) is dlarray and live(a._node) is not None for a in inputs)
         y, c = lstm_steps.apply(inputs, {"differentiated": differentiated})
     else:
         y, c = _lstm_in_steps(matmul(seq, matrix_transpose(w)) + b, as_step(h, ()), as_step(c, ()), matrix_transpose(r),
-                              parts(p[0], 3) if p else None, there, state, gate)
+                              parts(p[0], 3) if p else None, state, gate)
+    y = y if back is None else back.states(y, h)
     return s.results(y, _last(y), c)
 
 
-def _lstm_in_steps(z: Any, h: Any, c: Any, weights: Any, peepholes: Any, there: Any, state: Callable[[Any], Any],
+def _lstm_in_steps(z: Any, h: Any, c: Any, weights: Any, peepholes: Any, state: Callable[[Any], Any],
                    gate: Callable[[Any], Any]) -> Any:
-    """The lstm with any activations, peepholes and mask, in other operations. z: the input's part of the gates."""
+    """The lstm with any activations and peepholes, in other operations. z: the input's part of the gates."""
     steps = []
     for t in range(z.shape[0]):
         i, f, g, o = parts(at(z, t) + matmul(h, weights), 4)
         if peepholes is not None:
             i, f = i + peepholes[0] * c, f + peepholes[1] * c
-        cell = gate(f) * c + gate(i) * state(g)
-        output = gate(o if peepholes is None else o + peepholes[2] * cell) * state(cell)
-        h, c = _kept(there, t, output, h), _kept(there, t, cell, c)
+        c = gate(f) * c + gate(i) * state(g)
+        h = gate(o if peepholes is None else o + peepholes[2] * c) * state(c)
         steps.append(h)
     return concat(steps, axis=-3), as_state(c)
-
-
-def _kept(there: Any, t: int, new: Any, old: Any) -> Any:
-    """The new state where step t is there, else the old one."""
-    return new if there is None else where(at(there, t), new, old)
 
 
 def _last(y: Any) -> Any:
@@ -260,18 +260,19 @@ def gru(x: Any, h0: Any, input_weights: Any, recurrent_weights: Any, bias: Any, 
     if not seq.shape[0]:
         return s.results(s.empty(n, seq), h)
     b, rb = (slice_axis(b, -1, 0, 3 * n), slice_axis(b, -1, 3 * n, 6 * n)) if two_biases else (b, None)
-    if ((state_activation, gate_activation) == ("tanh", "sigmoid") and reset_gate_mode != "before-multiplication"
-        and there is None):
+    if there is not None:
+        seq, w, _ = masked(seq, w, there, (0, 1, 0), kept=True)
+    if (state_activation, gate_activation) == ("tanh", "sigmoid") and reset_gate_mode != "before-multiplication":
         y = gru_steps.apply((seq, h, w, r, b, rb))
     else:
-        y = _gru_in_steps(matmul(seq, matrix_transpose(w)) + b, as_step(h, ()), matrix_transpose(r), rb, there, state,
-                          gate, reset_gate_mode == "before-multiplication")
+        y = _gru_in_steps(matmul(seq, matrix_transpose(w)) + b, as_step(h, ()), matrix_transpose(r), rb, state, gate,
+                          reset_gate_mode == "before-multiplication")
     return s.results(y, _last(y))
 
 
-def _gru_in_steps(z: Any, h: Any, weights: Any, recurrent_bias: Any, there: Any, state: Callable[[Any], Any],
+def _gru_in_steps(z: Any, h: Any, weights: Any, recurrent_bias: Any, state: Callable[[Any], Any],
                   gate: Callable[[Any], Any], reset_first: bool) -> Any:
-    """The gru with any activations, reset gate and mask, in other operations. z: the input's part of the gates."""
+    """The gru with any activations and reset gate, in other operations. z: the input's part of the gates."""
     n = h.shape[-1]
     last_weights = slice_axis(weights, -1, 2 * n, 3 * n)
     steps = []
@@ -281,7 +282,7 @@ def _gru_in_steps(z: Any, h: Any, weights: Any, recurrent_bias: Any, there: Any,
         hr, hu, *gated = parts(zh if recurrent_bias is None else zh + recurrent_bias, 2 if reset_first else 3)
         r, u = gate(xr + hr), gate(xu + hu)
         candidate = state(xn + (matmul(r * h, last_weights) if reset_first else r * gated[0]))
-        h = _kept(there, t, (1 - u) * candidate + u * h, h)
+        h = (1 - u) * candidate + u * h
         steps.append(h)
     return concat(steps, axis=-3)
 

@@ -195,18 +195,26 @@ def _embedding(weight: Any, indices: Any, padding_idx: int = -1, scale_grad_by_f
 def _embedding_bag(weight: Any, indices: Any, offsets: Any, scale_grad_by_freq: bool = False,
                    mode: int = 0, sparse: bool = False,
                    per_sample_weights: Any = None, include_last_offset: bool = False, padding_idx: int = -1) -> Any:
-    """Sums (mode 0) or means (1) of the rows in each bag."""
-    if scale_grad_by_freq or mode == 2 or padding_idx >= 0:
+    """Sums (mode 0), means (1) or maxima (2) of the rows in each bag; those of `padding_idx` do not count."""
+    if scale_grad_by_freq:
         return NotImplemented
+    if mode == 2:
+        _, bag, sizes, chosen = aten._embedding_bag_forward_only(
+            raw(weight), raw(indices), raw(offsets), False, 2, False, None, include_last_offset, padding_idx)
+        y = gl.take_along_axis(weight, constant(chosen.clamp(min=0).to(torch.int64)), axis=0)
+        return (gl.where(constant(sizes[:, None] > 0), y, 0.0), constant(bag), constant(sizes), constant(chosen))
     starts = raw(offsets)[:-1] if include_last_offset else raw(offsets)
-    count = raw(indices).numel()
-    bag = torch.searchsorted(starts.contiguous(), torch.arange(count, dtype=starts.dtype, device=starts.device),
+    where = raw(indices).reshape(-1)
+    bag = torch.searchsorted(starts.contiguous(), torch.arange(where.numel(), dtype=starts.dtype, device=starts.device),
                              right=True) - 1
-    rows = gl.take(weight, raw(indices).reshape(-1), axis=0)
+    counts = where != padding_idx
+    rows = gl.take(weight, where, axis=0)
+    if padding_idx >= 0:
+        rows = gl.where(constant(counts[:, None]), rows, 0.0)
     if per_sample_weights is not None:
         rows = rows * gl.expand_dims(per_sample_weights, axis=-1)
     y = OPERATIONS["put"].apply((rows,), {"where": bag, "axis": -2, "size": len(starts)})
-    sizes = torch.bincount(bag, minlength=len(starts))
+    sizes = torch.bincount(bag[counts], minlength=len(starts))
     if mode == 1:
         y = y / constant(sizes.clamp(min=1).to(y.dtype)[:, None])
     return y, constant(bag), constant(sizes), constant(torch.zeros_like(bag))

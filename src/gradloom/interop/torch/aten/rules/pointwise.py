@@ -8,7 +8,7 @@ import torch
 from .....core.array import dlarray, raw
 from .....core.errors import TypeRefused, line_of, user_site
 from .....core.tables import OPERATIONS
-from ....protocol import cast, constant, gl
+from ....protocol import cast, constant, gl, mantissa_and_exponent
 from ...table import FUNCTIONS, RULES, axes, rule
 from ..values import carries, detached
 
@@ -43,13 +43,7 @@ def _multilabel_margin(x: Any, target: Any, reduction: int) -> Any:
     return y, constant(chosen.to(x.dtype).reshape(target.shape))
 
 
-@rule("frexp")
-def _frexp(x: Any) -> Any:
-    """x = mantissa 2 ** exponent, with the exponent a constant; in two steps, since a power may overflow."""
-    exponent = torch.frexp(raw(x)).exponent
-    half = -exponent // 2
-    parts = [torch.ldexp(torch.ones_like(raw(x)), e) for e in (half, -exponent - half)]
-    return x * constant(parts[0]) * constant(parts[1]), constant(exponent)
+rule("frexp")(mantissa_and_exponent)
 
 
 @rule("log_sigmoid_forward")

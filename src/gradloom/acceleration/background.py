@@ -1,16 +1,25 @@
-"""Work that is done beside the program: one job at a time, in a thread that ends with its last job."""
+"""Work that is done beside the program: of one kind one job at a time, in a thread that ends with its last job."""
 from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable
 
 MOST = 64  # jobs that wait; what comes on top is left undone
+_every: weakref.WeakSet[Jobs] = weakref.WeakSet()
 
 
-class _Jobs:
-    def __init__(self) -> None:
+class Jobs:
+    """Jobs of one kind; the name is that of the thread."""
+
+    def __init__(self, name: str):
+        self.name = name
+        _every.add(self)
+        self._begin()
+
+    def _begin(self) -> None:
         self.changed = threading.Condition()
         self.waiting: deque[Callable[[], None]] = deque()
         self.thread: threading.Thread | None = None
@@ -22,7 +31,7 @@ class _Jobs:
                 return False
             self.waiting.append(job)
             if self.thread is None:
-                self.thread = threading.Thread(target=self._work, name="gradloom compiles")
+                self.thread = threading.Thread(target=self._work, name=self.name)
                 self.thread.start()
             return True
 
@@ -30,7 +39,7 @@ class _Jobs:
         while True:
             with self.changed:
                 # a process that ends does not wait for what nobody will call
-                if not self.waiting or not threading.main_thread().is_alive():
+                if not self.waiting or ending():
                     self.waiting.clear()
                     self.thread = None
                     self.changed.notify_all()
@@ -45,15 +54,18 @@ class _Jobs:
             return self.changed.wait_for(lambda: self.thread is None, seconds)
 
 
-jobs = _Jobs()
+def ending() -> bool:
+    """Whether the program has come to its end, and nobody will call what is made now."""
+    return not threading.main_thread().is_alive()
 
 
 def _in_child() -> None:
     """A forked process has none of its parent's threads."""
-    jobs.__init__()  # type: ignore[misc]
+    for each in _every:
+        each._begin()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_in_child)
 
-__all__ = ["jobs"]
+__all__ = ["Jobs", "ending"]
