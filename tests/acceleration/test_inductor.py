@@ -376,6 +376,7 @@ def test_what_is_let_go_is_forgotten_and_what_is_loaded_is_counted(monkeypatch):
 # ----- with the compiler -----
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_a_program_is_compiled(monkeypatch):
     """Products with a factor, which torch's compiler forgets where it is given them as they are; guards, indices, sums."""

@@ -54,7 +54,7 @@ def compiled(graph: dict[str, Any]) -> bytes:
     for operation in map(operation_of, CALLS):
         lowerings[operation] = fallback_handler(operation)
     torch.set_num_threads(graph["threads"])
-    inputs: list[Any] = [torch.empty_strided(shape, strides, dtype=value(dtype, {}))
+    inputs: list[Any] = [torch.empty_strided(shape, strides, dtype=value(dtype, {}), device="cpu")
                          for _, shape, strides, dtype in graph["given"]]
     with torch.no_grad():
         artifact: Any = standalone_compile(module_of(graph), inputs, dynamic_shapes="from_example_inputs", aot=True,
