@@ -48,3 +48,14 @@ def test_a_stream_starts_anew_for_each_test():
     start_streams(__file__, "one")
     assert drawn() == first and drawn() == second
     assert len(np.unique([first, second, other])) == 9
+
+
+def slow_seeds(text):
+    """Lines that seed torch by torch.manual_seed, which writes the stack down three times: milliseconds in each test."""
+    return [node.lineno for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.manual_seed"]
+
+
+def test_torch_is_seeded_quickly():
+    found = {file.name: lines for file in FILES if (lines := slow_seeds(file.read_text(encoding="utf-8")))}
+    assert found == {}, "write seed_torch(seed) of helpers"
+    assert slow_seeds("def test():\n    torch.manual_seed(0)") == [2]

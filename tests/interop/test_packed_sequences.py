@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from helpers import seed_torch
 from torch import nn
 from torch.nn.utils import rnn
 
@@ -56,7 +57,7 @@ def leaves(found):
 
 @pytest.mark.parametrize("name", MODULES)
 def test_packed_sequences_are_torchs(name):
-    torch.manual_seed(0)
+    seed_torch(0)
     module = MODULES[name]().double().eval()
     x = torch.randn(4, 5, 3, dtype=double, requires_grad=True)
     theirs = leaves(module(x))

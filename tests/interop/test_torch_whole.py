@@ -5,6 +5,7 @@ import types
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers import seed_torch
 
 import gradloom as gl
 from gradloom.core.trace import ancestors
@@ -95,7 +96,7 @@ def test_views_and_products_do_not_reach_the_dispatch_mode(monkeypatch):
 
 def test_attention_records_its_projections_as_dense_layers():
     """torch's function is Python of other functions, which are answered one by one."""
-    torch.manual_seed(0)
+    seed_torch(0)
     net = from_torch(torch.nn.MultiheadAttention(8, 2, kdim=6, vdim=6).double())
     x, y = (gl.dlarray(torch.randn(3, 2, n, dtype=torch.float64)) for n in (8, 6))
 
