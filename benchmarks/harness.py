@@ -1,7 +1,7 @@
 """Times contenders side by side in one process, after checking that they compute the same numbers.
 
-A benchmark is a list of contenders and a reference. Each contender is called once for the check, once to warm up, and
-then again and again, interleaved with the others, until it has used its seconds. What counts is the minimum; the
+A benchmark is a list of contenders and a reference. Each contender is called once for the check, then to warm up (of
+gradloom until its compiler is done, which takes a core from everybody), and then again and again, interleaved with the others, until it has used its seconds. What counts is the minimum; the
 median, and the share of the machine that other processes used, show the noise. A floor is a contender too: it writes
 the bytes, or multiplies the flop, that the work cannot do without.
 """
@@ -23,6 +23,8 @@ import torch
 TURN = 0.02  # seconds a contender runs before the next one gets its turn
 PAUSE = 0.001  # seconds between turns, in which the threads of the last contender stop spinning
 LEAST = 3  # timed calls, however slow
+SETTLED = 12  # calls in which an accelerated function is recorded, or a compiled one compared and raced
+WAIT = 60.0  # seconds for what is compiled
 
 
 def arrays(result: Any) -> list[np.ndarray]:
@@ -128,7 +130,7 @@ def prepare(contender: Contender, expected: list[np.ndarray] | None, tolerance: 
         measurement.first_call = time.perf_counter() - start
         numbers = None if contender.role == "floor" or expected is None else contender.numbers(result)
         del result
-        run()
+        warm_up(run, contender.name.startswith("gradloom"))
     except ImportError as error:
         measurement.failure = f"does not import: {error}"
         return measurement
@@ -142,6 +144,22 @@ def prepare(contender: Contender, expected: list[np.ndarray] | None, tolerance: 
         assert worst <= tolerance, said
     measurement.run = run
     return measurement
+
+
+def warm_up(run: Callable[[], Any], compiles: bool) -> None:
+    """One call more; of what is compiled beside the calls, as many as it takes until it is known what answers."""
+    run()
+    if not compiles:
+        return
+    from gradloom.acceleration.background import working
+
+    end = time.perf_counter() + WAIT
+    for _ in range(SETTLED):
+        run()
+    while working() and time.perf_counter() < end:
+        run()
+    for _ in range(SETTLED):
+        run()
 
 
 def busy_elsewhere() -> float:

@@ -54,6 +54,11 @@ class Jobs:
             return self.changed.wait_for(lambda: self.thread is None, seconds)
 
 
+def working() -> bool:
+    """Whether anything is being done."""
+    return any([each.thread is not None for each in _every])
+
+
 def ending() -> bool:
     """Whether the program has come to its end, and nobody will call what is made now."""
     return not threading.main_thread().is_alive()
