@@ -13,6 +13,7 @@ import types
 
 import numpy as np
 import pytest
+import torch
 
 import gradloom as gl
 
@@ -362,6 +363,18 @@ def test_code_that_is_replaced(f, change):
             change()
         assert np.array_equal(fast(gl.dlarray(values)).numpy(), f(gl.dlarray(values)).numpy()), (k, fast.explain())
     assert fast.hit_rate > 0, fast.explain()
+
+
+@pytest.mark.parametrize(("f", "within"), [
+    (lambda x: x * (1 + torch.is_grad_enabled()), torch.no_grad()),
+    (lambda x: x * (1 + (np.geterr()["divide"] == "warn")), np.errstate(divide="ignore")),
+], ids=["torch's", "NumPy's"])  # fmt: skip
+def test_settings_that_are_asked_for(f, within):
+    fast, x = gl.dlaccelerate(f), gl.dlarray([1.0, 2.0])
+    for _ in range(5):
+        assert fast(x)[0] == 2.0
+    with within:
+        assert fast(x)[0] == 1.0, fast.explain()
 
 
 def test_what_was_written_before_an_error_is_written():

@@ -20,6 +20,7 @@ CHAINS = {
     "attention": [L.SelfAttention(2, 4), L.LayerNormalization(), L.GlobalAveragePooling1d()],
     "causal": [L.SelfAttention(2, 4, attention_mask="causal")], "mean": [L.FullyConnected(3), L.GlobalAveragePooling1d()],
     "max": [L.FullyConnected(3), L.GlobalMaxPooling1d()], "last": [L.FullyConnected(3), L.Indexing1d("last")],
+    "first": [L.FullyConnected(3), L.Indexing1d("first")],
     "middle": [L.FullyConnected(3), L.Indexing1d("middle")], "second last": [L.FullyConnected(3), L.Indexing1d(-2)],
     "same": [L.FullyConnected(3), L.Convolution1d(3, 4, padding="same"), L.ReLU(), L.Convolution1d(3, 2, padding="same"),
              L.GlobalMaxPooling1d()],
@@ -95,6 +96,21 @@ def check(net, side):
 @pytest.mark.parametrize("name", CHAINS)
 def test_padded_sequences_are_as_if_alone(name, side):
     check(chain(name), side)
+
+
+@pytest.mark.parametrize("mask_of_heads", ["none", "causal"])
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_attention_reads_no_padding_whatever_it_holds(side, mask_of_heads):
+    x, mask = together([RNG.standard_normal((n, 4)) for n in LENGTHS], side)
+    own = gl.dlnetwork([L.SelfAttention(2, 4, attention_mask=mask_of_heads)], gl.Layout((1, 7, 4), "BTC"),
+                       dtype="float64")
+    of_three = gl.dlnetwork([L.Attention(2, attention_mask=mask_of_heads)], *[gl.Layout((1, 7, 4), "BTC")] * 3)
+    for net, count in ((own, 1), (of_three, 3)):
+        there = [mask] * count if count > 1 else mask
+        y, z = [net.predict(*[gl.dlarray(np.where(mask[:, :, None], x, v), "BTC")] * count, mask=there).numpy()[mask]
+                for v in (0, np.nan)]
+        assert np.isfinite(y).all()
+        close(y, z)
 
 
 @pytest.mark.parametrize("side", ["right", "left"])

@@ -51,7 +51,8 @@ ACTS = {"print": "prints", "open": "opens a file", "input": "asks the user", "ex
         "manual_seed": "seeds a generator", "set_rng_state": "seeds a generator", "set_state": "seeds a generator",
         "seed": "seeds a generator", "rng": "seeds a generator", "perf_counter": "reads a clock",
         "time_ns": "reads a clock", "id": "asks where things lie", "monotonic": "reads a clock",
-        "record_metrics": "reports"}
+        "record_metrics": "reports", "is_grad_enabled": "asks for a setting of torch's",
+        "get_num_threads": "asks for a setting of torch's", "geterr": "asks for a setting of NumPy's"}
 _ROOTS = tuple({os.path.realpath(sysconfig.get_paths()[k]) + os.sep for k in ("stdlib", "purelib", "platlib")})
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _LIBRARIES = {"gradloom", "torch", "numpy", "scipy", "optree", "pandas", "jax", "builtins"}

@@ -14,7 +14,7 @@ from ...operations.neural.attention import attention
 from ..initialize import Initializer, initial, zeros
 from ..layer import Layer, Learnable
 from ..layout import Layout
-from ..masks import combined
+from ..masks import combined, filled
 from ..options import channels_of, check_choice, check_number, check_sizes, relabelled
 from ..spatial import called
 
@@ -107,10 +107,16 @@ class Attention(_Attention):
     onnx: ClassVar[str] = "Attention"
 
     def predict(self, q: Any, k: Any, v: Any, given: Any = None, *, mask: Any = None) -> Any:
-        return self.attend(q, k, v, self.hidden(given, mask and combined(mask[1:3])), 0.0)
+        return self.run(q, k, v, given, mask, 0.0)
 
     def forward(self, q: Any, k: Any, v: Any, given: Any = None, *, mask: Any = None) -> Any:
-        return self.attend(q, k, v, self.hidden(given, mask and combined(mask[1:3])), self.dropout_probability)
+        return self.run(q, k, v, given, mask, self.dropout_probability)
+
+    def run(self, q: Any, k: Any, v: Any, given: Any, mask: Any, dropout: float) -> Any:
+        """Attention without the keys and values that are padding."""
+        if mask is not None:
+            k, v = filled(k, mask[1]), filled(v, mask[2])  # a weight of 0 times NaN is NaN
+        return self.attend(q, k, v, self.hidden(given, mask and combined(mask[1:3])), dropout)
 
 
 class SelfAttention(_Attention):
@@ -172,13 +178,14 @@ class SelfAttention(_Attention):
             setattr(self, f"{name}_bias", zeros(shape[:1]))
 
     def predict(self, x: Any, given: Any = None, *, mask: Any = None) -> Any:
-        return self.run(x, self.hidden(given, mask[0] if isinstance(mask, tuple) else mask), 0.0)
+        return self.run(x, given, mask[0] if isinstance(mask, tuple) else mask, 0.0)
 
     def forward(self, x: Any, given: Any = None, *, mask: Any = None) -> Any:
-        return self.run(x, self.hidden(given, mask[0] if isinstance(mask, tuple) else mask), self.dropout_probability)
+        return self.run(x, given, mask[0] if isinstance(mask, tuple) else mask, self.dropout_probability)
 
-    def run(self, x: Any, mask: Any, dropout: float) -> Any:
+    def run(self, x: Any, given: Any, mask: Any, dropout: float) -> Any:
         """Projections, attention and the last projection."""
+        x, mask = filled(x, mask), self.hidden(given, mask)  # a weight of 0 times NaN is NaN
         labels = x.dims
         x = relabelled(x, labels.replace("S", "U"))  # fullyconnect would merge S into C
         q = fullyconnect(x, self.query_weights, self.query_bias)

@@ -15,7 +15,7 @@ from ..layer import Layer
 from ..masks import aligned
 from ..spatial import axes_worked, called
 
-WORDS = {"first": lambda n: 0, "last": lambda n: n - 1, "middle": lambda n: n // 2}
+WORDS = {"first": lambda n: 0 * n, "last": lambda n: n - 1, "middle": lambda n: n // 2}
 
 
 class Indexing1d(Layer):
