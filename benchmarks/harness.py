@@ -1,9 +1,10 @@
 """Times contenders side by side in one process, after checking that they compute the same numbers.
 
 A benchmark is a list of contenders and a reference. Each contender is called once for the check, then to warm up (of
-gradloom until its compiler is done, which takes a core from everybody), and then again and again, interleaved with the others, until it has used its seconds. What counts is the minimum; the
-median, and the share of the machine that other processes used, show the noise. A floor is a contender too: it writes
-the bytes, or multiplies the flop, that the work cannot do without.
+gradloom until its compiler is done, which takes a core from everybody), and then again and again, interleaved with the
+others, until it has used its seconds. What counts is the minimum; the median, and the share of the machine that other
+processes used, show the noise. A floor is a contender too: it writes the bytes, or multiplies the flop, that the work
+cannot do without.
 """
 from __future__ import annotations
 

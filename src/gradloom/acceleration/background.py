@@ -73,4 +73,4 @@ def _in_child() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_in_child)
 
-__all__ = ["Jobs", "ending"]
+__all__ = ["Jobs", "ending", "working"]
