@@ -3,7 +3,8 @@
 A step returns new arrays and leaves the old as they are. In a loop the old ones are let go when the step has returned,
 so the step after the next can write where they were, instead of into fresh memory: large arrays would be new pages, and
 small ones a call of the allocator each. Only arrays that a step itself returned are written over, never a caller's own;
-and only if no handle, view, NumPy array or capsule refers to them: whoever keeps an old network keeps its numbers.
+and only if no handle, view, NumPy array or capsule refers to them: whoever keeps an old network keeps its numbers. A
+torch storage object, taken from such an array and kept without it, is not seen.
 """
 from __future__ import annotations
 
