@@ -408,6 +408,8 @@ COMPILED = {"one array": ONE, "two arrays": TWO}
 @pytest.mark.parametrize("which", COMPILED)
 def test_functions_at_special_values_compiled(which, dtype):
     x = special(dtype, rng)
+    if which == "two arrays" and dtype is torch.float32:
+        x = x[x != 1e20]  # a product with it overflows before it is added, or does not: as kernels join the two
     xs = (x,) if which == "one array" else (x[:, None].expand(-1, len(x)).contiguous(), x[None].expand(len(x), -1).contiguous())
     its = COMPILED[which]
     program, run = heard(lambda *xs: tuple([f(*xs) for f in its.values()]), *xs)
