@@ -15,8 +15,8 @@ def rewritten(node: Node, new: New) -> list[Node]:
         return [part for one in _lists(node, packet, overload) for part in rewritten(one, new)]
     if packet.rstrip("_") in ("add", "sub") and node.kwargs.get("alpha", 1) != 1:
         return _scaled(node, new)
-    if packet.rstrip("_") in ("addcmul", "addcdiv"):
-        return _one_by_one(node, packet, new)
+    if packet.rstrip("_") == "addcdiv":
+        return _quotient_added(node, packet, new)
     if node.name == "aten.pow.Tensor_Scalar" and node.args[1] == -0.5:
         # what torch computes, which of -0 and of -infinity is something else than what its compiler writes
         return [Node("aten.rsqrt.default", node.args[:1], {}, node.outputs)]
@@ -33,18 +33,13 @@ def _scaled(node: Node, new: New) -> list[Node]:
     return [Node("aten.mul.Tensor", [b, alpha], {}, scaled), Node(node.name, [a, Number(scaled)], {}, node.outputs)]
 
 
-def _one_by_one(node: Node, packet: str, new: New) -> list[Node]:
-    """a + (value b) c, or / c, in torch's order: in another one what is large overflows elsewhere."""
+def _quotient_added(node: Node, packet: str, new: New) -> list[Node]:
+    """a + (value b) / c in torch's order: in another one what is large overflows elsewhere."""
     a, b, c = node.args
-    value, parts = node.kwargs.get("value", 1), []
-    if value != 1:
-        scaled = new()
-        parts.append(Node("aten.mul.Tensor", [b, value], {}, scaled))
-        b = Number(scaled)
-    product = new()
-    word = "mul" if packet.startswith("addcmul") else "div"
-    return [*parts, Node(f"aten.{word}.Tensor", [b, c], {}, product),
-            Node(f"aten.add{'_' * packet.endswith('_')}.Tensor", [a, Number(product)], {}, node.outputs)]
+    scaled, quotient = new(), new()
+    return [Node("aten.mul.Tensor", [b, node.kwargs.get("value", 1)], {}, scaled),
+            Node("aten.div.Tensor", [Number(scaled), c], {}, quotient),
+            Node(f"aten.add{'_' * packet.endswith('_')}.Tensor", [a, Number(quotient)], {}, node.outputs)]
 
 
 def _lists(node: Node, packet: str, overload: str) -> list[Node]:
