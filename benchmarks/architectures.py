@@ -28,13 +28,13 @@ import torch
 from torch.func import functional_call, grad, jacrev, vmap
 
 from .architecture_models import ARCHITECTURES, CLASSES, SAMPLED, SAMPLES, Model, varied
-from .harness import Benchmark, Measurement, busy_elsewhere, interleave
+from .harness import Benchmark, Measurement, busy_elsewhere, interleave, warm_up
 from .report import aligned, duration, number
 
 LIMIT = 30  # seconds of a first call, after which what is slower is given up
 DEAREST, MEDIAN, MEMORY = 1.1, 0.7, 1.2  # targets of Jacobians: each, in the middle, and of memory
 FACTORS, MATRIX = 0.5, 1.0  # targets of gradients per sample
-REPLAYED, CALLS = "accelerated", 8  # what is so must be replayed after as many calls
+REPLAYED = "accelerated"  # what is so must be replayed once it is warm
 SHARE = 10  # of the seconds for a contender, what one architecture gets
 # relative to the largest entry of a part; Llama and T5 normalize in single precision whatever they are given
 TOLERANCE = 1e-5
@@ -189,13 +189,9 @@ def peak(call: Callable[[], Any]) -> int:
 def settled(way: Way) -> Any:
     """What a way gives when it does what it will do from then on: an accelerated function is replayed, by the executor
     that stays."""
-    fast, end = way.replayed, time.perf_counter() + LIMIT
-    result = way.call()
+    fast, result = way.replayed, way.call()
     if fast is not None:
-        for _ in range(CALLS):
-            way.call()
-        while any(word in fast.explain() for word in ("being compiled", "on trial")) and time.perf_counter() < end:
-            way.call()
+        warm_up(way.call, True)
         hits, result = fast.hit_rate, way.call()
         if fast.hit_rate <= hits:
             raise AssertionError(f"it is not replayed: {fast.why_not}")

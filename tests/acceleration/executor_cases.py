@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 
 import numpy as np
 import torch
@@ -129,3 +130,24 @@ def given(rng):
 def close(found, expected):
     for a, b in zip((found[0], *found[1]), (expected[0], *expected[1]), strict=True):
         np.testing.assert_allclose(gl.extractdata(a), gl.extractdata(b), rtol=1e-11, atol=1e-12)
+
+
+def wrong_in_threads(fast, rng, times):
+    """What three threads find wrong that call `penalty` accelerated with the same arguments again and again."""
+    cases = [(xs, gl.dlfeval(penalty, *xs)) for xs in (given(rng) for _ in range(20))]
+    wrong = []
+
+    def work():
+        for _ in range(times):
+            for xs, expected in cases:
+                try:
+                    close(gl.dlfeval(fast, *xs), expected)
+                except Exception as error:
+                    wrong.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    return wrong

@@ -20,7 +20,19 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from executor_cases import ONE, TWO, TYPES, assert_same, chain, close, given, penalty, recorded, special
+from executor_cases import (
+    ONE,
+    TWO,
+    TYPES,
+    assert_same,
+    chain,
+    close,
+    given,
+    penalty,
+    recorded,
+    special,
+    wrong_in_threads,
+)
 from helpers import stream
 
 import gradloom as gl
@@ -310,23 +322,7 @@ def test_an_index_outside_is_the_plain_call_and_its_error(without_compiler):
 
 def test_threads_with_one_function(without_compiler):
     fast = gl.dlaccelerate(penalty, executor="inductor")
-    cases = [(xs, gl.dlfeval(penalty, *xs)) for xs in (given(rng) for _ in range(20))]
-    wrong = []
-
-    def work():
-        for _ in range(6):
-            for xs, expected in cases:
-                try:
-                    close(gl.dlfeval(fast, *xs), expected)
-                except Exception as error:
-                    wrong.append(error)
-
-    threads = [threading.Thread(target=work) for _ in range(3)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    assert not wrong and "  inductor: " in fast.explain()
+    assert not wrong_in_threads(fast, rng, 6) and "  inductor: " in fast.explain()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")

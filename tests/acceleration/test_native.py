@@ -8,13 +8,25 @@ import math
 import os
 import subprocess
 import sys
-import threading
 import weakref
 
 import numpy as np
 import pytest
 import torch
-from executor_cases import NN, ONE, TWO, TYPES, assert_same, chain, close, given, penalty, recorded, special
+from executor_cases import (
+    NN,
+    ONE,
+    TWO,
+    TYPES,
+    assert_same,
+    chain,
+    close,
+    given,
+    penalty,
+    recorded,
+    special,
+    wrong_in_threads,
+)
 from helpers import stream
 
 import gradloom as gl
@@ -471,23 +483,7 @@ def test_two_threads_with_one_function():
     fast = gl.dlaccelerate(penalty, executor="native")
     for _ in range(6):
         gl.dlfeval(fast, *given(rng))
-    cases = [(xs, gl.dlfeval(penalty, *xs)) for xs in (given(rng) for _ in range(20))]
-    wrong = []
-
-    def work():
-        for _ in range(10):
-            for xs, expected in cases:
-                try:
-                    close(gl.dlfeval(fast, *xs), expected)
-                except AssertionError as error:
-                    wrong.append(error)
-
-    threads = [threading.Thread(target=work) for _ in range(3)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    assert not wrong
+    assert not wrong_in_threads(fast, rng, 10)
 
 
 def test_what_is_let_go_takes_its_code_along():

@@ -15,6 +15,7 @@ from .trial import Trial, log
 PATIENCE = 30.0  # seconds that calls have cost before torch's compiler, which takes about as many, is asked
 LOOKS = 1.0  # seconds between looks at whether what a call waits for is still being made
 
+
 def also(entry: Entry, executor: str) -> None:
     """Have an entry's program compiled, too, as `executor` says, and try what comes out of it."""
     if executor == "native":

@@ -36,8 +36,9 @@ def close(a: Any, b: Any, tolerance: float | None) -> bool:
     pairs = leaves_alike(a, b)
     if pairs is None:
         return False
-    largest = max([_largest(q) for _, q in pairs], default=0.0)
-    return all([_near(p, q, tolerance, largest) for p, q in pairs])
+    sizes = [_largest(q) for _, q in pairs]
+    largest = max(sizes, default=0.0)
+    return all([_near(p, q, tolerance, size, largest) for (p, q), size in zip(pairs, sizes, strict=True)])
 
 
 def leaves_alike(a: Any, b: Any) -> list[tuple[Tensor, Tensor]] | None:
@@ -79,14 +80,14 @@ def _largest(q: Tensor) -> float:
     return read(q[finite].abs().max()) if decided(finite.any()) else 0.0
 
 
-def _near(p: Tensor, q: Tensor, tolerance: float | None, largest: float) -> bool:
-    """Whether two tensors are the same but for rounding: their own, and where they cancel to nothing, that of the
-    largest number among the results."""
+def _near(p: Tensor, q: Tensor, tolerance: float | None, size: float, largest: float) -> bool:
+    """Whether two tensors are the same but for rounding: their own (`size` is that of q), and where they cancel to
+    nothing, that of the largest number among the results."""
     if not (p.dtype.is_floating_point or p.dtype.is_complex):
         return torch.equal(p, q)
     eps = torch.finfo(p.dtype).eps
     room = tolerance if tolerance is not None else 100 * eps ** 0.75
-    return torch.allclose(p, q, rtol=room, atol=room * _largest(q) + 64 * eps * largest, equal_nan=True)
+    return torch.allclose(p, q, rtol=room, atol=room * size + 64 * eps * largest, equal_nan=True)
 
 
 __all__ = ["close", "generators", "leaves_alike", "other_generators", "put_back", "same_layout"]

@@ -14,6 +14,7 @@ from .recorder import Recorder, Slot, Step, Stream, filled
 
 FOLDED = 1 << 20  # numbers of a result that is computed once, instead of in each call
 
+
 class Program:
     """Steps over slots. `constants` are tensors that were there before, by the number of their slot."""
 
@@ -133,9 +134,7 @@ class Program:
                 continue
             values = {s.number: known[s.number] if s.number in known else _stand_in(s) for s in step.reads}
             result = step.function(*filled(step.args, values), **filled(step.kwargs, values))
-            results = [result] if step.single else [x for x, s in zip(result, step.form or (), strict=True)
-                                                    if s is not None]
-            known.update({s.number: x for s, x in zip(step.outputs, results, strict=True)})
+            known.update({s.number: x for s, x in step.made(result)})
             self.folded.update([s.number for s in step.outputs if s.root == s.number])
         self.steps, self.constants = kept, {**self.constants, **known}
 

@@ -80,6 +80,19 @@ class Step:
         """Whether another recording is needed where it comes out otherwise."""
         return self.guard or self.expected is not None
 
+    @property
+    def gives_back(self) -> bool:
+        """Whether it gives no new array: nothing, or what it wrote into."""
+        return not self.outputs or not self.form and self.outputs[0].number in {s.number for s in self.reads}
+
+    def made(self, result: Any) -> list[tuple[Slot, Tensor]]:
+        """The new arrays among what it gave, each with its slot."""
+        if self.gives_back:
+            return []
+        if self.single:
+            return [(self.outputs[0], result)]
+        return [(s, x) for s, x in zip(self.form or (), result or (), strict=True) if s is not None]
+
     def replaced(self, renamed: dict[int, Slot]) -> Step:
         """The same step reading other slots."""
         if not any([s.number in renamed for s in self.reads]):

@@ -10,7 +10,7 @@ from ..machine.questions import decided
 from .comparing import generators, leaves_alike, put_back
 from .entry import MISS, Entry
 from .program import Program
-from .recorder import Slot, filled
+from .recorder import filled
 
 RUNS = 4
 ROUNDINGS = 2.0  # of its type's eps, by which a number that a call reads is moved at most
@@ -40,10 +40,7 @@ class _Disturbed:
             if not step.writes and not any([s.root in roots for s in step.outputs]):  # no views, nothing in place
                 its = {**values, **{s.number: self._moved(values[s.number]) for s in step.reads}}
             result = step.function(*filled(step.args, its), **filled(step.kwargs, its))
-            if step.single and step.outputs:
-                values[step.outputs[0].number] = result
-            elif step.form:
-                values.update({s.number: x for s, x in zip(step.form, result, strict=True) if isinstance(s, Slot)})
+            values.update({s.number: x for s, x in step.made(result)})
         return tuple([self._moved(values[s.number]) for s in program.outputs])
 
     def _moved(self, x: Tensor) -> Tensor:

@@ -70,7 +70,7 @@ def statements(step: Step, names: Names) -> list[str]:
     call = _written(step, names)
     if step.guard:
         return [f"if {call} != {names.of(step.expected)}: return None"]
-    if not step.outputs or not step.form and step.outputs[0].number in {r.number for r in step.reads}:
+    if step.gives_back:
         return [call]
     if step.single:
         lines = [f"v{step.outputs[0].number} = {call}"]

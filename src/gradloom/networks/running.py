@@ -25,6 +25,7 @@ from .summary import arrays_described
 
 _made = dlarray._made
 
+
 class LayerGraph:
     """A graph of layers as the body of a network."""
 

@@ -8,6 +8,11 @@ from .masks import Mask, filled, refuse, resampled
 from .spatial import called, letters_of, sizes_of
 
 
+def hides(layer: Any, x: Any, mask: Mask) -> bool:
+    """Whether padding lies along an axis that a layer works on."""
+    return mask is not None and "T" in letters_of(x.shape, x._labels, layer.rank, called(layer))
+
+
 class Windows(NamedTuple):
     """How a layer's windows go along its last axis."""
 
@@ -16,13 +21,9 @@ class Windows(NamedTuple):
     stride: int
     padding: Any  # "same", "causal" or (before, after)
 
-    def hides(self, x: Any, mask: Mask) -> bool:
-        """Whether padding lies along an axis that windows go along."""
-        return mask is not None and "T" in letters_of(x.shape, x._labels, self.layer.rank, called(self.layer))
-
     def filled(self, x: Any, mask: Mask, value: Any = 0) -> Any:
         """x with `value` where padding is: as what windows find around a sequence."""
-        if not self.hides(x, mask):
+        if not hides(self.layer, x, mask):
             return x
         if getattr(self.layer, "padding_value", 0) not in (0, "mean") and self.padding != (0, 0):
             raise refuse(self.layer, f"has padding_value={self.layer.padding_value!r}, which would come after the "
@@ -31,7 +32,7 @@ class Windows(NamedTuple):
 
     def output_mask(self, mask: Any, y: Any) -> Any:
         """Which windows lie in a sequence with what is around it."""
-        if not self.hides(y, mask):
+        if not hides(self.layer, y, mask):
             return mask
         around = self.size - 1 if isinstance(self.padding, str) else sum(self.padding)
         if self.padding == "same" and self.stride > 1:
@@ -53,4 +54,4 @@ def windows_of(layer: Any) -> Windows:
                    pairs_of(padding, rank, "padding", "\"same\" or \"causal\"")[-1])
 
 
-__all__ = ["Windows", "windows_of"]
+__all__ = ["Windows", "hides", "windows_of"]

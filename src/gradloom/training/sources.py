@@ -12,6 +12,7 @@ from ..core.labels import LAYOUTS, described
 from ..data import Datastore, minibatchqueue
 from ..data.arrays import parts_of
 from ..machine.dtypes import NAMES, REAL_OF
+from ..machine.questions import decided
 from ..networks.masks import told
 from ..networks.network import dlnetwork
 from .losses import CLASSIFIES
@@ -75,7 +76,7 @@ def split(outputs: Any, inputs: int, masked: bool) -> Batch:
     for place, mask in zip([k for k in range(count) if _has_time(arrays[k])], arrays[count:], strict=True):
         masks[place] = mask
     # an input without padding has no mask: layers run as they do on any array
-    hiding = tuple([None if mask is None or bool(mask._value.all()) else mask for mask in masks[:inputs]])
+    hiding = tuple([None if mask is None or decided(mask._value.all()) else mask for mask in masks[:inputs]])
     return Batch(tuple(arrays[:inputs]), tuple(arrays[inputs:count]), tuple(masks[inputs:count]),
                  None if all(mask is None for mask in hiding) else hiding)
 

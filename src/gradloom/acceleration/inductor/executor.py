@@ -64,7 +64,7 @@ class Heard:
                     return None
                 continue
             result = under([listening], step.function, *args, **options)
-            for s, x in _made(step, result):
+            for s, x in step.made(result):
                 arrays[s.number] = x
                 number = listening.number(x)
                 if number is None:
@@ -154,15 +154,6 @@ def _refused(program: Program) -> str:
 def _asked(program: Program) -> list[Slot]:
     """What is read when all is done: results, and what guards ask."""
     return [*program.outputs, *[s for step in program.steps if step.guard for s in step.reads]]
-
-
-def _made(step: Step, result: Any) -> list[tuple[Slot, Tensor]]:
-    """The new arrays of a step, each with its slot."""
-    if not step.outputs or not step.form and step.outputs[0].number in {r.number for r in step.reads}:
-        return []
-    if step.single:
-        return [(step.outputs[0], result)]
-    return [(s, x) for s, x in zip(step.form or (), result or (), strict=True) if s is not None]
 
 
 __all__ = ["Heard"]

@@ -95,7 +95,6 @@ betainc = gl.elementwise("special_betainc", lambda a, b, x: _kernel("betainc", a
                          _none("betainc", "b"), lambda a, b, x: _beta_density(a, b, x), singular=True, pure=True)
 
 
-
 def log_t_density(v: Any, t: Any) -> Any:
     """The logarithm of the density of Student's t with v degrees of freedom."""
     v = v * 1.0

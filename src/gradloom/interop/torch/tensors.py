@@ -35,7 +35,6 @@ class OfTensor:
             return functools.partial(_called, theirs, instance)
         return fallback(_Attribute(self.name), (instance,), {}, self.name, "")
 
-
     def __set__(self, instance: Any, value: Any) -> None:
         for base in dlarray.__mro__[1:]:
             if hasattr(vars(base).get(self.name), "__set__"):  # which may say what to write instead

@@ -178,13 +178,14 @@ class SelfAttention(_Attention):
             setattr(self, f"{name}_bias", zeros(shape[:1]))
 
     def predict(self, x: Any, given: Any = None, *, mask: Any = None) -> Any:
-        return self.run(x, given, mask[0] if isinstance(mask, tuple) else mask, 0.0)
+        return self.run(x, given, mask, 0.0)
 
     def forward(self, x: Any, given: Any = None, *, mask: Any = None) -> Any:
-        return self.run(x, given, mask[0] if isinstance(mask, tuple) else mask, self.dropout_probability)
+        return self.run(x, given, mask, self.dropout_probability)
 
     def run(self, x: Any, given: Any, mask: Any, dropout: float) -> Any:
         """Projections, attention and the last projection."""
+        mask = mask[0] if isinstance(mask, tuple) else mask
         x, mask = filled(x, mask), self.hidden(given, mask)  # a weight of 0 times NaN is NaN
         labels = x.dims
         x = relabelled(x, labels.replace("S", "U"))  # fullyconnect would merge S into C

@@ -13,7 +13,7 @@ from ..layer import Layer, Learnable
 from ..layout import Layout
 from ..masks import refuse
 from ..spatial import Sizes, called, check_count, letters_of, sizes_of
-from ..windows import windows_of
+from ..windows import hides, windows_of
 
 
 class _Filters(Layer):
@@ -202,7 +202,7 @@ class _TransposedConvolution(_Filters):
         self.bias = initial(self.bias_initializer, (self.num_filters,))
 
     def predict(self, x: Any, *, mask: Any = None) -> Any:
-        if mask is not None and "T" in letters_of(x.shape, x._labels, self.rank, called(self)):
+        if hides(self, x, mask):
             raise refuse(self, "spreads each step over several, and cannot keep padding out",
                          "put it before the sequences are padded")
         return dltranspconv(x, self.weights, self.bias, stride=self.stride, cropping=self.cropping,

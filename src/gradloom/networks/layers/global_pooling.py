@@ -10,6 +10,7 @@ from ...operations.sums.reduction import mean
 from ..layer import Layer
 from ..masks import filled, ones_where
 from ..spatial import axes_worked, called
+from ..windows import hides
 
 
 class _GlobalPooling(Layer):
@@ -17,17 +18,9 @@ class _GlobalPooling(Layer):
 
     rank: ClassVar[int]
 
-    def axes(self, x: Any) -> tuple[int, ...]:
-        """Which axes of x are pooled."""
-        return axes_worked(x, self.rank, called(self))
-
-    def hides(self, x: Any, mask: Any) -> bool:
-        """Whether padding lies along an axis that is pooled."""
-        return mask is not None and x.dims.index("T") in self.axes(x)
-
     def pooled(self, x: Any, reduce: Any) -> Any:
         """x reduced over its axes."""
-        y = reduce(x, axis=self.axes(x), keepdims=True)
+        y = reduce(x, axis=axes_worked(x, self.rank, called(self)), keepdims=True)
         dropped = x._labels.count("S") < self.rank
         return squeeze(y, axis=x._labels.index("T")) if dropped else y
 
@@ -36,7 +29,7 @@ class _GlobalAveragePooling(_GlobalPooling):
     onnx: ClassVar[str] = "GlobalAveragePool"
 
     def predict(self, x: Any, *, mask: Any = None) -> Any:
-        if not self.hides(x, mask):
+        if not hides(self, x, mask):
             return self.pooled(x, mean)
         return self.pooled(filled(x, mask), mean) / self.pooled(ones_where(x, mask), mean)
 
@@ -45,7 +38,7 @@ class _GlobalMaxPooling(_GlobalPooling):
     onnx: ClassVar[str] = "GlobalMaxPool"
 
     def predict(self, x: Any, *, mask: Any = None) -> Any:
-        return self.pooled(filled(x, mask, -math.inf) if self.hides(x, mask) else x, largest)
+        return self.pooled(filled(x, mask, -math.inf) if hides(self, x, mask) else x, largest)
 
 
 class GlobalAveragePooling1d(_GlobalAveragePooling):

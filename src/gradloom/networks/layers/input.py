@@ -38,7 +38,7 @@ class _Normalizing(Layer):
                 f"{site}; write one of {', '.join(map(repr, STATISTICS))}, or a function of the array")
         if self.normalization_dimension not in DIMENSIONS:
             raise ValueRefused(f"{kind} has no normalization_dimension={self.normalization_dimension!r}, at {site}; "
-                             f"write one of {', '.join(map(repr, DIMENSIONS))}")
+                               f"write one of {', '.join(map(repr, DIMENSIONS))}")
         for word in ("mean", "standard_deviation", "min", "max"):
             if getattr(self, word) is not None and word not in self.wanted:
                 takers = ", ".join(repr(name) for name, its in STATISTICS.items() if word in its)

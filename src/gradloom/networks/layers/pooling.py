@@ -12,7 +12,7 @@ from ...operations.neural.pooling.pooling import avgpool, maxpool
 from ..layer import Layer
 from ..masks import ones_where, refuse
 from ..spatial import Sizes, called, letters_of, sizes_of
-from ..windows import windows_of
+from ..windows import hides, windows_of
 
 
 class _Pooling(Layer):
@@ -131,7 +131,7 @@ class _AveragePooling(_Pooling):
             return self._pooled(x)
         windows = windows_of(self)
         y = self._pooled(windows.filled(x, mask))
-        if self.padding_value != "mean" or not windows.hides(x, mask):
+        if self.padding_value != "mean" or not hides(self, x, mask):
             return y
         there = self._pooled(broadcast_to(ones_where(x, mask), x.shape))  # how much of each window is
         return y / where(there > 0, there, 1)

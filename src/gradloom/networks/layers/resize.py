@@ -42,7 +42,7 @@ class _Resize(Layer):
             value = getattr(self, word)
             if value not in known:
                 raise ValueRefused(f"{kind} has no {word}={value!r}{nearest(str(value), known)}, at "
-                                 f"{line_of(user_site())}; write one of {', '.join(map(repr, known))}")
+                                   f"{line_of(user_site())}; write one of {', '.join(map(repr, known))}")
 
     @property
     def input_names(self) -> tuple[str, ...]:  # type: ignore[override]
