@@ -7,7 +7,7 @@ import torch
 from helpers import stream
 
 import gradloom as gl
-from gradloom.acceleration.native.columns import Columns, columns_of
+from gradloom.acceleration.native.columns import Columns, columns_of, side_by_side
 from gradloom.acceleration.native.lanes import Value
 
 RNG = stream(7)
@@ -63,10 +63,19 @@ def test_threads_change_no_bit(dtype):
 def test_what_the_kernel_may_not_read_is_left_to_torch():
     plain = [torch.ones(3, 4) for _ in range(3)]
     assert columns_of(formula, plain, 2, 2) is not None
-    for strange in (torch.ones(4, 3).T, torch.ones(1).expand(3, 4), torch.ones(3, 4, device="meta"), torch.nn.Parameter(torch.ones(3, 4))):
+    for strange in (torch.ones(3, 4, device="meta"), torch.nn.Parameter(torch.ones(3, 4))):
         assert columns_of(formula, [*plain[:2], strange], 2, 2) is None
     for dtype in (torch.float16, torch.complex64):
         assert columns_of(formula, [x.to(dtype) for x in plain], 2, 2) is None
+
+
+def test_arrays_of_a_row_are_laid_out_as_the_first():
+    plain, turned, gaps = torch.rand(3, 4), torch.rand(4, 3).T, torch.rand(3, 8)[:, ::2]
+    for first in (plain, turned, gaps, torch.rand(1).expand(3, 4)):
+        for its in (found := side_by_side([first, turned, plain, gaps], 1)):
+            assert its.stride() == torch.empty_like(first).stride()
+        assert all(torch.equal(x, y) for x, y in zip(found, [first, turned, plain, gaps], strict=True))
+    assert side_by_side([plain, plain], 2)[0] is plain
 
 
 def test_a_kernel_that_is_wrong_is_not_used(caplog):

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import torch
 
-from ..acceleration.native.columns import Formula, columns_of
+from ..acceleration.native.columns import Formula, columns_of, side_by_side
 from ..machine.dtypes import Tensor
 from .spares import left, taken
 
@@ -18,7 +18,7 @@ def computed(formula: Formula, tensors: tuple[Tensor, ...], count: int, *numbers
     columns, known, old = taken(olds)
     if columns is None:  # fresh memory
         columns = [list(map(torch.empty_like, its)) for its in olds]
-    compiled(tensors, columns, numbers)
+    compiled(side_by_side(tensors, count), columns, numbers)
     left(columns, known, olds, old)
     return tuple([x for column in columns for x in column])
 

@@ -141,9 +141,19 @@ def columns_of(formula: Formula, tensors: Sequence[Tensor], writes: int, numbers
     """The kernel of a formula for these columns of arrays in a row, if there is one."""
     dtype = tensors[0].dtype
     if (dtype not in KINDS or not available() or set(map(type, tensors)) != _PLAIN
-            or not all(map(_is_cpu, tensors)) or not all(map(Tensor.is_contiguous, tensors))):
+            or not all(map(_is_cpu, tensors))):
         return None
     return _compiled(formula, dtype, writes, numbers)
+
+
+def side_by_side(tensors: Sequence[Tensor], count: int) -> Sequence[Tensor]:
+    """Columns of arrays in a row, those of a row laid out alike and without gaps: as the first would be if it were
+    made anew. What lies otherwise is copied."""
+    if all(map(Tensor.is_contiguous, tensors)):
+        return tensors
+    models = [torch.empty_like(x) for x in tensors[:count]]
+    return [x if x.stride() == model.stride() else torch.empty_like(model).copy_(x)
+            for x, model in zip(tensors, models * (len(tensors) // count), strict=True)]
 
 
 @remembered(16)
@@ -259,4 +269,4 @@ def _text(formula: Formula, kind: str, reads: int, writes: int, numbers: int,
     return "\n".join([*sorted(declared), text, ATTRIBUTES])
 
 
-__all__ = ["Columns", "columns_of"]
+__all__ = ["Columns", "columns_of", "side_by_side"]
