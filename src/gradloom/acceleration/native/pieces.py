@@ -10,12 +10,14 @@ import torch
 from ...machine.dtypes import Tensor
 from ..calls import FROM_SHAPES
 from ..recorder import Slot, Step
+from .convolutions import CONVOLUTIONS, convolution
 from .lanes import KINDS, SIZES, Lanes, NotFused, Value
 from .places import Access, Piece, Read
 from .products import PRODUCTS, product
 from .rules import RULES, WRITES, found
 
 _SUMS, _MEANS = ({f for f, writes in found(name) if not writes} for name in ("sum", "mean"))
+_MULTIPLYING = {**dict.fromkeys(PRODUCTS, product), **dict.fromkeys(CONVOLUTIONS, convolution)}
 _CASTS = {Tensor.to, Tensor.float, Tensor.double, Tensor.type}
 _FILLS = {f: (value, place) for name, value, place in (
     ("zeros", 0.0, None), ("zeros_like", 0.0, None), ("new_zeros", 0.0, None), ("zero_", 0.0, None),
@@ -41,13 +43,16 @@ def pieces(step: Step, numbers: dict[int, float], width: int, functions: Any,
     if step.decides or step.draws or not step.single and step.function is not Tensor.__setitem__ and each is None:
         return None
     try:
-        made = (product(step, fresh) if step.function in PRODUCTS else _decoded(step, numbers) if each is None else
-                [_elementwise(one, numbers) for one in _one_by_one(step, each)])
+        if step.function in _MULTIPLYING:
+            made = _MULTIPLYING[step.function](step, fresh)
+        else:
+            made = (_decoded(step, numbers) if each is None else
+                    [_elementwise(one, numbers) for one in _one_by_one(step, each)])
         for piece in made:
             _check(piece, Lanes(width, functions))
     except (NotFused, TypeError, ValueError, ZeroDivisionError, AttributeError, KeyError, IndexError):
         return None
-    if len(made) == 1 and step.function not in PRODUCTS and each is None:
+    if len(made) == 1 and step.function not in _MULTIPLYING and each is None:
         made[0].step = step
     return made
 
