@@ -12,13 +12,14 @@ from ..calls import FROM_SHAPES
 from ..recorder import Slot, Step
 from .convolutions import CONVOLUTIONS, convolution
 from .lanes import KINDS, SIZES, Lanes, NotFused, Value
-from .places import Access, Piece, Read
+from .places import Access, Piece, Read, rows
 from .products import PRODUCTS, product
 from .rules import RULES, WRITES, found
 
 _SUMS, _MEANS = ({f for f, writes in found(name) if not writes} for name in ("sum", "mean"))
 _MULTIPLYING = {**dict.fromkeys(PRODUCTS, product), **dict.fromkeys(CONVOLUTIONS, convolution)}
 _CASTS = {Tensor.to, Tensor.float, Tensor.double, Tensor.type}
+AGAIN = 4  # how often each number of an operand is read, for a copy of it to be worth while
 _FILLS = {f: (value, place) for name, value, place in (
     ("zeros", 0.0, None), ("zeros_like", 0.0, None), ("new_zeros", 0.0, None), ("zero_", 0.0, None),
     ("ones", 1.0, None), ("ones_like", 1.0, None), ("new_ones", 1.0, None), ("full", None, 1), ("full_like", None, 1),
@@ -46,8 +47,9 @@ def pieces(step: Step, numbers: dict[int, float], width: int, functions: Any,
         if step.function in _MULTIPLYING:
             made = _MULTIPLYING[step.function](step, fresh)
         else:
-            made = (_decoded(step, numbers) if each is None else
-                    [_elementwise(one, numbers) for one in _one_by_one(step, each)])
+            its = (_decoded(step, numbers) if each is None else
+                   [_elementwise(one, numbers) for one in _one_by_one(step, each)])
+            made = [p for piece in its for p in _laid_along(piece, fresh)]
         for piece in made:
             _check(piece, Lanes(width, functions))
     except (NotFused, TypeError, ValueError, ZeroDivisionError, AttributeError, KeyError, IndexError):
@@ -55,6 +57,25 @@ def pieces(step: Step, numbers: dict[int, float], width: int, functions: Any,
     if len(made) == 1 and step.function not in _MULTIPLYING and each is None:
         made[0].step = step
     return made
+
+
+def _laid_along(piece: Piece, fresh: Callable[[Slot], Slot]) -> list[Piece]:
+    """A piece after copies of what it would read again and again across its last axis, number by number."""
+    made = []
+    for number, a in piece.reads.items():
+        axes = [k for k, t in enumerate(a.strides) if t]
+        shape = tuple([piece.shape[k] for k in axes])
+        if not piece.shape or a.strides[-1] < 2 or AGAIN * math.prod(shape) > math.prod(piece.shape):
+            continue
+        source, copy = a.slot, fresh(a.slot)
+        copy.shape, copy.strides, copy.offset, copy.whole = shape, rows(shape), 0, True
+        strides = [0] * len(a.strides)
+        for k, t in zip(axes, copy.strides, strict=True):
+            strides[k] = t
+        made.append(Piece(lambda lanes, read, s=source: read(s), shape, Access(copy, 0, copy.strides),  # type: ignore[misc]
+                          [a.along(axes)]))
+        piece.reads[number] = Access(copy, 0, tuple(strides))
+    return [*made, piece]
 
 
 def _check(piece: Piece, lanes: Lanes) -> None:
