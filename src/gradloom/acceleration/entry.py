@@ -16,7 +16,7 @@ from ..core.array import dlarray
 from ..core.containers import Structure, children_of, flatten, unflatten
 from ..core.trace import live
 from ..machine.dtypes import Tensor
-from ..machine.memory import apart
+from ..machine.memory import alone
 from .program import Program
 from .writing import Names
 
@@ -65,7 +65,7 @@ class _Asking:
         self._handles: list[str] = []  # where arrays are that the caller may hold
         self._places: dict[int, str] = {}  # of each of them: where it comes in
         self._names = Names({"dlarray": dlarray, "new": object.__new__, "unflatten": unflatten, "flatten": flatten,
-                             "children_of": children_of, "MISS": MISS, "live": live, "apart": apart})
+                             "children_of": children_of, "MISS": MISS, "live": live, "alone": alone})
         if args:
             places = [f"a{k}" for k in range(len(args))]
             self._lines.append(f"{', '.join(places)}, = args")
@@ -244,7 +244,9 @@ class Entry(_Asking):
 
     def _placed(self, x: dlarray, name: str) -> str:
         # where all that is made is small, no number lies where a large array had been
-        return f"apart({name})" if x._value.numel() == 1 and x._value.is_cpu and not self.program.small else name
+        its, small = x._value, self.program.small
+        apart = its.numel() == 1 and its.is_cpu and its.layout is torch.strided and not small
+        return f"alone({name})" if apart else name
 
 
 def held_by(x: Any) -> list[Tensor]:
