@@ -49,7 +49,7 @@ def sgdm_formula(p: Any, g: Any, velocity: Any, *, learn_rate: float, momentum: 
     return p + velocity, velocity
 
 
-SGDM = Rule("sgdmupdate", discrete("sgdmupdate", sgdm), sgdm_formula, ("velocity",))
+SGDM = Rule("sgdmupdate", discrete("sgdmupdate", sgdm), sgdm_formula, ("velocity",), heard=True)
 
 
 def sgdmupdate(parameters: Any, gradients: Any, velocity: Any = None, /, learn_rate: float = 0.01,
