@@ -1,13 +1,12 @@
 """`x.__array_namespace__()`: the array API standard, and code of other libraries written for it, differentiated unchanged."""
 
 import os
-import subprocess
-import sys
 import textwrap
 
 import numpy as np
 import pytest
 import torch
+from processes import run_forked
 from protocol_checks import check
 
 import gradloom as gl
@@ -155,9 +154,9 @@ SCIPY = """
 
 
 def in_a_process(code, **environment):
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, env={**os.environ, **environment})
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
+    ended, said = run_forked(textwrap.dedent(code), environment={**os.environ, **environment})
+    assert ended == 0, said[-2000:]
+    return said
 
 
 def test_scipys_functions_differentiate_unchanged():
