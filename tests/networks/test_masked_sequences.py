@@ -236,51 +236,6 @@ def test_padding_at_either_end_trains_alike():
         close(x, found[1].learnables[key], 1e-12)
 
 
-@pytest.mark.parametrize("solver", ["sgdm", "lbfgs", "lm"])
-def test_any_parts_of_sequences_make_the_same_steps(solver):
-    data = [(RNG.standard_normal((n, 4)), RNG.standard_normal((n, 2))) for n in (7, 3, 5, 6)]
-    net = gl.dlnetwork([L.SequenceInput(4), L.LSTM(3), L.FullyConnected(2)], dtype="float64")
-    found = []
-    for size in (4, 1):  # all in one array, or each alone, without padding
-        options = gl.TrainingOptions(
-            solver, max_iterations=3, mini_batch_size=size, verbose=False, input_data_formats="BTC", metrics="rmse",
-            target_data_formats="BTC", **({"accumulate": 4 // size, "shuffle": "never"} if solver == "sgdm" else {}))
-        found.append(gl.trainnet(data, net, "mse", options))
-    (together, info), (apart, its) = found
-    for key, x in together.learnables.items():
-        close(x, apart.learnables[key], 1e-12)
-    for name in ("loss", "rmse"):
-        close(info.training[name], its.training[name], 1e-12)
-
-
-def test_a_function_as_loss_or_metric_is_told_of_padding():
-    data = [(RNG.standard_normal((n, 4)), RNG.standard_normal((n, 2))) for n in (7, 3, 5, 6)]
-    net = gl.dlnetwork([L.SequenceInput(4), L.LSTM(3), L.FullyConnected(2)], dtype="float64")
-
-    def trained(data, loss, metric):
-        options = gl.TrainingOptions("sgdm", max_epochs=2, mini_batch_size=4, verbose=False, input_data_formats="BTC",
-                                     shuffle="never", target_data_formats="BTC", metrics={"error": metric})
-        return gl.trainnet(data, net, loss, options)
-
-    def told(y, t, *, mask=None):
-        return gl.mse(y, t, mask=mask)
-
-    def not_told(y, t):
-        return gl.mse(y, t)
-
-    expected, info = trained(data, "mse", told)
-    own, its = trained(data, told, gl.mse)
-    for key, x in expected.learnables.items():
-        assert np.array_equal(np.asarray(x), np.asarray(own.learnables[key]))
-    close(info.training["error"], info.training["loss"])
-    close(its.training["error"], info.training["loss"])
-    for loss, metric, what in ((not_told, told, "the loss is"), (told, not_told, "the metric 'error' is")):
-        with pytest.raises(gl.TypeRefused, match=f"{what} a function, not_told, .* padding .* in a keyword"):
-            trained(data, loss, metric)
-    even = [(x[:3], t[:3]) for x, t in data]  # nothing is padded
-    close(trained(even, not_told, not_told)[1].training["loss"], trained(even, "mse", told)[1].training["error"])
-
-
 def test_a_queue_without_masks_keeps_its_targets():
     x, t = RNG.standard_normal((6, 5, 4)), RNG.standard_normal((6, 5, 2))
     queue = gl.minibatchqueue((x, t), 3, formats=["BTC", "BTC"], cast="float64")
