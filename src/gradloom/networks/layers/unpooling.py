@@ -34,10 +34,10 @@ class MaxUnpooling2d(Layer):
 
     def predict(self, x: Any, indices: Any, size: Any) -> Any:
         shape, sizes = list(x.shape), read(size._value)
-        if size.shape != (2,) or indices.shape != x.shape:
-            given = f"{described(indices.shape, indices._labels)} and {described(size.shape, None)}"
-            raise ShapeError(f"{called(self)} reads indices like x ({described(x.shape, x._labels)}) and 2 sizes, it "
-                             f"was given {given}, at {line_of(user_site())}; connect MaxPooling2d(2, stride=2, has_unpooling_outputs=True)")
+        if size.shape != (2,):
+            raise ShapeError(f"{called(self)} reads 2 sizes at its input \"size\", {described(size.shape, size._labels)} "
+                             f"was given, at {line_of(user_site())}; connect MaxPooling2d(2, stride=2, "
+                             "has_unpooling_outputs=True)")
         for k, n in zip(axes_worked(x, 2, called(self)), sizes, strict=True):
             shape[k] = n
         if indices._labels != x._labels and sorted(indices._labels or "") == sorted(x._labels):
