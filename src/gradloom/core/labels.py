@@ -32,8 +32,8 @@ def checked(labels: str | None, ndim: int) -> str | None:
     for letter in labels:
         if letter not in LETTERS:
             raise LabelError(
-                f"no label {letter!r} in {labels!r}{_here()}; labels are S (spatial), C (channel), B (batch), T (time), U"
-                " (unspecified)")
+                f"no label {letter!r} in {labels!r}{_here()}; labels are S (spatial), C (channel), B (batch), T "
+                "(time), U (unspecified)")
     for letter in "CBT":
         if labels.count(letter) > 1:
             raise LabelError(
