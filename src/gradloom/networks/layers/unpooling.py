@@ -36,8 +36,8 @@ class MaxUnpooling2d(Layer):
         shape, sizes = list(x.shape), read(size._value)
         if size.shape != (2,):
             raise ShapeError(f"{called(self)} reads 2 sizes at its input \"size\", "
-                             f"{described(size.shape, size._labels)} was given, at {line_of(user_site())}; connect MaxPooling2d(2, stride=2, "
-                             "has_unpooling_outputs=True)")
+                             f"{described(size.shape, size._labels)} was given, at {line_of(user_site())}; connect "
+                             "MaxPooling2d(2, stride=2, has_unpooling_outputs=True)")
         for k, n in zip(axes_worked(x, 2, called(self)), sizes, strict=True):
             shape[k] = n
         if indices._labels != x._labels and sorted(indices._labels or "") == sorted(x._labels):
