@@ -14,7 +14,7 @@ from ..core.labels import described
 from ..machine.dtypes import Tensor
 from ..vocabulary.misspelled import nearest
 from .distributed.group import Group
-from .losses import observations_of
+from .losses import masking, observations_of
 
 
 class Metric(Protocol):
@@ -225,8 +225,8 @@ class _OfFunction:
         self.name: str = name or str(getattr(function, "__name__", type(function).__name__))
 
     def of(self, y: Any, t: Any, mask: Any) -> Any:
-        count = float(observations_of(y))
-        return torch.tensor([float(self._function(y, t)) * count, count], dtype=torch.float64, device="cpu")
+        count, told = float(observations_of(y)), masking(self._function, (mask,), f"the metric {self.name!r}")
+        return torch.tensor([float(self._function(y, t, **told)) * count, count], dtype=torch.float64, device="cpu")
 
     def added(self, a: Any, b: Any) -> Any:
         return a + b

@@ -10,6 +10,7 @@ import torch
 from ..core.array import dlarray
 from ..core.errors import DataError, ShapeError, TypeRefused, line_of, user_site
 from ..core.labels import described
+from ..networks.masks import predicted
 from ..networks.network import dlnetwork
 from .evaluation import evaluated
 from .losses import loss_of
@@ -42,10 +43,10 @@ def minibatchpredict(net: dlnetwork, data: Any, /, *, mini_batch_size: int = 128
     single = True
     try:
         for batch in batches(queue, len(net.input_names)):
-            y = net.predict(*batch.inputs, outputs=outputs, **batch.told(net))
+            y, masks = predicted(net, batch.inputs, batch.input_masks, outputs)
             single = not isinstance(y, tuple)
             ys = (y,) if single else y
-            parts.append(ys if uniform_output else tuple([_apart(y, batch.input_masks) for y in ys]))
+            parts.append(ys if uniform_output else tuple([_apart(y, mask) for y, mask in zip(ys, masks, strict=True)]))
     finally:
         queue.close()
     if not parts:
@@ -79,14 +80,13 @@ def _observed(y: dlarray) -> int:
     return y._labels.index("B")
 
 
-def _apart(y: dlarray, masks: Any) -> list[dlarray]:
-    """One array for each observation, without its padding: that of the first input that has some."""
-    mask = next((mask for mask in masks or () if mask is not None), None)
+def _apart(y: dlarray, mask: Any) -> list[dlarray]:
+    """One array for each observation, without its padding."""
     axis, labels = _observed(y), y.dims
     rest = labels.replace("B", "", 1)
     rows = y._value.unbind(axis)
     time = rest.find("T")
-    if mask is not None and time >= 0 and y.sizes["T"] == mask.sizes["T"]:
+    if mask is not None:
         there = mask._value.movedim(mask._labels.index("B"), 0)
         rows = tuple([row.index_select(time, its.nonzero()[:, 0]) for row, its in zip(rows, there, strict=True)])
     return [dlarray._made(row, None, rest or None) for row in rows]
