@@ -13,6 +13,7 @@ from ..core.declare import discrete
 from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.labels import described
 from ..machine.dtypes import Tensor
+from ..machine.questions import thread
 from .kernels import computed
 from .parameters import Parameters
 from .stepping import Rule, number_or_array, stepped
@@ -28,8 +29,8 @@ def sgdm_lanes(p: Value, g: Value, velocity: Value, momentum: Value, rate: Value
 
 def sgdm(*tensors: Tensor, count: int, learn_rate: float, momentum: float) -> tuple[Tensor, ...]:
     """Parameters, gradients and velocities in a row; new parameters and new velocities in a row."""
-    # quick way: one kernel; the plain one is below
-    found = computed(sgdm_lanes, tensors, count, momentum, learn_rate)
+    # quick way: one kernel, which a recording does not hear; the plain one is below
+    found = None if thread.recording else computed(sgdm_lanes, tensors, count, momentum, learn_rate)
     if found is not None:
         return found
     parameters = tensors[:count]
