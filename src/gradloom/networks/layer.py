@@ -124,12 +124,13 @@ def _explain_calls(cls: type[Layer]) -> None:
         return  # the user's own
     made.__code__ = made.__code__.replace(co_filename=f"{WRITTEN}{cls.__name__}>")  # no line of the user's
     parameters = dict(list(inspect.signature(made).parameters.items())[1:])
+    by_position = [name for name, its in parameters.items() if its.kind is not its.KEYWORD_ONLY]
 
     @functools.wraps(made)
     def init(self: Layer, *args: Any, **kwargs: Any) -> None:
         args, kwargs = _plain(args), {name: _plain(value) for name, value in kwargs.items()}
-        if cls.__module__.startswith(_HERE):
-            _refuse_types(cls, {**dict(zip(parameters, args, strict=False)), **kwargs})
+        if cls.__module__.startswith(_HERE) and len(args) <= len(by_position):
+            _refuse_types(cls, {**dict(zip(by_position, args, strict=False)), **kwargs})
         try:
             made(self, *args, **kwargs)
         except TypeError as error:

@@ -35,6 +35,7 @@ BY_NAME: dict[str, Callable[..., Any]] = {
     "huber": huber, "l1loss": l1loss, "l2loss": l2loss,
 }
 CLASSIFIES = ("crossentropy", "index-crossentropy")  # binary crossentropy compares numbers, one for each class
+COMPARES = tuple(name for name in BY_NAME if "crossentropy" not in name)  # numbers with numbers
 LEAST_SQUARES = {"mse": 0.5, "mean-squared-error": 0.5, "l2loss": 1.0}  # {name: factor of the square}
 
 
@@ -101,5 +102,5 @@ def observations_of(y: Any) -> int:
     return int(y._value.shape[labels.index("B")]) if labels is not None and "B" in labels else 1
 
 
-__all__ = ["BY_NAME", "CLASSIFIES", "LEAST_SQUARES", "Loss", "loss_of", "masking",
+__all__ = ["BY_NAME", "CLASSIFIES", "COMPARES", "LEAST_SQUARES", "Loss", "loss_of", "masking",
            "observations_of"]

@@ -92,9 +92,10 @@ def _apart(y: dlarray, mask: Any) -> list[dlarray]:
     return [dlarray._made(row, None, rest or None) for row in rows]
 
 
-def testnet(net: dlnetwork, data: Any, metrics: Any, /, *, mini_batch_size: int = 128, loss: Any = None,
+def testnet(net: dlnetwork, data: Any, /, *given: Any, mini_batch_size: int = 128, loss: Any = None,
             class_names: Any = None, input_data_formats: Any = None, target_data_formats: Any = None) -> Any:
-    """Metrics of a network over a whole data set: one number for one name, a dict for several.
+    """Metrics of a network over a whole data set: one number for one name, a dict for several. `testnet(net, data,
+    metrics)`, or `testnet(net, x, t, metrics)`.
 
     data: as for trainnet, (x, t) or a datastore. metrics: names ("accuracy", "precision", "recall", "fscore", "auc",
     "rmse", "mape", "rsquared"), "loss" with `loss=` given, or functions of outputs and targets. Precision, recall and
@@ -109,6 +110,12 @@ def testnet(net: dlnetwork, data: Any, metrics: Any, /, *, mini_batch_size: int 
 
     Source: MATLAB testnet.
     """
+    if not 1 <= len(given) <= 2:
+        raise TypeRefused(f"testnet takes a network, data and metrics, {2 + len(given)} values were given, at "
+                          f"{line_of(user_site())}; write testnet(net, (x, t), \"accuracy\")")
+    *more, metrics = given
+    if more:
+        data = (*_parts(data), *_parts(more[0]))
     asked = [metrics] if isinstance(metrics, str) or callable(metrics) else list(metrics)
     if "loss" in asked and loss is None:
         raise TypeRefused(f"testnet: the loss is asked for, and which it is is not said, at {line_of(user_site())}; "
@@ -124,6 +131,10 @@ def testnet(net: dlnetwork, data: Any, metrics: Any, /, *, mini_batch_size: int 
     if loss is None:
         del values["loss"]
     return next(iter(values.values())) if isinstance(metrics, str) or callable(metrics) else values
+
+
+def _parts(data: Any) -> tuple[Any, ...]:
+    return data if isinstance(data, tuple) else (data,)
 
 
 def _nothing(ys: Any, ts: Any, masks: Any) -> Any:
