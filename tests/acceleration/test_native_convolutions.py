@@ -65,7 +65,7 @@ def test_convolutions_that_are_loops(name, dtype):
 def test_special_values_reach_what_their_patches_reach():
     convolve, x, w, b = given("padded", torch.float64)
     x[0, 1, 2, 3], x[1, 0, 0, 0], b[2] = math.nan, math.inf, -math.inf
-    fun = lambda x, w, b: (convolve(x, w, b) * 2,)  # noqa: E731
+    fun = lambda x, w, b: (convolve(x, w, b) * 2,)
     assert_same(native(recorded(fun, x * 0 + 1, w, b * 0))(x, w, b), fun(x, w, b), 64, torch.tensor(64.0))
 
 
@@ -77,7 +77,7 @@ def test_convolutions_that_stay_torchs(other):
         assert x.numel() * 9 > PATCHES
     elif other == "channels last":
         x = x.contiguous(memory_format=torch.channels_last)
-    fun = lambda x, w: (torch.tanh(torch.convolution(x, w, None, (1, 1), (1, 1), (1, 1), other == "transposed", (0, 0), 1)) * 2 + 1,)  # noqa: E731
+    fun = lambda x, w: (torch.tanh(torch.convolution(x, w, None, (1, 1), (1, 1), (1, 1), other == "transposed", (0, 0), 1)) * 2 + 1,)
     run = native(recorded(fun, x, w))
     assert "convolution" in run.__doc__
     torch.testing.assert_close(run(x, w)[0], fun(x, w)[0], rtol=1e-13, atol=1e-13)

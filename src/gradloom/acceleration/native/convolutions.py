@@ -9,7 +9,7 @@ import torch
 
 from ..recorder import Slot, Step
 from .lanes import KINDS, NotFused
-from .places import Access, Piece, Shape, rows
+from .places import Access, Piece, Shape, between, rows
 from .products import Operand, product_of
 
 CONVOLUTIONS = {torch.convolution}
@@ -17,8 +17,8 @@ PATCHES = 1 << 16  # numbers in all patches, beyond which laying them side by si
 
 
 def convolution(step: Step, fresh: Callable[[Slot], Slot]) -> list[Piece]:
-    """A convolution, as a product with patches of x that are laid side by side. `fresh` gives slots for these, and for x
-    with zeros around it."""
+    """A convolution, as a product with patches of x that are laid side by side. `fresh` gives slots for these, and
+    for x with zeros around it."""
     if len(step.args) != 9 or step.kwargs:
         raise NotFused("options")
     x, weights, bias, stride, padding, dilation, transposed, _, groups = step.args
@@ -36,8 +36,7 @@ def convolution(step: Step, fresh: Callable[[Slot], Slot]) -> list[Piece]:
     if any(padding):
         source = _padded(source, size, padding, fresh, made)
     batch, channel, *steps = source.strides
-    side_by_side = fresh(x)
-    side_by_side.shape, side_by_side.strides, side_by_side.offset, side_by_side.whole = patches, rows(patches), 0, True
+    side_by_side = between(fresh, x, patches)
     strides = (batch, inputs * channel, channel, *[t * d for t, d in zip(steps, dilation, strict=True)],
                *[t * s for t, s in zip(steps, stride, strict=True)])
     its = source.slot
@@ -65,12 +64,12 @@ def _padded(source: Access, size: Shape, padding: Shape, fresh: Callable[[Slot],
     x, shape = source.slot, (*source.slot.shape[:2], *[n + 2 * p for n, p in zip(size, padding, strict=True)])
     if math.prod(shape) > PATCHES:
         raise NotFused("a large convolution")
-    around = fresh(x)
-    around.shape, around.strides, around.offset, around.whole = shape, rows(shape), 0, True
-    inner = sum([p * t for p, t in zip(padding, around.strides[2:], strict=True)])
-    made.append(Piece(lambda lanes, read: lanes.number(0.0, KINDS[x.dtype]), shape, Access(around, 0, around.strides), []))
-    made.append(Piece(lambda lanes, read: read(x), x.shape, Access(around, inner, around.strides), [source]))
-    return Access(around, 0, around.strides)
+    around = between(fresh, x, shape)
+    whole = Access(around, 0, rows(shape))
+    inner = sum([p * t for p, t in zip(padding, whole.strides[2:], strict=True)])
+    made.append(Piece(lambda lanes, read: lanes.number(0.0, KINDS[x.dtype]), shape, whole, []))
+    made.append(Piece(lambda lanes, read: read(x), x.shape, Access(around, inner, whole.strides), [source]))
+    return whole
 
 
 __all__ = ["CONVOLUTIONS", "convolution"]

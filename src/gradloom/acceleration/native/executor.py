@@ -30,7 +30,7 @@ _STRIDED = (torch.as_strided, Tensor.as_strided)
 
 
 # what torch's compiler makes arrays with, in half the time of torch's own function
-_empty = torch._C._dynamo.guards._empty_strided_cpu
+_empty = torch._C._dynamo.guards._empty_strided_cpu  # type: ignore[attr-defined]
 
 
 class NotNative(Exception):

@@ -13,12 +13,12 @@ from ..recorder import Slot, Step
 from .convolutions import CONVOLUTIONS, convolution
 from .exponentials import exp
 from .lanes import KINDS, SIZES, Lanes, NotFused, Value
-from .places import Access, Piece, Read, broadcast, rows
+from .places import Access, Piece, Read, between, broadcast, rows
 from .products import PRODUCTS, product
 from .rules import RULES, WRITES, found
 
 _SUMS, _MEANS = ({f for f, writes in found(name) if not writes} for name in ("sum", "mean"))
-_MULTIPLYING = {**dict.fromkeys(PRODUCTS, product), **dict.fromkeys(CONVOLUTIONS, convolution)}
+_MULTIPLYING: dict[Any, Any] = {**dict.fromkeys(PRODUCTS, product), **dict.fromkeys(CONVOLUTIONS, convolution)}
 _CASTS = {Tensor.to, Tensor.float, Tensor.double, Tensor.type}
 _SOFTMAX_SLOPES = {torch.ops.aten._softmax_backward_data: False, torch.ops.aten._log_softmax_backward_data: True}
 AGAIN = 4  # how often each number of an operand is read, for a copy of it to be worth while
@@ -69,12 +69,11 @@ def _laid_along(piece: Piece, fresh: Callable[[Slot], Slot]) -> list[Piece]:
         shape = tuple([piece.shape[k] for k in axes])
         if not piece.shape or a.strides[-1] < 2 or AGAIN * math.prod(shape) > math.prod(piece.shape):
             continue
-        source, copy = a.slot, fresh(a.slot)
-        copy.shape, copy.strides, copy.offset, copy.whole = shape, rows(shape), 0, True
+        source, copy = a.slot, between(fresh, a.slot, shape)
         strides = [0] * len(a.strides)
-        for k, t in zip(axes, copy.strides, strict=True):
+        for k, t in zip(axes, rows(shape), strict=True):
             strides[k] = t
-        made.append(Piece(lambda lanes, read, s=source: read(s), shape, Access(copy, 0, copy.strides),  # type: ignore[misc]
+        made.append(Piece(lambda lanes, read, s=source: read(s), shape, Access(copy, 0, rows(shape)),  # type: ignore[misc]
                           [a.along(axes)]))
         piece.reads[number] = Access(copy, 0, tuple(strides))
     return [*made, piece]
@@ -236,9 +235,8 @@ def _softmax_slope(step: Step, fresh: Callable[[Slot], Slot]) -> list[Piece]:
     (g, y, axis, dtype), o, logarithm = step.args, step.outputs[0], _SOFTMAX_SLOPES[step.function]
     if step.kwargs or not g.dtype is y.dtype is o.dtype is dtype:
         raise NotFused("options")
-    axis, total = axis % len(g.shape), fresh(g)
-    total.shape = tuple([1 if k == axis else n for k, n in enumerate(g.shape)])
-    total.strides, total.offset, total.whole = rows(total.shape), 0, True
+    axis = axis % len(g.shape)
+    total = between(fresh, g, tuple([1 if k == axis else n for k, n in enumerate(g.shape)]))
 
     def summed(lanes: Lanes, read: Read) -> Value:
         return read(g) if logarithm else read(g) * read(y)

@@ -12,7 +12,7 @@ import torch
 from ...machine.dtypes import Tensor
 from ..recorder import Slot, Step
 from .lanes import KINDS, Lanes, NotFused, Value
-from .places import Access, Piece, Read, rows
+from .places import Access, Piece, Read, between, rows
 
 _LINEAR = {torch._C._nn.linear, getattr(torch.ops.mkldnn, "_linear_pointwise", None)} - {None}  # x w' + bias
 PRODUCTS = {torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.mm, Tensor.mm, torch.mv, Tensor.mv, torch.dot,
@@ -63,6 +63,7 @@ def product(step: Step, fresh: Callable[[Slot], Slot]) -> list[Piece]:
 def product_of(left: Operand, right: Operand, target: Operand, sizes: Sizes,
                fresh: Callable[[Slot], Slot]) -> list[Piece]:
     """The product of two operands whose axes have these sizes."""
+
     def numbers(axes: Sequence[str]) -> int:
         return math.prod([sizes[k] for k in axes])
 
@@ -109,10 +110,10 @@ def product_of(left: Operand, right: Operand, target: Operand, sizes: Sizes,
 def _laid_out(given: Operand, order: Sequence[str], sizes: Sizes,
               fresh: Callable[[Slot], Slot]) -> tuple[Piece, Operand]:
     """A copy whose axes lie in this order."""
-    source, made = given.slot, fresh(given.slot)
+    source = given.slot
     order = [k for k in order if k in given.strides]
     shape = tuple([sizes[k] for k in order])
-    made.shape, made.strides, made.offset, made.whole = shape, rows(shape), 0, True
+    made = between(fresh, source, shape)
     reads = Access(source, source.offset, tuple([given.strides[k] for k in order]))
     copy = Piece(lambda lanes, read: read(source), shape, Access(made, 0, rows(shape)), [reads])
     return copy, Operand(made, dict(zip(order, rows(shape), strict=True)))
