@@ -10,20 +10,13 @@ import pytest
 import scipy.integrate
 import scipy.optimize
 import torch
+from executor_cases import nothing_compiled  # noqa: F401
 from helpers import stream
 
 import gradloom as gl
-from gradloom.acceleration import beside
 
 rng = stream(21)
-
-
-@pytest.fixture(autouse=True)
-def nothing_compiled(monkeypatch):
-    """Calls are replayed: what would be compiled beside them is seldom ready before a test ends, and takes half of its time."""
-    monkeypatch.setattr(beside, "available", lambda: False)
-
-
+pytestmark = pytest.mark.usefixtures("nothing_compiled")
 MATRIX = rng.normal(size=(5, 5))
 TRACED_MATRIX = gl.dlarray(MATRIX)
 WORDS = ("value_and_gradient", "jacobian", "hessian", "sparse_jacobian", "sparse_hessian")
