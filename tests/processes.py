@@ -68,13 +68,12 @@ def _run(program, args, environment, said):
     torch.set_num_threads(1)
     name, text = ("<string>", program) if isinstance(program, str) else (str(program), Path(program).read_text())
     sys.argv = ["-c" if isinstance(program, str) else name, *args]
-    code = 0
     try:
         exec(compile(text, name, "exec"), {"__name__": "__main__", "__file__": name})
     except SystemExit:
         raise
     except BaseException:
         sys.excepthook(*sys.exc_info())
-        code = 1
-    atexit._run_exitfuncs()
-    sys.exit(code)
+        sys.exit(1)
+    finally:
+        atexit._run_exitfuncs()

@@ -6,9 +6,11 @@ import math
 import threading
 
 import numpy as np
+import pytest
 import torch
 
 import gradloom as gl
+from gradloom.acceleration import beside
 from gradloom.acceleration.program import Program
 from gradloom.acceleration.recorder import Recorder
 from gradloom.machine.modes import under
@@ -16,6 +18,12 @@ from gradloom.machine.modes import under
 NN = torch._C._nn
 aten = torch.ops.aten
 TYPES = (torch.float32, torch.float64)
+
+
+@pytest.fixture
+def nothing_compiled(monkeypatch):
+    """Calls are replayed: what would be compiled beside them is seldom ready before a test ends, and takes half of its time."""
+    monkeypatch.setattr(beside, "available", lambda: False)
 
 
 def recorded(fun, *xs):

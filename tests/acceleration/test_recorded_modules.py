@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from executor_cases import nothing_compiled  # noqa: F401
 from helpers import seed_torch, stream
 from torch import nn
 
@@ -14,6 +15,7 @@ import gradloom as gl
 from gradloom.interop.torch import from_torch
 
 rng = stream(5)
+pytestmark = pytest.mark.usefixtures("nothing_compiled")
 CALLS = 8
 SCALE, SETTINGS, SEEN = 2.0, {"shift": 0.5}, []
 

@@ -10,11 +10,13 @@ import pytest
 import scipy.integrate
 import scipy.optimize
 import torch
+from executor_cases import nothing_compiled  # noqa: F401
 from helpers import stream
 
 import gradloom as gl
 
 rng = stream(21)
+pytestmark = pytest.mark.usefixtures("nothing_compiled")
 MATRIX = rng.normal(size=(5, 5))
 TRACED_MATRIX = gl.dlarray(MATRIX)
 WORDS = ("value_and_gradient", "jacobian", "hessian", "sparse_jacobian", "sparse_hessian")

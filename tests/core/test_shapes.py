@@ -1,11 +1,10 @@
 """Shapes and types of operations on arrays without data, against torch's own; and what they spare a process."""
 
 import itertools
-import subprocess
-import sys
 
 import pytest
 import torch
+from processes import run_forked
 
 from gradloom.machine.shapes import Shapes
 
@@ -123,6 +122,7 @@ for name, use in uses.items():
 
 def test_first_uses_import_no_compiler():
     """Derivatives of every order through several functions, in a process of their own; the first line with a module is the guilty one."""
-    done = subprocess.run([sys.executable, "-c", FIRST_USES], capture_output=True, text=True, check=True)
-    assert done.stdout.split("\n") == ["tanh", "relu", "softplus", "softmax", "elu", "structured Jacobian", "convolution", "largest",
+    code, said = run_forked(FIRST_USES)
+    assert code == 0, said
+    assert said.split("\n") == ["tanh", "relu", "softplus", "softmax", "elu", "structured Jacobian", "convolution", "largest",
                                        "exponential of a matrix", ""]

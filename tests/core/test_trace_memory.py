@@ -12,6 +12,7 @@ import weakref
 import numpy as np
 import pytest
 import torch
+from processes import run_forked
 
 import gradloom as gl
 from gradloom.core.trace import Node, Trace, ancestors, current_trace
@@ -251,6 +252,11 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) // 10)
 """
 
 
+def plain_environment():
+    """Without words about memory."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_", "GRADLOOM_"))}
+
+
 GLIBC = pytest.mark.skipif(not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc",
                            reason="it is glibc that is asked to keep memory")
 
@@ -258,9 +264,12 @@ GLIBC = pytest.mark.skipif(not sys.platform.startswith("linux") or platform.libc
 @GLIBC
 def test_memory_that_arrays_gave_back_is_used_again():
     def faults(*words, **changed):
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_", "GRADLOOM_"))} | changed
-        done = subprocess.run([sys.executable, "-c", CALLS, *words], env=environment, capture_output=True, text=True, check=True)
-        kept, count = done.stdout.split()
+        environment = plain_environment() | changed
+        if any(name.startswith("MALLOC_") for name in changed):  # which is read when a process begins
+            said = subprocess.run([sys.executable, "-c", CALLS, *words], env=environment, capture_output=True, text=True, check=True).stdout
+        else:
+            said = run_forked(CALLS, *words, environment=environment)[1]
+        kept, count = said.split()
         return kept == "True", int(count)
 
     kept, count = faults("keep")
@@ -288,8 +297,7 @@ before = len(asked)
 gradloom.keep_memory()
 print(before, len(asked))
 """
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_", "GRADLOOM_"))}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", program], env=plain_environment(), capture_output=True, text=True, check=True)
     before, after = map(int, done.stdout.split())
     assert before == 0 < after
 
@@ -328,10 +336,10 @@ for case in ((True, False), (True, True), (False, False)):  # each in a process 
 
 @GLIBC
 def test_a_history_of_losses_keeps_the_losses_alone():
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_", "GRADLOOM_"))}
-    done = subprocess.run([sys.executable, "-c", HISTORY], env=environment, capture_output=True, text=True, check=True)
-    grown = [float(line) for line in done.stdout.split()]
-    assert len(grown) == 3, done.stderr
+    code, said = run_forked(HISTORY, environment=plain_environment())
+    assert code == 0, said
+    grown = [float(line) for line in said.split()]
+    assert len(grown) == 3, said
     assert max(grown) < 20, grown  # MB; 160 where each loss keeps an array's room
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -48,7 +49,7 @@ class Case:
         options = ", ".join(f"{k}={v!r:.40}" for k, v in self.params.items())
         return f"{self.operation.name}({', '.join(shown)}; {options})"
 
-    @property
+    @cached_property
     def variables(self) -> list[int]:
         """Which inputs carry a derivative."""
         return [k for k, x in enumerate(self.inputs) if is_variable(x) and k not in self.constants]
