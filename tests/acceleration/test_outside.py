@@ -392,10 +392,13 @@ def test_what_was_written_before_an_error_is_written():
         assert x[0] == 4.0
 
 
-@pytest.mark.parametrize("kind", ["folder without __init__", "made at run time"])
-def test_modules_without_a_file_are_the_users(kind, tmp_path, monkeypatch):
-    """What such a module holds is compared on each call, as it is for a module that has one."""
-    text, name = "rate = 1.0\nbox = [1.0]\ndef scaled(x):\n    return x * rate * box[0]\n", f"advised_{kind[:4]}"
+@pytest.mark.parametrize("kind", ["folder without __init__", "made at run time", "called as one of Python's"])
+def test_modules_that_are_the_users(kind, tmp_path, monkeypatch):
+    """What a module holds is compared on each call, whether it has a file and whatever it is called."""
+    text = "rate = 1.0\nbox = [1.0]\ndef scaled(x):\n    return x * rate * box[0]\n"
+    name = "this" if kind == "called as one of Python's" else f"advised_{kind[:4]}"
+    monkeypatch.setitem(sys.modules, name, None)  # taken away when the test ends
+    del sys.modules[name]
     if kind == "made at run time":
         module = package = types.ModuleType(name)
         monkeypatch.setitem(sys.modules, name, module)
@@ -404,6 +407,8 @@ def test_modules_without_a_file_are_the_users(kind, tmp_path, monkeypatch):
     else:
         (tmp_path / name).mkdir()
         (tmp_path / name / "part.py").write_text(text)
+        if name == "this":
+            (tmp_path / name / "__init__.py").touch()
         monkeypatch.syspath_prepend(str(tmp_path))
         module = importlib.import_module(f"{name}.part")
         package = sys.modules[name]

@@ -95,3 +95,16 @@ def test_covariances():
 def test_a_shape_without_a_known_derivative_is_refused():
     with pytest.raises(gl.TypeRefused, match="gammainc has no derivative in a"):
         gl.dlfeval(lambda a: gl.dlgradient(gl.sum(stats.gamma.cdf(POSITIVE, a)), a), gl.dlarray(A))
+
+
+@pytest.mark.parametrize(("family", "shapes"), [("norm", ()), ("t", (1e7,)), ("gamma", (2.0,)), ("chi2", (4.0,)), ("beta", (2.0, 3.0))])
+@pytest.mark.parametrize("function", ["sf", "logcdf"])
+def test_what_is_missing_to_one(family, shapes, function):
+    """Near 1 a probability says nothing of what is missing: that is not a difference."""
+    x = np.array([1 - 1e-7, 1 - 1e-5]) if family == "beta" else np.array([9.0, 40.0, 300.0])
+    ours = getattr(getattr(stats, family), function)
+    np.testing.assert_allclose(ours(gl.dlarray(x), *shapes), getattr(getattr(scipy_stats, family), function)(x, *shapes), rtol=1e-8)
+    slope = gl.dlfeval(lambda x: gl.dlgradient(gl.sum(ours(x, *shapes)), x), gl.dlarray(x))
+    theirs = getattr(scipy_stats, family)
+    expected = theirs.pdf(x, *shapes) / theirs.cdf(x, *shapes) if function == "logcdf" else -theirs.pdf(x, *shapes)
+    np.testing.assert_allclose(slope, expected, rtol=1e-6)

@@ -58,6 +58,9 @@ def test_a_multilinear_operation():
     assert gl.check_derivatives(mixed, X, w, order=2).ok
     J = gl.dlfeval(lambda x, w: gl.dljacobian(mixed(x, w), w), X, w)
     np.testing.assert_allclose(J.matrix(), np.einsum("ni,op->noip", X, np.eye(4)).reshape(8, 12))
+    single = gl.dlarray(X, dtype="float32")
+    assert mixed(single, np.ones((3, 4))).dtype is torch.float64 and mixed(single, gl.ones((3, 4), dtype="float32")).dtype is torch.float32
+    assert gl.dlfeval(lambda x: gl.dlgradient(gl.sum(mixed(x, np.ones((3, 4)))), x), single).dtype is torch.float32
     with pytest.raises(gl.TypeRefused, match="inputs x and transposes for w"):
         gl.multilinear("half_mixed", lambda x, *, w: x, transposes={"w": lambda y_bar: y_bar})
     with pytest.raises(gl.TypeRefused, match="labels='z' is none of its inputs"):
@@ -206,6 +209,16 @@ def test_which_gradients_are_wanted():
     g = gl.dlfeval(lambda a: gl.dlgradient(gl.sum(f(a, b)[0]), a), a)
     assert f.wanted == (True, False)
     np.testing.assert_array_equal(g, b)
+
+    class Plain(Product):  # what it states of a number that is a constant is not looked at, whatever its shape
+        def backward(self, y_bar, z_bar, inputs):
+            a, b = inputs
+            return y_bar * b + z_bar * gl.cos(a), a * y_bar
+
+    scaled = Plain()
+    for word in (lambda y, a: gl.dlgradient(gl.sum(y), a), lambda y, a: gl.dlgradient(gl.sum(y), a, enable_higher_derivatives=True), lambda y, a: gl.jvp(y, a, gl.ones(2)),
+                 lambda y, a: gl.dljacobian(y, a) @ np.ones(2)):
+        assert gl.dlfeval(lambda a, word=word: word(scaled(a, 2.5)[0], a), a).tolist() == [2.5, 2.5]
 
 
 def test_one_output_of_two():

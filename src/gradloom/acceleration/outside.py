@@ -335,10 +335,11 @@ def _contents(cell: Any) -> Any:
 
 
 def _library_module(module: Any) -> bool:
-    name = getattr(module, "__name__", "") or ""
-    if name.partition(".")[0] in _LIBRARIES or name.partition(".")[0] in sys.stdlib_module_names:
+    """By where its file lies: the user may have a folder that is called as a module of Python's is."""
+    first = (getattr(module, "__name__", "") or "").partition(".")[0]
+    if first in _LIBRARIES:
         return True
-    root = sys.modules.get(name.partition(".")[0])
+    root = sys.modules.get(first)
     if root is not None and root is not module and _library_module(root):
         return True
     origin = getattr(getattr(module, "__spec__", None), "origin", None)
@@ -349,11 +350,10 @@ def _library_module(module: Any) -> bool:
 
 @remembered(1024)
 def _library_named(name: str) -> bool:
-    root = name.partition(".")[0]
-    if root in _LIBRARIES or root in sys.stdlib_module_names and root != "__main__":
-        return True
-    module = sys.modules.get(name)
-    return module is not None and _library_module(module)
+    root, module = name.partition(".")[0], sys.modules.get(name)
+    if module is None:
+        return root in _LIBRARIES or root in sys.stdlib_module_names and root != "__main__"
+    return _library_module(module)
 
 
 def from_library(x: Any) -> bool:

@@ -28,11 +28,11 @@ HALF_LOG_2PI = math.log(2 * math.pi) / 2
 class _Family:
     """A family of distributions on an interval, with a location and a scale after its own parameters."""
 
-    def __init__(self, shapes: int, logpdf: Callable[..., Any], cdf: Callable[..., Any], *, sf: Any = None,
+    def __init__(self, shapes: int, logpdf: Callable[..., Any], cdf: Callable[..., Any], *, sf: Callable[..., Any],
                  logcdf: Any = None, between: tuple[float, float] = (-math.inf, math.inf)):
         self._shapes, self._logpdf, self._cdf, self._between = shapes, logpdf, cdf, between
-        self._sf = sf or (lambda *z: 1 - cdf(*z))
-        self._logcdf = logcdf or (lambda *z: gl.log(cdf(*z)))
+        self._sf = sf
+        self._logcdf = logcdf or (lambda *z: _log_of(cdf(*z), self._sf(*z)))
 
     def _standard(self, x: Any, args: tuple[Any, ...], loc: Any, scale: Any) -> tuple[Any, tuple[Any, ...], Any]:
         """(x - loc) / scale, the parameters of the family, and the scale."""
@@ -81,25 +81,23 @@ class _Normal(_Family):
     def logsf(self, x: Any, *args: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
         """The logarithm of the probability of more than x."""
         z, _, _ = self._standard(x, args, loc, scale)
-        return _log_ndtr(-z)
+        return special.log_ndtr(-z)
+
+
+def _log_of(p: Any, rest: Any) -> Any:
+    """The logarithm of a probability, near 1 from what is missing."""
+    return gl.where(gl.greater(p, 0.5), gl.log1p(-rest), gl.log(p))
 
 
 def _ndtr(z: Any) -> Any:
     return gl.erfc(z * -0.5 ** 0.5) / 2
 
 
-def _log_ndtr(z: Any) -> Any:
-    """Far to the left by the scaled function, which does not underflow."""
-    left = gl.less(z, -1.0)
-    near, far = gl.where(left, 0.0, z), gl.where(left, z, -1.0)
-    return gl.where(left, gl.log(gl.erfcx(far * -0.5 ** 0.5) / 2) - gl.square(far) / 2, gl.log(_ndtr(near)))
-
-
 def _log_gamma_density(a: Any, z: Any) -> Any:
     return gl.xlogy(array(a) - 1, z) - z - gl.gammaln(array(a))
 
 
-norm = _Normal(0, lambda z: -gl.square(z) / 2 - HALF_LOG_2PI, _ndtr, sf=lambda z: _ndtr(-z), logcdf=_log_ndtr)
+norm = _Normal(0, lambda z: -gl.square(z) / 2 - HALF_LOG_2PI, _ndtr, sf=lambda z: _ndtr(-z), logcdf=special.log_ndtr)
 t = _Family(1, special.log_t_density, lambda v, z: special.stdtr(array(v), z),
             sf=lambda v, z: special.stdtr(array(v), -z))
 gamma = _Family(1, _log_gamma_density, lambda a, z: special.gammainc(array(a), z),
@@ -109,7 +107,8 @@ chi2 = _Family(1, lambda v, z: _log_gamma_density(array(v) / 2, z / 2) - math.lo
                sf=lambda v, z: special.gammaincc(array(v) / 2, z / 2), between=(0.0, math.inf))
 beta = _Family(2, lambda a, b, z: (gl.xlogy(array(a) - 1, z) + special.xlog1py(array(b) - 1, -z)
                                    - special.betaln(array(a), array(b))),
-               lambda a, b, z: special.betainc(array(a), array(b), z), between=(0.0, 1.0))
+               lambda a, b, z: special.betainc(array(a), array(b), z),
+               sf=lambda a, b, z: special.betaincc(array(a), array(b), z), between=(0.0, 1.0))
 
 
 class poisson:

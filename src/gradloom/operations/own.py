@@ -22,6 +22,7 @@ from ..core.operation import Operation
 from ..core.tables import OPERATIONS
 from ..machine.dtypes import NUMBER_TYPES, Tensor
 from ..vocabulary.misspelled import nearest
+from .matrices.contraction import promoted_arrays
 from .movement.axes import array
 from .neural.softmax import floating
 
@@ -259,6 +260,8 @@ def _with_parameters(operation: Any, parameters: dict[str, Any], label_rule: Any
             inputs, labels = broadcast_operands(operation, args)
             return operation.apply([floating(x) if hasattr(x, "dtype") else x for x in inputs], params, labels)
         inputs = [None if x is None else array(x) for x in args]
+        if operation.kind == "multilinear":
+            inputs = promoted_arrays(*inputs)
         plain = [dlarray._made(x._value, x._node, None) if type(x) is dlarray else x for x in inputs]
         y = operation.apply(plain, params)
         labels = label_rule(inputs)

@@ -15,7 +15,7 @@ import torch
 from ...blocks import action
 from ...blocks.block import Block
 from ...core.array import dlarray
-from ...core.errors import ShapeError, TraceError, user_site
+from ...core.errors import ShapeError, TraceError, line_of, user_site
 from ...core.labels import described
 from ...core.operation import NO_PARAMS, Operation, item
 from ...core.trace import Node, different_traces, live, walking
@@ -66,13 +66,15 @@ class OwnBackward:
         """Cotangents of the inputs in their shapes, dlarrays; marked where they cannot be differentiated as asked."""
         n = len(self.labels)
         if not recorded:
-            return self._fitted(walking(self.backward, *self._handles(values, y_bars), wanted, False, walk=False))
+            bars = walking(self.backward, *self._handles(values, y_bars), wanted, False, walk=False)
+            return self._fitted(bars, wanted)
         trace, constants = node.trace, [_constant(v) for v in (*values[:n], values[n])]
         seeds = [y_bar if live(y_bar._node) is not None else
                  dlarray._made(y_bar._value, Node(VARIABLE, trace, (), [y_bar._value], {}, y_bar._value, node.site))
                  for y_bar in y_bars]
         try:
-            bars = self._fitted(walking(self.backward, *self._handles(values, seeds), wanted, True, walk=False))
+            bars = walking(self.backward, *self._handles(values, seeds), wanted, True, walk=False)
+            bars = self._fitted(bars, wanted)
             if all(bar is None or live(bar._node) is not None or not decided(bar._value.any()) for bar in bars):
                 return bars  # an array without a trace has lost it: a cotangent depends on y_bar
         except TraceError:
@@ -90,10 +92,12 @@ class OwnBackward:
                       for v, its in zip(arrays, labels, strict=True)]  # type: ignore
                      for arrays, labels in ((values[:n], self.labels), (ys, self.y_labels), (y_bars, self.y_labels)))
 
-    def _fitted(self, bars: Any) -> list[Any]:
-        return [None if bar is None else self._in_shape(bar, name, shape, labels)
-                for bar, name, shape, labels in zip(self._counted(bars, self.names), self.names, self.shapes,
-                                                    self.labels, strict=True)]
+    def _fitted(self, bars: Any, wanted: Sequence[bool]) -> list[Any]:
+        """Those of the inputs, in their shapes. What is stated of a number that is a constant is not looked at: it was
+        broadcast, and nobody adds up for nothing."""
+        return [None if bar is None or not want and not shape else self._in_shape(bar, name, shape, labels)
+                for bar, want, name, shape, labels in zip(self._counted(bars, self.names), wanted, self.names,
+                                                          self.shapes, self.labels, strict=True)]
 
     def _counted(self, bars: Any, names: Sequence[str]) -> list[Any]:
         """What backward returned, one for each name."""
@@ -101,7 +105,7 @@ class OwnBackward:
         if len(bars) != len(names):
             raise ShapeError(
                 f"{self.word} returned {len(bars)} cotangents, the {self.kind} has {len(names)} "
-                f"({', '.join(names)}); return one for each, None where it is zero")
+                f"({', '.join(names)}), at {line_of(user_site())}; return one for each, None where it is zero")
         return bars
 
     kind = "function"
@@ -113,7 +117,7 @@ class OwnBackward:
             bar = permute_dims(bar, labels)
         if bar.shape != shape:
             raise ShapeError(f"{self.word}: the cotangent of {name} is {described(bar.shape, bar._labels)}, "
-                             f"{name} is {described(shape, labels)}; they must be the same")
+                             f"{name} is {described(shape, labels)}, at {line_of(user_site())}; they must be the same")
         return dlarray._made(bar._value, bar._node, None)
 
 

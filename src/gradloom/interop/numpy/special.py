@@ -124,7 +124,9 @@ def _whole(n: Any) -> Any:
     return float(math.trunc(n)) if type(n) in NUMBER_TYPES else gl.trunc(n)
 
 
-def _log_ndtr(x: Any) -> Any:
+def log_ndtr(x: Any) -> Any:
+    """The logarithm of the normal distribution function: far to the left by the scaled function, which does not
+    underflow, on the right from what is missing to 1."""
     left = gl.less(x, -1.0)
     far, near = gl.where(left, x, -1.0), gl.where(left, -1.0, x)
     return gl.where(left, gl.log(gl.erfcx(far * -math.sqrt(0.5)) / 2) - far * far / 2,
@@ -194,7 +196,7 @@ UFUNCS: dict[str, Callable[..., Any]] = {
     "expit": gl.sigmoid, "psi": gl.digamma, "cbrt": cbrt, "beta": beta,
     "logit": lambda p: gl.log(p) - gl.log1p(-p), "log_expit": lambda x: -gl.softplus(-x),
     "ndtr": lambda x: gl.erfc(x * -0.5 ** 0.5) / 2, "ndtri": lambda p: gl.erfcinv(p * 2) * -math.sqrt(2),
-    "log_ndtr": _log_ndtr, "exp10": lambda x: gl.power(10.0, x),
+    "log_ndtr": log_ndtr, "exp10": lambda x: gl.power(10.0, x),
     "entr": _entr, "rel_entr": _rel_entr, "kl_div": lambda a, b: _rel_entr(a, b) - a + b,
     "huber": _huber, "pseudo_huber": _pseudo_huber,
     "boxcox": boxcox, "boxcox1p": boxcox1p,
