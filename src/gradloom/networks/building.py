@@ -13,6 +13,7 @@ from ..machine.dtypes import COMPLEX_OF, differentiable
 from ..vocabulary.misspelled import nearest
 from .backward import parted
 from .body import WithBody
+from .fitting import check_given
 from .graph import Graph, Node, Source, ill_formed
 from .layer import LEARNABLE, STATE, Layer, copied, written
 from .layout import Layout, layout_of
@@ -347,16 +348,18 @@ def initialized(layer: Layer, name: str, inputs: tuple[Any, ...] | None, dtype: 
     """The layer with its unset parameters filled, all of them dlarrays in the network's type; those of a layer that is
     `kept` stay as they are."""
     given = {f: getattr(layer, f) for f in layer.roles if getattr(layer, f) is not None}
+    layouts = [layout_of(x) for x in inputs or ()]
+    if inputs is not None and not kept:
+        check_given(layer, name, layouts, assignable(layer))
     made = copied(layer, {"name": name}, (*layer.roles, *assignable(layer)))
     if inputs is not None and needs_size(layer):
         try:
-            made.initialize(*[layout_of(x) for x in inputs])
+            made.initialize(*layouts)
         except Exception as error:
-            error.add_note(
-                f"while initialising the layer {name!r}, {layer!r}, for {', '.join(str(layout_of(x)) for x in inputs)}")
+            error.add_note(f"while initialising the layer {name!r}, {layer!r}, for {', '.join(map(str, layouts))}")
             raise
-    fields = {f: getattr(made, f) for f in layer.roles} | given
-    fields = {f: v if v is None or kept and f in given else parameter(v, name, f, dtype) for f, v in fields.items()}
+    fields = {f: v if v is None or kept and f in given else parameter(v, name, f, dtype)
+              for f, v in ({f: getattr(made, f) for f in layer.roles} | given).items()}
     return copied(in_type(copied(made, fields), dtype, kept), {}, ())
 
 
@@ -383,9 +386,7 @@ def outputs_of(layer: Layer, name: str, inputs: tuple[Any, ...]) -> tuple[Any, .
         y = copied(layer, {}, (*states, *assignable(layer))).predict(*inputs)
     except Exception as error:
         seen = ", ".join(str(layout_of(x)) for x in inputs)
-        error.add_note(
-            f"in the layer {name!r}, {layer!r}, run on zeros ({seen}) to find its output's size, at "
-            f"{line_of(user_site())}")
+        error.add_note(f"in the layer {name!r}, {layer!r}, run on zeros ({seen}) to find its output's size{_here()}")
         raise
     if hasattr(layer, "backward"):
         y, _ = parted(layer, y)
