@@ -76,8 +76,8 @@ def gradloom_partials():
 
     def loss(parameters, xt):
         u = network(xt, parameters, gl.tanh)
-        u_x, u_t, u_xx = gl.partials(u, xt, ["x", "t", "xx"], 1, names="xt")
-        value = gl.mean((u_t + u * u_x - NU * u_xx) ** 2)
+        u_x, heat = gl.partials(u, xt, ["x", {"t": 1, "xx": -NU}], 1, names="xt")
+        value = gl.mean((heat + u * u_x) ** 2)
         return value, gl.dlgradient(value, parameters)
 
     function = gl.dlaccelerate(loss)

@@ -15,6 +15,7 @@ from gradloom.core.tables import PUBLIC
 
 RNG = stream(14)
 ASKED = [(0,), (1,), (0, 0), (0, 1), (1, 1), (0, 0, 1)]
+SUM = {(1,): 0.5, (0, 0): 1, (1, 0): -2, (1, 1): np.float64(3)}
 
 
 def normal(*shape):
@@ -79,9 +80,12 @@ def test_every_operation_to_third_order(operation):
             if not isinstance(value, dlarray):
                 return None
             plain = gl.partials(value, c, ASKED, 0, enable_higher_derivatives=False)
-            return plain, gl.partials(value, c, ASKED, 0), nested(value, c, ASKED, lambda g, k: g[k])
+            summed = gl.partials(value, c, SUM, 0), gl.partials(value, c, [(1,), SUM], 0, enable_higher_derivatives=False)[1]
+            return plain, gl.partials(value, c, ASKED, 0), nested(value, c, ASKED, lambda g, k: g[k]), summed
 
         ways = gl.dlfeval(both, dlarray([0.0, 0.0]))
+        for way in ways[3] if ways else ():
+            close(way, sum([factor * np.asarray(ways[2][ASKED.index(tuple(sorted(word)))]) for word, factor in SUM.items()]), f"{case}: a sum", 1e-9)
         for way in ways[:2] if ways else ():
             for word, a, b in zip(ASKED, way, ways[2], strict=True):
                 close(a, b, f"{case}: {word}", 1e-9)
@@ -147,28 +151,32 @@ def test_the_loss_of_burgers_and_its_gradient():
     weights = [p for a, b in itertools.pairwise(widths) for p in (normal(a, b), normal(b))]
     x = normal(7, 2)
 
-    def loss(weights, x, ahead):
+    def loss(weights, x, way):
         u = x
         for k in range(0, 4, 2):
             u = gl.tanh(u @ weights[k] + weights[k + 1])
         u = u @ weights[4] + weights[5]
-        if ahead:
-            u_x, u_t, u_xx = gl.partials(u, x, ["x", "t", "xx"], 1, names="xt")
+        if way == "summed":
+            u_x, heat = gl.partials(u, x, ["x", {"t": 1, "xx": -0.01 / np.pi}], 1, names="xt")
         else:
-            u_x, u_t, u_xx = nested(u, x, [(0,), (1,), (0, 0)], lambda g, k: g[:, k:k + 1])
-        value = gl.mean((u_t + u * u_x - 0.01 / np.pi * u_xx) ** 2)
+            u_x, u_t, u_xx = (gl.partials(u, x, ["x", "t", "xx"], 1, names="xt") if way == "ahead"
+                              else nested(u, x, [(0,), (1,), (0, 0)], lambda g, k: g[:, k:k + 1]))
+            heat = u_t - 0.01 / np.pi * u_xx
+        value = gl.mean((heat + u * u_x) ** 2)
         return value, gl.dlgradient(value, weights)
 
-    (value, found), (other, expected) = (gl.dlfeval(loss, weights, x, ahead) for ahead in (True, False))
-    close(value, other, "the loss")
-    for a, b in zip(found, expected, strict=True):
-        close(a, b, "its gradient")
-    accelerated = gl.dlaccelerate(lambda w, x: gl.dlfeval(loss, w, x, True))
-    for _ in range(5):
-        again, gradient = accelerated(weights, x)
-        close(again, value, "accelerated")
-        for a, b in zip(gradient, found, strict=True):
-            close(a, b, "accelerated gradient")
+    other, expected = gl.dlfeval(loss, weights, x, "nested")
+    for way in ("ahead", "summed"):
+        value, found = gl.dlfeval(loss, weights, x, way)
+        close(value, other, "the loss")
+        for a, b in zip(found, expected, strict=True):
+            close(a, b, "its gradient")
+        accelerated = gl.dlaccelerate(lambda w, x, way=way: gl.dlfeval(loss, w, x, way))
+        for _ in range(5):
+            again, gradient = accelerated(weights, x)
+            close(again, value, "accelerated")
+            for a, b in zip(gradient, found, strict=True):
+                close(a, b, "accelerated gradient")
 
 
 def test_equal_eigenvalues():
@@ -195,11 +203,11 @@ def test_only_what_is_needed_is_carried(monkeypatch):
     monkeypatch.setattr(jets, "linear_part", lambda *args: seen.append(args[0].operation.name) or original(*args))
     w, x = normal(3, 2), dlarray(RNG.standard_normal((2, 4)), "CB")
     counts = []
-    for asked in (["xx"], ["x", "t", "xx"], ["x"]):
+    for asked in (["xx"], ["x", "t", "xx"], ["x"], ["x", {"t": 1, "xx": -2}]):
         seen.clear()
         gl.dlfeval(lambda x, asked=asked: gl.partials(gl.tanh(gl.fullyconnect(gl.tanh(gl.fullyconnect(x, w)), gl.ones((3, 3)))), x, asked, names="xt"), x)
         counts.append(sum(name == "tanh" for name in seen))
-    assert counts == [2, 5, 2]
+    assert counts == [2, 5, 2, 4]  # a sum is carried as one
 
 
 # ----- the word ------------------------------------------------------------------------------------------------------------
@@ -224,6 +232,20 @@ def test_names_and_positions():
     assert none == () and gl.dims(single) == "CB"
 
 
+def test_sums_of_derivatives():
+    """Alone and beside others, of the third order too, of the first alone, of the same word twice, with zeros, of nothing."""
+    x = dlarray([[1.0, 2.0], [3.0, 4.0]], "CB")
+
+    def run(x):
+        u = x[0:1] ** 3 * x[1:2]
+        return (gl.partials(u, x, {"xt": 1, "tx": 1, "x": -1}, names="xt"), *gl.partials(u, x, [{"xxt": 2, "t": 1}, "x", {"x": 1, "t": 2}], names="xt"),
+                gl.partials(u, x, {"xx": 0, "tt": 0.0}, names="xt"), gl.partials(u, x, {}, names="xt"), gl.partials(x[0:1], x, {0: 2, (1, 1): 5}))
+
+    for a, b in zip(gl.dlfeval(run, x), ([-3.0, -24.0], [13.0, 32.0], [9.0, 48.0], [11.0, 64.0], [0, 0], [0, 0], [2, 2]), strict=True):
+        close(a, [b], "a sum")
+        assert gl.dims(a) == "CB"
+
+
 def test_what_is_refused():
     x = dlarray([[1.0, 2.0], [3.0, 4.0]], "CB")
 
@@ -234,6 +256,9 @@ def test_what_is_refused():
     refused(ValueError, "'xy' is no derivative by the coordinates 'x', 't'", lambda x: gl.partials(x[0:1], x, ["xy"], names="xt"))
     refused(ValueError, "'' is no derivative", lambda x: gl.partials(x[0:1], x, [""], names="xt"))
     refused(ValueError, "is no derivative by the coordinates 0, 1", lambda x: gl.partials(x[0:1], x, [(0, 2)]))
+    refused(ValueError, "'xy' is no derivative by the coordinates 'x', 't'", lambda x: gl.partials(x[0:1], x, {"xy": 1}, names="xt"))
+    refused(TypeRefused, "the factor of 'x' in a sum is a number, not dlarray.*by itself", lambda x: gl.partials(x[0:1], x, {"x": x[0, 0]}, names="xt"))
+    refused(TypeRefused, "is a number, not bool", lambda x: gl.partials(x[0:1], x, [{"x": True}], names="xt"))
     refused(ShapeError, "write a different name for each", lambda x: gl.partials(x[0:1], x, ["x"], names="xyz"))
     refused(ShapeError, "write a different name for each", lambda x: gl.partials(x[0:1], x, ["x"], names="xx"))
     refused(ShapeError, "the coordinates stand along one axis", lambda x: gl.partials(x[0:1], x, ["x"], "CB", names="xt"))

@@ -16,7 +16,7 @@ from ..core.array import dlarray
 from ..core.containers import Structure, children_of, flatten, unflatten
 from ..core.trace import live
 from ..machine.dtypes import Tensor
-from ..machine.memory import apart
+from ..machine.memory import alone
 from .program import Program
 from .writing import Names
 
@@ -64,8 +64,8 @@ class _Asking:
         self._count = self._inside = 0
         self._handles: list[str] = []  # where arrays are that the caller may hold
         self._places: dict[int, str] = {}  # of each of them: where it comes in
-        self._names = Names({"dlarray": dlarray, "made": dlarray._made, "unflatten": unflatten, "flatten": flatten,
-                             "children_of": children_of, "MISS": MISS, "live": live, "apart": apart})
+        self._names = Names({"dlarray": dlarray, "new": object.__new__, "unflatten": unflatten, "flatten": flatten,
+                             "children_of": children_of, "MISS": MISS, "live": live, "alone": alone})
         if args:
             places = [f"a{k}" for k in range(len(args))]
             self._lines.append(f"{', '.join(places)}, = args")
@@ -180,6 +180,7 @@ class Entry(_Asking):
         super().__init__(args, kwargs)
         self.program, self.executor = program, executor
         self.hits, self.verified = 0, False
+        self.settled = False  # nothing is to be looked at beside its call
         self.draws = program.draws
         self.notes: dict[str, str] = {}  # of each other executor: what runs, or why it does not
         self.outside: Any = None  # what its arguments run and read, where that is more than the function does
@@ -188,6 +189,11 @@ class Entry(_Asking):
                         "if found is None: return MISS"]
         self._dress(result)
         self.call = self.with_run(run)
+
+    def trust(self) -> None:
+        """Its first result was the plain one."""
+        self.verified = True
+        self.settled = not self.draws and self.outside is None
 
     def with_run(self, run: Callable[..., Any]) -> Callable[..., Any]:
         """The call with this in the place of what runs."""
@@ -213,7 +219,7 @@ class Entry(_Asking):
             count += len(held)
             if type(x) is dlarray:
                 first[id(x)] = f"h{len(first)}"
-                made.append(f"{first[id(x)]} = made({self._placed(x, given[0])}, None, {x._labels!r})")
+                made += self._array_made(first[id(x)], self._placed(x, given[0]), x._labels)
                 parts.append(first[id(x)])
             elif hasattr(type(x), "__filled__"):
                 emptied = x.__filled__([v.new_empty(0) for v in held])  # its structure; nothing of a call is kept alive
@@ -231,9 +237,16 @@ class Entry(_Asking):
         else:
             self._lines.append(f"return unflatten({self._names.of(structure)}, [{', '.join(parts)}])")
 
+    def _array_made(self, name: str, value: str, labels: str | None) -> list[str]:
+        """`dlarray._made` without the call."""
+        return [f"{name} = new(dlarray)", f"{name}._value, {name}._labels = {value}, {labels!r}",
+                f"{name}._node = {name}._note = None"]
+
     def _placed(self, x: dlarray, name: str) -> str:
         # where all that is made is small, no number lies where a large array had been
-        return f"apart({name})" if x._value.numel() == 1 and x._value.is_cpu and not self.program.small else name
+        its, small = x._value, self.program.small
+        apart = its.numel() == 1 and its.is_cpu and its.layout is torch.strided and not small
+        return f"alone({name})" if apart else name
 
 
 def held_by(x: Any) -> list[Tensor]:

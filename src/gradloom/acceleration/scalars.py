@@ -8,6 +8,8 @@ over torch.
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +24,8 @@ from .writing import Names, straight
 
 LARGEST = 16  # elements of an array
 MOST = 2000  # lines
+DEEPEST = 16  # parentheses in what is written into another line
+_NAME = re.compile(r"\bt\d+\b")
 _BINARY = {f: symbol for symbol, names in (("*", ("mul", "__mul__", "__rmul__")), ("+", ("add", "__add__", "__radd__")),
                                            ("-", ("sub", "__sub__")), ("/", ("div", "__truediv__")))
            for name in names for owner in (Tensor, torch) if (f := getattr(owner, name, None)) is not None}
@@ -160,14 +164,29 @@ class _Scalars:
         given = [f"v{s.number}" for s in self.program.inputs]
         body = [f"{', '.join(self.names[s.number])}{',' if s.shape else ''} = v{s.number}"
                 f"{'.reshape(-1)' if len(s.shape) > 1 else ''}.{'tolist' if s.shape else 'item'}()"
-                for s in self.program.inputs if self.names[s.number]] + self.lines
+                for s in self.program.inputs if self.names[s.number]]
         results = [f"from_numpy(array({', '.join(self.names[s.number])}))" if not s.shape else
                    f"from_numpy(array([{', '.join(self.names[s.number])}]))"
                    + (f".view({s.shape})" if len(s.shape) > 1 else "") for s in self.program.outputs]
-        body.append(f"return {', '.join(results)},")
+        body += _inlined([*self.lines, f"return {', '.join(results)},"])
         lines = ["try:", *["  " + line for line in body], "except (ZeroDivisionError, OverflowError, ValueError):",
                  f"  return plain({', '.join(given)})"]
         return names.made("scalars", given, lines)
+
+
+def _inlined(lines: list[str]) -> list[str]:
+    """What is read once stands where it is read: no name is stored and loaded."""
+    written = [line.split(" = ", 1) for line in lines]
+    uses = Counter([name for *_, expression in written for name in _NAME.findall(expression)])
+    inside: dict[str, str] = {}
+    kept = []
+    for *name, expression in written:
+        expression = _NAME.sub(lambda found: inside.get(found[0], found[0]), expression)
+        if name and uses[name[0]] == 1 and expression.count("(") < DEEPEST:
+            inside[name[0]] = f"({expression})"
+        elif not name or uses[name[0]]:
+            kept.append(" = ".join([*name, expression]))
+    return kept
 
 
 def _flat(x: Any) -> list[Any]:

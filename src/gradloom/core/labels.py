@@ -18,13 +18,17 @@ def _here() -> str:
     return f", at {line_of(user_site())}"
 
 
-@remembered(4096)
 def checked(labels: str | None, ndim: int) -> str | None:
     """The labels of an array with `ndim` axes, or a LabelError; all U is None."""
     if labels is None:
         return None
     if not isinstance(labels, str):
-        raise LabelError(f"labels are a string with one letter per axis, such as \"SSCB\", not {labels!r}{_here()}")
+        raise LabelError(f"labels are a string with one letter per axis, such as \"SSCB\", not {labels!r:.60}{_here()}")
+    return _checked(labels, ndim)
+
+
+@remembered(4096)
+def _checked(labels: str, ndim: int) -> str | None:
     if labels in ("single", "double", "half", "like") or labels.startswith(("float", "int", "bool", "complex")):
         named = {"single": "float32", "double": "float64", "half": "float16"}.get(labels, labels)
         raise LabelError(f"{labels!r} is no labels, which are one letter per axis, such as \"SSCB\"{_here()}; write "

@@ -115,6 +115,11 @@ def apart(value: Tensor) -> Tensor:
     """A result that is one number, in a place among others of its kind; all else as it is."""
     if value.numel() != 1 or not value.is_cpu or value.layout is not torch.strided or thread.recording:
         return value
+    return alone(value)
+
+
+def alone(value: Tensor) -> Tensor:
+    """One number on the CPU, in a place among others of its kind."""
     place = next(places[value.dtype], None)
     if place is None:
         if torch.is_inference_mode_enabled():  # whose tensors nobody may write into afterwards
@@ -123,5 +128,7 @@ def apart(value: Tensor) -> Tensor:
         # each counts its own changes: torch takes a number that it has kept for changed when a neighbour is written
         fresh = places[value.dtype] = map(_alone, map(slab.__getitem__, range(SLAB)))
         place = next(fresh)
+    if not value.ndim:  # quick way; the plain one is below
+        return place.copy_(value)
     place.copy_(value.reshape(()))
-    return place.view(value.shape) if value.ndim else place
+    return place.view(value.shape)

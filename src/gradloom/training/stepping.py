@@ -27,13 +27,15 @@ class Rule:
 
     `operation` takes parameters, gradients and each of the states side by side, of one type and on one device, and
     returns new parameters and new states so; `formula` is the same for one parameter, in operations that are recorded.
-    Both take the solver's options by name: to the operation they are numbers, in a formula they may be arrays.
+    Both take the solver's options by name: to the operation they are numbers, in a formula they may be arrays. `heard`:
+    whether a recording hears the calls that the operation makes of torch, and can make loops of its own of them.
     """
 
     word: str
     operation: Operation
     formula: Callable[..., tuple[Any, ...]]
     states: tuple[str, ...]
+    heard: bool = False
     run: Callable[..., Any] = field(init=False)  # the operation; options may be tensors of one number
 
     def __post_init__(self) -> None:
@@ -114,8 +116,10 @@ def _computed(rule: Rule, columns: list[list[Tensor]], groups: Sequence[Group],
 
 
 def _run(rule: Rule, tensors: Sequence[Tensor], options: dict[str, Any]) -> Sequence[Tensor]:
-    """The operation, one step of a recording; its refusals are in words."""
+    """The operation, one step of a recording where that does not hear it; its refusals are in words."""
     try:
+        if rule.heard and not any([isinstance(v, Tensor) for v in options.values()]):
+            return rule.operation.kernel(*tensors, **options)
         return called(rule.run, *tensors, **options)  # type: ignore[no-any-return]
     except RuntimeError as error:
         raise rule.operation.refusal(tensors, error) from error

@@ -17,7 +17,7 @@ from ..program import Program
 from ..recorder import Slot, Step
 from ..writing import Names, statements
 from .compiling import Compiled, target
-from .groups import Group, Grouped
+from .groups import Group, Grouped, is_view
 from .lanes import KINDS, SIZES
 from .loops import ATTRIBUTES, Loop
 from .places import Access
@@ -26,6 +26,11 @@ KEPT = 1 << 20  # bytes of an array in the workspace
 WORKSPACE = 1 << 23  # bytes of the workspace
 LARGE = 1 << 15  # places times pieces from which on a kernel lets Python's lock go
 _ALIGN = 64
+_STRIDED = (torch.as_strided, Tensor.as_strided)
+
+
+# what torch's compiler makes arrays with, in half the time of torch's own function
+_empty = torch._C._dynamo.guards._empty_strided_cpu  # type: ignore[attr-defined]
 
 
 class NotNative(Exception):
@@ -50,6 +55,7 @@ class _Native:
         self._made: dict[int, Group] = {}  # roots that a group makes
         self._users: dict[int, set[int]] = {}  # of a root: what reads it, by time
         self._survey()
+        self._shown()
         self.workspace: dict[int, int] = {}  # of a root: where in the workspace
         self.size = 0
         self._plan()
@@ -71,6 +77,9 @@ class _Native:
             self._slots[s.number] = s
         self._held = {s.root for s in (*p.inputs, *p.outputs)} | p.shared
         self._held |= {s.root for step in p.steps for s in step.reads if s.number in p.constants}
+        # a view whose beginning is told in the storage: the array must begin where it did
+        self._held |= {s.root for step in p.steps if step.function in _STRIDED and len(step.args) + len(step.kwargs) > 3
+                       for s in step.reads}
         self._there: set[int] = set()  # arrays that exist by the line that is written, and may be written over
         there = set(p.constants) | {s.number for s in p.inputs}
         for time, one in self._timed():
@@ -94,6 +103,21 @@ class _Native:
                     self._made[s.root] = one
         for s in p.outputs:
             self._users.setdefault(s.root, set()).add(-1)
+
+    def _shown(self) -> None:
+        """What groups make for a result that is another view of all of it is made in that view's shape."""
+        outputs = {s.number for s in self.program.outputs}
+        steps = [item for item in self.items if isinstance(item, Step)]
+        for root in self._made:
+            readers = [step for step in steps if any([s.root == root for s in step.reads])]
+            views = [s for step in readers for s in step.outputs]
+            if root in outputs or len(readers) != 1 or len(views) != 1 or not is_view(readers[0]):
+                continue
+            (view,), made = views, self._slots[root]
+            if view.number in outputs and view.offset == made.offset and dense(view) and dense(made) and (
+                    math.prod(view.shape) == math.prod(made.shape)):
+                self._slots[root] = view
+                self.items = [item for item in self.items if item is not readers[0]]
 
     def _plan(self) -> None:
         """Places in the workspace, each used again as soon as it is free."""
@@ -123,8 +147,7 @@ class _Native:
     def function(self) -> Callable[..., Any]:
         p = self.program
         names = Names({f"v{number}": x for number, x in p.constants.items()})
-        names.bound.update({"empty_like": torch.empty_like, "empty_strided": torch.empty_strided,
-                            "threads": torch.get_num_threads})
+        names.bound.update({"empty": _empty, "threads": torch.get_num_threads})
         lines: list[tuple[str, set[int]]] = []  # a line, and the numbers of the slots whose names it reads or makes
         time = 0
         for item in self.items:
@@ -189,9 +212,9 @@ class _Native:
             for a in loop.operands:
                 root = a.slot.root
                 if root in self._made and root not in self.workspace and self._made[root] is group and (
-                        root not in used):
+                        self._slots[root].number not in used):
                     lines.append(self._new(root, group, time + k, names, spare))
-                    used.add(root)
+                    used.add(self._slots[root].number)
                 address, number, far = self._address(a)
                 if number is not None:
                     used.add(number)
@@ -251,16 +274,12 @@ class _Native:
                         and len(places) == 1 and o.number in self._there):
                     self._there.remove(o.number)
                     self._there.add(root)
-                    return f"v{root} = v{o.number}", {root, o.number}
+                    return f"v{s.number} = v{o.number}", {s.number, o.number}
         self._there.add(root)
         if s.whole and (others := spare.get((s.shape, s.strides, s.dtype))):
             before = others.pop()
-            return f"v{root} = v{before}", {root, before}
-        like = torch.empty((), dtype=s.dtype, device="cpu").expand(s.shape)  # of no more memory than a number
-        if torch.empty_like(like).stride() == s.strides:
-            # quick way: half of what it takes to read a shape; the plain one is below
-            return f"v{root} = empty_like({names.of(like)})", {root}
-        return f"v{root} = empty_strided({s.shape!r}, {s.strides!r}, dtype={names.of(s.dtype)}, device=\"cpu\")", {root}
+            return f"v{s.number} = v{before}", {s.number, before}
+        return f"v{s.number} = empty({s.shape!r}, {s.strides!r}, {names.of(s.dtype)})", {s.number}
 
 
 class _Workspaces:

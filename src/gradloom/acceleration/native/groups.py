@@ -162,7 +162,7 @@ class Grouped:
 
     def _call(self, step: Step) -> None:
         """A call of torch's, before what waits where it does not need it."""
-        if _is_view(step):
+        if is_view(step):
             self._views.update({s.number: step for s in step.outputs})
             return
         self._close({k for k, group in enumerate(self._pending) if any([s.root in group.writes for s in step.reads])
@@ -205,7 +205,7 @@ class Grouped:
         self._looked(self.program.outputs)
 
 
-def _is_view(step: Step) -> bool:
+def is_view(step: Step) -> bool:
     """Whether a call only looks at memory in another way."""
     known = step.function in _VIEWS or isinstance(step.function, types.MethodWrapperType)
     return (known and not step.writes and not step.decides and bool(step.outputs)
@@ -213,4 +213,4 @@ def _is_view(step: Step) -> bool:
             and all([s.root == step.reads[0].root for s in step.outputs]))
 
 
-__all__ = ["Group", "Grouped"]
+__all__ = ["Group", "Grouped", "is_view"]

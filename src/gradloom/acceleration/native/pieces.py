@@ -10,13 +10,18 @@ import torch
 from ...machine.dtypes import Tensor
 from ..calls import FROM_SHAPES
 from ..recorder import Slot, Step
+from .convolutions import CONVOLUTIONS, convolution
+from .exponentials import exp
 from .lanes import KINDS, SIZES, Lanes, NotFused, Value
-from .places import Access, Piece, Read
+from .places import Access, Piece, Read, between, broadcast, rows
 from .products import PRODUCTS, product
 from .rules import RULES, WRITES, found
 
 _SUMS, _MEANS = ({f for f, writes in found(name) if not writes} for name in ("sum", "mean"))
+_MULTIPLYING: dict[Any, Any] = {**dict.fromkeys(PRODUCTS, product), **dict.fromkeys(CONVOLUTIONS, convolution)}
 _CASTS = {Tensor.to, Tensor.float, Tensor.double, Tensor.type}
+_SOFTMAX_SLOPES = {torch.ops.aten._softmax_backward_data: False, torch.ops.aten._log_softmax_backward_data: True}
+AGAIN = 4  # how often each number of an operand is read, for a copy of it to be worth while
 _FILLS = {f: (value, place) for name, value, place in (
     ("zeros", 0.0, None), ("zeros_like", 0.0, None), ("new_zeros", 0.0, None), ("zero_", 0.0, None),
     ("ones", 1.0, None), ("ones_like", 1.0, None), ("new_ones", 1.0, None), ("full", None, 1), ("full_like", None, 1),
@@ -41,15 +46,37 @@ def pieces(step: Step, numbers: dict[int, float], width: int, functions: Any,
     if step.decides or step.draws or not step.single and step.function is not Tensor.__setitem__ and each is None:
         return None
     try:
-        made = (product(step, fresh) if step.function in PRODUCTS else _decoded(step, numbers) if each is None else
-                [_elementwise(one, numbers) for one in _one_by_one(step, each)])
+        if step.function in _MULTIPLYING:
+            made = _MULTIPLYING[step.function](step, fresh)
+        else:
+            its = (_decoded(step, numbers, fresh) if each is None else
+                   [_elementwise(one, numbers) for one in _one_by_one(step, each)])
+            made = [p for piece in its for p in _laid_along(piece, fresh)]
         for piece in made:
             _check(piece, Lanes(width, functions))
     except (NotFused, TypeError, ValueError, ZeroDivisionError, AttributeError, KeyError, IndexError):
         return None
-    if len(made) == 1 and step.function not in PRODUCTS and each is None:
+    if len(made) == 1 and step.function not in _MULTIPLYING and each is None:
         made[0].step = step
     return made
+
+
+def _laid_along(piece: Piece, fresh: Callable[[Slot], Slot]) -> list[Piece]:
+    """A piece after copies of what it would read again and again across its last axis, number by number."""
+    made = []
+    for number, a in piece.reads.items():
+        axes = [k for k, t in enumerate(a.strides) if t]
+        shape = tuple([piece.shape[k] for k in axes])
+        if not piece.shape or a.strides[-1] < 2 or AGAIN * math.prod(shape) > math.prod(piece.shape):
+            continue
+        source, copy = a.slot, between(fresh, a.slot, shape)
+        strides = [0] * len(a.strides)
+        for k, t in zip(axes, rows(shape), strict=True):
+            strides[k] = t
+        made.append(Piece(lambda lanes, read, s=source: read(s), shape, Access(copy, 0, rows(shape)),  # type: ignore[misc]
+                          [a.along(axes)]))
+        piece.reads[number] = Access(copy, 0, tuple(strides))
+    return [*made, piece]
 
 
 def _check(piece: Piece, lanes: Lanes) -> None:
@@ -66,7 +93,7 @@ def _check(piece: Piece, lanes: Lanes) -> None:
     piece.compute(lanes, lambda s: Value(lanes, KINDS[s.dtype], "%x"))
 
 
-def _decoded(step: Step, numbers: dict[int, float]) -> list[Piece]:
+def _decoded(step: Step, numbers: dict[int, float], fresh: Callable[[Slot], Slot]) -> list[Piece]:
     f = step.function
     if f in _FILLS and (f not in FROM_SHAPES or not step.writes):
         return [_fill(step)]
@@ -76,6 +103,8 @@ def _decoded(step: Step, numbers: dict[int, float]) -> list[Piece]:
         return _joined(step, numbers)
     if f in _SUMS or f in _MEANS:
         return _reduced(step, f in _MEANS)
+    if f in _SOFTMAX_SLOPES:
+        return _softmax_slope(step, fresh)
     return [_elementwise(step, numbers)]
 
 
@@ -199,6 +228,25 @@ def _joined(step: Step, numbers: dict[int, float]) -> list[Piece]:
         made.append(Piece(compute, s.shape, Access(o, start, strides), reads))
         start += o.strides[axis] * (1 if stacks else s.shape[axis])
     return made
+
+
+def _softmax_slope(step: Step, fresh: Callable[[Slot], Slot]) -> list[Piece]:
+    """Of y = softmax(x): (g - sum(g y)) y; of its logarithm: g - exp(y) sum(g)."""
+    (g, y, axis, dtype), o, logarithm = step.args, step.outputs[0], _SOFTMAX_SLOPES[step.function]
+    if step.kwargs or not g.dtype is y.dtype is o.dtype is dtype:
+        raise NotFused("options")
+    axis = axis % len(g.shape)
+    total = between(fresh, g, tuple([1 if k == axis else n for k, n in enumerate(g.shape)]))
+
+    def summed(lanes: Lanes, read: Read) -> Value:
+        return read(g) if logarithm else read(g) * read(y)
+
+    def slope(lanes: Lanes, read: Read) -> Value:
+        return read(g) - exp(read(y)) * read(total) if logarithm else (read(g) - read(total)) * read(y)
+
+    return [Piece(summed, g.shape, Access(total, 0, broadcast(total, g.shape)), [g] if logarithm else [g, y],
+                  g.shape[axis] > 1),
+            Piece(slope, o.shape, _whole(o), [g, y, total])]
 
 
 def _reduced(step: Step, mean: bool) -> list[Piece]:

@@ -86,6 +86,13 @@ def rows(shape: Shape) -> Shape:
     return tuple([math.prod(shape[k + 1:]) for k in range(len(shape))])
 
 
+def between(fresh: Callable[[Slot], Slot], like: Slot, shape: Shape) -> Slot:
+    """A slot for something between the pieces of a call, of another one's type, which lies row by row."""
+    made = fresh(like)
+    made.shape, made.strides, made.offset, made.whole = shape, rows(shape), 0, True
+    return made
+
+
 def broadcast(s: Slot, shape: Shape) -> Shape:
     """The strides of a slot along the axes of a shape that it is broadcast to."""
     if s.strides is None:
@@ -99,4 +106,4 @@ def broadcast(s: Slot, shape: Shape) -> Shape:
     return (0,) * missing + tuple([0 if n == 1 else t for n, t in zip(its, strides, strict=True)])
 
 
-__all__ = ["Access", "Piece", "Read", "Shape", "broadcast", "rows"]
+__all__ = ["Access", "Piece", "Read", "Shape", "between", "broadcast", "rows"]

@@ -12,7 +12,7 @@ import torch
 from ...machine.dtypes import Tensor
 from ..recorder import Slot, Step
 from .lanes import KINDS, Lanes, NotFused, Value
-from .places import Access, Piece, Read, rows
+from .places import Access, Piece, Read, between, rows
 
 _LINEAR = {torch._C._nn.linear, getattr(torch.ops.mkldnn, "_linear_pointwise", None)} - {None}  # x w' + bias
 PRODUCTS = {torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.mm, Tensor.mm, torch.mv, Tensor.mv, torch.dot,
@@ -25,7 +25,7 @@ LITTLE = 1 << 12  # products in all, for which alone no loop is called
 Sizes = dict[str, int]  # of axes that are more than one long
 
 
-class _Operand(NamedTuple):
+class Operand(NamedTuple):
     """A slot, its strides by the letters of its axes."""
 
     slot: Slot
@@ -50,8 +50,8 @@ def product(step: Step, fresh: Callable[[Slot], Slot]) -> list[Piece]:
     sizes |= other
     if its != {k: sizes[k] for k in letters[2] if k in sizes}:
         raise NotFused("shapes that do not meet")
-    left, right, target = [_Operand(s, _strides(axes, s)) for axes, s in zip(letters, (a, b, o), strict=True)]
-    made = _product(left, right, target, sizes, fresh)
+    left, right, target = [Operand(s, _strides(axes, s)) for axes, s in zip(letters, (a, b, o), strict=True)]
+    made = product_of(left, right, target, sizes, fresh)
     if bias is not None:
         whole = Access(o, o.offset, o.strides or ())
         return [*made, Piece(lambda lanes, read: read(o) + read(bias), o.shape, whole, [whole, bias])]
@@ -60,8 +60,10 @@ def product(step: Step, fresh: Callable[[Slot], Slot]) -> list[Piece]:
     return made
 
 
-def _product(left: _Operand, right: _Operand, target: _Operand, sizes: Sizes,
-             fresh: Callable[[Slot], Slot]) -> list[Piece]:
+def product_of(left: Operand, right: Operand, target: Operand, sizes: Sizes,
+               fresh: Callable[[Slot], Slot]) -> list[Piece]:
+    """The product of two operands whose axes have these sizes."""
+
     def numbers(axes: Sequence[str]) -> int:
         return math.prod([sizes[k] for k in axes])
 
@@ -105,19 +107,19 @@ def _product(left: _Operand, right: _Operand, target: _Operand, sizes: Sizes,
     return made
 
 
-def _laid_out(given: _Operand, order: Sequence[str], sizes: Sizes,
-              fresh: Callable[[Slot], Slot]) -> tuple[Piece, _Operand]:
+def _laid_out(given: Operand, order: Sequence[str], sizes: Sizes,
+              fresh: Callable[[Slot], Slot]) -> tuple[Piece, Operand]:
     """A copy whose axes lie in this order."""
-    source, made = given.slot, fresh(given.slot)
+    source = given.slot
     order = [k for k in order if k in given.strides]
     shape = tuple([sizes[k] for k in order])
-    made.shape, made.strides, made.offset, made.whole = shape, rows(shape), 0, True
+    made = between(fresh, source, shape)
     reads = Access(source, source.offset, tuple([given.strides[k] for k in order]))
     copy = Piece(lambda lanes, read: read(source), shape, Access(made, 0, rows(shape)), [reads])
-    return copy, _Operand(made, dict(zip(order, rows(shape), strict=True)))
+    return copy, Operand(made, dict(zip(order, rows(shape), strict=True)))
 
 
-def _multiplied(left: _Operand, right: _Operand, target: _Operand, order: Sequence[str], sizes: Sizes,
+def _multiplied(left: Operand, right: Operand, target: Operand, order: Sequence[str], sizes: Sizes,
                 summed: bool) -> Piece:
     a, b, o = [Access(x.slot, x.slot.offset + x.start, tuple([x.strides.get(k, 0) for k in order]))
                for x in (left, right, target)]
@@ -170,4 +172,4 @@ def _strides(axes: str, s: Slot) -> Sizes:
     return {k: t for k, n, t in zip(axes, s.shape, s.strides or (), strict=True) if n != 1}
 
 
-__all__ = ["PRODUCTS", "product"]
+__all__ = ["PRODUCTS", "Operand", "product", "product_of"]

@@ -5,6 +5,9 @@ parts, and no others. An operation that is linear in what moves pushes each word
 
     y_ab = sum_i p_i x_i,ab + sum_ij p_ij x_i,a x_j,b.
 
+A sum of derivatives up to the second order is one tangent, too, where only such operations bend: the sum of what its
+words give (the heat operator u_t - a u_xx is carried in the place of u_t and u_xx).
+
 Whatever else bends, and every third order, comes from the operation's own push, taken once for each letter of the word:
 values and tangents are variables, and along a each moves by the tangent that has one letter a more. Tangents keep size
 1 along axes where they are constant.
@@ -13,7 +16,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...core.array import dlarray
 from ...core.errors import user_site
@@ -35,10 +38,19 @@ from .pushing import linear_part
 from .walk import Route, route
 
 Word = tuple[int, ...]
-Jet = dict[Word, Any]
 
 
-def partial_derivatives(u: Node, x: Node, along: dict[int, Tensor], asked: Collection[Word], recorded: bool) -> Jet:
+class Sum(NamedTuple):
+    """Derivatives times numbers, added up."""
+
+    terms: tuple[tuple[Word, float], ...]
+
+
+Key = Any  # a Word or a Sum
+Jet = dict[Key, Any]
+
+
+def partial_derivatives(u: Node, x: Node, along: dict[int, Tensor], asked: Collection[Key], recorded: bool) -> Jet:
     """Those of u that are asked, as far as they are not zero. `along[a]` is the tangent of x for the letter a."""
     try:
         return walking(_partial_derivatives, u, x, along, asked, recorded)  # type: ignore[no-any-return]
@@ -47,17 +59,47 @@ def partial_derivatives(u: Node, x: Node, along: dict[int, Tensor], asked: Colle
         raise
 
 
-def _partial_derivatives(u: Node, x: Node, along: dict[int, Tensor], asked: Collection[Word], recorded: bool) -> Jet:
-    needed = _parts(asked)
-    if meets(u, x):  # of such a trace only walks in a row know the second derivatives
-        tangents: dict[tuple[int, Word], dlarray] = {
-            (0, (a,)): dlarray._made(whole(tangent, x.shape, 0), None) for a, tangent in along.items()}
-        jet = _in_turn(u, {(0, ()): x}, tangents, needed, recorded, push_apart)
+def _partial_derivatives(u: Node, x: Node, along: dict[int, Tensor], asked: Collection[Key], recorded: bool) -> Jet:
+    alone = [word for word in asked if not isinstance(word, Sum)]
+    sums = [word for word in asked if isinstance(word, Sum)]
+    summed = [word for its in sums for word, _ in its.terms]
+    apart = meets(u, x)  # of such a trace only walks in a row know the second derivatives
+    order = ancestors([u], x.number)
+    its_route: Route = route(u, x, (), order) if not apart else Route([], [], [])
+    if sums and not apart and max([len(word) for word in (*alone, *summed)], default=0) <= 2 and all(
+            [is_plain(node) for node, bent in zip(order, its_route.bent, strict=True) if bent]):
+        # quick way: a tangent for each sum; the plain one, with one for each of its words, is below
+        needed = _parts([*alone, *[word[:1] for word in summed if len(word) > 1],
+                         *[word[1:] for word in summed if len(word) > 1]])
+        jet = _Walk(x, _seeds(along, [*needed, *sums], recorded), [*needed, *sums], asked, recorded, order,
+                    its_route).jet()
     else:
-        first = [word for word in needed if len(word) == 1]
-        seeds: Jet = {(a,): dlarray._made(along[a], None) if recorded else along[a] for (a,) in first}
-        jet = _Walk(u, x, seeds, needed, asked, recorded).jet()
+        needed = _parts([*alone, *summed])
+        if apart:
+            tangents: dict[tuple[int, Word], dlarray] = {
+                (0, (a,)): dlarray._made(whole(tangent, x.shape, 0), None) for a, tangent in along.items()}
+            jet = _in_turn(u, {(0, ()): x}, tangents, needed, recorded, push_apart)
+        else:
+            jet = _Walk(x, _seeds(along, needed, recorded), needed, {*alone, *summed}, recorded, order,
+                        its_route).jet()
+        jet.update({its: total for its in sums if (total := _total(its, jet)) is not None})
     return {word: whole(tangent, u.shape, 0) for word, tangent in jet.items() if word in asked}
+
+
+def _seeds(along: dict[int, Tensor], needed: Sequence[Key], recorded: bool) -> Jet:
+    """How x moves: of a sum, by the numbers that its first derivatives have."""
+    first: Jet = {(a,): dlarray._made(tangent, None) if recorded else tangent for a, tangent in along.items()}
+    return {word: seed for word in needed
+            if (seed := _total(word, first) if isinstance(word, Sum) else first.get(word)) is not None}
+
+
+def _total(its: Sum, jet: Jet) -> Any:
+    """A sum of what a jet has of its words."""
+    total = None
+    for word, factor in its.terms:
+        if word in jet:
+            total = factor * jet[word] if total is None else total + factor * jet[word]
+    return total
 
 
 def _parts(asked: Collection[Word]) -> list[Word]:
@@ -69,10 +111,11 @@ def _parts(asked: Collection[Word]) -> list[Word]:
 class _Walk:
     """One walk from x to u."""
 
-    def __init__(self, u: Node, x: Node, seeds: Jet, needed: Sequence[Word], asked: Collection[Word], recorded: bool):
-        self.u, self.x, self.seeds, self.needed, self.asked, self.recorded = u, x, seeds, needed, asked, recorded
-        self.order = ancestors([u], x.number)
-        self.route: Route = route(u, x, (), self.order)
+    def __init__(self, x: Node, seeds: Jet, needed: Sequence[Key], asked: Collection[Key], recorded: bool,
+                 order: Sequence[Node], its_route: Route):
+        self.x, self.seeds, self.needed, self.asked, self.recorded = x, seeds, needed, asked, recorded
+        self.order, self.route = order, its_route
+        self.highest = max([2 if isinstance(word, Sum) else len(word) for word in needed])
         self.read = reader(handles if recorded else None)
         self.partials: dict[Node, Partials] = {}
 
@@ -89,7 +132,7 @@ class _Walk:
                 if last[parent] == k:
                     jets.pop(parent, None)  # type: ignore[arg-type]
             self.partials.pop(node, None)
-        return jets.get(self.u, {})
+        return jets.get(self.order[-1], {})
 
     def _through(self, k: int, node: Node, carried: Sequence[Jet]) -> Jet:
         refuse(node)
@@ -98,8 +141,8 @@ class _Walk:
             return {word: parts[output] for word, parts in carried[0].items() if parts[output] is not None}
         # what nothing later bends is pushed on only where it is asked
         needed = [word for word in self.needed if self.route.needed[k] or word in self.asked]
-        bent = self.route.bent[k] and len(self.needed[-1]) > 1
-        if not bent or is_plain(node) and len(self.needed[-1]) == 2:
+        bent = self.route.bent[k] and self.highest > 1
+        if not bent or is_plain(node) and self.highest == 2:
             # quick way: no trace of its own; the plain one is below
             found = {word: self._pushed(node, word, carried, bent) for word in needed}
         else:
@@ -112,7 +155,7 @@ class _Walk:
         return (node.operation.selects and node.parents[0] is self.x and type(tangent) is not tuple
                 and spared(~(tangent._value if type(tangent) is dlarray else tangent).any()))
 
-    def _pushed(self, node: Node, word: Word, carried: Sequence[Jet], bent: bool) -> Any:
+    def _pushed(self, node: Node, word: Key, carried: Sequence[Jet], bent: bool) -> Any:
         """By the partials of the operation."""
         if bent and node not in self.partials:
             self.read(node)
@@ -120,15 +163,16 @@ class _Walk:
         dots = [jet.get(word) for jet in carried]
         moves = any([dot is not None for dot in dots])
         y_dot = linear_part(node, dots, (), self.read, self.recorded, self.partials) if moves else None
-        if not bent or len(word) == 1:
+        pairs = [term for term in (word.terms if isinstance(word, Sum) else ((word, 1),)) if len(term[0]) == 2]
+        if not bent or not pairs:
             return y_dot
-        a, b = word
         for (i, j), p in self.partials[node][1].items():
             both = None
-            for m, n in dict.fromkeys([(i, j), (j, i)]):
+            for ((a, b), factor), (m, n) in itertools.product(pairs, dict.fromkeys([(i, j), (j, i)])):
                 left, right = carried[m].get((a,)), carried[n].get((b,))
                 if left is not None and right is not None:
                     part = words.square(left) if left is right else left * right
+                    part = part if factor == 1 else factor * part
                     both = part if both is None else both + part
             if both is None:
                 continue
@@ -190,4 +234,4 @@ def _in_turn(end: Node, places: dict[tuple[int, Word], Node], tangents: dict[tup
     return jet
 
 
-__all__ = ["Jet", "Word", "partial_derivatives"]
+__all__ = ["Jet", "Sum", "Word", "partial_derivatives"]

@@ -3,12 +3,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
-from ...core.errors import ShapeError, ValueRefused, line_of, user_site
+from ...core.errors import ShapeError, TypeRefused, ValueRefused, line_of, user_site
 from ...core.labels import described
 from ..jacobians.structure import depends
-from .jets import Jet, Word, partial_derivatives
+from .jets import Jet, Sum, Word, partial_derivatives
 from .observations import checked, coordinates, observations, own_axes, result
 
 
@@ -23,10 +24,13 @@ def partials(u: Any, x: Any, asked: Any, /, axis: Any = "C", *, names: Any = Non
     "t", "xx", "xt". Names longer than a letter, and positions where there are no names, stand in a tuple:
     `[("x1", "x1")]`, `[(0, 0, 1)]`.
 
-    Only the tangents that the derivatives need are carried: "xx" takes "x" and "xx". The results are recorded unless
+    Only the tangents that the derivatives need are carried: "xx" takes "x" and "xx". A sum of derivatives times numbers
+    is written as a dict, `{"t": 1, "xx": -0.01}` for u_t - 0.01 u_xx, and costs what one derivative does, wherever it
+    is of at most second order and all that bends u works element by element. The results are recorded unless
     `enable_higher_derivatives=False`. The other axes of x are observations, which must not mix.
 
-    Raises ValueError for a derivative by something that is no name, ShapeError where the names do not fit `axis`,
+    Raises ValueError for a derivative by something that is no name, TypeRefused for a factor that is no real number,
+    ShapeError where the names do not fit `axis`,
     TraceError where the trace shows that u mixes observations, TypeRefused for complex u or x; a BatchDependenceWarning
     says that it cannot tell.
 
@@ -36,6 +40,12 @@ def partials(u: Any, x: Any, asked: Any, /, axis: Any = "C", *, names: Any = Non
     ...     u_t, u_xx = gl.partials(u, x, ["t", "xx"], "C", names="xt")
     ...     return u_t - u_xx
     >>> gl.dlfeval(heat, gl.dlarray([[0.5, 1.0], [0.0, 0.1]], "CB"))
+    1(C) x 2(B) dlarray float64
+    [[0. 0.]]
+    >>> def heat_at_once(x):
+    ...     u = gl.sin(x[0:1]) * gl.exp(-x[1:2])
+    ...     return gl.partials(u, x, {"t": 1, "xx": -1}, "C", names="xt")
+    >>> gl.dlfeval(heat_at_once, gl.dlarray([[0.5, 1.0], [0.0, 0.1]], "CB"))
     1(C) x 2(B) dlarray float64
     [[0. 0.]]
 
@@ -52,8 +62,8 @@ def partials(u: Any, x: Any, asked: Any, /, axis: Any = "C", *, names: Any = Non
     (along,) = x_axes
     count = x.shape[along]
     places = _places(names, x, along)
-    one = isinstance(asked, str)
-    wanted = [_word(derivative, places) for derivative in ([asked] if one else asked)]
+    one = isinstance(asked, (str, dict))
+    wanted = [_sum(its, places) if isinstance(its, dict) else _word(its, places) for its in ([asked] if one else asked)]
     batches = observations(u, x, u_node, x_node, own_axes(u, x, axis, x_axes), x_axes, word)
     if left := [k for k in range(x.ndim) if k != along and k not in batches and x.shape[k] > 1]:
         raise ShapeError(
@@ -81,6 +91,19 @@ def _places(names: Any, x: Any, axis: int) -> dict[Any, int]:
             f"partials: {count} coordinates stand along axis {axis} of x {described(x.shape, x._labels)}, and names is "
             f"{names!r}, at {line_of(user_site())}; write a different name for each, as in names=\"xt\"")
     return places
+
+
+def _sum(factors: dict[Any, Any], places: dict[Any, int]) -> Sum:
+    """Derivatives times numbers."""
+    terms: dict[Word, float] = {}
+    for derivative, factor in factors.items():
+        if isinstance(factor, (bool, np.bool_)) or not isinstance(factor, (int, float, np.integer, np.floating)):
+            raise TypeRefused(
+                f"partials: the factor of {derivative!r} in a sum is a number, not {type(factor).__name__}, at "
+                f"{line_of(user_site())}; ask for {derivative!r} by itself, and multiply it")
+        word = _word(derivative, places)
+        terms[word] = terms.get(word, 0.0) + float(factor)
+    return Sum(tuple([(word, factor) for word, factor in sorted(terms.items()) if factor]))
 
 
 def _word(derivative: Any, places: dict[Any, int]) -> Word:
