@@ -381,12 +381,12 @@ def outputs_of(layer: Layer, name: str, inputs: tuple[Any, ...]) -> tuple[Any, .
     """What the layer makes of its inputs: run once on zeros, so that the next layer knows its layout."""
     if getattr(layer, "lacking", ()):  # its statistics come later, and change no size
         return inputs
-    states = [f for f, role in layer.roles.items() if role == STATE]
     try:
+        states = [f for f, role in layer.roles.items() if role == STATE]
         y = copied(layer, {}, (*states, *assignable(layer))).predict(*inputs)
     except Exception as error:
-        seen = ", ".join(str(layout_of(x)) for x in inputs)
-        error.add_note(f"in the layer {name!r}, {layer!r}, run on zeros ({seen}) to find its output's size{_here()}")
+        said = f"in the layer {name!r}, {layer!r}, run on zeros ({', '.join(str(layout_of(x)) for x in inputs)}) to find its"
+        error.add_note(f"{said} output's size{_here()}")
         raise
     if hasattr(layer, "backward"):
         y, _ = parted(layer, y)
