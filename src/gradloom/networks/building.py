@@ -349,7 +349,7 @@ def initialized(layer: Layer, name: str, inputs: tuple[Any, ...] | None, dtype: 
     `kept` stay as they are."""
     given = {f: getattr(layer, f) for f in layer.roles if getattr(layer, f) is not None}
     layouts = [layout_of(x) for x in inputs or ()]
-    if inputs is not None and not kept:
+    if layouts and not kept:
         check_given(layer, name, layouts, assignable(layer))
     made = copied(layer, {"name": name}, (*layer.roles, *assignable(layer)))
     if inputs is not None and needs_size(layer):
@@ -381,20 +381,19 @@ def outputs_of(layer: Layer, name: str, inputs: tuple[Any, ...]) -> tuple[Any, .
     """What the layer makes of its inputs: run once on zeros, so that the next layer knows its layout."""
     if getattr(layer, "lacking", ()):  # its statistics come later, and change no size
         return inputs
+    states = [f for f, role in layer.roles.items() if role == STATE]
     try:
-        states = [f for f, role in layer.roles.items() if role == STATE]
         y = copied(layer, {}, (*states, *assignable(layer))).predict(*inputs)
     except Exception as error:
-        said = f"in the layer {name!r}, {layer!r}, run on zeros ({', '.join(str(layout_of(x)) for x in inputs)}) to find its"
-        error.add_note(f"{said} output's size{_here()}")
+        seen = ", ".join(str(layout_of(x)) for x in inputs)
+        error.add_note(f"in the layer {name!r}, {layer!r}, run on zeros ({seen}) to find its output's size{_here()}")
         raise
     if hasattr(layer, "backward"):
         y, _ = parted(layer, y)
     outputs = tuple(y) if isinstance(y, (tuple, list)) else (y,)
     if not outputs or not all(isinstance(part, dlarray) for part in outputs):
-        raise TypeRefused(
-            f"the layer {name!r} ({type(layer).__name__}) returned {kind_of(y)}{_here()}; return a dlarray (or a tuple "
-            "of them) that is computed from its inputs")
+        raise TypeRefused(f"the layer {name!r} ({type(layer).__name__}) returned {kind_of(y)}{_here()}; return a "
+                          "dlarray (or a tuple of them) that is computed from its inputs")
     return outputs
 
 
