@@ -174,15 +174,17 @@ def ones(*shape):
     ([L.Input((None, 3), "BT"), L.Embedding(3, 10, weights=ones(20, 4))], "weights", "10 x 3"),
     ([L.SequenceInput(4), L.SelfAttention(2, 4, query_weights=ones(8, 4))], "query_weights", "4 x 4")])
 def test_parameters_have_the_shapes_that_the_options_say(layers, parameter, shape):
-    drawn = gl.rng()["streams"]["cpu"].tolist()
     with pytest.raises(gl.ShapeError, match=rf"{parameter}.* has one of {shape}, at test_layer_options\.py"):
         gl.dlnetwork(layers)
-    assert gl.rng()["streams"]["cpu"].tolist() == drawn  # what shapes there would be is found without drawing
 
 
 def test_given_parameters_that_fit_are_taken():
     net = gl.dlnetwork([L.SequenceInput(2), L.LSTM(4), L.SelfAttention(2, 4), L.Convolution1d(3, 2, padding="same"), L.PReLU(alpha=ones(1))])
     assert net.layers[-1].alpha.shape == (1,)
+    listed = gl.dlnetwork([L.FeatureInput(2), L.FullyConnected(1, weights=[[1, 2]], bias=[3])])
+    assert listed(gl.ones((1, 2), "BC")).tolist() == [[6]]
+    drawn = gl.rng()["streams"]["cpu"].tolist()
     again = gl.dlnetwork(net.layers)
+    assert gl.rng()["streams"]["cpu"].tolist() == drawn  # what shapes there would be is found without drawing
     for key, x in net.learnables.items():
         assert np.array_equal(np.asarray(x), np.asarray(again.learnables[key]))

@@ -349,8 +349,6 @@ def initialized(layer: Layer, name: str, inputs: tuple[Any, ...] | None, dtype: 
     `kept` stay as they are."""
     given = {f: getattr(layer, f) for f in layer.roles if getattr(layer, f) is not None}
     layouts = [layout_of(x) for x in inputs or ()]
-    if layouts and not kept:
-        check_given(layer, name, layouts, assignable(layer))
     made = copied(layer, {"name": name}, (*layer.roles, *assignable(layer)))
     if inputs is not None and needs_size(layer):
         try:
@@ -360,6 +358,8 @@ def initialized(layer: Layer, name: str, inputs: tuple[Any, ...] | None, dtype: 
             raise
     fields = {f: v if v is None or kept and f in given else parameter(v, name, f, dtype)
               for f, v in ({f: getattr(made, f) for f in layer.roles} | given).items()}
+    if layouts and not kept:
+        check_given(layer, name, layouts, {f: fields[f] for f in given}, assignable(layer))
     return copied(in_type(copied(made, fields), dtype, kept), {}, ())
 
 

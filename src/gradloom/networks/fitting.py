@@ -1,7 +1,7 @@
 """Parameters that are given: whether they have the shapes that the options of their layer say."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core.errors import ShapeError, line_of, user_site
@@ -12,11 +12,11 @@ from .layout import Layout
 from .registry import CATALOGUE
 
 
-def check_given(layer: Layer, name: str, layouts: Sequence[Layout], assignable: Sequence[str] = ()) -> None:
+def check_given(layer: Layer, name: str, layouts: Sequence[Layout], given: Mapping[str, Any],
+                assignable: Sequence[str]) -> None:
     """An error where learnables that were given to a layer of the catalogue are not as large as those that it would
     have made: it would run as another layer than it says. One number may stand for all channels."""
-    given: dict[str, Any] = {field: getattr(layer, field) for field, role in layer.roles.items() if role == LEARNABLE}
-    shapes = {field: tuple(getattr(x, "shape", ())) for field, x in given.items() if x is not None}
+    shapes = {field: x.shape for field, x in given.items() if layer.roles[field] == LEARNABLE and x is not None}
     kind = type(layer)
     if not shapes or CATALOGUE.get(kind.__name__) is not kind or kind.initialize is Layer.initialize:
         return

@@ -182,7 +182,8 @@ def _check_sizes(layers: Sequence[Any], graph: Graph, entering: tuple[Layout, ..
         if xs is None or CATALOGUE.get(type(layer).__name__) is not type(layer):
             continue
         try:
-            check_given(layer, str(layer.name), [layout_of(x) for x in xs], assignable(layer))
+            check_given(layer, str(layer.name), [layout_of(x) for x in xs],
+                        {field: getattr(layer, field) for field in layer.roles}, assignable(layer))
         except Exception as error:  # also of torch's, for sizes that no array has
             raise reader.refused(f"{layer!r} does not fit: {error}") from None
         try:
