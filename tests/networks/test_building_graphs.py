@@ -148,6 +148,12 @@ def test_edits_share_what_did_not_change():
     assert net.connections == residual().connections
 
 
+@pytest.mark.parametrize("end", ["skip", "skip/in"])
+def test_an_edge_takes_the_place_of_the_chains_by_either_name(end):
+    net = gl.dlnetwork([L.FeatureInput(3, name="x"), L.FullyConnected(4, name="a"), L.FullyConnected(2, name="skip")], connections=[("x", end)])
+    assert net.output_names == ("a", "skip") and net.learnables["skip", "weights"].shape == (2, 3)
+
+
 def test_either_name_of_an_only_end_disconnects():
     net = gl.dlnetwork([L.FeatureInput(3), L.FullyConnected(4), L.ReLU(), L.FullyConnected(2)])
     for ends in (("fc", "relu"), ("fc", "relu/in"), ("fc/out", "relu"), ("fc/out", "relu/in")):

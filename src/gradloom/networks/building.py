@@ -102,7 +102,7 @@ def chain_edges(layers: Sequence[Layer], nodes: Sequence[Node], chains: Sequence
             source, target = nodes[k - 1], nodes[k]
             for o, i in zip(range(len(source.outputs)), range(len(target.inputs)), strict=False):
                 end = target.called(target.inputs, i)
-                if end not in given:
+                if not {end, f"{target.name}/{target.inputs[i]}"} & given:
                     found.append((source.called(source.outputs, o), end))
     return found
 
