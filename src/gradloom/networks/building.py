@@ -42,9 +42,9 @@ def construct(layers: Any, examples: Sequence[Any], dtype: Any, edges: Iterable[
     names = unique_names(layers, None if plain else faults)
     nodes = nodes_of(layers, names, faults)
     if not plain:
-        given = list(edges or ())
+        given = [] if edges is None else list(edges) if isinstance(edges, Iterable) else [edges]
         edges = [*chain_edges(layers, nodes, chains or _between_inputs(layers), given, faults), *given]
-        outputs = (outputs,) if isinstance(outputs, str) else outputs
+        outputs = (outputs,) if isinstance(outputs, str) or not isinstance(outputs, Iterable | None) else outputs
     graph = Graph(nodes, edges, outputs, faults)
     return assembled([copied(layer, {"name": name}) for layer, name in zip(layers, names, strict=True)],
                      as_chain(graph), examples, dtype, initialize, faults)
@@ -91,7 +91,7 @@ def nodes_of(layers: Sequence[Layer], names: Sequence[str], faults: list[str]) -
 def chain_edges(layers: Sequence[Layer], nodes: Sequence[Node], chains: Sequence[range],
                 edges: Sequence[Any], faults: list[str]) -> list[tuple[str, str]]:
     """The edges inside of chains: outputs to inputs by their places, where no edge that is given leads there."""
-    given = {edge[1] for edge in edges if isinstance(edge, (tuple, list)) and len(edge) == 2}
+    given = {edge[1] for edge in edges if isinstance(edge, (tuple, list)) and len(edge) == 2 and type(edge[1]) is str}
     found = []
     for chain in chains:
         for k in chain[1:]:
