@@ -578,3 +578,18 @@ def memory():
     """Bytes that Python and NumPy hold, and those of the tensors that are alive."""
     gc.collect()
     return tracemalloc.get_traced_memory()[0] + sum(x.nbytes for x in gc.get_objects() if type(x) is torch.Tensor and x.layout is torch.strided)
+
+
+@pytest.mark.parametrize("change", [None, {}, {"a": 1}, [], {"position": -1}, {"position": 99}, {"position": "3"}, {"seed": None}])
+def test_what_is_no_place_is_refused(change):
+    queue = gl.minibatchqueue(np.ones((9, 2)), 4, formats="BC")
+    queue.next()
+    state = {**queue.state(), **change} if isinstance(change, dict) and change and "a" not in change else change
+    with pytest.raises(gl.DataError, match=r"is no place of a queue, at test_queue\.py"):
+        queue.restore(state)
+    assert queue.next().shape == (4, 2)  # it is where it was
+
+
+def test_a_function_that_returns_nothing():
+    with pytest.raises(gl.TypeRefused, match="function= returned None; return the outputs"):
+        gl.minibatchqueue(np.ones((9, 2)), 4, function=lambda x: None).next()

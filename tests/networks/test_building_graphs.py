@@ -148,6 +148,22 @@ def test_edits_share_what_did_not_change():
     assert net.connections == residual().connections
 
 
+@pytest.mark.parametrize("run", [
+    lambda n: gl.dlnetwork(n.layers, connections=[("x", ["a"])]), lambda n: gl.dlnetwork(n.layers, connections=5),
+    lambda n: gl.dlnetwork(n.layers, outputs=5), lambda n: n.remove_layers(3), lambda n: n.remove_layers([["a"]]), lambda n: n.remove_layers(None),
+    lambda n: n.replace_layer(["a"], L.ReLU()), lambda n: n.add_layers(L.ReLU(), after=3), lambda n: n.add_layers(L.ReLU(), after=["a"]),
+    lambda n: n.connect_layers(["x"], "a"), lambda n: n.connect_layers("x", None)])
+def test_what_is_no_name_is_refused(run):
+    with pytest.raises(gl.GradloomError, match=r"test_building_graphs\.py"):
+        run(gl.dlnetwork([L.FeatureInput(3, name="x"), L.FullyConnected(4, name="a")]))
+
+
+@pytest.mark.parametrize("end", ["skip", "skip/in"])
+def test_an_edge_takes_the_place_of_the_chains_by_either_name(end):
+    net = gl.dlnetwork([L.FeatureInput(3, name="x"), L.FullyConnected(4, name="a"), L.FullyConnected(2, name="skip")], connections=[("x", end)])
+    assert net.output_names == ("a", "skip") and net.learnables["skip", "weights"].shape == (2, 3)
+
+
 def test_either_name_of_an_only_end_disconnects():
     net = gl.dlnetwork([L.FeatureInput(3), L.FullyConnected(4), L.ReLU(), L.FullyConnected(2)])
     for ends in (("fc", "relu"), ("fc", "relu/in"), ("fc/out", "relu"), ("fc/out", "relu/in")):

@@ -132,10 +132,31 @@ class Counts(gl.Layer):
 COUNTER = itertools.count(1)
 
 
+class NamesTwo(gl.Layer):
+    output_names = ("first", "second")
+
+    def predict(self, x):
+        return x
+
+
+class NamesTwoOfThree(NamesTwo):
+    def predict(self, x):
+        return x, x, x
+
+
+class Shrinks(Good):
+    """Has another size in training than the layers behind it know."""
+
+    def forward(self, x):
+        return x[:1]
+
+
 @pytest.mark.parametrize(("layer", "trial", "note"), [
     (WrongBackward(), "derivatives in use", "pull"), (Forgets(1.0), "constructor", "made again"), (Starts(), "initialize", "no start"),
     (Overwrites(), "in use", "input 0 was changed"), (LosesTheBatch(), "in use", "no axis B"), (OneType(), "types", "float64 gives float32"),
     (Grows(), "states", "seen of 1 becomes 2"), (Mixes(), "several observations", "observation 0"), (Jumps(), "derivatives in training", ""),
+    (NamesTwo(), "in use", "returns 1 output and names 2"), (NamesTwoOfThree(), "in use", "returns 3 outputs and names 2"),
+    (Shrinks(), "in training", "gives 1(C) x 3(B), in use 2(C) x 3(B)"),
     (Counts(), "accelerated", "call 0 of the accelerated layer in use is not the plain one")])
 def test_a_layer_that_is_wrong_is_told_where(layer, trial, note):
     report = gl.check_layer(layer, CB, raises=False)

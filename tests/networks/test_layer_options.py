@@ -157,3 +157,34 @@ def test_what_is_refused_where_it_is_made_names_the_line(made):
 def test_unpooling_reads_what_pooling_says():
     with pytest.raises(gl.ShapeError, match="has_unpooling_outputs=True"):
         gl.dlnetwork([L.MaxUnpooling2d()], *[gl.Layout((1, 4, 6, 6), "BCSS")] * 3)
+
+
+def ones(*shape):
+    return np.ones(shape)
+
+
+@pytest.mark.parametrize(("layers", "parameter", "shape"), [
+    ([L.FeatureInput(3), L.FullyConnected(5, weights=ones(4, 3), bias=ones(4))], "weights", "5 x 3"),
+    ([L.FeatureInput(3), L.FullyConnected(5, bias=2.0)], "bias", "5"),
+    ([L.ImageInput((6, 6, 1)), L.Convolution2d(3, 8, weights=ones(4, 1, 5, 5), bias=ones(4))], "weights", "8 x 1 x 3 x 3"),
+    ([L.ImageInput((6, 6, 4)), L.Convolution2d(3, 8, num_groups=2, weights=ones(8, 4, 3, 3))], "weights", "8 x 2 x 3 x 3"),
+    ([L.SequenceInput(2), L.LSTM(5, input_weights=ones(16, 2), recurrent_weights=ones(16, 4), bias=ones(16),
+                                 hidden_state=ones(4), cell_state=ones(4))], "input_weights", "20 x 2"),
+    ([L.FeatureInput(3), L.BatchNormalization(scale=ones(4))], "scale", "3"),
+    ([L.Input((None, 3), "BT"), L.Embedding(3, 10, weights=ones(20, 4))], "weights", "10 x 3"),
+    ([L.SequenceInput(4), L.SelfAttention(2, 4, query_weights=ones(8, 4))], "query_weights", "4 x 4")])
+def test_parameters_have_the_shapes_that_the_options_say(layers, parameter, shape):
+    with pytest.raises(gl.ShapeError, match=rf"{parameter}.* has one of {shape}, at test_layer_options\.py"):
+        gl.dlnetwork(layers)
+
+
+def test_given_parameters_that_fit_are_taken():
+    net = gl.dlnetwork([L.SequenceInput(2), L.LSTM(4), L.SelfAttention(2, 4), L.Convolution1d(3, 2, padding="same"), L.PReLU(alpha=ones(1))])
+    assert net.layers[-1].alpha.shape == (1,)
+    listed = gl.dlnetwork([L.FeatureInput(2), L.FullyConnected(1, weights=[[1, 2]], bias=[3])])
+    assert listed(gl.ones((1, 2), "BC")).tolist() == [[6]]
+    drawn = gl.rng()["streams"]["cpu"].tolist()
+    again = gl.dlnetwork(net.layers)
+    assert gl.rng()["streams"]["cpu"].tolist() == drawn  # what shapes there would be is found without drawing
+    for key, x in net.learnables.items():
+        assert np.array_equal(np.asarray(x), np.asarray(again.learnables[key]))

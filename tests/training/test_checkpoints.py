@@ -181,3 +181,21 @@ def test_a_full_disk(tmp_path, monkeypatch):
     with pytest.raises(CheckpointFailed, match="No space left on device"):
         trained(tmp_path)
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_what_is_no_checkpoint(tmp_path):
+    net = gl.dlnetwork([gl.layers.FeatureInput(1), gl.layers.FullyConnected(1)])
+    net.save(tmp_path / "net.safetensors")
+    gl.save(tmp_path / "dict.safetensors", {"network": 1})
+    for name, what in (("net", "dlnetwork"), ("dict", "dict")):
+        with pytest.raises(gl.FileRefused, match=rf"holds {what}, and no state of training, at test_checkpoints\.py"):
+            gl.load_checkpoint(tmp_path / f"{name}.safetensors", net)
+
+
+def test_a_run_that_goes_on_without_validation_returns_its_last_network(tmp_path):
+    x = np.linspace(-1, 1, 12)[:, None]
+    net = gl.dlnetwork([gl.layers.FeatureInput(1), gl.layers.FullyConnected(1)])
+    settings = {"max_epochs": 4, "mini_batch_size": 6, "verbose": False, "checkpoint_path": tmp_path, "resume": True}
+    gl.trainnet((x, x), net, "mse", gl.TrainingOptions("sgdm", max_iterations=3, validation_data=(x, x), validation_frequency=1, **settings))
+    found, info = gl.trainnet((x, x), net, "mse", gl.TrainingOptions("sgdm", **settings))
+    assert info.iteration == info.training["iteration"][-1] == 8

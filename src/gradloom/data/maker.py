@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..core.array import dlarray
-from ..core.errors import LabelError, ShapeError, line_of, user_site
+from ..core.errors import LabelError, ShapeError, TypeRefused, line_of, user_site
 from ..core.labels import LETTERS
 from ..core.options import dtype_asked
 from .datastore import Part, Stacked
@@ -69,6 +69,8 @@ class Maker:
             with drawing("function", *key):
                 result = self._function(*arguments)
             columns = list(result) if isinstance(result, tuple) else [result]
+            if any([column is None for column in columns]):
+                raise TypeRefused("function= returned None; return the outputs, an array or a tuple of them")
         if len(columns) != len(self._outputs):
             self._outputs = self._made_outputs(len(columns))
         made = [output.made(column, empty) for output, column in zip(self._outputs, columns, strict=True)]

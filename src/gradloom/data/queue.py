@@ -3,9 +3,10 @@ from __future__ import annotations
 
 import copy
 import functools
+import numbers
 import operator
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..core.errors import DataError, ShapeError, TypeRefused, line_of, user_site
@@ -244,9 +245,14 @@ class minibatchqueue(PropertiesOfMatlab):
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from where a queue was when `state()` was asked.
 
-        Raises DataError where that queue had other data.
+        Raises DataError where that queue had other data, and for what `state()` never gave.
         """
         observations = -1 if self._feed.count is None else self._feed.count
+        if (not isinstance(state, Mapping) or {*self.state()} - {*state}
+                or not all([isinstance(state[name], numbers.Integral) for name in self.state()])
+                or state["position"] < 0 or observations >= 0 and state["position"] > state["observations"] >= 0):
+            raise DataError(f"restore: {state!r} is no place of a queue, at {line_of(user_site())}; give what "
+                            "queue.state() returned")
         if int(state["observations"]) != observations:
             raise DataError(f"restore: the state is of {int(state['observations'])} observations, the data has "
                             f"{observations}, at {line_of(user_site())}; give the data that the state was saved with")

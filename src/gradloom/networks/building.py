@@ -13,6 +13,7 @@ from ..machine.dtypes import COMPLEX_OF, differentiable
 from ..vocabulary.misspelled import nearest
 from .backward import parted
 from .body import WithBody
+from .fitting import check_given
 from .graph import Graph, Node, Source, ill_formed
 from .layer import LEARNABLE, STATE, Layer, copied, written
 from .layout import Layout, layout_of
@@ -41,9 +42,9 @@ def construct(layers: Any, examples: Sequence[Any], dtype: Any, edges: Iterable[
     names = unique_names(layers, None if plain else faults)
     nodes = nodes_of(layers, names, faults)
     if not plain:
-        given = list(edges or ())
+        given = [] if edges is None else list(edges) if isinstance(edges, Iterable) else [edges]
         edges = [*chain_edges(layers, nodes, chains or _between_inputs(layers), given, faults), *given]
-        outputs = (outputs,) if isinstance(outputs, str) else outputs
+        outputs = (outputs,) if isinstance(outputs, str) or not isinstance(outputs, Iterable | None) else outputs
     graph = Graph(nodes, edges, outputs, faults)
     return assembled([copied(layer, {"name": name}) for layer, name in zip(layers, names, strict=True)],
                      as_chain(graph), examples, dtype, initialize, faults)
@@ -90,7 +91,7 @@ def nodes_of(layers: Sequence[Layer], names: Sequence[str], faults: list[str]) -
 def chain_edges(layers: Sequence[Layer], nodes: Sequence[Node], chains: Sequence[range],
                 edges: Sequence[Any], faults: list[str]) -> list[tuple[str, str]]:
     """The edges inside of chains: outputs to inputs by their places, where no edge that is given leads there."""
-    given = {edge[1] for edge in edges if isinstance(edge, (tuple, list)) and len(edge) == 2}
+    given = {edge[1] for edge in edges if isinstance(edge, (tuple, list)) and len(edge) == 2 and type(edge[1]) is str}
     found = []
     for chain in chains:
         for k in chain[1:]:
@@ -101,7 +102,7 @@ def chain_edges(layers: Sequence[Layer], nodes: Sequence[Node], chains: Sequence
             source, target = nodes[k - 1], nodes[k]
             for o, i in zip(range(len(source.outputs)), range(len(target.inputs)), strict=False):
                 end = target.called(target.inputs, i)
-                if end not in given:
+                if not {end, f"{target.name}/{target.inputs[i]}"} & given:
                     found.append((source.called(source.outputs, o), end))
     return found
 
@@ -347,16 +348,18 @@ def initialized(layer: Layer, name: str, inputs: tuple[Any, ...] | None, dtype: 
     """The layer with its unset parameters filled, all of them dlarrays in the network's type; those of a layer that is
     `kept` stay as they are."""
     given = {f: getattr(layer, f) for f in layer.roles if getattr(layer, f) is not None}
+    layouts = [layout_of(x) for x in inputs or ()]
     made = copied(layer, {"name": name}, (*layer.roles, *assignable(layer)))
     if inputs is not None and needs_size(layer):
         try:
-            made.initialize(*[layout_of(x) for x in inputs])
+            made.initialize(*layouts)
         except Exception as error:
-            error.add_note(
-                f"while initialising the layer {name!r}, {layer!r}, for {', '.join(str(layout_of(x)) for x in inputs)}")
+            error.add_note(f"while initialising the layer {name!r}, {layer!r}, for {', '.join(map(str, layouts))}")
             raise
-    fields = {f: getattr(made, f) for f in layer.roles} | given
-    fields = {f: v if v is None or kept and f in given else parameter(v, name, f, dtype) for f, v in fields.items()}
+    fields = {f: v if v is None or kept and f in given else parameter(v, name, f, dtype)
+              for f, v in ({f: getattr(made, f) for f in layer.roles} | given).items()}
+    if layouts and not kept:
+        check_given(layer, name, layouts, {f: fields[f] for f in given}, assignable(layer))
     return copied(in_type(copied(made, fields), dtype, kept), {}, ())
 
 
@@ -383,17 +386,14 @@ def outputs_of(layer: Layer, name: str, inputs: tuple[Any, ...]) -> tuple[Any, .
         y = copied(layer, {}, (*states, *assignable(layer))).predict(*inputs)
     except Exception as error:
         seen = ", ".join(str(layout_of(x)) for x in inputs)
-        error.add_note(
-            f"in the layer {name!r}, {layer!r}, run on zeros ({seen}) to find its output's size, at "
-            f"{line_of(user_site())}")
+        error.add_note(f"in the layer {name!r}, {layer!r}, run on zeros ({seen}) to find its output's size{_here()}")
         raise
     if hasattr(layer, "backward"):
         y, _ = parted(layer, y)
     outputs = tuple(y) if isinstance(y, (tuple, list)) else (y,)
     if not outputs or not all(isinstance(part, dlarray) for part in outputs):
-        raise TypeRefused(
-            f"the layer {name!r} ({type(layer).__name__}) returned {kind_of(y)}{_here()}; return a dlarray (or a tuple "
-            "of them) that is computed from its inputs")
+        raise TypeRefused(f"the layer {name!r} ({type(layer).__name__}) returned {kind_of(y)}{_here()}; return a "
+                          "dlarray (or a tuple of them) that is computed from its inputs")
     return outputs
 
 

@@ -134,6 +134,7 @@ class _Trials:
         self.layer, self.given, self.entering, self.tolerance = layer, given, entering, tolerance
         self.layouts = [one if isinstance(one, Layout) else layout_of(one) for one in entering]
         self.net: Any = None
+        self.used: tuple[str, list[Any]] | None = None  # what it returned in use: in words, and sizes
         self.random = torch.Generator().manual_seed(0)
 
     def all(self) -> list[Trial]:
@@ -190,7 +191,16 @@ class _Trials:
         for y in ys:
             if any("B" in (layout.labels or "") for layout in self.layouts) and "B" not in (y._labels or "B"):
                 raise ValueError(f"the output {described(y.shape, y._labels)} has no axis B")
-        return ", ".join(described(y.shape, y._labels) for y in ys)
+        names = self.net.layers[0].output_names
+        if len(ys) < len(names) or 1 < len(names) < len(ys):  # of several outputs the first alone may have a name
+            raise ValueError(f"it returns {len(ys)} output{'s' * (len(ys) != 1)} and names {len(names)} "
+                             f"({', '.join(names)})")
+        said = ", ".join(described(y.shape, y._labels) for y in ys)
+        sizes = [y.sizes if y._labels else y.shape for y in ys]
+        self.used = self.used or (said, sizes)
+        if sizes != self.used[1]:  # the layers behind it know the sizes of its outputs in use
+            raise ValueError(f"in training it gives {said}, in use {self.used[0]}")
+        return said
 
     def _in_use(self) -> str:
         return self._sizes(self.net.predict)

@@ -67,7 +67,7 @@ def layer_of(network: Any, name: Any) -> Layer:
 def with_layers(network: Any, layers: Any, after: str | None) -> Any:
     """The network with a chain, or several, at its end or behind a layer."""
     body = graph_of(network, "add_layers")
-    _known(body, [] if after is None else [after.partition("/")[0]], "add_layers")
+    _known(body, [] if after is None else [after.partition("/")[0] if isinstance(after, str) else after], "add_layers")
     new, edges, faults = _new_layers(network.layers, layers)
     its = [*body.graph.connections, *edges]
     if after is not None:
@@ -78,8 +78,9 @@ def with_layers(network: Any, layers: Any, after: str | None) -> Any:
 def without_layers(network: Any, names: Iterable[str] | str) -> Any:
     """The network without some layers and all that leads to them or from them."""
     body = graph_of(network, "remove_layers")
-    gone = {names} if isinstance(names, str) else set(names)
-    _known(body, gone, "remove_layers")
+    wanted = list(names) if isinstance(names, Iterable) and not isinstance(names, str) else [names]
+    _known(body, wanted, "remove_layers")
+    gone = set(wanted)
     left = [layer for layer in network.layers if layer.name not in gone]
     if not left:
         raise TypeRefused(f"net.remove_layers of all layers leaves no network, at {line_of(user_site())}; make another "
@@ -178,8 +179,9 @@ def _new_layers(old: Sequence[Layer], layers: Any) -> tuple[list[Layer], Edges, 
 
 def _known(body: LayerGraph, names: Iterable[str], word: str) -> None:
     for name in names:
-        if name not in body.graph.places:
-            raise UnknownName(f"net.{word}: there is no layer {name!r}{nearest(name, body.graph.places)}, at "
+        if not isinstance(name, str) or name not in body.graph.places:
+            near = nearest(name, body.graph.places) if isinstance(name, str) else ""
+            raise UnknownName(f"net.{word}: there is no layer {name!r}{near}, at "
                               f"{line_of(user_site())}; the layers are {', '.join(body.graph.places)}")
 
 

@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -90,13 +92,32 @@ def normal(shape: Sequence[int], *, dtype: Any = "float32", device: Any = "cpu")
     return dlarray._made(value.mul_(0.01), None)
 
 
+class _Thread(threading.local):
+    without_values = False
+
+
+_thread = _Thread()
+
+
+@contextmanager
+def without_values() -> Iterator[None]:
+    """What layers initialise has shapes alone here: nothing is drawn, and no memory taken."""
+    before, _thread.without_values = _thread.without_values, True
+    try:
+        yield
+    finally:
+        _thread.without_values = before
+
+
 def zeros(shape: Sequence[int], *, dtype: Any = "float32", device: Any = "cpu") -> dlarray:
     """Zeros, float32 as the parameters of a network are."""
+    device = "meta" if _thread.without_values else device
     return dlarray._made(torch.zeros(tuple(shape), dtype=dtype_asked(dtype), device=device), None)
 
 
 def ones(shape: Sequence[int], *, dtype: Any = "float32", device: Any = "cpu") -> dlarray:
     """Ones, float32 as the parameters of a network are."""
+    device = "meta" if _thread.without_values else device
     return dlarray._made(torch.ones(tuple(shape), dtype=dtype_asked(dtype), device=device), None)
 
 
@@ -111,7 +132,9 @@ def initial(initializer: Initializer, shape: Sequence[int]) -> Any:
             raise ValueRefused(
                 f"no initializer {initializer!r}{nearest(initializer, INITIALIZERS)}, at {line_of(user_site())}; write "
                 f"one of {', '.join(INITIALIZERS)}, or a function of the shape")
-        return INITIALIZERS[initializer](tuple(shape))
+        return zeros(shape) if _thread.without_values else INITIALIZERS[initializer](tuple(shape))
+    if _thread.without_values:
+        return zeros(shape)
     value = initializer(tuple(shape))
     its = tuple(getattr(value, "shape", ()))
     if its != tuple(shape):
@@ -120,4 +143,4 @@ def initial(initializer: Initializer, shape: Sequence[int]) -> Any:
     return value
 
 
-__all__ = ["glorot", "he", "initial", "normal", "ones", "orthogonal", "zeros"]
+__all__ = ["glorot", "he", "initial", "normal", "ones", "orthogonal", "without_values", "zeros"]

@@ -20,7 +20,7 @@ class Layout(LayoutWords):
 
     def __post_init__(self) -> None:
         if not isinstance(self.shape, (tuple, list)) or not all(
-                [isinstance(n, numbers.Integral) and n >= 0 for n in self.shape]):
+                [isinstance(n, numbers.Integral) and 0 <= n < 2 ** 63 for n in self.shape]):
             raise ShapeError(f"a Layout is the sizes of axes and their labels, not {self.shape!r} and {self.labels!r}, "
                              f"at {line_of(user_site())}; write Layout((1, 3), \"BC\")")
         checked(self.labels, len(self.shape))

@@ -15,6 +15,7 @@ from ..core.errors import FileRefused, GradloomError, TypeRefused, line_of, user
 from ..machine.dtypes import DTYPES, NAMES, REAL_OF
 from ..storage.trees import Reader, Writer, register
 from .building import bodied, checked_layers, inputs_of, nodes_of, unique_names
+from .fitting import check_given
 from .graph import ENTERING, Graph
 from .layer import Layer, copied
 from .layout import Layout, layout_of
@@ -144,10 +145,12 @@ def _layouts(given: Any, reader: Reader) -> tuple[Layout, ...] | None:
     found = []
     for item in reader.of_type(given, list, "the layouts of a layer"):
         if not (type(item) is list and len(item) == 2 and type(item[0]) is list
-                and all(type(n) is int and n >= 0 for n in item[0])
-                and (item[1] is None or type(item[1]) is str and len(item[1]) == len(item[0]))):
+                and all(type(n) is int for n in item[0]) and (item[1] is None or type(item[1]) is str)):
             raise reader.refused("a layout is no shape with labels")
-        found.append(Layout(tuple(item[0]), item[1]))
+        try:
+            found.append(Layout(tuple(item[0]), item[1]))
+        except GradloomError as error:
+            raise reader.refused(f"a layout is no shape with labels: {error}") from None
     return tuple(found)
 
 
@@ -178,6 +181,11 @@ def _check_sizes(layers: Sequence[Any], graph: Graph, entering: tuple[Layout, ..
         xs = inputs_of(graph.sources[k], results)
         if xs is None or CATALOGUE.get(type(layer).__name__) is not type(layer):
             continue
+        try:
+            check_given(layer, str(layer.name), [layout_of(x) for x in xs],
+                        {field: getattr(layer, field) for field in layer.roles}, assignable(layer))
+        except Exception as error:  # also of torch's, for sizes that no array has
+            raise reader.refused(f"{layer!r} does not fit: {error}") from None
         try:
             y = copied(layer, {}, (*layer.roles, *assignable(layer))).predict(*xs)
         except Exception:

@@ -56,13 +56,16 @@ def load_checkpoint(path: Any, network: dlnetwork, options: Any = None, /) -> Tr
     `network` is one like that which was saved: the checkpoint has its parameters. `options` are those that training
     goes on with; without them the solver's defaults. `state.restore_random()` sets the random generators.
 
-    Raises FileRefused where no checkpoint is whole, FileNotFoundError where there is none.
+    Raises FileRefused where no checkpoint is whole, or it is none, FileNotFoundError where there is none.
     """
     path = Path(path)
     found = load(path) if path.is_file() else newest(path)
     if found is None:
         raise FileNotFoundError(f"there is no checkpoint in {path}, at {line_of(user_site())}; save_checkpoint(state, "
                                 "folder) writes one")
+    if not isinstance(found, dict) or not {"network", "solver", "solver_state"} <= {*found}:
+        raise FileRefused(f"{path} holds {type(found).__name__}, and no state of training, at {line_of(user_site())}; "
+                          "give what save_checkpoint wrote, or write gl.load(path)")
     return TrainingState.of_container(found, network, options)
 
 

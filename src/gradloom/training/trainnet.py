@@ -218,7 +218,8 @@ def _check_objective(options: TrainingOptions, metrics: Sequence[Metric]) -> Non
 
 def _chosen(state: TrainingState, options: TrainingOptions) -> tuple[dlnetwork, int]:
     """The network that is returned, and its iteration."""
-    if options.output_network != "last-iteration" and "network" in state.best:
+    # a run that goes on without data to validate with has no best network any more
+    if options.output_network != "last-iteration" and options.validation_data is not None and "network" in state.best:
         return state.best["network"], state.best["iteration"]
     return state.averaged(), state.iteration
 
