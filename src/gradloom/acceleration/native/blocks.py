@@ -62,7 +62,8 @@ class Blocks:
             self.lines.append(f"call void @llvm.memset.p0.i64(ptr {end}, i8 0, i64 {span(p)}, i1 false)")
             its = self._further(self.lines, own, self._sum_places[place])
             count = span(p) // SIZES[kind]
-            self.lines.append(f"call void @gathered_{kind}(ptr {end}, ptr {its}, i64 {count}, i64 {far}, i64 {threads})")
+            given = f"ptr {end}, ptr {its}, i64 {count}, i64 {far}, i64 {threads}"
+            self.lines.append(f"call void @gathered_{kind}({given})")
         self._sum_places = {}  # of the rows that are left there is one sum
         if left:
             self.lines += self._calls(left, own, self._behind)
