@@ -16,7 +16,8 @@ WORKERS ?= 2
 PY := .venv/bin/python
 PIP := $(PY) -m pip install --no-input --disable-pip-version-check -qq -c constraints.txt $(PIP_ARGS)
 # One thread for each worker: they run side by side. Each begins with a part of its own, so that what a file's tests share is made once.
-PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist worksteal
+# What Python compiles is kept, whatever the shell says: the workers would each compile the tests, and the processes that tests start the library.
+PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n $(WORKERS) --dist worksteal
 
 EXAMPLES := $(shell grep -l __main__ examples/*.py)
 

@@ -8,6 +8,7 @@ from . import operations as _operations
 from .acceleration import AcceleratedFunction, dlaccelerate
 from .core.array import dlarray
 from .core.declare import explained as _explained
+from .core.declare import explained_class as _explained_class
 from .core.errors import (
     BatchDependenceWarning,
     DataError,
@@ -113,6 +114,11 @@ for _word in (adamupdate, check_derivatives, checkpoint,
     _word.__module__ = "gradloom"
     globals()[_word.__name__] = _explained(_word, always=True)
     _say_types(globals()[_word.__name__], one_array=False)
+for _made in (ArrayDatastore, AugmentedImageDatastore, CombinedDatastore, FileDatastore, ImageDatastore, Learnables,
+              TableDatastore, TrainingProgressMonitor, TrainingState, TransformedDatastore, minibatchqueue):
+    _explained_class(_made)
+for _name in linalg.__all__:  # as users meet them here
+    setattr(linalg, _name, _PUBLIC.get(_name, getattr(linalg, _name)))
 _WORDS = """
 AcceleratedFunction ArrayDatastore AugmentedImageDatastore BatchDependenceWarning CombinedDatastore DataError
 Datastore DerivativeCheck DerivativeMismatch DifferentiableFunction FileDatastore FileRefused GradloomError

@@ -798,8 +798,8 @@ def tanh(x: Any, /) -> Any:
     """The hyperbolic tangent."""
 def tensordot(a: Any, b: Any, /, *, axes: Any = 2) -> Any:
     """The sum of products over axes: the last of a with the first of b, or two lists of axes."""
-def testnet(net: Any, data: Any, metrics: Any, /, *, mini_batch_size: Any = 128, loss: Any = None, class_names: Any = None, input_data_formats: Any = None, target_data_formats: Any = None) -> Any:
-    """Metrics of a network over a whole data set: one number for one name, a dict for several."""
+def testnet(net: Any, data: Any, /, *given: Any, mini_batch_size: Any = 128, loss: Any = None, class_names: Any = None, input_data_formats: Any = None, target_data_formats: Any = None) -> Any:
+    """Metrics of a network over a whole data set: one number for one name, a dict for several. `testnet(net, data, metrics)`, or `testnet(net, x, t, metrics)`."""
 def tile(x: Any, repetitions: Any, /) -> Any:
     """x laid out several times along each axis."""
 def topk(x: Any, k: Any, /, *, axis: Any = -1, largest: Any = True) -> Any:

@@ -562,3 +562,27 @@ def test_a_view_of_an_array_that_numpy_shares_is_read_where_it_lies():
     for value in (2.0, -3.0):
         shared[0] = value
         assert_same(run(x), (torch.tanh(value * x) + 1,))
+
+
+def test_a_view_whose_place_is_told_in_the_storage():
+    """Arrays between kernels lie in a workspace, where `as_strided` with an offset would read and write those beside them."""
+    places = torch.tensor([3, 0, 3])
+
+    def viewed(x):
+        beside, out = torch.tanh(x) + 1, torch.sin(x) * 2
+        out.as_strided((4,), (1,), 0).index_put_((places,), x[:3], accumulate=True)
+        return torch.cumsum(beside * out, 0), beside.as_strided((2,), (3,), 1) + 1
+
+    assert_same(*both(viewed, torch.tensor(rng.normal(size=6))))
+
+
+def test_jacobians_whose_terms_meet_are_compiled():
+    """Their entries are added at places told in the array, wherever that lies."""
+    def matrix(x):
+        return gl.dljacobian(gl.sin(x) * gl.roll(x, 1, axis=0), x).matrix()
+
+    fast = gl.dlaccelerate(matrix, executor="native")
+    for _ in range(8):
+        x = gl.dlarray(rng.normal(size=5))
+        np.testing.assert_allclose(gl.dlfeval(fast, x), gl.dlfeval(matrix, x), rtol=1e-12)
+    assert "  native: " in fast.explain() and "other numbers" not in fast.explain()

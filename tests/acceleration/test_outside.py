@@ -5,8 +5,10 @@ from __future__ import annotations
 import collections
 import contextvars
 import functools
+import importlib
 import itertools
 import random
+import sys
 import threading
 import time
 import types
@@ -388,3 +390,26 @@ def test_what_was_written_before_an_error_is_written():
         with pytest.raises(ValueError, match="after all"):
             fast(x)
         assert x[0] == 4.0
+
+
+@pytest.mark.parametrize("kind", ["folder without __init__", "made at run time"])
+def test_modules_without_a_file_are_the_users(kind, tmp_path, monkeypatch):
+    """What such a module holds is compared on each call, as it is for a module that has one."""
+    text, name = "rate = 1.0\nbox = [1.0]\ndef scaled(x):\n    return x * rate * box[0]\n", f"advised_{kind[:4]}"
+    if kind == "made at run time":
+        module = package = types.ModuleType(name)
+        monkeypatch.setitem(sys.modules, name, module)
+        exec(text, module.__dict__)
+        fun = lambda x: package.scaled(x) + package.rate
+    else:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "part.py").write_text(text)
+        monkeypatch.syspath_prepend(str(tmp_path))
+        module = importlib.import_module(f"{name}.part")
+        package = sys.modules[name]
+        fun = lambda x: package.part.scaled(x) + package.part.rate
+    fast = gl.dlaccelerate(fun)
+    for k in range(15):
+        module.rate, module.box[0] = 1.0 + (k > 5), 1.0 + (k > 10)
+        assert fast(gl.dlarray([1.0, 2.0 + k])).tolist() == fun(gl.dlarray([1.0, 2.0 + k])).tolist()
+    assert fast.hit_rate > 20

@@ -27,14 +27,44 @@ def calls_of(function):
                 yield from ((what, (*[x] * k, strange, *[x] * (count - k - 1))) for what, strange in STRANGE.items())
 
 
+def options_of(function):
+    """Arrays where it must have something, and something strange for an option."""
+    parameters = inspect.signature(function).parameters.values()
+    needed = [X] * sum(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+    for p in parameters:
+        if p.kind is p.KEYWORD_ONLY or p.default is not p.empty and p.kind is p.POSITIONAL_OR_KEYWORD:
+            yield from ((f"{p.name}={what}", needed, {p.name: strange}) for what, strange in STRANGE.items())
+
+
+def test_what_linalg_has_is_what_the_module_has():
+    assert all(getattr(gl.linalg, name) is PUBLIC[name] for name in gl.linalg.__all__ if name in PUBLIC)
+
+
+MADE = {"load_checkpoint": 2, "save_checkpoint": 2, "FileDatastore": 2, "ImageDatastore": 1, "TableDatastore": 1, "ArrayDatastore": 1, "CombinedDatastore": 1,
+        "TransformedDatastore": 2, "Learnables": 1, "minibatchqueue": 1, "dlarray": 2, "dlnetwork": 1}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_strange_arguments_of_what_is_made_and_read(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where no text names a file
+    made = getattr(gl, name)
+    calls = [(strange,) * MADE[name] for strange in STRANGE.values()] + [(X, *[strange] * (MADE[name] - 1)) for strange in STRANGE.values()]
+    options = ("labels", "dtype") if name == "dlarray" else ("mini_batch_size", "class_names", "sequence_padding_value", "cast") if name == "minibatchqueue" else ()
+    for args, kwargs in [*[(args, {}) for args in calls], *[((X,), {option: strange}) for option in options for strange in STRANGE.values()]]:
+        try:
+            made(*args, **kwargs)
+        except (gl.GradloomError, FileNotFoundError) as error:
+            assert os.path.basename(__file__) in str(error) or name == "dlarray" and "labels" in str(error), error
+
+
 @pytest.mark.parametrize("name", sorted(set(PUBLIC) - WRITES_FILES))
 def test_strange_arguments(name):
     function, here, said = PUBLIC[name], os.path.basename(__file__), 0
-    for what, args in calls_of(function):
+    for what, args, options in [*[(what, args, {}) for what, args in calls_of(function)], *options_of(function)]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                function(*args)
+                function(*args, **options)
         except gl.GradloomError as error:
             said += here in str(error)
         except Exception as error:

@@ -148,6 +148,15 @@ def test_edits_share_what_did_not_change():
     assert net.connections == residual().connections
 
 
+def test_either_name_of_an_only_end_disconnects():
+    net = gl.dlnetwork([L.FeatureInput(3), L.FullyConnected(4), L.ReLU(), L.FullyConnected(2)])
+    for ends in (("fc", "relu"), ("fc", "relu/in"), ("fc/out", "relu"), ("fc/out", "relu/in")):
+        assert net.disconnect_layers(*ends).input_names == ("input", "relu")
+    for ends in (("fc/in", "relu"), ("fc", "relu/out"), (["fc"], "relu"), (3, None)):
+        with pytest.raises(gl.UnknownName, match="nothing leads from"):
+            net.disconnect_layers(*ends)
+
+
 def test_layers_are_added_removed_connected_and_disconnected():
     net = residual()
     net = net.disconnect_layers("fc1", "add/in2").add_layers([L.FullyConnected(4, name="skip")], after="in").connect_layers("skip", "add/in2").initialize()

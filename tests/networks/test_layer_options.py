@@ -116,3 +116,44 @@ def test_what_makes_no_network_names_the_line():
                   lambda: gl.dlnetwork([L.FeatureInput(2), L.Function(lambda x: 3)])):
         with pytest.raises(gl.GradloomError, match=r"test_layer_options\.py"):
             wrong()
+
+
+TYPED = ("float", "bool", "str", "str | int", "tuple[int | None, ...]", "Initializer", "Initializer | float", "Normalization")
+OPTIONS = [(name, option.name) for name in L.__all__ for option in dataclasses.fields(getattr(L, name)) if option.type in TYPED]
+
+
+@pytest.mark.parametrize(("name", "option"), OPTIONS)
+def test_an_option_of_no_type_that_it_takes(name, option):
+    kind = getattr(L, name)
+    sizes = {its.name: (2, 2) if "tuple" in str(its.type) else 2 for its in dataclasses.fields(kind) if not its.kw_only and its.default is dataclasses.MISSING}
+    for value in ({}, object(), float("nan")):
+        with pytest.raises(gl.GradloomError, match=rf"(?s){option}.*test_layer_options\.py"):
+            kind(**{**sizes, option: value})
+
+
+def test_there_are_options_of_each_type():
+    assert {option.type for name in L.__all__ for option in dataclasses.fields(getattr(L, name))} >= set(TYPED)
+    assert len(OPTIONS) > 100
+
+
+def test_one_and_zero_are_truth_values_and_arrays_are_numbers():
+    assert L.LSTM(2, has_state_outputs=1).output_names == ("out", "hidden", "cell")
+    net = gl.dlnetwork([L.Scaling(scale=np.array([1.0, 2.0]))])
+    assert net(gl.ones((1, 2), "BC")).tolist() == [[1, 2]]
+
+
+@pytest.mark.parametrize("made", [
+    lambda: gl.Layout((1, 2), "QC"), lambda: gl.Layout((1, 2, 3), "BC"), lambda: gl.Layout(3, "C"),
+    lambda: gl.Layout((1, -2), "BC"), lambda: gl.Layout("BC", (1, 2)), lambda: gl.Layout((1, 2.5), "BC"),
+    lambda: gl.dlarray([1.0], "Q"), lambda: gl.dlarray([[1.0]], "BB"), lambda: gl.zeros((2, 3), "BCT"),
+    lambda: L.Input((None, 3), "QQ"), lambda: gl.LBFGSState(history_size=-1),
+    lambda: gl.dlnetwork([L.FeatureInput(3), L.FullyConnected(2, name="a/b")]),
+    lambda: gl.dlnetwork([L.FeatureInput(3), L.FullyConnected(2)]).set_learn_rate_factor("fc", "bias", -1)])
+def test_what_is_refused_where_it_is_made_names_the_line(made):
+    with pytest.raises(gl.GradloomError, match=r"test_layer_options\.py:\d+"):
+        made()
+
+
+def test_unpooling_reads_what_pooling_says():
+    with pytest.raises(gl.ShapeError, match="has_unpooling_outputs=True"):
+        gl.dlnetwork([L.MaxUnpooling2d()], *[gl.Layout((1, 4, 6, 6), "BCSS")] * 3)

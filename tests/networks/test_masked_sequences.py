@@ -29,6 +29,7 @@ CHAINS = {
     "strides": [L.FullyConnected(3), L.Convolution1d(3, 4, stride=2, padding=1), L.Convolution1d(2, 4, padding=1),
                 L.GlobalAveragePooling1d()],
     "maxpool": [L.FullyConnected(3), L.MaxPooling1d(2, stride=2, padding=1)],
+    "after maxpool": [L.MaxPooling1d(2, padding="same"), L.FullyConnected(3), L.Tanh()],
     "avgpool": [L.FullyConnected(3), L.AveragePooling1d(3, padding="same")],
     "avgpool mean": [L.FullyConnected(3), L.AveragePooling1d(3, stride=2, padding=1, padding_value="mean")],
     "nested": [gl.dlnetwork([L.FullyConnected(3), L.LSTM(2), L.Convolution1d(2, 3)], gl.Layout((1, 7, 4), "BTC"),

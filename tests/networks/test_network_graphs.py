@@ -315,3 +315,10 @@ def test_anything_that_keeps_the_protocol_is_a_body():
     new, _ = gl.sgdmupdate(net.replace(state=state), g, learn_rate=0.5)
     np.testing.assert_allclose(new.learnables["", "exponent"], 3 - 4 * np.log(2))
     assert float(new.state["", "calls"]) == 1 and float(new.reset_state().state["", "calls"]) == 0
+
+
+@pytest.mark.parametrize("outputs", [2, ["alone", 2], [["alone"]], [None], 1.5, b"alone"])
+def test_outputs_are_names(outputs):
+    net = gl.dlnetwork([L.FeatureInput(3), L.FullyConnected(2, name="alone")])
+    with pytest.raises(gl.TypeRefused, match=r"outputs are names of layers, not .* test_network_graphs\.py"):
+        net.predict(gl.ones(3, "C"), outputs=outputs)

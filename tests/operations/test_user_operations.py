@@ -64,6 +64,32 @@ def test_a_multilinear_operation():
         gl.multilinear("kept", lambda x: x, transposes={"x": lambda y_bar: y_bar}, labels="z")
 
 
+OF_NUMBERS = {
+    "power": (gl.elementwise("power_of_numbers", lambda x, p: torch.pow(x, p), lambda x, p: p * gl.power(x, p - 1), lambda x, p, y: y * gl.log(x)),
+              lambda f, x: f(3.0, x), lambda x: 3.0 ** x),
+    "parameter": (gl.elementwise("parameter_of_numbers", lambda x, base=2.0: x / np.log(base), lambda base: 1 / gl.log(base)), lambda f, x: f(x), lambda x: x / np.log(2.0)),
+    "made": (gl.elementwise("made_of_shapes", lambda x: x * 2, lambda x: gl.full(x.shape, 2.0)), lambda f, x: f(x), lambda x: x * 2),
+    "multilinear": (gl.multilinear("halves", lambda x: x / 2, axes="n -> n", transposes={"x": lambda y_bar: y_bar * gl.exp(-np.log(2.0))}), lambda f, x: f(x),
+                    lambda x: x / 2),
+    "general": (gl.general("doubles", lambda x: x * 2, push=lambda x_dot: x_dot * 2, pull=lambda y_bar: y_bar * gl.asarray(2.0), labels="x"), lambda f, x: f(x),
+                lambda x: x * 2)}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", OF_NUMBERS)
+def test_rules_may_make_arrays_of_numbers(name, dtype):
+    """Operands that are numbers, and rules that make dlarrays where they are given tensors, in every walk; `axes` of a kernel that is no einsum."""
+    f, call, truth = OF_NUMBERS[name]
+    v = gl.dlarray([1.0, -2.0], dtype=dtype)
+    words = [lambda u, x: u, lambda u, x: gl.dlgradient(gl.sum(u ** 2), x), lambda u, x: gl.dlgradient(gl.sum(u ** 2), x, enable_higher_derivatives=True),
+             lambda u, x: gl.dljacobian(u, x).matrix(), lambda u, x: gl.dljacobian(u, x, 0), lambda u, x: gl.jvp(u, x, v), lambda u, x: gl.vjp(u, x, v),
+             lambda u, x: gl.hvp(gl.sum(u ** 2), x, v), lambda u, x: gl.dllaplacian(gl.sum(u ** 2), x, 0)]
+    for word in words:
+        found, expected = [gl.dlfeval(lambda x, of=of, word=word: word(of(x), x), gl.dlarray([2.0, 3.0], dtype=dtype)) for of in (lambda x: call(f, x), truth)]
+        assert type(found._value) is torch.Tensor and found.dtype is expected.dtype
+        np.testing.assert_allclose(found, expected, rtol=1e-12 if dtype == "float64" else 1e-5)
+
+
 def test_a_general_operation():
     normalized = gl.general(
         "normalized", lambda x, *, axis: (x / x.norm(dim=axis, keepdim=True), x.norm(dim=axis, keepdim=True)), hidden=("size",), labels="x",

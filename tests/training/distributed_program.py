@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 import gradloom as gl
+from gradloom.training.distributed import failing as ends
 
 L = gl.layers
 if "BEGUN_BEFORE" in os.environ:  # by Ray Train, say, which then runs this
@@ -164,8 +165,10 @@ CASES = {case.__name__: case for case in (first_order, accumulated, statistics, 
 
 
 def failing(how):
-    """Process 1 fails in the middle of training."""
+    """Process 1 fails in the middle of training; one that is killed says nothing, however long the others listen."""
     x, t = points()
+    if how == "killed":
+        ends.PATIENCE = 1.0
 
     def loss(y, t):
         if RANK == 1 and failing.steps == 3:

@@ -104,3 +104,39 @@ def test_every_name_is_made():
     assert [metric.name for metric in metrics_of(list(NAMES))] == list(NAMES)
     with pytest.raises(gl.TypeRefused, match="no metric 'f1'.*write one of accuracy"):
         metrics_of("f1")
+
+
+@pytest.mark.parametrize(("metrics", "said"), [
+    ({"loss": lambda y, t: 1.0}, "'loss', as another column"), ({"iteration": lambda y, t: 1.0}, "as another column"),
+    (["rmse", "rmse"], "two metrics are named 'rmse'"), ([lambda y, t: 1.0, lambda y, t: 2.0], "two metrics are named '<lambda>'")])
+def test_no_metric_takes_the_column_of_another(metrics, said):
+    with pytest.raises(gl.TypeRefused, match=rf"{said}.* test_metrics\.py.*metrics="):
+        gl.TrainingOptions("sgdm", metrics=metrics)
+
+
+def test_what_a_metric_returns_is_a_number_and_needs_targets():
+    x, net = np.ones((4, 2)), gl.dlnetwork([gl.layers.FeatureInput(2), gl.layers.FullyConnected(1)])
+    options = {"max_epochs": 1, "verbose": False}
+    with pytest.raises(gl.TypeRefused, match=r"the metric 'error' returned NoneType.*test_metrics\.py.*one number"):
+        gl.trainnet((x, x[:, 0]), net, "mse", gl.TrainingOptions("sgdm", metrics={"error": lambda y, t: None}, **options))
+    for metrics in ("rmse", lambda y: 1.0):
+        with pytest.raises(gl.DataError, match="metrics compare outputs with targets, and the data has none"):
+            gl.trainnet((x,), net, lambda y: gl.mean(y ** 2), gl.TrainingOptions("sgdm", metrics=metrics, **options))
+
+
+def test_testnet_takes_data_in_parts():
+    x, t = RNG.standard_normal((9, 2)), RNG.standard_normal(9)
+    net = gl.dlnetwork([gl.layers.FeatureInput(2), gl.layers.FullyConnected(1)])
+    expected = gl.testnet(net, (x, t), ["rmse", "loss"], loss="mse")
+    assert gl.testnet(net, x, t, ["rmse", "loss"], loss="mse") == expected and gl.testnet(net, x, t, "rmse") == expected["rmse"]
+    for given in ((), (x, t, "rmse")):
+        with pytest.raises(gl.TypeRefused, match=r"testnet takes a network, data and metrics.*test_metrics\.py"):
+            gl.testnet(net, x, *given)
+
+
+@pytest.mark.parametrize("words", [np.array(["a", "b"] * 3), ["a", "b"] * 3, np.array(["a", "b"] * 3, dtype=object)])
+def test_words_are_no_numbers(words):
+    net = gl.dlnetwork([gl.layers.FeatureInput(2), gl.layers.FullyConnected(1)])
+    for loss in ("mse", "l1loss", "huber"):
+        with pytest.raises(gl.TypeRefused, match=rf"words, which are classes, and the loss '{loss}' compares numbers"):
+            gl.trainnet((np.ones((6, 2)), words), net, loss, gl.TrainingOptions("sgdm", verbose=False))

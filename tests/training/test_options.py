@@ -100,3 +100,13 @@ def test_options_are_a_value():
     assert repr(options) == "TrainingOptions('adam', max_epochs=3)"
     with pytest.raises(AttributeError):
         options.max_epochs = 4
+
+
+@pytest.mark.parametrize(("made", "said"), [
+    (lambda: gl.TrainingOptions("sgdm", "MaxEpochs", 2, "Verbose", False), r"write TrainingOptions\(..., max_epochs=2, verbose=False\)"),
+    (lambda: gl.TrainingOptions("sgdm", 2), "takes the solver by position, 2 values"), (lambda: gl.TrainingOptions(), "0 values"),
+    (lambda: gl.TrainingOptions("sgdm", solver="adam"), "2 values")])
+def test_options_are_given_by_keyword(made, said):
+    with pytest.raises(gl.TypeRefused, match=rf"(?s)test_options\.py.*{said}|{said}.*test_options\.py"):
+        made()
+    assert gl.TrainingOptions(solver="adam").solver == "adam"

@@ -293,6 +293,8 @@ def test_patience_ends_training():
     ({"max_time": 1e-9}, "max_time was reached", 1),
     ({"dry_run": True}, "dry run", 1),
     ({"output_function": lambda told: told["state"] == "iteration" and told["iteration"] == 2, "mini_batch_size": 10},
+     "stopped by the output function", 2),
+    ({"output_function": lambda told: np.float64(told.get("iteration", 0)) == 2, "mini_batch_size": 10},
      "stopped by the output function", 2)])
 def test_ends(given, reason, iterations):
     x, t = points()

@@ -338,8 +338,13 @@ def _library_module(module: Any) -> bool:
     name = getattr(module, "__name__", "") or ""
     if name.partition(".")[0] in _LIBRARIES or name.partition(".")[0] in sys.stdlib_module_names:
         return True
-    file = getattr(module, "__file__", None)
-    return file is None and name != "__main__" or file is not None and os.path.realpath(file).startswith(_ROOTS)
+    root = sys.modules.get(name.partition(".")[0])
+    if root is not None and root is not module and _library_module(root):
+        return True
+    origin = getattr(getattr(module, "__spec__", None), "origin", None)
+    files = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]  # a folder without __init__ has none
+    places = [os.path.realpath(file) for file in files if file]
+    return origin in ("built-in", "frozen") or any([place.startswith(_ROOTS) for place in places])
 
 
 @remembered(1024)

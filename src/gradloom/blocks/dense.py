@@ -70,7 +70,10 @@ def _write_term(term: Term, start: int, steps: dict[Index, int], tables: Sequenc
         _scatter(term, out, like, order, steps, start, tables)
         return
     order.sort(key=lambda i: -steps[i])
-    target = out.as_strided([i.size for i in order], [steps[i] for i in order], out.storage_offset() + start)
+    if start:  # told from where `out` begins: a replay may have it elsewhere in its storage
+        extent = _extent(out)
+        out = out.as_strided((extent,), (1,)).narrow(0, start, extent - start)
+    target = out.as_strided([i.size for i in order], [steps[i] for i in order])
     _product_into(term, order, target, like, add)
 
 
@@ -122,7 +125,7 @@ def _scatter(term: Term, out: Tensor, like: Tensor, order: Sequence[Index], step
         where = where + table.clamp(min=0) * stride
         present = present & (table >= 0)
     values = term.values(order, like).expand(sizes)
-    flat = out.as_strided((_extent(out),), (1,), out.storage_offset())
+    flat = out.as_strided((_extent(out),), (1,))
     where, values = where[present].to(out.device), values[present.to(out.device)].to(out.dtype)
     flat.index_put_((where,), values, accumulate=True)
 

@@ -175,8 +175,8 @@ class dlarray(ArrayWords, Operand):
     def _one(self, what: str) -> Any:
         if self._value.numel() != 1:
             raise ShapeError(
-                f"{what} needs one element, the array is {described(self.shape, self._labels)}; index it first, or use "
-                "any() or all()")
+                f"{what} needs one element, the array is {described(self.shape, self._labels)}, at "
+                f"{line_of(user_site())}; index it first, or use any() or all()")
         return self._value.item()
 
     def __bool__(self) -> bool:
@@ -196,7 +196,8 @@ class dlarray(ArrayWords, Operand):
 
     def __index__(self) -> int:
         if differentiable(self._value.dtype) or self._value.dtype is torch.bool:
-            raise TypeRefused(f"an array of {NAMES[self._value.dtype]} is no index; write dlarray(x, dtype=\"int64\")")
+            raise TypeRefused(f"an array of {NAMES[self._value.dtype]} is no index, at {line_of(user_site())}; write "
+                              "dlarray(x, dtype=\"int64\")")
         return int(self._one("an index"))
 
     def item(self) -> Any:

@@ -1,8 +1,9 @@
 """How operations and public functions are declared: the constructors, and what makes a function one that users have."""
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +12,17 @@ from ..machine.dtypes import Tensor
 from ..vocabulary.options import by_name_and_value, shown, unknown_option
 from .array import dlarray
 from .calls import binary, nary, unary
-from .errors import GradloomError, IndexRefused, TypeRefused, ValueRefused, from_inside, is_inside, line_of, user_site
+from .errors import (
+    GradloomError,
+    IndexRefused,
+    TypeRefused,
+    ValueRefused,
+    from_inside,
+    is_inside,
+    is_pythons,
+    line_of,
+    user_site,
+)
 from .kinds.elementwise import Elementwise
 from .kinds.general import General
 from .kinds.multilinear import Multilinear
@@ -96,14 +107,15 @@ def composite(function: Any) -> Any:
 # What a function says of an argument that it cannot compute with, and how users meet it.
 _REFUSALS: dict[type, type[GradloomError]] = {
     TypeError: TypeRefused, AttributeError: TypeRefused, ValueError: ValueRefused, KeyError: ValueRefused,
-    IndexError: IndexRefused}
+    OverflowError: ValueRefused, IndexError: IndexRefused}
 
 
 def _users(error: BaseException) -> bool:
     """Whether an error comes from code of the user's that the function called."""
     trace: Any = error.__traceback__ and error.__traceback__.tb_next
     while trace is not None:
-        if not is_inside(trace.tb_frame.f_code.co_filename):
+        file = trace.tb_frame.f_code.co_filename
+        if not is_inside(file) and not is_pythons(file):
             return True
         trace = trace.tb_next
     return False
@@ -111,6 +123,34 @@ def _users(error: BaseException) -> bool:
 
 def _shown(x: Any) -> str:
     return described(x.shape, getattr(x, "_labels", None)) if isinstance(x, (dlarray, Tensor)) else f"{x!r:.40}"
+
+
+def _way(name: str, parameters: Mapping[str, inspect.Parameter]) -> str:
+    return f"write {name}{inspect.Signature([p.replace(annotation=p.empty) for p in parameters.values()])}"
+
+
+def _cannot_take(name: str, args: Any, kwargs: Any, refused: BaseException, way: str) -> str:
+    given = ", ".join([*map(_shown, args), *(f"{k}={_shown(v)}" for k, v in kwargs.items())])
+    return f"{name} cannot take ({given}): {refused}, at {line_of(user_site())}; {way}"
+
+
+def explained_class(made: type) -> None:
+    """The same for what makes objects of a class."""
+    init: Any = made.__init__  # type: ignore[misc]
+    _, *parameters = inspect.signature(init).parameters.values()
+
+    @functools.wraps(init)
+    def call(self: Any, /, *args: Any, **kwargs: Any) -> None:
+        try:
+            return init(self, *args, **kwargs)  # type: ignore[no-any-return]
+        except (TypeError, AttributeError, ValueError, LookupError, OverflowError) as error:
+            kind = _REFUSALS.get(type(error))
+            if kind is None or from_inside(error) and _users(error):
+                raise
+            way = _way(made.__name__, {p.name: p for p in parameters})
+            raise kind(_cannot_take(made.__name__, args, kwargs, error, way)) from error
+
+    made.__init__ = call  # type: ignore[misc]
 
 
 def explained(function: Any, always: bool = False) -> Any:
@@ -126,15 +166,13 @@ def explained(function: Any, always: bool = False) -> Any:
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
-        except (TypeError, AttributeError, ValueError, LookupError) as error:
+        except (TypeError, AttributeError, ValueError, LookupError, OverflowError) as error:
             kind, refused, name, inside = _REFUSALS.get(type(error)), error, function.__name__, from_inside(error)
             if kind is None or inside and _users(error):
                 raise
-        plain = [p.replace(annotation=p.empty) for p in parameters.values()]
-        way = f"write {name}{inspect.Signature(plain)}"
+        way = _way(name, parameters)
         if inside:
-            given = ", ".join([*map(_shown, args), *(f"{k}={_shown(v)}" for k, v in kwargs.items())])
-            raise kind(f"{name} cannot take ({given}): {refused}, at {line_of(user_site())}; {way}") from refused
+            raise kind(_cannot_take(name, args, kwargs, refused, way)) from refused
         word = next((w for w in kwargs if w not in parameters), None)
         if word in ("dim", "dims", "axes") and "axis" in parameters:
             raise TypeRefused(

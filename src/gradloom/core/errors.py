@@ -14,7 +14,9 @@ from ..machine.caches import cache
 Site = tuple[CodeType, int]
 
 WRITTEN = "<gradloom "  # how the files of functions that the library wrote out begin
+_PACKAGE = __name__.partition(".")[0] + "."
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_PYTHONS = os.path.dirname(os.__file__) + os.sep
 # of each file: whether it is gradloom's, or of a library that calls it, and so not the user's
 known_files: dict[str, bool] = cache(f"{__name__}.known_files", {})
 _CALLERS = ("numpy", "torch", "scipy", "optree")
@@ -95,8 +97,8 @@ def user_site(depth: int = 1) -> Site | None:
         inside = known_files.get(file)
         if inside is None:
             inside = known_files[file] = _is_inside(file)
-        if not inside:
-            return code, frame.f_lasti
+        if not inside and not (file == "<string>" and str(frame.f_globals.get("__name__")).startswith(_PACKAGE)):
+            return code, frame.f_lasti  # neither a file of ours nor the constructor of a dataclass of ours
         frame = frame.f_back
     return None
 
@@ -125,6 +127,11 @@ def called_from(library: str) -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def is_pythons(file: str) -> bool:
+    """Whether a file is of Python's own library."""
+    return file.startswith(("<frozen ", _PYTHONS)) and "site-packages" not in file
 
 
 def from_inside(error: BaseException) -> bool:

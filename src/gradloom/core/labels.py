@@ -8,35 +8,44 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..machine.caches import remembered
-from .errors import AxisError, LabelError
+from .errors import AxisError, LabelError, line_of, user_site
 
 LETTERS = "SCBTU"
 LAYOUTS = '"BCSS" (PyTorch), "BSSC" (Keras), "SSCB" (MATLAB)'
 
 
-@remembered(4096)
+def _here() -> str:
+    return f", at {line_of(user_site())}"
+
+
 def checked(labels: str | None, ndim: int) -> str | None:
     """The labels of an array with `ndim` axes, or a LabelError; all U is None."""
     if labels is None:
         return None
     if not isinstance(labels, str):
-        raise LabelError(f"labels are a string with one letter per axis, such as \"SSCB\", not {labels!r}")
+        raise LabelError(f"labels are a string with one letter per axis, such as \"SSCB\", not {labels!r:.60}{_here()}")
+    return _checked(labels, ndim)
+
+
+@remembered(4096)
+def _checked(labels: str, ndim: int) -> str | None:
     if labels in ("single", "double", "half", "like") or labels.startswith(("float", "int", "bool", "complex")):
         named = {"single": "float32", "double": "float64", "half": "float16"}.get(labels, labels)
-        raise LabelError(f"{labels!r} is no labels, which are one letter per axis, such as \"SSCB\"; write "
+        raise LabelError(f"{labels!r} is no labels, which are one letter per axis, such as \"SSCB\"{_here()}; write "
                          + ("like=x" if labels == "like" else f"dtype=\"{named}\""))
     for letter in labels:
         if letter not in LETTERS:
             raise LabelError(
-                f"no label {letter!r} in {labels!r}; labels are S (spatial), C (channel), B (batch), T (time), U "
-                "(unspecified)")
+                f"no label {letter!r} in {labels!r}{_here()}; labels are S (spatial), C (channel), B (batch), T "
+                "(time), U (unspecified)")
     for letter in "CBT":
         if labels.count(letter) > 1:
             raise LabelError(
-                f"label {letter!r} occurs {labels.count(letter)} times in {labels!r}; C, B and T at most once, use S "
-                "or U")
+                f"label {letter!r} occurs {labels.count(letter)} times in {labels!r}{_here()}; C, B and T at most "
+                "once, use S or U")
     if len(labels) != ndim:
-        raise LabelError(f"labels {labels!r} name {len(labels)} axes, the array has {ndim}; write one letter per axis")
+        raise LabelError(f"labels {labels!r} name {len(labels)} axes, the array has {ndim}{_here()}; write one letter "
+                         "per axis")
     return None if labels.strip("U") == "" else labels
 
 

@@ -54,7 +54,7 @@ def as_tensor(x: Any, dtype: Any = None, device: Any = None, copy: bool = True) 
     """A tensor with the values of `x`: Python numbers and lists of them are float64, arrays keep their type."""
     if isinstance(x, Tensor):
         refuse_strange(x, dtype is not None)
-        value = x.detach()
+        value = x.detach().resolve_neg()  # the memory of an array holds its numbers, not their negatives
         wanted = value.dtype if dtype is None else dtype_named(dtype)
         return value.to(device=value.device if device is None else device_named(device), dtype=wanted, copy=copy)
     if hasattr(x, "batch_sizes"):

@@ -39,10 +39,10 @@ def dtype_named(dtype: Any) -> torch.dtype:
     if name is None:
         try:
             name = np.dtype(dtype).name
-        except TypeError:
+        except (TypeError, ValueError):
             name = str(dtype)
     if name not in DTYPES:
-        raise TypeError(f"no dtype {dtype!r}; write one of {', '.join(DTYPES)}")
+        raise TypeError(f"no dtype {dtype!r:.60}; write one of {', '.join(DTYPES)}")
     return DTYPES[name]
 
 

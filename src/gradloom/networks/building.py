@@ -240,7 +240,8 @@ def unique_names(layers: Sequence[Layer], faults: list[str] | None = None) -> li
         if name is None:
             continue
         if not isinstance(name, str) or not name or "/" in name:
-            raise TypeRefused(f"a layer's name is a text without '/', not {name!r}; outputs are written layer/output")
+            raise TypeRefused(f"a layer's name is a text without '/', not {name!r}{_here()}; outputs are written "
+                              "layer/output")
         if name in taken:
             said, remedy = f"two layers are named {name!r}", "; give each a name of its own, or leave name out"
             if faults is None:

@@ -97,11 +97,17 @@ def connected(network: Any, source: str, target: str) -> Any:
 def disconnected(network: Any, source: str, target: str) -> Any:
     """The network with one connection less."""
     body = graph_of(network, "disconnect_layers")
-    edges = body.graph.connections
-    if (source, target) not in edges:
+    edges, nodes = body.graph.connections, {node.name: node for node in body.graph.nodes}
+
+    def whole(end: Any, kind: str) -> Any:  # "relu/in" is "relu", where that is all there is
+        name, _, part = end.partition("/") if isinstance(end, str) else ("", "", "")
+        return name if name in nodes and (part,) == tuple(getattr(nodes[name], kind)) else end
+
+    found = (whole(source, "outputs"), whole(target, "inputs"))
+    if found not in edges:
         raise UnknownName(f"net.disconnect_layers: nothing leads from {source!r} to {target!r}, at "
                           f"{line_of(user_site())}; the connections are {', '.join(map(repr, edges)) or 'none'}")
-    return _edited(network, network.layers, [edge for edge in edges if edge != (source, target)])
+    return _edited(network, network.layers, [edge for edge in edges if edge != found])
 
 
 def replaced(network: Any, name: str, layers: Any) -> Any:

@@ -177,8 +177,11 @@ class Graph:
         nodes, for the sake of their states.
         """
         if wanted is not None and not isinstance(wanted, str):
-            wanted = tuple(wanted)
-        plan = self._plans.get((wanted, everything))
+            wanted = tuple(wanted) if isinstance(wanted, Iterable) else (wanted,)
+        try:
+            plan = self._plans.get((wanted, everything))
+        except TypeError:  # what cannot be hashed is no name, as planning says
+            plan = None
         if plan is None:
             plan = self._plans[wanted, everything] = self._planned(wanted, everything)
         return plan

@@ -4,9 +4,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import numbers
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args
 
@@ -123,10 +124,13 @@ def _explain_calls(cls: type[Layer]) -> None:
         return  # the user's own
     made.__code__ = made.__code__.replace(co_filename=f"{WRITTEN}{cls.__name__}>")  # no line of the user's
     parameters = dict(list(inspect.signature(made).parameters.items())[1:])
+    by_position = [name for name, its in parameters.items() if its.kind is not its.KEYWORD_ONLY]
 
     @functools.wraps(made)
     def init(self: Layer, *args: Any, **kwargs: Any) -> None:
         args, kwargs = _plain(args), {name: _plain(value) for name, value in kwargs.items()}
+        if cls.__module__.startswith(_HERE) and len(args) <= len(by_position):
+            _refuse_types(cls, {**dict(zip(by_position, args, strict=False)), **kwargs})
         try:
             made(self, *args, **kwargs)
         except TypeError as error:
@@ -135,6 +139,37 @@ def _explain_calls(cls: type[Layer]) -> None:
             raise TypeRefused(_call_instead(cls, args, kwargs, parameters)) from None
 
     cls.__init__ = init  # type: ignore[method-assign, assignment]
+
+
+def _is_number(value: Any) -> bool:
+    is_one = isinstance(value, numbers.Number) and not isinstance(value, bool) and value == value
+    return is_one or hasattr(value, "shape")
+
+
+_HERE = __name__.partition(".")[0] + "."
+_OPTIONS: dict[str, tuple[str, Callable[[Any], bool]]] = {  # what an option of the catalogue takes, by its annotation
+    "float": ("a number", _is_number),
+    "bool": ("True or False", lambda value: isinstance(value, int) and value in (0, 1)),
+    "str": ("a text", lambda value: isinstance(value, str)),
+    "str | int": ("a text or a whole number", lambda value: isinstance(value, (str, int))),
+    "tuple[int | None, ...]": ("a tuple of sizes", lambda value: isinstance(value, (tuple, list))),
+    "Initializer": ("the name of an initializer, or a function of the shape",
+                    lambda value: isinstance(value, str) or callable(value)),
+    "Initializer | float": ("a number, the name of an initializer, or a function of the shape",
+                            lambda value: isinstance(value, str) or callable(value) or _is_number(value)),
+    "Normalization": ("the name of a normalization, or a function of the array",
+                      lambda value: isinstance(value, str) or callable(value)),
+}
+
+
+def _refuse_types(cls: type[Layer], given: dict[str, Any]) -> None:
+    """An error for an option of a layer of the catalogue that is of no type that it takes."""
+    for name, value in given.items():
+        known = cls.__dataclass_fields__.get(name)
+        what, fits = _OPTIONS.get(str(known.type), ("", None)) if known is not None else ("", None)
+        if fits is not None and not fits(value):
+            remedy = f"; the default is {known.default!r}" if known is not None and known.default is not MISSING else ""
+            raise TypeRefused(f"{cls.__name__}'s {name} is {what}, not {value!r}, at {line_of(user_site())}{remedy}")
 
 
 def _plain(value: Any) -> Any:

@@ -1,11 +1,13 @@
 """Layouts: the shape and labels of what enters a layer."""
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass
 from typing import Any
 
 from ..core.array import dlarray
-from ..core.labels import described, positions
+from ..core.errors import ShapeError, line_of, user_site
+from ..core.labels import checked, described, positions
 from ..vocabulary.hints import LayoutWords
 
 
@@ -15,6 +17,14 @@ class Layout(LayoutWords):
 
     shape: tuple[int, ...]
     labels: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.shape, (tuple, list)) or not all(
+                [isinstance(n, numbers.Integral) and n >= 0 for n in self.shape]):
+            raise ShapeError(f"a Layout is the sizes of axes and their labels, not {self.shape!r} and {self.labels!r}, "
+                             f"at {line_of(user_site())}; write Layout((1, 3), \"BC\")")
+        checked(self.labels, len(self.shape))
+        object.__setattr__(self, "shape", tuple([int(n) for n in self.shape]))
 
     @property
     def sizes(self) -> dict[str, Any]:

@@ -57,6 +57,19 @@ def told(net: WithBody, masks: Sequence[Mask]) -> dict[str, Any]:
     return {"mask": masks if len(masks) > 1 else masks[0]} if net._body.takes_masks else {}
 
 
+def predicted(net: Any, xs: Sequence[Any], masks: Sequence[Mask] | None, outputs: Any) -> tuple[Any, Sequence[Mask]]:
+    """What a network predicts, and which steps of each output are there. A torch module's are those of the first input
+    with padding and as many steps."""
+    if masks is not None and net._body.takes_masks:
+        y, _, left = net._body.run_masked(net._values, xs, told(net, masks)["mask"], False, outputs)
+        ys = y if isinstance(y, tuple) else (y,)
+        return y, (None,) * len(ys) if left is None else left
+    y = net.predict(*xs, outputs=outputs)
+    hiding = [mask for mask in masks or () if mask is not None]
+    return y, [next((mask for mask in hiding if mask.sizes["T"] == one.sizes.get("T")), None)
+               for one in (y if isinstance(y, tuple) else (y,))]
+
+
 def combined(masks: Any) -> Mask:
     """What is there in all of several arrays that are combined step by step, from the mask or masks of a layer."""
     if not isinstance(masks, tuple):

@@ -2,9 +2,12 @@
 after them."""
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
+
+import torch
 
 from ..blocks.action import einsum_letters
 from ..core.array import dlarray, labels_of
@@ -17,7 +20,7 @@ from ..core.kinds.multilinear import Multilinear
 from ..core.labels import described, tidy
 from ..core.operation import Operation
 from ..core.tables import OPERATIONS
-from ..machine.dtypes import Tensor
+from ..machine.dtypes import NUMBER_TYPES, Tensor
 from ..vocabulary.misspelled import nearest
 from .movement.axes import array
 from .neural.softmax import floating
@@ -51,7 +54,8 @@ def elementwise(name: str, kernel: Callable[..., Any], /, *partials: Any, comple
             f"{name} states no partial derivative, at {line_of(user_site())}; write one for each input, 0 where there "
             "is none")
     inputs, parameters = _signature(name, kernel, len(partials))
-    operation = _declared(Elementwise, name, kernel, partials, inputs, complex_partials=complex_partials,
+    pairs = complex_partials and [tuple(map(_rule, pair)) for pair in complex_partials]
+    operation = _declared(Elementwise, name, kernel, [_rule(p) for p in partials], inputs, complex_partials=pairs,
                           fused_pull=fused_pull, singular=singular)
     _check_rules(operation, {**dict.fromkeys(parameters)}, [*operation.partials, operation.fused_pull])
     call: Callable[..., Any] = (unary, binary)[len(inputs) - 1](operation) if len(inputs) < 3 else nary(operation)
@@ -67,8 +71,9 @@ def multilinear(name: str, kernel: Callable[..., Any], /, *, transposes: dict[st
     `kernel` computes it on torch tensors. `transposes` states, for each input by the kernel's name, the cotangent of
     that input from `y_bar`, the other inputs, `x_shape`, `y_shape` and parameters (keyword-only in the kernel, or with
     a default). `terms` are the monomials where it is a sum of some. Kernel and transposes must accept leading axes:
-    count axes from the end. `axes`, such as "n i, o i -> n o", says how axes correspond: then structured Jacobians go
-    through it and labels are carried; otherwise `labels` names the input whose labels the result has.
+    count axes from the end. `axes`, such as "n i, o i -> n o", says how axes correspond: then labels are carried, and
+    where the kernel is `einsum` of these axes, structured Jacobians go through it; otherwise `labels` names the input
+    whose labels the result has.
     Raises ValueError for a name of this library, TypeRefused where kernel and transposes do not fit together.
 
     >>> import gradloom as gl
@@ -84,7 +89,8 @@ def multilinear(name: str, kernel: Callable[..., Any], /, *, transposes: dict[st
             f"{name} has the inputs {', '.join(inputs)} and transposes for {', '.join(transposes)}, at "
             f"{line_of(user_site())}; state one for each input")
     operation = _declared(Multilinear, name, kernel, inputs, [tuple(t) for t in terms] if terms else [inputs],
-                          transposes, axes=axes)
+                          {x: _rule(rule) for x, rule in transposes.items()},
+                          axes=axes if not parameters and _contracts(kernel, axes) else None)
     _check_rules(operation, {**dict.fromkeys(parameters)}, operation.transposes.values())
     return _function(operation, _with_parameters(operation, parameters, _label_rule(operation, axes, labels)),
                      doc, pure)
@@ -112,7 +118,7 @@ def general(name: str, kernel: Callable[..., Any], /, *, push: Any, pull: Any, h
     [1. 3. 6.]
     """
     inputs, parameters = _signature(name, kernel, None)
-    operation = _declared(General, name, kernel, inputs, push, pull, hidden=hidden, outputs=outputs,
+    operation = _declared(General, name, kernel, inputs, _rule(push), _rule(pull), hidden=hidden, outputs=outputs,
                           fused_pull=fused_pull)
     _check_rules(operation, {**dict.fromkeys(parameters)},
                  [operation.push_rule, operation.pull_rule, operation.fused_pull])
@@ -153,8 +159,48 @@ def _signature(name: str, kernel: Any, count: int | None) -> tuple[tuple[str, ..
     return tuple(p.name for p in free[:count]), {p.name: p.default for p in rest}
 
 
+def _contracts(kernel: Any, axes: Any) -> bool:
+    """Whether the kernel is the sum of products that `axes` says, and not that times something: tried with numbers."""
+    if not isinstance(axes, str):
+        return False
+    letters, out = einsum_letters(axes, tuple([len(part.split()) for part in axes.split("->")[0].split(",")]))
+    places = {name: k for k, name in enumerate(dict.fromkeys([name for names in letters for name in names]))}
+    numbers = torch.Generator("cpu").manual_seed(0)
+    inputs = [torch.rand([places[name] + 2 for name in names], dtype=torch.float64, device="cpu", generator=numbers)
+              for names in letters]
+    try:
+        expected = torch.einsum(*[part for x, names in zip(inputs, letters, strict=True)
+                                  for part in (x, [places[name] for name in names])], [places[name] for name in out])
+        y = kernel(*inputs)
+        return bool(y.shape == expected.shape and torch.allclose(y, expected))
+    except Exception:  # it takes other sizes, or does what einsum does not
+        return False
+
+
+def _rule(rule: Any) -> Any:
+    """A rule that runs on tensors gives tensors, whatever it makes of numbers: `gl.log(2.0)` and `gl.zeros(x.shape)`
+    are dlarrays."""
+    if not callable(rule):
+        return rule
+
+    @functools.wraps(rule)
+    def run(*args: Any) -> Any:
+        result = rule(*args)
+        if any([type(x) is dlarray or isinstance(x, (tuple, list)) and dlarray in map(type, x) for x in args]):
+            return result
+        if isinstance(result, (tuple, list)):
+            return tuple([x._value if type(x) is dlarray else x for x in result])
+        return result._value if type(result) is dlarray else result
+
+    return run
+
+
 def _checked_kernel(name: str, kernel: Any) -> Any:
     def run(*values: Any, **params: Any) -> Any:
+        if any([type(v) in NUMBER_TYPES for v in values]):
+            like = next(v for v in values if isinstance(v, Tensor))
+            values = tuple([torch.full((), v, dtype=torch.result_type(like, v), device=like.device)
+                            if type(v) in NUMBER_TYPES else v for v in values])
         result = kernel(*values, **params)
         for y in result if type(result) is tuple else (result,):
             if not isinstance(y, Tensor):

@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 
+from ..acceleration.native.lanes import Value
 from ..core.array import dlarray
 from ..core.declare import discrete
 from ..core.errors import TypeRefused, line_of, user_site
 from ..machine.dtypes import Tensor
 from ..operations.elementwise.arithmetic import imag, real
 from ..operations.elementwise.mathematics import sqrt
-from .spares import left, taken
+from .kernels import computed
 from .stepping import Rule, number_or_array, stepped
 
 
@@ -50,34 +51,39 @@ def formula_by_parts(formula: Callable[..., tuple[Any, ...]]) -> Callable[..., t
 # ----- Adam -----------------------------------------------------------------------------------------------------------
 
 
+def adam_lanes(p: Value, g: Value, average: Value, square: Value, keep: Value, decay: Value, rest: Value,
+               sq_decay: Value, sq_rest: Value, scale: Value, epsilon: Value, rate: Value) -> tuple[Value, ...]:
+    """The step for numbers side by side."""
+    average = g.times_plus(rest, average * decay)
+    square = (g * g).times_plus(sq_rest, square * sq_decay)
+    size = square.intrinsic("sqrt").times_plus(scale, epsilon)
+    return p * keep - average * rate / size, average, square
+
+
 @by_parts
 def adam(*tensors: Tensor, count: int, iteration: float, learn_rate: float, grad_decay: float, sq_grad_decay: float,
          epsilon: float, weight_decay: float) -> tuple[Tensor, ...]:
     """Parameters, gradients, average gradients and average squared gradients in a row; new ones, without gradients."""
+    # quick way: one kernel that leaves what it reads; the plain one is below
+    correction, sq_correction = 1 - grad_decay ** iteration, 1 - sq_grad_decay ** iteration
+    if 0 < correction <= 1 and 0 < sq_correction <= 1:
+        found = computed(adam_lanes, tensors, count, 1 - learn_rate * weight_decay, grad_decay, 1 - grad_decay,
+                         sq_grad_decay, 1 - sq_grad_decay, 1 / math.sqrt(sq_correction), epsilon,
+                         learn_rate / correction)
+        if found is not None:
+            return found
     step = torch.tensor(iteration, dtype=torch.float64, device=tensors[0].device)
     options: dict[str, Any] = {"lr": learn_rate, "beta1": grad_decay, "beta2": sq_grad_decay, "eps": epsilon,
                                "weight_decay": weight_decay, "amsgrad": False, "maximize": False}
-    olds = tensors[:count], tensors[2 * count:3 * count], tensors[3 * count:]
-    gradients = list(tensors[count:2 * count])
-    columns, known, old = taken(olds)
-    if columns is not None:
-        for place, value in zip(columns, olds, strict=True):
-            torch._foreach_copy_(place, value)
-        if not all(map(Tensor.is_contiguous, gradients)):
-            gradients = in_order_of(columns[0], gradients)
-        torch._fused_adamw_(columns[0], gradients, columns[1], columns[2], [], [step] * count, **options)
-        left(columns, known, olds, old)
-        return *columns[0], *columns[1], *columns[2]
     results: list[list[Tensor]] = [[], [], []]
     for places in bunches(tensors[:count]):
-        slopes = list(gradients[places])
-        new, means, sizes = [list(torch._foreach_clone(tensors[k * count:(k + 1) * count][places])) for k in (0, 2, 3)]
+        new, slopes, means, sizes = (list(tensors[k * count:(k + 1) * count][places]) for k in range(4))
+        new, means, sizes = (list(torch._foreach_clone(its)) for its in (new, means, sizes))
         if not all([x.is_contiguous() for its in (new, slopes, means, sizes) for x in its]):
             slopes, means, sizes = (in_order_of(new, its) for its in (slopes, means, sizes))
         torch._fused_adamw_(new, slopes, means, sizes, [], [step] * len(new), **options)
         for column, its in zip(results, (new, means, sizes), strict=True):
             column += its
-    left(results, None, olds, old)
     return tuple([x for column in results for x in column])
 
 
@@ -161,10 +167,21 @@ def step_of(iteration: Any) -> Any:
 # ----- RMSProp --------------------------------------------------------------------------------------------------------
 
 
+def rmsprop_lanes(p: Value, g: Value, square: Value, decay: Value, rest: Value, epsilon: Value,
+                  rate: Value) -> tuple[Value, ...]:
+    """The step for numbers side by side."""
+    square = (g * g).times_plus(rest, square * decay)
+    return p - g * rate / (square.intrinsic("sqrt") + epsilon), square
+
+
 @by_parts
 def rmsprop(*tensors: Tensor, count: int, learn_rate: float, sq_grad_decay: float,
             epsilon: float) -> tuple[Tensor, ...]:
     """Parameters, gradients and average squared gradients in a row; new ones, without gradients."""
+    # quick way: one kernel; the plain one is below
+    found = computed(rmsprop_lanes, tensors, count, sq_grad_decay, 1 - sq_grad_decay, epsilon, learn_rate)
+    if found is not None:
+        return found
     gradients = tensors[count:2 * count]
     squares = torch._foreach_mul(tensors[2 * count:], sq_grad_decay)
     torch._foreach_addcmul_(squares, gradients, gradients, value=1 - sq_grad_decay)

@@ -13,6 +13,7 @@ from ..derivatives.jacobians.along_axis import dljacobian
 from ..derivatives.words.evaluate import dlfeval
 from ..machine.dtypes import Tensor
 from ..machine.questions import read
+from ..networks.masks import filled
 from ..networks.network import dlnetwork
 from ..operations.movement.vectors import ravel
 from .losses import LEAST_SQUARES, observations_of
@@ -94,8 +95,8 @@ def _normal_equations(loop: Loop, net: dlnetwork) -> tuple[Tensor, Tensor, float
 
         def pieces(net: dlnetwork, batch: Batch = batch) -> Any:
             y = net.predict(*batch.inputs, **batch.told(net))
-            J = dljacobian(y, net.trainable)
             r = _residuals(y, batch)
+            J = dljacobian(filled(y, batch.masks[0]), net.trainable)  # padding has no rows
             return J.T.gram(), ravel(J.T @ r)[0], r, y
 
         gram, product, r, y = dlfeval(pieces, net)
@@ -132,7 +133,7 @@ def _residuals(y: Any, batch: Batch) -> dlarray:
     if r.shape != y.shape:
         raise TypeRefused(f"the targets have shape {tuple(target.shape)}, the output {tuple(y.shape)}, at "
                           f"{line_of(user_site())}; give them one shape")
-    return r if batch.masks[0] is None else r * batch.masks[0].astype(y.dtype)
+    return filled(r, batch.masks[0])  # type: ignore[no-any-return]
 
 
 def _wide(x: dlarray) -> Tensor:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from ..data import minibatchqueue
 from ..data.draws import drawing, drawn_seed
 from ..networks.network import dlnetwork
@@ -147,7 +149,7 @@ class Loop:
         self._save()
 
     def _reason(self, told: Any) -> str:
-        if told is True:
+        if isinstance(told, (bool, np.bool_)) and told:
             return "stopped by the output function"
         if self._interrupted:
             return "interrupted (Ctrl-C)"

@@ -11,6 +11,8 @@ from typing import Any
 from ..core.array import dlarray
 from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.labels import described
+from ..machine.questions import decided
+from ..networks.masks import takes_mask
 from ..operations.neural.losses.crossentropy import crossentropy
 from ..operations.neural.losses.losses import huber, l1loss, l2loss, mse
 from ..vocabulary.misspelled import nearest
@@ -33,6 +35,7 @@ BY_NAME: dict[str, Callable[..., Any]] = {
     "huber": huber, "l1loss": l1loss, "l2loss": l2loss,
 }
 CLASSIFIES = ("crossentropy", "index-crossentropy")  # binary crossentropy compares numbers, one for each class
+COMPARES = tuple(name for name in BY_NAME if "crossentropy" not in name)  # numbers with numbers
 LEAST_SQUARES = {"mse": 0.5, "mean-squared-error": 0.5, "l2loss": 1.0}  # {name: factor of the square}
 
 
@@ -70,7 +73,7 @@ def _of_function(function: Callable[..., Any]) -> Loss:
     """A user's loss: the mean over the observations, as theirs is to be."""
 
     def loss(ys: Sequence[Any], ts: Sequence[Any], masks: Sequence[Any]) -> tuple[Any, int]:
-        value = function(*ys, *ts)
+        value = function(*ys, *ts, **masking(function, masks, "the loss"))
         if type(value) is not dlarray or value.size != 1:
             its = described(value.shape, value._labels) if type(value) is dlarray else type(value).__name__
             raise ShapeError(f"the loss function returned {its}, at {line_of(user_site())}; return one number that is "
@@ -80,10 +83,24 @@ def _of_function(function: Callable[..., Any]) -> Loss:
     return loss
 
 
+def masking(function: Callable[..., Any], masks: Sequence[Any], what: str) -> dict[str, Any]:
+    """The keyword in which a user's function learns which time steps of the targets are there. One that does not ask
+    would count padding, and is refused where there is some."""
+    if takes_mask(function):
+        return {"mask": masks[0] if len(masks) == 1 else tuple(masks) if masks else None}
+    if any([mask is not None and not decided(mask._value.all()) for mask in masks]):
+        name = getattr(function, "__name__", type(function).__name__)
+        raise TypeRefused(f"{what} is a function, {name}, that would count the padding of sequences, at "
+                          f"{line_of(user_site())}; take the mask of the targets in a keyword and leave out what it "
+                          "hides, as in lambda y, t, *, mask=None: gl.mse(y, t, mask=mask)")
+    return {}
+
+
 def observations_of(y: Any) -> int:
     """How many observations an array holds."""
     labels = y._labels
     return int(y._value.shape[labels.index("B")]) if labels is not None and "B" in labels else 1
 
 
-__all__ = ["BY_NAME", "CLASSIFIES", "LEAST_SQUARES", "Loss", "loss_of", "observations_of"]
+__all__ = ["BY_NAME", "CLASSIFIES", "COMPARES", "LEAST_SQUARES", "Loss", "loss_of", "masking",
+           "observations_of"]

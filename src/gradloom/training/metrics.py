@@ -14,7 +14,7 @@ from ..core.labels import described
 from ..machine.dtypes import Tensor
 from ..vocabulary.misspelled import nearest
 from .distributed.group import Group
-from .losses import observations_of
+from .losses import masking, observations_of
 
 
 class Metric(Protocol):
@@ -225,8 +225,14 @@ class _OfFunction:
         self.name: str = name or str(getattr(function, "__name__", type(function).__name__))
 
     def of(self, y: Any, t: Any, mask: Any) -> Any:
-        count = float(observations_of(y))
-        return torch.tensor([float(self._function(y, t)) * count, count], dtype=torch.float64, device="cpu")
+        count, told = float(observations_of(y)), masking(self._function, (mask,), f"the metric {self.name!r}")
+        found = self._function(y, t, **told)
+        try:
+            value = float(found)
+        except (TypeError, ValueError) as error:
+            raise TypeRefused(f"the metric {self.name!r} returned {type(found).__name__}, at {line_of(user_site())}: "
+                              f"{error}; return one number, the mean over the mini-batch") from None
+        return torch.tensor([value * count, count], dtype=torch.float64, device="cpu")
 
     def added(self, a: Any, b: Any) -> Any:
         return a + b
@@ -235,16 +241,25 @@ class _OfFunction:
         return float(sums[0] / sums[1])
 
 
+_COLUMNS = ("iteration", "epoch", "time", "loss", "learn_rate", "damping")  # of the history, beside the metrics
 NAMES = (*_COUNTED, "auc", "rmse", "mape", "rsquared")
 
 
 def metrics_of(given: Any, multilabel: bool = False) -> list[Metric]:
     """Metrics from names, functions, {name: function}, or a sequence of them."""
     if isinstance(given, dict):
-        return [_OfFunction(function, name) for name, function in given.items()]
-    if given is None or isinstance(given, str) or callable(given) or hasattr(given, "of"):
-        given = () if given is None or given == "" else (given,)
-    return [_metric(one, multilabel) for one in given]
+        found: list[Metric] = [_OfFunction(function, name) for name, function in given.items()]
+    else:
+        if given is None or isinstance(given, str) or callable(given) or hasattr(given, "of"):
+            given = () if given is None or given == "" else (given,)
+        found = [_metric(one, multilabel) for one in given]
+    names = [metric.name for metric in found]
+    for name in names:
+        if name in _COLUMNS or names.count(name) > 1:
+            said = (f"a metric is named {name!r}, as another column of the history" if name in _COLUMNS else
+                    f"two metrics are named {name!r}")
+            raise TypeRefused(f"{said}, at {line_of(user_site())}; name it in metrics={{\"error\": function}}")
+    return found
 
 
 def _metric(given: Any, multilabel: bool) -> Metric:
@@ -272,6 +287,9 @@ class Sums:
 
     def add(self, loss: float, weight: float, ys: Sequence[Any], ts: Sequence[Any], masks: Sequence[Any]) -> None:
         """One more mini-batch; metrics are those of the first output."""
+        if self._metrics and not ts:
+            raise DataError(f"metrics compare outputs with targets, and the data has none, at {line_of(user_site())}; "
+                            "leave metrics= out, or give targets")
         self._loss += loss * weight
         self._weight += weight
         for k, metric in enumerate(self._metrics):

@@ -16,6 +16,7 @@ from ..core.errors import TypeRefused, line_of, user_site
 from ..core.labels import LETTERS
 from ..vocabulary.hints import PropertiesOfMatlab
 from ..vocabulary.misspelled import nearest
+from ..vocabulary.options import by_name_and_value
 from ..vocabulary.training_options import HERE, LEFT_OUT
 from .metrics import metrics_of
 from .schedules import schedule_of
@@ -175,10 +176,16 @@ class TrainingOptions(PropertiesOfMatlab):
     max_time: float = _option(math.inf, POSITIVE)
     dry_run: bool = _option(False, SWITCH)
 
-    def __init__(self, solver: str, /, **options: Any):
+    def __init__(self, *given: Any, **options: Any):
         site = line_of(user_site())
+        given = (*given, options.pop("solver")) if "solver" in options else given
+        if len(given) != 1:
+            way = by_name_and_value("TrainingOptions", given[1:], list(FIELDS))
+            raise TypeRefused(f"TrainingOptions takes the solver by position, {len(given)} values were given, at {site}"
+                              "; " + (way or "write TrainingOptions(\"sgdm\", max_epochs=4)"))
+        [solver] = given
         _checked("solver", solver, FIELDS["solver"].metadata["check"], site)
-        given = dict(options)
+        values = dict(options)
         for name, value in options.items():
             if name in LEFT_OUT:
                 raise TypeRefused(f"TrainingOptions has no option {name!r}, at {site}: {LEFT_OUT[name]}")
@@ -189,9 +196,9 @@ class TrainingOptions(PropertiesOfMatlab):
             if about["solvers"] and solver not in about["solvers"]:
                 raise TypeRefused(f"{name} is an option of {', '.join(about['solvers'])}, the solver is {solver}, at "
                                   f"{site}; leave {name}= out")
-            given[name] = _checked(name, value, about["check"], site)
+            values[name] = _checked(name, value, about["check"], site)
         for name, its in FIELDS.items():
-            value = solver if name == "solver" else given.get(name, default_of(its, solver))
+            value = solver if name == "solver" else values.get(name, default_of(its, solver))
             object.__setattr__(self, name, value)
         object.__setattr__(self, "_given", tuple(options))
         self._check_together(site)

@@ -10,6 +10,7 @@ import torch
 from ..core.array import dlarray
 from ..core.errors import DataError, ShapeError, TypeRefused, line_of, user_site
 from ..core.labels import described
+from ..networks.masks import predicted
 from ..networks.network import dlnetwork
 from .evaluation import evaluated
 from .losses import loss_of
@@ -42,10 +43,10 @@ def minibatchpredict(net: dlnetwork, data: Any, /, *, mini_batch_size: int = 128
     single = True
     try:
         for batch in batches(queue, len(net.input_names)):
-            y = net.predict(*batch.inputs, outputs=outputs, **batch.told(net))
+            y, masks = predicted(net, batch.inputs, batch.input_masks, outputs)
             single = not isinstance(y, tuple)
             ys = (y,) if single else y
-            parts.append(ys if uniform_output else tuple([_apart(y, batch.input_masks) for y in ys]))
+            parts.append(ys if uniform_output else tuple([_apart(y, mask) for y, mask in zip(ys, masks, strict=True)]))
     finally:
         queue.close()
     if not parts:
@@ -79,22 +80,22 @@ def _observed(y: dlarray) -> int:
     return y._labels.index("B")
 
 
-def _apart(y: dlarray, masks: Any) -> list[dlarray]:
-    """One array for each observation, without its padding: that of the first input that has some."""
-    mask = next((mask for mask in masks or () if mask is not None), None)
+def _apart(y: dlarray, mask: Any) -> list[dlarray]:
+    """One array for each observation, without its padding."""
     axis, labels = _observed(y), y.dims
     rest = labels.replace("B", "", 1)
     rows = y._value.unbind(axis)
     time = rest.find("T")
-    if mask is not None and time >= 0 and y.sizes["T"] == mask.sizes["T"]:
+    if mask is not None:
         there = mask._value.movedim(mask._labels.index("B"), 0)
         rows = tuple([row.index_select(time, its.nonzero()[:, 0]) for row, its in zip(rows, there, strict=True)])
     return [dlarray._made(row, None, rest or None) for row in rows]
 
 
-def testnet(net: dlnetwork, data: Any, metrics: Any, /, *, mini_batch_size: int = 128, loss: Any = None,
+def testnet(net: dlnetwork, data: Any, /, *given: Any, mini_batch_size: int = 128, loss: Any = None,
             class_names: Any = None, input_data_formats: Any = None, target_data_formats: Any = None) -> Any:
-    """Metrics of a network over a whole data set: one number for one name, a dict for several.
+    """Metrics of a network over a whole data set: one number for one name, a dict for several. `testnet(net, data,
+    metrics)`, or `testnet(net, x, t, metrics)`.
 
     data: as for trainnet, (x, t) or a datastore. metrics: names ("accuracy", "precision", "recall", "fscore", "auc",
     "rmse", "mape", "rsquared"), "loss" with `loss=` given, or functions of outputs and targets. Precision, recall and
@@ -109,6 +110,12 @@ def testnet(net: dlnetwork, data: Any, metrics: Any, /, *, mini_batch_size: int 
 
     Source: MATLAB testnet.
     """
+    if not 1 <= len(given) <= 2:
+        raise TypeRefused(f"testnet takes a network, data and metrics, {2 + len(given)} values were given, at "
+                          f"{line_of(user_site())}; write testnet(net, (x, t), \"accuracy\")")
+    *more, metrics = given
+    if more:
+        data = (*_parts(data), *_parts(more[0]))
     asked = [metrics] if isinstance(metrics, str) or callable(metrics) else list(metrics)
     if "loss" in asked and loss is None:
         raise TypeRefused(f"testnet: the loss is asked for, and which it is is not said, at {line_of(user_site())}; "
@@ -124,6 +131,10 @@ def testnet(net: dlnetwork, data: Any, metrics: Any, /, *, mini_batch_size: int 
     if loss is None:
         del values["loss"]
     return next(iter(values.values())) if isinstance(metrics, str) or callable(metrics) else values
+
+
+def _parts(data: Any) -> tuple[Any, ...]:
+    return data if isinstance(data, tuple) else (data,)
 
 
 def _nothing(ys: Any, ts: Any, masks: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..core.array import dlarray
-from ..core.errors import DataError, LabelError, line_of, user_site
+from ..core.errors import DataError, LabelError, TypeRefused, line_of, user_site
 from ..core.labels import LAYOUTS, described
 from ..data import Datastore, minibatchqueue
 from ..data.arrays import parts_of
@@ -15,7 +15,7 @@ from ..machine.dtypes import NAMES, REAL_OF
 from ..machine.questions import decided
 from ..networks.masks import told
 from ..networks.network import dlnetwork
-from .losses import CLASSIFIES
+from .losses import CLASSIFIES, COMPARES
 from .options import TrainingOptions
 
 AHEAD = 2  # threads, or processes, that read ahead where preprocessing_environment= says so
@@ -188,6 +188,9 @@ def _of_input(x: Any, net: dlnetwork, k: int) -> str | None:
 
 
 def _of_target(t: Any, loss: Any) -> str | None:
+    if isinstance(loss, str) and loss in COMPARES and _are_words(t):
+        raise TypeRefused(f"the targets are words, which are classes, and the loss {loss!r} compares numbers, at "
+                          f"{line_of(user_site())}; write \"crossentropy\", or give numbers")
     shape = getattr(t, "shape", None)
     if shape is None or getattr(t, "dims", None) or isinstance(t, Datastore):
         return None
@@ -206,6 +209,15 @@ def _is_column(t: Any, loss: Any) -> bool:
     if isinstance(loss, str) and loss not in CLASSIFIES:
         return kind.startswith(("float", "bfloat", "int", "uint", "bool"))
     return kind.startswith(("float", "bfloat")) and loss not in CLASSIFIES
+
+
+def _are_words(t: Any) -> bool:
+    """Whether targets are words: an array, a list or a column of them."""
+    if hasattr(getattr(t, "cat", t), "categories"):
+        return True
+    if isinstance(t, list):
+        return bool(t) and isinstance(t[0], str)
+    return getattr(getattr(t, "dtype", None), "kind", "") in "OU" and all(isinstance(x, str) for x in np.ravel(t)[:1])
 
 
 def _as_column(x: Any, format: str | None) -> Any:

@@ -6,20 +6,33 @@ from typing import Any
 
 import torch
 
+from ..acceleration.native.lanes import Value
 from ..core.array import dlarray
 from ..core.calls import number
 from ..core.declare import discrete
 from ..core.errors import ShapeError, TypeRefused, line_of, user_site
 from ..core.labels import described
 from ..machine.dtypes import Tensor
+from ..machine.questions import thread
+from .kernels import computed
 from .parameters import Parameters
 from .stepping import Rule, number_or_array, stepped
 
 _made = dlarray._made
 
 
+def sgdm_lanes(p: Value, g: Value, velocity: Value, momentum: Value, rate: Value) -> tuple[Value, ...]:
+    """The step for numbers side by side."""
+    velocity = velocity * momentum - g * rate
+    return p + velocity, velocity
+
+
 def sgdm(*tensors: Tensor, count: int, learn_rate: float, momentum: float) -> tuple[Tensor, ...]:
     """Parameters, gradients and velocities in a row; new parameters and new velocities in a row."""
+    # quick way: one kernel, which a recording does not hear; the plain one is below
+    found = None if thread.recording else computed(sgdm_lanes, tensors, count, momentum, learn_rate)
+    if found is not None:
+        return found
     parameters = tensors[:count]
     velocity = torch._foreach_mul(tensors[2 * count:], _factor(momentum, parameters))
     torch._foreach_add_(velocity, tensors[count:2 * count], alpha=-learn_rate)

@@ -25,6 +25,7 @@ MOST = 64  # threads
 PARALLEL = "GOMP_parallel"  # how torch's own library starts its threads
 
 
+@remembered(1)
 def available() -> bool:
     """Whether llvmlite is there."""
     return importlib.util.find_spec("llvmlite") is not None

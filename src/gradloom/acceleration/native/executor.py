@@ -28,6 +28,7 @@ KEPT = 1 << 20  # bytes of an array in the workspace
 WORKSPACE = 1 << 23  # bytes of the workspace
 LARGE = 1 << 15  # places times pieces from which on a kernel lets Python's lock go
 _ALIGN = 64
+_STRIDED = (torch.as_strided, Tensor.as_strided)
 
 
 # what torch's compiler makes arrays with, in half the time of torch's own function
@@ -82,6 +83,9 @@ class _Native:
             self._slots[s.number] = s
         self._held = {s.root for s in (*p.inputs, *p.outputs)} | p.shared
         self._held |= {s.root for step in p.steps for s in step.reads if s.number in p.constants}
+        # a view whose beginning is told in the storage: the array must begin where it did
+        self._held |= {s.root for step in p.steps if step.function in _STRIDED and len(step.args) + len(step.kwargs) > 3
+                       for s in step.reads}
         self._there: set[int] = set()  # arrays that exist by the line that is written, and may be written over
         there = set(p.constants) | {s.number for s in p.inputs}
         for time, one in self._timed():

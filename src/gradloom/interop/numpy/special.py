@@ -55,19 +55,16 @@ ive = gl.elementwise("special_ive", lambda v, x: _kernel("ive", v, x), _none("iv
                      lambda v, x: (ive(v - 1, x) + ive(v + 1, x)) / 2 - gl.sign(x) * ive(v, x), pure=True)
 
 gammasgn = gl.elementwise("special_gammasgn", lambda x: _kernel("gammasgn", x), 0, pure=True)
-
-
-def _gammaln(x: Any) -> Any:
-    return math.lgamma(x) if type(x) in NUMBER_TYPES else gl.gammaln(x)
-
-
-def betaln(a: Any, b: Any) -> Any:
-    """The logarithm of the beta function."""
-    return _gammaln(a) + _gammaln(b) - _gammaln(a + b)
+beta = gl.elementwise("special_beta", lambda a, b: _kernel("beta", a, b),
+                      lambda y, a, b: y * (gl.digamma(a) - gl.digamma(a + b)),
+                      lambda y, a, b: y * (gl.digamma(b) - gl.digamma(a + b)), singular=True, pure=True)
+betaln = gl.elementwise("special_betaln", lambda a, b: _kernel("betaln", a, b),
+                        lambda a, b: gl.digamma(a) - gl.digamma(a + b),
+                        lambda a, b: gl.digamma(b) - gl.digamma(a + b), singular=True, pure=True)
 
 
 def _gamma_density(a: Any, x: Any) -> Any:
-    return gl.exp(gl.xlogy(a - 1, x) - x - _gammaln(a))
+    return gl.exp(gl.xlogy(a - 1, x) - x - gl.gammaln(a))
 
 
 def _beta_density(a: Any, b: Any, x: Any) -> Any:
@@ -76,8 +73,8 @@ def _beta_density(a: Any, b: Any, x: Any) -> Any:
 
 def xlog1py(a: Any, b: Any) -> Any:
     """a log(1 + b), 0 where a is 0."""
-    gone = gl.equal(a, 0)
-    return gl.where(gone, 0.0, a) * gl.log1p(gl.where(gone, 0.0, b))
+    void = gl.logical_and(gl.equal(a, 0), gl.logical_or(gl.less_equal(b, -1), gl.equal(b, math.inf)))
+    return a * gl.log1p(gl.where(void, 0.0, b))  # elsewhere the slope in a is log(1 + b), where a is 0 too
 
 
 def rgamma(x: Any) -> Any:
@@ -98,7 +95,10 @@ betainc = gl.elementwise("special_betainc", lambda a, b, x: _kernel("betainc", a
 def log_t_density(v: Any, t: Any) -> Any:
     """The logarithm of the density of Student's t with v degrees of freedom."""
     v = v * 1.0
-    return (_gammaln((v + 1) / 2) - _gammaln(v / 2) - gl.log(math.pi * v) / 2 - (v + 1) / 2 * gl.log1p(t * t / v))
+    normal = gl.isinf(v)
+    some = gl.where(normal, 1.0, v)
+    return gl.where(normal, -math.log(2 * math.pi) / 2 - t * t / 2,
+                    -betaln(some / 2, 0.5) - gl.log(some) / 2 - (some + 1) / 2 * gl.log1p(t * t / some))
 
 
 stdtr = gl.elementwise("special_stdtr", lambda v, t: _kernel("stdtr", v, t), _none("stdtr", "v"),
@@ -119,6 +119,11 @@ hyp1f1 = gl.elementwise("special_hyp1f1", lambda a, b, x: _kernel("hyp1f1", a, b
                         _none("hyp1f1", "b"), lambda a, b, x: a / b * hyp1f1(a + 1, b + 1, x), pure=True)
 
 
+def _whole(n: Any) -> Any:
+    """SciPy's yn and kn are of integer orders, and cut off what is none."""
+    return float(math.trunc(n)) if type(n) in NUMBER_TYPES else gl.trunc(n)
+
+
 def _log_ndtr(x: Any) -> Any:
     left = gl.less(x, -1.0)
     far, near = gl.where(left, x, -1.0), gl.where(left, -1.0, x)
@@ -126,15 +131,46 @@ def _log_ndtr(x: Any) -> Any:
                     gl.log1p(gl.erfc(near * math.sqrt(0.5)) / -2))
 
 
+def _entr(x: Any) -> Any:
+    return gl.where(gl.less(x, 0), -math.inf, -gl.xlogy(x, x))
+
+
 def _rel_entr(a: Any, b: Any) -> Any:
-    return gl.xlogy(a, a) - gl.xlogy(a, b)
+    """a log(a / b), 0 with slope 0 where a is 0."""
+    gone = gl.equal(a, 0)
+    up, down = gl.where(gone, 1.0, a), gl.where(gone, 1.0, b)
+    near = gl.less(gl.abs(up - down), down / 2)
+    log = gl.where(near, gl.log1p((up - down) / gl.where(near, down, 1.0)), gl.log(up) - gl.log(down))
+    return gl.where(gl.logical_or(gl.less(a, 0), gl.less(b, 0)), math.inf, a * log)
 
 
-def _boxcox(log: Any, power: Any) -> Any:
-    """(exp(power log) - 1) / power, and the logarithm itself where the power is 0."""
-    flat = gl.equal(power, 0)
-    power = gl.where(flat, 1.0, power)
-    return gl.where(flat, log, gl.expm1(power * log) / power)
+def _boxcox_slope(log: Any, power: Any) -> Any:
+    """The slope of (exp(power log) - 1) / power in the power, near 0 as a mean of exponentials: neither divides what
+    cancels."""
+    exponent = log * power
+    near = gl.logical_or(gl.less(gl.abs(exponent), 1), gl.equal(power, 0))
+    mean = hyp1f1(2.0, 3.0, gl.where(near, exponent, 0.0)) / 2
+    gone = gl.equal(exponent, -math.inf)
+    divisor = gl.where(near, 1.0, power)
+    far = gl.where(gone, 0.0, log * gl.exp(exponent)) - gl.expm1(exponent) / divisor
+    return gl.where(near, gl.square(log) * mean, far / divisor)
+
+
+boxcox = gl.elementwise("special_boxcox", lambda x, power: _kernel("boxcox", x, power),
+                        lambda x, power: gl.power(x, power - 1),
+                        lambda x, power: _boxcox_slope(gl.log(x), power), singular=True, pure=True)
+boxcox1p = gl.elementwise("special_boxcox1p", lambda x, power: _kernel("boxcox1p", x, power),
+                          lambda x, power: gl.power(1 + x, power - 1),
+                          lambda x, power: _boxcox_slope(gl.log1p(x), power), singular=True, pure=True)
+
+
+def _root(x: Any) -> Any:
+    """The cube root, with one step of Newton's for the last digits."""
+    y = torch.sign(x) * torch.abs(x) ** (1 / 3)
+    return torch.where((y == 0) | torch.isinf(y), y, y - (y - x / (y * y)) / 3)
+
+
+cbrt = gl.elementwise("special_cbrt", _root, lambda y: 1 / (3 * y * y), singular=True, pure=True)
 
 
 def _huber(delta: Any, r: Any) -> Any:
@@ -145,24 +181,25 @@ def _huber(delta: Any, r: Any) -> Any:
 
 
 def _pseudo_huber(delta: Any, r: Any) -> Any:
-    flat = gl.equal(delta, 0)
-    safe = gl.where(flat, 1.0, delta)
-    y = safe * safe * gl.expm1(gl.log1p((r / safe) ** 2) / 2)
-    return gl.where(gl.less(delta, 0), math.inf, gl.where(flat, 0.0, y))
+    size = gl.abs(r)
+    flat = gl.logical_or(gl.logical_and(gl.equal(delta, 0), gl.equal(r, 0)), gl.isinf(size))
+    part = gl.where(flat, gl.sign(size), size / (gl.hypot(delta, r) + delta))  # of the straight line
+    return gl.where(gl.less(delta, 0), math.inf, delta * size * part)
 
 
 UFUNCS: dict[str, Callable[..., Any]] = {
     **{name: getattr(gl, name) for name in (
-        "beta", "digamma", "erf", "erfc", "erfcinv", "erfcx", "erfinv", "exp2", "expm1", "gamma", "gammaln", "i0",
+        "digamma", "erf", "erfc", "erfcinv", "erfcx", "erfinv", "exp2", "expm1", "gamma", "gammaln", "i0",
         "i0e", "i1", "i1e", "log1p", "round", "xlogy")},
-    "expit": gl.sigmoid, "psi": gl.digamma, "cbrt": lambda x: gl.sign(x) * gl.abs(x) ** (1 / 3),
+    "expit": gl.sigmoid, "psi": gl.digamma, "cbrt": cbrt, "beta": beta,
     "logit": lambda p: gl.log(p) - gl.log1p(-p), "log_expit": lambda x: -gl.softplus(-x),
     "ndtr": lambda x: gl.erfc(x * -0.5 ** 0.5) / 2, "ndtri": lambda p: gl.erfcinv(p * 2) * -math.sqrt(2),
     "log_ndtr": _log_ndtr, "exp10": lambda x: gl.power(10.0, x),
-    "entr": lambda x: -gl.xlogy(x, x), "rel_entr": _rel_entr, "kl_div": lambda a, b: _rel_entr(a, b) - a + b,
+    "entr": _entr, "rel_entr": _rel_entr, "kl_div": lambda a, b: _rel_entr(a, b) - a + b,
     "huber": _huber, "pseudo_huber": _pseudo_huber,
-    "boxcox": lambda x, power: _boxcox(gl.log(x), power), "boxcox1p": lambda x, power: _boxcox(gl.log1p(x), power),
-    "jv": jv, "yv": yv, "iv": iv, "ive": ive, "kv": kv, "kve": kve, "yn": yv, "kn": kv,
+    "boxcox": boxcox, "boxcox1p": boxcox1p,
+    "jv": jv, "yv": yv, "iv": iv, "ive": ive, "kv": kv, "kve": kve,
+    "yn": lambda n, x: yv(_whole(n), x), "kn": lambda n, x: kv(_whole(n), x),
     "j0": lambda x: jv(0.0, x), "j1": lambda x: jv(1.0, x), "y0": lambda x: yv(0.0, x), "y1": lambda x: yv(1.0, x),
     "k0": lambda x: kv(0.0, x), "k1": lambda x: kv(1.0, x), "k0e": lambda x: kve(0.0, x), "k1e": lambda x: kve(1.0, x),
     "gammasgn": gammasgn, "gammainc": gammainc, "gammaincc": gammaincc, "betainc": betainc, "betaincc": betaincc,

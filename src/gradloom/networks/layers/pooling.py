@@ -10,7 +10,7 @@ from ...operations.elementwise.choice import where
 from ...operations.movement.axes import broadcast_to
 from ...operations.neural.pooling.pooling import avgpool, maxpool
 from ..layer import Layer
-from ..masks import ones_where, refuse
+from ..masks import filled, ones_where, refuse
 from ..spatial import Sizes, called, letters_of, sizes_of
 from ..windows import hides, windows_of
 
@@ -40,7 +40,12 @@ class _MaxPooling(_Pooling):
     onnx: ClassVar[str] = "MaxPool"
 
     def predict(self, x: Any, *, mask: Any = None) -> Any:
-        x = x if mask is None else windows_of(self).filled(x, mask, -math.inf)
+        if hides(self, x, mask):  # a window of padding alone is padding: its -inf times a slope of 0 would be NaN
+            y = self._pooled(windows_of(self).filled(x, mask, -math.inf))
+            return filled(y, self.output_mask(mask, y))
+        return self._pooled(x)
+
+    def _pooled(self, x: Any) -> Any:
         return maxpool(x, self.pool_size, stride=self.stride, padding=self.padding, pool_format=self.letters(x))
 
 

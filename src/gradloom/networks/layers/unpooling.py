@@ -3,6 +3,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from ...core.errors import ShapeError, line_of, user_site
+from ...core.labels import described
 from ...machine.questions import read
 from ...operations.movement.axes import permute_dims
 from ...operations.neural.pooling.unpooling import maxunpool
@@ -31,8 +33,12 @@ class MaxUnpooling2d(Layer):
     input_names: ClassVar[tuple[str, ...]] = ("in", "indices", "size")
 
     def predict(self, x: Any, indices: Any, size: Any) -> Any:
-        shape = list(x.shape)
-        for k, n in zip(axes_worked(x, 2, called(self)), read(size._value), strict=True):
+        shape, sizes = list(x.shape), read(size._value)
+        if size.shape != (2,):
+            raise ShapeError(f"{called(self)} reads 2 sizes at its input \"size\", "
+                             f"{described(size.shape, size._labels)} was given, at {line_of(user_site())}; connect "
+                             "MaxPooling2d(2, stride=2, has_unpooling_outputs=True)")
+        for k, n in zip(axes_worked(x, 2, called(self)), sizes, strict=True):
             shape[k] = n
         if indices._labels != x._labels and sorted(indices._labels or "") == sorted(x._labels):
             indices = permute_dims(indices, x._labels)
