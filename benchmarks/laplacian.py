@@ -15,7 +15,6 @@ import torch
 
 from .harness import Benchmark, Contender, arrays
 
-
 PIECE = 1024  # rows of a product
 
 
