@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from .harness import Benchmark, Contender, arrays, multiplying
+from .harness import Benchmark, Contender, arrays
+
+PIECE = 1024  # rows of a product
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,26 @@ def jax_hessian(problem: Problem):
     return setup
 
 
+def products(problem: Problem) -> Contender:
+    """The floor: the products that cannot be left out, each layer's by pieces of rows that stay in the cache."""
+
+    def setup():
+        rows = int(np.prod(problem.points)) * (problem.widths[0] + 2)
+        layers = [(torch.randn(PIECE, a), torch.randn(a, b), torch.empty(PIECE, b))
+                  for a, b in zip(problem.widths[1:-2], problem.widths[2:-1], strict=True)]
+
+        def run():
+            for x, w, out in layers:
+                for _ in range(rows // PIECE):
+                    torch.mm(x, w, out=out)
+                torch.mm(x[:rows % PIECE], w)
+
+        return run
+
+    return Contender(f"floor: {problem.flop / 1e6:.0f} Mflop of products", setup, "floor", amount=problem.flop,
+                     unit="flop/s")
+
+
 def benchmark(name: str, work: str, problem: Problem, target: float, tolerance: float,
               accelerated_target: float | None = None) -> Benchmark:
     exact = torch_hessian(problem, torch.float64)
@@ -160,7 +182,7 @@ def benchmark(name: str, work: str, problem: Problem, target: float, tolerance: 
             Contender("jax jit vmap(hessian), trace", jax_hessian(problem), role),
             Contender("torch vmap(hessian), trace", torch_hessian(problem), role),
             Contender("torch, a gradient for each input", torch_loop(problem), role),
-            multiplying(problem.flop),
+            products(problem),
         ],
         lambda: arrays(exact()()), tolerance=tolerance,
     )

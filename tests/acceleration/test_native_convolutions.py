@@ -146,3 +146,18 @@ def test_a_step_with_momentum_is_one_loop(rate):
             torch.testing.assert_close(torch.tensor(moved[k].numpy()), torch.tensor(p[k].numpy() + expected), rtol=1e-14, atol=1e-15)
         p, v = moved, velocity
     assert ("1 kernels" in fast.explain()) == (rate != "an array") and fast.hit_rate > 0
+
+
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
+def test_numbers_around_an_array(dtype):
+    def fun(x):
+        pad = torch.constant_pad_nd
+        return (pad(x * 2, [1, 2]) + 1, pad(x.mT, [0, 1, 2, 0], -1.5) * 2, pad(x.sum(0), [3, 0]), pad(x, [1, 0, 0, 0, 2, 1]).sum(), pad(x, [0, 0]) * 3,
+                pad(x, [-1, 2]) + 1)
+
+    x, = (torch.tensor(rng.normal(size=(4, 6, 5)), dtype=dtype),)
+    run = native(recorded(fun, x * 0))
+    assert run.__doc__.count("constant_pad_nd") == 2  # its name, and the one that cuts something off
+    for found, expected in zip(run(x), fun(x), strict=True):
+        torch.testing.assert_close(found, expected, rtol=64 * torch.finfo(dtype).eps, atol=64 * torch.finfo(dtype).eps)
+        assert found.stride() == expected.stride()

@@ -16,11 +16,13 @@ from ...machine.memory import readable_bytes
 from ..program import Program
 from ..recorder import Slot, Step
 from ..writing import Names, statements
+from .blocks import DECLARED, Blocks
 from .compiling import Compiled, target
 from .groups import Group, Grouped, is_view
 from .lanes import KINDS, SIZES
 from .loops import ATTRIBUTES, Loop
 from .places import Access
+from .tiles import Tile, tiled
 
 KEPT = 1 << 20  # bytes of an array in the workspace
 WORKSPACE = 1 << 23  # bytes of the workspace
@@ -46,13 +48,15 @@ class _Native:
     def __init__(self, program: Program):
         its = target()
         self.program = program
-        self.items = Grouped(program, its.width, its.functions).items
+        items = Grouped(program, its.width, its.functions).items
+        self.items: list[Step | list[Group | Tile]] = [
+            item if isinstance(item, Step) else tiled(item, its.threads) for item in items]
         if not any([isinstance(item, list) for item in self.items]):
             raise NotNative("no calls that could share a loop")
         self._machine = its
         self._times: dict[int, int] = {}  # of a root: when it was used last
         self._slots: dict[int, Slot] = {}
-        self._made: dict[int, Group] = {}  # roots that a group makes
+        self._made: dict[int, Group | Tile] = {}  # roots that a group makes
         self._users: dict[int, set[int]] = {}  # of a root: what reads it, by time
         self._survey()
         self._shown()
@@ -61,9 +65,11 @@ class _Native:
         self._plan()
         self._loops: dict[str, str] = {}  # text of a loop: its name
         self._declared: set[str] = set()
+        self._count = 0  # of names
+        self._parts: dict[str, None] = {}  # what threads run, in the order in which it is needed
         self._kernels: list[tuple[str, str, int, bool]] = []  # name, text, arguments, whether it is small
 
-    def _timed(self) -> Iterator[tuple[int, Step | Group]]:
+    def _timed(self) -> Iterator[tuple[int, Step | Group | Tile]]:
         time = 0
         for item in self.items:
             for one in item if isinstance(item, list) else [item]:
@@ -124,7 +130,7 @@ class _Native:
         free: dict[int, list[int]] = {}
         ending: dict[int, list[int]] = {}
         for time, one in self._timed():
-            if isinstance(one, Group):
+            if not isinstance(one, Step):
                 for root in [r for r, g in self._made.items() if g is one]:
                     size = -(-_nbytes(self._slots[root]) // _ALIGN) * _ALIGN
                     if (root in self._held or size > KEPT or not dense(self._slots[root])
@@ -175,7 +181,7 @@ class _Native:
         body.append("return (" + "".join([f"v{s.number}.clone(), " if s.number in p.constants else f"v{s.number}, "
                                           for s in p.outputs]) + ")")
         loops = [text.replace("@NAME", f"@{name}") for text, name in self._loops.items()]
-        text = "\n".join([*sorted(self._declared), *loops, *[k[1] for k in self._kernels], ATTRIBUTES])
+        text = "\n".join([*sorted(self._declared), *loops, *self._parts, *[k[1] for k in self._kernels], ATTRIBUTES])
         code = Compiled(text)
         for name, _, count, small in self._kernels:
             names.bound[name] = code.function(name, count, small)
@@ -190,26 +196,21 @@ class _Native:
         """Roots that something else than this group reads."""
         return {root for root, users in self._users.items() if users - {time}}
 
-    def _called(self, groups: list[Group], time: int, names: Names) -> list[tuple[str, set[int]]]:
+    def _called(self, groups: list[Group | Tile], time: int, names: Names) -> list[tuple[str, set[int]]]:
         """The lines that make what these groups write, and run them as one kernel."""
         lines: list[tuple[str, set[int]]] = []
         given: dict[str, str] = {}  # the text of an address: its name in the kernel
         body: list[str] = []
         used: set[int] = set()
-        work = count = 0
+        work = 0
         spare: dict[Any, list[int]] = {}  # arrays that earlier groups of these read for the last time, by their kind
         for k, group in enumerate(groups):
             if k:
                 self._spared(groups[k - 1], time + k - 1, spare)
             stored = self._stored(time + k)
-            if not any([piece.output.slot.root in stored for piece in group.pieces]):
-                continue
-            loop = Loop(group, stored, self._machine)
-            work += math.prod(group.shape) * len(group.pieces)
-            text = loop.text()
-            name = self._loops.get(text)
-            addresses = []
-            for a in loop.operands:
+
+            def pointer(a: Access, group: Group | Tile = group, k: int = k, body: list[str] = body) -> str:
+                """The name of an address in the kernel."""
                 root = a.slot.root
                 if root in self._made and root not in self.workspace and self._made[root] is group and (
                         self._slots[root].number not in used):
@@ -218,18 +219,24 @@ class _Native:
                 address, number, far = self._address(a)
                 if number is not None:
                     used.add(number)
-                pointer = given.setdefault(address, f"%b{len(given)}")
-                body.append(f"%p{count} = getelementptr i8, ptr {pointer}, i64 {far}")
-                addresses.append(f"ptr %p{count}")
-                count += 1
-            if name is None:
-                name = f"loop{len(self._loops)}"
-                self._loops[text] = name
-                self._declared |= loop.lanes.declared
+                where = given.setdefault(address, f"%b{len(given)}")
+                self._count += 1
+                body.append(f"%p{self._count} = getelementptr i8, ptr {where}, i64 {far}")
+                return f"%p{self._count}"
+
+            work += math.prod(group.shape) * len(group.pieces)
+            if isinstance(group, Tile):
+                given.setdefault("threads()", "%threads")
+                body += self._blocks(group, stored, pointer, given.setdefault("base", f"%b{len(given)}"))
+                continue
+            if not any([piece.output.slot.root in stored for piece in group.pieces]):
+                continue
+            loop = Loop(group, stored, self._machine)
+            addresses = [f"ptr {pointer(a)}" for a in loop.operands]
             if loop.parallel:
                 given.setdefault("threads()", "%threads")
                 addresses.append("i32 %n")
-            body.append(f"call void @{name}({', '.join(addresses)})")
+            body.append(f"call void @{self._named(loop)}({', '.join(addresses)})")
         kernel = f"kernel{len(self._kernels)}"
         if "threads()" in given:
             body.insert(0, "%n = ptrtoint ptr %threads to i32")
@@ -238,6 +245,24 @@ class _Native:
         self._kernels.append((kernel, text, len(given), work < LARGE))
         lines.append((f"{kernel}({', '.join(given)})", used))
         return lines
+
+    def _named(self, loop: Loop) -> str:
+        """The name of a loop's function, which is written once."""
+        self._declared |= loop.lanes.declared
+        return self._loops.setdefault(loop.text(), f"loop{len(self._loops)}")
+
+    def _blocks(self, tile: Tile, stored: set[int], pointer: Callable[[Access], str], base: str) -> list[str]:
+        """The lines of a kernel that run a tile."""
+        reads = [{a.slot.root for p in g.pieces for a in p.reads.values()} for g in tile.groups]
+        seen = [stored.union(*[r for j, r in enumerate(reads) if j != k]) for k in range(len(reads))]
+        inner = {root: self._slots[root] for root, made in self._made.items() if made is tile and root not in stored
+                 and root not in self.workspace and root not in self._held and dense(self._slots[root])}
+        self._count += 1
+        its = Blocks(f"tile{self._count}", tile, seen, inner, self._machine, self.size, base, pointer, self._named)
+        self.size += its.size
+        self._parts.update(dict.fromkeys(its.parts))
+        self._declared |= DECLARED
+        return its.lines
 
     def _address(self, a: Access) -> tuple[str, int | None, int]:
         """(an address as Python writes it, the slot whose name that needs, bytes from there)."""
@@ -251,7 +276,7 @@ class _Native:
             return str(self.program.constants[carrier.number].data_ptr()), None, (a.offset - carrier.offset) * size
         return f"v{carrier.number}.data_ptr()", carrier.number, (a.offset - carrier.offset) * size
 
-    def _spared(self, group: Group, time: int, spare: dict[Any, list[int]]) -> None:
+    def _spared(self, group: Group | Tile, time: int, spare: dict[Any, list[int]]) -> None:
         """The arrays that are needed no more after a group."""
         for root in dict.fromkeys([a.slot.root for p in group.pieces for a in p.accesses()]):
             s = self._slots.get(root)
@@ -260,12 +285,12 @@ class _Native:
                 self._there.remove(root)
                 spare.setdefault((s.shape, s.strides, s.dtype), []).append(root)
 
-    def _new(self, root: int, group: Group, time: int, names: Names,
+    def _new(self, root: int, group: Group | Tile, time: int, names: Names,
              spare: dict[Any, list[int]]) -> tuple[str, set[int]]:
         """The line that makes an array: anew, or in the place of one that was read for the last time."""
         s = self._slots[root]
         mine = [p for p in group.pieces if p.output.slot.root == root]
-        if s.whole and not any([p.reduces for p in mine]):
+        if isinstance(group, Group) and s.whole and not any([p.reduces for p in mine]):
             for a in [a for p in group.pieces for a in p.reads.values()]:
                 o = a.slot
                 places = group.reads.get(o.root, set()) | group.writes.get(o.root, set())

@@ -10,7 +10,7 @@ from .compiling import PARALLEL, Target
 from .groups import Group
 from .lanes import KINDS, SIZES, Lanes, NotFused, Value, literal
 from .memory import Memory
-from .places import Access, Piece, Shape
+from .places import Access, Part, Piece, Shape
 
 BLOCK = 4096  # elements that are added up in lanes before they are added to what was
 ROWS = 64  # rows that are added up in one go
@@ -36,30 +36,34 @@ class Nest(NamedTuple):
 
 class Loop:
     """The text of a group's function. `stored`: roots that are read outside of the group. `operands`: the memory whose
-    addresses it takes, in order; then, where it is `parallel`, how many threads there may be."""
+    addresses it takes, in order; then, where it is `parallel`, how many threads there may be. Of a part of a tile
+    (`adding`) the sums at these places are added to what is there, and no threads are started."""
 
-    def __init__(self, group: Group, stored: set[int], machine: Target):
+    def __init__(self, group: Group | Part, stored: set[int], machine: Target, adding: set[Any] | None = None):
         self.lanes = Lanes(machine.width, machine.functions)
         self._memory = Memory(self.lanes)
         self.operands: list[Access] = []
         self._held: list[str] = []  # memory of the function's own, taken once
         self._private: dict[Any, str] = {}  # of a place that is added up to: a thread's own memory
         self._stored, self._pieces, self._labels = stored, group.pieces, 0
+        self.given: dict[Any, Access] = {}  # of a place: the access as the group has it, with all axes
         shape = self._collapse()
         summed = [p for p in self._pieces if p.reduces]
         self._along = bool(summed) and summed[0].output.strides[-1] == 0  # sums along the last axis
-        large = math.prod(shape) * len(self._pieces) >= WORK and machine.threads > 1
+        large = math.prod(shape) * len(self._pieces) >= WORK and machine.threads > 1 and adding is None
         nests = self._nests(shape, bool(summed) or large and len(shape) == 1)
         shared = [p for p in summed if p.output.strides[nests[0].dims[0][1]] == 0]  # to which several threads add
         private = sum([_numel(p) * _size(p) for p in shared]) * machine.threads
         self.parallel = (large and len(nests[0].dims) > 1 and nests[0].dims[0][0] >= 2 * machine.threads
                          and private <= PRIVATE)
-        self._once = self._added_once(shape) - {p.output.place for p in shared if self.parallel}
+        added = {p.output.place for p in summed if adding and self.given[p.output.place].place in adding}
+        self._once = self._added_once(shape) - {p.output.place for p in shared if self.parallel} - added
         for p in summed:
             if p.output.place not in self._once:
                 if sum([(n - 1) * t for n, t in zip(shape, p.output.strides, strict=True)]) != _numel(p) - 1:
                     raise NotFused("sums with gaps between them")
-                self._memory.cleared(self._pointer(p.output), _numel(p) * _size(p))
+                if p.output.place not in added:
+                    self._memory.cleared(self._pointer(p.output), _numel(p) * _size(p))
         self._part = ""
         if self.parallel:
             self._shared_out(nests.pop(0), shared, machine.threads)
@@ -135,15 +139,18 @@ class Loop:
 
     def _collapse(self) -> Shape:
         """Neighbouring axes that are one for everything become one."""
-        shape = self._pieces[0].shape
+        shape, before = self._pieces[0].shape, self._pieces
+        sizes: Shape = (1,)
         if not shape:
-            self._pieces = [_over(p, (1,), lambda a: (1,)) for p in self._pieces]
-            return (1,)
-        every = [a.strides for p in self._pieces for a in p.accesses()]
-        kept = [k for k in range(len(shape)) if k == len(shape) - 1
-                or any([s[k] != s[k + 1] * shape[k + 1] for s in every])]
-        sizes = tuple([math.prod(shape[a + 1:b + 1]) for a, b in zip([-1, *kept], kept, strict=False)])
-        self._pieces = [_over(p, sizes, lambda a: tuple([a.strides[k] for k in kept])) for p in self._pieces]
+            self._pieces = [_over(p, (1,), lambda a: (1,)) for p in before]
+        else:
+            every = [a.strides for p in before for a in p.accesses()]
+            kept = [k for k in range(len(shape)) if k == len(shape) - 1
+                    or any([s[k] != s[k + 1] * shape[k + 1] for s in every])]
+            sizes = tuple([math.prod(shape[a + 1:b + 1]) for a, b in zip([-1, *kept], kept, strict=False)])
+            self._pieces = [_over(p, sizes, lambda a: tuple([a.strides[k] for k in kept])) for p in before]
+        for p, old in zip(self._pieces, before, strict=True):
+            self.given.update({a.place: its for a, its in zip(p.accesses(), old.accesses(), strict=True)})
         return sizes
 
     def _nests(self, shape: Shape, parts: bool) -> list[Nest]:

@@ -103,6 +103,8 @@ def _decoded(step: Step, numbers: dict[int, float], fresh: Callable[[Slot], Slot
         return _joined(step, numbers)
     if f in _SUMS or f in _MEANS:
         return _reduced(step, f in _MEANS)
+    if f is torch.constant_pad_nd:
+        return _padded(step)
     if f in _SOFTMAX_SLOPES:
         return _softmax_slope(step, fresh)
     return [_elementwise(step, numbers)]
@@ -228,6 +230,17 @@ def _joined(step: Step, numbers: dict[int, float]) -> list[Piece]:
         made.append(Piece(compute, s.shape, Access(o, start, strides), reads))
         start += o.strides[axis] * (1 if stacks else s.shape[axis])
     return made
+
+
+def _padded(step: Step) -> list[Piece]:
+    """A number everywhere, and x in the middle."""
+    (x, sizes, *more), o = step.args, step.outputs[0]
+    value, kind = (more or [0])[0], KINDS[o.dtype]
+    if step.kwargs or min(sizes) < 0 or isinstance(value, Slot) or o.strides is None:
+        raise NotFused("options")
+    start = sum([before * t for before, t in zip(sizes[::2], o.strides[::-1], strict=False)])
+    return [Piece(lambda lanes, read: lanes.number(value, kind), o.shape, _whole(o), []),
+            Piece(lambda lanes, read: read(x), x.shape, Access(o, o.offset + start, o.strides), [x])]
 
 
 def _softmax_slope(step: Step, fresh: Callable[[Slot], Slot]) -> list[Piece]:

@@ -81,6 +81,12 @@ class Piece:
         return Access(a.slot, a.offset, rows(shape))
 
 
+class Part(NamedTuple):
+    """Some rows of a group."""
+
+    pieces: list[Piece]
+
+
 def rows(shape: Shape) -> Shape:
     """The strides of an array that lies row by row."""
     return tuple([math.prod(shape[k + 1:]) for k in range(len(shape))])
@@ -106,4 +112,4 @@ def broadcast(s: Slot, shape: Shape) -> Shape:
     return (0,) * missing + tuple([0 if n == 1 else t for n, t in zip(its, strides, strict=True)])
 
 
-__all__ = ["Access", "Piece", "Read", "Shape", "between", "broadcast", "rows"]
+__all__ = ["Access", "Part", "Piece", "Read", "Shape", "between", "broadcast", "rows"]
