@@ -159,7 +159,7 @@ class Outside:
         for code in _codes(f.__code__):
             loaded = _globals_loaded(code)
             for name in code.co_names:
-                if name in loaded or name in f.__globals__:  # also one that is not there yet
+                if name in loaded:  # also one that is not there yet
                     self._place(functools.partial(f.__globals__.get, name, MISSING), f"global {name}", depth)
                 elif name in sys.modules:  # it imports it
                     self._enter(sys.modules[name], f"module {name}", depth)
@@ -269,7 +269,7 @@ class Outside:
             self.places.append((f"the attributes of {owner.__name__}", functools.partial(_names_of, owner)))
             for name, x in list(owner.__dict__.items()):
                 if called or name in self.names or name.startswith("__") and callable(x) or isinstance(x, property):
-                    for part in (x.fget, x.fset) if isinstance(x, property) else (getattr(x, "__func__", x),):
+                    for part in _parts(x):
                         if isinstance(part, types.FunctionType):
                             self.places.append((f"{owner.__name__}.{name}",
                                                 functools.partial(owner.__dict__.get, name, MISSING)))
@@ -285,6 +285,13 @@ class Outside:
                 self._place(functools.partial(held.get, name, MISSING), f"{words}.{name}", depth + 1)
 
 
+def _parts(x: Any) -> tuple[Any, ...]:
+    """The functions of what stands in a class; what a cached property keeps is an attribute."""
+    if isinstance(x, property):
+        return x.fget, x.fset
+    return (x.func if isinstance(x, functools.cached_property) else getattr(x, "__func__", x),)
+
+
 def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
     yield code
     for c in code.co_consts:
@@ -294,8 +301,9 @@ def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
 
 @remembered()
 def _globals_loaded(code: types.CodeType) -> frozenset[str]:
-    """The names that code loads from around its module; to take it apart costs more than to follow it otherwise."""
-    return frozenset([i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")])
+    """The names around its module that code loads, or changes; other names are those of attributes."""
+    return frozenset([i.argval for i in dis.get_instructions(code) if "GLOBAL" in i.opname or i.opname in (
+        "LOAD_NAME", "STORE_NAME", "DELETE_NAME")])
 
 
 def _texts(constants: Any) -> list[str]:
