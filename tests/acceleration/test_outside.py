@@ -74,7 +74,15 @@ def with_named_default(x, *, k=2.0):
     return x * k
 
 
-model, slotted = Model(), Slotted()
+class Cached:
+    rate = 2.0
+
+    @functools.cached_property
+    def double(self):
+        return 2 * self.rate
+
+
+model, slotted, cached = Model(), Slotted(), Cached()
 counter, listed, scale = closures()
 
 
@@ -97,6 +105,8 @@ CASES = {
     "keyword default": (with_named_default, change_default, True),
     "attribute of an object": (lambda x: model.step(x), lambda: setattr(model, "rate", model.rate + 1), True),
     "attribute of a class": (lambda x: model.step(x), lambda: setattr(Model, "factor", Model.factor + 1), True),
+    "global called as an attribute": (lambda x: model.step(x), lambda: assign("rate", 7.0), True),
+    "cached property": (lambda x: x * cached.double, lambda: setattr(cached, "double", cached.double + 1), True),
     "property": (lambda x: x * model.double, lambda: setattr(model, "rate", model.rate + 1), True),
     "slot of an object": (lambda x: x * slotted.rate, lambda: setattr(slotted, "rate", slotted.rate + 1), True),
     "method": (model.step, lambda: setattr(model, "rate", model.rate + 1), True),
@@ -416,5 +426,45 @@ def test_modules_that_are_the_users(kind, tmp_path, monkeypatch):
     fast = gl.dlaccelerate(fun)
     for k in range(15):
         module.rate, module.box[0] = 1.0 + (k > 5), 1.0 + (k > 10)
+        assert fast(gl.dlarray([1.0, 2.0 + k])).tolist() == fun(gl.dlarray([1.0, 2.0 + k])).tolist()
+    assert fast.hit_rate > 20
+
+
+TABLE_OF, ROW, NUMBERS, TENSOR, HELD = {"rate": 1.0}, [1.0], np.ones(3), torch.ones(2, dtype=torch.float64), gl.dlarray([1.0, 1.0])
+rate_of, first_of, mean_of, total_of, sum_of, bound_of = (
+    TABLE_OF.get, ROW.__getitem__, NUMBERS.mean, TENSOR.sum, HELD.sum, functools.partial(TABLE_OF.get, "rate"))
+
+
+def _of_above(x):
+    from . import settings as whole
+    from .settings import rate
+    return x * rate * whole.box[0]
+
+
+def _of_a_module(x):
+    return x * lazily.rate  # noqa: F821
+
+
+@pytest.mark.parametrize("fun", [
+    lambda x: x * rate_of("rate"), lambda x: x * first_of(0), lambda x: x * float(mean_of()), lambda x: x * total_of(), lambda x: x * sum_of(), lambda x: x * bound_of(),
+    lambda x: sum(x * v for v in map(rate_of, ["rate"])), _of_above, _of_a_module], ids=["get", "getitem", "mean", "tensor", "dlarray", "partial", "map", "above", "module"])
+def test_what_is_reached_through_something_else(fun, monkeypatch):
+    """Methods that are built in belong to something; modules are imported by where they lie, and have attributes by name."""
+    settings, lazily = types.ModuleType("held.settings"), types.ModuleType("lazily")
+    settings.rate, settings.box, lazily.box = 1.0, [1.0], ROW
+    exec("def __getattr__(name):\n    return box[0]", lazily.__dict__)
+    held = types.ModuleType("held")
+    held.settings = settings
+    for name, module in (("held", held), ("held.settings", settings)):
+        monkeypatch.setitem(sys.modules, name, module)
+    if fun in (_of_above, _of_a_module):
+        fun = types.FunctionType(fun.__code__, {"__name__": "held.part", "__package__": "held", "lazily": lazily, "__builtins__": __builtins__})
+    fast = gl.dlaccelerate(fun)
+    for k in range(12):
+        value = 1.0 + (k > 6)
+        TABLE_OF["rate"], ROW[0], settings.rate, settings.box[0], NUMBERS[:] = value, value, value, value, value
+        if k in (0, 7):
+            TENSOR.fill_(value)
+            HELD[:] = value
         assert fast(gl.dlarray([1.0, 2.0 + k])).tolist() == fun(gl.dlarray([1.0, 2.0 + k])).tolist()
     assert fast.hit_rate > 20

@@ -6,12 +6,14 @@ and NumPy arrays by what is in them. What cannot be compared ends the recording 
 """
 from __future__ import annotations
 
+import contextlib
 import datetime
 import decimal
 import dis
 import enum
 import fractions
 import functools
+import importlib.util
 import os
 import pathlib
 import re
@@ -38,6 +40,7 @@ FIXED = (enum.Enum, re.Pattern, pathlib.PurePath, decimal.Decimal, fractions.Fra
          torch.memory_format, torch.layout, torch._ops.OpOverload, torch._ops.OpOverloadPacket, datetime.date,
          datetime.timedelta, types.MethodDescriptorType, types.WrapperDescriptorType, types.GetSetDescriptorType,
          types.MemberDescriptorType, property, staticmethod, classmethod, torch.finfo, torch.iinfo)
+BUILT_IN = (types.BuiltinFunctionType, types.MethodWrapperType)
 # Modules whose functions act on the world, or read it.
 ACTING = frozenset(("logging", "warnings", "random", "secrets", "uuid", "os", "subprocess", "socket", "threading",
                     "multiprocessing", "concurrent.futures", "asyncio", "queue", "io", "shutil", "tempfile", "sqlite3",
@@ -134,10 +137,15 @@ class Outside:
             if not isinstance(f, (types.FunctionType, types.MethodType)):
                 return
         if isinstance(f, types.MethodType):
-            self._enter(f.__self__, f"{words}.__self__", depth)
+            if type(f.__self__) is dlarray:  # total = weights.sum
+                self._owner(f, words, depth)
+            else:
+                self._enter(f.__self__, f"{words}.__self__", depth)
             f = f.__func__
         if not isinstance(f, types.FunctionType):
-            if not isinstance(f, (types.BuiltinFunctionType, type)) and not from_library(f):
+            if isinstance(f, BUILT_IN):
+                self._owner(f, words, depth)
+            elif not isinstance(f, type) and not from_library(f):
                 self._enter(f, words, depth)
             return
         if id(f) in self._seen:
@@ -157,15 +165,25 @@ class Outside:
         for name in f.__kwdefaults__ or ():
             self._place(functools.partial(_default, f, name), f"the default of {name} in {words}", depth)
         for code in _codes(f.__code__):
-            loaded = _globals_loaded(code)
+            loaded, imported = _globals_loaded(code)
             for name in code.co_names:
                 if name in loaded:  # also one that is not there yet
                     self._place(functools.partial(f.__globals__.get, name, MISSING), f"global {name}", depth)
                 elif name in sys.modules:  # it imports it
                     self._enter(sys.modules[name], f"module {name}", depth)
+            for name in imported:  # from .settings import rate
+                with contextlib.suppress(ImportError, KeyError):
+                    whole = importlib.util.resolve_name(name, f.__globals__.get("__package__"))
+                    self._enter(sys.modules[whole], f"module {whole}", depth)
         self.places.append((f"the code of {words}", functools.partial(getattr, f, "__code__")))
         if f.__dict__:
             self._attributes(f, f.__dict__, words, depth)
+
+    def _owner(self, f: Any, words: str, depth: int) -> None:
+        """What a method that is built in belongs to: `get = settings.get`."""
+        its = getattr(f, "__self__", None)
+        if its is not None and not isinstance(its, (types.ModuleType, type)) and type(its).__name__ != "PyCapsule":
+            self._place(functools.partial(getattr, f, "__self__"), f"{words}.__self__", depth + 1)
 
     def _operation(self, f: Any, words: str, depth: int) -> None:
         """What an operation of the user's runs: its kernel and its rules."""
@@ -228,7 +246,9 @@ class Outside:
                     self._class(kind, words, depth)
         elif hasattr(kind, "__dlfeval__"):
             self._enter(value.function, words, depth)  # another accelerated function
-        elif isinstance(value, (types.BuiltinFunctionType, types.MethodWrapperType, *FIXED)):
+        elif isinstance(value, BUILT_IN):
+            self._owner(value, words, depth)
+        elif isinstance(value, FIXED):
             return
         elif _own(kind) or kind is types.SimpleNamespace:
             self._object(value, words, depth)
@@ -242,6 +262,8 @@ class Outside:
         if not _library_module(module):
             self._seen.add(id(module))
             self._attributes(module, vars(module), words, depth)
+            if "__getattr__" in vars(module):
+                self._follow(module.__getattr__, f"{words}.__getattr__", depth)
 
     def _object(self, value: Any, words: str, depth: int) -> None:
         """An object of a class of the user's: its attributes by name, and which it has."""
@@ -300,10 +322,14 @@ def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
 
 
 @remembered()
-def _globals_loaded(code: types.CodeType) -> frozenset[str]:
-    """The names around its module that code loads, or changes; other names are those of attributes."""
-    return frozenset([i.argval for i in dis.get_instructions(code) if "GLOBAL" in i.opname or i.opname in (
-        "LOAD_NAME", "STORE_NAME", "DELETE_NAME")])
+def _globals_loaded(code: types.CodeType) -> tuple[frozenset[str], list[str]]:
+    """The names around its module that code loads or changes (others are those of attributes), and the modules that it
+    imports by where they lie from it."""
+    its = list(dis.get_instructions(code))
+    imported = [(its[k - 2].argval, i.argval) for k, i in enumerate(its) if i.opname == "IMPORT_NAME"]
+    return (frozenset([i.argval for i in its if "GLOBAL" in i.opname or i.opname in (
+                "LOAD_NAME", "STORE_NAME", "DELETE_NAME")]),
+            ["." * level + name for level, name in imported if level])
 
 
 def _texts(constants: Any) -> list[str]:
@@ -350,8 +376,9 @@ def _library_module(module: Any) -> bool:
     root = sys.modules.get(first)
     if root is not None and root is not module and _library_module(root):
         return True
-    origin = getattr(getattr(module, "__spec__", None), "origin", None)
-    files = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]  # a folder without __init__ has none
+    its = getattr(module, "__dict__", {})  # and not what its __getattr__ makes of these names
+    origin = getattr(its.get("__spec__"), "origin", None)
+    files = [its.get("__file__"), *(its.get("__path__") or ())]  # a folder without __init__ has no file
     places = [os.path.realpath(file) for file in files if file]
     return origin in ("built-in", "frozen") or any([place.startswith(_ROOTS) for place in places])
 
