@@ -30,7 +30,7 @@ from executor_cases import (
 from helpers import stream
 
 import gradloom as gl
-from gradloom.acceleration import beside
+from gradloom.acceleration import AcceleratedFunction, beside
 from gradloom.acceleration.program import Program
 from gradloom.acceleration.recorder import Recorder
 from gradloom.acceleration.writing import straight
@@ -465,6 +465,33 @@ def test_without_llvmlite_everything_is_replayed(monkeypatch):
         for _ in range(5):
             gl.dlfeval(fast, *given(rng))
         assert "replay: " in fast.explain() and ("pip install gradloom[native]" in fast.explain()) == (way == "native")
+
+
+def test_steady_functions_are_compiled_before_the_same_call_each_time(monkeypatch):
+    monkeypatch.setattr(beside, "ENOUGH", 4)
+    def numbers(found):
+        value, gradients = found
+        return np.concatenate([np.ravel(x) for x in (value, *gradients)])
+
+    xs, executors, results = given(rng), [], []
+    for _ in range(2):
+        fast = AcceleratedFunction(penalty, "steady")
+        results.append([numbers(gl.dlfeval(fast, *xs)) for _ in range(12)])
+        executors.append(fast.explain())
+    assert all("  native: " in words and "replayed 9 times" in words for words in executors)
+    assert all(np.array_equal(a, b) for a, b in zip(*results, strict=True))  # the same bits
+    plain = numbers(gl.dlfeval(penalty, *xs))
+    for found in results[0]:
+        np.testing.assert_allclose(found, plain, rtol=1e-12, atol=1e-13)
+
+
+def test_steady_functions_are_replayed_without_llvmlite(monkeypatch):
+    monkeypatch.setattr(beside, "ENOUGH", 2)
+    monkeypatch.setattr(beside, "available", lambda: False)
+    fast = AcceleratedFunction(penalty, "steady")
+    for _ in range(8):
+        gl.dlfeval(fast, *given(rng))
+    assert "  replay: " in fast.explain() and "native" not in fast.explain()
 
 
 def test_random_numbers_are_those_of_the_plain_calls():

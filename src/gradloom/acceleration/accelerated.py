@@ -53,7 +53,8 @@ class _Kind:
 
 class AcceleratedFunction(AcceleratedWords):
     """A function that is recorded and replayed: made by `dlaccelerate`, or by a loop of the library's own, which is
-    `quiet`: where it has its recordings other calls stay plain, and the log says so; its user could change nothing."""
+    `quiet`: where it has its recordings other calls stay plain, and the log says so; its user could change nothing.
+    Such a loop's executor may be "steady": replay, and native from a call on that is always the same."""
 
     def __init__(self, function: Callable[..., Any], executor: str = "auto", cache_size: int = 50,
                  quiet: bool = False):

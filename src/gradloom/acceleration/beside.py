@@ -8,11 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 from . import inductor
-from .entry import Entry
+from .entry import MISS, Entry
 from .native import NotNative, available, jobs, native
 from .trial import Trial, log
 
 PATIENCE = 30.0  # seconds that calls have cost before torch's compiler, which takes about as many, is asked
+ENOUGH = 150  # calls of a recording, which cost about what compiling its loops does
 LOOKS = 1.0  # seconds between looks at whether what a call waits for is still being made
 
 
@@ -22,6 +23,8 @@ def also(entry: Entry, executor: str) -> None:
         _native(entry, True, lambda: None)
     elif executor == "inductor":
         _inductor(entry, True)
+    elif executor == "steady" and available():
+        _Counting(entry)
     elif executor == "auto":
         _native(entry, False, lambda: _patient(entry))
 
@@ -55,6 +58,24 @@ def _native(entry: Entry, forced: bool, after: Callable[[], None]) -> None:
     else:
         entry.notes["native"] = ("native is being compiled" if jobs.later(compiled)
                                  else "native: too much is being compiled")
+
+
+class _Counting:
+    """Stands in for an entry's call until it was replayed often enough; then its loops are compiled, and used from the
+    next call on. When that is depends on nothing but the calls: a program gives the same bits each time."""
+
+    def __init__(self, entry: Entry):
+        self._held, self._call, self._left = weakref.ref(entry), entry.call, ENOUGH
+        entry.call = self._called
+
+    def _called(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        found = self._call(args, kwargs)
+        self._left -= found is not MISS
+        entry = self._held()
+        if self._left <= 0 and entry is not None and entry.call == self._called:  # other threads may be in here, too
+            entry.call = self._call
+            _native(entry, True, lambda: None)
+        return found
 
 
 def _patient(entry: Entry) -> None:

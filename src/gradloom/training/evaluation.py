@@ -31,7 +31,8 @@ class Part(NamedTuple):
 
 class Differentiated:
     """Loss and gradients of mini-batches, in training or as the network is used: `of(net, batch)`. Where it can be
-    recorded it is replayed, with the same numbers; where not, the log says once why it stays plain.
+    recorded it is replayed, with the same numbers, to rounding when its loops are compiled; where not, the log says
+    once why it stays plain.
 
     `outputs` says whether somebody asks for the network's outputs: metrics do.
     """
@@ -49,7 +50,7 @@ class Differentiated:
             return value, weight, dlgradient(goal, net.trainable), state, ys if outputs else ()
 
         # the same seed gives the same bits twice: no executor that is ready at some time
-        self._step = AcceleratedFunction(training_step, "replay", quiet=True)
+        self._step = AcceleratedFunction(training_step, "steady", quiet=True)
         self._step.enabled = accelerated
 
     def of(self, net: dlnetwork, batch: Batch, summed: bool = False) -> Part:

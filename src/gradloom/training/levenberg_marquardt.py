@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..acceleration.accelerated import AcceleratedFunction
 from ..core.array import dlarray
 from ..core.errors import TypeRefused, line_of, user_site
 from ..derivatives.jacobians.along_axis import dljacobian
-from ..derivatives.words.evaluate import dlfeval
+from ..derivatives.words.evaluate import detach, dlfeval
 from ..machine.dtypes import Tensor
 from ..machine.questions import read
 from ..networks.masks import filled
@@ -41,10 +42,12 @@ def _steps(loop: Loop, factor: float) -> Iterator[dict[str, float]]:
     """
     options, state = loop.options, loop.state
     damping, size, length = state.solver_state or (options.initial_damping_factor, None, None)
+    pieces = AcceleratedFunction(_pieces, "steady", quiet=True)
+    pieces.enabled = loop.accelerated
     loop.stop_reason = _ended(loop, size, length, damping)
     while not loop.stop_reason:
         net = state.network
-        normal, slope, squares, count, values = _normal_equations(loop, net)
+        normal, slope, squares, count, values = _normal_equations(loop, net, pieces)
         if not math.isfinite(squares):
             state = loop.state = state.advanced(net, (damping, None, None))
             yield {**values, "damping": damping}
@@ -84,7 +87,16 @@ def _moved(net: dlnetwork, step: Tensor) -> dlnetwork:
     return net.replace(learnables=back(dlarray._made(vector._value + step.to(vector._value.dtype), None)))
 
 
-def _normal_equations(loop: Loop, net: dlnetwork) -> tuple[Tensor, Tensor, float, int, dict[str, float]]:
+def _pieces(batch: Batch, net: dlnetwork) -> Any:
+    """Of a mini-batch: J'J, J'r, the residuals r and the network's output."""
+    y = net.predict(*map(detach, batch.inputs), **batch.told(net))  # data is constant
+    r = _residuals(y, batch)
+    J = dljacobian(filled(y, batch.masks[0]), net.trainable)  # padding has no rows
+    return J.T.gram(), ravel(J.T @ r)[0], r, y
+
+
+def _normal_equations(loop: Loop, net: dlnetwork,
+                      pieces: AcceleratedFunction) -> tuple[Tensor, Tensor, float, int, dict[str, float]]:
     """J'J, J'r, r'r, how many observations, and what is told, over all data, one mini-batch at a time."""
     size = sum([x.size for x in net.trainable.values()])
     like = {"dtype": torch.float64, "device": next(iter(net.trainable.values())).device}
@@ -92,14 +104,7 @@ def _normal_equations(loop: Loop, net: dlnetwork) -> tuple[Tensor, Tensor, float
     squares, count = 0.0, 0
     sums = Sums(loop.metrics)
     for batch in loop.everything():
-
-        def pieces(net: dlnetwork, batch: Batch = batch) -> Any:
-            y = net.predict(*batch.inputs, **batch.told(net))
-            r = _residuals(y, batch)
-            J = dljacobian(filled(y, batch.masks[0]), net.trainable)  # padding has no rows
-            return J.T.gram(), ravel(J.T @ r)[0], r, y
-
-        gram, product, r, y = dlfeval(pieces, net)
+        gram, product, r, y = dlfeval(pieces, batch, net)
         its = observations_of(y)
         normal += _wide(gram).reshape(size, size)  # of a single parameter it has that one's shape
         slope += _wide(product)
@@ -128,7 +133,7 @@ def _residuals(y: Any, batch: Batch) -> dlarray:
     if not isinstance(y, dlarray) or len(batch.targets) != 1:
         raise TypeRefused(f"the solver \"lm\" takes one output and one target, at {line_of(user_site())}; concatenate "
                           "them, or take another solver")
-    target: Any = batch.targets[0]
+    target: Any = detach(batch.targets[0])
     r = y - target
     if r.shape != y.shape:
         raise TypeRefused(f"the targets have shape {tuple(target.shape)}, the output {tuple(y.shape)}, at "

@@ -43,8 +43,8 @@ class Loop:
         self.options: TrainingOptions = state.options
         self.group = group
         # a run that goes on from a checkpoint begins with plain steps: to come to the same bits, all of them are plain
-        accelerated = self.options.acceleration == "auto" and self.options.checkpoint_path is None
-        self.differentiated = Differentiated(loss, self.options.solver in FIRST_ORDER, bool(metrics), accelerated)
+        self.accelerated = self.options.acceleration == "auto" and self.options.checkpoint_path is None
+        self.differentiated = Differentiated(loss, self.options.solver in FIRST_ORDER, bool(metrics), self.accelerated)
         self.stop_reason = ""
         self._interrupted = False
         self._only: Batch | None = None

@@ -150,7 +150,7 @@ class TrainingOptions(PropertiesOfMatlab):
     sequence_padding_direction: str = _option("right", _one_of("right", "left"))
     preprocessing_environment: str = _option("serial", _one_of("serial", "background", "parallel"))
     execution_environment: Any = _option("auto", PLACE)
-    acceleration: str = _option("auto", _one_of("auto", "none"), *FIRST_ORDER, "lbfgs")
+    acceleration: str = _option("auto", _one_of("auto", "none"))
     reset_input_normalization: bool = _option(True, SWITCH)
     normalize_targets: bool = _option(False, SWITCH, *FIRST_ORDER, "lbfgs")
     # validation and what is returned

@@ -37,8 +37,9 @@ HERE = {
                              "\"parallel-cpu\" or \"parallel-gpu\" in each of several processes"),
     "PreprocessingEnvironment": ("preprocessing_environment",
                                  "\"background\": two threads that read ahead; \"parallel\": two processes"),
-    "Acceleration": ("acceleration", "\"auto\": a step that can be recorded is replayed (`dlaccelerate`), but for "
-                     "runs with checkpoints, which come to the same bits wherever they went on; or \"none\""),
+    "Acceleration": ("acceleration", "\"auto\": a step that can be recorded is replayed (`dlaccelerate`), after 150 "
+                     "steps by compiled loops where `gradloom[native]` is installed, but for runs with checkpoints, "
+                     "which come to the same bits wherever they went on; or \"none\""),
     "ResetInputNormalization": ("reset_input_normalization", ""),
     "InputDataFormats": ("input_data_formats", ""),
     "TargetDataFormats": ("target_data_formats", ""),
