@@ -183,6 +183,15 @@ def test_a_full_disk(tmp_path, monkeypatch):
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
+def test_a_run_that_is_past_its_last_epoch_goes_no_further(tmp_path):
+    x = np.linspace(-1, 1, 12)[:, None]
+    net = gl.dlnetwork([gl.layers.FeatureInput(1), gl.layers.FullyConnected(1)])
+    settings = {"mini_batch_size": 4, "verbose": False, "checkpoint_path": tmp_path, "resume": True}
+    gl.trainnet((x, x), net, "mse", gl.TrainingOptions("sgdm", max_iterations=4, max_epochs=3, **settings))
+    _, info = gl.trainnet((x, x), net, "mse", gl.TrainingOptions("sgdm", max_epochs=1, **settings))
+    assert info.stop_reason == "max_epochs was reached" and info.iteration == 4
+
+
 def test_what_is_no_checkpoint(tmp_path):
     net = gl.dlnetwork([gl.layers.FeatureInput(1), gl.layers.FullyConnected(1)])
     net.save(tmp_path / "net.safetensors")

@@ -168,6 +168,8 @@ class Loop:
             return "max_time was reached"
         if options.max_iterations is not None and state.iteration >= options.max_iterations:
             return "max_iterations was reached"
+        if options.solver in FIRST_ORDER and state.epoch > options.max_epochs:  # of a run that goes on with fewer
+            return "max_epochs was reached"
         return ""
 
     def _validate(self) -> dict[str, float]:
