@@ -105,7 +105,6 @@ CASES = {
     "keyword default": (with_named_default, change_default, True),
     "attribute of an object": (lambda x: model.step(x), lambda: setattr(model, "rate", model.rate + 1), True),
     "attribute of a class": (lambda x: model.step(x), lambda: setattr(Model, "factor", Model.factor + 1), True),
-    "global called as an attribute": (lambda x: model.step(x), lambda: assign("rate", 7.0), True),
     "cached property": (lambda x: x * cached.double, lambda: setattr(cached, "double", cached.double + 1), True),
     "property": (lambda x: x * model.double, lambda: setattr(model, "rate", model.rate + 1), True),
     "slot of an object": (lambda x: x * slotted.rate, lambda: setattr(slotted, "rate", slotted.rate + 1), True),
@@ -468,3 +467,14 @@ def test_what_is_reached_through_something_else(fun, monkeypatch):
             HELD[:] = value
         assert fast(gl.dlarray([1.0, 2.0 + k])).tolist() == fun(gl.dlarray([1.0, 2.0 + k])).tolist()
     assert fast.hit_rate > 20
+
+
+def test_a_global_of_an_attributes_name_may_change():
+    fast, x = gl.dlaccelerate(lambda x: model.step(x)), gl.dlarray([1.0, 2.0])
+    try:
+        for k in range(8):
+            assign("rate", float(k))  # as a loop's variable is
+            assert np.allclose(np.asarray(fast(x)), np.asarray(model.step(x)))
+    finally:
+        del globals()["rate"]
+    assert fast.hit_rate > 50
