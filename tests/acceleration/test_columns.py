@@ -128,6 +128,23 @@ def test_steps_by_our_kernels_are_those_by_torchs(word, layout, dtype, monkeypat
         np.testing.assert_allclose(a, b, rtol=room, atol=room)
 
 
+@pytest.mark.parametrize("whose", ["parameter", "gradient", "state"])
+@pytest.mark.parametrize("word", STEPS)
+def test_one_of_a_row_may_lie_otherwise(word, whose, monkeypatch):
+    p, g, *its = (RNG.standard_normal((4, 3)) ** (2 if k > 1 else 1) for k in range(2 + STATES[word]))
+
+    def run():
+        turned = [gl.dlarray(np.asfortranarray(x) if own == whose else x, copy=False)
+                  for x, own in zip((p, g, *its), ("parameter", "gradient", *["state"] * len(its)), strict=True)]
+        found = STEPS[word](turned[0], turned[1], turned[2:], 3)
+        return found, STEPS[word](found[0], turned[1], found[1:], 4)
+
+    found = run()
+    monkeypatch.setattr("gradloom.training.kernels.columns_of", lambda *args: None)
+    for a, b in zip(sum(found, ()), sum(run(), ()), strict=True):
+        np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-13, atol=1e-13)
+
+
 @pytest.mark.parametrize("word", STEPS)
 def test_infinite_and_missing_numbers_are_those_of_torchs_kernels(word, monkeypatch):
     special = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-300, 1e300, 1.0]

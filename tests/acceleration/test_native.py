@@ -31,7 +31,7 @@ from helpers import stream
 from processes import run_forked
 
 import gradloom as gl
-from gradloom.acceleration import AcceleratedFunction, beside
+from gradloom.acceleration import AcceleratedFunction, beside, trial
 from gradloom.acceleration.program import Program
 from gradloom.acceleration.recorder import Recorder
 from gradloom.acceleration.writing import straight
@@ -466,6 +466,52 @@ def test_without_llvmlite_everything_is_replayed(monkeypatch):
         for _ in range(5):
             gl.dlfeval(fast, *given(rng))
         assert "replay: " in fast.explain() and ("pip install gradloom[native]" in fast.explain()) == (way == "native")
+
+
+def test_a_result_in_another_order_lies_not_where_it_is_made_from(monkeypatch):
+    monkeypatch.setattr(trial, "telling", lambda result: True)
+
+    def fun(x, y):
+        return (gl.sin(x.T) * gl.cumsum(y, axis=0)).T
+
+    fast, zeros = gl.dlaccelerate(fun, executor="native"), gl.zeros((6, 6))
+    for _ in range(6):
+        fast(zeros, gl.zeros((6, 6)))  # any order of zeros is zeros: the comparison sees nothing
+    assert "  native: " in fast.explain()
+    x, y = gl.dlarray(rng.normal(size=(6, 6))), gl.dlarray(rng.normal(size=(6, 6)))
+    np.testing.assert_allclose(fast(x, y), fun(x, y), rtol=1e-13)
+
+
+def test_what_is_one_number_all_over_proves_nothing():
+    def fun(x):
+        return gl.sin(x) * 2 * gl.exp(x)
+
+    fast = gl.dlaccelerate(fun, executor="native")
+    for _ in range(7):
+        fast(gl.zeros(30))
+    assert "native: 1 kernels, 0 bytes kept, on trial" in fast.explain() and "  replay: " in fast.explain()
+    for _ in range(2):
+        x = gl.dlarray(rng.normal(size=30))
+        np.testing.assert_allclose(fast(x), fun(x), rtol=1e-13)
+    assert "  native: " in fast.explain()
+    always = gl.dlaccelerate(fun, executor="native")
+    for _ in range(14):
+        always(gl.zeros(30))
+    assert "  native: " in always.explain()  # it may never be anything else
+
+
+def test_updates_with_an_array_as_iteration_are_compiled():
+    def step(p, m, v, k):
+        return gl.adamupdate(p, gl.sin(p) * 2 + 1, m, v, k, 0.1)
+
+    fast = gl.dlaccelerate(step, executor="native")
+    start = gl.dlarray(rng.normal(size=(5, 7)))
+    found, plain = ([start, gl.zeros((5, 7)), gl.zeros((5, 7))] for _ in range(2))
+    for k in range(1, 9):
+        found, plain = fast(*found, gl.dlarray(float(k))), step(*plain, gl.dlarray(float(k)))
+    assert "  native: " in fast.explain()
+    for a, b in zip(found, plain, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
 
 
 def test_steady_functions_are_compiled_before_the_same_call_each_time(monkeypatch):

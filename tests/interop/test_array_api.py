@@ -299,6 +299,8 @@ def test_special_functions_at_the_edges_of_their_domains():
     np.testing.assert_allclose(slope(lambda a: special.xlog1py(a, 0.3), [0.0, 1.0]), np.log(1.3), rtol=1e-12)
     assert slope(np.cbrt, [0.0, 8.0]) == [np.inf, 1 / 12]
     assert slope(lambda d: special.pseudo_huber(d, -2.0), [0.0]) == [2.0]
+    bend = gl.hessian(lambda x: special.pseudo_huber(2.0, x))(gl.dlarray(0.0))
+    assert np.asarray(bend) == 1.0  # there is no corner
     assert slope(lambda a: special.rel_entr(a, 0.3), [0.0]) == [0.0]
     np.testing.assert_allclose(slope(special.stdtr, np.inf, [0.3]), np.exp(-0.045) / np.sqrt(2 * np.pi), rtol=1e-12)
     np.testing.assert_allclose(slope(special.stdtr, 1e15, [0.3]), np.exp(-0.045) / np.sqrt(2 * np.pi), rtol=1e-12)

@@ -13,7 +13,7 @@ from .native import NotNative, available, jobs, native
 from .trial import Trial, log
 
 PATIENCE = 30.0  # seconds that calls have cost before torch's compiler, which takes about as many, is asked
-ENOUGH = 150  # calls of a recording, which cost about what compiling its loops does
+ENOUGH = 300  # calls of a recording, which cost about what compiling its loops does
 LOOKS = 1.0  # seconds between looks at whether what a call waits for is still being made
 
 

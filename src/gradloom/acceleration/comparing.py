@@ -41,6 +41,12 @@ def close(a: Any, b: Any, tolerance: float | None) -> bool:
     return all([_near(p, q, tolerance, size, largest) for (p, q), size in zip(pairs, sizes, strict=True)])
 
 
+def telling(result: Any) -> bool:
+    """Whether a result can show numbers in wrong places: not so where all of an array are one number."""
+    arrays = [v for x in flatten(result)[0] for v in held_by(x) if v.numel() > 1]
+    return not arrays or any([decided((v != v.reshape(-1)[0]).any()) for v in arrays])
+
+
 def leaves_alike(a: Any, b: Any) -> list[tuple[Tensor, Tensor]] | None:
     """The tensors of two results side by side; None where something else about them is not the same."""
     (xs, one), (ys, other) = flatten(a), flatten(b)
@@ -90,4 +96,4 @@ def _near(p: Tensor, q: Tensor, tolerance: float | None, size: float, largest: f
     return torch.allclose(p, q, rtol=room, atol=room * size + 64 * eps * largest, equal_nan=True)
 
 
-__all__ = ["close", "generators", "leaves_alike", "other_generators", "put_back", "same_layout"]
+__all__ = ["close", "generators", "leaves_alike", "other_generators", "put_back", "same_layout", "telling"]

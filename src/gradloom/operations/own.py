@@ -161,21 +161,30 @@ def _signature(name: str, kernel: Any, count: int | None) -> tuple[tuple[str, ..
 
 
 def _contracts(kernel: Any, axes: Any) -> bool:
-    """Whether the kernel is the sum of products that `axes` says, and not that times something: tried with numbers."""
+    """Whether the kernel is the sum of products that `axes` says, and not that times something, or of conjugates:
+    tried with numbers."""
     if not isinstance(axes, str):
         return False
     letters, out = einsum_letters(axes, tuple([len(part.split()) for part in axes.split("->")[0].split(",")]))
     places = {name: k for k, name in enumerate(dict.fromkeys([name for names in letters for name in names]))}
     numbers = torch.Generator("cpu").manual_seed(0)
-    inputs = [torch.rand([places[name] + 2 for name in names], dtype=torch.float64, device="cpu", generator=numbers)
-              for names in letters]
-    try:
+
+    def agrees(dtype: torch.dtype) -> bool:
+        inputs = [torch.rand([places[name] + 2 for name in names], dtype=dtype, device="cpu", generator=numbers)
+                  for names in letters]
         expected = torch.einsum(*[part for x, names in zip(inputs, letters, strict=True)
                                   for part in (x, [places[name] for name in names])], [places[name] for name in out])
         y = kernel(*inputs)
         return bool(y.shape == expected.shape and torch.allclose(y, expected))
+
+    try:
+        real = agrees(torch.float64)
     except Exception:  # it takes other sizes, or does what einsum does not
         return False
+    try:
+        return real and agrees(torch.complex128)
+    except Exception:  # it takes no complex numbers
+        return real
 
 
 def _rule(rule: Any) -> Any:

@@ -16,9 +16,10 @@ def computed(formula: Formula, tensors: tuple[Tensor, ...], count: int, *numbers
     if compiled is None:
         return None
     columns, known, old = taken(olds)
+    rows = side_by_side(tensors, count)
     if columns is None:  # fresh memory
-        columns = [list(map(torch.empty_like, its)) for its in olds]
-    compiled(side_by_side(tensors, count), columns, numbers)
+        columns = [list(map(torch.empty_like, rows[:count])) for _ in olds]
+    compiled(rows, columns, numbers)
     left(columns, known, olds, old)
     return tuple([x for column in columns for x in column])
 

@@ -258,7 +258,7 @@ def metrics_of(given: Any, multilabel: bool = False) -> list[Metric]:
         if name in _COLUMNS or names.count(name) > 1:
             said = (f"a metric is named {name!r}, as another column of the history" if name in _COLUMNS else
                     f"two metrics are named {name!r}")
-            raise TypeRefused(f"{said}, at {line_of(user_site())}; name it in metrics={{\"error\": function}}")
+            raise TypeRefused(f"{said}, at {line_of(user_site())}; give it as {{\"error\": function}}")
     return found
 
 

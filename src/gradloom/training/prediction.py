@@ -116,11 +116,13 @@ def testnet(net: dlnetwork, data: Any, /, *given: Any, mini_batch_size: int = 12
     *more, metrics = given
     if more:
         data = (*_parts(data), *_parts(more[0]))
-    asked = [metrics] if isinstance(metrics, str) or callable(metrics) else list(metrics)
+    asked = metrics if isinstance(metrics, dict) else (
+        [metrics] if isinstance(metrics, str) or callable(metrics) else list(metrics))
     if "loss" in asked and loss is None:
         raise TypeRefused(f"testnet: the loss is asked for, and which it is is not said, at {line_of(user_site())}; "
                           "write loss=\"crossentropy\"")
-    found = metrics_of([one for one in asked if one != "loss"], loss == "binary-crossentropy")
+    found = metrics_of(asked if isinstance(asked, dict) else [one for one in asked if one != "loss"],
+                       loss == "binary-crossentropy")
     options = TrainingOptions("sgdm", mini_batch_size=mini_batch_size, input_data_formats=input_data_formats,
                               target_data_formats=target_data_formats)
     queue = queue_of(data, net, options, loss, None, class_names)

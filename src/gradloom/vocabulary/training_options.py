@@ -37,7 +37,7 @@ HERE = {
                              "\"parallel-cpu\" or \"parallel-gpu\" in each of several processes"),
     "PreprocessingEnvironment": ("preprocessing_environment",
                                  "\"background\": two threads that read ahead; \"parallel\": two processes"),
-    "Acceleration": ("acceleration", "\"auto\": a step that can be recorded is replayed (`dlaccelerate`), after 150 "
+    "Acceleration": ("acceleration", "\"auto\": a step that can be recorded is replayed (`dlaccelerate`), after 300 "
                      "steps by compiled loops where `gradloom[native]` is installed, but for runs with checkpoints, "
                      "which come to the same bits wherever they went on; or \"none\""),
     "ResetInputNormalization": ("reset_input_normalization", ""),

@@ -24,15 +24,17 @@ from .loops import ATTRIBUTES, Loop
 from .places import Access
 from .tiles import Tile, tiled
 
+try:  # what torch's compiler makes arrays with, in half the time of torch's own function
+    from torch._C._dynamo.guards import _empty_strided_cpu as _empty  # type: ignore[attr-defined]
+except ImportError:  # another version of torch
+    def _empty(shape: tuple[int, ...], strides: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        return torch.empty_strided(shape, strides, dtype=dtype, device="cpu")
+
 KEPT = 1 << 20  # bytes of an array in the workspace
 WORKSPACE = 1 << 23  # bytes of the workspace
 LARGE = 1 << 15  # places times pieces from which on a kernel lets Python's lock go
 _ALIGN = 64
 _STRIDED = (torch.as_strided, Tensor.as_strided)
-
-
-# what torch's compiler makes arrays with, in half the time of torch's own function
-_empty = torch._C._dynamo.guards._empty_strided_cpu  # type: ignore[attr-defined]
 
 
 class NotNative(Exception):
@@ -112,6 +114,7 @@ class _Native:
 
     def _shown(self) -> None:
         """What groups make for a result that is another view of all of it is made in that view's shape."""
+        self._turned: set[int] = set()  # roots that are so
         outputs = {s.number for s in self.program.outputs}
         steps = [item for item in self.items if isinstance(item, Step)]
         for root in self._made:
@@ -123,6 +126,7 @@ class _Native:
             if view.number in outputs and view.offset == made.offset and dense(view) and dense(made) and (
                     math.prod(view.shape) == math.prod(made.shape)):
                 self._slots[root] = view
+                self._turned.add(root)
                 self.items = [item for item in self.items if item is not readers[0]]
 
     def _plan(self) -> None:
@@ -290,7 +294,8 @@ class _Native:
         """The line that makes an array: anew, or in the place of one that was read for the last time."""
         s = self._slots[root]
         mine = [p for p in group.pieces if p.output.slot.root == root]
-        if isinstance(group, Group) and s.whole and not any([p.reduces for p in mine]):
+        # in the place of what the group reads only where each number is written where it was read
+        if isinstance(group, Group) and s.whole and root not in self._turned and not any([p.reduces for p in mine]):
             for a in [a for p in group.pieces for a in p.reads.values()]:
                 o = a.slot
                 places = group.reads.get(o.root, set()) | group.writes.get(o.root, set())

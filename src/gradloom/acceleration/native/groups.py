@@ -127,7 +127,7 @@ class Grouped:
         # the parts of complex arrays: what their memory means and where it begins is told in other units
         self._recast = {s.number for s in every if kinds.get(s.root, s.dtype) is not s.dtype}
         for step in program.steps:
-            its = pieces(step, self._numbers, width, functions, self._fresh)
+            its = None if is_view(step) else pieces(step, self._numbers, width, functions, self._fresh)
             if its is None or any([self._foreign(a) for p in its for a in p.accesses()]):
                 self._call(step)
             else:

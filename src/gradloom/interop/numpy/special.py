@@ -143,7 +143,13 @@ def _rel_entr(a: Any, b: Any) -> Any:
     up, down = gl.where(gone, 1.0, a), gl.where(gone, 1.0, b)
     near = gl.less(gl.abs(up - down), down / 2)
     log = gl.where(near, gl.log1p((up - down) / gl.where(near, down, 1.0)), gl.log(up) - gl.log(down))
-    return gl.where(gl.logical_or(gl.less(a, 0), gl.less(b, 0)), math.inf, a * log)
+    outside = gl.logical_and(gl.logical_or(gl.less(a, 0), gl.less(b, 0)), gl.logical_not(gl.isnan(a + b)))
+    return gl.where(outside, math.inf, gl.where(gl.isnan(b), math.nan, a * log))
+
+
+def _kl_div(a: Any, b: Any) -> Any:
+    y = _rel_entr(a, b)
+    return gl.where(gl.equal(y, math.inf), math.inf, y - a + b)
 
 
 def _boxcox_slope(log: Any, power: Any) -> Any:
@@ -183,10 +189,12 @@ def _huber(delta: Any, r: Any) -> Any:
 
 
 def _pseudo_huber(delta: Any, r: Any) -> Any:
-    size = gl.abs(r)
-    flat = gl.logical_or(gl.logical_and(gl.equal(delta, 0), gl.equal(r, 0)), gl.isinf(size))
-    part = gl.where(flat, gl.sign(size), size / (gl.hypot(delta, r) + delta))  # of the straight line
-    return gl.where(gl.less(delta, 0), math.inf, delta * size * part)
+    flat, endless = gl.equal(delta, 0), gl.isinf(r)
+    far = gl.logical_or(endless, gl.logical_and(flat, gl.equal(r, 0)))
+    near = gl.where(far, 1.0, r)
+    part = gl.where(far, gl.sign(r), near / (gl.hypot(delta, near) + delta))  # of the straight line
+    side = gl.where(gl.logical_and(flat, endless), 0.0, r)
+    return gl.where(gl.less(delta, 0), math.inf, delta * side * part)
 
 
 UFUNCS: dict[str, Callable[..., Any]] = {
@@ -197,7 +205,7 @@ UFUNCS: dict[str, Callable[..., Any]] = {
     "logit": lambda p: gl.log(p) - gl.log1p(-p), "log_expit": lambda x: -gl.softplus(-x),
     "ndtr": lambda x: gl.erfc(x * -0.5 ** 0.5) / 2, "ndtri": lambda p: gl.erfcinv(p * 2) * -math.sqrt(2),
     "log_ndtr": log_ndtr, "exp10": lambda x: gl.power(10.0, x),
-    "entr": _entr, "rel_entr": _rel_entr, "kl_div": lambda a, b: _rel_entr(a, b) - a + b,
+    "entr": _entr, "rel_entr": _rel_entr, "kl_div": _kl_div,
     "huber": _huber, "pseudo_huber": _pseudo_huber,
     "boxcox": boxcox, "boxcox1p": boxcox1p,
     "jv": jv, "yv": yv, "iv": iv, "ive": ive, "kv": kv, "kve": kve,
