@@ -143,7 +143,7 @@ def _explain_calls(cls: type[Layer]) -> None:
 
 def _is_number(value: Any) -> bool:
     is_one = isinstance(value, numbers.Number) and not isinstance(value, bool) and value == value
-    return is_one or tuple(getattr(value, "shape", (None,))) == ()
+    return is_one or hasattr(value, "shape")
 
 
 _HERE = __name__.partition(".")[0] + "."
