@@ -167,3 +167,14 @@ def test_partial_derivatives_of_a_network_over_many_points(seen):
         for a, b in zip([found, *slopes], [value, *gradient], strict=True):
             torch.testing.assert_close(torch.tensor(a.numpy()), torch.tensor(b.numpy()), rtol=1e-11, atol=1e-13)
     assert seen and fast.hit_rate > 0 and "native" in fast.explain()
+
+
+def test_what_is_written_over_is_read_at_the_same_place():
+    """Two calls in one loop, one of which goes through an array along its columns: the other's result cannot take its place."""
+    def fun(x, y):
+        s = torch.softmax(y, 1)
+        return x * s * 2, (y + 1) * y + 2
+
+    x, y = arrays(torch.float64, (8, 381), (381, 8))
+    run = native(recorded(fun, x.mT * 0, y * 0))
+    close(run(x.mT, y), fun(x.mT, y), torch.float64, 8)

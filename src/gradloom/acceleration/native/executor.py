@@ -301,7 +301,8 @@ class _Native:
                 places = group.reads.get(o.root, set()) | group.writes.get(o.root, set())
                 if (o.number == o.root and o.shape == s.shape and o.strides == s.strides and o.dtype is s.dtype
                         and o.root not in self._held and o.root not in self.workspace and self._times[o.root] == time
-                        and len(places) == 1 and o.number in self._there):
+                        and len(places) == 1 and o.number in self._there
+                        and all([p.output.strides == a.strides for p in mine])):
                     self._there.remove(o.number)
                     self._there.add(root)
                     return f"v{s.number} = v{o.number}", {s.number, o.number}
