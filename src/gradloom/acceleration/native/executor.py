@@ -114,7 +114,6 @@ class _Native:
 
     def _shown(self) -> None:
         """What groups make for a result that is another view of all of it is made in that view's shape."""
-        self._turned: set[int] = set()  # roots that are so
         outputs = {s.number for s in self.program.outputs}
         steps = [item for item in self.items if isinstance(item, Step)]
         for root in self._made:
@@ -126,7 +125,6 @@ class _Native:
             if view.number in outputs and view.offset == made.offset and dense(view) and dense(made) and (
                     math.prod(view.shape) == math.prod(made.shape)):
                 self._slots[root] = view
-                self._turned.add(root)
                 self.items = [item for item in self.items if item is not readers[0]]
 
     def _plan(self) -> None:
@@ -295,7 +293,7 @@ class _Native:
         s = self._slots[root]
         mine = [p for p in group.pieces if p.output.slot.root == root]
         # in the place of what the group reads only where each number is written where it was read
-        if isinstance(group, Group) and s.whole and root not in self._turned and not any([p.reduces for p in mine]):
+        if isinstance(group, Group) and s.whole and not any([p.reduces for p in mine]):
             for a in [a for p in group.pieces for a in p.reads.values()]:
                 o = a.slot
                 places = group.reads.get(o.root, set()) | group.writes.get(o.root, set())
