@@ -70,8 +70,8 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, kills, environment):
     while True:
         # killed at any moment: while it starts, while it trains (slowed down, so that it is often hit there), while it writes
         ended = run(folder, environment, "0.02" if count < kills else "0", draw.uniform(0.0, 1.2) if count < kills else None)
-        for file in (folder / "checkpoints").glob("checkpoint_*") if (folder / "checkpoints").is_dir() else ():
-            assert gl.load(file)["iteration"] > 0  # each file that is there is whole
+        for file in (folder / "checkpoints").glob("checkpoint_*.safetensors") if (folder / "checkpoints").is_dir() else ():
+            assert gl.load(file)["iteration"] > 0  # each is whole; what was being written is a .part
         if not ended:
             count += 1
             continue
