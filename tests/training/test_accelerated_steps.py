@@ -12,18 +12,23 @@ from gradloom.training import evaluation, levenberg_marquardt
 L = gl.layers
 
 
-@pytest.fixture
-def steps(monkeypatch):
-    """The accelerated functions that training made."""
+def noted(monkeypatch, module):
+    """The accelerated functions that a module makes from now on."""
     made = []
 
-    class Noted(evaluation.AcceleratedFunction):
+    class Noted(module.AcceleratedFunction):
         def __init__(self, *args, **given):
             super().__init__(*args, **given)
             made.append(self)
 
-    monkeypatch.setattr(evaluation, "AcceleratedFunction", Noted)
+    monkeypatch.setattr(module, "AcceleratedFunction", Noted)
     return made
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """The accelerated functions that training made."""
+    return noted(monkeypatch, evaluation)
 
 
 def points(count=57):
@@ -89,14 +94,7 @@ def test_replayed_steps_give_the_numbers_of_plain_ones(case, steps, compiled):
 
 
 def test_levenberg_marquardt_is_replayed(monkeypatch, compiled):
-    made = []
-
-    class Noted(levenberg_marquardt.AcceleratedFunction):
-        def __init__(self, *args, **given):
-            super().__init__(*args, **given)
-            made.append(self)
-
-    monkeypatch.setattr(levenberg_marquardt, "AcceleratedFunction", Noted)
+    made = noted(monkeypatch, levenberg_marquardt)
     x, _ = points(50)
     t = np.sin(x[:, :2])
 

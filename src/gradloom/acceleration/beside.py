@@ -24,7 +24,7 @@ def also(entry: Entry, executor: str) -> None:
     elif executor == "inductor":
         _inductor(entry, True)
     elif executor == "steady" and available():
-        _Counting(entry)
+        _counted(entry)
     elif executor == "auto":
         _native(entry, False, lambda: _patient(entry))
 
@@ -60,46 +60,37 @@ def _native(entry: Entry, forced: bool, after: Callable[[], None]) -> None:
                                  else "native: too much is being compiled")
 
 
-class _Counting:
-    """Stands in for an entry's call until it was replayed often enough; then its loops are compiled, and used from the
-    next call on. When that is depends on nothing but the calls: a program gives the same bits each time."""
+class _Until:
+    """Stands in for an entry's call until calls have cost enough, as `cost` says of a result and its seconds; `then`
+    comes before the next."""
 
-    def __init__(self, entry: Entry):
-        self._held, self._call, self._left = weakref.ref(entry), entry.call, ENOUGH
-        entry.call = self._called
-
-    def _called(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        found = self._call(args, kwargs)
-        self._left -= found is not MISS
-        entry = self._held()
-        if self._left <= 0 and entry is not None and entry.call == self._called:  # other threads may be in here, too
-            entry.call = self._call
-            _native(entry, True, lambda: None)
-        return found
-
-
-def _patient(entry: Entry) -> None:
-    """Ask torch's compiler once the calls have cost as much as it will."""
-    if not inductor.lacking():
-        _Patient(entry)
-
-
-class _Patient:
-    """Stands in for an entry's call, and adds up what that costs."""
-
-    def __init__(self, entry: Entry):
-        self._held, self._call, self._left = weakref.ref(entry), entry.call, PATIENCE
+    def __init__(self, entry: Entry, enough: float, cost: Callable[[Any, float], float], then: Callable[[Entry], None]):
+        self._held, self._call, self._left = weakref.ref(entry), entry.call, enough
+        self._cost, self._then = cost, then
         entry.call = self._called
 
     def _called(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         start = time.perf_counter()
         found = self._call(args, kwargs)
-        self._left -= time.perf_counter() - start
+        self._left -= self._cost(found, time.perf_counter() - start)
         entry = self._held()
-        if self._left < 0 and entry is not None and entry.call == self._called:  # other threads may be in here, too
+        if self._left <= 0 and entry is not None and entry.call == self._called:  # other threads may be in here, too
             entry.call = self._call
-            _inductor(entry, False)
+            self._then(entry)
         return found
+
+
+def _counted(entry: Entry) -> None:
+    """Compile loops when the entry was replayed often enough. When that is depends on nothing but the calls: a program
+    gives the same bits each time."""
+    _Until(entry, ENOUGH, lambda found, seconds: found is not MISS,
+           lambda entry: _native(entry, True, lambda: None))
+
+
+def _patient(entry: Entry) -> None:
+    """Ask torch's compiler once the calls have cost as much as it will."""
+    if not inductor.lacking():
+        _Until(entry, PATIENCE, lambda found, seconds: seconds, lambda entry: _inductor(entry, False))
 
 
 def _inductor(entry: Entry, forced: bool) -> None:

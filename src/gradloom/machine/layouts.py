@@ -38,6 +38,12 @@ def _strides(shape: tuple[int, ...], order: Sequence[int]) -> tuple[int, ...]:
     return tuple(strides)
 
 
+def laid_out_as(models: Sequence[Tensor], tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Tensors laid out in memory as these are: kernels that run over memory read them side by side."""
+    return [x if x.stride() == model.stride() else torch.empty_like(model).copy_(x)
+            for x, model in zip(tensors, models, strict=True)]
+
+
 def channels_last(x: Tensor) -> Tensor:
     """The same images laid out with their channels together; with one channel, the same memory with strides that say
     so."""

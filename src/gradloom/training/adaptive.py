@@ -12,16 +12,11 @@ from ..core.array import dlarray
 from ..core.declare import discrete
 from ..core.errors import TypeRefused, line_of, user_site
 from ..machine.dtypes import Tensor
+from ..machine.layouts import laid_out_as
 from ..operations.elementwise.arithmetic import imag, real
 from ..operations.elementwise.mathematics import sqrt
 from .kernels import computed
 from .stepping import Rule, number_or_array, stepped
-
-
-def in_order_of(models: Sequence[Tensor], tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Tensors laid out in memory as these are: kernels that run over memory read them side by side."""
-    return [x if x.stride() == model.stride() else torch.empty_like(model).copy_(x)
-            for x, model in zip(tensors, models, strict=True)]
 
 
 def by_parts(kernel: Callable[..., tuple[Tensor, ...]]) -> Callable[..., tuple[Tensor, ...]]:
@@ -80,7 +75,7 @@ def adam(*tensors: Tensor, count: int, iteration: float, learn_rate: float, grad
         new, slopes, means, sizes = (list(tensors[k * count:(k + 1) * count][places]) for k in range(4))
         new, means, sizes = (list(torch._foreach_clone(its)) for its in (new, means, sizes))
         if not all([x.is_contiguous() for its in (new, slopes, means, sizes) for x in its]):
-            slopes, means, sizes = (in_order_of(new, its) for its in (slopes, means, sizes))
+            slopes, means, sizes = (laid_out_as(new, its) for its in (slopes, means, sizes))
         torch._fused_adamw_(new, slopes, means, sizes, [], [step] * len(new), **options)
         for column, its in zip(results, (new, means, sizes), strict=True):
             column += its

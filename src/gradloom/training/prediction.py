@@ -116,8 +116,8 @@ def testnet(net: dlnetwork, data: Any, /, *given: Any, mini_batch_size: int = 12
     *more, metrics = given
     if more:
         data = (*_parts(data), *_parts(more[0]))
-    asked = metrics if isinstance(metrics, dict) else (
-        [metrics] if isinstance(metrics, str) or callable(metrics) else list(metrics))
+    single = isinstance(metrics, str) or callable(metrics)
+    asked = [metrics] if single else metrics if isinstance(metrics, dict) else list(metrics)
     if "loss" in asked and loss is None:
         raise TypeRefused(f"testnet: the loss is asked for, and which it is is not said, at {line_of(user_site())}; "
                           "write loss=\"crossentropy\"")
@@ -132,7 +132,7 @@ def testnet(net: dlnetwork, data: Any, /, *given: Any, mini_batch_size: int = 12
         queue.close()
     if loss is None:
         del values["loss"]
-    return next(iter(values.values())) if isinstance(metrics, str) or callable(metrics) else values
+    return next(iter(values.values())) if single else values
 
 
 def _parts(data: Any) -> tuple[Any, ...]:

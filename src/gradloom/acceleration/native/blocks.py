@@ -7,17 +7,15 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from ..recorder import Slot
-from .compiling import PARALLEL, Target
+from .compiling import PARALLEL, THREADS, Target, share_of
 from .lanes import KINDS, SIZES
 from .loops import Loop
 from .places import Access
-from .tiles import Tile, span
+from .tiles import Tile
 
 KEPT = 1 << 26  # bytes of what all threads keep for themselves
 _ALIGN = 64
-DECLARED = {f"declare void @{PARALLEL}(ptr, ptr, i32, i32)", "declare i32 @omp_get_thread_num()",
-            "declare i32 @omp_get_num_threads()", "declare i32 @llvm.umin.i32(i32, i32)",
-            "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"}
+DECLARED = THREADS | {"declare i32 @llvm.umin.i32(i32, i32)", "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"}
 
 
 class Blocks:
@@ -40,7 +38,7 @@ class Blocks:
         self._sum_places: dict[Any, int] = {}
         for place, p in self._sums.items():
             self._sum_places[place] = far
-            far += _aligned(span(p))
+            far += _aligned(p.span)
         threads = max(1, min(machine.threads, KEPT // max(far, 1)))
         self.size = far * threads
         self._known: dict[Any, str] = {}  # of memory that threads share: its name in the kernel
@@ -59,10 +57,9 @@ class Blocks:
         for place, p in self._sums.items():
             kind, end = KINDS[p.output.slot.dtype], self._where(p.output)
             self.parts.insert(0, gather_text(kind))
-            self.lines.append(f"call void @llvm.memset.p0.i64(ptr {end}, i8 0, i64 {span(p)}, i1 false)")
+            self.lines.append(f"call void @llvm.memset.p0.i64(ptr {end}, i8 0, i64 {p.span}, i1 false)")
             its = self._further(self.lines, own, self._sum_places[place])
-            count = span(p) // SIZES[kind]
-            given = f"ptr {end}, ptr {its}, i64 {count}, i64 {far}, i64 {threads}"
+            given = f"ptr {end}, ptr {its}, i64 {p.numbers}, i64 {far}, i64 {threads}"
             self.lines.append(f"call void @gathered_{kind}({given})")
         self._sum_places = {}  # of the rows that are left there is one sum
         if left:
@@ -144,14 +141,11 @@ def part_text(name: str, calls: Sequence[str], pointers: int, threads_bytes: int
         lines += [f"%from{k} = getelementptr ptr, ptr %data, i64 {k}", f"%q{k} = load ptr, ptr %from{k}"]
     return "\n".join([
         f"define internal void @{name}_part(ptr %data) #0 {{", "entry:", *lines,
-        "%thread = call i32 @omp_get_thread_num()", "%team = call i32 @omp_get_num_threads()",
-        "%me = zext i32 %thread to i64", "%all = zext i32 %team to i64", "%next = add i64 %me, 1",
-        f"%l = mul i64 %me, {blocks}", f"%h = mul i64 %next, {blocks}", "%low = udiv i64 %l, %all",
-        "%high = udiv i64 %h, %all", f"%far = mul i64 %me, {threads_bytes}",
+        *share_of(blocks), f"%far = mul i64 %me, {threads_bytes}",
         f"%mine = getelementptr i8, ptr %q{pointers}, i64 %far", "%some = icmp ult i64 %low, %high",
-        "br i1 %some, label %loop, label %after", "loop:", "%b = phi i64 [ %low, %entry ], [ %then, %loop ]", *calls,
+        "br i1 %some, label %loop, label %done", "loop:", "%b = phi i64 [ %low, %entry ], [ %then, %loop ]", *calls,
         "%then = add nuw nsw i64 %b, 1", "%more = icmp ult i64 %then, %high",
-        "br i1 %more, label %loop, label %after", "after:", "ret void", "}\n"])
+        "br i1 %more, label %loop, label %done", "done:", "ret void", "}\n"])
 
 
 def gather_text(kind: str) -> str:

@@ -16,7 +16,9 @@ import torch
 
 from ...machine.caches import remembered
 from ...machine.dtypes import Tensor
-from .compiling import PARALLEL, Compiled, Target, available, target
+from ...machine.layouts import laid_out_as
+from ...machine.questions import read
+from .compiling import PARALLEL, THREADS, Compiled, Target, available, target
 from .lanes import KINDS, SIZES, Lanes, Value
 from .loops import ATTRIBUTES
 from .memory import Memory
@@ -152,8 +154,7 @@ def side_by_side(tensors: Sequence[Tensor], count: int) -> Sequence[Tensor]:
     if all(map(Tensor.is_contiguous, tensors)):
         return tensors
     models = [torch.empty_like(x) for x in tensors[:count]]
-    return [x if x.stride() == model.stride() else torch.empty_like(model).copy_(x)
-            for x, model in zip(tensors, models * (len(tensors) // count), strict=True)]
+    return laid_out_as(models * (len(tensors) // count), tensors)
 
 
 @remembered(16)
@@ -177,7 +178,7 @@ def _right(its: Columns, formula: Formula, dtype: torch.dtype, writes: int, numb
     def drawn(*shape: int) -> Tensor:
         return (0.5 + torch.rand(shape, dtype=torch.float64, generator=stream, device="cpu")).to(dtype)
 
-    given = drawn(numbers).tolist()
+    given = read(drawn(numbers))
     columns = [[drawn(n) for n in sizes] for _ in range(its.reads)]
     written = [[torch.empty_like(x) for x in columns[0]] for _ in range(writes)]
     its([x for column in columns for x in column], written, given)
@@ -236,9 +237,7 @@ def _text(formula: Formula, kind: str, reads: int, writes: int, numbers: int,
             one = lanes.line(f"load double, ptr {at}")
             if kind == "float":
                 one = lanes.line(f"fptrunc double {one} to float")
-            t = lanes.type(kind)
-            first = lanes.line(f"insertelement {t} poison, {kind} {one}, i64 0")
-            every.append(lanes.made(kind, f"shufflevector {t} {first}, {t} poison, <{width} x i32> zeroinitializer"))
+            every.append(lanes.spread(kind, one))
 
     def pointers() -> None:
         for c in range(reads + writes + 1):
@@ -254,18 +253,16 @@ def _text(formula: Formula, kind: str, reads: int, writes: int, numbers: int,
             memory.store(value, memory.at(f"%a{c}", size, (i, 1)), 1, mask)
 
     def mask() -> None:
-        row = f"<{width} x i64>"
-        first = lanes.line(f"insertelement {row} poison, i64 %left, i64 0")
-        most = lanes.line(f"shufflevector {row} {first}, {row} poison, <{width} x i32> zeroinitializer")
-        lanes.lines.append(f"%mask = icmp ult {row} <{', '.join([f'i64 {k}' for k in range(width)])}>, {most}")
+        places = ", ".join([f"i64 {k}" for k in range(width)])
+        most = lanes.spread("i64", "%left").name
+        lanes.lines.append(f"%mask = icmp ult {lanes.type('i64')} <{places}>, {most}")
 
     text = _TEXT.format(width=width, given=block(given), pointers=block(pointers), mask=block(mask),
                         whole=block(lambda: step("%i", None)), some=block(lambda: step("%j", "%mask")))
     declared = set(lanes.declared)
     if machine.threads > 1:
         text += _THREADS.format(parallel=PARALLEL)
-        declared |= {f"declare void @{PARALLEL}(ptr, ptr, i32, i32)", "declare i32 @omp_get_thread_num()",
-                     "declare i32 @omp_get_num_threads()"}
+        declared |= THREADS
     return "\n".join([*sorted(declared), text, ATTRIBUTES])
 
 

@@ -23,6 +23,9 @@ lock = threading.RLock()  # llvmlite is not made for several threads
 _left: deque[tuple[Any, Any]] = deque()  # engines that nobody needs, with the contexts that must outlive them
 MOST = 64  # threads
 PARALLEL = "GOMP_parallel"  # how torch's own library starts its threads
+_THREADS = PARALLEL, "omp_get_thread_num", "omp_get_num_threads"
+THREADS = {f"declare void @{PARALLEL}(ptr, ptr, i32, i32)",
+           *[f"declare i32 @{word}()" for word in _THREADS[1:]]}  # as a module declares them
 
 
 @remembered(1)
@@ -66,10 +69,10 @@ def target() -> Target:
                         llvm.add_symbol(symbol, address)
                         functions[name, kind] = symbol, bits // size
             # the threads that torch's own kernels run on, where it has them from GNU's library
-            found = [_address(library, word) for word in (PARALLEL, "omp_get_thread_num", "omp_get_num_threads")]
+            found = [_address(library, word) for word in _THREADS]
             if all(found):
                 threads = min(os.cpu_count() or 1, MOST)
-                for word, address in zip((PARALLEL, "omp_get_thread_num", "omp_get_num_threads"), found, strict=True):
+                for word, address in zip(_THREADS, found, strict=True):
                     llvm.add_symbol(word, address)
         return Target(bits // 32, functions, threads, llvm.get_host_cpu_name(), features.flatten())
 
@@ -101,6 +104,14 @@ def _let_go(engine: Any, context: Any) -> None:
                 context.close()
         finally:
             lock.release()
+
+
+def share_of(count: int) -> list[str]:
+    """The lines by which a thread learns its share of so many turns: from %low to before %high, as number %me."""
+    return ["%thread = call i32 @omp_get_thread_num()", "%team = call i32 @omp_get_num_threads()",
+            "%me = zext i32 %thread to i64", "%all = zext i32 %team to i64", "%after = add i64 %me, 1",
+            f"%l = mul i64 %me, {count}", f"%h = mul i64 %after, {count}",
+            "%low = udiv i64 %l, %all", "%high = udiv i64 %h, %all"]
 
 
 class Compiled:
@@ -135,4 +146,4 @@ class Compiled:
         return made
 
 
-__all__ = ["Compiled", "Target", "available", "target"]
+__all__ = ["PARALLEL", "THREADS", "Compiled", "Target", "available", "share_of", "target"]

@@ -43,6 +43,12 @@ class Lanes:
     def made(self, kind: str, text: str) -> Value:
         return Value(self, kind, self.line(text))
 
+    def spread(self, kind: str, one: str) -> Value:
+        """What one name is, in all lanes."""
+        t = self.type(kind)
+        first = self.line(f"insertelement {t} poison, {kind} {one}, i64 0")
+        return self.made(kind, f"shufflevector {t} {first}, {t} poison, <{self.width} x i32> zeroinitializer")
+
     def number(self, x: Any, kind: str) -> Value:
         """The same number in all lanes."""
         if type(x) not in (int, float, bool):

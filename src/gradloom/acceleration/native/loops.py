@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ..recorder import Slot
-from .compiling import PARALLEL, Target
+from .compiling import PARALLEL, THREADS, Target, share_of
 from .groups import Group
 from .lanes import KINDS, SIZES, Lanes, NotFused, Value, literal
 from .memory import Memory
@@ -53,17 +53,17 @@ class Loop:
         large = math.prod(shape) * len(self._pieces) >= WORK and machine.threads > 1 and adding is None
         nests = self._nests(shape, bool(summed) or large and len(shape) == 1)
         shared = [p for p in summed if p.output.strides[nests[0].dims[0][1]] == 0]  # to which several threads add
-        private = sum([_numel(p) * _size(p) for p in shared]) * machine.threads
+        private = sum([p.span for p in shared]) * machine.threads
         self.parallel = (large and len(nests[0].dims) > 1 and nests[0].dims[0][0] >= 2 * machine.threads
                          and private <= PRIVATE)
         added = {p.output.place for p in summed if adding and self.given[p.output.place].place in adding}
         self._once = self._added_once(shape) - {p.output.place for p in shared if self.parallel} - added
         for p in summed:
             if p.output.place not in self._once:
-                if sum([(n - 1) * t for n, t in zip(shape, p.output.strides, strict=True)]) != _numel(p) - 1:
+                if p.gaps:
                     raise NotFused("sums with gaps between them")
                 if p.output.place not in added:
-                    self._memory.cleared(self._pointer(p.output), _numel(p) * _size(p))
+                    self._memory.cleared(self._pointer(p.output), p.span)
         self._part = ""
         if self.parallel:
             self._shared_out(nests.pop(0), shared, machine.threads)
@@ -84,7 +84,7 @@ class Loop:
         """The loops of a nest in a function of their own, each thread a part of the first axis."""
         before, held = self.lanes.lines, self._held
         self.lanes.lines, self._held = [], []
-        sizes = {p.output.place: _numel(p) * _size(p) for p in shared}
+        sizes = {p.output.place: p.span for p in shared}
         self._private = {place: f"%mine{k}" for k, place in enumerate(sizes)}
         self._nest(nest, part=True)
         body, self.lanes.lines, self._held, self._private = [*self._held, *self.lanes.lines], before, held, {}
@@ -93,16 +93,12 @@ class Loop:
         for k in range(count + len(sizes)):
             header += [f"%from{k} = getelementptr ptr, ptr %data, i64 {k}",
                        f"%{'a' if k < count else 'all'}{k if k < count else k - count} = load ptr, ptr %from{k}"]
-        header += ["%thread = call i32 @omp_get_thread_num()", "%team = call i32 @omp_get_num_threads()",
-                   "%me = zext i32 %thread to i64", "%all = zext i32 %team to i64", "%after = add i64 %me, 1",
-                   f"%l = mul i64 %me, {nest.dims[0][0]}", f"%h = mul i64 %after, {nest.dims[0][0]}",
-                   "%low = udiv i64 %l, %all", "%high = udiv i64 %h, %all"]
+        header += share_of(nest.dims[0][0])
         for k, size in enumerate(sizes.values()):
             header += [f"%far{k} = mul i64 %me, {size}", f"%mine{k} = getelementptr i8, ptr %all{k}, i64 %far{k}"]
         self._part = "\n".join(["define internal void @NAME_part(ptr %data) #0 {", "entry:", *header, *body,
                                 "ret void", "}\n\n"])
-        self.lanes.declared |= {f"declare void @{PARALLEL}(ptr, ptr, i32, i32)", "declare i32 @omp_get_thread_num()",
-                                "declare i32 @omp_get_num_threads()", "declare i32 @llvm.umin.i32(i32, i32)"}
+        self.lanes.declared |= THREADS | {"declare i32 @llvm.umin.i32(i32, i32)"}
         every = [self._own(f"i8, i64 {size * threads}") for size in sizes.values()]
         for name, size in zip(every, sizes.values(), strict=True):
             self._memory.cleared(name, size * threads)
@@ -116,7 +112,7 @@ class Loop:
 
     def _gathered(self, name: str, p: Piece, threads: int) -> None:
         """What each thread added up for itself, added up."""
-        kind, count, there = KINDS[p.output.slot.dtype], _numel(p), self._pointer(p.output)
+        kind, count, there = KINDS[p.output.slot.dtype], p.numbers, self._pointer(p.output)
 
         def thread(k: str) -> None:
             mine = self._memory.at(name, SIZES[kind], (k, count))
@@ -186,7 +182,7 @@ class Loop:
         summed = [p for p in self._pieces if p.reduces and p.output.strides[-1] and not any(p.output.strides[-2:-1])]
         if len(shape) < 3 or not summed or len(self._pieces) > 4 or not all([p.output.strides[-3] for p in summed]):
             return 1
-        vectors = sum([-(-shape[-1] // self.lanes.width) * _size(p) // 4 for p in summed])
+        vectors = sum([-(-shape[-1] // self.lanes.width) * p.size // 4 for p in summed])
         most = min(JAM, REGISTERS[self.lanes.width > 8] // vectors, shape[-3])
         even = [k for k in range(max(most // 2, 2), most + 1) if shape[-3] % k == 0]
         return max([*even[-1:], *[most] * (not even), 1])
@@ -271,7 +267,7 @@ class Loop:
         each = [([*offsets, (str(k), nest.axis, 1)], sums) for k, sums in enumerate(scratch)]
         for _, sums in each:
             for p in rows:
-                self._memory.cleared(sums[p.output.place], -(-n // self.lanes.width) * self.lanes.width * _size(p))
+                self._memory.cleared(sums[p.output.place], -(-n // self.lanes.width) * self.lanes.width * p.size)
 
         def turn(i: str) -> None:
             for place, sums in each:
@@ -371,15 +367,6 @@ class Loop:
 def _over(p: Piece, shape: Shape, strides: Callable[[Access], Sequence[int]]) -> Piece:
     """A piece over another shape."""
     return p.over(shape, lambda a: Access(a.slot, a.offset, tuple(strides(a))))
-
-
-def _size(p: Piece) -> int:
-    return SIZES[KINDS[p.output.slot.dtype]]
-
-
-def _numel(p: Piece) -> int:
-    """How many numbers are added up to."""
-    return math.prod([n for n, s in zip(p.shape, p.output.strides, strict=True) if s])
 
 
 __all__ = ["ATTRIBUTES", "Loop"]

@@ -30,9 +30,7 @@ class Memory:
         one = lanes.line(f"load {_stored(kind)}, ptr {pointer}")
         if kind == "i1":
             one = lanes.line(f"icmp ne i8 {one}, 0")
-        t = lanes.type(kind)
-        first = lanes.line(f"insertelement {t} poison, {kind} {one}, i64 0")
-        return lanes.made(kind, f"shufflevector {t} {first}, {t} poison, <{lanes.width} x i32> zeroinitializer")
+        return lanes.spread(kind, one)
 
     def load(self, pointer: str, stride: int, kind: str, mask: str | None) -> Value:
         """Elements a stride apart, those under the mask."""

@@ -1,6 +1,7 @@
 """A call as pieces of loops."""
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -73,10 +74,13 @@ def _laid_along(piece: Piece, fresh: Callable[[Slot], Slot]) -> list[Piece]:
         strides = [0] * len(a.strides)
         for k, t in zip(axes, rows(shape), strict=True):
             strides[k] = t
-        made.append(Piece(lambda lanes, read, s=source: read(s), shape, Access(copy, 0, rows(shape)),  # type: ignore[misc]
-                          [a.along(axes)]))
+        made.append(Piece(functools.partial(_read, source), shape, Access(copy, 0, rows(shape)), [a.along(axes)]))
         piece.reads[number] = Access(copy, 0, tuple(strides))
     return [*made, piece]
+
+
+def _read(source: Slot, lanes: Lanes, read: Read) -> Value:
+    return read(source)
 
 
 def _check(piece: Piece, lanes: Lanes) -> None:

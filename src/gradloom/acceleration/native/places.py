@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ..recorder import Slot, Step
-from .lanes import Lanes, NotFused, Value
+from .lanes import KINDS, SIZES, Lanes, NotFused, Value
 
 Shape = tuple[int, ...]
 Read = Callable[[Slot], Value]
@@ -53,6 +53,30 @@ class Piece:
 
     def accesses(self) -> list[Access]:
         return [self.output, *self.reads.values()]
+
+    # ----- what it adds up to -----
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers those are."""
+        return math.prod([n for n, t in zip(self.shape, self.output.strides, strict=True) if t])
+
+    @property
+    def size(self) -> int:
+        """Bytes of one."""
+        return SIZES[KINDS[self.output.slot.dtype]]
+
+    @property
+    def span(self) -> int:
+        """Bytes of all."""
+        return self.numbers * self.size
+
+    @property
+    def gaps(self) -> bool:
+        """Whether they do not lie in one line."""
+        return sum([(n - 1) * t for n, t in zip(self.shape, self.output.strides, strict=True)]) != self.numbers - 1
+
+    # ----- over other shapes -----
 
     def reshaped(self, shape: Shape) -> Piece | None:
         """The same over another shape of as many places, where all that it touches lies in one line."""

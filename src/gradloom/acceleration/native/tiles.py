@@ -53,7 +53,7 @@ class Tile:
         if group.shape.count(self.count) != 1:
             return False
         axis = group.shape.index(self.count)
-        if any([p.reduces and not p.output.strides[axis] and _gaps(p) for p in group.pieces]):
+        if any([p.reduces and not p.output.strides[axis] and p.gaps for p in group.pieces]):
             return False
         found = [(a, self._rows(a, axis, p.shape, p.reduces and a is p.output))
                  for p in group.pieces for a in p.accesses()]
@@ -113,7 +113,7 @@ class Tile:
 
     def worth_while(self) -> bool:
         work = sum([math.prod(g.shape) * len(g.pieces) for g in self.groups])
-        return (len(self.groups) >= LEAST and work >= WORK and sum(map(span, self.sums().values())) <= SUMS
+        return (len(self.groups) >= LEAST and work >= WORK and sum([p.span for p in self.sums().values()]) <= SUMS
                 and self.bytes_of_a_row() * self.count > NEAR and self.count >= 4 * self.block)
 
 
@@ -142,16 +142,4 @@ def _touch(a: Group, b: Group) -> bool:
         [root in b.writes for root in a.reads])
 
 
-def _gaps(p: Piece) -> bool:
-    """Whether what a piece adds up to does not lie in one piece."""
-    far = sum([(n - 1) * t for n, t in zip(p.shape, p.output.strides, strict=True)])
-    return (far + 1) * SIZES[KINDS[p.output.slot.dtype]] != span(p)
-
-
-def span(p: Piece) -> int:
-    """Bytes of what a piece adds up to."""
-    numbers = math.prod([n for n, t in zip(p.shape, p.output.strides, strict=True) if t])
-    return numbers * SIZES[KINDS[p.output.slot.dtype]]
-
-
-__all__ = ["Tile", "span", "tiled"]
+__all__ = ["Tile", "tiled"]

@@ -102,6 +102,11 @@ def _total(its: Sum, jet: Jet) -> Any:
     return total
 
 
+def _terms(its: Key) -> Sequence[tuple[Word, float]]:
+    """The words of a sum with their factors; a word is a sum of itself."""
+    return its.terms if isinstance(its, Sum) else ((its, 1),)
+
+
 def _parts(asked: Collection[Word]) -> list[Word]:
     """The words that are needed: every part of those that are asked, short ones first."""
     found = {part for word in asked for n in range(1, len(word) + 1) for part in itertools.combinations(word, n)}
@@ -115,7 +120,7 @@ class _Walk:
                  order: Sequence[Node], its_route: Route):
         self.x, self.seeds, self.needed, self.asked, self.recorded = x, seeds, needed, asked, recorded
         self.order, self.route = order, its_route
-        self.highest = max([2 if isinstance(word, Sum) else len(word) for word in needed])
+        self.highest = max([len(word) for key in needed for word, _ in _terms(key)], default=0)
         self.read = reader(handles if recorded else None)
         self.partials: dict[Node, Partials] = {}
 
@@ -163,7 +168,7 @@ class _Walk:
         dots = [jet.get(word) for jet in carried]
         moves = any([dot is not None for dot in dots])
         y_dot = linear_part(node, dots, (), self.read, self.recorded, self.partials) if moves else None
-        pairs = [term for term in (word.terms if isinstance(word, Sum) else ((word, 1),)) if len(term[0]) == 2]
+        pairs = [term for term in _terms(word) if len(term[0]) == 2]
         if not bent or not pairs:
             return y_dot
         for (i, j), p in self.partials[node][1].items():
